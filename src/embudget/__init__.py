@@ -1,0 +1,1 @@
+"""embudget spends a compute budget on a text-embedding model optimally."""

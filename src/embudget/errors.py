@@ -1,0 +1,53 @@
+"""Exceptions a user may see.
+
+Every one of them is caused by an input or the environment, never by a bug of ours. Its message is one line that names
+what was wrong, the rule and the value received; the command line prints that line and exits with code 2.
+"""
+
+
+class EmbudgetError(Exception):
+    """Base of all errors that a user can cause and mend."""
+
+
+class ConfigError(EmbudgetError):
+    """A configuration file, option or argument breaks a rule."""
+
+
+class BudgetError(ConfigError):
+    """A compute budget cannot be read, converted or spent."""
+
+
+class MethodError(ConfigError):
+    """A method is unknown, or cannot be applied to the model."""
+
+
+class ModelError(EmbudgetError):
+    """A model or suite is unknown, cannot be loaded or cannot be cut."""
+
+
+class PairsError(EmbudgetError):
+    """Text pairs cannot be read, built or used."""
+
+
+class StoreError(EmbudgetError):
+    """A store of records cannot be opened, or belongs to another program."""
+
+
+class RunError(EmbudgetError):
+    """A training run could not be done."""
+
+
+class FitError(EmbudgetError):
+    """The records do not support the requested fit."""
+
+
+class TooFewRunsError(FitError):
+    """There are not enough runs, sizes or budgets to determine the law."""
+
+
+class ConcaveProfileError(FitError):
+    """An isoFLOP profile has no minimum: the parabola opens downwards."""
+
+
+class OptimumOutsideGridError(FitError):
+    """The minimum of an isoFLOP profile lies outside the measured sizes."""

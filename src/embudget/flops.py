@@ -1,0 +1,140 @@
+"""Compute: from tokens to FLOP and back, and from device time and money to FLOP.
+
+Algorithmic FLOP decide a budget. A run of a method on a model of shape s over D tokens costs
+
+    C = c(method, s) D        c: FLOP per token, the table in `embudget.methods.base`
+
+so that a budget buys D = C / c tokens. Executed FLOP say what the hardware did; beside the algorithmic ones they hold
+padding, the attention scores and second forward passes:
+
+    forward     2N tokens_padded + 4 l a d sum(length^2)      l blocks, a heads of size d; scores and weighted values
+    backward    as the method's table, and twice the attention of the blocks it passes through
+
+Against torch's flop counter on small models these agree within 10 %: the counter sees matrix products only (no norms,
+no element-wise work, no embedding look-up), while N also holds the norms' weights and the biases.
+"""
+
+import math
+from typing import NamedTuple
+
+from embudget.errors import BudgetError
+from embudget.methods import Method
+from embudget.suite.shapes import ModelShape
+
+
+def train_flops(method: Method, shape: ModelShape, tokens: float) -> float:
+    """Algorithmic FLOP of training on ``tokens`` non-pad tokens."""
+    return method.flops_per_token(shape) * tokens
+
+
+def tokens_for(budget: float, method: Method, shape: ModelShape) -> float:
+    """Tokens, D, that a budget in FLOP buys."""
+    return budget / method.flops_per_token(shape)
+
+
+def steps_for(budget: float, method: Method, shape: ModelShape, tokens_per_pair: float, batch_size: int) -> float:
+    """Optimiser steps that a budget in FLOP buys, as a real number; a run takes the next whole number."""
+    return tokens_for(budget, method, shape) / (tokens_per_pair * batch_size)
+
+
+def executed_flops(
+    method: Method, shape: ModelShape, padded_tokens: float, squared_lengths: float, forwards: int = 1
+) -> float:
+    """FLOP that the hardware executes, the optimiser's element-wise work not counted.
+
+    Args:
+        method: the fine-tuning method.
+        shape: the model's sizes.
+        padded_tokens: tokens processed, padding included.
+        squared_lengths: sum over the texts of the squared padded length, tokens^2.
+        forwards: forward passes a text goes through; 2 with gradient caching.
+
+    """
+    attention = 4 * shape.heads * shape.head_dim * squared_lengths  # one block, forward
+    forward = method.forward_flops_per_token(shape) * padded_tokens + shape.layers * attention
+    backward = method.backward_flops_per_token(shape) * padded_tokens + 2 * method.backward_layers(shape) * attention
+    return forwards * forward + backward
+
+
+class Device(NamedTuple):
+    """Peak dense throughput and a price of one accelerator."""
+
+    peak_flops: float
+    """bf16 with fp32 accumulation, without sparsity, FLOP/s, from the vendor's data sheet."""
+    dollars_per_hour: float
+    """assumption: order of magnitude of on-demand prices in 2025; give your own price wherever money matters."""
+    source: str
+
+
+DEVICES = {
+    "a100": Device(312e12, 1.8, "NVIDIA A100 Tensor Core GPU data sheet"),
+    "b200": Device(2250e12, 5.0, "NVIDIA HGX B200 data sheet, an eighth of the board"),
+    "h100": Device(989.4e12, 3.0, "NVIDIA H100 Tensor Core GPU data sheet, SXM"),
+    "h200": Device(989.4e12, 3.5, "NVIDIA H200 Tensor Core GPU data sheet, SXM"),
+    "l4": Device(121e12, 0.8, "NVIDIA L4 Tensor Core GPU data sheet"),
+    "l40s": Device(362.05e12, 1.2, "NVIDIA L40S GPU data sheet"),
+    "mi300x": Device(1307.4e12, 3.0, "AMD Instinct MI300X data sheet"),
+    "rtx4090": Device(165.2e12, 0.5, "NVIDIA Ada GPU architecture white paper, table 2"),
+}
+"""Devices by the name a user writes. Peaks are without sparsity: half of the figure where a sheet prints the sparse one."""
+
+DEFAULT_MFU = 0.4
+"""assumption: share of the peak that fine-tuning reaches; measure yours and pass it."""
+
+
+def parse_budget(text: str | float) -> float:
+    """Read a budget in FLOP: ``1e17``, ``1.5e15``.
+
+    Raises:
+        BudgetError: not a number, not finite or not positive.
+
+    """
+    try:
+        budget = float(text)
+    except ValueError:
+        raise BudgetError(f"budget must be a number of FLOP such as 1e17, got {text!r}") from None
+    return _positive("budget", budget)
+
+
+def budget_of_gpu_hours(gpu_hours: float, device: str, mfu: float = DEFAULT_MFU) -> float:
+    """FLOP that ``gpu_hours`` on a device are worth at a model FLOP utilisation of ``mfu``.
+
+    Raises:
+        BudgetError: unknown device, hours not positive, or mfu not in (0, 1].
+
+    """
+    if not 0 < mfu <= 1:
+        raise BudgetError(f"mfu must be in (0, 1], got {mfu:g}")
+    return _positive("gpu_hours", gpu_hours) * 3600 * find_device(device).peak_flops * mfu
+
+
+def budget_of_dollars(
+    dollars: float, device: str, mfu: float = DEFAULT_MFU, dollars_per_hour: float | None = None
+) -> float:
+    """FLOP that ``dollars`` buy on a device, at ``dollars_per_hour`` or the table's price.
+
+    Raises:
+        BudgetError: unknown device, an amount not positive, or mfu not in (0, 1].
+
+    """
+    price = find_device(device).dollars_per_hour if dollars_per_hour is None else dollars_per_hour
+    return budget_of_gpu_hours(_positive("dollars", dollars) / _positive("dollars_per_hour", price), device, mfu)
+
+
+def find_device(name: str) -> Device:
+    """Look a device up.
+
+    Raises:
+        BudgetError: the device is not in the table.
+
+    """
+    try:
+        return DEVICES[name.lower()]
+    except KeyError:
+        raise BudgetError(f"device must be one of {', '.join(DEVICES)}, got {name!r}") from None
+
+
+def _positive(field: str, value: float) -> float:
+    if not (math.isfinite(value) and value > 0):
+        raise BudgetError(f"{field} must be finite and > 0, got {value:g}")
+    return value

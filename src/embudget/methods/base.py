@@ -1,0 +1,89 @@
+"""What every fine-tuning method states about itself, in one place: what trains, what it costs, at which rate.
+
+Compute follows the usual accounting of 2 FLOP per parameter and token in the forward pass, 2 for the gradients of the
+activations and 2 for those of the weights (Kaplan et al. 2020, section 2.1). N counts adapters but not embeddings, T of
+these are trained, D tokens are processed (queries and positives, no padding):
+
+    method                forward   backward    FLOP per token
+    full                  2N        4N          6N
+    freeze (a prefix)     2N        4T          2N + 4T
+    bias, lora            2N        2N + 2T     4N + 2T
+
+Source: the published code of "Repurposing Language Models into Embedding Models" (NeurIPS 2024). Not counted, there or
+here: attention scores, the input embedding, the loss, second forwards; see `embudget.flops` for those.
+"""
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar, final
+
+from embudget.suite.shapes import ModelShape
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+FALLBACK_PRETRAINING_RATE = 1e-3
+"""The rate assumed where none is published; it is that of the smallest Pythia models."""
+
+
+class Method(ABC):
+    """One way to fine-tune a decoder. Frozen and hashable; ``str(method)`` is what ``parse_method`` reads."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def __str__(self) -> str: ...
+
+    def check(self, shape: ModelShape) -> None:  # noqa: B027 - most methods fit every model
+        """Refuse a model that this method cannot train.
+
+        Raises:
+            MethodError: the model lacks what the method trains.
+
+        """
+
+    def added_params(self, shape: ModelShape) -> int:
+        """Parameters that the method adds to the model (adapters)."""
+        return 0
+
+    @final
+    def total_params(self, shape: ModelShape) -> int:
+        """N of the compute formulas: parameters without embeddings, adapters included."""
+        return shape.model_params + self.added_params(shape)
+
+    @abstractmethod
+    def trained_params(self, shape: ModelShape) -> int:
+        """T of the compute formulas: trained parameters, embeddings not counted."""
+
+    @abstractmethod
+    def forward_flops_per_token(self, shape: ModelShape) -> int:
+        """FLOP of the forward pass, per token."""
+
+    @abstractmethod
+    def backward_flops_per_token(self, shape: ModelShape) -> int:
+        """FLOP of the backward pass, per token."""
+
+    def backward_layers(self, shape: ModelShape) -> int:
+        """Blocks that the backward pass goes through."""
+        return shape.layers
+
+    @final
+    def flops_per_token(self, shape: ModelShape) -> int:
+        """Algorithmic training FLOP per token: forward and backward."""
+        return self.forward_flops_per_token(shape) + self.backward_flops_per_token(shape)
+
+    @abstractmethod
+    def default_learning_rate(self, shape: ModelShape) -> float:
+        """Peak learning rate that is used where none is given."""
+
+    @abstractmethod
+    def apply(self, model: "PreTrainedModel") -> "PreTrainedModel":
+        """Make exactly this method's parameters trainable, in place or in a wrapper; return the model to train."""
+
+    def merge(self, model: "PreTrainedModel") -> "PreTrainedModel":
+        """Return the trained model without anything the method added, computing the same function."""
+        return model
+
+
+def pretraining_rate(shape: ModelShape) -> float:
+    """Peak pre-training learning rate of the model, or the documented fallback."""
+    return shape.pretraining_learning_rate or FALLBACK_PRETRAINING_RATE

@@ -1,0 +1,57 @@
+"""Bias-only tuning (BitFit, Ben Zaken et al. 2022): only the bias terms train, those of the layer norms included."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, final
+
+from embudget.errors import MethodError
+from embudget.methods.base import Method, pretraining_rate
+from embudget.suite.shapes import ModelShape
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+@final
+@dataclass(frozen=True)
+class Bias(Method):
+    """Train the bias terms: 4N + 2T FLOP per token. Refused where a model has none (Llama, Qwen3, ...)."""
+
+    name: ClassVar[str] = "bias"
+
+    def __str__(self) -> str:
+        return self.name
+
+    def check(self, shape: ModelShape) -> None:
+        """Refuse a model without bias terms.
+
+        Raises:
+            MethodError: the architecture has no biases.
+
+        """
+        if not shape.has_biases:
+            raise MethodError(
+                f"bias needs a model with bias terms, got {shape.name} ({shape.architecture}), which has none: "
+                "choose a GPT-NeoX model such as pythia, or another method"
+            )
+
+    def trained_params(self, shape: ModelShape) -> int:
+        """T: the biases of the blocks and of the final norm."""
+        return shape.layers * shape.block_bias_params + (shape.hidden if shape.has_biases else 0)
+
+    def forward_flops_per_token(self, shape: ModelShape) -> int:
+        """2N."""
+        return 2 * shape.model_params
+
+    def backward_flops_per_token(self, shape: ModelShape) -> int:
+        """2N for the activations' gradients, 2T for the weights'."""
+        return 2 * shape.model_params + 2 * self.trained_params(shape)
+
+    def default_learning_rate(self, shape: ModelShape) -> float:
+        """The pre-training rate; assumption: like adapters, biases want about ten times the rate of full tuning."""
+        return pretraining_rate(shape)
+
+    def apply(self, model: "PreTrainedModel") -> "PreTrainedModel":
+        """Make the bias terms trainable and nothing else."""
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(name.endswith(".bias"))
+        return model

@@ -1,0 +1,71 @@
+"""Block freezing: only the top blocks train; the prefix below them, with the input embedding, stays as it is."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, final
+
+from embudget.errors import MethodError
+from embudget.methods.base import Method, pretraining_rate
+from embudget.suite.shapes import ModelShape
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+def _active(layers: int, fraction: float) -> int:
+    """Round to the nearest number of blocks, halves upwards, at least one."""
+    return max(1, int(layers * fraction + 0.5))
+
+
+@final
+@dataclass(frozen=True)
+class Freeze(Method):
+    """Train the top ``active_fraction`` of the blocks and the final norm: 2N + 4T FLOP per token.
+
+    Raises:
+        MethodError: the fraction is not in (0, 1].
+
+    """
+
+    active_fraction: float
+    name: ClassVar[str] = "freeze"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.active_fraction <= 1:
+            raise MethodError(f"active fraction of freeze must be in (0, 1], got {self.active_fraction:g}")
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.active_fraction:g}"
+
+    def active_layers(self, shape: ModelShape) -> int:
+        """Blocks that train: the fraction of the depth, rounded, at least one."""
+        return _active(shape.layers, self.active_fraction)
+
+    def trained_params(self, shape: ModelShape) -> int:
+        """T: the active blocks and the final norm."""
+        return self.active_layers(shape) * shape.block_params + shape.final_norm_params
+
+    def forward_flops_per_token(self, shape: ModelShape) -> int:
+        """2N."""
+        return 2 * shape.model_params
+
+    def backward_flops_per_token(self, shape: ModelShape) -> int:
+        """4T: the backward pass stops at the first trained block."""
+        return 4 * self.trained_params(shape)
+
+    def backward_layers(self, shape: ModelShape) -> int:
+        """The active blocks."""
+        return self.active_layers(shape)
+
+    def default_learning_rate(self, shape: ModelShape) -> float:
+        """That of full fine-tuning: a tenth of the pre-training rate."""
+        return pretraining_rate(shape) / 10
+
+    def apply(self, model: "PreTrainedModel") -> "PreTrainedModel":
+        """Freeze everything, then free the top blocks and the final norm."""
+        model.requires_grad_(False)
+        blocks = model.layers
+        for block in blocks[len(blocks) - _active(len(blocks), self.active_fraction) :]:
+            block.requires_grad_(True)
+        final_norm = model.final_layer_norm if hasattr(model, "final_layer_norm") else model.norm
+        final_norm.requires_grad_(True)
+        return model

@@ -1,0 +1,7 @@
+"""Suites of decoder-only language models: shapes, built-in families, loading and depth truncation."""
+
+from embudget.suite.families import DEFAULT_SUITE, SHAPES, SUITES
+from embudget.suite.members import find_shape, find_suite
+from embudget.suite.shapes import ModelShape, shape_of_config
+
+__all__ = ["DEFAULT_SUITE", "SHAPES", "SUITES", "ModelShape", "find_shape", "find_suite", "shape_of_config"]

