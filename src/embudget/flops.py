@@ -48,7 +48,6 @@ def executed_flops(
         padded_tokens: tokens processed, padding included.
         squared_lengths: sum over the texts of the squared padded length, tokens^2.
         forwards: forward passes a text goes through; 2 with gradient caching.
-
     """
     attention = 4 * shape.heads * shape.head_dim * squared_lengths  # one block, forward
     forward = method.forward_flops_per_token(shape) * padded_tokens + shape.layers * attention
@@ -76,7 +75,7 @@ DEVICES = {
     "mi300x": Device(1307.4e12, 3.0, "AMD Instinct MI300X data sheet"),
     "rtx4090": Device(165.2e12, 0.5, "NVIDIA Ada GPU architecture white paper, table 2"),
 }
-"""Devices by the name a user writes. Peaks are without sparsity: half of the figure where a sheet prints the sparse one."""
+"""Devices by the name a user writes. Peaks are dense: half of the figure where a sheet prints the sparse one."""
 
 DEFAULT_MFU = 0.4
 """assumption: share of the peak that fine-tuning reaches; measure yours and pass it."""
@@ -87,7 +86,6 @@ def parse_budget(text: str | float) -> float:
 
     Raises:
         BudgetError: not a number, not finite or not positive.
-
     """
     try:
         budget = float(text)
@@ -101,7 +99,6 @@ def budget_of_gpu_hours(gpu_hours: float, device: str, mfu: float = DEFAULT_MFU)
 
     Raises:
         BudgetError: unknown device, hours not positive, or mfu not in (0, 1].
-
     """
     if not 0 < mfu <= 1:
         raise BudgetError(f"mfu must be in (0, 1], got {mfu:g}")
@@ -115,7 +112,6 @@ def budget_of_dollars(
 
     Raises:
         BudgetError: unknown device, an amount not positive, or mfu not in (0, 1].
-
     """
     price = find_device(device).dollars_per_hour if dollars_per_hour is None else dollars_per_hour
     return budget_of_gpu_hours(_positive("dollars", dollars) / _positive("dollars_per_hour", price), device, mfu)
@@ -126,7 +122,6 @@ def find_device(name: str) -> Device:
 
     Raises:
         BudgetError: the device is not in the table.
-
     """
     try:
         return DEVICES[name.lower()]

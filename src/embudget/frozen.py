@@ -18,7 +18,6 @@ class Frozen(BaseModel):
 
         Raises:
             ConfigError: one line with the source, the first offending field, the rule and the value received.
-
         """
         try:
             return cls.model_validate(data)

@@ -32,7 +32,7 @@ class RunConfig(Frozen):
     model: str = Field(description="a member as `embudget.suite.find_shape` reads it: smollm2-135m:8, or a folder")
     method: MethodText
     train_flops: PositiveFloat = Field(
-        description="budget in algorithmic FLOP; the run stops at the step that reaches it"
+        description="budget, algorithmic FLOP; the run stops at the step that reaches it"
     )
     pairs: str = Field(description="content hash of the text pairs")
     batch_size: Annotated[int, Field(ge=2)] = Field(description="pairs a step; also the in-batch candidates")
@@ -85,9 +85,7 @@ class RunRecord(Frozen):
     seconds: PositiveFloat | None = Field(default=None, description="training alone, without loading and evaluation")
     loss: NonNegativeFloat | None = Field(default=None, description="held-out contrastive loss, nats")
     accuracy: float | None = Field(default=None, ge=0, le=1, description="held-out: share of queries ranked first")
-    train_loss: NonNegativeFloat | None = Field(
-        default=None, description="mean over the last tenth of the budget, nats"
-    )
+    train_loss: NonNegativeFloat | None = Field(default=None, description="mean over the budget's last tenth, nats")
     loss_curve: tuple[tuple[float, float], ...] = Field(default=(), description="(share of the budget, train loss)")
 
     @property

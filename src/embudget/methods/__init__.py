@@ -24,7 +24,6 @@ def parse_method(text: str) -> Method:
 
     Raises:
         MethodError: the name is unknown, its value is missing or out of range.
-
     """
     name, colon, value = text.strip().partition(":")
     try:

@@ -38,7 +38,6 @@ class Method(ABC):
 
         Raises:
             MethodError: the model lacks what the method trains.
-
         """
 
     def added_params(self, shape: ModelShape) -> int:

@@ -26,7 +26,6 @@ class Bias(Method):
 
         Raises:
             MethodError: the architecture has no biases.
-
         """
         if not shape.has_biases:
             raise MethodError(

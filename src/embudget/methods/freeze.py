@@ -23,7 +23,6 @@ class Freeze(Method):
 
     Raises:
         MethodError: the fraction is not in (0, 1].
-
     """
 
     active_fraction: float

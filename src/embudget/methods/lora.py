@@ -25,7 +25,6 @@ class LoRA(Method):
 
     Raises:
         MethodError: the rank is below 1.
-
     """
 
     rank: int

@@ -51,7 +51,6 @@ def find_checkpoint(name: str) -> Checkpoint:
 
     Raises:
         ModelError: the name is unknown, or the cache cannot be written.
-
     """
     base, _ = split_depth(name)
     if Path(base).is_dir():
@@ -78,7 +77,6 @@ def load_tokenizer(name: str) -> Any:  # noqa: ANN401 - transformers is untyped
 
     Raises:
         ModelError: see `find_checkpoint`.
-
     """
     from transformers import AutoTokenizer
 
@@ -96,7 +94,6 @@ def load_embedder(name: str, max_length: int) -> "SentenceTransformer":
 
     Raises:
         ModelError: see `find_checkpoint`; or the depth is out of range.
-
     """
     import torch
     from sentence_transformers import SentenceTransformer

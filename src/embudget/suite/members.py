@@ -17,7 +17,6 @@ def split_depth(name: str) -> tuple[str, int | None]:
 
     Raises:
         ModelError: the depth is not a whole number.
-
     """
     base, colon, depth = name.rpartition(":")
     if not colon or Path(name).is_dir():
@@ -32,7 +31,6 @@ def find_shape(name: str) -> ModelShape:
 
     Raises:
         ModelError: nothing has this name, its configuration cannot be used, or the depth is out of range.
-
     """
     base, depth = split_depth(name)
     if base in SHAPES:
@@ -52,7 +50,6 @@ def find_suite(name: str) -> tuple[ModelShape, ...]:
 
     Raises:
         ModelError: there is no such suite.
-
     """
     if name in SUITES:
         members = [find_shape(member) for member in SUITES[name]]

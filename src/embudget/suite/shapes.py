@@ -2,7 +2,8 @@
 
 N, the ``model_params`` of a shape, counts every parameter but the embeddings: the convention of the scaling-law
 literature (Kaplan et al. 2020, section 2.1), and of the code of "Repurposing Language Models into Embedding Models",
-which skips each parameter whose name contains "emb". The output head is not counted either: an embedding model has none.
+which skips each parameter whose name contains "emb". The output head is not counted either: an embedding model has
+none.
 
 With h the hidden size, i the intermediate size, a heads of size d and g key-value heads, one block holds
 
@@ -112,7 +113,6 @@ class ModelShape(Frozen):
 
         Raises:
             ModelError: the depth is not in 1..layers.
-
         """
         if not 1 <= depth <= self.layers:
             raise ModelError(f"depth of {self.name} must be between 1 and {self.layers}, got {depth}")
@@ -124,7 +124,6 @@ def shape_of_config(config: dict[str, Any], name: str) -> ModelShape:
 
     Raises:
         ModelError: the architecture is not a supported decoder, or a needed field is missing.
-
     """
     architecture = config.get("model_type")
     if architecture not in get_args(Architecture):
