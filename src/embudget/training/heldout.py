@@ -1,0 +1,58 @@
+"""The measure by which runs are compared: the contrastive loss on fixed held-out pairs with fixed candidates.
+
+The training loss depends on the batch size; this loss does not (arXiv 2403.18684): the first ``pairs`` validation
+pairs are compared in groups of ``candidates``, in float32, the same for every run of a study.
+"""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+
+from embudget.errors import PairsError
+from embudget.pairs import Pairs
+from embudget.training.chunks import CHUNK_TOKENS, length_sorted_chunks
+from embudget.training.loss import info_nce
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+
+class HeldOut(NamedTuple):
+    """Held-out loss in nats and the share of queries whose own positive ranks first."""
+
+    loss: float
+    accuracy: float
+
+
+def held_out(model: "SentenceTransformer", pairs: Pairs, count: int, candidates: int, scale: float) -> HeldOut:
+    """Measure a model on ``count`` validation pairs, each query against ``candidates`` positives.
+
+    Raises:
+        PairsError: there are fewer validation pairs, or they do not divide into groups of ``candidates``.
+    """
+    if count % candidates:
+        raise PairsError(f"eval_pairs must be a multiple of eval_candidates={candidates}, got {count}")
+    table = pairs.table("validation")
+    if len(table) < count:
+        raise PairsError(f"{pairs.folder} must hold at least {count} validation pairs, got {len(table)}")
+    queries = embed(model, table["query"][:count].to_pylist()).split(candidates)
+    positives = embed(model, table["positive"][:count].to_pylist()).split(candidates)
+    groups = list(zip(queries, positives, strict=True))
+    losses = [info_nce(q, p, scale).item() for q, p in groups]
+    hits = [(q @ p.T).argmax(dim=1).eq(torch.arange(candidates, device=q.device)) for q, p in groups]
+    return HeldOut(sum(losses) / len(losses), torch.cat(hits).float().mean().item())
+
+
+@torch.inference_mode()
+def embed(model: "SentenceTransformer", texts: list[str], chunk_tokens: int = 4 * CHUNK_TOKENS) -> torch.Tensor:
+    """Unit embeddings of texts, (texts, E) in float32, computed in chunks sorted by length."""
+    model.eval()
+    features = {key: value.to(model.device) for key, value in model.preprocess(texts).items() if torch.is_tensor(value)}
+    lengths = features["attention_mask"].sum(dim=1).tolist()
+    chunks = length_sorted_chunks(lengths, chunk_tokens)
+    embeddings = []
+    for chunk in chunks:
+        part = {key: value[chunk, : max(1, lengths[chunk[0]])] for key, value in features.items()}
+        embeddings.append(torch.nn.functional.normalize(model(part)["sentence_embedding"].float(), dim=-1))
+    order = torch.tensor([text for chunk in chunks for text in chunk], device=model.device).argsort()
+    return torch.cat(embeddings)[order]

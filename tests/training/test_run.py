@@ -1,0 +1,103 @@
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from embudget.errors import MethodError, PairsError, RunError
+from embudget.methods import parse_method
+from embudget.pairs import Pairs
+from embudget.records import RunConfig
+from embudget.suite import find_shape
+from embudget.training.run import train_run
+
+
+def config_for(folder: Path, pairs: Pairs, method: str = "full", **changes: object) -> RunConfig:
+    values: dict[str, object] = {
+        "model": str(folder),
+        "method": method,
+        "train_flops": 2e9,
+        "pairs": pairs.hash,
+        "batch_size": 8,
+        "learning_rate": 3e-3,
+        "max_length": 32,
+        "eval_pairs": 32,
+        "eval_candidates": 16,
+    }
+    return RunConfig.model_validate(values | changes)
+
+
+@pytest.mark.parametrize("method", ["full", "freeze:0.5", "bias", "lora:4"])
+def test_a_run_spends_its_budget_and_is_measured(tiny_neox: Path, tiny_pairs: Pairs, method: str) -> None:
+    config = config_for(tiny_neox, tiny_pairs, method)
+    seen: list[float] = []
+    model, record = train_run(config, tiny_pairs, lambda share, loss: seen.append(share))
+    cost = parse_method(method).flops_per_token(find_shape(str(tiny_neox)))
+    assert record.train_flops == cost * record.tokens
+    assert record.train_flops >= config.train_flops
+    assert seen[-2] < 1 <= seen[-1], "it stops at the step that reaches the budget, not earlier or later"
+    assert record.steps == len(seen)
+    assert record.pairs_seen == 8 * record.steps
+    assert record.executed_flops > record.train_flops, "padding and attention come on top"
+    assert 0 < record.loss < 2 * math.log(16)
+    assert record.provenance.model_revision == "folder tiny-neox"
+    assert not any("lora" in name for name, _ in model.named_parameters())
+
+
+def test_training_lowers_the_held_out_loss(tiny_neox: Path, tiny_pairs: Pairs) -> None:
+    short = train_run(config_for(tiny_neox, tiny_pairs, train_flops=1e8, learning_rate=1e-9), tiny_pairs)[1]
+    trained = train_run(config_for(tiny_neox, tiny_pairs), tiny_pairs)[1]
+    assert trained.loss < 0.8 * short.loss
+
+
+def test_the_same_seed_gives_the_same_losses(tiny_llama: Path, tiny_pairs: Pairs) -> None:
+    config = config_for(tiny_llama, tiny_pairs, "lora:4", train_flops=5e8)
+    first, again = (train_run(config, tiny_pairs)[1] for _ in range(2))
+    other = train_run(config.model_copy(update={"seed": 1}), tiny_pairs)[1]
+    assert first.loss_curve == again.loss_curve
+    assert first.loss == again.loss
+    assert other.loss != first.loss
+
+
+def test_no_two_equal_positives_in_a_batch(tiny_neox: Path, tiny_pairs: Pairs) -> None:
+    from embudget.training import trainer
+
+    batches: list[torch.Tensor] = []
+    original = trainer.BudgetTrainer.training_step
+
+    def spy(self: trainer.BudgetTrainer, model: object, inputs: dict[str, torch.Tensor], *rest: object) -> torch.Tensor:
+        batches.append(inputs["positive_input_ids"])
+        return original(self, model, inputs, *rest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer.BudgetTrainer, "training_step", spy)
+        train_run(config_for(tiny_neox, tiny_pairs), tiny_pairs)
+    assert batches
+    assert all(len(torch.unique(batch, dim=0)) == len(batch) for batch in batches)
+
+
+def test_more_data_than_there_is_is_refused(tiny_neox: Path, tiny_pairs: Pairs) -> None:
+    with pytest.raises(PairsError, match=r"needs about [\d,]+ pairs, got .* for 1 epoch"):
+        train_run(config_for(tiny_neox, tiny_pairs, train_flops=1e13), tiny_pairs)
+
+
+def test_more_epochs_are_taken_where_allowed(tiny_neox: Path, tiny_pairs: Pairs) -> None:
+    shape = find_shape(str(tiny_neox))
+    budget = parse_method("full").flops_per_token(shape) * tiny_pairs.rows("train") * 50.0
+    record = train_run(config_for(tiny_neox, tiny_pairs, train_flops=budget, max_epochs=3), tiny_pairs)[1]
+    assert record.pairs_seen > tiny_pairs.rows("train")
+
+
+def test_other_pairs_than_the_configurations_are_refused(tiny_neox: Path, tiny_pairs: Pairs) -> None:
+    with pytest.raises(PairsError, match="content hash 0000"):
+        train_run(config_for(tiny_neox, tiny_pairs, pairs="0000"), tiny_pairs)
+
+
+def test_bias_on_a_model_without_biases_is_refused(tiny_llama: Path, tiny_pairs: Pairs) -> None:
+    with pytest.raises(MethodError, match="bias needs a model with bias terms"):
+        train_run(config_for(tiny_llama, tiny_pairs, "bias"), tiny_pairs)
+
+
+def test_a_loss_that_is_no_number_ends_the_run(tiny_neox: Path, tiny_pairs: Pairs) -> None:
+    with pytest.raises(RunError, match="the loss became nan at step"):
+        train_run(config_for(tiny_neox, tiny_pairs, learning_rate=1e30), tiny_pairs)
