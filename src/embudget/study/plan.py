@@ -1,0 +1,77 @@
+"""What a study will run and what it leaves out, with tokens, steps, FLOP and time, before anything is trained."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from embudget.flops import steps_for, tokens_for
+from embudget.methods import parse_method
+from embudget.pairs import Pairs, token_stats
+from embudget.records import RunConfig, RunRecord
+from embudget.study.spec import Study
+from embudget.suite import find_shape
+
+
+class PlannedRun(NamedTuple):
+    """One run of the grid and its size."""
+
+    config: RunConfig
+    tokens: float
+    steps: float
+    seconds: float
+    """Estimate, training alone."""
+
+
+class LeftOut(NamedTuple):
+    """One run of the grid that is not worth doing or cannot be done, and why."""
+
+    config: RunConfig
+    reason: str
+
+
+class Plan(NamedTuple):
+    """The runs of a study, and the cells that are left out."""
+
+    runs: list[PlannedRun]
+    left_out: list[LeftOut]
+
+    @property
+    def train_flops(self) -> float:
+        """Algorithmic FLOP of all runs."""
+        return sum(run.config.train_flops for run in self.runs)
+
+    @property
+    def seconds(self) -> float:
+        """Estimated training time of all runs, one after the other."""
+        return sum(run.seconds for run in self.runs)
+
+
+def plan(study: Study, pairs: Pairs, measured: Sequence[RunRecord] = ()) -> Plan:
+    """Size every run of the grid.
+
+    Args:
+        study: the grid.
+        pairs: the study's text pairs.
+        measured: records of earlier runs; their median speed replaces the study's assumed one.
+    """
+    result = Plan([], [])
+    speed = flops_per_second(measured) or study.flops_per_second
+    for config in study.configs(pairs.hash):
+        shape, method = find_shape(config.model), parse_method(config.method)
+        tokens_per_pair = token_stats(pairs, config.model, config.max_length).tokens_per_pair
+        tokens = tokens_for(config.train_flops, method, shape)
+        steps = steps_for(config.train_flops, method, shape, tokens_per_pair, config.batch_size)
+        there = config.max_epochs * pairs.rows("train")
+        if steps < study.min_steps:
+            result.left_out.append(LeftOut(config, f"{steps:.1f} steps, fewer than min_steps={study.min_steps}"))
+        elif tokens / tokens_per_pair > there:
+            needed = tokens / tokens_per_pair
+            result.left_out.append(LeftOut(config, f"needs {needed:,.0f} pairs, more than the {there:,} there are"))
+        else:
+            result.runs.append(PlannedRun(config, tokens, steps, config.train_flops / speed))
+    return result
+
+
+def flops_per_second(records: Sequence[RunRecord]) -> float | None:
+    """Median algorithmic FLOP/s of finished runs; None without any."""
+    speeds = sorted(r.train_flops / r.seconds for r in records if r.train_flops is not None and r.seconds is not None)
+    return speeds[len(speeds) // 2] if speeds else None

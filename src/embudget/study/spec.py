@@ -1,0 +1,153 @@
+"""A study as a user writes it in YAML: members, methods, budgets, pairs, and how each run of the grid is set up.
+
+suite: smollm2                        # or members: [smollm2-135m:1, ...]
+methods: [full, freeze:0.5, lora:32]
+budgets: [1e12, 4e12, 1.6e13]
+pairs: pairs/                         # relative to this file
+batch_size: {at: 1e12, pairs: 16, exponent: 0.5}
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Self, TypeVar
+
+import yaml
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from embudget.errors import ConfigError
+from embudget.frozen import Frozen
+from embudget.methods import parse_method
+from embudget.records import MethodText, RunConfig
+from embudget.suite import find_shape, find_suite
+
+
+class BatchRule(Frozen):
+    """Pairs a step as a power of the budget C: ``pairs (C / at)^exponent``, a multiple of 4 from 4 to ``most``.
+
+    The default gives 16 pairs at 1e12 FLOP, where steps matter more than negatives, and reaches the 1024 pairs of the
+    paper at its smallest budgets (1.5e15 to 4e15 FLOP).
+    """
+
+    at: PositiveFloat = Field(default=1e12, description="FLOP")
+    pairs: Annotated[int, Field(ge=2)] = 16
+    exponent: float = Field(default=0.5, ge=0, le=1)
+    most: Annotated[int, Field(ge=4)] = 1024
+
+    def batch_size(self, budget: float) -> int:
+        """Pairs a step at a budget in FLOP."""
+        return min(self.most, max(4, 4 * round(self.pairs * (budget / self.at) ** self.exponent / 4)))
+
+
+_Values = TypeVar("_Values", bound=tuple[Any, ...])
+
+
+def _unique(values: _Values) -> _Values:
+    if len(set(values)) < len(values):
+        raise ValueError("must not name anything twice")
+    return values
+
+
+class Study(Frozen):
+    """The grid of runs: every member with every method at every budget, learning rate and seed."""
+
+    pairs: Path = Field(description="folder made by `embudget pairs build`; relative to the study's file")
+    suite: str | None = Field(default=None, description="a built-in suite or a folder of models; or give members")
+    members: Annotated[tuple[str, ...], AfterValidator(_unique)] = ()
+    methods: Annotated[tuple[MethodText, ...], Field(min_length=1), AfterValidator(_unique)]
+    budgets: Annotated[tuple[PositiveFloat, ...], Field(min_length=1), AfterValidator(_unique)] = Field(
+        description="algorithmic FLOP"
+    )
+    seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1), AfterValidator(_unique)] = (0,)
+    batch_size: Annotated[int, Field(ge=2)] | dict[PositiveFloat, Annotated[int, Field(ge=2)]] | BatchRule = Field(
+        default=BatchRule(),
+        description="pairs a step: a number, one per budget, or a rule; the same for all methods and members",
+    )
+    learning_rates: dict[MethodText, tuple[PositiveFloat, ...]] = Field(
+        default={}, description="rates to run for a method; the method's default where it is not named"
+    )
+    min_steps: PositiveInt = Field(default=10, description="cells with fewer steps teach nothing and are left out")
+    max_epochs: PositiveInt = Field(default=1, description="cells that need more passes over the pairs are left out")
+    max_length: PositiveInt = 75
+    eval_pairs: Annotated[int, Field(ge=2)] = 512
+    eval_candidates: Annotated[int, Field(ge=2)] = 512
+    flops_per_second: PositiveFloat = Field(
+        default=4e10, description="speed to estimate hours with until runs are measured; assumption: two CPU cores"
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.suite is None) == (not self.members):
+            raise ValueError("give either suite or members")
+        if isinstance(self.batch_size, dict) and (missing := set(self.budgets) - set(self.batch_size)):
+            raise ValueError(f"batch_size lacks the budget {min(missing):g}")
+        if unknown := set(self.learning_rates) - set(self.methods):
+            raise ValueError(f"learning_rates names {min(unknown)}, which is not among the methods")
+        if self.eval_pairs % self.eval_candidates:
+            raise ValueError(f"eval_pairs must be a multiple of eval_candidates={self.eval_candidates}")
+        return self
+
+    @classmethod
+    def from_yaml(cls, path: str | Path) -> Self:
+        """Read a study from a file; its pairs folder is taken relative to that file.
+
+        Raises:
+            ConfigError: the file cannot be read, or breaks a rule; one line that names field, rule and value.
+        """
+        path = Path(path)
+        try:
+            data = yaml.safe_load(path.read_text())
+        except OSError as error:
+            raise ConfigError(f"cannot read the study {path}: {error.strerror}") from None
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+        if not isinstance(data, dict):
+            raise ConfigError(f"{path} must hold a study (members, methods, budgets, ...), got {type(data).__name__}")
+        study = cls.read(data, str(path))
+        return study.model_copy(update={"pairs": path.parent / study.pairs})
+
+    def names(self) -> list[str]:
+        """The members' names, smallest first, each looked up.
+
+        Raises:
+            ModelError: a member or the suite is unknown.
+        """
+        shapes = find_suite(self.suite) if self.suite is not None else [find_shape(name) for name in self.members]
+        return [shape.name for shape in sorted(shapes, key=lambda shape: shape.model_params)]
+
+    def batch_at(self, budget: float) -> int:
+        """Pairs a step at one of the study's budgets."""
+        if isinstance(self.batch_size, BatchRule):
+            return self.batch_size.batch_size(budget)
+        return self.batch_size[budget] if isinstance(self.batch_size, dict) else self.batch_size
+
+    def configs(self, pairs_hash: str) -> list[RunConfig]:
+        """The configuration of every run of the grid, cheapest budget first.
+
+        Raises:
+            ModelError, MethodError: a member is unknown, or a method does not fit it.
+        """
+        found = []
+        for name in self.names():
+            shape = find_shape(name)
+            for text in self.methods:
+                method = parse_method(text)
+                method.check(shape)
+                rates = self.learning_rates.get(text) or (method.default_learning_rate(shape),)
+                found += [(name, text, rate) for rate in rates]
+        return [
+            RunConfig(
+                model=name,
+                method=text,
+                train_flops=budget,
+                pairs=pairs_hash,
+                batch_size=self.batch_at(budget),
+                learning_rate=rate,
+                seed=seed,
+                max_length=self.max_length,
+                max_epochs=self.max_epochs,
+                eval_pairs=self.eval_pairs,
+                eval_candidates=self.eval_candidates,
+            )
+            for budget in sorted(self.budgets)
+            for name, text, rate in found
+            for seed in self.seeds
+        ]

@@ -1,0 +1,146 @@
+"""Running a study: the driver hands out the runs that are missing and writes each record as it comes."""
+
+import threading
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+from embudget.errors import ConfigError
+from embudget.pairs import Pairs, load_pairs
+from embudget.records import RunConfig, RunRecord
+from embudget.study.executor import Executor, Finished, InProcess, LocalProcesses
+from embudget.study.plan import Plan, plan
+from embudget.study.spec import Study
+from embudget.study.store import LEASE_SECONDS, Store
+
+MAX_ATTEMPTS = 3
+"""A run whose process is lost this often is recorded as failed."""
+
+
+class SweepListener:
+    """What a sweep tells while it goes on; the base says nothing."""
+
+    def planned(self, plan: Plan, done: Sequence[RunRecord]) -> None:
+        """The grid is sized; these of its runs have records already."""
+
+    def progress(self, config: RunConfig, share: float, loss: float) -> None:
+        """A step of a run: the share of its budget spent, its training loss in nats."""
+
+    def finished(self, record: RunRecord) -> None:
+        """A run has its record."""
+
+    def lost(self, config: RunConfig, reason: str, attempt: int) -> None:
+        """The process of a run was lost; it is done again while attempts are left."""
+
+
+def sweep(
+    study: Study, store: str | Path | Store, workers: int = 1, listener: SweepListener | None = None
+) -> list[RunRecord]:
+    """Do the runs of a study that have no record yet.
+
+    Args:
+        study: the grid.
+        store: where records are kept: a SQLite file, a SQLAlchemy URL or an open store.
+        workers: local processes; 1 trains in this process.
+        listener: told of the progress.
+
+    Returns:
+        The records of all runs of the study, in the order of its grid; without those that another sweep on the same
+        store still holds.
+
+    Raises:
+        ConfigError: fewer than one worker, or a grid of which no run is worth doing.
+        StoreError, PairsError, ModelError, MethodError: what the study names cannot be used.
+    """
+    if workers < 1:
+        raise ConfigError(f"workers must be >= 1, got {workers}")
+    listener = listener or SweepListener()
+    pairs = load_pairs(study.pairs)
+    if isinstance(store, Store):
+        return _drive(study, pairs, store, workers, listener)
+    with Store(store) as opened:
+        return _drive(study, pairs, opened, workers, listener)
+
+
+def _drive(study: Study, pairs: Pairs, store: Store, workers: int, listener: SweepListener) -> list[RunRecord]:
+    there = {record.id: record for record in store.records()}
+    planned = plan(study, pairs, list(there.values()))
+    if not planned.runs:
+        raise ConfigError(f"no run of the study is worth doing: {planned.left_out[0].reason}")
+    configs = [run.config for run in planned.runs]
+    listener.planned(planned, [there[config.id] for config in configs if config.id in there])
+    executor: Executor = InProcess(study.pairs) if workers == 1 else LocalProcesses(study.pairs, workers)
+    missing = [config for config in configs if config.id not in there]
+    with _Leases(store, missing, listener) as leases:
+        for finished in executor.run(leases.next_job, listener.progress):
+            leases.settle(finished)
+    there = {record.id: record for record in store.records()}
+    return [there[config.id] for config in configs if config.id in there]
+
+
+class _Leases:
+    """The runs that this sweep holds: claimed when they are handed out, renewed meanwhile, let go at the end."""
+
+    def __init__(self, store: Store, missing: Sequence[RunConfig], listener: SweepListener) -> None:
+        self.store = store
+        self.waiting = deque(missing)
+        self.listener = listener
+        self.attempts: dict[str, int] = {}
+        self.held: dict[str, RunConfig] = {}
+        self._stop = threading.Event()
+        self._heart = threading.Thread(target=self._beat, daemon=True)
+
+    def __enter__(self) -> "_Leases":
+        self._heart.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        self._stop.set()
+        self._heart.join()
+        for config in self.held.values():
+            # an interruption by the user is not the run's fault
+            self.store.release(config, forget=kind is not None)
+
+    def next_job(self) -> RunConfig | None:
+        """Claim the next missing run, or one whose process was lost; None if there is none to be had."""
+        while self.waiting:
+            config = self.waiting.popleft()
+            attempt = self.store.claim(config)
+            if attempt is None:
+                continue
+            self.attempts[config.id] = attempt
+            self.held[config.id] = config
+            if attempt <= MAX_ATTEMPTS:
+                return config
+            self.listener.finished(self._give_up(config, "its process was lost each time"))
+        return None
+
+    def settle(self, finished: Finished) -> None:
+        """Write the record of a finished run; a lost one is queued again or given up."""
+        attempt = self.attempts[finished.config.id]
+        if finished.record is not None:
+            record = finished.record.model_copy(update={"attempts": attempt})
+            self.store.add(record)
+            self.held.pop(record.id)
+            self.listener.finished(record)
+            return
+        reason = finished.lost or "its process was lost"
+        self.listener.lost(finished.config, reason, attempt)
+        if attempt >= MAX_ATTEMPTS:
+            self.listener.finished(self._give_up(finished.config, reason))
+        else:
+            self.store.release(finished.config)
+            self.held.pop(finished.config.id)
+            self.waiting.append(finished.config)
+
+    def _give_up(self, config: RunConfig, reason: str) -> RunRecord:
+        attempts = min(self.attempts[config.id], MAX_ATTEMPTS)
+        record = RunRecord(config=config, status="failed", attempts=attempts, error=f"{reason} ({attempts} attempts)")
+        self.store.add(record)
+        self.held.pop(config.id)
+        return record
+
+    def _beat(self) -> None:
+        while not self._stop.wait(LEASE_SECONDS / 4):
+            self.store.renew()

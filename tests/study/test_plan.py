@@ -1,0 +1,48 @@
+import pytest
+
+from embudget.flops import steps_for
+from embudget.methods import parse_method
+from embudget.pairs import Pairs, token_stats
+from embudget.records import RunRecord
+from embudget.study import Study, plan
+from embudget.suite import find_shape
+
+
+def grid(pairs: Pairs, model: str, **changes: object) -> Study:
+    values: dict[str, object] = {
+        "members": [model, f"{model}:2"],
+        "methods": ["full", "lora:4"],
+        "budgets": [3e7, 1e9],
+        "pairs": str(pairs.folder),
+        "batch_size": 8,
+        "max_length": 32,
+    }
+    return Study.read(values | changes, "study.yaml")
+
+
+def test_sizes_of_runs_follow_from_the_formulas(tiny_neox: object, tiny_pairs: Pairs) -> None:
+    planned = plan(grid(tiny_pairs, str(tiny_neox), min_steps=1), tiny_pairs)
+    run = planned.runs[-1]
+    shape, method = find_shape(run.config.model), parse_method(run.config.method)
+    per_pair = token_stats(tiny_pairs, run.config.model, 32).tokens_per_pair
+    assert run.steps == pytest.approx(steps_for(run.config.train_flops, method, shape, per_pair, 8))
+    assert run.tokens * method.flops_per_token(shape) == pytest.approx(run.config.train_flops)
+    assert planned.train_flops == sum(run.config.train_flops for run in planned.runs)
+
+
+def test_cells_with_few_steps_or_too_much_data_are_left_out(tiny_neox: object, tiny_pairs: Pairs) -> None:
+    study = grid(tiny_pairs, str(tiny_neox), budgets=[3e7, 1e9, 1e13], min_steps=4)
+    planned = plan(study, tiny_pairs)
+    assert len(planned.runs) + len(planned.left_out) == 12
+    assert all(run.steps >= 4 for run in planned.runs)
+    reasons = [cell.reason for cell in planned.left_out]
+    assert any("fewer than min_steps=4" in reason for reason in reasons)
+    assert sum("more than the" in reason for reason in reasons) == 4
+
+
+def test_measured_speed_replaces_the_assumed_one(tiny_neox: object, tiny_pairs: Pairs) -> None:
+    study = grid(tiny_pairs, str(tiny_neox), min_steps=1)
+    config = study.configs(tiny_pairs.hash)[0]
+    record = RunRecord(config=config, status="done", train_flops=3e7, seconds=3.0)
+    assert plan(study, tiny_pairs).runs[-1].seconds == pytest.approx(1e9 / 4e10)
+    assert plan(study, tiny_pairs, [record]).runs[-1].seconds == pytest.approx(1e9 / 1e7)

@@ -1,0 +1,77 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from embudget.errors import ConfigError, MethodError, ModelError
+from embudget.study import BatchRule, Study
+
+MINIMAL: dict[str, object] = {
+    "members": ["smollm2-135m:2", "smollm2-135m:1"],
+    "methods": ["full", "lora:32"],
+    "budgets": ["1e12", 4e12],
+    "pairs": "pairs",
+}
+
+
+def study(**changes: object) -> Study:
+    return Study.read(MINIMAL | changes, "study.yaml")
+
+
+def test_the_grid_is_complete_and_cheapest_first() -> None:
+    configs = study(seeds=[0, 1], learning_rates={"lora:32": [1e-3, 3e-3]}).configs("abc")
+    assert len(configs) == 2 * 2 * (1 + 2) * 2
+    assert len({config.id for config in configs}) == len(configs)
+    assert [config.train_flops for config in configs] == sorted(config.train_flops for config in configs)
+    assert configs[0].model == "smollm2-135m:1"
+
+
+def test_batch_by_number_by_budget_and_by_rule() -> None:
+    assert study(batch_size=24).batch_at(1e12) == 24
+    assert study(batch_size={"1e12": 8, "4e12": 32}).batch_at(4e12) == 32
+    assert study().batch_at(4e12) == 32
+    assert study().batch_at(1e12) == 16
+    assert BatchRule().batch_size(1e3) == 4
+    assert BatchRule().batch_size(1e18) == 1024
+
+
+def test_the_pairs_folder_is_relative_to_the_file(tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(MINIMAL))
+    assert Study.from_yaml(tmp_path / "study.yaml").pairs == tmp_path / "pairs"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"methods": ["lora:0"]}, "rank of lora must be >= 1, got 0"),
+        ({"methods": []}, "methods: .*at least 1"),
+        ({"methods": ["full", "full"]}, "methods: must not name anything twice"),
+        ({"budgets": [-1]}, "budgets.0: .*greater than 0, got -1"),
+        ({"budgets": ["abc"]}, "budgets.0: .*number, .*got 'abc'"),
+        ({"members": []}, "either suite or members"),
+        ({"suite": "smollm2"}, "either suite or members"),
+        ({"batch_size": {"1e12": 8}}, r"batch_size lacks the budget 4e\+12"),
+        ({"learning_rates": {"bias": [1e-3]}}, "learning_rates names bias"),
+        ({"eval_pairs": 100}, "multiple of eval_candidates=512"),
+        ({"colour": "red"}, "colour is not a known field"),
+    ],
+)
+def test_bad_values_are_named(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=f"study.yaml: .*{message}"):
+        study(**changes)
+
+
+def test_unknown_members_and_methods_that_do_not_fit() -> None:
+    with pytest.raises(ModelError, match="did you mean smollm2-135m"):
+        study(members=["smollm2-136m:1"]).configs("abc")
+    with pytest.raises(MethodError, match="bias needs a model with bias terms"):
+        study(methods=["bias"]).configs("abc")
+
+
+@pytest.mark.parametrize("text", ["members: [", "just words", "", "- a\n- b"])
+def test_files_that_are_no_study(tmp_path: Path, text: str) -> None:
+    (tmp_path / "study.yaml").write_text(text)
+    with pytest.raises(ConfigError, match="is not YAML|must hold a study"):
+        Study.from_yaml(tmp_path / "study.yaml")
+    with pytest.raises(ConfigError, match="cannot read the study"):
+        Study.from_yaml(tmp_path / "missing.yaml")
