@@ -1,0 +1,6 @@
+"""Scoring embedding models on held-out pairs."""
+
+from embudget.evaluation.evaluate import Evaluation, evaluate, load_model
+from embudget.evaluation.ranking import Scores
+
+__all__ = ["Evaluation", "Scores", "evaluate", "load_model"]

@@ -1,0 +1,97 @@
+"""Scoring a model on the held-out groups of text pairs: retrieval on test, contrastive loss on validation."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from embudget.errors import ModelError, PairsError
+from embudget.evaluation.ranking import Scores, ranks, score
+from embudget.evaluation.systems import BASELINES, System, embedding_system
+from embudget.frozen import Frozen
+from embudget.pairs import Pairs
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+MAX_QUERIES = 2000
+"""Test pairs that are used: each query ranks the positives of all of them."""
+
+
+class Evaluation(Frozen):
+    """Scores of several systems on the same test pairs, the model first."""
+
+    pairs: str
+    """Content hash of the pairs."""
+    documents: int
+    scores: dict[str, Scores]
+
+    def __str__(self) -> str:
+        width = max(len(name) for name in self.scores)
+        lines = [f"{'retrieval':{width}}  nDCG@10   MRR@10  recall@10"]
+        for name, scores in self.scores.items():
+            values = f"{scores.ndcg_at_10:7.3f}  {scores.mrr_at_10:7.3f}  {scores.recall_at_10:9.3f}"
+            lines.append(f"{name:{width}}  {values}")
+        queries = next(iter(self.scores.values())).queries
+        return "\n".join([*lines, f"{queries:,} queries over {self.documents:,} documents, test split {self.pairs}"])
+
+
+def evaluate(
+    model: "SentenceTransformer | str | Path",
+    pairs: Pairs,
+    *,
+    against: Mapping[str, "SentenceTransformer"] | None = None,
+    baselines: bool = True,
+    max_queries: int = MAX_QUERIES,
+) -> Evaluation:
+    """Rank the positives of held-out pairs for each of their queries.
+
+    Args:
+        model: a sentence-transformers model, or a folder that holds one.
+        pairs: text pairs; the test split shares no group (service, package, ...) with the training data.
+        against: other models to score beside it, by the name to print.
+        baselines: whether to score BM25 and TF-IDF too.
+        max_queries: test pairs to use, from the first.
+
+    Raises:
+        ModelError: the folder holds no sentence-transformers model.
+        PairsError: there are fewer than two test pairs.
+    """
+    if not hasattr(model, "encode"):
+        model = load_model(model)
+    table = pairs.table("test").slice(0, max_queries)
+    if len(table) < 2:
+        raise PairsError(f"{pairs.folder} must hold at least 2 test pairs, got {len(table)}")
+    systems = {"model": embedding_system(model)}
+    systems |= {name: embedding_system(other) for name, other in (against or {}).items()}
+    systems |= BASELINES if baselines else {}
+    queries, positives = table["query"].to_pylist(), table["positive"].to_pylist()
+    documents = list(dict.fromkeys(positives))
+    place = {document: column for column, document in enumerate(documents)}
+    relevant = np.array([place[positive] for positive in positives])
+    return Evaluation(
+        pairs=pairs.hash,
+        documents=len(documents),
+        scores={name: _score(system, queries, documents, relevant) for name, system in systems.items()},
+    )
+
+
+def _score(system: System, queries: list[str], documents: list[str], relevant: np.ndarray) -> Scores:
+    return score(ranks(system(queries, documents), relevant))
+
+
+def load_model(folder: str | Path) -> "SentenceTransformer":
+    """Load a model that embudget, or sentence-transformers, saved.
+
+    Raises:
+        ModelError: the folder holds none.
+    """
+    if not (Path(folder) / "modules.json").is_file():
+        raise ModelError(f"{folder} holds no sentence-transformers model: modules.json is missing")
+    from sentence_transformers import SentenceTransformer
+
+    try:
+        return SentenceTransformer(str(folder))
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"cannot load {folder}: {str(error).strip().splitlines()[0]}") from error

@@ -1,0 +1,54 @@
+"""What can be scored on retrieval: an embedding model, and the lexical baselines BM25 and TF-IDF.
+
+A system maps queries and documents to a matrix of similarities. The baselines are those of established libraries:
+bm25s (Lucene's variant, k1 = 1.5, b = 0.75) and scikit-learn's TfidfVectorizer with sublinear term frequencies.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+System = Callable[[Sequence[str], Sequence[str]], np.ndarray]
+"""(queries, documents) -> similarities (Q, D)."""
+
+
+def embedding_system(model: "SentenceTransformer", batch_size: int = 64) -> System:
+    """Cosine similarity of a model's embeddings, computed in float32."""
+
+    def similarities(queries: Sequence[str], documents: Sequence[str]) -> np.ndarray:
+        q_QE, d_DE = (
+            model.encode(list(texts), batch_size=batch_size, normalize_embeddings=True, show_progress_bar=False)
+            for texts in (queries, documents)
+        )
+        result: np.ndarray = q_QE.astype(np.float32) @ d_DE.astype(np.float32).T
+        return result
+
+    return similarities
+
+
+def bm25(queries: Sequence[str], documents: Sequence[str]) -> np.ndarray:
+    """BM25 scores."""
+    import bm25s
+
+    index = bm25s.BM25()
+    index.index(bm25s.tokenize(list(documents), stopwords="en", show_progress=False), show_progress=False)
+    tokens = bm25s.tokenize(list(queries), stopwords="en", show_progress=False, return_ids=False)
+    return np.stack([index.get_scores(words) if words else np.zeros(len(documents)) for words in tokens])
+
+
+def tfidf(queries: Sequence[str], documents: Sequence[str]) -> np.ndarray:
+    """Cosine similarity of TF-IDF vectors fitted on the documents."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    vectorizer = TfidfVectorizer(stop_words="english", sublinear_tf=True)
+    d_DV = vectorizer.fit_transform(documents)
+    result: np.ndarray = (vectorizer.transform(queries) @ d_DV.T).toarray()
+    return result
+
+
+BASELINES: dict[str, System] = {"BM25": bm25, "TF-IDF": tfidf}
+"""Baselines that need no training."""
