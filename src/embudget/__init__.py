@@ -1,1 +1,99 @@
-"""embudget spends a compute budget on a text-embedding model optimally."""
+"""embudget spends a compute budget on a text-embedding model optimally.
+
+    import embudget as eb
+
+    pairs = eb.build_pairs(["demo"], out="pairs/")
+    study = eb.Study.from_yaml("study.yaml")
+    records = eb.sweep(study, store="study.db")
+    laws = eb.fit(records)
+    best = eb.recommend(laws, budget="4e13")
+    model = eb.train(best, pairs, out="model/")
+    print(eb.evaluate(model, pairs))
+
+Names are imported when they are first used: planning and fitting never load torch.
+"""
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from embudget.errors import EmbudgetError
+    from embudget.evaluation import evaluate
+    from embudget.laws import Laws, fit
+    from embudget.pairs import build_pairs, load_pairs
+    from embudget.quickstart import quickstart
+    from embudget.recipe import Recipe, recommend
+    from embudget.records import RunConfig, RunRecord
+    from embudget.report import write_report
+    from embudget.simulate import World, simulate
+    from embudget.study import Store, Study, plan, sweep
+    from embudget.suite import find_shape, find_suite
+    from embudget.suite.pretrain import pretrain_suite
+    from embudget.training.fine_tune import train
+
+__version__ = version("embudget")
+
+_HOMES = {
+    "EmbudgetError": "errors",
+    "Laws": "laws",
+    "Recipe": "recipe",
+    "RunConfig": "records",
+    "RunRecord": "records",
+    "Store": "study",
+    "Study": "study",
+    "World": "simulate",
+    "build_pairs": "pairs",
+    "evaluate": "evaluation",
+    "find_shape": "suite",
+    "find_suite": "suite",
+    "fit": "laws",
+    "load_pairs": "pairs",
+    "plan": "study",
+    "pretrain_suite": "suite.pretrain",
+    "quickstart": "quickstart",
+    "recommend": "recipe",
+    "simulate": "simulate",
+    "sweep": "study",
+    "train": "training.fine_tune",
+    "write_report": "report",
+}
+"""The module that each public name is imported from."""
+
+__all__ = [
+    "EmbudgetError",
+    "Laws",
+    "Recipe",
+    "RunConfig",
+    "RunRecord",
+    "Store",
+    "Study",
+    "World",
+    "__version__",
+    "build_pairs",
+    "evaluate",
+    "find_shape",
+    "find_suite",
+    "fit",
+    "load_pairs",
+    "plan",
+    "pretrain_suite",
+    "quickstart",
+    "recommend",
+    "simulate",
+    "sweep",
+    "train",
+    "write_report",
+]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the module holds
+    if name not in _HOMES:
+        raise AttributeError(f"module 'embudget' has no attribute {name!r}")
+    value = getattr(import_module(f"embudget.{_HOMES[name]}"), name)
+    globals()[name] = value  # over a submodule of the same name (simulate, quickstart), which importing it has set
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

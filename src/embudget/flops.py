@@ -117,6 +117,32 @@ def budget_of_dollars(
     return budget_of_gpu_hours(_positive("dollars", dollars) / _positive("dollars_per_hour", price), device, mfu)
 
 
+def resolve_budget(
+    budget: str | float | None = None,
+    *,
+    gpu_hours: float | None = None,
+    dollars: float | None = None,
+    device: str | None = None,
+    mfu: float = DEFAULT_MFU,
+    dollars_per_hour: float | None = None,
+) -> float:
+    """FLOP of a budget given in one of three ways: FLOP, hours of a device, or dollars spent on a device.
+
+    Raises:
+        BudgetError: not exactly one of them is given, a device is missing, or a value is out of range.
+    """
+    if sum(given is not None for given in (budget, gpu_hours, dollars)) != 1:
+        raise BudgetError("give exactly one of budget (FLOP), gpu_hours or dollars")
+    if budget is not None:
+        return parse_budget(budget)
+    if device is None:
+        raise BudgetError(f"gpu_hours and dollars need a device: one of {', '.join(DEVICES)}")
+    if gpu_hours is not None:
+        return budget_of_gpu_hours(gpu_hours, device, mfu)
+    assert dollars is not None
+    return budget_of_dollars(dollars, device, mfu, dollars_per_hour)
+
+
 def find_device(name: str) -> Device:
     """Look a device up.
 

@@ -1,0 +1,100 @@
+"""The command line: one module a command, put together here.
+
+Only signatures are read at start-up; each command imports what it needs when it runs.
+"""
+
+import logging
+import os
+import sys
+import warnings
+from typing import Annotated
+
+import typer
+
+from embudget.cli import (
+    evaluate,
+    fit,
+    pairs,
+    quickstart,
+    recipe,
+    records,
+    report,
+    suite,
+    sweep,
+    train,
+)
+from embudget.errors import EmbudgetError
+
+app = typer.Typer(
+    name="embudget",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"embudget {version('embudget')}")
+        raise typer.Exit
+
+
+@app.callback()
+def embudget(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Spend a compute budget on a text-embedding model optimally.
+
+    \b
+    embudget quickstart      the whole path on this machine, in minutes
+    embudget COMMAND --help  one command, with an example
+    """  # noqa: D301 - \b tells the help not to join the lines
+
+
+app.add_typer(suite.app, name="suite")
+app.add_typer(pairs.app, name="pairs")
+for command in (train, sweep, records, fit, recipe, evaluate, report, quickstart):
+    app.command(command.__name__.rpartition(".")[2])(command.command)
+
+
+def main() -> None:
+    """Run the command line; a user's error is one line on stderr and exit code 2, Ctrl-C exit code 130."""
+    verbose = {"-v", "--verbose"} & set(sys.argv)
+    _quieten(not verbose)
+    # the base of all complaints about arguments; typer does not export it by name
+    bad_arguments = typer.BadParameter.__bases__[0].__bases__[0]
+    try:
+        code = app(standalone_mode=False)
+    except EmbudgetError as error:
+        if verbose:
+            raise
+        _fail(str(error))
+    except bad_arguments as error:
+        _fail(error.format_message())  # type: ignore[attr-defined]
+    except (KeyboardInterrupt, typer.Abort):
+        typer.echo("embudget: interrupted; the same command goes on where it stopped", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    else:
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str) -> None:
+    typer.echo(f"embudget: {' '.join(message.split())}", err=True)
+    sys.exit(2)
+
+
+def _quieten(quiet: bool) -> None:
+    """Keep the libraries' chatter off the screen unless it is asked for; embudget never needs the network unasked."""
+    logging.basicConfig(level=logging.ERROR if quiet else logging.INFO, format="%(name)s: %(message)s")
+    if quiet:
+        warnings.simplefilter("ignore")
+        os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")

@@ -1,0 +1,71 @@
+"""What the commands print: results on stdout, progress on stderr."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import typer
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Lay rows out in columns, the first left-aligned, the others right-aligned."""
+    widths = [max(len(row[column]) for row in [headers, *rows]) for column in range(len(headers))]
+
+    def line(cells: Sequence[str]) -> str:
+        first, rest = f"{cells[0]:{widths[0]}}", (f"{c:>{w}}" for c, w in zip(cells[1:], widths[1:], strict=True))
+        return "  ".join([first, *rest]).rstrip()
+
+    return "\n".join(line(row) for row in [headers, *rows])
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person reads them: 45 s, 12 min, 3.4 h."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def note(text: str) -> None:
+    """Tell what is going on, on stderr."""
+    typer.echo(text, err=True)
+
+
+@contextmanager
+def budget_bar(title: str) -> Iterator[Callable[[float, float], None]]:
+    """A progress bar in shares of a budget, with the training loss and the time left."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = [
+        TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[loss]}"),
+        TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+    ]  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(title, total=1.0, loss="")
+
+        def update(share: float, loss: float) -> None:
+            progress.update(task, completed=min(1.0, share), loss=f"loss {loss:.3f}")
+
+        yield update
+
+
+@contextmanager
+def counter(title: str) -> Iterator[Callable[[str, int], None]]:
+    """A spinner with what is being read and how much of it there is so far."""
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(title)
+
+        def update(what: str, count: int) -> None:
+            progress.update(task, description=f"{title}: {what} {count:,}")
+
+        yield update

@@ -1,0 +1,38 @@
+"""`embudget evaluate`: a trained model against its untrained base and lexical baselines."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from embudget.cli.options import PairsFolder, Verbose
+
+
+def command(
+    model: Annotated[Path, typer.Argument(help="A sentence-transformers folder, e.g. one that `train` wrote.")],
+    pairs: PairsFolder,
+    against: Annotated[list[Path] | None, typer.Option(help="Another model folder to score; may be repeated.")] = None,
+    base: Annotated[bool, typer.Option(help="Score the untrained base of a model of embudget, too.")] = True,
+    json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
+    verbose: Verbose = False,
+) -> None:
+    """Score retrieval on the held-out groups of the pairs.
+
+    \b
+    Example: embudget evaluate model/ --pairs pairs/
+    """  # noqa: D301
+    from embudget.evaluation import evaluate, load_model
+    from embudget.pairs import load_pairs
+    from embudget.training.export import RECORD_FILE
+
+    data = load_pairs(pairs)
+    loaded = load_model(model)
+    others = {path.name: load_model(path) for path in against or []}
+    if base and (model / RECORD_FILE).is_file():
+        from embudget.records import RunRecord
+        from embudget.suite.loading import load_embedder
+
+        record = RunRecord.model_validate_json((model / RECORD_FILE).read_text())
+        others = {"untrained base": load_embedder(record.config.model, record.config.max_length)} | others
+    result = evaluate(loaded, data, against=others)
+    typer.echo(result.model_dump_json(indent=2) if json else str(result))

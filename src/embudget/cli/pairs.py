@@ -1,0 +1,98 @@
+"""`embudget pairs`: build, measure and look at text pairs."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from embudget.cli.options import Verbose
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Text pairs: build, stats, show.")
+
+Folder = Annotated[Path, typer.Argument(help="Folder made by `embudget pairs build`.")]
+
+
+@app.command()
+def build(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE...",
+            help="demo, aws-docs, google-docs, docstrings, debian, hub:ORG/NAME or files:PATH (JSONL, CSV, ...).",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    query_column: Annotated[str | None, typer.Option(help="Column of the queries, for hub and files.")] = None,
+    positive_column: Annotated[str | None, typer.Option(help="Column of the positives, for hub and files.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most this many pairs of each source.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the split and of the order.")] = 0,
+    verbose: Verbose = False,
+) -> None:
+    """Build text pairs: read, clean, split by group, write Parquet and pairs.json.
+
+    \b
+    Examples: embudget pairs build demo --out pairs/
+              embudget pairs build files:faq.csv --query-column question --positive-column answer --out faq/
+    """  # noqa: D301
+    from embudget.cli.console import counter
+    from embudget.pairs import build_pairs
+
+    with counter("pairs") as progress:
+        pairs = build_pairs(
+            sources,
+            out,
+            query_column=query_column,
+            positive_column=positive_column,
+            limit=limit,
+            seed=seed,
+            on_progress=progress,
+        )
+    typer.echo(describe(pairs.folder))
+
+
+@app.command()
+def stats(
+    folder: Folder,
+    model: Annotated[str, typer.Option(help="Whose tokenizer to count with.")] = "smollm2-135m",
+    max_length: Annotated[int, typer.Option(min=1, help="Tokens at which texts are cut.")] = 75,
+    verbose: Verbose = False,
+) -> None:
+    """Show counts, what was dropped and why, licences and token statistics.
+
+    \b
+    Example: embudget pairs stats pairs/
+    """  # noqa: D301
+    from embudget.pairs import load_pairs, token_stats
+
+    found = token_stats(load_pairs(folder), model, max_length)
+    typer.echo(describe(folder))
+    typer.echo(f"\ntokens with {model}, cut at {max_length}: " + "  ".join(f"{k} {v}" for k, v in found.rows()))
+
+
+@app.command()
+def show(
+    folder: Folder,
+    split: Annotated[str, typer.Option(help="train, validation or test.")] = "train",
+    count: Annotated[int, typer.Option("-n", min=1, help="How many pairs.")] = 5,
+    verbose: Verbose = False,
+) -> None:
+    """Show the first pairs of a split.
+
+    \b
+    Example: embudget pairs show pairs/ --split test -n 3
+    """  # noqa: D301
+    from embudget.errors import ConfigError
+    from embudget.pairs import load_pairs
+
+    if split not in ("train", "validation", "test"):
+        raise ConfigError(f"split must be train, validation or test, got {split!r}")
+    for row in load_pairs(folder).table(split).slice(0, count).to_pylist():  # type: ignore[arg-type]
+        typer.echo(f"[{row['source']} / {row['group']}]\n  query     {row['query']}\n  positive  {row['positive']}\n")
+
+
+def describe(folder: Path) -> str:
+    """The counts of a pairs folder as text."""
+    from embudget.pairs import load_pairs
+
+    info = load_pairs(folder).info
+    return info.model_dump_json(indent=2)

@@ -1,0 +1,28 @@
+"""`embudget quickstart`: the whole path, on this machine."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from embudget.cli.options import Verbose
+
+
+def command(
+    out: Annotated[Path, typer.Option(help="Folder for everything; a second start resumes there.")] = Path(
+        "quickstart"
+    ),
+    smoke: Annotated[
+        bool, typer.Option("--smoke", help="A tiny version that checks the installation in a minute.")
+    ] = False,
+    verbose: Verbose = False,
+) -> None:
+    """Build pairs, sweep a small study, fit laws, train the recipe, evaluate it, write a report.
+
+    \b
+    Example: embudget quickstart --out quickstart/
+    """  # noqa: D301
+    from embudget.cli.screen import Terminal
+    from embudget.quickstart import quickstart
+
+    quickstart(out, smoke=smoke, screen=Terminal())

@@ -1,0 +1,49 @@
+"""The quickstart on a terminal: stages with their estimated time, progress bars and results."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import typer
+
+from embudget.cli.console import budget_bar, counter, duration, note
+from embudget.cli.sweep_bar import SweepBar
+from embudget.quickstart import Screen
+from embudget.study import SweepListener
+from embudget.training.trainer import OnProgress
+
+
+class Terminal(Screen):
+    """Print the stages and bars on stderr, the results on stdout."""
+
+    stages = 6
+
+    def __init__(self) -> None:
+        self.number = 0
+
+    def stage(self, title: str, seconds: float | None) -> None:
+        """Print the stage's number, its title and about how long it takes."""
+        self.number += 1
+        about = f", about {duration(seconds)}" if seconds else ""
+        note(f"\n[{self.number}/{self.stages}] {title}{about}")
+
+    def say(self, text: str) -> None:
+        """Print a result."""
+        typer.echo(text)
+
+    @contextmanager
+    def bar(self, title: str) -> Iterator[OnProgress]:
+        """Show a bar over the budget of one run."""
+        with budget_bar(title) as progress:
+            yield progress
+
+    @contextmanager
+    def counter(self, title: str) -> Iterator[Callable[[str, int], None]]:
+        """Show a running count."""
+        with counter(title) as progress:
+            yield progress
+
+    @contextmanager
+    def sweep(self) -> Iterator[SweepListener]:
+        """Show a bar over a study."""
+        with SweepBar() as listener:
+            yield listener

@@ -1,0 +1,90 @@
+"""`embudget suite`: what models there are, their sizes, and pre-training small ones."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from embudget.cli.options import Verbose
+
+app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Suites of language models: list, show, pretrain small ones."
+)
+
+
+@app.command("list")
+def list_suites(verbose: Verbose = False) -> None:
+    """List the built-in suites and their members.
+
+    \b
+    Example: embudget suite list
+    """  # noqa: D301
+    from embudget.cli.console import table
+    from embudget.suite import DEFAULT_SUITE, SUITES, find_suite
+
+    rows = [
+        [
+            suite + (" (default)" if suite == DEFAULT_SUITE and index == 0 else "") if index == 0 else "",
+            shape.name,
+            f"{shape.model_params / 1e6:,.1f}",
+            f"{shape.embedding_params / 1e6:,.1f}",
+            str(shape.layers),
+            str(shape.hidden),
+            "yes" if shape.has_biases else "no",
+        ]
+        for suite in SUITES
+        for index, shape in enumerate(find_suite(suite))
+    ]
+    typer.echo(table(["suite", "member", "N / 1e6", "embedding / 1e6", "blocks", "hidden", "biases"], rows))
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="A member, NAME or NAME:DEPTH, or a model folder.")],
+    verbose: Verbose = False,
+) -> None:
+    """Show one member: its sizes and what a token costs with each method.
+
+    \b
+    Example: embudget suite show smollm2-135m:8
+    """  # noqa: D301
+    from embudget.cli.console import table
+    from embudget.errors import MethodError
+    from embudget.methods import parse_method
+    from embudget.suite import find_shape
+
+    shape = find_shape(name)
+    for field, value in shape.model_dump(exclude_none=True).items():
+        typer.echo(f"{field:26} {value}")
+    typer.echo(f"{'model_params (N)':26} {shape.model_params:,}")
+    typer.echo(f"{'embedding_params':26} {shape.embedding_params:,}")
+    typer.echo(f"{'has_biases':26} {shape.has_biases}\n")
+    rows = []
+    for text in ("full", "freeze:0.5", "bias", "lora:32"):
+        method = parse_method(text)
+        try:
+            method.check(shape)
+        except MethodError:
+            continue
+        costs = f"{method.flops_per_token(shape):.3g}", f"{method.default_learning_rate(shape):g}"
+        rows.append([text, f"{method.trained_params(shape):,}", *costs])
+    typer.echo(table(["method", "trained (T)", "FLOP per token", "default rate"], rows))
+
+
+@app.command()
+def pretrain(
+    config: Annotated[Path, typer.Argument(help="YAML: text, vocabulary, members, tokens, ...")],
+    out: Annotated[Path, typer.Option(help="Folder for the suite; goes on from what is there.")],
+    verbose: Verbose = False,
+) -> None:
+    """Pre-train a small GPT-NeoX suite from scratch on any text; interrupted, it goes on.
+
+    \b
+    Example: embudget suite pretrain tiny.yaml --out tiny/
+    """  # noqa: D301
+    from embudget.cli.console import budget_bar
+    from embudget.suite.pretrain import PretrainConfig, pretrain_suite
+
+    with budget_bar("pre-training") as progress:
+        pretrain_suite(PretrainConfig.from_yaml(config), out, progress)
+    typer.echo(f"{out}: use it as `--suite {out}` or `suite: {out}`")

@@ -1,0 +1,111 @@
+"""`embudget train`: one model within a budget, from a recipe or from options."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from embudget.cli.options import Budget, Device, Dollars, DollarsPerHour, GpuHours, Mfu, PairsFolder, Verbose
+from embudget.flops import DEFAULT_MFU
+
+if TYPE_CHECKING:
+    from embudget.pairs import Pairs
+    from embudget.records import RunConfig, RunRecord
+
+
+def command(
+    pairs: PairsFolder,
+    out: Annotated[Path, typer.Option(help="Folder for the model, in sentence-transformers format.")],
+    recipe: Annotated[Path | None, typer.Argument(help="YAML written by `embudget recipe --out`.")] = None,
+    model: Annotated[str | None, typer.Option(help="A member such as smollm2-135m:8, or a model folder.")] = None,
+    method: Annotated[str | None, typer.Option(help="full, freeze:0.5, bias or lora:32.")] = None,
+    budget: Budget = None,
+    gpu_hours: GpuHours = None,
+    dollars: Dollars = None,
+    device: Device = None,
+    mfu: Mfu = DEFAULT_MFU,
+    dollars_per_hour: DollarsPerHour = None,
+    batch_size: Annotated[int | None, typer.Option(help="Pairs a step; by default a function of the budget.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Peak rate; by default the method's.")] = None,
+    max_length: Annotated[int, typer.Option(help="Tokens at which texts are cut.")] = 75,
+    max_epochs: Annotated[int, typer.Option(help="Passes over the pairs that are allowed.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of the adapters and of the order of the pairs.")] = 0,
+    verbose: Verbose = False,
+) -> None:
+    """Train one model, measure its held-out loss and write it.
+
+    \b
+    Examples: embudget train recipe.yaml --pairs pairs/ --out model/
+              embudget train --model smollm2-135m:8 --method lora:32 --budget 1e13 --pairs pairs/ --out model/
+    """  # noqa: D301
+    from embudget.cli.console import budget_bar
+    from embudget.errors import ConfigError
+    from embudget.flops import resolve_budget
+    from embudget.pairs import load_pairs
+    from embudget.recipe import Recipe
+    from embudget.training.fine_tune import train_and_record
+
+    data = load_pairs(pairs)
+    asked = (budget, gpu_hours, dollars, device, dollars_per_hour, model, method, batch_size, learning_rate)
+    if recipe is not None:
+        if any(option is not None for option in asked):
+            raise ConfigError("give either a recipe or --model, --method and a budget, not both")
+        config = Recipe.load(recipe).run_config(data.hash, seed)
+    else:
+        flops = resolve_budget(
+            budget, gpu_hours=gpu_hours, dollars=dollars, device=device, mfu=mfu, dollars_per_hour=dollars_per_hour
+        )
+        overrides = {"max_length": max_length, "max_epochs": max_epochs, "seed": seed}
+        config = _config(model, method, flops, data, batch_size, learning_rate, overrides)
+    with budget_bar(f"{config.model} {config.method} {config.train_flops:.3g} FLOP") as progress:
+        _, record = train_and_record(config, data, out, progress)
+    typer.echo(outcome(record))
+    typer.echo(f"{out}: load it with SentenceTransformer({str(out)!r}), score it with `embudget evaluate {out}`")
+
+
+def outcome(record: "RunRecord") -> str:
+    """A finished run in three lines."""
+    from embudget.cli.console import duration
+
+    config = record.config
+    assert record.seconds is not None and record.train_flops is not None
+    rate = f"{record.train_flops / record.seconds / 1e9:.0f} GFLOP/s"
+    return "\n".join(
+        [
+            f"{config.model} {config.method}: {record.train_flops:.4g} FLOP in {duration(record.seconds)} ({rate})",
+            f"{record.tokens:,} tokens, {record.steps:,} steps of {config.batch_size} pairs",
+            f"held-out loss {record.loss:.4f} nats, accuracy {record.accuracy:.3f} ({config.eval_candidates} candidates)",
+        ]
+    )
+
+
+def _config(
+    model: str | None,
+    method: str | None,
+    flops: float,
+    pairs: "Pairs",
+    batch_size: int | None,
+    learning_rate: float | None,
+    overrides: dict[str, int],
+) -> "RunConfig":
+    from embudget.errors import ConfigError
+    from embudget.methods import parse_method
+    from embudget.records import RunConfig
+    from embudget.study import BatchRule
+    from embudget.suite import find_shape
+
+    if model is None or method is None:
+        raise ConfigError("give a recipe, or --model, --method and a budget")
+    shape, parsed = find_shape(model), parse_method(method)
+    parsed.check(shape)
+    values = {
+        "model": model,
+        "method": method,
+        "train_flops": flops,
+        "pairs": pairs.hash,
+        "batch_size": BatchRule().batch_size(flops) if batch_size is None else batch_size,
+        "learning_rate": parsed.default_learning_rate(shape) if learning_rate is None else learning_rate,
+    }
+    candidates = min(RunConfig.model_fields["eval_candidates"].default, pairs.rows("validation"))
+    values |= overrides | {"eval_pairs": candidates, "eval_candidates": candidates}
+    return RunConfig.read(values, "train")

@@ -1,0 +1,216 @@
+"""The whole path in minutes: pairs, a small study, laws, a recipe beyond the study, its model, its scores, a report.
+
+Every stage leaves its result in one folder and is skipped when the result is there, so that an interrupted start is
+taken up where it stopped.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import yaml
+
+from embudget.errors import ConfigError
+from embudget.evaluation import Evaluation, evaluate, load_model
+from embudget.files import write_whole
+from embudget.laws import Laws, fit
+from embudget.pairs import Pairs, build_pairs
+from embudget.recipe import Recipe, recommend
+from embudget.records import RunRecord
+from embudget.report import write_report
+from embudget.study import Store, Study, SweepListener, plan, sweep
+from embudget.study.plan import flops_per_second
+from embudget.training.export import RECORD_FILE
+from embudget.training.fine_tune import train_and_record
+
+if TYPE_CHECKING:
+    from embudget.training.trainer import OnProgress
+
+BEYOND = 4
+"""The recipe is asked for at this multiple of the largest measured budget."""
+
+
+class Settings(NamedTuple):
+    """The size of a quickstart."""
+
+    pairs_limit: int | None
+    """Pairs of each source; None takes all."""
+    study: dict[str, object]
+    """The study, as in its YAML file."""
+    max_queries: int
+    """Test pairs for the retrieval scores."""
+
+
+FULL = Settings(
+    pairs_limit=None,
+    study={
+        "members": ["smollm2-135m:1", "smollm2-135m:2", "smollm2-135m:4"],
+        "methods": ["full", "freeze:0.5", "lora:32"],
+        "budgets": [1.25e11, 5e11, 2e12],
+        "pairs": "pairs",
+    },
+    max_queries=2000,
+)
+
+SMOKE = Settings(
+    pairs_limit=600,
+    study={
+        "members": ["smollm2-135m:1", "smollm2-135m:2", "smollm2-135m:3"],
+        "methods": ["full", "freeze:0.5", "lora:32"],
+        "budgets": [5e9, 2e10, 8e10],
+        "pairs": "pairs",
+        "batch_size": 4,
+        "min_steps": 1,
+        "eval_pairs": 32,
+        "eval_candidates": 32,
+    },
+    max_queries=50,
+)
+
+
+class Screen:
+    """What a quickstart tells while it goes on; the base says nothing."""
+
+    def stage(self, title: str, seconds: float | None) -> None:
+        """A stage begins; about how long it takes, where that is known."""
+
+    def say(self, text: str) -> None:
+        """A result."""
+
+    @contextmanager
+    def bar(self, title: str) -> Iterator["OnProgress"]:
+        """A progress bar over the budget of one training run."""
+        yield lambda share, loss: None
+
+    @contextmanager
+    def counter(self, title: str) -> Iterator[Callable[[str, int], None]]:
+        """A count of what is read."""
+        yield lambda what, count: None
+
+    @contextmanager
+    def sweep(self) -> Iterator[SweepListener]:
+        """A progress bar over the FLOP of a study."""
+        yield SweepListener()
+
+
+def quickstart(out: str | Path, *, smoke: bool = False, screen: Screen | None = None) -> Path:
+    """Go the whole path in the folder ``out``, or the rest of it.
+
+    Args:
+        out: folder for pairs/, study.yaml, study.db, laws.json, recipe.yaml, model/, evaluation.json, report.html.
+        smoke: a tiny version that checks the installation; what it finds out means nothing.
+        screen: told of the progress and of the results.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ConfigError: the folder cannot be written.
+        EmbudgetError: what a stage raises.
+    """
+    screen, out = screen or Screen(), Path(out)
+    settings = SMOKE if smoke else FULL
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        write_whole(out / "study.yaml", yaml.safe_dump(settings.study, sort_keys=False))
+    except OSError as error:
+        raise ConfigError(f"cannot write the folder {out}: {error.strerror}") from None
+    pairs = _pairs(out, settings, screen)
+    records = _sweep(out, pairs, screen)
+    laws = _fit(out, records, screen)
+    recipe, record = _train(out, laws, records, pairs, screen)
+    _evaluate(out, pairs, settings, screen)
+    screen.stage("report", None)
+    write_report(out / "report.html", records, laws, recipe, record)
+    screen.say(_closing(out))
+    return out
+
+
+def _pairs(out: Path, settings: Settings, screen: Screen) -> Pairs:
+    from embudget.suite.loading import find_checkpoint
+
+    screen.stage("models and pairs", 120)
+    members = Study.from_yaml(out / "study.yaml").names()
+    checkpoint = find_checkpoint(members[0])
+    screen.say(f"suite: {', '.join(members)} from {checkpoint.identity}")
+    with screen.counter("pairs") as progress:
+        pairs = build_pairs(["demo"], out / "pairs", limit=settings.pairs_limit, on_progress=progress)
+    counts = ", ".join(f"{pairs.rows(split):,} {split}" for split in ("train", "validation", "test"))
+    screen.say(f"pairs: {counts} ({pairs.hash})")
+    return pairs
+
+
+def _sweep(out: Path, pairs: Pairs, screen: Screen) -> list[RunRecord]:
+    study = Study.from_yaml(out / "study.yaml")
+    with Store(out / "study.db") as store:
+        there = store.records()
+        ids = {record.id for record in there}
+        todo = [run for run in plan(study, pairs, there).runs if run.config.id not in ids]
+        screen.stage("sweep", sum(run.seconds for run in todo))
+        with screen.sweep() as listener:
+            return sweep(study, store, listener=listener)
+
+
+def _fit(out: Path, records: list[RunRecord], screen: Screen) -> Laws:
+    screen.stage("laws", 5)
+    laws = fit(records)
+    laws.save(out / "laws.json")
+    screen.say(laws.summary())
+    return laws
+
+
+def _train(out: Path, laws: Laws, records: list[RunRecord], pairs: Pairs, screen: Screen) -> tuple[Recipe, RunRecord]:
+    budget = BEYOND * max(record.config.train_flops for record in records)
+    recipe = recommend(laws, budget, pairs_available=pairs.rows("train"))
+    recipe.save(out / "recipe.yaml")
+    config = recipe.run_config(pairs.hash)
+    there = _record_in(out / "model")
+    speed = flops_per_second(records)
+    done = there is not None and there.config == config
+    screen.stage("recipe", 0 if done or speed is None else budget / speed)
+    screen.say(str(recipe))
+    if there is None or not done:
+        with screen.bar(f"{recipe.model} {recipe.method}") as progress:
+            _, there = train_and_record(config, pairs, out / "model", progress)
+    assert there.loss is not None
+    low, high = recipe.predicted_interval
+    screen.say(
+        f"held-out loss: predicted {recipe.predicted_loss:.3f} ({low:.3f} to {high:.3f}), measured {there.loss:.3f}, "
+        f"off by {100 * (there.loss / recipe.predicted_loss - 1):+.1f} %"
+    )
+    return recipe, there
+
+
+def _record_in(model: Path) -> RunRecord | None:
+    file = model / RECORD_FILE
+    return RunRecord.model_validate_json(file.read_text()) if file.is_file() else None
+
+
+def _evaluate(out: Path, pairs: Pairs, settings: Settings, screen: Screen) -> Evaluation:
+    from embudget.suite.loading import load_embedder
+
+    screen.stage("evaluation", 60)
+    record = _record_in(out / "model")
+    assert record is not None
+    base = load_embedder(record.config.model, record.config.max_length)
+    result = evaluate(
+        load_model(out / "model"), pairs, against={"untrained base": base}, max_queries=settings.max_queries
+    )
+    write_whole(out / "evaluation.json", result.model_dump_json(indent=2))
+    screen.say(str(result))
+    return result
+
+
+def _closing(out: Path) -> str:
+    return "\n".join(
+        [
+            f"model    {out / 'model'}        SentenceTransformer({str(out / 'model')!r})",
+            f"recipe   {out / 'recipe.yaml'}",
+            f"laws     {out / 'laws.json'}    embudget recipe {out / 'laws.json'} --budget 1e14",
+            f"records  {out / 'study.db'}     embudget records {out / 'study.db'}",
+            f"report   {out / 'report.html'}  open it in a browser",
+            f"next     edit {out / 'study.yaml'} (members, methods, budgets), then",
+            f"         embudget sweep {out / 'study.yaml'} --store {out / 'study.db'}",
+        ]
+    )

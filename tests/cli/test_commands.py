@@ -1,0 +1,144 @@
+"""The commands on tiny models, from pairs to report, and what they say of bad input."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from sentence_transformers import SentenceTransformer
+
+from embudget.pairs import Pairs
+from tests.cli.conftest import Run
+
+
+@pytest.fixture
+def study_file(tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path) -> Path:
+    values = {
+        "members": [f"{tiny_neox}:{depth}" for depth in (1, 2, 4)],
+        "methods": ["full", "lora:4"],
+        "budgets": [2e7, 8e7, 3.2e8],
+        "pairs": str(tiny_pairs.folder),
+        "batch_size": 8,
+        "max_length": 32,
+        "min_steps": 1,
+        "eval_pairs": 32,
+        "eval_candidates": 32,
+    }
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(values))
+    return tmp_path / "study.yaml"
+
+
+def test_the_whole_path(run: Run, study_file: Path, tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path) -> None:
+    store, laws, recipe = tmp_path / "study.db", tmp_path / "laws.json", tmp_path / "recipe.yaml"
+    planned = run("sweep", study_file, "--store", store, "--dry-run")
+    assert "18 runs" in planned.out
+    assert not store.exists()
+
+    swept = run("sweep", study_file, "--store", store)
+    assert swept.code == 0, swept.err
+    assert "18 runs done, 0 failed" in swept.out
+    assert "18 have records, 0 to do" in run("sweep", study_file, "--store", store).err
+
+    assert run("records", store).out.count("done") == 18
+    assert run("records", store, "--csv", tmp_path / "records.csv").code == 0
+
+    fitted = run("fit", store, "--out", laws)
+    assert fitted.code == 0, fitted.err
+    again = run("fit", tmp_path / "records.csv", "--out", tmp_path / "again.json")
+    assert again.code == 0, again.err
+    assert json.loads((tmp_path / "again.json").read_text()) == json.loads(laws.read_text())
+
+    answer = run("recipe", laws, "--budget", "4e8", "--out", recipe)
+    assert answer.code == 0, answer.err
+    as_json = json.loads(run("recipe", laws, "--budget", "4e8", "--json").out)
+    assert as_json["train_flops"] == 4e8
+
+    trained = run("train", recipe, "--pairs", tiny_pairs.folder, "--out", tmp_path / "model")
+    assert trained.code == 0, trained.err
+    assert "held-out loss" in trained.out
+    assert SentenceTransformer(str(tmp_path / "model")).encode("a text").shape == (64,)
+
+    scored = run("evaluate", tmp_path / "model", "--pairs", tiny_pairs.folder)
+    assert scored.code == 0, scored.err
+    assert all(name in scored.out for name in ("model", "untrained base", "BM25", "TF-IDF"))
+
+    reported = run("report", store, "--laws", laws, "--recipe", recipe, "--out", tmp_path / "report.html")
+    assert reported.code == 0, reported.err
+    assert (tmp_path / "report.html").stat().st_size > 100_000
+
+
+def test_training_from_options(run: Run, tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path) -> None:
+    options = ["--pairs", tiny_pairs.folder, "--out", tmp_path / "m", "--max-length", 32]
+    done = run("train", "--model", f"{tiny_neox}:2", "--method", "bias", "--budget", "1e8", *options)
+    assert done.code == 0, done.err
+    record = json.loads((tmp_path / "m" / "embudget.json").read_text())
+    assert record["config"]["method"] == "bias"
+    assert record["train_flops"] >= 1e8
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--model", "gpt-9", "--method", "full", "--budget", "1e9"], "model must be a built-in name"),
+        (["--model", "smollm2-135m:99", "--method", "full", "--budget", "1e9"], "between 1 and 30, got 99"),
+        (["--model", "smollm2-135m:x", "--method", "full", "--budget", "1e9"], "depth must be a whole number"),
+        (["--model", "smollm2-135m:1", "--method", "magic", "--budget", "1e9"], "method must be full, bias, freeze"),
+        (["--model", "smollm2-135m:1", "--method", "lora:0", "--budget", "1e9"], "rank of lora must be >= 1, got 0"),
+        (["--model", "smollm2-135m:1", "--method", "bias", "--budget", "1e9"], "bias needs a model with bias terms"),
+        (["--model", "smollm2-135m:1", "--method", "full", "--budget", "abc"], "budget must be a number of FLOP"),
+        (["--model", "smollm2-135m:1", "--method", "full", "--budget", "-5"], "budget must be finite and > 0, got -5"),
+        (["--model", "smollm2-135m:1", "--method", "full", "--budget", "1e9", "--batch-size", "1"], "batch_size"),
+        (["--model", "smollm2-135m:1", "--method", "full", "--gpu-hours", "1"], "need a device"),
+        (["--model", "smollm2-135m:1", "--method", "full"], "exactly one of budget"),
+        (["--budget", "1e9"], "give a recipe, or --model"),
+        (["recipe.yaml", "--budget", "1e9"], "either a recipe or --model"),
+        (["missing.yaml"], "missing.yaml"),
+    ],
+)
+def test_bad_training_options(run: Run, tiny_pairs: Pairs, tmp_path: Path, options: list[str], message: str) -> None:
+    code, _out, err = run("train", *options, "--pairs", tiny_pairs.folder, "--out", tmp_path / "m")
+    assert code == 2
+    assert message in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "m").exists()
+
+
+def test_bad_files(run: Run, study_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes.txt").write_text("not a store, not laws")
+    cases = [
+        (["pairs", "stats", tmp_path / "empty"], "pairs"),
+        (["pairs", "build", "nonsense", "--out", tmp_path / "p"], "nonsense"),
+        (["pairs", "build", f"files:{tmp_path / 'none.jsonl'}", "--out", tmp_path / "p"], "none.jsonl"),
+        (["sweep", tmp_path / "none.yaml"], "cannot read the study"),
+        (["sweep", study_file, "--store", tmp_path / "notes.txt"], "is not a store"),
+        (["records", tmp_path / "none.db"], "there is no store"),
+        (["fit", tmp_path / "none.db"], "there is no store"),
+        (["fit", tmp_path / "none.csv"], "none.csv"),
+        (["recipe", tmp_path / "notes.txt", "--budget", "1e9"], "notes.txt"),
+        (["evaluate", tmp_path / "empty", "--pairs", tmp_path / "empty"], "empty"),
+        (["report", tmp_path / "notes.txt"], "is not a store"),
+        (["suite", "show", "pythia-71m"], "did you mean pythia-70m"),
+        (["suite", "pretrain", tmp_path / "notes.txt", "--out", tmp_path / "s"], "notes.txt"),
+    ]
+    for arguments, message in cases:
+        code, _, err = run(*arguments)
+        assert (code, err.count("\n")) == (2, 1), (arguments, err)
+        assert message in err, (arguments, err)
+
+
+def test_verbose_shows_the_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    import sys
+
+    from embudget.cli.app import main
+    from embudget.errors import ModelError
+
+    monkeypatch.setattr(sys, "argv", ["embudget", "suite", "show", "gpt-9", "-v"])
+    with pytest.raises(ModelError):
+        main()
+
+
+def test_suites_are_listed_with_their_sizes(run: Run) -> None:
+    out = run("suite", "list").out
+    assert "smollm2 (default)" in out
+    assert "pythia-12b" in out

@@ -1,0 +1,72 @@
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.cli.conftest import Run
+
+COMMANDS = [
+    "suite list", "suite show", "suite pretrain", "pairs build", "pairs stats", "pairs show", "train", "sweep",
+    "records", "fit", "recipe", "evaluate", "report", "quickstart",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_an_example_and_verbose(run: Run, command: str) -> None:
+    code, out, _ = run(*command.split(), "--help")
+    assert code == 0
+    assert "Example" in out
+    assert f"embudget {command}" in out
+    assert "-v, --verbose" in out
+
+
+def test_the_overview_names_every_command(run: Run) -> None:
+    out = run("--help").out
+    assert all(command.split()[0] in out for command in COMMANDS)
+
+
+def test_the_version(run: Run) -> None:
+    from embudget import __version__
+
+    assert run("--version").out.strip() == f"embudget {__version__}"
+
+
+@pytest.mark.parametrize("option", ["--version", "--help"])
+def test_the_start_loads_nothing_heavy(option: str) -> None:
+    """The time itself is measured in benchmarks/; here only that nothing of weight is imported."""
+    code = (
+        f"import sys; sys.argv = ['embudget', {option!r}]\n"
+        "from embudget.__main__ import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'numpy', 'scipy', 'pydantic', 'pyarrow', 'sqlalchemy', 'plotly', 'transformers'}\n"
+        "sys.exit(', '.join(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.strip()) == (0, "")
+
+
+def test_the_module_runs_like_the_command() -> None:
+    started = time.perf_counter()
+    done = subprocess.run([sys.executable, "-m", "embudget", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("embudget ")
+    assert time.perf_counter() - started < 10
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["trian"], "No such command"),
+        (["train", "--colour", "red"], "No such option"),
+        (["train", "--pairs"], "requires an argument"),
+        (["recipe", "laws.json", "--mfu", "much"], "not a valid float"),
+        (["sweep"], "Missing argument"),
+    ],
+)
+def test_bad_arguments_are_one_line_and_exit_code_2(run: Run, arguments: list[str], message: str) -> None:
+    code, out, err = run(*arguments)
+    assert code == 2
+    assert out == ""
+    assert message in err
+    assert err.count("\n") == 1

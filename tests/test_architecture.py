@@ -1,0 +1,87 @@
+"""The structure of the package: imports go one way, and planning and fitting never load torch."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "src" / "embudget"
+
+LAYERS = [
+    "errors", "frozen", "files", "suite", "pairs", "methods", "flops", "records", "training", "study", "laws",
+    "recipe", "evaluation", "report", "simulate", "quickstart", "cli", "__main__",
+]  # fmt: skip
+"""A module may import from its own layer and from earlier ones."""
+
+FORBIDDEN = {"laws": {"pairs", "training"}, "recipe": {"pairs", "training"}, "methods": {"pairs"}}
+HEAVY = {"torch", "transformers", "sentence_transformers", "peft", "datasets", "accelerate", "sklearn"}
+
+
+def layer_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(tree: ast.AST) -> Iterator[tuple[str, ast.AST]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module, node
+
+
+SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+
+
+def test_every_module_has_its_layer() -> None:
+    assert {layer_of(path) for path in SOURCES} == set(LAYERS)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_go_upwards(path: Path) -> None:
+    layer = layer_of(path)
+    for module, _ in imports(ast.parse(path.read_text())):
+        if not module.startswith("embudget."):
+            continue
+        other = module.split(".")[1]
+        assert LAYERS.index(other) <= LAYERS.index(layer), f"{layer} imports {module}"
+        assert other not in FORBIDDEN.get(layer, set()), f"{layer} imports {module}"
+
+
+@pytest.mark.parametrize(
+    "layer", ["methods", "flops", "records", "laws", "recipe", "report", "simulate", "cli", "pairs"]
+)
+def test_torch_is_imported_only_where_it_is_used(layer: str) -> None:
+    for path in (path for path in SOURCES if layer_of(path) == layer):
+        tree = ast.parse(path.read_text())
+        inside = {
+            id(inner)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.FunctionDef)
+            or (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test))
+            for inner in ast.walk(node)
+        }
+        top = {module.split(".")[0] for module, node in imports(tree) if id(node) not in inside}
+        assert not top & HEAVY, f"{path} imports {top & HEAVY} when it is loaded"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import embudget.cli.app",
+        "import embudget as eb; eb.fit, eb.recommend, eb.simulate, eb.write_report, eb.Study, eb.load_pairs",
+    ],
+)
+def test_planning_and_fitting_load_no_torch(code: str) -> None:
+    check = f"import sys; {code}; print(sorted({HEAVY!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_public_names_exist() -> None:
+    import embudget
+
+    for name in embudget.__all__:
+        assert callable(getattr(embudget, name)) or name == "__version__"
