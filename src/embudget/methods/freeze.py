@@ -33,7 +33,7 @@ class Freeze(Method):
             raise MethodError(f"active fraction of freeze must be in (0, 1], got {self.active_fraction:g}")
 
     def __str__(self) -> str:
-        return f"{self.name}:{self.active_fraction:g}"
+        return f"{self.name}:{repr(float(self.active_fraction)).removesuffix('.0')}"  # exact, so that it reads back
 
     def active_layers(self, shape: ModelShape) -> int:
         """Blocks that train: the fraction of the depth, rounded, at least one."""

@@ -59,10 +59,15 @@ class LoRA(Method):
 
     def apply(self, model: "PreTrainedModel") -> "PreTrainedModel":
         """Wrap the model with trainable adapters; everything else is frozen."""
+        import warnings
+
         from peft import LoraConfig, get_peft_model
 
         config = LoraConfig(r=self.rank, lora_alpha=ALPHA_PER_RANK * self.rank, target_modules="all-linear")
-        return get_peft_model(model, config)
+        with warnings.catch_warnings():
+            # PEFT 0.21 asks transformers 5 for an attribute under its old name
+            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+            return get_peft_model(model, config)
 
     def merge(self, model: "PreTrainedModel") -> "PreTrainedModel":
         """Add the adapters' product to the weights and drop the adapters."""

@@ -11,14 +11,13 @@ import importlib.metadata
 import importlib.util
 import json
 import os
-import shutil
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from embudget.errors import ModelError
+from embudget.files import whole_folder
 from embudget.suite.families import SHAPES
-from embudget.suite.members import find_shape, split_depth
+from embudget.suite.members import find_shape, hub_config, split_depth
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -50,7 +49,7 @@ def find_checkpoint(name: str) -> Checkpoint:
         name: a built-in name, a folder or a hub id, with or without a depth.
 
     Raises:
-        ModelError: the name is unknown, or the cache cannot be written.
+        ModelError: the name is unknown, the hub does not answer, or the cache cannot be written.
     """
     base, _ = split_depth(name)
     if Path(base).is_dir():
@@ -63,10 +62,13 @@ def find_checkpoint(name: str) -> Checkpoint:
         if not (folder / "config.json").exists():
             _convert_gguf(package, folder)
         return Checkpoint(str(folder), None, f"{package} {version}")
-    if shape is None or shape.hub_id is None:
-        find_shape(name)  # says what a name may be
+    if shape is None:
+        shape = find_shape(name)  # a hub id; or says what a name may be
+    if shape.hub_id is None:
         raise ModelError(f"{name} has no weights: it is neither a folder nor on the hub")
-    return Checkpoint(shape.hub_id, shape.revision, f"{shape.hub_id} at {shape.revision or 'main'}")
+    # the commit that the revision stands for today, so that the record says exactly what was loaded
+    commit = hub_config(shape.hub_id, shape.revision).parent.name
+    return Checkpoint(shape.hub_id, commit, f"{shape.hub_id} at {commit}")
 
 
 def load_tokenizer(name: str) -> Any:  # noqa: ANN401 - transformers is untyped
@@ -151,11 +153,12 @@ class _loading:
         logging.disable_progress_bar()
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        from safetensors import SafetensorError
         from transformers.utils import logging
 
         logging.set_verbosity(self.verbosity)
-        if isinstance(error, OSError | ValueError | KeyError):
-            reason = str(error).strip().splitlines()[0]
+        if isinstance(error, OSError | ValueError | KeyError | SafetensorError):
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise ModelError(f"cannot load {self.name}: {reason}") from error
 
 
@@ -169,11 +172,7 @@ def _convert_gguf(package: str, folder: Path) -> None:
     source = next(Path(spec.origin).parent.glob("*.gguf"))
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
-    except OSError as error:
-        raise ModelError(f"cannot write the cache folder {folder.parent}: {error.strerror}") from None
-    try:
-        with _loading(package):
+        with whole_folder(folder) as part, _loading(package):
             model = AutoModel.from_pretrained(
                 source.parent,
                 gguf_file=source.name,
@@ -188,13 +187,6 @@ def _convert_gguf(package: str, folder: Path) -> None:
             model.is_quantized = False
             model.save_pretrained(part)
             _bare(tokenizer).save_pretrained(part)
-        (part / "source.json").write_text(json.dumps({"package": package, "file": source.name}))
-        try:
-            part.rename(folder)
-        except OSError:  # another process was first
-            if not (folder / "config.json").exists():
-                raise
+            (part / "source.json").write_text(json.dumps({"package": package, "file": source.name}))
     except OSError as error:
         raise ModelError(f"cannot write the cache folder {folder.parent}: {error.strerror}") from None
-    finally:
-        shutil.rmtree(part, ignore_errors=True)

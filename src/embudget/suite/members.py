@@ -5,11 +5,15 @@ blocks (`smollm2-135m:8`).
 """
 
 import json
+import re
 from pathlib import Path
 
 from embudget.errors import ModelError
 from embudget.suite.families import SHAPES, SUITES
 from embudget.suite.shapes import ModelShape, shape_of_config
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+"""owner/name."""
 
 
 def split_depth(name: str) -> tuple[str, int | None]:
@@ -21,13 +25,13 @@ def split_depth(name: str) -> tuple[str, int | None]:
     base, colon, depth = name.rpartition(":")
     if not colon or Path(name).is_dir():
         return name, None
-    if not depth.isdigit():
+    if not depth.isdecimal():
         raise ModelError(f"depth must be a whole number as in smollm2-135m:8, got {name!r}")
     return base, int(depth)
 
 
 def find_shape(name: str) -> ModelShape:
-    """The shape of a built-in checkpoint or a local folder, cut to its depth where one is given.
+    """The shape of a built-in checkpoint, a local folder or a hub id, cut to its depth where one is given.
 
     Raises:
         ModelError: nothing has this name, its configuration cannot be used, or the depth is out of range.
@@ -36,10 +40,12 @@ def find_shape(name: str) -> ModelShape:
     if base in SHAPES:
         shape = SHAPES[base]
     elif Path(base).is_dir():
-        shape = _shape_of_folder(Path(base))
+        shape = _shape_of_file(Path(base) / "config.json", str(Path(base)))
+    elif _HUB_ID.fullmatch(base):
+        shape = _shape_of_file(hub_config(base, None), base).model_copy(update={"hub_id": base})
     else:
         raise ModelError(
-            f"model must be a built-in name (see `embudget suite list`) or a local folder, got {base!r}"
+            f"model must be a built-in name (see `embudget suite list`), a local folder or a hub id, got {base!r}"
             + _similar(base)
         )
     return shape if depth is None else shape.truncated(depth)
@@ -54,7 +60,9 @@ def find_suite(name: str) -> tuple[ModelShape, ...]:
     if name in SUITES:
         members = [find_shape(member) for member in SUITES[name]]
     elif Path(name).is_dir():
-        members = [find_shape(str(config.parent)) for config in Path(name).glob("*/config.json")]
+        folders = [config.parent for config in Path(name).glob("*/config.json")]
+        # a name with a dot in front is a folder that was being written when its process was killed
+        members = [find_shape(str(folder)) for folder in folders if not folder.name.startswith(".")]
     else:
         members = []
     if not members:
@@ -62,14 +70,33 @@ def find_suite(name: str) -> tuple[ModelShape, ...]:
     return tuple(sorted(members, key=lambda shape: shape.model_params))
 
 
-def _shape_of_folder(folder: Path) -> ModelShape:
+def hub_config(hub_id: str, revision: str | None) -> Path:
+    """The configuration of a checkpoint on the hub, in the local cache; its folder's name is the commit.
+
+    Raises:
+        ModelError: the hub has no such checkpoint or does not answer, or its client is not installed.
+    """
     try:
-        config = json.loads((folder / "config.json").read_text())
+        from huggingface_hub import hf_hub_download
+    except ImportError:
+        raise ModelError(f"{hub_id} is on the hub, which needs `pip install embudget[train]`") from None
+    try:
+        return Path(hf_hub_download(hub_id, "config.json", revision=revision))
+    except (OSError, ValueError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ModelError(f"{hub_id} is neither a folder nor can it be read from the hub: {reason}") from None
+
+
+def _shape_of_file(path: Path, name: str) -> ModelShape:
+    try:
+        config = json.loads(path.read_text())
     except FileNotFoundError:
-        raise ModelError(f"a model folder holds config.json, got {str(folder)!r} without one") from None
-    except ValueError as error:
-        raise ModelError(f"{folder / 'config.json'}: not valid JSON: {error}") from None
-    return shape_of_config(config, name=str(folder))
+        raise ModelError(f"a model folder holds config.json, got {name!r} without one") from None
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: not readable as JSON: {error}") from None
+    if not isinstance(config, dict):
+        raise ModelError(f"{path}: must hold an object, got {type(config).__name__}")
+    return shape_of_config(config, name=name)
 
 
 def _similar(name: str) -> str:

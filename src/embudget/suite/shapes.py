@@ -13,10 +13,10 @@ With h the hidden size, i the intermediate size, a heads of size d and g key-val
 
 from typing import Any, Literal, get_args
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, ValidationError
 
 from embudget.errors import ModelError
-from embudget.frozen import Frozen
+from embudget.frozen import Frozen, first_problem
 
 Architecture = Literal["gpt_neox", "llama", "qwen3", "gemma3_text", "olmo2"]
 """The value of ``model_type`` in a Hugging Face configuration."""
@@ -143,10 +143,17 @@ def shape_of_config(config: dict[str, Any], name: str) -> ModelShape:
             hidden=hidden,
             heads=heads,
             kv_heads=config.get("num_key_value_heads") or heads,
-            head_dim=config.get("head_dim") or hidden // heads,
+            head_dim=config.get("head_dim") or _head_dim(hidden, heads),
             intermediate=config["intermediate_size"],
             vocab=config["vocab_size"],
             max_length=config["max_position_embeddings"],
         )
     except KeyError as error:
         raise ModelError(f"{name}: its configuration lacks {error.args[0]}") from None
+    except ValidationError as error:
+        raise ModelError(f"{name}: its configuration is not usable: {first_problem(error)}") from None
+
+
+def _head_dim(hidden: Any, heads: Any) -> int:  # noqa: ANN401 - whatever a file held; the shape validates it
+    usable = isinstance(hidden, int) and isinstance(heads, int) and heads > 0
+    return hidden // heads if usable else 0

@@ -1,0 +1,101 @@
+"""Shared fixtures: tiny random models with a real tokenizer, made in a second, offline."""
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # before any library of Hugging Face reads it
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+CHAT_TEMPLATE = "{% for message in messages %}<|chat|>{{ message.content }}{% endfor %}"
+"""A template that changes every text it is applied to."""
+
+TINY_TEXT = [
+    "Return the number of bytes that a file takes on disk.",
+    "Opens the connection, sends one request and waits for the answer.",
+    "The list of users who may read the object; empty if nobody may.",
+    "Raised when a value lies outside the interval that the caller allows.",
+    "A queue keeps its messages until one consumer has confirmed each of them.",
+    "Compute the mean of all values, and the standard error of that mean.",
+    "Deletes the table. This cannot be undone, and its indexes go with it.",
+    "Whether the process is still running: true until it has been stopped.",
+]
+
+
+def save_tokenizer(folder: Path, chat_template: str | None = CHAT_TEMPLATE) -> Any:  # noqa: ANN401 - untyped library
+    """A byte-level BPE tokenizer of about 400 tokens, with end-of-text 0 and pad 1."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400,
+        special_tokens=["<|end|>", "<|pad|>"],
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(TINY_TEXT, trainer)
+    wrapped = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<|end|>", eos_token="<|end|>", pad_token="<|pad|>"
+    )
+    wrapped.chat_template = chat_template
+    wrapped.save_pretrained(folder)
+    return wrapped
+
+
+TINY_SIZES = {
+    "vocab_size": 400,
+    "hidden_size": 64,
+    "intermediate_size": 160,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 128,
+    "bos_token_id": 0,
+    "eos_token_id": 0,
+    "pad_token_id": 1,
+}
+"""Small enough to train in milliseconds, with an odd feed-forward size so that a formula with 4h is found out."""
+
+TINY_GROUPED: dict[str, object] = {"num_key_value_heads": 2, "head_dim": 24}
+"""For the Llama-like: grouped queries, and heads that do not multiply to the hidden size."""
+
+
+def save_tiny(folder: Path, architecture: str, **sizes: object) -> Path:
+    """A random language model of an architecture, with weights that depend on nothing but these arguments."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = AutoConfig.for_model(architecture, **(TINY_SIZES | sizes))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = AutoModelForCausalLM.from_config(config)
+        for parameter in model.parameters():  # biases and norms too, which start at constants
+            torch.nn.init.normal_(parameter, 1.0 if parameter.ndim == 1 else 0.0, 0.1)
+    model.save_pretrained(folder)
+    save_tokenizer(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_neox(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a random GPT-NeoX model: 4 blocks, biases, a tokenizer with a chat template."""
+    return save_tiny(tmp_path_factory.mktemp("models") / "tiny-neox", "gpt_neox")
+
+
+@pytest.fixture(scope="session")
+def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a random Llama model: 4 blocks, grouped queries, a tokenizer with a chat template."""
+    return save_tiny(tmp_path_factory.mktemp("models") / "tiny-llama", "llama", **TINY_GROUPED)
+
+
+@pytest.fixture(scope="session")
+def tiny_text() -> list[str]:
+    """Eight sentences that the tiny tokenizer was trained on."""
+    return TINY_TEXT

@@ -1,0 +1,110 @@
+"""Finding members by the names a user writes."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from embudget.errors import ModelError
+from embudget.suite import SHAPES, find_shape, find_suite
+from embudget.suite.loading import find_checkpoint, load_embedder
+from embudget.suite.members import split_depth
+
+
+def test_built_in_names_with_and_without_a_depth() -> None:
+    assert find_shape("pythia-70m") is SHAPES["pythia-70m"]
+    cut = find_shape("smollm2-135m:8")
+    assert (cut.name, cut.layers, cut.hidden) == ("smollm2-135m:8", 8, 576)
+
+
+def test_split_depth() -> None:
+    assert split_depth("pythia-70m") == ("pythia-70m", None)
+    assert split_depth("org/name:12") == ("org/name", 12)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("pythia-70", "did you mean pythia-70m"),
+        ("smolm2-135m:8", "got 'smolm2-135m'; did you mean smollm2-135m"),
+        ("nothing-like-it-at-all", "got 'nothing-like-it-at-all'$"),
+        ("smollm2-135m:", "depth must be a whole number as in smollm2-135m:8, got 'smollm2-135m:'"),
+        ("smollm2-135m:x", "depth must be a whole number"),
+        ("smollm2-135m:²", "depth must be a whole number"),
+        ("smollm2-135m:-1", "depth must be a whole number"),
+        ("smollm2-135m:0", "depth of smollm2-135m must be between 1 and 30, got 0"),
+        ("smollm2-135m:31", "between 1 and 30, got 31"),
+    ],
+)
+def test_bad_names_are_refused_in_one_line(name: str, message: str) -> None:
+    with pytest.raises(ModelError, match=message) as caught:
+        find_shape(name)
+    assert "\n" not in str(caught.value)
+
+
+def test_folder(tiny_llama: Path) -> None:
+    shape = find_shape(str(tiny_llama))
+    assert (shape.architecture, shape.layers, shape.kv_heads, shape.head_dim) == ("llama", 4, 2, 24)
+    assert find_shape(f"{tiny_llama}:3").layers == 3
+    with pytest.raises(ModelError, match="between 1 and 4, got 5"):
+        find_shape(f"{tiny_llama}:5")
+
+
+def test_a_folder_whose_name_has_a_colon(tmp_path: Path, tiny_neox: Path) -> None:
+    odd = tmp_path / "run:2"
+    odd.mkdir()
+    (odd / "config.json").write_text((tiny_neox / "config.json").read_text())
+    assert find_shape(str(odd)).layers == 4
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(None, "without one"), ("{", "not readable as JSON"), ("[]", "must hold an object"), ("{}", "model_type must be")],
+)
+def test_bad_folders_are_refused(tmp_path: Path, content: str | None, message: str) -> None:
+    if content is not None:
+        (tmp_path / "config.json").write_text(content)
+    with pytest.raises(ModelError, match=message):
+        find_shape(str(tmp_path))
+
+
+def test_a_folder_of_models_is_a_suite(tmp_path: Path, tiny_neox: Path) -> None:
+    config = json.loads((tiny_neox / "config.json").read_text())
+    for name, layers in [("a", 3), ("b", 1), (".b-torn", 2)]:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(json.dumps(config | {"num_hidden_layers": layers}))
+    assert [shape.layers for shape in find_suite(str(tmp_path))] == [1, 3]
+
+
+def test_unknown_suites_are_refused(tmp_path: Path) -> None:
+    for name in ("nothing", str(tmp_path)):
+        with pytest.raises(ModelError, match="suite must be one of smollm2, "):
+            find_suite(name)
+
+
+@pytest.fixture
+def hub_cache(tmp_path: Path, tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A cache of the hub's client that holds the tiny Llama as somebody/tiny."""
+    from huggingface_hub import constants
+
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    root = tmp_path / "models--somebody--tiny"
+    shutil.copytree(tiny_llama, root / "snapshots" / commit)
+    (root / "refs").mkdir()
+    (root / "refs" / "main").write_text(commit)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    return commit
+
+
+def test_hub_ids(hub_cache: str) -> None:
+    shape = find_shape("somebody/tiny:2")
+    assert (shape.name, shape.hub_id, shape.layers) == ("somebody/tiny:2", "somebody/tiny", 2)
+    found = find_checkpoint("somebody/tiny:2")
+    assert found == ("somebody/tiny", hub_cache, f"somebody/tiny at {hub_cache}")
+    assert load_embedder("somebody/tiny:2", 16).encode(["text"]).shape == (1, 64)
+
+
+def test_hub_ids_that_cannot_be_fetched_are_refused() -> None:
+    with pytest.raises(ModelError, match=r"nobody/nothing is neither a folder nor .* from the hub: .*cache"):
+        find_shape("nobody/nothing")

