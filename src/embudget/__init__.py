@@ -14,25 +14,23 @@ Names are imported when they are first used: planning and fitting never load tor
 """
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from embudget.end_to_end import quickstart
     from embudget.errors import EmbudgetError
     from embudget.evaluation import evaluate
     from embudget.laws import Laws, fit
     from embudget.pairs import build_pairs, load_pairs
-    from embudget.quickstart import quickstart
     from embudget.recipe import Recipe, recommend
     from embudget.records import RunConfig, RunRecord
     from embudget.report import write_report
-    from embudget.simulate import World, simulate
     from embudget.study import Store, Study, plan, sweep
     from embudget.suite import find_shape, find_suite
     from embudget.suite.pretrain import pretrain_suite
     from embudget.training.fine_tune import train
 
-__version__ = version("embudget")
+__version__: str
 
 _HOMES = {
     "EmbudgetError": "errors",
@@ -42,7 +40,6 @@ _HOMES = {
     "RunRecord": "records",
     "Store": "study",
     "Study": "study",
-    "World": "simulate",
     "build_pairs": "pairs",
     "evaluate": "evaluation",
     "find_shape": "suite",
@@ -51,9 +48,8 @@ _HOMES = {
     "load_pairs": "pairs",
     "plan": "study",
     "pretrain_suite": "suite.pretrain",
-    "quickstart": "quickstart",
+    "quickstart": "end_to_end",
     "recommend": "recipe",
-    "simulate": "simulate",
     "sweep": "study",
     "train": "training.fine_tune",
     "write_report": "report",
@@ -68,7 +64,6 @@ __all__ = [
     "RunRecord",
     "Store",
     "Study",
-    "World",
     "__version__",
     "build_pairs",
     "evaluate",
@@ -80,7 +75,6 @@ __all__ = [
     "pretrain_suite",
     "quickstart",
     "recommend",
-    "simulate",
     "sweep",
     "train",
     "write_report",
@@ -88,11 +82,13 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the module holds
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("embudget")
     if name not in _HOMES:
         raise AttributeError(f"module 'embudget' has no attribute {name!r}")
-    value = getattr(import_module(f"embudget.{_HOMES[name]}"), name)
-    globals()[name] = value  # over a submodule of the same name (simulate, quickstart), which importing it has set
-    return value
+    return getattr(import_module(f"embudget.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -23,6 +23,6 @@ def command(
     Example: embudget quickstart --out quickstart/
     """  # noqa: D301
     from embudget.cli.screen import Terminal
-    from embudget.quickstart import quickstart
+    from embudget.end_to_end import quickstart
 
     quickstart(out, smoke=smoke, screen=Terminal())

@@ -17,7 +17,9 @@ def command(
     device: Device = None,
     mfu: Mfu = DEFAULT_MFU,
     dollars_per_hour: DollarsPerHour = None,
-    suite: Annotated[str | None, typer.Option(help="Suite to choose from; by default the members measured.")] = None,
+    suite: Annotated[
+        str | None, typer.Option(help="Suite to choose from, built-in or a folder of models; smollm2 by default.")
+    ] = None,
     pairs_available: Annotated[int | None, typer.Option(min=1, help="Reject choices that need more pairs.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the recipe as YAML for `embudget train`.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the recipe as JSON.")] = False,
@@ -31,11 +33,12 @@ def command(
     """  # noqa: D301
     from embudget.laws import Laws
     from embudget.recipe import recommend
+    from embudget.suite import DEFAULT_SUITE
 
     recipe = recommend(
         Laws.load(laws),
         budget,
-        suite=suite,
+        suite=suite or DEFAULT_SUITE,
         gpu_hours=gpu_hours,
         dollars=dollars,
         device=device,

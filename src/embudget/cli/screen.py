@@ -7,7 +7,7 @@ import typer
 
 from embudget.cli.console import budget_bar, counter, duration, note
 from embudget.cli.sweep_bar import SweepBar
-from embudget.quickstart import Screen
+from embudget.end_to_end import Screen
 from embudget.study import SweepListener
 from embudget.training.trainer import OnProgress
 

@@ -82,9 +82,17 @@ def pretrain(
     \b
     Example: embudget suite pretrain tiny.yaml --out tiny/
     """  # noqa: D301
-    from embudget.cli.console import budget_bar
-    from embudget.suite.pretrain import PretrainConfig, pretrain_suite
+    from embudget.cli.console import budget_bar, table
+    from embudget.suite.pretrain import PretrainConfig, Progress, pretrain_suite
 
-    with budget_bar("pre-training") as progress:
-        pretrain_suite(PretrainConfig.from_yaml(config), out, progress)
-    typer.echo(f"{out}: use it as `--suite {out}` or `suite: {out}`")
+    parsed = PretrainConfig.from_yaml(config)
+    names = [member.name for member in parsed.members]
+    with budget_bar("pre-training") as bar:
+
+        def progress(now: Progress) -> None:
+            bar((names.index(now.member) + now.step / now.steps) / len(names), now.loss)
+
+        members = pretrain_suite(parsed, out, progress)
+    rows = [[m.name, f"{m.model_params:,}", f"{m.heldout_perplexity:.2f}", f"{m.seconds:.0f}"] for m in members]
+    typer.echo(table(["member", "N", "held-out perplexity", "seconds"], rows))
+    typer.echo(f"{out}: use it as `--suite {out}`, or `suite: {out}` in a study")

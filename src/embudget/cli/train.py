@@ -74,7 +74,7 @@ def outcome(record: "RunRecord") -> str:
         [
             f"{config.model} {config.method}: {record.train_flops:.4g} FLOP in {duration(record.seconds)} ({rate})",
             f"{record.tokens:,} tokens, {record.steps:,} steps of {config.batch_size} pairs",
-            f"held-out loss {record.loss:.4f} nats, accuracy {record.accuracy:.3f} ({config.eval_candidates} candidates)",
+            f"held-out loss {record.loss:.4f} nats, accuracy {record.accuracy:.3f} in {config.eval_candidates}",
         ]
     )
 
