@@ -18,7 +18,8 @@ def command(
     mfu: Mfu = DEFAULT_MFU,
     dollars_per_hour: DollarsPerHour = None,
     suite: Annotated[
-        str | None, typer.Option(help="Suite to choose from, built-in or a folder of models; smollm2 by default.")
+        str | None,
+        typer.Option(help="Suite to choose from, built-in or a folder; by default that of the measured members."),
     ] = None,
     pairs_available: Annotated[int | None, typer.Option(min=1, help="Reject choices that need more pairs.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the recipe as YAML for `embudget train`.")] = None,
@@ -33,12 +34,11 @@ def command(
     """  # noqa: D301
     from embudget.laws import Laws
     from embudget.recipe import recommend
-    from embudget.suite import DEFAULT_SUITE
 
     recipe = recommend(
         Laws.load(laws),
         budget,
-        suite=suite or DEFAULT_SUITE,
+        suite=suite,
         gpu_hours=gpu_hours,
         dollars=dollars,
         device=device,

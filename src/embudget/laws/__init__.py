@@ -1,0 +1,28 @@
+"""Laws of the loss over size, data, method and budget, with uncertainty, fitted to the records of a study.
+
+table       records as a table, and the cells that laws are fitted to
+chinchilla  L(N, D) = E + A/N^a + B/D^b for every method; further forms of `base.Law` go beside it
+frontier    best loss against budget, a power law        isoflop   parabolas over the sizes of one budget
+joint, varpro, bootstrap, line                           how they are fitted, each with its statistics
+result      the fitted laws and their file               fitting   records in, laws out
+"""
+
+from embudget.laws.chinchilla import ChinchillaLaw, Coefficients, fit_chinchilla
+from embudget.laws.fitting import fit
+from embudget.laws.result import FrontierRow, Laws, Refusal
+from embudget.laws.table import COLUMNS, RunTable, read_records_csv, record_row, write_records_csv
+
+__all__ = [
+    "COLUMNS",
+    "ChinchillaLaw",
+    "Coefficients",
+    "FrontierRow",
+    "Laws",
+    "Refusal",
+    "RunTable",
+    "fit",
+    "fit_chinchilla",
+    "read_records_csv",
+    "record_row",
+    "write_records_csv",
+]

@@ -1,0 +1,88 @@
+"""From records to laws."""
+
+from collections.abc import Iterable
+from itertools import groupby
+
+from embudget.errors import FitError, TooFewRunsError
+from embudget.laws.chinchilla import fit_chinchilla
+from embudget.laws.frontier import Frontier, fit_frontier
+from embudget.laws.isoflop import Isoflop, Profile, fit_profile
+from embudget.laws.line import fit_line
+from embudget.laws.result import OVER_ALL, Domain, Laws, Refusal
+from embudget.laws.table import Cell, RunTable
+from embudget.records import RunRecord
+
+MIN_CELLS = 2
+"""Cells of a method below which it has no law: it brings two coefficients of its own."""
+
+
+def fit(records: Iterable[RunRecord], *, seed: int = 0, draws: int = 200) -> Laws:
+    """Fit all the laws that the records support.
+
+    Args:
+        records: of one study; failed and unusable ones are left out and counted.
+        seed: of the bootstrap.
+        draws: bootstrap resamples.
+
+    Returns:
+        The laws. What could not be fitted besides L(N, D) is listed in ``refusals``.
+
+    Raises:
+        TooFewRunsError: too few usable runs, sizes or budgets for L(N, D).
+        FitError: the runs are not comparable, or all losses are equal.
+    """
+    table = RunTable.of(records)
+    by_method = {method: [cell for cell in table.cells if cell.run.method == method] for method in table.methods}
+    refusals: list[Refusal] = []
+    few = {method for method, cells in by_method.items() if len(cells) < MIN_CELLS}
+    for method in sorted(few) if len(few) < len(by_method) else ():
+        count = len(by_method.pop(method))
+        error = TooFewRunsError(f"a method needs at least {MIN_CELLS} cells, got {count}")
+        refusals.append(_refusal(f"law of {method}", error))
+    cells = [cell for group in by_method.values() for cell in group]
+    surface = fit_chinchilla(cells, seed=seed, draws=draws)
+    return Laws(
+        table=table,
+        surface=surface,
+        frontiers=_frontiers({**by_method, OVER_ALL: cells}, refusals),
+        isoflops={method: _isoflop(method, group, refusals) for method, group in by_method.items()},
+        domain={method: _domain(group) for method, group in by_method.items()},
+        refusals=tuple(refusals),
+    )
+
+
+def _refusal(what: str, error: FitError) -> Refusal:
+    return Refusal(what=what, error=type(error).__name__, reason=str(error))
+
+
+def _frontiers(groups: dict[str, list[Cell]], refusals: list[Refusal]) -> dict[str, Frontier]:
+    fitted: dict[str, Frontier] = {}
+    for name, cells in groups.items():
+        try:
+            fitted[name] = fit_frontier(cells)
+        except FitError as error:
+            refusals.append(_refusal(f"frontier of {name}", error))
+    return fitted
+
+
+def _isoflop(method: str, cells: list[Cell], refusals: list[Refusal]) -> Isoflop:
+    profiles: list[Profile] = []
+    for budget, group in groupby(cells, key=lambda cell: cell.run.budget):
+        try:
+            profiles.append(fit_profile(list(group)))
+        except FitError as error:
+            refusals.append(_refusal(f"isoFLOP profile of {method} at {budget:.3g} FLOP", error))
+    enough = len(profiles) >= 2
+    sizes = fit_line([p.budget for p in profiles], [p.model_params for p in profiles]) if enough else None
+    return Isoflop(profiles=tuple(profiles), best_size=sizes)
+
+
+def _domain(cells: list[Cell]) -> Domain:
+    def span(values: list[float]) -> tuple[float, float]:
+        return min(values), max(values)
+
+    return Domain(
+        model_params=span([float(cell.run.model_params) for cell in cells]),
+        tokens=span([cell.tokens for cell in cells]),
+        budgets=span([cell.run.budget for cell in cells]),
+    )

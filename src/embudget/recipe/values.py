@@ -1,0 +1,111 @@
+"""The recipe for one budget, and the choices it was picked from."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Self
+
+import yaml
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+
+from embudget.errors import ConfigError
+from embudget.frozen import Frozen
+from embudget.laws.file import read_text, save_text
+from embudget.records import MethodText, RunConfig
+
+
+class Choice(Frozen):
+    """One way to spend the budget."""
+
+    model: str
+    method: MethodText
+    model_params: PositiveInt = Field(description="N, without embeddings and adapters")
+    tokens: PositiveFloat = Field(description="D that the budget buys")
+    steps: PositiveInt
+    predicted_loss: PositiveFloat = Field(description="nats")
+    predicted_interval: tuple[float, float] = Field(description="of the measured loss, nats")
+
+
+class Rejection(Frozen):
+    """A choice that was not taken, and why."""
+
+    model: str | None = Field(default=None, description="None where it concerns the method on every model")
+    method: str
+    reason: str
+
+
+class Recipe(Frozen):
+    """The answer for one budget: what to train, how, and what to expect."""
+
+    train_flops: PositiveFloat = Field(description="budget, algorithmic FLOP")
+    model: str
+    method: MethodText = Field(description="with its rank or active fraction: lora:32, freeze:0.5")
+    model_params: PositiveInt = Field(description="N, without embeddings and adapters")
+    tokens: PositiveFloat = Field(description="D that the budget buys, queries and positives")
+    pairs: PositiveInt = Field(description="pairs seen, repetitions included")
+    steps: PositiveInt
+    batch_size: Annotated[int, Field(ge=2)] = Field(description="pairs a step")
+    learning_rate: PositiveFloat = Field(description="peak rate")
+    warmup: float = Field(ge=0, lt=1, description="share of the budget with a rising rate")
+    weight_decay: NonNegativeFloat
+    scale: PositiveFloat = Field(description="1 / temperature of the contrastive loss")
+    max_length: PositiveInt = Field(description="tokens; longer texts are cut")
+    max_epochs: PositiveInt = Field(description="passes over the training pairs at most")
+    eval_pairs: Annotated[int, Field(ge=2)] = Field(description="held-out pairs the prediction refers to")
+    eval_candidates: Annotated[int, Field(ge=2)]
+    predicted_loss: PositiveFloat = Field(description="held-out, nats")
+    predicted_interval: tuple[float, float] = Field(description="of the measured loss, nats")
+    level: float = Field(gt=0, lt=1, description="probability of the intervals")
+    extrapolation: float = Field(ge=1, description="budget / the nearest measured one; 1 inside their range")
+    flat: tuple[Choice, ...] = Field(default=(), description="runners-up within the noise of the best, best first")
+    rejected: tuple[Rejection, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """For a person, in a few lines."""
+        low, high = self.predicted_interval
+        beyond = f", {self.extrapolation:.3g} times outside the measured budgets" if self.extrapolation > 1 else ""
+        lines = [
+            f"{self.train_flops:.3g} FLOP{beyond}",
+            f"  train     {self.model} by {self.method}",
+            f"  on        {self.pairs:,} pairs, {self.tokens:.3g} tokens: {self.steps:,} steps of {self.batch_size}",
+            f"  with      learning rate {self.learning_rate:.3g}, warm-up {self.warmup:g}, weight decay "
+            f"{self.weight_decay:g}, scale {self.scale:g}, texts of at most {self.max_length} tokens",
+            f"  expect    held-out loss {self.predicted_loss:.3f}, with {100 * self.level:g} % {low:.3f} to {high:.3f}",
+            f"  as good   {_listed(f'{one.model} {one.method} ({one.predicted_loss:.3f})' for one in self.flat)}",
+            f"  rejected  {len(self.rejected)} choices, the nearest: "
+            + _listed((f"{no.model or 'every model'} {no.method}: {no.reason}" for no in self.rejected), 2),
+        ]
+        return "\n".join(lines + [f"  warning   {warning}" for warning in self.warnings])
+
+    def run_config(self, pairs_hash: str, seed: int = 0) -> RunConfig:
+        """The run that realises the recipe on the pairs with this content hash."""
+        shared = set(RunConfig.model_fields) & set(type(self).model_fields) - {"pairs"}
+        return RunConfig(pairs=pairs_hash, seed=seed, **{name: getattr(self, name) for name in shared})
+
+    def save(self, path: str | Path) -> None:
+        """Write as YAML, whole or not at all.
+
+        Raises:
+            ConfigError: the file cannot be written.
+        """
+        save_text(path, yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a recipe from YAML.
+
+        Raises:
+            ConfigError: the file cannot be read, is not YAML, or breaks a rule.
+        """
+        try:
+            data = yaml.safe_load(read_text(path))
+        except yaml.YAMLError as error:
+            reason = " ".join(str(error).split())
+            raise ConfigError(f"{path}: not valid YAML: {reason}") from None
+        return cls.read(data, str(path))
+
+
+def _listed(items: Iterable[str], most: int = 8) -> str:
+    every = list(items)
+    more = [f"and {len(every) - most} more"] if len(every) > most else []
+    return "; ".join([*every[:most], *more]) or "none"

@@ -1,0 +1,111 @@
+"""The parametric law: recovery of a known truth, sharing between methods, refusals."""
+
+from math import log
+
+import pytest
+
+from embudget.errors import FitError, TooFewRunsError
+from embudget.laws import ChinchillaLaw, Coefficients, RunTable, fit_chinchilla
+from embudget.laws.table import Cell
+from embudget.simulate import World, simulate
+
+SHARED = {
+    "full": Coefficients(E=1.8, A=300, a=0.35, B=250, b=0.42),
+    "freeze:0.5": Coefficients(E=1.8, A=350, a=0.35, B=270, b=0.42),
+    "lora:32": Coefficients(E=1.8, A=330, a=0.35, B=210, b=0.42),
+}
+APART = {
+    "full": Coefficients(E=1.2, A=100, a=0.25, B=1500, b=0.55),
+    "lora:32": Coefficients(E=1.8, A=2500, a=0.5, B=40, b=0.28),
+}
+MODELS = ("smollm2-135m:1", "smollm2-135m:4", "smollm2-135m:12")
+
+
+def cells(truth: dict[str, Coefficients], noise: float = 0.0, seed: int = 0, seeds: int = 1) -> tuple[Cell, ...]:
+    world = World(truth=truth, models=MODELS, noise=noise, seeds=seeds)
+    return RunTable.of(simulate(world, seed)).cells
+
+
+def worst_error(law: ChinchillaLaw, truth: dict[str, Coefficients]) -> float:
+    """The largest relative error over the measured sizes and up to 4 times the measured tokens."""
+    points = [(name, n, d) for name in truth for n in (3.5e6, 1.4e7, 4.2e7) for d in (2e5, 1e6, 4e6)]
+    return max(abs(log(law.predict(*point) / truth[point[0]].loss(*point[1:]))) for point in points)
+
+
+@pytest.mark.parametrize(("truth", "share"), [(SHARED, True), (SHARED, False), (APART, False), (APART, None)])
+def test_noise_free_parameters_are_recovered(truth: dict[str, Coefficients], share: bool | None) -> None:
+    law = fit_chinchilla(cells(truth), share=share, draws=2)
+    for method, true in truth.items():
+        assert law.coefficients[method].model_dump() == pytest.approx(true.model_dump(), rel=0.01)
+
+
+def test_the_prediction_is_the_equation() -> None:
+    law = fit_chinchilla(cells(SHARED), draws=2)
+    fitted = law.coefficients["full"]
+    assert law.predict("full", 1e7, 1e6) == pytest.approx(
+        fitted.E + fitted.A / 1e7**fitted.a + fitted.B / 1e6**fitted.b
+    )
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_predictions_stay_within_four_noise_levels_even_at_unmeasured_corners(seed: int) -> None:
+    law = fit_chinchilla(cells(SHARED, noise=0.02, seed=seed), draws=2)
+    assert worst_error(law, SHARED) < 0.08
+    assert law.noise == pytest.approx(0.02, rel=0.5)
+
+
+def test_the_data_choose_whether_methods_share() -> None:
+    assert fit_chinchilla(cells(SHARED, noise=0.01), draws=2).shared
+    assert not fit_chinchilla(cells(APART, noise=0.005), draws=2).shared
+
+
+def test_a_method_with_few_cells_leans_on_the_others() -> None:
+    kept = [
+        c for c in cells(SHARED) if c.run.method != "lora:32" or (c.run.budget == 4e12 and c.run.model != MODELS[1])
+    ]
+    assert sum(cell.run.method == "lora:32" for cell in kept) == 2
+    law = fit_chinchilla(kept, draws=2)
+    assert law.coefficients["lora:32"].model_dump() == pytest.approx(SHARED["lora:32"].model_dump(), rel=0.02)
+    with pytest.raises(TooFewRunsError, match="law of lora:32"):
+        fit_chinchilla(kept, share=False, draws=2)
+
+
+def test_repeated_seeds_tell_the_noise_of_one_run() -> None:
+    law = fit_chinchilla(cells(SHARED, noise=0.03, seeds=4), draws=2)
+    assert law.noise == pytest.approx(0.03, rel=0.25)  # not 0.015, the noise of a cell's mean
+
+
+def test_the_same_seed_gives_the_same_draws() -> None:
+    noisy = cells(SHARED, noise=0.02)
+    first, again, other = (fit_chinchilla(noisy, seed=seed, draws=3) for seed in (5, 5, 6))
+    assert first == again
+    assert first.draws != other.draws
+    assert first.coefficients == other.coefficients
+
+
+def test_intervals_widen_with_level_and_with_distance() -> None:
+    law = fit_chinchilla(cells(SHARED, noise=0.02), draws=60)
+
+    def width(tokens: float, level: float) -> float:
+        low, high = law.interval("full", 1.4e7, tokens, level)
+        assert low < law.predict("full", 1.4e7, tokens) < high
+        return log(high / low)
+
+    assert width(4e5, 0.5) < width(4e5, 0.9) < width(4e7, 0.9)
+    assert width(4e5, 0.9) > 2 * 1.64 * law.noise
+
+
+def test_too_few_runs_are_refused_by_what_is_missing() -> None:
+    every = [cell for cell in cells(SHARED) if cell.run.method == "full"]
+    with pytest.raises(TooFewRunsError, match="at least 2 sizes, got 1"):
+        fit_chinchilla([cell for cell in every if cell.run.model == MODELS[0]])
+    with pytest.raises(TooFewRunsError, match="at least 2 budgets, got 1"):
+        fit_chinchilla([cell for cell in every if cell.run.budget == 4e12])
+    with pytest.raises(TooFewRunsError, match=r"5 parameters and needs at least 6 cells .* got 5"):
+        fit_chinchilla(every[:5])
+
+
+def test_equal_losses_are_refused() -> None:
+    flat = [Cell(tuple(run.model_copy(update={"loss": 6.24}) for run in cell.runs)) for cell in cells(SHARED)]
+    with pytest.raises(FitError, match=r"all 27 losses are equal \(6.24\)"):
+        fit_chinchilla(flat)

@@ -1,0 +1,292 @@
+"""Recipes: the best choice of a known world, the rules for hyperparameters, constraints, bad input."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from embudget.errors import BudgetError, ConfigError, ModelError
+from embudget.flops import budget_of_gpu_hours
+from embudget.laws import Coefficients, Laws, fit
+from embudget.methods import parse_method
+from embudget.recipe import Recipe, recommend
+from embudget.recipe.hyperparameters import batch_size_for
+from embudget.records import RunRecord
+from embudget.simulate import World, simulate
+from embudget.suite import SUITES, find_shape
+
+TRUTH = {
+    "full": Coefficients(E=1.8, A=300, a=0.35, B=250, b=0.42),
+    "lora:32": Coefficients(E=1.8, A=330, a=0.35, B=210, b=0.42),
+}
+MODELS = ("smollm2-135m:1", "smollm2-135m:4", "smollm2-135m:12")
+BUDGET = 6.4e13
+
+
+def true_best(world: World, budget: float) -> tuple[float, str, str]:
+    choices = [(model, method) for model in SUITES["smollm2"] for method in world.truth]
+    return min((world.loss(model, method, budget), model, method) for model, method in choices)
+
+
+@pytest.fixture(scope="module")
+def exact() -> Laws:
+    return fit(simulate(World(truth=TRUTH, models=MODELS, noise=0)), draws=10)
+
+
+@pytest.fixture(scope="module")
+def noisy() -> Laws:
+    return fit(simulate(World(truth=TRUTH, models=MODELS, noise=0.02), seed=1), draws=60)
+
+
+@pytest.mark.parametrize("budget", [2.5e11, 2e12, BUDGET])
+def test_without_noise_the_recipe_is_the_true_best(exact: Laws, budget: float) -> None:
+    world = World(truth=TRUTH, noise=0)
+    recipe = recommend(exact, budget, min_steps=1)
+    loss, model, method = true_best(world, budget)
+    assert (recipe.model, recipe.method) == (model, method)
+    assert recipe.predicted_loss == pytest.approx(loss, rel=1e-3)
+    assert recipe.flat == ()
+
+
+def test_tokens_steps_and_pairs_spend_the_budget(noisy: Laws) -> None:
+    recipe = recommend(noisy, BUDGET)
+    flops = parse_method(recipe.method).flops_per_token(find_shape(recipe.model))
+    assert recipe.tokens * flops == pytest.approx(BUDGET)
+    assert recipe.steps == -(-recipe.tokens // (60 * recipe.batch_size))
+    assert recipe.pairs == recipe.steps * recipe.batch_size
+    assert recipe.extrapolation == pytest.approx(4)
+    assert recipe.predicted_interval[0] < recipe.predicted_loss < recipe.predicted_interval[1]
+
+
+def test_runners_up_within_the_noise_are_flat_and_the_others_rejected(noisy: Laws) -> None:
+    recipe = recommend(noisy, BUDGET)
+    losses = [recipe.predicted_loss, *(choice.predicted_loss for choice in recipe.flat)]
+    assert losses == sorted(losses)
+    assert len(losses) > 1
+    near = recipe.predicted_loss * (1 + noisy.noise)
+    worse = {
+        (no.model, no.method): float(no.reason.split()[2].rstrip(",")) for no in recipe.rejected if "worse" in no.reason
+    }
+    assert min(worse.values()) >= near - 5e-4
+    named = {(choice.model, choice.method) for choice in recipe.flat} | set(worse) | {(recipe.model, recipe.method)}
+    assert len(named) == len(SUITES["smollm2"]) * len(TRUTH)
+    assert {no.method for no in recipe.rejected if no.model is None} == {"freeze", "bias"}
+
+
+def test_the_run_of_a_recipe_is_the_recipe(noisy: Laws) -> None:
+    recipe = recommend(noisy, BUDGET)
+    config = recipe.run_config("a1b2", seed=3)
+    assert (config.pairs, config.seed, config.train_flops) == ("a1b2", 3, BUDGET)
+    for name in ("model", "method", "batch_size", "learning_rate", "warmup", "weight_decay", "scale", "max_length",
+                 "max_epochs", "eval_pairs", "eval_candidates"):  # fmt: skip
+        assert getattr(config, name) == getattr(recipe, name)
+
+
+def test_a_recipe_reads_as_text(noisy: Laws) -> None:
+    recipe = recommend(noisy, 1.6e15)
+    text = str(recipe)
+    for part in (
+        recipe.model,
+        recipe.method,
+        f"{recipe.steps:,} steps",
+        f"{recipe.predicted_loss:.3f}",
+        *recipe.warnings,
+    ):
+        assert part in text
+    assert all(f"{choice.model} {choice.method}" in text for choice in recipe.flat[:8])
+
+
+def test_by_default_the_suite_of_the_measured_models_is_considered(noisy: Laws) -> None:
+    assert recommend(noisy, BUDGET) == recommend(noisy, BUDGET, suite="smollm2")
+
+
+def test_measured_models_of_no_suite_are_considered_themselves(tmp_path: Path) -> None:
+    sizes = {"vocab_size": 1000, "hidden_size": 512, "intermediate_size": 1536, "num_hidden_layers": 8}
+    config = {"model_type": "llama", "num_attention_heads": 8, "max_position_embeddings": 512} | sizes
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    models = (f"{tmp_path}:2", f"{tmp_path}:4", f"{tmp_path}:8")
+    recipe = recommend(fit(simulate(World(truth=TRUTH, models=models)), draws=2), BUDGET)
+    considered = {recipe.model, *(c.model for c in recipe.flat), *(no.model for no in recipe.rejected if no.model)}
+    assert considered == set(models)
+
+
+def test_a_recipe_survives_its_file(noisy: Laws, tmp_path: Path) -> None:
+    recipe = recommend(noisy, BUDGET)
+    recipe.save(tmp_path / "recipe.yaml")
+    assert Recipe.load(tmp_path / "recipe.yaml") == recipe
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("a: [1", "not valid YAML"), ("", "valid dictionary"), ("model: x", "required"), (None, "cannot read")],
+)
+def test_a_bad_recipe_file_is_one_line(tmp_path: Path, text: str | None, message: str) -> None:
+    path = tmp_path / "recipe.yaml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ConfigError, match=message) as error:
+        Recipe.load(path)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "budget", "expected"),
+    [
+        ((16,), BUDGET, 16),
+        ((12,), BUDGET, 12),  # one size everywhere is kept as it is
+        ((16, 32, 64), BUDGET, 128),
+        ((16, 32, 64), 2e12, 24),
+        ((16, 24, 32), BUDGET, 48),
+        ((2, 3, 4), BUDGET, 6),
+        ((2, 4, 8), 1e10, 2),
+    ],
+)
+def test_the_batch_size_follows_the_budget(sizes: tuple[int, ...], budget: float, expected: int) -> None:
+    world = World(truth=TRUTH, models=MODELS, batch_sizes=sizes, noise=0)
+    laws = fit(simulate(world), draws=2)
+    assert batch_size_for(budget, laws.cells) == expected
+    assert recommend(laws, budget, min_steps=1).batch_size == expected
+
+
+def test_the_learning_rate_is_the_best_of_the_nearest_cell() -> None:
+    def tuned(record: RunRecord, rate: float, factor: float) -> RunRecord:
+        config = record.config.model_copy(update={"learning_rate": rate})
+        return record.model_copy(update={"config": config, "loss": (record.loss or 0) * factor})
+
+    records = simulate(World(truth=TRUTH, models=MODELS, noise=0))
+    best = {model: 1e-3 / 2**i for i, model in enumerate(MODELS)}
+    sweep = [tuned(r, best[r.config.model], 1) for r in records] + [tuned(r, 5e-3, 1.05) for r in records]
+    laws = fit(sweep, draws=2)
+    recipe = recommend(laws, BUDGET)
+    nearest = min(MODELS, key=lambda model: abs(np.log(find_shape(model).model_params / recipe.model_params)))
+    assert recipe.learning_rate == best[nearest]
+
+
+def test_sizes_far_from_the_measured_ones_are_rejected() -> None:
+    """A truth in which larger is always better, measured on the two smallest members only."""
+    truth = {"full": Coefficients(E=0.5, A=3000, a=0.4, B=1e-6, b=1)}
+    laws = fit(simulate(World(truth=truth, models=("smollm2-135m:1", "smollm2-135m:2"), noise=0.01)), draws=5)
+    recipe = recommend(laws, BUDGET, min_steps=1)
+    assert recipe.model == "smollm2-135m:8"  # 4 times the largest measured size for 4 times the largest budget
+    assert any(no.model == "smollm2-135m:30" and "outside the measured sizes" in no.reason for no in recipe.rejected)
+    assert recommend(laws, 4e12, min_steps=1).model == "smollm2-135m:2"
+    assert recommend(laws, BUDGET, min_steps=1, allow_unmeasured_sizes=True).model == "smollm2-135m:30"
+
+
+def test_constraints_reject_by_name(exact: Laws) -> None:
+    recipe = recommend(exact, 4e12, min_steps=60)
+    assert recipe.steps >= 60
+    assert any("fewer than 60" in no.reason for no in recipe.rejected)
+    limited = recommend(exact, BUDGET, pairs_available=5000)
+    assert limited.pairs <= 5000
+    assert any("needs" in no.reason and "there are 5000" in no.reason for no in limited.rejected)
+
+
+def test_a_method_that_cannot_train_a_model_is_rejected(tmp_path: Path) -> None:
+    records = simulate(World(truth=TRUTH, models=MODELS, noise=0.01))
+    biased = [r.model_copy(update={"config": r.config.model_copy(update={"method": "bias"})}) for r in records[::2]]
+    recipe = recommend(fit([*records, *biased], draws=2), BUDGET)
+    refused = [no for no in recipe.rejected if no.method == "bias"]
+    assert len(refused) == len(SUITES["smollm2"])
+    assert all("bias needs a model with bias terms" in no.reason for no in refused)
+
+
+def test_a_foreign_suite_is_answered_with_a_warning(noisy: Laws, tmp_path: Path) -> None:
+    sizes = {"vocab_size": 1000, "hidden_size": 512, "intermediate_size": 1536, "num_hidden_layers": 4}
+    config = {"model_type": "llama", "num_attention_heads": 8, "max_position_embeddings": 512} | sizes
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "config.json").write_text(json.dumps(config))
+    assert recommend(noisy, BUDGET).warnings == ()
+    recipe = recommend(noisy, BUDGET, suite=str(tmp_path))
+    assert recipe.model == str(tmp_path / "mine")
+    assert f"not on the suite {tmp_path}" in recipe.warnings[0]
+
+
+def test_far_budgets_are_answered_with_their_factor_and_beyond_a_million_refused(noisy: Laws) -> None:
+    recipe = recommend(noisy, 1.6e15)
+    assert recipe.extrapolation == pytest.approx(100)
+    assert "100 times outside" in recipe.warnings[0]
+    with pytest.raises(BudgetError, match="within 1e\\+06 times"):
+        recommend(noisy, 1e20)
+
+
+def test_device_time_and_money_are_budgets(noisy: Laws) -> None:
+    hours = 1e-4
+    by_time = recommend(noisy, gpu_hours=hours, device="h100", mfu=0.4)
+    assert by_time.train_flops == pytest.approx(budget_of_gpu_hours(hours, "h100", 0.4))
+    by_money = recommend(noisy, dollars=hours * 2, device="h100", mfu=0.4, dollars_per_hour=2)
+    assert by_money.train_flops == pytest.approx(by_time.train_flops)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({}, BudgetError, "exactly one of budget, gpu_hours and dollars, got none"),
+        ({"budget": 1e13, "dollars": 5.0}, BudgetError, "got budget and dollars"),
+        ({"gpu_hours": 1.0}, BudgetError, "gpu_hours needs a device"),
+        ({"gpu_hours": 1.0, "device": "abacus"}, BudgetError, "device must be one of"),
+        ({"budget": "abc"}, BudgetError, "got 'abc'"),
+        ({"budget": -1.0}, BudgetError, "got -1"),
+        ({"budget": 1e13, "suite": "nothing"}, ModelError, "suite must be one of"),
+        ({"budget": 1e13, "min_steps": 0}, ConfigError, "min_steps must be >= 1, got 0"),
+        ({"budget": 1e13, "pairs_available": 0}, ConfigError, "pairs_available must be >= 1, got 0"),
+        ({"budget": 1e13, "pairs_available": 10}, ConfigError, "no model and method .*more pairs than the 10"),
+        ({"budget": 1e13, "min_steps": 10**6}, ConfigError, "no model and method .*fewer than 1000000 steps"),
+    ],
+)
+def test_bad_wishes_are_one_line(
+    noisy: Laws, arguments: dict[str, object], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message) as refusal:
+        recommend(noisy, **arguments)  # type: ignore[arg-type]
+    assert "\n" not in str(refusal.value)
+
+
+def random_world(rng: np.random.Generator, noise: float) -> World:
+    """A truth whose best size at the middle budget lies between the measured ones; 3 sizes, 3 budgets, 3 methods."""
+    sizes = [find_shape(model).model_params for model in MODELS]
+    a, b = rng.uniform(0.15, 0.6, 2)
+    reducible = rng.uniform(1, 2.5)
+    best_size = np.exp(rng.uniform(np.log(sizes[0]), np.log(sizes[-1])))
+    size_part, data_part = reducible * b / (a + b), reducible * a / (a + b)  # equal marginal gains at the best size
+    asymptote = rng.uniform(0.3, 3)
+    truth = {
+        method: Coefficients(
+            E=asymptote,
+            A=size_part * best_size**a * np.exp(rng.normal(0, 0.25)),
+            a=a,
+            B=data_part * (4e12 / (6 * best_size)) ** b * np.exp(rng.normal(0, 0.25)),
+            b=b,
+        )
+        for method in ("full", "freeze:0.5", "lora:32")
+    }
+    return World(truth=truth, models=MODELS, noise=noise)
+
+
+def outcome(seed: int, noise: float, draws: int) -> tuple[float, bool, bool]:
+    """Regret of the recipe at 4 times the budget, whether the interval holds a new run, and the flat set the best."""
+    rng = np.random.default_rng(seed)
+    world = random_world(rng, noise)
+    recipe = recommend(fit(simulate(world, seed), draws=draws), BUDGET, min_steps=1)
+    best, *winner = true_best(world, BUDGET)
+    true = world.loss(recipe.model, recipe.method, BUDGET)
+    low, high = recipe.predicted_interval
+    choices = [[recipe.model, recipe.method], *([choice.model, choice.method] for choice in recipe.flat)]
+    return true / best - 1, low <= true * np.exp(rng.normal(0, noise)) <= high, winner in choices
+
+
+def test_the_regret_is_small_in_random_worlds() -> None:
+    regrets = [outcome(seed, noise=0.02, draws=5)[0] for seed in range(12)]
+    assert np.mean(regrets) < 0.01
+    assert max(regrets) < 0.05
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("noise", [0.01, 0.03])
+def test_regret_coverage_and_flat_sets_over_many_random_worlds(noise: float) -> None:
+    outcomes = np.array([outcome(1000 + seed, noise, draws=80) for seed in range(60)])
+    regret, covered, flat = outcomes.T
+    assert regret.mean() < 0.01
+    assert 0.80 <= covered.mean() <= 0.98  # nominal 0.90; the standard error of 60 worlds is 0.04
+    assert flat.mean() > 0.9
