@@ -134,12 +134,14 @@ def resolve_budget(
     Raises:
         BudgetError: not exactly one of them is given, a device is missing, or a value is out of range.
     """
-    if sum(given is not None for given in (budget, gpu_hours, dollars)) != 1:
-        raise BudgetError("give exactly one of budget (FLOP), gpu_hours or dollars")
+    given = {"budget": budget, "gpu_hours": gpu_hours, "dollars": dollars}
+    names = [name for name, value in given.items() if value is not None]
+    if len(names) != 1:
+        raise BudgetError(f"give exactly one of budget, gpu_hours and dollars, got {' and '.join(names) or 'none'}")
     if budget is not None:
         return parse_budget(budget)
     if device is None:
-        raise BudgetError(f"gpu_hours and dollars need a device: one of {', '.join(DEVICES)}")
+        raise BudgetError(f"{names[0]} needs a device: one of {', '.join(DEVICES)}")
     if gpu_hours is not None:
         return budget_of_gpu_hours(gpu_hours, device, mfu)
     assert dollars is not None

@@ -16,7 +16,7 @@ the set tells which sizes are as good; all else is rejected as worse by so many 
 import numpy as np
 
 from embudget.errors import BudgetError, ConfigError
-from embudget.flops import DEFAULT_MFU, budget_of_dollars, budget_of_gpu_hours, parse_budget
+from embudget.flops import DEFAULT_MFU, resolve_budget
 from embudget.laws import Laws
 from embudget.methods import Bias, Freeze, Full, LoRA, parse_method
 from embudget.recipe.hyperparameters import FROM_NEAREST, nearest_run
@@ -72,7 +72,9 @@ def recommend(
         ModelError: the suite is unknown, or a measured model is not there any more.
         ConfigError: no choice meets the constraints; they are named.
     """
-    train_flops = _budget(budget, gpu_hours, dollars, device, mfu, dollars_per_hour)
+    train_flops = resolve_budget(
+        budget, gpu_hours=gpu_hours, dollars=dollars, device=device, mfu=mfu, dollars_per_hour=dollars_per_hour
+    )
     extrapolation = laws.extrapolation(train_flops)
     if extrapolation > MAX_EXTRAPOLATION:
         raise BudgetError(
@@ -102,28 +104,6 @@ def recommend(
         rejected=(*worse, *rejected, *_unmeasured(laws)),
         warnings=_warnings(laws, suite, members, extrapolation),
     )
-
-
-def _budget(
-    budget: str | float | None,
-    gpu_hours: float | None,
-    dollars: float | None,
-    device: str | None,
-    mfu: float,
-    dollars_per_hour: float | None,
-) -> float:
-    given = {"budget": budget, "gpu_hours": gpu_hours, "dollars": dollars}
-    names = [name for name, value in given.items() if value is not None]
-    if len(names) != 1:
-        raise BudgetError(f"give exactly one of budget, gpu_hours and dollars, got {' and '.join(names) or 'none'}")
-    if budget is not None:
-        return parse_budget(budget)
-    if device is None:
-        raise BudgetError(f"{names[0]} needs a device, such as h100")
-    if gpu_hours is not None:
-        return budget_of_gpu_hours(gpu_hours, device, mfu)
-    assert dollars is not None
-    return budget_of_dollars(dollars, device, mfu, dollars_per_hour)
 
 
 def _members_of_measured(laws: Laws) -> tuple[ModelShape, ...]:
