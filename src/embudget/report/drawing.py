@@ -1,0 +1,219 @@
+"""What the figures share: a colour and a symbol per method, axes with readable ticks, labels that do not collide.
+
+Every colour but the accent and the methods' is a translucent grey, legible on white and on black: the page changes the
+colour of the text alone between its light and dark version.
+"""
+
+from collections.abc import Sequence
+from math import ceil, floor, log10
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from scipy.optimize import isotonic_regression
+
+from embudget.recipe import Recipe
+from embudget.records import RunRecord
+from embudget.report.formats import in_order, number, plotly_text
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+ACCENT = "#EE3377"
+"""Of the recipe. With the first five of `_COLORS` it is Paul Tol's "vibrant" scheme, made for colour-blind readers."""
+_COLORS = ("#0077BB", "#EE7733", "#009988", "#CC3311", "#33BBEE", "#997700", "#7A5CC4")
+_SYMBOLS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "pentagon", "cross", "hexagon")
+BAND, GRID, AXIS = "rgba(128,128,128,0.28)", "rgba(128,128,128,0.18)", "rgba(128,128,128,0.7)"
+
+LOSS = "held-out loss, nats"
+BUDGET = "budget, FLOP"
+SIZE = "N, parameters without embeddings"
+
+LEGEND = {
+    "showlegend": True,
+    "legend": {
+        "orientation": "h",
+        "x": 0,
+        "xanchor": "left",
+        "y": 1.02,
+        "yanchor": "bottom",
+        "bgcolor": "rgba(0,0,0,0)",
+        "font": {"size": 12},
+    },
+}
+"""Above the plot, where it wraps on a narrow screen and covers nothing."""
+_LABEL_PIXELS = 17
+"""Least distance between two labels, for text of 13 pixels."""
+
+
+class Mark(NamedTuple):
+    """How a method is drawn."""
+
+    color: str
+    symbol: str
+
+
+class Label(NamedTuple):
+    """A text to the right of the plot at height ``y``, in the axis' own coordinates: log10 on a log axis."""
+
+    y: float
+    text: str
+    color: str
+
+
+def marks(methods: Sequence[str]) -> dict[str, Mark]:
+    """Colour and symbol by method, in the order of drawing; 7 colours with 8 symbols repeat after 56 methods."""
+    return {
+        method: Mark(_COLORS[place % len(_COLORS)], _SYMBOLS[place % len(_SYMBOLS)])
+        for place, method in enumerate(in_order(methods))
+    }
+
+
+def ticks(low: float, high: float, most: int = 6) -> list[float]:
+    """At most ``most`` round values within [low, high], both positive: even steps, or 1, 2, 5 x 10^k if it is wide."""
+    if high / low < 3:
+        return _even_ticks(low, high, most)
+    decades = range(floor(log10(low)), ceil(log10(high)) + 1)
+    for leading in ((1, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
+        values = [first * 10.0**k for k in decades for first in leading if low <= first * 10.0**k <= high]
+        if len(values) <= most:
+            return values
+    return values[:: ceil(len(values) / most)]
+
+
+def _even_ticks(low: float, high: float, most: int) -> list[float]:
+    if high <= low:
+        return [low]
+    rough = (high - low) / most
+    power = 10.0 ** floor(log10(rough))
+    step = next(first * power for first in (1, 2, 5, 10) if first * power >= rough)
+    return [k * step for k in range(ceil(low / step), floor(high / step) + 1)]
+
+
+def axis(title: str, values: Sequence[float], *, log: bool, pad: float = 0.07) -> dict[str, Any]:
+    """A plotly axis that holds the values with some room, its ticks set and written by us: 1e12, not 1T or 10^12."""
+    low, high = _padded(min(values), max(values), log, pad)
+    at = ticks(low, high)
+    return {
+        "title": {"text": title, "standoff": 8},
+        "type": "log" if log else "linear",
+        "range": [log10(low), log10(high)] if log else [low, high],
+        "tickvals": at,
+        "ticktext": [number(value) for value in at],
+        "gridcolor": GRID,
+        "linecolor": AXIS,
+        "tickcolor": AXIS,
+        "tickangle": 0,
+        "showline": True,
+        "ticks": "outside",
+        "zeroline": False,
+        "automargin": True,
+    }
+
+
+def _padded(low: float, high: float, log: bool, pad: float) -> tuple[float, float]:
+    if log:
+        factor = (high / low) ** pad if high > low else 1.2
+        return low / factor, high * factor
+    room = pad * (high - low) or 0.05 * high
+    return max(low - room, 0.0), high + room
+
+
+def finish(
+    figure: "Figure", x: dict[str, Any], y: dict[str, Any], labels: Sequence[Label] = (), height: int = 460
+) -> "Figure":
+    """Give the figure its axes, its labels on the right and the layout that all figures have."""
+    margin = {"l": 56, "r": 16, "t": 24, "b": 48}
+    if labels:
+        margin["r"] = 22 + max(_width(label.text) for label in labels)
+    figure.update_layout(
+        template="none",
+        height=height,
+        margin=margin,
+        xaxis=x,
+        yaxis=y,
+        font={"family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", "size": 13, "color": "#444"},
+        hoverlabel={"align": "left"},
+        hovermode="closest",
+        showlegend=False,
+        annotations=_annotations(labels, y["range"], height - margin["t"] - margin["b"]),
+    )
+    return figure
+
+
+def _width(text: str) -> int:
+    return ceil(7.2 * max(len(line) for line in text.split("<br>")))
+
+
+def _annotations(labels: Sequence[Label], span: Sequence[float], pixels: int) -> list[dict[str, Any]]:
+    ordered = sorted(labels)
+    lines = max((label.text.count("<br>") + 1 for label in labels), default=1)
+    gap = lines * _LABEL_PIXELS * (span[1] - span[0]) / pixels
+    heights = spread_apart([label.y for label in ordered], gap)
+    return [
+        {
+            "text": label.text,
+            "x": 1.0,
+            "xref": "paper",
+            "xanchor": "left",
+            "xshift": 8,
+            "y": height,
+            "showarrow": False,
+            "align": "left",
+            "font": {"color": label.color},
+        }
+        for label, height in zip(ordered, heights, strict=True)
+    ]
+
+
+def spread_apart(values: Sequence[float], gap: float) -> list[float]:
+    """The nearest values (least squares) to rising ``values`` that lie at least ``gap`` apart."""
+    if not values:
+        return []
+    offsets = gap * np.arange(len(values))
+    moved = isotonic_regression(np.asarray(values, dtype=float) - offsets).x + offsets
+    return [float(value) for value in moved]
+
+
+def hover(*lines: str | None) -> str:
+    """The text of a hover box; lines that are None are left out."""
+    return "<br>".join(plotly_text(line) for line in lines if line is not None)
+
+
+def point(name: str, at: tuple[float, float], marker: dict[str, Any], text: str) -> dict[str, Any]:
+    """A trace of one marker; ``text`` is shown on hovering."""
+    return {
+        "type": "scatter",
+        "name": name,
+        "x": [at[0]],
+        "y": [at[1]],
+        "mode": "markers",
+        "marker": marker,
+        "hovertext": [text],
+        "hoverinfo": "text",
+    }
+
+
+def interval_bar(recipe: Recipe) -> dict[str, Any]:
+    """The recipe's prediction interval as a plotly error bar about the predicted loss."""
+    low, high = recipe.predicted_interval
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [high - recipe.predicted_loss],
+        "arrayminus": [recipe.predicted_loss - low],
+        "color": ACCENT,
+        "thickness": 2,
+        "width": 7,
+    }
+
+
+def run_text(record: RunRecord, predicted: float | None = None) -> str:
+    """What a run was and came to, for hovering."""
+    config = record.config
+    return hover(
+        f"{config.model} {config.method}",
+        f"{number(config.train_flops)} FLOP, {number(record.tokens or 0)} tokens" if record.tokens else None,
+        f"learning rate {number(config.learning_rate)}, batch {config.batch_size}, seed {config.seed}",
+        f"predicted {predicted:.3f} nats" if predicted is not None else None,
+        f"measured {record.loss:.3f} nats" if record.loss is not None else None,
+    )

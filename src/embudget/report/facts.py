@@ -1,0 +1,91 @@
+"""What the study is and what it answers, in facts and one sentence."""
+
+from collections.abc import Iterable, Sequence
+
+from embudget.laws import Laws
+from embudget.recipe import Recipe
+from embudget.records import RunRecord
+from embudget.report.formats import MISSING, duration, html, in_order, number, plural
+
+
+def facts_list(records: Sequence[RunRecord], laws: Laws) -> str:
+    """The study as a definition list: what was run, what it cost, where it ran and with which versions."""
+    done = [record for record in records if record.status == "done"]
+    flops, seconds = _total(r.train_flops for r in records), _total(r.seconds for r in records)
+    budgets = sorted({record.config.train_flops for record in records})
+    facts = {
+        "Members": _listed(_by_size(records)),
+        "Methods": _listed(in_order({record.config.method for record in records})),
+        "Budgets": _listed([number(budget) for budget in budgets]) + " FLOP",
+        "Runs": f"{len(done):,} done, {len(records) - len(done):,} failed",
+        "Spent": f"{number(flops)} FLOP" + (f" in {duration(seconds)} of training" if seconds else ""),
+        "Held-out loss": f"{laws.table.eval_pairs:,} pairs, {laws.table.eval_candidates:,} candidates each",
+        "Pairs": _listed(sorted({record.config.pairs for record in records})),
+        **_provenance(records),
+    }
+    rows = "".join(f"<div><dt>{name}</dt><dd>{_unbroken(text)}</dd></div>" for name, text in facts.items())
+    return f'<dl class="facts">{rows}</dl>'
+
+
+def _unbroken(text: str) -> str:
+    """As HTML, with line breaks only after commas."""
+    return ", ".join(f"<span>{html(part)}</span>" for part in text.split(", "))
+
+
+def _by_size(records: Iterable[RunRecord]) -> list[str]:
+    """The members, the smallest first; those whose size no run measured come last."""
+    sizes: dict[str, float] = {}
+    for record in records:
+        size = float("inf") if record.model_params is None else float(record.model_params)
+        sizes[record.config.model] = min(size, sizes.get(record.config.model, size))
+    return sorted(sizes, key=lambda model: (sizes[model], model))
+
+
+def _provenance(records: Iterable[RunRecord]) -> dict[str, str]:
+    known = [record.provenance for record in records if record.provenance is not None]
+    if not known:
+        return {}
+    days = sorted({origin.started[:10] for origin in known})
+    versions = {f"{name} {version}" for origin in known for name, version in origin.versions.items()}
+    commits = sorted({origin.commit[:10] for origin in known if origin.commit})
+    return {
+        "Device": _listed(sorted({f"{p.device}, {plural(p.threads, 'thread')}" for p in known})),
+        "Dates": days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}",
+        "Versions": _listed(sorted(versions, key=str.lower)),
+        **({"Commit": _listed(commits)} if commits else {}),
+    }
+
+
+def _listed(texts: Sequence[str], most: int = 16) -> str:
+    left = len(texts) - most
+    return ", ".join(texts[:most]) + (f" and {left} more" if left > 0 else "") if texts else MISSING
+
+
+def _total(values: Iterable[float | None]) -> float:
+    return sum(value for value in values if value is not None)
+
+
+def answer(recipe: Recipe, measured: RunRecord | None) -> str:
+    """The recipe in a sentence, and what its run came to in another, as HTML."""
+    low, high = recipe.predicted_interval
+    beyond = f", {number(recipe.extrapolation)} times outside the measured budgets" if recipe.extrapolation > 1 else ""
+    first = (
+        f"With <b>{number(recipe.train_flops)} FLOP</b>{beyond}, train <b>{html(recipe.model)}</b> by "
+        f"<b>{html(recipe.method)}</b> on {plural(recipe.pairs, 'pair')} ({number(recipe.tokens)} tokens, "
+        f"{plural(recipe.steps, 'step')} of {recipe.batch_size}, learning rate {number(recipe.learning_rate)}): "
+        f"predicted held-out loss <b>{recipe.predicted_loss:.3f} nats</b> "
+        f"({low:.3f} to {high:.3f} with {100 * recipe.level:.0f} %)."
+    )
+    sentences = f"{first} {_outcome(recipe, measured)}".replace(" %", "&nbsp;%")
+    return f'<p class="answer">{sentences}</p>'
+
+
+def _outcome(recipe: Recipe, measured: RunRecord | None) -> str:
+    if measured is None:
+        return "It was not run."
+    if measured.loss is None:
+        return f"Its run failed: {html(measured.error or 'no reason recorded')}."
+    low, high = recipe.predicted_interval
+    verdict = "inside" if low <= measured.loss <= high else "outside"
+    off = 100 * (measured.loss / recipe.predicted_loss - 1)
+    return f"Measured: <b>{measured.loss:.3f} nats</b>, off by {off:+.1f} %, {verdict} the interval."

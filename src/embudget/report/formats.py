@@ -1,0 +1,48 @@
+"""Numbers as a reader of the page sees them, and text that is safe in HTML."""
+
+import re
+from collections.abc import Iterable
+from html import escape
+
+MISSING = "–"
+"""What stands for a measurement that was not made."""
+
+
+def number(value: float, digits: int = 3) -> str:
+    """So many significant digits, as 0.0012, 1,250 or 1.25e11."""
+    if value != 0 and not 1e-4 <= abs(value) < 1e6:
+        return re.sub(r"e([+-])0*", lambda found: "e" + found[1].strip("+"), f"{value:.{digits}g}")
+    whole = abs(value) >= 10**digits - 0.5  # also what rounds up to so many digits, which %g would write as 1e+03
+    return f"{value:,.0f}" if whole else f"{value:.{digits}g}"
+
+
+def duration(seconds: float) -> str:
+    """As 45 s, 12 min or 3.4 h."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def plural(count: int, noun: str) -> str:
+    """As 1 run or 1,250 runs."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def in_order(methods: Iterable[str]) -> list[str]:
+    """Methods by name and then by rank or fraction as a number: lora:8 before lora:32."""
+
+    def key(method: str) -> tuple[str, float]:
+        name, _, parameter = method.partition(":")
+        return name, float(parameter or 0)
+
+    return sorted(methods, key=key)
+
+
+def html(text: str) -> str:
+    """Text for an element or an attribute."""
+    return escape(text, quote=True)
+
+
+def plotly_text(text: str) -> str:
+    """Text for a label of plotly, which reads tags such as <b> and <a>."""
+    return escape(text, quote=False)

@@ -1,0 +1,99 @@
+"""IsoFLOP panels: held-out loss against model size, one panel a method, one curve a budget.
+
+After figures 2a, 2b, 4a and 4b of "Repurposing Language Models into Embedding Models" (NeurIPS 2024).
+"""
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from embudget.laws import Laws
+from embudget.laws.isoflop import Profile
+from embudget.laws.table import Cell
+from embudget.report.drawing import LOSS, SIZE, Label, Mark, axis, finish, hover, marks, point
+from embudget.report.formats import number
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+
+def isoflop_figure(laws: Laws, method: str) -> "Figure":
+    """Loss against model size: a curve per budget, a parabola where it has a minimum, its vertex marked.
+
+    Where there is none the runs are joined by dots and the label says so; `Laws.refusals` tell why. All methods of a
+    study get the same axes.
+    """
+    import plotly.graph_objects as go
+
+    mark = marks(laws.table.methods)[method]
+    cells = [cell for cell in laws.table.cells if cell.run.method == method]
+    profiles = {p.budget: p for p in laws.isoflops[method].profiles} if method in laws.isoflops else {}
+    curves = [(budget, list(group)) for budget, group in groupby(cells, key=lambda cell: cell.run.budget)]
+    traces, labels = [], []
+    for budget, group in curves:
+        # Large budgets in full colour, small ones paler; by place in the whole study, so that panels agree.
+        opacity = 0.5 + 0.5 * (laws.table.budgets.index(budget) + 1) / len(laws.table.budgets)
+        profile = profiles.get(budget)
+        traces += [_profile_trace(group, profile, mark, opacity), _cells_trace(group, mark, opacity)]
+        if profile is not None:
+            traces.append(_vertex_trace(profile, mark, opacity))
+        note = "" if profile is not None else "<br>no vertex"
+        labels.append(Label(group[-1].loss, f"<b>{number(budget)}</b>{note}", mark.color))
+    sizes = [float(cell.run.model_params) for cell in laws.table.cells]
+    losses = [cell.loss for cell in laws.table.cells]
+    return finish(go.Figure(traces), axis(SIZE, sizes, log=True), axis(LOSS, losses, log=False), labels, 380)
+
+
+def _profile_trace(cells: Sequence[Cell], profile: Profile | None, mark: Mark, opacity: float) -> dict[str, Any]:
+    sizes = [float(cell.run.model_params) for cell in cells]
+    losses = [cell.loss for cell in cells]
+    if profile is not None:
+        sizes = [float(size) for size in np.geomspace(min(sizes), max(sizes), 60)]
+        losses = [profile(size) for size in sizes]
+    return {
+        "type": "scatter",
+        "name": f"curve of {number(cells[0].run.budget)} FLOP",
+        "x": sizes,
+        "y": losses,
+        "mode": "lines",
+        "line": {"color": mark.color, "width": 2, "dash": "dot" if profile is None else "solid", "simplify": False},
+        "opacity": opacity,
+        "hoverinfo": "skip",
+    }
+
+
+def _cells_trace(cells: Sequence[Cell], mark: Mark, opacity: float) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "name": f"runs of {number(cells[0].run.budget)} FLOP",
+        "x": [cell.run.model_params for cell in cells],
+        "y": [cell.loss for cell in cells],
+        "mode": "markers",
+        "marker": {"color": mark.color, "symbol": mark.symbol, "size": 9},
+        "opacity": opacity,
+        "hovertext": [_cell_text(cell) for cell in cells],
+        "hoverinfo": "text",
+    }
+
+
+def _vertex_trace(profile: Profile, mark: Mark, opacity: float) -> dict[str, Any]:
+    text = hover(
+        f"vertex at {number(profile.budget)} FLOP",
+        f"N* = {number(profile.model_params)} parameters",
+        f"loss {profile.loss:.3f} nats",
+    )
+    marker = {"color": mark.color, "symbol": "x-thin", "size": 12, "line": {"color": mark.color, "width": 3}}
+    vertex = point(f"vertex of {number(profile.budget)} FLOP", (profile.model_params, profile.loss), marker, text)
+    return vertex | {"opacity": opacity}
+
+
+def _cell_text(cell: Cell) -> str:
+    run = cell.run
+    return hover(
+        f"{run.model} {run.method}",
+        f"{number(run.budget)} FLOP, {number(cell.tokens)} tokens",
+        f"learning rate {number(run.learning_rate)}, batch {run.batch_size}",
+        f"loss {cell.loss:.3f} nats" + (f", mean of {len(cell.runs)} seeds" if len(cell.runs) > 1 else ""),
+    )

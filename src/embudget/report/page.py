@@ -1,0 +1,163 @@
+"""The page: one HTML file with everything in it, plotly included, for a study of any size."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from embudget import __version__
+from embudget.errors import ConfigError
+from embudget.files import write_whole
+from embudget.laws import Laws
+from embudget.recipe import Recipe
+from embudget.records import RunRecord
+from embudget.report.agreement import agreement_figure
+from embudget.report.browser import CSS, POLICY, SCRIPT
+from embudget.report.facts import answer, facts_list
+from embudget.report.formats import html, in_order, number
+from embudget.report.frontier import frontier_figure
+from embudget.report.isoflop import isoflop_figure
+from embudget.report.tables import failed_table, recipe_table, rejected_table, runners_up_table, runs_table
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+
+def write_report(
+    out: str | Path,
+    records: Sequence[RunRecord],
+    laws: Laws,
+    recipe: Recipe | None = None,
+    measured: RunRecord | None = None,
+) -> Path:
+    """Write figures and tables of a study as one HTML file that opens offline, whole or not at all.
+
+    Args:
+        out: the file; an older one is replaced.
+        records: of the study, failed runs included.
+        laws: fitted to them.
+        recipe: an answer from the laws, shown beside.
+        measured: the record of the recipe's run, which is not one of the study's.
+
+    Returns:
+        The file.
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
+    out = Path(out)
+    document = _document(_sections(records, laws, recipe, measured))
+    try:
+        write_whole(out, document)
+    except OSError as error:
+        raise ConfigError(f"cannot write {out}: {error.strerror}") from None
+    return out
+
+
+def _document(sections: Iterator[str]) -> str:
+    from plotly.offline import get_plotlyjs
+
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{POLICY}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>embudget: scaling study</title>
+<style>{CSS}</style>
+</head>
+<body>
+<main>
+<h1>How contrastive fine-tuning scales</h1>
+{chr(10).join(sections)}
+<noscript><p>The figures need JavaScript; the tables do not.</p></noscript>
+<footer>embudget {html(__version__)}</footer>
+</main>
+<script>{get_plotlyjs()}</script>
+<script>{SCRIPT}</script>
+</body>
+</html>
+"""
+
+
+def _sections(
+    records: Sequence[RunRecord], laws: Laws, recipe: Recipe | None, measured: RunRecord | None
+) -> Iterator[str]:
+    if recipe is not None:
+        yield answer(recipe, measured)
+    yield facts_list(records, laws)
+    yield _frontier(laws, recipe, measured)
+    yield _isoflops(laws)
+    yield _agreement(records, laws, recipe, measured)
+    if recipe is not None:
+        yield _recipe(recipe)
+    yield f"<h2>Laws</h2>\n<pre>{html(laws.summary())}</pre>"
+    yield "<h2>Runs</h2>"
+    if failed := [record for record in records if record.status == "failed"]:
+        yield "<h3>Failed</h3>\n" + failed_table(failed) + "\n<h3>All</h3>"
+    yield '<p class="lead">Click a column to sort.</p>' + runs_table(records, laws)
+
+
+def _figure(name: str, figure: "Figure", caption: str = "", kind: str = "") -> str:
+    data = figure.to_json()  # plotly writes < as \u003c, so that no text can end the script element
+    height = int(figure.layout.height)
+    return (
+        f'<figure class="{kind}"><div class="plot" style="height:{height}px" data-figure="{name}"></div>'
+        f'<script type="application/json" id="{name}">{data}</script>'
+        f"<figcaption>{caption}</figcaption></figure>"
+    )
+
+
+def _frontier(laws: Laws, recipe: Recipe | None, measured: RunRecord | None) -> str:
+    missing = [no.reason for no in laws.refusals if no.what.startswith("frontier of ")]
+    caption = "Markers: the best run of each budget. Lines: power laws through them, dotted beyond measured budgets."
+    if missing:
+        caption += f" Without a line: {html('; '.join(sorted(set(missing))))}."
+    return "<h2>Best loss against budget</h2>\n" + _figure("frontier", frontier_figure(laws, recipe, measured), caption)
+
+
+def _isoflops(laws: Laws) -> str:
+    panels = [
+        f"<div><h3>{html(method)}</h3>"
+        + _figure(f"isoflop-{place}", isoflop_figure(laws, method), _refusals(laws, method))
+        + "</div>"
+        for place, method in enumerate(in_order(laws.table.methods))
+    ]
+    lead = (
+        "Loss against model size at a fixed budget, which is written at each curve in FLOP; × marks the vertex of the "
+        "parabola. To the left models are too small for the budget, to the right they see too little data."
+    )
+    return f'<h2>IsoFLOP profiles</h2>\n<p class="lead">{lead}</p>\n<div class="panels">{"".join(panels)}</div>'
+
+
+def _refusals(laws: Laws, method: str) -> str:
+    """Why a method's profiles have no vertex; budgets with the same reason together."""
+    start = f"isoFLOP profile of {method} at "
+    by_reason = defaultdict(list)
+    for no in laws.refusals:
+        if no.what.startswith(start):
+            by_reason[no.reason].append(number(float(no.what.removeprefix(start).removesuffix(" FLOP"))))
+        elif no.what == f"law of {method}":
+            by_reason[no.reason].append("any budget")
+    if not by_reason:
+        return ""
+    reasons = "".join(f"<li>{html(', '.join(at))}: {html(reason)}</li>" for reason, at in by_reason.items())
+    return f"No vertex at<ul>{reasons}</ul>"
+
+
+def _agreement(records: Sequence[RunRecord], laws: Laws, recipe: Recipe | None, measured: RunRecord | None) -> str:
+    caption = f"Runs of the methods that have a law; the noise of one run about it is {100 * laws.noise:.2g} %."
+    if measured is not None:
+        caption += " The law has not seen the recipe's run."
+    figure = agreement_figure(records, laws, recipe, measured)
+    return "<h2>Predicted and measured</h2>\n" + _figure("agreement", figure, caption, kind="narrow")
+
+
+def _recipe(recipe: Recipe) -> str:
+    parts = ["<h2>Recipe</h2>", recipe_table(recipe)]
+    parts += [f'<p class="warning">{html(warning)}</p>' for warning in recipe.warnings]
+    if recipe.flat:
+        parts += ["<h3>As good within the noise</h3>", runners_up_table(recipe)]
+    if recipe.rejected:
+        parts += ["<h3>Rejected</h3>", rejected_table(recipe)]
+    return "\n".join(parts)
