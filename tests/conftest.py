@@ -1,15 +1,20 @@
 """Shared fixtures: tiny random models with a real tokenizer, made in a second, offline."""
 
+import json
 import os
+import random
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before any library of Hugging Face reads it
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+
+if TYPE_CHECKING:
+    from embudget.pairs import Pairs
 
 torch.set_num_threads(1)
 
@@ -99,3 +104,26 @@ def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_text() -> list[str]:
     """Eight sentences that the tiny tokenizer was trained on."""
     return TINY_TEXT
+
+
+@pytest.fixture(scope="session")
+def tiny_pairs(tmp_path_factory: pytest.TempPathFactory) -> "Pairs":
+    """A folder of about 1,500 made pairs in 40 groups; a query and its positive share their rarest words."""
+    from embudget.pairs import build_pairs
+
+    rng = random.Random(0)
+    verbs = ["open", "close", "delete", "measure", "rotate", "publish", "archive", "restore", "inspect", "rename"]
+    nouns = ["bucket", "table", "queue", "secret", "cluster", "stream", "policy", "snapshot", "alarm", "gateway"]
+    words = ["amber", "basalt", "cedar", "dune", "ember", "fjord", "garnet", "heath", "iris", "jade"]
+    folder = tmp_path_factory.mktemp("pairs")
+    with (folder / "made.jsonl").open("w") as file:
+        for number in range(1600):
+            verb, noun, first, second = rng.choice(verbs), rng.choice(nouns), *rng.sample(words, 2)
+            row = {
+                "query": f"How to {verb} the {first} {second} {noun} number {number}",
+                "positive": f"The {noun} called {first} {second} {number} lets its owner {verb} it "
+                + "at any time, from any place, without a further word. " * rng.randint(0, 2),
+                "group": f"service-{number % 40}",
+            }
+            file.write(json.dumps(row) + "\n")
+    return build_pairs([f"files:{folder / 'made.jsonl'}"], folder / "pairs")

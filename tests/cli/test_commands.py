@@ -14,9 +14,9 @@ from tests.cli.conftest import Run
 @pytest.fixture
 def study_file(tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path) -> Path:
     values = {
-        "members": [f"{tiny_neox}:{depth}" for depth in (1, 2, 4)],
+        "members": [f"{tiny_neox}:{depth}" for depth in (1, 2, 3)],
         "methods": ["full", "lora:4"],
-        "budgets": [2e7, 8e7, 3.2e8],
+        "budgets": [4e8, 1.6e9, 6.4e9],
         "pairs": str(tiny_pairs.folder),
         "batch_size": 8,
         "max_length": 32,
@@ -48,10 +48,10 @@ def test_the_whole_path(run: Run, study_file: Path, tiny_neox: Path, tiny_pairs:
     assert again.code == 0, again.err
     assert json.loads((tmp_path / "again.json").read_text()) == json.loads(laws.read_text())
 
-    answer = run("recipe", laws, "--budget", "4e8", "--out", recipe)
+    answer = run("recipe", laws, "--budget", "1.2e10", "--out", recipe)
     assert answer.code == 0, answer.err
-    as_json = json.loads(run("recipe", laws, "--budget", "4e8", "--json").out)
-    assert as_json["train_flops"] == 4e8
+    as_json = json.loads(run("recipe", laws, "--budget", "1.2e10", "--json").out)
+    assert as_json["train_flops"] == 1.2e10
 
     trained = run("train", recipe, "--pairs", tiny_pairs.folder, "--out", tmp_path / "model")
     assert trained.code == 0, trained.err

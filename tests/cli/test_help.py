@@ -41,10 +41,10 @@ def test_the_start_loads_nothing_heavy(option: str) -> None:
         "try: main()\n"
         "except SystemExit: pass\n"
         "heavy = {'torch', 'numpy', 'scipy', 'pydantic', 'pyarrow', 'sqlalchemy', 'plotly', 'transformers'}\n"
-        "sys.exit(', '.join(heavy & set(sys.modules)))"
+        "sys.stderr.write(', '.join(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr.strip()) == (0, "")
+    assert done.stderr.strip() == ""
 
 
 def test_the_module_runs_like_the_command() -> None:
@@ -60,7 +60,7 @@ def test_the_module_runs_like_the_command() -> None:
         (["trian"], "No such command"),
         (["train", "--colour", "red"], "No such option"),
         (["train", "--pairs"], "requires an argument"),
-        (["recipe", "laws.json", "--mfu", "much"], "not a valid float"),
+        (["recipe", "laws.json", "--mfu", "much"], "valid number"),
         (["sweep"], "Missing argument"),
     ],
 )

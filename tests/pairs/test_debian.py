@@ -1,4 +1,5 @@
 import gzip
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -6,13 +7,12 @@ import pytest
 
 from embudget.errors import PairsError
 from embudget.pairs import RawPair, build_from
-from embudget.pairs.sources import debian
 from embudget.pairs.sources.debian import Debian, pairs_of_dictionary, pairs_of_packages, pairs_of_wordnet
 
 WORDNET = """  1 This software and database is being provided to you | as is
 00001740 03 n 01 entity 0 003 ~ 00001930 n 0000 | that which is perceived to have its own existence
 02084071 05 n 03 dog 0 domestic_dog 0 Canis_familiaris 0 002 @ 02083346 n 0000 | a member of the genus Canis; \
-"the dog barked all night"; "a dog is loyal"  
+"the dog barked all night"; "a dog is loyal"
 """
 ENTRY = """Biscuit \\Bis"cuit\\, n. [F. biscuit (cf. It. biscotto), fr. L.
    bis twice. See {Cook}.]
@@ -70,9 +70,9 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Debian:
         (tmp_path / name).write_text(WORDNET if name == "data.noun" else "")
     (tmp_path / "gcide.index").write_text("biscuit\tA\tDA\n")
     (tmp_path / "gcide.dict.dz").write_bytes(gzip.compress(ENTRY.encode()))
-    monkeypatch.setattr(debian.shutil, "which", lambda name: name)
+    monkeypatch.setattr(shutil, "which", lambda name: name)
     answer = subprocess.CompletedProcess([], 0, stdout=RECORDS.encode())
-    monkeypatch.setattr(debian.subprocess, "run", lambda *args, **options: answer)
+    monkeypatch.setattr(subprocess, "run", lambda *args, **options: answer)
     return Debian(str(tmp_path), str(tmp_path))
 
 
@@ -85,19 +85,21 @@ def test_all_three_together(installed: Debian, tmp_path: Path) -> None:
 def test_what_is_missing_is_named(installed: Debian, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bare = subprocess.CompletedProcess([], 0, stdout=b"Package: curl\nDescription: a tool\n")
     with monkeypatch.context() as changed:
-        changed.setattr(debian.subprocess, "run", lambda *args, **options: bare)
-        with pytest.raises(PairsError, match="^apt has no long descriptions; get them with: apt-get -o "):
+        changed.setattr(subprocess, "run", lambda *args, **options: bare)
+        with pytest.raises(PairsError, match=r"^apt has no long descriptions; get them with: apt-get -o "):
             installed.versions()
     with monkeypatch.context() as changed:
-        changed.setattr(debian.shutil, "which", lambda name: None)
-        with pytest.raises(PairsError, match="^apt-cache is missing: the source debian needs Debian or Ubuntu$"):
+        changed.setattr(shutil, "which", lambda name: None)
+        with pytest.raises(PairsError, match=r"^apt-cache is missing: the source debian needs Debian or Ubuntu$"):
             installed.versions()
     (tmp_path / "gcide.dict.dz").unlink()
-    with pytest.raises(PairsError, match="gcide.dict.dz is missing; get it with: apt-get install wordnet-base dict-gc"):
+    with pytest.raises(
+        PairsError, match=r"gcide.dict.dz is missing; get it with: apt-get install wordnet-base dict-gc"
+    ):
         installed.versions()
 
 
 def test_a_damaged_dictionary_is_one_line(installed: Debian, tmp_path: Path) -> None:
     (tmp_path / "gcide.dict.dz").write_bytes(b"damaged")
-    with pytest.raises(PairsError, match="^cannot read the dictionaries: .*; get it with: apt-get install"):
+    with pytest.raises(PairsError, match=r"^cannot read the dictionaries: .*; get it with: apt-get install"):
         list(installed.read())

@@ -1,4 +1,5 @@
 import gzip
+import importlib.metadata
 import json
 from pathlib import Path
 
@@ -29,8 +30,9 @@ def test_aws_reads_services_operations_shapes_and_members() -> None:
         },
     }
     assert list(pairs_of_service(model, "box")) == [
-        RawPair("Amazon Box Box keeps things.".replace("Box Box", "Box\nBox"), "It keeps them well.", "box"),
+        RawPair("Amazon Box\nBox keeps things.", "It keeps them well.", "box"),
         RawPair("Gets one box.", "It must exist & be open.", "box"),
+        RawPair("The size, e.g. 3.", "Not more than 9.", "box"),
     ]
 
 
@@ -43,7 +45,7 @@ def test_aws_takes_the_latest_version_of_each_service(tmp_path: Path, monkeypatc
     monkeypatch.setattr(aws, "package_folder", lambda package, folder: tmp_path)
     assert list(AwsDocs().read()) == [RawPair("New words stay here.", "Here.", "box")]
     (folder / "service-2.json.gz").write_bytes(b"damaged")
-    with pytest.raises(PairsError, match="^cannot read service-2.json.gz of botocore's service box: "):
+    with pytest.raises(PairsError, match=r"^cannot read service-2.json.gz of botocore's service box: "):
         list(AwsDocs().read())
 
 
@@ -92,9 +94,9 @@ def test_sources_know_their_versions_and_licences() -> None:
 
 def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(package: str) -> None:
-        raise base.importlib.metadata.PackageNotFoundError(package)
+        raise importlib.metadata.PackageNotFoundError(package)
 
-    monkeypatch.setattr(base.importlib.metadata, "distribution", missing)
+    monkeypatch.setattr(importlib.metadata, "distribution", missing)
     with pytest.raises(
         PairsError, match=r"^package botocore is not installed; get it with: pip install 'embudget\[demo"
     ):
@@ -104,5 +106,5 @@ def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_package_without_its_data_is_an_error() -> None:
-    with pytest.raises(PairsError, match="^package botocore has no folder botocore/nothing; reinstall it"):
+    with pytest.raises(PairsError, match=r"^package botocore has no folder botocore/nothing; reinstall it"):
         base.package_folder("botocore", "botocore/nothing")

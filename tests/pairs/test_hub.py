@@ -35,15 +35,15 @@ def test_bad_data_is_refused(hub: dict[tuple[str, str | None], Any]) -> None:
 
     hub["org/name", None] = Dataset.from_dict({"query": ["a", None], "positive": ["c", "d"]})
     hub["org/empty", None] = Dataset.from_dict({"query": [], "positive": []})
-    with pytest.raises(PairsError, match="^hub:org/name row 2: column 'query' must be a string, got null$"):
+    with pytest.raises(PairsError, match=r"^hub:org/name row 2: column 'query' must be a string, got null$"):
         list(Hub("org/name").read())
-    with pytest.raises(PairsError, match="^hub:org/name: column 'title' is missing; there are query, positive$"):
+    with pytest.raises(PairsError, match=r"^hub:org/name: column 'title' is missing; there are query, positive$"):
         list(Hub("org/name", ("title", "positive")).read())
-    with pytest.raises(PairsError, match="^hub:org/empty is empty"):
+    with pytest.raises(PairsError, match=r"^hub:org/empty is empty"):
         list(Hub("org/empty").read())
 
 
 def test_without_the_hub_it_is_one_line() -> None:
-    with pytest.raises(PairsError, match="^cannot load hub:embudget-test/does-not-exist: .") as caught:
+    with pytest.raises(PairsError, match=r"^cannot load hub:embudget-test/does-not-exist: .") as caught:
         Hub("embudget-test/does-not-exist").versions()
     assert "\n" not in str(caught.value)

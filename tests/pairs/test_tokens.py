@@ -53,7 +53,7 @@ def test_a_folder_that_cannot_be_written_is_measured_all_the_same(
 
 
 def test_bad_arguments(pairs: Pairs) -> None:
-    with pytest.raises(PairsError, match="^max_length must be >= 1, got 0$"):
+    with pytest.raises(PairsError, match=r"^max_length must be >= 1, got 0$"):
         token_stats(pairs, "smollm2-135m", max_length=0)
     with pytest.raises(ModelError):
         token_stats(pairs, "no-such-model")

@@ -12,7 +12,7 @@ def grid(pairs: Pairs, model: str, **changes: object) -> Study:
     values: dict[str, object] = {
         "members": [model, f"{model}:2"],
         "methods": ["full", "lora:4"],
-        "budgets": [3e7, 1e9],
+        "budgets": [3e8, 1e10],
         "pairs": str(pairs.folder),
         "batch_size": 8,
         "max_length": 32,
@@ -31,7 +31,7 @@ def test_sizes_of_runs_follow_from_the_formulas(tiny_neox: object, tiny_pairs: P
 
 
 def test_cells_with_few_steps_or_too_much_data_are_left_out(tiny_neox: object, tiny_pairs: Pairs) -> None:
-    study = grid(tiny_pairs, str(tiny_neox), budgets=[3e7, 1e9, 1e13], min_steps=4)
+    study = grid(tiny_pairs, str(tiny_neox), budgets=[3e8, 1e10, 1e13], min_steps=4)
     planned = plan(study, tiny_pairs)
     assert len(planned.runs) + len(planned.left_out) == 12
     assert all(run.steps >= 4 for run in planned.runs)
@@ -43,6 +43,6 @@ def test_cells_with_few_steps_or_too_much_data_are_left_out(tiny_neox: object, t
 def test_measured_speed_replaces_the_assumed_one(tiny_neox: object, tiny_pairs: Pairs) -> None:
     study = grid(tiny_pairs, str(tiny_neox), min_steps=1)
     config = study.configs(tiny_pairs.hash)[0]
-    record = RunRecord(config=config, status="done", train_flops=3e7, seconds=3.0)
-    assert plan(study, tiny_pairs).runs[-1].seconds == pytest.approx(1e9 / 4e10)
-    assert plan(study, tiny_pairs, [record]).runs[-1].seconds == pytest.approx(1e9 / 1e7)
+    record = RunRecord(config=config, status="done", train_flops=3e8, seconds=3.0)
+    assert plan(study, tiny_pairs).runs[-1].seconds == pytest.approx(1e10 / 4e10)
+    assert plan(study, tiny_pairs, [record]).runs[-1].seconds == pytest.approx(1e10 / 1e8)

@@ -62,7 +62,7 @@ def test_bad_values_are_named(changes: dict[str, object], message: str) -> None:
 
 
 def test_unknown_members_and_methods_that_do_not_fit() -> None:
-    with pytest.raises(ModelError, match="did you mean smollm2-135m"):
+    with pytest.raises(ModelError, match="did you mean smollm2"):
         study(members=["smollm2-136m:1"]).configs("abc")
     with pytest.raises(MethodError, match="bias needs a model with bias terms"):
         study(methods=["bias"]).configs("abc")

@@ -18,7 +18,7 @@ def study(tiny_neox: Path, tiny_pairs: Pairs) -> Study:
     values = {
         "members": [f"{tiny_neox}:1", f"{tiny_neox}:2"],
         "methods": ["full", "lora:4"],
-        "budgets": [1e8],
+        "budgets": [6e8],
         "pairs": str(tiny_pairs.folder),
         "batch_size": 8,
         "max_length": 32,

@@ -1,0 +1,24 @@
+"""Text pairs (query, positive): sources, cleaning, splitting by group, and their length in tokens."""
+
+from embudget.pairs.build import build_from, build_pairs
+from embudget.pairs.folder import Pairs, load_pairs
+from embudget.pairs.info import PairsInfo, SourceInfo, SplitInfo, TokenStats
+from embudget.pairs.sources import RawPair, Rules, Source
+from embudget.pairs.split import Split
+from embudget.pairs.tokens import token_stats
+
+__all__ = [
+    "Pairs",
+    "PairsInfo",
+    "RawPair",
+    "Rules",
+    "Source",
+    "SourceInfo",
+    "Split",
+    "SplitInfo",
+    "TokenStats",
+    "build_from",
+    "build_pairs",
+    "load_pairs",
+    "token_stats",
+]

@@ -1,0 +1,120 @@
+"""Near-duplicates by MinHash (Broder 1997) with banded locality-sensitive hashing, in numpy, the same everywhere.
+
+A text is the set of its word bigrams, its two edges included, so that short texts have shingles as well. With random
+hashes h_1..h_64, the share of j for which min h_j agrees in two sets estimates their Jaccard similarity. Texts that
+agree in all 4 rows of one of 16 bands are compared: two of similarity s meet with probability 1 - (1 - s^4)^16, 0.9998
+at the threshold of 0.8. What the estimate, whose standard error is 0.05, does not rule out is decided by the sets
+themselves: of many comparisons by the estimate alone, some would call different texts the same.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+THRESHOLD = 0.8
+BANDS, ROWS = 16, 4
+_MARGIN = 0.15  # three standard errors of the estimate
+_CHUNK = 4096  # texts hashed at a time: the shingles of a chunk stay in the cache
+_NEIGHBOURS = 8  # texts before it in its bucket that a text is compared with, besides the first one
+
+
+def near_duplicates(keys: Sequence[str], threshold: float = THRESHOLD) -> "NDArray[np.bool_]":
+    """Which texts nearly repeat an earlier one.
+
+    Args:
+        keys: texts as words in lower case joined by spaces, see `embudget.pairs.text.words`.
+        threshold: Jaccard similarity of the sets of word bigrams from which two texts count as the same.
+
+    Returns:
+        A mask, shape (len(keys),). The first of a chain of similar texts is never marked.
+    """
+    import numpy as np
+
+    repeated = np.zeros(len(keys), dtype=bool)
+    if len(keys) < 2:
+        return repeated
+    signatures = _signatures(keys)
+    for band in range(BANDS):
+        rows = signatures[:, band * ROWS : (band + 1) * ROWS].astype(np.uint64)
+        bucket = rows[:, 0]
+        for row in range(1, ROWS):
+            bucket = bucket * np.uint64(0x9E3779B97F4A7C15) + rows[:, row]
+        for earlier, later in _candidates(bucket):
+            open_ = ~repeated[later]
+            earlier, later = earlier[open_], later[open_]
+            estimate = (signatures[earlier] == signatures[later]).mean(axis=1)
+            likely = estimate >= threshold - _MARGIN
+            for one, other in zip(earlier[likely].tolist(), later[likely].tolist(), strict=True):
+                repeated[other] |= _similarity(keys[one], keys[other]) >= threshold
+    return repeated
+
+
+def _similarity(one: str, other: str) -> float:
+    first, second = ({*pairwise(("", *key.split(), ""))} for key in (one, other))
+    return len(first & second) / len(first | second)
+
+
+def _candidates(bucket: "NDArray[np.uint64]") -> "Iterable[tuple[NDArray[np.int64], NDArray[np.int64]]]":
+    """Pairs (earlier, later) in the same bucket: each with the bucket's first and with its closest predecessors."""
+    import numpy as np
+
+    order = np.argsort(bucket, kind="stable")
+    ordered = bucket[order]
+    starts = np.r_[True, ordered[1:] != ordered[:-1]]
+    first = np.maximum.accumulate(np.where(starts, np.arange(len(order)), 0))
+    yield order[first[~starts]], order[~starts]
+    for shift in range(1, _NEIGHBOURS + 1):
+        together = ordered[shift:] == ordered[:-shift]
+        yield order[:-shift][together], order[shift:][together]
+
+
+def _signatures(keys: Sequence[str]) -> "NDArray[np.uint32]":
+    """MinHash signatures, shape (len(keys), BANDS * ROWS)."""
+    import numpy as np
+
+    # not a seed of the user's: the signature of a text is part of what "near" means
+    draw = np.frombuffer(hashlib.shake_128(b"embudget.pairs.near").digest(BANDS * ROWS * 16), dtype="<u8")
+    multipliers, offsets = draw[::2] | np.uint64(1), draw[1::2]
+    vocabulary = _Vocabulary()
+    signatures = np.empty((len(keys), BANDS * ROWS), dtype=np.uint32)
+    for begin in range(0, len(keys), _CHUNK):
+        shingles, starts = _shingles(keys[begin : begin + _CHUNK], vocabulary)
+        for column, (multiplier, offset) in enumerate(zip(multipliers, offsets, strict=True)):
+            hashed = ((shingles * multiplier + offset) >> np.uint64(32)).astype(np.uint32)
+            signatures[begin : begin + _CHUNK, column] = np.minimum.reduceat(hashed, starts)
+    return signatures
+
+
+def _shingles(keys: Sequence[str], vocabulary: "_Vocabulary") -> "tuple[NDArray[np.uint64], NDArray[np.int64]]":
+    """Hashes of the word bigrams of all texts in a row, and where each text begins.
+
+    The words of all texts stand in one sequence, 0 before each text and after the last one: the bigrams from one 0 to
+    the next are those of one text, its edges included.
+    """
+    import numpy as np
+
+    sequence: list[int] = []
+    starts: list[int] = []
+    for key in keys:
+        starts.append(len(sequence))
+        sequence.append(0)
+        sequence.extend([vocabulary[word] for word in key.split()])
+    sequence.append(0)
+    word_hashes = np.array(sequence, dtype=np.uint64)
+    mixed = word_hashes[:-1] * np.uint64(0x9E3779B97F4A7C15) ^ word_hashes[1:] * np.uint64(0xC2B2AE3D27D4EB4F)
+    mixed ^= mixed >> np.uint64(29)
+    return mixed * np.uint64(0xBF58476D1CE4E5B9), np.array(starts, dtype=np.int64)
+
+
+class _Vocabulary(dict[str, int]):
+    """Words to 64-bit hashes; Python's own hash differs from process to process."""
+
+    def __missing__(self, word: str) -> int:
+        value = int.from_bytes(hashlib.blake2b(word.encode(), digest_size=8).digest(), "little") | 1
+        self[word] = value
+        return value

@@ -1,0 +1,52 @@
+"""Where text pairs come from, each source in a file of its own; and reading a source as a user writes it."""
+
+from collections.abc import Callable, Sequence
+
+from embudget.errors import PairsError
+from embudget.pairs.sources.aws import AwsDocs
+from embudget.pairs.sources.base import RawPair, Rules, Source
+from embudget.pairs.sources.debian import Debian
+from embudget.pairs.sources.docstrings import Docstrings
+from embudget.pairs.sources.files import Files
+from embudget.pairs.sources.google import GoogleDocs
+from embudget.pairs.sources.hub import Hub
+
+__all__ = ["BUILT_IN", "DEMO", "RawPair", "Rules", "Source", "find_sources"]
+
+BUILT_IN: dict[str, Callable[[], Source]] = {
+    "aws-docs": AwsDocs,
+    "google-docs": GoogleDocs,
+    "docstrings": Docstrings,
+    "debian": Debian,
+}
+DEMO = ("aws-docs", "google-docs", "docstrings")
+"""What `demo` stands for."""
+
+
+def find_sources(texts: Sequence[str], columns: tuple[str, str] | None = None) -> list[Source]:
+    """The sources that the user names, each once, in the order of their names.
+
+    Raises:
+        PairsError: none is given, one is unknown, or columns are given without a source that has any.
+    """
+    if isinstance(texts, str):
+        raise PairsError(f"sources must be a list such as ['demo'], got {texts!r}")
+    names = dict.fromkeys(name for text in texts for name in (DEMO if text == "demo" else [text]))
+    if not names:
+        raise PairsError("at least one source is needed, such as demo")
+    sources = [_find(name, columns) for name in names]
+    if columns and not any(isinstance(source, Files | Hub) for source in sources):
+        raise PairsError(f"columns can be named for files: and hub: only, got {', '.join(names)}")
+    return sources
+
+
+def _find(name: str, columns: tuple[str, str] | None) -> Source:
+    if name in BUILT_IN:
+        return BUILT_IN[name]()
+    kind, _, rest = name.partition(":")
+    if kind == "files" and rest:
+        return Files(rest, columns)
+    if kind == "hub" and rest:
+        return Hub(rest, columns)
+    known = ", ".join(["demo", *BUILT_IN])
+    raise PairsError(f"source must be one of {known}, hub:ORG/NAME or files:PATH, got {name!r}")

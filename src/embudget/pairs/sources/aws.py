@@ -1,0 +1,64 @@
+"""Documentation of Amazon Web Services: first sentence -> rest.
+
+Read from the data files of the package botocore, which describe every service with its operations, shapes and their
+members in HTML. Licence: Apache-2.0 (botocore). A group is a service.
+"""
+
+import gzip
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from embudget.errors import PairsError
+from embudget.pairs.sources.base import RawPair, Source, distribution, licence_of, package_folder
+from embudget.pairs.text import first_sentence, without_html, without_labels, without_markdown
+
+
+class AwsDocs(Source):
+    """The latest API version of every service in the installed botocore."""
+
+    name = "aws-docs"
+
+    def versions(self) -> dict[str, str]:
+        """The installed botocore."""
+        return {"botocore": distribution("botocore").version}
+
+    def licences(self) -> dict[str, str]:
+        """As botocore's metadata states it."""
+        return {"botocore": licence_of(distribution("botocore"))}
+
+    def read(self) -> Iterator[RawPair]:
+        """Services in alphabetical order; a text that occurs several times in a service is read once."""
+        for service in sorted(package_folder("botocore", "botocore/data").iterdir()):
+            models = sorted(service.glob("*/service-2.json*"))
+            if models:  # API versions are dates: the last one is the latest
+                yield from pairs_of_service(_load(models[-1]), service.name)
+
+
+def pairs_of_service(model: dict[str, Any], group: str) -> Iterator[RawPair]:
+    """The pairs of a service's description, as botocore's service-2.json holds it."""
+    for html in dict.fromkeys(_documentation(model)):
+        query, positive = first_sentence(without_labels(without_markdown(without_html(html))))
+        if positive:
+            yield RawPair(query, positive, group)
+
+
+def _documentation(model: dict[str, Any]) -> Iterator[str]:
+    yield model.get("documentation") or ""
+    for operation in model.get("operations", {}).values():
+        yield operation.get("documentation") or ""
+    for shape in model.get("shapes", {}).values():
+        yield shape.get("documentation") or ""
+        members = shape.get("members", {}).values()
+        for part in (*members, shape.get("member", {}), shape.get("key", {}), shape.get("value", {})):
+            yield part.get("documentation") or ""
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        data = path.read_bytes()
+        model: dict[str, Any] = json.loads(gzip.decompress(data) if path.suffix == ".gz" else data)
+    except (OSError, EOFError, ValueError) as error:
+        raise PairsError(f"cannot read {path.name} of botocore's service {path.parts[-3]}: {error}") from None
+    return model

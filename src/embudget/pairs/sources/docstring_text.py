@@ -1,0 +1,162 @@
+"""A Python docstring as prose: NumPy, Google and Sphinx style brought to sentences, code left out."""
+
+import re
+from collections.abc import Iterator
+
+from embudget.pairs.text import first_sentence, join_lines, without_markdown
+
+_UNDERLINE = re.compile(r"\s*([-=~^\"'*+#])\1{2,}\s*")
+_GOOGLE_HEADING = re.compile(r"(?P<title>[A-Z][A-Za-z ]{2,24}):+\s*")
+_DROPPED_SECTIONS = frozenset(
+    {
+        "author", "authors", "bibliography", "citation", "contents", "copyright", "doctest", "example", "example usage",
+        "examples", "examples and usage", "license", "reference", "references", "see also", "tests", "usage",
+        "usage example", "usage examples",
+    }
+)  # fmt: skip
+_PARAMETER_SECTIONS = frozenset(
+    {
+        "attributes", "keyword arguments", "other parameters", "parameters", "raises", "return", "returns", "warns",
+        "yields",
+    }
+)  # fmt: skip
+_DROPPED_DIRECTIVES = frozenset(
+    {
+        "autoclass", "autofunction", "automodule", "autosummary", "bibliography", "code", "code-block", "codeblock",
+        "csv-table", "currentmodule", "deprecated", "doctest", "figure", "footbibliography", "graphviz", "highlight",
+        "image", "include", "index", "inheritance-diagram", "ipython", "list-table", "math", "minigallery", "module",
+        "only", "parsed-literal", "plot", "raw", "rubric", "seealso", "sourcecode", "table", "testcode", "testoutput",
+        "testsetup", "toctree", "versionadded", "versionchanged",
+    }
+)  # fmt: skip
+_DIRECTIVE = re.compile(r"(?P<indent>\s*)\.\. +(?:(?P<name>[\w-]+(?::[\w-]+)?)::(?P<text>.*)|\[.*\].*|_.*:.*|\|.*)")
+_NUMPY_PARAMETER = re.compile(r"(?P<names>[*\w]+(?:, ?[*\w]+)*)(?P<type> ?: .*)?")
+_TYPE = r"\([^)\n]*(?:\([^)\n]*\)[^)\n]*)*\)"  # in parentheses, which may hold others
+_GOOGLE_PARAMETER = re.compile(rf"^(\s*[-*]? ?`{{0,2}}[*\w]+`{{0,2}}) ?{_TYPE}\s*:\s*", re.MULTILINE)
+_SPHINX_FIELD = "(?:param|parameter|arg|argument|key|keyword|raises?|ivar|cvar)"
+_MARKUP = [
+    (re.compile(r":(?:[\w+-]+:)+`([^`<]*?)\s*<[^`>]*>`"), r"\1"),  # :ref:`text <target>`
+    (re.compile(r":(?:[\w+-]+:)+`[~!]?(?:[\w.]*\.)?([^`]*)`"), r"\1"),  # :class:`~package.Name`
+    (re.compile(r"`([^`<\n]+?)\s*<[^`>]+>`__?"), r"\1"),  # `text <url>`_
+    (re.compile(r"`([^`\n]+)`__?\b"), r"\1"),  # `target`_
+    (re.compile(r"\[`~?([^`\]]+)`\]"), r"\1"),  # [`Name`], as in transformers
+    (re.compile(r"\s?\[[\w.]+\]_"), ""),  # [1]_
+    (re.compile(r"^\s*:(?:type|rtype|vartype)\b[^\n]*$", re.MULTILINE), ""),
+    (re.compile(r"^(\s*):(?:returns?|yields?):\s*", re.MULTILINE), r"\1Returns "),
+    (re.compile(rf"^(\s*):{_SPHINX_FIELD}(?: [^:\n]*?)? ?([*\w.]+):\s*", re.MULTILINE), r"\1\2: "),
+    (re.compile(r"\\([*_`|\\])"), r"\1"),
+]
+
+
+def summary_and_rest(docstring: str) -> tuple[str, str]:
+    """The first sentence of a docstring and the prose behind it.
+
+    Examples, references, code, formulas and directives are left out; of parameters remain name and description.
+
+    Args:
+        docstring: as `ast.get_docstring` returns it: without common indentation.
+
+    Returns:
+        Both sides; the second is empty where there is nothing but a summary.
+    """
+    text = "\n".join(_without_code(_without_sections(docstring.split("\n"))))
+    for pattern, replacement in _MARKUP:
+        text = pattern.sub(replacement, text)
+    text = _GOOGLE_PARAMETER.sub(r"\1: ", text)
+    return first_sentence(join_lines(without_markdown(text)))
+
+
+def _without_sections(lines: list[str]) -> Iterator[str]:
+    """Leave out the headings, the sections of examples and references, and the types of NumPy-style parameters."""
+    keep, parameters, underlined = True, False, False
+    for line, following in zip(lines, [*lines[1:], ""], strict=True):
+        if underlined:  # the line under a title
+            underlined = False
+            continue
+        title = _heading(line, following)
+        if title is not None:
+            underlined = _UNDERLINE.fullmatch(following) is not None
+            parameters = underlined and title in _PARAMETER_SECTIONS
+            keep = title not in _DROPPED_SECTIONS
+            yield ""
+        elif keep:
+            yield _parameter_name(line, following) if parameters else line
+
+
+def _heading(line: str, following: str) -> str | None:
+    """The title of the section that begins at a line: underlined, or as Google style writes it, at the margin."""
+    if _UNDERLINE.fullmatch(following) and line.strip() and not _UNDERLINE.fullmatch(line):
+        return line.strip().lower().rstrip(":")
+    google = _GOOGLE_HEADING.fullmatch(line)
+    if google is not None and (following.startswith((" ", "\t")) or not following.strip()):
+        return google.group("title").lower()
+    return None
+
+
+def _parameter_name(line: str, following: str) -> str:
+    """The line that introduces a NumPy-style parameter without its type; nothing if no description follows."""
+    parameter = _NUMPY_PARAMETER.fullmatch(line)
+    if parameter is None:
+        return line
+    if following.startswith(" "):
+        return f"\n{parameter.group('names')}:"
+    return "" if parameter.group("type") else line
+
+
+def _without_code(lines: Iterator[str]) -> Iterator[str]:
+    """Leave out doctests with their output, fenced and indented code, directives, tables and rules."""
+    state = _Block()
+    for line in lines:
+        kept = state.step(line)
+        if kept is not None:
+            yield kept
+
+
+class _Block:
+    """What is being skipped: an indented block, a fenced block, or the output of a doctest."""
+
+    def __init__(self) -> None:
+        self.indent: int | None = None
+        self.fenced = False
+        self.doctest = False
+
+    def step(self, line: str) -> str | None:
+        """The line as it is kept, or None."""
+        stripped = line.strip()
+        if stripped.startswith("```"):
+            self.fenced = not self.fenced
+            return None
+        if self.fenced or self._in_indented(line) or self._in_doctest(stripped):
+            return None
+        return self._begin(line, stripped)
+
+    def _in_indented(self, line: str) -> bool:
+        if self.indent is None:
+            return False
+        if not line.strip() or len(line) - len(line.lstrip()) > self.indent:
+            return True
+        self.indent = None
+        return False
+
+    def _in_doctest(self, stripped: str) -> bool:
+        if stripped.startswith((">>>", "In [")):
+            self.doctest = True
+        elif not stripped:
+            self.doctest = False
+        return self.doctest
+
+    def _begin(self, line: str, stripped: str) -> str | None:
+        directive = _DIRECTIVE.fullmatch(line)
+        if directive is not None:
+            name = directive.group("name")
+            if name is None or name in _DROPPED_DIRECTIVES:
+                self.indent = len(directive.group("indent"))
+                return ""
+            stripped = directive.group("text").strip()  # a note or a warning: its text stays
+            line = directive.group("indent") + stripped
+        if stripped.startswith(("|", "+-", "+=")) or _UNDERLINE.fullmatch(line):
+            return None
+        if stripped.endswith("::"):
+            self.indent = len(line) - len(line.lstrip())
+            return line.rstrip()[:-1]
+        return line

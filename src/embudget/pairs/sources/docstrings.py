@@ -1,0 +1,102 @@
+"""Docstrings of installed packages: summary -> rest.
+
+Read by parsing the .py files of a fixed list of packages, without importing them and whatever else is installed, so
+that the pairs depend on the versions of these packages only. Licences: each package's own, as its metadata states it;
+all of them are permissive (Apache-2.0, BSD, MIT, PSF, HPND). A group is a package. Test suites, vendored and generated
+code are skipped.
+"""
+
+import ast
+import warnings
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from embudget.errors import PairsError
+from embudget.pairs.sources.base import RawPair, Source, distribution, licence_of
+from embudget.pairs.sources.docstring_text import summary_and_rest
+
+PACKAGES = (
+    "accelerate", "aiohttp", "botocore", "click", "datasets", "fonttools", "formulaic", "fsspec", "google-api-core",
+    "google-auth", "huggingface-hub", "imageio", "jinja2", "joblib", "matplotlib", "mpmath", "narwhals", "networkx",
+    "numpy", "packaging", "pandas", "patsy", "peft", "pillow", "plotly", "pyarrow", "pydantic", "pygments", "pyparsing",
+    "requests", "rich", "scikit-image", "scikit-learn", "scipy", "sentence-transformers", "sqlalchemy", "statsmodels",
+    "sympy", "tifffile", "torch", "transformers",
+)  # fmt: skip
+"""All of them come with the extras `train` and `demo`."""
+EXTRAS = "train,demo"
+
+_LEAST_WORDS = 8  # fewer are too short for two sides: not worth the parsing
+_TEMPLATE = ("%(", "{{")  # filled when the module is imported
+
+_SKIPPED_FOLDERS = frozenset({"test", "tests", "testing", "_testing", "_vendor", "vendored", "externals", "benchmarks"})
+_GENERATED = ("plotly/graph_objs/", "plotly/validators/", "plotly/graph_objects/")
+_DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+
+
+class Docstrings(Source):
+    """Modules, classes, methods and functions of the packages in `PACKAGES`."""
+
+    name = "docstrings"
+
+    def versions(self) -> dict[str, str]:
+        """The installed version of every package, without a build label: torch 2.13.0+cpu is torch 2.13.0."""
+        return {package: distribution(package, EXTRAS).version.partition("+")[0] for package in PACKAGES}
+
+    def licences(self) -> dict[str, str]:
+        """Each package's own."""
+        return {package: licence_of(distribution(package, EXTRAS)) for package in PACKAGES}
+
+    def read(self) -> Iterator[RawPair]:
+        """Packages and their files in alphabetical order, objects in the order of the file."""
+        for package in PACKAGES:
+            installed = distribution(package, EXTRAS)
+            seen: set[str] = set()
+            for name in sorted(str(file) for file in installed.files or [] if _is_wanted(str(file))):
+                path = Path(str(installed.locate_file(name)))
+                try:
+                    source = path.read_text(encoding="utf-8")
+                except (OSError, UnicodeDecodeError) as error:
+                    raise PairsError(f"cannot read {name} of package {package}: {error}; install it again") from None
+                yield from pairs_of_module(source, package, seen)
+
+
+def pairs_of_module(source: str, group: str, seen: set[str]) -> Iterator[RawPair]:
+    """The pairs of a module's source; none where its syntax is not that of the running Python.
+
+    Args:
+        source: the text of a .py file.
+        group: the package.
+        seen: docstrings to pass over; those of this module are added.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # invalid escapes in other people's strings
+            tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return
+    for docstring in _docstrings(tree):
+        if docstring in seen or len(docstring.split()) < _LEAST_WORDS or any(mark in docstring for mark in _TEMPLATE):
+            continue
+        seen.add(docstring)
+        query, positive = summary_and_rest(docstring)
+        if positive:
+            yield RawPair(query, positive, group)
+
+
+def _docstrings(node: _DOCUMENTED) -> Iterator[str]:
+    """Docstrings of a module or class and what it holds; functions inside functions are left out."""
+    docstring = ast.get_docstring(node)
+    if docstring:
+        yield docstring
+    if isinstance(node, ast.Module | ast.ClassDef):
+        for child in node.body:
+            if isinstance(child, _DOCUMENTED):
+                yield from _docstrings(child)
+
+
+def _is_wanted(name: str) -> bool:
+    path = PurePosixPath(name)
+    if path.suffix != ".py" or name.startswith(("..", *_GENERATED)) or not _SKIPPED_FOLDERS.isdisjoint(path.parts):
+        return False
+    # transformers writes each modeling_x.py from a modular_x.py, docstrings included
+    return not (path.stem.startswith(("test_", "modular_")) or path.stem.endswith("_test") or path.stem == "conftest")

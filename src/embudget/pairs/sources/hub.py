@@ -1,0 +1,64 @@
+"""Any data set on the Hugging Face hub, by name and columns.
+
+Licence: the data set's own, read from its card where it states one. A column ``group`` is used where there is one. What
+is read is the split `train`, or else the first one. A data set of several configurations is written
+ORG/NAME:CONFIGURATION.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+from embudget.errors import PairsError
+from embudget.pairs.sources.base import RawPair, Rules, Source
+from embudget.pairs.sources.files import GROUP, choose_columns, pair_of_record
+
+
+class Hub(Source):
+    """A data set that `datasets.load_dataset` finds, downloaded into its cache on first use."""
+
+    rules = Rules(query_words=1, positive_words=1, prose=False)
+
+    def __init__(self, name: str, columns: tuple[str, str] | None = None) -> None:
+        self.name = f"hub:{name}"
+        self.columns = columns
+        self.path, _, self.configuration = name.partition(":")
+        self._loaded: Any = None
+
+    def versions(self) -> dict[str, str]:
+        """A hash of the addresses of what was downloaded, which hold the revision; else the data's fingerprint."""
+        data = self._load()
+        addresses = sorted(getattr(data.info, "download_checksums", None) or {})
+        identity = "\n".join(addresses) or data._fingerprint
+        return {self.path: hashlib.sha256(identity.encode()).hexdigest()[:16]}
+
+    def licences(self) -> dict[str, str]:
+        """As the card states it."""
+        return {self.path: getattr(self._load().info, "license", None) or "see the data set's card"}
+
+    def read(self) -> Iterator[RawPair]:
+        """Rows in the order of the data set."""
+        data = self._load()
+        columns = choose_columns(data.column_names, self.columns, self.name)
+        wanted = [*columns, GROUP] if GROUP in data.column_names and GROUP not in columns else list(columns)
+        row = 0
+        for row, record in enumerate(data.select_columns(wanted), start=1):
+            yield pair_of_record(record, columns, f"{self.name} row {row}")
+        if row == 0:
+            raise PairsError(f"{self.name} is empty: it holds no pairs")
+
+    def _load(self) -> Any:  # noqa: ANN401 - datasets is untyped
+        if self._loaded is None:
+            try:
+                import datasets
+            except ImportError:
+                raise PairsError(
+                    "package datasets is not installed; get it with: pip install 'embudget[train]'"
+                ) from None
+            try:
+                loaded = datasets.load_dataset(self.path, self.configuration or None)
+            except Exception as error:  # the hub, the network, the data's own format: whatever it is, it is not ours
+                reason = " ".join(str(error).split())[:300] or type(error).__name__
+                raise PairsError(f"cannot load {self.name}: {reason}") from error
+            self._loaded = loaded.get("train", next(iter(loaded.values()))) if isinstance(loaded, dict) else loaded
+        return self._loaded

@@ -1,0 +1,162 @@
+"""Text as it stands in documentation, brought to plain prose: white space, HTML, Markdown, first sentences."""
+
+import re
+import unicodedata
+from html.parser import HTMLParser
+
+MAX_CHARACTERS = 1000
+"""Longer texts are cut at a word: 75 tokens are about 350 characters, and no model here reads more than 200 tokens."""
+
+_INVISIBLE = re.compile("[\x00-\x08\x0e-\x1b\x7f\u00ad\u200b\u2060\ufeff\ufffe\uffff\ud800-\udfff]")
+_WORD = re.compile(r"\w+")
+_BOUNDARY = re.compile(r"""[.!?]+["')\]”’`*]*[ \t]+(?=["'(\[`“‘*_]*[A-Z]|["'(\[]*`)|\n+""")
+_LAST_WORD = re.compile(r"(\S+)\.[\"')\]”’`*]*\s*$")
+_INITIALS = re.compile(r"(?:[a-z]\.)*[a-z]")
+_ABBREVIATIONS = frozenset(
+    {
+        "approx", "cf", "co", "corp", "dept", "dr", "eq", "eqn", "eqs", "esp", "est", "fig", "figs", "inc", "jr", "ltd",
+        "mr", "mrs", "ms", "no", "nos", "pp", "prof", "ref", "refs", "resp", "sec", "sr", "st", "vol", "vs",
+    }
+)  # fmt: skip
+_LABELS = re.compile(
+    r"^(?:\[?\(?(?:output[ -]only|input[ -]only|required|optional|immutable|identifier|deprecated|read[ -]?only|"
+    r"write[ -]?only|create[ -]only|private preview|preview|beta|alpha|experimental|unordered list|legacy)\)?\]?"
+    r"[.:;]\s+"
+    r"|\[(?:required|optional|deprecated|beta|alpha|output only|preview)\]\s+)+",
+    re.IGNORECASE,
+)
+_MARKDOWN = [
+    (re.compile(r"!?\[([^\]\[]*)\]\((?:[^()\s]|\([^()]*\))*\)"), r"\1"),  # [text](url)
+    (re.compile(r"\*\*(?=\S)(.+?)(?<=\S)\*\*"), r"\1"),
+    (re.compile(r"``([^`]+)``"), r"\1"),
+    (re.compile(r"(?<!\w)`([^`\n]+)`"), r"\1"),
+    (re.compile(r"^\s{0,3}#{1,6}\s+", re.MULTILINE), ""),
+    (re.compile(r"^\s*[*+-]\s+", re.MULTILINE), ""),
+    (re.compile(r"^\s*```.*$", re.MULTILINE), ""),
+]
+
+
+def normalise(text: str) -> str:
+    """One line in Unicode NFC: runs of white space become a space, invisible characters go."""
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", text)
+    return " ".join(_INVISIBLE.sub("", text).split())
+
+
+def cut(text: str, characters: int = MAX_CHARACTERS) -> str:
+    """The first words of a text, at most ``characters`` long; a single longer word is cut inside."""
+    if len(text) <= characters:
+        return text
+    head, space, _ = text[: characters + 1].rpartition(" ")
+    return head if space else text[:characters]
+
+
+def words(text: str) -> list[str]:
+    """Letters and digits of a text in lower case, word by word; a text without any is one word."""
+    return _WORD.findall(text.lower()) or [text]
+
+
+def first_sentence(text: str, least_words: int = 3) -> tuple[str, str]:
+    """Split a text whose paragraphs are separated by newlines into its first sentence and the rest.
+
+    A sentence ends at a newline, or at punctuation that is followed by a capital letter and not preceded by an
+    abbreviation or initials ("e.g. S3", "cf. Smith", "U.S. East"): periods inside names and version numbers have no
+    space behind them. A sentence of fewer than ``least_words`` words ("Amazon S3.") is carried on by the next one.
+
+    Returns:
+        The sentence and the rest, the latter empty where there is only one sentence.
+    """
+    for boundary in _BOUNDARY.finditer(text):
+        sentence = text[: boundary.end()].strip()
+        if len(sentence.split()) < least_words:
+            continue
+        if "\n" not in boundary.group() and _ends_in_abbreviation(sentence):
+            continue
+        return sentence, text[boundary.end() :].strip()
+    return text.strip(), ""
+
+
+def _ends_in_abbreviation(sentence: str) -> bool:
+    last = _LAST_WORD.search(sentence)
+    if last is None:
+        return False
+    word = last.group(1).lstrip("([\"'`“‘").lower()
+    return word in _ABBREVIATIONS or _INITIALS.fullmatch(word) is not None
+
+
+def without_labels(text: str) -> str:
+    """Remove what introduces a field's description without being part of it: "Output only.", "[Required]"."""
+    return _LABELS.sub("", text)
+
+
+def without_markdown(text: str) -> str:
+    """Keep the text of links, emphasis, code, headings and list items."""
+    for pattern, replacement in _MARKDOWN:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def join_lines(text: str) -> str:
+    """Join the lines of each paragraph, where an empty line separates paragraphs."""
+    return "\n".join(" ".join(block.split()) for block in re.split(r"\n\s*\n", text) if block.strip())
+
+
+def without_html(text: str) -> str:
+    """The text of an HTML fragment, one line a block; entities are decoded, tags that HTML does not know are kept.
+
+    Documentation writes placeholders such as ``<bucket>`` without escaping them: they are text.
+    """
+    if "<" not in text and "&" not in text:
+        return " ".join(text.split())
+    parser = _Stripper()
+    parser.feed(text)
+    parser.close()
+    lines = (" ".join(line.split()) for line in "".join(parser.parts).split("\n"))
+    return "\n".join(line for line in lines if line)
+
+
+_BLOCKS = frozenset(
+    {
+        "address", "article", "aside", "blockquote", "br", "caption", "caution", "dd", "details", "div", "dl", "dt",
+        "example", "fieldset", "figure", "footer", "fullname", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr",
+        "important", "itemizedlist", "li", "listitem", "main", "nav", "note", "ol", "p", "para", "pre", "section",
+        "shortdesc", "simpara", "summary", "table", "tbody", "tfoot", "thead", "tip", "title", "tr", "ul", "warning",
+    }
+)  # fmt: skip
+_INLINE = frozenset(
+    {
+        "a", "abbr", "acronym", "b", "bdi", "bdo", "big", "body", "cite", "code", "del", "dfn", "em", "font", "head",
+        "html", "i", "img", "ins", "kbd", "label", "link", "literal", "mark", "meta", "parameter", "q", "replaceable",
+        "s", "samp", "small", "span", "strike", "strong", "sub", "sup", "time", "tt", "u", "ulink", "userinput", "var",
+        "wbr",
+    }
+)  # fmt: skip
+_CELLS = frozenset({"td", "th"})
+_SILENT = frozenset({"script", "style"})
+
+
+class _Stripper(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.parts: list[str] = []
+        self.silent = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag in _SILENT:
+            self.silent += 1
+        elif tag in _BLOCKS:
+            self.parts.append("\n")
+        elif tag in _CELLS:
+            self.parts.append(" ")
+        elif tag not in _INLINE:
+            self.parts.append(self.get_starttag_text() or "")
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in _SILENT:
+            self.silent = max(0, self.silent - 1)
+        elif tag in _BLOCKS:
+            self.parts.append("\n")
+
+    def handle_data(self, data: str) -> None:
+        if not self.silent:
+            self.parts.append(data.replace("\n", " "))
