@@ -20,7 +20,7 @@ from embudget.recipe import Recipe, recommend
 from embudget.records import RunRecord
 from embudget.report import write_report
 from embudget.study import Store, Study, SweepListener, plan, sweep
-from embudget.study.plan import flops_per_second
+from embudget.study.planning import flops_per_second
 from embudget.training.export import RECORD_FILE
 from embudget.training.fine_tune import train_and_record
 
@@ -45,10 +45,13 @@ class Settings(NamedTuple):
 FULL = Settings(
     pairs_limit=None,
     study={
-        "members": ["smollm2-135m:1", "smollm2-135m:2", "smollm2-135m:4"],
+        "members": ["smollm2-135m:1", "smollm2-135m:2", "smollm2-135m:4", "smollm2-135m:8"],
         "methods": ["full", "freeze:0.5", "lora:32"],
-        "budgets": [1.25e11, 5e11, 2e12],
+        "budgets": [1.5e11, 6e11, 2.4e12],
         "pairs": "pairs",
+        # the best of three or four rates at 5e11 FLOP: docs/log.md
+        "learning_rates": {"full": [1.5e-3], "freeze:0.5": [3e-3], "lora:32": [4e-3]},
+        "min_steps": 8,
     },
     max_queries=2000,
 )

@@ -106,7 +106,7 @@ def test_bad_training_options(run: Run, tiny_pairs: Pairs, tmp_path: Path, optio
 def test_bad_files(run: Run, study_file: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "notes.txt").write_text("not a store, not laws")
-    cases = [
+    cases: list[tuple[list[object], str]] = [
         (["pairs", "stats", tmp_path / "empty"], "pairs"),
         (["pairs", "build", "nonsense", "--out", tmp_path / "p"], "nonsense"),
         (["pairs", "build", f"files:{tmp_path / 'none.jsonl'}", "--out", tmp_path / "p"], "none.jsonl"),

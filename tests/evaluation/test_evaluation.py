@@ -60,7 +60,7 @@ def test_evaluation_scores_every_system_and_prints(tiny_neox: Path, tiny_pairs: 
 
 
 def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="modules.json is missing"):
+    with pytest.raises(ModelError, match=r"modules\.json is missing"):
         load_model(tmp_path)
     (tmp_path / "modules.json").write_text("[]broken")
     with pytest.raises(ModelError, match="cannot load"):

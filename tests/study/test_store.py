@@ -2,6 +2,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from embudget.errors import StoreError
 from embudget.records import RunConfig, RunRecord
 from embudget.study import Store
-from embudget.study import store as store_module
+from embudget.study.store import LEASE_SECONDS
 
 
 def config(seed: int = 0) -> RunConfig:
@@ -49,14 +50,14 @@ def test_a_claimed_run_is_not_claimed_again(tmp_path: Path) -> None:
 
 def test_a_lease_that_is_not_renewed_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Store(tmp_path / "s.db") as store:
-        now = store_module.time.time()
+        now = time.time()
         assert store.claim(config()) == 1
-        monkeypatch.setattr(store_module.time, "time", lambda: now + store_module.LEASE_SECONDS - 1)
+        monkeypatch.setattr(time, "time", lambda: now + LEASE_SECONDS - 1)
         assert store.claim(config()) is None
         store.renew()
-        monkeypatch.setattr(store_module.time, "time", lambda: now + store_module.LEASE_SECONDS + 1)
+        monkeypatch.setattr(time, "time", lambda: now + LEASE_SECONDS + 1)
         assert store.claim(config()) is None, "renewed"
-        monkeypatch.setattr(store_module.time, "time", lambda: now + 3 * store_module.LEASE_SECONDS)
+        monkeypatch.setattr(time, "time", lambda: now + 3 * LEASE_SECONDS)
         assert store.claim(config()) == 2
 
 

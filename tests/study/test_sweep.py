@@ -10,7 +10,7 @@ from embudget.errors import ConfigError
 from embudget.pairs import Pairs
 from embudget.records import RunConfig, RunRecord
 from embudget.study import Plan, Store, Study, SweepListener, sweep
-from embudget.study.sweep import MAX_ATTEMPTS
+from embudget.study.driver import MAX_ATTEMPTS
 
 
 @pytest.fixture

@@ -32,6 +32,8 @@ def test_a_run_spends_its_budget_and_is_measured(tiny_neox: Path, tiny_pairs: Pa
     config = config_for(tiny_neox, tiny_pairs, method)
     seen: list[float] = []
     model, record = train_run(config, tiny_pairs, lambda share, loss: seen.append(share))
+    assert record.tokens is not None and record.steps is not None and record.provenance is not None
+    assert record.train_flops is not None and record.executed_flops is not None and record.loss is not None
     cost = parse_method(method).flops_per_token(find_shape(str(tiny_neox)))
     assert record.train_flops == cost * record.tokens
     assert record.train_flops >= config.train_flops
@@ -47,6 +49,7 @@ def test_a_run_spends_its_budget_and_is_measured(tiny_neox: Path, tiny_pairs: Pa
 def test_training_lowers_the_held_out_loss(tiny_neox: Path, tiny_pairs: Pairs) -> None:
     short = train_run(config_for(tiny_neox, tiny_pairs, train_flops=1e8, learning_rate=1e-9), tiny_pairs)[1]
     trained = train_run(config_for(tiny_neox, tiny_pairs), tiny_pairs)[1]
+    assert trained.loss is not None and short.loss is not None
     assert trained.loss < 0.8 * short.loss
 
 
@@ -65,7 +68,9 @@ def test_no_two_equal_positives_in_a_batch(tiny_neox: Path, tiny_pairs: Pairs) -
     batches: list[torch.Tensor] = []
     original = trainer.BudgetTrainer.training_step
 
-    def spy(self: trainer.BudgetTrainer, model: object, inputs: dict[str, torch.Tensor], *rest: object) -> torch.Tensor:
+    def spy(
+        self: trainer.BudgetTrainer, model: torch.nn.Module, inputs: dict[str, torch.Tensor], *rest: object
+    ) -> torch.Tensor:
         batches.append(inputs["positive_input_ids"])
         return original(self, model, inputs, *rest)
 
@@ -85,6 +90,7 @@ def test_more_epochs_are_taken_where_allowed(tiny_neox: Path, tiny_pairs: Pairs)
     shape = find_shape(str(tiny_neox))
     budget = parse_method("full").flops_per_token(shape) * tiny_pairs.rows("train") * 90.0
     record = train_run(config_for(tiny_neox, tiny_pairs, train_flops=budget, max_epochs=3), tiny_pairs)[1]
+    assert record.pairs_seen is not None
     assert record.pairs_seen > tiny_pairs.rows("train")
 
 

@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 import warnings
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -68,7 +68,7 @@ def main() -> None:
     verbose = {"-v", "--verbose"} & set(sys.argv)
     _quieten(not verbose)
     # the base of all complaints about arguments; typer does not export it by name
-    bad_arguments = typer.BadParameter.__bases__[0].__bases__[0]
+    bad_arguments: type[Exception] = typer.BadParameter.__bases__[0].__bases__[0]
     try:
         code = app(standalone_mode=False)
     except EmbudgetError as error:
@@ -76,7 +76,7 @@ def main() -> None:
             raise
         _fail(str(error))
     except bad_arguments as error:
-        _fail(error.format_message())  # type: ignore[attr-defined]
+        _fail(cast(Any, error).format_message())
     except (KeyboardInterrupt, typer.Abort):
         typer.echo("embudget: interrupted; the same command goes on where it stopped", err=True)
         sys.exit(130)

@@ -1,11 +1,14 @@
 """`embudget pairs`: build, measure and look at text pairs."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from embudget.cli.options import Verbose
+
+if TYPE_CHECKING:
+    from embudget.pairs import PairsInfo, TokenStats
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Text pairs: build, stats, show.")
 
@@ -47,7 +50,7 @@ def build(
             seed=seed,
             on_progress=progress,
         )
-    typer.echo(describe(pairs.folder))
+    typer.echo(describe(pairs.info))
 
 
 @app.command()
@@ -64,9 +67,9 @@ def stats(
     """  # noqa: D301
     from embudget.pairs import load_pairs, token_stats
 
-    found = token_stats(load_pairs(folder), model, max_length)
-    typer.echo(describe(folder))
-    typer.echo(f"\ntokens with {model}, cut at {max_length}: " + "  ".join(f"{k} {v}" for k, v in found.rows()))
+    pairs = load_pairs(folder)
+    typer.echo(describe(pairs.info))
+    typer.echo(describe_tokens(token_stats(pairs, model, max_length)))
 
 
 @app.command()
@@ -87,12 +90,35 @@ def show(
     if split not in ("train", "validation", "test"):
         raise ConfigError(f"split must be train, validation or test, got {split!r}")
     for row in load_pairs(folder).table(split).slice(0, count).to_pylist():  # type: ignore[arg-type]
-        typer.echo(f"[{row['source']} / {row['group']}]\n  query     {row['query']}\n  positive  {row['positive']}\n")
+        typer.echo(f"[{row['group']}]\n  query     {row['query']}\n  positive  {row['positive']}\n")
 
 
-def describe(folder: Path) -> str:
-    """The counts of a pairs folder as text."""
-    from embudget.pairs import load_pairs
+def describe(info: "PairsInfo") -> str:
+    """Counts by split and source, what was dropped and why, licences."""
+    from embudget.cli.console import table
 
-    info = load_pairs(folder).info
-    return info.model_dump_json(indent=2)
+    splits = list(info.splits)
+    rows = [
+        [name, f"{source.candidates:,}", *(f"{source.pairs[split]:,}" for split in splits)]
+        for name, source in info.sources.items()
+    ]
+    totals = [f"{info.splits[split].pairs:,}" for split in splits]
+    rows.append(["all", f"{sum(source.candidates for source in info.sources.values()):,}", *totals])
+    rows.append(["groups", "", *(f"{info.splits[split].groups:,}" for split in splits)])
+    lines = [table(["source", "read", *splits], rows), ""]
+    for name, source in info.sources.items():
+        dropped = ", ".join(f"{count:,} {reason}" for reason, count in source.dropped.items()) or "nothing"
+        lines.append(f"{name}: dropped {dropped}")
+        lines.append(f"{name}: licence {', '.join(sorted(set(source.licences.values())))}")
+    return "\n".join([*lines, f"content hash {info.hash}"])
+
+
+def describe_tokens(found: "TokenStats") -> str:
+    """Lengths of the training texts."""
+    return "\n".join(
+        [
+            f"tokens of {found.tokenizer}, cut at {found.max_length}: {found.tokens_per_pair:.1f} a pair",
+            f"  queries    mean {found.query_mean:.1f}, {100 * found.query_cut:.1f} % cut",
+            f"  positives  mean {found.positive_mean:.1f}, {100 * found.positive_cut:.1f} % cut",
+        ]
+    )

@@ -5,9 +5,10 @@ from contextlib import contextmanager
 
 import typer
 
-from embudget.cli.console import budget_bar, counter, duration, note
+from embudget.cli.console import budget_bar, counter, note
 from embudget.cli.sweep_bar import SweepBar
 from embudget.end_to_end import Screen
+from embudget.report.formats import duration
 from embudget.study import SweepListener
 from embudget.training.trainer import OnProgress
 

@@ -48,8 +48,9 @@ def command(
 
 def describe(plan: "Plan", done: set[str]) -> str:
     """The plan as a table, with what is left out and the totals."""
-    from embudget.cli.console import duration, table
+    from embudget.cli.console import table
     from embudget.cli.sweep_bar import label
+    from embudget.report.formats import duration
 
     rows = [
         [

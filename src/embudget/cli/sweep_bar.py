@@ -7,8 +7,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from embudget.cli.console import duration
 from embudget.records import RunConfig, RunRecord
+from embudget.report.formats import duration
 from embudget.study import Plan, SweepListener
 
 
@@ -24,7 +24,8 @@ class SweepBar(SweepListener):
 
     def __init__(self) -> None:
         columns: list[Any] = [BarColumn(), TaskProgressColumn(), TextColumn("{task.description}"), TimeElapsedColumn()]
-        self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+        console = Console(stderr=True)
+        self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._task = self._bar.add_task("", total=None)
         self._total = self._done = 0.0
         self._left = 0

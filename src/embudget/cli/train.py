@@ -65,7 +65,7 @@ def command(
 
 def outcome(record: "RunRecord") -> str:
     """A finished run in three lines."""
-    from embudget.cli.console import duration
+    from embudget.report.formats import duration
 
     config = record.config
     assert record.seconds is not None and record.train_flops is not None

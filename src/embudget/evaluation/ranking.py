@@ -34,7 +34,8 @@ def ranks(scores_QD: np.ndarray, relevant_Q: np.ndarray) -> np.ndarray:
     own_Q1 = np.take_along_axis(scores_QD, relevant_Q[:, None], axis=1)
     higher = (scores_QD > own_Q1).sum(axis=1)
     ties = (scores_QD == own_Q1).sum(axis=1) - 1
-    return 1 + higher + ties / 2
+    result: np.ndarray = 1 + higher + ties / 2
+    return result
 
 
 def score(ranks_Q: np.ndarray) -> Scores:

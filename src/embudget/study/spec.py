@@ -7,6 +7,7 @@ pairs: pairs/                         # relative to this file
 batch_size: {at: 1e12, pairs: 16, exponent: 0.5}
 """
 
+import math
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 
@@ -34,7 +35,7 @@ class BatchRule(Frozen):
 
     def batch_size(self, budget: float) -> int:
         """Pairs a step at a budget in FLOP."""
-        return min(self.most, max(4, 4 * round(self.pairs * (budget / self.at) ** self.exponent / 4)))
+        return min(self.most, max(4, 4 * round(self.pairs * math.pow(budget / self.at, self.exponent) / 4)))
 
 
 _Values = TypeVar("_Values", bound=tuple[Any, ...])
@@ -117,7 +118,9 @@ class Study(Frozen):
         """Pairs a step at one of the study's budgets."""
         if isinstance(self.batch_size, BatchRule):
             return self.batch_size.batch_size(budget)
-        return self.batch_size[budget] if isinstance(self.batch_size, dict) else self.batch_size
+        if isinstance(self.batch_size, dict):
+            return self.batch_size[budget]
+        return self.batch_size
 
     def configs(self, pairs_hash: str) -> list[RunConfig]:
         """The configuration of every run of the grid, cheapest budget first.

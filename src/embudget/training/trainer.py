@@ -19,7 +19,7 @@ OnProgress = Callable[[float, float], None]
 """Called after each step with the share of the budget spent and the step's training loss in nats."""
 
 
-class BudgetTrainer(SentenceTransformerTrainer):
+class BudgetTrainer(SentenceTransformerTrainer):  # type: ignore[misc]  # the library is untyped
     """Train until the step that reaches the budget; every rate is a function of the share of the budget spent."""
 
     def __init__(self, *, meter: BudgetMeter, warmup: float, on_progress: OnProgress | None, **arguments: Any) -> None:  # noqa: ANN401
@@ -51,7 +51,7 @@ class BudgetTrainer(SentenceTransformerTrainer):
         self.meter.start_step(pairs=len(masks[0]), tokens=sum(int(mask.sum()) for mask in masks))
         for group in self.optimizer.param_groups:
             group["lr"] = group["initial_lr"] * cosine(self.meter.share_mid_step, self.warmup)
-        loss = super().training_step(model, inputs, num_items_in_batch)
+        loss: torch.Tensor = super().training_step(model, inputs, num_items_in_batch)
         value = loss.item()
         if not math.isfinite(value):
             raise RunError(f"the loss became {value} at step {self.meter.steps}: lower the learning rate")
@@ -61,7 +61,7 @@ class BudgetTrainer(SentenceTransformerTrainer):
         return loss
 
 
-class _StopAtBudget(TrainerCallback):
+class _StopAtBudget(TrainerCallback):  # type: ignore[misc]  # the library is untyped
     def __init__(self, meter: BudgetMeter) -> None:
         self.meter = meter
 

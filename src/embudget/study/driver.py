@@ -10,7 +10,7 @@ from embudget.errors import ConfigError
 from embudget.pairs import Pairs, load_pairs
 from embudget.records import RunConfig, RunRecord
 from embudget.study.executor import Executor, Finished, InProcess, LocalProcesses
-from embudget.study.plan import Plan, plan
+from embudget.study.planning import Plan, plan
 from embudget.study.spec import Study
 from embudget.study.store import LEASE_SECONDS, Store
 
