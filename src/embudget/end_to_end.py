@@ -34,6 +34,8 @@ BEYOND = 4
 class Settings(NamedTuple):
     """The size of a quickstart."""
 
+    sources: tuple[str, ...]
+    """Of text pairs."""
     pairs_limit: int | None
     """Pairs of each source; None takes all."""
     study: dict[str, object]
@@ -43,6 +45,7 @@ class Settings(NamedTuple):
 
 
 FULL = Settings(
+    sources=("demo",),
     pairs_limit=None,
     study={
         "members": ["smollm2-135m:1", "smollm2-135m:2", "smollm2-135m:4", "smollm2-135m:8"],
@@ -57,7 +60,8 @@ FULL = Settings(
 )
 
 SMOKE = Settings(
-    pairs_limit=600,
+    sources=("google-docs",),
+    pairs_limit=4000,
     study={
         "members": ["smollm2-135m:1", "smollm2-135m:2", "smollm2-135m:3"],
         "methods": ["full", "freeze:0.5", "lora:32"],
@@ -138,7 +142,7 @@ def _pairs(out: Path, settings: Settings, screen: Screen) -> Pairs:
     checkpoint = find_checkpoint(members[0])
     screen.say(f"suite: {', '.join(members)} from {checkpoint.identity}")
     with screen.counter("pairs") as progress:
-        pairs = build_pairs(["demo"], out / "pairs", limit=settings.pairs_limit, on_progress=progress)
+        pairs = build_pairs(settings.sources, out / "pairs", limit=settings.pairs_limit, on_progress=progress)
     counts = ", ".join(f"{pairs.rows(split):,} {split}" for split in ("train", "validation", "test"))
     screen.say(f"pairs: {counts} ({pairs.hash})")
     return pairs

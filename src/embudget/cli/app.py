@@ -93,7 +93,9 @@ def _fail(message: str) -> None:
 
 def _quieten(quiet: bool) -> None:
     """Keep the libraries' chatter off the screen unless it is asked for; embudget never needs the network unasked."""
-    logging.basicConfig(level=logging.ERROR if quiet else logging.INFO, format="%(name)s: %(message)s")
+    handler = logging.StreamHandler()
+    handler.setLevel(logging.ERROR if quiet else logging.INFO)  # some libraries lower their own loggers' levels
+    logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s", handlers=[handler])
     if quiet:
         warnings.simplefilter("ignore")
         os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
