@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
+from tests.command_line import run  # noqa: F401 - a fixture
+
 if TYPE_CHECKING:
     from embudget.pairs import Pairs
 

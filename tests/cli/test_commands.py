@@ -8,7 +8,7 @@ import yaml
 from sentence_transformers import SentenceTransformer
 
 from embudget.pairs import Pairs
-from tests.cli.conftest import Run
+from tests.command_line import Run
 
 
 @pytest.fixture

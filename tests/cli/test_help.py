@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from tests.cli.conftest import Run
+from tests.command_line import Run
 
 COMMANDS = [
     "suite list", "suite show", "suite pretrain", "pairs build", "pairs stats", "pairs show", "train", "sweep",

@@ -10,7 +10,7 @@ from embudget.cli.options import PairsFolder, Verbose
 
 def command(
     model: Annotated[Path, typer.Argument(help="A sentence-transformers folder, e.g. one that `train` wrote.")],
-    pairs: PairsFolder,
+    pairs: PairsFolder = Path("pairs"),
     against: Annotated[list[Path] | None, typer.Option(help="Another model folder to score; may be repeated.")] = None,
     base: Annotated[bool, typer.Option(help="Score the untrained base of a model of embudget, too.")] = True,
     json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def command(
-    pairs: PairsFolder,
-    out: Annotated[Path, typer.Option(help="Folder for the model, in sentence-transformers format.")],
     recipe: Annotated[Path | None, typer.Argument(help="YAML written by `embudget recipe --out`.")] = None,
+    pairs: PairsFolder = Path("pairs"),
+    out: Annotated[Path, typer.Option(help="Folder for the model, in sentence-transformers format.")] = Path("model"),
     model: Annotated[str | None, typer.Option(help="A member such as smollm2-135m:8, or a model folder.")] = None,
     method: Annotated[str | None, typer.Option(help="full, freeze:0.5, bias or lora:32.")] = None,
     budget: Budget = None,
@@ -35,7 +35,7 @@ def command(
     """Train one model, measure its held-out loss and write it.
 
     \b
-    Examples: embudget train recipe.yaml --pairs pairs/ --out model/
+    Examples: embudget train recipe.yaml
               embudget train --model smollm2-135m:8 --method lora:32 --budget 1e13 --pairs pairs/ --out model/
     """  # noqa: D301
     from embudget.cli.console import budget_bar

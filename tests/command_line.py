@@ -1,3 +1,5 @@
+"""Running the command line inside the tests' process."""
+
 import sys
 from collections.abc import Callable
 from typing import NamedTuple
