@@ -28,6 +28,8 @@ def imports(tree: ast.AST) -> Iterator[tuple[str, ast.AST]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((alias.name, node) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module == "embudget":
+            yield from ((f"embudget.{alias.name}", node) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield node.module, node
 

@@ -1,7 +1,7 @@
 """The whole path in minutes: pairs, a small study, laws, a recipe beyond the study, its model, its scores, a report.
 
-Every stage leaves its result in one folder and is skipped when the result is there, so that an interrupted start is
-taken up where it stopped.
+Every stage leaves its result in one folder. Pairs, runs, the model and its scores are not made again when they are
+there, so that an interrupted start is taken up where it stopped; laws and report take seconds and are.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ from embudget.records import RunRecord
 from embudget.report import write_report
 from embudget.study import Store, Study, SweepListener, plan, sweep
 from embudget.study.planning import flops_per_second
-from embudget.training.export import RECORD_FILE
+from embudget.training.export import RECORD_FILE, read_record
 from embudget.training.fine_tune import train_and_record
 
 if TYPE_CHECKING:
@@ -120,16 +120,17 @@ def quickstart(out: str | Path, *, smoke: bool = False, screen: Screen | None = 
     settings = SMOKE if smoke else FULL
     try:
         out.mkdir(parents=True, exist_ok=True)
-        write_whole(out / "study.yaml", yaml.safe_dump(settings.study, sort_keys=False))
+        if not (out / "study.yaml").exists():
+            write_whole(out / "study.yaml", yaml.safe_dump(settings.study, sort_keys=False))
+        pairs = _pairs(out, settings, screen)
+        records = _sweep(out, pairs, screen)
+        laws = _fit(out, records, screen)
+        recipe, record = _train(out, laws, records, pairs, screen)
+        _evaluate(out, record, pairs, settings, screen)
+        screen.stage("report", None)
+        write_report(out / "report.html", records, laws, recipe, record)
     except OSError as error:
-        raise ConfigError(f"cannot write the folder {out}: {error.strerror}") from None
-    pairs = _pairs(out, settings, screen)
-    records = _sweep(out, pairs, screen)
-    laws = _fit(out, records, screen)
-    recipe, record = _train(out, laws, records, pairs, screen)
-    _evaluate(out, pairs, settings, screen)
-    screen.stage("report", None)
-    write_report(out / "report.html", records, laws, recipe, record)
+        raise ConfigError(f"cannot write the folder {out}: {error.strerror or error}") from None
     screen.say(_closing(out))
     return out
 
@@ -156,7 +157,7 @@ def _sweep(out: Path, pairs: Pairs, screen: Screen) -> list[RunRecord]:
         todo = [run for run in plan(study, pairs, there).runs if run.config.id not in ids]
         screen.stage("sweep", sum(run.seconds for run in todo))
         with screen.sweep() as listener:
-            return sweep(study, store, listener=listener)
+            return sweep(study, store, listener=listener, retry_failed=True)
 
 
 def _fit(out: Path, records: list[RunRecord], screen: Screen) -> Laws:
@@ -172,41 +173,39 @@ def _train(out: Path, laws: Laws, records: list[RunRecord], pairs: Pairs, screen
     recipe = recommend(laws, budget, pairs_available=pairs.rows("train"))
     recipe.save(out / "recipe.yaml")
     config = recipe.run_config(pairs.hash)
-    there = _record_in(out / "model")
+    record = read_record(out / "model") if (out / "model" / RECORD_FILE).exists() else None
     speed = flops_per_second(records)
-    done = there is not None and there.config == config
+    done = record is not None and record.config == config
     screen.stage("recipe", 0 if done or speed is None else budget / speed)
     screen.say(str(recipe))
-    if there is None or not done:
+    if record is None or not done:
         with screen.bar(f"{recipe.model} {recipe.method}") as progress:
-            _, there = train_and_record(config, pairs, out / "model", progress)
-    assert there.loss is not None
+            _, record = train_and_record(config, pairs, out / "model", progress)
+    assert record.loss is not None
     low, high = recipe.predicted_interval
     screen.say(
-        f"held-out loss: predicted {recipe.predicted_loss:.3f} ({low:.3f} to {high:.3f}), measured {there.loss:.3f}, "
-        f"off by {100 * (there.loss / recipe.predicted_loss - 1):+.1f} %"
+        f"held-out loss: predicted {recipe.predicted_loss:.3f} ({low:.3f} to {high:.3f}), measured {record.loss:.3f}, "
+        f"off by {100 * (record.loss / recipe.predicted_loss - 1):+.1f} %"
     )
-    return recipe, there
+    return recipe, record
 
 
-def _record_in(model: Path) -> RunRecord | None:
-    file = model / RECORD_FILE
-    return RunRecord.model_validate_json(file.read_text()) if file.is_file() else None
-
-
-def _evaluate(out: Path, pairs: Pairs, settings: Settings, screen: Screen) -> Evaluation:
+def _evaluate(out: Path, record: RunRecord, pairs: Pairs, settings: Settings, screen: Screen) -> None:
     from embudget.suite.loading import load_embedder
 
+    file = out / "evaluation.json"
+    there = Evaluation.model_validate_json(file.read_text()) if file.exists() else None
+    if there is not None and (there.run, there.pairs) == (record.id, pairs.hash):
+        screen.stage("evaluation", 0)
+        screen.say(str(there))
+        return
     screen.stage("evaluation", 60)
-    record = _record_in(out / "model")
-    assert record is not None
     base = load_embedder(record.config.model, record.config.max_length)
-    result = evaluate(
-        load_model(out / "model"), pairs, against={"untrained base": base}, max_queries=settings.max_queries
-    )
-    write_whole(out / "evaluation.json", result.model_dump_json(indent=2))
+    against = {"untrained base": base}
+    result = evaluate(load_model(out / "model"), pairs, against=against, max_queries=settings.max_queries)
+    result = result.model_copy(update={"run": record.id})
+    write_whole(file, result.model_dump_json(indent=2))
     screen.say(str(result))
-    return result
 
 
 def _closing(out: Path) -> str:

@@ -139,6 +139,8 @@ def resolve_budget(
     if len(names) != 1:
         raise BudgetError(f"give exactly one of budget, gpu_hours and dollars, got {' and '.join(names) or 'none'}")
     if budget is not None:
+        if device is not None or dollars_per_hour is not None:
+            raise BudgetError("device and dollars_per_hour go with gpu_hours or dollars, not with a budget in FLOP")
         return parse_budget(budget)
     if device is None:
         raise BudgetError(f"{names[0]} needs a device: one of {', '.join(DEVICES)}")

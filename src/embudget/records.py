@@ -6,9 +6,17 @@ measured. Its id is a hash of its configuration, so that the same run is recogni
 
 import hashlib
 import json
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    AfterValidator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from embudget.errors import MethodError
 from embudget.frozen import Frozen
@@ -47,6 +55,12 @@ class RunConfig(Frozen):
     eval_candidates: Annotated[int, Field(ge=2)] = Field(
         default=512, description="positives each held-out query is compared with; chance is log of this"
     )
+
+    @model_validator(mode="after")
+    def _groups_divide(self) -> Self:
+        if self.eval_pairs % self.eval_candidates:
+            raise ValueError(f"eval_pairs must be a multiple of eval_candidates={self.eval_candidates}")
+        return self
 
     @property
     def id(self) -> str:

@@ -127,15 +127,18 @@ def test_bad_files(run: Run, study_file: Path, tmp_path: Path) -> None:
         assert message in err, (arguments, err)
 
 
-def test_verbose_shows_the_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    import sys
+def test_verbose_shows_the_traceback(run: Run) -> None:
+    code, _, err = run("suite", "show", "gpt-9", "-v")
+    assert code == 2
+    assert "Traceback" in err
+    assert err.rstrip().splitlines()[-1].startswith("embudget: model must be a built-in name")
 
-    from embudget.cli.app import main
-    from embudget.errors import ModelError
 
-    monkeypatch.setattr(sys, "argv", ["embudget", "suite", "show", "gpt-9", "-v"])
-    with pytest.raises(ModelError):
-        main()
+def test_no_arguments_print_the_help(run: Run) -> None:
+    for arguments in ([], ["suite"]):
+        code, _, err = run(*arguments)
+        assert code == 2
+        assert "Commands:" in err.splitlines()
 
 
 def test_suites_are_listed_with_their_sizes(run: Run) -> None:

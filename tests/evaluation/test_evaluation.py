@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sentence_transformers.sentence_transformer.evaluation import InformationRetrievalEvaluator
 
-from embudget.errors import ModelError
+from embudget.errors import ConfigError, ModelError
 from embudget.evaluation import evaluate, load_model
 from embudget.evaluation.ranking import ranks, score
 from embudget.evaluation.systems import BASELINES
@@ -57,6 +57,15 @@ def test_evaluation_scores_every_system_and_prints(tiny_neox: Path, tiny_pairs: 
     assert result.scores["model"] == result.scores["other"]
     assert result.scores["model"].queries == 20
     assert "BM25" in str(result)
+
+
+def test_names_must_differ_and_embeddings_be_finite(tiny_neox: Path, tiny_pairs: Pairs) -> None:
+    model = load_embedder(str(tiny_neox), 32)
+    with pytest.raises(ConfigError, match="cannot be called 'model'"):
+        evaluate(model, tiny_pairs, against={"model": model})
+    model[0].model.final_layer_norm.weight.data.fill_(float("nan"))
+    with pytest.raises(ModelError, match="the embeddings of 'model' are not finite"):
+        evaluate(model, tiny_pairs)
 
 
 def test_what_is_no_model_is_refused(tmp_path: Path) -> None:

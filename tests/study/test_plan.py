@@ -1,5 +1,6 @@
 import pytest
 
+from embudget.errors import PairsError
 from embudget.flops import steps_for
 from embudget.methods import parse_method
 from embudget.pairs import Pairs, token_stats
@@ -16,6 +17,8 @@ def grid(pairs: Pairs, model: str, **changes: object) -> Study:
         "pairs": str(pairs.folder),
         "batch_size": 8,
         "max_length": 32,
+        "eval_pairs": 16,
+        "eval_candidates": 16,
     }
     return Study.read(values | changes, "study.yaml")
 
@@ -46,3 +49,8 @@ def test_measured_speed_replaces_the_assumed_one(tiny_neox: object, tiny_pairs: 
     record = RunRecord(config=config, status="done", train_flops=3e8, seconds=3.0)
     assert plan(study, tiny_pairs).runs[-1].seconds == pytest.approx(1e10 / 4e10)
     assert plan(study, tiny_pairs, [record]).runs[-1].seconds == pytest.approx(1e10 / 1e8)
+
+
+def test_too_few_validation_pairs_are_refused(tiny_neox: object, tiny_pairs: Pairs) -> None:
+    with pytest.raises(PairsError, match=r"must hold 512 validation pairs \(eval_pairs\), got"):
+        plan(grid(tiny_pairs, str(tiny_neox), eval_pairs=512, eval_candidates=512), tiny_pairs)

@@ -32,9 +32,9 @@ def test_records_come_back_as_they_were_written(tmp_path: Path) -> None:
 
 def test_a_record_is_written_once(tmp_path: Path) -> None:
     with Store(tmp_path / "s.db") as store:
-        store.add(done())
-        with pytest.raises(StoreError, match="holds a record of run"):
-            store.add(done())
+        assert store.add(done())
+        assert not store.add(done().model_copy(update={"loss": 9.0}))
+        assert store.records() == [done()]
         assert store.claim(config()) is None
 
 
@@ -94,12 +94,40 @@ def test_of_many_at_once_one_gets_the_run(tmp_path: Path) -> None:
     assert sorted(claims, key=str) == [1, *[None] * 5]
 
 
+def test_a_new_store_may_be_opened_by_many_at_once(tmp_path: Path) -> None:
+    barrier = threading.Barrier(6)
+    opened: list[set[str]] = []
+
+    def start() -> None:
+        barrier.wait()
+        with Store(tmp_path / "s.db") as store:
+            opened.append(store.ids())
+
+    threads = [threading.Thread(target=start) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert opened == [set()] * 6
+
+
+def test_a_store_whose_making_was_interrupted_is_completed(tmp_path: Path) -> None:
+    Store(tmp_path / "s.db").close()
+    with sqlite3.connect(tmp_path / "s.db") as connection:
+        connection.execute("delete from embudget")
+        connection.execute("drop table leases")
+    connection.close()
+    with Store(tmp_path / "s.db") as store:
+        assert store.claim(config()) == 1
+
+
 def test_failed_runs_can_be_forgotten(tmp_path: Path) -> None:
     with Store(tmp_path / "s.db") as store:
         store.add(done())
         store.add(RunRecord(config=config(1), status="failed", error="lost"))
-        assert store.remove_failed() == 1
-        assert store.records() == [done()]
+        store.add(RunRecord(config=config(2), status="failed", error="of another study"))
+        store.forget_failed([config(0), config(1)])
+        assert store.ids() == {config(0).id, config(2).id}
 
 
 def test_what_is_no_store_is_left_alone(tmp_path: Path) -> None:

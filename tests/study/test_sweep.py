@@ -1,12 +1,13 @@
 import multiprocessing
 import os
+import shutil
 import signal
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from embudget.errors import ConfigError
+from embudget.errors import ConfigError, ModelError
 from embudget.pairs import Pairs
 from embudget.records import RunConfig, RunRecord
 from embudget.study import Plan, Store, Study, SweepListener, sweep
@@ -36,6 +37,10 @@ class Log(SweepListener):
         self.ended: list[RunRecord] = []
         self.already: list[RunRecord] = []
         self.losses: list[tuple[str, int]] = []
+        self.elsewhere: list[RunConfig] = []
+
+    def held(self, config: RunConfig) -> None:
+        self.elsewhere.append(config)
 
     def planned(self, plan: Plan, done: Sequence[RunRecord]) -> None:
         self.already = list(done)
@@ -99,6 +104,25 @@ def test_a_run_that_cannot_be_done_does_not_end_the_sweep(study: Study, tmp_path
     assert {record.config.learning_rate for record in failed} == {1e30}
     assert all("the loss became nan" in (record.error or "") for record in failed)
     assert all(record.loss is None for record in failed)
+    log = Log()
+    sweep(bad, tmp_path / "s.db", listener=log)
+    assert not log.ended, "failed runs are not done again unasked"
+    sweep(bad, tmp_path / "s.db", listener=log, retry_failed=True)
+    assert [record.id for record in log.ended] == [record.id for record in failed]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_trouble_that_is_not_the_runs_fault_ends_the_sweep(
+    study: Study, tmp_path: Path, tiny_neox: Path, workers: int
+) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(tiny_neox, broken)
+    (broken / "model.safetensors").write_bytes(b"cut short")
+    unusable = study.model_copy(update={"members": (f"{broken}:1",)})
+    with pytest.raises(ModelError, match="cannot load"):
+        sweep(unusable, tmp_path / "s.db", workers=workers)
+    with Store(tmp_path / "s.db") as store:
+        assert store.records() == []
 
 
 def test_a_killed_worker_is_replaced_and_its_run_done_again(study: Study, tmp_path: Path) -> None:
@@ -127,11 +151,13 @@ def test_worker_processes_give_the_same_records(study: Study, tmp_path: Path) ->
 
 def test_a_run_that_another_sweep_holds_is_left_to_it(study: Study, tmp_path: Path, tiny_pairs: Pairs) -> None:
     held = study.configs(tiny_pairs.hash)[0]
+    log = Log()
     with Store(tmp_path / "s.db") as other:
         assert other.claim(held) == 1
-        records = sweep(study, tmp_path / "s.db")
+        records = sweep(study, tmp_path / "s.db", listener=log)
     assert len(records) == 3
     assert held.id not in {record.id for record in records}
+    assert log.elsewhere == [held]
 
 
 def test_nothing_worth_doing_and_no_workers(study: Study, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 import math
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 import torch
 
@@ -48,7 +49,7 @@ def test_a_run_spends_its_budget_and_is_measured(tiny_neox: Path, tiny_pairs: Pa
 
 def test_training_lowers_the_held_out_loss(tiny_neox: Path, tiny_pairs: Pairs) -> None:
     short = train_run(config_for(tiny_neox, tiny_pairs, train_flops=1e8, learning_rate=1e-9), tiny_pairs)[1]
-    trained = train_run(config_for(tiny_neox, tiny_pairs), tiny_pairs)[1]
+    trained = train_run(config_for(tiny_neox, tiny_pairs, train_flops=6e9), tiny_pairs)[1]
     assert trained.loss is not None and short.loss is not None
     assert trained.loss < 0.8 * short.loss
 
@@ -62,27 +63,30 @@ def test_the_same_seed_gives_the_same_losses(tiny_llama: Path, tiny_pairs: Pairs
     assert other.loss != first.loss
 
 
-def test_no_two_equal_positives_in_a_batch(tiny_neox: Path, tiny_pairs: Pairs) -> None:
+def test_no_two_equal_positives_in_a_batch(tiny_neox: Path, tiny_pairs: Pairs, monkeypatch: pytest.MonkeyPatch) -> None:
     from embudget.training import trainer
 
+    table = tiny_pairs.table("train").to_pydict()
+    table["positive"] = [table["positive"][row % 20] for row in range(len(table["positive"]))]
+    repeated = pa.table(table)
+    original_table, original_step = Pairs.table, trainer.BudgetTrainer.training_step
     batches: list[torch.Tensor] = []
-    original = trainer.BudgetTrainer.training_step
 
     def spy(
         self: trainer.BudgetTrainer, model: torch.nn.Module, inputs: dict[str, torch.Tensor], *rest: object
     ) -> torch.Tensor:
         batches.append(inputs["positive_input_ids"])
-        return original(self, model, inputs, *rest)
+        return original_step(self, model, inputs, *rest)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trainer.BudgetTrainer, "training_step", spy)
-        train_run(config_for(tiny_neox, tiny_pairs), tiny_pairs)
+    monkeypatch.setattr(Pairs, "table", lambda self, name: repeated if name == "train" else original_table(self, name))
+    monkeypatch.setattr(trainer.BudgetTrainer, "training_step", spy)
+    train_run(config_for(tiny_neox, tiny_pairs), tiny_pairs)
     assert batches
     assert all(len(torch.unique(batch, dim=0)) == len(batch) for batch in batches)
 
 
 def test_more_data_than_there_is_is_refused(tiny_neox: Path, tiny_pairs: Pairs) -> None:
-    with pytest.raises(PairsError, match=r"needs about [\d,]+ pairs, got .* for 1 epoch"):
+    with pytest.raises(PairsError, match=r"needs about [\d,]+ pairs, got .* with max_epochs=1"):
         train_run(config_for(tiny_neox, tiny_pairs, train_flops=1e13), tiny_pairs)
 
 
@@ -102,6 +106,53 @@ def test_other_pairs_than_the_configurations_are_refused(tiny_neox: Path, tiny_p
 def test_bias_on_a_model_without_biases_is_refused(tiny_llama: Path, tiny_pairs: Pairs) -> None:
     with pytest.raises(MethodError, match="bias needs a model with bias terms"):
         train_run(config_for(tiny_llama, tiny_pairs, "bias"), tiny_pairs)
+
+
+def test_too_few_validation_pairs_are_refused_before_training(tiny_neox: Path, tiny_pairs: Pairs) -> None:
+    steps: list[float] = []
+    config = config_for(tiny_neox, tiny_pairs, eval_pairs=100_000, eval_candidates=10)
+    with pytest.raises(PairsError, match=r"must hold 100000 validation pairs \(eval_pairs\), got"):
+        train_run(config, tiny_pairs, lambda share, loss: steps.append(share))
+    assert not steps
+
+
+def test_groups_of_candidates_must_divide(tiny_neox: Path, tiny_pairs: Pairs) -> None:
+    with pytest.raises(ValueError, match="eval_pairs must be a multiple of eval_candidates=16"):
+        config_for(tiny_neox, tiny_pairs, eval_pairs=20, eval_candidates=16)
+
+
+def test_under_autocast_the_measure_and_the_model_are_float32(
+    tiny_llama: Path, tiny_pairs: Pairs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from embudget.training import run
+
+    original = run._arguments
+    on_cpu = {"use_cpu": True, "bf16": True}
+    monkeypatch.setattr(run, "_arguments", lambda config, pairs: original(config, pairs) | on_cpu)
+    model, record = train_run(config_for(tiny_llama, tiny_pairs, train_flops=2e8), tiny_pairs)
+    assert type(model[0].model.forward).__name__ == "method", "accelerate's wrapper is gone"
+    tokens = model.preprocess(["a text"])
+    assert model[0].model(**{k: v for k, v in tokens.items() if torch.is_tensor(v)})[0].dtype == torch.float32
+    assert record.loss is not None
+
+
+def test_gradient_caching_trains_the_same(tiny_llama: Path, tiny_pairs: Pairs, monkeypatch: pytest.MonkeyPatch) -> None:
+    from embudget.training import memory
+
+    config = config_for(tiny_llama, tiny_pairs, train_flops=4e8)
+    _, direct = train_run(config, tiny_pairs)
+    monkeypatch.setattr(memory, "free_bytes", lambda: 1e6)
+    _, cached = train_run(config, tiny_pairs)
+    assert [loss for _, loss in cached.loss_curve] == pytest.approx([loss for _, loss in direct.loss_curve], abs=1e-4)
+    assert cached.executed_flops is not None and direct.executed_flops is not None
+    assert cached.executed_flops > 1.2 * direct.executed_flops, "a second forward pass"
+    assert cached.train_flops == direct.train_flops
+
+
+def test_several_processes_are_refused(tiny_neox: Path, tiny_pairs: Pairs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(RunError, match="got WORLD_SIZE=2"):
+        train_run(config_for(tiny_neox, tiny_pairs), tiny_pairs)
 
 
 def test_a_loss_that_is_no_number_ends_the_run(tiny_neox: Path, tiny_pairs: Pairs) -> None:

@@ -6,6 +6,7 @@ Only signatures are read at start-up; each command imports what it needs when it
 import logging
 import os
 import sys
+import traceback
 import warnings
 from typing import Annotated, Any, cast
 
@@ -65,28 +66,45 @@ for command in (train, sweep, records, fit, recipe, evaluate, report, quickstart
 
 def main() -> None:
     """Run the command line; a user's error is one line on stderr and exit code 2, Ctrl-C exit code 130."""
-    verbose = {"-v", "--verbose"} & set(sys.argv)
+    verbose = bool({"-v", "--verbose"} & set(sys.argv))
     _quieten(not verbose)
     # the base of all complaints about arguments; typer does not export it by name
     bad_arguments: type[Exception] = typer.BadParameter.__bases__[0].__bases__[0]
     try:
         code = app(standalone_mode=False)
     except EmbudgetError as error:
-        if verbose:
-            raise
-        _fail(str(error))
+        _fail(str(error), verbose)
     except bad_arguments as error:
-        _fail(cast(Any, error).format_message())
+        _complain(cast(Any, error).format_message())
+    except ModuleNotFoundError as error:
+        extra = _EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        _fail(f"this needs the package {error.name}: pip install 'embudget[{extra}]'", verbose)
     except (KeyboardInterrupt, typer.Abort):
-        typer.echo("embudget: interrupted; the same command goes on where it stopped", err=True)
+        typer.echo("embudget: interrupted; sweep, quickstart and suite pretrain go on where they stopped", err=True)
         sys.exit(130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     else:
         sys.exit(code if isinstance(code, int) else 0)
 
 
-def _fail(message: str) -> None:
+_EXTRAS = dict.fromkeys(
+    ("accelerate", "bm25s", "datasets", "peft", "psutil", "sentence_transformers", "sklearn", "torch", "transformers"),
+    "train",
+) | dict.fromkeys(("botocore", "gguf", "googleapiclient"), "demo")
+"""Package -> the extra that installs it."""
+
+
+def _complain(message: str) -> None:
+    if message.startswith("Usage:"):  # no arguments at all: the help
+        typer.echo(message, err=True)
+        sys.exit(2)
+    _fail(message)
+
+
+def _fail(message: str, verbose: bool = False) -> None:
+    if verbose:
+        traceback.print_exc()
     typer.echo(f"embudget: {' '.join(message.split())}", err=True)
     sys.exit(2)
 

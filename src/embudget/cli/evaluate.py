@@ -23,16 +23,15 @@ def command(
     """  # noqa: D301
     from embudget.evaluation import evaluate, load_model
     from embudget.pairs import load_pairs
-    from embudget.training.export import RECORD_FILE
+    from embudget.training.export import RECORD_FILE, read_record
 
     data = load_pairs(pairs)
     loaded = load_model(model)
-    others = {path.name: load_model(path) for path in against or []}
+    others = {str(path): load_model(path) for path in against or []}
     if base and (model / RECORD_FILE).is_file():
-        from embudget.records import RunRecord
         from embudget.suite.loading import load_embedder
 
-        record = RunRecord.model_validate_json((model / RECORD_FILE).read_text())
+        record = read_record(model)
         others = {"untrained base": load_embedder(record.config.model, record.config.max_length)} | others
     result = evaluate(loaded, data, against=others)
     typer.echo(result.model_dump_json(indent=2) if json else str(result))

@@ -9,9 +9,9 @@ from embudget.cli.options import Verbose
 
 
 def command(
-    out: Annotated[Path, typer.Option(help="Folder for everything; a second start resumes there.")] = Path(
-        "quickstart"
-    ),
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for everything, by default quickstart/; a second start resumes there.")
+    ] = None,
     smoke: Annotated[
         bool, typer.Option("--smoke", help="A tiny version that checks the installation in a minute.")
     ] = False,
@@ -25,4 +25,4 @@ def command(
     from embudget.cli.screen import Terminal
     from embudget.end_to_end import quickstart
 
-    quickstart(out, smoke=smoke, screen=Terminal())
+    quickstart(out or Path("quickstart-smoke" if smoke else "quickstart"), smoke=smoke, screen=Terminal())

@@ -37,13 +37,14 @@ def command(
         typer.echo(describe(plan(spec, load_pairs(spec.pairs), there), {record.id for record in there}))
         return
     with Store(store) as opened, SweepBar() as bar:
-        if retry_failed:
-            opened.remove_failed()
-        records = sweep(spec, opened, workers, bar)
+        records = sweep(spec, opened, workers, bar, retry_failed)
     failed = [record for record in records if record.status == "failed"]
     for record in failed:
         typer.echo(f"failed: {label(record.config)}: {record.error}")
-    typer.echo(f"{store}: {len(records) - len(failed)} runs done, {len(failed)} failed; next: embudget fit {store}")
+    held = f", {bar.elsewhere} held by another sweep" if bar.elsewhere else ""
+    again = "; --retry-failed does them again" if failed else ""
+    typer.echo(f"{store}: {len(records) - len(failed)} runs done, {len(failed)} failed{again}{held}")
+    typer.echo(f"next: embudget fit {store}")
 
 
 def describe(plan: "Plan", done: set[str]) -> str:

@@ -29,6 +29,8 @@ class SweepBar(SweepListener):
         self._task = self._bar.add_task("", total=None)
         self._total = self._done = 0.0
         self._left = 0
+        self.elsewhere = 0
+        """Runs that another sweep holds."""
         self._started = 0.0
         self._shares: dict[str, float] = {}
 
@@ -71,3 +73,10 @@ class SweepBar(SweepListener):
     def lost(self, config: RunConfig, reason: str, attempt: int) -> None:
         """Print a lost process."""
         self._bar.console.print(f"{label(config)}: {reason} in attempt {attempt}", highlight=False)
+
+    def held(self, config: RunConfig) -> None:
+        """Print a run that is left to another sweep."""
+        self.elsewhere += 1
+        self._left -= 1
+        self._total -= config.train_flops
+        self._bar.console.print(f"{label(config)}: another sweep has it", highlight=False)

@@ -27,9 +27,9 @@ def command(
     dollars_per_hour: DollarsPerHour = None,
     batch_size: Annotated[int | None, typer.Option(help="Pairs a step; by default a function of the budget.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak rate; by default the method's.")] = None,
-    max_length: Annotated[int, typer.Option(help="Tokens at which texts are cut.")] = 75,
-    max_epochs: Annotated[int, typer.Option(help="Passes over the pairs that are allowed.")] = 1,
-    seed: Annotated[int, typer.Option(help="Seed of the adapters and of the order of the pairs.")] = 0,
+    max_length: Annotated[int | None, typer.Option(help="Tokens at which texts are cut; 75 by default.")] = None,
+    max_epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the pairs that are allowed.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the adapters and of the order of the pairs.")] = 0,
     verbose: Verbose = False,
 ) -> None:
     """Train one model, measure its held-out loss and write it.
@@ -46,16 +46,18 @@ def command(
     from embudget.training.fine_tune import train_and_record
 
     data = load_pairs(pairs)
-    asked = (budget, gpu_hours, dollars, device, dollars_per_hour, model, method, batch_size, learning_rate)
+    asked = (budget, gpu_hours, dollars, device, dollars_per_hour, model, method, batch_size, learning_rate, max_length)
     if recipe is not None:
         if any(option is not None for option in asked):
             raise ConfigError("give either a recipe or --model, --method and a budget, not both")
         config = Recipe.load(recipe).run_config(data.hash, seed)
+        config = config.model_copy(update={"max_epochs": max_epochs or config.max_epochs})
     else:
         flops = resolve_budget(
             budget, gpu_hours=gpu_hours, dollars=dollars, device=device, mfu=mfu, dollars_per_hour=dollars_per_hour
         )
-        overrides = {"max_length": max_length, "max_epochs": max_epochs, "seed": seed}
+        given = {"max_length": max_length, "max_epochs": max_epochs, "seed": seed}
+        overrides = {name: value for name, value in given.items() if value is not None}
         config = _config(model, method, flops, data, batch_size, learning_rate, overrides)
     with budget_bar(f"{config.model} {config.method} {config.train_flops:.3g} FLOP") as progress:
         _, record = train_and_record(config, data, out, progress)

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from pydantic import Field
 
-from embudget.errors import ModelError, PairsError
+from embudget.errors import ConfigError, ModelError, PairsError
 from embudget.evaluation.ranking import Scores, ranks, score
 from embudget.evaluation.systems import BASELINES, System, embedding_system
 from embudget.frozen import Frozen
@@ -22,10 +23,10 @@ MAX_QUERIES = 2000
 class Evaluation(Frozen):
     """Scores of several systems on the same test pairs, the model first."""
 
-    pairs: str
-    """Content hash of the pairs."""
+    pairs: str = Field(description="content hash of the pairs")
     documents: int
     scores: dict[str, Scores]
+    run: str | None = Field(default=None, description="id of the run that made the model, where that is known")
 
     def __str__(self) -> str:
         width = max(len(name) for name in self.scores)
@@ -55,9 +56,12 @@ def evaluate(
         max_queries: test pairs to use, from the first.
 
     Raises:
-        ModelError: the folder holds no sentence-transformers model.
+        ConfigError: a model of ``against`` has the name of another system.
+        ModelError: the folder holds no sentence-transformers model, or its embeddings are not finite.
         PairsError: there are fewer than two test pairs.
     """
+    if taken := {"model", *BASELINES} & set(against or {}):
+        raise ConfigError(f"a model to compare with cannot be called {min(taken)!r}")
     if not hasattr(model, "encode"):
         model = load_model(model)
     table = pairs.table("test").slice(0, max_queries)
@@ -73,12 +77,15 @@ def evaluate(
     return Evaluation(
         pairs=pairs.hash,
         documents=len(documents),
-        scores={name: _score(system, queries, documents, relevant) for name, system in systems.items()},
+        scores={name: _score(name, system, queries, documents, relevant) for name, system in systems.items()},
     )
 
 
-def _score(system: System, queries: list[str], documents: list[str], relevant: np.ndarray) -> Scores:
-    return score(ranks(system(queries, documents), relevant))
+def _score(name: str, system: System, queries: list[str], documents: list[str], relevant: np.ndarray) -> Scores:
+    similarities = system(queries, documents)
+    if not np.isfinite(similarities).all():
+        raise ModelError(f"the embeddings of {name!r} are not finite")
+    return score(ranks(similarities, relevant))
 
 
 def load_model(folder: str | Path) -> "SentenceTransformer":

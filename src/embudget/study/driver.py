@@ -3,10 +3,11 @@
 import threading
 from collections import deque
 from collections.abc import Sequence
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 
-from embudget.errors import ConfigError
+from embudget.errors import ConfigError, StoreError
 from embudget.pairs import Pairs, load_pairs
 from embudget.records import RunConfig, RunRecord
 from embudget.study.executor import Executor, Finished, InProcess, LocalProcesses
@@ -33,9 +34,16 @@ class SweepListener:
     def lost(self, config: RunConfig, reason: str, attempt: int) -> None:
         """The process of a run was lost; it is done again while attempts are left."""
 
+    def held(self, config: RunConfig) -> None:
+        """Another sweep on the same store has this run; its record is left to that one."""
+
 
 def sweep(
-    study: Study, store: str | Path | Store, workers: int = 1, listener: SweepListener | None = None
+    study: Study,
+    store: str | Path | Store,
+    workers: int = 1,
+    listener: SweepListener | None = None,
+    retry_failed: bool = False,
 ) -> list[RunRecord]:
     """Do the runs of a study that have no record yet.
 
@@ -44,6 +52,7 @@ def sweep(
         store: where records are kept: a SQLite file, a SQLAlchemy URL or an open store.
         workers: local processes; 1 trains in this process.
         listener: told of the progress.
+        retry_failed: whether to do the study's failed runs again.
 
     Returns:
         The records of all runs of the study, in the order of its grid; without those that another sweep on the same
@@ -57,9 +66,9 @@ def sweep(
         raise ConfigError(f"workers must be >= 1, got {workers}")
     listener = listener or SweepListener()
     pairs = load_pairs(study.pairs)
-    if isinstance(store, Store):
-        return _drive(study, pairs, store, workers, listener)
-    with Store(store) as opened:
+    with nullcontext(store) if isinstance(store, Store) else Store(store) as opened:
+        if retry_failed:
+            opened.forget_failed(study.configs(pairs.hash))
         return _drive(study, pairs, opened, workers, listener)
 
 
@@ -108,6 +117,7 @@ class _Leases:
             config = self.waiting.popleft()
             attempt = self.store.claim(config)
             if attempt is None:
+                self.listener.held(config)
                 continue
             self.attempts[config.id] = attempt
             self.held[config.id] = config
@@ -121,7 +131,7 @@ class _Leases:
         attempt = self.attempts[finished.config.id]
         if finished.record is not None:
             record = finished.record.model_copy(update={"attempts": attempt})
-            self.store.add(record)
+            self.store.add(record)  # or another sweep has, if this one was asleep for longer than its lease
             self.held.pop(record.id)
             self.listener.finished(record)
             return
@@ -143,4 +153,5 @@ class _Leases:
 
     def _beat(self) -> None:
         while not self._stop.wait(LEASE_SECONDS / 4):
-            self.store.renew()
+            with suppress(StoreError):  # a lock or a full disk may pass before the lease ends
+                self.store.renew()

@@ -1,18 +1,19 @@
 """Executors: where the runs of a sweep are trained.
 
-An executor takes (configuration, attempt) jobs one at a time and yields what becomes of each: progress, then a record,
-or the loss of the process that trained it. The driver that owns the store decides what follows.
+An executor asks for one job, a configuration, at a time and yields what becomes of it: a record, or the loss of the
+process that trained it. The driver that owns the store decides what follows.
 """
 
 import multiprocessing
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import NamedTuple, final
 
-from embudget.errors import EmbudgetError
+from embudget.errors import EmbudgetError, MethodError, RunError
 from embudget.pairs import load_pairs
 from embudget.records import RunConfig, RunRecord
 
@@ -40,18 +41,24 @@ class Executor(ABC):
         """Train until there is no job left, asking for each when there is room for it; yield them as they end."""
 
 
-def execute(config: RunConfig, pairs_folder: Path, on_progress: Callable[[float, float], None]) -> RunRecord:
-    """Train one run and return its record; a run that cannot be done becomes a record of status ``failed``."""
+def execute(
+    config: RunConfig, pairs_folder: Path, on_progress: Callable[[float, float], None], processes: int = 1
+) -> RunRecord:
+    """Train one run and return its record; what is the run's own fault becomes a record of status ``failed``.
+
+    Raises:
+        EmbudgetError: trouble that other runs would meet too: the model or the pairs cannot be read.
+        OSError: likewise, of the disk.
+    """
     from embudget.training.run import train_run
 
     try:
-        return train_run(config, load_pairs(pairs_folder), on_progress)[1]
-    except EmbudgetError as error:
-        return RunRecord(config=config, status="failed", error=str(error))
-    except (MemoryError, RuntimeError, ValueError, OSError) as error:
-        # torch reports out of memory and bad shapes as RuntimeError: one run must not end a sweep of hundreds
-        reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no message'}"
-        return RunRecord(config=config, status="failed", error=reason)
+        return train_run(config, load_pairs(pairs_folder), on_progress, processes)[1]
+    except (RunError, MethodError) as error:
+        reason = str(error)
+    except (MemoryError, RuntimeError) as error:  # torch says out of memory by a RuntimeError
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    return RunRecord(config=config, status="failed", error=reason)
 
 
 @final
@@ -74,17 +81,18 @@ class InProcess(Executor):
 class _Worker:
     """A process that trains one run at a time, and the connection to it."""
 
-    def __init__(self, pairs_folder: Path, threads: int) -> None:
+    def __init__(self, pairs_folder: Path, slot: int, count: int) -> None:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=_work, args=(theirs, pairs_folder, threads), daemon=True)
+        self.process = context.Process(target=_work, args=(theirs, pairs_folder, slot, count), daemon=True)
         self.process.start()
         theirs.close()
         self.config: RunConfig | None = None
 
     def start(self, config: RunConfig) -> None:
         self.config = config
-        self.connection.send(config)
+        with suppress(BrokenPipeError):  # it died while it was idle: the next read says so
+            self.connection.send(config)
 
     def stop(self) -> None:
         self.process.terminate()
@@ -99,7 +107,6 @@ class LocalProcesses(Executor):
     def __init__(self, pairs_folder: Path, workers: int) -> None:
         self.pairs_folder = pairs_folder
         self.count = workers
-        self.threads = max(1, (os.cpu_count() or 1) // workers)
 
     def run(self, next_job: NextJob, on_progress: OnProgress) -> Iterator[Finished]:
         """Train the jobs, as many at a time as there are workers."""
@@ -128,7 +135,7 @@ class LocalProcesses(Executor):
             if (config := next_job()) is None:
                 return
             if slot >= len(workers):
-                workers.append(_Worker(self.pairs_folder, self.threads))
+                workers.append(_Worker(self.pairs_folder, slot, self.count))
             workers[slot].start(config)
 
 
@@ -143,6 +150,8 @@ def _receive(worker: _Worker, on_progress: OnProgress) -> Finished | None:
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
         worker.stop()
         return Finished(config, None, lost=f"its process ended with {how}")
+    if isinstance(message, EmbudgetError):
+        raise message
     if isinstance(message, RunRecord):
         worker.config = None
         return Finished(message.config, message)
@@ -150,17 +159,32 @@ def _receive(worker: _Worker, on_progress: OnProgress) -> Finished | None:
     return None
 
 
-def _work(connection: Connection, pairs_folder: Path, threads: int) -> None:
-    """The life of a worker process."""
+def _work(connection: Connection, pairs_folder: Path, slot: int, count: int) -> None:
+    """The life of a worker process: an even share of the cores, or one of the GPUs in turn."""
     import signal
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver decides
     import torch
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver decides
-    torch.set_num_threads(threads)
+    _take_one_gpu(slot)
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // count))
     while True:
         try:
             config: RunConfig = connection.recv()
         except EOFError:
             return
-        connection.send(execute(config, pairs_folder, lambda share, loss: connection.send((share, loss))))
+        try:
+            answer: object = execute(config, pairs_folder, lambda *now: connection.send(now), count)
+        except EmbudgetError as error:
+            answer = error
+        connection.send(answer)
+
+
+def _take_one_gpu(slot: int) -> None:
+    """Show this process one of the GPUs that the driver sees, before CUDA starts (counting them does not start it)."""
+    import torch
+
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    gpus = visible.split(",") if visible else [str(gpu) for gpu in range(torch.cuda.device_count())]
+    if gpus and gpus != [""]:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]

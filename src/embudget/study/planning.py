@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from embudget.errors import PairsError
 from embudget.flops import steps_for, tokens_for
 from embudget.methods import parse_method
 from embudget.pairs import Pairs, token_stats
 from embudget.records import RunConfig, RunRecord
 from embudget.study.spec import Study
 from embudget.suite import find_shape
+from embudget.training.run import pairs_there
 
 
 class PlannedRun(NamedTuple):
@@ -39,11 +41,6 @@ class Plan(NamedTuple):
         """Algorithmic FLOP of all runs."""
         return sum(run.config.train_flops for run in self.runs)
 
-    @property
-    def seconds(self) -> float:
-        """Estimated training time of all runs, one after the other."""
-        return sum(run.seconds for run in self.runs)
-
 
 def plan(study: Study, pairs: Pairs, measured: Sequence[RunRecord] = ()) -> Plan:
     """Size every run of the grid.
@@ -52,7 +49,14 @@ def plan(study: Study, pairs: Pairs, measured: Sequence[RunRecord] = ()) -> Plan
         study: the grid.
         pairs: the study's text pairs.
         measured: records of earlier runs; their median speed replaces the study's assumed one.
+
+    Raises:
+        PairsError: there are fewer validation pairs than the study measures on.
+        ModelError, MethodError: a member is unknown, or a method does not fit it.
     """
+    if pairs.rows("validation") < study.eval_pairs:
+        there = pairs.rows("validation")
+        raise PairsError(f"{pairs.folder} must hold {study.eval_pairs} validation pairs (eval_pairs), got {there}")
     result = Plan([], [])
     speed = flops_per_second(measured) or study.flops_per_second
     for config in study.configs(pairs.hash):
@@ -60,7 +64,7 @@ def plan(study: Study, pairs: Pairs, measured: Sequence[RunRecord] = ()) -> Plan
         tokens_per_pair = token_stats(pairs, config.model, config.max_length).tokens_per_pair
         tokens = tokens_for(config.train_flops, method, shape)
         steps = steps_for(config.train_flops, method, shape, tokens_per_pair, config.batch_size)
-        there = config.max_epochs * pairs.rows("train")
+        there = pairs_there(config, pairs)
         if steps < study.min_steps:
             result.left_out.append(LeftOut(config, f"{steps:.1f} steps, fewer than min_steps={study.min_steps}"))
         elif tokens / tokens_per_pair > there:

@@ -1,16 +1,17 @@
 """The store of a study: one row a run, keyed by the hash of its configuration, in any database SQLAlchemy reaches.
 
-Rows are inserted whole, in one transaction, and never changed. Beside them stand leases: a sweep claims a run before
-it trains it, so that two sweeps on one store never train the same run, and counts the attempts. A lease ends with its
-run, when its sweep lets go of it, when its process is gone (seen on the same machine at once), or when it has not been
-renewed for a while.
+Rows are inserted whole, in one transaction, and never changed; failed ones may be forgotten, to be done again. Beside
+them stand leases: a sweep claims a run before it trains it, so that two sweeps on one store never train the same run,
+and counts the attempts. A lease ends with its run, when its sweep lets go of it, when its process is gone (seen on the
+same machine at once), or when it has not been renewed for a while.
 """
 
 import json
 import os
 import socket
 import time
-from collections.abc import Iterator
+import uuid
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import (
     Column,
     Connection,
-    Float,
+    Double,
     Integer,
     MetaData,
     String,
@@ -32,6 +33,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
+from sqlalchemy.schema import CreateTable
 
 from embudget.errors import StoreError
 from embudget.records import RunConfig, RunRecord
@@ -44,6 +46,9 @@ LEASE_SECONDS = 120.0
 
 FORMAT = "1"
 
+_PROCESS = uuid.uuid4().hex[:12]
+"""Tells this process from an earlier one that had the same number, as happens in restarted containers."""
+
 _METADATA = MetaData()
 _ABOUT = Table(
     "embudget", _METADATA, Column("key", String(32), primary_key=True), Column("value", String(64), nullable=False)
@@ -55,14 +60,14 @@ _RUNS = Table(
     Column("config", Text, nullable=False),
     Column("status", String(16), nullable=False),
     Column("record", Text, nullable=False),
-    Column("written", Float, nullable=False),
+    Column("written", Double, nullable=False),
 )
 _LEASES = Table(
     "leases",
     _METADATA,
     Column("id", String(16), primary_key=True),
     Column("owner", String(128), nullable=False),
-    Column("expires", Float, nullable=False),
+    Column("expires", Double, nullable=False),
     Column("attempts", Integer, nullable=False),
 )
 
@@ -80,7 +85,7 @@ class Store:
 
     def __init__(self, location: str | Path, create: bool = True) -> None:
         self.location = str(location)
-        self._owner = f"{socket.gethostname()}:{os.getpid()}"
+        self._owner = f"{socket.gethostname()}:{os.getpid()}:{_PROCESS}"
         if "://" not in self.location:
             _check_file(Path(self.location), create)
         url = self.location if "://" in self.location else f"sqlite:///{self.location}"
@@ -141,11 +146,14 @@ class Store:
             values = {"expires": 0.0} | ({"attempts": _LEASES.c.attempts - 1} if forget else {})
             connection.execute(update(_LEASES).where(mine).values(**values))
 
-    def add(self, record: RunRecord) -> None:
+    def add(self, record: RunRecord) -> bool:
         """Write a record and end its lease, in one transaction.
 
+        Returns:
+            Whether it was written; False where the run has a record already, which stays as it is.
+
         Raises:
-            StoreError: there is a record of this run already, or the database cannot be written.
+            StoreError: the database cannot be written.
         """
         row = {
             "id": record.id,
@@ -159,12 +167,14 @@ class Store:
                 connection.execute(insert(_RUNS).values(row))
                 connection.execute(delete(_LEASES).where(_LEASES.c.id == record.id))
         except IntegrityError:
-            raise StoreError(f"the store {self.location} holds a record of run {record.id} already") from None
+            return False
+        return True
 
-    def remove_failed(self) -> int:
-        """Forget the failed runs, so that a sweep does them again; the number of them."""
+    def forget_failed(self, runs: Iterable[RunConfig]) -> None:
+        """Delete the records of those of the runs that failed, so that they are done again."""
         with self._connect() as connection:
-            return connection.execute(delete(_RUNS).where(_RUNS.c.status == "failed")).rowcount
+            for config in runs:
+                connection.execute(delete(_RUNS).where(_RUNS.c.id == config.id, _RUNS.c.status == "failed"))
 
     def _lease(self, connection: Connection, run: str) -> int | None:
         """Take the lease of a run if it is free; the number of the attempt."""
@@ -189,16 +199,31 @@ class Store:
     def _prepare(self, create: bool) -> None:
         with self._connect() as connection:
             tables = set(inspect(connection).get_table_names())
-            if _ABOUT.name not in tables:
-                if tables:
-                    raise StoreError(f"{self.location} is a database of another program: it holds {min(tables)}")
-                if not create:
-                    raise StoreError(f"{self.location} holds no study")
-                _METADATA.create_all(connection)
-                connection.execute(insert(_ABOUT).values(key="format", value=FORMAT))
-            found = connection.execute(select(_ABOUT.c.value).where(_ABOUT.c.key == "format")).scalar()
+            if tables and _ABOUT.name not in tables:
+                raise StoreError(f"{self.location} is a database of another program: it holds {min(tables)}")
+        found = self._format() if tables else None
+        if found is None:
+            if not create:
+                raise StoreError(f"{self.location} holds no study")
+            self._create()
+            found = self._format()
         if found != FORMAT:
             raise StoreError(f"{self.location} has format {found}, this version of embudget reads {FORMAT}")
+
+    def _create(self) -> None:
+        """Make what is missing; another process may do the same at the same time."""
+        try:
+            with self._connect() as connection:
+                for table in (_ABOUT, _RUNS, _LEASES):
+                    connection.execute(CreateTable(table, if_not_exists=True))
+                connection.execute(insert(_ABOUT).values(key="format", value=FORMAT))
+        except IntegrityError:
+            pass  # the other was first
+
+    def _format(self) -> str | None:
+        with self._connect() as connection:
+            found = connection.execute(select(_ABOUT.c.value).where(_ABOUT.c.key == "format")).scalar()
+        return None if found is None else str(found)
 
     @contextmanager
     def _connect(self) -> Iterator[Connection]:
@@ -213,24 +238,29 @@ class Store:
 
 
 def _check_file(path: Path, create: bool) -> None:
-    if path.is_dir():
-        raise StoreError(f"a store is a file or a URL, got the folder {path}")
-    if path.exists():
-        with path.open("rb") as file:
-            start = file.read(16)
-        if start and start != b"SQLite format 3\0":
-            raise StoreError(f"{path} is not a store: it is no SQLite file")
-    elif not create:
-        raise StoreError(f"there is no store at {path}")
-    elif not path.absolute().parent.is_dir():
-        raise StoreError(f"cannot make the store {path}: its folder does not exist")
+    try:
+        if path.is_dir():
+            raise StoreError(f"a store is a file or a URL, got the folder {path}")
+        if path.exists():
+            with path.open("rb") as file:
+                start = file.read(16)
+            if start and start != b"SQLite format 3\0":
+                raise StoreError(f"{path} is not a store: it is no SQLite file")
+        elif not create:
+            raise StoreError(f"there is no store at {path}")
+        elif not path.absolute().parent.is_dir():
+            raise StoreError(f"cannot make the store {path}: its folder does not exist")
+    except OSError as error:
+        raise StoreError(f"cannot open the store {path}: {error.strerror}") from None
 
 
 def _process_is_gone(owner: str) -> bool:
     """Whether an owner on this machine has ended; of other machines only the lease's time tells."""
-    host, _, pid = owner.rpartition(":")
+    host, pid, process = owner.rsplit(":", 2)
     if host != socket.gethostname() or os.name != "posix":
         return False
+    if int(pid) == os.getpid():
+        return process != _PROCESS
     try:
         os.kill(int(pid), 0)
     except ProcessLookupError:

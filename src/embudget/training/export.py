@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from embudget.errors import RunError
+from embudget.errors import ModelError, RunError
 from embudget.files import whole_folder
 from embudget.records import RunRecord
 
@@ -25,14 +25,29 @@ def check_folder(folder: Path) -> None:
     Raises:
         RunError: something else is there, or it cannot be created.
     """
-    if folder.exists() and not (folder / RECORD_FILE).is_file() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise RunError(f"out must be a new folder or one that holds a model of embudget, got {folder}")
     try:
+        empty = folder.is_dir() and not any(folder.iterdir())
+        if folder.exists() and not empty and not (folder / RECORD_FILE).is_file():
+            raise RunError(f"out must be a new folder or one that holds a model of embudget, got {folder}")
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent):
             pass
     except OSError as error:
         raise RunError(f"cannot write {folder}: {error.strerror}") from None
+
+
+def read_record(folder: Path) -> RunRecord:
+    """The record of the run that made the model in a folder.
+
+    Raises:
+        ModelError: it is missing or damaged.
+    """
+    file = folder / RECORD_FILE
+    try:
+        return RunRecord.model_validate_json(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is damaged"
+        raise ModelError(f"cannot read {file}: {reason}") from None
 
 
 def export(model: "SentenceTransformer", record: RunRecord, folder: Path) -> None:
@@ -41,15 +56,16 @@ def export(model: "SentenceTransformer", record: RunRecord, folder: Path) -> Non
     Raises:
         RunError: the folder cannot be written.
     """
+    from safetensors import SafetensorError
+
     check_folder(folder)
     try:
         with whole_folder(folder) as part:
             model.save_pretrained(str(part), create_model_card=False)
             (part / RECORD_FILE).write_text(record.model_dump_json(indent=2, exclude_none=True))
             (part / "README.md").write_text(model_card(record))
-    except Exception as error:
-        # safetensors reports a full disk as an error of its own kind
-        reason = getattr(error, "strerror", None) or str(error).strip().splitlines()[0]
+    except (OSError, SafetensorError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or " ".join(str(error).split())
         raise RunError(f"cannot write {folder}: {reason}") from error
 
 

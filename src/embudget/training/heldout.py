@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
-from embudget.errors import PairsError
 from embudget.pairs import Pairs
 from embudget.training.chunks import CHUNK_TOKENS, length_sorted_chunks
 from embudget.training.loss import info_nce
@@ -27,14 +26,10 @@ class HeldOut(NamedTuple):
 def held_out(model: "SentenceTransformer", pairs: Pairs, count: int, candidates: int, scale: float) -> HeldOut:
     """Measure a model on ``count`` validation pairs, each query against ``candidates`` positives.
 
-    Raises:
-        PairsError: there are fewer validation pairs, or they do not divide into groups of ``candidates``.
+    ``count`` is a multiple of ``candidates``, and there are as many pairs: `RunConfig` and `check_pairs` see to it.
     """
-    if count % candidates:
-        raise PairsError(f"eval_pairs must be a multiple of eval_candidates={candidates}, got {count}")
     table = pairs.table("validation")
-    if len(table) < count:
-        raise PairsError(f"{pairs.folder} must hold at least {count} validation pairs, got {len(table)}")
+    assert count % candidates == 0 and count <= len(table)
     queries = embed(model, table["query"][:count].to_pylist()).split(candidates)
     positives = embed(model, table["positive"][:count].to_pylist()).split(candidates)
     groups = list(zip(queries, positives, strict=True))

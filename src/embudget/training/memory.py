@@ -1,17 +1,26 @@
-"""An estimate of the memory that the activations of a batch need, to choose between a direct pass and caching.
+"""An estimate of the memory that a training step needs, to choose between a direct pass and gradient caching.
 
-A block of hidden size h, inner size i and key-value width k keeps about 14h + 4k + 4i numbers per token for its
-backward pass: inputs and outputs of norms and of the linear layers, rotated queries and keys, the gated product.
-Attention probabilities are not kept (fused kernels recompute them).
+Activations: a block of hidden size h, inner size i and key-value width k keeps about 14h + 4k + 4i numbers per token
+for its backward pass: inputs and outputs of norms and of the linear layers, rotated queries and keys, the gated
+product. Attention probabilities are not kept (fused kernels recompute them).
+
+States: 12 bytes for each trained parameter (float32 gradient and two moments), the input embedding included where it
+trains; under bf16 autocast, a bf16 copy of the weights for each chunk.
 """
+
+from pathlib import Path
 
 import torch
 
-from embudget.methods import Method
+from embudget.methods import Full, Method
 from embudget.suite.shapes import ModelShape
+from embudget.training.chunks import CHUNK_TOKENS
 
 SHARE_OF_FREE_MEMORY = 0.5
-"""Activations may take this share of what is free; gradients, optimiser and fragmentation need the rest."""
+"""assumption: activations and states together may take this share of what is free; the rest is a margin."""
+
+CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
+"""Where a container's own limit stands, in bytes, or `max`."""
 
 
 def activation_bytes(method: Method, shape: ModelShape, tokens: float, bytes_per_number: int = 4) -> float:
@@ -20,16 +29,40 @@ def activation_bytes(method: Method, shape: ModelShape, tokens: float, bytes_per
     return method.backward_layers(shape) * numbers * tokens * bytes_per_number
 
 
-def free_bytes() -> int:
-    """Memory that is free on the device that trains: CUDA's where there is one, else the machine's."""
+def state_bytes(method: Method, shape: ModelShape) -> float:
+    """Bytes of gradients and of the optimiser's moments."""
+    embedding = shape.embedding_params if isinstance(method, Full) else 0
+    return 12.0 * (method.trained_params(shape) + embedding)
+
+
+def needs_cache(method: Method, shape: ModelShape, tokens_per_batch: float, processes: int = 1) -> bool:
+    """Whether a direct pass over a batch would take more than its share of the free memory.
+
+    Args:
+        method: the fine-tuning method.
+        shape: the model's sizes.
+        tokens_per_batch: of queries and positives.
+        processes: that share the memory.
+    """
+    bf16 = uses_bf16()
+    copies = 2 * shape.model_params * (tokens_per_batch / CHUNK_TOKENS) if bf16 else 0
+    activations = activation_bytes(method, shape, tokens_per_batch, 2 if bf16 else 4)
+    needed = activations + state_bytes(method, shape) + copies
+    return needed > SHARE_OF_FREE_MEMORY * free_bytes() / processes
+
+
+def uses_bf16() -> bool:
+    """Whether training runs under bf16 autocast: on CUDA devices that compute in it, not on those that emulate it."""
+    return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def free_bytes() -> float:
+    """Memory that is free on the device that trains: CUDA's where there is one, else the machine's or container's."""
     if torch.cuda.is_available():
-        return torch.cuda.mem_get_info()[0]
+        reusable = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
+        return float(torch.cuda.mem_get_info()[0] + reusable)
     import psutil
 
-    return int(psutil.virtual_memory().available)
-
-
-def needs_cache(method: Method, shape: ModelShape, tokens_per_batch: float) -> bool:
-    """Whether a direct pass over a batch would take more than its share of the free memory."""
-    bytes_per_number = 2 if torch.cuda.is_available() else 4
-    return activation_bytes(method, shape, tokens_per_batch, bytes_per_number) > SHARE_OF_FREE_MEMORY * free_bytes()
+    free = float(psutil.virtual_memory().available)
+    limit = CGROUP_LIMIT.read_text().strip() if CGROUP_LIMIT.is_file() else "max"
+    return free if limit == "max" else min(free, float(limit) - psutil.Process().memory_info().rss)

@@ -29,12 +29,18 @@ def provenance(model_revision: str) -> Provenance:
 
 @cache
 def _commit() -> str | None:
-    """The commit of the checkout that embudget runs from; None where it is installed from a wheel."""
+    """The commit of the checkout that embudget runs from, `-dirty` with changes; None where it was installed."""
     root = Path(__file__).parents[3]
     if not (root / ".git").exists():
         return None
     try:
-        done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            cwd=root,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     except OSError:
         return None
     return done.stdout.strip() or None
