@@ -1,4 +1,4 @@
-"""Writing files and folders whole or not at all: under a temporary name beside the target, then renamed."""
+"""Files and folders written whole or not at all: under a temporary name beside the target, then renamed."""
 
 import os
 import shutil
@@ -6,6 +6,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from embudget.errors import ConfigError
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -23,6 +25,32 @@ def write_whole(path: Path, text: str) -> None:
     except BaseException:
         Path(part).unlink(missing_ok=True)
         raise
+
+
+def save_text(path: str | Path, text: str) -> None:
+    """Write a text file that the user asked for, whole or not at all.
+
+    Raises:
+        ConfigError: the file cannot be written (no folder, no permission, disk full).
+    """
+    try:
+        write_whole(Path(path), text)
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror}") from None
+
+
+def read_text(path: str | Path) -> str:
+    """Read a UTF-8 text file that the user named.
+
+    Raises:
+        ConfigError: it is missing, a folder, not readable or not text.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: not a UTF-8 text file") from None
 
 
 @contextmanager

@@ -33,7 +33,11 @@ class MadeSource(Source):
     """A source that gives the pairs it was made with, and then fails if it was told to."""
 
     def __init__(
-        self, pairs: Sequence[RawPair], name: str = "made", rules: Rules | None = None, fails: Exception | None = None
+        self,
+        pairs: Sequence[RawPair],
+        name: str = "made",
+        rules: Rules | None = None,
+        fails: BaseException | None = None,
     ) -> None:
         self.pairs = pairs
         self.name = name

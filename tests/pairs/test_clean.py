@@ -1,4 +1,6 @@
+import gc
 from collections import Counter
+from contextlib import nullcontext
 
 import pytest
 
@@ -78,6 +80,19 @@ def test_users_short_texts_may_stay() -> None:
     result = _clean(*pairs, rules=rules)
     assert {row.positive for row in result.rows} == {"Rome", "an operator"}
     assert result.dropped["made"] == Counter({"positive too short": 1})
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+@pytest.mark.parametrize("fails", [None, KeyboardInterrupt()])
+def test_garbage_collection_is_as_it_was(enabled: bool, fails: BaseException | None) -> None:
+    was_enabled = gc.isenabled()
+    (gc.enable if enabled else gc.disable)()
+    try:
+        with pytest.raises(KeyboardInterrupt) if fails else nullcontext():
+            clean([MadeSource([GOOD], fails=fails)], None, 0, lambda stage, count: None)
+        assert gc.isenabled() is enabled
+    finally:
+        (gc.enable if was_enabled else gc.disable)()
 
 
 def test_limit_takes_a_random_subset_that_grows_with_it() -> None:

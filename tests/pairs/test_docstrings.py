@@ -1,10 +1,16 @@
 import inspect
+from collections import Counter
+from email.message import Message
+from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
+from embudget.errors import PairsError
 from embudget.pairs import RawPair
+from embudget.pairs.clean import clean
 from embudget.pairs.sources.docstring_text import summary_and_rest
-from embudget.pairs.sources.docstrings import _is_wanted, pairs_of_module
+from embudget.pairs.sources.docstrings import Docstrings, _is_wanted, pairs_of_module, parse
 
 NUMPY = """
 Compute the weighted mean of :class:`~package.Box`.
@@ -100,13 +106,48 @@ def again():
     return "\\d"
 '''
     rest = "And more words behind it."
-    assert list(pairs_of_module(source, "p", set())) == [
+    tree = parse(source)
+    assert tree is not None
+    assert list(pairs_of_module(tree, "p", set())) == [
         RawPair(f"{start} has a summary.", rest, "p") for start in ("The module", "A box", "To open")
     ]
 
 
-def test_a_module_of_another_python_is_passed_over() -> None:
-    assert list(pairs_of_module("print 'hello'", "p", set())) == []
+class Installed:
+    """A distribution of some files; without any, one whose RECORD is missing."""
+
+    version = "1.0"
+    metadata: ClassVar[Message] = Message()
+
+    def __init__(self, folder: Path, files: list[str] | None) -> None:
+        self.folder = folder
+        self.files = files
+
+    def locate_file(self, name: str) -> Path:
+        return self.folder / name
+
+
+def installed(monkeypatch: pytest.MonkeyPatch, package: Installed) -> None:
+    monkeypatch.setattr("embudget.pairs.sources.docstrings.PACKAGES", ("tiny",))
+    monkeypatch.setattr("embudget.pairs.sources.docstrings.distribution", lambda name, extra: package)
+
+
+def test_a_module_of_another_python_is_counted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "old.py").write_text("print 'hello'")
+    (tmp_path / "new.py").write_text('"""The module has one summary. And there are more words behind it."""')
+    installed(monkeypatch, Installed(tmp_path, ["old.py", "new.py"]))
+    source = Docstrings()
+    for _ in range(2):  # and not twice when it is read again
+        result = clean([source], None, 0, lambda stage, count: None)
+        assert result.dropped == {"docstrings": Counter({"not parsed": 1})}
+        assert result.read == Counter(docstrings=2)
+        assert len(result.rows) == 1
+
+
+def test_a_package_without_the_list_of_its_files_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    installed(monkeypatch, Installed(tmp_path, None))
+    with pytest.raises(PairsError, match=r"^package tiny has no list of its files \(RECORD\); install it again"):
+        list(Docstrings().read())
 
 
 @pytest.mark.parametrize(

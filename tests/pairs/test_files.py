@@ -6,8 +6,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from embudget.errors import PairsError
-from embudget.pairs import RawPair, build_pairs
+from embudget.pairs import Pairs, RawPair, build_pairs
 from embudget.pairs.sources.files import Files
+from embudget.pairs.split import SPLITS
 
 EXPECTED = [RawPair("how, exactly?", "like\nthat", None), RawPair("où", "là", None)]
 
@@ -89,6 +90,35 @@ def test_nothing_there(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "nowhere.jsonl", tmp_path / "*.csv"):
         with pytest.raises(PairsError, match=r"^no file ending in .* at "):
             Files(str(path)).versions()
+
+
+def test_the_pairs_do_not_depend_on_where_the_file_lies(tmp_path: Path) -> None:
+    content = "\n".join(
+        json.dumps({"query": f"What is number {n}?", "positive": f"It comes after {n - 1}.", "group": n % 20})
+        for n in range(100)
+    )
+    built: list[Pairs] = []
+    for place in ("here", "some/where/else"):
+        path = tmp_path / place / "faq.jsonl"
+        path.parent.mkdir(parents=True)
+        path.write_text(content)
+        built.append(build_pairs([f"files:{path}"], tmp_path / f"out{len(built)}"))
+    one, other = built
+    assert one.hash == other.hash
+    for split in SPLITS:
+        columns = [pairs.table(split).drop_columns("source").to_pylist() for pairs in built]
+        assert columns[0] == columns[1] != []
+    assert {row["group"].partition("/")[0] for row in columns[0]} == {"files"}
+
+
+def test_a_users_long_text_stays_whole(tmp_path: Path) -> None:
+    long = " ".join(f"word{number}" for number in range(500))
+    path = tmp_path / "a.jsonl"
+    rows = [{"query": long, "positive": f"{long} and an answer {long[::-1]}"}]
+    rows += [{"query": f"what is {n}", "positive": f"{n} plus zero"} for n in range(30)]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    pairs = build_pairs([f"files:{path}"], tmp_path / "out")
+    assert long in {text for split in SPLITS for text in pairs.table(split).column("query").to_pylist()}
 
 
 def test_the_whole_way_and_again_after_a_change(tmp_path: Path) -> None:

@@ -1,4 +1,6 @@
 import json
+import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -6,6 +8,7 @@ import pytest
 from embudget.errors import ModelError, PairsError
 from embudget.pairs import Pairs, build_from, build_pairs, load_pairs, token_stats
 from embudget.suite.loading import load_tokenizer
+from tests.command_line import Run
 
 from .conftest import MadeSource, made_pairs
 
@@ -36,7 +39,7 @@ def test_measured_once_whatever_the_depth(pairs: Pairs, tiny_llama: Path, monkey
     monkeypatch.setattr("embudget.pairs.tokens.load_tokenizer", lambda name: pytest.fail("measured again"))
     assert token_stats(pairs, str(tiny_llama)) == stats
     loaded = load_pairs(pairs.folder)
-    assert loaded.info.tokens == {f"{tiny_llama}@75": stats}
+    assert list(loaded.info.tokens.values()) == [stats]
     assert loaded.hash == pairs.hash
     assert build_from([MadeSource(made_pairs(20, 5))], pairs.folder).info.tokens == loaded.info.tokens
 
@@ -63,4 +66,48 @@ def test_stats_with_the_build(tmp_path: Path, tiny_llama: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text("\n".join(json.dumps({"query": f"what is {n}", "positive": f"{n} plus zero"}) for n in range(30)))
     pairs = build_pairs([f"files:{path}"], tmp_path / "out", tokenizers=[str(tiny_llama)])
-    assert list(pairs.info.tokens) == [f"{tiny_llama}@75"]
+    (key,) = pairs.info.tokens
+    assert re.fullmatch(rf"{tiny_llama} sha256:[0-9a-f]{{8}}@75", key)
+
+
+def test_another_tokenizer_in_the_same_folder_is_measured_anew(pairs: Pairs, tiny_llama: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_llama, folder)
+    first = token_stats(pairs, str(folder))
+    settings = json.loads((folder / "tokenizer.json").read_text())
+    settings["model"]["merges"] = []  # single bytes
+    (folder / "tokenizer.json").write_text(json.dumps(settings))
+    assert token_stats(pairs, str(folder), 75).query_mean > first.query_mean
+    assert len(load_pairs(pairs.folder).info.tokens) == 2
+
+
+def _build(run: Run, folder: Path, *options: object) -> list[str]:
+    """Tokenizers counted by the command, from its output and from the folder, which must agree."""
+    path = folder / "a.jsonl"
+    path.write_text("\n".join(json.dumps({"query": f"what is {n}", "positive": f"{n} plus zero"}) for n in range(30)))
+    done = run("pairs", "build", f"files:{path}", "--out", folder / "out", *options)
+    assert done.code == 0, done.err
+    printed = re.findall(r"^tokens of (.*), cut at 75: ", done.out, re.MULTILINE)
+    assert printed == [stats.tokenizer for stats in load_pairs(folder / "out").info.tokens.values()]
+    return printed
+
+
+def test_the_command_counts_the_tokens_it_is_told_to(
+    run: Run, tmp_path: Path, tiny_llama: Path, tiny_neox: Path
+) -> None:
+    assert _build(run, tmp_path, "--tokenizer", tiny_llama, "--tokenizer", f"{tiny_neox}:2") == [
+        str(tiny_llama),
+        str(tiny_neox),
+    ]
+
+
+def test_the_command_counts_those_of_an_installed_checkpoint_by_itself(
+    run: Run, tmp_path: Path, tiny_llama: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    carried = load_tokenizer.__globals__["PACKAGES"]
+    monkeypatch.setitem(carried, "smollm2-135m", "no-such-package")
+    assert _build(run, tmp_path) == []
+    monkeypatch.setitem(carried, "smollm2-135m", "json")  # a package that is there
+    tokenizer = load_tokenizer(str(tiny_llama))
+    monkeypatch.setattr("embudget.pairs.tokens.load_tokenizer", lambda name: tokenizer)
+    assert _build(run, tmp_path) == ["smollm2-135m"]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.command_line import Run
 
 from embudget.errors import ConfigError
 from embudget.laws import Coefficients, Laws, fit
@@ -14,6 +15,8 @@ from embudget.recipe import Recipe, recommend
 from embudget.records import Provenance, RunConfig, RunRecord
 from embudget.report import agreement_figure, frontier_figure, isoflop_figure, write_report
 from embudget.simulate import World, simulate
+from embudget.study import Store
+from embudget.training.export import RECORD_FILE
 
 METHODS = {"full": (185.0, 20.5), "freeze:0.5": (195.0, 19.5), "lora:32": (205.0, 17.0)}
 MODELS = ("smollm2-135m:1", "smollm2-135m:2", "smollm2-135m:4")
@@ -173,6 +176,44 @@ def test_a_recipe_whose_run_failed_is_shown_as_failed(
     assert "Its run failed: RunError: diverged." in words
     assert "recipe, measured" not in traces(frontier_figure(laws, recipe, lost))
     assert "recipe's run" not in traces(agreement_figure(records, laws, recipe, lost))
+
+
+def test_nothing_is_said_of_a_run_that_is_not_known(
+    tmp_path: Path, records: list[RunRecord], laws: Laws, recipe: Recipe
+) -> None:
+    words = Page(write_report(tmp_path / "r.html", records, laws, recipe)).words
+    assert f"{recipe.predicted_loss:.3f} nats" in words
+    assert "not run" not in words and "Measured: " not in words
+
+
+@pytest.fixture
+def files(tmp_path: Path, records: list[RunRecord], recipe: Recipe, measured: RunRecord) -> dict[str, Path]:
+    """What the command reads: a store, a recipe and the folder of the recipe's model."""
+    found = {name: tmp_path / name for name in ("study.db", "recipe.yaml", "model")}
+    with Store(found["study.db"]) as store:
+        for record in records:
+            store.add(record)
+    recipe.save(found["recipe.yaml"])
+    found["model"].mkdir()
+    (found["model"] / RECORD_FILE).write_text(measured.model_dump_json())
+    return found
+
+
+def test_the_command_sets_the_model_against_the_recipe(
+    run: Run, tmp_path: Path, files: dict[str, Path], measured: RunRecord
+) -> None:
+    arguments = ["report", files["study.db"], "--recipe", files["recipe.yaml"], "--out", tmp_path / "r.html"]
+    done = run(*arguments, "--model", files["model"])
+    assert done.code == 0, done.err
+    assert "Measured: 2.750 nats" in Page(tmp_path / "r.html").words
+
+    other = measured.model_copy(update={"config": measured.config.model_copy(update={"train_flops": 1e12})})
+    (files["model"] / RECORD_FILE).write_text(other.model_dump_json())
+    refused = run(*arguments, "--model", files["model"])
+    assert refused.code == 2
+    assert "is not the recipe's run: train_flops must be 8000000000000.0, got 1000000000000.0" in refused.err
+    refused = run(*arguments, "--model", tmp_path)
+    assert refused.code == 2 and "cannot read" in refused.err
 
 
 @pytest.mark.parametrize("where", ["missing/report.html", "folder"])

@@ -51,6 +51,12 @@ def test_a_log_axis_holds_its_values_even_if_there_is_only_one() -> None:
     assert low < 12 < high
 
 
+def test_a_linear_axis_may_begin_at_zero() -> None:
+    found = axis("x", [0.2, 4.0], log=False)
+    assert found["range"][0] == 0 and found["range"][1] > 4
+    assert found["ticktext"] == ["0", "1", "2", "3", "4"]
+
+
 def test_labels_that_collide_are_moved_apart_and_others_stay() -> None:
     moved = spread_apart([0.0, 5.0, 5.1, 9.0], gap=1.0)
     assert moved == pytest.approx([0.0, 4.55, 5.55, 9.0])

@@ -1,16 +1,21 @@
 """Loading: the bare tokenizer's ids, exactly the first blocks, and a cache that is whole or absent."""
 
 import json
+import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoTokenizer
+from transformers.utils import logging
 
 from embudget.errors import ModelError
+from embudget.suite.identity import weights_identity
 from embudget.suite.loading import cache_folder, find_checkpoint, load_embedder, load_tokenizer
 from tests.conftest import CHAT_TEMPLATE, TINY_GROUPED, save_tiny
 
@@ -120,6 +125,89 @@ def test_damaged_or_missing_files_are_one_line(tmp_path: Path, tiny_neox: Path, 
             load_embedder(str(folder), 75)
 
 
+def changed_weights(folder: Path, source: Path, change: Callable[[dict[str, torch.Tensor]], None]) -> str:
+    """A copy of a model folder with its weights changed; its name."""
+    shutil.copytree(source, folder)
+    weights = load_file(folder / "model.safetensors")
+    change(weights)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    return str(folder)
+
+
+def test_missing_weights_are_refused_and_never_drawn(tmp_path: Path, tiny_llama: Path) -> None:
+    def forget(weights: dict[str, torch.Tensor]) -> None:
+        for name in [name for name in weights if "layers.2." in name]:
+            del weights[name]
+
+    name = changed_weights(tmp_path / "torn", tiny_llama, forget)
+    with pytest.raises(ModelError, match=r"cannot load .*torn: .*: layers.2.\S+ is missing \(and 8 more") as caught:
+        load_embedder(name, 75)
+    assert "\n" not in str(caught.value)
+    load_embedder(f"{name}:2", 75)  # the blocks that are kept are all there
+
+
+def test_weights_of_other_sizes_are_refused(tmp_path: Path, tiny_llama: Path) -> None:
+    def shrink(weights: dict[str, torch.Tensor]) -> None:
+        weights["model.norm.weight"] = weights["model.norm.weight"][:32].clone()
+
+    name = changed_weights(tmp_path / "odd", tiny_llama, shrink)
+    with pytest.raises(ModelError, match=r"cannot load .*odd: .*: norm.weight must have the shape \[64\], got \[32\]$"):
+        load_embedder(name, 75)
+
+
+def test_a_pickle_is_never_loaded(tmp_path: Path, tiny_llama: Path) -> None:
+    folder = tmp_path / "pickled"
+    shutil.copytree(tiny_llama, folder)
+    (folder / "model.safetensors").unlink()
+    torch.save(AutoModel.from_pretrained(tiny_llama).state_dict(), folder / "pytorch_model.bin")
+    with pytest.raises(ModelError, match=r"cannot load .*pickled: .*model.safetensors") as caught:
+        load_embedder(str(folder), 75)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("with_bars", [True, False])
+def test_progress_bars_are_as_they_were(tiny_llama: Path, with_bars: bool) -> None:
+    before = logging.is_progress_bar_enabled()
+    (logging.enable_progress_bar if with_bars else logging.disable_progress_bar)()
+    try:
+        load_tokenizer(str(tiny_llama))
+        assert logging.is_progress_bar_enabled() is with_bars
+    finally:
+        (logging.enable_progress_bar if before else logging.disable_progress_bar)()
+
+
+def test_a_folder_is_known_by_its_content(tmp_path: Path, tiny_llama: Path) -> None:
+    def nudge(weights: dict[str, torch.Tensor]) -> None:
+        weights["model.norm.weight"][0] += 1
+
+    shutil.copytree(tiny_llama, tmp_path / "elsewhere" / tiny_llama.name)
+    identity = find_checkpoint(str(tiny_llama)).identity
+    assert re.fullmatch(r"folder tiny-llama sha256:[0-9a-f]{8}", identity)
+    assert find_checkpoint(str(tmp_path / "elsewhere" / tiny_llama.name)).identity == identity
+    nudged = changed_weights(tmp_path / tiny_llama.name, tiny_llama, nudge)
+    assert find_checkpoint(nudged).identity != identity
+    again = find_checkpoint(nudged).identity
+    config = tmp_path / tiny_llama.name / "config.json"
+    config.write_text(config.read_text() + " ")
+    assert find_checkpoint(nudged).identity not in (identity, again)  # although it was asked before
+
+
+def test_a_large_file_is_known_by_its_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("embudget.suite.identity.PIECES", 3)
+    monkeypatch.setattr("embudget.suite.identity.PIECE_BYTES", 10)
+    content = bytearray(range(100))
+    identities = set()
+    for number, place in enumerate([None, 0, 50, 99, 20]):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        changed = bytearray(content)
+        if place is not None:
+            changed[place] += 1
+        (folder / "model.safetensors").write_bytes(changed)
+        identities.add(weights_identity(folder))
+    assert len(identities) == 4  # byte 20 lies between the pieces 0-9, 45-54 and 90-99
+
+
 class Torn(BaseException):
     """Stands for a signal in the middle of a conversion."""
 
@@ -173,6 +261,15 @@ def test_a_package_is_converted_once(packaged: Path, tiny_llama: Path, monkeypat
     assert reads == ["tiny.gguf"]
     assert [path.name for path in packaged.iterdir()] == ["tiny-carrier-1.0"]
     assert load_tokenizer("smollm2-135m").chat_template is None
+
+
+def test_a_folder_does_not_shadow_the_package(
+    packaged: Path, tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_as_gguf(monkeypatch, tiny_llama)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "smollm2-135m").mkdir()
+    assert find_checkpoint("smollm2-135m:2").identity == "tiny-carrier 1.0"
 
 
 def test_a_torn_conversion_leaves_nothing(packaged: Path, tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,6 +51,20 @@ def test_folder(tiny_llama: Path) -> None:
         find_shape(f"{tiny_llama}:5")
 
 
+def test_a_built_in_name_is_not_shadowed_by_a_folder(
+    tmp_path: Path, tiny_llama: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("pythia-70m", "pythia-70m:2"):
+        shutil.copytree(tiny_llama, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    assert find_shape("pythia-70m") is SHAPES["pythia-70m"]
+    assert find_shape("pythia-70m:2").hidden == 512
+    with pytest.raises(ModelError, match="EleutherAI/pythia-70m"):  # the hub, which does not answer here
+        find_checkpoint("pythia-70m:2")
+    assert find_shape("./pythia-70m").hidden == find_shape("./pythia-70m:2").hidden == 64
+    assert find_checkpoint("./pythia-70m").path == "./pythia-70m"
+
+
 def test_a_folder_whose_name_has_a_colon(tmp_path: Path, tiny_neox: Path) -> None:
     odd = tmp_path / "run:2"
     odd.mkdir()

@@ -1,6 +1,7 @@
 """Pre-training a tiny suite: equal tokens for all, resumed bit for bit, and a model that learns."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 
 from embudget.errors import ConfigError, RunError
 from embudget.suite import find_suite
-from embudget.suite.corpus import find_texts, is_held_out, read_documents
+from embudget.suite.corpus import find_texts, is_held_out, prepare_corpus, read_documents
 from embudget.suite.language_model import Batches, Recipe, new_model
 from embudget.suite.loading import load_embedder
 from embudget.suite.pretrain import PretrainConfig, Progress, pretrain_suite
@@ -131,6 +132,116 @@ def test_a_torn_checkpoint_is_ignored(finished: tuple[Path, list[Progress]], tmp
     (torn / "state.safetensors").write_bytes(b"half")
     pretrain_suite(tiny_config(text, checkpoint_steps=5), tmp_path)
     assert weights(tmp_path / "small") == weights(finished[0] / "small")
+
+
+def stopped_at(config: PretrainConfig, out: Path, step: int) -> None:
+    """Train the first member up to a step, and die."""
+
+    def kill(progress: Progress) -> None:
+        if progress.step == step:
+            raise Killed
+
+    with pytest.raises(Killed):
+        pretrain_suite(config, out, kill)
+
+
+@pytest.mark.parametrize("file", ["state.safetensors", "state.json"])
+@pytest.mark.parametrize("content", [None, b"half", b"{}"])
+def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(
+    finished: tuple[Path, list[Progress]], tmp_path: Path, text: Path, file: str, content: bytes | None
+) -> None:
+    config = tiny_config(text, checkpoint_steps=3)
+    stopped_at(config, tmp_path, 10)
+    checkpoints = sorted((tmp_path / "checkpoints" / "small").iterdir())
+    assert [path.name for path in checkpoints] == ["step-000000006", "step-000000009"]
+    newest = checkpoints[-1] / file
+    newest.unlink() if content is None else newest.write_bytes(content)
+    again: list[Progress] = []
+    pretrain_suite(config, tmp_path, again.append)
+    assert (again[0].member, again[0].step) == ("small", 7)
+    assert weights(tmp_path / "small") == weights(finished[0] / "small")
+
+
+def test_a_checkpoint_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[str] = []
+    rename = Path.rename
+
+    def follow(handle: int) -> None:
+        flushed.append(Path(f"/proc/self/fd/{handle}").resolve().name)
+
+    def watch(path: Path, target: Path) -> Path:
+        if target.name.startswith("step-"):
+            assert flushed == ["state.safetensors", "state.json", "part"]
+        return rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", follow)
+    monkeypatch.setattr(Path, "rename", watch)
+    stopped_at(tiny_config(text, checkpoint_steps=3), tmp_path, 4)
+    assert flushed == ["state.safetensors", "state.json", "part", "small"]
+
+
+def test_a_complete_corpus_needs_its_text_no_more(
+    finished: tuple[Path, list[Progress]], tmp_path: Path, text: Path
+) -> None:
+    copy = tmp_path / "text.txt"
+    copy.write_bytes(text.read_bytes())
+    config = tiny_config(copy)
+    stopped_at(config, tmp_path / "out", 2)
+    copy.unlink()
+    pretrain_suite(config, tmp_path / "out")
+    assert weights(tmp_path / "out" / "large") == weights(finished[0] / "large")
+
+
+def test_a_corpus_is_made_of_one_version_of_the_text(
+    finished: tuple[Path, list[Progress]], tmp_path: Path, text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy, out = tmp_path / "text.txt", tmp_path / "out"
+    copy.write_text(text.read_text().replace("queue", "stack"))
+
+    def die(*args: Any) -> None:  # noqa: ANN401 - whatever it is given
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr("embudget.suite.corpus._write_tokens", die)
+        pretrain_suite(tiny_config(copy), out)
+    of_the_first = (out / "corpus" / "tokenizer.json").read_bytes()
+    copy.write_bytes(text.read_bytes())
+    pretrain_suite(tiny_config(copy), out)
+    assert (out / "corpus" / "tokenizer.json").read_bytes() != of_the_first
+    assert weights(out / "small") == weights(finished[0] / "small")
+
+
+def test_an_interrupted_corpus_of_the_same_text_goes_on(
+    tmp_path: Path, text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*args: Any) -> None:  # noqa: ANN401 - whatever it is given
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr("embudget.suite.corpus._write_tokens", die)
+        prepare_corpus(tmp_path / "corpus", [str(text)], "text", 320, 0.1)
+    with monkeypatch.context() as patch:
+        patch.setattr("embudget.suite.corpus._train_tokenizer", lambda *args: pytest.fail("trained again"))
+        assert len(prepare_corpus(tmp_path / "corpus", [str(text)], "text", 320, 0.1).train) > 1000
+
+
+def test_a_text_that_changes_while_it_is_read_is_refused(
+    tmp_path: Path, text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "text.txt"
+    copy.write_bytes(text.read_bytes())
+    train = prepare_corpus.__globals__["_train_tokenizer"]
+
+    def meanwhile(*args: Any) -> None:  # noqa: ANN401 - whatever it is given
+        train(*args)
+        copy.write_text(text.read_text() + "\n\nOne more.")
+
+    monkeypatch.setattr("embudget.suite.corpus._train_tokenizer", meanwhile)
+    with pytest.raises(ConfigError, match="text must stay as it is while it is read"):
+        prepare_corpus(tmp_path / "corpus", [str(copy)], "text", 320, 0.1)
+    assert not (tmp_path / "corpus").exists()
 
 
 def test_a_second_run_trains_nothing_and_members_may_be_added(

@@ -43,7 +43,7 @@ def test_a_run_spends_its_budget_and_is_measured(tiny_neox: Path, tiny_pairs: Pa
     assert record.pairs_seen == 8 * record.steps
     assert record.executed_flops > record.train_flops, "padding and attention come on top"
     assert 0 < record.loss < 2 * math.log(16)
-    assert record.provenance.model_revision == "folder tiny-neox"
+    assert record.provenance.model_revision.startswith("folder tiny-neox sha256:")
     assert not any("lora" in name for name, _ in model.named_parameters())
 
 

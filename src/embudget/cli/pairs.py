@@ -29,6 +29,10 @@ def build(
     positive_column: Annotated[str | None, typer.Option(help="Column of the positives, for hub and files.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most this many pairs of each source.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the split and of the order.")] = 0,
+    tokenizer: Annotated[
+        list[str] | None,
+        typer.Option(help="Model whose tokens to count; repeatable. By default smollm2-135m where it is installed."),
+    ] = None,
     verbose: Verbose = False,
 ) -> None:
     """Build text pairs: read, clean, split by group, write Parquet and pairs.json.
@@ -39,6 +43,7 @@ def build(
     """  # noqa: D301
     from embudget.cli.console import counter
     from embudget.pairs import build_pairs
+    from embudget.suite.loading import packaged_names
 
     with counter("pairs") as progress:
         pairs = build_pairs(
@@ -48,9 +53,12 @@ def build(
             positive_column=positive_column,
             limit=limit,
             seed=seed,
+            tokenizers=packaged_names() if tokenizer is None else tokenizer,
             on_progress=progress,
         )
     typer.echo(describe(pairs.info))
+    for found in pairs.info.tokens.values():
+        typer.echo(describe_tokens(found))
 
 
 @app.command()

@@ -1,32 +1,55 @@
 """`embudget report`: one self-contained page of a study."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from embudget.cli.options import Verbose
+
+if TYPE_CHECKING:
+    from embudget.recipe import Recipe
+    from embudget.records import RunRecord
 
 
 def command(
     store: Annotated[str, typer.Argument(help="SQLite file or SQLAlchemy URL.")],
     laws: Annotated[Path | None, typer.Option(help="File written by `embudget fit`; fitted anew by default.")] = None,
     recipe: Annotated[Path | None, typer.Option(help="YAML written by `embudget recipe`, to show beside.")] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="Folder written by `embudget train`: the recipe's run, to set against it.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="File for the page.")] = Path("report.html"),
     verbose: Verbose = False,
 ) -> None:
     """Write figures and tables of a study as one HTML file that opens offline.
 
     \b
-    Example: embudget report study.db --laws laws.json --out report.html
+    Examples: embudget report study.db --laws laws.json --out report.html
+              embudget report study.db --recipe recipe.yaml --model model/
     """  # noqa: D301
     from embudget.laws import Laws, fit
     from embudget.recipe import Recipe
     from embudget.report import write_report
     from embudget.study import Store
+    from embudget.training.export import read_record
 
+    answer = Recipe.load(recipe) if recipe is not None else None
+    measured = read_record(model) if model is not None else None
+    if answer is not None and measured is not None:
+        _check_same(answer, measured, model)
     with Store(store, create=False) as opened:
         records = opened.records()
     fitted = Laws.load(laws) if laws is not None else fit(records)
-    write_report(out, records, fitted, Recipe.load(recipe) if recipe is not None else None)
+    write_report(out, records, fitted, answer, measured)
     typer.echo(f"{out}: open it in a browser")
+
+
+def _check_same(recipe: "Recipe", measured: "RunRecord", model: Path | None) -> None:
+    """Refuse to set the run of one recipe against the prediction of another."""
+    from embudget.errors import ConfigError
+
+    for field in ("model", "method", "train_flops"):
+        wanted, found = getattr(recipe, field), getattr(measured.config, field)
+        if wanted != found:
+            raise ConfigError(f"{model} is not the recipe's run: {field} must be {wanted}, got {found}")

@@ -127,7 +127,7 @@ def _reusable(out: Path, request: Request) -> Pairs | None:
 
 
 def _split(rows: Sequence[Row], seed: int) -> dict[Split, list[Row]]:
-    assigned = assign_groups(((row.source, row.group) for row in rows), seed)
+    assigned = assign_groups(((row.scope, row.group) for row in rows), seed)
     splits: dict[Split, list[Row]] = {split: [] for split in SPLITS}
     for row in rows:
         splits[assigned[row.group]].append(row)

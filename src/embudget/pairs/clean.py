@@ -1,9 +1,10 @@
 """Cleaning of text pairs, with a count of what was dropped and why.
 
-Each text is normalised and cut, then each pair passes the rules in the order of `Reason`. No text, compared by its
-words in lower case, occurs twice in what is kept, neither on the same side nor on the other: two equal positives would
-be false negatives of each other in a batch, and an equal text in two splits would leak. That is a cap of 1 per
-identical positive. Of several pairs the first one stays: the order of the sources matters.
+Each text is normalised, that of documentation also cut (`Rules.characters`), then each pair passes the rules in the
+order of `Reason`. No text, compared by its words in lower case, occurs twice in what is kept, neither on the same side
+nor on the other: two equal positives would be false negatives of each other in a batch, and an equal text in two splits
+would leak. That is a cap of 1 per identical positive. Of several pairs the first one stays: the order of the sources
+matters.
 """
 
 import gc
@@ -28,7 +29,9 @@ Reason = Literal[
     "near-duplicate positive",
     "near-duplicate query",
     "over the limit",
+    "not parsed",
 ]
+"""Of "not parsed", the unit is a module of Python code, all of whose docstrings are missing."""
 Progress = Callable[[str, int], None]
 
 _LEAST_LETTERS = 0.7  # letters and spaces among the characters of prose; tables, patterns and code have fewer
@@ -38,12 +41,14 @@ _REPORT_EVERY = 2000
 
 
 class Row(NamedTuple):
-    """A cleaned pair. ``group`` is unique over all sources."""
+    """A cleaned pair. ``group`` is unique over all scopes."""
 
     query: str
     positive: str
     group: str
     source: str
+    scope: str
+    """`Source.scope`, the first part of the group; in no file."""
 
 
 class _Candidate(NamedTuple):
@@ -86,12 +91,15 @@ def _read(source: Source, seen: set[str], result: Cleaned, progress: Progress) -
         result.read[source.name] += 1
         if result.read[source.name] % _REPORT_EVERY == 0:
             progress(stage, result.read[source.name])
-        candidate = _candidate(pair, source.name)
+        candidate = _candidate(pair, source)
         reason = _flaw(candidate, source.rules) or _repetition(candidate, seen)
         if reason is None:
             yield candidate
         else:
             result.dropped[source.name][reason] += 1
+    if source.unparsed:
+        result.read[source.name] += source.unparsed
+        result.dropped[source.name]["not parsed"] += source.unparsed
     progress(stage, result.read[source.name])
 
 
@@ -107,12 +115,15 @@ def _no_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _candidate(pair: RawPair, source: str) -> _Candidate:
-    query, positive = cut(normalise(pair.query)), cut(normalise(pair.positive))
+def _candidate(pair: RawPair, source: Source) -> _Candidate:
+    query, positive = normalise(pair.query), normalise(pair.positive)
+    if source.rules.characters is not None:
+        query, positive = (cut(text, source.rules.characters) for text in (query, positive))
     query_key, positive_key = " ".join(words(query)), " ".join(words(positive))
     # a pair without a group is a group of its own: no other row holds either of its texts
     name = order_key(0, query_key, positive_key).hex() if pair.group is None else normalise(pair.group)
-    return _Candidate(Row(query, positive, f"{source}/{name}", source), query_key, positive_key)
+    row = Row(query, positive, f"{source.scope}/{name}", source.name, source.scope)
+    return _Candidate(row, query_key, positive_key)
 
 
 def _flaw(candidate: _Candidate, rules: Rules) -> Reason | None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 INFO_FILE = "pairs.json"
+COLUMNS = ("query", "positive", "group", "source")
 FILES = frozenset({INFO_FILE, *(f"{split}.parquet" for split in SPLITS)})
 
 
@@ -127,12 +128,12 @@ def _digest(path: Path) -> str:
 
 
 def content_hash(rows: Mapping[Split, Sequence[Row]]) -> str:
-    """16 hexadecimal digits of the SHA-256 of all rows."""
+    """16 hexadecimal digits of the SHA-256 of all rows: query, positive, group and scope, so not where a file lies."""
     digest = hashlib.sha256()
     for split in SPLITS:
         digest.update(split.encode())
         for row in rows[split]:
-            digest.update("\x1f".join(row).encode() + b"\x1e")
+            digest.update("\x1f".join((row.query, row.positive, row.group, row.scope)).encode() + b"\x1e")
     return digest.hexdigest()[:16]
 
 
@@ -141,7 +142,7 @@ def write_split(path: Path, rows: Sequence[Row]) -> tuple[int, str]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    columns = {name: pa.array([row[place] for row in rows], pa.string()) for place, name in enumerate(Row._fields)}
+    columns = {name: pa.array([getattr(row, name) for row in rows], pa.string()) for name in COLUMNS}
     pq.write_table(pa.table(columns), path, compression="zstd")
     return path.stat().st_size, _digest(path)
 

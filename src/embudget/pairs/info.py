@@ -10,7 +10,7 @@ from embudget.pairs.split import Split
 
 FORMAT: Literal[1] = 1
 """Of the folder and its files; another one is refused."""
-CLEANING = 1
+CLEANING = 2
 """Of the rules that turn sources into pairs: raised whenever the same sources would give other pairs."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -31,7 +31,7 @@ class Request(Frozen):
 class SourceInfo(Frozen):
     """One source: what it gave and what became of it."""
 
-    candidates: NonNegativeInt = Field(description="pairs before cleaning")
+    candidates: NonNegativeInt = Field(description="pairs before cleaning, and modules not parsed")
     dropped: dict[Reason, PositiveInt] = Field(description="pairs left out, by the first rule they broke")
     pairs: dict[Split, NonNegativeInt]
     versions: dict[str, str]
@@ -80,8 +80,11 @@ class PairsInfo(Frozen):
     """The contents of `pairs.json`."""
 
     format: Literal[1] = FORMAT
-    hash: str = Field(description="16 hexadecimal digits of the SHA-256 of all rows of all splits in their order")
+    hash: str = Field(description="16 hexadecimal digits, see embudget.pairs.folder.content_hash")
     request: Request
     splits: dict[Split, SplitInfo]
     sources: dict[str, SourceInfo]
-    tokens: dict[str, TokenStats] = Field(default={}, description="'{tokenizer}@{max_length}' -> lengths")
+    tokens: dict[str, TokenStats] = Field(
+        default={},
+        description="'{tokenizer}@{max_length}', of a folder '{folder} sha256:{8 digits}@{max_length}' -> lengths",
+    )

@@ -1,8 +1,9 @@
 """Train, validation and test by group, never by row, so that no service, API or package is in two of them.
 
-Within each source, groups are ordered by a hash of the seed and their name, and taken in this order into the test
-split, then into the validation split, as long as they fit into the split's share of the rows; all others train. A group
-larger than a share therefore always trains: with a few large groups (packages), the small ones make up the shares.
+Within each scope (see `Source.scope`), groups are ordered by a hash of the seed and their name, and taken in this order
+into the test split, then into the validation split, as long as they fit into the split's share of the rows; all others
+train. A group larger than a share therefore always trains: with a few large groups (packages), the small ones make up
+the shares.
 """
 
 import hashlib
@@ -13,7 +14,7 @@ from typing import Literal, get_args
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 SHARES: dict[Split, float] = {"test": 0.05, "validation": 0.04}
-"""Of the rows of each source."""
+"""Of the rows of each scope."""
 
 
 def order_key(seed: int, *parts: str) -> bytes:
@@ -25,15 +26,15 @@ def assign_groups(rows: Iterable[tuple[str, str]], seed: int) -> dict[str, Split
     """The split of each group.
 
     Args:
-        rows: source and group of each row; a group's name is unique over all sources.
+        rows: scope and group of each row; a group's name is unique over all scopes.
         seed: another seed, another order of the groups.
     """
     sizes: dict[str, Counter[str]] = {}
-    for source, group in rows:
-        sizes.setdefault(source, Counter())[group] += 1
+    for scope, group in rows:
+        sizes.setdefault(scope, Counter())[group] += 1
     assigned: dict[str, Split] = {}
-    for of_source in sizes.values():
-        assigned |= _assign(of_source, seed)
+    for of_scope in sizes.values():
+        assigned |= _assign(of_scope, seed)
     return assigned
 
 

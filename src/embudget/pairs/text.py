@@ -5,7 +5,8 @@ import unicodedata
 from html.parser import HTMLParser
 
 MAX_CHARACTERS = 1000
-"""Longer texts are cut at a word: 75 tokens are about 350 characters, and no model here reads more than 200 tokens."""
+"""Longer documentation is cut at a word: 75 tokens are about 350 characters; what comes later is seldom about the same
+thing. The user's own texts stay whole, for a run may read as many tokens as its model allows."""
 
 _INVISIBLE = re.compile("[\x00-\x08\x0e-\x1b\x7f\u00ad\u200b\u2060\ufeff\ufffe\uffff\ud800-\udfff]")
 _WORD = re.compile(r"\w+")
@@ -43,7 +44,7 @@ def normalise(text: str) -> str:
     return " ".join(_INVISIBLE.sub("", text).split())
 
 
-def cut(text: str, characters: int = MAX_CHARACTERS) -> str:
+def cut(text: str, characters: int) -> str:
     """The first words of a text, at most ``characters`` long; a single longer word is cut inside."""
     if len(text) <= characters:
         return text

@@ -6,8 +6,9 @@ from typing import Any
 from embudget.errors import PairsError
 from embudget.pairs.folder import Pairs, read_info, write_info
 from embudget.pairs.info import Quantiles, TokenStats
+from embudget.suite.identity import tokenizer_identity
 from embudget.suite.loading import load_tokenizer
-from embudget.suite.members import split_depth
+from embudget.suite.members import local_folder, split_depth
 
 SAMPLE = 20_000
 """Training pairs measured at most: the first ones, whose order is random."""
@@ -29,7 +30,9 @@ def token_stats(pairs: Pairs, tokenizer: str, max_length: int = 75) -> TokenStat
     if max_length < 1:
         raise PairsError(f"max_length must be >= 1, got {max_length}")
     name, _ = split_depth(tokenizer)
-    key = f"{name}@{max_length}"
+    folder = local_folder(name)
+    # another tokenizer may come to lie in the same folder
+    key = f"{name}@{max_length}" if folder is None else f"{name} {tokenizer_identity(folder)}@{max_length}"
     known = pairs.info.tokens.get(key) or read_info(pairs.folder).tokens.get(key)
     if known is not None:
         return known

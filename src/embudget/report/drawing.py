@@ -69,8 +69,8 @@ def marks(methods: Sequence[str]) -> dict[str, Mark]:
 
 
 def ticks(low: float, high: float, most: int = 6) -> list[float]:
-    """At most ``most`` round values within [low, high], both positive: even steps, or 1, 2, 5 x 10^k if it is wide."""
-    if high / low < 3:
+    """At most ``most`` round values within [low, high]: even steps, or 1, 2, 5 x 10^k if it is wide and positive."""
+    if low <= 0 or high / low < 3:
         return _even_ticks(low, high, most)
     decades = range(floor(log10(low)), ceil(log10(high)) + 1)
     for leading in ((1, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):

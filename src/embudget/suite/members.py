@@ -1,7 +1,7 @@
 """Finding a member of a suite by the name a user writes, without loading weights.
 
-A name is that of a built-in checkpoint (`pythia-70m`), a local folder, or a hub id, and may end in `:K` for its first K
-blocks (`smollm2-135m:8`).
+A name is that of a built-in checkpoint (`pythia-70m`), a local folder, or a hub id, looked up in this order, and may
+end in `:K` for its first K blocks (`smollm2-135m:8`). A folder with a built-in's name is written `./pythia-70m`.
 """
 
 import json
@@ -23,11 +23,16 @@ def split_depth(name: str) -> tuple[str, int | None]:
         ModelError: the depth is not a whole number.
     """
     base, colon, depth = name.rpartition(":")
-    if not colon or Path(name).is_dir():
+    if not colon or (base not in SHAPES and Path(name).is_dir()):
         return name, None
     if not depth.isdecimal():
         raise ModelError(f"depth must be a whole number as in smollm2-135m:8, got {name!r}")
     return base, int(depth)
+
+
+def local_folder(base: str) -> Path | None:
+    """The folder that a name without a depth stands for; None where it is a built-in or a hub id."""
+    return Path(base) if base not in SHAPES and Path(base).is_dir() else None
 
 
 def find_shape(name: str) -> ModelShape:
@@ -37,10 +42,11 @@ def find_shape(name: str) -> ModelShape:
         ModelError: nothing has this name, its configuration cannot be used, or the depth is out of range.
     """
     base, depth = split_depth(name)
+    folder = local_folder(base)
     if base in SHAPES:
         shape = SHAPES[base]
-    elif Path(base).is_dir():
-        shape = _shape_of_file(Path(base) / "config.json", str(Path(base)))
+    elif folder is not None:
+        shape = _shape_of_file(folder / "config.json", str(folder))
     elif _HUB_ID.fullmatch(base):
         shape = _shape_of_file(hub_config(base, None), base).model_copy(update={"hub_id": base})
     else:

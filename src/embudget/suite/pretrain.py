@@ -20,7 +20,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from embudget.errors import ConfigError, RunError
 from embudget.files import write_whole
 from embudget.frozen import Frozen
-from embudget.suite.corpus import Corpus, find_texts, prepare_corpus
+from embudget.suite.corpus import Corpus, prepare_corpus
 from embudget.suite.language_model import Recipe, heldout_loss, new_model, save_model, train
 from embudget.suite.pretrain_config import MemberConfig, PretrainConfig
 from embudget.suite.shapes import shape_of_config
@@ -77,8 +77,7 @@ def pretrain_suite(
     try:
         out.mkdir(parents=True, exist_ok=True)
         claimed = _claim(out, config)
-        files = find_texts(config.text)
-        corpus = prepare_corpus(out / "corpus", files, config.field, config.vocab_size, config.heldout)
+        corpus = prepare_corpus(out / "corpus", config.text, config.field, config.vocab_size, config.heldout)
         steps = count_steps(config, corpus)
         done: list[PretrainedMember] = []
         for member in config.members:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from embudget.errors import PairsError
+from embudget.pairs.text import MAX_CHARACTERS
 
 
 class RawPair(NamedTuple):
@@ -25,6 +26,8 @@ class Rules(NamedTuple):
     positive_words: int = 5
     prose: bool = True
     """At least 70 % of the characters of each side are letters or spaces."""
+    characters: int | None = MAX_CHARACTERS
+    """Longer sides are cut at a word; None: they stay whole, as a user's own texts do."""
 
 
 class Source(ABC):
@@ -32,6 +35,16 @@ class Source(ABC):
 
     name: str
     rules: Rules = Rules()
+
+    @property
+    def scope(self) -> str:
+        """What the names of its groups are unique in; unlike the name, it never says where a file lies."""
+        return self.name
+
+    @property
+    def unparsed(self) -> int:
+        """Modules of which the last reading could make nothing; known once `read` has ended."""
+        return 0
 
     @abstractmethod
     def versions(self) -> dict[str, str]:

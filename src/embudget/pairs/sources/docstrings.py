@@ -1,9 +1,10 @@
 """Docstrings of installed packages: summary -> rest.
 
 Read by parsing the .py files of a fixed list of packages, without importing them and whatever else is installed, so
-that the pairs depend on the versions of these packages only. Licences: each package's own, as its metadata states it;
-all of them are permissive (Apache-2.0, BSD, MIT, PSF, HPND). A group is a package. Test suites, vendored and generated
-code are skipped.
+that the pairs depend on the versions of these packages only; a module whose syntax is newer than the running Python is
+counted as "not parsed", so that pairs made by another Python can be told apart. Licences: each package's own, as its
+metadata states it; all of them are permissive (Apache-2.0, BSD, MIT, PSF, HPND). A group is a package. Test suites,
+vendored and generated code are skipped.
 """
 
 import ast
@@ -38,6 +39,14 @@ class Docstrings(Source):
 
     name = "docstrings"
 
+    def __init__(self) -> None:
+        self._unparsed = 0
+
+    @property
+    def unparsed(self) -> int:
+        """Modules whose syntax is not that of the running Python."""
+        return self._unparsed
+
     def versions(self) -> dict[str, str]:
         """The installed version of every package, without a build label: torch 2.13.0+cpu is torch 2.13.0."""
         return {package: distribution(package, EXTRAS).version.partition("+")[0] for package in PACKAGES}
@@ -48,32 +57,43 @@ class Docstrings(Source):
 
     def read(self) -> Iterator[RawPair]:
         """Packages and their files in alphabetical order, objects in the order of the file."""
+        self._unparsed = 0
         for package in PACKAGES:
             installed = distribution(package, EXTRAS)
+            if installed.files is None:
+                raise PairsError(f"package {package} has no list of its files (RECORD); install it again with pip")
             seen: set[str] = set()
-            for name in sorted(str(file) for file in installed.files or [] if _is_wanted(str(file))):
+            for name in sorted(str(file) for file in installed.files if _is_wanted(str(file))):
                 path = Path(str(installed.locate_file(name)))
                 try:
                     source = path.read_text(encoding="utf-8")
                 except (OSError, UnicodeDecodeError) as error:
                     raise PairsError(f"cannot read {name} of package {package}: {error}; install it again") from None
-                yield from pairs_of_module(source, package, seen)
+                tree = parse(source)
+                if tree is None:
+                    self._unparsed += 1
+                else:
+                    yield from pairs_of_module(tree, package, seen)
 
 
-def pairs_of_module(source: str, group: str, seen: set[str]) -> Iterator[RawPair]:
-    """The pairs of a module's source; none where its syntax is not that of the running Python.
-
-    Args:
-        source: the text of a .py file.
-        group: the package.
-        seen: docstrings to pass over; those of this module are added.
-    """
+def parse(source: str) -> ast.Module | None:
+    """The syntax tree of a module; None where its syntax is not that of the running Python."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # invalid escapes in other people's strings
-            tree = ast.parse(source)
+            return ast.parse(source)
     except (SyntaxError, ValueError):
-        return
+        return None
+
+
+def pairs_of_module(tree: ast.Module, group: str, seen: set[str]) -> Iterator[RawPair]:
+    """The pairs of a module.
+
+    Args:
+        tree: the syntax tree of a .py file.
+        group: the package.
+        seen: docstrings to pass over; those of this module are added.
+    """
     for docstring in _docstrings(tree):
         if docstring in seen or len(docstring.split()) < _LEAST_WORDS or any(mark in docstring for mark in _TEMPLATE):
             continue

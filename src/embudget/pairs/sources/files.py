@@ -26,12 +26,17 @@ Record = tuple[str, dict[str, Any]]
 class Files(Source):
     """One file, a folder of files, or a glob pattern."""
 
-    rules = Rules(query_words=1, positive_words=1, prose=False)
+    rules = Rules(query_words=1, positive_words=1, prose=False, characters=None)
 
     def __init__(self, path: str, columns: tuple[str, str] | None = None) -> None:
         self.name = f"files:{path}"
         self.path = path
         self.columns = columns
+
+    @property
+    def scope(self) -> str:
+        """The same for all files: the same content gives the same pairs and splits wherever it lies."""
+        return "files"
 
     def versions(self) -> dict[str, str]:
         """SHA-256 of each file, 16 digits."""

@@ -17,10 +17,11 @@ from embudget.pairs.sources.files import GROUP, choose_columns, pair_of_record
 class Hub(Source):
     """A data set that `datasets.load_dataset` finds, downloaded into its cache on first use."""
 
-    rules = Rules(query_words=1, positive_words=1, prose=False)
+    rules = Rules(query_words=1, positive_words=1, prose=False, characters=None)
 
     def __init__(self, name: str, columns: tuple[str, str] | None = None) -> None:
         self.name = f"hub:{name}"
+        self.dataset = name
         self.columns = columns
         self.path, _, self.configuration = name.partition(":")
         self._loaded: Any = None
@@ -30,11 +31,11 @@ class Hub(Source):
         data = self._load()
         addresses = sorted(getattr(data.info, "download_checksums", None) or {})
         identity = "\n".join(addresses) or data._fingerprint
-        return {self.path: hashlib.sha256(identity.encode()).hexdigest()[:16]}
+        return {self.dataset: hashlib.sha256(identity.encode()).hexdigest()[:16]}
 
     def licences(self) -> dict[str, str]:
         """As the card states it."""
-        return {self.path: getattr(self._load().info, "license", None) or "see the data set's card"}
+        return {self.dataset: getattr(self._load().info, "license", None) or "see the data set's card"}
 
     def read(self) -> Iterator[RawPair]:
         """Rows in the order of the data set."""
