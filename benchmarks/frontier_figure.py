@@ -62,7 +62,7 @@ def draw_methods(axes: Axes, laws: Laws, budget: float, beyond: list[RunRecord])
         line = laws.frontiers[method].line
         ends = [laws.table.budgets[0], budget]
         axes.plot(ends, [line(end) for end in ends], "-", color=colour, linewidth=1, alpha=0.7)
-        losses = [record.loss for record in beyond if record.config.method == method]
+        losses = [record.loss or float("nan") for record in beyond if record.config.method == method]
         axes.plot([budget] * len(losses), losses, marker, color=colour, markerfacecolor="white")
     axes.plot([], [], "o", color="black", markerfacecolor="white", label="measured beyond the study")
 

@@ -200,7 +200,7 @@ def test_a_foreign_suite_is_answered_with_a_warning(noisy: Laws, tmp_path: Path)
     assert recommend(noisy, BUDGET).warnings == ()
     recipe = recommend(noisy, BUDGET, suite=str(tmp_path))
     assert recipe.model == str(tmp_path / "mine")
-    assert f"not on the suite {tmp_path}" in recipe.warnings[0]
+    assert f"measured on smollm2-135m, not on {tmp_path / 'mine'}" in recipe.warnings[0]
 
 
 def test_far_budgets_are_answered_with_their_factor_and_beyond_a_million_refused(noisy: Laws) -> None:
@@ -243,6 +243,110 @@ def test_bad_wishes_are_one_line(
     assert "\n" not in str(refusal.value)
 
 
+def test_a_method_is_extrapolated_from_its_own_budgets() -> None:
+    """LoRA is the better by far, and was measured at the smallest budget only."""
+    truth = {"full": TRUTH["full"], "lora:32": Coefficients(E=1.2, A=300, a=0.35, B=210, b=0.42)}
+    records = simulate(World(truth=truth, models=MODELS, noise=0.001))
+    laws = fit([r for r in records if r.config.method == "full" or r.config.train_flops == 1e12], draws=5)
+    recipe = recommend(laws, BUDGET)
+    assert recipe.method == "lora:32"
+    assert recipe.extrapolation == pytest.approx(64)
+    assert "64 times outside those that lora:32 was measured at" in recipe.warnings[0]
+    assert {round(c.extrapolation) for c in recommend(laws, 1e18).flat if c.method == "full"} <= {62500}
+    far = recommend(laws, 2e18)  # 2e6 times what LoRA, 125,000 times what full was measured at
+    assert far.method == "full"
+    assert any(no.method == "lora:32" and "2e+06 times outside" in no.reason for no in far.rejected)
+
+
+def test_measured_budgets_are_answered_however_few_their_steps() -> None:
+    world = World(truth=TRUTH, models=MODELS, noise=0.01, batch_sizes=(16, 32, 64))
+    records = simulate(world)
+    fewest = min(record.steps or 0 for record in records)
+    assert 1 < fewest < 10
+    laws = fit(records, draws=5)
+    for budget in world.budgets:
+        recipe = recommend(laws, budget)
+        assert recipe.steps >= fewest
+        assert not any(no.model in MODELS and "steps of" in no.reason for no in recipe.rejected)
+
+
+def test_fewer_steps_than_ever_measured_are_refused_with_the_remedy() -> None:
+    records = simulate(World(truth=TRUTH, models=MODELS, noise=0.01, batch_sizes=(16,)))
+    fewest = min(record.steps or 0 for record in records)
+    laws = fit(records, draws=5)
+    with pytest.raises(ConfigError, match=rf"fewer than {fewest} steps, the least unless min_steps is set lower"):
+        recommend(laws, 1e10)
+    assert recommend(laws, 1e10, min_steps=1).steps < fewest
+
+
+def test_only_suites_that_hold_every_measured_model_are_considered(tmp_path: Path) -> None:
+    sizes = {"vocab_size": 1000, "hidden_size": 512, "intermediate_size": 1536, "num_hidden_layers": 8}
+    config = {"model_type": "llama", "num_attention_heads": 8, "max_position_embeddings": 512} | sizes
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    models = ("smollm2-135m:1", "smollm2-135m:4", f"{tmp_path}:8")
+    recipe = recommend(fit(simulate(World(truth=TRUTH, models=models)), draws=2), BUDGET)
+    considered = {recipe.model, *(c.model for c in recipe.flat), *(no.model for no in recipe.rejected if no.model)}
+    assert considered == set(models)
+    assert recipe.warnings == ()
+
+
+def test_a_rising_batch_size_stops_at_what_is_known() -> None:
+    laws = fit(simulate(World(truth=TRUTH, models=MODELS, batch_sizes=(16, 64, 256), noise=0)), draws=2)
+    assert batch_size_for(6.4e13, laws.cells) == 1024
+    assert batch_size_for(1e18, laws.cells) == 1024
+    large = fit(simulate(World(truth=TRUTH, models=MODELS, batch_sizes=(512, 1024, 2048), noise=0)), draws=2)
+    assert batch_size_for(1e18, large.cells) == 2048
+
+
+def test_a_measured_budget_keeps_its_batch_size() -> None:
+    laws = fit(simulate(World(truth=TRUTH, models=MODELS, batch_sizes=(20, 20, 60), noise=0)), draws=2)
+    assert [batch_size_for(budget, laws.cells) for budget in laws.table.budgets] == [20, 20, 60]
+
+
+def test_whole_batches_of_the_pairs_are_counted_as_training_does(noisy: Laws) -> None:
+    recipe = recommend(noisy, BUDGET)
+    assert recipe.pairs % 16 == 0
+    enough = recommend(noisy, BUDGET, pairs_available=recipe.pairs)
+    assert (enough.model, enough.method) == (recipe.model, recipe.method)
+    config = {"max_epochs": 2}
+    twice = [
+        r.model_copy(update={"config": r.config.model_copy(update=config)})
+        for r in simulate(World(truth=TRUTH, models=MODELS, noise=0.02), 1)
+    ]
+    half = recipe.pairs // 2 if recipe.steps % 2 == 0 else (recipe.pairs - 16) // 2 + 8
+    limited = recommend(fit(twice, draws=60), BUDGET, pairs_available=half + (0 if recipe.steps % 2 else 15))
+    kept = {(limited.model, limited.method), *((c.model, c.method) for c in limited.flat)}
+    assert ((recipe.model, recipe.method) in kept) == (recipe.steps % 2 == 0)
+
+
+def test_a_method_measured_too_little_is_not_called_unmeasured() -> None:
+    records = simulate(World(truth=TRUTH, models=MODELS, noise=0.01))
+    few = [
+        r for r in records if r.config.method == "full" or (r.config.train_flops, r.config.model) == (1e12, MODELS[0])
+    ]
+    reasons = {no.method: no.reason for no in recommend(fit(few, draws=2), BUDGET).rejected if no.model is None}
+    assert reasons == {
+        "lora:32": "measured in 1 cells, too few for a law", "freeze": "not measured", "bias": "not measured",
+    }  # fmt: skip
+
+
+def test_a_recipe_says_which_pairs_it_was_measured_on(noisy: Laws) -> None:
+    recipe = recommend(noisy, BUDGET)
+    assert recipe.measured_on == noisy.table.pairs == "simulated"
+    assert "on the pairs simulated" in str(recipe)
+    assert recipe.run_config("others").pairs == "others"
+    with pytest.raises(ConfigError, match=r"seed: .*greater than or equal to 0, got -1"):
+        recipe.run_config("others", seed=-1)
+
+
+def test_choices_are_ranked_by_what_they_are_predicted_to_reach(noisy: Laws) -> None:
+    recipe = recommend(noisy, BUDGET)
+    for choice in recipe.flat:
+        at = (choice.method, choice.model_params, choice.tokens)
+        assert choice.predicted_loss == pytest.approx(np.exp(np.log(noisy.surface.drawn(*at)).mean()))
+        assert choice.predicted_interval[0] < noisy.surface.fitted(*at) < choice.predicted_interval[1]
+
+
 def random_world(rng: np.random.Generator, noise: float) -> World:
     """A truth whose best size at the middle budget lies between the measured ones; 3 sizes, 3 budgets, 3 methods."""
     sizes = [find_shape(model).model_params for model in MODELS]
@@ -264,7 +368,7 @@ def random_world(rng: np.random.Generator, noise: float) -> World:
     return World(truth=truth, models=MODELS, noise=noise)
 
 
-def outcome(seed: int, noise: float, draws: int) -> tuple[float, bool, bool]:
+def outcome(seed: int, noise: float, draws: int) -> tuple[float, bool, bool, float]:
     """Regret of the recipe at 4 times the budget, whether the interval holds a new run, and the flat set the best."""
     rng = np.random.default_rng(seed)
     world = random_world(rng, noise)
@@ -273,7 +377,8 @@ def outcome(seed: int, noise: float, draws: int) -> tuple[float, bool, bool]:
     true = world.loss(recipe.model, recipe.method, BUDGET)
     low, high = recipe.predicted_interval
     choices = [[recipe.model, recipe.method], *([choice.model, choice.method] for choice in recipe.flat)]
-    return true / best - 1, low <= true * np.exp(rng.normal(0, noise)) <= high, winner in choices
+    half_width = (high / low) ** 0.5 - 1
+    return true / best - 1, low <= true * np.exp(rng.normal(0, noise)) <= high, winner in choices, half_width
 
 
 def test_the_regret_is_small_in_random_worlds() -> None:
@@ -286,7 +391,10 @@ def test_the_regret_is_small_in_random_worlds() -> None:
 @pytest.mark.parametrize("noise", [0.01, 0.03])
 def test_regret_coverage_and_flat_sets_over_many_random_worlds(noise: float) -> None:
     outcomes = np.array([outcome(1000 + seed, noise, draws=80) for seed in range(60)])
-    regret, covered, flat = outcomes.T
+    regret, covered, flat, half_width = outcomes.T
     assert regret.mean() < 0.01
-    assert 0.80 <= covered.mean() <= 0.98  # nominal 0.90; the standard error of 60 worlds is 0.04
+    # nominal 0.90, and meant to cover more where the law's form is right, as it is here: 0.94 in 240 such worlds;
+    # intervals that cover by being wide are told by their width, of which the noise of one run alone is 1.7 times
+    assert covered.mean() >= 0.85
+    assert np.median(half_width) < 5 * noise
     assert flat.mean() > 0.9

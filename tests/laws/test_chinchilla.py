@@ -1,7 +1,9 @@
 """The parametric law: recovery of a known truth, sharing between methods, refusals."""
 
+import re
 from math import log
 
+import numpy as np
 import pytest
 
 from embudget.errors import FitError, TooFewRunsError
@@ -40,16 +42,17 @@ def test_noise_free_parameters_are_recovered(truth: dict[str, Coefficients], sha
 
 
 def test_the_prediction_is_the_equation() -> None:
-    law = fit_chinchilla(cells(SHARED), draws=2)
+    law = fit_chinchilla(cells(SHARED, noise=0.02), draws=2)
     fitted = law.coefficients["full"]
-    assert law.predict("full", 1e7, 1e6) == pytest.approx(
-        fitted.E + fitted.A / 1e7**fitted.a + fitted.B / 1e6**fitted.b
-    )
+    assert law.fitted("full", 1e7, 1e6) == pytest.approx(fitted.E + fitted.A / 1e7**fitted.a + fitted.B / 1e6**fitted.b)
+    one, two = (E + A / 1e7**a + B / 1e6**b for E, A, a, B, b in law.draws["full"])
+    assert one != two
+    assert law.predict("full", 1e7, 1e6) == pytest.approx((one * two) ** 0.5)
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_predictions_stay_within_four_noise_levels_even_at_unmeasured_corners(seed: int) -> None:
-    law = fit_chinchilla(cells(SHARED, noise=0.02, seed=seed), draws=2)
+    law = fit_chinchilla(cells(SHARED, noise=0.02, seed=seed), draws=40)
     assert worst_error(law, SHARED) < 0.08
     assert law.noise == pytest.approx(0.02, rel=0.5)
 
@@ -73,6 +76,63 @@ def test_a_method_with_few_cells_leans_on_the_others() -> None:
 def test_repeated_seeds_tell_the_noise_of_one_run() -> None:
     law = fit_chinchilla(cells(SHARED, noise=0.03, seeds=4), draws=2)
     assert law.noise == pytest.approx(0.03, rel=0.25)  # not 0.015, the noise of a cell's mean
+
+
+def test_the_method_with_more_seeds_is_the_surer_where_each_is_fitted_by_itself() -> None:
+    truth = {"full": SHARED["full"], "lora:32": SHARED["full"]}
+    repeated = [c for c in cells(truth, noise=0.03, seeds=9) if c.run.method == "full"]
+    single = [c for c in cells(truth, noise=0.03) if c.run.method == "lora:32"]
+    law = fit_chinchilla([*repeated, *single], share=False, draws=100)
+    sure, unsure = (np.log(law.drawn(method, 1.4e7, 1e6)).std() for method in ("full", "lora:32"))
+    assert unsure > 1.8 * sure  # 3 in the limit of many cells; 1 if the weights ended at the method
+
+
+def test_one_diverged_run_ruins_neither_noise_nor_intervals_and_is_named() -> None:
+    clean = cells(SHARED, noise=0.01, seed=2)
+    worse = Cell(tuple(run.model_copy(update={"loss": run.loss * 1.5}) for run in clean[13].runs))
+    before, after = fit_chinchilla(clean, draws=60), fit_chinchilla([*clean[:13], worse, *clean[14:]], draws=60)
+    assert before.outlying == ()
+    (cell,) = after.outlying
+    assert (cell.model, cell.method, cell.budget) == (worse.run.model, worse.run.method, worse.run.budget)
+    assert cell.ratio == pytest.approx(1.5, abs=0.1)
+    assert after.noise < 2 * before.noise
+    widths = [log(high / low) for low, high in (law.interval("full", 1.4e7, 1e6) for law in (before, after))]
+    assert widths[1] < 2 * widths[0]
+
+
+def test_methods_without_a_common_budget_do_not_share() -> None:
+    every = cells(SHARED)
+    full = [c for c in every if c.run.method == "full"]
+    beyond = [c for c in every if c.run.method == "lora:32" and c.run.budget == 1e12]
+    below = [c for c in full if c.run.budget > 1e12]
+    with pytest.raises(FitError, match=r"full and lora:32 have no budget in common.*law of lora:32 needs at least 2"):
+        fit_chinchilla([*below, *beyond], draws=2)
+    tied = [c for c in every if c.run.method == "freeze:0.5"]
+    law = fit_chinchilla([*below, *beyond, *tied], share=True, draws=2)  # freeze was measured at the budgets of both
+    assert law.shared
+    assert law.coefficients["lora:32"].a == pytest.approx(0.35, rel=0.02)
+
+
+def test_unlinked_methods_with_enough_cells_are_fitted_apart() -> None:
+    budgets = {"full": (1e12, 4e12, 1.6e13), "lora:32": (2e12, 8e12, 3.2e13)}
+    records = [
+        record
+        for method, of_method in budgets.items()
+        for record in simulate(World(truth={method: APART[method]}, models=MODELS, budgets=of_method, noise=0))
+    ]
+    law = fit_chinchilla(RunTable.of(records).cells, share=True, draws=2)
+    assert not law.shared
+    for method, true in APART.items():
+        assert law.coefficients[method].model_dump() == pytest.approx(true.model_dump(), rel=0.01)
+
+
+def test_described_parameters_lie_within_their_brackets_even_where_the_fit_does_not() -> None:
+    law = fit_chinchilla(cells(SHARED, noise=0.03), draws=60)
+    beyond = {name: c.model_copy(update={"A": 1e9, "a": 1.9}) for name, c in law.coefficients.items()}
+    text = "\n".join(law.model_copy(update={"coefficients": beyond}).describe())
+    found = [tuple(map(float, values)) for values in re.findall(r"[EAaBb] (\S+) \[(\S+), (\S+)\]", text)]
+    assert len(found) == 5 * len(law.methods)
+    assert all(low * 0.99 <= value <= high * 1.01 for value, low, high in found)
 
 
 def test_the_same_seed_gives_the_same_draws() -> None:

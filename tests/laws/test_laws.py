@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from embudget.errors import BudgetError, ConfigError, MethodError, TooFewRunsError
@@ -52,6 +53,8 @@ def test_every_fit_or_its_refusal_is_there(laws: Laws) -> None:
     refused = [refusal for refusal in laws.refusals if refusal.what.startswith("isoFLOP profile")]
     assert fitted + len(refused) == 2 * 3
     assert {refusal.error for refusal in refused} <= {"OptimumOutsideGridError", "ConcaveProfileError"}
+    assert {(no.method, no.budget) for no in refused} <= {(m, c) for m in TRUTH for c in (1e12, 4e12, 1.6e13)}
+    assert all(no.what == f"isoFLOP profile of {no.method} at {no.budget:.3g} FLOP" for no in refused)
     assert laws.domain["full"].budgets == (1e12, 1.6e13)
 
 
@@ -94,6 +97,31 @@ def test_extrapolation_is_a_factor_on_both_sides(laws: Laws) -> None:
         laws.extrapolation(-1)
 
 
+def test_extrapolation_of_a_method_is_from_its_own_budgets() -> None:
+    records = simulate(World(truth=TRUTH, models=MODELS, noise=0.01))
+    laws = fit([r for r in records if r.config.method == "full" or r.config.train_flops == 1e12], draws=2)
+    assert laws.extrapolation(6.4e13, "full") == pytest.approx(4)
+    assert laws.extrapolation(6.4e13, "lora:32") == pytest.approx(64)
+    with pytest.raises(MethodError, match="bias has no law"):
+        laws.extrapolation(6.4e13, "bias")
+
+
+@pytest.mark.parametrize(("option", "value"), [("seed", -1), ("draws", 0)])
+def test_bad_bootstrap_options_are_refused(option: str, value: int) -> None:
+    with pytest.raises(ConfigError, match=f"{option} must be >= ., got {value}"):
+        fit([], **{option: value})
+
+
+def test_the_summary_and_the_file_name_outlying_cells(tmp_path: Path) -> None:
+    records = simulate(World(truth=TRUTH, models=MODELS, noise=0.01))
+    records[4] = records[4].model_copy(update={"loss": (records[4].loss or 0) * 1.6})
+    laws = fit(records, draws=5)
+    config = records[4].config
+    assert f"{config.model} {config.method} at {config.train_flops:.3g} FLOP: +" in laws.summary()
+    laws.save(tmp_path / "laws.json")
+    assert [cell.model for cell in Laws.load(tmp_path / "laws.json").surface.outlying] == [config.model]
+
+
 def test_laws_survive_their_file(laws: Laws, tmp_path: Path) -> None:
     laws.save(tmp_path / "laws.json")
     loaded = Laws.load(tmp_path / "laws.json")
@@ -127,7 +155,8 @@ def test_the_summary_names_methods_budgets_and_refusals(laws: Laws) -> None:
     text = laws.summary()
     assert "18 runs in 18 cells" in text
     for method in laws.methods:
-        assert f"{laws.surface.coefficients[method].B:.4g}" in text
+        medians = np.median(laws.surface.draws[method], axis=0)
+        assert f"B {medians[3]:.4g} [" in text
     for row in laws.frontier():
         assert f"{row.measured_loss:.3f}" in text
     assert all(refusal.reason in text for refusal in laws.refusals)

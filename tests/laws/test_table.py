@@ -55,7 +55,8 @@ def test_no_usable_record_is_refused_with_the_reasons() -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("pairs", "other"), ("eval_pairs", 256), ("eval_candidates", 256), ("max_length", 48)]
+    ("field", "value"),
+    [("pairs", "other"), ("eval_pairs", 1024), ("eval_candidates", 256), ("max_length", 48), ("scale", 20.0)],
 )
 def test_incomparable_runs_are_refused(field: str, value: object) -> None:
     first, *others = records()
@@ -79,6 +80,14 @@ def test_a_cell_takes_the_learning_rate_with_the_best_mean_over_its_seeds() -> N
     assert cell.run.learning_rate == 1e-3
     assert cell.loss == pytest.approx((3.0 * 3.4) ** 0.5)
     assert len(table.runs) == 4
+
+
+@pytest.mark.parametrize("setting", ["warmup", "weight_decay", "max_epochs"])
+def test_runs_of_another_setting_are_no_seeds(setting: str) -> None:
+    base = records()[0]
+    other = changed(base, {setting: getattr(base.config, setting) * 2}, loss=9.0)
+    (cell,) = RunTable.of([base, other]).cells
+    assert [run.id for run in cell.runs] == [base.id]
 
 
 def test_tokens_per_pair_is_that_of_the_world() -> None:

@@ -11,7 +11,7 @@ from embudget.cli.options import Verbose
 def command(
     records: Annotated[str, typer.Argument(help="A store, or a CSV file as `embudget records --csv` writes it.")],
     out: Annotated[Path, typer.Option(help="File for the laws.")] = Path("laws.json"),
-    seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
     draws: Annotated[int, typer.Option(min=20, help="Bootstrap draws behind the intervals.")] = 200,
     verbose: Verbose = False,
 ) -> None:

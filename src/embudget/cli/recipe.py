@@ -22,6 +22,13 @@ def command(
         typer.Option(help="Suite to choose from, built-in or a folder; by default that of the measured members."),
     ] = None,
     pairs_available: Annotated[int | None, typer.Option(min=1, help="Reject choices that need more pairs.")] = None,
+    min_steps: Annotated[
+        int | None,
+        typer.Option(min=1, help="Reject choices with fewer optimiser steps; by default the fewest of a fitted cell."),
+    ] = None,
+    allow_unmeasured_sizes: Annotated[
+        bool, typer.Option("--allow-unmeasured-sizes", help="Consider models far from the measured sizes too.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Write the recipe as YAML for `embudget train`.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the recipe as JSON.")] = False,
     verbose: Verbose = False,
@@ -45,6 +52,8 @@ def command(
         mfu=mfu,
         dollars_per_hour=dollars_per_hour,
         pairs_available=pairs_available,
+        min_steps=min_steps,
+        allow_unmeasured_sizes=allow_unmeasured_sizes,
     )
     if out is not None:
         recipe.save(out)

@@ -98,7 +98,7 @@ def load_model(folder: str | Path) -> "SentenceTransformer":
         raise ModelError(f"{folder} holds no sentence-transformers model: modules.json is missing")
     from sentence_transformers import SentenceTransformer
 
-    try:
+    from embudget.suite.loading import loading
+
+    with loading(str(folder)):
         return SentenceTransformer(str(folder))
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"cannot load {folder}: {str(error).strip().splitlines()[0]}") from error

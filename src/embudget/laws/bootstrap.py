@@ -4,15 +4,17 @@ A study is a designed grid, so the design is kept and the residuals are dealt ou
 section 6.2): every resample then has all sizes, budgets and methods and stays fittable, where drawing cells with
 replacement would lose some. All seeds of a cell are one residual. With n cells and p parameters the residuals are
 inflated by sqrt(n / (n - p)), since a fit shrinks them; the prior's centre is drawn anew as well, so that what the
-prior decides is not mistaken for what the data say.
+prior decides is not mistaken for what the data say. A residual beyond OUTLYING noise levels (a diverged run) is cut to
+that many wherever residuals are used here, as the fit itself cuts its weight, and its cell is named.
 
 The interval at `level` for the measured loss L of a new run, predicted as f:
 
-    log L  in  log f  +-  t(n - p) sqrt((INFLATION sd)^2 + noise^2)
+    log L  in  log f  +-  t(n - p) sqrt((INFLATION sd)^2 + shift^2 + noise^2)
 
-with sd the robust standard deviation of the draws' log predictions (from their 5 % and 95 % quantiles), noise the
-relative standard deviation of one run about the law, and Student's t for the noise being estimated on n - p degrees of
-freedom.
+with log f the mean of the draws' log predictions, sd their robust standard deviation (from the 5 % and 95 % quantiles),
+shift the distance from log f to the fit of the data themselves, which is not 0 where the data determine it badly, noise
+the relative standard deviation of one run about the law, and Student's t for the noise being estimated on n - p degrees
+of freedom.
 """
 
 from collections.abc import Sequence
@@ -27,13 +29,31 @@ INFLATION = 1.4
 """Of the draws' spread. Bootstrap intervals of an extrapolated minimum are too narrow, since the choice of the minimum
 favours cells that were lucky. In 6 kinds of 100 simulated studies each (9 to 60 cells, noise 1 to 3 %, with and without
 equal exponents) nominal 90 % intervals of the recipe's run at 4 times the budget covered in 84 to 91 % without it, and
-in 88 to 97 % with it."""
+in 88 to 97 % with it. In worlds whose short runs lag behind the law they covered in 77 % without it, 88 % with it."""
+OUTLYING = 4.0
+"""Noise levels beyond which a cell's residual is cut; the noise level is that of the median residual, which no single
+cell can move. Of simulated studies of 27 to 36 cells with nothing but normal noise, one in ten names a cell."""
+_EXACT = 1e-4  # relative noise level below which losses have none, and nothing is outlying
+_MAD = 1.4826  # standard deviation / median absolute deviation of normal noise
 _QUANTILES, _WIDTH = (0.05, 0.95), 2 * 1.6449
 
 
-def deal_residuals(log_loss: Array, log_fit: Array, weights: Array, freedom: int, rng: np.random.Generator) -> Array:
+def outlying_limit(residuals: Array, weights: Array) -> float:
+    """The size of a weighted residual from which on it is cut."""
+    typical = _MAD * float(np.median(np.abs(residuals) * np.sqrt(weights)))
+    return OUTLYING * max(typical, _EXACT)
+
+
+def winsorised(residuals: Array, weights: Array) -> Array:
+    """The residuals (n,), those of outlying cells cut to the limit."""
+    limit = outlying_limit(residuals, weights) / np.sqrt(weights)
+    cut: Array = np.clip(residuals, -limit, limit)
+    return cut
+
+
+def deal_residuals(residuals: Array, log_fit: Array, weights: Array, freedom: int, rng: np.random.Generator) -> Array:
     """One resample of the log losses (n,): the fit plus residuals of other cells, brought to each cell's weight."""
-    residuals = (log_loss - log_fit) * np.sqrt(weights)
+    residuals = residuals * np.sqrt(weights)
     inflation = np.sqrt(len(residuals) / freedom)
     dealt: Array = log_fit + inflation * rng.choice(residuals - residuals.mean(), len(residuals)) / np.sqrt(weights)
     return dealt
@@ -43,20 +63,24 @@ def noise_of_run(cells: Sequence[Cell], residuals: Array, weights: Array, freedo
     """Relative standard deviation of one run about the law.
 
     The residual of a cell is that of the mean of its seeds; where seeds were repeated, the part of their variance that
-    the mean took away is added back.
+    the mean took away is added back. With weights m_i / m, m_i the seeds of a cell and m their mean, the weighted
+    squares of seeds alone average to a share 1 / m of the variance of one run: 1 - 1/m of it was taken away.
     """
-    of_cells = float((weights * residuals**2).sum()) / freedom
+    of_cells = float((weights * winsorised(residuals, weights) ** 2).sum()) / freedom
     logs = [np.log([run.loss for run in cell.runs]) for cell in cells]
     repeats = sum(len(values) - 1 for values in logs)
     if repeats == 0:
         return float(np.sqrt(of_cells))
-    of_seeds = sum(float(((values - values.mean()) ** 2).sum()) for values in logs) / repeats
-    taken = float(np.mean([1 - 1 / len(values) for values in logs]))
-    return float(np.sqrt(of_cells + taken * of_seeds))
+    seeds = sum(len(values) for values in logs) / len(logs)
+    limit = outlying_limit(residuals, weights) * np.sqrt(seeds)
+    cut = [np.clip(values - values.mean(), -limit, limit) for values in logs]
+    of_seeds = sum(float((deviations**2).sum()) for deviations in cut) / repeats
+    return float(np.sqrt(of_cells + (1 - 1 / seeds) * of_seeds))
 
 
-def half_width(log_draws: Array, noise: float, freedom: int, level: float) -> float:
+def half_width(log_draws: Array, log_fitted: float, noise: float, freedom: int, level: float) -> float:
     """Half the width of the prediction interval of a log loss."""
+    shift = float(log_draws.mean()) - log_fitted
     low, high = np.quantile(log_draws, _QUANTILES)
     spread = INFLATION * (high - low) / _WIDTH
-    return float(student.ppf((1 + level) / 2, freedom) * np.hypot(spread, noise))
+    return float(student.ppf((1 + level) / 2, freedom) * np.sqrt(spread**2 + shift**2 + noise**2))

@@ -38,7 +38,7 @@ class ChinchillaLaw(Law):
 
     kind: Literal["chinchilla"] = "chinchilla"
     shared: bool = Field(description="whether E, a and b are the same for all methods")
-    coefficients: dict[str, Coefficients] = Field(description="by method")
+    coefficients: dict[str, Coefficients] = Field(description="by method: the fit of the data themselves")
     draws: dict[str, tuple[tuple[float, float, float, float, float], ...]] = Field(
         description="by method: E, A, a, B, b of each bootstrap draw"
     )
@@ -48,8 +48,8 @@ class ChinchillaLaw(Law):
         """The methods it was fitted to."""
         return tuple(self.coefficients)
 
-    def predict(self, method: str, model_params: float, tokens: float) -> float:
-        """The loss at (N, D), nats."""
+    def fitted(self, method: str, model_params: float, tokens: float) -> float:
+        """The loss at (N, D) by the fit of the data themselves, nats."""
         return self.coefficients[method].loss(model_params, tokens)
 
     def drawn(self, method: str, model_params: float, tokens: float) -> Array:
@@ -64,12 +64,11 @@ class ChinchillaLaw(Law):
 
     def describe(self) -> list[str]:
         """The equation and its parameters, in lines of text."""
-        sharing = "E, a and b shared by the methods" if self.shared else "each method by itself"
-        lines = [f"L = E + A/N^a + B/D^b, {sharing} (in brackets: 90 % of the draws)"]
-        for method, fitted in self.coefficients.items():
-            low, high = np.quantile(self._draws[method], (0.05, 0.95), axis=1)
-            values = zip(fitted.model_dump().items(), low, high, strict=True)
-            texts = [f"{name} {value:.4g} [{lo:.3g}, {hi:.3g}]" for (name, value), lo, hi in values]
+        sharing = "E, a and b shared by the methods" if self.shared else "not shared by all methods"
+        lines = [f"L = E + A/N^a + B/D^b, {sharing} (medians of the bootstrap draws, in brackets 90 % of them)"]
+        for method, draws in self._draws.items():
+            values = zip("EAaBb", *np.quantile(draws, (0.5, 0.05, 0.95), axis=1), strict=True)
+            texts = [f"{name} {value:.4g} [{low:.3g}, {high:.3g}]" for name, value, low, high in values]
             lines.append(f"  {method:<12} {'  '.join(texts)}")
         return lines
 
@@ -107,7 +106,7 @@ def fit_chinchilla(
 
     Raises:
         TooFewRunsError: fewer than 2 sizes or budgets, or no more cells than parameters.
-        FitError: all losses are equal.
+        FitError: all losses are equal, or methods without a common budget cannot be fitted apart.
     """
     fit = fit_jointly(ChinchillaForm(), cells, share, seed, draws)
     return ChinchillaLaw.model_validate(
@@ -117,5 +116,9 @@ def fit_chinchilla(
             "shared": fit.shared,
             "coefficients": {name: dict(zip("EAaBb", values, strict=True)) for name, values in fit.parameters.items()},
             "draws": fit.draws,
+            "outlying": [
+                {"model": cell.run.model, "method": cell.run.method, "budget": cell.run.budget, "ratio": ratio}
+                for cell, ratio in fit.outlying
+            ],
         }
     )

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from itertools import groupby
 
-from embudget.errors import FitError, TooFewRunsError
+from embudget.errors import ConfigError, FitError, TooFewRunsError
 from embudget.laws.chinchilla import fit_chinchilla
 from embudget.laws.frontier import Frontier, fit_frontier
 from embudget.laws.isoflop import Isoflop, Profile, fit_profile
@@ -28,9 +28,13 @@ def fit(records: Iterable[RunRecord], *, seed: int = 0, draws: int = 200) -> Law
         The laws. What could not be fitted besides L(N, D) is listed in ``refusals``.
 
     Raises:
+        ConfigError: ``seed`` is negative, or ``draws`` not positive.
         TooFewRunsError: too few usable runs, sizes or budgets for L(N, D).
-        FitError: the runs are not comparable, or all losses are equal.
+        FitError: the runs are not comparable, all losses are equal, or methods without a common budget.
     """
+    for name, value, least in (("seed", seed, 0), ("draws", draws, 1)):
+        if value < least:
+            raise ConfigError(f"{name} must be >= {least}, got {value}")
     table = RunTable.of(records)
     by_method = {method: [cell for cell in table.cells if cell.run.method == method] for method in table.methods}
     refusals: list[Refusal] = []
@@ -38,7 +42,7 @@ def fit(records: Iterable[RunRecord], *, seed: int = 0, draws: int = 200) -> Law
     for method in sorted(few) if len(few) < len(by_method) else ():
         count = len(by_method.pop(method))
         error = TooFewRunsError(f"a method needs at least {MIN_CELLS} cells, got {count}")
-        refusals.append(_refusal(f"law of {method}", error))
+        refusals.append(_refusal(f"law of {method}", error, method))
     cells = [cell for group in by_method.values() for cell in group]
     surface = fit_chinchilla(cells, seed=seed, draws=draws)
     return Laws(
@@ -51,8 +55,8 @@ def fit(records: Iterable[RunRecord], *, seed: int = 0, draws: int = 200) -> Law
     )
 
 
-def _refusal(what: str, error: FitError) -> Refusal:
-    return Refusal(what=what, error=type(error).__name__, reason=str(error))
+def _refusal(what: str, error: FitError, method: str | None, budget: float | None = None) -> Refusal:
+    return Refusal(what=what, method=method, budget=budget, error=type(error).__name__, reason=str(error))
 
 
 def _frontiers(groups: dict[str, list[Cell]], refusals: list[Refusal]) -> dict[str, Frontier]:
@@ -61,7 +65,7 @@ def _frontiers(groups: dict[str, list[Cell]], refusals: list[Refusal]) -> dict[s
         try:
             fitted[name] = fit_frontier(cells)
         except FitError as error:
-            refusals.append(_refusal(f"frontier of {name}", error))
+            refusals.append(_refusal(f"frontier of {name}", error, None if name == OVER_ALL else name))
     return fitted
 
 
@@ -71,7 +75,8 @@ def _isoflop(method: str, cells: list[Cell], refusals: list[Refusal]) -> Isoflop
         try:
             profiles.append(fit_profile(list(group)))
         except FitError as error:
-            refusals.append(_refusal(f"isoFLOP profile of {method} at {budget:.3g} FLOP", error))
+            what = f"isoFLOP profile of {method} at {budget:.3g} FLOP"
+            refusals.append(_refusal(what, error, method, budget))
     enough = len(profiles) >= 2
     sizes = fit_line([p.budget for p in profiles], [p.model_params for p in profiles]) if enough else None
     return Isoflop(profiles=tuple(profiles), best_size=sizes)

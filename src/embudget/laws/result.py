@@ -9,9 +9,9 @@ from typing import Any, Final, Literal, Self
 from pydantic import Field
 
 from embudget.errors import BudgetError, ConfigError, MethodError
+from embudget.files import read_text, save_text
 from embudget.frozen import Frozen
 from embudget.laws.chinchilla import ChinchillaLaw
-from embudget.laws.file import read_text, save_text
 from embudget.laws.frontier import Frontier
 from embudget.laws.isoflop import Isoflop
 from embudget.laws.summary import summarise
@@ -36,6 +36,8 @@ class Refusal(Frozen):
     """A fit that the data do not support."""
 
     what: str = Field(description="e.g. isoFLOP profile of full at 1e+12 FLOP")
+    method: str | None = Field(default=None, description="whose fit; None over all methods")
+    budget: float | None = Field(default=None, description="FLOP; None where it is not of one budget")
     error: str = Field(description="its name in `embudget.errors`")
     reason: str
 
@@ -78,7 +80,7 @@ class Laws(Frozen):
         return tuple(cell for cell in self.table.cells if cell.run.method in self.methods)
 
     def predict(self, method: str, model_params: float, tokens: float) -> float:
-        """The loss that ``method`` reaches on N parameters after D tokens, nats.
+        """The loss that ``method`` reaches on N parameters after D tokens, nats: the mean of the bootstrap draws.
 
         Raises:
             MethodError: the method is unknown or has no law.
@@ -93,23 +95,29 @@ class Laws(Frozen):
         return self.surface.interval(*self._checked(method, model_params, tokens), level)
 
     def _checked(self, method: str, model_params: float, tokens: float) -> tuple[str, float, float]:
-        name = str(parse_method(method))
-        if name not in self.methods:
-            raise MethodError(f"{name} has no law, since it was not measured enough: use one of {self.methods}")
+        name = self._known(method)
         for what, value in (("model_params", model_params), ("tokens", tokens)):
             if not 0 < value < float("inf"):
                 raise ConfigError(f"{what} must be finite and > 0, got {value:g}")
         return name, model_params, tokens
 
-    def extrapolation(self, budget: float) -> float:
-        """How far a budget lies outside the measured ones, as a factor; 1 inside.
+    def _known(self, method: str) -> str:
+        name = str(parse_method(method))
+        if name not in self.methods:
+            raise MethodError(f"{name} has no law, since it was not measured enough: use one of {self.methods}")
+        return name
+
+    def extrapolation(self, budget: float, method: str | None = None) -> float:
+        """How far a budget lies outside those measured of ``method``, or of any, as a factor; 1 inside.
 
         Raises:
             BudgetError: the budget is not positive.
+            MethodError: the method is unknown or has no law.
         """
         if not 0 < budget < float("inf"):
             raise BudgetError(f"budget must be finite and > 0, got {budget:g}")
-        return max(1.0, budget / self.table.budgets[-1], self.table.budgets[0] / budget)
+        budgets = self.table.budgets if method is None else self.domain[self._known(method)].budgets
+        return max(1.0, budget / budgets[-1], budgets[0] / budget)
 
     def frontier(self, budgets: Iterable[float] | None = None, level: float = 0.9) -> list[FrontierRow]:
         """The best choice at each budget; by default at the measured ones.

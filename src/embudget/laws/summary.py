@@ -15,6 +15,7 @@ def summarise(laws: "Laws") -> str:
         f"budgets {table.budgets[0]:.3g} to {table.budgets[-1]:.3g} FLOP; left out: {dropped}",
         *laws.surface.describe(),
         f"noise of one run about the law: {100 * laws.noise:.2g} % ({laws.surface.freedom} degrees of freedom)",
+        *_outlying(laws),
         "",
         *_frontier(laws),
         "",
@@ -23,6 +24,14 @@ def summarise(laws: "Laws") -> str:
     if laws.refusals:
         lines += ["", "not fitted:", *(f"  {no.what}: {no.reason} ({no.error})" for no in laws.refusals)]
     return "\n".join(lines)
+
+
+def _outlying(laws: "Laws") -> list[str]:
+    cells = [
+        f"  {cell.model} {cell.method} at {cell.budget:.3g} FLOP: {100 * (cell.ratio - 1):+.3g} % from the law"
+        for cell in laws.surface.outlying
+    ]
+    return ["outlying cells, of little weight in the fit and its noise:", *cells] if cells else []
 
 
 def _frontier(laws: "Laws") -> list[str]:

@@ -1,9 +1,10 @@
 """Runs as a table: the columns of a CSV of records, and the validated cells that laws are fitted to.
 
 A *run* counts when it is done and has a positive loss; every other record is dropped and counted with its reason. A
-*cell* is what a law sees: one (model, method, budget). Where a cell holds several learning rates or batch sizes, the
-setting with the lowest mean loss over its seeds is the cell's, since laws describe tuned runs; its seeds stay together.
-Losses of different held-out sets, numbers of candidates or text lengths are not comparable: such records are refused.
+*cell* is what a law sees: one (model, method, budget). Where a cell holds several settings (learning rates, batch
+sizes, anything but the seed), the one with the lowest mean loss over its seeds is the cell's, since laws describe
+tuned runs; its seeds stay together. Losses of different held-out sets, numbers of candidates, text lengths or
+temperatures are not comparable: such records are refused.
 """
 
 import csv
@@ -11,15 +12,15 @@ import io
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from functools import cached_property
-from math import exp, log
+from math import ceil, exp, log
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from pydantic import Field, ValidationError
 
 from embudget.errors import ConfigError, FitError, TooFewRunsError
+from embudget.files import read_text, save_text
 from embudget.frozen import Frozen
-from embudget.laws.file import read_text, save_text
 from embudget.records import RunConfig, RunRecord
 
 _OF_CONFIG = {
@@ -127,6 +128,16 @@ class Run(Frozen):
     weight_decay: float
     max_epochs: int
 
+    @property
+    def setting(self) -> tuple[float, ...]:
+        """What was chosen besides model, method, budget and seed."""
+        return self.learning_rate, self.batch_size, self.warmup, self.weight_decay, self.max_epochs
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps."""
+        return ceil(self.pairs_seen / self.batch_size)
+
     @classmethod
     def of(cls, record: RunRecord) -> Self:
         """Flatten a usable record."""
@@ -179,6 +190,7 @@ class RunTable(Frozen):
     max_length: int
     eval_pairs: int
     eval_candidates: int
+    scale: float = Field(description="1 / temperature, of the held-out loss too")
 
     @classmethod
     def of(cls, records: Iterable[RunRecord]) -> Self:
@@ -200,7 +212,8 @@ class RunTable(Frozen):
             found = ", ".join(f"{count} {reason}" for reason, count in dropped.items()) or "no records at all"
             raise TooFewRunsError(f"a law needs finished runs with a loss, got {found}")
         shared = {
-            name: _shared(name, usable.values()) for name in ("pairs", "max_length", "eval_pairs", "eval_candidates")
+            name: _shared(name, usable.values())
+            for name in ("pairs", "max_length", "eval_pairs", "eval_candidates", "scale")
         }
         runs = tuple(Run.of(record) for record in usable.values())
         return cls.model_validate({"runs": runs, "dropped": dict(dropped), **shared})
@@ -208,10 +221,10 @@ class RunTable(Frozen):
     @cached_property
     def cells(self) -> tuple[Cell, ...]:
         """The cells, by method, budget and size."""
-        settings: defaultdict[tuple[str, float, str], defaultdict[tuple[float, int], list[Run]]]
+        settings: defaultdict[tuple[str, float, str], defaultdict[tuple[float, ...], list[Run]]]
         settings = defaultdict(lambda: defaultdict(list))
         for run in self.runs:
-            settings[run.method, run.budget, run.model][run.learning_rate, run.batch_size].append(run)
+            settings[run.method, run.budget, run.model][run.setting].append(run)
         best = [min((Cell(tuple(runs)) for runs in cell.values()), key=lambda c: c.loss) for cell in settings.values()]
         return tuple(sorted(best, key=lambda c: (c.run.method, c.run.budget, c.run.model_params, c.run.model)))
 
@@ -242,7 +255,7 @@ def _unusable(record: RunRecord) -> str | None:
     return next((f"without {name}" for name in needed if getattr(record, name) is None), None)
 
 
-def _shared(name: str, records: Iterable[RunRecord]) -> str | int:
+def _shared(name: str, records: Iterable[RunRecord]) -> str | float:
     values = Counter(getattr(record.config, name) for record in records)
     if len(values) > 1:
         (first, many), (second, few) = values.most_common(2)
@@ -250,5 +263,5 @@ def _shared(name: str, records: Iterable[RunRecord]) -> str | int:
             f"all runs must share one {name} to be comparable, got {first} ({many} runs) and {second} ({few}): "
             "fit them separately"
         )
-    value: str | int = next(iter(values))
+    value: str | float = next(iter(values))
     return value

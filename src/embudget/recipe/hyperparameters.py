@@ -1,6 +1,7 @@
 """Hyperparameters of a choice that was not measured, from the cells that were.
 
-batch size      a power law through the study's (budget, batch size); its one batch size where it had only one
+batch size      at a measured budget the study's own; elsewhere a power law through its (budget, batch size), up to the
+                largest measured or 1024; its one batch size where it had only one
 the others      those of the same method's measured cell that is nearest in (log N, log C); a cell's learning rate is
                 the best of those tried in it
 """
@@ -16,15 +17,23 @@ FROM_NEAREST = ("learning_rate", "warmup", "weight_decay", "scale", "max_epochs"
 """What a recipe takes over from the nearest measured run."""
 
 
+MAX_BATCH_SIZE = 1024
+"""Pairs a step up to which a rising rule is followed beyond what was measured: twice the 512 candidates of the held-out
+loss; assumption: more of them in the batch teach little more."""
+
+
 def batch_size_for(budget: float, cells: Sequence[Cell]) -> int:
-    """Pairs a step, a multiple of 8 from 8 upwards."""
+    """Pairs a step; off the measured budgets a multiple of 8 from 8 upwards."""
     sizes = [cell.run.batch_size for cell in cells]
     budgets = [cell.run.budget for cell in cells]
+    at_budget = {cell.run.batch_size for cell in cells if cell.run.budget == budget}
+    if len(at_budget) == 1:
+        return at_budget.pop()
     if len(set(sizes)) == 1:
         return sizes[0]
     if len(set(budgets)) == 1:
         return round(sum(sizes) / len(sizes))
-    size = fit_line(budgets, sizes)(budget)
+    size = min(fit_line(budgets, sizes)(budget), max(MAX_BATCH_SIZE, *sizes))
     return 8 * round(size / 8) if size >= 8 else max(2, round(size))
 
 

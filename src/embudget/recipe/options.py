@@ -7,10 +7,14 @@ from typing import NamedTuple
 from embudget.errors import ConfigError, MethodError
 from embudget.flops import steps_for, tokens_for
 from embudget.laws import Laws
+from embudget.laws.table import Cell
 from embudget.methods import Method, parse_method
 from embudget.recipe.hyperparameters import batch_size_for, nearest_run
 from embudget.recipe.values import Rejection
 from embudget.suite import ModelShape
+
+MAX_EXTRAPOLATION = 1e6
+"""Budgets further outside the measured ones are refused."""
 
 
 class Limits(NamedTuple):
@@ -18,8 +22,8 @@ class Limits(NamedTuple):
 
     pairs_available: int | None
     min_steps: int
-    size_factor: float
-    """How far outside the method's measured sizes a model may be."""
+    any_size: bool
+    """Whether models far outside the method's measured sizes are allowed."""
 
 
 class Option(NamedTuple):
@@ -39,7 +43,7 @@ class Option(NamedTuple):
 
 class _Broken(NamedTuple):
     constraint: str
-    """The same text for all choices that break it, for counting."""
+    """The same text for all choices that break it, for counting; with what the user can do about it."""
     reason: str
 
 
@@ -82,15 +86,30 @@ def _broken(laws: Laws, budget: float, option: Option, limits: Limits) -> _Broke
     except MethodError as error:
         return _Broken(f"{option.method} cannot train the model", str(error))
     size, (smallest, largest) = option.shape.model_params, laws.domain[str(option.method)].model_params
-    if not smallest / limits.size_factor <= size <= largest * limits.size_factor:
+    extrapolation = laws.extrapolation(budget, str(option.method))
+    if extrapolation > MAX_EXTRAPOLATION:
+        reason = f"the budget is {extrapolation:.3g} times outside those measured of the method"
+        return _Broken(f"the budget is too far outside those measured of {option.method}", reason)
+    if not limits.any_size and not smallest / extrapolation <= size <= largest * extrapolation:
         reason = f"{size:.3g} parameters, too far outside the measured sizes ({smallest:.3g} to {largest:.3g})"
-        return _Broken("too far outside the measured sizes", reason)
+        return _Broken("too far outside the measured sizes, unless allow_unmeasured_sizes is set", reason)
     if option.steps < limits.min_steps:
         reason = f"{option.steps} steps of {option.batch_size} pairs, fewer than {limits.min_steps}"
-        return _Broken(f"fewer than {limits.min_steps} steps", reason)
+        return _Broken(f"fewer than {limits.min_steps} steps, the least unless min_steps is set lower", reason)
     if limits.pairs_available is not None:
         epochs = nearest_run(str(option.method), size, budget, laws.cells).max_epochs
-        if option.pairs > epochs * limits.pairs_available:
+        if option.pairs > epochs * (limits.pairs_available // option.batch_size) * option.batch_size:
             reason = f"needs {option.pairs} pairs, there are {limits.pairs_available} for at most {epochs} epochs"
-            return _Broken(f"more pairs than the {limits.pairs_available} there are", reason)
+            remedy = "build more, or let the study's runs repeat them (max_epochs)"
+            return _Broken(f"more pairs than the {limits.pairs_available} there are: {remedy}", reason)
     return None
+
+
+def fewest_steps(laws: Laws) -> int:
+    """The fewest steps of a fitted cell, by its record or as an option at its budget would be reckoned."""
+
+    def reckoned(cell: Cell) -> int:
+        pairs = cell.run.budget / (cell.flops_per_token * laws.table.tokens_per_pair)
+        return max(1, ceil(pairs / cell.run.batch_size - 1e-6))
+
+    return min(min(cell.run.steps, reckoned(cell)) for cell in laws.cells)

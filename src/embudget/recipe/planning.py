@@ -3,15 +3,19 @@
 A choice (member, method) buys D = C / c tokens, c the method's FLOP per token, and the law predicts its loss. Before
 the comparison a choice is rejected, by name, where
 
-- the method cannot train the model, or takes fewer than a stated number of steps, or more pairs than there are;
+- the method cannot train the model, or takes fewer steps than any fitted cell did (or a stated number), where the law
+  saw nothing, or more pairs than there are;
 - its size is far from anything measured: outside the method's measured sizes by a larger factor than the budget lies
-  outside the measured budgets. An optimal size that grew faster than the budget would mean less data for more compute,
-  so this cuts nothing plausible, and no badly determined exponent can send a recipe to the end of the suite.
+  outside the method's measured budgets. An optimal size that grew faster than the budget would mean less data for
+  more compute, so this cuts nothing plausible, and no badly determined exponent can send a recipe to the end of the
+  suite.
 
-The prediction's minimum is taken as it is. Choices that the study cannot tell from it form the flat set: predicted
-within one run's noise of the best, or better than it in a tenth of the bootstrap draws. The optimum in N is flat, so
-the set tells which sizes are as good; all else is rejected as worse by so many per cent.
+The prediction, a mean over the bootstrap draws, is minimised as it is. Choices that the study cannot tell from the best
+form the flat set: predicted within one run's noise of it, or better than it in a tenth of the draws. The optimum in N
+is flat, so the set tells which sizes are as good; all else is rejected as worse by so many per cent.
 """
+
+from collections import Counter
 
 import numpy as np
 
@@ -20,15 +24,11 @@ from embudget.flops import DEFAULT_MFU, resolve_budget
 from embudget.laws import Laws
 from embudget.methods import Bias, Freeze, Full, LoRA, parse_method
 from embudget.recipe.hyperparameters import FROM_NEAREST, nearest_run
-from embudget.recipe.options import Limits, Option, options_for
+from embudget.recipe.options import MAX_EXTRAPOLATION, Limits, Option, fewest_steps, options_for
 from embudget.recipe.values import Choice, Recipe, Rejection
 from embudget.suite import SUITES, ModelShape, find_shape, find_suite
 from embudget.suite.members import split_depth
 
-MAX_EXTRAPOLATION = 1e6
-"""Budgets further outside the measured ones are refused."""
-MIN_STEPS = 30
-"""Optimiser steps below which a run hardly learns: in a pilot 13 to 33 steps lost to smaller models with more."""
 MAX_TRUSTED = 4.0
 """Times outside the measured budgets up to which the intervals' coverage was checked in simulation."""
 LEVEL = 0.9
@@ -48,7 +48,7 @@ def recommend(
     mfu: float = DEFAULT_MFU,
     dollars_per_hour: float | None = None,
     pairs_available: int | None = None,
-    min_steps: int = MIN_STEPS,
+    min_steps: int | None = None,
     allow_unmeasured_sizes: bool = False,
 ) -> Recipe:
     """The best way to spend a budget, by the laws.
@@ -56,15 +56,15 @@ def recommend(
     Args:
         laws: of a study.
         budget: in FLOP; or give ``gpu_hours`` or ``dollars``, with ``device``.
-        suite: whose members are considered: a built-in name or a folder of models; by default the built-in suites
-            of the measured models, or these models where they are of none.
+        suite: whose members are considered: a built-in name or a folder of models; by default the measured models
+            and the built-in suites that hold all of them.
         gpu_hours: budget as time of one device.
         dollars: budget as money for one device.
         device: a name in `embudget.flops.DEVICES`.
         mfu: share of the device's peak that training reaches.
         dollars_per_hour: price of the device, instead of the table's.
         pairs_available: training pairs there are; a run repeats them at most as often as the study's runs might.
-        min_steps: choices with fewer optimiser steps are rejected.
+        min_steps: choices with fewer optimiser steps are rejected; by default the fewest of a fitted cell.
         allow_unmeasured_sizes: consider sizes far from the measured ones too.
 
     Raises:
@@ -75,8 +75,7 @@ def recommend(
     train_flops = resolve_budget(
         budget, gpu_hours=gpu_hours, dollars=dollars, device=device, mfu=mfu, dollars_per_hour=dollars_per_hour
     )
-    extrapolation = laws.extrapolation(train_flops)
-    if extrapolation > MAX_EXTRAPOLATION:
+    if laws.extrapolation(train_flops) > MAX_EXTRAPOLATION:
         raise BudgetError(
             f"budget must be within {MAX_EXTRAPOLATION:g} times the measured ones "
             f"({laws.table.budgets[0]:.3g} to {laws.table.budgets[-1]:.3g} FLOP), got {train_flops:.3g}"
@@ -84,10 +83,12 @@ def recommend(
     for name, count in (("pairs_available", pairs_available), ("min_steps", min_steps)):
         if count is not None and count < 1:
             raise ConfigError(f"{name} must be >= 1, got {count}")
-    limits = Limits(pairs_available, min_steps, float("inf") if allow_unmeasured_sizes else extrapolation)
+    least = fewest_steps(laws) if min_steps is None else min_steps
+    limits = Limits(pairs_available, least, any_size=allow_unmeasured_sizes)
     members = _members_of_measured(laws) if suite is None else find_suite(suite)
     options, rejected = options_for(laws, train_flops, members, limits)
-    ranked = sorted(((_choice(laws, option), option) for option in options), key=lambda pair: pair[0].predicted_loss)
+    choices = ((_choice(laws, option, train_flops), option) for option in options)
+    ranked = sorted(choices, key=lambda pair: pair[0].predicted_loss)
     best, option = ranked[0]
     flat, worse = _tell_apart(laws, [choice for choice, _ in ranked])
     nearest = nearest_run(best.method, best.model_params, train_flops, laws.cells)
@@ -98,21 +99,21 @@ def recommend(
         batch_size=option.batch_size,
         **{name: getattr(nearest, name) for name in FROM_NEAREST},
         **{name: getattr(laws.table, name) for name in ("max_length", "eval_pairs", "eval_candidates")},
+        measured_on=laws.table.pairs,
         level=LEVEL,
-        extrapolation=extrapolation,
         flat=flat,
-        rejected=(*worse, *rejected, *_unmeasured(laws)),
-        warnings=_warnings(laws, suite, members, extrapolation),
+        rejected=(*worse, *rejected, *_without_law(laws)),
+        warnings=_warnings(laws, best),
     )
 
 
 def _members_of_measured(laws: Laws) -> tuple[ModelShape, ...]:
     measured = {run.model for run in laws.table.runs}
-    names = {member for members in SUITES.values() if measured & set(members) for member in members} or measured
+    names = measured.union(*(members for members in SUITES.values() if measured <= set(members)))
     return tuple(sorted((find_shape(name) for name in names), key=lambda shape: shape.model_params))
 
 
-def _choice(laws: Laws, option: Option) -> Choice:
+def _choice(laws: Laws, option: Option, budget: float) -> Choice:
     at = (str(option.method), option.shape.model_params, option.tokens)
     return Choice(
         model=option.shape.name,
@@ -122,6 +123,7 @@ def _choice(laws: Laws, option: Option) -> Choice:
         steps=option.steps,
         predicted_loss=laws.predict(*at),
         predicted_interval=laws.interval(*at, LEVEL),
+        extrapolation=laws.extrapolation(budget, str(option.method)),
     )
 
 
@@ -142,24 +144,29 @@ def _tell_apart(laws: Laws, ranked: list[Choice]) -> tuple[tuple[Choice, ...], t
     return tuple(flat), tuple(worse)
 
 
-def _unmeasured(laws: Laws) -> tuple[Rejection, ...]:
-    """The kinds of method that the study left out."""
-    measured = {parse_method(method).name for method in laws.methods}
+def _without_law(laws: Laws) -> tuple[Rejection, ...]:
+    """The methods that were measured too little, and the kinds of method that were not measured at all."""
+    few = Counter(cell.run.method for cell in laws.table.cells if cell.run.method not in laws.methods)
+    measured = {parse_method(method).name for method in laws.table.methods}
     kinds = [kind.name for kind in (Full, Freeze, Bias, LoRA)]
-    return tuple(Rejection(method=name, reason="not measured") for name in kinds if name not in measured)
+    return (
+        *(Rejection(method=name, reason=f"measured in {n} cells, too few for a law") for name, n in few.items()),
+        *(Rejection(method=name, reason="not measured") for name in kinds if name not in measured),
+    )
 
 
-def _warnings(laws: Laws, suite: str | None, members: tuple[ModelShape, ...], extrapolation: float) -> tuple[str, ...]:
+def _warnings(laws: Laws, best: Choice) -> tuple[str, ...]:
     warnings = []
     measured = {split_depth(run.model)[0] for run in laws.table.runs}
-    if not measured & {split_depth(shape.name)[0] for shape in members}:
+    base, _ = split_depth(best.model)
+    if base not in measured:
         warnings.append(
-            f"the laws were measured on {', '.join(sorted(measured))}, not on the suite {suite}: "
-            "its losses may lie elsewhere, measure a few of its members"
+            f"the laws were measured on {', '.join(sorted(measured))}, not on {base}: its losses may lie elsewhere, "
+            "measure it or a few members of its suite"
         )
-    if extrapolation > MAX_TRUSTED:
+    if best.extrapolation > MAX_TRUSTED:
         warnings.append(
-            f"the budget is {extrapolation:.3g} times outside the measured ones; "
+            f"the budget is {best.extrapolation:.3g} times outside those that {best.method} was measured at; "
             f"intervals are checked up to {MAX_TRUSTED:g} times"
         )
     return tuple(warnings)

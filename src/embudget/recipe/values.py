@@ -8,8 +8,8 @@ import yaml
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from embudget.errors import ConfigError
+from embudget.files import read_text, save_text
 from embudget.frozen import Frozen
-from embudget.laws.file import read_text, save_text
 from embudget.records import MethodText, RunConfig
 
 
@@ -23,6 +23,7 @@ class Choice(Frozen):
     steps: PositiveInt
     predicted_loss: PositiveFloat = Field(description="nats")
     predicted_interval: tuple[float, float] = Field(description="of the measured loss, nats")
+    extrapolation: float = Field(ge=1, description="budget / the nearest one measured of the method; 1 inside")
 
 
 class Rejection(Frozen):
@@ -54,8 +55,9 @@ class Recipe(Frozen):
     eval_candidates: Annotated[int, Field(ge=2)]
     predicted_loss: PositiveFloat = Field(description="held-out, nats")
     predicted_interval: tuple[float, float] = Field(description="of the measured loss, nats")
+    measured_on: str = Field(description="content hash of the pairs that the prediction refers to")
     level: float = Field(gt=0, lt=1, description="probability of the intervals")
-    extrapolation: float = Field(ge=1, description="budget / the nearest measured one; 1 inside their range")
+    extrapolation: float = Field(ge=1, description="budget / the nearest one measured of the method; 1 inside")
     flat: tuple[Choice, ...] = Field(default=(), description="runners-up within the noise of the best, best first")
     rejected: tuple[Rejection, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -63,7 +65,8 @@ class Recipe(Frozen):
     def __str__(self) -> str:
         """For a person, in a few lines."""
         low, high = self.predicted_interval
-        beyond = f", {self.extrapolation:.3g} times outside the measured budgets" if self.extrapolation > 1 else ""
+        factor = f"{self.extrapolation:.3g} times outside the measured budgets of the method"
+        beyond = f", {factor}" if self.extrapolation > 1 else ""
         lines = [
             f"{self.train_flops:.3g} FLOP{beyond}",
             f"  train     {self.model} by {self.method}",
@@ -71,6 +74,7 @@ class Recipe(Frozen):
             f"  with      learning rate {self.learning_rate:.3g}, warm-up {self.warmup:g}, weight decay "
             f"{self.weight_decay:g}, scale {self.scale:g}, texts of at most {self.max_length} tokens",
             f"  expect    held-out loss {self.predicted_loss:.3f}, with {100 * self.level:g} % {low:.3f} to {high:.3f}",
+            f"  measured  on the pairs {self.measured_on}: on others, the loss will differ",
             f"  as good   {_listed(f'{one.model} {one.method} ({one.predicted_loss:.3f})' for one in self.flat)}",
             f"  rejected  {len(self.rejected)} choices, the nearest: "
             + _listed((f"{no.model or 'every model'} {no.method}: {no.reason}" for no in self.rejected), 2),
@@ -78,9 +82,16 @@ class Recipe(Frozen):
         return "\n".join(lines + [f"  warning   {warning}" for warning in self.warnings])
 
     def run_config(self, pairs_hash: str, seed: int = 0) -> RunConfig:
-        """The run that realises the recipe on the pairs with this content hash."""
+        """The run that realises the recipe on the pairs with this content hash.
+
+        On other pairs than those it was ``measured_on`` it is as good a guess as any, but the prediction does not hold.
+
+        Raises:
+            ConfigError: the seed is negative.
+        """
         shared = set(RunConfig.model_fields) & set(type(self).model_fields) - {"pairs"}
-        return RunConfig(pairs=pairs_hash, seed=seed, **{name: getattr(self, name) for name in shared})
+        values = {name: getattr(self, name) for name in shared} | {"pairs": pairs_hash, "seed": seed}
+        return RunConfig.read(values, "run of the recipe")
 
     def save(self, path: str | Path) -> None:
         """Write as YAML, whole or not at all.

@@ -13,6 +13,8 @@ import importlib.metadata
 import importlib.util
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -92,7 +94,7 @@ def load_tokenizer(name: str) -> Any:  # noqa: ANN401 - transformers is untyped
     from transformers import AutoTokenizer
 
     path, revision, _ = find_checkpoint(name)
-    with _loading(name):
+    with loading(name):
         tokenizer = AutoTokenizer.from_pretrained(path, revision=revision)
     return _bare(tokenizer)
 
@@ -114,7 +116,7 @@ def load_embedder(name: str, max_length: int) -> "SentenceTransformer":
     if max_length > shape.max_length:
         raise ModelError(f"max_length must be <= {shape.max_length} for {name}, got {max_length}")
     path, revision, _ = find_checkpoint(name)
-    with _loading(name):
+    with loading(name):
         cut = _cut(path, revision, shape.layers)
         _check_whole(name, path, revision, cut)
         transformer = Transformer(
@@ -172,29 +174,37 @@ def _bare(tokenizer: Any) -> Any:  # noqa: ANN401 - transformers is untyped
     return tokenizer
 
 
-class _loading:
-    """Silence the libraries' progress bars and reports while loading, and turn their failures into one line."""
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Silence the progress bars and reports of transformers."""
+    from transformers.utils import logging
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __enter__(self) -> None:
-        from transformers.utils import logging
-
-        self.verbosity, self.with_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-        logging.set_verbosity_error()
-        logging.disable_progress_bar()
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        from safetensors import SafetensorError
-        from transformers.utils import logging
-
-        logging.set_verbosity(self.verbosity)
-        if self.with_bars:
+    verbosity, with_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if with_bars:
             logging.enable_progress_bar()
-        if isinstance(error, OSError | ValueError | KeyError | SafetensorError):
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise ModelError(f"cannot load {self.name}: {reason}") from error
+
+
+@contextmanager
+def loading(name: str) -> Iterator[None]:
+    """Load what is called ``name`` quietly, and turn the libraries' failures into one line.
+
+    Raises:
+        ModelError: a library failed.
+    """
+    from safetensors import SafetensorError
+
+    try:
+        with quietly():
+            yield
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ModelError(f"cannot load {name}: {reason}") from error
 
 
 def _convert_gguf(package: str, folder: Path) -> None:
@@ -207,7 +217,7 @@ def _convert_gguf(package: str, folder: Path) -> None:
     source = next(Path(spec.origin).parent.glob("*.gguf"))
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with whole_folder(folder) as part, _loading(package):
+        with whole_folder(folder) as part, loading(package):
             model = AutoModel.from_pretrained(
                 source.parent,
                 gguf_file=source.name,

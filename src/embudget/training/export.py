@@ -58,9 +58,11 @@ def export(model: "SentenceTransformer", record: RunRecord, folder: Path) -> Non
     """
     from safetensors import SafetensorError
 
+    from embudget.suite.loading import quietly
+
     check_folder(folder)
     try:
-        with whole_folder(folder) as part:
+        with whole_folder(folder) as part, quietly():
             model.save_pretrained(str(part), create_model_card=False)
             (part / RECORD_FILE).write_text(record.model_dump_json(indent=2, exclude_none=True))
             (part / "README.md").write_text(model_card(record))
