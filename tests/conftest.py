@@ -129,3 +129,8 @@ def tiny_pairs(tmp_path_factory: pytest.TempPathFactory) -> "Pairs":
             }
             file.write(json.dumps(row) + "\n")
     return build_pairs([f"files:{folder / 'made.jsonl'}"], folder / "pairs")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start the longest test first, so that the other process does the rest meanwhile."""
+    items.sort(key=lambda item: "smoke" not in item.name)

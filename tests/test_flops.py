@@ -150,5 +150,5 @@ def test_a_budget_is_given_in_exactly_one_way() -> None:
         resolve_budget()
     with pytest.raises(BudgetError, match="give exactly one of budget"):
         resolve_budget("1e15", gpu_hours=8, device="h100")
-    with pytest.raises(BudgetError, match="need a device: one of a100, "):
+    with pytest.raises(BudgetError, match="gpu_hours needs a device: one of a100, "):
         resolve_budget(gpu_hours=8)

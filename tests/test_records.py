@@ -33,7 +33,7 @@ def test_the_id_outlives_this_version() -> None:
     [
         {"model": "smollm2-135m:7"}, {"method": "lora:31"}, {"train_flops": 1.0001e13}, {"pairs": "1" * 16},
         {"batch_size": 65}, {"learning_rate": 1.1e-3}, {"seed": 1}, {"max_length": 74}, {"scale": 20},
-        {"warmup": 0.2}, {"weight_decay": 0}, {"max_epochs": 2}, {"eval_pairs": 256}, {"eval_candidates": 256},
+        {"warmup": 0.2}, {"weight_decay": 0}, {"max_epochs": 2}, {"eval_pairs": 1024}, {"eval_candidates": 256},
     ],
     ids=lambda change: next(iter(change)),
 )  # fmt: skip

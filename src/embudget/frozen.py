@@ -28,8 +28,10 @@ class Frozen(BaseModel):
 def first_problem(error: ValidationError) -> str:
     """Say the first problem of a pydantic error in one line: field, rule, value."""
     problem = error.errors(include_url=False)[0]
-    field = ".".join(str(part) for part in problem["loc"]) or "the value"
+    field = ".".join(str(part) for part in problem["loc"])
     message = problem["msg"].removeprefix("Value error, ")
+    if not field:  # a rule between fields, whose message names them
+        return message
     if problem["type"] == "missing":
         return f"{field} is required"
     if problem["type"] == "extra_forbidden":
