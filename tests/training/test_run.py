@@ -1,4 +1,5 @@
 import math
+import tempfile
 from pathlib import Path
 
 import pyarrow as pa
@@ -45,6 +46,15 @@ def test_a_run_spends_its_budget_and_is_measured(tiny_neox: Path, tiny_pairs: Pa
     assert 0 < record.loss < 2 * math.log(16)
     assert record.provenance.model_revision.startswith("folder tiny-neox sha256:")
     assert not any("lora" in name for name, _ in model.named_parameters())
+
+
+def test_training_leaves_nothing_behind(
+    tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    train_run(config_for(tiny_neox, tiny_pairs, train_flops=1e8), tiny_pairs)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_training_lowers_the_held_out_loss(tiny_neox: Path, tiny_pairs: Pairs) -> None:

@@ -24,6 +24,7 @@ from embudget.cli import (
     sweep,
     train,
 )
+from embudget.cli.console import mind_ctrl_c
 from embudget.errors import EmbudgetError
 
 app = typer.Typer(
@@ -64,10 +65,15 @@ for command in (train, sweep, records, fit, recipe, evaluate, report, quickstart
     app.command(command.__name__.rpartition(".")[2])(command.command)
 
 
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as of shells: 128 and the signal's number."""
+
+
 def main() -> None:
     """Run the command line; a user's error is one line on stderr and exit code 2, Ctrl-C exit code 130."""
     verbose = bool({"-v", "--verbose"} & set(sys.argv))
     _quieten(not verbose)
+    mind_ctrl_c()
     # the base of all complaints about arguments; typer does not export it by name
     bad_arguments: type[Exception] = typer.BadParameter.__bases__[0].__bases__[0]
     try:
@@ -82,10 +88,10 @@ def main() -> None:
             raise
         _fail(f"this needs the package {error.name}: pip install 'embudget[{extra}]'", verbose)
     except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    if code == INTERRUPTED:  # some versions of typer turn Ctrl-C into this code
         typer.echo("embudget: interrupted; sweep, quickstart and suite pretrain go on where they stopped", err=True)
-        sys.exit(130)
-    else:
-        sys.exit(code if isinstance(code, int) else 0)
+    sys.exit(code if isinstance(code, int) else 0)
 
 
 _EXTRAS = dict.fromkeys(

@@ -1,5 +1,7 @@
 """What the commands print: results on stdout, progress on stderr."""
 
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -15,6 +17,33 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         return "  ".join([first, *rest]).rstrip()
 
     return "\n".join(line(row) for row in [headers, *rows])
+
+
+_pressed = False
+
+
+def mind_ctrl_c() -> None:
+    """Remember Ctrl-C, which Python swallows where it falls into a destructor, for `still_wanted` to raise again."""
+
+    def press(number: int, frame: object) -> None:
+        global _pressed
+        _pressed = True
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, press)
+
+
+def still_wanted() -> None:
+    """Raise the Ctrl-C that has been pressed and not been heeded.
+
+    Raises:
+        KeyboardInterrupt: there was one.
+    """
+    global _pressed
+    if _pressed:
+        _pressed = False
+        raise KeyboardInterrupt
 
 
 def note(text: str) -> None:
@@ -44,6 +73,7 @@ def budget_bar(title: str) -> Iterator[Callable[[float, float], None]]:
         task = progress.add_task(title, total=1.0, loss="")
 
         def update(share: float, loss: float) -> None:
+            still_wanted()
             progress.update(task, completed=min(1.0, share), loss=f"loss {loss:.3f}")
 
         yield update
@@ -61,6 +91,7 @@ def counter(title: str) -> Iterator[Callable[[str, int], None]]:
         task = progress.add_task(title)
 
         def update(what: str, count: int) -> None:
+            still_wanted()
             progress.update(task, description=f"{title}: {what} {count:,}")
 
         yield update

@@ -41,7 +41,7 @@ def command(
     failed = [record for record in records if record.status == "failed"]
     for record in failed:
         typer.echo(f"failed: {label(record.config)}: {record.error}")
-    held = f", {bar.elsewhere} held by another sweep" if bar.elsewhere else ""
+    held = f", {bar.runs - len(records)} held by another sweep" if bar.runs > len(records) else ""
     again = "; --retry-failed does them again" if failed else ""
     typer.echo(f"{store}: {len(records) - len(failed)} runs done, {len(failed)} failed{again}{held}")
     typer.echo(f"next: embudget fit {store}")

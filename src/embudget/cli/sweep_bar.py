@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
+from embudget.cli.console import still_wanted
 from embudget.records import RunConfig, RunRecord
 from embudget.report.formats import duration
 from embudget.study import Plan, SweepListener
@@ -29,8 +30,8 @@ class SweepBar(SweepListener):
         self._task = self._bar.add_task("", total=None)
         self._total = self._done = 0.0
         self._left = 0
-        self.elsewhere = 0
-        """Runs that another sweep holds."""
+        self.runs = 0
+        """Of the study, those that have records included."""
         self._started = 0.0
         self._shares: dict[str, float] = {}
 
@@ -43,6 +44,7 @@ class SweepBar(SweepListener):
 
     def planned(self, plan: Plan, done: Sequence[RunRecord]) -> None:
         """Set the bar's length to the FLOP of the runs that are missing."""
+        self.runs = len(plan.runs)
         ids = {record.id for record in done}
         missing = [run for run in plan.runs if run.config.id not in ids]
         self._total, self._left = sum(run.config.train_flops for run in missing), len(missing)
@@ -54,6 +56,7 @@ class SweepBar(SweepListener):
 
     def progress(self, config: RunConfig, share: float, loss: float) -> None:
         """Move the bar by a step of a run."""
+        still_wanted()
         self._shares[config.id] = min(1.0, share) * config.train_flops
         spent = self._done + sum(self._shares.values())
         elapsed = time.perf_counter() - self._started
@@ -76,7 +79,6 @@ class SweepBar(SweepListener):
 
     def held(self, config: RunConfig) -> None:
         """Print a run that is left to another sweep."""
-        self.elsewhere += 1
         self._left -= 1
         self._total -= config.train_flops
         self._bar.console.print(f"{label(config)}: another sweep has it", highlight=False)

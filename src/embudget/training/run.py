@@ -57,8 +57,9 @@ def train_run(
     model = load_embedder(config.model, config.max_length)
     made = provenance(find_checkpoint(config.model).identity)
     model[0].model = method.apply(model[0].model)
-    trainer = _trainer(model, config, pairs, on_progress, processes)
-    seconds = _train(trainer)
+    with tempfile.TemporaryDirectory() as folder:  # the trainer wants one, and writes nothing
+        trainer = _trainer(model, config, pairs, on_progress, processes, folder)
+        seconds = _train(trainer)
     model[0].model = method.merge(model[0].model)
     measured = held_out(model, pairs, config.eval_pairs, config.eval_candidates, config.scale)
     if not math.isfinite(measured.loss):
@@ -111,7 +112,12 @@ def pairs_there(config: RunConfig, pairs: Pairs) -> int:
 
 
 def _trainer(
-    model: "SentenceTransformer", config: RunConfig, pairs: Pairs, on_progress: "OnProgress | None", processes: int
+    model: "SentenceTransformer",
+    config: RunConfig,
+    pairs: Pairs,
+    on_progress: "OnProgress | None",
+    processes: int,
+    folder: str,
 ) -> "BudgetTrainer":
     from datasets import Dataset
     from sentence_transformers import SentenceTransformerTrainingArguments
@@ -125,7 +131,7 @@ def _trainer(
     shape, method = find_shape(config.model), parse_method(config.method)
     cached = needs_cache(method, shape, tokens_per_pair * config.batch_size, processes)
     meter = BudgetMeter(config.train_flops, method, shape, forwards=2 if cached else 1)
-    arguments = SentenceTransformerTrainingArguments(**_arguments(config, pairs))
+    arguments = SentenceTransformerTrainingArguments(output_dir=folder, **_arguments(config, pairs))
     _ = arguments.device  # sets _n_gpu, which is then set to one:
     arguments._n_gpu = min(1, arguments.n_gpu)  # DataParallel over all GPUs would multiply the batch
     return BudgetTrainer(
@@ -145,11 +151,9 @@ def _train(trainer: "BudgetTrainer") -> float:
     Raises:
         RunError: the pairs ended before the budget.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        trainer.args.output_dir = folder
-        started = time.perf_counter()
-        trainer.train()
-        seconds = time.perf_counter() - started
+    started = time.perf_counter()
+    trainer.train()
+    seconds = time.perf_counter() - started
     # accelerate has wrapped the forward pass in autocast: measure and export in float32
     trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
     if not trainer.meter.spent:
@@ -164,7 +168,6 @@ def _arguments(config: RunConfig, pairs: Pairs) -> dict[str, Any]:
     from embudget.training.memory import uses_bf16
 
     return {
-        "output_dir": "unused",
         # an upper bound only: the budget ends the run before
         "max_steps": pairs_there(config, pairs) // config.batch_size,
         "per_device_train_batch_size": config.batch_size,
