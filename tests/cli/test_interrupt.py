@@ -58,7 +58,7 @@ def test_an_interrupted_sweep_says_so_and_goes_on(run: Run, tiny_neox: Path, tin
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
     command = [sys.executable, "-m", "embudget", "sweep", "study.yaml", "--store", "s.db"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    lines = []
+    lines: list[str] = []
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=environment) as sweep:
         assert sweep.stderr is not None
         for line in sweep.stderr:
