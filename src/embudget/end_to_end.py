@@ -127,7 +127,7 @@ def quickstart(out: str | Path, *, smoke: bool = False, screen: Screen | None = 
         laws = _fit(out, records, screen)
         recipe, record = _train(out, laws, records, pairs, screen)
         _evaluate(out, record, pairs, settings, screen)
-        screen.stage("report", None)
+        screen.stage("report", 3)
         write_report(out / "report.html", records, laws, recipe, record)
     except OSError as error:
         raise ConfigError(f"cannot write the folder {out}: {error.strerror or error}") from None
