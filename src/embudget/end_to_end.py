@@ -52,7 +52,7 @@ FULL = Settings(
         "methods": ["full", "freeze:0.5", "lora:32"],
         "budgets": [1.5e11, 6e11, 2.4e12],
         "pairs": "pairs",
-        # the best of three or four rates at 5e11 FLOP: docs/log.md
+        # the best of three rates at 5e11 FLOP on most depths: studies/rates.yaml, docs/log.md
         "learning_rates": {"full": [1.5e-3], "freeze:0.5": [3e-3], "lora:32": [4e-3]},
         "min_steps": 8,
     },

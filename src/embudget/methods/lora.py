@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 ALPHA_PER_RANK = 2
-"""alpha / r, the scale of the update; 2 is the common choice (QLoRA's and PEFT's examples)."""
+"""alpha / r, the scale of the update; assumption: a usual value, not tuned here."""
 
 
 @final

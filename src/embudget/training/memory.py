@@ -2,7 +2,8 @@
 
 Activations: a block of hidden size h, inner size i and key-value width k keeps about 14h + 4k + 4i numbers per token
 for its backward pass: inputs and outputs of norms and of the linear layers, rotated queries and keys, the gated
-product. Attention probabilities are not kept (fused kernels recompute them).
+product. Attention probabilities are not kept (fused kernels recompute them). assumption: counted from the operations,
+not measured; hence the margin below.
 
 States: 12 bytes for each trained parameter (float32 gradient and two moments), the input embedding included where it
 trains; under bf16 autocast, a bf16 copy of the weights for each chunk.
