@@ -83,6 +83,7 @@ class _Worker:
 
     def __init__(self, pairs_folder: Path, slot: int, count: int) -> None:
         context = multiprocessing.get_context("spawn")
+        self.slot = slot
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=_work, args=(theirs, pairs_folder, slot, count), daemon=True)
         self.process.start()
@@ -130,13 +131,15 @@ class LocalProcesses(Executor):
 
     def _hand_out(self, next_job: NextJob, workers: list[_Worker]) -> None:
         for slot in range(self.count):
-            if slot < len(workers) and workers[slot].config is not None:
+            worker = next((worker for worker in workers if worker.slot == slot), None)
+            if worker is not None and worker.config is not None:
                 continue
             if (config := next_job()) is None:
                 return
-            if slot >= len(workers):
-                workers.append(_Worker(self.pairs_folder, slot, self.count))
-            workers[slot].start(config)
+            if worker is None:  # not yet started, or lost: the new one takes over its GPU
+                worker = _Worker(self.pairs_folder, slot, self.count)
+                workers.append(worker)
+            worker.start(config)
 
 
 def _receive(worker: _Worker, on_progress: OnProgress) -> Finished | None:
