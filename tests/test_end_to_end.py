@@ -68,8 +68,10 @@ def test_it_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
                 written[name] = (out / name).stat().st_mtime_ns
     with Store(out / "study.db", create=False) as store:
         before = store.records()
+    (out / "evaluation.json").write_text('{"cut short')
     log = Log()
     assert quickstart(out, screen=log) == out
+    assert "scores" in json.loads((out / "evaluation.json").read_text()), "damaged scores are made again"
     with Store(out / "study.db", create=False) as store:
         assert store.records() == before, "no run was done again"
     assert {path.name for path in out.iterdir()} == RESULTS

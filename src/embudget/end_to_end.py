@@ -194,7 +194,7 @@ def _evaluate(out: Path, record: RunRecord, pairs: Pairs, settings: Settings, sc
     from embudget.suite.loading import load_embedder
 
     file = out / "evaluation.json"
-    there = Evaluation.model_validate_json(file.read_text()) if file.exists() else None
+    there = _evaluation_in(file)
     if there is not None and (there.run, there.pairs) == (record.id, pairs.hash):
         screen.stage("evaluation", 0)
         screen.say(str(there))
@@ -206,6 +206,14 @@ def _evaluate(out: Path, record: RunRecord, pairs: Pairs, settings: Settings, sc
     result = result.model_copy(update={"run": record.id})
     write_whole(file, result.model_dump_json(indent=2))
     screen.say(str(result))
+
+
+def _evaluation_in(file: Path) -> Evaluation | None:
+    """Earlier scores; None without any, or where they cannot be read and must be made again."""
+    try:
+        return Evaluation.model_validate_json(file.read_text()) if file.exists() else None
+    except ValueError:
+        return None
 
 
 def _closing(out: Path) -> str:
