@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from itertools import groupby
 
 CHUNK_TOKENS = 2048
-"""Padded tokens a chunk may hold. assumption: enough for efficient matrix products, and small enough to bound memory when
-gradients are cached; other values were not measured."""
+"""Padded tokens a chunk may hold. assumption: enough for efficient matrix products, and few enough to bound the memory
+when gradients are cached; other values were not measured."""
 
 CHUNK_OVERHEAD = 48
 """assumption: fixed cost of a chunk in tokens, for the launches and for reading the weights."""
