@@ -13,7 +13,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_
 
 from embudget.flops import steps_for, tokens_for, train_flops
 from embudget.frozen import Frozen
-from embudget.laws.chinchilla import Coefficients
+from embudget.laws.parameters import Coefficients
 from embudget.methods import parse_method
 from embudget.records import MethodText, RunConfig, RunRecord
 from embudget.suite import SUITES, find_shape

@@ -38,7 +38,9 @@ def worst_error(law: ChinchillaLaw, truth: dict[str, Coefficients]) -> float:
 def test_noise_free_parameters_are_recovered(truth: dict[str, Coefficients], share: bool | None) -> None:
     law = fit_chinchilla(cells(truth), share=share, draws=2)
     for method, true in truth.items():
-        assert law.coefficients[method].model_dump() == pytest.approx(true.model_dump(), rel=0.01)
+        assert law.coefficients[method].model_dump(include=set("EAaBb")) == pytest.approx(
+            true.model_dump(include=set("EAaBb")), rel=0.01
+        )
 
 
 def test_the_prediction_is_the_equation() -> None:
@@ -68,7 +70,9 @@ def test_a_method_with_few_cells_leans_on_the_others() -> None:
     ]
     assert sum(cell.run.method == "lora:32" for cell in kept) == 2
     law = fit_chinchilla(kept, draws=2)
-    assert law.coefficients["lora:32"].model_dump() == pytest.approx(SHARED["lora:32"].model_dump(), rel=0.02)
+    assert law.coefficients["lora:32"].model_dump(include=set("EAaBb")) == pytest.approx(
+        SHARED["lora:32"].model_dump(include=set("EAaBb")), rel=0.02
+    )
     with pytest.raises(TooFewRunsError, match="law of lora:32"):
         fit_chinchilla(kept, share=False, draws=2)
 
@@ -123,7 +127,9 @@ def test_unlinked_methods_with_enough_cells_are_fitted_apart() -> None:
     law = fit_chinchilla(RunTable.of(records).cells, share=True, draws=2)
     assert not law.shared
     for method, true in APART.items():
-        assert law.coefficients[method].model_dump() == pytest.approx(true.model_dump(), rel=0.01)
+        assert law.coefficients[method].model_dump(include=set("EAaBb")) == pytest.approx(
+            true.model_dump(include=set("EAaBb")), rel=0.01
+        )
 
 
 def test_described_parameters_lie_within_their_brackets_even_where_the_fit_does_not() -> None:

@@ -7,9 +7,10 @@ joint, varpro, bootstrap, line                           how they are fitted, ea
 result      the fitted laws and their file               fitting   records in, laws out
 """
 
-from embudget.laws.chinchilla import ChinchillaLaw, Coefficients, fit_chinchilla
 from embudget.laws.fitting import fit
+from embudget.laws.parameters import Coefficients
 from embudget.laws.result import FrontierRow, Laws, Refusal
+from embudget.laws.surface import ChinchillaLaw, fit_chinchilla
 from embudget.laws.table import COLUMNS, RunTable, read_records_csv, record_row, write_records_csv
 
 __all__ = [

@@ -1,64 +1,51 @@
-"""What every law of the loss over model size, data and method offers, whatever its form.
+"""What every form of the law of the loss states about itself, evaluated for many parameter vectors at once.
 
-A law predicts by the mean of its bootstrap draws (bagging, Breiman 1996), not by the one fit of the data. In 480
-simulated studies of four kinds the two had the same regret, error and coverage within sampling error; the mean is taken
-so that prediction, interval and the comparison of choices over the draws belong together.
+    L(N, D) = E + g(N, D)
+
+E is the asymptote. g has *coefficients* (A and B, which weigh size and data; every method has its own) and *exponents*
+(a, b, ..., shared by the methods that are fitted together). All of them are positive. N and D are centred, that is
+divided by their geometric means over the measurements, so that a coefficient is a loss in nats at the centre; `to_raw`
+undoes this. How a form is fitted is the business of `embudget.laws.joint`.
+
+Shapes: R parameter vectors (starts or bootstrap draws) and n points. Exponents are (R, 1), coefficients (R, n),
+log N and log D (n,), what comes out (R, n).
 """
 
 from abc import ABC, abstractmethod
-from typing import final
+from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from numpy.typing import NDArray
 
-from embudget.frozen import Frozen
-from embudget.laws.bootstrap import half_width
-from embudget.laws.varpro import Array
-
-
-class OutlyingCell(Frozen):
-    """A cell so far from the law that the fit and its noise were kept from following it."""
-
-    model: str
-    method: str
-    budget: PositiveFloat = Field(description="FLOP")
-    ratio: PositiveFloat = Field(description="measured loss / that of the law")
+Array = NDArray[np.float64]
+Values = tuple[Array, ...]
 
 
-class Law(Frozen, ABC):
-    """A fitted function L(N, D) for each method, with bootstrap draws."""
+class Form(ABC):
+    """One equation of the loss over model size and data."""
 
-    noise: NonNegativeFloat = Field(description="relative standard deviation of one run about the law")
-    freedom: PositiveInt = Field(description="degrees of freedom: cells minus parameters")
-    outlying: tuple[OutlyingCell, ...] = ()
-
-    @property
-    @abstractmethod
-    def methods(self) -> tuple[str, ...]:
-        """The methods it was fitted to."""
+    name: ClassVar[str]
+    equation: ClassVar[str]
+    exponents: ClassVar[tuple[str, ...]]
+    coefficients: ClassVar[tuple[str, ...]]
+    linear: ClassVar[bool]
+    """Whether g is linear in its coefficients, so that only the exponents need to be searched."""
 
     @abstractmethod
-    def fitted(self, method: str, model_params: float, tokens: float) -> float:
-        """The loss at (N, D) by the fit of the data themselves, nats."""
+    def reducible(self, exponents: Values, coefficients: Values, log_n: Array, log_d: Array) -> Array:
+        """g, the loss above the asymptote, nats."""
 
     @abstractmethod
-    def drawn(self, method: str, model_params: float, tokens: float) -> Array:
-        """The loss at (N, D) by each bootstrap draw (draws,), nats; the draws of two calls belong together."""
+    def derivatives(
+        self, exponents: Values, coefficients: Values, log_n: Array, log_d: Array
+    ) -> tuple[Array, Values, Values]:
+        """g, its derivatives by the logarithm of each exponent, and those by each coefficient."""
 
     @abstractmethod
-    def describe(self) -> list[str]:
-        """The equation and its parameters, in lines of text."""
+    def from_raw(self, values: Mapping[str, Array]) -> tuple[Values, Values]:
+        """Exponents and coefficients for N and D as they are, from the parameters of the equation."""
 
-    @final
-    def predict(self, method: str, model_params: float, tokens: float) -> float:
-        """The loss at (N, D), nats: the geometric mean of the draws."""
-        return float(np.exp(np.log(self.drawn(method, model_params, tokens)).mean()))
-
-    @final
-    def interval(self, method: str, model_params: float, tokens: float, level: float = 0.9) -> tuple[float, float]:
-        """Where the measured loss of a new run is expected with probability ``level``, nats."""
-        predicted = self.predict(method, model_params, tokens)
-        log_draws = np.log(self.drawn(method, model_params, tokens))
-        log_fitted = float(np.log(self.fitted(method, model_params, tokens)))
-        factor = float(np.exp(half_width(log_draws, log_fitted, self.noise, self.freedom, level)))
-        return predicted / factor, predicted * factor
+    @abstractmethod
+    def to_raw(self, exponents: Values, coefficients: Values, centre_n: float, centre_d: float) -> dict[str, Array]:
+        """The parameters of the equation for N and D as they are; ``centre_n`` and ``centre_d`` are log means."""

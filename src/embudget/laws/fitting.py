@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from itertools import groupby
 
 from embudget.errors import ConfigError, FitError, TooFewRunsError
-from embudget.laws.chinchilla import fit_chinchilla
 from embudget.laws.frontier import Frontier, fit_frontier
 from embudget.laws.isoflop import Isoflop, Profile, fit_profile
 from embudget.laws.line import fit_line
 from embudget.laws.result import OVER_ALL, Domain, Laws, Refusal
+from embudget.laws.surface import fit_chinchilla
 from embudget.laws.table import Cell, RunTable
 from embudget.records import RunRecord
 

@@ -11,10 +11,10 @@ from pydantic import Field
 from embudget.errors import BudgetError, ConfigError, MethodError
 from embudget.files import read_text, save_text
 from embudget.frozen import Frozen
-from embudget.laws.chinchilla import ChinchillaLaw
 from embudget.laws.frontier import Frontier
 from embudget.laws.isoflop import Isoflop
 from embudget.laws.summary import summarise
+from embudget.laws.surface import ChinchillaLaw
 from embudget.laws.table import Cell, RunTable
 from embudget.methods import parse_method
 
