@@ -127,6 +127,7 @@ class Run(Frozen):
     warmup: float
     weight_decay: float
     max_epochs: int
+    seconds: float | None = Field(default=None, description="of training; None where it was not timed")
 
     @property
     def setting(self) -> tuple[float, ...]:
@@ -142,7 +143,7 @@ class Run(Frozen):
     def of(cls, record: RunRecord) -> Self:
         """Flatten a usable record."""
         fields = {name for name in cls.model_fields if name in RunConfig.model_fields and name != "train_flops"}
-        measured = ("id", "train_flops", "model_params", "tokens", "pairs_seen", "loss")
+        measured = ("id", "train_flops", "model_params", "tokens", "pairs_seen", "loss", "seconds")
         return cls.model_validate(
             {name: getattr(record.config, name) for name in fields}
             | {name: getattr(record, name) for name in measured}
