@@ -72,9 +72,7 @@ def parse_bytes(text: str | float) -> float:
     except ValueError:  # 1.2.3
         amount = 0.0
     if not 0 < amount < math.inf:
-        raise ConfigError(
-            f"device_memory must be > 0 and read as 24GB, 80GiB, 512MB or a number of bytes, got {text!r}"
-        )
+        raise ConfigError(f"device_memory must be > 0, as 24GB, 80GiB, 512MB or a number of bytes, got {text!r}")
     return amount
 
 

@@ -26,6 +26,17 @@ class CurvePoint(Frozen):
     recipe: Recipe | None = None
     reason: str | None = Field(default=None, description="why no choice is feasible; None where there is a recipe")
 
+    def __str__(self) -> str:
+        """For a person, in a line."""
+        if self.recipe is None:
+            return f"{self.budget:9.2e}  none: {self.reason}"
+        recipe, (low, high) = self.recipe, self.recipe.predicted_interval
+        others = f", {len(recipe.flat)} as good" if recipe.flat else ""
+        return (
+            f"{self.budget:9.2e}  {recipe.model} {recipe.method} on {recipe.tokens:.3g} tokens: "
+            f"{recipe.predicted_loss:.3f} ({low:.3f} to {high:.3f}){others}"
+        )
+
 
 def recipe_curve(
     laws: Laws,

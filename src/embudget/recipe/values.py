@@ -40,7 +40,7 @@ class Recipe(Frozen):
     """The answer for one budget: what to train, how, and what to expect."""
 
     train_flops: PositiveFloat = Field(
-        description="of training, algorithmic FLOP: the budget without what serving takes"
+        description="algorithmic FLOP of training: the budget without what serving takes"
     )
     serve_flops: NonNegativeFloat = Field(default=0.0, description="set aside for the tokens to be served: 2N for each")
     model: str

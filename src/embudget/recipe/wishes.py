@@ -1,4 +1,4 @@
-"""What a user may ask of a recipe besides the budget: constraints, and what to prefer where the loss does not decide."""
+"""What a user may ask of a recipe besides the budget: constraints, and what to prefer where losses are as good."""
 
 from math import isfinite
 from typing import Literal, NamedTuple, TypedDict, get_args
