@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 from embudget.laws import Laws
 from embudget.recipe import CurvePoint, Recipe
-from embudget.report.drawing import BAND, BUDGET, GRID, LEGEND, LOSS, SIZE, Mark, axis, finish, hover, marks
+from embudget.report.drawing import BAND, BUDGET, GRID, LEGEND, LOSS, Mark, axis, finish, hover, marks
 from embudget.report.formats import number, plotly_text
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 _LINE = "rgba(128,128,128,0.9)"
-_UPPER, _LOWER = (0.44, 1.0), (0.0, 0.37)
+_UPPER, _LOWER = (0.47, 1.0), (0.0, 0.40)
 """Heights of the two panels, as shares of the figure's."""
 _WIDEST = 2.0
 """Times the predicted losses up to which the loss axis follows the intervals, which far away grow without bounds."""
@@ -34,8 +34,8 @@ def curve_figure(points: Sequence[CurvePoint], laws: Laws) -> "Figure":
         traces += _method_traces(method, [one for one in found if one[1].method == method], mark)
     x = axis(BUDGET, [point.budget for point in points], log=True, pad=0.03)
     losses = axis(LOSS, _loss_range([recipe for _, recipe in found]), log=True)
-    figure = finish(go.Figure(traces), x | {"anchor": "y2"}, losses | {"domain": _UPPER}, height=620)
-    sizes = axis(SIZE, [recipe.model_params for _, recipe in found], log=True, pad=0.15)
+    figure = finish(go.Figure(traces), x | {"anchor": "y2"}, losses | {"domain": _UPPER}, height=660)
+    sizes = axis("best N, parameters", [recipe.model_params for _, recipe in found], log=True, pad=0.15)
     figure.update_layout(LEGEND, yaxis2=sizes | {"domain": _LOWER, "anchor": "x"}, shapes=_measured(laws, x["range"]))
     return figure
 

@@ -67,9 +67,8 @@ def _frontier(laws: Laws, recipe: Recipe | None, measured: RunRecord | None) -> 
     caption = "Markers: the best run of each budget. Lines: power laws through them, dotted beyond measured budgets."
     if missing:
         caption += f" Without a line: {html('; '.join(sorted(set(missing))))}."
-    return "<h2>Best loss against budget</h2>\n" + figure_element(
-        "frontier", frontier_figure(laws, recipe, measured), caption
-    )
+    figure = frontier_figure(laws, recipe, measured)
+    return "<h2>Best loss against budget</h2>\n" + figure_element("frontier", figure, caption)
 
 
 def _isoflops(laws: Laws) -> str:

@@ -74,13 +74,13 @@ def curve_table(points: Iterable[CurvePoint]) -> str:
             _loss(recipe.predicted_loss),
             Value("{:.3f} to {:.3f}".format(*recipe.predicted_interval)),
             _number(recipe.extrapolation),
-            Value("; ".join(f"{one.model} {one.method}" for one in recipe.flat) or "none"),
+            _number(len(recipe.flat)),
         ]
         for budget, recipe in found
     ]
     headers = [
         "budget, FLOP", "model", "method", "N", "tokens", "steps", "batch", "rate", "predicted, nats", "interval",
-        "extrapolation", "as good",
+        "extrapolation", "others as good",
     ]  # fmt: skip
     return _table(headers, rows)
 
