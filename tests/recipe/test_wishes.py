@@ -187,10 +187,12 @@ def test_the_losses_of_options_are_those_of_the_laws(laws: Laws) -> None:
 def test_a_recipe_takes_milliseconds() -> None:
     world = World(truth=TRUTH, models=SUITES["pythia"], budgets=(1e16, 4e16, 1.6e17, 6.4e17), noise=0.01, seeds=3)
     laws = fit(simulate(world), draws=200)
-    recommend(laws, 1e19)
-    started = perf_counter()
-    recommend(laws, 1e19, pairs_available=10**9, device_memory="24GB", prefer="fast")
-    assert perf_counter() - started < 0.05
+    seconds = []
+    for _ in range(4):  # the best of four: others may be at work on the machine
+        started = perf_counter()
+        recommend(laws, 1e19, pairs_available=10**9, device_memory="24GB", prefer="fast")
+        seconds.append(perf_counter() - started)
+    assert min(seconds) < 0.05
 
 
 def test_an_infeasible_wish_is_also_a_bad_configuration() -> None:
