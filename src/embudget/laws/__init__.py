@@ -3,6 +3,7 @@
 table       records as a table, and the cells that laws are fitted to
 chinchilla  L(N, D) = E + A/N^a + B/D^b for every method; further forms of `base.Law` go beside it
 frontier    best loss against budget, a power law        isoflop   parabolas over the sizes of one budget
+envelope    the best learning rate of a cell, and of one not measured
 joint, varpro, bootstrap, line                           how they are fitted, each with its statistics
 result      the fitted laws and their file               fitting   records in, laws out
 """
