@@ -39,8 +39,7 @@ def test_the_frontier_at_measured_budgets_is_the_best_measured_cell(laws: Laws) 
     rows = laws.frontier()
     assert [row.budget for row in rows] == [1e12, 4e12, 1.6e13]
     for row in rows:
-        runs = [run for run in laws.table.runs if run.budget == row.budget]
-        best = min(runs, key=lambda run: run.loss)
+        best = min((cell for cell in laws.cells if cell.budget == row.budget), key=lambda cell: cell.loss)
         assert (row.model, row.method) == (best.model, best.method)
         assert row.measured_loss == pytest.approx(best.loss)
         assert row.interval[0] < row.predicted_loss < row.interval[1]

@@ -67,14 +67,12 @@ def noise_of_run(cells: Sequence[Cell], residuals: Array, weights: Array, freedo
     squares of seeds alone average to a share 1 / m of the variance of one run: 1 - 1/m of it was taken away.
     """
     of_cells = float((weights * winsorised(residuals, weights) ** 2).sum()) / freedom
-    logs = [np.log([run.loss for run in cell.runs]) for cell in cells]
-    repeats = sum(len(values) - 1 for values in logs)
+    repeats = sum(cell.seeds - 1 for cell in cells)
     if repeats == 0:
         return float(np.sqrt(of_cells))
-    seeds = sum(len(values) for values in logs) / len(logs)
+    seeds = sum(cell.seeds for cell in cells) / len(cells)
     limit = outlying_limit(residuals, weights) * np.sqrt(seeds)
-    cut = [np.clip(values - values.mean(), -limit, limit) for values in logs]
-    of_seeds = sum(float((deviations**2).sum()) for deviations in cut) / repeats
+    of_seeds = sum(min(cell.seed_squares, cell.seeds * limit**2) for cell in cells) / repeats
     return float(np.sqrt(of_cells + (1 - 1 / seeds) * of_seeds))
 
 

@@ -93,7 +93,7 @@ def fit_jointly(form: Form, cells: Sequence[Cell], share: bool | None, seed: int
 
 
 def _choose(form: Form, cells: Sequence[Cell], log_loss: Array, share: bool | None) -> "_Fitted":
-    alone = [{method} for method in sorted({cell.run.method for cell in cells})]
+    alone = [{method} for method in sorted({cell.method for cell in cells})]
     linked = _linked(cells)
     together = None if share is False else _fit_linked(form, cells, log_loss, linked)
     if together is not None and (share or linked == alone):
@@ -111,7 +111,7 @@ def _linked(cells: Sequence[Cell]) -> list[set[str]]:
     """The methods, parted into groups that common budgets tie together."""
     budgets: dict[str, set[float]] = {}
     for cell in cells:
-        budgets.setdefault(cell.run.method, set()).add(cell.run.budget)
+        budgets.setdefault(cell.method, set()).add(cell.budget)
     groups: list[set[str]] = []
     for method in sorted(budgets):
         tied = [group for group in groups if any(budgets[method] & budgets[other] for other in group)]
@@ -137,14 +137,14 @@ class _Group:
 
     def __init__(self, form: Form, cells: Sequence[Cell], rows: list[int], log_loss: Array, weights: Array) -> None:
         mine = [cells[row] for row in rows]
-        methods = tuple(sorted({cell.run.method for cell in mine}))
-        log_n, log_d = np.log([c.run.model_params for c in mine]), np.log([c.tokens for c in mine])
+        methods = tuple(sorted({cell.method for cell in mine}))
+        log_n, log_d = np.log([c.model_params for c in mine]), np.log([c.tokens for c in mine])
         self.rows, self.form = rows, form
         self.grid = Grid(
             methods=methods,
             log_n=log_n - log_n.mean(),
             log_d=log_d - log_d.mean(),
-            of_method=np.array([[cell.run.method == method for method in methods] for cell in mine], dtype=float),
+            of_method=np.array([[cell.method == method for method in methods] for cell in mine], dtype=float),
             centre_n=float(log_n.mean()),
             centre_d=float(log_d.mean()),
         )
@@ -164,8 +164,8 @@ class _Fitted:
     """One choice of sharing, fitted: a group for each set of methods that share."""
 
     def __init__(self, form: Form, cells: Sequence[Cell], log_loss: Array, sharing: list[set[str]]) -> None:
-        groups = [[row for row, cell in enumerate(cells) if cell.run.method in methods] for methods in sharing]
-        seeds = np.array([len(cell.runs) for cell in cells], dtype=float)
+        groups = [[row for row, cell in enumerate(cells) if cell.method in methods] for methods in sharing]
+        seeds = np.array([cell.seeds for cell in cells], dtype=float)
         self.weights = seeds / seeds.mean()
         self.groups = [_Group(form, cells, rows, log_loss, self.weights) for rows in groups]
         self.log_fit = np.empty_like(log_loss)
@@ -208,10 +208,10 @@ class _Fitted:
 
 
 def _check(cells: Sequence[Cell], parameters: int) -> None:
-    name = ", ".join(sorted({cell.run.method for cell in cells}))
+    name = ", ".join(sorted({cell.method for cell in cells}))
     for what, found in (
-        ("sizes", {cell.run.model_params for cell in cells}),
-        ("budgets", {cell.run.budget for cell in cells}),
+        ("sizes", {cell.model_params for cell in cells}),
+        ("budgets", {cell.budget for cell in cells}),
     ):
         if len(found) < 2:
             raise TooFewRunsError(f"the law of {name} needs at least 2 {what}, got {len(found)}")

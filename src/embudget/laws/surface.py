@@ -103,7 +103,7 @@ def fit_chinchilla(
             "coefficients": {name: dict(zip("EAaBb", values, strict=True)) for name, values in fit.parameters.items()},
             "draws": fit.draws,
             "outlying": [
-                {"model": cell.run.model, "method": cell.run.method, "budget": cell.run.budget, "ratio": ratio}
+                {"model": cell.model, "method": cell.method, "budget": cell.budget, "ratio": ratio}
                 for cell, ratio in fit.outlying
             ],
         }
