@@ -1,7 +1,10 @@
 """Records as a table: what counts, what is dropped, what is refused, and what a cell says."""
 
 from math import log
+from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from embudget.errors import FitError, TooFewRunsError
@@ -35,14 +38,14 @@ def test_unusable_records_are_dropped_and_counted() -> None:
         (first.config.model, first.config.train_flops, first.loss)
     ]
     assert table.run_count == 1
-    reasons = ["duplicate", "status is failed", "loss is missing", "loss is not positive", "tokens is missing"]
+    reasons = ["duplicate", "status is not done", "loss is missing", "loss is not positive", "tokens is missing"]
     assert table.dropped == dict.fromkeys(reasons, 1)
     assert table.listed == tuple(f"row {row}: {reason}" for row, reason in enumerate(reasons, start=2))
 
 
 def test_no_usable_record_is_refused_with_the_reasons() -> None:
     failed = [changed(record, status="failed") for record in records()]
-    with pytest.raises(TooFewRunsError, match="got 4 whose status is failed"):
+    with pytest.raises(TooFewRunsError, match="got 4 whose status is not done"):
         RunTable.of(failed)
     with pytest.raises(TooFewRunsError, match="no records"):
         RunTable.of([])
@@ -89,3 +92,49 @@ def test_runs_of_another_setting_are_no_seeds(setting: str) -> None:
 
 def test_tokens_per_pair_is_that_of_the_world() -> None:
     assert RunTable.of(records()).tokens_per_pair == pytest.approx(WORLD.tokens_per_pair)
+
+
+def foreign(tmp_path: Path, rows: list[dict[str, float]]) -> RunTable:
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "runs.parquet")
+    return RunTable.read(tmp_path / "runs.parquet")
+
+
+def test_without_budgets_runs_of_other_length_are_other_cells(tmp_path: Path) -> None:
+    tokens = {1.0e9: 2.5, 1.00001e9: 2.6, 1.02e9: 2.4}  # equal to 4 digits, and not
+    rows = [{"model_params": 1e8, "tokens": d, "loss": loss} for d, loss in tokens.items()]
+    short, long = foreign(tmp_path, rows).cells
+    assert (short.seeds, long.seeds) == (2, 1)
+    assert short.loss == pytest.approx((2.5 * 2.6) ** 0.5)
+    assert short.budget == long.budget == pytest.approx(6e17, rel=0.02)
+    with_budget = foreign(tmp_path, [row | {"budget": 6e17} for row in rows])
+    assert [(cell.seeds, cell.budget) for cell in with_budget.cells] == [(3, 6e17)]
+
+
+def test_a_seed_says_which_equal_losses_are_duplicates(tmp_path: Path) -> None:
+    rows = [{"model_params": 1e8, "tokens": 1e9, "loss": 2.5}] * 3
+    assert foreign(tmp_path, rows).dropped == {"duplicate": 2}
+    seeded = foreign(tmp_path, [row | {"seed": seed} for row, seed in zip(rows, (0, 1, 1), strict=True)])
+    assert (seeded.dropped, seeded.listed) == ({"duplicate": 1}, ("row 3: duplicate",))
+    assert seeded.cells[0].seeds == 2
+
+
+def test_models_of_one_name_and_two_sizes_are_two_cells(tmp_path: Path) -> None:
+    rows = [{"model": "ours", "model_params": size, "tokens": 1e9, "loss": 2.5, "budget": 1e18} for size in (2e8, 1e8)]
+    assert [cell.model_params for cell in foreign(tmp_path, rows).cells] == [1e8, 2e8]  # type: ignore[arg-type]
+
+
+def test_cells_are_sorted_by_method_budget_and_size() -> None:
+    world = WORLD.model_copy(update={"truth": {"lora:8": WORLD.truth["full"], "full": WORLD.truth["full"]}})
+    table = RunTable.of(simulate(world)[::-1])
+    keys = [(cell.method, cell.budget, cell.model_params) for cell in table.cells]
+    assert keys == sorted(keys)
+    assert len(keys) == 8
+    assert (table.methods, table.budgets, table.models) == (("full", "lora:8"), WORLD.budgets, WORLD.models)
+
+
+def test_a_cell_of_seeds_has_their_means() -> None:
+    base = records()[0]
+    seeds = [changed(base, {"seed": seed}, tokens=100 + seed, seconds=seed or None, loss=2.0) for seed in range(3)]
+    (cell,) = RunTable.of(seeds).cells
+    assert (cell.tokens, cell.seconds, cell.seeds, cell.train_flops) == (101, 1.5, 3, base.train_flops)
+    assert cell.flops_per_token == (base.train_flops or 0) / 101

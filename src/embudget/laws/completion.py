@@ -26,19 +26,12 @@ _VALUE_OF = {"lora": "rank", "freeze": "active_fraction"}
 """Method by its bare name -> column of its value."""
 
 
-def completed(columns: Columns) -> Columns:
-    """The same runs with method, tokens, FLOP and budget.
+def with_methods(columns: Columns) -> Columns:
+    """The same runs with the full, canonical method of each.
 
     Raises:
         ConfigError: a method cannot be read; the row is named.
     """
-    columns = _with_costs(_with_methods(columns))
-    if "budget" in columns.numbers:
-        return columns
-    return columns.with_numbers("budget", levels_of(columns.numbers["train_flops"]))
-
-
-def _with_methods(columns: Columns) -> Columns:
     written = columns.texts.get("method")
     if written is None:
         return columns.with_texts("method", np.full(len(columns), "full", dtype=object))
@@ -63,13 +56,22 @@ def _spelled(written: str, values: Mapping[str, float]) -> str:
     return f"{name}:{int(value) if value.is_integer() else repr(value)}"
 
 
-def _with_costs(columns: Columns) -> Columns:
+def with_costs(columns: Columns) -> Columns:
+    """The same runs with tokens and FLOP; beyond the range of numbers where what they follow from is absurd."""
     numbers = columns.numbers
-    if "tokens" not in numbers:
-        return columns.with_numbers("tokens", numbers["train_flops"] / _flops_per_token(columns))
-    if "train_flops" not in numbers:
-        return columns.with_numbers("train_flops", numbers["tokens"] * _flops_per_token(columns))
+    with np.errstate(over="ignore", under="ignore"):
+        if "tokens" not in numbers:
+            return columns.with_numbers("tokens", numbers["train_flops"] / _flops_per_token(columns))
+        if "train_flops" not in numbers:
+            return columns.with_numbers("train_flops", numbers["tokens"] * _flops_per_token(columns))
     return columns
+
+
+def with_budgets(columns: Columns) -> Columns:
+    """The same runs with budgets, which are levels of the FLOP where the table has none."""
+    if "budget" in columns.numbers:
+        return columns
+    return columns.with_numbers("budget", levels_of(columns.numbers["train_flops"]))
 
 
 def _flops_per_token(columns: Columns) -> Numbers:

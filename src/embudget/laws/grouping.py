@@ -34,9 +34,10 @@ def cell_of_run(columns: Columns, *, by_tokens: bool) -> Rows:
 
 
 def repeated(columns: Columns, cell: Rows) -> Mask:
-    """Whether the same cell, setting, seed and loss was there before (n,)."""
-    seed: list[Key] = [columns.numbers["seed"]] if "seed" in columns.numbers else []
-    first, _ = group(cell, *_setting(columns), *seed, columns.numbers["loss"])
+    """Whether the same cell, setting, seed, tokens, FLOP and loss were there before (n,)."""
+    names = ("seed", "tokens", "train_flops", "loss")
+    measured = [columns.numbers[name] for name in names if name in columns.numbers]
+    first, _ = group(cell, *_setting(columns), *measured)
     again = np.ones(len(columns), dtype=bool)
     again[first] = False
     return again

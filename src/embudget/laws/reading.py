@@ -96,7 +96,7 @@ def _names(file: Path, header: list[str], columns: Mapping[str, str]) -> dict[st
     found = {name.strip(): name for name in header}
     if len(found) < len(header):
         twice, _ = Counter(name.strip() for name in header).most_common(1)[0]
-        raise ConfigError(f"{file}: column {twice} is there twice")
+        raise ConfigError(f"{file}: column {twice or 'without a name'} is there twice")
     there = ", ".join(list(found)[:30]) + (", ..." if len(found) > 30 else "")
     for ours, theirs in columns.items():
         if ours not in _KNOWN:
@@ -130,6 +130,8 @@ def _read_csv(file: Path, names: Mapping[str, str]) -> Any:  # noqa: ANN401 - py
         )
     except (pa.ArrowException, OSError) as error:
         reason = _first_line(error)
+        if "Empty CSV file" in reason:  # a header without a line end
+            raise ConfigError(f"{file}: the table has no rows") from None
         if "UTF8" in reason:
             raise ConfigError(f"{file}: not a UTF-8 text file") from None
         raise ConfigError(f"{file}: not a CSV file: {reason.removeprefix('CSV parse error: ')}") from None

@@ -25,7 +25,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from embudget.errors import TooFewRunsError
 from embudget.frozen import Frozen
 from embudget.laws.columns import COMPARABLE, Columns, columns_of_records
-from embudget.laws.completion import completed
+from embudget.laws.completion import with_budgets, with_costs, with_methods
 from embudget.laws.grouping import cell_of_run, cells_of, repeated
 from embudget.laws.reading import read_columns
 from embudget.laws.usable import Dropped, keep_usable, left_out, shared_number, shared_text
@@ -112,12 +112,14 @@ class RunTable(Frozen):
 
     @classmethod
     def _of(cls, columns: Columns) -> Self:
-        usable, dropped = keep_usable(columns)
+        read, dropped = keep_usable(columns)
+        usable, uncomputed = keep_usable(with_costs(with_methods(read)))
+        dropped += uncomputed
         if not len(usable):
             raise TooFewRunsError(
                 f"a law needs finished runs with a loss, got {_counted(dropped) or 'no records at all'}"
             )
-        whole = completed(usable)
+        whole = with_budgets(usable)
         cell = cell_of_run(whole, by_tokens="budget" not in columns.numbers)
         again = repeated(whole, cell)
         dropped += left_out(whole, again, ["duplicate"] * int(again.sum()))
@@ -149,6 +151,15 @@ class RunTable(Frozen):
         """The measured models, the smallest first."""
         sizes = {cell.model: cell.model_params for cell in self.cells}
         return tuple(sorted(sizes, key=lambda model: (sizes[model], model)))
+
+    def describe_dropped(self) -> list[str]:
+        """What was left out, in lines of text: a count of each reason, then the first rows."""
+        if not self.dropped:
+            return []
+        counts = ", ".join(f"{reason} ({count})" for reason, count in self.dropped.items())
+        more = sum(self.dropped.values()) - len(self.listed)
+        rows = [f"  {row}" for row in self.listed] + ([f"  and {more} more"] if more else [])
+        return [f"left out: {counts}", *rows]
 
 
 def _counted(dropped: Dropped) -> str:

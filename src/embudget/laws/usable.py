@@ -6,7 +6,9 @@ A run is left out, counted and listed with its reason, where
 - its loss, size, tokens, FLOP, budget or weight is missing, NaN, infinite or not positive, among those columns that the
   table has (a missing weight is 1);
 - a setting or measurement of it is infinite, or has a sign that it cannot have (a missing or NaN one is unknown);
-- it is there before: the same cell, setting, seed and loss.
+- it is there before: the same cell, setting, seed, tokens, FLOP and loss.
+
+That is said of the columns as read, and again of tokens and FLOP that were computed.
 """
 
 from collections import Counter
@@ -19,9 +21,9 @@ from embudget.laws.columns import COMPARABLE, MEASURED, SETTING, Columns, Mask
 
 NEEDED = ("loss", "model_params", "tokens", "train_flops", "budget", "weight")
 """Columns in which every run has a value, if the table has the column."""
-_MAY_BE_ZERO = ("warmup", "weight_decay", "seed", "steps", "pairs_seen", "seconds")
-_CHECKED = (*NEEDED, *SETTING, *MEASURED, *COMPARABLE, "seed")
-_DONE = ("", "done")
+_MAY_BE_ZERO = ("warmup", "weight_decay", *MEASURED)
+_WHOLE = ("max_length", "eval_pairs", "eval_candidates")
+_CHECKED = (*NEEDED, *SETTING, *MEASURED, *COMPARABLE)
 
 Dropped = list[tuple[int, str]]
 """(number of the row in its source, why it was left out)."""
@@ -47,9 +49,8 @@ def left_out(columns: Columns, mask: Mask, reasons: Iterable[str]) -> Dropped:
 def _flaws(columns: Columns) -> Iterator[tuple[Mask, str]]:
     """What may be wrong with a run, and where it is; the first that holds is the reason."""
     status = columns.texts.get("status")
-    for text in sorted(set(status.tolist())) if status is not None else ():
-        if text.lower() not in _DONE:
-            yield status == text, f"status is {text}"
+    if status is not None:
+        yield ~np.isin(status.astype(str), ["", "done"]), "status is not done"
     method = columns.texts.get("method")
     if method is not None:
         yield method == "", "method is missing"
@@ -59,8 +60,12 @@ def _flaws(columns: Columns) -> Iterator[tuple[Mask, str]]:
             yield empty, f"{name} is missing"
             yield np.isnan(values), f"{name} is nan"
         yield np.isinf(values), f"{name} is infinite"
-        zero_allowed = name in _MAY_BE_ZERO
-        yield values < 0 if zero_allowed else values <= 0, f"{name} is {'negative' if zero_allowed else 'not positive'}"
+        if name in _MAY_BE_ZERO:
+            yield values < 0, f"{name} is negative"
+        else:
+            yield values <= 0, f"{name} is not positive"
+        if name in _WHOLE:
+            yield ~np.isnan(values) & (values != np.floor(values)), f"{name} is not whole"
 
 
 def shared_number(columns: Columns, name: str) -> float | None:

@@ -172,11 +172,10 @@ def _without_law(laws: Laws) -> tuple[Rejection, ...]:
 
 def _warnings(laws: Laws, best: Choice) -> tuple[str, ...]:
     warnings = []
-    measured = {_base(model) for model in laws.table.models}
+    measured = list(dict.fromkeys(_base(model) for model in laws.table.models))
     base = _base(best.model)
     if base not in measured:
-        named = sorted(measured)
-        listed = ", ".join(named[:4]) + (f" and {len(named) - 4} more" if len(named) > 4 else "")
+        listed = ", ".join(measured[:4]) + (f" and {len(measured) - 4} more" if len(measured) > 4 else "")
         warnings.append(
             f"the laws were measured on {listed}, not on {base}: its losses may lie elsewhere, "
             "measure it or a few members of its suite"
