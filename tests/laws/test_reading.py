@@ -142,8 +142,17 @@ def test_only_the_first_dropped_rows_are_listed_and_all_counted(tmp_path: Path) 
 
 
 def test_a_value_beyond_the_range_of_numbers_is_dropped(tmp_path: Path) -> None:
-    path = write(tmp_path / "runs.csv", {"model_params": [1e7, 1e300], "tokens": [1e9, 1e300], "loss": [2.0, 2.0]})
-    assert RunTable.read(path).listed == ("row 2: train_flops is infinite",)
+    size, tokens = [1e7, 1e90, 1e7, 1e200], [1e9, 1e90, 1e-200, 1e9]
+    path = write(tmp_path / "runs.csv", {"model_params": size, "tokens": tokens, "loss": [2.0] * 4})
+    assert RunTable.read(path).listed == (
+        "row 2: train_flops is infinite", "row 3: tokens is not positive", "row 4: model_params is infinite",
+    )  # fmt: skip
+
+
+def test_numbers_of_pairs_that_are_not_whole_are_dropped(tmp_path: Path) -> None:
+    table = RunTable.read(write(tmp_path / "runs.csv", FOREIGN | {"eval_pairs": [512, 512.5, 1e99]}))
+    assert table.dropped == {"eval_pairs is not whole": 2}
+    assert table.eval_pairs == 512
 
 
 def test_no_usable_row_is_refused_with_the_reasons(tmp_path: Path) -> None:

@@ -169,7 +169,7 @@ def _counted(dropped: Dropped) -> str:
 
 def _tokens_per_pair(columns: Columns) -> float | None:
     pairs = columns.numbers.get("pairs_seen", np.full(len(columns), np.nan))
-    known = pairs > 0
+    known = pairs >= 1
     if not known.any():
         return None
     return float(columns.numbers["tokens"][known].sum() / pairs[known].sum())

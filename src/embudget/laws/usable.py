@@ -21,6 +21,9 @@ from embudget.laws.columns import COMPARABLE, MEASURED, SETTING, Columns, Mask
 
 NEEDED = ("loss", "model_params", "tokens", "train_flops", "budget", "weight")
 """Columns in which every run has a value, if the table has the column."""
+LARGEST = 1e100
+"""Numbers above count as infinite, and positive ones below its reciprocal as 0, so that nothing overflows later."""
+_MOST = 2.0**53  # the largest number below which floats are whole
 _MAY_BE_ZERO = ("warmup", "weight_decay", *MEASURED)
 _WHOLE = ("max_length", "eval_pairs", "eval_candidates")
 _CHECKED = (*NEEDED, *SETTING, *MEASURED, *COMPARABLE)
@@ -59,13 +62,13 @@ def _flaws(columns: Columns) -> Iterator[tuple[Mask, str]]:
         if name in NEEDED:
             yield empty, f"{name} is missing"
             yield np.isnan(values), f"{name} is nan"
-        yield np.isinf(values), f"{name} is infinite"
+        yield np.abs(values) > LARGEST, f"{name} is infinite"
         if name in _MAY_BE_ZERO:
             yield values < 0, f"{name} is negative"
         else:
-            yield values <= 0, f"{name} is not positive"
+            yield values < 1 / LARGEST, f"{name} is not positive"
         if name in _WHOLE:
-            yield ~np.isnan(values) & (values != np.floor(values)), f"{name} is not whole"
+            yield (values != np.floor(values)) & ~np.isnan(values) | (values > _MOST), f"{name} is not whole"
 
 
 def shared_number(columns: Columns, name: str) -> float | None:
