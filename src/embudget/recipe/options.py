@@ -9,7 +9,13 @@ from embudget.flops import steps_for, tokens_for
 from embudget.laws import Laws
 from embudget.laws.table import Cell
 from embudget.methods import Method, parse_method
-from embudget.recipe.hyperparameters import batch_size_for, nearest_run
+from embudget.recipe.hyperparameters import (
+    DEFAULT_BATCH_SIZE,
+    batch_size_for,
+    max_epochs_of,
+    nearest_cell,
+    tokens_per_pair_of,
+)
 from embudget.recipe.values import Rejection
 from embudget.suite import ModelShape
 
@@ -75,7 +81,7 @@ def options_for(
 
 
 def _option(laws: Laws, budget: float, shape: ModelShape, method: Method, batch_size: int) -> Option:
-    steps = steps_for(budget, method, shape, laws.table.tokens_per_pair, batch_size)
+    steps = steps_for(budget, method, shape, tokens_per_pair_of(laws.table), batch_size)
     return Option(shape, method, tokens_for(budget, method, shape), batch_size, ceil(steps))
 
 
@@ -97,7 +103,7 @@ def _broken(laws: Laws, budget: float, option: Option, limits: Limits) -> _Broke
         reason = f"{option.steps} steps of {option.batch_size} pairs, fewer than {limits.min_steps}"
         return _Broken(f"fewer than {limits.min_steps} steps, the least unless min_steps is set lower", reason)
     if limits.pairs_available is not None:
-        epochs = nearest_run(str(option.method), size, budget, laws.cells).max_epochs
+        epochs = max_epochs_of(nearest_cell(str(option.method), size, budget, laws.cells))
         if option.pairs > epochs * (limits.pairs_available // option.batch_size) * option.batch_size:
             reason = f"needs {option.pairs} pairs, there are {limits.pairs_available} for at most {epochs} epochs"
             remedy = "build more, or let the study's runs repeat them (max_epochs)"
@@ -106,10 +112,12 @@ def _broken(laws: Laws, budget: float, option: Option, limits: Limits) -> _Broke
 
 
 def fewest_steps(laws: Laws) -> int:
-    """The fewest steps of a fitted cell, by its record or as an option at its budget would be reckoned."""
+    """The fewest steps of a fitted cell, by its runs, where known, or as an option at its budget would be reckoned."""
+    tokens_per_pair = tokens_per_pair_of(laws.table)
 
     def reckoned(cell: Cell) -> int:
-        pairs = cell.run.budget / (cell.flops_per_token * laws.table.tokens_per_pair)
-        return max(1, ceil(pairs / cell.run.batch_size - 1e-6))
+        pairs = cell.budget / (cell.flops_per_token * tokens_per_pair)
+        return max(1, ceil(pairs / (cell.batch_size or DEFAULT_BATCH_SIZE) - 1e-6))
 
-    return min(min(cell.run.steps, reckoned(cell)) for cell in laws.cells)
+    known = [ceil(cell.steps) for cell in laws.cells if cell.steps]
+    return min(known + [reckoned(cell) for cell in laws.cells])

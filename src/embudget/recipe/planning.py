@@ -23,11 +23,11 @@ from embudget.errors import BudgetError, ConfigError
 from embudget.flops import DEFAULT_MFU, resolve_budget
 from embudget.laws import Laws
 from embudget.methods import Bias, Freeze, Full, LoRA, parse_method
-from embudget.recipe.hyperparameters import FROM_NEAREST, nearest_run
+from embudget.recipe.hyperparameters import assumed, hyperparameters, nearest_cell
 from embudget.recipe.options import MAX_EXTRAPOLATION, Limits, Option, fewest_steps, options_for
 from embudget.recipe.values import Choice, Recipe, Rejection
-from embudget.suite import SUITES, ModelShape, find_shape, find_suite
-from embudget.suite.members import split_depth
+from embudget.suite import SUITES, ModelShape, find_shape, find_suite, known_shape
+from embudget.suite.members import is_hub_id, split_depth
 
 MAX_TRUSTED = 4.0
 """Times outside the measured budgets up to which the intervals' coverage was checked in simulation."""
@@ -91,26 +91,41 @@ def recommend(
     ranked = sorted(choices, key=lambda pair: pair[0].predicted_loss)
     best, option = ranked[0]
     flat, worse = _tell_apart(laws, [choice for choice, _ in ranked])
-    nearest = nearest_run(best.method, best.model_params, train_flops, laws.cells)
+    nearest = nearest_cell(best.method, best.model_params, train_flops, laws.cells)
     return Recipe(
         train_flops=train_flops,
         **best.model_dump(),
         pairs=option.pairs,
         batch_size=option.batch_size,
-        **{name: getattr(nearest, name) for name in FROM_NEAREST},
-        **{name: getattr(laws.table, name) for name in ("max_length", "eval_pairs", "eval_candidates")},
+        **hyperparameters(nearest, laws.table, option.method, option.shape),
         measured_on=laws.table.pairs,
         level=LEVEL,
         flat=flat,
         rejected=(*worse, *rejected, *_without_law(laws)),
-        warnings=_warnings(laws, best),
+        warnings=(*_warnings(laws, best), *assumed(nearest, laws.table, laws.cells)),
     )
 
 
 def _members_of_measured(laws: Laws) -> tuple[ModelShape, ...]:
-    measured = {run.model for run in laws.table.runs}
+    measured = set(laws.table.models)
+    if unknown := [name for name in laws.table.models if not _may_be_found(name)]:
+        raise ConfigError(
+            f"suite must be given where the laws were measured on models that are no known members: {unknown[0]}"
+            + (f" and {len(unknown) - 1} more" if len(unknown) > 1 else "")
+            + f" (one of {', '.join(SUITES)}, or a folder of models)"
+        )
     names = measured.union(*(members for members in SUITES.values() if measured <= set(members)))
     return tuple(sorted((find_shape(name) for name in names), key=lambda shape: shape.model_params))
+
+
+def _may_be_found(name: str) -> bool:
+    """Whether a model of a table can be looked up: one that is here, or on the hub by its id."""
+    return known_shape(name) is not None or is_hub_id(name)
+
+
+def _base(name: str) -> str:
+    """A model's name without a depth; a foreign name that only looks as if it had one is kept."""
+    return split_depth(name)[0] if _may_be_found(name) else name
 
 
 def _choice(laws: Laws, option: Option, budget: float) -> Choice:
@@ -146,7 +161,7 @@ def _tell_apart(laws: Laws, ranked: list[Choice]) -> tuple[tuple[Choice, ...], t
 
 def _without_law(laws: Laws) -> tuple[Rejection, ...]:
     """The methods that were measured too little, and the kinds of method that were not measured at all."""
-    few = Counter(cell.run.method for cell in laws.table.cells if cell.run.method not in laws.methods)
+    few = Counter(cell.method for cell in laws.table.cells if cell.method not in laws.methods)
     measured = {parse_method(method).name for method in laws.table.methods}
     kinds = [kind.name for kind in (Full, Freeze, Bias, LoRA)]
     return (
@@ -157,11 +172,12 @@ def _without_law(laws: Laws) -> tuple[Rejection, ...]:
 
 def _warnings(laws: Laws, best: Choice) -> tuple[str, ...]:
     warnings = []
-    measured = {split_depth(run.model)[0] for run in laws.table.runs}
-    base, _ = split_depth(best.model)
+    measured = list(dict.fromkeys(_base(model) for model in laws.table.models))
+    base = _base(best.model)
     if base not in measured:
+        listed = ", ".join(measured[:4]) + (f" and {len(measured) - 4} more" if len(measured) > 4 else "")
         warnings.append(
-            f"the laws were measured on {', '.join(sorted(measured))}, not on {base}: its losses may lie elsewhere, "
+            f"the laws were measured on {listed}, not on {base}: its losses may lie elsewhere, "
             "measure it or a few members of its suite"
         )
     if best.extrapolation > MAX_TRUSTED:

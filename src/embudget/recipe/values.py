@@ -55,7 +55,7 @@ class Recipe(Frozen):
     eval_candidates: Annotated[int, Field(ge=2)]
     predicted_loss: PositiveFloat = Field(description="held-out, nats")
     predicted_interval: tuple[float, float] = Field(description="of the measured loss, nats")
-    measured_on: str = Field(description="content hash of the pairs that the prediction refers to")
+    measured_on: str | None = Field(description="content hash of the pairs that the prediction refers to, where known")
     level: float = Field(gt=0, lt=1, description="probability of the intervals")
     extrapolation: float = Field(ge=1, description="budget / the nearest one measured of the method; 1 inside")
     flat: tuple[Choice, ...] = Field(default=(), description="runners-up within the noise of the best, best first")
@@ -67,6 +67,7 @@ class Recipe(Frozen):
         low, high = self.predicted_interval
         factor = f"{self.extrapolation:.3g} times outside the measured budgets of the method"
         beyond = f", {factor}" if self.extrapolation > 1 else ""
+        pairs = f"the pairs {self.measured_on}" if self.measured_on else "pairs that the table of runs does not name"
         lines = [
             f"{self.train_flops:.3g} FLOP{beyond}",
             f"  train     {self.model} by {self.method}",
@@ -74,7 +75,7 @@ class Recipe(Frozen):
             f"  with      learning rate {self.learning_rate:.3g}, warm-up {self.warmup:g}, weight decay "
             f"{self.weight_decay:g}, scale {self.scale:g}, texts of at most {self.max_length} tokens",
             f"  expect    held-out loss {self.predicted_loss:.3f}, with {100 * self.level:g} % {low:.3f} to {high:.3f}",
-            f"  measured  on the pairs {self.measured_on}: on others, the loss will differ",
+            f"  measured  on {pairs}: on others, the loss will differ",
             f"  as good   {_listed(f'{one.model} {one.method} ({one.predicted_loss:.3f})' for one in self.flat)}",
             f"  rejected  {len(self.rejected)} choices, the nearest: "
             + _listed((f"{no.model or 'every model'} {no.method}: {no.reason}" for no in self.rejected), 2),
