@@ -56,8 +56,8 @@ def draw_methods(axes: Axes, laws: Laws, budget: float, beyond: list[RunRecord])
     """A line and markers for each method; hollow markers beyond the study."""
     for method in laws.methods:
         colour, marker = STYLES.get(method, ("#555555", "v"))
-        cells = [cell for cell in laws.cells if cell.run.method == method]
-        best = {b: min(cell.loss for cell in cells if cell.run.budget == b) for b in laws.table.budgets}
+        cells = [cell for cell in laws.cells if cell.method == method]
+        best = {b: min(cell.loss for cell in cells if cell.budget == b) for b in laws.table.budgets}
         axes.plot(list(best), list(best.values()), marker, color=colour, label=f"{method}, best size measured")
         line = laws.frontiers[method].line
         ends = [laws.table.budgets[0], budget]

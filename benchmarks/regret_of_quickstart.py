@@ -18,7 +18,7 @@ from embudget.laws import Laws
 from embudget.methods import parse_method
 from embudget.pairs import Pairs, load_pairs
 from embudget.recipe import Recipe
-from embudget.recipe.hyperparameters import nearest_run
+from embudget.recipe.hyperparameters import nearest_cell
 from embudget.records import RunConfig, RunRecord
 from embudget.study import Store
 from embudget.suite import DEFAULT_SUITE, find_shape, find_suite
@@ -68,7 +68,7 @@ def rivals(recipe: Recipe, laws: Laws, pairs: Pairs) -> list[RunConfig]:
 
 
 def _config(recipe: Recipe, laws: Laws, pairs: Pairs, model: str, method: str) -> RunConfig:
-    nearest = nearest_run(method, find_shape(model).model_params, recipe.train_flops, laws.cells)
+    nearest = nearest_cell(method, find_shape(model).model_params, recipe.train_flops, laws.cells)
     rival = recipe.model_copy(update={"model": model, "method": method, "learning_rate": nearest.learning_rate})
     return rival.run_config(pairs.hash)
 

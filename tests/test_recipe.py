@@ -1,5 +1,6 @@
 """Recipes: the best choice of a known world, the rules for hyperparameters, constraints, bad input."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -8,11 +9,11 @@ import pytest
 
 from embudget.errors import BudgetError, ConfigError, ModelError
 from embudget.flops import budget_of_gpu_hours
-from embudget.laws import Coefficients, Laws, fit
+from embudget.laws import Coefficients, Laws, RunTable, fit, record_row
 from embudget.methods import parse_method
 from embudget.recipe import Recipe, recommend
 from embudget.recipe.hyperparameters import batch_size_for
-from embudget.records import RunRecord
+from embudget.records import RunConfig, RunRecord
 from embudget.simulate import World, simulate
 from embudget.suite import SUITES, find_shape
 
@@ -345,6 +346,61 @@ def test_choices_are_ranked_by_what_they_are_predicted_to_reach(noisy: Laws) -> 
         at = (choice.method, choice.model_params, choice.tokens)
         assert choice.predicted_loss == pytest.approx(np.exp(np.log(noisy.surface.drawn(*at)).mean()))
         assert choice.predicted_interval[0] < noisy.surface.fitted(*at) < choice.predicted_interval[1]
+
+
+FOREIGN = ("model_params", "train_flops", "loss", "method")
+"""The columns of a table that says nothing of models, pairs and hyperparameters."""
+
+
+def foreign(path: Path, columns: tuple[str, ...] = FOREIGN) -> Laws:
+    """Laws of a table in which nothing is said that it need not say."""
+    rows = [record_row(record) for record in simulate(World(truth=TRUTH, models=MODELS, noise=0.01))]
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+    return fit(RunTable.read(path), draws=5)
+
+
+def test_laws_of_unnamed_models_need_a_suite(tmp_path: Path) -> None:
+    laws = foreign(tmp_path / "runs.csv")
+    with pytest.raises(ConfigError, match=r"suite must be given .* no known members: N=3.541e\+06 and 2 more") as error:
+        recommend(laws, BUDGET)
+    assert "\n" not in str(error.value)
+    assert recommend(laws, BUDGET, suite="smollm2").model in SUITES["smollm2"]
+
+
+def test_what_a_foreign_table_does_not_say_is_a_named_default(tmp_path: Path) -> None:
+    recipe = recommend(foreign(tmp_path / "runs.csv"), BUDGET, suite="smollm2")
+    defaults = RunConfig.model_fields
+    for name in ("warmup", "weight_decay", "max_epochs", "scale", "max_length", "eval_pairs", "eval_candidates"):
+        assert getattr(recipe, name) == defaults[name].default
+    shape = find_shape(recipe.model)
+    assert recipe.learning_rate == parse_method(recipe.method).default_learning_rate(shape)
+    assert recipe.batch_size == 16
+    assert recipe.steps == -(-recipe.tokens // (55 * 16))
+    assert recipe.measured_on is None
+    *_, unsaid, pairs = recipe.warnings
+    assert unsaid.startswith("the table of runs does not say batch_size, learning_rate, warmup, ")
+    assert "55 are assumed" in pairs
+    recipe.save(tmp_path / "recipe.yaml")
+    assert Recipe.load(tmp_path / "recipe.yaml") == recipe
+    assert "pairs that the table of runs does not name" in str(recipe)
+
+
+def test_what_a_foreign_table_says_is_taken(tmp_path: Path) -> None:
+    known = (*FOREIGN, "model", "batch_size", "learning_rate", "warmup", "scale", "tokens", "pairs_seen", "pairs")
+    recipe = recommend(foreign(tmp_path / "runs.csv", known), BUDGET)
+    assert recipe.steps == -(-recipe.tokens // (60 * recipe.batch_size))
+    assert recipe.measured_on == "simulated"
+    (unsaid,) = recipe.warnings
+    assert unsaid.startswith("the table of runs does not say weight_decay, max_epochs, max_length, eval_pairs, ")
+
+
+def test_the_models_of_a_foreign_table_are_named_in_the_warning(tmp_path: Path) -> None:
+    warning = recommend(foreign(tmp_path / "runs.csv"), BUDGET, suite="pythia").warnings[0]
+    sizes = ", ".join(f"N={find_shape(model).model_params:.4g}" for model in MODELS)
+    assert warning.startswith(f"the laws were measured on {sizes}, not on pythia-")
 
 
 def random_world(rng: np.random.Generator, noise: float) -> World:

@@ -61,8 +61,8 @@ def test_the_noise_is_that_of_one_run_for_unequal_numbers_of_seeds() -> None:
     )
     kept = [r for r in simulate(world) if r.config.seed == 0 or budgets.index(r.config.train_flops) % 3 == 0]
     cells = RunTable.of(kept).cells
-    residuals = np.array([c.log_loss - np.log(truth.loss(c.run.model_params, c.tokens)) for c in cells])
-    seeds = np.array([len(cell.runs) for cell in cells])
+    residuals = np.array([c.log_loss - np.log(truth.loss(c.model_params, c.tokens)) for c in cells])
+    seeds = np.array([cell.seeds for cell in cells])
     assert set(seeds) == {1, 9}
     noise = noise_of_run(cells, residuals, seeds / seeds.mean(), freedom=len(cells))
     assert noise == pytest.approx(0.02, rel=0.05)

@@ -65,10 +65,8 @@ def test_the_data_choose_whether_methods_share() -> None:
 
 
 def test_a_method_with_few_cells_leans_on_the_others() -> None:
-    kept = [
-        c for c in cells(SHARED) if c.run.method != "lora:32" or (c.run.budget == 4e12 and c.run.model != MODELS[1])
-    ]
-    assert sum(cell.run.method == "lora:32" for cell in kept) == 2
+    kept = [c for c in cells(SHARED) if c.method != "lora:32" or (c.budget == 4e12 and c.model != MODELS[1])]
+    assert sum(cell.method == "lora:32" for cell in kept) == 2
     law = fit_chinchilla(kept, draws=2)
     assert law.coefficients["lora:32"].model_dump(include=set("EAaBb")) == pytest.approx(
         SHARED["lora:32"].model_dump(include=set("EAaBb")), rel=0.02
@@ -84,8 +82,8 @@ def test_repeated_seeds_tell_the_noise_of_one_run() -> None:
 
 def test_the_method_with_more_seeds_is_the_surer_where_each_is_fitted_by_itself() -> None:
     truth = {"full": SHARED["full"], "lora:32": SHARED["full"]}
-    repeated = [c for c in cells(truth, noise=0.03, seeds=9) if c.run.method == "full"]
-    single = [c for c in cells(truth, noise=0.03) if c.run.method == "lora:32"]
+    repeated = [c for c in cells(truth, noise=0.03, seeds=9) if c.method == "full"]
+    single = [c for c in cells(truth, noise=0.03) if c.method == "lora:32"]
     law = fit_chinchilla([*repeated, *single], share=False, draws=100)
     sure, unsure = (np.log(law.drawn(method, 1.4e7, 1e6)).std() for method in ("full", "lora:32"))
     assert unsure > 1.8 * sure  # 3 in the limit of many cells; 1 if the weights ended at the method
@@ -93,11 +91,11 @@ def test_the_method_with_more_seeds_is_the_surer_where_each_is_fitted_by_itself(
 
 def test_one_diverged_run_ruins_neither_noise_nor_intervals_and_is_named() -> None:
     clean = cells(SHARED, noise=0.01, seed=2)
-    worse = Cell(tuple(run.model_copy(update={"loss": run.loss * 1.5}) for run in clean[13].runs))
+    worse = clean[13].model_copy(update={"loss": clean[13].loss * 1.5})
     before, after = fit_chinchilla(clean, draws=60), fit_chinchilla([*clean[:13], worse, *clean[14:]], draws=60)
     assert before.outlying == ()
     (cell,) = after.outlying
-    assert (cell.model, cell.method, cell.budget) == (worse.run.model, worse.run.method, worse.run.budget)
+    assert (cell.model, cell.method, cell.budget) == (worse.model, worse.method, worse.budget)
     assert cell.ratio == pytest.approx(1.5, abs=0.1)
     assert after.noise < 2 * before.noise
     widths = [log(high / low) for low, high in (law.interval("full", 1.4e7, 1e6) for law in (before, after))]
@@ -106,12 +104,12 @@ def test_one_diverged_run_ruins_neither_noise_nor_intervals_and_is_named() -> No
 
 def test_methods_without_a_common_budget_do_not_share() -> None:
     every = cells(SHARED)
-    full = [c for c in every if c.run.method == "full"]
-    beyond = [c for c in every if c.run.method == "lora:32" and c.run.budget == 1e12]
-    below = [c for c in full if c.run.budget > 1e12]
+    full = [c for c in every if c.method == "full"]
+    beyond = [c for c in every if c.method == "lora:32" and c.budget == 1e12]
+    below = [c for c in full if c.budget > 1e12]
     with pytest.raises(FitError, match=r"full and lora:32 have no budget in common.*law of lora:32 needs at least 2"):
         fit_chinchilla([*below, *beyond], draws=2)
-    tied = [c for c in every if c.run.method == "freeze:0.5"]
+    tied = [c for c in every if c.method == "freeze:0.5"]
     law = fit_chinchilla([*below, *beyond, *tied], share=True, draws=2)  # freeze was measured at the budgets of both
     assert law.shared
     assert law.coefficients["lora:32"].a == pytest.approx(0.35, rel=0.02)
@@ -162,16 +160,16 @@ def test_intervals_widen_with_level_and_with_distance() -> None:
 
 
 def test_too_few_runs_are_refused_by_what_is_missing() -> None:
-    every = [cell for cell in cells(SHARED) if cell.run.method == "full"]
+    every = [cell for cell in cells(SHARED) if cell.method == "full"]
     with pytest.raises(TooFewRunsError, match="at least 2 sizes, got 1"):
-        fit_chinchilla([cell for cell in every if cell.run.model == MODELS[0]])
+        fit_chinchilla([cell for cell in every if cell.model == MODELS[0]])
     with pytest.raises(TooFewRunsError, match="at least 2 budgets, got 1"):
-        fit_chinchilla([cell for cell in every if cell.run.budget == 4e12])
+        fit_chinchilla([cell for cell in every if cell.budget == 4e12])
     with pytest.raises(TooFewRunsError, match=r"5 parameters and needs at least 6 cells .* got 5"):
         fit_chinchilla(every[:5])
 
 
 def test_equal_losses_are_refused() -> None:
-    flat = [Cell(tuple(run.model_copy(update={"loss": 6.24}) for run in cell.runs)) for cell in cells(SHARED)]
+    flat = [cell.model_copy(update={"loss": 6.24}) for cell in cells(SHARED)]
     with pytest.raises(FitError, match=r"all 27 losses are equal \(6.24\)"):
         fit_chinchilla(flat)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from embudget.errors import BudgetError, ConfigError, MethodError, TooFewRunsError
-from embudget.laws import Coefficients, Laws, fit
+from embudget.laws import Coefficients, Laws, RunTable, fit
 from embudget.simulate import World, simulate
 
 TRUTH = {
@@ -36,12 +36,11 @@ def test_a_world_without_noise_is_predicted_at_four_times_its_budget() -> None:
 
 
 def test_the_frontier_at_measured_budgets_is_the_best_measured_cell(laws: Laws) -> None:
-    rows = laws.frontier()
+    rows, records = laws.frontier(), simulate(World(truth=TRUTH, models=MODELS, noise=0.01))
     assert [row.budget for row in rows] == [1e12, 4e12, 1.6e13]
     for row in rows:
-        runs = [run for run in laws.table.runs if run.budget == row.budget]
-        best = min(runs, key=lambda run: run.loss)
-        assert (row.model, row.method) == (best.model, best.method)
+        best = min((r for r in records if r.config.train_flops == row.budget), key=lambda record: record.loss or 0)
+        assert (row.model, row.method) == (best.config.model, best.config.method)
         assert row.measured_loss == pytest.approx(best.loss)
         assert row.interval[0] < row.predicted_loss < row.interval[1]
 
@@ -56,6 +55,10 @@ def test_every_fit_or_its_refusal_is_there(laws: Laws) -> None:
     assert {(no.method, no.budget) for no in refused} <= {(m, c) for m in TRUTH for c in (1e12, 4e12, 1.6e13)}
     assert all(no.what == f"isoFLOP profile of {no.method} at {no.budget:.3g} FLOP" for no in refused)
     assert laws.domain["full"].budgets == (1e12, 1.6e13)
+
+
+def test_a_table_is_fitted_as_its_records_are(laws: Laws) -> None:
+    assert fit(RunTable.of(simulate(World(truth=TRUTH, models=MODELS, noise=0.01))), draws=40) == laws
 
 
 def test_a_method_with_one_cell_is_refused_by_name() -> None:

@@ -1,12 +1,14 @@
-"""Records as a table: what counts, what is dropped, what is refused."""
+"""Records as a table: what counts, what is dropped, what is refused, and what a cell says."""
 
-import csv
+from math import log
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from embudget.errors import ConfigError, FitError, TooFewRunsError
-from embudget.laws import COLUMNS, Coefficients, RunTable, read_records_csv, record_row, write_records_csv
+from embudget.errors import FitError, TooFewRunsError
+from embudget.laws import Coefficients, RunTable
 from embudget.records import RunRecord
 from embudget.simulate import World, simulate
 
@@ -26,29 +28,24 @@ def changed(record: RunRecord, config: dict[str, object] | None = None, **fields
     return RunRecord.model_validate(data | {"config": data["config"] | (config or {})})
 
 
-def write(path: Path, rows: list[dict[str, object]]) -> Path:
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    return path
-
-
 def test_unusable_records_are_dropped_and_counted() -> None:
     first, second, third, fourth = records()
     failed = RunRecord(config=first.config.model_copy(update={"seed": 1}), status="failed", error="out of memory")
     table = RunTable.of(
         [first, first, failed, changed(second, loss=None), changed(third, loss=0.0), changed(fourth, tokens=None)]
     )
-    assert [run.id for run in table.runs] == [first.id]
-    assert table.dropped == {
-        "duplicate": 1, "failed": 1, "without a loss": 1, "with a loss of 0": 1, "without tokens": 1,
-    }  # fmt: skip
+    assert [(cell.model, cell.budget, cell.loss) for cell in table.cells] == [
+        (first.config.model, first.config.train_flops, first.loss)
+    ]
+    assert table.run_count == 1
+    reasons = ["duplicate", "status is not done", "loss is missing", "loss is not positive", "tokens is missing"]
+    assert table.dropped == dict.fromkeys(reasons, 1)
+    assert table.listed == tuple(f"row {row}: {reason}" for row, reason in enumerate(reasons, start=2))
 
 
 def test_no_usable_record_is_refused_with_the_reasons() -> None:
     failed = [changed(record, status="failed") for record in records()]
-    with pytest.raises(TooFewRunsError, match="got 4 failed"):
+    with pytest.raises(TooFewRunsError, match="got 4 whose status is not done"):
         RunTable.of(failed)
     with pytest.raises(TooFewRunsError, match="no records"):
         RunTable.of([])
@@ -77,9 +74,11 @@ def test_a_cell_takes_the_learning_rate_with_the_best_mean_over_its_seeds() -> N
         changed(base, {"learning_rate": rate, "seed": seed}, loss=loss) for (rate, seed), loss in losses.items()
     )
     (cell,) = table.cells
-    assert cell.run.learning_rate == 1e-3
+    assert cell.learning_rate == 1e-3
     assert cell.loss == pytest.approx((3.0 * 3.4) ** 0.5)
-    assert len(table.runs) == 4
+    assert cell.seeds == 2
+    assert cell.seed_squares == pytest.approx(2 * (log(3.4 / 3.0) / 2) ** 2)
+    assert table.run_count == 4
 
 
 @pytest.mark.parametrize("setting", ["warmup", "weight_decay", "max_epochs"])
@@ -87,71 +86,55 @@ def test_runs_of_another_setting_are_no_seeds(setting: str) -> None:
     base = records()[0]
     other = changed(base, {setting: getattr(base.config, setting) * 2}, loss=9.0)
     (cell,) = RunTable.of([base, other]).cells
-    assert [run.id for run in cell.runs] == [base.id]
+    assert (cell.seeds, cell.seed_squares, cell.loss) == (1, 0, base.loss)
+    assert getattr(cell, setting) == getattr(base.config, setting)
 
 
 def test_tokens_per_pair_is_that_of_the_world() -> None:
     assert RunTable.of(records()).tokens_per_pair == pytest.approx(WORLD.tokens_per_pair)
 
 
-def test_csv_gives_the_same_records_back(tmp_path: Path) -> None:
-    failed = RunRecord(config=records()[0].config.model_copy(update={"seed": 7}), status="failed", error="a, b\nc")
-    given = [*records(), failed]
-    path = tmp_path / "records.csv"
-    write_records_csv(given, path)
-    assert path.read_text().splitlines()[0] == ",".join(COLUMNS)
-    assert read_records_csv(path) == given
+def foreign(tmp_path: Path, rows: list[dict[str, float]]) -> RunTable:
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "runs.parquet")
+    return RunTable.read(tmp_path / "runs.parquet")
 
 
-def test_csv_needs_only_the_required_columns(tmp_path: Path) -> None:
-    kept = ("model", "method", "budget", "learning_rate", "batch_size", "pairs", "model_params", "pairs_seen", "tokens",
-            "train_flops", "loss")  # fmt: skip
-    rows = [{column: record_row(record)[column] for column in kept} for record in records()]
-    read = read_records_csv(write(tmp_path / "records.csv", rows))
-    assert RunTable.of(read).cells == RunTable.of(records()).cells
+def test_without_budgets_runs_of_other_length_are_other_cells(tmp_path: Path) -> None:
+    tokens = {1.0e9: 2.5, 1.00001e9: 2.6, 1.02e9: 2.4}  # equal to 4 digits, and not
+    rows = [{"model_params": 1e8, "tokens": d, "loss": loss} for d, loss in tokens.items()]
+    short, long = foreign(tmp_path, rows).cells
+    assert (short.seeds, long.seeds) == (2, 1)
+    assert short.loss == pytest.approx((2.5 * 2.6) ** 0.5)
+    assert short.budget == long.budget == pytest.approx(6e17, rel=0.02)
+    with_budget = foreign(tmp_path, [row | {"budget": 6e17} for row in rows])
+    assert [(cell.seeds, cell.budget) for cell in with_budget.cells] == [(3, 6e17)]
 
 
-@pytest.mark.parametrize(
-    ("column", "text", "message"),
-    [
-        ("loss", "good", "line 3: loss: .*valid number.*got 'good'"),
-        ("loss", "nan", "line 3: loss: .*got 'nan'"),
-        ("budget", "-1e12", "line 3: budget: .*greater than 0.*got '-1e12'"),
-        ("tokens", "1.5", "line 3: tokens: .*got '1.5'"),
-        ("method", "lora:0", "line 3: method: rank of lora must be >= 1"),
-        ("model", "", "line 3: model: .*required, got ''"),
-    ],
-)
-def test_a_bad_value_is_named_with_line_and_column(tmp_path: Path, column: str, text: str, message: str) -> None:
-    rows = [record_row(record) for record in records()]
-    rows[1][column] = text
-    with pytest.raises(ConfigError, match=message) as error:
-        read_records_csv(write(tmp_path / "records.csv", rows))
-    assert "\n" not in str(error.value)
+def test_a_seed_says_which_equal_losses_are_duplicates(tmp_path: Path) -> None:
+    rows = [{"model_params": 1e8, "tokens": 1e9, "loss": 2.5}] * 3
+    assert foreign(tmp_path, rows).dropped == {"duplicate": 2}
+    seeded = foreign(tmp_path, [row | {"seed": seed} for row, seed in zip(rows, (0, 1, 1), strict=True)])
+    assert (seeded.dropped, seeded.listed) == ({"duplicate": 1}, ("row 3: duplicate",))
+    assert seeded.cells[0].seeds == 2
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "column model is missing"),
-        ("model,loss\nx,1\n", "column method is missing"),
-        (",".join(COLUMNS) + ",colour\n", "'colour' is not a known column"),
-        (",".join(COLUMNS) + ",loss\n", "column loss is there twice"),
-        (",".join(COLUMNS) + "\n1,2\n", "line 2: the row has more or fewer values"),
-        (",".join(COLUMNS) + '\n"1\n', "not a CSV file"),
-    ],
-)
-def test_a_broken_table_is_one_line(tmp_path: Path, text: str, message: str) -> None:
-    path = tmp_path / "records.csv"
-    path.write_text(text)
-    with pytest.raises(ConfigError, match=message) as error:
-        read_records_csv(path)
-    assert "\n" not in str(error.value)
+def test_models_of_one_name_and_two_sizes_are_two_cells(tmp_path: Path) -> None:
+    rows = [{"model": "ours", "model_params": size, "tokens": 1e9, "loss": 2.5, "budget": 1e18} for size in (2e8, 1e8)]
+    assert [cell.model_params for cell in foreign(tmp_path, rows).cells] == [1e8, 2e8]  # type: ignore[arg-type]
 
 
-def test_an_unreadable_table_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot read"):
-        read_records_csv(tmp_path / "missing.csv")
-    (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ConfigError, match="not a UTF-8 text file"):
-        read_records_csv(tmp_path / "binary.csv")
+def test_cells_are_sorted_by_method_budget_and_size() -> None:
+    world = WORLD.model_copy(update={"truth": {"lora:8": WORLD.truth["full"], "full": WORLD.truth["full"]}})
+    table = RunTable.of(simulate(world)[::-1])
+    keys = [(cell.method, cell.budget, cell.model_params) for cell in table.cells]
+    assert keys == sorted(keys)
+    assert len(keys) == 8
+    assert (table.methods, table.budgets, table.models) == (("full", "lora:8"), WORLD.budgets, WORLD.models)
+
+
+def test_a_cell_of_seeds_has_their_means() -> None:
+    base = records()[0]
+    seeds = [changed(base, {"seed": seed}, tokens=100 + seed, seconds=seed or None, loss=2.0) for seed in range(3)]
+    (cell,) = RunTable.of(seeds).cells
+    assert (cell.tokens, cell.seconds, cell.seeds, cell.train_flops) == (101, 1.5, 3, base.train_flops)
+    assert cell.flops_per_token == (base.train_flops or 0) / 101

@@ -154,6 +154,13 @@ def test_freezing_nothing_costs_what_full_fine_tuning_costs(shape: ModelShape) -
     assert Freeze(0.5).flops_per_token(shape) < Full().flops_per_token(shape)
 
 
+@pytest.mark.parametrize("text", TEXTS)
+def test_the_cost_of_an_unknown_shape_is_that_of_a_large_known_one(text: str) -> None:
+    """Where adapters, biases, the final norm and the rounding of active blocks are small against the whole."""
+    shape, method = SHAPES["pythia-6.9b"], parse_method(text)
+    assert method.flops_per_param == pytest.approx(method.flops_per_token(shape) / shape.model_params, rel=5e-3)
+
+
 @pytest.mark.parametrize("text", [*TEXTS, "freeze:0.3333333333333333"])
 def test_text_round_trip(text: str) -> None:
     assert str(parse_method(text)) == text

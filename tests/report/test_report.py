@@ -306,3 +306,17 @@ def test_a_method_has_one_colour_in_all_figures(records: list[RunRecord], laws: 
     for method, color in colors.items():
         panel = {trace.marker.color or trace.line.color for trace in isoflop_figure(laws, method).data}
         assert panel == {trace.marker.color or trace.line.color for trace in frontier[method]} == {color}
+
+
+def test_a_page_of_laws_whose_table_says_little(records: list[RunRecord], laws: Laws, tmp_path: Path) -> None:
+    unknown = dict.fromkeys(("learning_rate", "batch_size", "steps", "warmup", "weight_decay", "max_epochs"))
+    cells = [cell.model_copy(update=unknown) for cell in laws.table.cells]
+    table = laws.table.model_copy(
+        update={"cells": tuple(cells), "eval_pairs": None, "eval_candidates": None, "pairs": None}
+    )
+    page = Page(write_report(tmp_path / "page.html", records, laws.model_copy(update={"table": table})))
+    assert "candidates each" not in page.source
+    traces = isoflop_figure(laws.model_copy(update={"table": table}), "full").data
+    texts = [text for trace in traces if trace.name.startswith("runs of ") for text in trace.hovertext]
+    assert len(texts) == len(MODELS) * len(BUDGETS)
+    assert not any("learning rate" in text or "None" in text for text in texts)

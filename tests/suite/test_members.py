@@ -9,7 +9,7 @@ import pytest
 from embudget.errors import ModelError
 from embudget.suite import SHAPES, find_shape, find_suite
 from embudget.suite.loading import find_checkpoint, load_embedder
-from embudget.suite.members import split_depth
+from embudget.suite.members import is_hub_id, known_shape, split_depth
 
 
 def test_built_in_names_with_and_without_a_depth() -> None:
@@ -122,3 +122,16 @@ def test_hub_ids(hub_cache: str) -> None:
 def test_hub_ids_that_cannot_be_fetched_are_refused() -> None:
     with pytest.raises(ModelError, match=r"nobody/nothing is neither a folder nor .* from the hub: .*cache"):
         find_shape("nobody/nothing")
+
+
+def test_known_shapes_are_those_that_are_here(hub_cache: str, tiny_llama: Path, tmp_path: Path) -> None:
+    for name in ("pythia-70m", "smollm2-135m:8", f"{tiny_llama}:2"):
+        assert known_shape(name) == find_shape(name)
+    for name in ("somebody/tiny", "gpt-9", "pythia-70m:99", "ours:chat", "", "N=1e+08", str(tmp_path), "a" * 5000):
+        assert known_shape(name) is None
+
+
+def test_hub_ids_are_told_from_other_names() -> None:
+    assert [name for name in ("owner/name", "owner/name:2", "name", "owner/name:x", "") if is_hub_id(name)] == [
+        "owner/name", "owner/name:2",
+    ]  # fmt: skip

@@ -1,15 +1,24 @@
-"""`embudget fit`: scaling laws from records."""
+"""`embudget fit`: scaling laws from runs."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from embudget.cli.options import Verbose
 
+if TYPE_CHECKING:
+    from embudget.laws import RunTable
+
 
 def command(
-    records: Annotated[str, typer.Argument(help="A store, or a CSV file as `embudget records --csv` writes it.")],
+    runs: Annotated[
+        str, typer.Argument(metavar="STORE|FILE.csv|FILE.parquet", help="A store, or a table with a row for each run.")
+    ],
+    columns: Annotated[
+        str | None,
+        typer.Option(help="Names of the table's columns where they differ from ours: loss=eval_loss,tokens=D."),
+    ] = None,
     out: Annotated[Path, typer.Option(help="File for the laws.")] = Path("laws.json"),
     seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
     draws: Annotated[int, typer.Option(min=20, help="Bootstrap draws behind the intervals.")] = 200,
@@ -17,19 +26,56 @@ def command(
 ) -> None:
     """Fit the scaling laws of a study and print them.
 
-    \b
-    Example: embudget fit study.db --out laws.json
-    """  # noqa: D301
-    from embudget.laws import fit
-    from embudget.laws.table import read_records_csv
-    from embudget.study import Store
+    A table needs the columns model_params, loss (nats), and tokens or train_flops; the other of the two follows from
+    the method. It may have method (full for all rows without it; lora and freeze with columns rank and
+    active_fraction, or as lora:32), model, budget, learning_rate, batch_size, seed, weight, and what else `embudget
+    records --csv` writes. Other columns are ignored.
 
-    if records.endswith(".csv"):
-        found = read_records_csv(Path(records))
+    Rows are left out, counted and listed where their loss, size, tokens or FLOP is missing, NaN, infinite or not
+    positive, where they are not done, or where they are there twice. Equal settings with another loss are repeated
+    seeds. Text where a number belongs and files above 1 GB are refused.
+
+    \b
+    Examples: embudget fit study.db --out laws.json
+              embudget fit runs.csv --columns "loss=eval_loss,model_params=Model Size"
+    """  # noqa: D301
+    from embudget.laws import RunTable, fit
+
+    if Path(runs).suffix.lower() in (".csv", ".parquet"):
+        table = RunTable.read(runs, read_mapping(columns))
     else:
-        with Store(records, create=False) as opened:
-            found = opened.records()
-    laws = fit(found, seed=seed, draws=draws)
+        table = _table_of_store(runs, columns)
+    laws = fit(table, seed=seed, draws=draws)
     laws.save(out)
     typer.echo(laws.summary())
     typer.echo(f"{out}: next: embudget recipe {out} --budget FLOP")
+
+
+def read_mapping(text: str | None) -> dict[str, str]:
+    """Read OURS=THEIRS,... as a user writes it.
+
+    Raises:
+        ConfigError: a part has no name on either side, or one of ours is there twice.
+    """
+    from embudget.errors import ConfigError
+
+    mapping: dict[str, str] = {}
+    for part in text.split(",") if text is not None else ():
+        ours, _, theirs = (piece.strip() for piece in part.partition("="))
+        if not ours or not theirs:
+            raise ConfigError(f"--columns must be OURS=THEIRS,... as in loss=eval_loss, got {part!r}")
+        if ours in mapping:
+            raise ConfigError(f"--columns must name each column once, got {ours} twice")
+        mapping[ours] = theirs
+    return mapping
+
+
+def _table_of_store(store: str, columns: str | None) -> "RunTable":
+    from embudget.errors import ConfigError
+    from embudget.laws import RunTable
+    from embudget.study import Store
+
+    if columns is not None:
+        raise ConfigError(f"--columns is for a file that ends in .csv or .parquet, got {store}")
+    with Store(store, create=False) as opened:
+        return RunTable.of(opened.records())

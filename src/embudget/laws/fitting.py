@@ -16,11 +16,11 @@ MIN_CELLS = 2
 """Cells of a method below which it has no law: it brings two coefficients of its own."""
 
 
-def fit(records: Iterable[RunRecord], *, seed: int = 0, draws: int = 200) -> Laws:
+def fit(records: Iterable[RunRecord] | RunTable, *, seed: int = 0, draws: int = 200) -> Laws:
     """Fit all the laws that the records support.
 
     Args:
-        records: of one study; failed and unusable ones are left out and counted.
+        records: of one study, failed and unusable ones are left out and counted; or a table of runs.
         seed: of the bootstrap.
         draws: bootstrap resamples.
 
@@ -35,8 +35,8 @@ def fit(records: Iterable[RunRecord], *, seed: int = 0, draws: int = 200) -> Law
     for name, value, least in (("seed", seed, 0), ("draws", draws, 1)):
         if value < least:
             raise ConfigError(f"{name} must be >= {least}, got {value}")
-    table = RunTable.of(records)
-    by_method = {method: [cell for cell in table.cells if cell.run.method == method] for method in table.methods}
+    table = records if isinstance(records, RunTable) else RunTable.of(records)
+    by_method = {method: [cell for cell in table.cells if cell.method == method] for method in table.methods}
     refusals: list[Refusal] = []
     few = {method for method, cells in by_method.items() if len(cells) < MIN_CELLS}
     for method in sorted(few) if len(few) < len(by_method) else ():
@@ -71,7 +71,7 @@ def _frontiers(groups: dict[str, list[Cell]], refusals: list[Refusal]) -> dict[s
 
 def _isoflop(method: str, cells: list[Cell], refusals: list[Refusal]) -> Isoflop:
     profiles: list[Profile] = []
-    for budget, group in groupby(cells, key=lambda cell: cell.run.budget):
+    for budget, group in groupby(cells, key=lambda cell: cell.budget):
         try:
             profiles.append(fit_profile(list(group)))
         except FitError as error:
@@ -87,7 +87,7 @@ def _domain(cells: list[Cell]) -> Domain:
         return min(values), max(values)
 
     return Domain(
-        model_params=span([float(cell.run.model_params) for cell in cells]),
+        model_params=span([float(cell.model_params) for cell in cells]),
         tokens=span([cell.tokens for cell in cells]),
-        budgets=span([cell.run.budget for cell in cells]),
+        budgets=span([cell.budget for cell in cells]),
     )

@@ -42,10 +42,10 @@ def frontier_points(cells: Iterable[Cell]) -> tuple[FrontierPoint, ...]:
     """The best cell of each budget, budgets rising."""
     best: dict[float, Cell] = {}
     for cell in cells:
-        budget = cell.run.budget
+        budget = cell.budget
         if budget not in best or cell.loss < best[budget].loss:
             best[budget] = cell
     return tuple(
-        FrontierPoint(budget=budget, model=cell.run.model, method=cell.run.method, loss=cell.loss)
+        FrontierPoint(budget=budget, model=cell.model, method=cell.method, loss=cell.loss)
         for budget, cell in sorted(best.items())
     )

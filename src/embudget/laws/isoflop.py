@@ -54,7 +54,7 @@ def fit_profile(cells: Sequence[Cell]) -> Profile:
         ConcaveProfileError: it opens downwards.
         OptimumOutsideGridError: its minimum is not between the smallest and the largest measured size.
     """
-    sizes = np.array([cell.run.model_params for cell in cells], dtype=float)
+    sizes = np.array([cell.model_params for cell in cells], dtype=float)
     losses = np.array([cell.loss for cell in cells])
     if len(set(sizes)) < 3:
         raise TooFewRunsError(f"an isoFLOP profile needs at least 3 sizes, got {len(set(sizes))}")
@@ -70,7 +70,7 @@ def fit_profile(cells: Sequence[Cell]) -> Profile:
             f"the best size lies beyond the {side} measured one ({sizes.min():.3g} to {sizes.max():.3g} parameters)"
         )
     return Profile(
-        budget=cells[0].run.budget,
+        budget=cells[0].budget,
         coefficients=(c0, c1, c2),
         centre=centre,
         model_params=exp(centre + vertex),

@@ -1,222 +1,214 @@
-"""One form of law for several methods at once: exponents and asymptote shared between them or not, and the bootstrap.
+"""Several methods in one fit: asymptote and exponents shared by all of them, or drawn towards each other.
 
-    shared      one fit; every method has its own linear coefficients: one with few cells leans on the others
-    separate    a fit for each method, for curves that bend differently, if there are the cells to show it
+    shared   E and the exponents are the same for all methods; every method has its own coefficients, which is the same
+             as rescaling N and D for each of them
+    pooled   every kind of method (full, freeze, bias, lora) has its own E and exponents, drawn towards a common centre
+             by a normal prior on their logarithms (partial pooling; Gelman and Hill 2007, chapter 12). With many good
+             cells a kind has a law of its own, with few it leans on the others
 
-Methods lean on each other only where budgets that both were measured at, or a chain of them, tie them together.
-
-The data choose by Akaike's criterion for small samples, n log(RSS / n) + 2(k + 1) n / (n - k - 2) over n cells and k
-parameters (Burnham and Anderson 2002, section 2.4). In simulated studies of 27 cells this left the regret of recipes in
-worlds with shared exponents unchanged, and cut it to a third in worlds without, at 1 % noise.
+The centre is the mean of the kinds, with the usual prior as one more of them, found by alternating with the fits. The
+noise level s that weighs the prior and sets Huber's delta is that of the median residual, which no single cell can
+move, estimated in the same rounds.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from embudget.errors import FitError, TooFewRunsError
-from embudget.laws.bootstrap import deal_residuals, noise_of_run, winsorised
-from embudget.laws.table import Cell
-from embudget.laws.varpro import PRIOR_CENTRE, PRIOR_SD, Array, Separable, Solution
+from embudget.laws.base import Array, Form
+from embudget.laws.basis import basis_of
+from embudget.laws.levenberg import HUBER, Objective, Prior, curvature, refine, usual_prior
+from embudget.laws.points import Points
+from embudget.laws.problem import Problem, log_loss_of
+from embudget.laws.varpro import projected_starts
 
-Parameters = tuple[float, ...]
-"""All parameters of one method's law, in the order that the form names them."""
-_DRAW_TOLERANCE = 3e-3  # of a draw's log exponents: far below their spread
+Sharing = Literal["shared", "pooled"]
+
+POOL = {"E": 0.15, "a": 0.3, "b": 0.3, "D0": 0.7}
+"""Standard deviation about the common centre, of the logarithms; assumption: methods fine-tune the same models on the
+same pairs, so that they differ by less than laws of unrelated models do (0.5, `levenberg.PRIOR`)."""
+MAD = 1.4826
+"""Standard deviation / median absolute deviation of normal noise."""
+NOISE_FLOOR = 1e-6
+"""Relative noise below which losses are exact for our purposes."""
+_LEAST_ASYMPTOTE = 0.05  # of the lowest loss: an E nearer to 0 says no more than that it is small
+_ROUNDS = 12
 
 
 @dataclass(frozen=True)
-class Grid:
-    """Where a group of methods was measured: n cells, M methods; sizes and tokens are centred for a stable fit."""
+class Group:
+    """The cells of the methods that have one E and one set of exponents."""
 
-    methods: tuple[str, ...]
-    log_n: Array
-    """log N minus its mean (n,)"""
-    log_d: Array
-    """log D minus its mean (n,)"""
-    of_method: Array
-    """1 where the cell is of the method, else 0 (n, M)"""
+    problem: Problem
+    rows: NDArray[np.intp]
+    """which of the points (n,)"""
+    basis: dict[str, Array]
+    """method -> weights of its coefficients (p,)"""
     centre_n: float
     centre_d: float
+    """means of log N and log D"""
 
+    @classmethod
+    def of(cls, form: Form, points: Points, rows: NDArray[np.bool_], asymptote: float | None) -> "Group":
+        """The group of some of the points."""
+        mine = points.where(rows)
+        basis = basis_of(mine.methods)
+        centre_n, centre_d = float(mine.log_n.mean()), float(mine.log_d.mean())
+        problem = Problem(
+            form=form,
+            log_n=mine.log_n - centre_n,
+            log_d=mine.log_d - centre_d,
+            basis=np.array([basis[method] for method in mine.method.tolist()]),
+            log_loss=mine.log_loss,
+            weights=points.weights[rows],
+            asymptote=asymptote,
+        )
+        return cls(problem, np.flatnonzero(rows), basis, centre_n, centre_d)
 
-class Form(Protocol):
-    """A separable form of law."""
+    def head(self, vectors: Array) -> Array:
+        """log E, where it is fitted, and the log exponents (R, h), D0 in tokens."""
+        return self._shifted(vectors[:, : self.problem.searched.stop], self.centre_d)
 
-    exponents: int
-    """How many of its parameters are searched."""
+    def centred(self, head: Array) -> Array:
+        """The same with D0 in units of the group's mean tokens."""
+        return self._shifted(head, -self.centre_d)
 
-    def columns(self, theta: Array, grid: Grid) -> Array:
-        """The columns (n, p) that the linear coefficients weigh."""
-
-    def parameters(self, theta: Array, coefficients: Array, grid: Grid) -> dict[str, Parameters]:
-        """Undo the centring: the parameters of each method."""
+    def _shifted(self, head: Array, shift: float) -> Array:
+        moved = head.copy()
+        if "D0" in self.problem.form.exponents:
+            moved[:, self.problem.free + self.problem.form.exponents.index("D0")] += shift
+        return moved
 
 
 @dataclass(frozen=True)
 class JointFit:
-    """A form fitted to cells."""
+    """One form and one sharing, fitted to all points."""
 
-    shared: bool
-    parameters: dict[str, Parameters]
-    draws: dict[str, tuple[Parameters, ...]]
+    form: Form
+    sharing: Sharing
+    groups: tuple[Group, ...]
+    vectors: tuple[Array, ...]
+    """of each group (P,)"""
+    priors: tuple[Prior, ...]
+    """of each group"""
     noise: float
-    """relative standard deviation of one run about the law"""
-    freedom: int
-    """cells minus parameters"""
-    outlying: tuple[tuple[Cell, float], ...]
-    """Cells whose residual was cut, and measured loss / that of the law."""
+    """s, relative: of a cell of mean weight, by the median residual"""
+    log_fit: Array
+    """(n,)"""
+    parameters: float
+    """that the data decide, a share of each: fewer than there are where the prior decides with them"""
+
+    def predict(self, method: NDArray[np.str_], log_n: Array, log_d: Array) -> Array:
+        """The log loss (m,) of fitted methods at m points."""
+        predicted = np.empty(len(method))
+        for group, vector in zip(self.groups, self.vectors, strict=True):
+            rows = np.isin(method, list(group.basis))
+            basis = np.array([group.basis[name] for name in method[rows].tolist()]).reshape(rows.sum(), -1)
+            at = log_n[rows] - group.centre_n, log_d[rows] - group.centre_d
+            if rows.any():
+                predicted[rows] = log_loss_of(self.form, vector[None], basis, *at, group.problem.asymptote)[0]
+        return predicted
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The fitted methods."""
+        return tuple(sorted(method for group in self.groups for method in group.basis))
+
+    @property
+    def objective(self) -> Objective:
+        """Without a prior."""
+        return Objective(HUBER * self.noise, self.noise)
 
 
-def fit_jointly(form: Form, cells: Sequence[Cell], share: bool | None, seed: int, draws: int) -> JointFit:
-    """Fit a form to the cells of one or several methods; ``share`` None lets the data choose.
+def fit_jointly(form: Form, points: Points, sharing: Sharing, asymptote: float | None = None) -> JointFit:
+    """Fit a form to all points; they must hold more cells than the form has parameters."""
+    if sharing == "shared" or len(points.kinds) == 1:
+        return _fit_shared(form, points, sharing, asymptote)
+    return _fit_pooled(form, points, asymptote)
 
-    Raises:
-        TooFewRunsError: fewer than 2 sizes or budgets, or no more cells than parameters.
-        FitError: all losses are equal, or methods without a common budget cannot be fitted apart.
-    """
-    log_loss = np.array([cell.log_loss for cell in cells])
-    if len(cells) > 1 and np.ptp(log_loss) < 1e-9:
-        raise FitError(f"all {len(cells)} losses are equal ({cells[0].loss:g}): there is nothing to fit")
-    fitted = _choose(form, cells, log_loss, share)
-    rng = np.random.default_rng(seed)
-    drawn = [fitted.draw(rng) for _ in range(draws)]
+
+def noise_level(residuals: Array, weights: Array, parameters: float) -> float:
+    """s, from the median residual (n,), for n - p degrees of freedom."""
+    count = len(residuals)
+    typical = MAD * float(np.median(np.abs(residuals) * np.sqrt(weights)))
+    return max(typical * np.sqrt(count / max(count - parameters, 1.0)), NOISE_FLOOR)
+
+
+def _fit_shared(form: Form, points: Points, sharing: Sharing, asymptote: float | None) -> JointFit:
+    group = Group.of(form, points, np.ones(len(points), dtype=bool), asymptote)
+    problem = group.problem
+    vector = _best(problem, projected_starts(problem), Objective())
+    noise, prior = 0.0, usual_prior(problem)
+    for _ in range(3):
+        noise = noise_level(problem.log_loss - problem.predict(vector)[0], problem.weights, problem.parameters)
+        vector = _best(problem, vector, Objective(HUBER * noise, noise))
+    decided = _decided(problem, vector, prior, noise)
     return JointFit(
-        shared=len(fitted.groups) == 1,
-        parameters=fitted.parameters,
-        draws={method: tuple(draw[method] for draw in drawn) for method in fitted.parameters},
-        noise=noise_of_run(cells, fitted.residuals, fitted.weights, fitted.freedom),
-        freedom=fitted.freedom,
-        outlying=tuple((cells[row], float(np.exp(fitted.residuals[row]))) for row in fitted.outlying),
+        form, sharing, (group,), (vector[0],), (prior,), noise, problem.predict(vector)[0], float(decided.sum())
     )
 
 
-def _choose(form: Form, cells: Sequence[Cell], log_loss: Array, share: bool | None) -> "_Fitted":
-    alone = [{method} for method in sorted({cell.run.method for cell in cells})]
-    linked = _linked(cells)
-    together = None if share is False else _fit_linked(form, cells, log_loss, linked)
-    if together is not None and (share or linked == alone):
-        return together
-    try:
-        apart = _Fitted(form, cells, log_loss, alone)
-    except TooFewRunsError:
-        if together is None:
-            raise
-        return together
-    return apart if together is None or apart.criterion < together.criterion else together
+def _fit_pooled(form: Form, points: Points, asymptote: float | None) -> JointFit:
+    groups = [Group.of(form, points, rows, asymptote) for rows in points.kinds.values()]
+    shared = _fit_shared(form, points, "shared", asymptote)
+    usual = usual_prior(shared.groups[0].problem)
+    spread = np.array([POOL[name] for name in (*["E"] * groups[0].problem.free, *form.exponents)])
+    noise = shared.noise
+    weak = Objective(HUBER * noise, 0.3 * noise)  # a kind with few cells is kept in reason by the usual prior
+    vectors = [_best(group.problem, projected_starts(group.problem), weak) for group in groups]
+    log_fit, total = shared.log_fit.copy(), float(sum(group.problem.parameters for group in groups))
+    for _ in range(_ROUNDS):
+        centre = _centre(points, groups, vectors, spread, Prior(shared.groups[0].head(usual.centre), usual.sd))
+        priors = [Prior(group.centred(centre), spread) for group in groups]
+        before = vectors
+        vectors = [
+            _best(group.problem, vector, Objective(HUBER * noise, noise, prior))
+            for group, vector, prior in zip(groups, before, priors, strict=True)
+        ]
+        for group, vector in zip(groups, vectors, strict=True):
+            log_fit[group.rows] = group.problem.predict(vector)[0]
+        decided = [
+            _decided(group.problem, vector, prior, noise)
+            for group, vector, prior in zip(groups, vectors, priors, strict=True)
+        ]
+        total = _total(decided, len(spread))
+        last, noise = noise, noise_level(points.log_loss - log_fit, points.weights, total)
+        moved = max(float(np.abs(new - old).max()) for new, old in zip(vectors, before, strict=True))
+        if moved < 0.01 and abs(noise / last - 1) < 0.05:
+            break
+    return JointFit(
+        form, "pooled", tuple(groups), tuple(vector[0] for vector in vectors), tuple(priors), noise, log_fit, total
+    )
 
 
-def _linked(cells: Sequence[Cell]) -> list[set[str]]:
-    """The methods, parted into groups that common budgets tie together."""
-    budgets: dict[str, set[float]] = {}
-    for cell in cells:
-        budgets.setdefault(cell.run.method, set()).add(cell.run.budget)
-    groups: list[set[str]] = []
-    for method in sorted(budgets):
-        tied = [group for group in groups if any(budgets[method] & budgets[other] for other in group)]
-        groups = [group for group in groups if group not in tied] + [{method}.union(*tied)]
-    return sorted(groups, key=min)
+def _centre(points: Points, groups: Sequence[Group], vectors: Sequence[Array], spread: Array, usual: Prior) -> Array:
+    """The common centre (1, h): the mean of the kinds and of what is usual, weighed by their spreads."""
+    heads = np.concatenate([group.head(vector) for group, vector in zip(groups, vectors, strict=True)])
+    if groups[0].problem.free:
+        heads[:, 0] = np.maximum(heads[:, 0], np.log(_LEAST_ASYMPTOTE) + points.log_loss.min())
+    own, other = spread**-2.0, usual.sd**-2.0
+    centre: Array = (own * heads.sum(axis=0) + other * usual.centre) / (own * len(heads) + other)
+    return centre
 
 
-def _fit_linked(form: Form, cells: Sequence[Cell], log_loss: Array, linked: list[set[str]]) -> "_Fitted":
-    try:
-        return _Fitted(form, cells, log_loss, linked)
-    except TooFewRunsError as error:
-        if len(linked) == 1:
-            raise
-        names = " and ".join(", ".join(sorted(group)) for group in linked)
-        raise FitError(
-            f"{names} have no budget in common, so that neither can lean on the other: measure them at a common "
-            f"budget, or fit them separately ({error})"
-        ) from None
+def _best(problem: Problem, starts: Array, objective: Objective) -> Array:
+    """The best fit from any of the starts (1, P)."""
+    vectors, values = refine(problem, starts, objective)
+    return vectors[[int(values.argmin())]]
 
 
-class _Group:
-    """The cells of the methods that share exponents and asymptote, fitted."""
-
-    def __init__(self, form: Form, cells: Sequence[Cell], rows: list[int], log_loss: Array, weights: Array) -> None:
-        mine = [cells[row] for row in rows]
-        methods = tuple(sorted({cell.run.method for cell in mine}))
-        log_n, log_d = np.log([c.run.model_params for c in mine]), np.log([c.tokens for c in mine])
-        self.rows, self.form = rows, form
-        self.grid = Grid(
-            methods=methods,
-            log_n=log_n - log_n.mean(),
-            log_d=log_d - log_d.mean(),
-            of_method=np.array([[cell.run.method == method for method in methods] for cell in mine], dtype=float),
-            centre_n=float(log_n.mean()),
-            centre_d=float(log_d.mean()),
-        )
-        linear = form.columns(np.ones(form.exponents), self.grid).shape[1]
-        _check(mine, linear + form.exponents)
-        self.problem = Separable(
-            lambda theta: form.columns(theta, self.grid), form.exponents, weights[rows], linear + form.exponents
-        )
-        self.solution = self.problem.fit(log_loss[rows])
-
-    def parameters(self, solution: Solution) -> dict[str, Parameters]:
-        """The parameters of each method."""
-        return self.form.parameters(solution.exponents, solution.coefficients, self.grid)
+def _decided(problem: Problem, vector: Array, prior: Prior, noise: float) -> Array:
+    """How far the data decide each parameter (P,): the diagonal of (H + P)^-1 H, H their curvature, P the prior's."""
+    data, strength = curvature(problem, vector, Objective(HUBER * noise, noise, prior))
+    shares: Array = np.diag(np.linalg.solve(data + np.diag(strength) + 1e-12 * np.eye(len(data)), data))
+    return np.clip(shares, 0.0, 1.0)
 
 
-class _Fitted:
-    """One choice of sharing, fitted: a group for each set of methods that share."""
-
-    def __init__(self, form: Form, cells: Sequence[Cell], log_loss: Array, sharing: list[set[str]]) -> None:
-        groups = [[row for row, cell in enumerate(cells) if cell.run.method in methods] for methods in sharing]
-        seeds = np.array([len(cell.runs) for cell in cells], dtype=float)
-        self.weights = seeds / seeds.mean()
-        self.groups = [_Group(form, cells, rows, log_loss, self.weights) for rows in groups]
-        self.log_fit = np.empty_like(log_loss)
-        for group in self.groups:
-            self.log_fit[group.rows] = group.solution.log_fit
-        self.residuals = log_loss - self.log_fit
-        self.count = sum(group.problem.parameters for group in self.groups)
-        self.freedom = len(cells) - self.count
-        self.cut = winsorised(self.residuals, self.weights)
-
-    @property
-    def outlying(self) -> list[int]:
-        """The rows whose residuals were cut."""
-        return [int(row) for row in np.flatnonzero(self.cut != self.residuals)]
-
-    @property
-    def parameters(self) -> dict[str, Parameters]:
-        """The parameters of each method."""
-        return {name: values for group in self.groups for name, values in group.parameters(group.solution).items()}
-
-    @property
-    def criterion(self) -> float:
-        """Akaike's, for small samples; the smaller the better. Exact fits count as residuals of 1e-6."""
-        n, k = len(self.residuals), self.count
-        if n <= k + 2:
-            return float("inf")
-        squares = float((self.weights * self.residuals**2).mean()) + 1e-12
-        return n * float(np.log(squares)) + 2 * (k + 1) * n / (n - k - 2)
-
-    def draw(self, rng: np.random.Generator) -> dict[str, Parameters]:
-        """The parameters of one bootstrap resample."""
-        resampled = deal_residuals(self.cut, self.log_fit, self.weights, self.freedom, rng)
-        drawn: dict[str, Parameters] = {}
-        for group in self.groups:
-            best = group.solution
-            centre = PRIOR_CENTRE + PRIOR_SD * rng.standard_normal(len(best.log_exponents))
-            start, mine = best.log_exponents, resampled[group.rows]
-            drawn |= group.parameters(group.problem.refit(mine, best.scale, start, centre, _DRAW_TOLERANCE))
-        return drawn
-
-
-def _check(cells: Sequence[Cell], parameters: int) -> None:
-    name = ", ".join(sorted({cell.run.method for cell in cells}))
-    for what, found in (
-        ("sizes", {cell.run.model_params for cell in cells}),
-        ("budgets", {cell.run.budget for cell in cells}),
-    ):
-        if len(found) < 2:
-            raise TooFewRunsError(f"the law of {name} needs at least 2 {what}, got {len(found)}")
-    if len(cells) <= parameters:
-        raise TooFewRunsError(
-            f"the law of {name} has {parameters} parameters and needs at least {parameters + 1} cells "
-            f"(model, method, budget), got {len(cells)}"
-        )
+def _total(decided: Sequence[Array], head: int) -> float:
+    """Parameters of all groups; where none of them decides, a parameter of the head still has its common centre."""
+    shares = np.array([own[:head] for own in decided])
+    common = float((1 - shares.mean(axis=0)).sum())
+    return float(sum(own.sum() for own in decided)) + common

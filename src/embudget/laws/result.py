@@ -77,7 +77,7 @@ class Laws(Frozen):
     @cached_property
     def cells(self) -> tuple[Cell, ...]:
         """The measured cells of the methods that have a law."""
-        return tuple(cell for cell in self.table.cells if cell.run.method in self.methods)
+        return tuple(cell for cell in self.table.cells if cell.method in self.methods)
 
     def predict(self, method: str, model_params: float, tokens: float) -> float:
         """The loss that ``method`` reaches on N parameters after D tokens, nats: the mean of the bootstrap draws.
@@ -129,7 +129,7 @@ class Laws(Frozen):
 
     def _best(self, budget: float, level: float) -> FrontierRow:
         self.extrapolation(budget)  # refuses what is not a budget
-        at_budget = [cell for cell in self.cells if cell.run.budget == budget]
+        at_budget = [cell for cell in self.cells if cell.budget == budget]
         if at_budget:
             cell = min(at_budget, key=lambda cell: cell.loss)
             tokens = cell.tokens
@@ -138,15 +138,15 @@ class Laws(Frozen):
             cell, tokens = min(priced, key=lambda choice: self._at(choice[0], choice[1]))
         return FrontierRow(
             budget=budget,
-            method=cell.run.method,
-            model=cell.run.model,
+            method=cell.method,
+            model=cell.model,
             measured_loss=cell.loss if at_budget else None,
             predicted_loss=self._at(cell, tokens),
-            interval=self.surface.interval(cell.run.method, cell.run.model_params, tokens, level),
+            interval=self.surface.interval(cell.method, cell.model_params, tokens, level),
         )
 
     def _at(self, cell: Cell, tokens: float) -> float:
-        return self.surface.predict(cell.run.method, cell.run.model_params, tokens)
+        return self.surface.predict(cell.method, cell.model_params, tokens)
 
     def summary(self) -> str:
         """The laws as a plain-text table."""

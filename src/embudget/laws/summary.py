@@ -9,10 +9,10 @@ if TYPE_CHECKING:
 def summarise(laws: "Laws") -> str:
     """Runs, equation, frontier, isoFLOP minima and refusals, in this order."""
     table = laws.table
-    dropped = ", ".join(f"{count} {reason}" for reason, count in table.dropped.items()) or "none"
     lines = [
-        f"{len(table.runs)} runs in {len(table.cells)} cells, "
-        f"budgets {table.budgets[0]:.3g} to {table.budgets[-1]:.3g} FLOP; left out: {dropped}",
+        f"{table.run_count} runs in {len(table.cells)} cells, "
+        f"budgets {table.budgets[0]:.3g} to {table.budgets[-1]:.3g} FLOP",
+        *table.describe_dropped(),
         *laws.surface.describe(),
         f"noise of one run about the law: {100 * laws.noise:.2g} % ({laws.surface.freedom} degrees of freedom)",
         *_outlying(laws),

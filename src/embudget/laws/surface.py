@@ -1,8 +1,18 @@
-"""The parametric law L(N, D) = E + A / N^a + B / D^b (Hoffmann et al. 2022, approach 3), for several methods at once.
+"""The loss over N, D and method: several forms of law, each with bootstrap draws, as many as its weight.
 
-N is the model's parameters without embeddings, D the tokens processed. Each method has its own A and B; E, a and b are
-shared by the methods or not (`embudget.laws.joint`): 3 + 2M parameters for M methods, or 5M. Where Hoffmann et al.
-search all five parameters from a grid of starts, only a and b are searched here (`embudget.laws.varpro`).
+Predictions are made by the mean of the draws, not by the one fit of the data (bagging, Breiman 1996), so that the
+prediction, its interval and the comparison of choices over the draws belong together; the uncertainty about the form
+is part of the draws.
+
+The interval at a level, for a loss predicted as f (log f the mean of the draws' log predictions):
+
+    log L  in  log f  +-  t(n - p) sqrt((INFLATION sd)^2 + shift^2 + (discrepancy steps)^2 [+ noise^2])
+
+sd is the draws' robust standard deviation (from the 5 % and 95 % quantiles), shift the distance from log f to the fits
+of the data themselves, which is not 0 where the data determine them badly, noise the relative standard deviation of one
+run, there only where the measured loss of a new run is meant and not the law itself. Discrepancy is by how much the
+forecasts of the largest budgets from the smaller ones (`embudget.laws.ranking`) missed more than noise and draws
+explain, per step of the budgets: what no form here captures. Student's t, for the noise is estimated from n - p.
 """
 
 from collections.abc import Sequence
@@ -10,101 +20,157 @@ from functools import cached_property
 from typing import Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, NonNegativeFloat, PositiveFloat
+from scipy.stats import t as student
 
-from embudget.laws.joint import Grid, Parameters, fit_jointly
-from embudget.laws.law import Law
-from embudget.laws.parameters import Coefficients
-from embudget.laws.table import Cell
-from embudget.laws.varpro import Array
+from embudget.frozen import Frozen
+from embudget.laws.base import Array
+from embudget.laws.joint import Sharing
+from embudget.laws.parameters import FORMS, Coefficients, FormName
+from embudget.laws.problem import log_loss_of, split
+
+INFLATION = 1.0
+"""Of the draws' spread."""
+_QUANTILES, _WIDTH = (0.05, 0.95), 2 * 1.6449
+
+Kind = Literal["run", "law"]
+"""What an interval is for: the measured loss of a new run, or the loss without noise."""
 
 
-class ChinchillaLaw(Law):
-    """The fitted law of every method."""
+class Branch(Frozen):
+    """The methods that have one E and one set of exponents: `embudget.laws.joint.Group` with its draws."""
 
-    kind: Literal["chinchilla"] = "chinchilla"
-    shared: bool = Field(description="whether E, a and b are the same for all methods")
-    coefficients: dict[str, Coefficients] = Field(description="by method: the fit of the data themselves")
-    draws: dict[str, tuple[tuple[float, float, float, float, float], ...]] = Field(
-        description="by method: E, A, a, B, b of each bootstrap draw"
-    )
+    basis: dict[str, tuple[float, ...]] = Field(description="method -> weights of its coefficients")
+    centre_n: float
+    centre_d: float
+    fit: tuple[float, ...] = Field(description="log E, log exponents, log coefficients")
+    draws: tuple[tuple[float, ...], ...] = Field(description="the same for each draw")
+
+    @cached_property
+    def vectors(self) -> Array:
+        """The fit, then the draws (1 + draws, P)."""
+        return np.array([self.fit, *self.draws])
+
+
+class Component(Frozen):
+    """One form of law, with as many draws as its weight deserves."""
+
+    form: FormName
+    sharing: Sharing
+    weight: float = Field(ge=0, le=1)
+    branches: tuple[Branch, ...]
+
+    def log_losses(self, methods: Sequence[str], log_n: Array, log_d: Array, asymptote: float | None) -> Array:
+        """By the fit and by the draws (1 + draws, m)."""
+        logs = np.empty((len(self.branches[0].vectors), len(methods)))
+        for branch in self.branches:
+            rows = [row for row, method in enumerate(methods) if method in branch.basis]
+            if rows:
+                basis = np.array([branch.basis[methods[row]] for row in rows])
+                at = log_n[rows] - branch.centre_n, log_d[rows] - branch.centre_d
+                logs[:, rows] = log_loss_of(FORMS[self.form], branch.vectors, basis, *at, asymptote)
+        return logs
+
+    def coefficients(self, method: str, asymptote: float | None) -> dict[str, Array]:
+        """The parameters of the equation for a method, by the fit and by the draws (1 + draws,) each."""
+        branch = next(branch for branch in self.branches if method in branch.basis)
+        base, exponents, own = split(FORMS[self.form], branch.vectors, asymptote)
+        mixed = tuple((c @ np.array(branch.basis[method]))[:, None] for c in own)
+        raw = FORMS[self.form].to_raw(exponents, mixed, branch.centre_n, branch.centre_d)
+        return {name: values[:, 0] for name, values in {"E": base, **raw}.items()}
+
+
+class Surface(Frozen):
+    """A fitted function L(N, D) for each method."""
+
+    components: tuple[Component, ...] = Field(min_length=1, description="by weight, the heaviest first")
+    asymptote: float | None = Field(default=None, description="E where it was given, nats")
+    noise: NonNegativeFloat = Field(description="relative standard deviation of one run about the law")
+    freedom: PositiveFloat = Field(description="degrees of freedom: cells minus parameters")
+    discrepancy: NonNegativeFloat = Field(description="unexplained relative error of forecasts, per step of the budgets")
+    step: float = Field(gt=1, description="ratio of neighbouring budgets")
+    reach: dict[str, tuple[float, float]] = Field(description="method -> smallest and largest measured N D")
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """The methods it was fitted to."""
-        return tuple(self.coefficients)
+        """The methods it was fitted to, sorted."""
+        return tuple(sorted(self.reach))
+
+    def drawn(self, methods: Sequence[str], model_params: Array, tokens: Array) -> Array:
+        """The loss of m choices by each draw (draws, m), nats; a row's values belong together."""
+        _, logs = self._logs(methods, model_params, tokens)
+        return np.exp(logs)
+
+    def predict(self, method: str, model_params: float, tokens: float) -> float:
+        """The loss at (N, D), nats: the geometric mean of the draws."""
+        return float(np.exp(self._one(method, model_params, tokens)[1].mean()))
 
     def fitted(self, method: str, model_params: float, tokens: float) -> float:
-        """The loss at (N, D) by the fit of the data themselves, nats."""
-        return self.coefficients[method].loss(model_params, tokens)
+        """The loss at (N, D) by the fits of the data themselves, each with its weight, nats."""
+        return float(np.exp(self._one(method, model_params, tokens)[0][0]))
 
-    def drawn(self, method: str, model_params: float, tokens: float) -> Array:
-        """The loss at (N, D) by each bootstrap draw (draws,), nats."""
-        E, A, a, B, b = self._draws[method]
-        loss: Array = E + A / model_params**a + B / tokens**b
-        return loss
+    def interval(
+        self, method: str, model_params: float, tokens: float, level: float = 0.9, of: Kind = "run"
+    ) -> tuple[float, float]:
+        """Where the measured loss of a new run, or the law itself, lies with probability ``level``, nats."""
+        low, high = self.intervals([method], np.array([model_params]), np.array([tokens]), level, of)
+        return float(low[0]), float(high[0])
 
-    @cached_property
-    def _draws(self) -> dict[str, Array]:
-        return {method: np.array(rows).T for method, rows in self.draws.items()}
+    def intervals(
+        self, methods: Sequence[str], model_params: Array, tokens: Array, level: float = 0.9, of: Kind = "run"
+    ) -> tuple[Array, Array]:
+        """`interval` of m choices at once (m,) and (m,)."""
+        fitted, logs = self._logs(methods, model_params, tokens)
+        mean = logs.mean(axis=0)
+        low, high = np.quantile(logs, _QUANTILES, axis=0)
+        beyond = self.discrepancy * self._steps(methods, model_params * tokens)
+        noise = self.noise if of == "run" else 0.0
+        squares = (INFLATION * (high - low) / _WIDTH) ** 2 + (mean - fitted) ** 2 + beyond**2 + noise**2
+        half = float(student.ppf((1 + level) / 2, self.freedom)) * np.sqrt(squares)
+        return np.exp(mean - half), np.exp(mean + half)
+
+    def _steps(self, methods: Sequence[str], product: Array) -> Array:
+        """How many steps of the budgets a choice lies outside those measured of its method (m,)."""
+        lowest, highest = np.log([self.reach[method] for method in methods]).T
+        outside = np.maximum(np.log(product) - highest, lowest - np.log(product))
+        return np.maximum(outside, 0.0) / float(np.log(self.step))
+
+    def _one(self, method: str, model_params: float, tokens: float) -> tuple[Array, Array]:
+        return self._logs([method], np.array([model_params]), np.array([tokens]))
+
+    def _logs(self, methods: Sequence[str], model_params: Array, tokens: Array) -> tuple[Array, Array]:
+        """Log losses by the fits (m,) and by the draws (draws, m)."""
+        log_n, log_d = np.log(model_params), np.log(tokens)
+        every = [component.log_losses(methods, log_n, log_d, self.asymptote) for component in self.components]
+        counts = np.array([len(logs) - 1 for logs in every], dtype=float)
+        fitted = np.average([logs[0] for logs in every], axis=0, weights=counts)
+        return fitted, np.concatenate([logs[1:] for logs in every])
+
+    def coefficients(self, method: str, form: FormName | None = None) -> Coefficients:
+        """The parameters of a method by the fit of the heaviest component, or of that with a form.
+
+        Raises:
+            StopIteration: no component has this form.
+        """
+        component = next(one for one in self.components if form in (None, one.form))
+        values = component.coefficients(method, self.asymptote)
+        return Coefficients.model_validate(
+            {"form": component.form, **{name: float(value[0]) for name, value in values.items()}}
+        )
 
     def describe(self) -> list[str]:
-        """The equation and its parameters, in lines of text."""
-        sharing = "E, a and b shared by the methods" if self.shared else "not shared by all methods"
-        lines = [f"L = E + A/N^a + B/D^b, {sharing} (medians of the bootstrap draws, in brackets 90 % of them)"]
-        for method, draws in self._draws.items():
-            values = zip("EAaBb", *np.quantile(draws, (0.5, 0.05, 0.95), axis=1), strict=True)
-            texts = [f"{name} {value:.4g} [{low:.3g}, {high:.3g}]" for name, value, low, high in values]
+        """The heaviest component's equation and parameters, in lines of text."""
+        first = self.components[0]
+        shared = "shared by the methods" if first.sharing == "shared" else "of each kind of method, drawn together"
+        names = ", ".join(["E"] * (self.asymptote is None) + list(FORMS[first.form].exponents))
+        lines = [f"{FORMS[first.form].equation}, {names} {shared} (medians of the draws, in brackets 90 % of them)"]
+        for method in self.methods:
+            values = first.coefficients(method, self.asymptote)
+            texts = [_with_bracket(name, draws[1:]) for name, draws in values.items()]
             lines.append(f"  {method:<12} {'  '.join(texts)}")
         return lines
 
 
-class ChinchillaForm:
-    """The law as a separable form: columns 1, N^-a and D^-b, the last two for each method."""
-
-    exponents = 2
-
-    def columns(self, theta: Array, grid: Grid) -> Array:
-        """The columns (n, 1 + 2M) that E, the A and the B weigh."""
-        size = np.exp(-theta[0] * grid.log_n)[:, None] * grid.of_method
-        data = np.exp(-theta[1] * grid.log_d)[:, None] * grid.of_method
-        return np.hstack([np.ones((len(grid.log_n), 1)), size, data])
-
-    def parameters(self, theta: Array, coefficients: Array, grid: Grid) -> dict[str, Parameters]:
-        """E, A, a, B and b of each method."""
-        a, b = float(theta[0]), float(theta[1])
-        E, linear = float(coefficients[0]), coefficients[1:].reshape(2, -1)
-        A = linear[0] * np.exp(a * grid.centre_n)
-        B = linear[1] * np.exp(b * grid.centre_d)
-        return {method: (E, float(A[i]), a, float(B[i]), b) for i, method in enumerate(grid.methods)}
-
-
-def fit_chinchilla(
-    cells: Sequence[Cell], *, share: bool | None = None, seed: int = 0, draws: int = 200
-) -> ChinchillaLaw:
-    """Fit the law to cells.
-
-    Args:
-        cells: of one or several methods.
-        share: whether E, a and b are shared between the methods; None lets the data choose.
-        seed: of the bootstrap.
-        draws: bootstrap resamples.
-
-    Raises:
-        TooFewRunsError: fewer than 2 sizes or budgets, or no more cells than parameters.
-        FitError: all losses are equal, or methods without a common budget cannot be fitted apart.
-    """
-    fit = fit_jointly(ChinchillaForm(), cells, share, seed, draws)
-    return ChinchillaLaw.model_validate(
-        {
-            "noise": fit.noise,
-            "freedom": fit.freedom,
-            "shared": fit.shared,
-            "coefficients": {name: dict(zip("EAaBb", values, strict=True)) for name, values in fit.parameters.items()},
-            "draws": fit.draws,
-            "outlying": [
-                {"model": cell.run.model, "method": cell.run.method, "budget": cell.run.budget, "ratio": ratio}
-                for cell, ratio in fit.outlying
-            ],
-        }
-    )
+def _with_bracket(name: str, draws: Array) -> str:
+    middle, low, high = np.quantile(draws, (0.5, 0.05, 0.95))
+    return f"{name} {middle:.4g} [{low:.3g}, {high:.3g}]"

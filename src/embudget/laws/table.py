@@ -1,197 +1,86 @@
-"""Runs as a table: the columns of a CSV of records, and the validated cells that laws are fitted to.
+"""Runs as a table: the cells that laws are fitted to, from the records of a study or from a file of anyone's runs.
 
-A *run* counts when it is done and has a positive loss; every other record is dropped and counted with its reason. A
-*cell* is what a law sees: one (model, method, budget). Where a cell holds several settings (learning rates, batch
-sizes, anything but the seed), the one with the lowest mean loss over its seeds is the cell's, since laws describe
-tuned runs; its seeds stay together. Losses of different held-out sets, numbers of candidates, text lengths or
-temperatures are not comparable: such records are refused.
+A *cell* is what a law sees: one (model, method, budget) at its best setting, over its seeds. Its values are plain
+numbers, whatever the runs came from. A file is a CSV or Parquet table with the columns
+
+    needed      model_params, loss, and tokens or train_flops: the other follows from the method
+    optional    method (full for all runs where there is none), model, budget, rank, active_fraction, learning_rate,
+                batch_size, seed, weight, and what else `embudget records --csv` writes; others are ignored
+
+Which runs count is said in `usable`, what is completed in `completion`, and what belongs together in `grouping`; runs
+with the same cell and setting but another loss are repeated seeds, with a seed column or without one. Losses of
+different held-out sets, numbers of candidates, text lengths or temperatures are not comparable: they are refused.
 """
 
-import csv
-import io
-from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from functools import cached_property
-from math import ceil, exp, log
+from math import log
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Self
 
-from pydantic import Field, ValidationError
+import numpy as np
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
-from embudget.errors import ConfigError, FitError, TooFewRunsError
-from embudget.files import read_text, save_text
+from embudget.errors import TooFewRunsError
 from embudget.frozen import Frozen
-from embudget.records import RunConfig, RunRecord
+from embudget.laws.columns import COMPARABLE, Columns, columns_of_records
+from embudget.laws.completion import with_budgets, with_costs, with_methods
+from embudget.laws.grouping import cell_of_run, cells_of, repeated
+from embudget.laws.reading import read_columns
+from embudget.laws.usable import Dropped, keep_usable, left_out, shared_number, shared_text
+from embudget.records import RunRecord
 
-_OF_CONFIG = {
-    "model": "model", "method": "method", "budget": "train_flops", "seed": "seed", "learning_rate": "learning_rate",
-    "batch_size": "batch_size", "pairs": "pairs", "max_length": "max_length", "eval_pairs": "eval_pairs",
-    "eval_candidates": "eval_candidates", "scale": "scale", "warmup": "warmup", "weight_decay": "weight_decay",
-    "max_epochs": "max_epochs",
-}  # fmt: skip
-"""Column -> field of the run's configuration."""
-
-COLUMNS = (
-    "id", "status", "model", "method", "budget", "seed", "learning_rate", "batch_size", "model_params",
-    "trained_params", "steps", "pairs_seen", "tokens", "train_flops", "executed_flops", "seconds", "loss", "accuracy",
-    "train_loss", "pairs", "max_length", "eval_pairs", "eval_candidates", "scale", "warmup", "weight_decay",
-    "max_epochs", "error",
-)  # fmt: skip
-"""The columns of a table of records. `budget` is what was asked for, `train_flops` what was spent."""
-
-REQUIRED = (
-    "model", "method", "budget", "learning_rate", "batch_size", "pairs", "model_params", "pairs_seen", "tokens",
-    "train_flops", "loss",
-)  # fmt: skip
-"""Columns a table must have; of the others, an absent one takes the field's default and `status` is done."""
+MAX_LISTED = 20
+"""Dropped rows that a table names one by one."""
 
 
-def record_row(record: RunRecord) -> dict[str, Any]:
-    """One record as a flat row, a value for each of `COLUMNS`; None where nothing was measured."""
-    return {
-        column: getattr(record.config, _OF_CONFIG[column]) if column in _OF_CONFIG else getattr(record, column)
-        for column in COLUMNS
-    }
+class Cell(Frozen):
+    """All seeds of one (model, method, budget) at its best setting. What the table does not say is None."""
 
-
-def write_records_csv(records: Iterable[RunRecord], path: str | Path) -> None:
-    """Write records as a CSV that `read_records_csv` reads back, whole or not at all.
-
-    Raises:
-        ConfigError: the file cannot be written.
-    """
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(record_row(record) for record in records)
-    save_text(path, text.getvalue())
-
-
-def read_records_csv(path: str | Path) -> list[RunRecord]:
-    """Read records from a CSV with a header of `COLUMNS`, in any order; the ids are computed anew.
-
-    Raises:
-        ConfigError: the file cannot be read, lacks a required column, or has a bad value: the row and column are named.
-    """
-    reader = csv.DictReader(io.StringIO(read_text(path), newline=""), strict=True)
-    try:
-        header = list(reader.fieldnames or ())
-        _check_header(header, path)
-        return [_record_of_row(row, f"{path}: line {reader.line_num}") for row in reader]
-    except csv.Error as error:
-        raise ConfigError(f"{path}: not a CSV file: {error}") from None
-
-
-def _check_header(header: list[str], path: str | Path) -> None:
-    if missing := [column for column in REQUIRED if column not in header]:
-        raise ConfigError(f"{path}: column {missing[0]} is missing (needed: {', '.join(REQUIRED)})")
-    if unknown := [column for column in header if column not in COLUMNS]:
-        raise ConfigError(f"{path}: {unknown[0]!r} is not a known column (known: {', '.join(COLUMNS)})")
-    if len(set(header)) < len(header):
-        raise ConfigError(f"{path}: column {Counter(header).most_common(1)[0][0]} is there twice")
-
-
-def _record_of_row(row: dict[str, str], source: str) -> RunRecord:
-    if None in row or None in row.values():
-        raise ConfigError(f"{source}: the row has more or fewer values than the header has columns")
-    given = {column: text.strip() for column, text in row.items() if text.strip() and column != "id"}
-    config = {_OF_CONFIG[column]: text for column, text in given.items() if column in _OF_CONFIG}
-    measured = {column: text for column, text in given.items() if column not in _OF_CONFIG}
-    try:
-        return RunRecord.model_validate({"status": "done", **measured, "config": config})
-    except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-        field = str(problem["loc"][-1])
-        of_config = problem["loc"][0] == "config"
-        column = next((name for name, target in _OF_CONFIG.items() if of_config and target == field), field)
-        rule = problem["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"{source}: {column}: {rule}, got {given.get(column, '')!r}") from None
-
-
-class Run(Frozen):
-    """One usable run."""
-
-    id: str
-    model: str
+    model: str = Field(description="a member's name; where the table has none, a text made of N: N=1.2e+08")
     method: str
-    budget: float = Field(description="FLOP asked for")
-    train_flops: float = Field(description="FLOP spent")
-    model_params: int
-    tokens: int
-    pairs_seen: int
-    loss: float = Field(gt=0, description="held-out, nats")
-    seed: int
-    learning_rate: float
-    batch_size: int
-    scale: float
-    warmup: float
-    weight_decay: float
-    max_epochs: int
-    seconds: float | None = Field(default=None, description="of training; None where it was not timed")
-
-    @property
-    def setting(self) -> tuple[float, ...]:
-        """What was chosen besides model, method, budget and seed."""
-        return self.learning_rate, self.batch_size, self.warmup, self.weight_decay, self.max_epochs
-
-    @property
-    def steps(self) -> int:
-        """Optimiser steps."""
-        return ceil(self.pairs_seen / self.batch_size)
-
-    @classmethod
-    def of(cls, record: RunRecord) -> Self:
-        """Flatten a usable record."""
-        fields = {name for name in cls.model_fields if name in RunConfig.model_fields and name != "train_flops"}
-        measured = ("id", "train_flops", "model_params", "tokens", "pairs_seen", "loss", "seconds")
-        return cls.model_validate(
-            {name: getattr(record.config, name) for name in fields}
-            | {name: getattr(record, name) for name in measured}
-            | {"budget": record.config.train_flops}
-        )
-
-
-class Cell(NamedTuple):
-    """All seeds of one (model, method, budget) at its best setting."""
-
-    runs: tuple[Run, ...]
-
-    @property
-    def run(self) -> Run:
-        """The first run, for what all of them share."""
-        return self.runs[0]
+    budget: PositiveFloat = Field(description="FLOP asked for; in a table without budgets, the level of those spent")
+    model_params: PositiveFloat = Field(description="N, without embeddings and adapters")
+    tokens: PositiveFloat = Field(description="D, mean over the seeds")
+    train_flops: PositiveFloat = Field(description="spent, mean over the seeds")
+    loss: PositiveFloat = Field(description="held-out, nats, geometric mean over the seeds")
+    seeds: PositiveInt
+    seed_squares: NonNegativeFloat = Field(description="sum of squared deviations of the seeds' log losses")
+    weight: PositiveFloat = Field(default=1.0, description="mean over the seeds")
+    steps: NonNegativeFloat | None = Field(default=None, description="mean over the seeds")
+    pairs_seen: NonNegativeFloat | None = Field(default=None, description="mean over the seeds")
+    seconds: NonNegativeFloat | None = Field(default=None, description="mean over the seeds")
+    learning_rate: PositiveFloat | None = None
+    batch_size: PositiveFloat | None = None
+    warmup: NonNegativeFloat | None = None
+    weight_decay: NonNegativeFloat | None = None
+    max_epochs: PositiveFloat | None = None
 
     @property
     def log_loss(self) -> float:
         """Mean over the seeds."""
-        return sum(log(run.loss) for run in self.runs) / len(self.runs)
-
-    @property
-    def loss(self) -> float:
-        """Geometric mean over the seeds, nats."""
-        return exp(self.log_loss)
-
-    @property
-    def tokens(self) -> float:
-        """Mean over the seeds."""
-        return sum(run.tokens for run in self.runs) / len(self.runs)
+        return log(self.loss)
 
     @property
     def flops_per_token(self) -> float:
         """As measured."""
-        return sum(run.train_flops for run in self.runs) / sum(run.tokens for run in self.runs)
+        return self.train_flops / self.tokens
 
 
 class RunTable(Frozen):
-    """The usable runs of a study, comparable with each other."""
+    """The usable runs of a study, comparable with each other, as cells."""
 
-    runs: tuple[Run, ...]
-    dropped: dict[str, int] = Field(default={}, description="reason -> records left out")
-    pairs: str = Field(description="content hash of the text pairs, the same for all")
-    max_length: int
-    eval_pairs: int
-    eval_candidates: int
-    scale: float = Field(description="1 / temperature, of the held-out loss too")
+    cells: tuple[Cell, ...] = Field(description="by method, budget and size")
+    run_count: PositiveInt = Field(description="usable runs, those of settings that are no cell's included")
+    dropped: dict[str, int] = Field(default={}, description="reason -> runs left out")
+    listed: tuple[str, ...] = Field(default=(), description="the first of them in words; rows count from 1")
+    pairs: str | None = Field(default=None, description="content hash of the text pairs, the same for all")
+    max_length: PositiveInt | None = None
+    eval_pairs: PositiveInt | None = None
+    eval_candidates: PositiveInt | None = None
+    scale: PositiveFloat | None = Field(default=None, description="1 / temperature, of the held-out loss too")
+    tokens_per_pair: PositiveFloat | None = Field(default=None, description="mean non-pad tokens, query and positive")
 
     @classmethod
     def of(cls, records: Iterable[RunRecord]) -> Self:
@@ -201,68 +90,86 @@ class RunTable(Frozen):
             TooFewRunsError: none is usable.
             FitError: two of them are not comparable.
         """
-        dropped: Counter[str] = Counter()
-        usable: dict[str, RunRecord] = {}
-        for record in records:
-            reason = "duplicate" if record.id in usable else _unusable(record)
-            if reason is None:
-                usable[record.id] = record
-            else:
-                dropped[reason] += 1
-        if not usable:
-            found = ", ".join(f"{count} {reason}" for reason, count in dropped.items()) or "no records at all"
-            raise TooFewRunsError(f"a law needs finished runs with a loss, got {found}")
-        shared = {
-            name: _shared(name, usable.values())
-            for name in ("pairs", "max_length", "eval_pairs", "eval_candidates", "scale")
-        }
-        runs = tuple(Run.of(record) for record in usable.values())
-        return cls.model_validate({"runs": runs, "dropped": dict(dropped), **shared})
+        return cls._of(columns_of_records(records))
 
-    @cached_property
-    def cells(self) -> tuple[Cell, ...]:
-        """The cells, by method, budget and size."""
-        settings: defaultdict[tuple[str, float, str], defaultdict[tuple[float, ...], list[Run]]]
-        settings = defaultdict(lambda: defaultdict(list))
-        for run in self.runs:
-            settings[run.method, run.budget, run.model][run.setting].append(run)
-        best = [min((Cell(tuple(runs)) for runs in cell.values()), key=lambda c: c.loss) for cell in settings.values()]
-        return tuple(sorted(best, key=lambda c: (c.run.method, c.run.budget, c.run.model_params, c.run.model)))
+    @classmethod
+    def read(  # type: ignore[override] # a table is read from a file, other values from data
+        cls, path: str | Path, columns: Mapping[str, str] | None = None
+    ) -> Self:
+        """Read a CSV or Parquet file of runs.
+
+        Args:
+            path: ends in .csv or .parquet; at most 1 GB.
+            columns: our name -> the file's, where they differ.
+
+        Raises:
+            ConfigError: the file cannot be read, is too large, has no rows, lacks a needed column, has a column twice,
+                text where numbers belong, or a method that is none.
+            TooFewRunsError: no row is usable.
+            FitError: two of them are not comparable.
+        """
+        return cls._of(read_columns(path, columns))
+
+    @classmethod
+    def _of(cls, columns: Columns) -> Self:
+        read, dropped = keep_usable(columns)
+        usable, uncomputed = keep_usable(with_costs(with_methods(read)))
+        dropped += uncomputed
+        if not len(usable):
+            raise TooFewRunsError(
+                f"a law needs finished runs with a loss, got {_counted(dropped) or 'no records at all'}"
+            )
+        whole = with_budgets(usable)
+        cell = cell_of_run(whole, by_tokens="budget" not in columns.numbers)
+        again = repeated(whole, cell)
+        dropped += left_out(whole, again, ["duplicate"] * int(again.sum()))
+        whole, cell = whole.where(~again), cell[~again]
+        return cls.model_validate(
+            {
+                "cells": cells_of(whole, cell),
+                "run_count": len(whole),
+                "dropped": dict(Counter(reason for _, reason in dropped).most_common()),
+                "listed": [f"row {row}: {reason}" for row, reason in sorted(dropped)[:MAX_LISTED]],
+                "pairs": shared_text(whole, "pairs"),
+                **{name: shared_number(whole, name) for name in COMPARABLE},
+                "tokens_per_pair": _tokens_per_pair(whole),
+            }
+        )
 
     @cached_property
     def methods(self) -> tuple[str, ...]:
         """The measured methods, sorted."""
-        return tuple(sorted({run.method for run in self.runs}))
+        return tuple(sorted({cell.method for cell in self.cells}))
 
     @cached_property
     def budgets(self) -> tuple[float, ...]:
         """The measured budgets in FLOP, rising."""
-        return tuple(sorted({run.budget for run in self.runs}))
+        return tuple(sorted({cell.budget for cell in self.cells}))
 
     @cached_property
-    def tokens_per_pair(self) -> float:
-        """Mean non-pad tokens of a query and its positive."""
-        return sum(run.tokens for run in self.runs) / sum(run.pairs_seen for run in self.runs)
+    def models(self) -> tuple[str, ...]:
+        """The measured models, the smallest first."""
+        sizes = {cell.model: cell.model_params for cell in self.cells}
+        return tuple(sorted(sizes, key=lambda model: (sizes[model], model)))
+
+    def describe_dropped(self) -> list[str]:
+        """What was left out, in lines of text: a count of each reason, then the first rows."""
+        if not self.dropped:
+            return []
+        counts = ", ".join(f"{reason} ({count})" for reason, count in self.dropped.items())
+        more = sum(self.dropped.values()) - len(self.listed)
+        rows = [f"  {row}" for row in self.listed] + ([f"  and {more} more"] if more else [])
+        return [f"left out: {counts}", *rows]
 
 
-def _unusable(record: RunRecord) -> str | None:
-    if record.status != "done":
-        return record.status
-    if record.loss is None:
-        return "without a loss"
-    if record.loss <= 0:
-        return "with a loss of 0"
-    needed = ("model_params", "tokens", "pairs_seen", "train_flops")
-    return next((f"without {name}" for name in needed if getattr(record, name) is None), None)
+def _counted(dropped: Dropped) -> str:
+    reasons = Counter(reason for _, reason in dropped).most_common(5)
+    return ", ".join(f"{count} whose {reason}" for reason, count in reasons)
 
 
-def _shared(name: str, records: Iterable[RunRecord]) -> str | float:
-    values = Counter(getattr(record.config, name) for record in records)
-    if len(values) > 1:
-        (first, many), (second, few) = values.most_common(2)
-        raise FitError(
-            f"all runs must share one {name} to be comparable, got {first} ({many} runs) and {second} ({few}): "
-            "fit them separately"
-        )
-    value: str | float = next(iter(values))
-    return value
+def _tokens_per_pair(columns: Columns) -> float | None:
+    pairs = columns.numbers.get("pairs_seen", np.full(len(columns), np.nan))
+    known = pairs >= 1
+    if not known.any():
+        return None
+    return float(columns.numbers["tokens"][known].sum() / pairs[known].sum())

@@ -1,143 +1,110 @@
-"""Variable projection: fitting laws that are linear in all their parameters but a few exponents.
+"""Variable projection: a law that is linear in its coefficients needs a search over its exponents only.
 
-A separable law reads f = X(theta) c with coefficients c >= 0 and exponents theta; for L = E + A/N^a + B/D^b the columns
-of X are 1, N^-a and D^-b. Only theta is searched: for each theta the best c is a non-negative least-squares problem
-(Golub and Pereyra 1973; for scaling laws arXiv 2603.22339), which leaves a well-conditioned search in two dimensions.
-
-The objective is, over cells i with weights w and log residuals r = log L - log f,
-
-    sum_i w_i huber(r_i; delta) + s^2/2 sum_k ((log theta_k - log 0.35) / 0.5)^2
-
-- Log residuals, since the noise of a loss is relative. They are reached by Gauss-Newton steps around the last fit, each
-  one non-negative least-squares problem; the Huber weights are updated in the same rounds.
-- delta = 1.345 s, with s the noise level seen in a first plain fit (from the median residual): as efficient as least
-  squares for normal noise (95 %), and a diverged run moves the law little. The fixed delta = 1e-3 that is usual for
-  hundreds of runs amounts to least absolute residuals, which on the 9 to 40 cells of a small study wastes a third of
-  the data; it can still be asked for.
-- The second term is a weak prior: published exponents of N and D lie around 0.35, about two thirds of them within a
-  factor exp(0.5). It fades as the noise does (noise-free data are fitted exactly) and keeps a study of 9 noisy cells
-  from exponents near 0 or 2: in simulation it halved the regret of recipes at 3 % noise.
+For given exponents, E and the coefficients solve a non-negative least-squares problem (Golub and Pereyra 1973; for
+scaling laws arXiv 2603.22339), which leaves a well-conditioned search in two or three dimensions. Log residuals are
+reached by Gauss-Newton steps around the last fit, each of them one such problem; Huber's weights are updated in the
+same rounds. Used in two ways: projected at a coarse grid of exponents it gives the starts that `levenberg` refines,
+and `search` is a fit of its own, which also knows plain residuals in nats.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import minimize, nnls
 
-Array = NDArray[np.float64]
-Columns = Callable[[Array], Array]
-"""Exponents (k,) -> the columns X (n, p) of a law."""
+from embudget.laws.base import Array
+from embudget.laws.levenberg import Objective
+from embudget.laws.problem import EXPONENT_BOUNDS, START_BOUNDS, Problem
 
-BOUNDS = (0.03, 2.0)
-"""Of every exponent."""
-PRIOR_CENTRE, PRIOR_SD = float(np.log(0.35)), 0.5
-"""Of the log exponents."""
-_HUBER = 1.345  # in noise levels: 95 % efficiency for normal noise
-_MAD = 1.4826  # standard deviation / median absolute residual of normal noise
-_ROUNDS = 6  # Gauss-Newton rounds; the residuals of small studies need 3 to 5
-_FLOOR = 1e-6  # of the noise level: below it, losses are exact for our purposes
+COARSE = {"a": (0.1, 0.3, 0.7), "b": (0.1, 0.3, 0.7), "D0": (0.01, 0.3)}
+FINE = {"a": tuple(np.geomspace(0.05, 1.5, 9)), "b": tuple(np.geomspace(0.05, 1.5, 9)), "D0": (1e-3, 0.03, 0.3)}
+_ROUNDS = 8  # of Gauss-Newton; small studies need 3 to 5
 
 
-@dataclass(frozen=True)
-class Solution:
-    """A fitted separable law."""
-
-    log_exponents: Array
-    """(k,)"""
-    coefficients: Array
-    """(p,), non-negative"""
-    log_fit: Array
-    """(n,)"""
-    objective: float
-    scale: float
-    """s, the noise level that set delta and the prior's strength; relative."""
-
-    @property
-    def exponents(self) -> Array:
-        """The exponents themselves (k,)."""
-        return np.exp(self.log_exponents)
+def projected_starts(problem: Problem) -> Array:
+    """The best parameter vectors at a coarse grid of exponents (R, P); for a form that is not linear, a rough guess."""
+    rough = _rough if not problem.form.linear else project
+    grid = product(*(COARSE[name] for name in problem.form.exponents))
+    return np.array([rough(problem, np.array(exponents), Objective()) for exponents in grid])
 
 
-@dataclass(frozen=True)
-class Separable:
-    """A law's columns over the cells of a study, ready to be fitted again and again."""
+def search(problem: Problem, objective: Objective, *, in_nats: bool = False) -> Array:
+    """Fit by variable projection alone: a grid of exponents, then Nelder and Mead's simplex from its best point.
 
-    columns: Columns
-    exponents: int
-    """k, how many exponents there are"""
-    weights: Array
-    """w (n,), mean 1"""
-    parameters: int
-    """p + k, for the degrees of freedom"""
+    Args:
+        problem: with a form that is linear in its coefficients.
+        objective: its noise and prior are not used.
+        in_nats: whether residuals are those of the loss instead of the log loss.
 
-    def fit(self, log_loss: Array, delta: float | None = None, rounds: int = _ROUNDS) -> Solution:
-        """Fit from a grid of starts; ``delta`` fixes the Huber threshold and drops the prior."""
-        grid = np.log(np.geomspace(0.05, 1.5, 9))
-        starts = (np.array(start) for start in product(grid, repeat=self.exponents))
-        plain = _Objective(self, log_loss, rounds=rounds)
-        first = self._search(plain, min(starts, key=plain))
-        if delta is not None:
-            return self._search(_Objective(self, log_loss, delta=delta, rounds=rounds), first.log_exponents)
-        residuals = np.abs(log_loss - first.log_fit)
-        freedom = max(len(log_loss) - self.parameters, 1)
-        scale = max(_MAD * float(np.median(residuals)) * np.sqrt(len(log_loss) / freedom), _FLOOR)
-        return self.refit(log_loss, scale, first.log_exponents)
+    Returns:
+        The parameter vector (P,).
+    """
+    names = problem.form.exponents
+    low, high = np.log([START_BOUNDS if name == "D0" else EXPONENT_BOUNDS for name in names]).T
 
-    def refit(
-        self, log_loss: Array, scale: float, start: Array, centre: Array | float = PRIOR_CENTRE, tolerance: float = 1e-4
-    ) -> Solution:
-        """Fit from one start at a known noise level, as the bootstrap does."""
-        objective = _Objective(self, log_loss, delta=_HUBER * scale, scale=scale, centre=centre)
-        return self._search(objective, start, tolerance)
+    def value(log_exponents: Array) -> float:
+        inside = np.clip(log_exponents, low, high)
+        vector = project(problem, np.exp(inside), objective, in_nats=in_nats)
+        return _value(problem, vector, objective, in_nats=in_nats) * (1 + float(((log_exponents - inside) ** 2).sum()))
 
-    def _search(self, objective: "_Objective", start: Array, tolerance: float = 1e-4) -> Solution:
-        simplex = start + np.vstack([np.zeros(self.exponents), 0.15 * np.eye(self.exponents)])
-        found = minimize(
-            objective,
-            start,
-            method="Nelder-Mead",
-            options={"xatol": tolerance, "fatol": 1e-10, "initial_simplex": simplex},
-        )
-        return objective.solution(np.clip(found.x, *np.log(BOUNDS)))
+    grid = [np.log(exponents) for exponents in product(*(FINE[name] for name in names))]
+    best = min(grid, key=value)
+    simplex = best + np.vstack([np.zeros(len(names)), 0.15 * np.eye(len(names))])
+    options = {"xatol": 1e-6, "fatol": 1e-14, "initial_simplex": simplex, "maxiter": 2000}
+    found = minimize(value, best, method="Nelder-Mead", options=options)
+    return project(problem, np.exp(np.clip(found.x, low, high)), objective, in_nats=in_nats)
 
 
-@dataclass(frozen=True)
-class _Objective:
-    """The objective as a function of the log exponents alone."""
+def project(problem: Problem, exponents: Array, objective: Objective, *, in_nats: bool = False) -> Array:
+    """The best E and coefficients for given exponents (k,), as a parameter vector (P,)."""
+    columns = _columns(problem, exponents)
+    given = 0.0 if problem.asymptote is None else problem.asymptote
+    loss = np.exp(problem.log_loss)
+    fit, huber = loss, np.ones_like(loss)
+    for _ in range(_ROUNDS):
+        root = np.sqrt(problem.weights * huber) / (1.0 if in_nats else fit)
+        target = loss if in_nats else fit * (1 + problem.log_loss - np.log(fit))  # log L = log f + (f' - f) / f
+        solved = _nnls(columns * root[:, None], (target - given) * root)
+        last, fit = fit, np.maximum(columns @ solved + given, 1e-300)
+        residuals = np.abs(_residuals(problem, fit, in_nats=in_nats))
+        huber = np.minimum(1.0, objective.delta / np.maximum(residuals, 1e-300))
+        if np.abs(fit / last - 1).max() < 1e-9:
+            break
+    asymptote = float(solved[0]) if problem.free else given
+    return problem.join(asymptote, exponents, solved[problem.free :])
 
-    problem: Separable
-    log_loss: Array
-    delta: float = np.inf
-    scale: float = 0.0
-    centre: Array | float = PRIOR_CENTRE
-    rounds: int = _ROUNDS
 
-    def __call__(self, log_exponents: Array) -> float:
-        inside = np.clip(log_exponents, *np.log(BOUNDS))
-        outside = float(((log_exponents - inside) ** 2).sum())
-        return self.solution(inside).objective * (1 + 100 * outside) + outside * 1e-6
+def _columns(problem: Problem, exponents: Array) -> Array:
+    """1 where E is fitted, and what each coefficient is multiplied with (n, p)."""
+    held = tuple(np.array([[value]]) for value in exponents)
+    ones = tuple(np.ones((1, len(problem.log_n))) for _ in problem.form.coefficients)
+    _, _, by_coefficients = problem.form.derivatives(held, ones, problem.log_n, problem.log_d)
+    columns = [problem.basis * derivative[0][:, None] for derivative in by_coefficients]
+    return np.hstack([np.ones((len(problem.log_n), problem.free)), *columns])
 
-    def solution(self, log_exponents: Array) -> Solution:
-        """The best non-negative coefficients for given exponents."""
-        x = self.problem.columns(np.exp(log_exponents))
-        log_fit, huber = self.log_loss, np.ones_like(self.log_loss)
-        for _ in range(self.rounds):
-            fit = np.exp(log_fit)
-            root = np.sqrt(self.problem.weights * huber) / fit
-            target = fit * (1 + self.log_loss - log_fit)  # log L = log f + (f' - f) / f, solved for f'
-            coefficients, _norm = nnls(x * root[:, None], target * root, maxiter=100 * x.shape[1])
-            last, log_fit = log_fit, np.log(np.maximum(x @ coefficients, 1e-300))
-            residuals = np.abs(self.log_loss - log_fit)
-            huber = np.minimum(1.0, self.delta / np.maximum(residuals, 1e-300))
-            if np.abs(log_fit - last).max() < 1e-7:
-                break
-        prior = float((((log_exponents - self.centre) / PRIOR_SD) ** 2).sum()) if self.scale else 0.0
-        objective = self._huber(residuals) + 0.5 * self.scale**2 * prior
-        return Solution(log_exponents, coefficients, log_fit, objective, self.scale)
 
-    def _huber(self, residuals: Array) -> float:
-        quadratic = np.minimum(residuals, self.delta)
-        return float((self.problem.weights * quadratic * (residuals - 0.5 * quadratic)).sum())
+def _nnls(columns: Array, target: Array) -> Array:
+    """Non-negative least squares; a tall problem is first turned into a small one with the same solution."""
+    if len(columns) > 4 * columns.shape[1]:
+        q, columns = np.linalg.qr(columns)
+        target = q.T @ target
+    solved: Array = nnls(columns, target, maxiter=100 * columns.shape[1])[0]
+    return solved
+
+
+def _residuals(problem: Problem, fit: Array, *, in_nats: bool) -> Array:
+    residuals: Array = np.exp(problem.log_loss) - fit if in_nats else problem.log_loss - np.log(fit)
+    return residuals
+
+
+def _value(problem: Problem, vector: Array, objective: Objective, *, in_nats: bool) -> float:
+    residuals = np.abs(_residuals(problem, np.exp(problem.predict(vector[None])[0]), in_nats=in_nats))
+    quadratic = np.minimum(residuals, objective.delta)
+    return float((problem.weights * quadratic * (residuals - 0.5 * quadratic)).sum())
+
+
+def _rough(problem: Problem, exponents: Array, objective: Objective) -> Array:
+    """Half of the lowest loss for E, the rest spread evenly over the coefficients."""
+    typical, asymptote = float(np.exp(problem.log_loss.mean())), 0.5 * float(np.exp(problem.log_loss.min()))
+    count = len(problem.form.coefficients) * problem.basis.shape[1]
+    return problem.join(asymptote, exponents, np.full(count, (typical - asymptote) / len(problem.form.coefficients)))

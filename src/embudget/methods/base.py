@@ -61,6 +61,11 @@ class Method(ABC):
     def backward_flops_per_token(self, shape: ModelShape) -> int:
         """FLOP of the backward pass, per token."""
 
+    @property
+    @abstractmethod
+    def flops_per_param(self) -> float:
+        """Training FLOP per token and parameter where the shape is not known; adapters and biases are not counted."""
+
     def backward_layers(self, shape: ModelShape) -> int:
         """Blocks that the backward pass goes through."""
         return shape.layers

@@ -45,6 +45,11 @@ class Bias(Method):
         """2N for the activations' gradients, 2T for the weights'."""
         return 2 * shape.model_params + 2 * self.trained_params(shape)
 
+    @property
+    def flops_per_param(self) -> float:
+        """4."""
+        return 4.0
+
     def default_learning_rate(self, shape: ModelShape) -> float:
         """The pre-training rate; assumption: like adapters, biases want about ten times the rate of full tuning."""
         return pretraining_rate(shape)

@@ -51,6 +51,11 @@ class Freeze(Method):
         """4T: the backward pass stops at the first trained block."""
         return 4 * self.trained_params(shape)
 
+    @property
+    def flops_per_param(self) -> float:
+        """2 + 4f, f the active fraction."""
+        return 2 + 4 * self.active_fraction
+
     def backward_layers(self, shape: ModelShape) -> int:
         """The active blocks."""
         return self.active_layers(shape)

@@ -32,6 +32,11 @@ class Full(Method):
         """4N."""
         return 4 * shape.model_params
 
+    @property
+    def flops_per_param(self) -> float:
+        """6."""
+        return 6.0
+
     def default_learning_rate(self, shape: ModelShape) -> float:
         """A tenth of the pre-training rate, the default of the paper's code."""
         return pretraining_rate(shape) / 10

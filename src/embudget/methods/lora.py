@@ -53,6 +53,11 @@ class LoRA(Method):
         """2N for the activations' gradients, 2T for the weights'."""
         return 2 * self.total_params(shape) + 2 * self.trained_params(shape)
 
+    @property
+    def flops_per_param(self) -> float:
+        """4."""
+        return 4.0
+
     def default_learning_rate(self, shape: ModelShape) -> float:
         """1e-3, that of the paper's LoRA configuration, independent of the model's size."""
         return 1e-3

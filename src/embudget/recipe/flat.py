@@ -10,7 +10,7 @@ from math import log
 import numpy as np
 
 from embudget.laws import Laws
-from embudget.laws.table import Run
+from embudget.laws.table import Cell
 from embudget.recipe.losses import Array, predicted
 from embudget.recipe.options import Option
 from embudget.recipe.values import Rejection
@@ -63,14 +63,14 @@ def preferred(laws: Laws, flat: Sequence[Option], prefer: Prefer) -> int:
 
 
 def _seconds(laws: Laws, option: Option) -> float | None:
-    """Training time at the speed of the method's nearest timed run; None where none was timed."""
+    """Training time at the speed of the method's nearest timed cell; None where none was timed."""
     candidate = option.candidate
-    timed = [run for run in laws.table.runs if run.method == candidate.name and run.seconds]
+    timed = [cell for cell in laws.cells if cell.method == candidate.name and cell.seconds]
     if not timed:
         return None
 
-    def distance(run: Run) -> float:
-        size, budget = run.model_params / candidate.model_params, run.train_flops / option.train_flops
+    def distance(cell: Cell) -> float:
+        size, budget = cell.model_params / candidate.model_params, cell.train_flops / option.train_flops
         return log(size) ** 2 + log(budget) ** 2
 
     nearest = min(timed, key=distance)

@@ -4,29 +4,40 @@ batch size      at a measured budget the study's own; elsewhere a power law thro
                 largest measured or 1024; its one batch size where it had only one
 the others      those of the same method's measured cell that is nearest in (log N, log C); a cell's learning rate is
                 the best of those tried in it
+
+What the table of runs does not say is a default, and the recipe names it: the method's learning rate, a batch of 16
+pairs, 55 tokens a pair, and those of `RunConfig` for the others.
 """
 
 from collections.abc import Sequence
-from math import log
+from math import ceil, log
+from typing import Any
 
 from embudget.errors import MethodError
 from embudget.laws.line import fit_line
-from embudget.laws.table import Cell, Run
-
-FROM_NEAREST = ("learning_rate", "warmup", "weight_decay", "scale", "max_epochs")
-"""What a recipe takes over from the nearest measured run."""
-
+from embudget.laws.table import Cell, RunTable
+from embudget.methods import Method
+from embudget.records import RunConfig
+from embudget.suite import ModelShape
 
 MAX_BATCH_SIZE = 1024
 """Pairs a step up to which a rising rule is followed beyond what was measured: twice the 512 candidates of the held-out
 loss; assumption: more of them in the batch teach little more."""
+DEFAULT_BATCH_SIZE = 16
+"""Pairs a step where the table does not say; that of the quickstart's study."""
+DEFAULT_TOKENS_PER_PAIR = 55.0
+"""Where the table does not say: those of the demo pairs, cut at 75 tokens a text."""
+_OF_CELL = ("learning_rate", "warmup", "weight_decay", "max_epochs")
+_OF_TABLE = ("scale", "max_length", "eval_pairs", "eval_candidates")
 
 
 def batch_size_for(budget: float, cells: Sequence[Cell]) -> int:
     """Pairs a step; off the measured budgets a multiple of 8 from 8 upwards."""
-    sizes = [cell.run.batch_size for cell in cells]
-    budgets = [cell.run.budget for cell in cells]
-    at_budget = {cell.run.batch_size for cell in cells if cell.run.budget == budget}
+    known = [(cell.budget, max(2, round(cell.batch_size))) for cell in cells if cell.batch_size is not None]
+    if not known:
+        return DEFAULT_BATCH_SIZE
+    budgets, sizes = [at for at, _ in known], [size for _, size in known]
+    at_budget = {size for at, size in known if at == budget}
     if len(at_budget) == 1:
         return at_budget.pop()
     if len(set(sizes)) == 1:
@@ -37,18 +48,68 @@ def batch_size_for(budget: float, cells: Sequence[Cell]) -> int:
     return 8 * round(size / 8) if size >= 8 else max(2, round(size))
 
 
-def nearest_run(method: str, model_params: float, budget: float, cells: Sequence[Cell]) -> Run:
-    """A run of the nearest measured cell of the method; the smaller model where two are as near.
+def nearest_cell(method: str, model_params: float, budget: float, cells: Sequence[Cell]) -> Cell:
+    """The nearest measured cell of the method; the smaller model where two are as near.
 
     Raises:
         MethodError: the method was not measured.
     """
 
-    def distance(run: Run) -> tuple[float, float]:
-        square = log(run.model_params / model_params) ** 2 + log(run.budget / budget) ** 2
-        return round(square, 9), run.model_params
+    def distance(cell: Cell) -> tuple[float, float]:
+        square = log(cell.model_params / model_params) ** 2 + log(cell.budget / budget) ** 2
+        return round(square, 9), cell.model_params
 
-    runs = [cell.run for cell in cells if cell.run.method == method]
-    if not runs:
+    mine = [cell for cell in cells if cell.method == method]
+    if not mine:
         raise MethodError(f"{method} was not measured, so that its learning rate is not known")
-    return min(runs, key=distance)
+    return min(mine, key=distance)
+
+
+def max_epochs_of(cell: Cell) -> int:
+    """Passes over the pairs that a run like this cell's may make."""
+    return ceil(_default("max_epochs") if cell.max_epochs is None else cell.max_epochs)
+
+
+def learning_rate_of(cell: Cell, method: Method, shape: ModelShape) -> float:
+    """The cell's rate, or the method's default where the table does not say."""
+    return method.default_learning_rate(shape) if cell.learning_rate is None else cell.learning_rate
+
+
+def hyperparameters(cell: Cell, table: RunTable, method: Method, shape: ModelShape) -> dict[str, Any]:
+    """What a recipe takes over from the nearest cell and from the table, by the recipe's field."""
+    taken = {
+        "learning_rate": learning_rate_of(cell, method, shape),
+        "max_epochs": max_epochs_of(cell),
+        **{name: getattr(cell, name) for name in ("warmup", "weight_decay")},
+        **{name: getattr(table, name) for name in _OF_TABLE},
+    }
+    return {name: _default(name) if value is None else value for name, value in taken.items()}
+
+
+def assumed(cell: Cell, table: RunTable, cells: Sequence[Cell]) -> tuple[str, ...]:
+    """What the table does not say and the recipe assumes, in words."""
+    names = [name for name in _OF_CELL if getattr(cell, name) is None]
+    names += [name for name in _OF_TABLE if getattr(table, name) is None]
+    if all(cell.batch_size is None for cell in cells):
+        names.insert(0, "batch_size")
+    said = [f"the table of runs does not say {', '.join(names)}: defaults are taken"] if names else []
+    if table.tokens_per_pair is None:
+        said.append(
+            f"the table of runs does not say how many tokens a pair has: {DEFAULT_TOKENS_PER_PAIR:g} are assumed, on "
+            "which pairs and steps depend"
+        )
+    return tuple(said)
+
+
+def max_length_of(table: RunTable) -> int:
+    """Tokens of the longest text."""
+    return int(_default("max_length") if table.max_length is None else table.max_length)
+
+
+def tokens_per_pair_of(table: RunTable) -> float:
+    """Mean non-pad tokens of a query and its positive."""
+    return DEFAULT_TOKENS_PER_PAIR if table.tokens_per_pair is None else table.tokens_per_pair
+
+
+def _default(name: str) -> Any:  # noqa: ANN401 - by the field
+    return RunConfig.model_fields[name].default

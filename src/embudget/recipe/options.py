@@ -10,7 +10,14 @@ from embudget.errors import InfeasibleError
 from embudget.laws import Laws
 from embudget.laws.table import Cell
 from embudget.memory import USABLE_SHARE, training_bytes, written
-from embudget.recipe.hyperparameters import batch_size_for, nearest_run
+from embudget.recipe.hyperparameters import (
+    DEFAULT_BATCH_SIZE,
+    batch_size_for,
+    max_epochs_of,
+    max_length_of,
+    nearest_cell,
+    tokens_per_pair_of,
+)
 from embudget.recipe.members import Candidate
 from embudget.recipe.values import Rejection
 from embudget.recipe.wishes import Limits
@@ -63,6 +70,7 @@ class Offer(NamedTuple):
 def offer(laws: Laws, budget: float, candidates: Iterable[Candidate], limits: Limits) -> Offer:
     """The options that keep to the limits, and those that do not."""
     batch_size = cache(lambda train_flops: batch_size_for(train_flops, laws.cells))  # the same for most candidates
+    tokens_per_pair = tokens_per_pair_of(laws.table)
     found = Offer(budget, [], [], Counter())
     for candidate in candidates:
         serve_flops = 2.0 * candidate.model_params * limits.serve_tokens
@@ -70,7 +78,7 @@ def offer(laws: Laws, budget: float, candidates: Iterable[Candidate], limits: Li
         broken = _unsuitable(candidate, limits) or _too_dear(budget, serve_flops, limits)
         if broken is None:
             tokens, batch = train_flops / candidate.flops_per_token, batch_size(train_flops)
-            steps = ceil(tokens / (laws.table.tokens_per_pair * batch))
+            steps = ceil(tokens / (tokens_per_pair * batch))
             option = Option(candidate, train_flops, serve_flops, tokens, batch, steps)
             broken = _too_far(laws, option, limits) or _too_much(laws, option, limits)
             if broken is None:
@@ -119,7 +127,8 @@ def _too_much(laws: Laws, option: Option, limits: Limits) -> Broken | None:
     """Whether an option takes more memory or pairs than there are."""
     method, shape, batch = option.candidate.method, option.candidate.shape, option.batch_size
     if limits.device_bytes is not None:
-        needed, usable = training_bytes(method, shape, batch, laws.table.max_length), USABLE_SHARE * limits.device_bytes
+        needed = training_bytes(method, shape, batch, max_length_of(laws.table))
+        usable = USABLE_SHARE * limits.device_bytes
         if needed > usable:
             limit = f"{written(usable)} that can be used of {written(limits.device_bytes)}"
             reason = f"needs about {written(needed)} of memory to train, more than the {limit}"
@@ -138,14 +147,16 @@ def epochs_for(laws: Laws, option: Option, limits: Limits) -> int:
     if limits.max_epochs is not None:
         return limits.max_epochs
     candidate = option.candidate
-    return nearest_run(candidate.name, candidate.model_params, option.train_flops, laws.cells).max_epochs
+    return max_epochs_of(nearest_cell(candidate.name, candidate.model_params, option.train_flops, laws.cells))
 
 
 def fewest_steps(laws: Laws) -> int:
-    """The fewest steps of a fitted cell, by its record or as an option at its budget would be reckoned."""
+    """The fewest steps of a fitted cell, by its runs, where known, or as an option at its budget would be reckoned."""
+    tokens_per_pair = tokens_per_pair_of(laws.table)
 
     def reckoned(cell: Cell) -> int:
-        pairs = cell.run.budget / (cell.flops_per_token * laws.table.tokens_per_pair)
-        return max(1, ceil(pairs / cell.run.batch_size - 1e-6))
+        pairs = cell.budget / (cell.flops_per_token * tokens_per_pair)
+        return max(1, ceil(pairs / (cell.batch_size or DEFAULT_BATCH_SIZE) - 1e-6))
 
-    return min(min(cell.run.steps, reckoned(cell)) for cell in laws.cells)
+    known = [ceil(cell.steps) for cell in laws.cells if cell.steps]
+    return min(known + [reckoned(cell) for cell in laws.cells])

@@ -23,7 +23,7 @@ from embudget.flops import DEFAULT_MFU, resolve_budget
 from embudget.laws import Laws
 from embudget.recipe.feasible import nearest_feasible
 from embudget.recipe.flat import preferred, tell_apart
-from embudget.recipe.hyperparameters import FROM_NEAREST, nearest_run
+from embudget.recipe.hyperparameters import assumed, hyperparameters, nearest_cell
 from embudget.recipe.losses import losses_of
 from embudget.recipe.members import Candidate, candidates_of, members_for
 from embudget.recipe.options import MAX_EXTRAPOLATION, Option, epochs_for, fewest_steps, offer
@@ -66,7 +66,7 @@ def recommend(
     Raises:
         BudgetError: not exactly one budget, one that cannot be read, or one too far from the measured ones.
         ModelError: the suite is unknown, or a measured model is not there any more.
-        ConfigError: a wish breaks its rule.
+        ConfigError: a wish breaks its rule, or the suite is not given where the measured models are no known members.
         InfeasibleError: no choice meets the constraints; they are named, with the nearest budget at which one would.
     """
     flops = resolve_budget(
@@ -95,7 +95,7 @@ def question_of(laws: Laws, suite: str | None, wishes: Wishes) -> Question:
 
     Raises:
         ModelError: the suite is unknown, or a measured model is not there any more.
-        ConfigError: a wish breaks its rule.
+        ConfigError: a wish breaks its rule, or the suite is not given where the measured models are no known members.
     """
     limits = limits_of(wishes, fewest_steps(laws))
     members = members_for(laws, suite)
@@ -156,12 +156,11 @@ def _recipe(
     warnings: tuple[str, ...],
 ) -> Recipe:
     laws = question.laws
-    nearest = nearest_run(best.method, best.model_params, option.train_flops, laws.cells)
-    taken_over = {name: getattr(nearest, name) for name in FROM_NEAREST}
+    nearest = nearest_cell(best.method, best.model_params, option.train_flops, laws.cells)
+    taken_over = hyperparameters(nearest, laws.table, option.candidate.method, option.candidate.shape)
     return Recipe(
         **best.model_dump(),
         **taken_over | {"max_epochs": epochs_for(laws, option, question.limits)},
-        **{name: getattr(laws.table, name) for name in ("max_length", "eval_pairs", "eval_candidates")},
         serve_flops=option.serve_flops,
         prefer=question.limits.prefer,
         pairs=option.pairs,
@@ -170,5 +169,5 @@ def _recipe(
         level=LEVEL,
         flat=flat,
         rejected=(*rejected, *without_law(laws)),
-        warnings=warnings,
+        warnings=(*warnings, *assumed(nearest, laws.table, laws.cells)),
     )

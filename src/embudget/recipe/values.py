@@ -60,7 +60,7 @@ class Recipe(Frozen):
     eval_candidates: Annotated[int, Field(ge=2)]
     predicted_loss: PositiveFloat = Field(description="held-out, nats")
     predicted_interval: tuple[float, float] = Field(description="of the measured loss, nats")
-    measured_on: str = Field(description="content hash of the pairs that the prediction refers to")
+    measured_on: str | None = Field(description="content hash of the pairs that the prediction refers to, where known")
     level: float = Field(gt=0, lt=1, description="probability of the intervals")
     extrapolation: float = Field(ge=1, description="budget / the nearest one measured of the method; 1 inside")
     prefer: Prefer = Field(default="loss", description="what decided between this choice and those of `flat`")
@@ -78,6 +78,7 @@ class Recipe(Frozen):
     def __str__(self) -> str:
         """For a person, in a few lines."""
         low, high = self.predicted_interval
+        pairs = f"the pairs {self.measured_on}" if self.measured_on else "pairs that the table of runs does not name"
         lines = [
             self._spent(),
             f"  train     {self.model} by {self.method}",
@@ -86,7 +87,7 @@ class Recipe(Frozen):
             f"  with      learning rate {self.learning_rate:.3g}, warm-up {self.warmup:g}, weight decay "
             f"{self.weight_decay:g}, scale {self.scale:g}, texts of at most {self.max_length} tokens",
             f"  expect    held-out loss {self.predicted_loss:.3f}, with {100 * self.level:g} % {low:.3f} to {high:.3f}",
-            f"  measured  on the pairs {self.measured_on}: on others, the loss will differ",
+            f"  measured  on {pairs}: on others, the loss will differ",
             f"  as good   {_listed(f'{one.model} {one.method} ({one.predicted_loss:.3f})' for one in self.flat)}",
             f"  rejected  {len(self.rejected)} choices, the nearest: "
             + _listed((f"{no.model or 'every model'} {no.method}: {no.reason}" for no in self.rejected), 2),

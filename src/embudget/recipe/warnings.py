@@ -4,9 +4,9 @@ from collections import Counter
 
 from embudget.laws import Laws
 from embudget.methods import Bias, Freeze, Full, LoRA, parse_method
+from embudget.recipe.members import base_of
 from embudget.recipe.values import Choice, Rejection
 from embudget.suite import ModelShape
-from embudget.suite.members import split_depth
 
 MAX_TRUSTED = 4.0
 """Times outside the measured budgets up to which the intervals' coverage was checked in simulation."""
@@ -15,10 +15,10 @@ MAX_TRUSTED = 4.0
 def warnings_for(laws: Laws, suite: str | None, members: tuple[ModelShape, ...], best: Choice) -> tuple[str, ...]:
     """On models that were not measured, and on budgets far from those that were."""
     warnings = []
-    measured = {split_depth(run.model)[0] for run in laws.table.runs}
-    base, _ = split_depth(best.model)
-    bases = ", ".join(sorted(measured))
-    if not measured & {split_depth(shape.name)[0] for shape in members}:
+    measured = list(dict.fromkeys(map(base_of, laws.table.models)))
+    base = base_of(best.model)
+    bases = ", ".join(measured[:4]) + (f" and {len(measured) - 4} more" if len(measured) > 4 else "")
+    if not set(measured) & {base_of(shape.name) for shape in members}:
         warnings.append(
             f"no member of {suite or 'the suite'} was measured: the laws come from {bases}, and the losses of "
             f"{base} may lie elsewhere; measure a few members"
@@ -38,7 +38,7 @@ def warnings_for(laws: Laws, suite: str | None, members: tuple[ModelShape, ...],
 
 def without_law(laws: Laws) -> tuple[Rejection, ...]:
     """The methods that were measured too little, and the kinds of method that were not measured at all."""
-    few = Counter(cell.run.method for cell in laws.table.cells if cell.run.method not in laws.methods)
+    few = Counter(cell.method for cell in laws.table.cells if cell.method not in laws.methods)
     measured = {parse_method(method).name for method in laws.table.methods}
     kinds = [kind.name for kind in (Full, Freeze, Bias, LoRA)]
     return (

@@ -19,12 +19,19 @@ def facts_list(records: Sequence[RunRecord], laws: Laws) -> str:
         "Budgets": _listed([number(budget) for budget in budgets]) + " FLOP",
         "Runs": f"{len(done):,} done, {len(records) - len(done):,} failed",
         "Spent": f"{number(flops)} FLOP" + (f" in {duration(seconds)} of training" if seconds else ""),
-        "Held-out loss": f"{laws.table.eval_pairs:,} pairs, {laws.table.eval_candidates:,} candidates each",
+        "Held-out loss": _held_out(laws),
         "Pairs": _listed(sorted({record.config.pairs for record in records})),
         **_provenance(records),
     }
     rows = "".join(f"<div><dt>{name}</dt><dd>{_unbroken(text)}</dd></div>" for name, text in facts.items())
     return f'<dl class="facts">{rows}</dl>'
+
+
+def _held_out(laws: Laws) -> str:
+    table = laws.table
+    if table.eval_pairs is None or table.eval_candidates is None:
+        return MISSING
+    return f"{table.eval_pairs:,} pairs, {table.eval_candidates:,} candidates each"
 
 
 def _unbroken(text: str) -> str:

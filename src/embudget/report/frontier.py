@@ -39,9 +39,7 @@ def frontier_figure(laws: Laws, recipe: Recipe | None = None, measured: RunRecor
     import plotly.graph_objects as go
 
     style = marks(laws.table.methods)
-    points = {
-        method: frontier_points(cell for cell in laws.table.cells if cell.run.method == method) for method in style
-    }
+    points = {method: frontier_points(cell for cell in laws.table.cells if cell.method == method) for method in style}
     budgets = [*laws.table.budgets, *([recipe.train_flops] if recipe else []), *_spent(measured)]
     span = min(budgets), max(budgets)
     traces, labels = [], []

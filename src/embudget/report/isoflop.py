@@ -28,9 +28,9 @@ def isoflop_figure(laws: Laws, method: str) -> "Figure":
     import plotly.graph_objects as go
 
     mark = marks(laws.table.methods)[method]
-    cells = [cell for cell in laws.table.cells if cell.run.method == method]
+    cells = [cell for cell in laws.table.cells if cell.method == method]
     profiles = {p.budget: p for p in laws.isoflops[method].profiles} if method in laws.isoflops else {}
-    curves = [(budget, list(group)) for budget, group in groupby(cells, key=lambda cell: cell.run.budget)]
+    curves = [(budget, list(group)) for budget, group in groupby(cells, key=lambda cell: cell.budget)]
     traces, labels = [], []
     for budget, group in curves:
         # Large budgets in full colour, small ones paler; by place in the whole study, so that panels agree.
@@ -41,20 +41,20 @@ def isoflop_figure(laws: Laws, method: str) -> "Figure":
             traces.append(_vertex_trace(profile, mark, opacity))
         note = "" if profile is not None else "<br>no vertex"
         labels.append(Label(group[-1].loss, f"<b>{number(budget)}</b>{note}", mark.color))
-    sizes = [float(cell.run.model_params) for cell in laws.table.cells]
+    sizes = [float(cell.model_params) for cell in laws.table.cells]
     losses = [cell.loss for cell in laws.table.cells]
     return finish(go.Figure(traces), axis(SIZE, sizes, log=True), axis(LOSS, losses, log=False), labels, 380)
 
 
 def _profile_trace(cells: Sequence[Cell], profile: Profile | None, mark: Mark, opacity: float) -> dict[str, Any]:
-    sizes = [float(cell.run.model_params) for cell in cells]
+    sizes = [float(cell.model_params) for cell in cells]
     losses = [cell.loss for cell in cells]
     if profile is not None:
         sizes = [float(size) for size in np.geomspace(min(sizes), max(sizes), 60)]
         losses = [profile(size) for size in sizes]
     return {
         "type": "scatter",
-        "name": f"curve of {number(cells[0].run.budget)} FLOP",
+        "name": f"curve of {number(cells[0].budget)} FLOP",
         "x": sizes,
         "y": losses,
         "mode": "lines",
@@ -67,8 +67,8 @@ def _profile_trace(cells: Sequence[Cell], profile: Profile | None, mark: Mark, o
 def _cells_trace(cells: Sequence[Cell], mark: Mark, opacity: float) -> dict[str, Any]:
     return {
         "type": "scatter",
-        "name": f"runs of {number(cells[0].run.budget)} FLOP",
-        "x": [cell.run.model_params for cell in cells],
+        "name": f"runs of {number(cells[0].budget)} FLOP",
+        "x": [cell.model_params for cell in cells],
         "y": [cell.loss for cell in cells],
         "mode": "markers",
         "marker": {"color": mark.color, "symbol": mark.symbol, "size": 9},
@@ -90,10 +90,11 @@ def _vertex_trace(profile: Profile, mark: Mark, opacity: float) -> dict[str, Any
 
 
 def _cell_text(cell: Cell) -> str:
-    run = cell.run
+    rate = "" if cell.learning_rate is None else f"learning rate {number(cell.learning_rate)}"
+    batch = "" if cell.batch_size is None else f"batch {cell.batch_size:g}"
     return hover(
-        f"{run.model} {run.method}",
-        f"{number(run.budget)} FLOP, {number(cell.tokens)} tokens",
-        f"learning rate {number(run.learning_rate)}, batch {run.batch_size}",
-        f"loss {cell.loss:.3f} nats" + (f", mean of {len(cell.runs)} seeds" if len(cell.runs) > 1 else ""),
+        f"{cell.model} {cell.method}",
+        f"{number(cell.budget)} FLOP, {number(cell.tokens)} tokens",
+        ", ".join(filter(None, (rate, batch))) or None,
+        f"loss {cell.loss:.3f} nats" + (f", mean of {cell.seeds} seeds" if cell.seeds > 1 else ""),
     )

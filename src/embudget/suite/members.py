@@ -57,6 +57,21 @@ def find_shape(name: str) -> ModelShape:
     return shape if depth is None else shape.truncated(depth)
 
 
+def is_hub_id(name: str) -> bool:
+    """Whether a name, perhaps with a depth, has the form of a checkpoint on the hub: owner/name."""
+    base, _, depth = name.partition(":")
+    return _HUB_ID.fullmatch(base) is not None and (not depth or depth.isdecimal())
+
+
+def known_shape(name: str) -> ModelShape | None:
+    """The shape of a built-in checkpoint or a local folder; None where none has this name. Never asks the hub."""
+    try:
+        base, _ = split_depth(name)
+        return find_shape(name) if base in SHAPES or local_folder(base) is not None else None
+    except (ModelError, OSError, ValueError):  # whatever a table calls its models
+        return None
+
+
 def find_suite(name: str) -> tuple[ModelShape, ...]:
     """The members of a built-in suite, or of a folder of model folders, smallest first.
 

@@ -1,0 +1,122 @@
+"""From runs to cells: which belong together, and what a cell says of them.
+
+A cell is one (model, size, method, budget); in a table without budgets also its tokens, to 4 significant digits, so
+that runs of different length stay apart. Laws describe tuned runs: of a cell's settings (learning rates, batch sizes,
+anything but the seed) one is the cell's, see `_settled`; its runs are the cell's seeds.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from embudget.laws.columns import MEASURED, SETTING, Columns, Mask, Numbers, Rows, Texts
+
+Key = Numbers | Texts | Rows
+
+
+def group(*keys: Key) -> tuple[Rows, Rows]:
+    """Group rows by equal keys, NaN equal to NaN: the first row of each group (groups,), and each row's group (n,)."""
+    codes = np.zeros(len(keys[0]), dtype=np.intp)
+    for key in keys:
+        distinct, inverse = np.unique(key, return_inverse=True)
+        _, codes = np.unique(codes * len(distinct) + inverse.reshape(-1), return_inverse=True)
+    _, first, codes = np.unique(codes, return_index=True, return_inverse=True)
+    return first, codes.reshape(-1)
+
+
+def cell_of_run(columns: Columns, *, by_tokens: bool) -> Rows:
+    """The cell of each run (n,)."""
+    numbers = columns.numbers
+    keys: list[Key] = [columns.texts["method"], numbers["budget"], numbers["model_params"], _names(columns)]
+    if by_tokens:
+        keys.append(_rounded(numbers["tokens"]))
+    return group(*keys)[1]
+
+
+def repeated(columns: Columns, cell: Rows) -> Mask:
+    """Whether the same cell, setting, seed, tokens, FLOP and loss were there before (n,)."""
+    names = ("seed", "tokens", "train_flops", "loss")
+    measured = [columns.numbers[name] for name in names if name in columns.numbers]
+    first, _ = group(cell, *_setting(columns), *measured)
+    again = np.ones(len(columns), dtype=bool)
+    again[first] = False
+    return again
+
+
+def cells_of(columns: Columns, cell: Rows) -> list[dict[str, Any]]:
+    """The values of each cell, by method, budget and size."""
+    first, codes = group(cell, *_setting(columns))
+    seeds = np.bincount(codes)
+    losses = columns.numbers["loss"]
+    log_loss = np.bincount(codes, np.log(losses)) / seeds
+    squares = np.bincount(codes, (np.log(losses) - log_loss[codes]) ** 2)
+    numbers: dict[str, Any] = {name: _means(columns.numbers[name], codes) for name in ("tokens", "train_flops")}
+    numbers |= {name: columns.numbers[name][first] for name in ("model_params", "budget")}
+    numbers["loss"] = np.where(seeds == 1, losses[first], np.exp(log_loss))
+    numbers |= {"seeds": seeds, "seed_squares": np.where(seeds == 1, 0.0, squares)}
+    optional = {name: columns.numbers[name][first] for name in SETTING if name in columns.numbers}
+    measured = (*MEASURED, "weight")
+    optional |= {name: _means(columns.numbers[name], codes) for name in measured if name in columns.numbers}
+    texts = {"model": _names(columns)[first], "method": columns.texts["method"][first]}
+    best = _settled(cell[first], log_loss)
+    keys = (numbers["tokens"], texts["model"], numbers["model_params"], numbers["budget"], texts["method"])
+    order = best[np.lexsort([np.unique(key[best], return_inverse=True)[1].reshape(-1) for key in keys])]
+    return _dicts({**texts, **numbers}, optional, order)
+
+
+def _settled(cell: Rows, log_loss: Numbers) -> Rows:
+    """The setting of each cell, by its place among all settings: the one with the lowest mean log loss of its seeds.
+
+    Args:
+        cell: of each setting (settings,).
+        log_loss: of each setting, mean over its seeds (settings,).
+    """
+    order = np.lexsort([log_loss, cell])
+    first = np.flatnonzero(np.concatenate([[True], np.diff(cell[order]) > 0]))
+    settled: Rows = order[first]
+    return settled
+
+
+def _dicts(needed: dict[str, Any], optional: dict[str, Numbers], order: Rows) -> list[dict[str, Any]]:
+    """A dictionary of each setting in this order; what is not known is left out."""
+    cells = [
+        dict(zip(needed, values, strict=True))
+        for values in zip(*(column[order].tolist() for column in needed.values()), strict=True)
+    ]
+    for name, column in optional.items():
+        for values, value in zip(cells, column[order].tolist(), strict=True):
+            if value == value:  # not NaN
+                values[name] = value
+    return cells
+
+
+def _setting(columns: Columns) -> list[Key]:
+    return [columns.numbers[name] for name in SETTING if name in columns.numbers]
+
+
+def _means(values: Numbers, codes: Rows) -> Numbers:
+    """The mean of the known values of each group; NaN where none is known."""
+    known = ~np.isnan(values)
+    count = np.bincount(codes, known)
+    total = np.bincount(codes, np.where(known, values, 0.0))
+    means: Numbers = np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
+    return means
+
+
+def _rounded(values: Numbers) -> Numbers:
+    """To 4 significant digits."""
+    step = 10.0 ** (np.floor(np.log10(values)) - 3)
+    rounded: Numbers = np.round(values / step) * step
+    return rounded
+
+
+def _names(columns: Columns) -> Texts:
+    """The models' names; where there is none, one made of the size."""
+    named = columns.texts.get("model")
+    if named is not None and (named != "").all():
+        return named
+    first, codes = group(columns.numbers["model_params"])
+    made = np.empty(len(first), dtype=object)
+    made[:] = [f"N={size:.4g}" for size in columns.numbers["model_params"][first].tolist()]
+    names: Texts = made[codes] if named is None else np.where(named == "", made[codes], named)
+    return names

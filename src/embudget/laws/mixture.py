@@ -1,0 +1,122 @@
+"""From cells to the surface: candidates, their weights, their draws, and what they leave unexplained."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from pydantic import Field
+
+from embudget.frozen import Frozen
+from embudget.laws.bootstrap import draw, noise_of_run
+from embudget.laws.joint import JointFit, Sharing
+from embudget.laws.parameters import FormName
+from embudget.laws.points import Points
+from embudget.laws.ranking import Candidate, rank
+from embudget.laws.surface import Branch, Component, Surface
+
+LEAST_SHARE = 0.01
+"""Of the draws, below which a candidate has none."""
+
+
+class Ranked(Frozen):
+    """How a form of law did in forecasting the largest budgets."""
+
+    form: FormName
+    sharing: Sharing
+    forecast_error: float | None = Field(description="root mean square, relative; None with too few budgets")
+    criterion: float | None = Field(description="Akaike's for small samples, above the best; None with too few cells")
+    parameters: float = Field(description="that the data decide")
+    weight: float = Field(ge=0, le=1)
+
+
+def fit_surface(
+    points: Points, forms: Sequence[FormName], asymptote: float | None, seed: int, draws: int
+) -> tuple[Surface, tuple[Ranked, ...], JointFit]:
+    """Fit all forms; return the surface, the ranking, and the fit of the heaviest candidate."""
+    candidates = rank(points, forms, asymptote)
+    heavy = sorted(candidates, key=lambda one: -one.weight)
+    counts = _counts([one.weight for one in heavy], draws)
+    rng = np.random.default_rng(seed)
+    components = tuple(
+        _component(one, points, count, rng) for one, count in zip(heavy, counts, strict=True) if count
+    )
+    chosen = [(one.fit, count) for one, count in zip(heavy, counts, strict=True) if count]
+    freedom = max(len(points) - _mean([(fit.parameters, count) for fit, count in chosen]), 1.0)
+    log_fit = np.average([fit.log_fit for fit, _ in chosen], axis=0, weights=[count for _, count in chosen])
+    noise = noise_of_run(points, points.log_loss - log_fit, freedom)
+    step = step_of(points)
+    plain = Surface(
+        components=components, asymptote=asymptote, noise=noise, freedom=freedom, discrepancy=0.0, step=step,
+        reach={method: _reach(points.where(points.method == method)) for method in points.methods},
+    )  # fmt: skip
+    forecast = _mean([(one.forecast or 0.0, count) for one, count in zip(heavy, counts, strict=True)], squares=True)
+    missed = _discrepancy(plain, points, forecast)
+    return plain.model_copy(update={"discrepancy": missed}), _ranking(candidates), heavy[0].fit
+
+
+def step_of(points: Points) -> float:
+    """Median ratio of neighbouring budgets."""
+    levels = [float(points.budget[points.levels == level].mean()) for level in np.unique(points.levels)]
+    return float(np.exp(np.median(np.diff(np.log(levels)))))
+
+
+def _counts(weights: Sequence[float], draws: int) -> list[int]:
+    """Draws of each candidate: in proportion, the rounding given to the heaviest."""
+    counts = [round(weight * draws) if weight >= LEAST_SHARE else 0 for weight in weights]
+    counts[0] = max(1, counts[0] + draws - sum(counts))
+    return counts
+
+
+def _mean(values: Sequence[tuple[float, int]], *, squares: bool = False) -> float:
+    numbers, counts = zip(*values, strict=True)
+    if squares:
+        return float(np.sqrt(np.average(np.square(numbers), weights=counts)))
+    return float(np.average(numbers, weights=counts))
+
+
+def _component(candidate: Candidate, points: Points, count: int, rng: np.random.Generator) -> Component:
+    fit = candidate.fit
+    branches = [
+        Branch(
+            basis={method: tuple(map(float, row)) for method, row in group.basis.items()},
+            centre_n=group.centre_n,
+            centre_d=group.centre_d,
+            fit=tuple(map(float, vector)),
+            draws=tuple(map(tuple, drawn.tolist())),
+        )
+        for group, vector, drawn in zip(fit.groups, fit.vectors, draw(fit, points, count, rng), strict=True)
+    ]
+    return Component(form=candidate.name, sharing=fit.sharing, weight=candidate.weight, branches=tuple(branches))
+
+
+def _reach(points: Points) -> tuple[float, float]:
+    product = np.exp(points.log_n + points.log_d)
+    return float(product.min()), float(product.max())
+
+
+def _discrepancy(surface: Surface, points: Points, forecast: float) -> float:
+    """What the forecasts missed beyond the noise of a cell and, for both fit and forecast, the spread of the draws.
+
+    The spread is that one step beyond the largest budget, where the law stands to all cells as the forecasts stood to
+    the cells below theirs.
+    """
+    largest = points.where(points.levels == points.levels.max())
+    beyond = np.exp(largest.log_d) * surface.step
+    logs = np.log(surface.drawn(largest.method.tolist(), np.exp(largest.log_n), beyond))
+    spread = float(logs.var(axis=0).mean())
+    noise = surface.noise**2 / float(points.seeds.mean())
+    return float(np.sqrt(max(forecast**2 - noise - 2 * spread, 0.0)))
+
+
+def _ranking(candidates: Sequence[Candidate]) -> tuple[Ranked, ...]:
+    best = min(one.criterion for one in candidates)
+    return tuple(
+        Ranked(
+            form=one.name,
+            sharing=one.fit.sharing,
+            forecast_error=one.forecast,
+            criterion=one.criterion - best if np.isfinite(one.criterion) else None,
+            parameters=one.fit.parameters,
+            weight=one.weight,
+        )
+        for one in candidates
+    )

@@ -1,0 +1,118 @@
+"""Which form of law, and how much its methods share: the data choose.
+
+Every form is fitted with both kinds of sharing and judged twice:
+
+    forecast    fitted to the budgets below the k-th, it forecasts the cells of the k-th: the root mean square of the log
+                errors over the last ROLLS budgets that have two below them. The forms are ranked by it
+    criterion   Akaike's for small samples over all cells, n log(RSS / n) + 2(k + 1) n / (n - k - 2) for n cells and k
+                parameters (Burnham and Anderson 2002, section 2.4)
+
+No form is taken for the truth: each gets a weight, its share of the bootstrap draws that predictions are made of,
+
+    w  ~  exp(-(criterion - best) / 2) (forecast / best)^-p
+
+the first factor being Akaike's weights, the second the likelihood of p independent normal forecasts of which only the
+size of the errors is known. Forecast errors at one budget go together; p = FORECASTS is an assumption. In simulation the
+weights lost 0.1 % against knowing the right form (docs/log.md); the second factor matters where no form is right.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from embudget.laws.base import Array
+from embudget.laws.bootstrap import winsorised
+from embudget.laws.joint import JointFit, Sharing, fit_jointly
+from embudget.laws.parameters import FORMS, FormName
+from embudget.laws.points import Points
+
+ROLLS = 2
+FORECASTS = 8.0
+_EXACT = 1e-6  # relative error below which fits and forecasts are equally good
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A form and a sharing, fitted and judged."""
+
+    name: FormName
+    fit: JointFit
+    criterion: float
+    forecast: float | None
+    """root mean square relative error; None where there are too few budgets"""
+    weight: float = 0.0
+
+
+def rank(points: Points, forms: Sequence[FormName], asymptote: float | None = None) -> list[Candidate]:
+    """All candidates that the cells can determine, the best forecast first; their weights sum to 1."""
+    sharings: tuple[Sharing, ...] = ("shared", "pooled") if len(points.kinds) > 1 else ("shared",)
+    splits = _splits(points)
+    candidates = []
+    for name in forms:
+        for sharing in sharings:
+            fit = fit_jointly(FORMS[name], points, sharing, asymptote)
+            forecast = _forecast(name, sharing, splits, asymptote)
+            candidates.append(Candidate(name, fit, _criterion(fit, points), forecast))
+    weights = _weights(candidates)
+    weighed = [
+        Candidate(one.name, one.fit, one.criterion, one.forecast, float(weight))
+        for one, weight in zip(candidates, weights, strict=True)
+    ]
+    return sorted(weighed, key=lambda one: (one.forecast if one.forecast is not None else 0.0, -one.weight))
+
+
+def _splits(points: Points) -> list[tuple[Points, Points]]:
+    """(cells below a budget, cells of the budget) for the last budgets; methods with one cell below are left out."""
+    levels = np.unique(points.levels)
+    splits = []
+    for level in levels[max(2, len(levels) - ROLLS) :]:
+        below, at = points.where(points.levels < level), points.where(points.levels == level)
+        counts = {method: int((below.method == method).sum()) for method in below.methods}
+        known = [method for method, count in counts.items() if count > 1]
+        below, at = below.where(np.isin(below.method, known)), at.where(np.isin(at.method, known))
+        if len(at) and len(np.unique(below.log_n)) > 1:
+            splits.append((below, at))
+    return splits
+
+
+def parameters_of(name: FormName, points: Points) -> int:
+    """Parameters of a form with E and the exponents shared."""
+    from embudget.laws.basis import basis_of
+
+    form = FORMS[name]
+    columns = len(next(iter(basis_of(points.methods).values())))
+    return 1 + len(form.exponents) + len(form.coefficients) * columns
+
+
+def _forecast(
+    name: FormName, sharing: Sharing, splits: Sequence[tuple[Points, Points]], asymptote: float | None
+) -> float | None:
+    squares = []
+    for below, at in splits:
+        if len(below) > parameters_of(name, below):
+            fit = fit_jointly(FORMS[name], below, sharing, asymptote)
+            errors = at.log_loss - fit.predict(at.method, at.log_n, at.log_d)
+            squares.append(float((at.weights * winsorised(errors, at.weights) ** 2).mean()))
+    return float(np.sqrt(np.mean(squares))) if squares else None
+
+
+def _criterion(fit: JointFit, points: Points) -> float:
+    count, parameters = len(points), fit.parameters
+    if count <= parameters + 2:
+        return float("inf")
+    residuals = winsorised(points.log_loss - fit.log_fit, points.weights)
+    squares = float((points.weights * residuals**2).mean()) + _EXACT**2
+    return count * float(np.log(squares)) + 2 * (parameters + 1) * count / (count - parameters - 2)
+
+
+def _weights(candidates: Sequence[Candidate]) -> Array:
+    criteria = np.array([one.criterion for one in candidates])
+    log_weights = np.where(np.isinf(criteria), -np.inf, -0.5 * (criteria - criteria.min()))
+    if np.isinf(criteria).all():  # too few cells to compare: the first form, as simple as may be
+        log_weights = np.array([0.0, *[-np.inf] * (len(candidates) - 1)])
+    if all(one.forecast is not None for one in candidates):
+        errors = np.hypot([one.forecast or 0.0 for one in candidates], _EXACT)
+        log_weights = log_weights - FORECASTS * np.log(errors / errors.min())
+    weights: Array = np.exp(log_weights - log_weights.max())
+    return weights / weights.sum()

@@ -1,0 +1,217 @@
+"""A file of runs as columns: CSV or Parquet, ours or anyone's, read by pyarrow.
+
+Only the columns that are used are read. In CSV a number may have spaces around it; a field that is empty, NA, N/A, null
+or None has no value. Rows count from 1, the header and empty lines not counted.
+"""
+
+import csv
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from embudget.errors import ConfigError
+from embudget.laws.columns import NUMBERS, TEXTS, Columns, Mask, Numbers, Texts
+
+MAX_BYTES = 1_000_000_000
+"""Size of a file, and of the columns of a Parquet file in memory, above which it is not read."""
+_NO_VALUE = ("", "na", "n/a", "null", "none")
+_KNOWN = (*NUMBERS, *TEXTS)
+_GROUPS = (("model_params",), ("loss",), ("tokens", "train_flops"))
+"""Of each group, a table needs a column."""
+
+
+def read_columns(path: str | Path, columns: Mapping[str, str] | None = None) -> Columns:
+    """Read the columns of a file of runs; ``columns`` maps our names to the file's.
+
+    Raises:
+        ConfigError: see `embudget.laws.RunTable.read`.
+    """
+    file = Path(path)
+    if file.suffix.lower() not in (".csv", ".parquet"):
+        raise ConfigError(f"{file}: a table of runs must end in .csv or .parquet")
+    _check_size(file)
+    is_csv = file.suffix.lower() == ".csv"
+    header = _csv_header(file) if is_csv else _parquet_header(file)
+    names = _names(file, header, columns or {})
+    table = _read_csv(file, names) if is_csv else _read_parquet(file, names)
+    if table.num_rows == 0:
+        raise ConfigError(f"{file}: the table has no rows")
+    arrays = {ours: table.column(theirs).combine_chunks() for ours, theirs in names.items()}
+    read = {name: _numbers(file, name, arrays[name]) for name in NUMBERS if name in arrays}
+    return Columns(
+        source=str(file),
+        rows=np.arange(1, table.num_rows + 1),
+        numbers={name: values for name, (values, _) in read.items()},
+        empty={name: empty for name, (_, empty) in read.items()},
+        texts={name: _texts(file, name, arrays[name]) for name in TEXTS if name in arrays},
+    )
+
+
+def _check_size(file: Path) -> None:
+    try:
+        size = file.stat().st_size
+        with file.open("rb"):  # a folder or a forbidden file fails here
+            pass
+    except OSError as error:
+        raise ConfigError(f"cannot read {file}: {error.strerror}") from None
+    if size > MAX_BYTES:
+        raise _too_large(file, size)
+
+
+def _too_large(file: Path, size: float) -> ConfigError:
+    return ConfigError(
+        f"{file}: {size / 1e9:.3g} GB, more than the {MAX_BYTES / 1e9:g} GB that is read: keep one row a run and only "
+        "the columns that are used, such as model_params, loss, tokens and method"
+    )
+
+
+def _csv_header(file: Path) -> list[str]:
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as text:
+            header = next((row for row in csv.reader(text) if row), [])
+    except UnicodeDecodeError:
+        raise ConfigError(f"{file}: not a UTF-8 text file") from None
+    except csv.Error as error:
+        raise ConfigError(f"{file}: not a CSV file: {error}") from None
+    if not header:
+        raise ConfigError(f"{file}: the file is empty")
+    return header
+
+
+def _parquet_header(file: Path) -> list[str]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return list(pq.read_schema(file).names)
+    except (pa.ArrowException, OSError) as error:
+        raise ConfigError(f"{file}: not a Parquet file: {_first_line(error)}") from None
+
+
+def _names(file: Path, header: list[str], columns: Mapping[str, str]) -> dict[str, str]:
+    """Our name -> the file's, for every column that is used."""
+    found = {name.strip(): name for name in header}
+    if len(found) < len(header):
+        twice, _ = Counter(name.strip() for name in header).most_common(1)[0]
+        raise ConfigError(f"{file}: column {twice or 'without a name'} is there twice")
+    there = ", ".join(list(found)[:30]) + (", ..." if len(found) > 30 else "")
+    for ours, theirs in columns.items():
+        if ours not in _KNOWN:
+            raise ConfigError(f"columns must map one of {', '.join(_KNOWN)}, got {ours!r}")
+        if theirs not in found:
+            raise ConfigError(f"{file}: there is no column {theirs!r} for {ours} (there are: {there})")
+    names = {name: found[name] for name in _KNOWN if name in found}
+    names |= {ours: found[theirs] for ours, theirs in columns.items()}
+    for group in _GROUPS:
+        if not any(name in names for name in group):
+            raise ConfigError(
+                f"{file}: column {' or '.join(group)} is missing (there are: {there}); where it has another name, "
+                f"map it: {group[0]}=NAME"
+            )
+    for value in ("rank", "active_fraction"):
+        if value in names and "method" not in names:
+            raise ConfigError(f"{file}: column {value} needs a column method, whose value it is")
+    return names
+
+
+def _read_csv(file: Path, names: Mapping[str, str]) -> Any:  # noqa: ANN401 - pyarrow is not typed
+    import pyarrow as pa
+    import pyarrow.csv as pc
+
+    used = sorted(set(names.values()))
+    try:
+        return pc.read_csv(
+            file,
+            parse_options=pc.ParseOptions(newlines_in_values=True),
+            convert_options=pc.ConvertOptions(include_columns=used, column_types=dict.fromkeys(used, pa.string())),
+        )
+    except (pa.ArrowException, OSError) as error:
+        reason = _first_line(error)
+        if "Empty CSV file" in reason:  # a header without a line end
+            raise ConfigError(f"{file}: the table has no rows") from None
+        if "UTF8" in reason:
+            raise ConfigError(f"{file}: not a UTF-8 text file") from None
+        raise ConfigError(f"{file}: not a CSV file: {reason.removeprefix('CSV parse error: ')}") from None
+
+
+def _read_parquet(file: Path, names: Mapping[str, str]) -> Any:  # noqa: ANN401 - pyarrow is not typed
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    used = sorted(set(names.values()))
+    try:
+        size = pq.read_metadata(file).num_rows * 8 * len(used)
+        if size > MAX_BYTES:
+            raise _too_large(file, size)
+        return pq.ParquetFile(file).read(columns=used)
+    except (pa.ArrowException, OSError) as error:
+        raise ConfigError(f"{file}: not a Parquet file: {_first_line(error)}") from None
+
+
+def _numbers(file: Path, name: str, values: Any) -> tuple[Numbers, Mask]:  # noqa: ANN401 - pyarrow is not typed
+    """A column as numbers (n,), and where it has no value (n,)."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    values = _plain(values)
+    kind = values.type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        text = pc.utf8_trim_whitespace(values)
+        no_value = pc.is_in(pc.utf8_lower(text), value_set=pa.array(_NO_VALUE, kind))
+        values = pc.if_else(no_value, pa.scalar(None, kind), text)
+        if not _is_number(values):
+            row = _first_text(values)
+            said = repr(values[row].as_py())
+            raise ConfigError(
+                f"{file}: row {row + 1}: {name} must be a number, got {said if len(said) <= 60 else said[:57] + '...'}"
+            )
+    elif not any(is_kind(kind) for is_kind in (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal,
+                                               pa.types.is_null)):  # fmt: skip
+        raise ConfigError(f"{file}: column {name} must hold numbers, got {kind}")
+    empty = pc.is_null(values).to_numpy(zero_copy_only=False)
+    return pc.cast(values, pa.float64(), safe=False).to_numpy(zero_copy_only=False).astype(np.float64), empty
+
+
+def _is_number(values: Any) -> bool:  # noqa: ANN401 - pyarrow is not typed
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    try:
+        pc.cast(values, pa.float64())
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _first_text(values: Any) -> int:  # noqa: ANN401 - pyarrow is not typed
+    """The place of the first value that is no number, by halving."""
+    low, high = 0, len(values)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if _is_number(values[low:middle]) else (low, middle)
+    return low
+
+
+def _texts(file: Path, name: str, values: Any) -> Texts:  # noqa: ANN401 - pyarrow is not typed
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    try:
+        text = pc.utf8_trim_whitespace(pc.cast(_plain(values), pa.string()))
+    except pa.ArrowException:
+        raise ConfigError(f"{file}: column {name} must hold text, got {values.type}") from None
+    return np.asarray(pc.fill_null(text, "").to_numpy(zero_copy_only=False), dtype=object)
+
+
+def _plain(values: Any) -> Any:  # noqa: ANN401 - pyarrow is not typed
+    """A column without a dictionary, as pandas writes its categories."""
+    import pyarrow as pa
+
+    return values.dictionary_decode() if pa.types.is_dictionary(values.type) else values
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,287 @@
+"""Files of runs: ours and foreign ones, CSV and Parquet, good and bad."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from time import process_time
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from embudget.errors import ConfigError, FitError, TooFewRunsError
+from embudget.laws import COLUMNS, Coefficients, RunTable, record_row, write_records_csv
+from embudget.laws.reading import MAX_BYTES
+from embudget.records import RunRecord
+from embudget.simulate import World, simulate
+
+WORLD = World(
+    truth={"full": Coefficients(E=1.5, A=300, a=0.35, B=250, b=0.4), "lora:8": Coefficients(E=1, A=9, a=1, B=9, b=1)},
+    models=("smollm2-135m:1", "smollm2-135m:4"),
+    budgets=(1e12, 4e12),
+    seeds=3,
+)
+FOREIGN = {"model_params": [1e7, 2e7, 4e7], "train_flops": [6e14, 6e14, 6e14], "loss": [3.0, 2.9, 2.8]}
+
+
+def write(path: Path, columns: Mapping[str, Sequence[object]]) -> Path:
+    if path.suffix == ".parquet":
+        pq.write_table(pa.table({name: pa.array(values) for name, values in columns.items()}), path)
+        return path
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows(zip(*columns.values(), strict=True))
+    return path
+
+
+def columns_of(records: Sequence[RunRecord]) -> dict[str, list[object]]:
+    rows = [record_row(record) for record in records]
+    return {name: [row[name] for row in rows] for name in COLUMNS}
+
+
+def study() -> list[RunRecord]:
+    """Repeated seeds, a failed run whose error has a comma and a line break, a duplicate and a run without a loss."""
+    records = simulate(WORLD)
+    config = records[0].config.model_copy(update={"seed": 7})
+    failed = RunRecord(config=config, status="failed", error='a, "b"\nc')
+    return [*records, failed, records[3], records[4].model_copy(update={"loss": None})]
+
+
+def test_the_csv_of_records_is_the_table_of_the_records(tmp_path: Path) -> None:
+    path = tmp_path / "records.csv"
+    write_records_csv(study(), path)
+    assert path.read_text().splitlines()[0] == ",".join(COLUMNS)
+    read = RunTable.read(path)
+    assert read == RunTable.of(study())
+    assert read.dropped == {"status is not done": 1, "duplicate": 1, "loss is missing": 1}
+    assert (read.pairs, read.max_length, read.eval_pairs, read.scale) == ("simulated", 75, 512, 40)
+
+
+def test_a_parquet_file_of_records_is_the_table_of_the_records(tmp_path: Path) -> None:
+    assert RunTable.read(write(tmp_path / "records.parquet", columns_of(study()))) == RunTable.of(study())
+
+
+def test_what_a_table_does_not_say_is_unknown(tmp_path: Path) -> None:
+    kept = ("model", "method", "budget", "model_params", "tokens", "train_flops", "loss")
+    every = columns_of(simulate(WORLD))
+    table = RunTable.read(write(tmp_path / "runs.csv", {name: every[name] for name in kept}))
+    known = RunTable.of(simulate(WORLD))
+    assert [cell.loss for cell in table.cells] == [cell.loss for cell in known.cells]
+    assert {cell.seeds for cell in table.cells} == {3}  # without a seed column
+    assert (table.pairs, table.eval_pairs, table.scale, table.tokens_per_pair) == (None, None, None, None)
+    assert table.cells[0].learning_rate is table.cells[0].steps is table.cells[0].batch_size is None
+
+
+@pytest.mark.parametrize("name", ["runs.csv", "runs.parquet"])
+def test_a_foreign_table_is_mapped(tmp_path: Path, name: str) -> None:
+    foreign: dict[str, Sequence[object]] = {
+        "Model Size": FOREIGN["model_params"],
+        " C ": FOREIGN["train_flops"],
+        "eval": FOREIGN["loss"],
+        "loss": ["x", "y", "z"],
+        "note": ["a", "b", "c"],
+    }
+    path = write(tmp_path / name, foreign)
+    table = RunTable.read(path, {"model_params": "Model Size", "train_flops": "C", "loss": "eval"})
+    assert [cell.model for cell in table.cells] == ["N=1e+07", "N=2e+07", "N=4e+07"]
+    assert [cell.loss for cell in table.cells] == FOREIGN["loss"]
+    assert [cell.tokens for cell in table.cells] == [1e7, 5e6, 2.5e6]
+    assert {cell.method for cell in table.cells} == {"full"}
+    assert table.budgets == (6e14,)
+
+
+def test_spaces_a_byte_order_mark_and_other_spellings_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    path.write_bytes(b"\xef\xbb\xbfmodel_params,tokens,loss,seed\r\n 1e7 , +5e8,2.5,NA\r\n\r\n2E7,5e8,2.25,\r\n")
+    table = RunTable.read(path)
+    assert [(cell.model_params, cell.tokens, cell.loss) for cell in table.cells] == [(1e7, 5e8, 2.5), (2e7, 5e8, 2.25)]
+    assert table.cells[0].train_flops == 6 * 1e7 * 5e8
+
+
+def test_parquet_types_of_other_libraries_are_read(tmp_path: Path) -> None:
+    columns = {
+        "model_params": pa.array(["1e7", None], pa.large_string()),
+        "tokens": pa.array([5, 7], pa.uint8()),
+        "loss": pa.array([2.5, 2.25], pa.float32()),
+        "method": pa.array(["full", "bias"]).dictionary_encode(),
+        "model": pa.array([1, 2]),
+    }
+    pq.write_table(pa.table(columns), tmp_path / "runs.parquet")
+    table = RunTable.read(tmp_path / "runs.parquet")
+    assert [(cell.model, cell.tokens, cell.loss) for cell in table.cells] == [("1", 5, 2.5)]
+    assert table.listed == ("row 2: model_params is missing",)
+
+
+@pytest.mark.parametrize("name", ["runs.csv", "runs.parquet"])
+def test_rows_with_impossible_numbers_are_dropped_counted_and_listed(tmp_path: Path, name: str) -> None:
+    loss = [2.0, None, float("nan"), float("inf"), 0.0, -1.0, 2.0, 2.1, 1.9, 1.8]
+    size = [1e7] * 6 + [0.0] + [1e7] * 3
+    weight = [None] + [1.0] * 7 + [3.0, 0.0]
+    path = write(tmp_path / name, {"model_params": size, "tokens": [1e9] * 10, "loss": loss, "weight": weight})
+    table = RunTable.read(path)
+    assert table.listed == (
+        "row 2: loss is missing", "row 3: loss is nan", "row 4: loss is infinite", "row 5: loss is not positive",
+        "row 6: loss is not positive", "row 7: model_params is not positive", "row 10: weight is not positive",
+    )  # fmt: skip
+    assert table.dropped["loss is not positive"] == 2
+    assert sum(table.dropped.values()) == 7
+    (cell,) = table.cells
+    assert cell.loss == pytest.approx((2.0 * 2.1 * 1.9) ** (1 / 3))
+    assert cell.weight == pytest.approx(5 / 3)
+
+
+def test_only_the_first_dropped_rows_are_listed_and_all_counted(tmp_path: Path) -> None:
+    losses = [float("nan")] * 1000 + [2.0]
+    table = RunTable.read(
+        write(tmp_path / "runs.csv", {"model_params": [1e7] * 1001, "tokens": [1e9] * 1001, "loss": losses})
+    )
+    assert table.dropped == {"loss is nan": 1000}
+    assert len(table.listed) == 20
+
+
+def test_a_value_beyond_the_range_of_numbers_is_dropped(tmp_path: Path) -> None:
+    size, tokens = [1e7, 1e90, 1e7, 1e200], [1e9, 1e90, 1e-200, 1e9]
+    path = write(tmp_path / "runs.csv", {"model_params": size, "tokens": tokens, "loss": [2.0] * 4})
+    assert RunTable.read(path).listed == (
+        "row 2: train_flops is infinite", "row 3: tokens is not positive", "row 4: model_params is infinite",
+    )  # fmt: skip
+
+
+def test_numbers_of_pairs_that_are_not_whole_are_dropped(tmp_path: Path) -> None:
+    table = RunTable.read(write(tmp_path / "runs.csv", FOREIGN | {"eval_pairs": [512, 512.5, 1e99]}))
+    assert table.dropped == {"eval_pairs is not whole": 2}
+    assert table.eval_pairs == 512
+
+
+def test_no_usable_row_is_refused_with_the_reasons(tmp_path: Path) -> None:
+    path = write(tmp_path / "runs.csv", FOREIGN | {"loss": [0.0, 0.0, "nan"]})
+    with pytest.raises(TooFewRunsError, match="got 2 whose loss is not positive, 1 whose loss is nan"):
+        RunTable.read(path)
+
+
+def test_a_foreign_table_of_incomparable_runs_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FitError, match=r"share one eval_candidates .* 512 \(2 runs\) and 64 \(1\)"):
+        RunTable.read(write(tmp_path / "runs.csv", FOREIGN | {"eval_candidates": [512, 512, 64]}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"loss": [3.0, 2.9, "good"]}, "row 3: loss must be a number, got 'good'"),
+        ({"loss": ["1,5", 2.9, 2.8]}, "row 1: loss must be a number, got '1,5'"),
+        ({"model_params": [1e7, "7B", 4e7]}, "row 2: model_params must be a number, got '7B'"),
+        ({"learning_rate": [1e-3, 1e-3, "high"]}, "row 3: learning_rate must be a number, got 'high'"),
+        ({"method": ["full", "lora", "full"]}, "row 2: method must be full, bias, .* got 'lora'"),
+        ({"method": ["full", "lora:0", "full"]}, "row 2: rank of lora must be >= 1, got 0"),
+        ({"rank": [1, 2, 3]}, "column rank needs a column method"),
+    ],
+)
+def test_a_bad_value_is_named_with_row_and_column(
+    tmp_path: Path, changes: dict[str, Sequence[object]], message: str
+) -> None:
+    path = write(tmp_path / "runs.csv", FOREIGN | changes)
+    with pytest.raises(ConfigError, match=message) as error:
+        RunTable.read(path)
+    assert "\n" not in str(error.value)
+    assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "the file is empty"),
+        ("model_params,loss,tokens\n", "the table has no rows"),
+        ("model_params,loss,tokens", "the table has no rows"),
+        ("loss,tokens\n1,2\n", "column model_params is missing .there are: loss, tokens.; .* model_params=NAME"),
+        ("model_params,eval_loss,tokens\n1,2,3\n", "column loss is missing"),
+        ("model_params,loss,method\n1,2,full\n", "column tokens or train_flops is missing"),
+        ("model_params;loss;tokens\n1;2;3\n", "column model_params is missing .there are: model_params;loss;tokens"),
+        ("model_params,loss,tokens,loss\n1,2,3,4\n", "column loss is there twice"),
+        ("model_params,loss,tokens,,\n1,2,3,4,5\n", "column without a name is there twice"),
+        ("model_params,loss,tokens\n1,2\n", "not a CSV file: Expected 3 columns, got 2"),
+        ("a text that is no table at all\nand goes on\n", "column model_params is missing"),
+    ],
+)
+def test_a_broken_table_is_one_line(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "runs.csv"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message) as error:
+        RunTable.read(path)
+    assert "\n" not in str(error.value)
+
+
+def test_an_unreadable_table_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00")
+    (tmp_path / "late.csv").write_bytes(b"model_params,loss,tokens,model\n1,2,3,\xff\n")
+    (tmp_path / "text.parquet").write_text("model_params,loss\n")
+    (tmp_path / "empty.parquet").write_bytes(b"")
+    (tmp_path / "folder.csv").mkdir()
+    pq.write_table(pa.table({name: pa.array([], pa.float64()) for name in FOREIGN}), tmp_path / "rows.parquet")
+    pq.write_table(pa.table({name: [[1.0]] for name in FOREIGN}), tmp_path / "lists.parquet")
+    pq.write_table(pa.table({name: [True] for name in FOREIGN}), tmp_path / "bool.parquet")
+    for name, message in {
+        "missing.csv": "cannot read .*missing.csv: No such file",
+        "folder.csv": "cannot read .*folder.csv: Is a directory",
+        "binary.csv": "not a UTF-8 text file",
+        "late.csv": "not a UTF-8 text file",
+        "text.parquet": "not a Parquet file",
+        "empty.parquet": "not a Parquet file",
+        "rows.parquet": "the table has no rows",
+        "lists.parquet": "column model_params must hold numbers, got list",
+        "bool.parquet": "column model_params must hold numbers, got bool",
+        "runs.xlsx": "must end in .csv or .parquet",
+    }.items():
+        with pytest.raises(ConfigError, match=message) as error:
+            RunTable.read(tmp_path / name)
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("mapping", "message"),
+    [
+        ({"loss": "val"}, "there is no column 'val' for loss .there are: model_params, train_flops, loss"),
+        ({"losses": "loss"}, "columns must map one of model_params, loss, .* got 'losses'"),
+    ],
+)
+def test_a_mapping_of_names_that_are_not_there_is_refused(
+    tmp_path: Path, mapping: dict[str, str], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        RunTable.read(write(tmp_path / "runs.csv", FOREIGN), mapping)
+
+
+@pytest.mark.parametrize("name", ["runs.csv", "runs.parquet"])
+def test_a_file_above_a_gigabyte_is_refused_unread(tmp_path: Path, name: str) -> None:
+    with (tmp_path / name).open("wb") as file:
+        file.truncate(2 * MAX_BYTES)  # a hole, which takes no space
+    with pytest.raises(ConfigError, match=r"2 GB, more than the 1 GB that is read: keep one row a run"):
+        RunTable.read(tmp_path / name)
+
+
+def test_a_small_file_of_very_many_rows_is_refused_unread(tmp_path: Path) -> None:
+    rows = pa.array(np.ones(1_000_000))
+    with pq.ParquetWriter(tmp_path / "runs.parquet", pa.schema([(name, pa.float64()) for name in FOREIGN])) as writer:
+        for _ in range(45):
+            writer.write_table(pa.table({name: rows for name in FOREIGN}))
+    assert (tmp_path / "runs.parquet").stat().st_size < 1e6
+    with pytest.raises(ConfigError, match=r"1\.08 GB, more than the 1 GB"):
+        RunTable.read(tmp_path / "runs.parquet")
+
+
+def test_a_hundred_thousand_rows_are_read_in_seconds(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    n = 100_000
+    size = rng.choice(np.geomspace(1e7, 1e10, 100).round(), n)
+    columns = {
+        "model_params": size, "train_flops": 10.0 ** rng.integers(17, 22, n), "seed": rng.integers(0, 5, n),
+        "loss": (1.5 + 400 / size**0.34) * rng.uniform(1, 1.1, n), "learning_rate": rng.choice([1e-3, 1e-4], n),
+        "method": rng.choice(["full", "lora:32"], n),
+    }  # fmt: skip
+    pq.write_table(pa.table(columns), tmp_path / "runs.parquet")
+    started = process_time()
+    table = RunTable.read(tmp_path / "runs.parquet")
+    assert process_time() - started < 5
+    assert table.run_count == n
+    assert len(table.cells) == 100 * 5 * 2
