@@ -22,6 +22,7 @@ import numpy as np
 from embudget.errors import BudgetError, ConfigError
 from embudget.flops import DEFAULT_MFU, resolve_budget
 from embudget.laws import Laws
+from embudget.laws.base import Array
 from embudget.methods import Bias, Freeze, Full, LoRA, parse_method
 from embudget.recipe.hyperparameters import assumed, hyperparameters, nearest_cell
 from embudget.recipe.options import MAX_EXTRAPOLATION, Limits, Option, fewest_steps, options_for
@@ -147,16 +148,20 @@ def _tell_apart(laws: Laws, ranked: list[Choice]) -> tuple[tuple[Choice, ...], t
     best, *others = ranked
     flat: list[Choice] = []
     worse: list[Rejection] = []
-    best_draws = laws.surface.drawn(best.method, best.model_params, best.tokens)
+    best_draws = _draws(laws, best)
     for other in others:
         excess = other.predicted_loss / best.predicted_loss - 1
-        wins = float(np.mean(laws.surface.drawn(other.method, other.model_params, other.tokens) < best_draws))
+        wins = float(np.mean(_draws(laws, other) < best_draws))
         if excess <= laws.noise or wins >= FLAT_DRAWS:
             flat.append(other)
         else:
             reason = f"predicted loss {other.predicted_loss:.3f}, {100 * excess:.1f} % worse"
             worse.append(Rejection(model=other.model, method=other.method, reason=reason))
     return tuple(flat), tuple(worse)
+
+
+def _draws(laws: Laws, choice: Choice) -> Array:
+    return laws.surface.drawn([choice.method], np.array([choice.model_params]), np.array([choice.tokens]))[:, 0]
 
 
 def _without_law(laws: Laws) -> tuple[Rejection, ...]:
