@@ -1,32 +1,36 @@
 """Laws of the loss over size, data, method and budget, with uncertainty, fitted to the records of a study.
 
-table       runs of records or of a file, and the cells that laws are fitted to; by columns, reading, usable,
-            completion and grouping
-chinchilla  L(N, D) = E + A/N^a + B/D^b for every method; further forms of `base.Law` go beside it
-frontier    best loss against budget, a power law        isoflop   parabolas over the sizes of one budget
-envelope    the best learning rate of a cell, and of one not measured
-joint, varpro, bootstrap, line                           how they are fitted, each with its statistics
-result      the fitted laws and their file               fitting   records in, laws out
+runs        columns, reading, usable, completion, grouping; table: the runs of a study or of a file, and their cells
+forms       base, chinchilla, multiplicative, rectified, dense_retrieval, parameters: L(N, D), one file each
+            frontier, line: the best loss against budget     isoflop: parabolas over the sizes of one budget
+            envelope: the best learning rate of a cell, and of one not measured
+fitting     support: what the cells must offer               points, basis, problem: the cells as arrays
+            levenberg: many fits at once                     varpro, lbfgs: starts and comparison
+            joint: several methods in one fit                ranking: which form, how much is shared
+            bootstrap: draws                                 mixture: all of it into one surface
+result      surface: prediction and interval                 diagnostics, alternatives, summary: what to make of it
+            fitting: records in, laws out                    result: the laws and their file
 """
 
 from embudget.laws.columns import COLUMNS, record_row, write_records_csv
 from embudget.laws.fitting import fit
-from embudget.laws.parameters import Coefficients
+from embudget.laws.parameters import FORMS, Coefficients, FormName
 from embudget.laws.result import FrontierRow, Laws, Refusal
-from embudget.laws.surface import ChinchillaLaw, fit_chinchilla
+from embudget.laws.surface import Surface
 from embudget.laws.table import Cell, RunTable
 
 __all__ = [
     "COLUMNS",
+    "FORMS",
     "Cell",
-    "ChinchillaLaw",
     "Coefficients",
+    "FormName",
     "FrontierRow",
     "Laws",
     "Refusal",
     "RunTable",
+    "Surface",
     "fit",
-    "fit_chinchilla",
     "record_row",
     "write_records_csv",
 ]

@@ -83,7 +83,8 @@ def _normal(fit: JointFit, place: int, draws: int, rng: np.random.Generator) -> 
     scale = 1 / np.sqrt(np.maximum(values, 1e-12 * values.max()))
     deviations = rng.standard_normal((draws, len(values))) * scale @ directions.T
     low, high = problem.bounds
-    return np.clip(vector + deviations, low, high)
+    drawn: Array = np.clip(vector + deviations, low, high)
+    return drawn
 
 
 def noise_of_run(points: Points, residuals: Array, freedom: float) -> float:
@@ -101,5 +102,3 @@ def noise_of_run(points: Points, residuals: Array, freedom: float) -> float:
     limit = repeats * outlying_limit(residuals, points.weights) ** 2 * mean_seeds
     of_seeds = float(np.minimum(points.seed_squares, limit).sum() / repeats.sum())
     return float(np.sqrt(of_cells + (1 - 1 / mean_seeds) * of_seeds))
-
-

@@ -1,14 +1,18 @@
 """From records to laws."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from embudget.errors import ConfigError, FitError, TooFewRunsError
+from embudget.laws.diagnostics import diagnose
 from embudget.laws.frontier import Frontier, fit_frontier
 from embudget.laws.isoflop import Isoflop, Profile, fit_profile
 from embudget.laws.line import fit_line
+from embudget.laws.mixture import fit_surface
+from embudget.laws.parameters import FormName
+from embudget.laws.points import Points
 from embudget.laws.result import OVER_ALL, Domain, Laws, Refusal
-from embudget.laws.surface import fit_chinchilla
+from embudget.laws.support import check_support, supported_forms
 from embudget.laws.table import Cell, RunTable
 from embudget.records import RunRecord
 
@@ -16,19 +20,28 @@ MIN_CELLS = 2
 """Cells of a method below which it has no law: it brings two coefficients of its own."""
 
 
-def fit(records: Iterable[RunRecord] | RunTable, *, seed: int = 0, draws: int = 200) -> Laws:
+def fit(
+    records: Iterable[RunRecord] | RunTable,
+    *,
+    seed: int = 0,
+    draws: int = 200,
+    forms: Sequence[FormName] | None = None,
+    asymptote: float | None = None,
+) -> Laws:
     """Fit all the laws that the records support.
 
     Args:
         records: of one study, failed and unusable ones are left out and counted; or a table of runs.
         seed: of the bootstrap.
-        draws: bootstrap resamples.
+        draws: bootstrap resamples, over all forms of law.
+        forms: of the law; by default all, each with the weight that the data give it.
+        asymptote: E in nats where it is known, instead of fitted.
 
     Returns:
         The laws. What could not be fitted besides L(N, D) is listed in ``refusals``.
 
     Raises:
-        ConfigError: ``seed`` is negative, or ``draws`` not positive.
+        ConfigError: ``seed`` is negative, ``draws`` not positive, a form unknown, or the asymptote too high.
         TooFewRunsError: too few usable runs, sizes or budgets for L(N, D).
         FitError: the runs are not comparable, all losses are equal, or methods without a common budget.
     """
@@ -36,23 +49,33 @@ def fit(records: Iterable[RunRecord] | RunTable, *, seed: int = 0, draws: int = 
         if value < least:
             raise ConfigError(f"{name} must be >= {least}, got {value}")
     table = records if isinstance(records, RunTable) else RunTable.of(records)
-    by_method = {method: [cell for cell in table.cells if cell.method == method] for method in table.methods}
     refusals: list[Refusal] = []
-    few = {method for method, cells in by_method.items() if len(cells) < MIN_CELLS}
-    for method in sorted(few) if len(few) < len(by_method) else ():
-        count = len(by_method.pop(method))
-        error = TooFewRunsError(f"a method needs at least {MIN_CELLS} cells, got {count}")
-        refusals.append(_refusal(f"law of {method}", error, method))
+    by_method = _with_law(table, refusals)
     cells = [cell for group in by_method.values() for cell in group]
-    surface = fit_chinchilla(cells, seed=seed, draws=draws)
+    points = Points.of(cells)
+    check_support(cells, points, asymptote)
+    surface, ranking, heaviest = fit_surface(points, supported_forms(points, forms), asymptote, seed, draws)
     return Laws(
         table=table,
         surface=surface,
+        ranking=ranking,
+        diagnostics=diagnose(cells, points, heaviest, surface),
         frontiers=_frontiers({**by_method, OVER_ALL: cells}, refusals),
         isoflops={method: _isoflop(method, group, refusals) for method, group in by_method.items()},
         domain={method: _domain(group) for method, group in by_method.items()},
         refusals=tuple(refusals),
     )
+
+
+def _with_law(table: RunTable, refusals: list[Refusal]) -> dict[str, list[Cell]]:
+    """The cells of the methods that have enough of them, in the table's order."""
+    by_method = {method: [cell for cell in table.cells if cell.method == method] for method in table.methods}
+    few = {method for method, cells in by_method.items() if len(cells) < MIN_CELLS}
+    for method in sorted(few) if len(few) < len(by_method) else ():
+        count = len(by_method.pop(method))
+        error = TooFewRunsError(f"a method needs at least {MIN_CELLS} cells, got {count}")
+        refusals.append(_refusal(f"law of {method}", error, method))
+    return by_method
 
 
 def _refusal(what: str, error: FitError, method: str | None, budget: float | None = None) -> Refusal:

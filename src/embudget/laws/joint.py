@@ -69,7 +69,7 @@ class Group:
         return cls(problem, np.flatnonzero(rows), basis, centre_n, centre_d)
 
     def head(self, vectors: Array) -> Array:
-        """log E, where it is fitted, and the log exponents (R, h), D0 in tokens."""
+        """Log E, where it is fitted, and the log exponents (R, h), D0 in tokens."""
         return self._shifted(vectors[:, : self.problem.searched.stop], self.centre_d)
 
     def centred(self, head: Array) -> Array:
@@ -106,9 +106,9 @@ class JointFit:
         predicted = np.empty(len(method))
         for group, vector in zip(self.groups, self.vectors, strict=True):
             rows = np.isin(method, list(group.basis))
-            basis = np.array([group.basis[name] for name in method[rows].tolist()]).reshape(rows.sum(), -1)
-            at = log_n[rows] - group.centre_n, log_d[rows] - group.centre_d
             if rows.any():
+                basis = np.array([group.basis[name] for name in method[rows].tolist()])
+                at = log_n[rows] - group.centre_n, log_d[rows] - group.centre_d
                 predicted[rows] = log_loss_of(self.form, vector[None], basis, *at, group.problem.asymptote)[0]
         return predicted
 
@@ -134,7 +134,7 @@ def noise_level(residuals: Array, weights: Array, parameters: float) -> float:
     """s, from the median residual (n,), for n - p degrees of freedom."""
     count = len(residuals)
     typical = MAD * float(np.median(np.abs(residuals) * np.sqrt(weights)))
-    return max(typical * np.sqrt(count / max(count - parameters, 1.0)), NOISE_FLOOR)
+    return max(typical * float(np.sqrt(count / max(count - parameters, 1.0))), NOISE_FLOOR)
 
 
 def _fit_shared(form: Form, points: Points, sharing: Sharing, asymptote: float | None) -> JointFit:

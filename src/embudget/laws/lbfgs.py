@@ -11,9 +11,10 @@ much the result depends on the start.
 
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize
+from scipy.optimize import Bounds, minimize
 
 from embudget.laws.base import Array
 from embudget.laws.levenberg import Objective, gradient_of
@@ -45,9 +46,9 @@ def search_from_starts(problem: Problem, *, dense: bool = False, delta: float = 
     def value(vector: Array) -> tuple[float, Array]:
         return gradient_of(problem, vector, objective)
 
-    options = {"maxiter": 3000, "maxfun": 6000, "ftol": 1e-15, "gtol": 1e-10, "maxls": 50}
+    options: Any = {"maxiter": 3000, "maxfun": 6000, "ftol": 1e-15, "gtol": 1e-10, "maxls": 50}
     found = [
-        minimize(value, start, jac=True, method="L-BFGS-B", bounds=list(zip(low, high, strict=True)), options=options)
+        minimize(value, start, jac=True, method="L-BFGS-B", bounds=Bounds(low, high), options=options)
         for start in _grid(problem, dense=dense)
     ]
     values = np.array([one.fun for one in found])
@@ -58,7 +59,7 @@ def search_from_starts(problem: Problem, *, dense: bool = False, delta: float = 
 def _grid(problem: Problem, *, dense: bool) -> list[Array]:
     exponents = (0.1, 0.2, 0.35, 0.6, 1.0) if dense else (0.2, 0.7)
     asymptotes = (0.05, 0.3, 0.6, 0.9) if dense else (0.3, 0.8)
-    shares = (0.2, 0.5, 0.8) if dense else (0.2, 0.5, 0.8)
+    shares = (0.2, 0.5, 0.8)
     typical, least = float(np.exp(problem.log_loss.mean())), float(np.exp(problem.log_loss.min()))
     names, columns = problem.form.exponents, problem.basis.shape[1]
     starts = []

@@ -17,9 +17,12 @@ The R fits share the cells and differ in targets, weights or starts, so that one
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from embudget.laws.base import Array
 from embudget.laws.problem import Problem
+
+Rows = NDArray[np.intp]
 
 HUBER = 1.345
 """delta in noise levels: 95 % efficiency for normal noise (Huber 1964)."""
@@ -140,17 +143,18 @@ class _Batch:
                 break
         return vectors, value
 
-    def _rows(self, array: Array, active: Array | None) -> Array:
+    def _rows(self, array: Array, active: Rows | None) -> Array:
         return array if active is None or len(array) == 1 else array[active]
 
-    def value(self, vectors: Array, active: Array | None = None) -> Array:
+    def value(self, vectors: Array, active: Rows | None = None) -> Array:
         residuals = np.abs(self._rows(self.targets, active) - self.problem.predict(vectors))
         quadratic = np.minimum(residuals, self.objective.delta)
         value: Array = (self._rows(self.weights, active) * quadratic * (residuals - 0.5 * quadratic)).sum(axis=1)
         off = vectors[:, : self.head] - self._rows(self.centre, active)
-        return value + 0.5 * (self.strength * off**2).sum(axis=1)
+        value += 0.5 * (self.strength * off**2).sum(axis=1)
+        return value
 
-    def quadratic(self, vectors: Array, active: Array) -> tuple[Array, Array]:
+    def quadratic(self, vectors: Array, active: Rows) -> tuple[Array, Array]:
         """Gradient (R, P) and Gauss-Newton curvature (R, P, P) of the objective."""
         predicted, jacobian = self.problem.linearise(vectors)
         residuals = self._rows(self.targets, active) - predicted
@@ -167,13 +171,14 @@ class _Batch:
         return gradient, curvature
 
 
-def _solve(gradient: Array, curvature: Array, damping: Array, fixed: Array) -> Array:
+def _solve(gradient: Array, curvature: Array, damping: Array, fixed: NDArray[np.bool_]) -> Array:
     """The damped Gauss-Newton step (R, P); parameters held at a bound do not move."""
     count = gradient.shape[1]
     free = ~fixed
-    curvature = curvature * (free[:, :, None] & free[:, None, :])
+    curvature = np.where(free[:, :, None] & free[:, None, :], curvature, 0.0)
     places = np.arange(count)
     diagonal = curvature[:, places, places]
     curvature[:, places, places] += damping[:, None] * diagonal + 1e-12 * diagonal.max(axis=1, keepdims=True) + fixed
-    step: Array = np.linalg.solve(curvature, -(gradient * free)[:, :, None])[:, :, 0]
-    return np.clip(step, -2.0, 2.0)  # logs: no parameter changes by more than a factor e^2 in a step
+    step = np.linalg.solve(curvature, -(gradient * free)[:, :, None])[:, :, 0]
+    limited: Array = np.clip(step, -2.0, 2.0)  # logs: no parameter changes by more than a factor e^2 in a step
+    return limited

@@ -36,9 +36,7 @@ def fit_surface(
     heavy = sorted(candidates, key=lambda one: -one.weight)
     counts = _counts([one.weight for one in heavy], draws)
     rng = np.random.default_rng(seed)
-    components = tuple(
-        _component(one, points, count, rng) for one, count in zip(heavy, counts, strict=True) if count
-    )
+    components = tuple(_component(one, points, count, rng) for one, count in zip(heavy, counts, strict=True) if count)
     chosen = [(one.fit, count) for one, count in zip(heavy, counts, strict=True) if count]
     freedom = max(len(points) - _mean([(fit.parameters, count) for fit, count in chosen]), 1.0)
     log_fit = np.average([fit.log_fit for fit, _ in chosen], axis=0, weights=[count for _, count in chosen])

@@ -52,7 +52,7 @@ class Problem:
     @property
     def parameters(self) -> int:
         """P, the length of a parameter vector."""
-        return self.free + len(self.form.exponents) + len(self.form.coefficients) * self.basis.shape[1]
+        return self.free + len(self.form.exponents) + len(self.form.coefficients) * int(self.basis.shape[1])
 
     @cached_property
     def bounds(self) -> tuple[Array, Array]:
@@ -105,9 +105,7 @@ def split(form: Form, vectors: Array, asymptote: float | None) -> tuple[Array, V
     return base, exponents, tuple(values[:, start : start + count] for start in starts)
 
 
-def log_loss_of(
-    form: Form, vectors: Array, basis: Array, log_n: Array, log_d: Array, asymptote: float | None
-) -> Array:
+def log_loss_of(form: Form, vectors: Array, basis: Array, log_n: Array, log_d: Array, asymptote: float | None) -> Array:
     """The log loss (R, m) by R parameter vectors at m points with their rows of the basis (m, p)."""
     base, exponents, coefficients = split(form, vectors, asymptote)
     mixed = tuple(own @ basis.T for own in coefficients)

@@ -2,8 +2,8 @@
 
 Every form is fitted with both kinds of sharing and judged twice:
 
-    forecast    fitted to the budgets below the k-th, it forecasts the cells of the k-th: the root mean square of the log
-                errors over the last ROLLS budgets that have two below them. The forms are ranked by it
+    forecast    fitted to the budgets below the k-th, it forecasts the cells of the k-th: the root mean square log error
+                over the last ROLLS budgets that have two below them. The forms are ranked by it
     criterion   Akaike's for small samples over all cells, n log(RSS / n) + 2(k + 1) n / (n - k - 2) for n cells and k
                 parameters (Burnham and Anderson 2002, section 2.4)
 
@@ -12,8 +12,8 @@ No form is taken for the truth: each gets a weight, its share of the bootstrap d
     w  ~  exp(-(criterion - best) / 2) (forecast / best)^-p
 
 the first factor being Akaike's weights, the second the likelihood of p independent normal forecasts of which only the
-size of the errors is known. Forecast errors at one budget go together; p = FORECASTS is an assumption. In simulation the
-weights lost 0.1 % against knowing the right form (docs/log.md); the second factor matters where no form is right.
+size of the errors is known; they go together at one budget, p = FORECASTS is an assumption. In simulation the first
+factor alone does as well where one of the forms is right (docs/log.md); the second is for studies where none is.
 """
 
 from collections.abc import Sequence
@@ -22,6 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from embudget.laws.base import Array
+from embudget.laws.basis import basis_of
 from embudget.laws.bootstrap import winsorised
 from embudget.laws.joint import JointFit, Sharing, fit_jointly
 from embudget.laws.parameters import FORMS, FormName
@@ -78,8 +79,6 @@ def _splits(points: Points) -> list[tuple[Points, Points]]:
 
 def parameters_of(name: FormName, points: Points) -> int:
     """Parameters of a form with E and the exponents shared."""
-    from embudget.laws.basis import basis_of
-
     form = FORMS[name]
     columns = len(next(iter(basis_of(points.methods).values())))
     return 1 + len(form.exponents) + len(form.coefficients) * columns
@@ -114,5 +113,6 @@ def _weights(candidates: Sequence[Candidate]) -> Array:
     if all(one.forecast is not None for one in candidates):
         errors = np.hypot([one.forecast or 0.0 for one in candidates], _EXACT)
         log_weights = log_weights - FORECASTS * np.log(errors / errors.min())
-    weights: Array = np.exp(log_weights - log_weights.max())
-    return weights / weights.sum()
+    relative = np.exp(log_weights - log_weights.max())
+    weights: Array = relative / relative.sum()
+    return weights

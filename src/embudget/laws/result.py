@@ -6,19 +6,24 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
+import numpy as np
 from pydantic import Field
 
 from embudget.errors import BudgetError, ConfigError, MethodError
 from embudget.files import read_text, save_text
 from embudget.frozen import Frozen
+from embudget.laws.alternatives import Alternative, alternatives
+from embudget.laws.diagnostics import Diagnostics
 from embudget.laws.frontier import Frontier
 from embudget.laws.isoflop import Isoflop
+from embudget.laws.mixture import Ranked
+from embudget.laws.points import Points
 from embudget.laws.summary import summarise
-from embudget.laws.surface import ChinchillaLaw
+from embudget.laws.surface import Kind, Surface
 from embudget.laws.table import Cell, RunTable
 from embudget.methods import parse_method
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Version of laws.json; raised when a reader of the old one would misread the new."""
 OVER_ALL = "over all"
 """The key of the frontier over all methods."""
@@ -56,9 +61,11 @@ class FrontierRow(Frozen):
 class Laws(Frozen):
     """The fitted laws of a study."""
 
-    format_version: Literal[1] = FORMAT
+    format_version: Literal[2] = FORMAT
     table: RunTable
-    surface: ChinchillaLaw = Field(description="the loss over N, D and method; further forms join as a union by `kind`")
+    surface: Surface = Field(description="the loss over N, D and method")
+    ranking: tuple[Ranked, ...] = Field(description="the forms of law by their forecast errors, the best first")
+    diagnostics: Diagnostics
     frontiers: dict[str, Frontier] = Field(description="by method, and over all")
     isoflops: dict[str, Isoflop] = Field(description="by method")
     domain: dict[str, Domain] = Field(description="by method")
@@ -88,11 +95,16 @@ class Laws(Frozen):
         """
         return self.surface.predict(*self._checked(method, model_params, tokens))
 
-    def interval(self, method: str, model_params: float, tokens: float, level: float = 0.9) -> tuple[float, float]:
-        """Where the measured loss of a new run lies with probability ``level``, nats; errors as `predict`."""
+    def interval(
+        self, method: str, model_params: float, tokens: float, level: float = 0.9, of: Kind = "run"
+    ) -> tuple[float, float]:
+        """Where the measured loss of a new run lies with probability ``level``, nats; errors as `predict`.
+
+        With ``of="law"`` where the loss itself lies, without the noise of a run.
+        """
         if not 0 < level < 1:
             raise ConfigError(f"level must be in (0, 1), got {level:g}")
-        return self.surface.interval(*self._checked(method, model_params, tokens), level)
+        return self.surface.interval(*self._checked(method, model_params, tokens), level, of)
 
     def _checked(self, method: str, model_params: float, tokens: float) -> tuple[str, float, float]:
         name = self._known(method)
@@ -134,19 +146,22 @@ class Laws(Frozen):
             cell = min(at_budget, key=lambda cell: cell.loss)
             tokens = cell.tokens
         else:
-            priced = [(cell, budget / cell.flops_per_token) for cell in self.cells]
-            cell, tokens = min(priced, key=lambda choice: self._at(choice[0], choice[1]))
+            every = np.array([budget / cell.flops_per_token for cell in self.cells])
+            sizes = np.array([cell.model_params for cell in self.cells])
+            logs = np.log(self.surface.drawn([cell.method for cell in self.cells], sizes, every)).mean(axis=0)
+            cell, tokens = self.cells[int(logs.argmin())], float(every[logs.argmin()])
         return FrontierRow(
             budget=budget,
             method=cell.method,
             model=cell.model,
             measured_loss=cell.loss if at_budget else None,
-            predicted_loss=self._at(cell, tokens),
+            predicted_loss=self.surface.predict(cell.method, cell.model_params, tokens),
             interval=self.surface.interval(cell.method, cell.model_params, tokens, level),
         )
 
-    def _at(self, cell: Cell, tokens: float) -> float:
-        return self.surface.predict(cell.method, cell.model_params, tokens)
+    def alternatives(self) -> tuple[Alternative, ...]:
+        """The law of Hoffmann et al. under other objectives: how much of it is the data's, how much the fitter's."""
+        return alternatives(Points.of(self.cells), self.surface.asymptote)
 
     def summary(self) -> str:
         """The laws as a plain-text table."""
@@ -176,4 +191,6 @@ class Laws(Frozen):
             raise ConfigError(f"{path}: not a file of laws: it has no format_version")
         if version > FORMAT:
             raise ConfigError(f"{path}: format_version {version} is newer than this embudget's {FORMAT}: upgrade it")
+        if version < FORMAT:
+            raise ConfigError(f"{path}: format_version {version} is older than this embudget's {FORMAT}: fit again")
         return cls.read(data, str(path))

@@ -7,31 +7,56 @@ if TYPE_CHECKING:
 
 
 def summarise(laws: "Laws") -> str:
-    """Runs, equation, frontier, isoFLOP minima and refusals, in this order."""
-    table = laws.table
+    """Runs, ranking, equation, warnings, frontier, isoFLOP minima, other objectives and refusals, in this order."""
+    table, surface = laws.table, laws.surface
     lines = [
         f"{table.run_count} runs in {len(table.cells)} cells, "
         f"budgets {table.budgets[0]:.3g} to {table.budgets[-1]:.3g} FLOP",
         *table.describe_dropped(),
-        *laws.surface.describe(),
-        f"noise of one run about the law: {100 * laws.noise:.2g} % ({laws.surface.freedom} degrees of freedom)",
-        *_outlying(laws),
+        "",
+        *_ranking(laws),
+        "",
+        *surface.describe(),
+        f"noise of one run about the law: {100 * laws.noise:.2g} % ({surface.freedom:.0f} degrees of freedom)"
+        + (f"; unexplained, per {surface.step:.2g} times the budget: {100 * surface.discrepancy:.2g} %"
+           if surface.discrepancy else ""),
+        *(f"warning: {line}" for line in laws.diagnostics.warnings()),
         "",
         *_frontier(laws),
         "",
         *_powers(laws),
-    ]
+        "",
+        *_alternatives(laws),
+    ]  # fmt: skip
     if laws.refusals:
         lines += ["", "not fitted:", *(f"  {no.what}: {no.reason} ({no.error})" for no in laws.refusals)]
     return "\n".join(lines)
 
 
-def _outlying(laws: "Laws") -> list[str]:
-    cells = [
-        f"  {cell.model} {cell.method} at {cell.budget:.3g} FLOP: {100 * (cell.ratio - 1):+.3g} % from the law"
-        for cell in laws.surface.outlying
+def _ranking(laws: "Laws") -> list[str]:
+    lines = [
+        f"{'form of law':<24} {'methods':<8} {'forecast error':>14} {'criterion':>10} {'parameters':>10} {'weight':>7}"
     ]
-    return ["outlying cells, of little weight in the fit and its noise:", *cells] if cells else []
+    for one in laws.ranking:
+        error = "" if one.forecast_error is None else f"{100 * one.forecast_error:.2f} %"
+        criterion = "" if one.criterion is None else f"+{one.criterion:.1f}"
+        judged = f"{error:>14} {criterion:>10} {one.parameters:10.1f} {100 * one.weight:5.0f} %"
+        lines.append(f"{one.form:<24} {one.sharing:<8} {judged}")
+    return lines
+
+
+def _alternatives(laws: "Laws") -> list[str]:
+    found = laws.alternatives()
+    if not found:
+        return []
+    lines = [
+        "L = E + A/N^a + B/D^b, shared by the methods, under other objectives (b/(a+b): N* ~ C^it):",
+        f"  {'objective':<17} {'E':>7} {'a':>7} {'b':>7} {'b/(a+b)':>8} {'Huber 1e-3':>11}",
+    ]
+    for one in found:
+        numbers = f"{one.E:7.3f} {one.a:7.3f} {one.b:7.3f} {one.size_exponent:8.3f} {one.huber:11.3g}"
+        lines.append(f"  {one.name:<17} {numbers}   {one.starts}".rstrip())
+    return lines
 
 
 def _frontier(laws: "Laws") -> list[str]:

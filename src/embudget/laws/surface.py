@@ -87,7 +87,9 @@ class Surface(Frozen):
     asymptote: float | None = Field(default=None, description="E where it was given, nats")
     noise: NonNegativeFloat = Field(description="relative standard deviation of one run about the law")
     freedom: PositiveFloat = Field(description="degrees of freedom: cells minus parameters")
-    discrepancy: NonNegativeFloat = Field(description="unexplained relative error of forecasts, per step of the budgets")
+    discrepancy: NonNegativeFloat = Field(
+        description="unexplained relative error of forecasts, per step of the budgets"
+    )
     step: float = Field(gt=1, description="ratio of neighbouring budgets")
     reach: dict[str, tuple[float, float]] = Field(description="method -> smallest and largest measured N D")
 
@@ -98,8 +100,8 @@ class Surface(Frozen):
 
     def drawn(self, methods: Sequence[str], model_params: Array, tokens: Array) -> Array:
         """The loss of m choices by each draw (draws, m), nats; a row's values belong together."""
-        _, logs = self._logs(methods, model_params, tokens)
-        return np.exp(logs)
+        losses: Array = np.exp(self._logs(methods, model_params, tokens)[1])
+        return losses
 
     def predict(self, method: str, model_params: float, tokens: float) -> float:
         """The loss at (N, D), nats: the geometric mean of the draws."""
@@ -133,7 +135,8 @@ class Surface(Frozen):
         """How many steps of the budgets a choice lies outside those measured of its method (m,)."""
         lowest, highest = np.log([self.reach[method] for method in methods]).T
         outside = np.maximum(np.log(product) - highest, lowest - np.log(product))
-        return np.maximum(outside, 0.0) / float(np.log(self.step))
+        steps: Array = np.maximum(outside, 0.0) / float(np.log(self.step))
+        return steps
 
     def _one(self, method: str, model_params: float, tokens: float) -> tuple[Array, Array]:
         return self._logs([method], np.array([model_params]), np.array([tokens]))

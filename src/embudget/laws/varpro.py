@@ -8,6 +8,7 @@ and `search` is a fit of its own, which also knows plain residuals in nats.
 """
 
 from itertools import product
+from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize, nnls
@@ -50,7 +51,7 @@ def search(problem: Problem, objective: Objective, *, in_nats: bool = False) -> 
     grid = [np.log(exponents) for exponents in product(*(FINE[name] for name in names))]
     best = min(grid, key=value)
     simplex = best + np.vstack([np.zeros(len(names)), 0.15 * np.eye(len(names))])
-    options = {"xatol": 1e-6, "fatol": 1e-14, "initial_simplex": simplex, "maxiter": 2000}
+    options: Any = {"xatol": 1e-6, "fatol": 1e-14, "initial_simplex": simplex, "maxiter": 2000}
     found = minimize(value, best, method="Nelder-Mead", options=options)
     return project(problem, np.exp(np.clip(found.x, low, high)), objective, in_nats=in_nats)
 

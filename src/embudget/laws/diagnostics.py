@@ -1,0 +1,175 @@
+"""What may be wrong with a fitted law, in numbers and in plain warnings.
+
+leverage h      how much a cell's own loss moves its fit, between 0 and 1 (the diagonal of the hat matrix)
+influence       Cook's distance r^2 h / (p s^2 (1 - h)^2), with r the residual, s the noise level and p the
+                parameters: how far all fitted losses move, in units of their uncertainty, if the cell is left out
+condition       of the derivatives by the log parameters, each scaled to length 1 (Belsley, Kuh and Welsch 1980):
+                above 30 some parameters are known only together, though predictions may be good
+pattern         residuals that follow log N, log D or the budget, by a straight line or a bend: the form is wrong there
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from pydantic import Field
+from scipy.stats import f as fisher
+
+from embudget.frozen import Frozen
+from embudget.laws.base import Array
+from embudget.laws.bootstrap import outlying_limit
+from embudget.laws.joint import Group, JointFit
+from embudget.laws.points import Points
+from embudget.laws.problem import EXPONENT_BOUNDS
+from embudget.laws.surface import Surface
+from embudget.laws.table import Cell
+
+STRONG_INFLUENCE = 1.0
+"""Cook's distance above which leaving one cell out would move the fit to the edge of its confidence region."""
+HIGH_CONDITION = 1000.0
+"""Above it the parameters themselves mean nothing; 30 to 300 is usual for laws with an asymptote (measured here)."""
+PATTERN_LEVEL = 0.001
+"""Of the F test for a pattern in the residuals: three are looked for in each study, and few should warn of one."""
+LOOSE_ASYMPTOTE = 0.5
+"""Width of E's 90 % interval, as a share of the lowest loss, from which on it is not identified."""
+
+
+class CellDiagnosis(Frozen):
+    """A cell that stands out."""
+
+    model: str
+    method: str
+    budget: float = Field(description="FLOP")
+    ratio: float = Field(description="measured loss / that of the law")
+    leverage: float = Field(ge=0, le=1)
+    influence: float = Field(ge=0, description="Cook's distance")
+
+
+class Diagnostics(Frozen):
+    """What was looked at."""
+
+    outlying: tuple[CellDiagnosis, ...] = Field(description="so far off that fit and noise were kept from following")
+    influential: tuple[CellDiagnosis, ...] = Field(description="without which the law would be another")
+    condition: float
+    patterns: tuple[str, ...] = Field(description="what the residuals follow")
+    at_bound: tuple[str, ...] = Field(description="exponents that ended at an end of what is searched")
+    asymptote: tuple[float, float] | None = Field(description="90 % of E's draws, nats; None where it was given")
+    lowest_loss: float = Field(description="nats")
+
+    @property
+    def asymptote_identified(self) -> bool:
+        """Whether the cells say where the loss will end."""
+        return self.asymptote is None or self.asymptote[1] - self.asymptote[0] < LOOSE_ASYMPTOTE * self.lowest_loss
+
+    def warnings(self) -> tuple[str, ...]:
+        """One line each."""
+        lines = [
+            f"{_name(cell)} decides the fit: influence {cell.influence:.2g}, {_off(cell)}" for cell in self.influential
+        ]
+        lines += [f"{_name(cell)} is outlying, {_off(cell)}, and was given little weight" for cell in self.outlying]
+        lines += [f"the residuals follow {what}: no form here fits there" for what in self.patterns]
+        lines += [
+            f"{what} ended at a bound ({EXPONENT_BOUNDS[0]:g} to {EXPONENT_BOUNDS[1]:g})" for what in self.at_bound
+        ]
+        if self.condition > HIGH_CONDITION:
+            lines.append(f"the parameters are known only together (condition number {self.condition:.2g})")
+        if self.asymptote is not None and not self.asymptote_identified:
+            low, high = self.asymptote
+            lines.append(
+                f"the asymptote is not identified: E from {low:.2g} to {high:.2g} nats; far budgets are guesses"
+            )
+        return tuple(lines)
+
+
+def diagnose(cells: Sequence[Cell], points: Points, fit: JointFit, surface: Surface) -> Diagnostics:
+    """Look at the fit of the heaviest component."""
+    leverage, condition = np.zeros(len(points)), 0.0
+    for group, vector, prior in zip(fit.groups, fit.vectors, fit.priors, strict=True):
+        _, jacobian = group.problem.linearise(vector[None])
+        scaled = jacobian[0] * np.sqrt(group.problem.weights)
+        strength = np.zeros(len(scaled))
+        strength[: len(prior.sd)] = (fit.noise / prior.sd) ** 2
+        inverse = np.linalg.pinv(scaled @ scaled.T + np.diag(strength))
+        leverage[group.rows] = np.einsum("pn,pq,qn->n", scaled, inverse, scaled)
+        condition = max(condition, _condition(scaled, strength))
+    leverage = np.clip(leverage, 0.0, 1 - 1e-9)
+    residuals = points.log_loss - fit.log_fit
+    squares = points.weights * residuals**2
+    noise = max(fit.noise, surface.noise / float(np.sqrt(points.seeds.mean())), 1e-4)
+    influence = squares * leverage / (fit.parameters * noise**2 * (1 - leverage) ** 2)
+    found = [
+        CellDiagnosis(
+            model=cell.model, method=cell.method, budget=cell.budget, ratio=float(np.exp(residuals[row])),
+            leverage=float(leverage[row]), influence=float(influence[row]),
+        )
+        for row, cell in enumerate(cells)
+    ]  # fmt: skip
+    far = np.sqrt(squares) > outlying_limit(residuals, points.weights)
+    by_influence = np.argsort(-influence)
+    return Diagnostics(
+        outlying=tuple(found[row] for row in np.flatnonzero(far)[:20]),
+        influential=tuple(found[row] for row in by_influence[:20] if influence[row] > STRONG_INFLUENCE),
+        condition=condition,
+        patterns=_patterns(points, residuals, fit.parameters),
+        at_bound=tuple(
+            text for group, vector in zip(fit.groups, fit.vectors, strict=True) for text in _ends(group, vector)
+        ),
+        asymptote=_asymptote(surface),
+        lowest_loss=float(np.exp(points.log_loss.min())),
+    )
+
+
+def _condition(scaled: Array, strength: Array) -> float:
+    """Of the derivatives (P, n) and the prior's part, with parameters that have no effect left out."""
+    rows = np.hstack([scaled, np.diag(np.sqrt(strength))])
+    lengths = np.linalg.norm(rows, axis=1)
+    rows = rows[lengths > 1e-6 * lengths.max()]
+    values = np.linalg.svd(rows / np.linalg.norm(rows, axis=1, keepdims=True), compute_uv=False)
+    return float(values[0] / max(values[-1], 1e-300))
+
+
+def _patterns(points: Points, residuals: Array, parameters: float) -> tuple[str, ...]:
+    """What the residuals follow, by an F test of a line and a bend in it against nothing."""
+    found = []
+    freedom = len(points) - parameters - 2
+    budget = np.log(points.budget)
+    for name, x in (("the size", points.log_n), ("the tokens", points.log_d), ("the budget", budget)):
+        if freedom < 4 or len(np.unique(x)) < 3 or np.abs(residuals).max() < 1e-6:
+            continue
+        z = (x - x.mean()) / x.std()
+        columns = np.stack([z, z**2 - (z**2).mean()], axis=1) * np.sqrt(points.weights)[:, None]
+        scaled = np.clip(residuals, *np.quantile(residuals, (0.01, 0.99))) * np.sqrt(points.weights)
+        explained = scaled @ np.linalg.qr(columns)[0]
+        rest = float((scaled**2).sum() - (explained**2).sum())
+        statistic = float((explained**2).sum()) / 2 / max(rest / freedom, 1e-300)
+        if float(fisher.sf(statistic, 2, freedom)) < PATTERN_LEVEL:
+            found.append(name)
+    return tuple(found)
+
+
+def _ends(group: Group, vector: Array) -> list[str]:
+    low, high = group.problem.bounds
+    kinds = ", ".join(sorted(group.basis))
+    return [
+        f"{name} of {kinds}"
+        for place, name in enumerate(group.problem.form.exponents, group.problem.free)
+        if name != "D0" and (vector[place] <= low[place] + 1e-6 or vector[place] >= high[place] - 1e-6)
+    ]
+
+
+def _asymptote(surface: Surface) -> tuple[float, float] | None:
+    """Over the components and methods, by weight."""
+    if surface.asymptote is not None:
+        return None
+    draws = np.concatenate(
+        [one.coefficients(method, None)["E"][1:] for one in surface.components for method in surface.methods]
+    )
+    low, high = np.quantile(draws, (0.05, 0.95))
+    return float(low), float(high)
+
+
+def _name(cell: CellDiagnosis) -> str:
+    return f"{cell.model} {cell.method} at {cell.budget:.3g} FLOP"
+
+
+def _off(cell: CellDiagnosis) -> str:
+    return f"{100 * (cell.ratio - 1):+.3g} % from the law"
