@@ -10,13 +10,14 @@ A kind is FORM-EXPONENTS-STUDY, and -FLAW where the runs do not keep to their la
     outlier           one run diverged: its loss is 1.5 times as high
 
 Even seeds are worlds of SmolLM2-135M cut to several depths, odd ones of Pythia. Noise is log-uniform from 0.2 to 2 %.
-At the middle budget the best size lies inside the measured ones; a product of powers has no best size, only a largest
-or a smallest, which is then measured. LoRA ranks and active fractions change a method smoothly. Where the methods'
+At the middle budget the best size lies inside the measured ones, and by full fine-tuning it grows with the budget; a
+product of powers has no best size, only a largest or a smallest, which is then measured. LoRA ranks and active fractions change a method smoothly. Where the methods'
 asymptotes differ, half of them meet full fine-tuning at some budget between the smallest and 64 times the largest, so
 that which method to take depends on the budget.
 """
 
 from functools import cache
+from math import sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -70,12 +71,15 @@ class Case(NamedTuple):
         """The true loss of a choice at exactly this budget, nats; beyond the budgets, batches grow with their root."""
         params, per_token = _cost(model, method)
         tokens, largest = budget / per_token, self.world.budgets[-1]
-        batch_size = self.world.batch_sizes[-1] * max(1.0, budget / largest) ** 0.5
-        return self.world.truth[method].loss(params, tokens) * (1 + self.lag * batch_size * TOKENS_PER_PAIR / tokens)
+        batch_size = self.world.batch_sizes[-1] * sqrt(max(1.0, budget / largest))
+        return float(self.world.truth[method].loss(params, tokens)) * (
+            1 + self.lag * batch_size * TOKENS_PER_PAIR / tokens
+        )
 
-    def best(self, budget: float) -> tuple[str, str]:
-        """The choice of the lowest true loss."""
-        return min(self.choices, key=lambda choice: self.loss(choice[0], choice[1], budget))
+    def best(self, budget: float, method: str | None = None) -> tuple[str, str]:
+        """The choice of the lowest true loss, of one method where it is given."""
+        choices = [choice for choice in self.choices if method in (None, choice[1])]
+        return min(choices, key=lambda choice: self.loss(choice[0], choice[1], budget))
 
     def records(self) -> list[RunRecord]:
         """The world's study, flaw included."""
@@ -252,6 +256,9 @@ def _plausible(case: Case) -> bool:
         inside = all(model in models for model in (case.best(middle)[0], *far))
     else:
         inside = case.best(middle)[0] in models[1:-1]
+    sizes = [_cost(case.best(at, "full")[0], "full")[0] for at in (budgets[0], middle, budgets[-1])]
+    if sizes != sorted(sizes):  # where the pre-learned data outweigh the smallest budgets' own
+        return False
     first, last, beyond = (case.loss(*case.best(at), at) for at in (budgets[0], budgets[-1], 64 * budgets[-1]))
     if not inside or first < 1.08 * last or beyond < 0.2:
         return False
