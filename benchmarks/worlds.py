@@ -11,9 +11,9 @@ A kind is FORM-EXPONENTS-STUDY, and -FLAW where the runs do not keep to their la
 
 Even seeds are worlds of SmolLM2-135M cut to several depths, odd ones of Pythia. Noise is log-uniform from 0.2 to 2 %.
 At the middle budget the best size lies inside the measured ones, and by full fine-tuning it grows with the budget; a
-product of powers has no best size, only a largest or a smallest, which is then measured. LoRA ranks and active fractions change a method smoothly. Where the methods'
-asymptotes differ, half of them meet full fine-tuning at some budget between the smallest and 64 times the largest, so
-that which method to take depends on the budget.
+product of powers has no best size, only a largest or a smallest, which is then measured. LoRA ranks and active
+fractions change a method smoothly. Where the methods' asymptotes differ, half of them meet full fine-tuning at some
+budget between the smallest and 64 times the largest, so that which method to take depends on the budget.
 """
 
 from functools import cache
