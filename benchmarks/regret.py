@@ -206,7 +206,7 @@ def over(rows: Sequence[Row]) -> list[str]:
 
 
 def coverages(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, float | None]]]:
-    """Kind, and all of them -> distance -> shares held, median half widths, and the recipe's mean regret."""
+    """Kind, and all of them -> distance -> shares held, median half widths, mean regrets."""
     table: dict[str, dict[str, dict[str, float | None]]] = {}
     for kind, times in product([*dict.fromkeys(str(row["kind"]) for row in rows), "all"], DISTANCES):
         fixed: dict[str, str | int] = {"times": times} | ({} if kind == "all" else {"kind": kind})
@@ -218,6 +218,7 @@ def coverages(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, float | None
             "best_in_flat": values(rows, "best_in_flat", **fixed),
             "noise_ratio": values(rows, "noise_ratio", **fixed),
             "regret": values(rows, "regret of recipe", **fixed),
+            "of_paper": values(rows, "regret of paper", **fixed),
         }
         table.setdefault(kind, {})[str(times)] = {
             name: round(float(np.median(v) if name.endswith(("width", "ratio")) else v.mean()), 4) if len(v) else None
