@@ -22,7 +22,7 @@ from math import exp, log
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import Field, NonNegativeFloat, PositiveFloat
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from embudget.errors import FitError, MethodError, TooFewRunsError
 from embudget.frozen import Frozen
@@ -74,6 +74,7 @@ class RateLaw(Frozen):
     tokens_slope: float = Field(description="q, of log D")
     centre: tuple[float, float] = Field(description="log N and log D of the centre")
     measured: dict[str, tuple[PositiveFloat, PositiveFloat]] = Field(description="by method: lowest and highest rate")
+    envelopes: dict[str, PositiveInt] = Field(description="by method: cells that it was fitted to")
     residual_sd: NonNegativeFloat | None = Field(
         description="of log rate about the law; None with no more cells than methods"
     )
@@ -82,6 +83,12 @@ class RateLaw(Frozen):
     def methods(self) -> tuple[str, ...]:
         """The methods it predicts for."""
         return tuple(self.intercepts)
+
+    def __str__(self) -> str:
+        """What it rests on, in a few words."""
+        count = sum(self.envelopes.values())
+        spread = "" if self.residual_sd is None else f", spread x{exp(self.residual_sd):.2g}"
+        return f"the rate law of {count} envelopes{spread}"
 
     def predict(self, method: str, model_params: float, tokens: float) -> float:
         """The best rate at (N, D), within REACH of the measured ones of the method.
@@ -214,6 +221,7 @@ def fit_rate_law(
         tokens_slope=float(slopes[1]),
         centre=(float(centre[0]), float(centre[1])),
         measured={name: (exp(log_rates[of].min()), exp(log_rates[of].max())) for name, of in rows.items()},
+        envelopes={name: int(of.sum()) for name, of in rows.items()},
         residual_sd=float(np.sqrt(((y - x @ slopes) ** 2).sum() / freedom)) if len(y) > len(rows) else None,
     )
 
