@@ -87,7 +87,7 @@ class RateLaw(Frozen):
     def __str__(self) -> str:
         """What it rests on, in a few words."""
         count = sum(self.envelopes.values())
-        spread = "" if self.residual_sd is None else f", spread x{exp(self.residual_sd):.2g}"
+        spread = "" if self.residual_sd is None else f", spread x{exp(self.residual_sd):.2f}"
         return f"the rate law of {count} envelopes{spread}"
 
     def predict(self, method: str, model_params: float, tokens: float) -> float:
@@ -96,15 +96,26 @@ class RateLaw(Frozen):
         Raises:
             MethodError: no envelope of the method was measured.
         """
+        low, high = self._reach(method)
+        return exp(min(max(self._log_rate(method, model_params, tokens), low), high))
+
+    def within_reach(self, method: str, model_params: float, tokens: float) -> bool:
+        """Whether the law itself stays within REACH at (N, D), so that `predict` is its rate; errors as there."""
+        low, high = self._reach(method)
+        return low <= self._log_rate(method, model_params, tokens) <= high
+
+    def _reach(self, method: str) -> tuple[float, float]:
         if method not in self.intercepts:
             raise MethodError(f"{method} has no measured learning rates, only {', '.join(self.methods)}")
-        log_rate = (
+        low, high = self.measured[method]
+        return log(low / REACH), log(high * REACH)
+
+    def _log_rate(self, method: str, model_params: float, tokens: float) -> float:
+        return (
             self.intercepts[method]
             + self.model_params_slope * (log(model_params) - self.centre[0])
             + self.tokens_slope * (log(tokens) - self.centre[1])
         )
-        low, high = self.measured[method]
-        return exp(min(max(log_rate, log(low / REACH)), log(high * REACH)))
 
 
 def fit_rate_curve(rates: ArrayLike, log_losses: ArrayLike) -> RateCurve:

@@ -56,7 +56,7 @@ def describe_rates(cells: Sequence[Cell], law: RateLaw | None) -> list[str]:
 
 def rate_warnings(cells: Sequence[Cell]) -> list[str]:
     """Cells whose best rate may lie beyond those tried, and cells without an envelope beside others with one."""
-    ends = [_at_end(cell) for cell in cells if cell.rate_inside is False]
+    ends = [_named(cell, problem) for cell in cells if (problem := at_end(cell))]
     lines = ends[:MAX_LISTED]
     if len(ends) > MAX_LISTED:
         lines.append(f"and {len(ends) - MAX_LISTED} more cells without a minimum between the rates tried")
@@ -70,10 +70,16 @@ def rate_warnings(cells: Sequence[Cell]) -> list[str]:
     return lines
 
 
-def _at_end(cell: Cell) -> str:
+def at_end(cell: Cell) -> str | None:
+    """What is wrong with a cell's best rate, in words; None where it is a minimum, or no envelope was measured."""
+    if cell.rate_inside is not False:
+        return None
+    if cell.learning_rate == cell.lowest_rate:
+        return "the lowest tried"
+    return "the highest tried" if cell.learning_rate == cell.highest_rate else "no clear minimum"
+
+
+def _named(cell: Cell, problem: str) -> str:
     assert cell.learning_rate is not None
-    where = {cell.lowest_rate: "the lowest tried", cell.highest_rate: "the highest tried"}.get(
-        cell.learning_rate, "not followed by a minimum"
-    )
     name = f"{cell.model} {cell.method} at {cell.budget:.3g} FLOP"
-    return f"{name}: best rate {rate_text(cell.learning_rate)} is {where}"
+    return f"{name}: best rate {rate_text(cell.learning_rate)} is {problem}"
