@@ -25,7 +25,7 @@ def fit(
     *,
     seed: int = 0,
     draws: int = 200,
-    forms: Sequence[FormName] | None = None,
+    forms: Sequence[str] | None = None,
     asymptote: float | None = None,
 ) -> Laws:
     """Fit all the laws that the records support.
