@@ -216,14 +216,14 @@ def fit_rate_law(
         raise TooFewRunsError("a law of the learning rate needs the best rate of at least 1 cell, got 0")
     sizes = np.stack([_logs("model_params", model_params), _logs("tokens", tokens)], axis=1)
     log_rates = _logs("learning rate", learning_rates)
-    rows = {name: np.array([method == name for method in methods]) for name in methods}
+    rows = {name: np.array([method == name for method in methods]) for name in dict.fromkeys(methods)}
     x, y = sizes.copy(), log_rates.copy()
     for of_method in rows.values():  # the intercepts bear no ridge: centred within each method, they drop out
         x[of_method] -= x[of_method].mean(axis=0)
         y[of_method] -= y[of_method].mean()
     shrunk = np.linalg.solve(x.T @ x + RIDGE * np.eye(2), x.T)
     slopes = shrunk @ y
-    freedom = len(y) - len(rows) - float(np.trace(x @ shrunk))
+    freedom = len(y) - len(rows) - float(np.trace(shrunk @ x))
     centre = sizes.mean(axis=0)
     at_centre = log_rates - (sizes - centre) @ slopes
     return RateLaw(
