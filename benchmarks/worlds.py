@@ -3,6 +3,7 @@
 A kind is FORM-EXPONENTS-STUDY, and -FLAW where the runs do not keep to their law:
 
     chinchilla, multiplicative, rectified, dense_retrieval     the form of the truth
+    neither           the geometric mean of two of these forms, with exponents of their own: no form here is right
     shared, apart     whether the methods have the same exponents, or each its own (lognormal, standard deviation 0.35)
     small             4 sizes x 4 methods x 4 budgets x 1 to 3 seeds
     large             8 to 10 sizes x 5 to 8 methods x 6 budgets
@@ -30,9 +31,10 @@ from embudget.simulate import World, simulate
 from embudget.suite import SUITES, find_shape
 
 FORM_NAMES: tuple[FormName, ...] = tuple(FORMS)
+NEITHER = "neither"
 KINDS = tuple(
     f"{form}-{exponents}-{study}"
-    for form in FORM_NAMES
+    for form in (*FORM_NAMES, NEITHER)
     for exponents in ("shared", "apart")
     for study in ("small", "large")
 )
@@ -61,6 +63,8 @@ class Case(NamedTuple):
     suite: str
     lag: float
     """k of the flaw `short`."""
+    other: dict[str, Coefficients] | None = None
+    """The second law of every method, where the truth is the geometric mean of two."""
 
     @property
     def choices(self) -> list[tuple[str, str]]:
@@ -72,9 +76,16 @@ class Case(NamedTuple):
         params, per_token = _cost(model, method)
         tokens, largest = budget / per_token, self.world.budgets[-1]
         batch_size = self.world.batch_sizes[-1] * sqrt(max(1.0, budget / largest))
-        return float(self.world.truth[method].loss(params, tokens)) * (
-            1 + self.lag * batch_size * TOKENS_PER_PAIR / tokens
+        return self.world.truth[method].loss(params, tokens) * self.changed(
+            method, params, tokens, tokens / (batch_size * TOKENS_PER_PAIR)
         )
+
+    def changed(self, method: str, params: float, tokens: float, steps: float) -> float:
+        """The loss relative to that of the world's law."""
+        slowed = 1 + self.lag / steps
+        if self.other is None:
+            return slowed
+        return slowed * sqrt(self.other[method].loss(params, tokens) / self.world.truth[method].loss(params, tokens))
 
     def best(self, budget: float, method: str | None = None) -> tuple[str, str]:
         """The choice of the lowest true loss, of one method where it is given."""
@@ -83,11 +94,19 @@ class Case(NamedTuple):
 
     def records(self) -> list[RunRecord]:
         """The world's study, flaw included."""
-        records = [_slowed(record, self.lag) for record in simulate(self.world, self.seed)]
+        records = [self._changed(record) for record in simulate(self.world, self.seed)]
         if self.kind.endswith("outlier"):
             hit = int(np.random.default_rng(self.seed).integers(len(records)))
             records[hit] = records[hit].model_copy(update={"loss": 1.5 * (records[hit].loss or 0)})
         return records
+
+    def _changed(self, record: RunRecord) -> RunRecord:
+        if self.other is None and not self.lag:
+            return record
+        method, params, tokens = record.config.method, record.model_params or 0, record.tokens or 0
+        return record.model_copy(
+            update={"loss": (record.loss or 0) * self.changed(method, params, tokens, record.steps or 1)}
+        )
 
 
 def make_case(kind: str, seed: int) -> Case:
@@ -129,7 +148,8 @@ class _Family(NamedTuple):
 
 def _draw(kind: str, seed: int, suite: str, rng: np.random.Generator) -> Case | None:
     name, exponents, study = kind.split("-")[:3]
-    form = next(one for one in FORM_NAMES if one == name)
+    pair = rng.choice(FORM_NAMES, 2, replace=False).tolist() if name == NEITHER else [name]
+    form, *another = (next(one for one in FORM_NAMES if one == text) for text in pair)
     a, b = (float(value) for value in rng.uniform(0.15, 0.6, 2))
     models = _models(suite, study, rng, (a > b) if form == "multiplicative" else None)
     sizes = [find_shape(model).model_params for model in models]
@@ -139,8 +159,13 @@ def _draw(kind: str, seed: int, suite: str, rng: np.random.Generator) -> Case | 
     base = _Base(form, (a, b), asymptote, reducible, params, tokens, tokens * float(np.exp(rng.uniform(-2.5, 0.5))))
     count = 4 if study == "small" else 6
     budgets = tuple(float(f"{6 * params * tokens * STEP ** (i - (count - 1) / 2):.3g}") for i in range(count))
-    truth = _truth(base, _methods(suite, study, rng), exponents == "apart", budgets, rng)
-    if truth is None:
+    methods, apart = _methods(suite, study, rng), exponents == "apart"
+    truth = _truth(base, methods, apart, budgets, rng)
+    other = None
+    if another:
+        exponents_of_other = float(rng.uniform(0.15, 0.6)), float(rng.uniform(0.15, 0.6))
+        other = _truth(base._replace(form=another[0], exponents=exponents_of_other), methods, apart, budgets, rng)
+    if truth is None or (another and other is None):
         return None
     world = World(
         truth=truth,
@@ -152,7 +177,8 @@ def _draw(kind: str, seed: int, suite: str, rng: np.random.Generator) -> Case | 
         tokens_per_pair=TOKENS_PER_PAIR,
         min_steps=MIN_STEPS,
     )
-    return Case(kind, seed, world, suite, float(rng.uniform(0.5, 3)) if kind.endswith("short") else 0.0)
+    lag = float(rng.uniform(0.5, 3)) if kind.endswith("short") else 0.0
+    return Case(kind, seed, world, suite, lag, other)
 
 
 def _models(suite: str, study: str, rng: np.random.Generator, largest: bool | None) -> tuple[str, ...]:
@@ -265,13 +291,6 @@ def _plausible(case: Case) -> bool:
     cells = [record.loss or 0 for record in simulate(case.world.model_copy(update={"noise": 0.0, "seeds": 1}))]
     complete = len(models) * len(budgets) * len(case.world.truth)
     return max(cells) < CHANCE and len(cells) > 0.6 * complete
-
-
-def _slowed(record: RunRecord, lag: float) -> RunRecord:
-    """The record with the loss of a run that had too few steps."""
-    if not lag:
-        return record
-    return record.model_copy(update={"loss": (record.loss or 0) * (1 + lag / (record.steps or 1))})
 
 
 def _best(truth: dict[str, Coefficients], method: str, budget: float) -> float:
