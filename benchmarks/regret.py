@@ -12,7 +12,9 @@ lowest true loss of any choice at that budget) / that lowest loss, without noise
     best full   always full fine-tuning of the size that was the best at the largest measured budget
 
 Coverage is that of nominal 90 % intervals: `run` of the measured loss of a new run of the recipe, `best` of the lowest
-true loss at the budget, where the recipe states an interval of it.
+true loss at the budget, `crossing` of the budget at which one kind of method truly overtakes another, where the recipe
+claims to know it. The true one is that of the noise-free losses of the same choices on the same grid of budgets, up to
+16 times the recipe's; where there is none, the claim is false.
 """
 
 import argparse
@@ -35,11 +37,17 @@ from embudget.errors import EmbudgetError
 from embudget.files import save_text
 from embudget.laws import Laws, fit
 from embudget.recipe import Recipe, recommend
+from embudget.recipe.crossover import BEYOND, overtakings, span_of
+from embudget.recipe.grid import grid_of
 from embudget.records import RunRecord
 from embudget.suite import find_suite
 
 Row = dict[str, float | int | str | bool | None]
 PROCEDURES = ("recipe", "paper", "largest", "best full")
+HELD = (
+    "run_held", "run_width", "best_held", "best_width", "best_in_flat", "noise_ratio", "crossings", "crossings_held",
+    "crossings_open",
+)  # fmt: skip
 LIMIT = 0.05
 """Regret that no recipe should exceed at the nearest distance."""
 
@@ -153,20 +161,39 @@ def _best_full(records: list[RunRecord]) -> tuple[str, str]:
 
 def _held(case: Case, recipe: Recipe | None, laws: Laws | EmbudgetError, budget: float) -> Row:
     """Whether the recipe's intervals hold what they should, and how wide they are; None where there are none."""
-    row: Row = dict.fromkeys(("run_held", "run_width", "best_held", "best_width", "best_in_flat", "noise_ratio"))
+    row: Row = dict.fromkeys(HELD)
     if recipe is None or isinstance(laws, EmbudgetError):
         return row
     rng = np.random.default_rng([case.seed, int(budget) % 2**32])
     best = case.best(budget)
     run = case.loss(recipe.model, recipe.method, budget) * float(np.exp(rng.normal(0, case.world.noise)))
     intervals = {"run": (recipe.predicted_interval, run)}
-    of_best: tuple[float, float] | None = getattr(recipe, "loss_interval", None)
-    if of_best is not None:
-        intervals["best"] = (of_best, case.loss(*best, budget))
+    intervals["best"] = (recipe.loss_interval, case.loss(*best, budget))
     for name, ((low, high), value) in intervals.items():
         row |= {f"{name}_held": low <= value <= high, f"{name}_width": (high / low) ** 0.5 - 1}
     as_good = {(recipe.model, recipe.method), *((one.model, one.method) for one in recipe.flat)}
-    return row | {"best_in_flat": best in as_good, "noise_ratio": laws.noise / case.world.noise}
+    row |= {"best_in_flat": best in as_good, "noise_ratio": laws.noise / case.world.noise}
+    return row | _crossings(case, recipe, laws, budget)
+
+
+def _crossings(case: Case, recipe: Recipe, laws: Laws, budget: float) -> Row:
+    """How many crossovers the recipe claims to know, how many of their intervals hold the true one, how many are open.
+
+    The open ones are those that are undetermined; pairs of kinds that no budget tells apart are not among them.
+    """
+    grid = grid_of(laws, find_suite(case.suite), *span_of(laws, high=BEYOND * budget))
+    at = grid.budgets[grid.places].tolist()
+    losses = [case.loss(*choice) for choice in zip(grid.models, grid.methods, at, strict=True)]
+    true = np.log(grid.of_kinds(np.array([losses])))[0]
+    found = [one for one in recipe.crossovers if one.budget is not None]
+    claimed = [(one, one.interval) for one in found if one.interval is not None]
+    held = 0
+    for one, (low, high) in claimed:
+        first, second = grid.kinds.index(one.from_method), grid.kinds.index(one.to_method)
+        there = np.isfinite(true[[first, second]]).all(axis=0)
+        gap = true[first, there] - true[second, there]
+        held += bool(low <= overtakings(grid.budgets[there], gap[None], near=one.budget or low)[0] <= high)
+    return {"crossings": len(claimed), "crossings_held": held, "crossings_open": len(found) - len(claimed)}
 
 
 def values(rows: Sequence[Row], column: str, **fixed: str | int) -> np.ndarray:
@@ -223,8 +250,15 @@ def coverages(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, float | None
         table.setdefault(kind, {})[str(times)] = {
             name: round(float(np.median(v) if name.endswith(("width", "ratio")) else v.mean()), 4) if len(v) else None
             for name, v in numbers.items()
-        }
+        } | _crossing_shares(rows, fixed)
     return table
+
+
+def _crossing_shares(rows: Sequence[Row], fixed: dict[str, str | int]) -> dict[str, float | None]:
+    """The claimed crossovers, the share of them whose interval holds the true one, and the open ones."""
+    names = ("crossings", "crossings_held", "crossings_open")
+    claims, held, opened = (int(values(rows, name, **fixed).sum()) for name in names)
+    return {"crossings": claims, "crossing": round(held / claims, 4) if claims else None, "crossings_open": opened}
 
 
 def tables(summary: dict[str, Any], worlds: int, refusals: int) -> str:
@@ -242,10 +276,10 @@ def tables(summary: dict[str, Any], worlds: int, refusals: int) -> str:
     lines += [f"over {100 * LIMIT:g} % at {DISTANCES[0]} x: {len(summary['over_limit'])}", *summary["over_limit"], ""]
     names = list(next(iter(summary["coverage"].values()))[str(DISTANCES[0])])
     for times in DISTANCES:
-        lines.append(f"{f'at {times} x':<34}" + "".join(f"{name:>13}" for name in names))
+        lines.append(f"{f'at {times} x':<30}" + "".join(f"{name:>15}" for name in names))
         for kind, by_distance in summary["coverage"].items():
             cells = [by_distance[str(times)][name] for name in names]
-            lines.append(f"{kind:<34}" + "".join(f"{'-' if c is None else f'{c:.4f}':>13}" for c in cells))
+            lines.append(f"{kind:<30}" + "".join(f"{'-' if c is None else f'{c:.4g}':>15}" for c in cells))
         lines.append("")
     return "\n".join(lines)
 

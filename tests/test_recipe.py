@@ -11,7 +11,7 @@ from embudget.errors import BudgetError, ConfigError, ModelError
 from embudget.flops import budget_of_gpu_hours
 from embudget.laws import Coefficients, Laws, RunTable, fit, record_row
 from embudget.methods import parse_method
-from embudget.recipe import Recipe, recommend
+from embudget.recipe import Choice, Recipe, recommend
 from embudget.recipe.hyperparameters import batch_size_for
 from embudget.recipe.options import sizes_considered
 from embudget.records import RunConfig, RunRecord
@@ -370,6 +370,18 @@ def test_choices_are_ranked_by_what_they_are_predicted_to_reach(noisy: Laws) -> 
         draws = noisy.surface.drawn([choice.method], np.array([choice.model_params]), np.array([choice.tokens]))
         assert choice.predicted_loss == pytest.approx(np.exp(np.log(draws).mean()))
         assert choice.predicted_interval[0] < noisy.surface.fitted(*at) < choice.predicted_interval[1]
+
+
+def test_intervals_are_of_a_new_run_and_of_the_loss_without_its_noise(noisy: Laws) -> None:
+    recipe = recommend(noisy, BUDGET)
+    choices: list[Recipe | Choice] = [recipe, *recipe.flat]
+    for choice in choices:
+        at = (choice.method, choice.model_params, choice.tokens)
+        assert choice.predicted_interval == pytest.approx(noisy.interval(*at, level=0.9, of="run"))
+        assert choice.loss_interval == pytest.approx(noisy.interval(*at, level=0.9, of="law"))
+        assert choice.predicted_interval[0] < choice.loss_interval[0] < choice.predicted_loss
+        assert choice.predicted_loss < choice.loss_interval[1] < choice.predicted_interval[1]
+    assert "(without a run's noise {:.3f} to {:.3f})".format(*recipe.loss_interval) in str(recipe)
 
 
 FOREIGN = ("model_params", "train_flops", "loss", "method")

@@ -46,6 +46,7 @@ def test_the_csv_has_a_row_for_each_budget(laws: Laws, points: Points, tmp_path:
     assert recipe is not None
     assert (last["model"], last["method"], last["reason"]) == (recipe.model, recipe.method, "")
     assert [float(last[name]) for name in ("low", "high")] == list(recipe.predicted_interval)
+    assert [float(last[name]) for name in ("loss_low", "loss_high")] == list(recipe.loss_interval)
     assert int(last["model_params"]) == recipe.model_params
     assert last["flat"].split("; ") == [f"{choice.model} {choice.method}" for choice in recipe.flat]
 

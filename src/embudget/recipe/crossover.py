@@ -148,7 +148,7 @@ def overtakings(budgets: Array, gaps: Array, near: float) -> Array:
 def _zeros(budgets: Array, gaps: Array) -> Array:
     """The budget between two neighbours where g turns positive (R, b - 1); NaN where it does not."""
     left, right, logs = gaps[:, :-1], gaps[:, 1:], np.log(budgets)
-    up = (left <= 0) & (right > 0)
+    up = (left <= 0) & (right >= 0) & (left < right)  # the frontier may change where two kinds are equal
     share = np.where(up, -left, np.nan) / np.where(up, right - left, 1.0)
     zeros: Array = np.exp(logs[:-1] + share * np.diff(logs))
     return zeros

@@ -1,0 +1,278 @@
+"""Crossovers: where the best kind of method changes, how well it is known, and what cannot be told apart."""
+
+from time import process_time
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.optimize import brentq
+
+from embudget.errors import BudgetError
+from embudget.laws import Coefficients, Laws, fit
+from embudget.methods import parse_method
+from embudget.recipe import Crossover, Recipe, crossovers, recommend
+from embudget.recipe.crossover import BEYOND, Spread, changes, crossovers_of, overtakings, span_of
+from embudget.recipe.grid import Grid, grid_of
+from embudget.recipe.losses import Array
+from embudget.recipe.options import sizes_considered
+from embudget.simulate import World, simulate
+from embudget.suite import SUITES, find_shape, find_suite
+from tests.recipe.worlds import BUDGET, MODELS
+
+CROSSING = {
+    "full": Coefficients(E=1.5, A=450, a=0.35, B=290, b=0.42),
+    "lora:8": Coefficients(E=1.9, A=450, a=0.35, B=250, b=0.42),
+    "lora:32": Coefficients(E=1.9, A=450, a=0.35, B=240, b=0.42),
+}
+"""LoRA is the better while data are few."""
+WORLD = World(truth=CROSSING, models=MODELS, noise=0.005, seeds=2)
+NONE = Spread()
+
+
+@pytest.fixture(scope="module")
+def laws() -> Laws:
+    return fit(simulate(WORLD, seed=1), draws=60)
+
+
+def true_crossing(model: str) -> float:
+    """On one model, where every budget is a size's only choice."""
+
+    def gap(log_budget: float) -> float:
+        losses = {method: WORLD.loss(model, method, float(np.exp(log_budget))) for method in CROSSING}
+        return min(losses["lora:8"], losses["lora:32"]) - losses["full"]
+
+    return float(np.exp(brentq(gap, np.log(1e12), np.log(2e14))))
+
+
+def test_without_noise_the_crossover_is_the_true_one_and_known_exactly() -> None:
+    exact = fit(simulate(WORLD.model_copy(update={"noise": 0.0})), draws=10)
+    (found,) = crossovers(exact, [find_shape(MODELS[0])])
+    true = true_crossing(MODELS[0])
+    assert (found.from_method, found.to_method, found.share) == ("lora", "full", 1.0)
+    assert found.budget == pytest.approx(true, rel=0.02)
+    assert found.interval == pytest.approx((true, true), rel=0.02)
+
+
+def test_with_noise_the_interval_holds_the_true_crossover(laws: Laws) -> None:
+    (found,) = crossovers(laws, [find_shape(MODELS[1])])
+    true = true_crossing(MODELS[1])
+    assert found.determined
+    assert found.budget is not None
+    assert found.interval is not None
+    low, high = found.interval
+    assert low < true < high
+    assert low < found.budget < high < 4 * low
+    assert str(found) == f"lora to full at {found.budget:.2g} FLOP, with 90 % {low:.2g} to {high:.2g}"
+
+
+def test_the_best_kind_is_the_one_that_recipes_take_on_either_side(laws: Laws) -> None:
+    (found,) = crossovers(laws)
+    assert found.interval is not None
+    low, high = found.interval
+    assert recommend(laws, low / 1.2, min_steps=1).method.startswith("lora")
+    assert recommend(laws, high * 1.2, min_steps=1).method == "full"
+
+
+def test_a_crossover_beyond_the_budgets_is_not_seen(laws: Laws) -> None:
+    true = true_crossing(MODELS[0])
+    assert crossovers(laws, [find_shape(MODELS[0])], high=true / 4) == ()
+    assert crossovers(laws, [find_shape(MODELS[0])], low=true * 4) == ()
+    assert len(crossovers(laws, [find_shape(MODELS[0])], low=true / 4, high=true * 4)) == 1
+
+
+def test_equal_methods_are_undetermined() -> None:
+    """LoRA's cheaper tokens are worth as much less each."""
+    full, lora = CROSSING["full"], CROSSING["lora:32"]
+    shape = find_shape(MODELS[1])
+    costs = [parse_method(method).flops_per_token(shape) for method in ("full", "lora:32")]
+    equal = full.model_copy(update={"B": (full.B or 0) * (costs[0] / costs[1]) ** full.b})
+    world = World(truth={"full": full, "lora:32": equal}, models=MODELS, noise=0.03)
+    assert world.loss(MODELS[1], "full", 1e13) == pytest.approx(world.loss(MODELS[1], "lora:32", 1e13))
+    assert lora.B != equal.B
+    found = crossovers(fit(simulate(world, seed=3), draws=60))
+    assert found
+    assert {frozenset((one.from_method, one.to_method)) for one in found} == {frozenset(("full", "lora"))}
+    assert not any(one.determined for one in found)
+    assert all("undetermined" in str(one) for one in found)
+
+
+def test_one_kind_of_method_has_no_crossover() -> None:
+    ranks = {"lora:8": CROSSING["lora:8"], "lora:32": CROSSING["full"]}
+    assert crossovers(fit(simulate(World(truth=ranks, models=MODELS)), draws=10)) == ()
+
+
+def test_no_members_have_no_crossover(laws: Laws) -> None:
+    assert crossovers(laws, []) == ()
+    assert crossovers(laws, [find_shape("pythia-12b")]) == ()  # far larger than what was measured
+
+
+def grid_with(kinds: tuple[str, ...], budgets: int = 5) -> Grid:
+    """One choice of each kind at the budgets 1, 10, 100, ..."""
+    cells = np.arange(len(kinds) * budgets)
+    names = tuple(np.repeat(kinds, budgets))
+    ones = np.ones(len(cells))
+    return Grid(np.geomspace(1, 10 ** (budgets - 1), budgets), kinds, names, names, ones, ones, cells % budgets, cells)
+
+
+def straight(slope: float, zero: float, budgets: int = 5) -> Array:
+    """A log loss that is 0 at 10^zero."""
+    return slope * np.linspace(-zero, budgets - 1 - zero, budgets)
+
+
+def two(zeros: list[float]) -> tuple[Array, Array]:
+    """Predictions and draws of two kinds, the second better from 10^zero on; the prediction's zero is 2.5."""
+    level = np.zeros(5)
+    draws = np.stack([np.stack([level, straight(-0.1, zero)]) for zero in zeros])
+    return np.stack([level, straight(-0.1, 2.5)]), draws
+
+
+def test_draws_make_the_interval() -> None:
+    zeros = np.linspace(2, 3, 101).tolist()
+    (found,) = crossovers_of(grid_with(("full", "lora")), *two(zeros), NONE)
+    assert (found.from_method, found.to_method, found.share) == ("full", "lora", 1.0)
+    assert found.budget == pytest.approx(10**2.5)
+    assert found.interval == pytest.approx((10**2.05, 10**2.95))
+
+
+@pytest.mark.parametrize(
+    ("never", "outside"),
+    [(4, [9.0]), (4, [-9.0]), (8, [9.0, -9.0]), (6, [9.0]), (6, [-9.0]), (12, [9.0, -9.0])],
+)
+def test_nine_draws_in_ten_must_cross_and_the_interval_lie_on_the_grid(never: int, outside: list[float]) -> None:
+    """At most 5 % of the draws may cross beyond the grid, and as many below it."""
+    zeros = np.linspace(2, 3, 100 - never).tolist() + never // len(outside) * outside
+    (found,) = crossovers_of(grid_with(("full", "lora")), *two(zeros), NONE)
+    assert found.share == pytest.approx(1 - never / 100)
+    assert found.budget == pytest.approx(10**2.5)
+    assert found.determined == (never / len(outside) < 5)
+    if not found.determined:
+        assert str(found) == f"full to lora at about 3.2e+02 FLOP: undetermined ({100 - never} % of the draws cross)"
+
+
+def test_a_wider_spread_widens_the_interval() -> None:
+    means, draws = two(np.linspace(2.2, 2.8, 101).tolist())
+    intervals = []
+    for spread in (NONE, Spread(2.0), Spread(1.0, np.full(5, 0.02)), Spread(9.0)):
+        (found,) = crossovers_of(grid_with(("full", "lora")), means, draws, spread)
+        intervals.append(found.interval)
+    plain, double, erring, far = intervals
+    assert plain == pytest.approx((10**2.23, 10**2.77))
+    assert double == pytest.approx((10**1.96, 10**3.04))
+    assert erring is not None and plain is not None
+    assert erring[0] < plain[0] < plain[1] < erring[1]
+    assert far is None
+
+
+def test_without_spread_in_the_draws_an_error_is_their_spread() -> None:
+    means, draws = two([2.5] * 101)
+    (found,) = crossovers_of(grid_with(("full", "lora")), means, draws, Spread(1.0, np.full(5, 0.1)))
+    assert found.budget == pytest.approx(10**2.5)
+
+
+def test_kinds_that_no_budget_tells_apart_are_listed_and_others_are_not() -> None:
+    rng = np.random.default_rng(0)
+    level, worse = np.zeros(5), np.full(5, 0.5)
+    means = np.stack([level, level + 0.01, worse, worse + 0.01])
+    draws = means + rng.normal(0, 0.1, (200, 4, 1))
+    (found,) = crossovers_of(grid_with(("bias", "freeze", "full", "lora")), means, draws, NONE)
+    assert (found.from_method, found.to_method, found.budget, found.interval) == ("bias", "freeze", None, None)
+    assert str(found) == "bias or freeze: undetermined at every budget (0 % of the draws cross)"
+    known = means + rng.normal(0, 0.001, (200, 4, 1))
+    assert crossovers_of(grid_with(("bias", "freeze", "full", "lora")), means, known, NONE) == ()
+
+
+def test_a_kind_without_a_choice_overtakes_and_is_overtaken_nowhere() -> None:
+    missing = np.array([np.inf, np.inf, 0.0, 0.0, np.inf])
+    means = np.stack([straight(-0.1, 5.0), missing])  # the second is the better one where it is there
+    grid = grid_with(("full", "lora"))
+    assert changes(grid, means) == []
+    assert crossovers_of(grid, means, means[None].repeat(20, axis=0), NONE) == ()
+
+
+def test_of_several_crossings_the_nearest_counts() -> None:
+    budgets = np.geomspace(1, 1e5, 6)
+    gaps = np.array([[-1.0, 1, -1, 1, -1, 1], [1, 1, 1, 1, 1, 1], [-1, -1, -1, -1, -1, -1], [1, 1, -1, -1, -1, -1]])
+    assert overtakings(budgets, gaps, near=10**2.6) == pytest.approx([10**2.5, 0, np.inf, np.inf])
+    assert overtakings(budgets, gaps, near=1e9)[0] == pytest.approx(10**4.5)
+    assert overtakings(budgets[:1], gaps[:, :1], near=1.0).tolist() == [np.inf, 0, np.inf, 0]
+
+
+def test_the_grid_holds_the_considered_sizes_and_the_best_of_each_kind(laws: Laws) -> None:
+    grid = grid_of(laws, find_suite("smollm2"), *span_of(laws))
+    assert grid.kinds == ("full", "lora")
+    assert (grid.budgets[0], grid.budgets[-1]) == pytest.approx((1e12, BEYOND * 1.6e13))
+    assert max(grid.budgets[1:] / grid.budgets[:-1]) <= 1.5
+    choices = set(zip(grid.models, grid.methods, grid.places.tolist(), strict=True))
+    assert len(choices) == len(grid.models)
+    for place, budget in enumerate(grid.budgets.tolist()):
+        least, most = sizes_considered(laws, "full", budget)
+        expected = {name for name in SUITES["smollm2"] if least <= find_shape(name).model_params <= most}
+        assert {model for model, method, at in choices if method == "full" and at == place} == expected
+    losses = np.arange(1.0, 1 + len(grid.models))
+    best = grid.of_kinds(losses[None])[0]
+    for kind, name in enumerate(grid.kinds):
+        mine = np.array([method.startswith(name) for method in grid.methods])
+        for place in range(len(grid.budgets)):
+            assert best[kind, place] == losses[mine & (grid.places == place)].min()
+
+
+def test_all_sizes_can_be_considered(laws: Laws) -> None:
+    near, every = (grid_of(laws, find_suite("smollm2"), 1e12, 1e13, any_size=any_size) for any_size in (False, True))
+    assert set(near.models) == set(SUITES["smollm2"][: SUITES["smollm2"].index(MODELS[-1]) + 1])
+    assert set(every.models) == set(SUITES["smollm2"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"low": 1e13, "high": 1e12}, r"below the largest, got 1e\+13 and 1e\+12"),
+        ({"low": 1e30}, r"got 1e\+30 and 2.56e\+14"),
+        ({"low": 1e20, "high": 1e21}, r"got 1e\+20 and 1.6e\+19"),
+        ({"low": -1.0}, "budget must be finite and > 0, got -1"),
+        ({"high": float("nan")}, "budget must be finite and > 0, got nan"),
+    ],
+)
+def test_what_is_no_range_of_budgets_is_one_line(laws: Laws, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(BudgetError, match=message) as error:
+        crossovers(laws, **arguments)
+    assert "\n" not in str(error.value)
+
+
+def test_a_recipe_tells_the_crossovers_of_what_it_may_choose(laws: Laws) -> None:
+    recipe = recommend(laws, BUDGET)
+    assert recipe.crossovers == crossovers(laws, high=BEYOND * BUDGET)
+    assert len(recipe.crossovers) == 1
+    assert f"  crossover {recipe.crossovers[0]}" in str(recipe)
+    assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
+    limited = recommend(laws, BUDGET, max_params=4e6)
+    assert limited.crossovers == crossovers(laws, [find_shape(MODELS[0])], high=BEYOND * BUDGET)
+    assert limited.crossovers != recipe.crossovers
+    free = recommend(laws, BUDGET, allow_unmeasured_sizes=True)
+    assert free.crossovers == crossovers(laws, high=BEYOND * BUDGET, any_size=True)
+    assert recommend(laws, 1e22, force=True).crossovers == crossovers(laws, high=1e30)
+
+
+def test_more_draws_than_needed_are_thinned() -> None:
+    records = simulate(WORLD, seed=1)
+    few, many = (crossovers(fit(records, draws=draws))[0] for draws in (200, 900))
+    assert few.interval is not None
+    assert many.interval is not None
+    assert many.interval == pytest.approx(few.interval, rel=0.3)
+    assert many.share == 1
+
+
+def test_crossovers_take_milliseconds() -> None:
+    methods = {**CROSSING, "freeze:0.5": CROSSING["full"], "bias": CROSSING["lora:8"]}
+    world = World(truth=methods, models=SUITES["pythia"], budgets=(1e16, 4e16, 1.6e17, 6.4e17), noise=0.01)
+    laws = fit(simulate(world), draws=200)
+    seconds = []
+    for _ in range(6):  # the best of six: others may be at work on the machine
+        started = process_time()
+        crossovers(laws)
+        seconds.append(process_time() - started)
+    assert min(seconds) < 0.015
+
+
+def test_a_crossover_is_validated() -> None:
+    with pytest.raises(ValueError, match="share"):
+        Crossover(from_method="full", to_method="lora", budget=1e12, interval=None, share=1.5)
