@@ -106,9 +106,9 @@ class JointFit:
         predicted = np.empty(len(method))
         for group, vector in zip(self.groups, self.vectors, strict=True):
             rows = np.isin(method, list(group.basis))
-            basis = np.array([group.basis[name] for name in method[rows].tolist()]).reshape(rows.sum(), -1)
-            at = log_n[rows] - group.centre_n, log_d[rows] - group.centre_d
             if rows.any():
+                basis = np.array([group.basis[name] for name in method[rows].tolist()])
+                at = log_n[rows] - group.centre_n, log_d[rows] - group.centre_d
                 predicted[rows] = log_loss_of(self.form, vector[None], basis, *at, group.problem.asymptote)[0]
         return predicted
 

@@ -60,7 +60,7 @@ def rank(points: Points, forms: Sequence[FormName], asymptote: float | None = No
         Candidate(one.name, one.fit, one.criterion, one.forecast, float(weight))
         for one, weight in zip(candidates, weights, strict=True)
     ]
-    return sorted(weighed, key=lambda one: (one.forecast if one.forecast is not None else 0.0, -one.weight))
+    return sorted(weighed, key=lambda one: (float("inf") if one.forecast is None else one.forecast, -one.weight))
 
 
 def _splits(points: Points) -> list[tuple[Points, Points]]:
@@ -98,7 +98,7 @@ def _forecast(
 
 def _criterion(fit: JointFit, points: Points) -> float:
     count, parameters = len(points), fit.parameters
-    if count <= parameters + 2:
+    if count - parameters - 2 < 1 - 1e-6:  # nearer to its pole a hundredth of a parameter would decide
         return float("inf")
     residuals = winsorised(points.log_loss - fit.log_fit, points.weights)
     squares = float((points.weights * residuals**2).mean()) + _EXACT**2
@@ -107,9 +107,9 @@ def _criterion(fit: JointFit, points: Points) -> float:
 
 def _weights(candidates: Sequence[Candidate]) -> Array:
     criteria = np.array([one.criterion for one in candidates])
-    log_weights = np.where(np.isinf(criteria), -np.inf, -0.5 * (criteria - criteria.min()))
     if np.isinf(criteria).all():  # too few cells to compare: the first form, as simple as may be
-        log_weights = np.array([0.0, *[-np.inf] * (len(candidates) - 1)])
+        criteria[0] = 0.0
+    log_weights = -0.5 * (criteria - criteria.min())
     if all(one.forecast is not None for one in candidates):
         errors = np.hypot([one.forecast or 0.0 for one in candidates], _EXACT)
         log_weights = log_weights - FORECASTS * np.log(errors / errors.min())

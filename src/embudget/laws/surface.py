@@ -46,6 +46,12 @@ class Branch(Frozen):
     fit: tuple[float, ...] = Field(description="log E, log exponents, log coefficients")
     draws: tuple[tuple[float, ...], ...] = Field(description="the same for each draw")
 
+    def __eq__(self, other: object) -> bool:
+        """By the fields alone: pydantic would compare the cached arrays too, and fail."""
+        return isinstance(other, Branch) and all(
+            getattr(self, name) == getattr(other, name) for name in Branch.model_fields
+        )
+
     @cached_property
     def vectors(self) -> Array:
         """The fit, then the draws (1 + draws, P)."""
