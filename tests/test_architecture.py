@@ -11,8 +11,8 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "embudget"
 
 LAYERS = [
-    "errors", "frozen", "files", "suite", "pairs", "methods", "flops", "records", "training", "study", "laws",
-    "recipe", "evaluation", "report", "simulate", "end_to_end", "cli", "__main__",
+    "errors", "frozen", "files", "suite", "pairs", "methods", "flops", "memory", "records", "training", "study", "laws",
+    "recipe", "evaluation", "report", "simulate", "judge", "end_to_end", "cli", "__main__",
 ]  # fmt: skip
 """A module may import from its own layer and from earlier ones."""
 
@@ -53,7 +53,7 @@ def test_imports_go_upwards(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "layer", ["methods", "flops", "records", "laws", "recipe", "report", "simulate", "cli", "pairs"]
+    "layer", ["methods", "flops", "memory", "records", "laws", "recipe", "report", "simulate", "judge", "cli", "pairs"]
 )
 def test_torch_is_imported_only_where_it_is_used(layer: str) -> None:
     for path in (path for path in SOURCES if layer_of(path) == layer):

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from embudget.evaluation import evaluate
     from embudget.laws import Laws, fit
     from embudget.pairs import build_pairs, load_pairs
-    from embudget.recipe import Recipe, recommend
+    from embudget.recipe import Recipe, recipe_curve, recommend
     from embudget.records import RunConfig, RunRecord
-    from embudget.report import write_report
+    from embudget.report import write_curve, write_report
     from embudget.study import Store, Study, plan, sweep
     from embudget.suite import find_shape, find_suite
     from embudget.suite.pretrain import pretrain_suite
@@ -49,9 +49,11 @@ _HOMES = {
     "plan": "study",
     "pretrain_suite": "suite.pretrain",
     "quickstart": "end_to_end",
+    "recipe_curve": "recipe",
     "recommend": "recipe",
     "sweep": "study",
     "train": "training.fine_tune",
+    "write_curve": "report",
     "write_report": "report",
 }
 """The module that each public name is imported from."""
@@ -74,9 +76,11 @@ __all__ = [
     "plan",
     "pretrain_suite",
     "quickstart",
+    "recipe_curve",
     "recommend",
     "sweep",
     "train",
+    "write_curve",
     "write_report",
 ]
 

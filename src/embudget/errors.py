@@ -17,6 +17,10 @@ class BudgetError(ConfigError):
     """A compute budget cannot be read, converted or spent."""
 
 
+class InfeasibleError(ConfigError):
+    """No model and method meets the constraints within the budget."""
+
+
 class MethodError(ConfigError):
     """A method is unknown, or cannot be applied to the model."""
 

@@ -1,93 +1,213 @@
 """A known law with noise in place of training: records of studies of any size within a second.
 
-    loss of a run = (E + A_m / N^a + B_m / D^b) exp(noise z),  z standard normal
+    loss of a run = L_m(N, D) exp(c log^2(r / r*) + noise z),  z standard normal,  r* = at (N / 1e7)^p (D / 1e6)^q
 
-with N from the member's shape and D from the method's FLOP formula, rounded up to whole steps as a real run does. For
-tests, for planning a study, and for judging what a design of runs can tell.
+with L_m the law of the method in any form, N from the member's shape and D from the method's FLOP formula, rounded up
+to whole steps as a real run does; r is the run's learning rate, r* the best one, c the method's sensitivity. A run may
+also fail, or leave no record at all. For tests, for planning a study, and for judging what a design of runs can tell.
 """
 
-from typing import Annotated, Self
+from collections.abc import Iterator
+from math import ceil, exp, log
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple, Self, TypeVar
 
 import numpy as np
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+import yaml
+from pydantic import AfterValidator, Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
+from embudget.errors import ConfigError
+from embudget.files import read_text
 from embudget.flops import steps_for, tokens_for, train_flops
 from embudget.frozen import Frozen
 from embudget.laws.parameters import Coefficients
-from embudget.methods import parse_method
+from embudget.methods import Method, parse_method
 from embudget.records import MethodText, RunConfig, RunRecord
-from embudget.suite import SUITES, find_shape
+from embudget.suite import DEFAULT_SUITE, ModelShape, find_shape, find_suite
+
+_Values = TypeVar("_Values", bound=tuple[Any, ...])
+
+
+def _unique(values: _Values) -> _Values:
+    if len(set(values)) < len(values):
+        raise ValueError("must not name anything twice")
+    return values
+
+
+Probability = Annotated[float, Field(ge=0, lt=1)]
+Rates = Annotated[tuple[PositiveFloat, ...], Field(min_length=1), AfterValidator(_unique)]
+
+
+class RateLaw(Frozen):
+    """The best learning rate of a method, and what another one costs."""
+
+    at: PositiveFloat = Field(description="the best peak rate for 1e7 parameters and 1e6 tokens")
+    p: float = Field(default=0.0, description="its power in the parameters")
+    q: float = Field(default=0.0, description="its power in the tokens")
+    curvature: NonNegativeFloat = Field(description="c: log loss per squared natural logarithm of the rate / the best")
+
+    def best(self, model_params: float, tokens: float) -> float:
+        """The best rate at N parameters and D tokens."""
+        return exp(log(self.at) + self.p * log(model_params / 1e7) + self.q * log(tokens / 1e6))
+
+    def excess(self, rate: float, model_params: float, tokens: float) -> float:
+        """How much the logarithm of the loss lies above that at the best rate."""
+        return self.curvature * log(rate / self.best(model_params, tokens)) ** 2
 
 
 class World(Frozen):
     """A truth, and the study that measures it."""
 
     truth: dict[MethodText, Coefficients] = Field(min_length=1, description="the law of every method")
-    models: tuple[str, ...] = Field(default=SUITES["smollm2"], min_length=1, description="members")
-    budgets: tuple[PositiveFloat, ...] = Field(default=(1e12, 4e12, 1.6e13), min_length=1, description="FLOP")
+    suite: str | None = Field(default=None, description=f"whose members are measured, {DEFAULT_SUITE} by default")
+    models: Annotated[tuple[str, ...], AfterValidator(_unique)] = Field(default=(), description="members, or a suite")
+    budgets: Annotated[tuple[PositiveFloat, ...], Field(min_length=1), AfterValidator(_unique)] = Field(
+        default=(1e12, 4e12, 1.6e13), description="FLOP"
+    )
     batch_sizes: tuple[Annotated[int, Field(ge=2)], ...] = Field(
         default=(16,), min_length=1, description="one for all budgets, or one for each"
     )
     noise: NonNegativeFloat = Field(default=0.01, description="relative standard deviation of one run")
-    seeds: PositiveInt = Field(default=1, description="runs of each cell")
+    seeds: PositiveInt = Field(default=1, description="runs of each cell and learning rate")
     tokens_per_pair: PositiveFloat = 60.0
     min_steps: PositiveInt = Field(default=1, description="a cell with fewer steps is not run")
+    rate_laws: dict[MethodText, RateLaw] = Field(
+        default={}, description="of the methods whose rate matters; the others run once, at their default rate"
+    )
+    rate_multiples: Rates = Field(default=(1.0,), description="rates to run, relative to the best one")
+    learning_rates: dict[MethodText, Rates] = Field(default={}, description="rates to run instead, as they are")
+    fail_probability: Probability = Field(default=0.0, description="share of the runs that fail")
+    lost_probability: Probability = Field(default=0.0, description="share of the runs that leave no record")
 
     @model_validator(mode="after")
-    def _one_batch_size_or_all(self) -> Self:
+    def _consistent(self) -> Self:
+        if self.suite is not None and self.models:
+            raise ValueError("give either suite or models")
         if len(self.batch_sizes) not in (1, len(self.budgets)):
             raise ValueError(f"batch_sizes must have 1 or {len(self.budgets)} values, got {len(self.batch_sizes)}")
+        if unknown := set(self.rate_laws) - set(self.truth):
+            raise ValueError(f"rate_laws names {min(unknown)}, which has no law in truth")
+        if unknown := set(self.learning_rates) - set(self.rate_laws):
+            raise ValueError(f"learning_rates names {min(unknown)}, which has none of the rate_laws")
         return self
 
-    def loss(self, model: str, method: str, budget: float) -> float:
-        """The true loss of a choice at exactly this budget, nats."""
+    @classmethod
+    def from_yaml(cls, path: str | Path) -> Self:
+        """Read a world from a file.
+
+        Raises:
+            ConfigError: the file cannot be read, or breaks a rule; one line that names field, rule and value.
+        """
+        try:
+            data = yaml.safe_load(read_text(path))
+        except yaml.YAMLError as error:
+            raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+        if not isinstance(data, dict):
+            raise ConfigError(f"{path} must hold a world (truth, models, budgets, ...), got {type(data).__name__}")
+        return cls.read(data, str(path))
+
+    def shapes(self) -> tuple[ModelShape, ...]:
+        """The members that are measured.
+
+        Raises:
+            ModelError: one of them, or the suite, is unknown.
+        """
+        if self.models:
+            return tuple(find_shape(model) for model in self.models)
+        return find_suite(self.suite or DEFAULT_SUITE)
+
+    def loss(self, model: str, method: str, budget: float, learning_rate: float | None = None) -> float:
+        """The true loss of a choice at exactly this budget, nats; at the best learning rate where none is given."""
         shape, strategy = find_shape(model), parse_method(method)
-        return self.truth[str(strategy)].loss(shape.model_params, tokens_for(budget, strategy, shape))
+        size, tokens = shape.model_params, tokens_for(budget, strategy, shape)
+        return self._loss(str(strategy), size, tokens, learning_rate)
+
+    def _loss(self, method: str, model_params: float, tokens: float, learning_rate: float | None) -> float:
+        loss = self.truth[method].loss(model_params, tokens)
+        if learning_rate is None or method not in self.rate_laws:
+            return loss
+        return loss * exp(self.rate_laws[method].excess(learning_rate, model_params, tokens))
+
+    def _rates(self, method: Method, shape: ModelShape, tokens: float) -> tuple[float, ...]:
+        """The rates that are tried in a cell."""
+        law = self.rate_laws.get(str(method))
+        if law is None:
+            return (method.default_learning_rate(shape),)
+        best = law.best(shape.model_params, tokens)
+        return self.learning_rates.get(str(method)) or tuple(best * multiple for multiple in self.rate_multiples)
+
+
+class _Run(NamedTuple):
+    config: RunConfig
+    shape: ModelShape
+    method: Method
+    steps: int
+    tokens: int
 
 
 def simulate(world: World, seed: int = 0) -> list[RunRecord]:
-    """Run the world's study: every model, method, budget and seed. The same ``seed`` gives the same records.
+    """Run the world's study: every model, method, budget, rate and seed. The same ``seed`` gives the same records.
 
     Raises:
+        ConfigError: ``seed`` is negative.
         MethodError: a method cannot be applied to a model.
+        ModelError: a model or the suite is unknown.
     """
-    rng = np.random.default_rng(seed)
+    if seed < 0:
+        raise ConfigError(f"seed must be >= 0, got {seed}")
+    noise, fate = np.random.default_rng(seed), np.random.default_rng([seed, 1])
     records = []
-    for position, budget in enumerate(world.budgets):
-        batch_size = world.batch_sizes[min(position, len(world.batch_sizes) - 1)]
-        for model in world.models:
-            for method in world.truth:
-                for repeat in range(world.seeds):
-                    record = _run(world, model, method, budget, batch_size, repeat, float(rng.standard_normal()))
-                    if record.steps is not None and record.steps >= world.min_steps:
-                        records.append(record)
+    for run in _runs(world):
+        deviation, lost, failed = float(noise.standard_normal()), fate.random(), fate.random()
+        if run.steps < world.min_steps or lost < world.lost_probability:
+            continue
+        if failed < world.fail_probability:
+            records.append(RunRecord(config=run.config, status="failed", error="simulated failure"))
+        else:
+            records.append(_done(world, run, deviation))
     return records
 
 
-def _run(
-    world: World, model: str, method: str, budget: float, batch_size: int, repeat: int, deviation: float
-) -> RunRecord:
-    shape, strategy = find_shape(model), parse_method(method)
-    strategy.check(shape)
-    steps = int(np.ceil(steps_for(budget, strategy, shape, world.tokens_per_pair, batch_size)))
-    tokens = round(steps * batch_size * world.tokens_per_pair)
-    config = RunConfig(
-        model=model,
-        method=method,
-        train_flops=budget,
-        pairs="simulated",
-        batch_size=batch_size,
-        learning_rate=strategy.default_learning_rate(shape),
-        seed=repeat,
-    )
+def planned(world: World) -> int:
+    """The runs of the world's study, those that fail or leave no record included."""
+    return sum(run.steps >= world.min_steps for run in _runs(world))
+
+
+def _runs(world: World) -> Iterator[_Run]:
+    """Every run of the grid, those of too few steps included, so that they do not shift the noise of the others."""
+    shapes, methods = world.shapes(), [parse_method(text) for text in world.truth]
+    for position, budget in enumerate(world.budgets):
+        batch_size = world.batch_sizes[min(position, len(world.batch_sizes) - 1)]
+        for shape in shapes:
+            for method in methods:
+                method.check(shape)
+                steps = ceil(steps_for(budget, method, shape, world.tokens_per_pair, batch_size))
+                tokens = round(steps * batch_size * world.tokens_per_pair)
+                for rate in world._rates(method, shape, tokens):
+                    for seed in range(world.seeds):
+                        config = RunConfig(
+                            model=shape.name,
+                            method=str(method),
+                            train_flops=budget,
+                            pairs="simulated",
+                            batch_size=batch_size,
+                            learning_rate=rate,
+                            seed=seed,
+                        )
+                        yield _Run(config, shape, method, steps, tokens)
+
+
+def _done(world: World, run: _Run, deviation: float) -> RunRecord:
+    size = run.shape.model_params
+    loss = world._loss(run.config.method, size, run.tokens, run.config.learning_rate)
     return RunRecord(
-        config=config,
+        config=run.config,
         status="done",
-        model_params=shape.model_params,
-        trained_params=strategy.trained_params(shape),
-        steps=steps,
-        pairs_seen=steps * batch_size,
-        tokens=tokens,
-        train_flops=train_flops(strategy, shape, tokens),
-        loss=world.truth[method].loss(shape.model_params, tokens) * float(np.exp(world.noise * deviation)),
+        model_params=size,
+        trained_params=run.method.trained_params(run.shape),
+        steps=run.steps,
+        pairs_seen=run.steps * run.config.batch_size,
+        tokens=run.tokens,
+        train_flops=train_flops(run.method, run.shape, run.tokens),
+        loss=loss * exp(world.noise * deviation),
     )

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,3 +39,55 @@ def test_a_negative_seed_is_refused(run: Run, tmp_path: Path) -> None:
     assert refused.code == 2
     assert "--seed" in refused.err
     assert len(refused.err.splitlines()) == 1
+
+
+def test_wishes_reach_the_recipe(run: Run, laws: Path) -> None:
+    def answer(*options: object) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(run("recipe", laws, "--budget", "4e12", "--json", *options).out)
+        return found
+
+    served = answer("--serve-tokens", "1e5")
+    assert served["serve_flops"] == 2e5 * served["model_params"]
+    small = answer("--max-params", "4e6", "--prefer", "small")
+    assert (small["model"], small["prefer"]) == ("smollm2-135m:1", "small")
+    assert answer("--pairs-available", 2000, "--max-epochs", 8)["max_epochs"] == 8
+    scarce = answer("--device-memory", "750MB")
+    assert scarce["model"] == "smollm2-135m:1"
+    assert any("of memory to train, more than the 675 MB" in no["reason"] for no in scarce["rejected"])
+    forced = run("recipe", laws, "--budget", "1e21", "--force", "--json")
+    assert json.loads(forced.out)["extrapolation"] > 1e6
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--budget", "4e12", "--device-memory", "24G"], "device_memory must be > 0, as 24GB"),
+        (["--budget", "4e12", "--prefer", "cheap"], "prefer must be one of loss, small, fast, got 'cheap'"),
+        (["--budget", "4e12", "--max-params", "0"], "max_params must be >= 1, got 0"),
+        (["--budget", "4e12", "--max-params", "10"], "no budget within 1e+06 times the measured ones meets this"),
+        (["--budget", "4e12", "--max-epochs", "0"], "--max-epochs"),
+        (["--budget", "4e12", "--serve-tokens", "1e7"], "FLOP it would hold: smollm2-135m:1 full"),
+        (["--budget", "1e21"], "unless forced, got 1e+21"),
+        (["--budget", "4e12", "--points-per-decade", "2"], "--points-per-decade goes with --curve"),
+        (["--curve", "1e12:1e14", "--budget", "4e12"], "give either --curve or one budget, not both"),
+        (["--curve", "1e14:1e12"], "must be below the second"),
+        (["--curve", "1e14"], "curve must be two budgets in FLOP such as 1e15:1e19"),
+        (["--curve", "1e12:1e14", "--max-params", "10"], "no budget of the curve has a recipe"),
+    ],
+)
+def test_wishes_that_cannot_be_are_one_line(run: Run, laws: Path, options: list[str], message: str) -> None:
+    code, out, err = run("recipe", laws, *options)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_a_curve_is_written_and_printed(run: Run, laws: Path, tmp_path: Path) -> None:
+    out = tmp_path / "curve"
+    done = run("recipe", laws, "--curve", "1e12:1e14", "--points-per-decade", 1, "--out", out)
+    assert done.code == 0
+    assert len(done.out.splitlines()) == 4
+    assert f"{out / 'curve.html'}, to open in a browser" in done.out
+    printed = run("recipe", laws, "--curve", "1e12:1e14", "--points-per-decade", 1, "--out", out, "--json")
+    assert json.loads(printed.out) == json.loads((out / "curve.json").read_text())
+    assert len(json.loads(printed.out)) == 3

@@ -20,6 +20,7 @@ from embudget.cli import (
     recipe,
     records,
     report,
+    simulate,
     suite,
     sweep,
     train,
@@ -61,7 +62,7 @@ def embudget(
 
 app.add_typer(suite.app, name="suite")
 app.add_typer(pairs.app, name="pairs")
-for command in (train, sweep, records, fit, recipe, evaluate, report, quickstart):
+for command in (train, sweep, records, fit, recipe, simulate, evaluate, report, quickstart):
     app.command(command.__name__.rpartition(".")[2])(command.command)
 
 

@@ -22,9 +22,21 @@ def command(
     out: Annotated[Path, typer.Option(help="File for the laws.")] = Path("laws.json"),
     seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
     draws: Annotated[int, typer.Option(min=20, help="Bootstrap draws behind the intervals.")] = 200,
+    form: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Only this form of law (chinchilla, multiplicative, rectified, dense_retrieval); repeatable."
+        ),
+    ] = None,
+    asymptote: Annotated[
+        float | None, typer.Option(help="The loss that no budget gets below, nats, where it is known; else fitted.")
+    ] = None,
     verbose: Verbose = False,
 ) -> None:
     """Fit the scaling laws of a study and print them.
+
+    Several forms of law are fitted, ranked by how well they forecast the largest budgets from the smaller ones, and
+    weighed; with --form only some of them.
 
     A table needs the columns model_params, loss (nats), and tokens or train_flops; the other of the two follows from
     the method. It may have method (full for all rows without it; lora and freeze with columns rank and
@@ -45,7 +57,7 @@ def command(
         table = RunTable.read(runs, read_mapping(columns))
     else:
         table = _table_of_store(runs, columns)
-    laws = fit(table, seed=seed, draws=draws)
+    laws = fit(table, seed=seed, draws=draws, forms=form, asymptote=asymptote)
     laws.save(out)
     typer.echo(laws.summary())
     typer.echo(f"{out}: next: embudget recipe {out} --budget FLOP")

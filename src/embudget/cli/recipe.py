@@ -1,12 +1,16 @@
-"""`embudget recipe`: the answer for one budget."""
+"""`embudget recipe`: the answer for one budget, or for a range of them."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from embudget.cli.options import Budget, Device, Dollars, DollarsPerHour, GpuHours, Mfu, Verbose
 from embudget.flops import DEFAULT_MFU
+
+if TYPE_CHECKING:
+    from embudget.laws import Laws
+    from embudget.recipe import CurvePoint, Recipe
 
 
 def command(
@@ -17,11 +21,33 @@ def command(
     device: Device = None,
     mfu: Mfu = DEFAULT_MFU,
     dollars_per_hour: DollarsPerHour = None,
+    curve: Annotated[
+        str | None, typer.Option(metavar="LOW:HIGH", help="Recipes for a range of budgets in FLOP, instead of one.")
+    ] = None,
+    points_per_decade: Annotated[
+        int | None, typer.Option(min=1, help="Budgets of the curve in a factor of ten; 4 by default.")
+    ] = None,
     suite: Annotated[
         str | None,
         typer.Option(help="Suite to choose from, built-in or a folder; by default that of the measured members."),
     ] = None,
+    max_params: Annotated[
+        float | None, typer.Option(help="Reject models with more parameters, embeddings not counted, e.g. 2e8.")
+    ] = None,
     pairs_available: Annotated[int | None, typer.Option(min=1, help="Reject choices that need more pairs.")] = None,
+    max_epochs: Annotated[
+        int | None, typer.Option(min=1, help="Passes over the pairs; by default those of the nearest measured run.")
+    ] = None,
+    device_memory: Annotated[
+        str | None, typer.Option(help="Reject choices that need more than 90 % of it to train, e.g. 24GB.")
+    ] = None,
+    serve_tokens: Annotated[
+        float | None, typer.Option(help="Tokens the model will embed; the budget pays 2N FLOP for each, e.g. 1e12.")
+    ] = None,
+    prefer: Annotated[
+        str,
+        typer.Option(metavar="loss|small|fast", help="Which to take of the choices that are predicted as good."),
+    ] = "loss",
     min_steps: Annotated[
         int | None,
         typer.Option(min=1, help="Reject choices with fewer optimiser steps; by default the fewest of a fitted cell."),
@@ -29,19 +55,51 @@ def command(
     allow_unmeasured_sizes: Annotated[
         bool, typer.Option("--allow-unmeasured-sizes", help="Consider models far from the measured sizes too.")
     ] = False,
-    out: Annotated[Path | None, typer.Option(help="Write the recipe as YAML for `embudget train`.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the recipe as JSON.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Answer more than a million times outside the measured budgets too.")
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Write the recipe as YAML for `embudget train`; with --curve its folder, by default curve/."),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
     verbose: Verbose = False,
 ) -> None:
     """Recommend model, method, data and hyperparameters for a budget.
 
     \b
     Examples: embudget recipe laws.json --budget 4e13 --out recipe.yaml
-              embudget recipe laws.json --gpu-hours 8 --device h100
+              embudget recipe laws.json --gpu-hours 8 --device h100 --device-memory 80GB
+              embudget recipe laws.json --budget 1e19 --serve-tokens 1e12 --prefer small
+              embudget recipe laws.json --budget 4e13 --pairs-available 50000 --max-epochs 3
+              embudget recipe laws.json --curve 1e15:1e19 --out curve/
     """  # noqa: D301
+    from embudget.errors import ConfigError
     from embudget.laws import Laws
-    from embudget.recipe import recommend
+    from embudget.recipe import Wishes, recipe_curve, recommend
+    from embudget.recipe.curve import POINTS_PER_DECADE, parse_curve
 
+    wishes = Wishes(
+        max_params=max_params,
+        pairs_available=pairs_available,
+        max_epochs=max_epochs,
+        device_memory=device_memory,
+        serve_tokens=serve_tokens,
+        prefer=cast(Any, prefer),
+        min_steps=min_steps,
+        allow_unmeasured_sizes=allow_unmeasured_sizes,
+        force=force,
+    )
+    if curve is not None:
+        if any(option is not None for option in (budget, gpu_hours, dollars, device, dollars_per_hour)):
+            raise ConfigError("give either --curve or one budget, not both")
+        low, high = parse_curve(curve)
+        read = Laws.load(laws)
+        every = points_per_decade or POINTS_PER_DECADE
+        _show_curve(recipe_curve(read, low, high, points_per_decade=every, suite=suite, **wishes), read, out, json)
+        return
+    if points_per_decade is not None:
+        raise ConfigError("--points-per-decade goes with --curve")
     recipe = recommend(
         Laws.load(laws),
         budget,
@@ -51,12 +109,28 @@ def command(
         device=device,
         mfu=mfu,
         dollars_per_hour=dollars_per_hour,
-        pairs_available=pairs_available,
-        min_steps=min_steps,
-        allow_unmeasured_sizes=allow_unmeasured_sizes,
+        **wishes,
     )
+    _show(recipe, out, json)
+
+
+def _show(recipe: "Recipe", out: Path | None, json: bool) -> None:
     if out is not None:
         recipe.save(out)
     typer.echo(recipe.model_dump_json(indent=2) if json else str(recipe))
     if out is not None and not json:
         typer.echo(f"{out}: next: embudget train {out} --pairs DIR --out model/")
+
+
+def _show_curve(points: "tuple[CurvePoint, ...]", laws: "Laws", out: Path | None, json: bool) -> None:
+    from json import dumps
+
+    from embudget.report import write_curve
+
+    folder = write_curve(Path("curve") if out is None else out, points, laws)
+    if json:
+        typer.echo(dumps([point.model_dump(mode="json") for point in points], indent=2))
+        return
+    for point in points:
+        typer.echo(str(point))
+    typer.echo(f"{folder}: curve.json, curve.csv and {folder / 'curve.html'}, to open in a browser")

@@ -14,12 +14,11 @@ from pydantic import Field
 
 from embudget.frozen import Frozen
 from embudget.laws.base import Array
-from embudget.laws.bootstrap import MANY_CELLS
 from embudget.laws.joint import fit_jointly
 from embudget.laws.lbfgs import DELTA, search_from_starts
 from embudget.laws.levenberg import Objective, gradient_of
 from embudget.laws.parameters import FORMS
-from embudget.laws.points import Points
+from embudget.laws.points import MANY_CELLS, Points
 from embudget.laws.problem import Problem
 from embudget.laws.varpro import search
 

@@ -7,8 +7,8 @@ inflated by sqrt(n / (n - p)), since a fit shrinks them; the prior's centre is d
 prior decides is not mistaken for what the data say. A residual beyond OUTLYING noise levels (a diverged run) is cut to
 that many wherever residuals are used here, as the fit itself cuts its weight, and its cell is named.
 
-Where cells are so many that refits would say nothing new, the draws are normal, with the curvature of the objective as
-their precision, to which the bootstrap tends.
+Of more than `points.MANY_CELLS` cells, where refits would say nothing new, the draws are normal, with the curvature of
+the objective as their precision, to which the bootstrap tends.
 """
 
 import numpy as np
@@ -16,13 +16,11 @@ import numpy as np
 from embudget.laws.base import Array
 from embudget.laws.joint import MAD, Group, JointFit
 from embudget.laws.levenberg import Objective, Prior, curvature, refine
-from embudget.laws.points import Points
+from embudget.laws.points import MANY_CELLS, Points
 
 OUTLYING = 4.0
 """Noise levels beyond which a cell's residual is cut; the noise level is that of the median residual, which no single
 cell can move. Of simulated studies of 27 to 36 cells with nothing but normal noise, one in ten names a cell."""
-MANY_CELLS = 2000
-"""Cells from which on the draws are normal."""
 _EXACT = 1e-4  # relative noise level below which losses have none, and nothing is outlying
 
 

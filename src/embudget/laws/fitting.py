@@ -9,7 +9,6 @@ from embudget.laws.frontier import Frontier, fit_frontier
 from embudget.laws.isoflop import Isoflop, Profile, fit_profile
 from embudget.laws.line import fit_line
 from embudget.laws.mixture import fit_surface
-from embudget.laws.parameters import FormName
 from embudget.laws.points import Points
 from embudget.laws.result import OVER_ALL, Domain, Laws, Refusal
 from embudget.laws.support import check_support, supported_forms
@@ -25,7 +24,7 @@ def fit(
     *,
     seed: int = 0,
     draws: int = 200,
-    forms: Sequence[FormName] | None = None,
+    forms: Sequence[str] | None = None,
     asymptote: float | None = None,
 ) -> Laws:
     """Fit all the laws that the records support.

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from embudget.laws.base import Array, Form
 from embudget.laws.basis import basis_of
 from embudget.laws.levenberg import HUBER, Objective, Prior, curvature, refine, usual_prior
-from embudget.laws.points import Points
+from embudget.laws.points import MANY_CELLS, Points, sample
 from embudget.laws.problem import Problem, log_loss_of
 from embudget.laws.varpro import projected_starts
 
@@ -140,7 +140,7 @@ def noise_level(residuals: Array, weights: Array, parameters: float) -> float:
 def _fit_shared(form: Form, points: Points, sharing: Sharing, asymptote: float | None) -> JointFit:
     group = Group.of(form, points, np.ones(len(points), dtype=bool), asymptote)
     problem = group.problem
-    vector = _best(problem, projected_starts(problem), Objective())
+    vector = _searched(problem, Objective())
     noise, prior = 0.0, usual_prior(problem)
     for _ in range(3):
         noise = noise_level(problem.log_loss - problem.predict(vector)[0], problem.weights, problem.parameters)
@@ -158,7 +158,7 @@ def _fit_pooled(form: Form, points: Points, asymptote: float | None) -> JointFit
     spread = np.array([POOL[name] for name in (*["E"] * groups[0].problem.free, *form.exponents)])
     noise = shared.noise
     weak = Objective(HUBER * noise, 0.3 * noise)  # a kind with few cells is kept in reason by the usual prior
-    vectors = [_best(group.problem, projected_starts(group.problem), weak) for group in groups]
+    vectors = [_searched(group.problem, weak) for group in groups]
     log_fit, total = shared.log_fit.copy(), float(sum(group.problem.parameters for group in groups))
     for _ in range(_ROUNDS):
         centre = _centre(points, groups, vectors, spread, Prior(shared.groups[0].head(usual.centre), usual.sd))
@@ -192,6 +192,13 @@ def _centre(points: Points, groups: Sequence[Group], vectors: Sequence[Array], s
     own, other = spread**-2.0, usual.sd**-2.0
     centre: Array = (own * heads.sum(axis=0) + other * usual.centre) / (own * len(heads) + other)
     return centre
+
+
+def _searched(problem: Problem, objective: Objective) -> Array:
+    """The best fit from a grid of starts (1, P); of many cells, by a sample of them."""
+    count = len(problem.log_loss)
+    seen = problem if count <= MANY_CELLS else problem.where(sample(count, MANY_CELLS))
+    return _best(seen, projected_starts(seen), objective)
 
 
 def _best(problem: Problem, starts: Array, objective: Objective) -> Array:

@@ -12,6 +12,8 @@ from embudget.laws.base import Array
 from embudget.laws.basis import kind_of
 from embudget.laws.table import Cell
 
+MANY_CELLS = 2000
+"""Cells from which on a fit is sought on a sample of so many, and only refined on all."""
 MAX_LEVELS = 12
 """Budgets told apart; more of them are put together, as many cells in each."""
 
@@ -56,6 +58,10 @@ class Points:
         """Some of the cells."""
         return type(self)(*(getattr(self, field.name)[rows] for field in fields(self)))
 
+    def thinned(self, most: int) -> Self:
+        """At most so many cells, drawn at random but always the same."""
+        return self if len(self) <= most else self.where(sample(len(self), most))
+
     @cached_property
     def weights(self) -> Array:
         """Relative precision of each log loss, mean 1."""
@@ -82,3 +88,10 @@ class Points:
             together = np.searchsorted(edges, self.budget, side="right")
             level = together if np.ptp(together) > 0 else np.minimum(level, 1)  # nearly all at the smallest budget
         return np.asarray(level, dtype=float)
+
+
+def sample(count: int, most: int) -> NDArray[np.bool_]:
+    """Which of ``count`` rows are in a sample of ``most`` (count,)."""
+    chosen = np.zeros(count, dtype=bool)
+    chosen[np.random.default_rng(0).choice(count, most, replace=False)] = True
+    return chosen

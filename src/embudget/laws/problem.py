@@ -7,10 +7,11 @@ method, or a few columns for methods that differ by a number (`embudget.laws.bas
 Shapes: R vectors, n cells, p columns of the basis, P parameters.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from embudget.laws.base import Array, Form, Values
 
@@ -38,6 +39,13 @@ class Problem:
     """(n,), mean 1"""
     asymptote: float | None = None
     """E where it is given, nats"""
+
+    def where(self, rows: NDArray[np.bool_]) -> "Problem":
+        """The same form over some of the cells, centred as before."""
+        return replace(
+            self, log_n=self.log_n[rows], log_d=self.log_d[rows], basis=self.basis[rows],
+            log_loss=self.log_loss[rows], weights=self.weights[rows],
+        )  # fmt: skip
 
     @property
     def free(self) -> int:

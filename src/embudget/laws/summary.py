@@ -76,5 +76,7 @@ def _powers(laws: "Laws") -> list[str]:
     for name, frontier in laws.frontiers.items():
         isoflop = laws.isoflops.get(name)
         size = f"   N* ~ C^{isoflop.best_size.slope:.2f}" if isoflop and isoflop.best_size else ""
-        lines.append(f"  {name:<12} L ~ C^{frontier.line.slope:.3f}{size}")
+        bent = frontier.bent
+        floor = f"   or {bent.asymptote:.3g} + ~ C^{bent.line.slope:.3f}" if bent and bent.asymptote > 0 else ""
+        lines.append(f"  {name:<12} L ~ C^{frontier.line.slope:.3f}{floor}{size}")
     return lines

@@ -60,18 +60,19 @@ def _check_counts(points: Points) -> None:
         )
 
 
-def supported_forms(points: Points, forms: Sequence[FormName] | None) -> tuple[FormName, ...]:
+def supported_forms(points: Points, forms: Sequence[str] | None) -> tuple[FormName, ...]:
     """The forms, or those asked for, that have fewer parameters than there are cells.
 
     Raises:
         ConfigError: a form is unknown, or none was asked for.
         TooFewRunsError: there are too few cells for each form that was asked for.
     """
-    wanted = tuple(FORMS) if forms is None else tuple(dict.fromkeys(forms))
-    if unknown := [form for form in wanted if form not in FORMS]:
+    asked = tuple(FORMS) if forms is None else tuple(forms)
+    if unknown := [form for form in asked if form not in FORMS]:
         raise ConfigError(f"form must be one of {', '.join(FORMS)}, got {unknown[0]!r}")
-    if not wanted:
+    if not asked:
         raise ConfigError(f"forms must name at least one of {', '.join(FORMS)}, got none")
+    wanted = tuple(form for form in FORMS if form in asked)
     supported = tuple(form for form in wanted if parameters_of(form, points) < len(points))
     if not supported:
         needed = {form: parameters_of(form, points) + 1 for form in wanted}

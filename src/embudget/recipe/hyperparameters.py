@@ -101,6 +101,11 @@ def assumed(cell: Cell, table: RunTable, cells: Sequence[Cell]) -> tuple[str, ..
     return tuple(said)
 
 
+def max_length_of(table: RunTable) -> int:
+    """Tokens of the longest text."""
+    return int(_default("max_length") if table.max_length is None else table.max_length)
+
+
 def tokens_per_pair_of(table: RunTable) -> float:
     """Mean non-pad tokens of a query and its positive."""
     return DEFAULT_TOKENS_PER_PAIR if table.tokens_per_pair is None else table.tokens_per_pair

@@ -1,42 +1,38 @@
-"""The choices that a budget allows: members x methods, those that break a constraint set aside with the reason."""
+"""The options that a budget allows: members x methods, those that break a constraint set aside with the reason."""
 
 from collections import Counter
+from collections.abc import Iterable
+from functools import cache
 from math import ceil
 from typing import NamedTuple
 
-from embudget.errors import ConfigError, MethodError
-from embudget.flops import steps_for, tokens_for
+from embudget.errors import InfeasibleError
 from embudget.laws import Laws
 from embudget.laws.table import Cell
-from embudget.methods import Method, parse_method
+from embudget.memory import USABLE_SHARE, training_bytes, written
 from embudget.recipe.hyperparameters import (
     DEFAULT_BATCH_SIZE,
     batch_size_for,
     max_epochs_of,
+    max_length_of,
     nearest_cell,
     tokens_per_pair_of,
 )
+from embudget.recipe.members import Candidate
 from embudget.recipe.values import Rejection
-from embudget.suite import ModelShape
+from embudget.recipe.wishes import Limits
 
 MAX_EXTRAPOLATION = 1e6
-"""Budgets further outside the measured ones are refused."""
-
-
-class Limits(NamedTuple):
-    """What a choice must keep to."""
-
-    pairs_available: int | None
-    min_steps: int
-    any_size: bool
-    """Whether models far outside the method's measured sizes are allowed."""
+"""Budgets further outside the measured ones are refused, unless forced."""
 
 
 class Option(NamedTuple):
     """One member and method at the budget."""
 
-    shape: ModelShape
-    method: Method
+    candidate: Candidate
+    train_flops: float
+    """What serving leaves of the budget."""
+    serve_flops: float
     tokens: float
     batch_size: int
     steps: int
@@ -47,68 +43,111 @@ class Option(NamedTuple):
         return self.steps * self.batch_size
 
 
-class _Broken(NamedTuple):
+class Broken(NamedTuple):
+    """A constraint that a candidate does not meet."""
+
     constraint: str
     """The same text for all choices that break it, for counting; with what the user can do about it."""
     reason: str
 
 
-def options_for(
-    laws: Laws, budget: float, members: tuple[ModelShape, ...], limits: Limits
-) -> tuple[list[Option], list[Rejection]]:
-    """The options that keep to the limits, and those that do not.
+class Offer(NamedTuple):
+    """What a budget buys under the limits."""
 
-    Raises:
-        ConfigError: no option is left.
-    """
-    batch_size = batch_size_for(budget, laws.cells)
-    options: list[Option] = []
-    rejected: list[Rejection] = []
-    counts: Counter[str] = Counter()
-    for method in (parse_method(text) for text in laws.methods):
-        for shape in members:
-            option = _option(laws, budget, shape, method, batch_size)
-            broken = _broken(laws, budget, option, limits)
+    budget: float
+    options: list[Option]
+    rejected: list[Rejection]
+    counts: Counter[str]
+    """Constraint -> candidates that break it."""
+
+    def refuse_if_empty(self) -> None:
+        """Raises InfeasibleError, with the constraints that failed, where no option is left."""
+        if not self.options:
+            reasons = "; ".join(f"{constraint} ({count})" for constraint, count in self.counts.most_common())
+            raise InfeasibleError(f"no model and method is feasible at {self.budget:.3g} FLOP: {reasons}")
+
+
+def offer(laws: Laws, budget: float, candidates: Iterable[Candidate], limits: Limits) -> Offer:
+    """The options that keep to the limits, and those that do not."""
+    batch_size = cache(lambda train_flops: batch_size_for(train_flops, laws.cells))  # the same for most candidates
+    tokens_per_pair = tokens_per_pair_of(laws.table)
+    found = Offer(budget, [], [], Counter())
+    for candidate in candidates:
+        serve_flops = 2.0 * candidate.model_params * limits.serve_tokens
+        train_flops = budget - serve_flops
+        broken = _unsuitable(candidate, limits) or _too_dear(budget, serve_flops, limits)
+        if broken is None:
+            tokens, batch = train_flops / candidate.flops_per_token, batch_size(train_flops)
+            steps = ceil(tokens / (tokens_per_pair * batch))
+            option = Option(candidate, train_flops, serve_flops, tokens, batch, steps)
+            broken = _too_far(laws, option, limits) or _too_much(laws, option, limits)
             if broken is None:
-                options.append(option)
-            else:
-                counts[broken.constraint] += 1
-                rejected.append(Rejection(model=shape.name, method=str(method), reason=broken.reason))
-    if not options:
-        reasons = "; ".join(f"{constraint} ({count})" for constraint, count in counts.most_common())
-        raise ConfigError(f"no model and method is feasible at {budget:.3g} FLOP: {reasons}")
-    return options, rejected
+                found.options.append(option)
+                continue
+        found.counts[broken.constraint] += 1
+        found.rejected.append(Rejection(model=candidate.shape.name, method=candidate.name, reason=broken.reason))
+    return found
 
 
-def _option(laws: Laws, budget: float, shape: ModelShape, method: Method, batch_size: int) -> Option:
-    steps = steps_for(budget, method, shape, tokens_per_pair_of(laws.table), batch_size)
-    return Option(shape, method, tokens_for(budget, method, shape), batch_size, ceil(steps))
+def _unsuitable(candidate: Candidate, limits: Limits) -> Broken | None:
+    """What rules a candidate out at any budget."""
+    if candidate.refusal is not None:
+        return Broken(f"{candidate.name} cannot train the model", candidate.refusal)
+    if limits.max_params is not None and candidate.model_params > limits.max_params:
+        reason = f"{candidate.model_params:.3g} parameters, more than {limits.max_params:.3g}"
+        return Broken(f"more than the {limits.max_params:.3g} parameters of max_params", reason)
+    return None
 
 
-def _broken(laws: Laws, budget: float, option: Option, limits: Limits) -> _Broken | None:
-    """The first limit that an option breaks."""
-    try:
-        option.method.check(option.shape)
-    except MethodError as error:
-        return _Broken(f"{option.method} cannot train the model", str(error))
-    size, (smallest, largest) = option.shape.model_params, laws.domain[str(option.method)].model_params
-    extrapolation = laws.extrapolation(budget, str(option.method))
-    if extrapolation > MAX_EXTRAPOLATION:
+def _too_dear(budget: float, serve_flops: float, limits: Limits) -> Broken | None:
+    if serve_flops < budget:
+        return None
+    reason = f"serving {limits.serve_tokens:.3g} tokens takes {serve_flops:.3g} FLOP, which leaves none to train with"
+    return Broken(f"serving {limits.serve_tokens:.3g} tokens leaves nothing of the budget", reason)
+
+
+def _too_far(laws: Laws, option: Option, limits: Limits) -> Broken | None:
+    """Whether an option lies where the laws know nothing."""
+    name, size = option.candidate.name, option.candidate.model_params
+    extrapolation = laws.extrapolation(option.train_flops, name)
+    if extrapolation > MAX_EXTRAPOLATION and not limits.force:
         reason = f"the budget is {extrapolation:.3g} times outside those measured of the method"
-        return _Broken(f"the budget is too far outside those measured of {option.method}", reason)
+        return Broken(f"the budget is too far outside those measured of {name}, unless forced", reason)
+    smallest, largest = laws.domain[name].model_params
     if not limits.any_size and not smallest / extrapolation <= size <= largest * extrapolation:
         reason = f"{size:.3g} parameters, too far outside the measured sizes ({smallest:.3g} to {largest:.3g})"
-        return _Broken("too far outside the measured sizes, unless allow_unmeasured_sizes is set", reason)
+        return Broken("too far outside the measured sizes, unless allow_unmeasured_sizes is set", reason)
     if option.steps < limits.min_steps:
         reason = f"{option.steps} steps of {option.batch_size} pairs, fewer than {limits.min_steps}"
-        return _Broken(f"fewer than {limits.min_steps} steps, the least unless min_steps is set lower", reason)
-    if limits.pairs_available is not None:
-        epochs = max_epochs_of(nearest_cell(str(option.method), size, budget, laws.cells))
-        if option.pairs > epochs * (limits.pairs_available // option.batch_size) * option.batch_size:
-            reason = f"needs {option.pairs} pairs, there are {limits.pairs_available} for at most {epochs} epochs"
-            remedy = "build more, or let the study's runs repeat them (max_epochs)"
-            return _Broken(f"more pairs than the {limits.pairs_available} there are: {remedy}", reason)
+        return Broken(f"fewer than {limits.min_steps} steps, the least unless min_steps is set lower", reason)
     return None
+
+
+def _too_much(laws: Laws, option: Option, limits: Limits) -> Broken | None:
+    """Whether an option takes more memory or pairs than there are."""
+    method, shape, batch = option.candidate.method, option.candidate.shape, option.batch_size
+    if limits.device_bytes is not None:
+        needed = training_bytes(method, shape, batch, max_length_of(laws.table))
+        usable = USABLE_SHARE * limits.device_bytes
+        if needed > usable:
+            limit = f"{written(usable)} that can be used of {written(limits.device_bytes)}"
+            reason = f"needs about {written(needed)} of memory to train, more than the {limit}"
+            return Broken(f"more memory to train than the {limit} of device_memory", reason)
+    if limits.pairs_available is not None:
+        whole = (limits.pairs_available // batch) * batch
+        if option.pairs > whole and option.pairs > (epochs := epochs_for(laws, option, limits)) * whole:
+            reason = f"needs {option.pairs} pairs, there are {limits.pairs_available} for at most {epochs} epochs"
+            remedy = "build more, or allow more passes over them (max_epochs)"
+            return Broken(f"more pairs than the {limits.pairs_available} there are: {remedy}", reason)
+    return None
+
+
+def epochs_for(laws: Laws, option: Option, limits: Limits) -> int:
+    """Passes over the pairs that an option may make."""
+    if limits.max_epochs is not None:
+        return limits.max_epochs
+    candidate = option.candidate
+    return max_epochs_of(nearest_cell(candidate.name, candidate.model_params, option.train_flops, laws.cells))
 
 
 def fewest_steps(laws: Laws) -> int:

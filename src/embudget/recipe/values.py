@@ -10,6 +10,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from embudget.errors import ConfigError
 from embudget.files import read_text, save_text
 from embudget.frozen import Frozen
+from embudget.recipe.wishes import Prefer
 from embudget.records import MethodText, RunConfig
 
 
@@ -19,7 +20,8 @@ class Choice(Frozen):
     model: str
     method: MethodText
     model_params: PositiveInt = Field(description="N, without embeddings and adapters")
-    tokens: PositiveFloat = Field(description="D that the budget buys")
+    train_flops: PositiveFloat = Field(description="what serving leaves of the budget to train with, FLOP")
+    tokens: PositiveFloat = Field(description="D that this buys")
     steps: PositiveInt
     predicted_loss: PositiveFloat = Field(description="nats")
     predicted_interval: tuple[float, float] = Field(description="of the measured loss, nats")
@@ -37,7 +39,10 @@ class Rejection(Frozen):
 class Recipe(Frozen):
     """The answer for one budget: what to train, how, and what to expect."""
 
-    train_flops: PositiveFloat = Field(description="budget, algorithmic FLOP")
+    train_flops: PositiveFloat = Field(
+        description="algorithmic FLOP of training: the budget without what serving takes"
+    )
+    serve_flops: NonNegativeFloat = Field(default=0.0, description="set aside for the tokens to be served: 2N for each")
     model: str
     method: MethodText = Field(description="with its rank or active fraction: lora:32, freeze:0.5")
     model_params: PositiveInt = Field(description="N, without embeddings and adapters")
@@ -58,19 +63,26 @@ class Recipe(Frozen):
     measured_on: str | None = Field(description="content hash of the pairs that the prediction refers to, where known")
     level: float = Field(gt=0, lt=1, description="probability of the intervals")
     extrapolation: float = Field(ge=1, description="budget / the nearest one measured of the method; 1 inside")
-    flat: tuple[Choice, ...] = Field(default=(), description="runners-up within the noise of the best, best first")
+    prefer: Prefer = Field(default="loss", description="what decided between this choice and those of `flat`")
+    flat: tuple[Choice, ...] = Field(
+        default=(), description="the other choices within the noise of the best, the lowest predicted loss first"
+    )
     rejected: tuple[Rejection, ...] = ()
     warnings: tuple[str, ...] = ()
+
+    @property
+    def budget(self) -> float:
+        """FLOP of training and serving together."""
+        return self.train_flops + self.serve_flops
 
     def __str__(self) -> str:
         """For a person, in a few lines."""
         low, high = self.predicted_interval
-        factor = f"{self.extrapolation:.3g} times outside the measured budgets of the method"
-        beyond = f", {factor}" if self.extrapolation > 1 else ""
         pairs = f"the pairs {self.measured_on}" if self.measured_on else "pairs that the table of runs does not name"
         lines = [
-            f"{self.train_flops:.3g} FLOP{beyond}",
+            self._spent(),
             f"  train     {self.model} by {self.method}",
+            *self._preferred(),
             f"  on        {self.pairs:,} pairs, {self.tokens:.3g} tokens: {self.steps:,} steps of {self.batch_size}",
             f"  with      learning rate {self.learning_rate:.3g}, warm-up {self.warmup:g}, weight decay "
             f"{self.weight_decay:g}, scale {self.scale:g}, texts of at most {self.max_length} tokens",
@@ -81,6 +93,19 @@ class Recipe(Frozen):
             + _listed((f"{no.model or 'every model'} {no.method}: {no.reason}" for no in self.rejected), 2),
         ]
         return "\n".join(lines + [f"  warning   {warning}" for warning in self.warnings])
+
+    def _spent(self) -> str:
+        factor = f", {self.extrapolation:.3g} times outside the measured budgets of the method"
+        beyond = factor if self.extrapolation > 1 else ""
+        if not self.serve_flops:
+            return f"{self.train_flops:.3g} FLOP{beyond}"
+        return f"{self.budget:.3g} FLOP: {self.serve_flops:.3g} to serve, {self.train_flops:.3g} to train{beyond}"
+
+    def _preferred(self) -> list[str]:
+        if self.prefer == "loss" or not self.flat:
+            return []
+        most = {"small": "smallest", "fast": "fastest to train"}[self.prefer]
+        return [f"  chosen    as the {most} of {len(self.flat) + 1} choices that are predicted as good"]
 
     def run_config(self, pairs_hash: str, seed: int = 0) -> RunConfig:
         """The run that realises the recipe on the pairs with this content hash.

@@ -1,14 +1,17 @@
 """Figures and tables of a study, as one HTML page that opens offline.
 
-page                            the whole document
+page, document                  a study's page, and the HTML document that any figures and tables go into
 frontier, isoflop, agreement    plotly figures, each usable alone; what they share is in drawing
+curve, curve_folder             recipes along budgets: the figure, and the folder with its data
 facts, tables                   the study, its recipe and its runs as HTML
 browser, formats                style sheet and script; numbers as text
 """
 
 from embudget.report.agreement import agreement_figure
+from embudget.report.curve import curve_figure
+from embudget.report.curve_folder import write_curve
 from embudget.report.frontier import frontier_figure
 from embudget.report.isoflop import isoflop_figure
 from embudget.report.page import write_report
 
-__all__ = ["agreement_figure", "frontier_figure", "isoflop_figure", "write_report"]
+__all__ = ["agreement_figure", "curve_figure", "frontier_figure", "isoflop_figure", "write_curve", "write_report"]

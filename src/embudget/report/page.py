@@ -1,25 +1,20 @@
-"""The page: one HTML file with everything in it, plotly included, for a study of any size."""
+"""The page of a study of any size: its figures and tables."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from embudget.files import save_text
 from embudget.laws import Laws
 from embudget.recipe import Recipe
 from embudget.records import RunRecord
 from embudget.report.agreement import agreement_figure
-from embudget.report.browser import CSS, POLICY, SCRIPT
+from embudget.report.document import document, figure_element
 from embudget.report.facts import answer, facts_list
 from embudget.report.formats import html, in_order, number
 from embudget.report.frontier import frontier_figure
 from embudget.report.isoflop import isoflop_figure
 from embudget.report.tables import failed_table, recipe_table, rejected_table, runners_up_table, runs_table
-
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
 
 
 def write_report(
@@ -44,34 +39,9 @@ def write_report(
     Raises:
         ConfigError: the file cannot be written.
     """
-    save_text(out, _document(_sections(records, laws, recipe, measured)))
+    sections = _sections(records, laws, recipe, measured)
+    save_text(out, document("embudget: scaling study", "How contrastive fine-tuning scales", sections))
     return Path(out)
-
-
-def _document(sections: Iterator[str]) -> str:
-    from plotly.offline import get_plotlyjs
-
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>embudget: scaling study</title>
-<style>{CSS}</style>
-</head>
-<body>
-<main>
-<h1>How contrastive fine-tuning scales</h1>
-{chr(10).join(sections)}
-<noscript><p>The figures need JavaScript; the tables do not.</p></noscript>
-<footer>embudget {html(version("embudget"))}</footer>
-</main>
-<script>{get_plotlyjs()}</script>
-<script>{SCRIPT}</script>
-</body>
-</html>
-"""
 
 
 def _sections(
@@ -92,28 +62,19 @@ def _sections(
     yield '<p class="lead">Click a column to sort.</p>' + runs_table(records, laws)
 
 
-def _figure(name: str, figure: "Figure", caption: str = "", kind: str = "") -> str:
-    data = figure.to_json()  # plotly writes < as \u003c, so that no text can end the script element
-    height = int(figure.layout.height)
-    return (
-        f'<figure class="{kind}"><div class="plot" style="height:{height}px" data-figure="{name}"></div>'
-        f'<script type="application/json" id="{name}">{data}</script>'
-        f"<figcaption>{caption}</figcaption></figure>"
-    )
-
-
 def _frontier(laws: Laws, recipe: Recipe | None, measured: RunRecord | None) -> str:
     missing = [no.reason for no in laws.refusals if no.what.startswith("frontier of ")]
     caption = "Markers: the best run of each budget. Lines: power laws through them, dotted beyond measured budgets."
     if missing:
         caption += f" Without a line: {html('; '.join(sorted(set(missing))))}."
-    return "<h2>Best loss against budget</h2>\n" + _figure("frontier", frontier_figure(laws, recipe, measured), caption)
+    figure = frontier_figure(laws, recipe, measured)
+    return "<h2>Best loss against budget</h2>\n" + figure_element("frontier", figure, caption)
 
 
 def _isoflops(laws: Laws) -> str:
     panels = [
         f"<div><h3>{html(method)}</h3>"
-        + _figure(f"isoflop-{place}", isoflop_figure(laws, method), _refusals(laws, method))
+        + figure_element(f"isoflop-{place}", isoflop_figure(laws, method), _refusals(laws, method))
         + "</div>"
         for place, method in enumerate(in_order(laws.table.methods))
     ]
@@ -144,7 +105,7 @@ def _agreement(records: Sequence[RunRecord], laws: Laws, recipe: Recipe | None, 
     if measured is not None:
         caption += " The law has not seen the recipe's run."
     figure = agreement_figure(records, laws, recipe, measured)
-    return "<h2>Predicted and measured</h2>\n" + _figure("agreement", figure, caption, kind="narrow")
+    return "<h2>Predicted and measured</h2>\n" + figure_element("agreement", figure, caption, kind="narrow")
 
 
 def _recipe(recipe: Recipe) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from embudget.laws import Laws
-from embudget.recipe import Recipe
+from embudget.recipe import CurvePoint, Recipe
 from embudget.records import RunRecord
 from embudget.report.agreement import law_loss
 from embudget.report.formats import MISSING, html, number, plural
@@ -21,7 +21,7 @@ def recipe_table(recipe: Recipe) -> str:
     """What to train and how."""
     low, high = recipe.predicted_interval
     rows = {
-        "budget": f"{number(recipe.train_flops)} FLOP",
+        "budget": f"{number(recipe.budget)} FLOP" + _served(recipe),
         "model": f"{recipe.model}, N = {number(recipe.model_params)}",
         "method": recipe.method,
         "data": f"{plural(recipe.pairs, 'pair')}, {number(recipe.tokens)} tokens, "
@@ -35,6 +35,10 @@ def recipe_table(recipe: Recipe) -> str:
     }
     body = "".join(f'<tr><th scope="row">{name}</th><td>{html(text)}</td></tr>' for name, text in rows.items())
     return f'<table class="recipe"><tbody>{body}</tbody></table>'
+
+
+def _served(recipe: Recipe) -> str:
+    return f", {number(recipe.serve_flops)} of them to serve the model" if recipe.serve_flops else ""
 
 
 def runners_up_table(recipe: Recipe) -> str:
@@ -52,6 +56,33 @@ def runners_up_table(recipe: Recipe) -> str:
         for choice in recipe.flat
     ]
     return _table(["model", "method", "N", "tokens", "steps", "predicted, nats", "interval"], rows)
+
+
+def curve_table(points: Iterable[CurvePoint]) -> str:
+    """The recipes along budgets; those without one are left out."""
+    found = [(point.budget, point.recipe) for point in points if point.recipe is not None]
+    rows = [
+        [
+            _number(budget),
+            Value(recipe.model),
+            Value(recipe.method),
+            _number(recipe.model_params),
+            _number(recipe.tokens),
+            _number(recipe.steps),
+            _number(recipe.batch_size),
+            _number(recipe.learning_rate),
+            _loss(recipe.predicted_loss),
+            Value("{:.3f} to {:.3f}".format(*recipe.predicted_interval)),
+            _number(recipe.extrapolation),
+            _number(len(recipe.flat)),
+        ]
+        for budget, recipe in found
+    ]
+    headers = [
+        "budget, FLOP", "model", "method", "N", "tokens", "steps", "batch", "rate", "predicted, nats", "interval",
+        "extrapolation", "others as good",
+    ]  # fmt: skip
+    return _table(headers, rows)
 
 
 def rejected_table(recipe: Recipe) -> str:

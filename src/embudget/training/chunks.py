@@ -11,9 +11,7 @@ found by dynamic programming over the distinct lengths (75 at most for the defau
 from collections.abc import Sequence
 from itertools import groupby
 
-CHUNK_TOKENS = 2048
-"""Padded tokens a chunk may hold. assumption: enough for efficient matrix products, and few enough to bound the memory
-when gradients are cached; other values were not measured."""
+from embudget.memory import CHUNK_TOKENS
 
 CHUNK_OVERHEAD = 48
 """assumption: fixed cost of a chunk in tokens, for the launches and for reading the weights."""

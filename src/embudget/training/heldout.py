@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
+from embudget.memory import CHUNK_TOKENS
 from embudget.pairs import Pairs
-from embudget.training.chunks import CHUNK_TOKENS, length_sorted_chunks
+from embudget.training.chunks import length_sorted_chunks
 from embudget.training.loss import info_nce
 
 if TYPE_CHECKING:

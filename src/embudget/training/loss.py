@@ -20,7 +20,8 @@ from sentence_transformers.base.losses.gradcache import RandContext
 from torch import Tensor, nn
 from torch.nn import functional
 
-from embudget.training.chunks import CHUNK_TOKENS, length_sorted_chunks
+from embudget.memory import CHUNK_TOKENS
+from embudget.training.chunks import length_sorted_chunks
 from embudget.training.meter import BudgetMeter
 
 

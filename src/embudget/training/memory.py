@@ -1,39 +1,22 @@
-"""An estimate of the memory that a training step needs, to choose between a direct pass and gradient caching.
+"""The choice between a direct pass and gradient caching, by an estimate of what a training step needs.
 
-Activations: a block of hidden size h, inner size i and key-value width k keeps about 14h + 4k + 4i numbers per token
-for its backward pass: inputs and outputs of norms and of the linear layers, rotated queries and keys, the gated
-product. Attention probabilities are not kept (fused kernels recompute them). assumption: counted from the operations,
-not measured; hence the margin below.
-
-States: 12 bytes for each trained parameter (float32 gradient and two moments), the input embedding included where it
-trains; under bf16 autocast, a bf16 copy of the weights for each chunk.
+`embudget.memory` estimates from sizes; here it is set against what the device has. A direct pass keeps the activations
+of the whole batch and, under bf16 autocast, a bf16 copy of the weights for each chunk.
 """
 
 from pathlib import Path
 
 import torch
 
-from embudget.methods import Full, Method
+from embudget.memory import CHUNK_TOKENS, activation_bytes, state_bytes
+from embudget.methods import Method
 from embudget.suite.shapes import ModelShape
-from embudget.training.chunks import CHUNK_TOKENS
 
 SHARE_OF_FREE_MEMORY = 0.5
 """assumption: activations and states together may take this share of what is free; the rest is a margin."""
 
 CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 """Where a container's own limit stands, in bytes, or `max`."""
-
-
-def activation_bytes(method: Method, shape: ModelShape, tokens: float, bytes_per_number: int = 4) -> float:
-    """Bytes of activations that a direct forward pass over ``tokens`` keeps for the backward pass."""
-    numbers = 14 * shape.hidden + 4 * shape.kv_heads * shape.head_dim + 4 * shape.intermediate
-    return method.backward_layers(shape) * numbers * tokens * bytes_per_number
-
-
-def state_bytes(method: Method, shape: ModelShape) -> float:
-    """Bytes of gradients and of the optimiser's moments."""
-    embedding = shape.embedding_params if isinstance(method, Full) else 0
-    return 12.0 * (method.trained_params(shape) + embedding)
 
 
 def needs_cache(method: Method, shape: ModelShape, tokens_per_batch: float, processes: int = 1) -> bool:

@@ -1,0 +1,84 @@
+"""The paper's procedure, from the records alone: isoFLOP parabolas, and straight lines in log-log through their minima.
+
+    per method and budget    loss = c0 + c1 x + c2 x^2, x = log N: the vertex is the best size and its loss; where the
+                             measured sizes have no minimum between them, the best measured size and its loss
+    per method               best loss = K C^-g and best size = k C^s by least squares in the logarithms; the sizes
+                             through the vertices, or through all best sizes where fewer than two budgets have a vertex
+    choice                   the method whose line is lowest at the budget, on the member nearest to its size in log N
+
+Source: the description in "Repurposing Language Models into Embedding Models" (NeurIPS 2024). The seeds of a cell count
+by their mean.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from embudget.methods import parse_method
+from embudget.records import RunRecord
+from embudget.suite import ModelShape
+
+
+class Optimum(NamedTuple):
+    """The best size of one method at one budget."""
+
+    budget: float
+    params: float
+    loss: float
+    vertex: bool
+    """Whether it is that of a parabola; otherwise a measured one."""
+
+
+Cells = dict[str, dict[float, dict[int, float]]]
+"""Method -> budget -> parameters -> mean loss over the seeds, nats."""
+
+
+def cells_of(records: Iterable[RunRecord]) -> Cells:
+    """The mean losses of the runs that are done."""
+    losses: defaultdict[tuple[str, float, int], list[float]] = defaultdict(list)
+    for record in records:
+        if record.status == "done" and record.loss and record.model_params:
+            losses[record.config.method, record.config.train_flops, record.model_params].append(record.loss)
+    cells: Cells = {}
+    for (method, budget, params), values in sorted(losses.items()):
+        cells.setdefault(method, {}).setdefault(budget, {})[params] = float(np.mean(values))
+    return cells
+
+
+def optimum(budget: float, losses: dict[int, float]) -> Optimum:
+    """The vertex of the parabola over the sizes, or the best measured size."""
+    best = min(losses, key=losses.__getitem__)
+    if len(losses) >= 3:
+        x, y = np.log(list(losses)), np.array(list(losses.values()))
+        c2, c1, c0 = np.polyfit(x - x.mean(), y, 2)
+        if c2 > 0 and x.min() <= x.mean() - c1 / (2 * c2) <= x.max():
+            params, loss = float(np.exp(x.mean() - c1 / (2 * c2))), float(c0 - c1**2 / (4 * c2))
+            if loss > 0:
+                return Optimum(budget, params, loss, vertex=True)
+    return Optimum(budget, best, losses[best], vertex=False)
+
+
+def choose(records: Iterable[RunRecord], budget: float, members: Sequence[ModelShape]) -> tuple[str, str]:
+    """The model and the method to take at a budget in FLOP."""
+    lines = {}
+    for method, budgets in cells_of(records).items():
+        optima = [optimum(at, losses) for at, losses in budgets.items()]
+        if len(optima) > 1:
+            lines[method] = optima
+    expected = {method: _at(budget, [(one.budget, one.loss) for one in optima]) for method, optima in lines.items()}
+    method = min(expected, key=expected.__getitem__)
+    vertices = [(one.budget, one.params) for one in lines[method] if one.vertex]
+    sizes = vertices if len(vertices) > 1 else [(one.budget, one.params) for one in lines[method]]
+    wanted = np.log(_at(budget, sizes))
+    able = [shape for shape in members if method != "bias" or shape.has_biases]
+    nearest = min(able, key=lambda shape: abs(float(np.log(shape.model_params)) - wanted))
+    return nearest.name, str(parse_method(method))
+
+
+def _at(budget: float, points: Sequence[tuple[float, float]]) -> float:
+    """The straight line in log-log through the points, at the budget."""
+    x, y = np.log(np.array(points)).T
+    slope, level = np.polyfit(x - x.mean(), y, 1)
+    return float(np.exp(level + slope * (np.log(budget) - x.mean())))

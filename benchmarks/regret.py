@@ -1,0 +1,254 @@
+"""How good recipes are in simulated worlds of many kinds: their regret, and how often their intervals hold the truth.
+
+    .venv/bin/python benchmarks/regret.py --worlds 20 --jobs 2 --out results/simulation/regret.json
+
+Every world (`worlds.py`) has a study, whose records are all that a procedure sees; it then chooses a member of the
+suite and a method at 4, 16 and 64 times the largest measured budget. The regret of a choice is (its true loss - the
+lowest true loss of any choice at that budget) / that lowest loss, without noise. Procedures:
+
+    recipe      embudget: `fit` and `recommend`
+    paper       parabolas per budget, straight lines per method (`paper_procedure.py`)
+    largest     always the largest member, by lora:32
+    best full   always full fine-tuning of the size that was the best at the largest measured budget
+
+Coverage is that of nominal 90 % intervals: `run` of the measured loss of a new run of the recipe, `best` of the lowest
+true loss at the budget, where the recipe states an interval of it.
+"""
+
+import argparse
+import csv
+import io
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import paper_procedure
+from worlds import DISTANCES, FLAWED, KINDS, Case, make_case
+
+from embudget.errors import EmbudgetError
+from embudget.files import save_text
+from embudget.laws import Laws, fit
+from embudget.recipe import Recipe, recommend
+from embudget.records import RunRecord
+from embudget.suite import find_suite
+
+Row = dict[str, float | int | str | bool | None]
+PROCEDURES = ("recipe", "paper", "largest", "best full")
+LIMIT = 0.05
+"""Regret that no recipe should exceed at the nearest distance."""
+
+
+def main() -> None:
+    """Simulate, print the tables, write the numbers."""
+    options = parse()
+    tasks = list(product(options.kinds, range(options.first, options.first + options.worlds), [options.draws]))
+    started = time.perf_counter()
+    rows = [row for world in outcomes(tasks, options.jobs) for row in world]
+    if options.rows is not None:
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        save_text(options.rows, text.getvalue())
+    summary = {
+        "regret": regrets(rows),
+        "coverage": coverages(rows),
+        "times_paper": ratios(rows),
+        "over_limit": over(rows),
+    }
+    sys.stdout.write(tables(summary, len(tasks), len({(row["kind"], row["seed"]) for row in rows if row["refused"]})))
+    if options.out is not None:
+        command = f"benchmarks/regret.py --worlds {options.worlds} --draws {options.draws}"
+        about = {"command": command, "date": time.strftime("%Y-%m-%d"), "worlds": len(tasks), "kinds": options.kinds}
+        save_text(options.out, json.dumps({**about, "level": 0.9, **summary}, indent=2) + "\n")
+    sys.stderr.write(f"{len(tasks)} worlds in {time.perf_counter() - started:.0f} s\n")
+
+
+def parse() -> argparse.Namespace:
+    """The options."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--worlds", type=int, default=20, help="of each kind")
+    parser.add_argument("--first", type=int, default=0, help="seed of the first world of each kind")
+    parser.add_argument("--draws", type=int, default=200, help="bootstrap draws")
+    parser.add_argument("--jobs", type=int, default=2, help="processes")
+    parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=[*KINDS, *FLAWED], metavar="KIND")
+    parser.add_argument("--out", type=Path, help="JSON file for the numbers")
+    parser.add_argument("--rows", type=Path, help="CSV file with every world at every distance")
+    return parser.parse_args()
+
+
+def outcomes(tasks: Sequence[tuple[str, int, int]], jobs: int) -> Iterator[list[Row]]:
+    """The rows of every world, in order, with progress on stderr."""
+    with ProcessPoolExecutor(jobs) as pool:
+        for done, rows in enumerate(pool.map(outcome, tasks), start=1):
+            if done % 10 == 0 or done == len(tasks):
+                sys.stderr.write(f"{done} of {len(tasks)} worlds\n")
+            yield rows
+
+
+def outcome(task: tuple[str, int, int]) -> list[Row]:
+    """One world: what every procedure chooses at every distance, held against the truth."""
+    kind, seed, draws = task
+    case = make_case(kind, seed)
+    records = case.records()
+    started = time.perf_counter()
+    try:
+        laws: Laws | EmbudgetError = fit(records, draws=draws)
+    except EmbudgetError as error:
+        laws = error
+    seconds = time.perf_counter() - started
+    return [_row(case, records, laws, times) | {"fit_seconds": round(seconds, 3)} for times in DISTANCES]
+
+
+def _row(case: Case, records: list[RunRecord], laws: Laws | EmbudgetError, times: int) -> Row:
+    budget = times * case.world.budgets[-1]
+    best = case.best(budget)
+    row: Row = {
+        "kind": case.kind,
+        "seed": case.seed,
+        "suite": case.suite,
+        "runs": len(records),
+        "noise": case.world.noise,
+        "times": times,
+        "best": " ".join(best),
+        "best_loss": case.loss(*best, budget),
+    }
+    choices = {
+        "paper": paper_procedure.choose(records, budget, find_suite(case.suite)),
+        "largest": (find_suite(case.suite)[-1].name, "lora:32"),
+        "best full": _best_full(records),
+    }
+    recipe, refused = _recommend(laws, budget, case.suite)
+    if recipe is not None:
+        choices["recipe"] = recipe.model, recipe.method
+    for name in PROCEDURES:
+        choice = choices.get(name)
+        row[name] = None if choice is None else " ".join(choice)
+        row[f"regret of {name}"] = None if choice is None else case.loss(*choice, budget) / case.loss(*best, budget) - 1
+    return row | {"refused": refused} | _held(case, recipe, laws, budget)
+
+
+def _recommend(laws: Laws | EmbudgetError, budget: float, suite: str) -> tuple[Recipe | None, str | None]:
+    """The recipe, or why there is none."""
+    if isinstance(laws, EmbudgetError):
+        return None, str(laws)
+    try:
+        return recommend(laws, budget, suite=suite, min_steps=1), None
+    except EmbudgetError as error:
+        return None, str(error)
+
+
+def _best_full(records: list[RunRecord]) -> tuple[str, str]:
+    cells = paper_procedure.cells_of(records)["full"]
+    losses = cells[max(cells)]
+    best = min(losses, key=losses.__getitem__)
+    return next(record.config.model for record in records if record.model_params == best), "full"
+
+
+def _held(case: Case, recipe: Recipe | None, laws: Laws | EmbudgetError, budget: float) -> Row:
+    """Whether the recipe's intervals hold what they should, and how wide they are; None where there are none."""
+    row: Row = dict.fromkeys(("run_held", "run_width", "best_held", "best_width", "best_in_flat", "noise_ratio"))
+    if recipe is None or isinstance(laws, EmbudgetError):
+        return row
+    rng = np.random.default_rng([case.seed, int(budget) % 2**32])
+    best = case.best(budget)
+    run = case.loss(recipe.model, recipe.method, budget) * float(np.exp(rng.normal(0, case.world.noise)))
+    intervals = {"run": (recipe.predicted_interval, run)}
+    of_best: tuple[float, float] | None = getattr(recipe, "loss_interval", None)
+    if of_best is not None:
+        intervals["best"] = (of_best, case.loss(*best, budget))
+    for name, ((low, high), value) in intervals.items():
+        row |= {f"{name}_held": low <= value <= high, f"{name}_width": (high / low) ** 0.5 - 1}
+    as_good = {(recipe.model, recipe.method), *((one.model, one.method) for one in recipe.flat)}
+    return row | {"best_in_flat": best in as_good, "noise_ratio": laws.noise / case.world.noise}
+
+
+def values(rows: Sequence[Row], column: str, **fixed: str | int) -> np.ndarray:
+    """A column of the rows that have it and the fixed values."""
+    chosen = [row[column] for row in rows if all(row[name] == value for name, value in fixed.items())]
+    return np.array([value for value in chosen if value is not None], dtype=float)
+
+
+def regrets(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, float]]]:
+    """Distance -> procedure -> mean, 90 % quantile and maximum of the regret."""
+    table: dict[str, dict[str, dict[str, float]]] = {}
+    for times, name in product(DISTANCES, PROCEDURES):
+        regret = values(rows, f"regret of {name}", times=times)
+        numbers = {"mean": regret.mean(), "p90": np.quantile(regret, 0.9), "max": regret.max()}
+        table.setdefault(str(times), {})[name] = {key: round(float(value), 5) for key, value in numbers.items()}
+    return table
+
+
+def ratios(rows: Sequence[Row]) -> dict[str, float]:
+    """Distance -> mean regret of the recipe / of the paper's procedure."""
+    means = {
+        times: [values(rows, f"regret of {name}", times=times).mean() for name in ("recipe", "paper")]
+        for times in DISTANCES
+    }
+    return {str(times): round(float(ours / theirs), 3) for times, (ours, theirs) in means.items()}
+
+
+def over(rows: Sequence[Row]) -> list[str]:
+    """The worlds where the recipe's regret exceeds the limit at the nearest distance, the worst first."""
+    near = [row for row in rows if row["times"] == DISTANCES[0] and row["regret of recipe"] is not None]
+    beyond = sorted(near, key=lambda row: -float(row["regret of recipe"] or 0))
+    return [
+        f"{row['kind']} {row['seed']}: {row['regret of recipe']:.3f}, {row['recipe']} for {row['best']}"
+        for row in beyond
+        if float(row["regret of recipe"] or 0) > LIMIT
+    ]
+
+
+def coverages(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, float | None]]]:
+    """Kind, and all of them -> distance -> shares held, median half widths, mean regrets."""
+    table: dict[str, dict[str, dict[str, float | None]]] = {}
+    for kind, times in product([*dict.fromkeys(str(row["kind"]) for row in rows), "all"], DISTANCES):
+        fixed: dict[str, str | int] = {"times": times} | ({} if kind == "all" else {"kind": kind})
+        numbers = {
+            "run": values(rows, "run_held", **fixed),
+            "run_width": values(rows, "run_width", **fixed),
+            "best": values(rows, "best_held", **fixed),
+            "best_width": values(rows, "best_width", **fixed),
+            "best_in_flat": values(rows, "best_in_flat", **fixed),
+            "noise_ratio": values(rows, "noise_ratio", **fixed),
+            "regret": values(rows, "regret of recipe", **fixed),
+            "of_paper": values(rows, "regret of paper", **fixed),
+        }
+        table.setdefault(kind, {})[str(times)] = {
+            name: round(float(np.median(v) if name.endswith(("width", "ratio")) else v.mean()), 4) if len(v) else None
+            for name, v in numbers.items()
+        }
+    return table
+
+
+def tables(summary: dict[str, Any], worlds: int, refusals: int) -> str:
+    """The numbers for a person."""
+    lines = [f"{worlds} worlds, {refusals} of them without a recipe; regret in %", ""]
+    lines.append(f"{'':<12}" + "".join(f"{f'at {t} x: mean':>14}{'p90':>8}{'max':>8}" for t in DISTANCES))
+    for name in PROCEDURES:
+        cells = [summary["regret"][str(times)][name] for times in DISTANCES]
+        lines.append(
+            f"{name:<12}"
+            + "".join(f"{100 * c['mean']:>14.3f}{100 * c['p90']:>8.2f}{100 * c['max']:>8.2f}" for c in cells)
+        )
+    shares = ", ".join(f"{ratio:.2f} at {times} x" for times, ratio in summary["times_paper"].items())
+    lines += [f"mean regret of the recipe / of the paper's procedure: {shares}", ""]
+    lines += [f"over {100 * LIMIT:g} % at {DISTANCES[0]} x: {len(summary['over_limit'])}", *summary["over_limit"], ""]
+    names = list(next(iter(summary["coverage"].values()))[str(DISTANCES[0])])
+    for times in DISTANCES:
+        lines.append(f"{f'at {times} x':<34}" + "".join(f"{name:>13}" for name in names))
+        for kind, by_distance in summary["coverage"].items():
+            cells = [by_distance[str(times)][name] for name in names]
+            lines.append(f"{kind:<34}" + "".join(f"{'-' if c is None else f'{c:.4f}':>13}" for c in cells))
+        lines.append("")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

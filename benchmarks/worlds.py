@@ -1,0 +1,306 @@
+"""Random worlds of known truth, each made anew from its kind and seed, to judge fits and recipes by.
+
+A kind is FORM-EXPONENTS-STUDY, and -FLAW where the runs do not keep to their law:
+
+    chinchilla, multiplicative, rectified, dense_retrieval     the form of the truth
+    neither           the geometric mean of two of these forms, with exponents of their own: no form here is right
+    shared, apart     whether the methods have the same exponents, or each its own (lognormal, standard deviation 0.35)
+    small             4 sizes x 4 methods x 4 budgets x 1 to 3 seeds
+    large             8 to 10 sizes x 5 to 8 methods x 6 budgets
+    short             a run of s steps loses by a factor 1 + k / s, k from 0.5 to 3, which no form knows of
+    outlier           one run diverged: its loss is 1.5 times as high
+
+Even seeds are worlds of SmolLM2-135M cut to several depths, odd ones of Pythia. Noise is log-uniform from 0.2 to 2 %.
+At the middle budget the best size lies inside the measured ones, and by full fine-tuning it grows with the budget; a
+product of powers has no best size, only a largest or a smallest, which is then measured. LoRA ranks and active
+fractions change a method smoothly. Where the methods' asymptotes differ, half of them meet full fine-tuning at some
+budget between the smallest and 64 times the largest, so that which method to take depends on the budget.
+"""
+
+from functools import cache
+from math import sqrt
+from typing import NamedTuple
+
+import numpy as np
+
+from embudget.laws import Coefficients
+from embudget.laws.parameters import FORMS, FormName
+from embudget.methods import Freeze, LoRA, parse_method
+from embudget.records import RunRecord
+from embudget.simulate import World, simulate
+from embudget.suite import SUITES, find_shape
+
+FORM_NAMES: tuple[FormName, ...] = tuple(FORMS)
+NEITHER = "neither"
+KINDS = tuple(
+    f"{form}-{exponents}-{study}"
+    for form in (*FORM_NAMES, NEITHER)
+    for exponents in ("shared", "apart")
+    for study in ("small", "large")
+)
+FLAWED = ("chinchilla-shared-small-short", "chinchilla-shared-small-outlier")
+DISTANCES = (4, 16, 64)
+"""Times the largest measured budget."""
+STEP = 4.0
+"""Between two budgets."""
+SMALL_METHODS = {
+    "smollm2": ("full", "freeze:0.5", "lora:8", "lora:32"),
+    "pythia": ("full", "freeze:0.5", "bias", "lora:32"),
+}
+MORE_METHODS = ("freeze:0.25", "freeze:0.75", "lora:8", "lora:128")
+TOKENS_PER_PAIR = 60.0
+MIN_STEPS = 4
+CHANCE = 6.24
+"""The loss of 512 candidates taken by lot, nats."""
+
+
+class Case(NamedTuple):
+    """A world, and what its recipes may choose from."""
+
+    kind: str
+    seed: int
+    world: World
+    suite: str
+    lag: float
+    """k of the flaw `short`."""
+    other: dict[str, Coefficients] | None = None
+    """The second law of every method, where the truth is the geometric mean of two."""
+
+    @property
+    def choices(self) -> list[tuple[str, str]]:
+        """All (model, method) there are."""
+        return [(model, method) for model in SUITES[self.suite] for method in self.world.truth]
+
+    def loss(self, model: str, method: str, budget: float) -> float:
+        """The true loss of a choice at exactly this budget, nats; beyond the budgets, batches grow with their root."""
+        params, per_token = _cost(model, method)
+        tokens, largest = budget / per_token, self.world.budgets[-1]
+        batch_size = self.world.batch_sizes[-1] * sqrt(max(1.0, budget / largest))
+        return self.world.truth[method].loss(params, tokens) * self.changed(
+            method, params, tokens, tokens / (batch_size * TOKENS_PER_PAIR)
+        )
+
+    def changed(self, method: str, params: float, tokens: float, steps: float) -> float:
+        """The loss relative to that of the world's law."""
+        slowed = 1 + self.lag / steps
+        if self.other is None:
+            return slowed
+        return slowed * sqrt(self.other[method].loss(params, tokens) / self.world.truth[method].loss(params, tokens))
+
+    def best(self, budget: float, method: str | None = None) -> tuple[str, str]:
+        """The choice of the lowest true loss, of one method where it is given."""
+        choices = [choice for choice in self.choices if method in (None, choice[1])]
+        return min(choices, key=lambda choice: self.loss(choice[0], choice[1], budget))
+
+    def records(self) -> list[RunRecord]:
+        """The world's study, flaw included."""
+        records = [self._changed(record) for record in simulate(self.world, self.seed)]
+        if self.kind.endswith("outlier"):
+            hit = int(np.random.default_rng(self.seed).integers(len(records)))
+            records[hit] = records[hit].model_copy(update={"loss": 1.5 * (records[hit].loss or 0)})
+        return records
+
+    def _changed(self, record: RunRecord) -> RunRecord:
+        if self.other is None and not self.lag:
+            return record
+        method, params, tokens = record.config.method, record.model_params or 0, record.tokens or 0
+        return record.model_copy(
+            update={"loss": (record.loss or 0) * self.changed(method, params, tokens, record.steps or 1)}
+        )
+
+
+def make_case(kind: str, seed: int) -> Case:
+    """The world of this kind and seed, always the same one."""
+    rng = np.random.default_rng([seed, *kind.encode()])
+    suite = "smollm2" if seed % 2 == 0 else "pythia"
+    for _ in range(10_000):
+        case = _draw(kind, seed, suite, rng)
+        if case is not None and _plausible(case):
+            return case
+    raise AssertionError(f"no plausible world of kind {kind} and seed {seed}")
+
+
+class _Base(NamedTuple):
+    """What the methods of a world have in common: the reducible loss at its best size and middle budget, nats."""
+
+    form: FormName
+    exponents: tuple[float, float]
+    asymptote: float
+    reducible: float
+    params: float
+    tokens: float
+    start: float
+    """D0 of the rectified form, tokens."""
+
+
+class _Family(NamedTuple):
+    """How a kind of method differs."""
+
+    exponents: tuple[float, float]
+    asymptote: float
+    gains: tuple[float, float]
+    """Factors of the size's and the data's term."""
+    slopes: tuple[float, float]
+    """Their powers in rank or active fraction."""
+    meets: float | None
+    """A budget at which it is as good as full fine-tuning, FLOP."""
+
+
+def _draw(kind: str, seed: int, suite: str, rng: np.random.Generator) -> Case | None:
+    name, exponents, study = kind.split("-")[:3]
+    pair = rng.choice(FORM_NAMES, 2, replace=False).tolist() if name == NEITHER else [name]
+    form, *another = (next(one for one in FORM_NAMES if one == text) for text in pair)
+    a, b = (float(value) for value in rng.uniform(0.15, 0.6, 2))
+    models = _models(suite, study, rng, (a > b) if form == "multiplicative" else None)
+    sizes = [find_shape(model).model_params for model in models]
+    params = float(np.exp(rng.uniform(np.log(sizes[0]), np.log(sizes[-1]))))
+    tokens = params * float(np.exp(rng.uniform(np.log(0.002), np.log(0.1))))
+    asymptote, reducible = (float(np.exp(rng.uniform(*np.log(span)))) for span in ((0.1, 3.0), (0.3, 2.5)))
+    base = _Base(form, (a, b), asymptote, reducible, params, tokens, tokens * float(np.exp(rng.uniform(-2.5, 0.5))))
+    count = 4 if study == "small" else 6
+    budgets = tuple(float(f"{6 * params * tokens * STEP ** (i - (count - 1) / 2):.3g}") for i in range(count))
+    methods, apart = _methods(suite, study, rng), exponents == "apart"
+    truth = _truth(base, methods, apart, budgets, rng)
+    other = None
+    if another:
+        exponents_of_other = float(rng.uniform(0.15, 0.6)), float(rng.uniform(0.15, 0.6))
+        other = _truth(base._replace(form=another[0], exponents=exponents_of_other), methods, apart, budgets, rng)
+    if truth is None or (another and other is None):
+        return None
+    world = World(
+        truth=truth,
+        models=models,
+        budgets=budgets,
+        batch_sizes=tuple(_batch_size(budget, base) for budget in budgets),
+        noise=float(np.exp(rng.uniform(np.log(0.002), np.log(0.02)))),
+        seeds=int(rng.integers(1, 4)) if study == "small" else 1,
+        tokens_per_pair=TOKENS_PER_PAIR,
+        min_steps=MIN_STEPS,
+    )
+    lag = float(rng.uniform(0.5, 3)) if kind.endswith("short") else 0.0
+    return Case(kind, seed, world, suite, lag, other)
+
+
+def _models(suite: str, study: str, rng: np.random.Generator, largest: bool | None) -> tuple[str, ...]:
+    """Members to measure, smallest first; with the suite's ``largest`` or smallest one, where it must be measured."""
+    members = SUITES[suite]
+    if suite == "smollm2" and study == "small":
+        picked = [0, 0]
+        while picked[-1] < picked[0] + 3:  # sizes that differ by a factor of 2.7 at least
+            rest = rng.choice(range(1, len(members) - 1), size=3 if largest is not None else 4, replace=False)
+            extreme = [] if largest is None else [len(members) - 1 if largest else 0]
+            picked = sorted(int(place) for place in (*rest, *extreme))
+        return tuple(members[place] for place in picked)
+    count = 4 if study == "small" else int(rng.integers(8, len(members) + 1))
+    last = len(members) - count  # the last place a window of so many can begin at
+    begin = int(rng.integers(0, last + 1)) if largest is None else last * largest
+    return members[begin : begin + count]
+
+
+def _methods(suite: str, study: str, rng: np.random.Generator) -> tuple[str, ...]:
+    few = SMALL_METHODS[suite]
+    if study == "small":
+        return few
+    more = [method for method in MORE_METHODS if method not in few]
+    added = rng.choice(more, size=rng.integers(1, len(more) + 1), replace=False)
+    return (*few, *(method for method in more if method in added))
+
+
+def _batch_size(budget: float, base: _Base) -> int:
+    """About 64 steps at the best size, which is taken to grow with the root of the budget."""
+    pairs = base.tokens * (budget / (6 * base.params * base.tokens)) ** 0.5 / TOKENS_PER_PAIR
+    return int(np.clip(4 * round(pairs / 64 / 4), 4, 1024))
+
+
+def _truth(
+    base: _Base, methods: tuple[str, ...], apart: bool, budgets: tuple[float, ...], rng: np.random.Generator
+) -> dict[str, Coefficients] | None:
+    """The law of every method; None where one of them cannot meet full fine-tuning as it was drawn."""
+    spread = rng.choice([0.0, 0.03]) if not apart else 0.15
+    families = {name: _family(base, apart, spread, budgets, rng) for name in ("full", "freeze", "lora", "bias")}
+    families["full"] = families["full"]._replace(meets=None)
+    truth = {method: _law(base, families[parse_method(method).name], _setting(method), 1.0) for method in methods}
+    for name, family in families.items():
+        own = [method for method in methods if parse_method(method).name == name]
+        if family.meets is None or not own:
+            continue
+        middle = own[len(own) // 2]
+        full, other = (_best(truth, method, family.meets) for method in ("full", middle))
+        scale = (full - family.asymptote) / (other - family.asymptote)
+        if not 0.5 < scale < 2:
+            return None
+        truth |= {method: _law(base, family, _setting(method), scale) for method in own}
+    return truth
+
+
+def _family(base: _Base, apart: bool, spread: float, budgets: tuple[float, ...], rng: np.random.Generator) -> _Family:
+    a, b = np.clip(np.array(base.exponents) * np.exp(rng.normal(0, 0.35 if apart else 0.0, 2)), 0.1, 0.9)
+    size, data = np.exp(rng.normal(0, 0.25, 2))
+    at = float(np.exp(rng.uniform(np.log(budgets[0]), np.log(64 * budgets[-1]))))
+    meets = at if rng.random() < 0.5 and spread > 0 else None
+    asymptote = base.asymptote * float(np.exp(rng.normal(0, spread)))
+    slopes = (float(rng.uniform(-0.1, 0)), float(rng.uniform(0, 0.1)))
+    return _Family((float(a), float(b)), asymptote, (float(size), float(data)), slopes, meets)
+
+
+def _setting(method: str) -> float:
+    """Rank or active fraction relative to the usual one."""
+    strategy = parse_method(method)
+    if isinstance(strategy, LoRA):
+        return strategy.rank / 32
+    return strategy.active_fraction / 0.5 if isinstance(strategy, Freeze) else 1.0
+
+
+def _law(base: _Base, family: _Family, setting: float, scale: float) -> Coefficients:
+    """The form with equal marginal gains of size and data at the best size, then the family's own factors."""
+    (a, b), (log_n, log_d) = family.exponents, np.log([base.params, base.tokens])
+    size, data = (scale * gain * setting**slope for gain, slope in zip(family.gains, family.slopes, strict=True))
+    values: dict[str, float] = {}
+    if base.form == "multiplicative":
+        values["A"] = base.reducible * size * data / scale * np.exp(a * log_n + b * log_d)
+    elif base.form == "dense_retrieval":
+        of_size = base.reducible ** (1 / b) / (1 + a / b)  # (A/N)^(a/b); B/D is a/b times that
+        values["A"] = base.params * of_size ** (b / a) * size ** (1 / a)
+        values["B"] = base.tokens * of_size * a / b * data ** (1 / b)
+    else:
+        start = base.start**b if base.form == "rectified" else 0.0
+        learned = start + np.exp(b * log_d)
+        share = 1 - start / learned
+        values["A"] = base.reducible * b * share / (a + b * share) * np.exp(a * log_n) * size
+        values["B"] = base.reducible * a / (a + b * share) * learned * data
+        if base.form == "rectified":
+            values["D0"] = base.start
+    return Coefficients(form=base.form, E=family.asymptote, a=a, b=b, **values)
+
+
+def _plausible(case: Case) -> bool:
+    """Whether the world looks like one that somebody might measure."""
+    budgets, models = case.world.budgets, case.world.models
+    middle = float(np.sqrt(budgets[0] * budgets[-1]))
+    if case.kind.startswith("multiplicative"):
+        far = [case.best(times * budgets[-1])[0] for times in DISTANCES]
+        inside = all(model in models for model in (case.best(middle)[0], *far))
+    else:
+        inside = case.best(middle)[0] in models[1:-1]
+    sizes = [_cost(case.best(at, "full")[0], "full")[0] for at in (budgets[0], middle, budgets[-1])]
+    if sizes != sorted(sizes):  # where the pre-learned data outweigh the smallest budgets' own
+        return False
+    first, last, beyond = (case.loss(*case.best(at), at) for at in (budgets[0], budgets[-1], 64 * budgets[-1]))
+    if not inside or first < 1.08 * last or beyond < 0.2:
+        return False
+    cells = [record.loss or 0 for record in simulate(case.world.model_copy(update={"noise": 0.0, "seeds": 1}))]
+    complete = len(models) * len(budgets) * len(case.world.truth)
+    return max(cells) < CHANCE and len(cells) > 0.6 * complete
+
+
+def _best(truth: dict[str, Coefficients], method: str, budget: float) -> float:
+    """The lowest loss of a method over all sizes that a model may have, nats."""
+    sizes = np.exp(np.linspace(np.log(1e6), np.log(2e10), 60))
+    return min(truth[method].loss(size, budget / (6 * size)) for size in sizes)
+
+
+@cache
+def _cost(model: str, method: str) -> tuple[int, int]:
+    """Parameters, and FLOP per token."""
+    shape = find_shape(model)
+    return shape.model_params, parse_method(method).flops_per_token(shape)

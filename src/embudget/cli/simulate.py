@@ -1,0 +1,62 @@
+"""`embudget simulate`: records of a known law instead of training."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from embudget.cli.options import Verbose
+
+
+def command(
+    world: Annotated[Path, typer.Argument(help="YAML: the true law of every method, models, budgets, noise, ...")],
+    out: Annotated[Path | None, typer.Option(help="CSV file for the records.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the noise, the failures and the losses.")] = 0,
+    judge: Annotated[
+        str | None, typer.Option(metavar="FLOP", help="Judge the design: how well it knows the best choice there.")
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Simulated studies behind the judgement.")] = 20,
+    suite: Annotated[
+        str | None, typer.Option(help="Suite whose members may be chosen; by default that of the measured ones.")
+    ] = None,
+    draws: Annotated[int, typer.Option(min=20, help="Bootstrap draws of each judged study.")] = 100,
+    verbose: Verbose = False,
+) -> None:
+    """Simulate a study of a known law: for tests, and to plan one that tells enough.
+
+    \b
+    Examples: embudget simulate studies/pythia_world.yaml --out records.csv
+              embudget simulate studies/pythia_world.yaml --judge 1e19
+    """  # noqa: D301
+    from collections import Counter
+
+    from embudget.cli.console import counter
+    from embudget.errors import ConfigError
+    from embudget.flops import parse_budget
+    from embudget.judge import judge as judge_design
+    from embudget.laws import write_records_csv
+    from embudget.simulate import World, planned, simulate
+
+    if out is None and judge is None:
+        raise ConfigError("give --out to write records, --judge to judge the design, or both")
+    budget = None if judge is None else parse_budget(judge)
+    truth = World.from_yaml(world)
+    if out is not None:
+        records = simulate(truth, seed)
+        status = Counter(record.status for record in records)
+        runs = planned(truth)
+        write_records_csv(records, out)
+        typer.echo(f"{out}: {runs} runs: {status['done']} done, {status['failed']} failed, {runs - len(records)} lost")
+        typer.echo(f"next: embudget fit {out}")
+    if budget is not None:
+        with counter("judging the design") as update:
+            verdict = judge_design(
+                truth,
+                budget,
+                repeats=repeats,
+                suite=suite,
+                draws=draws,
+                seed=seed,
+                progress=lambda done: update(f"study of {repeats}:", done),
+            )
+        typer.echo(str(verdict))

@@ -1,0 +1,142 @@
+"""What a design of runs can tell: its study is simulated many times and fitted, its recipes held against the truth.
+
+The regret of one simulated study is (true loss of its recipe - lowest true loss of any choice) / that lowest loss, at
+one budget and without noise; where the world has laws of the learning rate, the recipe pays for a wrong rate too.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from embudget.errors import ConfigError, EmbudgetError, FitError, MethodError
+from embudget.frozen import Frozen
+from embudget.laws import fit
+from embudget.methods import parse_method
+from embudget.recipe import Recipe, recommend
+from embudget.simulate import World, planned, simulate
+from embudget.suite import SUITES, ModelShape, find_suite
+
+SHARE = 0.9
+"""Of the studies, whose regret the verdict names."""
+
+
+class Verdict(Frozen):
+    """How well the studies of one design knew the best choice."""
+
+    train_flops: PositiveFloat = Field(description="budget of the choice, FLOP")
+    runs: PositiveInt = Field(description="of one study, those that fail or are lost included")
+    repeats: PositiveInt = Field(description="simulated studies")
+    model: str = Field(description="of the truly best choice")
+    method: str
+    loss: PositiveFloat = Field(description="of the truly best choice, nats")
+    regrets: tuple[float, ...] = Field(min_length=1, description="of the studies that gave a recipe, relative")
+    coverage: float = Field(ge=0, le=1, description="share of them whose interval held a new run of the recipe")
+    refusals: tuple[str, ...] = Field(default=(), description="why the others gave none")
+
+    @property
+    def within(self) -> float:
+        """The regret that nine studies in ten keep to."""
+        return float(np.quantile(self.regrets, SHARE, method="inverted_cdf"))
+
+    def __str__(self) -> str:
+        """One sentence, and one more where studies gave no recipe."""
+        text = (
+            f"with these {self.runs} runs you will know the best choice at {self.train_flops:.3g} FLOP to within "
+            f"{100 * self.within:.1f} % ({100 * SHARE:g} % of {len(self.regrets)} simulated studies; mean "
+            f"{100 * float(np.mean(self.regrets)):.1f} %), interval coverage {self.coverage:.2f}; truly best: "
+            f"{self.model} by {self.method}, loss {self.loss:.3f}"
+        )
+        if self.refusals:
+            text += f"\n{len(self.refusals)} of {self.repeats} studies gave no recipe, the first: {self.refusals[0]}"
+        return text
+
+
+def judge(
+    world: World,
+    budget: float,
+    *,
+    repeats: int = 20,
+    suite: str | None = None,
+    draws: int = 200,
+    seed: int = 0,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Verdict:
+    """Simulate the world's study ``repeats`` times and judge the recipes for a budget.
+
+    Args:
+        world: the truth and the design.
+        budget: FLOP.
+        repeats: studies, with the seeds ``seed``, ``seed`` + 1, ...
+        suite: whose members may be chosen; by default the measured ones and the built-in suites that hold them all.
+        draws: bootstrap draws of each fit.
+        seed: of the first study.
+        progress: called with the number of studies done.
+
+    Raises:
+        ConfigError: ``repeats`` or ``budget`` is not positive, or an error of `simulate`.
+        FitError: no study gave a recipe; with the first reason.
+    """
+    if repeats < 1:
+        raise ConfigError(f"repeats must be >= 1, got {repeats}")
+    if not 0 < budget < float("inf"):
+        raise ConfigError(f"budget must be finite and > 0, got {budget:g}")
+    losses = _true_losses(world, budget, _candidates(world) if suite is None else find_suite(suite))
+    best = min(losses, key=losses.__getitem__)
+    regrets, held, refusals = [], [], []
+    for repeat in range(repeats):
+        records = simulate(world, seed + repeat)
+        try:
+            recipe = recommend(fit(records, draws=draws), budget, suite=suite or world.suite, min_steps=world.min_steps)
+        except EmbudgetError as error:
+            refusals.append(str(error))
+        else:
+            true = world.loss(recipe.model, recipe.method, budget, recipe.learning_rate)
+            regrets.append(true / losses[best] - 1)
+            held.append(_held(recipe, true, world.noise, seed + repeat))
+        progress(repeat + 1)
+    if not regrets:
+        raise FitError(f"no study of this design gives a recipe: {refusals[0]}")
+    return Verdict(
+        train_flops=budget,
+        runs=planned(world),
+        repeats=repeats,
+        model=best[0],
+        method=best[1],
+        loss=losses[best],
+        regrets=tuple(regrets),
+        coverage=float(np.mean(held)),
+        refusals=tuple(refusals),
+    )
+
+
+def _candidates(world: World) -> tuple[ModelShape, ...]:
+    """The members that `recommend` chooses from where it is given the world's suite or none."""
+    measured = {shape.name: shape for shape in world.shapes()}
+    if world.suite is None:
+        for name, members in SUITES.items():
+            if set(measured) <= set(members):
+                measured |= {shape.name: shape for shape in find_suite(name)}
+    return tuple(measured.values())
+
+
+def _true_losses(world: World, budget: float, members: tuple[ModelShape, ...]) -> dict[tuple[str, str], float]:
+    """(model, method) -> the true loss, nats, of what can be trained."""
+    losses = {}
+    for shape in members:
+        for method in world.truth:
+            try:
+                parse_method(method).check(shape)
+            except MethodError:
+                continue
+            losses[shape.name, method] = world.loss(shape.name, method, budget)
+    if not losses:
+        raise ConfigError("no method of the world can train a member of the suite")
+    return losses
+
+
+def _held(recipe: Recipe, true: float, noise: float, seed: int) -> bool:
+    """Whether the recipe's interval holds the measured loss of a new run of it."""
+    low, high = recipe.predicted_interval
+    measured = true * float(np.exp(noise * np.random.default_rng([seed, 2]).standard_normal()))
+    return low <= measured <= high

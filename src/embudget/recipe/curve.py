@@ -1,0 +1,109 @@
+"""Recipes along a grid of budgets: how the best model, method and loss move as the budget grows."""
+
+from math import log10
+from typing import Unpack
+
+import numpy as np
+from pydantic import Field, PositiveFloat
+
+from embudget.errors import BudgetError, ConfigError, InfeasibleError
+from embudget.flops import parse_budget
+from embudget.frozen import Frozen
+from embudget.laws import Laws
+from embudget.recipe.planning import answer, question_of
+from embudget.recipe.values import Recipe
+from embudget.recipe.wishes import Wishes
+
+POINTS_PER_DECADE = 4
+MOST_POINTS = 1000
+"""Of one curve."""
+
+
+class CurvePoint(Frozen):
+    """The recipe at one budget, or why there is none."""
+
+    budget: PositiveFloat = Field(description="FLOP, what serving takes included")
+    recipe: Recipe | None = None
+    reason: str | None = Field(default=None, description="why no choice is feasible; None where there is a recipe")
+
+    def __str__(self) -> str:
+        """For a person, in a line."""
+        if self.recipe is None:
+            return f"{self.budget:9.2e}  none: {self.reason}"
+        recipe, (low, high) = self.recipe, self.recipe.predicted_interval
+        others = f", {len(recipe.flat)} as good" if recipe.flat else ""
+        return (
+            f"{self.budget:9.2e}  {recipe.model} {recipe.method} on {recipe.tokens:.3g} tokens: "
+            f"{recipe.predicted_loss:.3f} ({low:.3f} to {high:.3f}){others}"
+        )
+
+
+def recipe_curve(
+    laws: Laws,
+    low: str | float,
+    high: str | float,
+    *,
+    points_per_decade: int = POINTS_PER_DECADE,
+    suite: str | None = None,
+    **wishes: Unpack[Wishes],
+) -> tuple[CurvePoint, ...]:
+    """The recipes at budgets evenly spaced in their logarithm, both ends included.
+
+    Args:
+        laws: of a study.
+        low: the smallest budget, FLOP.
+        high: the largest, FLOP.
+        points_per_decade: budgets in a factor of ten.
+        suite: whose members are considered, as for `recommend`.
+        wishes: constraints and what to prefer, as for `recommend`.
+
+    Raises:
+        BudgetError: an end is no positive number, ``low`` is not below ``high``, or the points are too many.
+        ModelError: the suite is unknown, or a measured model is not there any more.
+        ConfigError: a wish breaks its rule.
+        InfeasibleError: no choice meets the constraints at any of the budgets.
+    """
+    budgets = _budgets(parse_budget(low), parse_budget(high), points_per_decade)
+    question = question_of(laws, suite, wishes)
+    points = []
+    for budget in budgets:
+        try:
+            points.append(CurvePoint(budget=budget, recipe=answer(question, budget)))
+        except (InfeasibleError, BudgetError) as error:
+            points.append(CurvePoint(budget=budget, reason=str(error)))
+    if all(point.recipe is None for point in points):
+        raise InfeasibleError(
+            f"no budget of the curve has a recipe: {points[0].reason}"
+            + (f"; at the other end: {points[-1].reason}" if points[-1].reason != points[0].reason else "")
+        )
+    return tuple(points)
+
+
+def parse_curve(text: str) -> tuple[float, float]:
+    """Read the ends of a curve: ``1e15:1e19``.
+
+    Raises:
+        BudgetError: not two budgets with a colon between, or the first is not below the second.
+    """
+    parts = text.split(":")
+    if len(parts) != 2:
+        raise BudgetError(f"curve must be two budgets in FLOP such as 1e15:1e19, got {text!r}")
+    low, high = map(parse_budget, parts)
+    _check_order(low, high)
+    return low, high
+
+
+def _check_order(low: float, high: float) -> None:
+    if low >= high:
+        raise BudgetError(f"the first budget of a curve must be below the second, got {low:g} and {high:g}")
+
+
+def _budgets(low: float, high: float, points_per_decade: int) -> list[float]:
+    _check_order(low, high)
+    if points_per_decade < 1:
+        raise ConfigError(f"points_per_decade must be >= 1, got {points_per_decade}")
+    steps = max(1, round(points_per_decade * log10(high / low)))
+    if steps >= MOST_POINTS:
+        raise ConfigError(f"a curve has at most {MOST_POINTS} points, got {steps + 1}: lower points_per_decade")
+    inner = [float(f"{budget:.4g}") for budget in np.geomspace(low, high, steps + 1)[1:-1]]
+    return [low, *(budget for budget in inner if low < budget < high), high]

@@ -1,0 +1,83 @@
+"""For a wish that cannot be met: the nearest budget at which it could.
+
+A candidate's feasible budgets are sought on a logarithmic grid of training FLOP, from the wished budget outwards and up
+to a million times outside the measured ones; the edge that faces the wished budget is then found by bisection.
+"""
+
+from collections.abc import Callable, Sequence
+from math import ceil, floor, log10, sqrt
+
+from embudget.laws import Laws
+from embudget.recipe.losses import losses_of, predicted
+from embudget.recipe.members import Candidate
+from embudget.recipe.options import MAX_EXTRAPOLATION, Offer, offer
+from embudget.recipe.wishes import Limits
+
+_STEPS_PER_DECADE, _BISECTIONS, _MOST_DIGITS = 8, 12, 15
+
+
+def nearest_feasible(laws: Laws, budget: float, candidates: Sequence[Candidate], limits: Limits) -> str:
+    """In words, the nearest budget at which a candidate keeps to the limits, and the best one there."""
+    distance, total = float("inf"), None
+    for candidate in candidates:
+        found = _nearest(laws, budget, candidate, limits, distance)
+        if found is not None:
+            distance, total = abs(log10(found / budget)), found
+    if total is None:
+        return f"no budget within {MAX_EXTRAPOLATION:g} times the measured ones meets this"
+    text, there = _rounded(laws, total, candidates, limits)
+    best = there.options[int(predicted(losses_of(laws, there.options)).argmin())].candidate
+    return f"at {text} FLOP it would hold: {best.shape.name} {best.name}"
+
+
+def _nearest(laws: Laws, budget: float, candidate: Candidate, limits: Limits, within: float) -> float | None:
+    """The feasible budget of one candidate nearest to ``budget``, if less than ``within`` decades away."""
+    serve_flops = 2.0 * candidate.model_params * limits.serve_tokens
+
+    def fits(train_flops: float) -> bool:
+        return bool(offer(laws, serve_flops + train_flops, (candidate,), limits).options)
+
+    def decades(train_flops: float) -> float:
+        return abs(log10((serve_flops + train_flops) / budget))
+
+    grid = _grid(laws)
+    for place in sorted(range(len(grid)), key=lambda place: decades(grid[place])):
+        inside = grid[place]
+        if decades(inside) >= within + 1 / _STEPS_PER_DECADE:
+            return None
+        if not fits(inside):
+            continue
+        above = serve_flops + inside > budget
+        outside = grid[max(0, place - 1)] if above else grid[min(len(grid) - 1, place + 1)]
+        wished = budget - serve_flops
+        if wished > 0 and (wished > outside) == above:  # the wished budget itself, which is not feasible, is nearer
+            outside = wished
+        edge = _bisected(inside, outside, fits)
+        return serve_flops + edge if decades(edge) < within else None
+    return None
+
+
+def _grid(laws: Laws) -> list[float]:
+    low, high = laws.table.budgets[0] / MAX_EXTRAPOLATION, laws.table.budgets[-1] * MAX_EXTRAPOLATION
+    steps = ceil(_STEPS_PER_DECADE * log10(high / low))
+    return [low * (high / low) ** (step / steps) for step in range(steps + 1)]
+
+
+def _bisected(inside: float, outside: float, fits: Callable[[float], bool]) -> float:
+    """The feasible number next to the edge between a feasible and an infeasible one."""
+    for _ in range(_BISECTIONS):
+        middle = sqrt(inside * outside)
+        inside, outside = (middle, outside) if fits(middle) else (inside, middle)
+    return inside
+
+
+def _rounded(laws: Laws, budget: float, candidates: Sequence[Candidate], limits: Limits) -> tuple[str, Offer]:
+    """A feasible budget with as few digits as it takes, as text, and what it buys."""
+    for digits in range(1, _MOST_DIGITS):
+        unit = 10.0 ** (floor(log10(budget)) - digits)
+        for whole in (floor(budget / unit), ceil(budget / unit)):
+            text = f"{whole * unit:.{digits + 1}g}"
+            there = offer(laws, float(text), candidates, limits)
+            if there.options:
+                return text, there
+    return repr(budget), offer(laws, budget, candidates, limits)

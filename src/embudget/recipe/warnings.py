@@ -1,0 +1,47 @@
+"""What the reader of a recipe should mistrust, and the methods it could not consider."""
+
+from collections import Counter
+
+from embudget.laws import Laws
+from embudget.methods import Bias, Freeze, Full, LoRA, parse_method
+from embudget.recipe.members import base_of
+from embudget.recipe.values import Choice, Rejection
+from embudget.suite import ModelShape
+
+MAX_TRUSTED = 4.0
+"""Times outside the measured budgets up to which the intervals' coverage was checked in simulation."""
+
+
+def warnings_for(laws: Laws, suite: str | None, members: tuple[ModelShape, ...], best: Choice) -> tuple[str, ...]:
+    """On models that were not measured, and on budgets far from those that were."""
+    warnings = []
+    measured = list(dict.fromkeys(map(base_of, laws.table.models)))
+    base = base_of(best.model)
+    bases = ", ".join(measured[:4]) + (f" and {len(measured) - 4} more" if len(measured) > 4 else "")
+    if not set(measured) & {base_of(shape.name) for shape in members}:
+        warnings.append(
+            f"no member of {suite or 'the suite'} was measured: the laws come from {bases}, and the losses of "
+            f"{base} may lie elsewhere; measure a few members"
+        )
+    elif base not in measured:
+        warnings.append(
+            f"the laws were measured on {bases}, not on {base}: its losses may lie elsewhere, measure it or a few "
+            "members of its suite"
+        )
+    if best.extrapolation > MAX_TRUSTED:
+        warnings.append(
+            f"the budget is {best.extrapolation:.3g} times outside those that {best.method} was measured at; "
+            f"intervals are checked up to {MAX_TRUSTED:g} times"
+        )
+    return tuple(warnings)
+
+
+def without_law(laws: Laws) -> tuple[Rejection, ...]:
+    """The methods that were measured too little, and the kinds of method that were not measured at all."""
+    few = Counter(cell.method for cell in laws.table.cells if cell.method not in laws.methods)
+    measured = {parse_method(method).name for method in laws.table.methods}
+    kinds = [kind.name for kind in (Full, Freeze, Bias, LoRA)]
+    return (
+        *(Rejection(method=name, reason=f"measured in {n} cells, too few for a law") for name, n in few.items()),
+        *(Rejection(method=name, reason="not measured") for name in kinds if name not in measured),
+    )

@@ -1,0 +1,110 @@
+"""Recipes along budgets as a figure: the loss to expect with its interval, and below it the best size and method."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from embudget.laws import Laws
+from embudget.recipe import CurvePoint, Recipe
+from embudget.report.drawing import BAND, BUDGET, GRID, LEGEND, LOSS, Mark, axis, finish, hover, marks
+from embudget.report.formats import number, plotly_text
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+_LINE = "rgba(128,128,128,0.9)"
+_UPPER, _LOWER = (0.47, 1.0), (0.0, 0.40)
+"""Heights of the two panels, as shares of the figure's."""
+_WIDEST = 2.0
+"""Times the predicted losses up to which the loss axis follows the intervals, which far away grow without bounds."""
+
+
+def curve_figure(points: Sequence[CurvePoint], laws: Laws) -> "Figure":
+    """Predicted best loss and best size against budget, coloured by method; measured budgets shaded.
+
+    Raises:
+        ValueError: no point has a recipe.
+    """
+    import plotly.graph_objects as go
+
+    found = [(point.budget, point.recipe) for point in points if point.recipe is not None]
+    style = marks(laws.table.methods)
+    traces = [*_band(found), _line(found, [recipe.predicted_loss for _, recipe in found], "y")]
+    traces.append(_line(found, [recipe.model_params for _, recipe in found], "y2"))
+    for method, mark in style.items():
+        traces += _method_traces(method, [one for one in found if one[1].method == method], mark)
+    x = axis(BUDGET, [point.budget for point in points], log=True, pad=0.03)
+    losses = axis(LOSS, _loss_range([recipe for _, recipe in found]), log=True)
+    figure = finish(go.Figure(traces), x | {"anchor": "y2"}, losses | {"domain": _UPPER}, height=660)
+    sizes = axis("best N, parameters", [recipe.model_params for _, recipe in found], log=True, pad=0.15)
+    figure.update_layout(LEGEND, yaxis2=sizes | {"domain": _LOWER, "anchor": "x"}, shapes=_measured(laws, x["range"]))
+    return figure
+
+
+def _loss_range(recipes: Sequence[Recipe]) -> list[float]:
+    predicted = [recipe.predicted_loss for recipe in recipes]
+    low = min(recipe.predicted_interval[0] for recipe in recipes)
+    high = max(recipe.predicted_interval[1] for recipe in recipes)
+    return [max(low, min(predicted) / _WIDEST), min(high, max(predicted) * _WIDEST)]
+
+
+def _band(found: Sequence[tuple[float, Recipe]]) -> list[dict[str, Any]]:
+    """The prediction intervals, as two lines with the space between them filled."""
+    shared = {"type": "scatter", "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip"}
+    budgets = [budget for budget, _ in found]
+    name = f"interval ({100 * found[0][1].level:.0f} %)"
+    lower = shared | {"x": budgets, "y": [recipe.predicted_interval[0] for _, recipe in found], "showlegend": False}
+    upper = shared | {"x": budgets, "y": [recipe.predicted_interval[1] for _, recipe in found], "name": name}
+    return [lower, upper | {"fill": "tonexty", "fillcolor": BAND}]
+
+
+def _line(found: Sequence[tuple[float, Recipe]], values: Sequence[float], panel: str) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "x": [budget for budget, _ in found],
+        "y": list(values),
+        "yaxis": panel,
+        "line": {"color": _LINE},
+        "showlegend": False,
+        "hoverinfo": "skip",
+    }
+
+
+def _method_traces(method: str, found: Sequence[tuple[float, Recipe]], mark: Mark) -> list[dict[str, Any]]:
+    """The points where a method is the recipe's, in both panels."""
+    if not found:
+        return []
+    shared = {
+        "type": "scatter",
+        "name": plotly_text(method),
+        "legendgroup": method,
+        "mode": "markers",
+        "marker": {"color": mark.color, "symbol": mark.symbol, "size": 10},
+        "x": [budget for budget, _ in found],
+        "hovertext": [_text(budget, recipe) for budget, recipe in found],
+        "hoverinfo": "text",
+    }
+    upper = shared | {"y": [recipe.predicted_loss for _, recipe in found]}
+    lower = {"y": [recipe.model_params for _, recipe in found], "yaxis": "y2", "showlegend": False}
+    return [upper, shared | lower]
+
+
+def _text(budget: float, recipe: Recipe) -> str:
+    low, high = recipe.predicted_interval
+    return hover(
+        f"{number(budget)} FLOP: {recipe.model} {recipe.method}",
+        f"N = {number(recipe.model_params)}, {number(recipe.tokens)} tokens, batch {recipe.batch_size}",
+        f"predicted {recipe.predicted_loss:.3f} nats ({low:.3f} to {high:.3f})",
+        f"{number(recipe.extrapolation)} times outside what was measured" if recipe.extrapolation > 1 else None,
+        f"{len(recipe.flat)} others as good" if recipe.flat else None,
+    )
+
+
+def _measured(laws: Laws, span: Sequence[float]) -> list[dict[str, Any]]:
+    """The measured budgets as a shaded range over both panels, as far as it lies within the axis."""
+    low, high = max(laws.table.budgets[0], 10 ** span[0]), min(laws.table.budgets[-1], 10 ** span[1])
+    if low > high:
+        return []
+    label = {"text": "measured", "textposition": "bottom center", "font": {"size": 11}}
+    at = {"x0": low, "x1": high, "yref": "paper", "y0": 0, "y1": 1}
+    return [{"type": "rect", "layer": "below", "fillcolor": GRID, "line": {"width": 0}, "label": label} | at]

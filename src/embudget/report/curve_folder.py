@@ -1,0 +1,86 @@
+"""Recipes along budgets as a folder: curve.json for programs, curve.csv for spreadsheets, curve.html to look at."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from embudget.errors import ConfigError
+from embudget.files import whole_folder
+from embudget.laws import Laws
+from embudget.recipe import CurvePoint
+from embudget.report.curve import curve_figure
+from embudget.report.document import document, figure_element
+from embudget.report.formats import html, number
+from embudget.report.tables import curve_table
+
+FILES = ("curve.json", "curve.csv", "curve.html")
+COLUMNS = (
+    "budget", "model", "method", "model_params", "train_flops", "serve_flops", "tokens", "steps", "batch_size",
+    "learning_rate", "predicted_loss", "low", "high", "extrapolation", "flat", "reason",
+)  # fmt: skip
+
+
+def write_curve(out: str | Path, points: Sequence[CurvePoint], laws: Laws) -> Path:
+    """Write a curve as a folder, whole or not at all; an older curve there is replaced.
+
+    Raises:
+        ConfigError: the folder cannot be written, or holds other files.
+    """
+    folder = Path(out).resolve()  # behind a symbolic link, the real folder is replaced
+    try:
+        _check_replaceable(folder, out)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with whole_folder(folder) as part:
+            data = [point.model_dump(mode="json") for point in points]
+            (part / "curve.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+            (part / "curve.csv").write_text(_csv(points), encoding="utf-8")
+            sections = _sections(points, laws)
+            page = document("embudget: recipes along budgets", "The best choice at every budget", sections)
+            (part / "curve.html").write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot write {out}: {error.strerror}") from None
+    return Path(out)
+
+
+def _check_replaceable(folder: Path, out: str | Path) -> None:
+    """Refuse to replace what is no curve."""
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise ConfigError(f"out must be a folder, got the file {out}")
+    if alien := sorted({path.name for path in folder.iterdir()} - set(FILES)):
+        raise ConfigError(f"out must be a new folder or one of a curve; {out} holds other files, such as {alien[0]}")
+
+
+def _csv(points: Sequence[CurvePoint]) -> str:
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(_row(point) for point in points)
+    return text.getvalue()
+
+
+def _row(point: CurvePoint) -> dict[str, Any]:
+    """One budget, a value for each of `COLUMNS`; absent where there is none."""
+    recipe = point.recipe
+    if recipe is None:
+        return {"budget": point.budget, "reason": point.reason}
+    low, high = recipe.predicted_interval
+    own = {column: getattr(recipe, column) for column in COLUMNS if column in type(recipe).model_fields}
+    flat = "; ".join(f"{choice.model} {choice.method}" for choice in recipe.flat)
+    return own | {"budget": point.budget, "low": low, "high": high, "flat": flat}
+
+
+def _sections(points: Sequence[CurvePoint], laws: Laws) -> Iterator[str]:
+    caption = "Shaded: the measured budgets. Beyond them the laws extrapolate. Hover over a point for its recipe."
+    yield figure_element("curve", curve_figure(points, laws), caption)
+    last = [point for point in points if point.recipe is not None][-1]
+    for warning in last.recipe.warnings if last.recipe is not None else ():
+        yield f'<p class="warning">At {number(last.budget)} FLOP: {html(warning)}.</p>'
+    yield "<h2>Recipes</h2>\n" + curve_table(points)
+    if refused := [point for point in points if point.recipe is None]:
+        items = "".join(f"<li>{number(point.budget)} FLOP: {html(point.reason or '')}</li>" for point in refused)
+        yield f"<h2>Without a recipe</h2>\n<ul>{items}</ul>"

@@ -1,0 +1,70 @@
+"""An impossible wish: which constraint failed, and the nearest budget at which it would hold."""
+
+import re
+
+import pytest
+
+from embudget.errors import InfeasibleError
+from embudget.laws import Laws, fit
+from embudget.recipe import Wishes, recommend
+from embudget.simulate import simulate
+from tests.recipe.worlds import BUDGET, NOISY
+
+
+@pytest.fixture(scope="module")
+def laws() -> Laws:
+    return fit(simulate(NOISY, seed=1), draws=40)
+
+
+def refused(laws: Laws, budget: float, wishes: Wishes) -> str:
+    with pytest.raises(InfeasibleError) as error:
+        recommend(laws, budget, **wishes)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("budget", "wishes", "constraint"),
+    [
+        (1e10, Wishes(), "fewer than"),
+        (BUDGET, Wishes(min_steps=10**6), "fewer than 1000000 steps"),
+        (BUDGET, Wishes(pairs_available=100), "more pairs than the 100"),
+        (BUDGET, Wishes(serve_tokens=1e9), "serving 1e+09 tokens leaves nothing of the budget"),
+        (1e16, Wishes(serve_tokens=1e12), "serving 1e+12 tokens leaves nothing of the budget"),
+    ],
+)
+def test_the_nearest_budget_is_named_and_holds(laws: Laws, budget: float, wishes: Wishes, constraint: str) -> None:
+    message = refused(laws, budget, wishes)
+    assert constraint in message
+    found = re.search(r"; at (\S+) FLOP it would hold: (\S+) (\S+)$", message)
+    assert found is not None
+    recipe = recommend(laws, float(found[1]), **wishes)
+    assert (recipe.model, recipe.method) == (found[2], found[3])
+    for share in (0.5, 0.9):  # and no budget much nearer does
+        between = budget * (float(found[1]) / budget) ** share
+        if abs(between / float(found[1]) - 1) > 0.1:
+            refused(laws, between, wishes)
+
+
+def test_a_narrow_window_beyond_the_cost_of_serving_is_found(laws: Laws) -> None:
+    """Serving takes 7e19 FLOP; what may train is at most a twentieth of that on top, narrower than the grid's steps."""
+    wishes = Wishes(serve_tokens=1e13, pairs_available=10**6)
+    message = refused(laws, 1e21, wishes)
+    found = re.search(r"; at (\S+) FLOP it would hold: smollm2-135m:\d+ ", message)
+    assert found is not None
+    assert recommend(laws, float(found[1]), **wishes).serve_flops < float(found[1])
+
+
+@pytest.mark.parametrize(
+    "wishes", [Wishes(max_params=1e6), Wishes(device_memory="100MB"), Wishes(pairs_available=5, min_steps=10)]
+)
+def test_where_no_budget_would_do_it_says_so(laws: Laws, wishes: Wishes) -> None:
+    assert refused(laws, BUDGET, wishes).endswith("; no budget within 1e+06 times the measured ones meets this")
+
+
+def test_the_search_takes_less_than_a_second(laws: Laws) -> None:
+    from time import perf_counter
+
+    started = perf_counter()
+    refused(laws, BUDGET, Wishes(max_params=1e6, serve_tokens=1e9))
+    assert perf_counter() - started < 1

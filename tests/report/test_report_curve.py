@@ -1,0 +1,101 @@
+"""The folder of a curve: its three files, and the figure."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from tests.recipe.worlds import NOISY, TRUTH
+
+from embudget.errors import ConfigError
+from embudget.laws import Laws, fit
+from embudget.recipe import CurvePoint, recipe_curve
+from embudget.report import curve_figure, write_curve
+from embudget.report.curve_folder import COLUMNS
+from embudget.simulate import simulate
+
+Points = tuple[CurvePoint, ...]
+
+
+@pytest.fixture(scope="module")
+def laws() -> Laws:
+    return fit(simulate(NOISY, seed=1), draws=20)
+
+
+@pytest.fixture(scope="module")
+def points(laws: Laws) -> Points:
+    """The first is without a recipe."""
+    return recipe_curve(laws, 1e10, 1e15, points_per_decade=2)
+
+
+def test_the_json_is_the_points(laws: Laws, points: Points, tmp_path: Path) -> None:
+    folder = write_curve(tmp_path / "new" / "curve", points, laws)
+    assert {path.name for path in folder.iterdir()} == {"curve.json", "curve.csv", "curve.html"}
+    read = tuple(CurvePoint.model_validate(one) for one in json.loads((folder / "curve.json").read_text()))
+    assert read == points
+
+
+def test_the_csv_has_a_row_for_each_budget(laws: Laws, points: Points, tmp_path: Path) -> None:
+    with (write_curve(tmp_path / "curve", points, laws) / "curve.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert tuple(rows[0]) == COLUMNS
+    assert [float(row["budget"]) for row in rows] == [point.budget for point in points]
+    assert rows[0]["model"] == ""
+    assert rows[0]["reason"] == points[0].reason
+    last, recipe = rows[-1], points[-1].recipe
+    assert recipe is not None
+    assert (last["model"], last["method"], last["reason"]) == (recipe.model, recipe.method, "")
+    assert [float(last[name]) for name in ("low", "high")] == list(recipe.predicted_interval)
+    assert int(last["model_params"]) == recipe.model_params
+    assert last["flat"].split("; ") == [f"{choice.model} {choice.method}" for choice in recipe.flat]
+
+
+def test_the_page_has_figure_table_and_refusals_and_fetches_nothing(laws: Laws, points: Points, tmp_path: Path) -> None:
+    text = (write_curve(tmp_path / "curve", points, laws) / "curve.html").read_text()
+    assert text.count('data-figure="curve"') == 1
+    assert "<h2>Without a recipe</h2>" in text
+    assert "At 1e15 FLOP: the budget is 62.5 times outside" in text
+    assert 'src="http' not in text
+    found = sum(point.recipe is not None for point in points)
+    assert text.count("<tr><td") == found
+
+
+def test_the_figure_shows_loss_interval_size_and_method(laws: Laws, points: Points) -> None:
+    figure = curve_figure(points, laws)
+    recipes = [(point.budget, point.recipe) for point in points if point.recipe is not None]
+    for method in TRUTH:
+        mine = [(budget, recipe) for budget, recipe in recipes if recipe.method == method]
+        drawn = [trace for trace in figure.data if trace.legendgroup == method]
+        assert len(drawn) == (2 if mine else 0)
+        if mine:
+            assert list(drawn[0].x) == list(drawn[1].x) == [budget for budget, _ in mine]
+            assert list(drawn[0].y) == [recipe.predicted_loss for _, recipe in mine]
+            assert list(drawn[1].y) == [recipe.model_params for _, recipe in mine]
+            assert drawn[1].yaxis == "y2"
+    band = next(trace for trace in figure.data if trace.fill == "tonexty")
+    assert list(band.y) == [recipe.predicted_interval[1] for _, recipe in recipes]
+    (shaded,) = figure.layout.shapes
+    assert (shaded.x0, shaded.x1) == (1e12, 1.6e13)
+
+
+def test_nothing_is_shaded_where_nothing_was_measured(laws: Laws) -> None:
+    assert not curve_figure(recipe_curve(laws, 1e15, 1e16), laws).layout.shapes
+
+
+def test_an_older_curve_is_replaced_and_nothing_else_is(laws: Laws, points: Points, tmp_path: Path) -> None:
+    folder = write_curve(tmp_path / "curve", points, laws)
+    write_curve(folder, points[-2:], laws)
+    assert len(json.loads((folder / "curve.json").read_text())) == 2
+    (folder / "mine.txt").write_text("precious")
+    with pytest.raises(ConfigError, match=r"holds other files, such as mine\.txt"):
+        write_curve(folder, points, laws)
+    assert (folder / "mine.txt").read_text() == "precious"
+    with pytest.raises(ConfigError, match="out must be a folder, got the file"):
+        write_curve(folder / "mine.txt", points, laws)
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(laws: Laws, points: Points, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match=r"cannot write .*file/curve: ") as error:
+        write_curve(tmp_path / "file" / "curve", points, laws)
+    assert "\n" not in str(error.value)
