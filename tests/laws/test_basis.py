@@ -19,7 +19,7 @@ def test_rows_are_positive_and_sum_to_one(methods: tuple[str, ...]) -> None:
 
 def test_kinds_do_not_touch_each_other() -> None:
     basis = basis_of(("full", "lora:8", "lora:32", "freeze:0.5"))
-    used = {kind: set() for kind in ("full", "lora", "freeze")}
+    used: dict[str, set[int]] = {kind: set() for kind in ("full", "lora", "freeze")}
     for method, row in basis.items():
         used[kind_of(method)] |= set(np.flatnonzero(row).tolist())
     assert {kind: len(columns) for kind, columns in used.items()} == {"full": 1, "lora": 2, "freeze": 1}

@@ -19,7 +19,8 @@ def test_the_rectified_curve_is_recovered_with_no_data_at_all_among_its_points()
 
 def test_the_plain_curve_is_recovered_and_cannot_bend_as_the_rectified_does() -> None:
     plain = fit_curve(DATA[1:], [1.2 + 30 / d**0.4 for d in DATA[1:]], "chinchilla")
-    assert (plain.E, plain.B, plain.b, plain.D0) == (pytest.approx(1.2), pytest.approx(30), pytest.approx(0.4), None)
+    assert (plain.E, plain.B, plain.b) == pytest.approx((1.2, 30, 0.4), rel=1e-3)
+    assert plain.D0 is None
     bent = [1.2 + 900 / (5000**0.6 + d**0.6) for d in DATA[1:]]
     assert fit_curve(DATA[1:], bent, "chinchilla").log_rmsd > 100 * fit_curve(DATA[1:], bent).log_rmsd
 

@@ -85,7 +85,7 @@ def test_an_exponent_that_ends_at_its_bound_is_named() -> None:
 
 def test_an_asymptote_that_the_budgets_do_not_reach_is_not_identified() -> None:
     slow = {"full": Coefficients(E=0.8, A=60, a=0.2, B=30, b=0.15)}
-    found = diagnosed(cells(slow, 0.02))
+    found = diagnosed(cells(slow, 0.05, budgets=(1e12, 1.6e12, 2.5e12)))
     assert found.asymptote is not None
     low, high = found.asymptote
     assert not found.asymptote_identified

@@ -20,15 +20,17 @@ RAW = {
 
 def published(form: FormName, N: float, D: float, v: dict[str, float]) -> float:
     """The loss above the asymptote as the sources print it, without logarithms."""
+    found: float
     match form:
         case "chinchilla":
-            return v["A"] / N ** v["a"] + v["B"] / D ** v["b"]
+            found = v["A"] / N ** v["a"] + v["B"] / D ** v["b"]
         case "multiplicative":
-            return v["A"] / (N ** v["a"] * D ** v["b"])
+            found = v["A"] / (N ** v["a"] * D ** v["b"])
         case "rectified":
-            return v["A"] / N ** v["a"] + v["B"] / (v["D0"] ** v["b"] + D ** v["b"])
+            found = v["A"] / N ** v["a"] + v["B"] / (v["D0"] ** v["b"] + D ** v["b"])
         case "dense_retrieval":
-            return ((v["A"] / N) ** (v["a"] / v["b"]) + v["B"] / D) ** v["b"]
+            found = ((v["A"] / N) ** (v["a"] / v["b"]) + v["B"] / D) ** v["b"]
+    return found
 
 
 def columns(form: Form, values: dict[str, list[float]]) -> tuple[Values, Values]:
@@ -40,7 +42,7 @@ def columns(form: Form, values: dict[str, list[float]]) -> tuple[Values, Values]
 
 
 def places() -> tuple[Array, Array]:
-    """log N and log D about their means (9,)."""
+    """Log N and log D about their means (9,)."""
     log_n, log_d = np.meshgrid(np.linspace(-2, 2, 3), np.linspace(-3, 3, 3))
     return log_n.ravel(), log_d.ravel()
 

@@ -6,6 +6,7 @@ import pytest
 from embudget.laws.joint import JointFit, Sharing, fit_jointly, noise_level
 from embudget.laws.parameters import FORMS, Coefficients, FormName
 from embudget.laws.points import MAX_LEVELS, Points
+from embudget.laws.table import Cell
 from tests.laws.studies import APART, BUDGETS, MODELS, ONE, SHARED, WIDE, cells, plain, points
 
 SHARINGS: tuple[Sharing, ...] = ("shared", "pooled")
@@ -75,7 +76,7 @@ def test_with_noise_a_kind_of_few_cells_is_nearer_to_the_others_than_one_of_many
     few = [c for c in measured if c.method == "full" or c.budget in BUDGETS[:3:2]]
     apart = np.log(APART["full"].b / APART["lora:32"].b)
 
-    def gap(of: list) -> float:
+    def gap(of: list[Cell]) -> float:
         fit = fit_jointly(FORMS["chinchilla"], Points.of(of), "pooled")
         return float(np.log(coefficients(fit, "full")["b"] / coefficients(fit, "lora:32")["b"]))
 

@@ -30,7 +30,8 @@ def test_the_minimum_is_that_of_scipy(form: FormName) -> None:
     _, values = refine(of, projected_starts(of), SQUARES)
 
     def residuals(vector: np.ndarray) -> np.ndarray:
-        return of.log_loss - of.predict(vector[None])[0]
+        off: np.ndarray = of.log_loss - of.predict(vector[None])[0]
+        return off
 
     low, high = of.bounds
     starts = np.clip(projected_starts(of), low + 1e-6, high - 1e-6)

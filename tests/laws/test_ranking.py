@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from embudget.laws.joint import fit_jointly
-from embudget.laws.parameters import FORMS, FormName
+from embudget.laws.parameters import FORMS, Coefficients, FormName
 from embudget.laws.points import Points
 from embudget.laws.ranking import parameters_of, rank
 from tests.laws.studies import APART, BUDGETS, MODELS, ONE, SHARED, WIDE, cells, points
@@ -25,7 +25,7 @@ def test_the_form_that_made_the_data_wins(form: FormName) -> None:
 
 
 @pytest.mark.parametrize(("truth", "sharing"), [(SHARED, "shared"), (APART, "pooled")])
-def test_the_data_choose_whether_methods_share(truth: dict, sharing: str) -> None:
+def test_the_data_choose_whether_methods_share(truth: dict[str, Coefficients], sharing: str) -> None:
     found = rank(points(truth, noise=0.005, wide=True), ["chinchilla"])
     assert {one.fit.sharing for one in found} == {"shared", "pooled"}
     assert max(found, key=lambda one: one.weight).fit.sharing == sharing

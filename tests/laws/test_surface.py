@@ -25,7 +25,9 @@ def surface() -> Surface:
 def made(draws: np.ndarray, **values: object) -> Surface:
     """E + A + B = exp of each draw everywhere: nothing depends on N or D. The fit is exp(0)."""
     bent = tuple(tuple(map(float, (log(0.5) + one, 0.0, 0.0, log(0.25) + one, log(0.25) + one))) for one in draws)
-    branch = Branch(basis={"full": (1.0,)}, centre_n=0, centre_d=0, fit=(log(0.5), 0, 0, log(0.25), log(0.25)), draws=bent)
+    branch = Branch(
+        basis={"full": (1.0,)}, centre_n=0, centre_d=0, fit=(log(0.5), 0, 0, log(0.25), log(0.25)), draws=bent
+    )
     component = Component(form="chinchilla", sharing="shared", weight=1, branches=(branch,))
     base = {"noise": 0.0, "freedom": 4.0, "discrepancy": 0.0, "step": 4.0, "reach": {"full": (0.01, 1.0)}}
     return Surface.model_validate({"components": (component,), **base, **values})

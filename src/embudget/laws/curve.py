@@ -37,7 +37,7 @@ class Curve(Frozen):
     def loss(self, data: float) -> float:
         """The loss after fine-tuning on D, nats."""
         learned = 0.0 if self.D0 is None else self.D0**self.b
-        return self.E + self.B / (learned + data**self.b)
+        return float(self.E + self.B / (learned + data**self.b))
 
 
 def fit_curve(data: Sequence[float], losses: Sequence[float], form: CurveForm = "rectified") -> Curve:
