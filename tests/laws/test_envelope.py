@@ -158,6 +158,7 @@ def test_a_rate_stays_within_reach_of_the_measured_ones() -> None:
     law = fit_rate_law(methods, n, d, rates)
     assert law.predict("full", 1e14, 1e8) == pytest.approx(rates[: len(n) // 2].min() / REACH)
     assert law.predict("full", 1e2, 1e12) == pytest.approx(rates[: len(n) // 2].max() * REACH)
+    assert [law.within_reach("full", size, 1e8) for size in (1e2, 3e7, 1e14)] == [False, True, False]
 
 
 def test_the_spread_about_the_law_is_that_of_the_rates() -> None:
@@ -165,6 +166,8 @@ def test_the_spread_about_the_law_is_that_of_the_rates() -> None:
     noise = np.random.default_rng(0).normal(0, 0.2, len(rates))
     law = fit_rate_law(methods, n, d, rates * np.exp(noise))
     assert law.residual_sd == pytest.approx(0.2, rel=0.15)
+    assert law.envelopes == {"full": 48, "lora:32": 48}
+    assert str(law).startswith("the rate law of 96 envelopes, spread x1.2")
 
 
 def test_one_cell_gives_its_rate_everywhere_and_no_spread() -> None:

@@ -45,7 +45,8 @@ def command(
 
     Rows are left out, counted and listed where their loss, size, tokens or FLOP is missing, NaN, infinite or not
     positive, where they are not done, or where they are there twice. Equal settings with another loss are repeated
-    seeds. Text where a number belongs and files above 1 GB are refused.
+    seeds; of three or more learning rates in a cell, the minimum of a parabola counts. Text where a number belongs and
+    files above 1 GB are refused.
 
     \b
     Examples: embudget fit study.db --out laws.json

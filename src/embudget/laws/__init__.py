@@ -1,10 +1,11 @@
 """Laws of the loss over size, data, method and budget, with uncertainty, fitted to the records of a study.
 
 runs        columns, reading, usable, completion, grouping; table: the runs of a study or of a file, and their cells
+            envelope, tuning: the best learning rate of a cell, and its loss there
 forms       base, chinchilla, multiplicative, rectified, dense_retrieval, parameters: L(N, D), one file each
             curve: L(D) of one model
             frontier, line: the best loss against budget     isoflop: parabolas over the sizes of one budget
-            envelope: the best learning rate of a cell, and of one not measured
+            rates: the best learning rate of a cell not measured
 fitting     support: what the cells must offer               points, basis, problem: the cells as arrays
             levenberg: many fits at once                     varpro, lbfgs: starts and comparison
             joint: several methods in one fit                ranking: which form, how much is shared

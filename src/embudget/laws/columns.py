@@ -17,6 +17,7 @@ Numbers = NDArray[np.float64]
 Texts = NDArray[np.object_]
 Mask = NDArray[np.bool_]
 Rows = NDArray[np.intp]
+Key = Numbers | Texts | Rows
 
 COLUMNS = (
     "id", "status", "model", "method", "budget", "seed", "learning_rate", "batch_size", "model_params",
@@ -85,6 +86,16 @@ class Columns:
     def with_texts(self, name: str, values: Texts) -> "Columns":
         """The same runs with a column of text more, or another in its place."""
         return Columns(self.source, self.rows, self.numbers, self.empty, {**self.texts, name: values})
+
+
+def group(*keys: Key) -> tuple[Rows, Rows]:
+    """Group rows by equal keys, NaN equal to NaN: the first row of each group (groups,), and each row's group (n,)."""
+    codes = np.zeros(len(keys[0]), dtype=np.intp)
+    for key in keys:
+        distinct, inverse = np.unique(key, return_inverse=True)
+        _, codes = np.unique(codes * len(distinct) + inverse.reshape(-1), return_inverse=True)
+    _, first, codes = np.unique(codes, return_index=True, return_inverse=True)
+    return first, codes.reshape(-1)
 
 
 def columns_of_records(records: Iterable[RunRecord]) -> Columns:

@@ -13,8 +13,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from embudget.errors import ConfigError, MethodError
-from embudget.laws.columns import Columns, Numbers
-from embudget.laws.grouping import group
+from embudget.laws.columns import Columns, Numbers, group
 from embudget.methods import parse_method
 from embudget.suite import known_shape
 

@@ -22,7 +22,7 @@ from math import exp, log
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import Field, NonNegativeFloat, PositiveFloat
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from embudget.errors import FitError, MethodError, TooFewRunsError
 from embudget.frozen import Frozen
@@ -74,6 +74,7 @@ class RateLaw(Frozen):
     tokens_slope: float = Field(description="q, of log D")
     centre: tuple[float, float] = Field(description="log N and log D of the centre")
     measured: dict[str, tuple[PositiveFloat, PositiveFloat]] = Field(description="by method: lowest and highest rate")
+    envelopes: dict[str, PositiveInt] = Field(description="by method: cells that it was fitted to")
     residual_sd: NonNegativeFloat | None = Field(
         description="of log rate about the law; None with no more cells than methods"
     )
@@ -83,21 +84,38 @@ class RateLaw(Frozen):
         """The methods it predicts for."""
         return tuple(self.intercepts)
 
+    def __str__(self) -> str:
+        """What it rests on, in a few words."""
+        count = sum(self.envelopes.values())
+        spread = "" if self.residual_sd is None else f", spread x{exp(self.residual_sd):.2f}"
+        return f"the rate law of {count} envelopes{spread}"
+
     def predict(self, method: str, model_params: float, tokens: float) -> float:
         """The best rate at (N, D), within REACH of the measured ones of the method.
 
         Raises:
             MethodError: no envelope of the method was measured.
         """
+        low, high = self._reach(method)
+        return exp(min(max(self._log_rate(method, model_params, tokens), low), high))
+
+    def within_reach(self, method: str, model_params: float, tokens: float) -> bool:
+        """Whether the law itself stays within REACH at (N, D), so that `predict` is its rate; errors as there."""
+        low, high = self._reach(method)
+        return low <= self._log_rate(method, model_params, tokens) <= high
+
+    def _reach(self, method: str) -> tuple[float, float]:
         if method not in self.intercepts:
             raise MethodError(f"{method} has no measured learning rates, only {', '.join(self.methods)}")
-        log_rate = (
+        low, high = self.measured[method]
+        return log(low / REACH), log(high * REACH)
+
+    def _log_rate(self, method: str, model_params: float, tokens: float) -> float:
+        return (
             self.intercepts[method]
             + self.model_params_slope * (log(model_params) - self.centre[0])
             + self.tokens_slope * (log(tokens) - self.centre[1])
         )
-        low, high = self.measured[method]
-        return exp(min(max(log_rate, log(low / REACH)), log(high * REACH)))
 
 
 def fit_rate_curve(rates: ArrayLike, log_losses: ArrayLike) -> RateCurve:
@@ -198,14 +216,14 @@ def fit_rate_law(
         raise TooFewRunsError("a law of the learning rate needs the best rate of at least 1 cell, got 0")
     sizes = np.stack([_logs("model_params", model_params), _logs("tokens", tokens)], axis=1)
     log_rates = _logs("learning rate", learning_rates)
-    rows = {name: np.array([method == name for method in methods]) for name in methods}
+    rows = {name: np.array([method == name for method in methods]) for name in dict.fromkeys(methods)}
     x, y = sizes.copy(), log_rates.copy()
     for of_method in rows.values():  # the intercepts bear no ridge: centred within each method, they drop out
         x[of_method] -= x[of_method].mean(axis=0)
         y[of_method] -= y[of_method].mean()
     shrunk = np.linalg.solve(x.T @ x + RIDGE * np.eye(2), x.T)
     slopes = shrunk @ y
-    freedom = len(y) - len(rows) - float(np.trace(x @ shrunk))
+    freedom = len(y) - len(rows) - float(np.trace(shrunk @ x))
     centre = sizes.mean(axis=0)
     at_centre = log_rates - (sizes - centre) @ slopes
     return RateLaw(
@@ -214,6 +232,7 @@ def fit_rate_law(
         tokens_slope=float(slopes[1]),
         centre=(float(centre[0]), float(centre[1])),
         measured={name: (exp(log_rates[of].min()), exp(log_rates[of].max())) for name, of in rows.items()},
+        envelopes={name: int(of.sum()) for name, of in rows.items()},
         residual_sd=float(np.sqrt(((y - x @ slopes) ** 2).sum() / freedom)) if len(y) > len(rows) else None,
     )
 

@@ -10,6 +10,7 @@ from embudget.laws.isoflop import Isoflop, Profile, fit_profile
 from embudget.laws.line import fit_line
 from embudget.laws.mixture import fit_surface
 from embudget.laws.points import Points
+from embudget.laws.rates import rate_law_of
 from embudget.laws.result import OVER_ALL, Domain, Laws, Refusal
 from embudget.laws.support import check_support, supported_forms
 from embudget.laws.table import Cell, RunTable
@@ -62,6 +63,7 @@ def fit(
         frontiers=_frontiers({**by_method, OVER_ALL: cells}, refusals),
         isoflops={method: _isoflop(method, group, refusals) for method, group in by_method.items()},
         domain={method: _domain(group) for method, group in by_method.items()},
+        rate_law=rate_law_of(cells),
         refusals=tuple(refusals),
     )
 

@@ -1,27 +1,16 @@
 """From runs to cells: which belong together, and what a cell says of them.
 
 A cell is one (model, size, method, budget); in a table without budgets also its tokens, to 4 significant digits, so
-that runs of different length stay apart. Laws describe tuned runs: of a cell's settings (learning rates, batch sizes,
-anything but the seed) one is the cell's, see `_settled`; its runs are the cell's seeds.
+that runs of different length stay apart. Of a cell's settings (learning rates, batch sizes, anything but the seed) one
+is the cell's, see `tuning`.
 """
 
 from typing import Any
 
 import numpy as np
 
-from embudget.laws.columns import MEASURED, SETTING, Columns, Mask, Numbers, Rows, Texts
-
-Key = Numbers | Texts | Rows
-
-
-def group(*keys: Key) -> tuple[Rows, Rows]:
-    """Group rows by equal keys, NaN equal to NaN: the first row of each group (groups,), and each row's group (n,)."""
-    codes = np.zeros(len(keys[0]), dtype=np.intp)
-    for key in keys:
-        distinct, inverse = np.unique(key, return_inverse=True)
-        _, codes = np.unique(codes * len(distinct) + inverse.reshape(-1), return_inverse=True)
-    _, first, codes = np.unique(codes, return_index=True, return_inverse=True)
-    return first, codes.reshape(-1)
+from embudget.laws.columns import MEASURED, SETTING, Columns, Key, Mask, Numbers, Rows, Texts, group
+from embudget.laws.tuning import Settings, settled, tuned
 
 
 def cell_of_run(columns: Columns, *, by_tokens: bool) -> Rows:
@@ -46,35 +35,37 @@ def repeated(columns: Columns, cell: Rows) -> Mask:
 def cells_of(columns: Columns, cell: Rows) -> list[dict[str, Any]]:
     """The values of each cell, by method, budget and size."""
     first, codes = group(cell, *_setting(columns))
-    seeds = np.bincount(codes)
-    losses = columns.numbers["loss"]
-    log_loss = np.bincount(codes, np.log(losses)) / seeds
-    squares = np.bincount(codes, (np.log(losses) - log_loss[codes]) ** 2)
+    settings = _settings(columns, cell[first], first, codes)
+    best, tried = tuned(settings)
+    measured = np.where(settings.seeds == 1, columns.numbers["loss"][first], np.exp(settings.log_loss))
     numbers: dict[str, Any] = {name: _means(columns.numbers[name], codes) for name in ("tokens", "train_flops")}
     numbers |= {name: columns.numbers[name][first] for name in ("model_params", "budget")}
-    numbers["loss"] = np.where(seeds == 1, losses[first], np.exp(log_loss))
-    numbers |= {"seeds": seeds, "seed_squares": np.where(seeds == 1, 0.0, squares)}
-    optional = {name: columns.numbers[name][first] for name in SETTING if name in columns.numbers}
-    measured = (*MEASURED, "weight")
-    optional |= {name: _means(columns.numbers[name], codes) for name in measured if name in columns.numbers}
+    numbers["loss"] = np.where(best.log_loss == settings.log_loss, measured, np.exp(best.log_loss))
+    numbers |= {"seeds": best.seeds, "seed_squares": best.seed_squares, "rates": tried.rates}
+    optional = {**best.chosen, **tried._asdict()}
+    del optional["rates"]
+    means = (*MEASURED, "weight")
+    optional |= {name: _means(columns.numbers[name], codes) for name in means if name in columns.numbers}
     texts = {"model": _names(columns)[first], "method": columns.texts["method"][first]}
-    best = _settled(cell[first], log_loss)
+    places = settled(best)
     keys = (numbers["tokens"], texts["model"], numbers["model_params"], numbers["budget"], texts["method"])
-    order = best[np.lexsort([np.unique(key[best], return_inverse=True)[1].reshape(-1) for key in keys])]
+    order = places[np.lexsort([np.unique(key[places], return_inverse=True)[1].reshape(-1) for key in keys])]
     return _dicts({**texts, **numbers}, optional, order)
 
 
-def _settled(cell: Rows, log_loss: Numbers) -> Rows:
-    """The setting of each cell, by its place among all settings: the one with the lowest mean log loss of its seeds.
-
-    Args:
-        cell: of each setting (settings,).
-        log_loss: of each setting, mean over its seeds (settings,).
-    """
-    order = np.lexsort([log_loss, cell])
-    first = np.flatnonzero(np.concatenate([[True], np.diff(cell[order]) > 0]))
-    settled: Rows = order[first]
-    return settled
+def _settings(columns: Columns, cell: Rows, first: Rows, codes: Rows) -> Settings:
+    """The settings whose cells, first runs and places by run these are."""
+    seeds = np.bincount(codes)
+    logs = np.log(columns.numbers["loss"])
+    log_loss = np.bincount(codes, logs) / seeds
+    squares = np.bincount(codes, (logs - log_loss[codes]) ** 2)
+    return Settings(
+        cell=cell,
+        chosen={name: columns.numbers[name][first] for name in SETTING if name in columns.numbers},
+        log_loss=log_loss,
+        seeds=seeds,
+        seed_squares=np.where(seeds == 1, 0.0, squares),
+    )
 
 
 def _dicts(needed: dict[str, Any], optional: dict[str, Numbers], order: Rows) -> list[dict[str, Any]]:

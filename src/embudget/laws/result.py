@@ -14,6 +14,7 @@ from embudget.files import read_text, save_text
 from embudget.frozen import Frozen
 from embudget.laws.alternatives import Alternative, alternatives
 from embudget.laws.diagnostics import Diagnostics
+from embudget.laws.envelope import RateLaw
 from embudget.laws.frontier import Frontier
 from embudget.laws.isoflop import Isoflop
 from embudget.laws.mixture import Ranked
@@ -69,6 +70,7 @@ class Laws(Frozen):
     frontiers: dict[str, Frontier] = Field(description="by method, and over all")
     isoflops: dict[str, Isoflop] = Field(description="by method")
     domain: dict[str, Domain] = Field(description="by method")
+    rate_law: RateLaw | None = Field(default=None, description="None with fewer than 2 cells whose best rate is known")
     refusals: tuple[Refusal, ...] = ()
 
     @property

@@ -2,12 +2,14 @@
 
 from typing import TYPE_CHECKING
 
+from embudget.laws.rates import describe_rates, rate_warnings
+
 if TYPE_CHECKING:
     from embudget.laws.result import Laws
 
 
 def summarise(laws: "Laws") -> str:
-    """Runs, ranking, equation, warnings, frontier, isoFLOP minima, other objectives and refusals, in this order."""
+    """Runs, ranking, equation, warnings, frontier, isoFLOP minima, rates, other objectives, refusals, in this order."""
     table, surface = laws.table, laws.surface
     lines = [
         f"{table.run_count} runs in {len(table.cells)} cells, "
@@ -20,12 +22,13 @@ def summarise(laws: "Laws") -> str:
         f"noise of one run about the law: {100 * laws.noise:.2g} % ({surface.freedom:.0f} degrees of freedom)"
         + (f"; unexplained, per {surface.step:.2g} times the budget: {100 * surface.discrepancy:.2g} %"
            if surface.discrepancy else ""),
-        *(f"warning: {line}" for line in laws.diagnostics.warnings()),
+        *(f"warning: {line}" for line in (*laws.diagnostics.warnings(), *rate_warnings(laws.cells))),
         "",
         *_frontier(laws),
         "",
         *_powers(laws),
         "",
+        *describe_rates(laws.cells, laws.rate_law),
         *_alternatives(laws),
     ]  # fmt: skip
     if laws.refusals:

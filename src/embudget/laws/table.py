@@ -1,7 +1,8 @@
 """Runs as a table: the cells that laws are fitted to, from the records of a study or from a file of anyone's runs.
 
-A *cell* is what a law sees: one (model, method, budget) at its best setting, over its seeds. Its values are plain
-numbers, whatever the runs came from. A file is a CSV or Parquet table with the columns
+A *cell* is what a law sees: one (model, method, budget) at its best setting, over its seeds; at the vertex of its
+envelope, where at least 3 learning rates were tried. Its values are plain numbers, whatever the runs came from. A file
+is a CSV or Parquet table with the columns
 
     needed      model_params, loss, and tokens or train_flops: the other follows from the method
     optional    method (full for all runs where there is none), model, budget, rank, active_fraction, learning_rate,
@@ -36,7 +37,7 @@ MAX_LISTED = 20
 
 
 class Cell(Frozen):
-    """All seeds of one (model, method, budget) at its best setting. What the table does not say is None."""
+    """One (model, method, budget) at its best setting, over its seeds: see `tuning`. What the table lacks is None."""
 
     model: str = Field(description="a member's name; where the table has none, a text made of N: N=1.2e+08")
     method: str
@@ -44,14 +45,20 @@ class Cell(Frozen):
     model_params: PositiveFloat = Field(description="N, without embeddings and adapters")
     tokens: PositiveFloat = Field(description="D, mean over the seeds")
     train_flops: PositiveFloat = Field(description="spent, mean over the seeds")
-    loss: PositiveFloat = Field(description="held-out, nats, geometric mean over the seeds")
-    seeds: PositiveInt
+    loss: PositiveFloat = Field(description="held-out, nats, geometric mean over the seeds, or of the envelope")
+    seeds: PositiveInt = Field(description="runs that the loss is the mean of, or as good as")
     seed_squares: NonNegativeFloat = Field(description="sum of squared deviations of the seeds' log losses")
     weight: PositiveFloat = Field(default=1.0, description="mean over the seeds")
     steps: NonNegativeFloat | None = Field(default=None, description="mean over the seeds")
     pairs_seen: NonNegativeFloat | None = Field(default=None, description="mean over the seeds")
     seconds: NonNegativeFloat | None = Field(default=None, description="mean over the seeds")
-    learning_rate: PositiveFloat | None = None
+    learning_rate: PositiveFloat | None = Field(default=None, description="the best of those tried, or the envelope's")
+    rates: PositiveInt = Field(default=1, description="learning rates tried at otherwise equal settings")
+    rate_inside: bool | None = Field(
+        default=None, description="whether the envelope of 3 or more rates has a minimum between them; None without one"
+    )
+    lowest_rate: PositiveFloat | None = Field(default=None, description="of the envelope")
+    highest_rate: PositiveFloat | None = Field(default=None, description="of the envelope")
     batch_size: PositiveFloat | None = None
     warmup: NonNegativeFloat | None = None
     weight_decay: NonNegativeFloat | None = None

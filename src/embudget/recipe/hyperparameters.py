@@ -2,8 +2,9 @@
 
 batch size      at a measured budget the study's own; elsewhere a power law through its (budget, batch size), up to the
                 largest measured or 1024; its one batch size where it had only one
-the others      those of the same method's measured cell that is nearest in (log N, log C); a cell's learning rate is
-                the best of those tried in it
+learning rate   the rate law's, where envelopes of the method were measured; else that of the nearest cell, the best of
+                those tried in it
+the others      those of the same method's measured cell that is nearest in (log N, log C)
 
 What the table of runs does not say is a default, and the recipe names it: the method's learning rate, a batch of 16
 pairs, 55 tokens a pair, and those of `RunConfig` for the others.
@@ -11,10 +12,13 @@ pairs, 55 tokens a pair, and those of `RunConfig` for the others.
 
 from collections.abc import Sequence
 from math import ceil, log
-from typing import Any
+from typing import Any, NamedTuple
 
 from embudget.errors import MethodError
+from embudget.laws import Laws
+from embudget.laws.envelope import REACH
 from embudget.laws.line import fit_line
+from embudget.laws.rates import at_end
 from embudget.laws.table import Cell, RunTable
 from embudget.methods import Method
 from embudget.records import RunConfig
@@ -27,7 +31,7 @@ DEFAULT_BATCH_SIZE = 16
 """Pairs a step where the table does not say; that of the quickstart's study."""
 DEFAULT_TOKENS_PER_PAIR = 55.0
 """Where the table does not say: those of the demo pairs, cut at 75 tokens a text."""
-_OF_CELL = ("learning_rate", "warmup", "weight_decay", "max_epochs")
+_OF_CELL = ("warmup", "weight_decay", "max_epochs")
 _OF_TABLE = ("scale", "max_length", "eval_pairs", "eval_candidates")
 
 
@@ -70,15 +74,33 @@ def max_epochs_of(cell: Cell) -> int:
     return ceil(_default("max_epochs") if cell.max_epochs is None else cell.max_epochs)
 
 
-def learning_rate_of(cell: Cell, method: Method, shape: ModelShape) -> float:
-    """The cell's rate, or the method's default where the table does not say."""
-    return method.default_learning_rate(shape) if cell.learning_rate is None else cell.learning_rate
+class LearningRate(NamedTuple):
+    """A peak rate."""
+
+    rate: float
+    source: str
+    """Where it comes from, in words."""
+    known: bool
+    """Whether it was measured; False: a default."""
 
 
-def hyperparameters(cell: Cell, table: RunTable, method: Method, shape: ModelShape) -> dict[str, Any]:
+def learning_rate_for(laws: Laws, cell: Cell, method: Method, shape: ModelShape, tokens: float) -> LearningRate:
+    """By the rate law, or of the nearest cell, or the method's default."""
+    law, name = laws.rate_law, str(method)
+    if law is not None and name in law.methods:
+        at = (name, shape.model_params, tokens)
+        cut = "" if law.within_reach(*at) else f", kept within a factor {REACH:g} of the best rates measured"
+        return LearningRate(law.predict(*at), f"by {law}{cut}", known=True)
+    if cell.learning_rate is None:
+        return LearningRate(method.default_learning_rate(shape), f"the default of {name}", known=False)
+    end = at_end(cell)
+    where = f"{cell.model} at {cell.budget:.3g} FLOP" + (f", where it is {end}" if end else "")
+    return LearningRate(cell.learning_rate, f"of the nearest measured cell, {where}", known=True)
+
+
+def hyperparameters(cell: Cell, table: RunTable) -> dict[str, Any]:
     """What a recipe takes over from the nearest cell and from the table, by the recipe's field."""
     taken = {
-        "learning_rate": learning_rate_of(cell, method, shape),
         "max_epochs": max_epochs_of(cell),
         **{name: getattr(cell, name) for name in ("warmup", "weight_decay")},
         **{name: getattr(table, name) for name in _OF_TABLE},
@@ -86,9 +108,10 @@ def hyperparameters(cell: Cell, table: RunTable, method: Method, shape: ModelSha
     return {name: _default(name) if value is None else value for name, value in taken.items()}
 
 
-def assumed(cell: Cell, table: RunTable, cells: Sequence[Cell]) -> tuple[str, ...]:
+def assumed(cell: Cell, table: RunTable, cells: Sequence[Cell], *, rate_known: bool) -> tuple[str, ...]:
     """What the table does not say and the recipe assumes, in words."""
-    names = [name for name in _OF_CELL if getattr(cell, name) is None]
+    names = [] if rate_known else ["learning_rate"]
+    names += [name for name in _OF_CELL if getattr(cell, name) is None]
     names += [name for name in _OF_TABLE if getattr(table, name) is None]
     if all(cell.batch_size is None for cell in cells):
         names.insert(0, "batch_size")

@@ -23,7 +23,7 @@ from embudget.flops import DEFAULT_MFU, resolve_budget
 from embudget.laws import Laws
 from embudget.recipe.feasible import nearest_feasible
 from embudget.recipe.flat import preferred, tell_apart
-from embudget.recipe.hyperparameters import assumed, hyperparameters, nearest_cell
+from embudget.recipe.hyperparameters import assumed, hyperparameters, learning_rate_for, nearest_cell
 from embudget.recipe.losses import losses_of
 from embudget.recipe.members import Candidate, candidates_of, members_for
 from embudget.recipe.options import MAX_EXTRAPOLATION, Option, epochs_for, fewest_steps, offer
@@ -157,7 +157,8 @@ def _recipe(
 ) -> Recipe:
     laws = question.laws
     nearest = nearest_cell(best.method, best.model_params, option.train_flops, laws.cells)
-    taken_over = hyperparameters(nearest, laws.table, option.candidate.method, option.candidate.shape)
+    rate = learning_rate_for(laws, nearest, option.candidate.method, option.candidate.shape, option.tokens)
+    taken_over = hyperparameters(nearest, laws.table)
     return Recipe(
         **best.model_dump(),
         **taken_over | {"max_epochs": epochs_for(laws, option, question.limits)},
@@ -165,9 +166,11 @@ def _recipe(
         prefer=question.limits.prefer,
         pairs=option.pairs,
         batch_size=option.batch_size,
+        learning_rate=rate.rate,
+        rate_source=rate.source,
         measured_on=laws.table.pairs,
         level=LEVEL,
         flat=flat,
         rejected=(*rejected, *without_law(laws)),
-        warnings=(*warnings, *assumed(nearest, laws.table, laws.cells)),
+        warnings=(*warnings, *assumed(nearest, laws.table, laws.cells, rate_known=rate.known)),
     )

@@ -51,6 +51,7 @@ class Recipe(Frozen):
     steps: PositiveInt
     batch_size: Annotated[int, Field(ge=2)] = Field(description="pairs a step")
     learning_rate: PositiveFloat = Field(description="peak rate")
+    rate_source: str = Field(default="", description="where the rate comes from, in words")
     warmup: float = Field(ge=0, lt=1, description="share of the budget with a rising rate")
     weight_decay: NonNegativeFloat
     scale: PositiveFloat = Field(description="1 / temperature of the contrastive loss")
@@ -86,6 +87,7 @@ class Recipe(Frozen):
             f"  on        {self.pairs:,} pairs, {self.tokens:.3g} tokens: {self.steps:,} steps of {self.batch_size}",
             f"  with      learning rate {self.learning_rate:.3g}, warm-up {self.warmup:g}, weight decay "
             f"{self.weight_decay:g}, scale {self.scale:g}, texts of at most {self.max_length} tokens",
+            *([f"  rate      {self.rate_source}"] if self.rate_source else []),
             f"  expect    held-out loss {self.predicted_loss:.3f}, with {100 * self.level:g} % {low:.3f} to {high:.3f}",
             f"  measured  on {pairs}: on others, the loss will differ",
             f"  as good   {_listed(f'{one.model} {one.method} ({one.predicted_loss:.3f})' for one in self.flat)}",

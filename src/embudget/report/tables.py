@@ -27,7 +27,8 @@ def recipe_table(recipe: Recipe) -> str:
         "data": f"{plural(recipe.pairs, 'pair')}, {number(recipe.tokens)} tokens, "
         f"{plural(recipe.max_epochs, 'epoch')} at most",
         "steps": f"{recipe.steps:,} of {recipe.batch_size} pairs",
-        "learning rate": f"{number(recipe.learning_rate)}, warm-up {100 * recipe.warmup:g} %, then cosine to 0",
+        "learning rate": f"{number(recipe.learning_rate)}, warm-up {100 * recipe.warmup:g} %, then cosine to 0"
+        + (f"; {recipe.rate_source}" if recipe.rate_source else ""),
         "weight decay": number(recipe.weight_decay),
         "loss": f"scale {recipe.scale:g}, texts cut at {recipe.max_length} tokens",
         "predicted": f"{recipe.predicted_loss:.3f} nats, {low:.3f} to {high:.3f} with {100 * recipe.level:.0f} %",
