@@ -13,6 +13,7 @@ from embudget.laws import Coefficients, Laws, RunTable, fit, record_row
 from embudget.methods import parse_method
 from embudget.recipe import Recipe, recommend
 from embudget.recipe.hyperparameters import batch_size_for
+from embudget.recipe.options import sizes_considered
 from embudget.records import RunConfig, RunRecord
 from embudget.simulate import World, simulate
 from embudget.suite import SUITES, find_shape
@@ -173,6 +174,28 @@ def test_sizes_far_from_the_measured_ones_are_rejected() -> None:
     assert any(no.model == "smollm2-135m:30" and "outside the measured sizes" in no.reason for no in recipe.rejected)
     assert recommend(laws, 4e12, min_steps=1).model == "smollm2-135m:2"
     assert recommend(laws, BUDGET, min_steps=1, allow_unmeasured_sizes=True).model == "smollm2-135m:30"
+
+
+def test_considered_sizes_grow_with_the_budget_and_shrink_with_it(noisy: Laws) -> None:
+    smallest, largest = (float(find_shape(model).model_params) for model in (MODELS[0], MODELS[-1]))
+    for method in TRUTH:
+        assert sizes_considered(noisy, method, 1e12) == sizes_considered(noisy, method, 1e13) == (smallest, largest)
+        assert sizes_considered(noisy, method, 4 * 1.6e13) == (smallest, 4 * largest)
+        assert sizes_considered(noisy, method, 1e12 / 5) == pytest.approx((smallest / 5, largest))
+
+
+def test_a_best_size_that_shrinks_as_the_budget_grows_is_not_followed() -> None:
+    """Smaller is always better in this truth, measured on large members only; and the same upside down."""
+    small = {"full": Coefficients(E=0.5, A=1e-6, a=1, B=3000, b=0.4)}
+    laws = fit(simulate(World(truth=small, models=("smollm2-135m:8", "smollm2-135m:16"), noise=0.01)), draws=20)
+    recipe = recommend(laws, BUDGET, min_steps=1)
+    assert recipe.model == "smollm2-135m:8"
+    assert any(no.model == "smollm2-135m:1" and "outside the measured sizes" in no.reason for no in recipe.rejected)
+    assert recommend(laws, BUDGET, min_steps=1, allow_unmeasured_sizes=True).model == "smollm2-135m:1"
+    assert recommend(laws, 2.5e11, min_steps=1).model == "smollm2-135m:2"  # a quarter of the smallest budget
+    large = {"full": Coefficients(E=0.5, A=3000, a=0.4, B=1e-6, b=1)}
+    laws = fit(simulate(World(truth=large, models=("smollm2-135m:1", "smollm2-135m:2"), noise=0.01)), draws=20)
+    assert recommend(laws, 1e10, min_steps=1).model == "smollm2-135m:2"
 
 
 def test_constraints_reject_by_name(exact: Laws) -> None:

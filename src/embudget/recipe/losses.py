@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embudget.laws import Laws
+from embudget.laws.surface import Kind
 from embudget.recipe.options import Option
 
 Array = NDArray[np.float64]
@@ -23,6 +24,12 @@ def predicted(losses: Array) -> Array:
     """The predicted loss of each option (options,), nats, from the draws' (draws, options)."""
     means: Array = np.exp(np.log(losses).mean(axis=0))
     return means
+
+
+def intervals_of(laws: Laws, options: Sequence[Option], level: float, of: Kind) -> list[tuple[float, float]]:
+    """Of the measured loss of a new run of every option, or of its loss itself; nats."""
+    low, high = laws.surface.intervals(*_places(options), level, of)
+    return list(zip(low.tolist(), high.tolist(), strict=True))
 
 
 def _places(options: Sequence[Option]) -> tuple[list[str], Array, Array]:

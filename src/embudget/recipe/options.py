@@ -1,4 +1,15 @@
-"""The options that a budget allows: members x methods, those that break a constraint set aside with the reason."""
+"""The options that a budget allows: members x methods, those that break a constraint set aside with the reason.
+
+Of the sizes, those near the ones measured of the method, n_1 to n_2, are considered:
+
+    at a measured budget, or between two        n_1     to  n_2
+    at f times the largest measured budget      n_1     to  f n_2
+    at 1/f of the smallest                      n_1 / f to  n_2
+
+The best size grows with the budget, and not faster than it, which would mean less data for more compute. A prediction
+that says otherwise is an artefact of a badly determined exponent: in simulated worlds, choosing sizes below n_1 at 16
+times the largest budget cost up to 15 % of the loss.
+"""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -113,14 +124,21 @@ def _too_far(laws: Laws, option: Option, limits: Limits) -> Broken | None:
     if extrapolation > MAX_EXTRAPOLATION and not limits.force:
         reason = f"the budget is {extrapolation:.3g} times outside those measured of the method"
         return Broken(f"the budget is too far outside those measured of {name}, unless forced", reason)
-    smallest, largest = laws.domain[name].model_params
-    if not limits.any_size and not smallest / extrapolation <= size <= largest * extrapolation:
-        reason = f"{size:.3g} parameters, too far outside the measured sizes ({smallest:.3g} to {largest:.3g})"
+    least, most = sizes_considered(laws, name, option.train_flops)
+    if not limits.any_size and not least <= size <= most:
+        reason = f"{size:.3g} parameters, too far outside the measured sizes (at this budget {least:.3g} to {most:.3g})"
         return Broken("too far outside the measured sizes, unless allow_unmeasured_sizes is set", reason)
     if option.steps < limits.min_steps:
         reason = f"{option.steps} steps of {option.batch_size} pairs, fewer than {limits.min_steps}"
         return Broken(f"fewer than {limits.min_steps} steps, the least unless min_steps is set lower", reason)
     return None
+
+
+def sizes_considered(laws: Laws, method: str, train_flops: float) -> tuple[float, float]:
+    """The fewest and the most parameters that are considered of a method with a law at a budget in FLOP."""
+    measured = laws.domain[method]
+    (least, most), (low, high) = measured.model_params, measured.budgets
+    return least * min(1.0, train_flops / low), most * max(1.0, train_flops / high)
 
 
 def _too_much(laws: Laws, option: Option, limits: Limits) -> Broken | None:

@@ -6,28 +6,28 @@ comparison a choice is rejected, by name, where
 
 - the method cannot train the model, takes fewer steps than any fitted cell did (or a stated number), where the law
   saw nothing, or more parameters, memory or pairs than there are;
-- its size is far from anything measured: outside the method's measured sizes by a larger factor than the budget lies
-  outside the method's measured budgets. An optimal size that grew faster than the budget would mean less data for
-  more compute, so this cuts nothing plausible, and no badly determined exponent can send a recipe to the end of the
-  suite.
+- its size is far from anything measured of the method (`embudget.recipe.options`), so that no badly determined
+  exponent can send a recipe to either end of the suite.
 
 The prediction, a mean over the bootstrap draws, is minimised as it is. Choices that the study cannot tell from the best
 form the flat set (`embudget.recipe.flat`), among which a secondary aim decides; all else is rejected as worse by so
 many per cent.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple, Unpack
 
 from embudget.errors import BudgetError, InfeasibleError
 from embudget.flops import DEFAULT_MFU, resolve_budget
 from embudget.laws import Laws
+from embudget.recipe.crossover import BEYOND, crossovers
 from embudget.recipe.feasible import nearest_feasible
 from embudget.recipe.flat import preferred, tell_apart
 from embudget.recipe.hyperparameters import assumed, hyperparameters, learning_rate_for, nearest_cell
-from embudget.recipe.losses import losses_of
+from embudget.recipe.losses import Array, intervals_of, losses_of, predicted
 from embudget.recipe.members import Candidate, candidates_of, members_for
 from embudget.recipe.options import MAX_EXTRAPOLATION, Option, epochs_for, fewest_steps, offer
-from embudget.recipe.values import Choice, Recipe, Rejection
+from embudget.recipe.values import Choice, Crossover, Recipe, Rejection
 from embudget.recipe.warnings import warnings_for, without_law
 from embudget.recipe.wishes import Limits, Wishes, limits_of
 from embudget.suite import ModelShape
@@ -113,9 +113,10 @@ def answer(question: Question, budget: float) -> Recipe:
     _check_distance(laws, budget, limits)
     found = offer(laws, budget, question.candidates, limits)
     found.refuse_if_empty()
-    places, worse = tell_apart(laws, found.options, losses_of(laws, found.options))
+    losses = losses_of(laws, found.options)
+    places, worse = tell_apart(laws, found.options, losses)
     flat = [found.options[place] for place in places]
-    choices = [_choice(laws, option) for option in flat]
+    choices = _choices(laws, flat, predicted(losses[:, places]))
     taken = preferred(laws, flat, limits.prefer)
     best, others = choices[taken], (*choices[:taken], *choices[taken + 1 :])
     warnings = warnings_for(laws, question.suite, question.members, best)
@@ -131,20 +132,24 @@ def _check_distance(laws: Laws, budget: float, limits: Limits) -> None:
         )
 
 
-def _choice(laws: Laws, option: Option) -> Choice:
-    candidate = option.candidate
-    at = (candidate.name, candidate.model_params, option.tokens)
-    return Choice(
-        model=candidate.shape.name,
-        method=candidate.name,
-        model_params=candidate.model_params,
-        train_flops=option.train_flops,
-        tokens=option.tokens,
-        steps=option.steps,
-        predicted_loss=laws.predict(*at),
-        predicted_interval=laws.interval(*at, LEVEL),
-        extrapolation=laws.extrapolation(option.train_flops, candidate.name),
-    )
+def _choices(laws: Laws, options: Sequence[Option], losses: Array) -> list[Choice]:
+    """The options with their predicted losses (options,), nats, and intervals."""
+    of_run, of_law = (intervals_of(laws, options, LEVEL, of) for of in ("run", "law"))
+    return [
+        Choice(
+            model=option.candidate.shape.name,
+            method=option.candidate.name,
+            model_params=option.candidate.model_params,
+            train_flops=option.train_flops,
+            tokens=option.tokens,
+            steps=option.steps,
+            predicted_loss=loss,
+            predicted_interval=run,
+            loss_interval=law,
+            extrapolation=laws.extrapolation(option.train_flops, option.candidate.name),
+        )
+        for option, loss, run, law in zip(options, losses.tolist(), of_run, of_law, strict=True)
+    ]
 
 
 def _recipe(
@@ -155,15 +160,15 @@ def _recipe(
     rejected: tuple[Rejection, ...],
     warnings: tuple[str, ...],
 ) -> Recipe:
-    laws = question.laws
+    laws, limits = question.laws, question.limits
     nearest = nearest_cell(best.method, best.model_params, option.train_flops, laws.cells)
     rate = learning_rate_for(laws, nearest, option.candidate.method, option.candidate.shape, option.tokens)
     taken_over = hyperparameters(nearest, laws.table)
     return Recipe(
         **best.model_dump(),
-        **taken_over | {"max_epochs": epochs_for(laws, option, question.limits)},
+        **taken_over | {"max_epochs": epochs_for(laws, option, limits)},
         serve_flops=option.serve_flops,
-        prefer=question.limits.prefer,
+        prefer=limits.prefer,
         pairs=option.pairs,
         batch_size=option.batch_size,
         learning_rate=rate.rate,
@@ -172,5 +177,14 @@ def _recipe(
         level=LEVEL,
         flat=flat,
         rejected=(*rejected, *without_law(laws)),
+        crossovers=_crossovers(question, option.train_flops),
         warnings=(*warnings, *assumed(nearest, laws.table, laws.cells, rate_known=rate.known)),
     )
+
+
+def _crossovers(question: Question, train_flops: float) -> tuple[Crossover, ...]:
+    """Those of the members that may be chosen, up to well beyond the budget; other wishes do not change them."""
+    laws, limits = question.laws, question.limits
+    members = [one for one in question.members if limits.max_params is None or one.model_params <= limits.max_params]
+    high = BEYOND * max(train_flops, laws.table.budgets[-1])
+    return crossovers(laws, members, high=high, any_size=limits.any_size)

@@ -24,7 +24,8 @@ class Choice(Frozen):
     tokens: PositiveFloat = Field(description="D that this buys")
     steps: PositiveInt
     predicted_loss: PositiveFloat = Field(description="nats")
-    predicted_interval: tuple[float, float] = Field(description="of the measured loss, nats")
+    predicted_interval: tuple[float, float] = Field(description="of the measured loss of a new run, nats")
+    loss_interval: tuple[float, float] = Field(description="of the loss itself, without the noise of a run, nats")
     extrapolation: float = Field(ge=1, description="budget / the nearest one measured of the method; 1 inside")
 
 
@@ -34,6 +35,35 @@ class Rejection(Frozen):
     model: str | None = Field(default=None, description="None where it concerns the method on every model")
     method: str
     reason: str
+
+
+class Crossover(Frozen):
+    """A budget at which one kind of method overtakes another as the best, or two kinds that cannot be told apart."""
+
+    from_method: str = Field(description="the better kind at smaller budgets: full, freeze, bias or lora")
+    to_method: str = Field(description="the better one at larger budgets")
+    budget: PositiveFloat | None = Field(
+        description="training FLOP, by the predictions; None where the two cannot be told apart at any budget"
+    )
+    interval: tuple[float, float] | None = Field(
+        description="of the budget, with 90 %; None where it is undetermined: not within the budgets that were searched"
+    )
+    share: float = Field(ge=0, le=1, description="of the draws that cross within the budgets that were searched")
+
+    @property
+    def determined(self) -> bool:
+        """Whether the study knows the budget."""
+        return self.interval is not None
+
+    def __str__(self) -> str:
+        """For a person, in a line."""
+        kinds, share = f"{self.from_method} to {self.to_method}", f"{100 * self.share:.0f} % of the draws cross"
+        if self.budget is None:
+            return f"{self.from_method} or {self.to_method}: undetermined at every budget ({share})"
+        if self.interval is None:
+            return f"{kinds} at about {self.budget:.2g} FLOP: undetermined ({share})"
+        low, high = self.interval
+        return f"{kinds} at {self.budget:.2g} FLOP, with 90 % {low:.2g} to {high:.2g}"
 
 
 class Recipe(Frozen):
@@ -60,7 +90,8 @@ class Recipe(Frozen):
     eval_pairs: Annotated[int, Field(ge=2)] = Field(description="held-out pairs the prediction refers to")
     eval_candidates: Annotated[int, Field(ge=2)]
     predicted_loss: PositiveFloat = Field(description="held-out, nats")
-    predicted_interval: tuple[float, float] = Field(description="of the measured loss, nats")
+    predicted_interval: tuple[float, float] = Field(description="of the measured loss of a new run, nats")
+    loss_interval: tuple[float, float] = Field(description="of the loss itself, without the noise of a run, nats")
     measured_on: str | None = Field(description="content hash of the pairs that the prediction refers to, where known")
     level: float = Field(gt=0, lt=1, description="probability of the intervals")
     extrapolation: float = Field(ge=1, description="budget / the nearest one measured of the method; 1 inside")
@@ -69,6 +100,7 @@ class Recipe(Frozen):
         default=(), description="the other choices within the noise of the best, the lowest predicted loss first"
     )
     rejected: tuple[Rejection, ...] = ()
+    crossovers: tuple[Crossover, ...] = Field(default=(), description="of the best kind of method, by rising budget")
     warnings: tuple[str, ...] = ()
 
     @property
@@ -78,7 +110,7 @@ class Recipe(Frozen):
 
     def __str__(self) -> str:
         """For a person, in a few lines."""
-        low, high = self.predicted_interval
+        (low, high), (least, most) = self.predicted_interval, self.loss_interval
         pairs = f"the pairs {self.measured_on}" if self.measured_on else "pairs that the table of runs does not name"
         lines = [
             self._spent(),
@@ -88,12 +120,14 @@ class Recipe(Frozen):
             f"  with      learning rate {self.learning_rate:.3g}, warm-up {self.warmup:g}, weight decay "
             f"{self.weight_decay:g}, scale {self.scale:g}, texts of at most {self.max_length} tokens",
             *([f"  rate      {self.rate_source}"] if self.rate_source else []),
-            f"  expect    held-out loss {self.predicted_loss:.3f}, with {100 * self.level:g} % {low:.3f} to {high:.3f}",
+            f"  expect    held-out loss {self.predicted_loss:.3f}, with {100 * self.level:g} % {low:.3f} to {high:.3f} "
+            f"(without a run's noise {least:.3f} to {most:.3f})",
             f"  measured  on {pairs}: on others, the loss will differ",
             f"  as good   {_listed(f'{one.model} {one.method} ({one.predicted_loss:.3f})' for one in self.flat)}",
             f"  rejected  {len(self.rejected)} choices, the nearest: "
             + _listed((f"{no.model or 'every model'} {no.method}: {no.reason}" for no in self.rejected), 2),
         ]
+        lines += [f"  crossover {crossover}" for crossover in self.crossovers]
         return "\n".join(lines + [f"  warning   {warning}" for warning in self.warnings])
 
     def _spent(self) -> str:

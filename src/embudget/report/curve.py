@@ -90,11 +90,12 @@ def _method_traces(method: str, found: Sequence[tuple[float, Recipe]], mark: Mar
 
 
 def _text(budget: float, recipe: Recipe) -> str:
-    low, high = recipe.predicted_interval
+    (low, high), (least, most) = recipe.predicted_interval, recipe.loss_interval
     return hover(
         f"{number(budget)} FLOP: {recipe.model} {recipe.method}",
         f"N = {number(recipe.model_params)}, {number(recipe.tokens)} tokens, batch {recipe.batch_size}",
-        f"predicted {recipe.predicted_loss:.3f} nats ({low:.3f} to {high:.3f})",
+        f"predicted {recipe.predicted_loss:.3f} nats ({low:.3f} to {high:.3f}; without a run's noise {least:.3f} to "
+        f"{most:.3f})",
         f"{number(recipe.extrapolation)} times outside what was measured" if recipe.extrapolation > 1 else None,
         f"{len(recipe.flat)} others as good" if recipe.flat else None,
     )

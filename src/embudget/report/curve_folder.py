@@ -19,7 +19,7 @@ from embudget.report.tables import curve_table
 FILES = ("curve.json", "curve.csv", "curve.html")
 COLUMNS = (
     "budget", "model", "method", "model_params", "train_flops", "serve_flops", "tokens", "steps", "batch_size",
-    "learning_rate", "predicted_loss", "low", "high", "extrapolation", "flat", "reason",
+    "learning_rate", "predicted_loss", "low", "high", "loss_low", "loss_high", "extrapolation", "flat", "reason",
 )  # fmt: skip
 
 
@@ -68,10 +68,11 @@ def _row(point: CurvePoint) -> dict[str, Any]:
     recipe = point.recipe
     if recipe is None:
         return {"budget": point.budget, "reason": point.reason}
-    low, high = recipe.predicted_interval
+    (low, high), (least, most) = recipe.predicted_interval, recipe.loss_interval
     own = {column: getattr(recipe, column) for column in COLUMNS if column in type(recipe).model_fields}
     flat = "; ".join(f"{choice.model} {choice.method}" for choice in recipe.flat)
-    return own | {"budget": point.budget, "low": low, "high": high, "flat": flat}
+    intervals = {"low": low, "high": high, "loss_low": least, "loss_high": most}
+    return own | intervals | {"budget": point.budget, "flat": flat}
 
 
 def _sections(points: Sequence[CurvePoint], laws: Laws) -> Iterator[str]:

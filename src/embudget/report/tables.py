@@ -19,7 +19,7 @@ class Value(NamedTuple):
 
 def recipe_table(recipe: Recipe) -> str:
     """What to train and how."""
-    low, high = recipe.predicted_interval
+    (low, high), (least, most) = recipe.predicted_interval, recipe.loss_interval
     rows = {
         "budget": f"{number(recipe.budget)} FLOP" + _served(recipe),
         "model": f"{recipe.model}, N = {number(recipe.model_params)}",
@@ -31,8 +31,10 @@ def recipe_table(recipe: Recipe) -> str:
         + (f"; {recipe.rate_source}" if recipe.rate_source else ""),
         "weight decay": number(recipe.weight_decay),
         "loss": f"scale {recipe.scale:g}, texts cut at {recipe.max_length} tokens",
-        "predicted": f"{recipe.predicted_loss:.3f} nats, {low:.3f} to {high:.3f} with {100 * recipe.level:.0f} %",
+        "predicted": f"{recipe.predicted_loss:.3f} nats, {low:.3f} to {high:.3f} with {100 * recipe.level:.0f} %; "
+        f"without a run's noise {least:.3f} to {most:.3f}",
         "extrapolation": f"{number(recipe.extrapolation)} times" if recipe.extrapolation > 1 else "none",
+        "crossovers": "; ".join(map(str, recipe.crossovers)) or "none",
     }
     body = "".join(f'<tr><th scope="row">{name}</th><td>{html(text)}</td></tr>' for name, text in rows.items())
     return f'<table class="recipe"><tbody>{body}</tbody></table>'
