@@ -1,0 +1,65 @@
+"""Finding 1: which kind of method is best at which budget, and how often that changes.
+
+In each draw, at each budget of a grid over the measured ones, every kind is represented by its best choice (size, rank,
+fraction). The claims: full fine-tuning is best at the lowest budget, LoRA at the highest, and in between the best kind
+changes once.
+"""
+
+from collections import Counter
+from itertools import groupby
+
+import numpy as np
+
+from embudget.findings.choices import KINDS, Choices, lacking, shared_budgets
+from embudget.findings.finding import Finding, judge, spread, tested, untested
+from embudget.laws import Laws
+from embudget.laws.basis import kind_of
+
+GRID = 41
+"""Budgets between the lowest and the highest."""
+
+
+def switch(laws: Laws, choices: Choices) -> Finding:
+    """The frontier over the kinds of method."""
+    if why := lacking(laws, ("full", "lora")):
+        return untested(1, why)
+    budgets = shared_budgets(laws, ("full", "lora"))
+    if len(budgets) < 2:
+        return untested(1, f"full fine-tuning and LoRA share {len(budgets)} budgets, and a switch needs 2")
+    grid = np.geomspace(budgets[0], budgets[-1], GRID)
+    kinds = [kind for kind in KINDS if kind in {kind_of(method) for method in laws.methods}]
+    best = np.argmin([choices.of_kind(kind).best(grid) for kind in kinds], axis=0)
+    full, lora = kinds.index("full"), kinds.index("lora")
+    changes = best[:, 1:] != best[:, :-1]
+    once = changes.sum(axis=1) == 1
+    claims = [
+        tested(f"full fine-tuning is best at {grid[0]:.3g} FLOP", best[:, 0] == full),
+        tested(f"LoRA is best at {grid[-1]:.3g} FLOP", best[:, -1] == lora),
+        tested("the best kind of method changes once", once),
+    ]
+    paths = [tuple(kinds[place] for place, _ in groupby(row)) for row in best.tolist()]
+    return judge(1, claims, "; ".join([_paths(paths), *_crossover(paths, changes, grid), _measured(laws, budgets)]))
+
+
+def _paths(paths: list[tuple[str, ...]]) -> str:
+    """The most frequent orders of the best kinds from the lowest budget to the highest."""
+    common = Counter(paths).most_common(3)
+    told = [f"{', then '.join(KINDS[kind] for kind in path)} ({100 * n / len(paths):.0f} %)" for path, n in common]
+    return f"best from the lowest to the highest budget: {'; or '.join(told)}"
+
+
+def _crossover(paths: list[tuple[str, ...]], changes: np.ndarray, grid: np.ndarray) -> list[str]:  # type: ignore[type-arg]
+    """Where the most frequent single change lies; where the frontier changes, and none is needed elsewhere."""
+    common = Counter(path for path in paths if len(path) == 2).most_common(1)
+    if not common:
+        return ["no draw has a switch inside the measured budgets; one beyond them is not excluded"]
+    (before, after), _ = common[0]
+    rows = np.array([path == (before, after) for path in paths])
+    middles = np.sqrt(grid[1:] * grid[:-1])
+    at = middles[changes[rows].argmax(axis=1)]
+    return [f"where {KINDS[after]} follows {KINDS[before]}, the switch is at {spread(at, 2, ' FLOP')}"]
+
+
+def _measured(laws: Laws, budgets: list[float]) -> str:
+    lowest = [min((cell for cell in laws.cells if cell.budget == c), key=lambda cell: cell.loss) for c in budgets]
+    return "lowest measured losses: " + ", ".join(f"{cell.method} at {cell.budget:.3g} FLOP" for cell in lowest)
