@@ -8,8 +8,9 @@ y = log C, both scaled to [-1, 1]:
 
 by weighted least squares, with draws from its posterior under a flat prior (Student's t, Gelman et al., Bayesian Data
 Analysis, section 14.2); the noise is that of the residuals of all kinds, or of the laws where these are few. In a draw
-the best size grows if the minimum over the measured sizes lies higher at the largest budget than at the smallest; at the
-same end of the sizes at both, its move was not seen. The laws' exponent of N*(C) is given for comparison.
+the best size grows if the minimum over the measured sizes lies higher at the largest budget than at the smallest;
+where it lies at the same end of the sizes at both, its move was not seen. The laws' exponent of N*(C) is given for
+comparison.
 """
 
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from embudget.findings.choices import KINDS, Choices
+from embudget.findings.choices import KINDS, Choices, measured_kinds
 from embudget.findings.finding import Finding, judge, spread, tested, untested
 from embudget.laws import Cell, Laws
 from embudget.laws.base import Array
@@ -57,7 +58,8 @@ class Profiles:
         x, y = (_scaled(np.log(values)) for values in
                 ([cell.model_params for cell in chosen], [cell.train_flops for cell in chosen]))  # fmt: skip
         degrees = min(3, sizes - 1), min(3, budgets - 1)
-        root = np.sqrt([cell.seeds * cell.weight for cell in chosen])
+        weight = np.array([cell.weight for cell in chosen])
+        root = np.sqrt(np.array([cell.seeds for cell in chosen]) * weight / weight.mean())
         design = _columns(x, y, degrees) * root[:, None]
         if len(chosen) < design.shape[1] or np.linalg.matrix_rank(design) < design.shape[1]:
             return f"{KINDS[kind]} has {len(chosen)} cells that do not span its {sizes} sizes and {budgets} budgets"
@@ -67,13 +69,13 @@ class Profiles:
     @property
     def estimate(self) -> Array:
         """Coefficients (p,)."""
-        solution: Array = np.linalg.lstsq(self.design, self.target, rcond=None)[0]
-        return solution
+        return np.asarray(np.linalg.lstsq(self.design, self.target, rcond=None)[0], dtype=np.float64)
 
     @property
     def freedom(self) -> int:
         """Cells minus coefficients."""
-        return self.design.shape[0] - self.design.shape[1]
+        cells, coefficients = self.design.shape
+        return int(cells - coefficients)
 
     @property
     def squares(self) -> float:
@@ -93,8 +95,10 @@ class Profiles:
 
 def best_size(laws: Laws, choices: Choices) -> Finding:
     """The best size of every kind of method."""
-    kinds = [kind for kind in KINDS if kind in {kind_of(method) for method in laws.methods}]
-    every = [Profiles.of(kind, [cell for cell in laws.cells if kind_of(cell.method) == kind]) for kind in kinds]
+    every = [
+        Profiles.of(kind, [cell for cell in laws.cells if kind_of(cell.method) == kind])
+        for kind in measured_kinds(laws)
+    ]
     if missing := [one for one in every if isinstance(one, str)]:
         return untested(2, "; ".join(missing))
     profiles = [one for one in every if isinstance(one, Profiles)]
@@ -109,30 +113,19 @@ def best_size(laws: Laws, choices: Choices) -> Finding:
     return judge(2, claims, "; ".join(texts))
 
 
-def optimum(choices: Choices, budgets: Sequence[float]) -> tuple[Array, Array]:
-    """By the laws: log N* and the lowest log loss (draws, budgets), over sizes between the measured ones too."""
-    finer = choices.finer()
-    logs = np.stack([finer.log_losses(budget) for budget in budgets], axis=1)
-    return np.log(finer.size)[logs.argmin(axis=2)], logs.min(axis=2)
-
-
-def slope_of(y: Array, x: Sequence[float]) -> Array:
-    """Least-squares slope of each row of y (draws, n) on log x (n,)."""
-    centred = np.log(x) - np.log(x).mean()
-    slopes: Array = y @ centred / (centred @ centred)
-    return slopes
-
-
 def _told(profiles: Profiles, ends: Array, choices: Choices, laws: Laws) -> str:
     smallest, largest = np.log(profiles.sizes)
     sizes = np.exp(smallest + (np.median(ends, axis=0) + 1) / 2 * (largest - smallest))
     moved = ends[:, 1] - ends[:, 0]
     budgets = sorted({cell.budget for cell in laws.cells if kind_of(cell.method) == profiles.kind})
-    log_size, _ = optimum(choices, np.geomspace(budgets[0], budgets[-1], 9).tolist())
+    grid = np.geomspace(budgets[0], budgets[-1], 9)
+    log_size, _ = choices.optimum(grid.tolist())
+    centred = np.log(grid) - np.log(grid).mean()
+    slope = log_size @ centred / (centred @ centred)
     return (
         f"{KINDS[profiles.kind]}: measured best {sizes[0]:.2g} parameters at {budgets[0]:.3g} FLOP, {sizes[1]:.2g} at "
         f"{budgets[-1]:.3g}, growing in {100 * (moved > 0).mean():.0f} % and falling in {100 * (moved < 0).mean():.0f} "
-        f"% of the draws; by its law C^{spread(slope_of(log_size, np.geomspace(budgets[0], budgets[-1], 9).tolist()))}"
+        f"% of the draws; by its law C^{spread(slope)}"
     )
 
 

@@ -1,18 +1,16 @@
 """Finding 5: the best loss of bias-only tuning against that of every other kind of method, at each measured budget."""
 
-from embudget.findings.choices import KINDS, Choices, lacking, shared_budgets
+from embudget.findings.choices import KINDS, Choices, lacking, measured_kinds, shared_budgets
 from embudget.findings.finding import Finding, judge, percent, tested, untested
 from embudget.laws import Laws
-from embudget.laws.basis import kind_of
 
 
 def bias_only(laws: Laws, choices: Choices) -> Finding:
     """Bias-only tuning against the rest."""
     if why := lacking(laws, ("bias",)):
         return untested(5, why)
-    others = [kind for kind in KINDS if kind != "bias" and kind in {kind_of(method) for method in laws.methods}]
     claims, texts = [], []
-    for kind in others:
+    for kind in (kind for kind in measured_kinds(laws) if kind != "bias"):
         budgets = shared_budgets(laws, ("bias", kind))
         if not budgets:
             continue

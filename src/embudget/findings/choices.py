@@ -1,7 +1,7 @@
 """What a study measured, as choices: a method on a model, with its loss at any budget by every draw of the laws.
 
-A choice costs c FLOP per token, so that a budget C buys it D = C / c tokens. It is considered at budgets at which it was
-measured, and one step of the budgets beyond, never further: findings are about the measured budgets.
+A choice costs c FLOP per token, so that a budget C buys it D = C / c tokens. It is considered at budgets at which it
+was measured, and one step of the budgets beyond, never further: findings are about the measured budgets.
 """
 
 from collections.abc import Iterable, Sequence
@@ -85,6 +85,12 @@ class Choices:
         """The lowest log loss of any choice at each budget (draws, budgets)."""
         return np.stack([self.log_losses(budget).min(axis=1) for budget in budgets], axis=1)
 
+    def optimum(self, budgets: Iterable[float]) -> tuple[Array, Array]:
+        """Log N* and the lowest log loss (draws, budgets), over sizes between the measured ones too."""
+        finer = self.finer()
+        logs = np.stack([finer.log_losses(budget) for budget in budgets], axis=1)
+        return np.log(finer.size)[logs.argmin(axis=2)], logs.min(axis=2)
+
     def finer(self) -> Self:
         """The same methods on sizes between the measured ones too, their costs interpolated in log-log."""
         parts = []
@@ -125,9 +131,14 @@ def shared_budgets(laws: Laws, methods: Iterable[str]) -> list[float]:
     return [rising[place] for place in np.linspace(0, len(rising) - 1, MAX_BUDGETS).round().astype(int).tolist()]
 
 
+def measured_kinds(laws: Laws) -> list[str]:
+    """The kinds of method that have a law, in the order of `KINDS`."""
+    return [kind for kind in KINDS if kind in {kind_of(method) for method in laws.methods}]
+
+
 def lacking(laws: Laws, kinds: Iterable[str]) -> str | None:
     """What the study lacks of these kinds of method, as text; None where it has a law of each."""
-    missing = [kind for kind in kinds if kind not in {kind_of(method) for method in laws.methods}]
+    missing = [kind for kind in kinds if kind not in measured_kinds(laws)]
     few = [kind for kind in missing if kind in {kind_of(method) for method in laws.table.methods}]
     if not missing:
         return None

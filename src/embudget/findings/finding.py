@@ -112,7 +112,7 @@ def _decided(share: float, worst: Claim, verdict: Verdict) -> str:
 
 def _open(share: float, worst: Claim) -> str:
     text = f"the draws do not decide: it holds in {100 * share:.0f} % of them"
-    if worst.fails < 1 - SURE:
+    if worst.fails == 0 and worst.holds < 1:
         return f"{text}; that {worst.text} is left open by {100 * (1 - worst.holds - worst.fails):.0f} %"
     return f"{text}; what fails most often, in {100 * worst.fails:.0f} %, is that {worst.text}"
 
@@ -129,7 +129,7 @@ def spread(values: Array, digits: int = 2, unit: str = "") -> str:
 
 
 def _short(value: float, digits: int) -> str:
-    return f"{value:.{digits}g}"
+    return "0" if abs(value) < 1e-9 else f"{value:.{digits}g}"
 
 
 def percent(logs: Array) -> str:

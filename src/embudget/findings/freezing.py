@@ -1,18 +1,18 @@
 """Findings 3 and 4: frozen blocks against full fine-tuning, and how many blocks are best left active.
 
-3 compares at equal model and budget, the best fraction below 1 against full fine-tuning. Freezing may win where the model
-is large and the budget small, that is among the larger half of the sizes and the smaller half of the budgets, both with
-the middle one; a win anywhere else fails the claim for that model and budget.
+3 compares at equal model and budget, the best fraction below 1 against full fine-tuning. Freezing may win where the
+model is large for the budget: where its size, in logs, lies further up among the measured sizes than the budget does
+among the budgets. A win anywhere else fails the claim for that model and budget.
 
 4 takes in each draw, for each model and budget, the minimum of a parabola of the log loss over log fraction, at least 3
-of which were measured, and its slope over log N at equal budgets. Where it lies at the same end for all models, its move
-was not seen.
+of which were measured, and its slope over log N at equal budgets. Where it lies at the same end for all models, its
+move was not seen.
 """
 
 import numpy as np
 
 from embudget.findings.choices import Choices, lacking, shared_budgets, value_of
-from embudget.findings.finding import Finding, Tested, judge, percent, spread, tested, untested
+from embudget.findings.finding import Finding, Mask, Tested, judge, percent, spread, tested, untested
 from embudget.laws import Laws
 from embudget.laws.base import Array
 
@@ -30,15 +30,22 @@ def freezing(laws: Laws, choices: Choices) -> Finding:
     if not budgets or not sizes:
         return untested(3, "full fine-tuning and block freezing have no model at a common budget")
     excess = _excess(full, frozen, sizes, budgets)
-    corner = np.array(sizes)[:, None] >= np.median(sizes), np.array(budgets) <= np.median(budgets)
-    known, excepted = np.isfinite(excess).all(axis=0), corner[0] & corner[1]
+    known = np.asarray(np.isfinite(excess).all(axis=0))
+    excepted = _place(sizes)[:, None] > _place(budgets) + 1e-9
+    if len(sizes) < 2 or len(budgets) < 2 or not (known & ~excepted).any():
+        return untested(3, "the exception for large models at small budgets needs 2 sizes at 2 budgets")
     claims = [
         tested(f"freezing is worse for {sizes[i]:.2g} parameters at {budgets[j]:.3g} FLOP", excess[:, i, j] > 0)
         for i, j in np.argwhere(known & ~excepted).tolist()
     ]
-    if not claims or len(sizes) < 2 or len(budgets) < 2:
-        return untested(3, "the exception for large models at small budgets needs 2 sizes at 2 budgets")
     return judge(3, claims, "; ".join([_average(excess[:, known & ~excepted]), _wins(excess, known, sizes, budgets)]))
+
+
+def _place(values: list[float]) -> Array:
+    """Where each of some rising values lies between the ends, in logs, 0 to 1."""
+    logs = np.log(values)
+    place: Array = (logs - logs[0]) / (logs[-1] - logs[0])
+    return place
 
 
 def _excess(full: Choices, frozen: Choices, sizes: list[float], budgets: list[float]) -> Array:
@@ -52,10 +59,12 @@ def _excess(full: Choices, frozen: Choices, sizes: list[float], budgets: list[fl
 
 
 def _average(excess: Array) -> str:
-    return f"freezing against full outside large models at small budgets, on average {percent(excess.mean(axis=1))}"
+    return (
+        f"freezing against full where the model is not large for the budget, on average {percent(excess.mean(axis=1))}"
+    )
 
 
-def _wins(excess: Array, known: Array, sizes: list[float], budgets: list[float]) -> str:
+def _wins(excess: Array, known: Mask, sizes: list[float], budgets: list[float]) -> str:
     """Where freezing wins in more than half of the draws."""
     shares = [
         f"{sizes[i]:.2g} parameters at {budgets[j]:.3g} FLOP ({100 * (excess[:, i, j] < 0).mean():.0f} %)"
@@ -102,7 +111,8 @@ def _best_fraction(choices: Choices, budget: float) -> Array | None:
     with np.errstate(divide="ignore", invalid="ignore"):
         vertex = np.clip(centre - slope / (2 * curvature), low, high)
     end = x[logs[:, known].argmin(axis=1)]
-    return np.where(curvature > 0, vertex, end)
+    best: Array = np.where(curvature > 0, vertex, end)
+    return best
 
 
 def _told(claim: Tested, slope: Array, best: Array, sizes: Array, frozen: Choices) -> str:

@@ -1,15 +1,14 @@
 """Finding 7: whether the best loss of each kind of method falls along a straight line in log-log against the budget.
 
 In each draw the best loss over the sizes (those between the measured ones too) along the measured budgets gets a
-parabola in log-log. An asymptote above 0 bends every such line a little, so that what is asked is whether it is straight
-enough to be drawn as a line: the slope changes by less than MAX_BEND of its mean from the lowest budget to the highest.
-Bends show over a wide range of budgets only; with 3 budgets a verdict either way is rare.
+parabola in log-log. An asymptote above 0 bends every such line a little, so that what is asked is whether it is
+straight enough to be drawn as a line: the slope changes by less than MAX_BEND of its mean from the lowest budget to the
+highest. Bends show over a wide range of budgets only; with 3 budgets a verdict either way is rare.
 """
 
 import numpy as np
 
-from embudget.findings.best_size import optimum
-from embudget.findings.choices import KINDS, Choices
+from embudget.findings.choices import KINDS, Choices, measured_kinds
 from embudget.findings.finding import Finding, judge, spread, tested, untested
 from embudget.laws import Laws
 from embudget.laws.basis import kind_of
@@ -23,14 +22,14 @@ GRID = 9
 def straight(laws: Laws, choices: Choices) -> Finding:
     """The best loss of every kind against the budget."""
     claims, texts, fewest = [], [], len(laws.table.budgets)
-    for kind in (kind for kind in KINDS if kind in {kind_of(method) for method in laws.methods}):
+    for kind in measured_kinds(laws):
         budgets = sorted({cell.budget for cell in laws.cells if kind_of(cell.method) == kind})
         if len(budgets) < MIN_BUDGETS:
             return untested(
                 7, f"a bend shows with at least {MIN_BUDGETS} budgets, and {KINDS[kind]} has {len(budgets)}"
             )
         grid = np.geomspace(budgets[0], budgets[-1], GRID)
-        _, logs = optimum(choices.of_kind(kind), grid.tolist())
+        _, logs = choices.of_kind(kind).optimum(grid.tolist())
         x = np.log(grid) - np.log(grid).mean()
         curvature, slope, _ = np.polyfit(x, logs.T, 2)
         low, high = slope + 2 * curvature * x[0], slope + 2 * curvature * x[-1]

@@ -1,8 +1,8 @@
 """Finding 1: which kind of method is best at which budget, and how often that changes.
 
-In each draw, at each budget of a grid over the measured ones, every kind is represented by its best choice (size, rank,
-fraction). The claims: full fine-tuning is best at the lowest budget, LoRA at the highest, and in between the best kind
-changes once.
+In each draw, at each budget of a grid over the measured ones, every kind is represented by its best choice (rank or
+fraction, and size, those between the measured ones too: where the best size jumps, kinds would take turns). The claims:
+full fine-tuning is best at the lowest budget, LoRA at the highest, and in between the best kind changes once.
 """
 
 from collections import Counter
@@ -10,10 +10,10 @@ from itertools import groupby
 
 import numpy as np
 
-from embudget.findings.choices import KINDS, Choices, lacking, shared_budgets
-from embudget.findings.finding import Finding, judge, spread, tested, untested
+from embudget.findings.choices import KINDS, Choices, lacking, measured_kinds, shared_budgets
+from embudget.findings.finding import Finding, Mask, judge, spread, tested, untested
 from embudget.laws import Laws
-from embudget.laws.basis import kind_of
+from embudget.laws.base import Array
 
 GRID = 41
 """Budgets between the lowest and the highest."""
@@ -27,8 +27,8 @@ def switch(laws: Laws, choices: Choices) -> Finding:
     if len(budgets) < 2:
         return untested(1, f"full fine-tuning and LoRA share {len(budgets)} budgets, and a switch needs 2")
     grid = np.geomspace(budgets[0], budgets[-1], GRID)
-    kinds = [kind for kind in KINDS if kind in {kind_of(method) for method in laws.methods}]
-    best = np.argmin([choices.of_kind(kind).best(grid) for kind in kinds], axis=0)
+    kinds = measured_kinds(laws)
+    best = np.argmin([choices.of_kind(kind).optimum(grid.tolist())[1] for kind in kinds], axis=0)
     full, lora = kinds.index("full"), kinds.index("lora")
     changes = best[:, 1:] != best[:, :-1]
     once = changes.sum(axis=1) == 1
@@ -48,8 +48,8 @@ def _paths(paths: list[tuple[str, ...]]) -> str:
     return f"best from the lowest to the highest budget: {'; or '.join(told)}"
 
 
-def _crossover(paths: list[tuple[str, ...]], changes: np.ndarray, grid: np.ndarray) -> list[str]:  # type: ignore[type-arg]
-    """Where the most frequent single change lies; where the frontier changes, and none is needed elsewhere."""
+def _crossover(paths: list[tuple[str, ...]], changes: Mask, grid: Array) -> list[str]:
+    """Where the most frequent of the single changes lies."""
     common = Counter(path for path in paths if len(path) == 2).most_common(1)
     if not common:
         return ["no draw has a switch inside the measured budgets; one beyond them is not excluded"]
