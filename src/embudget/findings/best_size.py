@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from embudget.findings.choices import KINDS, Choices, measured_kinds
-from embudget.findings.finding import Finding, judge, spread, tested, untested
+from embudget.findings.finding import Finding, assertion, judge, spread, untested
 from embudget.laws import Cell, Laws
 from embudget.laws.base import Array
 from embudget.laws.basis import kind_of
@@ -108,7 +108,7 @@ def best_size(laws: Laws, choices: Choices) -> Finding:
     for one in profiles:
         ends = one.ends(noise, freedom, rng)
         moved = ends[:, 1] - ends[:, 0]
-        claims.append(tested(f"the best size of {KINDS[one.kind]} grows", moved > 0, moved < 0))
+        claims.append(assertion(f"the best size of {KINDS[one.kind]} grows", moved > 0, moved < 0))
         texts.append(_told(one, ends, choices.of_kind(one.kind), laws))
     return judge(2, claims, "; ".join(texts))
 

@@ -1,7 +1,7 @@
 """Finding 5: the best loss of bias-only tuning against that of every other kind of method, at each measured budget."""
 
 from embudget.findings.choices import KINDS, Choices, lacking, measured_kinds, shared_budgets
-from embudget.findings.finding import Finding, judge, percent, tested, untested
+from embudget.findings.finding import Finding, assertion, judge, percent, untested
 from embudget.laws import Laws
 
 
@@ -16,7 +16,7 @@ def bias_only(laws: Laws, choices: Choices) -> Finding:
             continue
         excess = choices.of_kind("bias").best(budgets) - choices.of_kind(kind).best(budgets)
         claims += [
-            tested(f"bias-only tuning is worse than {KINDS[kind]} at {budget:.3g} FLOP", excess[:, place] > 0)
+            assertion(f"bias-only tuning is worse than {KINDS[kind]} at {budget:.3g} FLOP", excess[:, place] > 0)
             for place, budget in enumerate(budgets)
         ]
         ends = dict.fromkeys((0, len(budgets) - 1))

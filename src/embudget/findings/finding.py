@@ -71,7 +71,7 @@ class Finding(Frozen):
 
 
 @dataclass(frozen=True)
-class Tested:
+class Assertion:
     """A claim in every draw."""
 
     text: str
@@ -81,12 +81,12 @@ class Tested:
     """(draws,)"""
 
 
-def tested(text: str, holds: Mask, fails: Mask | None = None) -> Tested:
+def assertion(text: str, holds: Mask, fails: Mask | None = None) -> Assertion:
     """A claim that fails where it does not hold, unless said otherwise."""
-    return Tested(text, holds, ~holds if fails is None else fails)
+    return Assertion(text, holds, ~holds if fails is None else fails)
 
 
-def judge(number: int, tests: Sequence[Tested], numbers: str) -> Finding:
+def judge(number: int, tests: Sequence[Assertion], numbers: str) -> Finding:
     """The finding that the draws decide."""
     claims = tuple(Claim(text=one.text, holds=one.holds.mean(), fails=one.fails.mean()) for one in tests)
     share = float(np.logical_and.reduce([one.holds for one in tests]).mean())

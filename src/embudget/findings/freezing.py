@@ -12,7 +12,7 @@ move was not seen.
 import numpy as np
 
 from embudget.findings.choices import Choices, lacking, shared_budgets, value_of
-from embudget.findings.finding import Finding, Mask, Tested, judge, percent, spread, tested, untested
+from embudget.findings.finding import Assertion, Finding, Mask, assertion, judge, percent, spread, untested
 from embudget.laws import Laws
 from embudget.laws.base import Array
 
@@ -35,7 +35,7 @@ def freezing(laws: Laws, choices: Choices) -> Finding:
     if len(sizes) < 2 or len(budgets) < 2 or not (known & ~excepted).any():
         return untested(3, "the exception for large models at small budgets needs 2 sizes at 2 budgets")
     claims = [
-        tested(f"freezing is worse for {sizes[i]:.2g} parameters at {budgets[j]:.3g} FLOP", excess[:, i, j] > 0)
+        assertion(f"freezing is worse for {sizes[i]:.2g} parameters at {budgets[j]:.3g} FLOP", excess[:, i, j] > 0)
         for i, j in np.argwhere(known & ~excepted).tolist()
     ]
     return judge(3, claims, "; ".join([_average(excess[:, known & ~excepted]), _wins(excess, known, sizes, budgets)]))
@@ -94,7 +94,7 @@ def fraction(laws: Laws, choices: Choices) -> Finding:
     sizes, levels = np.log([size for size, _, _ in found]), np.array([c for _, c, _ in found])
     centred = sizes - np.array([sizes[levels == level].mean() for level in levels.tolist()])
     slope = best @ centred / (centred @ centred)
-    claim = tested("the best fraction falls", slope < 0, slope > 0)
+    claim = assertion("the best fraction falls", slope < 0, slope > 0)
     return judge(4, [claim], _told(claim, slope, best, sizes, frozen))
 
 
@@ -115,7 +115,7 @@ def _best_fraction(choices: Choices, budget: float) -> Array | None:
     return best
 
 
-def _told(claim: Tested, slope: Array, best: Array, sizes: Array, frozen: Choices) -> str:
+def _told(claim: Assertion, slope: Array, best: Array, sizes: Array, frozen: Choices) -> str:
     ends = [np.exp(best[:, sizes == size].mean(axis=1)) for size in (sizes.min(), sizes.max())]
     unseen = 100 * float((~claim.holds & ~claim.fails).mean())
     return (

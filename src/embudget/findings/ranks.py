@@ -9,7 +9,7 @@ ranks beyond its own may still be worse.
 import numpy as np
 
 from embudget.findings.choices import Choices, lacking, shared_budgets, value_of
-from embudget.findings.finding import Finding, judge, percent, tested, untested
+from embudget.findings.finding import Finding, assertion, judge, percent, untested
 from embudget.laws import Laws
 
 LOWEST, HIGHEST = 8, 2048
@@ -33,9 +33,9 @@ def ranks(laws: Laws, choices: Choices) -> Finding:
     over = logs - logs[np.arange(len(logs)), middle][:, None]
     small, large = over[:, 0], over[:, -1]
     claims = [
-        tested(f"{names[0]} is worse than the ranks between", small.mean(axis=1) > 0),
-        tested(f"{names[-1]} is worse than the ranks between", large.mean(axis=1) > 0),
-        tested(f"{names[-1]} loses most at the lowest budget", large[:, 0] > large[:, -1]),
+        assertion(f"{names[0]} is worse than the ranks between", small.mean(axis=1) > 0),
+        assertion(f"{names[-1]} is worse than the ranks between", large.mean(axis=1) > 0),
+        assertion(f"{names[-1]} loses most at the lowest budget", large[:, 0] > large[:, -1]),
     ]
     numbers = (
         f"against the best rank between, on average over {len(budgets)} budgets: {names[0]} "

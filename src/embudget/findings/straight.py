@@ -9,7 +9,7 @@ highest. Bends show over a wide range of budgets only; with 3 budgets a verdict 
 import numpy as np
 
 from embudget.findings.choices import KINDS, Choices, measured_kinds
-from embudget.findings.finding import Finding, judge, spread, tested, untested
+from embudget.findings.finding import Finding, assertion, judge, spread, untested
 from embudget.laws import Laws
 from embudget.laws.basis import kind_of
 
@@ -34,8 +34,8 @@ def straight(laws: Laws, choices: Choices) -> Finding:
         curvature, slope, _ = np.polyfit(x, logs.T, 2)
         low, high = slope + 2 * curvature * x[0], slope + 2 * curvature * x[-1]
         claims += [
-            tested(f"the best loss of {KINDS[kind]} falls", slope < 0),
-            tested(f"the line of {KINDS[kind]} is straight", np.abs(high - low) < MAX_BEND * np.abs(slope)),
+            assertion(f"the best loss of {KINDS[kind]} falls", slope < 0),
+            assertion(f"the line of {KINDS[kind]} is straight", np.abs(high - low) < MAX_BEND * np.abs(slope)),
         ]
         texts.append(
             f"{KINDS[kind]}: L ~ C^{spread(slope)}, slope {spread(low)} at {budgets[0]:.3g} FLOP and {spread(high)} at "

@@ -11,7 +11,7 @@ from itertools import groupby
 import numpy as np
 
 from embudget.findings.choices import KINDS, Choices, lacking, measured_kinds, shared_budgets
-from embudget.findings.finding import Finding, Mask, judge, spread, tested, untested
+from embudget.findings.finding import Finding, Mask, assertion, judge, spread, untested
 from embudget.laws import Laws
 from embudget.laws.base import Array
 
@@ -33,9 +33,9 @@ def switch(laws: Laws, choices: Choices) -> Finding:
     changes = best[:, 1:] != best[:, :-1]
     once = changes.sum(axis=1) == 1
     claims = [
-        tested(f"full fine-tuning is best at {grid[0]:.3g} FLOP", best[:, 0] == full),
-        tested(f"LoRA is best at {grid[-1]:.3g} FLOP", best[:, -1] == lora),
-        tested("the best kind of method changes once", once),
+        assertion(f"full fine-tuning is best at {grid[0]:.3g} FLOP", best[:, 0] == full),
+        assertion(f"LoRA is best at {grid[-1]:.3g} FLOP", best[:, -1] == lora),
+        assertion("the best kind of method changes once", once),
     ]
     paths = [tuple(kinds[place] for place, _ in groupby(row)) for row in best.tolist()]
     return judge(1, claims, "; ".join([_paths(paths), *_crossover(paths, changes, grid), _measured(laws, budgets)]))
