@@ -164,14 +164,12 @@ def test_noise_leaves_near_ties_undetermined() -> None:
     near = {
         "full": law(100, 100, 0.1),
         "freeze:0.5": law(100, 113, 0.1),
-        "lora:32": law(100, 113, 0.1),
-    }  # 1.5^0.3 = 1.13
+    }  # freezing gets 1.5 times the tokens, and 1.5^0.3 = 1.13: a tie
     verdicts = Counter(
         (number, finding.verdict)
         for seed in range(3)
         for number, finding in found(study(near, 0.05, seed, models=MODELS[:4], budgets=BUDGETS[:3])).items()
     )
-    assert verdicts[1, "undetermined"] >= 2
     assert verdicts[3, "undetermined"] >= 2
 
 

@@ -4,11 +4,11 @@ A statement is cut into claims that hold or fail in each draw of the laws (or, r
 beyond the measured sizes has not been seen to move). The verdict is
 
     reproduced        all claims hold together in at least 90 % of the draws
-    not reproduced    some claim fails in at least 90 % of the draws
+    not reproduced    some claim fails in at least 1 - 10 % / k of the draws, k the number of claims
     undetermined      neither, or the study lacks what the statement is about
 
-A negative verdict asks for one claim that clearly fails, since of many claims, each an open question, hardly any draw
-has all.
+A negative verdict asks for one claim that clearly fails: of many claims, each an open question, hardly any draw has
+all, and one of them fails in 90 % of the draws by chance (the k is Bonferroni's).
 """
 
 import textwrap
@@ -24,7 +24,7 @@ from embudget.frozen import Frozen
 from embudget.laws.base import Array
 
 SURE = 0.9
-"""Share of the draws from which on they decide."""
+"""Share of the draws from which on they decide about one claim."""
 WIDTH = 100
 """Columns of the text."""
 
@@ -94,7 +94,7 @@ def judge(number: int, tests: Sequence[Assertion], numbers: str) -> Finding:
     verdict: Verdict = "undetermined"
     if share >= SURE:
         verdict = "reproduced"
-    elif worst.fails >= SURE:
+    elif worst.fails >= 1 - (1 - SURE) / len(claims) - 1e-9:
         verdict = "not reproduced"
     why = _open(share, worst) if verdict == "undetermined" else None
     decides = numbers if why else f"{_decided(share, worst, verdict)}; {numbers}"
