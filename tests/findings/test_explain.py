@@ -146,6 +146,20 @@ def test_a_method_with_too_few_cells_is_named() -> None:
     assert findings[5].why == "the study has too few cells of bias-only tuning"
 
 
+def test_no_block_is_frozen_at_a_fraction_of_1() -> None:
+    finding = found(study({"full": PAPER["full"], "freeze:1": PAPER["full"]}))[3]
+    assert finding.why == "the study has no runs with a fraction below 1"
+
+
+def test_budgets_far_apart_that_share_no_model_leave_no_gap_to_a_method() -> None:
+    records = study({"full": PAPER["full"], "lora:32": PAPER["lora:32"]}, budgets=(1e15, 2e15, 4e15, 1e18))
+    small, large = MODELS[:2], MODELS[3:]
+    findings = found([r for r in records if r.config.model in (large if r.config.train_flops == 1e18 else small)])
+    for finding in findings.values():
+        assert "nan" not in finding.numbers
+    assert findings[1].verdict == "reproduced"
+
+
 def test_two_fractions_say_which_wins() -> None:
     finding = found(study({name: PAPER[name] for name in ("full", "freeze:0.25", "freeze:0.75")}))[4]
     assert finding.verdict == "undetermined"

@@ -16,8 +16,8 @@ def command(
     """Say which findings of the paper these runs reproduce, with the numbers that decide it.
 
     Seven statements, from "full fine-tuning is best at low budgets, LoRA at high ones" to "the best loss falls along a
-    straight line": each is reproduced (in at least 90 % of the draws of the laws), not reproduced (a part of it fails
-    in as many), or undetermined, then with what is missing. Only measured budgets count.
+    straight line": each is reproduced (it holds in at least 90 % of the draws of the laws), not reproduced (some part
+    of it clearly fails), or undetermined, then with the reason. Only measured budgets count.
 
     \b
     Example: embudget explain laws.json

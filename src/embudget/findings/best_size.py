@@ -118,14 +118,15 @@ def _told(profiles: Profiles, ends: Array, choices: Choices, laws: Laws) -> str:
     sizes = np.exp(smallest + (np.median(ends, axis=0) + 1) / 2 * (largest - smallest))
     moved = ends[:, 1] - ends[:, 0]
     budgets = sorted({cell.budget for cell in laws.cells if kind_of(cell.method) == profiles.kind})
-    grid = np.geomspace(budgets[0], budgets[-1], 9)
-    log_size, _ = choices.optimum(grid.tolist())
-    centred = np.log(grid) - np.log(grid).mean()
-    slope = log_size @ centred / (centred @ centred)
+    grid = choices.finer().considered(np.geomspace(budgets[0], budgets[-1], 9).tolist())
+    by_law = ""
+    if len(grid) > 1:
+        centred = np.log(grid) - np.log(grid).mean()
+        by_law = f"; by its law N* ~ C^{spread(choices.optimum(grid)[0] @ centred / (centred @ centred))}"
     return (
         f"{KINDS[profiles.kind]}: measured best {sizes[0]:.2g} parameters at {budgets[0]:.3g} FLOP, {sizes[1]:.2g} at "
         f"{budgets[-1]:.3g}, growing in {100 * (moved > 0).mean():.0f} % and falling in {100 * (moved < 0).mean():.0f} "
-        f"% of the draws; by its law C^{spread(slope)}"
+        f"% of the draws{by_law}"
     )
 
 

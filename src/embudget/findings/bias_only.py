@@ -9,12 +9,13 @@ def bias_only(laws: Laws, choices: Choices) -> Finding:
     """Bias-only tuning against the rest."""
     if why := lacking(laws, ("bias",)):
         return untested(5, why)
+    bias = choices.of_kind("bias")
     claims, texts = [], []
     for kind in (kind for kind in measured_kinds(laws) if kind != "bias"):
-        budgets = shared_budgets(laws, ("bias", kind))
+        budgets = bias.considered(choices.of_kind(kind).considered(shared_budgets(laws, ("bias", kind))))
         if not budgets:
             continue
-        excess = choices.of_kind("bias").best(budgets) - choices.of_kind(kind).best(budgets)
+        excess = bias.best(budgets) - choices.of_kind(kind).best(budgets)
         claims += [
             assertion(f"bias-only tuning is worse than {KINDS[kind]} at {budget:.3g} FLOP", excess[:, place] > 0)
             for place, budget in enumerate(budgets)

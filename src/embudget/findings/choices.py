@@ -76,6 +76,10 @@ class Choices:
         """Those of one method."""
         return self.where(self.method == method)
 
+    def considered(self, budgets: Iterable[float]) -> list[float]:
+        """Those of the budgets at which there is a choice at all."""
+        return [budget for budget in budgets if ((self.lowest <= budget) & (budget <= self.highest)).any()]
+
     def log_losses(self, budget: float) -> Array:
         """By every draw (draws, m); infinite where a choice is not considered at the budget."""
         logs: Array = np.log(self.surface.drawn(self.method.tolist(), self.size, budget / self.cost))

@@ -24,9 +24,11 @@ def freezing(laws: Laws, choices: Choices) -> Finding:
     if why := lacking(laws, ("full", "freeze")):
         return untested(3, why)
     full, frozen = choices.of_kind("full"), choices.of_kind("freeze")
-    frozen = frozen.where(np.array([value_of(name) < 1 for name in frozen.method.tolist()]))
+    frozen = frozen.where(np.array([value_of(name) < 1 for name in frozen.method.tolist()], dtype=bool))
     budgets = shared_budgets(laws, ("full", "freeze"))
     sizes = sorted(set(full.size.tolist()) & set(frozen.size.tolist()))
+    if not len(frozen.method):
+        return untested(3, "the study has no runs with a fraction below 1")
     if not budgets or not sizes:
         return untested(3, "full fine-tuning and block freezing have no model at a common budget")
     excess = _excess(full, frozen, sizes, budgets)

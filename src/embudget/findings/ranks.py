@@ -25,6 +25,8 @@ def ranks(laws: Laws, choices: Choices) -> Finding:
     if len(names) < MIN_RANKS:
         return untested(6, f"extremes need at least {MIN_RANKS} ranks, and the study has {', '.join(names)}")
     budgets = shared_budgets(laws, names)
+    for name in names:
+        budgets = choices.of_method(name).considered(budgets)
     if len(budgets) < 2:
         return untested(6, f"{', '.join(names)} share {len(budgets)} budgets, and 2 are needed")
     logs = np.stack([choices.of_method(name).best(budgets) for name in names], axis=1)

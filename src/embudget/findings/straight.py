@@ -28,8 +28,11 @@ def straight(laws: Laws, choices: Choices) -> Finding:
             return untested(
                 7, f"a bend shows with at least {MIN_BUDGETS} budgets, and {KINDS[kind]} has {len(budgets)}"
             )
-        grid = np.geomspace(budgets[0], budgets[-1], GRID)
-        _, logs = choices.of_kind(kind).optimum(grid.tolist())
+        mine = choices.of_kind(kind)
+        grid = mine.finer().considered(np.geomspace(budgets[0], budgets[-1], GRID).tolist())
+        if len(grid) < MIN_BUDGETS:
+            return untested(7, f"the budgets of {KINDS[kind]} lie too far apart")
+        _, logs = mine.optimum(grid)
         x = np.log(grid) - np.log(grid).mean()
         curvature, slope, _ = np.polyfit(x, logs.T, 2)
         low, high = slope + 2 * curvature * x[0], slope + 2 * curvature * x[-1]
@@ -38,8 +41,8 @@ def straight(laws: Laws, choices: Choices) -> Finding:
             assertion(f"the line of {KINDS[kind]} is straight", np.abs(high - low) < MAX_BEND * np.abs(slope)),
         ]
         texts.append(
-            f"{KINDS[kind]}: L ~ C^{spread(slope)}, slope {spread(low)} at {budgets[0]:.3g} FLOP and {spread(high)} at "
-            f"{budgets[-1]:.3g}"
+            f"{KINDS[kind]}: L ~ C^{spread(slope)}, slope {spread(low)} at {grid[0]:.3g} FLOP and {spread(high)} at "
+            f"{grid[-1]:.3g}"
         )
         fewest = min(fewest, len(budgets))
     texts.append(f"straight means that the slope changes by less than {100 * MAX_BEND:.0f} % of its mean")

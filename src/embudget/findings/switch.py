@@ -26,9 +26,12 @@ def switch(laws: Laws, choices: Choices) -> Finding:
     budgets = shared_budgets(laws, ("full", "lora"))
     if len(budgets) < 2:
         return untested(1, f"full fine-tuning and LoRA share {len(budgets)} budgets, and a switch needs 2")
-    grid = np.geomspace(budgets[0], budgets[-1], GRID)
+    between = np.geomspace(budgets[0], budgets[-1], GRID).tolist()
+    for kind in ("full", "lora"):
+        between = choices.of_kind(kind).finer().considered(between)
+    grid = np.array(between)
     kinds = measured_kinds(laws)
-    best = np.argmin([choices.of_kind(kind).optimum(grid.tolist())[1] for kind in kinds], axis=0)
+    best = np.argmin([choices.of_kind(kind).optimum(between)[1] for kind in kinds], axis=0)
     full, lora = kinds.index("full"), kinds.index("lora")
     changes = best[:, 1:] != best[:, :-1]
     claims = [
@@ -61,4 +64,6 @@ def _crossover(paths: list[tuple[str, ...]], changes: Mask, grid: Array) -> list
 
 def _measured(laws: Laws, budgets: list[float]) -> str:
     lowest = [min((cell for cell in laws.cells if cell.budget == c), key=lambda cell: cell.loss) for c in budgets]
-    return "lowest measured losses: " + ", ".join(f"{cell.method} at {cell.budget:.3g} FLOP" for cell in lowest)
+    runs = [(method, [cell.budget for cell in group]) for method, group in groupby(lowest, lambda cell: cell.method)]
+    told = [f"{method} at {at[0]:.3g}" + (f" to {at[-1]:.3g}" if len(at) > 1 else "") + " FLOP" for method, at in runs]
+    return f"lowest measured losses: {', '.join(told)}"
