@@ -43,7 +43,7 @@ def test_truths_apart_are_recovered_by_the_pooled_fit_alone(form: FormName) -> N
     pooled, shared = (fit_jointly(FORMS[form], measured, sharing) for sharing in ("pooled", "shared"))
     for method, law in truth.items():
         assert coefficients(pooled, method) == pytest.approx(plain(law), rel=0.01)
-    assert np.abs(pooled.log_fit - measured.log_loss).max() < 1e-5
+    assert np.abs(pooled.log_fit - measured.log_loss).max() < 1e-4
     assert np.abs(shared.log_fit - measured.log_loss).max() > 1e-3
 
 
@@ -98,7 +98,7 @@ def test_the_noise_is_found_and_one_diverged_run_does_not_move_it(sharing: Shari
 
 def test_parameters_that_the_prior_decides_count_for_less() -> None:
     exact, noisy = (fit_jointly(FORMS["chinchilla"], points(SHARED, noise), "pooled") for noise in (0.0, 0.03))
-    assert exact.parameters == pytest.approx(15, abs=0.01)  # E, a, b, A and B of three kinds
+    assert exact.parameters == pytest.approx(15, abs=0.05)  # E, a, b, A and B of three kinds
     assert 9 < noisy.parameters < 14
     shared = fit_jointly(FORMS["chinchilla"], points(SHARED, 0.03), "shared")
     assert 7.5 < shared.parameters < 9

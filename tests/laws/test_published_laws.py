@@ -159,7 +159,7 @@ def test_our_own_law_of_chinchilla_is_near_the_published_one(published_laws: Law
     assert (law.a, law.b) == pytest.approx((0.350, 0.375), abs=0.002)
     (chosen,) = [one for one in published_laws.ranking if one.weight > 0.5]
     assert chosen.form == "chinchilla"
-    assert chosen.forecast_error == pytest.approx(0.011, abs=0.001)
+    assert chosen.forecast_error == pytest.approx(0.008, abs=0.001)  # without outlying cells
 
 
 @pytest.fixture(scope="module")

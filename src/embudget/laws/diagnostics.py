@@ -18,7 +18,7 @@ from scipy.stats import f as fisher
 
 from embudget.frozen import Frozen
 from embudget.laws.base import Array
-from embudget.laws.bootstrap import outlying_limit
+from embudget.laws.bootstrap import is_outlying
 from embudget.laws.joint import Group, JointFit
 from embudget.laws.levenberg import Objective, refine
 from embudget.laws.points import Points
@@ -28,6 +28,8 @@ from embudget.laws.table import Cell
 
 STRONG_INFLUENCE = 1.0
 """Cook's distance above which leaving one cell out would move the fit to the edge of its confidence region."""
+MAX_NAMED = 20
+"""Cells of each sort that are named."""
 HIGH_CONDITION = 1000.0
 """Above it the parameters themselves mean nothing; 30 to 300 is usual for laws with an asymptote (measured here)."""
 PATTERN_LEVEL = 0.001
@@ -101,18 +103,19 @@ def diagnose(cells: Sequence[Cell], points: Points, fit: JointFit, surface: Surf
     noise = max(fit.noise, surface.noise / float(np.sqrt(points.seeds.mean())), 1e-4)
     influence = squares * leverage / (fit.parameters * noise**2 * (1 - leverage) ** 2)
     influence = _refitted(fit, influence, noise)
-    found = [
-        CellDiagnosis(
+
+    def diagnosis(row: int) -> CellDiagnosis:
+        cell = cells[row]
+        return CellDiagnosis(
             model=cell.model, method=cell.method, budget=cell.budget, ratio=float(np.exp(residuals[row])),
             leverage=float(leverage[row]), influence=float(influence[row]),
-        )
-        for row, cell in enumerate(cells)
-    ]  # fmt: skip
-    far = np.sqrt(squares) > outlying_limit(residuals, points.weights)
-    by_influence = np.argsort(-influence)
+        )  # fmt: skip
+
+    far = np.flatnonzero(is_outlying(residuals, points.weights))
+    strong = [row for row in np.argsort(-influence)[:MAX_NAMED] if influence[row] > STRONG_INFLUENCE]
     return Diagnostics(
-        outlying=tuple(found[row] for row in np.flatnonzero(far)[:20]),
-        influential=tuple(found[row] for row in by_influence[:20] if influence[row] > STRONG_INFLUENCE),
+        outlying=tuple(diagnosis(int(row)) for row in far[:MAX_NAMED]),
+        influential=tuple(diagnosis(int(row)) for row in strong),
         condition=condition,
         patterns=_patterns(points, residuals, fit.parameters),
         at_bound=tuple(
