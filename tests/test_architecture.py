@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "embudget"
 
 LAYERS = [
     "errors", "frozen", "files", "suite", "pairs", "methods", "flops", "memory", "records", "training", "study", "laws",
-    "recipe", "evaluation", "report", "simulate", "judge", "end_to_end", "cli", "__main__",
+    "recipe", "findings", "evaluation", "report", "simulate", "judge", "end_to_end", "cli", "__main__",
 ]  # fmt: skip
 """A module may import from its own layer and from earlier ones."""
 
@@ -53,7 +53,21 @@ def test_imports_go_upwards(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "layer", ["methods", "flops", "memory", "records", "laws", "recipe", "report", "simulate", "judge", "cli", "pairs"]
+    "layer",
+    [
+        "methods",
+        "flops",
+        "memory",
+        "records",
+        "laws",
+        "recipe",
+        "findings",
+        "report",
+        "simulate",
+        "judge",
+        "cli",
+        "pairs",
+    ],
 )
 def test_torch_is_imported_only_where_it_is_used(layer: str) -> None:
     for path in (path for path in SOURCES if layer_of(path) == layer):
@@ -73,7 +87,7 @@ def test_torch_is_imported_only_where_it_is_used(layer: str) -> None:
     "code",
     [
         "import embudget.cli.app",
-        "import embudget as eb; eb.fit, eb.recommend, eb.write_report, eb.Study, eb.load_pairs",
+        "import embudget as eb; eb.fit, eb.recommend, eb.explain, eb.write_report, eb.Study, eb.load_pairs",
     ],
 )
 def test_planning_and_fitting_load_no_torch(code: str) -> None:

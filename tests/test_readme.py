@@ -46,7 +46,7 @@ def test_the_study_example_is_a_study() -> None:
 def test_every_command_and_option_exists(run: Run) -> None:
     section = README[README.index("## Commands") :]
     lines = [line.strip() for line in re.findall(r"^ {4}embudget .*$", section, re.MULTILINE)]
-    assert len(lines) == 13
+    assert len(lines) == 14
     for line in lines:
         words = line.split()
         groups = {"suite", "pairs"}

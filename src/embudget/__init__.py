@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from embudget.end_to_end import quickstart
     from embudget.errors import EmbudgetError
     from embudget.evaluation import evaluate
+    from embudget.findings import explain
     from embudget.laws import Laws, fit
     from embudget.pairs import build_pairs, load_pairs
     from embudget.recipe import Recipe, recipe_curve, recommend
@@ -42,6 +43,7 @@ _HOMES = {
     "Study": "study",
     "build_pairs": "pairs",
     "evaluate": "evaluation",
+    "explain": "findings",
     "find_shape": "suite",
     "find_suite": "suite",
     "fit": "laws",
@@ -69,6 +71,7 @@ __all__ = [
     "__version__",
     "build_pairs",
     "evaluate",
+    "explain",
     "find_shape",
     "find_suite",
     "fit",

@@ -8,7 +8,7 @@ from tests.command_line import Run
 
 COMMANDS = [
     "suite list", "suite show", "suite pretrain", "pairs build", "pairs stats", "pairs show", "train", "sweep",
-    "records", "fit", "recipe", "simulate", "evaluate", "report", "quickstart",
+    "records", "fit", "recipe", "explain", "simulate", "evaluate", "report", "quickstart",
 ]  # fmt: skip
 
 

@@ -1,45 +1,35 @@
-"""The resampling rule and the width of intervals."""
+"""The resampling rule, and the noise of one run."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.stats import t as student
 
-from embudget.laws import Coefficients, RunTable
-from embudget.laws.bootstrap import (
-    INFLATION,
-    OUTLYING,
-    deal_residuals,
-    half_width,
-    noise_of_run,
-    winsorised,
-)
+from embudget.laws import Coefficients, bootstrap
+from embudget.laws.bootstrap import OUTLYING, deal_residuals, draw, noise_of_run, winsorised
+from embudget.laws.joint import fit_jointly
+from embudget.laws.parameters import FORMS
+from embudget.laws.points import Points
+from embudget.laws.table import RunTable
 from embudget.simulate import World, simulate
+from tests.laws.studies import APART, SHARED, points
 
 
 def test_dealt_residuals_have_the_variance_before_the_fit() -> None:
     rng = np.random.default_rng(0)
     log_fit, residuals = np.linspace(1, 2, 20), 0.01 * rng.standard_normal(20)
-    dealt = np.array([deal_residuals(residuals, log_fit, np.ones(20), freedom=12, rng=rng) for _ in range(4000)])
+    dealt = deal_residuals(residuals, log_fit, np.ones(20), freedom=12, draws=4000, rng=rng)
+    assert dealt.shape == (4000, 20)
     assert dealt.mean(axis=0) == pytest.approx(log_fit, abs=1e-3)
-    assert dealt.var() - dealt.mean(axis=0).var() == pytest.approx(residuals.var() * 20 / 12, rel=0.05)
+    assert (dealt - log_fit).var() == pytest.approx(residuals.var() * 20 / 12, rel=0.05)
 
 
 def test_a_cell_with_four_seeds_gets_half_the_deviation() -> None:
     rng = np.random.default_rng(0)
     weights = np.array([4.0] + [1.0] * 19)
     residuals = 0.01 * rng.standard_normal(20)
-    dealt = np.array([deal_residuals(residuals, np.zeros(20), weights, 12, rng) for _ in range(4000)])
+    dealt = deal_residuals(residuals, np.zeros(20), weights, freedom=12, draws=4000, rng=rng)
     assert dealt[:, 0].std() / dealt[:, 1].std() == pytest.approx(0.5, rel=0.05)
-
-
-def test_the_interval_adds_noise_and_shift_to_the_spread() -> None:
-    draws = 0.02 * np.random.default_rng(0).standard_normal(20_000)
-    quantile = student.ppf(0.95, 4)
-    assert half_width(draws, 0.0, 0.0, freedom=4, level=0.9) == pytest.approx(quantile * INFLATION * 0.02, rel=0.03)
-    assert half_width(np.zeros(10), 0.0, noise=0.01, freedom=4, level=0.9) == pytest.approx(quantile * 0.01)
-    assert half_width(np.zeros(10), 0.04, noise=0.03, freedom=4, level=0.9) == pytest.approx(quantile * 0.05)
-    every = half_width(draws, -0.04, noise=0.03, freedom=4, level=0.9)
-    assert every == pytest.approx(quantile * np.hypot(INFLATION * 0.02, 0.05), rel=0.03)
 
 
 def test_a_residual_far_outside_is_cut_and_the_others_are_kept() -> None:
@@ -52,6 +42,55 @@ def test_a_residual_far_outside_is_cut_and_the_others_are_kept() -> None:
     assert cut[3] == pytest.approx(OUTLYING / 2 * 1.4826 * np.median(np.abs(residuals)))  # half: it has four seeds
 
 
+def test_the_draws_of_a_sharper_study_lie_closer_together() -> None:
+    spreads = []
+    for noise in (0.01, 0.04):
+        measured = points(SHARED, noise, wide=True)
+        fit = fit_jointly(FORMS["chinchilla"], measured, "shared")
+        (drawn,) = draw(fit, measured, 100, np.random.default_rng(0))
+        assert drawn.shape == (100, fit.groups[0].problem.parameters)
+        spreads.append(fit.groups[0].problem.predict(drawn).std(axis=0).mean())
+    assert spreads[1] / spreads[0] == pytest.approx(4, rel=0.4)
+
+
+def test_the_draws_spread_as_the_fits_of_new_studies_do() -> None:
+    """Of 60 studies of one truth, the fitted loss at a corner deviates as the draws of the first say."""
+    at = np.array(["full"]), np.log([1e8]), np.log([1e5])
+    fitted, spreads = [], []
+    for seed in range(60):
+        measured = points({"full": SHARED["full"]}, 0.02, seed, wide=True)
+        fit = fit_jointly(FORMS["chinchilla"], measured, "shared")
+        fitted.append(fit.predict(*at)[0])
+        if seed < 6:
+            (drawn,) = draw(fit, measured, 100, np.random.default_rng(seed))
+            group = replace(fit.groups[0].problem, log_n=at[1] - fit.groups[0].centre_n,
+                            log_d=at[2] - fit.groups[0].centre_d, basis=np.ones((1, 1)))  # fmt: skip
+            spreads.append(group.predict(drawn).std())
+    assert np.mean(spreads) == pytest.approx(np.std(fitted), rel=0.5)
+
+
+def test_groups_are_drawn_together_and_seeds_decide() -> None:
+    measured = points(APART, 0.01)
+    fit = fit_jointly(FORMS["chinchilla"], measured, "pooled")
+    first, again, other = (draw(fit, measured, 5, np.random.default_rng(seed)) for seed in (3, 3, 4))
+    assert [len(group) for group in first] == [5, 5]
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not any(np.allclose(a, b) for a, b in zip(first, other, strict=True))
+
+
+def test_many_cells_are_drawn_from_the_curvature_to_the_same_spread(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = points(SHARED, 0.002, seed=1, wide=True)
+    fit = fit_jointly(FORMS["chinchilla"], measured, "shared")
+    (refitted,) = draw(fit, measured, 400, np.random.default_rng(0))
+    monkeypatch.setattr(bootstrap, "MANY_CELLS", 10)
+    (normal,) = draw(fit, measured, 400, np.random.default_rng(0))
+    spreads = [fit.groups[0].problem.predict(drawn).std(axis=0) for drawn in (refitted, normal)]
+    residuals = measured.log_loss - fit.log_fit  # the refits know their size, the normal draws their median
+    scale = float(np.sqrt((residuals**2).sum() / (len(measured) - fit.parameters)))
+    assert spreads[1].mean() == pytest.approx(spreads[0].mean() * fit.noise / scale, rel=0.25)
+    assert np.corrcoef(spreads)[0, 1] > 0.9  # wide and narrow at the same places
+
+
 def test_the_noise_is_that_of_one_run_for_unequal_numbers_of_seeds() -> None:
     """A third of the cells with 9 seeds, the others with 1; the law is known, so that nothing but noise is left."""
     truth = Coefficients(E=1.8, A=300, a=0.35, B=250, b=0.42)
@@ -60,9 +99,8 @@ def test_the_noise_is_that_of_one_run_for_unequal_numbers_of_seeds() -> None:
         truth={"full": truth}, models=("smollm2-135m:1", "smollm2-135m:4"), budgets=budgets, seeds=9, noise=0.02
     )
     kept = [r for r in simulate(world) if r.config.seed == 0 or budgets.index(r.config.train_flops) % 3 == 0]
-    cells = RunTable.of(kept).cells
-    residuals = np.array([c.log_loss - np.log(truth.loss(c.model_params, c.tokens)) for c in cells])
-    seeds = np.array([cell.seeds for cell in cells])
-    assert set(seeds) == {1, 9}
-    noise = noise_of_run(cells, residuals, seeds / seeds.mean(), freedom=len(cells))
+    measured = Points.of(RunTable.of(kept).cells)
+    true = np.log([truth.loss(*np.exp(place)) for place in zip(measured.log_n, measured.log_d, strict=True)])
+    assert set(measured.seeds) == {1, 9}
+    noise = noise_of_run(measured, measured.log_loss - true, freedom=len(measured))
     assert noise == pytest.approx(0.02, rel=0.05)

@@ -3,13 +3,13 @@
 import json
 import subprocess
 import sys
+from math import log
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from embudget.errors import BudgetError, ConfigError, MethodError, TooFewRunsError
-from embudget.laws import Coefficients, Laws, RunTable, fit
+from embudget.errors import BudgetError, ConfigError, MethodError
+from embudget.laws import FORMS, Coefficients, Laws, RunTable, fit
 from embudget.simulate import World, simulate
 
 TRUTH = {
@@ -73,15 +73,6 @@ def test_a_method_with_one_cell_is_refused_by_name() -> None:
         laws.predict("lora:32", 1e7, 1e6)
 
 
-def test_a_study_too_small_for_any_law_is_refused() -> None:
-    with pytest.raises(TooFewRunsError, match="at least 2 budgets"):
-        fit(simulate(World(truth=TRUTH, models=MODELS, budgets=(1e12,))))
-    with pytest.raises(TooFewRunsError, match="at least 2 sizes"):
-        fit(simulate(World(truth=TRUTH, models=MODELS[:1])))
-    with pytest.raises(TooFewRunsError, match=r"needs at least 6 cells .* got 5"):
-        fit(simulate(World(truth={"full": TRUTH["full"]}, models=MODELS, budgets=(1e12, 4e12)))[:5])
-
-
 def test_predictions_check_their_arguments(laws: Laws) -> None:
     assert laws.predict("lora:32", 1e7, 1e6) == laws.surface.predict("lora:32", 1e7, 1e6)
     with pytest.raises(MethodError, match="method must be"):
@@ -109,20 +100,15 @@ def test_extrapolation_of_a_method_is_from_its_own_budgets() -> None:
         laws.extrapolation(6.4e13, "bias")
 
 
-@pytest.mark.parametrize(("option", "value"), [("seed", -1), ("draws", 0)])
-def test_bad_bootstrap_options_are_refused(option: str, value: int) -> None:
-    with pytest.raises(ConfigError, match=f"{option} must be >= ., got {value}"):
-        fit([], **{option: value})
-
-
 def test_the_summary_and_the_file_name_outlying_cells(tmp_path: Path) -> None:
     records = simulate(World(truth=TRUTH, models=MODELS, noise=0.01))
     records[4] = records[4].model_copy(update={"loss": (records[4].loss or 0) * 1.6})
     laws = fit(records, draws=5)
     config = records[4].config
-    assert f"{config.model} {config.method} at {config.train_flops:.3g} FLOP: +" in laws.summary()
+    named = f"warning: {config.model} {config.method} at {config.train_flops:.3g} FLOP is outlying, +"
+    assert named in laws.summary()
     laws.save(tmp_path / "laws.json")
-    assert [cell.model for cell in Laws.load(tmp_path / "laws.json").surface.outlying] == [config.model]
+    assert [cell.model for cell in Laws.load(tmp_path / "laws.json").diagnostics.outlying] == [config.model]
 
 
 def test_laws_survive_their_file(laws: Laws, tmp_path: Path) -> None:
@@ -154,15 +140,87 @@ def test_a_bad_file_of_laws_is_one_line(laws: Laws, tmp_path: Path) -> None:
         assert str(path) in str(error.value)
 
 
-def test_the_summary_names_methods_budgets_and_refusals(laws: Laws) -> None:
+def test_the_summary_names_what_was_found(laws: Laws) -> None:
     text = laws.summary()
     assert "18 runs in 18 cells" in text
-    for method in laws.methods:
-        medians = np.median(laws.surface.draws[method], axis=0)
-        assert f"B {medians[3]:.4g} [" in text
+    for one in laws.ranking:
+        assert f"{one.form:<24} {one.sharing:<8}" in text
+    assert all(line in text for line in laws.surface.describe())
+    assert f"noise of one run about the law: {100 * laws.noise:.2g} %" in text
     for row in laws.frontier():
         assert f"{row.measured_loss:.3f}" in text
     assert all(refusal.reason in text for refusal in laws.refusals)
+    assert all(f"warning: {line}" in text for line in laws.diagnostics.warnings())
+    for name in ("robust", "huber, starts", "huber, projected", "squares of logs", "squares"):
+        assert f"  {name:<17} " in text
+
+
+def test_ranking_and_weights_are_part_of_the_result(laws: Laws) -> None:
+    assert {one.form for one in laws.ranking} == set(FORMS)
+    assert sum(one.weight for one in laws.ranking) == pytest.approx(1)
+    errors = [one.forecast_error for one in laws.ranking if one.forecast_error is not None]
+    assert errors == sorted(errors)
+    assert min(one.criterion for one in laws.ranking if one.criterion is not None) == 0
+    heaviest = max(laws.ranking, key=lambda one: one.weight)
+    assert (heaviest.form, heaviest.sharing) == (laws.surface.components[0].form, laws.surface.components[0].sharing)
+
+
+def test_intervals_of_the_law_cover_the_truth_within_and_beyond_the_study() -> None:
+    """In 120 simulated studies 90 % intervals covered it in 87 to 94 % at these places."""
+    places = ((3.5e6, 2e5), (1.4e7, 1.5e5), (1.4e7, 1e6), (4.2e7, 4e6))
+    covered = []
+    for seed in range(12):
+        records = simulate(World(truth=TRUTH, models=MODELS, noise=0.01), seed)
+        laws = fit(records, draws=40, forms=["chinchilla"])
+        for method, truth in TRUTH.items():
+            for place in places:
+                low, high = laws.interval(method, *place, of="law")
+                covered.append(low < truth.loss(*place) < high)
+    assert 0.8 < sum(covered) / len(covered) < 1
+
+
+def test_repeated_seeds_tell_the_noise_of_one_run() -> None:
+    laws = fit(simulate(World(truth=TRUTH, models=MODELS, noise=0.03, seeds=4)), draws=2, forms=["chinchilla"])
+    assert laws.noise == pytest.approx(0.03, rel=0.25)  # not 0.015, the noise of a cell's mean
+
+
+def test_one_diverged_run_ruins_neither_noise_nor_intervals_and_is_named() -> None:
+    records = simulate(World(truth=TRUTH, models=MODELS, noise=0.01), seed=2)
+    worse = records[9].model_copy(update={"loss": (records[9].loss or 0) * 1.5})
+    before, after = (fit(of, draws=60, forms=["chinchilla"]) for of in (records, [*records[:9], worse, *records[10:]]))
+    cell = max(after.diagnostics.outlying, key=lambda cell: cell.ratio)
+    assert (cell.model, cell.method, cell.budget) == (worse.config.model, worse.config.method, worse.config.train_flops)
+    assert cell.ratio == pytest.approx(1.5, abs=0.1)
+    assert after.noise < 2.5 * before.noise
+    widths = [log(high / low) for low, high in (one.interval("full", 1.4e7, 1.5e5) for one in (before, after))]
+    assert widths[1] < 2 * widths[0]  # inside the budgets; what the forecasts missed is added beyond them
+
+
+def test_ranks_that_were_measured_together_are_predicted_together() -> None:
+    truth = {
+        f"lora:{rank}": TRUTH["lora:32"].model_copy(update={"B": B}) for rank, B in ((8, 260), (32, 220), (128, 240))
+    }
+    laws = fit(simulate(World(truth=truth, models=MODELS, noise=0.002)), draws=10, forms=["chinchilla"])
+    assert laws.methods == ("lora:128", "lora:32", "lora:8")
+    losses = {method: laws.predict(method, 1.4e7, 1e6) for method in laws.methods}
+    assert min(losses, key=losses.__getitem__) == "lora:32"
+    with pytest.raises(MethodError, match="lora:64 has no law"):
+        laws.predict("lora:64", 1.4e7, 1e6)
+
+
+def test_the_same_seed_gives_the_same_laws() -> None:
+    records = simulate(World(truth=TRUTH, models=MODELS, noise=0.01))
+    first, again, other = (fit(records, seed=seed, draws=3, forms=["chinchilla"]) for seed in (5, 5, 6))
+    assert first == again
+    assert first.surface != other.surface
+    assert (first.ranking, first.noise) == (other.ranking, other.noise)
+
+
+def test_laws_are_compared_after_predictions_too(laws: Laws, tmp_path: Path) -> None:
+    laws.save(tmp_path / "laws.json")
+    loaded = Laws.load(tmp_path / "laws.json")
+    assert loaded.predict("full", 1e7, 1e6) == laws.predict("full", 1e7, 1e6)
+    assert loaded == laws
 
 
 def test_fitting_and_planning_import_no_torch() -> None:

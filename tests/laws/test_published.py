@@ -8,24 +8,16 @@ import csv
 from collections import defaultdict
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pytest
 
 from embudget.laws.envelope import RateSurface, fit_rate_law, fit_surface
+from tests.laws.published import measurements
 
 SEQUENCE = 2048
 """Tokens; the batch sizes of the file count sequences."""
-
-
-def measurements(name: str) -> Path:
-    """A file of published measurements, beside the repository or one of the folders that hold it; skip without it."""
-    for folder in Path(__file__).resolve().parents[2:]:
-        if (path := folder / "shared/data/laws" / name).exists():
-            return path
-    pytest.skip(f"the published measurements shared/data/laws/{name} are not on this machine")
 
 
 class StepCell(NamedTuple):

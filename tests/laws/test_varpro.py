@@ -1,71 +1,88 @@
-"""Variable projection against published fits and planted outliers."""
+"""Variable projection: only the exponents are searched."""
 
-import csv
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.optimize import nnls
 
-from embudget.laws.varpro import Array, Separable
+from embudget.laws.levenberg import Objective, gradient_of, refine
+from embudget.laws.parameters import FORMS, FormName
+from embudget.laws.varpro import project, projected_starts, search
+from tests.laws.studies import ONE, law_of, plain, problem
 
-CHINCHILLA = Path(__file__).parents[2] / "../shared/data/laws/chinchilla_svg_extracted.csv"
-
-
-def surface(log_n: Array, log_d: Array) -> Separable:
-    def columns(theta: Array) -> Array:
-        size, data = np.exp(-theta[0] * (log_n - log_n.mean())), np.exp(-theta[1] * (log_d - log_d.mean()))
-        return np.stack([np.ones_like(size), size, data], axis=1)
-
-    return Separable(columns, exponents=2, weights=np.ones_like(log_n), parameters=5)
+LINEAR: list[FormName] = [name for name, form in FORMS.items() if form.linear]
+SQUARES = Objective()
 
 
-def grid() -> tuple[Array, Array]:
-    log_n, log_d = np.meshgrid(np.log(np.geomspace(3e6, 1e8, 5)), np.log(np.geomspace(1e5, 1e7, 5)))
-    return log_n.ravel(), log_d.ravel()
+@pytest.mark.parametrize("asymptote", [None, 1.8])
+@pytest.mark.parametrize("form", LINEAR)
+def test_the_truth_is_recovered(form: FormName, asymptote: float | None) -> None:
+    vector = search(problem(form, asymptote=asymptote), SQUARES)
+    assert law_of(form, vector, asymptote) == pytest.approx(plain(ONE[form]), rel=1e-3)
 
 
-@pytest.mark.skipif(not CHINCHILLA.exists(), reason="the published measurements are not on this machine")
-def test_the_chinchilla_replication_is_reproduced() -> None:
-    """epoch-research/analyzing-chinchilla: Huber with delta 1e-3, losses strictly below the 5th largest."""
-    with CHINCHILLA.open() as file:
-        rows = [
-            (float(row["Model Size"]), float(row["Training FLOP"]), float(row["loss"])) for row in csv.DictReader(file)
-        ]
-    sizes, flops, losses = np.array([row for row in rows if row[2] < sorted(r[2] for r in rows)[-5]]).T
-    log_n, log_d = np.log(sizes), np.log(flops / (6 * sizes))
-    solution = surface(log_n, log_d).fit(np.log(losses), delta=1e-3, rounds=20)
-    a, b = solution.exponents
-    E, A, B = solution.coefficients * np.exp([0, a * log_n.mean(), b * log_d.mean()])
-    assert (E, A, B, a, b) == pytest.approx((1.8172, 477.8, 2143.9, 0.3473, 0.3672), rel=0.005)
-    assert solution.objective == pytest.approx(0.00101827, rel=0.01)
+@pytest.mark.parametrize("form", LINEAR)
+@pytest.mark.parametrize("delta", [np.inf, 0.01])
+def test_it_finds_the_minimum_of_the_other_fit(form: FormName, delta: float) -> None:
+    of, objective = problem(form, noise=0.02), Objective(delta=delta)
+    _, values = refine(of, projected_starts(of), objective)
+    value, _ = gradient_of(of, search(of, objective), objective)
+    assert values.min() * 0.9999 < value < values.min() * 1.01
 
 
-def test_one_diverged_run_hardly_moves_the_law() -> None:
-    log_n, log_d = grid()
-    problem = surface(log_n, log_d)
-    rng = np.random.default_rng(0)
-    clean = np.log(1.8 + 300 * np.exp(-0.35 * log_n) + 250 * np.exp(-0.42 * log_d)) + 0.01 * rng.standard_normal(25)
-    diverged = clean.copy()
-    diverged[7] += 0.5
-    assert np.abs(problem.fit(diverged).log_fit - problem.fit(clean).log_fit).max() < 0.02
+def test_residuals_in_nats_are_least_squares_of_the_losses() -> None:
+    of = problem("chinchilla", noise=0.05)
+    losses = np.exp(of.log_loss)
+    vector = project(of, np.array([0.35, 0.42]), SQUARES, in_nats=True)
+    columns = np.stack([np.ones(25), np.exp(-0.35 * of.log_n), np.exp(-0.42 * of.log_d)], axis=1)
+    solved, _ = nnls(columns, losses)
+    assert np.exp(vector)[[0, 3, 4]] == pytest.approx(solved)
+
+    def squares(found: np.ndarray) -> float:
+        return float(((losses - np.exp(of.predict(found[None])[0])) ** 2).sum())
+
+    in_nats, in_logs = search(of, SQUARES, in_nats=True), search(of, SQUARES)
+    assert squares(in_nats) < squares(in_logs)
+    assert gradient_of(of, in_nats, SQUARES)[0] > gradient_of(of, in_logs, SQUARES)[0]
 
 
 def test_coefficients_are_never_negative() -> None:
-    log_n, log_d = grid()
-    rising = np.log(2 + 0.1 * (log_n - log_n.min()) + 100 * np.exp(-0.4 * log_d))  # larger is worse: A would be < 0
-    solution = surface(log_n, log_d).fit(rising)
-    assert solution.coefficients[1] == 0
-    assert (solution.coefficients >= 0).all()
+    of = problem("chinchilla")
+    rising = replace(of, log_loss=np.log(2 + 0.1 * of.log_n + 0.5 * np.exp(-0.4 * of.log_d)))  # A would be < 0
+    vector = project(rising, np.array([0.35, 0.4]), SQUARES)
+    low, _ = rising.bounds
+    assert vector[3] == low[3]  # as good as absent
+    assert np.isfinite(vector).all()
 
 
-def test_seeds_weigh_as_many_cells() -> None:
-    log_n, log_d = grid()
-    rng = np.random.default_rng(1)
-    log_loss = np.log(1.8 + 300 * np.exp(-0.35 * log_n) + 250 * np.exp(-0.42 * log_d)) + 0.01 * rng.standard_normal(25)
-    doubled = surface(np.r_[log_n, log_n[:1]], np.r_[log_d, log_d[:1]])
-    single = surface(log_n, log_d)
+def test_one_diverged_run_hardly_moves_the_law() -> None:
+    of = problem("chinchilla", noise=0.01)
+    diverged = of.log_loss.copy()
+    diverged[7] += 0.5
+    objective = Objective(delta=0.0135)
+    before, after = (of.predict(search(replace(of, log_loss=y), objective)[None]) for y in (of.log_loss, diverged))
+    assert np.abs(after - before).max() < 0.02
+
+
+def test_a_weight_of_two_is_a_cell_measured_twice() -> None:
+    of = problem("chinchilla", noise=0.02)
     weights = np.ones(25)
-    weights[0] = 2
-    weighted = Separable(single.columns, 2, weights, 5).fit(log_loss, delta=np.inf)
-    repeated = doubled.fit(np.r_[log_loss, log_loss[:1]], delta=np.inf)
-    assert repeated.log_fit[:25] == pytest.approx(weighted.log_fit, abs=1e-4)
+    weights[3] = 2
+    row = [*range(25), 3]
+    twice = replace(of, log_n=of.log_n[row], log_d=of.log_d[row], basis=of.basis[row], log_loss=of.log_loss[row],
+                    weights=np.ones(26))  # fmt: skip
+    exponents = np.array([0.3, 0.5])
+    weighed, repeated = (project(one, exponents, SQUARES) for one in (replace(of, weights=weights), twice))
+    assert weighed == pytest.approx(repeated, abs=1e-6)
+    assert weighed != pytest.approx(project(of, exponents, SQUARES), abs=1e-4)
+
+
+@pytest.mark.parametrize("form", list(FORMS))
+def test_starts_are_distinct_and_within_the_bounds(form: FormName) -> None:
+    of = problem(form, noise=0.02)
+    starts = projected_starts(of)
+    low, high = of.bounds
+    assert starts.shape == (18 if form == "rectified" else 9, of.parameters)
+    assert ((starts >= low) & (starts <= high)).all()
+    assert len(np.unique(starts[:, of.searched], axis=0)) == len(starts)

@@ -14,6 +14,7 @@ import typer
 
 from embudget.cli import (
     evaluate,
+    explain,
     fit,
     pairs,
     quickstart,
@@ -62,7 +63,7 @@ def embudget(
 
 app.add_typer(suite.app, name="suite")
 app.add_typer(pairs.app, name="pairs")
-for command in (train, sweep, records, fit, recipe, simulate, evaluate, report, quickstart):
+for command in (train, sweep, records, fit, recipe, explain, simulate, evaluate, report, quickstart):
     app.command(command.__name__.rpartition(".")[2])(command.command)
 
 

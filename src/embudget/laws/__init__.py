@@ -3,6 +3,7 @@
 runs        columns, reading, usable, completion, grouping; table: the runs of a study or of a file, and their cells
             envelope, tuning: the best learning rate of a cell, and its loss there
 forms       base, chinchilla, multiplicative, rectified, dense_retrieval, parameters: L(N, D), one file each
+            curve: L(D) of one model
             frontier, line: the best loss against budget     isoflop: parabolas over the sizes of one budget
             rates: the best learning rate of a cell not measured
 fitting     support: what the cells must offer               points, basis, problem: the cells as arrays
@@ -14,6 +15,7 @@ result      surface: prediction and interval                 diagnostics, altern
 """
 
 from embudget.laws.columns import COLUMNS, record_row, write_records_csv
+from embudget.laws.curve import Curve, fit_curve
 from embudget.laws.fitting import fit
 from embudget.laws.parameters import FORMS, Coefficients, FormName
 from embudget.laws.result import FrontierRow, Laws, Refusal
@@ -25,6 +27,7 @@ __all__ = [
     "FORMS",
     "Cell",
     "Coefficients",
+    "Curve",
     "FormName",
     "FrontierRow",
     "Laws",
@@ -32,6 +35,7 @@ __all__ = [
     "RunTable",
     "Surface",
     "fit",
+    "fit_curve",
     "record_row",
     "write_records_csv",
 ]

@@ -12,9 +12,10 @@ the objective as their precision, to which the bootstrap tends.
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
 from embudget.laws.base import Array
-from embudget.laws.joint import MAD, Group, JointFit
+from embudget.laws.joint import MAD, USUAL_FREEDOM, USUAL_NOISE, Group, JointFit
 from embudget.laws.levenberg import Objective, Prior, curvature, refine
 from embudget.laws.points import MANY_CELLS, Points
 
@@ -28,6 +29,12 @@ def outlying_limit(residuals: Array, weights: Array) -> float:
     """The size of a weighted residual from which on it is cut."""
     typical = MAD * float(np.median(np.abs(residuals) * np.sqrt(weights)))
     return OUTLYING * max(typical, _EXACT)
+
+
+def is_outlying(residuals: Array, weights: Array) -> NDArray[np.bool_]:
+    """Which cells lie beyond the limit (n,)."""
+    beyond: NDArray[np.bool_] = np.abs(residuals) * np.sqrt(weights) > outlying_limit(residuals, weights)
+    return beyond
 
 
 def winsorised(residuals: Array, weights: Array) -> Array:
@@ -92,7 +99,8 @@ def noise_of_run(points: Points, residuals: Array, freedom: float) -> float:
     the mean took away is added back. With weights m_i / m, m_i the seeds of a cell and m their mean, the weighted
     squares of seeds alone average to a share 1 / m of the variance of one run: 1 - 1/m of it was taken away.
     """
-    of_cells = float((points.weights * winsorised(residuals, points.weights) ** 2).sum()) / freedom
+    squares = float((points.weights * winsorised(residuals, points.weights) ** 2).sum())
+    of_cells = (squares + USUAL_FREEDOM * USUAL_NOISE**2) / (freedom + USUAL_FREEDOM)
     repeats = points.seeds - 1
     if repeats.sum() == 0:
         return float(np.sqrt(of_cells))

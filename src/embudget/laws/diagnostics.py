@@ -1,8 +1,10 @@
 """What may be wrong with a fitted law, in numbers and in plain warnings.
 
 leverage h      how much a cell's own loss moves its fit, between 0 and 1 (the diagonal of the hat matrix)
-influence       Cook's distance r^2 h / (p s^2 (1 - h)^2), with r the residual, s the noise level and p the
-                parameters: how far all fitted losses move, in units of their uncertainty, if the cell is left out
+influence       Cook's distance sum_i (moved_i)^2 / (p s^2), with s the noise level and p the parameters: how far all
+                fitted losses move, in units of their uncertainty, if the cell is left out. For least squares it is
+                r^2 h / (p s^2 (1 - h)^2), r the residual; the fit here cuts the weight of large residuals, so that
+                the cells which matter by this formula are left out one by one and the law is fitted again
 condition       of the derivatives by the log parameters, each scaled to length 1 (Belsley, Kuh and Welsch 1980):
                 above 30 some parameters are known only together, though predictions may be good
 pattern         residuals that follow log N, log D or the budget, by a straight line or a bend: the form is wrong there
@@ -16,8 +18,9 @@ from scipy.stats import f as fisher
 
 from embudget.frozen import Frozen
 from embudget.laws.base import Array
-from embudget.laws.bootstrap import outlying_limit
+from embudget.laws.bootstrap import is_outlying
 from embudget.laws.joint import Group, JointFit
+from embudget.laws.levenberg import Objective, refine
 from embudget.laws.points import Points
 from embudget.laws.problem import EXPONENT_BOUNDS
 from embudget.laws.surface import Surface
@@ -25,10 +28,13 @@ from embudget.laws.table import Cell
 
 STRONG_INFLUENCE = 1.0
 """Cook's distance above which leaving one cell out would move the fit to the edge of its confidence region."""
+MAX_NAMED = 20
+"""Cells of each sort that are named."""
 HIGH_CONDITION = 1000.0
 """Above it the parameters themselves mean nothing; 30 to 300 is usual for laws with an asymptote (measured here)."""
 PATTERN_LEVEL = 0.001
 """Of the F test for a pattern in the residuals: three are looked for in each study, and few should warn of one."""
+_REFITTED, _WORTH = 50, 0.05  # cells left out one by one at most, and the least influence by the formula for it
 LOOSE_ASYMPTOTE = 0.5
 """Width of E's 90 % interval, as a share of the lowest loss, from which on it is not identified."""
 
@@ -96,18 +102,20 @@ def diagnose(cells: Sequence[Cell], points: Points, fit: JointFit, surface: Surf
     squares = points.weights * residuals**2
     noise = max(fit.noise, surface.noise / float(np.sqrt(points.seeds.mean())), 1e-4)
     influence = squares * leverage / (fit.parameters * noise**2 * (1 - leverage) ** 2)
-    found = [
-        CellDiagnosis(
+    influence = _refitted(fit, influence, noise)
+
+    def diagnosis(row: int) -> CellDiagnosis:
+        cell = cells[row]
+        return CellDiagnosis(
             model=cell.model, method=cell.method, budget=cell.budget, ratio=float(np.exp(residuals[row])),
             leverage=float(leverage[row]), influence=float(influence[row]),
-        )
-        for row, cell in enumerate(cells)
-    ]  # fmt: skip
-    far = np.sqrt(squares) > outlying_limit(residuals, points.weights)
-    by_influence = np.argsort(-influence)
+        )  # fmt: skip
+
+    far = np.flatnonzero(is_outlying(residuals, points.weights))
+    strong = [row for row in np.argsort(-influence)[:MAX_NAMED] if influence[row] > STRONG_INFLUENCE]
     return Diagnostics(
-        outlying=tuple(found[row] for row in np.flatnonzero(far)[:20]),
-        influential=tuple(found[row] for row in by_influence[:20] if influence[row] > STRONG_INFLUENCE),
+        outlying=tuple(diagnosis(int(row)) for row in far[:MAX_NAMED]),
+        influential=tuple(diagnosis(int(row)) for row in strong),
         condition=condition,
         patterns=_patterns(points, residuals, fit.parameters),
         at_bound=tuple(
@@ -116,6 +124,24 @@ def diagnose(cells: Sequence[Cell], points: Points, fit: JointFit, surface: Surf
         asymptote=_asymptote(surface),
         lowest_loss=float(np.exp(points.log_loss.min())),
     )
+
+
+def _refitted(fit: JointFit, influence: Array, noise: float) -> Array:
+    """The influence (n,), of the cells that have some by the formula from fits without each of them."""
+    found, worth = influence.copy(), np.argsort(-influence)[:_REFITTED]
+    worth = worth[influence[worth] > _WORTH]
+    for group, vector, prior in zip(fit.groups, fit.vectors, fit.priors, strict=True):
+        left_out = np.flatnonzero(np.isin(group.rows, worth))
+        if not len(left_out):
+            continue
+        problem, count = group.problem, len(left_out)
+        weights = np.tile(problem.weights, (count, 1))
+        weights[np.arange(count), left_out] = 0.0
+        objective = Objective(fit.objective.delta, fit.noise, prior)
+        vectors, _ = refine(problem, np.repeat(vector[None], count, axis=0), objective, weights=weights)
+        moved = problem.predict(vectors) - problem.predict(vector[None])
+        found[group.rows[left_out]] = (problem.weights * moved**2).sum(axis=1) / (fit.parameters * noise**2)
+    return found
 
 
 def _condition(scaled: Array, strength: Array) -> float:

@@ -32,6 +32,9 @@ POOL = {"E": 0.15, "a": 0.3, "b": 0.3, "D0": 0.7}
 same pairs, so that they differ by less than laws of unrelated models do (0.5, `levenberg.PRIOR`)."""
 MAD = 1.4826
 """Standard deviation / median absolute deviation of normal noise."""
+USUAL_NOISE, USUAL_FREEDOM = 0.002, 0.5
+"""Relative noise expected of a run before anything is measured, and how many degrees of freedom that is worth; it keeps
+a law through nearly as many parameters as cells from being taken for exact."""
 NOISE_FLOOR = 1e-6
 """Relative noise below which losses are exact for our purposes."""
 _LEAST_ASYMPTOTE = 0.05  # of the lowest loss: an E nearer to 0 says no more than that it is small
@@ -131,10 +134,11 @@ def fit_jointly(form: Form, points: Points, sharing: Sharing, asymptote: float |
 
 
 def noise_level(residuals: Array, weights: Array, parameters: float) -> float:
-    """s, from the median residual (n,), for n - p degrees of freedom."""
-    count = len(residuals)
+    """s, from the median residual (n,), for n - p degrees of freedom and the usual noise with its own."""
+    count, freedom = len(residuals), max(len(residuals) - parameters, 0.0)
     typical = MAD * float(np.median(np.abs(residuals) * np.sqrt(weights)))
-    return max(typical * float(np.sqrt(count / max(count - parameters, 1.0))), NOISE_FLOOR)
+    squares = count * typical**2 + USUAL_FREEDOM * USUAL_NOISE**2
+    return max(float(np.sqrt(squares / (freedom + USUAL_FREEDOM))), NOISE_FLOOR)
 
 
 def _fit_shared(form: Form, points: Points, sharing: Sharing, asymptote: float | None) -> JointFit:

@@ -46,7 +46,8 @@ def fit_surface(
         components=components, asymptote=asymptote, noise=noise, freedom=freedom, discrepancy=0.0, step=step,
         reach={method: _reach(points.where(points.method == method)) for method in points.methods},
     )  # fmt: skip
-    forecast = _mean([(one.forecast or 0.0, count) for one, count in zip(heavy, counts, strict=True)], squares=True)
+    known = [(one.forecast, count) for one, count in zip(heavy, counts, strict=True) if one.forecast is not None]
+    forecast = _mean(known, squares=True) if any(count for _, count in known) else 0.0
     missed = _discrepancy(plain, points, forecast)
     return plain.model_copy(update={"discrepancy": missed}), _ranking(candidates), heavy[0].fit
 

@@ -44,11 +44,12 @@ class Coefficients(Frozen):
         return self
 
     def loss(self, model_params: float, tokens: float) -> float:
-        """The equation at N parameters and D tokens, nats."""
+        """The equation at N parameters and D tokens, nats; D may be 0."""
         form = FORMS[self.form]
         values = {
             name: np.array([[getattr(self, name)]], dtype=float) for name in (*form.exponents, *form.coefficients)
         }
         exponents, coefficients = form.from_raw(values)
-        at = np.log([model_params]), np.log([tokens])
+        with np.errstate(divide="ignore"):
+            at = np.log([model_params]), np.log([tokens])
         return float(self.E + form.reducible(exponents, coefficients, *at)[0, 0])

@@ -85,7 +85,8 @@ class Points:
         distinct, level = np.unique(self.budget, return_inverse=True)
         if len(distinct) > MAX_LEVELS:
             edges = np.quantile(self.budget, np.linspace(0, 1, MAX_LEVELS + 1)[1:-1])
-            level = np.searchsorted(edges, self.budget, side="right")
+            together = np.searchsorted(edges, self.budget, side="right")
+            level = together if np.ptp(together) > 0 else np.minimum(level, 1)  # nearly all at the smallest budget
         return np.asarray(level, dtype=float)
 
 

@@ -17,8 +17,8 @@ from embudget.laws.base import Array, Form, Values
 
 EXPONENT_BOUNDS = (0.03, 2.0)
 """Of a and b."""
-START_BOUNDS = (1e-6, 1e2)
-"""Of D0, in units of the mean tokens."""
+START_BOUNDS = (1e-15, 1e2)
+"""Of D0, in units of the mean tokens; at the lower one D0^b is next to nothing for small b too."""
 _FLOOR, _CEILING = 1e-7, 1e4  # of coefficients, in units of the mean loss; below the floor a term is as good as absent
 
 

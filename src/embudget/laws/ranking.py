@@ -3,8 +3,8 @@
 Every form is fitted with both kinds of sharing and judged twice:
 
     forecast    fitted to the budgets below the k-th, it forecasts the cells of the k-th: the root mean square log error
-                over the last ROLLS budgets that have two below them; of many cells, by a sample. The forms are ranked
-                by it
+                over the last ROLLS budgets that have two below them; of many cells, by a sample, and without those that
+                lie far from the best fit of all. The forms are ranked by it
     criterion   Akaike's for small samples over all cells, n log(RSS / n) + 2(k + 1) n / (n - k - 2) for n cells and k
                 parameters (Burnham and Anderson 2002, section 2.4)
 
@@ -24,7 +24,7 @@ import numpy as np
 
 from embudget.laws.base import Array
 from embudget.laws.basis import basis_of
-from embudget.laws.bootstrap import winsorised
+from embudget.laws.bootstrap import is_outlying, winsorised
 from embudget.laws.joint import JointFit, Sharing, fit_jointly
 from embudget.laws.parameters import FORMS, FormName
 from embudget.laws.points import MANY_CELLS, Points
@@ -49,19 +49,20 @@ class Candidate:
 def rank(points: Points, forms: Sequence[FormName], asymptote: float | None = None) -> list[Candidate]:
     """All candidates that the cells can determine, the best forecast first; their weights sum to 1."""
     sharings: tuple[Sharing, ...] = ("shared", "pooled") if len(points.kinds) > 1 else ("shared",)
-    splits = _splits(points.thinned(MANY_CELLS))
-    candidates = []
-    for name in forms:
-        for sharing in sharings:
-            fit = fit_jointly(FORMS[name], points, sharing, asymptote)
-            forecast = _forecast(name, sharing, splits, asymptote)
-            candidates.append(Candidate(name, fit, _criterion(fit, points), forecast))
+    fits = [(name, fit_jointly(FORMS[name], points, sharing, asymptote)) for name in forms for sharing in sharings]
+    criteria = [_criterion(fit, points) for _, fit in fits]
+    best = fits[int(np.argmin(criteria))][1]
+    splits = _splits(points.where(~is_outlying(points.log_loss - best.log_fit, points.weights)).thinned(MANY_CELLS))
+    candidates = [
+        Candidate(name, fit, criterion, _forecast(name, fit.sharing, splits, asymptote))
+        for (name, fit), criterion in zip(fits, criteria, strict=True)
+    ]
     weights = _weights(candidates)
     weighed = [
         Candidate(one.name, one.fit, one.criterion, one.forecast, float(weight))
         for one, weight in zip(candidates, weights, strict=True)
     ]
-    return sorted(weighed, key=lambda one: (one.forecast if one.forecast is not None else 0.0, -one.weight))
+    return sorted(weighed, key=lambda one: (float("inf") if one.forecast is None else one.forecast, -one.weight))
 
 
 def _splits(points: Points) -> list[tuple[Points, Points]]:
@@ -99,7 +100,7 @@ def _forecast(
 
 def _criterion(fit: JointFit, points: Points) -> float:
     count, parameters = len(points), fit.parameters
-    if count <= parameters + 2:
+    if count - parameters - 2 < 1 - 1e-6:  # nearer to its pole a hundredth of a parameter would decide
         return float("inf")
     residuals = winsorised(points.log_loss - fit.log_fit, points.weights)
     squares = float((points.weights * residuals**2).mean()) + _EXACT**2
@@ -108,9 +109,9 @@ def _criterion(fit: JointFit, points: Points) -> float:
 
 def _weights(candidates: Sequence[Candidate]) -> Array:
     criteria = np.array([one.criterion for one in candidates])
-    log_weights = np.where(np.isinf(criteria), -np.inf, -0.5 * (criteria - criteria.min()))
     if np.isinf(criteria).all():  # too few cells to compare: the first form, as simple as may be
-        log_weights = np.array([0.0, *[-np.inf] * (len(candidates) - 1)])
+        criteria[0] = 0.0
+    log_weights = -0.5 * (criteria - criteria.min())
     if all(one.forecast is not None for one in candidates):
         errors = np.hypot([one.forecast or 0.0 for one in candidates], _EXACT)
         log_weights = log_weights - FORECASTS * np.log(errors / errors.min())

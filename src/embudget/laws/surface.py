@@ -23,6 +23,7 @@ import numpy as np
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 from scipy.stats import t as student
 
+from embudget.errors import ConfigError
 from embudget.frozen import Frozen
 from embudget.laws.base import Array
 from embudget.laws.joint import Sharing
@@ -45,6 +46,12 @@ class Branch(Frozen):
     centre_d: float
     fit: tuple[float, ...] = Field(description="log E, log exponents, log coefficients")
     draws: tuple[tuple[float, ...], ...] = Field(description="the same for each draw")
+
+    def __eq__(self, other: object) -> bool:
+        """By the fields alone: pydantic would compare the cached arrays too, and fail."""
+        return isinstance(other, Branch) and all(
+            getattr(self, name) == getattr(other, name) for name in Branch.model_fields
+        )
 
     @cached_property
     def vectors(self) -> Array:
@@ -150,12 +157,15 @@ class Surface(Frozen):
         return fitted, np.concatenate([logs[1:] for logs in every])
 
     def coefficients(self, method: str, form: FormName | None = None) -> Coefficients:
-        """The parameters of a method by the fit of the heaviest component, or of that with a form.
+        """The parameters of a method by the fit of the heaviest component, or of the heaviest with a form.
 
         Raises:
-            StopIteration: no component has this form.
+            ConfigError: no component has this form.
         """
-        component = next(one for one in self.components if form in (None, one.form))
+        component = next((one for one in self.components if form in (None, one.form)), None)
+        if component is None:
+            have = ", ".join(dict.fromkeys(one.form for one in self.components))
+            raise ConfigError(f"form must be one that has draws, {have}, got {form}")
         values = component.coefficients(method, self.asymptote)
         return Coefficients.model_validate(
             {"form": component.form, **{name: float(value[0]) for name, value in values.items()}}

@@ -1,0 +1,34 @@
+"""`embudget explain`: what the paper found, looked for in one's own runs."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from embudget.cli.options import Verbose
+
+
+def command(
+    laws: Annotated[Path, typer.Argument(help="File written by `embudget fit`.")],
+    json: Annotated[bool, typer.Option("--json", help="Print the findings as a JSON list.")] = False,
+    verbose: Verbose = False,
+) -> None:
+    """Say which findings of the paper these runs reproduce, with the numbers that decide it.
+
+    Seven statements, from "full fine-tuning is best at low budgets, LoRA at high ones" to "the best loss falls along a
+    straight line": each is reproduced (it holds in at least 90 % of the draws of the laws), not reproduced (some part
+    of it clearly fails), or undetermined, then with the reason. Only measured budgets count.
+
+    \b
+    Example: embudget explain laws.json
+    """  # noqa: D301
+    from embudget.findings import explain
+    from embudget.laws import Laws
+
+    findings = explain(Laws.load(laws))
+    if json:
+        from json import dumps
+
+        typer.echo(dumps([finding.model_dump(mode="json") for finding in findings], indent=2, ensure_ascii=False))
+    else:
+        typer.echo("\n\n".join(map(str, findings)))

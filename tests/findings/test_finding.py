@@ -1,0 +1,64 @@
+"""The draws decide a verdict, and its text says how."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from embudget.findings.finding import WIDTH, assertion, judge, untested
+
+
+def share(of: int) -> NDArray[np.bool_]:
+    """A claim that holds in the first so many of 100 draws."""
+    return np.arange(100) < of
+
+
+@pytest.mark.parametrize(
+    ("holds", "verdict"),
+    [
+        ((100,), "reproduced"),
+        ((90,), "reproduced"),
+        ((89,), "undetermined"),
+        ((11,), "undetermined"),
+        ((10,), "not reproduced"),
+        ((95, 92), "reproduced"),
+        ((95, 5), "not reproduced"),
+        ((95, 6), "undetermined"),  # of two claims, one in twenty
+        ((95, 40), "undetermined"),
+    ],
+)
+def test_the_claims_decide_together_or_one_refutes(holds: tuple[int, ...], verdict: str) -> None:
+    finding = judge(5, [assertion(f"claim {place}", share(of)) for place, of in enumerate(holds)], "numbers")
+    assert finding.verdict == verdict
+    assert finding.share == min(holds) / 100
+    assert (finding.why is not None) == (verdict == "undetermined")
+    assert [claim.holds for claim in finding.claims] == [of / 100 for of in holds]
+
+
+def test_claims_that_hold_in_different_draws_do_not_hold_together() -> None:
+    finding = judge(5, [assertion("one", share(50)), assertion("other", ~share(50))], "numbers")
+    assert (finding.verdict, finding.share) == (
+        "undetermined",
+        0,
+    )  # hardly any draw has both, but neither clearly fails
+
+
+def test_what_was_not_seen_neither_holds_nor_fails() -> None:
+    finding = judge(2, [assertion("it grows", share(5), np.zeros(100, dtype=bool))], "numbers")
+    assert finding.verdict == "undetermined"
+    assert finding.why is not None
+    assert "that it grows is left open by 95 %" in finding.why
+
+
+def test_the_text_is_a_paragraph_with_the_verdict_first() -> None:
+    found = judge(5, [assertion("bias is worse than full at 1e+12 FLOP", share(3))], "by 3.1 % at 1e+12 FLOP")
+    text = str(found)
+    assert text.startswith("NOT REPRODUCED: 5. Bias-only tuning")
+    assert "That bias is worse than full at 1e+12 FLOP holds in 3 % of the draws; by 3.1 %" in text.replace("\n  ", "")
+    assert max(map(len, text.splitlines())) <= WIDTH
+    assert "\n\n" not in text
+
+
+def test_an_untested_finding_says_what_is_missing() -> None:
+    finding = untested(5, "the study has no runs of bias-only tuning")
+    assert (finding.verdict, finding.share, finding.claims) == ("undetermined", None, ())
+    assert "The study has no runs of bias-only tuning." in " ".join(str(finding).split())

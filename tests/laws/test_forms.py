@@ -1,0 +1,144 @@
+"""The contract that every form of law fulfils, and what is special to some."""
+
+from math import exp
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from embudget.laws.base import Array, Form, Values
+from embudget.laws.parameters import FORMS, Coefficients, FormName
+
+NAMES = tuple(FORMS)
+RAW = {
+    "chinchilla": {"A": 300.0, "a": 0.35, "B": 250.0, "b": 0.42},
+    "multiplicative": {"A": 5e4, "a": 0.3, "b": 0.4},
+    "rectified": {"A": 300.0, "a": 0.35, "B": 250.0, "b": 0.42, "D0": 2e5},
+    "dense_retrieval": {"A": 2e7, "a": 0.35, "B": 1e6, "b": 0.42},
+}
+
+
+def published(form: FormName, N: float, D: float, v: dict[str, float]) -> float:
+    """The loss above the asymptote as the sources print it, without logarithms."""
+    found: float
+    match form:
+        case "chinchilla":
+            found = v["A"] / N ** v["a"] + v["B"] / D ** v["b"]
+        case "multiplicative":
+            found = v["A"] / (N ** v["a"] * D ** v["b"])
+        case "rectified":
+            found = v["A"] / N ** v["a"] + v["B"] / (v["D0"] ** v["b"] + D ** v["b"])
+        case "dense_retrieval":
+            found = ((v["A"] / N) ** (v["a"] / v["b"]) + v["B"] / D) ** v["b"]
+    return found
+
+
+def columns(form: Form, values: dict[str, list[float]]) -> tuple[Values, Values]:
+    """Exponents and coefficients (R, 1) each."""
+    return (
+        tuple(np.array(values[name])[:, None] for name in form.exponents),
+        tuple(np.array(values[name])[:, None] for name in form.coefficients),
+    )
+
+
+def places() -> tuple[Array, Array]:
+    """Log N and log D about their means (9,)."""
+    log_n, log_d = np.meshgrid(np.linspace(-2, 2, 3), np.linspace(-3, 3, 3))
+    return log_n.ravel(), log_d.ravel()
+
+
+CENTRED = {"a": [0.3, 0.7], "b": [0.5, 0.2], "D0": [0.05, 2.0], "A": [1.3, 0.4], "B": [0.8, 1.7]}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_derivatives_are_those_of_finite_differences(name: FormName) -> None:
+    form, (log_n, log_d), step = FORMS[name], places(), 1e-6
+
+    def moved(what: str, factor: float) -> Array:
+        return form.reducible(*columns(form, CENTRED | {what: [v * factor for v in CENTRED[what]]}), log_n, log_d)
+
+    g, by_exponents, by_coefficients = form.derivatives(*columns(form, CENTRED), log_n, log_d)
+    assert g == pytest.approx(form.reducible(*columns(form, CENTRED), log_n, log_d))
+    assert (len(by_exponents), len(by_coefficients)) == (len(form.exponents), len(form.coefficients))
+    for what, derivative in zip(form.exponents, by_exponents, strict=True):
+        numeric = (moved(what, exp(step)) - moved(what, exp(-step))) / (2 * step)
+        assert derivative == pytest.approx(numeric, abs=1e-7), what
+    for what, derivative in zip(form.coefficients, by_coefficients, strict=True):
+        numeric = (moved(what, exp(step)) - moved(what, exp(-step))) / (2 * step * np.array(CENTRED[what])[:, None])
+        assert derivative == pytest.approx(numeric, abs=1e-7), what
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_linear_means_linear_in_the_coefficients(name: FormName) -> None:
+    form, at = FORMS[name], places()
+    exponents, coefficients = columns(form, CENTRED)
+    others = tuple(np.flipud(c) for c in coefficients)
+    both = form.reducible(exponents, tuple(c + o for c, o in zip(coefficients, others, strict=True)), *at)
+    apart = form.reducible(exponents, coefficients, *at) + form.reducible(exponents, others, *at)
+    assert np.allclose(both, apart) == form.linear
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_law_is_its_published_equation_and_centring_does_not_change_it(name: FormName) -> None:
+    form, raw = FORMS[name], RAW[name]
+    law = Coefficients.model_validate({"form": name, "E": 1.8, **raw})
+    centre_n, centre_d = np.log(1e7), np.log(1e6)
+    exponents, coefficients = form.from_raw({what: np.array([[value]]) for what, value in raw.items()})
+    moves = form.to_raw(exponents, coefficients, -centre_n, -centre_d)  # N and D in units of the centre
+    centred = form.from_raw(moves)
+    back = form.to_raw(*centred, centre_n, centre_d)
+    assert {what: float(value[0, 0]) for what, value in back.items()} == pytest.approx(raw)
+    for N, D in ((3e6, 1e5), (1e7, 1e6), (1e8, 3e7)):
+        expected = published(name, N, D, raw)
+        assert law.loss(N, D) == pytest.approx(1.8 + expected)
+        at = np.log([N]) - centre_n, np.log([D]) - centre_d
+        assert form.reducible(*centred, *at)[0, 0] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_more_of_anything_never_hurts(name: FormName) -> None:
+    law = Coefficients.model_validate({"form": name, "E": 1.8, **RAW[name]})
+    assert law.loss(1e7, 1e6) > law.loss(2e7, 1e6) > 1.8
+    assert law.loss(1e7, 1e6) > law.loss(1e7, 2e6) > 1.8
+
+
+def test_the_rectified_form_knows_what_a_model_does_without_data() -> None:
+    law = Coefficients.model_validate({"form": "rectified", "E": 1.8, **RAW["rectified"]})
+    assert law.loss(1e7, 0) == pytest.approx(1.8 + 300 / 1e7**0.35 + 250 / 2e5**0.42)
+    form = FORMS["rectified"]
+    g, by_exponents, by_coefficients = form.derivatives(*columns(form, CENTRED), np.zeros(1), np.array([-np.inf]))
+    assert all(np.isfinite(derivative).all() for derivative in (g, *by_exponents, *by_coefficients))
+    start, b = CENTRED["D0"], CENTRED["b"]
+    assert by_coefficients[1][:, 0] == pytest.approx([d0**-power for d0, power in zip(start, b, strict=True)])
+
+
+def test_without_a_start_the_rectified_form_is_the_one_of_chinchilla() -> None:
+    plain = Coefficients.model_validate({"E": 1.8, **RAW["chinchilla"]})
+    start = Coefficients.model_validate({"form": "rectified", "E": 1.8, **RAW["chinchilla"], "D0": 1e-30})
+    assert start.loss(1e7, 1e6) == pytest.approx(plain.loss(1e7, 1e6), rel=1e-9)
+
+
+def test_a_small_exponent_does_not_overflow_the_dense_retrieval_form() -> None:
+    form, small = FORMS["dense_retrieval"], CENTRED | {"a": [0.03, 2.0], "b": [0.03, 0.03], "A": [1e3, 1e-3]}
+    log_n, log_d = places()
+    g, by_exponents, by_coefficients = form.derivatives(*columns(form, small), 5 * log_n, 5 * log_d)
+    assert all(np.isfinite(derivative).all() for derivative in (g, *by_exponents, *by_coefficients))
+    larger = np.maximum(1e3 * np.exp(-0.03 * 5 * log_n), 0.8 * np.exp(-0.03 * 5 * log_d))
+    assert g[0] == pytest.approx(larger, rel=1e-6)  # at a small b the larger term decides
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"form": "chinchilla", "E": 1, "A": 1, "a": 0.3, "b": 0.3}, "the chinchilla form needs B"),
+        ({"form": "multiplicative", "E": 1, "A": 1, "a": 0.3, "B": 1, "b": 0.3}, "the multiplicative form has no B"),
+        ({"form": "rectified", "E": 1, "A": 1, "a": 0.3, "B": 1, "b": 0.3}, "the rectified form needs D0"),
+        ({"form": "chinchilla", "E": 1, "A": 1, "a": 0.3, "B": 1, "b": 0.3, "D0": 9}, "the chinchilla form has no D0"),
+        ({"form": "linear", "E": 1, "A": 1, "a": 0.3, "B": 1, "b": 0.3}, "'chinchilla', 'multiplicative'"),
+        ({"E": -1, "A": 1, "a": 0.3, "B": 1, "b": 0.3}, "E\n"),
+        ({"E": 1, "A": 1, "a": 0, "B": 1, "b": 0.3}, "a\n"),
+    ],
+)
+def test_coefficients_that_are_no_law_are_refused(values: dict[str, object], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        Coefficients.model_validate(values)

@@ -1,0 +1,147 @@
+"""Prediction and interval."""
+
+from math import exp, log
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+from scipy.stats import t as student
+
+from embudget.laws import Surface
+from embudget.laws.mixture import LEAST_SHARE, fit_surface
+from embudget.laws.surface import INFLATION, Branch, Component
+from tests.laws.studies import SHARED, points
+
+PLACES = (["full", "lora:32", "full"], np.array([3e6, 1.4e7, 1e8]), np.array([4e5, 1e6, 4e7]))
+
+
+@pytest.fixture(scope="module")
+def surface() -> Surface:
+    """Two forms, of three methods."""
+    found, _, _ = fit_surface(points(SHARED, 0.02), ["chinchilla", "rectified"], None, 0, 60)
+    return found
+
+
+def made(draws: np.ndarray, **values: object) -> Surface:
+    """E + A + B = exp of each draw everywhere: nothing depends on N or D. The fit is exp(0)."""
+    bent = tuple(tuple(map(float, (log(0.5) + one, 0.0, 0.0, log(0.25) + one, log(0.25) + one))) for one in draws)
+    branch = Branch(
+        basis={"full": (1.0,)}, centre_n=0, centre_d=0, fit=(log(0.5), 0, 0, log(0.25), log(0.25)), draws=bent
+    )
+    component = Component(form="chinchilla", sharing="shared", weight=1, branches=(branch,))
+    base = {"noise": 0.0, "freedom": 4.0, "discrepancy": 0.0, "step": 4.0, "reach": {"full": (0.01, 1.0)}}
+    return Surface.model_validate({"components": (component,), **base, **values})
+
+
+def half(surface: Surface, tokens: float = 1.0, level: float = 0.9, **of: str) -> float:
+    low, high = surface.interval("full", 1.0, tokens, level, **of)  # type: ignore[arg-type]
+    return log(high / low) / 2
+
+
+def test_the_interval_is_its_formula() -> None:
+    draws = 0.02 * np.random.default_rng(0).standard_normal(4000)
+    quantile = float(student.ppf(0.95, 4))
+    spread = quantile * INFLATION * 0.02
+    assert half(made(draws - draws.mean())) == pytest.approx(spread, rel=0.05)
+    assert half(made(np.zeros(10), noise=0.01)) == pytest.approx(quantile * 0.01)
+    assert half(made(np.zeros(10), noise=0.01), of="law") == pytest.approx(0, abs=1e-12)
+    assert half(made(np.full(10, 0.04), noise=0.03)) == pytest.approx(quantile * 0.05)  # draws off the fit
+    every = made(draws - draws.mean() - 0.04, noise=0.03)
+    assert half(every) == pytest.approx(np.hypot(spread, quantile * 0.05), rel=0.05)
+    assert half(made(np.zeros(10), noise=0.01, freedom=1e6)) == pytest.approx(1.645 * 0.01, rel=1e-3)
+
+
+def test_what_no_form_explains_grows_by_the_steps_beyond_the_measured_range() -> None:
+    law = made(np.zeros(10), discrepancy=0.01, noise=0.0)
+    quantile = float(student.ppf(0.95, 4))
+    assert half(law, tokens=0.5) == pytest.approx(0, abs=1e-12)  # N D inside 0.01 to 1
+    assert half(law, tokens=4.0) == pytest.approx(quantile * 0.01)
+    assert half(law, tokens=64.0) == pytest.approx(quantile * 0.03)
+    assert half(law, tokens=0.01 / 16) == pytest.approx(quantile * 0.02)
+
+
+def test_the_prediction_is_the_geometric_mean_of_the_draws_and_lies_in_its_interval(surface: Surface) -> None:
+    drawn = surface.drawn(*PLACES)
+    assert drawn.shape == (60, 3)
+    for place, (method, size, tokens) in enumerate(zip(*PLACES, strict=True)):
+        predicted = surface.predict(method, size, tokens)
+        assert predicted == pytest.approx(exp(np.log(drawn[:, place]).mean()))
+        low, high = surface.interval(method, size, tokens)
+        assert low < predicted < high
+    assert surface.fitted("full", 3e6, 4e5) == pytest.approx(SHARED["full"].loss(3e6, 4e5), rel=0.05)
+
+
+def test_many_choices_at_once_are_as_one_at_a_time(surface: Surface) -> None:
+    lows, highs = surface.intervals(*PLACES)
+    for place, choice in enumerate(zip(*PLACES, strict=True)):
+        assert surface.interval(*choice) == pytest.approx((lows[place], highs[place]), rel=1e-12)
+        alone = surface.drawn([choice[0]], np.array([choice[1]]), np.array([choice[2]]))
+        assert alone[:, 0] == pytest.approx(surface.drawn(*PLACES)[:, place], rel=1e-12)
+
+
+def test_intervals_widen_with_level_and_with_distance_and_are_wider_for_a_run(surface: Surface) -> None:
+    def width(tokens: float, level: float = 0.9, **of: str) -> float:
+        low, high = surface.interval("full", 1.4e7, tokens, level, **of)  # type: ignore[arg-type]
+        return log(high / low)
+
+    assert width(4e5, 0.5) < width(4e5, 0.9) < width(4e7, 0.9)
+    assert width(4e5, of="law") < width(4e5, of="run")
+    assert width(4e5) > 2 * 1.64 * surface.noise
+
+
+def test_draws_are_dealt_to_the_forms_by_their_weights(surface: Surface) -> None:
+    counts = {(one.form, one.sharing): len(one.branches[0].draws) for one in surface.components}
+    assert sum(counts.values()) == 60
+    assert all(one.weight >= LEAST_SHARE for one in surface.components)
+    assert [one.weight for one in surface.components] == sorted((o.weight for o in surface.components), reverse=True)
+    for one in surface.components[1:]:
+        assert counts[one.form, one.sharing] == round(60 * one.weight)
+
+
+def test_coefficients_are_the_law_that_is_fitted(surface: Surface) -> None:
+    first = surface.components[0]
+    law = surface.coefficients("lora:32")
+    assert law.form == first.form
+    logs = first.log_losses(["lora:32"], np.log([1e7]), np.log([1e6]), None)
+    assert law.loss(1e7, 1e6) == pytest.approx(exp(logs[0, 0]))
+    raw = first.coefficients("lora:32", None)
+    A, a, B, b, E = (raw[name][1:] for name in ("A", "a", "B", "b", "E"))
+    D0 = raw["D0"][1:] if "D0" in raw else 0.0
+    assert E + A / 1e7**a + B / (D0**b + 1e6**b) == pytest.approx(np.exp(logs[1:, 0]))
+
+
+def test_described_parameters_lie_within_their_brackets(surface: Surface) -> None:
+    first, *lines = surface.describe()
+    assert "L = E + A/N^a + B/" in first
+    assert [line.split()[0] for line in lines] == sorted(SHARED)
+    for line in lines:
+        words = line.replace("[", " ").replace("]", " ").replace(",", " ").split()[1:]
+        for name, middle, low, high in zip(*(words[start::4] for start in range(4)), strict=True):
+            assert float(low) * 0.99 <= float(middle) <= float(high) * 1.01, name
+
+
+def test_a_surface_survives_json(surface: Surface) -> None:
+    again = Surface.model_validate_json(surface.model_dump_json())
+    assert again == surface
+    assert np.array_equal(again.drawn(*PLACES), surface.drawn(*PLACES))
+    assert again.interval("full", 1e7, 1e6) == surface.interval("full", 1e7, 1e6)
+
+
+def test_the_same_seed_gives_the_same_draws() -> None:
+    measured = points(SHARED, 0.02)
+    first, again, other = (fit_surface(measured, ["chinchilla"], None, seed, 3)[0] for seed in (5, 5, 6))
+    assert first == again
+    assert not np.allclose(first.drawn(*PLACES), other.drawn(*PLACES), rtol=1e-6)
+    assert first.fitted("full", 1e7, 1e6) == other.fitted("full", 1e7, 1e6)
+
+
+def test_a_known_asymptote_is_in_every_draw() -> None:
+    known, _, _ = fit_surface(points(SHARED, 0.02), ["chinchilla"], 1.8, 0, 10)
+    assert known.asymptote == 1.8
+    assert known.drawn(["full"], np.array([1e40]), np.array([1e60])) == pytest.approx(np.full((10, 1), 1.8), rel=1e-3)
+    assert known.coefficients("full").E == 1.8
+
+
+def test_a_surface_without_components_is_refused() -> None:
+    with pytest.raises(ValidationError, match="components"):
+        made(np.zeros(2), components=())
