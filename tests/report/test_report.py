@@ -11,9 +11,10 @@ from tests.command_line import Run
 
 from embudget.errors import ConfigError
 from embudget.laws import Coefficients, Laws, fit
-from embudget.recipe import Recipe, recommend
+from embudget.recipe import Crossover, Recipe, recommend
 from embudget.records import Provenance, RunConfig, RunRecord
 from embudget.report import agreement_figure, frontier_figure, isoflop_figure, write_report
+from embudget.report.tables import recipe_table
 from embudget.simulate import World, simulate
 from embudget.study import Store
 from embudget.training.export import RECORD_FILE
@@ -166,6 +167,16 @@ def test_a_method_without_a_law_keeps_its_panel_with_the_reason(tmp_path: Path, 
     words = Page(write_report(tmp_path / "r.html", some, laws)).words
     assert "any budget: a method needs at least 2 cells, got 1" in words
     assert [len(trace.x) for trace in traces(frontier_figure(laws))["full"]] == [1]
+
+
+def test_the_recipes_table_has_both_intervals_and_the_crossovers(recipe: Recipe) -> None:
+    text = recipe_table(recipe)
+    assert "{:.3f} to {:.3f} with 90 %".format(*recipe.predicted_interval) in text
+    assert "without a run&#x27;s noise {:.3f} to {:.3f}".format(*recipe.loss_interval) in text
+    crossover = Crossover(from_method="full", to_method="lora", budget=2e12, interval=(1e12, 3e12), share=1.0)
+    known = recipe_table(recipe.model_copy(update={"crossovers": (crossover,)}))
+    assert "<td>full to lora at 2e+12 FLOP, with 90 % 1e+12 to 3e+12</td>" in known
+    assert "full to lora" not in recipe_table(recipe.model_copy(update={"crossovers": ()}))
 
 
 def test_a_recipe_whose_run_failed_is_shown_as_failed(
