@@ -8,8 +8,9 @@ from pydantic import Field
 from embudget.frozen import Frozen
 from embudget.laws.bootstrap import draw, noise_of_run
 from embudget.laws.joint import JointFit, Sharing
+from embudget.laws.misfit import misfit_of
 from embudget.laws.parameters import FormName
-from embudget.laws.points import Points
+from embudget.laws.points import MANY_CELLS, Points
 from embudget.laws.ranking import Candidate, rank
 from embudget.laws.surface import Branch, Component, Surface
 
@@ -40,11 +41,13 @@ def fit_surface(
     chosen = [(one.fit, count) for one, count in zip(heavy, counts, strict=True) if count]
     freedom = max(len(points) - _mean([(fit.parameters, count) for fit, count in chosen]), 1.0)
     log_fit = np.average([fit.log_fit for fit, _ in chosen], axis=0, weights=[count for _, count in chosen])
-    noise = noise_of_run(points, points.log_loss - log_fit, freedom)
+    residuals = points.log_loss - log_fit
+    noise = noise_of_run(points, residuals, freedom)
+    misfit = misfit_of(points.thinned(MANY_CELLS), residuals[points.sampled(MANY_CELLS)], noise, freedom)
     step = step_of(points)
     plain = Surface(
-        components=components, asymptote=asymptote, noise=noise, freedom=freedom, discrepancy=0.0, step=step,
-        reach={method: _reach(points.where(points.method == method)) for method in points.methods},
+        components=components, asymptote=asymptote, noise=noise, misfit=misfit, freedom=freedom, discrepancy=0.0,
+        step=step, reach={method: _reach(points.where(points.method == method)) for method in points.methods},
     )  # fmt: skip
     known = [(one.forecast, count) for one, count in zip(heavy, counts, strict=True) if one.forecast is not None]
     forecast = _mean(known, squares=True) if any(count for _, count in known) else 0.0
@@ -102,8 +105,8 @@ def _discrepancy(surface: Surface, points: Points, forecast: float) -> float:
     beyond = np.exp(largest.log_d) * surface.step
     logs = np.log(surface.drawn(largest.method.tolist(), np.exp(largest.log_n), beyond))
     spread = float(logs.var(axis=0).mean())
-    noise = surface.noise**2 / float(points.seeds.mean())
-    return float(np.sqrt(max(forecast**2 - noise - 2 * spread, 0.0)))
+    of_cell = (surface.noise**2 - surface.misfit**2) / float(points.seeds.mean())
+    return float(np.sqrt(max(forecast**2 - of_cell - 2 * spread, 0.0)))
 
 
 def _ranking(candidates: Sequence[Candidate]) -> tuple[Ranked, ...]:

@@ -60,7 +60,11 @@ class Points:
 
     def thinned(self, most: int) -> Self:
         """At most so many cells, drawn at random but always the same."""
-        return self if len(self) <= most else self.where(sample(len(self), most))
+        return self.where(self.sampled(most))
+
+    def sampled(self, most: int) -> NDArray[np.bool_]:
+        """Which cells `thinned` keeps (n,)."""
+        return np.ones(len(self), dtype=bool) if len(self) <= most else sample(len(self), most)
 
     @cached_property
     def weights(self) -> Array:

@@ -6,6 +6,7 @@ from embudget.laws.rates import describe_rates, rate_warnings
 
 if TYPE_CHECKING:
     from embudget.laws.result import Laws
+    from embudget.laws.surface import Surface
 
 
 def summarise(laws: "Laws") -> str:
@@ -19,9 +20,7 @@ def summarise(laws: "Laws") -> str:
         *_ranking(laws),
         "",
         *surface.describe(),
-        f"noise of one run about the law: {100 * laws.noise:.2g} % ({surface.freedom:.0f} degrees of freedom)"
-        + (f"; unexplained, per {surface.step:.2g} times the budget: {100 * surface.discrepancy:.2g} %"
-           if surface.discrepancy else ""),
+        _noise(surface),
         *(f"warning: {line}" for line in (*laws.diagnostics.warnings(), *rate_warnings(laws.cells))),
         "",
         *_frontier(laws),
@@ -34,6 +33,15 @@ def summarise(laws: "Laws") -> str:
     if laws.refusals:
         lines += ["", "not fitted:", *(f"  {no.what}: {no.reason} ({no.error})" for no in laws.refusals)]
     return "\n".join(lines)
+
+
+def _noise(surface: "Surface") -> str:
+    text = f"noise of one run about the law: {100 * surface.noise:.2g} % ({surface.freedom:.0f} degrees of freedom)"
+    if surface.misfit:
+        text += f", of which {100 * surface.misfit:.2g} % is the law's own error"
+    if surface.discrepancy:
+        text += f"; unexplained, per {surface.step:.2g} times the budget: {100 * surface.discrepancy:.2g} %"
+    return text
 
 
 def _ranking(laws: "Laws") -> list[str]:

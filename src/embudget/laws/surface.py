@@ -6,13 +6,14 @@ is part of the draws.
 
 The interval at a level, for a loss predicted as f (log f the mean of the draws' log predictions):
 
-    log L  in  log f  +-  t(n - p) sqrt((INFLATION sd)^2 + shift^2 + (discrepancy steps)^2 [+ noise^2])
+    log L  in  log f  +-  t(n - p) sqrt((INFLATION sd)^2 + shift^2 + (discrepancy steps)^2 + noise^2)
 
 sd is the draws' robust standard deviation (from the 5 % and 95 % quantiles), shift the distance from log f to the fits
 of the data themselves, which is not 0 where the data determine them badly, noise the relative standard deviation of one
-run, there only where the measured loss of a new run is meant and not the law itself. Discrepancy is by how much the
-forecasts of the largest budgets from the smaller ones (`embudget.laws.ranking`) missed more than noise and draws
-explain, per step of the budgets: what no form here captures. Student's t, for the noise is estimated from n - p.
+run about the law; where the loss itself is meant and not the measured one of a new run, only the part of it that is the
+law's own error (`embudget.laws.misfit`). Discrepancy is by how much the forecasts of the largest budgets from the
+smaller ones (`embudget.laws.ranking`) missed more than the noise of runs and the draws explain, per step of the
+budgets: what no form here captures. Student's t, for the noise is estimated from n - p.
 """
 
 from collections.abc import Sequence
@@ -93,6 +94,7 @@ class Surface(Frozen):
     components: tuple[Component, ...] = Field(min_length=1, description="by weight, the heaviest first")
     asymptote: float | None = Field(default=None, description="E where it was given, nats")
     noise: NonNegativeFloat = Field(description="relative standard deviation of one run about the law")
+    misfit: NonNegativeFloat = Field(default=0.0, description="part of the noise that is the law's own error")
     freedom: PositiveFloat = Field(description="degrees of freedom: cells minus parameters")
     discrepancy: NonNegativeFloat = Field(
         description="unexplained relative error of forecasts, per step of the budgets"
@@ -133,7 +135,7 @@ class Surface(Frozen):
         mean = logs.mean(axis=0)
         low, high = np.quantile(logs, _QUANTILES, axis=0)
         beyond = self.discrepancy * self._steps(methods, model_params * tokens)
-        noise = self.noise if of == "run" else 0.0
+        noise = self.noise if of == "run" else self.misfit
         squares = (INFLATION * (high - low) / _WIDTH) ** 2 + (mean - fitted) ** 2 + beyond**2 + noise**2
         half = float(student.ppf((1 + level) / 2, self.freedom)) * np.sqrt(squares)
         return np.exp(mean - half), np.exp(mean + half)
