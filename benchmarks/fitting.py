@@ -9,7 +9,8 @@
     recovery    data sets of known parameters, side by side with `scipy.optimize.curve_fit` and the package chinchilla
                 (`recovery.py`: the truths and what counts as error; `fitters.py`: the fits)
 
-Compare times within one run of this program only, on a machine that does nothing else.
+Compare times within one run of this program only, on a machine that does nothing else: the threads of OpenBLAS wait for
+each other by spinning, so that other load on the cores costs many times its share. OMP_NUM_THREADS=1 shows the rest.
 """
 
 import argparse
@@ -57,6 +58,7 @@ def main() -> None:
         "date": datetime.now(UTC).date().isoformat(),
         "machine": platform.processor() or platform.machine(),
         "cores": len(os.sched_getaffinity(0)),
+        "blas_threads": os.environ.get("OMP_NUM_THREADS", "as many as cores"),
         "versions": versions(),
     }
     if "table" in options.parts:  # first, while this process is small
