@@ -8,12 +8,15 @@ from pydantic import Field
 from embudget.frozen import Frozen
 from embudget.laws.bootstrap import draw, noise_of_run
 from embudget.laws.joint import JointFit, Sharing
+from embudget.laws.kriging import Correction, fit_correction
 from embudget.laws.misfit import misfit_of
 from embudget.laws.parameters import FormName
 from embudget.laws.points import MANY_CELLS, Points
 from embudget.laws.ranking import Candidate, rank
 from embudget.laws.surface import Branch, Component, Surface
 
+MOST_CORRECTED = 500
+"""Cells that a correction is carried from; of more, a sample."""
 LEAST_SHARE = 0.01
 """Of the draws, below which a candidate has none."""
 
@@ -49,10 +52,20 @@ def fit_surface(
         components=components, asymptote=asymptote, noise=noise, misfit=misfit, freedom=freedom, discrepancy=0.0,
         step=step, reach={method: _reach(points.where(points.method == method)) for method in points.methods},
     )  # fmt: skip
+    if misfit > 0:
+        plain = plain.model_copy(update={"correction": _correction(plain, points)})
     known = [(one.forecast, count) for one, count in zip(heavy, counts, strict=True) if one.forecast is not None]
     forecast = _mean(known, squares=True) if any(count for _, count in known) else 0.0
     missed = _discrepancy(plain, points, forecast)
     return plain.model_copy(update={"discrepancy": missed}), _ranking(candidates), heavy[0].fit
+
+
+def _correction(surface: Surface, points: Points) -> Correction:
+    few = points.thinned(MOST_CORRECTED)
+    at = few.method.tolist(), np.exp(few.log_n), np.exp(few.log_d)
+    residuals = few.log_loss - np.log(surface.drawn(*at)).mean(axis=0)
+    of_run = float(np.sqrt(max(surface.noise**2 - surface.misfit**2, 0.0)))
+    return fit_correction(few, residuals, of_run, surface.misfit)
 
 
 def step_of(points: Points) -> float:

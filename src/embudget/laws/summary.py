@@ -38,7 +38,7 @@ def summarise(laws: "Laws") -> str:
 def _noise(surface: "Surface") -> str:
     text = f"noise of one run about the law: {100 * surface.noise:.2g} % ({surface.freedom:.0f} degrees of freedom)"
     if surface.misfit:
-        text += f", of which {100 * surface.misfit:.2g} % is the law's own error"
+        text += f", of which {100 * surface.misfit:.2g} % is the law's own error, corrected near the measured cells"
     if surface.discrepancy:
         text += f"; unexplained, per {surface.step:.2g} times the budget: {100 * surface.discrepancy:.2g} %"
     return text

@@ -6,14 +6,15 @@ is part of the draws.
 
 The interval at a level, for a loss predicted as f (log f the mean of the draws' log predictions):
 
-    log L  in  log f  +-  t(n - p) sqrt((INFLATION sd)^2 + shift^2 + (discrepancy steps)^2 + noise^2)
+    log L  in  log f  +-  t(n - p) sqrt((INFLATION sd)^2 + shift^2 + (discrepancy steps)^2 + error^2 + noise^2)
 
 sd is the draws' robust standard deviation (from the 5 % and 95 % quantiles), shift the distance from log f to the fits
-of the data themselves, which is not 0 where the data determine them badly, noise the relative standard deviation of one
-run about the law; where the loss itself is meant and not the measured one of a new run, only the part of it that is the
-law's own error (`embudget.laws.misfit`). Discrepancy is by how much the forecasts of the largest budgets from the
-smaller ones (`embudget.laws.ranking`) missed more than the noise of runs and the draws explain, per step of the
-budgets: what no form here captures. Student's t, for the noise is estimated from n - p.
+of the data themselves, which is not 0 where the data determine them badly. Error is what is left of the law's own error
+(`embudget.laws.misfit`) where there is one, after its correction (`embudget.laws.kriging`), which is part of f. Noise,
+that of one run without that error, is there only where the measured loss of a new run is meant and not the loss itself.
+Discrepancy is by how much the forecasts of the largest budgets from the smaller ones (`embudget.laws.ranking`) missed
+more than the noise of runs and the draws explain, per step of the budgets: what no form here captures. Student's t, for
+the noise is estimated from n - p.
 """
 
 from collections.abc import Sequence
@@ -28,6 +29,7 @@ from embudget.errors import ConfigError
 from embudget.frozen import Frozen
 from embudget.laws.base import Array
 from embudget.laws.joint import Sharing
+from embudget.laws.kriging import Correction
 from embudget.laws.parameters import FORMS, Coefficients, FormName
 from embudget.laws.problem import log_loss_of, split
 
@@ -95,6 +97,7 @@ class Surface(Frozen):
     asymptote: float | None = Field(default=None, description="E where it was given, nats")
     noise: NonNegativeFloat = Field(description="relative standard deviation of one run about the law")
     misfit: NonNegativeFloat = Field(default=0.0, description="part of the noise that is the law's own error")
+    correction: Correction | None = Field(default=None, description="of that error, where there is one")
     freedom: PositiveFloat = Field(description="degrees of freedom: cells minus parameters")
     discrepancy: NonNegativeFloat = Field(
         description="unexplained relative error of forecasts, per step of the budgets"
@@ -135,10 +138,17 @@ class Surface(Frozen):
         mean = logs.mean(axis=0)
         low, high = np.quantile(logs, _QUANTILES, axis=0)
         beyond = self.discrepancy * self._steps(methods, model_params * tokens)
-        noise = self.noise if of == "run" else self.misfit
-        squares = (INFLATION * (high - low) / _WIDTH) ** 2 + (mean - fitted) ** 2 + beyond**2 + noise**2
+        own_error = self._own_error(methods, model_params, tokens)
+        of_run = max(self.noise**2 - self.misfit**2, 0.0) if of == "run" else 0.0
+        squares = (INFLATION * (high - low) / _WIDTH) ** 2 + (mean - fitted) ** 2 + beyond**2 + own_error + of_run
         half = float(student.ppf((1 + level) / 2, self.freedom)) * np.sqrt(squares)
         return np.exp(mean - half), np.exp(mean + half)
+
+    def _own_error(self, methods: Sequence[str], model_params: Array, tokens: Array) -> Array | float:
+        """What the law's own error adds to the variance of a log loss (m,)."""
+        if self.correction is None:
+            return self.misfit**2
+        return self.correction.variance(methods, np.log(model_params), np.log(tokens))
 
     def _steps(self, methods: Sequence[str], product: Array) -> Array:
         """How many steps of the budgets a choice lies outside those measured of its method (m,)."""
@@ -156,7 +166,11 @@ class Surface(Frozen):
         every = [component.log_losses(methods, log_n, log_d, self.asymptote) for component in self.components]
         counts = np.array([len(logs) - 1 for logs in every], dtype=float)
         fitted = np.average([logs[0] for logs in every], axis=0, weights=counts)
-        return fitted, np.concatenate([logs[1:] for logs in every])
+        drawn = np.concatenate([logs[1:] for logs in every])
+        if self.correction is None:
+            return fitted, drawn
+        corrected = self.correction.mean(methods, log_n, log_d)
+        return fitted + corrected, drawn + corrected
 
     def coefficients(self, method: str, form: FormName | None = None) -> Coefficients:
         """The parameters of a method by the fit of the heaviest component, or of the heaviest with a form.
