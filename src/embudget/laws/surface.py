@@ -33,7 +33,7 @@ from embudget.laws.kriging import Correction
 from embudget.laws.parameters import FORMS, Coefficients, FormName
 from embudget.laws.problem import log_loss_of, split
 
-INFLATION = 1.0
+INFLATION = 1.1
 """Of the draws' spread."""
 _QUANTILES, _WIDTH = (0.05, 0.95), 2 * 1.6449
 
