@@ -13,7 +13,7 @@ from embudget.methods import parse_method
 from embudget.recipe import Choice, Recipe, Wishes, recommend
 from embudget.recipe.losses import losses_of, predicted
 from embudget.recipe.members import candidates_of, members_for
-from embudget.recipe.options import offer
+from embudget.recipe.options import Terms, offer
 from embudget.recipe.wishes import limits_of
 from embudget.simulate import World, simulate
 from embudget.suite import SUITES, find_shape
@@ -177,7 +177,7 @@ def test_members_that_were_not_measured_are_answered_with_a_warning(laws: Laws) 
 
 def test_the_losses_of_options_are_those_of_the_laws(laws: Laws) -> None:
     candidates = candidates_of(laws, members_for(laws, None))
-    found = offer(laws, BUDGET, candidates, limits_of(Wishes(), 1))
+    found = offer(Terms.of(laws, limits_of(Wishes(), 1)), BUDGET, candidates)
     losses = losses_of(laws, found.options)
     assert losses.shape == (60, len(found.options))
     expected = [laws.predict(one.candidate.name, one.candidate.model_params, one.tokens) for one in found.options]
