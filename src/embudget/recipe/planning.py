@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Unpack
 
 from embudget.errors import BudgetError, InfeasibleError
-from embudget.flops import DEFAULT_MFU, resolve_budget
+from embudget.flops import resolve_budget
 from embudget.laws import Laws
 from embudget.recipe.crossover import BEYOND, crossovers_within
 from embudget.recipe.feasible import nearest_feasible
@@ -28,7 +28,7 @@ from embudget.recipe.losses import Array, intervals_of, losses_of, predicted
 from embudget.recipe.members import Candidate, candidates_of, members_for
 from embudget.recipe.options import MAX_EXTRAPOLATION, Option, Terms, epochs_for, fewest_steps, offer
 from embudget.recipe.values import Choice, Crossover, Recipe, Rejection
-from embudget.recipe.warnings import warnings_for, without_law
+from embudget.recipe.warnings import repetition, warnings_for, without_law
 from embudget.recipe.wishes import Limits, Wishes, limits_of
 from embudget.suite import ModelShape
 
@@ -44,7 +44,7 @@ def recommend(
     gpu_hours: float | None = None,
     dollars: float | None = None,
     device: str | None = None,
-    mfu: float = DEFAULT_MFU,
+    mfu: float | None = None,
     dollars_per_hour: float | None = None,
     **wishes: Unpack[Wishes],
 ) -> Recipe:
@@ -58,7 +58,7 @@ def recommend(
         gpu_hours: budget as time of one device.
         dollars: budget as money for one device.
         device: a name in `embudget.flops.DEVICES`.
-        mfu: share of the device's peak that training reaches.
+        mfu: share of the device's peak that training reaches; 0.4 by default.
         dollars_per_hour: price of the device, instead of the table's.
         wishes: constraints and what to prefer: ``max_params``, ``pairs_available``, ``max_epochs``, ``device_memory``,
             ``serve_tokens``, ``prefer``, ``min_steps``, ``allow_unmeasured_sizes`` and ``force``; see `Wishes`.
@@ -122,10 +122,10 @@ def answer(question: Question, budget: float) -> Recipe:
     places, worse = tell_apart(laws, found.options, losses)
     flat = [found.options[place] for place in places]
     choices = _choices(laws, flat, predicted(losses[:, places]))
-    taken = preferred(laws, flat, limits.prefer)
+    taken, why = preferred(laws, flat, limits.prefer)
     best, others = choices[taken], (*choices[:taken], *choices[taken + 1 :])
-    warnings = warnings_for(laws, question.suite, question.members, best)
-    return _recipe(question, flat[taken], best, others, (*worse, *found.rejected), warnings)
+    recipe = _recipe(question, flat[taken], best, others, (*worse, *found.rejected))
+    return recipe.model_copy(update={"chosen": why})
 
 
 def _check_distance(laws: Laws, budget: float, limits: Limits) -> None:
@@ -163,12 +163,16 @@ def _recipe(
     best: Choice,
     flat: tuple[Choice, ...],
     rejected: tuple[Rejection, ...],
-    warnings: tuple[str, ...],
 ) -> Recipe:
     laws, limits = question.laws, question.limits
     nearest = nearest_cell(best.method, best.model_params, option.train_flops, laws.cells)
     rate = learning_rate_for(laws, nearest, option.candidate.method, option.candidate.shape, option.tokens)
     taken_over = hyperparameters(nearest, laws.table)
+    warnings = (
+        *warnings_for(laws, question.suite, question.members, best),
+        *repetition(option, nearest, limits.pairs_available),
+        *assumed(nearest, laws.table, laws.cells, rate_known=rate.known),
+    )
     return Recipe(
         **best.model_dump(),
         **taken_over | {"max_epochs": epochs_for(laws, option, limits)},
@@ -183,7 +187,7 @@ def _recipe(
         flat=flat,
         rejected=(*rejected, *without_law(laws)),
         crossovers=_crossovers(question, option.train_flops + option.serve_flops),
-        warnings=(*warnings, *assumed(nearest, laws.table, laws.cells, rate_known=rate.known)),
+        warnings=warnings,
     )
 
 
