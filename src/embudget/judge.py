@@ -88,19 +88,16 @@ def judge(
     runs = check(world, budget, repeats)
     losses = _true_losses(world, budget, _candidates(world) if suite is None else find_suite(suite))
     best = min(losses, key=losses.__getitem__)
-    regrets, held, refusals = [], [], []
-    for repeat in range(repeats):
+    recipes, refusals = [], []
+    for study in range(seed, seed + repeats):
         try:
-            laws = fit(simulate(world, seed + repeat), draws=draws)
+            laws = fit(simulate(world, study), draws=draws)
             recipe = recommend(laws, budget, suite=suite or world.suite, min_steps=world.min_steps)
+            recipes.append((study, recipe, world.loss(recipe.model, recipe.method, budget, recipe.learning_rate)))
         except EmbudgetError as error:
             refusals.append(str(error))
-        else:
-            true = world.loss(recipe.model, recipe.method, budget, recipe.learning_rate)
-            regrets.append(true / losses[best] - 1)
-            held.append(_held(recipe, true, world.noise, seed + repeat))
-        progress(repeat + 1)
-    if not regrets:
+        progress(study - seed + 1)
+    if not recipes:
         raise FitError(f"no study of this design gives a recipe: {refusals[0]}")
     return Verdict(
         train_flops=budget,
@@ -109,8 +106,8 @@ def judge(
         model=best[0],
         method=best[1],
         loss=losses[best],
-        regrets=tuple(regrets),
-        coverage=float(np.mean(held)),
+        regrets=tuple(true / losses[best] - 1 for _, _, true in recipes),
+        coverage=float(np.mean([_held(recipe, true, world.noise, study) for study, recipe, true in recipes])),
         refusals=tuple(refusals),
     )
 

@@ -35,6 +35,7 @@ def test_foreign_names_are_mapped(run: Run, runs: Path, tmp_path: Path) -> None:
     assert again.code == 0, again.err
     assert json.loads((tmp_path / "again.json").read_text()) == json.loads((tmp_path / "laws.json").read_text())
 
+    assert done.out.endswith(f"embudget recipe {tmp_path / 'laws.json'} --budget FLOP --suite NAME\n")
     refused = run("recipe", tmp_path / "laws.json", "--budget", "1e20")
     assert (refused.code, refused.err.count("\n")) == (2, 1)
     assert "suite must be given" in refused.err

@@ -37,7 +37,9 @@ def test_records_are_written_and_counted(run: Run, world: Path, tmp_path: Path) 
     lost = 24 - len(records)
     assert failed and lost
     assert f"{out}: 24 runs: {24 - failed - lost} done, {failed} failed, {lost} lost" in done.out
-    assert run("fit", out, "--draws", 20, "--out", tmp_path / "laws.json").code == 0
+    fitted = run("fit", out, "--draws", 20, "--out", tmp_path / "laws.json")
+    assert fitted.code == 0
+    assert fitted.out.endswith(" --budget FLOP\n")
 
 
 def test_a_design_is_judged(run: Run, world: Path) -> None:

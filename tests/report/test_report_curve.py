@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from embudget.laws import Laws, fit
 from embudget.recipe import CurvePoint, recipe_curve
 from embudget.report import curve_figure, write_curve
 from embudget.report.curve_folder import COLUMNS
+from embudget.report.tables import curve_table
 from embudget.simulate import simulate
 
 Points = tuple[CurvePoint, ...]
@@ -60,6 +62,13 @@ def test_the_page_has_figure_table_and_refusals_and_fetches_nothing(laws: Laws, 
     assert 'src="http' not in text
     found = sum(point.recipe is not None for point in points)
     assert text.count("<tr><td") == found
+
+
+def test_the_table_is_narrow_enough_for_1100_pixels(points: Points) -> None:
+    """Letters of 7 pixels and 13 pixels between columns, in a page of 1045 without its margins."""
+    rows = [re.findall(r"<t[hd][^>]*>([^<]*)</t[hd]>", row) for row in curve_table(points).split("<tr")[1:]]
+    assert len(rows) > 5
+    assert sum(13 + 7 * max(map(len, column)) for column in zip(*rows, strict=True)) < 1000
 
 
 def test_the_figure_shows_loss_interval_size_and_method(laws: Laws, points: Points) -> None:

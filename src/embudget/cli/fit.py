@@ -53,6 +53,7 @@ def command(
               embudget fit runs.csv --columns "loss=eval_loss,model_params=Model Size"
     """  # noqa: D301
     from embudget.laws import RunTable, fit
+    from embudget.recipe.members import unknown_models
 
     if Path(runs).suffix.lower() in (".csv", ".parquet"):
         table = RunTable.read(runs, read_mapping(columns))
@@ -61,7 +62,8 @@ def command(
     laws = fit(table, seed=seed, draws=draws, forms=form, asymptote=asymptote)
     laws.save(out)
     typer.echo(laws.summary())
-    typer.echo(f"{out}: next: embudget recipe {out} --budget FLOP")
+    suite = " --suite NAME" if unknown_models(laws) else ""
+    typer.echo(f"{out}: next: embudget recipe {out} --budget FLOP{suite}")
 
 
 def read_mapping(text: str | None) -> dict[str, str]:

@@ -110,7 +110,11 @@ def best_size(laws: Laws, choices: Choices) -> Finding:
         moved = ends[:, 1] - ends[:, 0]
         claims.append(assertion(f"the best size of {KINDS[one.kind]} grows", moved > 0, moved < 0))
         texts.append(_told(one, ends, choices.of_kind(one.kind), laws))
-    return judge(2, claims, "; ".join(texts))
+    names = [KINDS[one.kind] for one in profiles]
+    only = (
+        f"the only method measured is {names[0]}" if len(names) == 1 else f"for {', '.join(names[:-1])} and {names[-1]}"
+    )
+    return judge(2, claims, "; ".join([only, *texts]))
 
 
 def _told(profiles: Profiles, ends: Array, choices: Choices, laws: Laws) -> str:
@@ -122,7 +126,7 @@ def _told(profiles: Profiles, ends: Array, choices: Choices, laws: Laws) -> str:
     by_law = ""
     if len(grid) > 1:
         centred = np.log(grid) - np.log(grid).mean()
-        by_law = f"; by its law N* ~ C^{spread(choices.optimum(grid)[0] @ centred / (centred @ centred))}"
+        by_law = f"; by its law N* ~ C^{spread(choices.optimum(grid)[0] @ centred / (centred @ centred), 3)}"
     return (
         f"{KINDS[profiles.kind]}: measured best {sizes[0]:.2g} parameters at {budgets[0]:.3g} FLOP, {sizes[1]:.2g} at "
         f"{budgets[-1]:.3g}, growing in {100 * (moved > 0).mean():.0f} % and falling in {100 * (moved < 0).mean():.0f} "

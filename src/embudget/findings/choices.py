@@ -4,9 +4,9 @@ A choice costs c FLOP per token, so that a budget C buys it D = C / c tokens. It
 was measured, and one step of the budgets beyond, never further: findings are about the measured budgets.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from typing import Self
+from typing import Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ KINDS = {"full": "full fine-tuning", "freeze": "block freezing", "bias": "bias-o
 MAX_BUDGETS = 12
 MAX_SIZES = 40
 """More than these many budgets, or sizes of a method, are thinned out evenly."""
+_Value = TypeVar("_Value", float, tuple[str, float])
 FINE = 60
 """Sizes in the grid between measured ones."""
 
@@ -46,7 +47,9 @@ class Choices:
         found: dict[tuple[str, float], list[Cell]] = {}
         for cell in laws.cells:
             found.setdefault((cell.method, cell.model_params), []).append(cell)
-        keys = [key for method in laws.methods for key in _thinned([key for key in found if key[0] == method])]
+        keys = [
+            key for method in laws.methods for key in _thinned((key for key in found if key[0] == method), MAX_SIZES)
+        ]
         groups = [found[key] for key in keys]
         step = laws.surface.step * (1 + 1e-9)
         return cls(
@@ -111,11 +114,12 @@ class Choices:
         return type(self)(self.surface, *(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
-def _thinned(keys: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
-    ordered = sorted(keys)
-    if len(ordered) <= MAX_SIZES:
+def _thinned(values: Iterable[_Value], most: int) -> list[_Value]:
+    """Sorted, and where they are more than so many, evenly taken with both ends."""
+    ordered = sorted(values)
+    if len(ordered) <= most:
         return ordered
-    return [ordered[place] for place in np.linspace(0, len(ordered) - 1, MAX_SIZES).round().astype(int).tolist()]
+    return [ordered[place] for place in np.linspace(0, len(ordered) - 1, most).round().astype(int).tolist()]
 
 
 def value_of(method: str) -> float:
@@ -129,10 +133,7 @@ def shared_budgets(laws: Laws, methods: Iterable[str]) -> list[float]:
     common = set(laws.table.budgets)
     for name in methods:
         common &= {cell.budget for cell in laws.cells if name in (cell.method, kind_of(cell.method))}
-    rising = sorted(common)
-    if len(rising) <= MAX_BUDGETS:
-        return rising
-    return [rising[place] for place in np.linspace(0, len(rising) - 1, MAX_BUDGETS).round().astype(int).tolist()]
+    return _thinned(common, MAX_BUDGETS)
 
 
 def measured_kinds(laws: Laws) -> list[str]:

@@ -94,14 +94,19 @@ def judge(number: int, tests: Sequence[Assertion], numbers: str) -> Finding:
     verdict: Verdict = "undetermined"
     if share >= SURE:
         verdict = "reproduced"
-    elif worst.fails >= 1 - (1 - SURE) / len(claims) - 1e-9:
+    elif worst.fails >= refuting(len(claims)) - 1e-9:
         verdict = "not reproduced"
-    why = _open(share, worst) if verdict == "undetermined" else None
+    why = _open(share, worst, len(claims)) if verdict == "undetermined" else None
     decides = numbers if why else f"{_decided(share, worst, verdict)}; {numbers}"
     return Finding(
         number=number, statement=STATEMENTS[number], verdict=verdict, share=share, numbers=decides, why=why,
         claims=claims,
     )  # fmt: skip
+
+
+def refuting(claims: int) -> float:
+    """Share of the draws in which one of so many claims must fail to refute the statement."""
+    return 1 - (1 - SURE) / claims
 
 
 def _decided(share: float, worst: Claim, verdict: Verdict) -> str:
@@ -110,11 +115,15 @@ def _decided(share: float, worst: Claim, verdict: Verdict) -> str:
     return f"that {worst.text} holds in {100 * worst.holds:.0f} % of the draws"
 
 
-def _open(share: float, worst: Claim) -> str:
+def _open(share: float, worst: Claim, claims: int) -> str:
     text = f"the draws do not decide: it holds in {100 * share:.0f} % of them"
     if worst.fails == 0 and worst.holds < 1:
         return f"{text}; that {worst.text} is left open by {100 * (1 - worst.holds - worst.fails):.0f} %"
-    return f"{text}; what fails most often, in {100 * worst.fails:.0f} %, is that {worst.text}"
+    fails = f"what fails most often, in {100 * worst.fails:.3g} %, is that {worst.text}"
+    needed = f"{100 * refuting(claims):.4g} % to refute the statement"
+    return f"{text}; {fails}; " + (
+        f"of {claims} claims one must fail in {needed}" if claims > 1 else f"it takes {needed}"
+    )
 
 
 def untested(number: int, why: str, numbers: str = "") -> Finding:

@@ -41,8 +41,8 @@ def straight(laws: Laws, choices: Choices) -> Finding:
             assertion(f"the line of {KINDS[kind]} is straight", np.abs(high - low) < MAX_BEND * np.abs(slope)),
         ]
         texts.append(
-            f"{KINDS[kind]}: L ~ C^{spread(slope)}, slope {spread(low)} at {grid[0]:.3g} FLOP and {spread(high)} at "
-            f"{grid[-1]:.3g}"
+            f"{KINDS[kind]}: L ~ C^{spread(slope, 3)}, slope {spread(low, 3)} at {grid[0]:.3g} FLOP and "
+            f"{spread(high, 3)} at {grid[-1]:.3g}"
         )
         fewest = min(fewest, len(budgets))
     texts.append(f"straight means that the slope changes by less than {100 * MAX_BEND:.0f} % of its mean")

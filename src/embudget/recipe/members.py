@@ -33,7 +33,7 @@ def members_for(laws: Laws, suite: str | None) -> tuple[ModelShape, ...]:
     if suite is not None:
         return find_suite(suite)
     measured = set(laws.table.models)
-    if unknown := [name for name in laws.table.models if not _may_be_found(name)]:
+    if unknown := unknown_models(laws):
         raise ConfigError(
             f"suite must be given where the laws were measured on models that are no known members: {unknown[0]}"
             + (f" and {len(unknown) - 1} more" if len(unknown) > 1 else "")
@@ -41,6 +41,11 @@ def members_for(laws: Laws, suite: str | None) -> tuple[ModelShape, ...]:
         )
     names = measured.union(*(members for members in SUITES.values() if measured <= set(members)))
     return tuple(sorted((find_shape(name) for name in names), key=lambda shape: shape.model_params))
+
+
+def unknown_models(laws: Laws) -> list[str]:
+    """The measured models that are no known members, so that a recipe needs a suite."""
+    return [name for name in laws.table.models if not _may_be_found(name)]
 
 
 def base_of(name: str) -> str:

@@ -81,7 +81,11 @@ def _sections(points: Sequence[CurvePoint], laws: Laws) -> Iterator[str]:
     yield figure_element("curve", curve_figure(points, laws), caption)
     for warning in curve_warnings(points):
         yield f'<p class="warning">{html(warning[:1].upper() + warning[1:])}.</p>'
-    yield "<h2>Recipes</h2>\n" + curve_table(points)
+    yield (
+        "<h2>Recipes</h2>\n<p>nats: the loss to expect, with the interval of a run; outside: times outside the budgets "
+        "that were measured of the method; as good: other choices that are predicted as good.</p>\n"
+        + curve_table(points)
+    )
     if refused := [point for point in points if point.recipe is None]:
         items = "".join(f"<li>{number(point.budget)} FLOP: {html(point.reason or '')}</li>" for point in refused)
         yield f"<h2>Without a recipe</h2>\n<ul>{items}</ul>"
