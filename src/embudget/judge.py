@@ -88,28 +88,33 @@ def judge(
     runs = check(world, budget, repeats)
     losses = _true_losses(world, budget, _candidates(world) if suite is None else find_suite(suite))
     best = min(losses, key=losses.__getitem__)
-    recipes, refusals = [], []
+    regrets, held, refusals = [], [], []
     for study in range(seed, seed + repeats):
-        try:
-            laws = fit(simulate(world, study), draws=draws)
-            recipe = recommend(laws, budget, suite=suite or world.suite, min_steps=world.min_steps)
-            recipes.append((study, recipe, world.loss(recipe.model, recipe.method, budget, recipe.learning_rate)))
-        except EmbudgetError as error:
-            refusals.append(str(error))
+        recipe = _recipe(world, budget, suite, draws, study)
+        if isinstance(recipe, str):
+            refusals.append(recipe)
+        else:
+            true = world.loss(recipe.model, recipe.method, budget, recipe.learning_rate)
+            regrets.append(true / losses[best] - 1)
+            held.append(_held(recipe, true, world.noise, study))
         progress(study - seed + 1)
-    if not recipes:
+    if not regrets:
         raise FitError(f"no study of this design gives a recipe: {refusals[0]}")
     return Verdict(
-        train_flops=budget,
-        runs=runs,
-        repeats=repeats,
-        model=best[0],
-        method=best[1],
-        loss=losses[best],
-        regrets=tuple(true / losses[best] - 1 for _, _, true in recipes),
-        coverage=float(np.mean([_held(recipe, true, world.noise, study) for study, recipe, true in recipes])),
+        train_flops=budget, runs=runs, repeats=repeats, model=best[0], method=best[1], loss=losses[best],
+        regrets=tuple(regrets),
+        coverage=float(np.mean(held)),
         refusals=tuple(refusals),
-    )
+    )  # fmt: skip
+
+
+def _recipe(world: World, budget: float, suite: str | None, draws: int, seed: int) -> Recipe | str:
+    """That of one simulated study, or why there is none."""
+    try:
+        laws = fit(simulate(world, seed), draws=draws)
+        return recommend(laws, budget, suite=suite or world.suite, min_steps=world.min_steps)
+    except EmbudgetError as error:
+        return str(error)
 
 
 def check(world: World, budget: float, repeats: int = 1) -> int:

@@ -1,7 +1,7 @@
 """Crossovers: where the best kind of method changes, how well it is known, and what cannot be told apart."""
 
 from time import process_time
-from typing import Any, Unpack
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,13 +11,11 @@ from embudget.errors import BudgetError
 from embudget.laws import Coefficients, Laws, fit
 from embudget.methods import parse_method
 from embudget.recipe import Crossover, Recipe, crossovers, recommend
-from embudget.recipe.crossover import BEYOND, Spread, changes, crossovers_of, overtakings, span_of
-from embudget.recipe.grid import Grid, grid_of
+from embudget.recipe.crossover import BEYOND, Spread, changes, crossovers_of, overtakings
+from embudget.recipe.grid import Grid
 from embudget.recipe.losses import Array
-from embudget.recipe.options import Terms, fewest_steps, sizes_considered
-from embudget.recipe.wishes import Wishes, limits_of
 from embudget.simulate import World, simulate
-from embudget.suite import SUITES, find_shape, find_suite
+from embudget.suite import SUITES, find_shape
 from tests.recipe.worlds import BUDGET, MODELS
 
 CROSSING = {
@@ -100,10 +98,6 @@ def test_equal_methods_are_undetermined() -> None:
 def test_one_kind_of_method_has_no_crossover() -> None:
     ranks = {"lora:8": CROSSING["lora:8"], "lora:32": CROSSING["full"]}
     assert crossovers(fit(simulate(World(truth=ranks, models=MODELS)), draws=10)) == ()
-
-
-def terms(laws: Laws, **wishes: Unpack[Wishes]) -> Terms:
-    return Terms.of(laws, limits_of(wishes, fewest_steps(laws)))
 
 
 def test_no_members_have_no_crossover(laws: Laws) -> None:
@@ -219,34 +213,6 @@ def test_of_several_crossings_the_nearest_counts() -> None:
     assert overtakings(budgets, gaps, near=1.0, after=first) == pytest.approx([10**2.5, 0, np.inf, np.inf])
     assert overtakings(budgets, gaps, near=1.0, after=np.inf).tolist() == [np.inf] * 4
     assert overtakings(budgets[:1], gaps[:, :1], near=1.0).tolist() == [np.inf, 0, np.inf, 0]
-
-
-def test_the_grid_holds_the_considered_sizes_and_the_best_of_each_kind(laws: Laws) -> None:
-    grid = grid_of(terms(laws, min_steps=1), find_suite("smollm2"), *span_of(laws))
-    assert grid.kinds == ("full", "lora")
-    assert (grid.budgets[0], grid.budgets[-1]) == pytest.approx((1e12, BEYOND * 1.6e13))
-    assert max(grid.budgets[1:] / grid.budgets[:-1]) <= 1.5
-    choices = set(zip(grid.models, grid.methods, grid.places.tolist(), strict=True))
-    assert len(choices) == len(grid.models)
-    for place, budget in enumerate(grid.budgets.tolist()):
-        least, most = sizes_considered(laws, "full", budget)
-        expected = {name for name in SUITES["smollm2"] if least <= find_shape(name).model_params <= most}
-        assert {model for model, method, at in choices if method == "full" and at == place} == expected
-    losses = np.arange(1.0, 1 + len(grid.models))
-    best = grid.of_kinds(losses[None])[0]
-    for kind, name in enumerate(grid.kinds):
-        mine = np.array([method.startswith(name) for method in grid.methods])
-        for place in range(len(grid.budgets)):
-            assert best[kind, place] == losses[mine & (grid.places == place)].min()
-
-
-def test_all_sizes_can_be_considered(laws: Laws) -> None:
-    near, every = (
-        grid_of(terms(laws, min_steps=1, allow_unmeasured_sizes=free), find_suite("smollm2"), 1e12, 1e13)
-        for free in (False, True)
-    )
-    assert set(near.models) == set(SUITES["smollm2"][: SUITES["smollm2"].index(MODELS[-1]) + 1])
-    assert set(every.models) == set(SUITES["smollm2"])
 
 
 @pytest.mark.parametrize(

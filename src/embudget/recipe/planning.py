@@ -52,11 +52,10 @@ def recommend(
 
     Args:
         laws: of a study.
-        budget: in FLOP; or give ``gpu_hours`` or ``dollars``, with ``device``.
-        suite: whose members are considered: a built-in name or a folder of models; by default the measured models
-            and the built-in suites that hold all of them.
-        gpu_hours: budget as time of one device.
-        dollars: budget as money for one device.
+        budget: in FLOP; or ``gpu_hours`` of one ``device``, or ``dollars`` spent on it.
+        suite: whose members are considered, a name or a folder; by default those that `members_for` finds.
+        gpu_hours: budget as time.
+        dollars: budget as money.
         device: a name in `embudget.flops.DEVICES`.
         mfu: share of the device's peak that training reaches; 0.4 by default.
         dollars_per_hour: price of the device, instead of the table's.
