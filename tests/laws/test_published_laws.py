@@ -133,6 +133,14 @@ def published_laws(tmp_path_factory: pytest.TempPathFactory) -> Laws:
     return chinchilla_laws(tmp_path_factory.mktemp("chinchilla"), everything=False)
 
 
+def test_the_draws_of_a_law_have_the_published_intervals(published_laws: Laws) -> None:
+    """Ours are fitted with Huber's delta at 1.345 noise levels, and with a prior: within 0.02, as the check asks."""
+    (component,) = [one for one in published_laws.surface.components if one.form == "chinchilla"]
+    values = component.coefficients("full", None)
+    assert np.quantile(values["a"][1:], (0.025, 0.975)) == pytest.approx((0.317, 0.373), abs=0.02)
+    assert np.quantile(values["b"][1:], (0.025, 0.975)) == pytest.approx((0.331, 0.415), abs=0.02)
+
+
 def test_the_runs_that_decide_the_law_of_all_rows_are_named(published_laws: Laws, tmp_path: Path) -> None:
     whole = chinchilla_laws(tmp_path, everything=True)
     named = {cell.model for cell in whole.diagnostics.influential}

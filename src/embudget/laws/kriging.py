@@ -89,10 +89,10 @@ def fit_correction(points: Points, residuals: Array, noise: float, misfit: float
         "log_n": points.log_n.tolist(),
         "log_d": points.log_d.tolist(),
         "residuals": residuals.tolist(),
-        "variances": (max(noise, 1e-6) ** 2 / points.seeds).tolist(),
+        "variances": (max(noise, 1e-6) ** 2 / (points.seeds.mean() * points.weights)).tolist(),
         "misfit": misfit,
     }
-    spread_n, spread_d = float(points.log_n.std()), float(points.log_d.std())
+    spread_n, spread_d = (float(values.std()) or 1.0 for values in (points.log_n, points.log_d))
     across = ACROSS if len(points.kinds) > 1 else (0.0,)
     tried = (
         Correction.model_validate({**common, "lengths": (size * spread_n, data * spread_d), "across": one})

@@ -42,7 +42,7 @@ class Candidate:
     fit: JointFit
     criterion: float
     forecast: float | None
-    """root mean square relative error; None where there are too few budgets"""
+    """root mean square relative error; None where there are too few budgets or cells"""
     weight: float = 0.0
 
 
@@ -53,8 +53,9 @@ def rank(points: Points, forms: Sequence[FormName], asymptote: float | None = No
     criteria = [_criterion(fit, points) for _, fit in fits]
     best = fits[int(np.argmin(criteria))][1]
     splits = _splits(points.where(~is_outlying(points.log_loss - best.log_fit, points.weights)).thinned(MANY_CELLS))
+    splits, judged = _common(splits, forms)
     candidates = [
-        Candidate(name, fit, criterion, _forecast(name, fit.sharing, splits, asymptote))
+        Candidate(name, fit, criterion, _forecast(fit, splits, asymptote) if name in judged else None)
         for (name, fit), criterion in zip(fits, criteria, strict=True)
     ]
     weights = _weights(candidates)
@@ -86,16 +87,28 @@ def parameters_of(name: FormName, points: Points) -> int:
     return 1 + len(form.exponents) + len(form.coefficients) * columns
 
 
-def _forecast(
-    name: FormName, sharing: Sharing, splits: Sequence[tuple[Points, Points]], asymptote: float | None
-) -> float | None:
+def _common(
+    splits: Sequence[tuple[Points, Points]], forms: Sequence[FormName]
+) -> tuple[list[tuple[Points, Points]], set[FormName]]:
+    """The splits that are the same for all forms judged by them; a form with too many parameters for any is not."""
+    wanted = sorted(forms, key=lambda name: -max((parameters_of(name, below) for below, _ in splits), default=0))
+    for first in range(len(wanted)):
+        judged = wanted[first:]
+        fitting = [
+            (below, at) for below, at in splits if all(len(below) > parameters_of(name, below) for name in judged)
+        ]
+        if fitting:
+            return fitting, set(judged)
+    return [], set()
+
+
+def _forecast(fit: JointFit, splits: Sequence[tuple[Points, Points]], asymptote: float | None) -> float:
     squares = []
     for below, at in splits:
-        if len(below) > parameters_of(name, below):
-            fit = fit_jointly(FORMS[name], below, sharing, asymptote)
-            errors = at.log_loss - fit.predict(at.method, at.log_n, at.log_d)
-            squares.append(float((at.weights * winsorised(errors, at.weights) ** 2).mean()))
-    return float(np.sqrt(np.mean(squares))) if squares else None
+        earlier = fit_jointly(fit.form, below, fit.sharing, asymptote)
+        errors = at.log_loss - earlier.predict(at.method, at.log_n, at.log_d)
+        squares.append(float((at.weights * winsorised(errors, at.weights) ** 2).mean()))
+    return float(np.sqrt(np.mean(squares)))
 
 
 def _criterion(fit: JointFit, points: Points) -> float:
@@ -112,8 +125,9 @@ def _weights(candidates: Sequence[Candidate]) -> Array:
     if np.isinf(criteria).all():  # too few cells to compare: the first form, as simple as may be
         criteria[0] = 0.0
     log_weights = -0.5 * (criteria - criteria.min())
-    if all(one.forecast is not None for one in candidates):
-        errors = np.hypot([one.forecast or 0.0 for one in candidates], _EXACT)
+    known = [one.forecast for one in candidates if one.forecast is not None]
+    if known:  # a form that could not forecast is taken to do it no better than the others
+        errors = np.hypot([max(known) if one.forecast is None else one.forecast for one in candidates], _EXACT)
         log_weights = log_weights - FORECASTS * np.log(errors / errors.min())
     relative = np.exp(log_weights - log_weights.max())
     weights: Array = relative / relative.sum()
