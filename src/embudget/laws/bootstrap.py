@@ -92,7 +92,8 @@ def _moved(fit: JointFit, draws: int, rng: np.random.Generator) -> list[Prior]:
     """The prior of every group with its centre drawn anew; the common centre of several is itself a mean of so many."""
     count = len(fit.groups)
     spread = np.where(np.isinf(fit.priors[0].sd), 0.0, fit.priors[0].sd)
-    common = spread / np.sqrt(count) * rng.standard_normal((draws, len(spread))) if count > 1 else 0.0
+    pooled = fit.sharing == "pooled"
+    common = spread / np.sqrt(count) * rng.standard_normal((draws, len(spread))) if pooled else 0.0
     return [
         Prior(prior.centre + common + spread * rng.standard_normal((draws, len(spread))), prior.sd)
         for prior in fit.priors

@@ -1,6 +1,6 @@
 """Which form of law, and how much its methods share: the data choose.
 
-Every form is fitted with both kinds of sharing and judged twice:
+Every form is fitted with every kind of sharing and judged twice:
 
     forecast    fitted to the budgets below the k-th, it forecasts the cells of the k-th: the root mean square log error
                 over the last ROLLS budgets that have two below them; of many cells, by a sample, and without those that
@@ -19,6 +19,7 @@ factor alone does as well where one of the forms is right (docs/log.md); the sec
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 
@@ -48,7 +49,7 @@ class Candidate:
 
 def rank(points: Points, forms: Sequence[FormName], asymptote: float | None = None) -> list[Candidate]:
     """All candidates that the cells can determine, the best forecast first; their weights sum to 1."""
-    sharings: tuple[Sharing, ...] = ("shared", "pooled") if len(points.kinds) > 1 else ("shared",)
+    sharings: tuple[Sharing, ...] = get_args(Sharing) if len(points.kinds) > 1 else ("shared",)
     fits = [(name, fit_jointly(FORMS[name], points, sharing, asymptote)) for name in forms for sharing in sharings]
     criteria = [_criterion(fit, points) for _, fit in fits]
     best = fits[int(np.argmin(criteria))][1]

@@ -33,6 +33,11 @@ from embudget.laws.kriging import Correction
 from embudget.laws.parameters import FORMS, Coefficients, FormName
 from embudget.laws.problem import log_loss_of, split
 
+SHARED_IN_WORDS: dict[Sharing, str] = {
+    "shared": "shared by the methods",
+    "pooled": "of each kind of method, drawn together",
+    "separate": "of each kind of method",
+}
 INFLATION = 1.1
 """Of the draws' spread."""
 _QUANTILES, _WIDTH = (0.05, 0.95), 2 * 1.6449
@@ -190,7 +195,7 @@ class Surface(Frozen):
     def describe(self) -> list[str]:
         """The heaviest component's equation and parameters, in lines of text."""
         first = self.components[0]
-        shared = "shared by the methods" if first.sharing == "shared" else "of each kind of method, drawn together"
+        shared = SHARED_IN_WORDS[first.sharing]
         names = ", ".join(["E"] * (self.asymptote is None) + list(FORMS[first.form].exponents))
         lines = [f"{FORMS[first.form].equation}, {names} {shared} (medians of the draws, in brackets 90 % of them)"]
         for method in self.methods:
