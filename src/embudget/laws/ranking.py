@@ -13,8 +13,8 @@ No form is taken for the truth: each gets a weight, its share of the bootstrap d
     w  ~  exp(-(criterion - best) / 2) (forecast / best)^-p
 
 the first factor being Akaike's weights, the second the likelihood of p independent normal forecasts of which only the
-size of the errors is known; they go together at one budget, p = FORECASTS is an assumption. In simulation the first
-factor alone does as well where one of the forms is right (docs/log.md); the second is for studies where none is.
+size of the errors is known; they go together at one budget, and p = FORECASTS is an assumption. Where no form is right
+the criterion, over all cells, and the forecasts, at the budgets that matter, may disagree: then both have a say.
 """
 
 from collections.abc import Sequence

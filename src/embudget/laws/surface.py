@@ -39,7 +39,8 @@ SHARED_IN_WORDS: dict[Sharing, str] = {
     "separate": "of each kind of method",
 }
 INFLATION = 1.1
-"""Of the draws' spread."""
+"""Of the draws' spread: without it nominal 90 % intervals of the best loss at 4 times the budget held the truth in 88 %
+of 320 simulated studies, in 84 % of the small ones (docs/log.md)."""
 _QUANTILES, _WIDTH = (0.05, 0.95), 2 * 1.6449
 
 Kind = Literal["run", "law"]
