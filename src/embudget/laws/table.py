@@ -41,7 +41,9 @@ class Cell(Frozen):
 
     model: str = Field(description="a member's name; where the table has none, a text made of N: N=1.2e+08")
     method: str
-    budget: PositiveFloat = Field(description="FLOP asked for; in a table without budgets, the level of those spent")
+    budget: PositiveFloat = Field(
+        description="FLOP asked for; in a table without budgets, the level of those spent: see `completion`"
+    )
     model_params: PositiveFloat = Field(description="N, without embeddings and adapters")
     tokens: PositiveFloat = Field(description="D, mean over the seeds")
     train_flops: PositiveFloat = Field(description="spent, mean over the seeds")
@@ -120,7 +122,7 @@ class RunTable(Frozen):
     @classmethod
     def _of(cls, columns: Columns) -> Self:
         read, dropped = keep_usable(columns)
-        usable, uncomputed = keep_usable(with_costs(with_methods(read)))
+        usable, uncomputed = keep_usable(with_costs(with_methods(read), by_shape="method" in read.texts))
         dropped += uncomputed
         if not len(usable):
             raise TooFewRunsError(
