@@ -24,7 +24,7 @@ LEVEL_GAP = 1.15
 LEVEL_SPAN = 2.0
 """Factor that a level spans at most; one that spans more is cut."""
 JITTER, JITTER_SPAN = 1.01, 1.05
-"""Factor between neighbouring given budgets up to which they are one, and the factor that they span together at most."""
+"""Factor between neighbouring given budgets up to which they are one, and the one that they span together at most."""
 ROUNDING = 1 + 1e-9
 """Factor up to which given budgets are one in any case: floats that were computed in another order."""
 SAME_SIZE = 0.05
