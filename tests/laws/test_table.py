@@ -1,5 +1,6 @@
 """Records as a table: what counts, what is dropped, what is refused, and what a cell says."""
 
+from collections.abc import Mapping, Sequence
 from math import log
 from pathlib import Path
 
@@ -57,7 +58,7 @@ def test_no_usable_record_is_refused_with_the_reasons() -> None:
 )
 def test_incomparable_runs_are_refused(field: str, value: object) -> None:
     first, *others = records()
-    with pytest.raises(FitError, match=f"share one {field} ") as error:
+    with pytest.raises(FitError, match=f"share one {field} .*: fit them separately$") as error:
         RunTable.of([changed(first, {field: value}), *others])
     assert "\n" not in str(error.value)
 
@@ -94,9 +95,17 @@ def test_tokens_per_pair_is_that_of_the_world() -> None:
     assert RunTable.of(records()).tokens_per_pair == pytest.approx(WORLD.tokens_per_pair)
 
 
-def foreign(tmp_path: Path, rows: list[dict[str, float]]) -> RunTable:
-    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "runs.parquet")
+def foreign(tmp_path: Path, rows: Sequence[Mapping[str, object]]) -> RunTable:
+    pq.write_table(pa.Table.from_pylist([dict(row) for row in rows]), tmp_path / "runs.parquet")
     return RunTable.read(tmp_path / "runs.parquet")
+
+
+def test_statuses_of_other_trackers_count_as_done(tmp_path: Path) -> None:
+    words = ("FINISHED", "Completed", "success", "", "done", "running", "crashed", "unfinished")
+    rows = [{"model_params": 1e7, "tokens": 1e9, "loss": 2 + i, "status": word} for i, word in enumerate(words)]
+    table = foreign(tmp_path, rows)
+    assert table.run_count == 5
+    assert table.listed == tuple(f"row {row}: status is not done" for row in (6, 7, 8))
 
 
 def test_without_budgets_runs_of_other_length_are_other_cells(tmp_path: Path) -> None:
@@ -120,7 +129,7 @@ def test_a_seed_says_which_equal_losses_are_duplicates(tmp_path: Path) -> None:
 
 def test_models_of_one_name_and_two_sizes_are_two_cells(tmp_path: Path) -> None:
     rows = [{"model": "ours", "model_params": size, "tokens": 1e9, "loss": 2.5, "budget": 1e18} for size in (2e8, 1e8)]
-    assert [cell.model_params for cell in foreign(tmp_path, rows).cells] == [1e8, 2e8]  # type: ignore[arg-type]
+    assert [cell.model_params for cell in foreign(tmp_path, rows).cells] == [1e8, 2e8]
 
 
 def test_cells_are_sorted_by_method_budget_and_size() -> None:
