@@ -14,7 +14,7 @@ ONLY: tuple[FormName, ...] = ("chinchilla",)
 
 
 def diagnosed(of: list[Cell], forms: tuple[FormName, ...] = ONLY) -> Diagnostics:
-    return fit(RunTable(cells=tuple(of), run_count=len(of)), draws=60, forms=forms).diagnostics
+    return fit(RunTable(cells=tuple(of), run_count=len(of)), draws=20, forms=forms).diagnostics
 
 
 def changed(of: list[Cell], place: int, factor: float) -> list[Cell]:

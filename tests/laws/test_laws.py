@@ -26,7 +26,7 @@ def laws() -> Laws:
 
 def test_a_world_without_noise_is_predicted_at_four_times_its_budget() -> None:
     world = World(truth=TRUTH, models=MODELS, noise=0)
-    laws = fit(simulate(world), draws=5)
+    laws = fit(simulate(world), draws=2)
     (row,) = laws.frontier([6.4e13])
     assert row.predicted_loss == pytest.approx(world.loss(row.model, row.method, 6.4e13), rel=1e-3)
     assert row.predicted_loss == pytest.approx(

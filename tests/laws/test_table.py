@@ -4,14 +4,17 @@ from collections.abc import Mapping, Sequence
 from math import log
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from embudget.errors import FitError, TooFewRunsError
 from embudget.laws import Coefficients, RunTable
+from embudget.methods import parse_method
 from embudget.records import RunRecord
 from embudget.simulate import World, simulate
+from embudget.suite import find_shape
 
 WORLD = World(
     truth={"full": Coefficients(E=1.5, A=300, a=0.35, B=250, b=0.4)},
@@ -117,6 +120,27 @@ def test_without_budgets_runs_of_other_length_are_other_cells(tmp_path: Path) ->
     assert short.budget == long.budget == pytest.approx(6e17, rel=0.02)
     with_budget = foreign(tmp_path, [row | {"budget": 6e17} for row in rows])
     assert [(cell.seeds, cell.budget) for cell in with_budget.cells] == [(3, 6e17)]
+
+
+def test_budgets_with_jitter_are_those_that_were_asked_for(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    sizes, asked = (axis.ravel() for axis in np.meshgrid([1e8, 2e8, 7e8, 1.1e9], [1e18, 4e18, 1.6e19]))
+    spent = asked * rng.uniform(0.999, 1.001, 12)
+    rows = [
+        {"model_params": n, "tokens": c / (6 * n), "budget": c, "loss": 2.5} for n, c in zip(sizes, spent, strict=True)
+    ]
+    table = foreign(tmp_path, rows)
+    assert table.budgets == pytest.approx((1e18, 4e18, 1.6e19), rel=1e-3)
+    assert [len([c for c in table.cells if c.budget == budget]) for budget in table.budgets] == [4, 4, 4]
+
+
+def test_only_a_table_with_methods_is_priced_by_the_shapes_of_known_models(tmp_path: Path) -> None:
+    shape = find_shape("pythia-70m")
+    size = 1.04 * shape.model_params
+    row = {"model": "pythia-70m", "model_params": size, "train_flops": 1e15, "loss": 2.5}
+    (plain,), (full,) = (foreign(tmp_path, [row | method]).cells for method in ({}, {"method": "full"}))
+    assert plain.tokens == pytest.approx(1e15 / (6 * size))
+    assert full.tokens == pytest.approx(1e15 / parse_method("full").flops_per_token(shape))
 
 
 def test_a_seed_says_which_equal_losses_are_duplicates(tmp_path: Path) -> None:
