@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from embudget.errors import BudgetError, ConfigError, MethodError
 from embudget.files import read_text, save_text
@@ -72,6 +72,14 @@ class Laws(Frozen):
     domain: dict[str, Domain] = Field(description="by method")
     rate_law: RateLaw | None = Field(default=None, description="None with fewer than 2 cells whose best rate is known")
     refusals: tuple[Refusal, ...] = ()
+
+    @model_validator(mode="after")
+    def _of_the_same_methods(self) -> Self:
+        measured = set(self.table.methods)
+        for name, methods in (("domain", set(self.domain)), ("table", measured & set(self.methods))):
+            if methods != set(self.methods):
+                raise ValueError(f"{name} must have the methods of surface, {[*self.methods]}, got {sorted(methods)}")
+        return self
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -188,6 +196,8 @@ class Laws(Frozen):
             data: Any = json.loads(read_text(path))
         except ValueError as error:
             raise ConfigError(f"{path}: not valid JSON, perhaps cut short: {error}") from None
+        except RecursionError:
+            raise ConfigError(f"{path}: not a file of laws: it is nested too deeply") from None
         version = data.get("format_version") if isinstance(data, dict) else None
         if not isinstance(version, int):
             raise ConfigError(f"{path}: not a file of laws: it has no format_version")
