@@ -15,9 +15,10 @@ residuals most likely.
 from collections.abc import Sequence
 from functools import cached_property
 from itertools import product
+from typing import Self
 
 import numpy as np
-from pydantic import Field, NonNegativeFloat, PositiveFloat
+from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
 from scipy.linalg import cho_factor, cho_solve
 
 from embudget.frozen import Frozen
@@ -42,6 +43,13 @@ class Correction(Frozen):
     misfit: PositiveFloat = Field(description="standard deviation of g")
     lengths: tuple[PositiveFloat, PositiveFloat] = Field(description="of log N and log D")
     across: NonNegativeFloat = Field(le=1)
+
+    @model_validator(mode="after")
+    def _of_equal_lengths(self) -> Self:
+        lengths = {len(self.kinds), len(self.log_n), len(self.log_d), len(self.residuals), len(self.variances)}
+        if len(lengths) > 1 or 0 in lengths:
+            raise ValueError(f"a correction needs as many kinds, sizes, tokens, residuals and variances, got {lengths}")
+        return self
 
     @cached_property
     def _solved(self) -> tuple[tuple[Array, bool], Array]:
