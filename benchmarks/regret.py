@@ -14,7 +14,10 @@ lowest true loss of any choice at that budget) / that lowest loss, without noise
 Coverage is that of nominal 90 % intervals: `run` of the measured loss of a new run of the recipe, `best` of the lowest
 true loss at the budget, `crossing` of the budget at which one kind of method truly overtakes another, where the recipe
 claims to know it. The true one is that of the noise-free losses of the same choices on the same grid of budgets, up to
-16 times the recipe's; where there is none, the claim is false.
+16 times the recipe's, beyond the last one where two kinds take turns; where there is none, the claim is false.
+
+Where a study gives no recipe, its world counts as one over the limit, and means are taken over the others alone, for
+all procedures alike.
 """
 
 import argparse
@@ -39,6 +42,8 @@ from embudget.laws import Laws, fit
 from embudget.recipe import Recipe, recommend
 from embudget.recipe.crossover import BEYOND, overtakings, span_of
 from embudget.recipe.grid import grid_of
+from embudget.recipe.options import Terms
+from embudget.recipe.wishes import limits_of
 from embudget.records import RunRecord
 from embudget.suite import find_suite
 
@@ -69,8 +74,9 @@ def main() -> None:
         "coverage": coverages(rows),
         "times_paper": ratios(rows),
         "over_limit": over(rows),
+        "refused": refusals(rows),
     }
-    sys.stdout.write(tables(summary, len(tasks), len({(row["kind"], row["seed"]) for row in rows if row["refused"]})))
+    sys.stdout.write(tables(summary, len(tasks)))
     if options.out is not None:
         command = f"benchmarks/regret.py --worlds {options.worlds} --draws {options.draws}"
         about = {"command": command, "date": time.strftime("%Y-%m-%d"), "worlds": len(tasks), "kinds": options.kinds}
@@ -181,19 +187,24 @@ def _crossings(case: Case, recipe: Recipe, laws: Laws, budget: float) -> Row:
 
     The open ones are those that are undetermined; pairs of kinds that no budget tells apart are not among them.
     """
-    grid = grid_of(laws, find_suite(case.suite), *span_of(laws, high=BEYOND * budget))
+    terms = Terms.of(laws, limits_of({"min_steps": 1}, 1))
+    grid = grid_of(terms, find_suite(case.suite), *span_of(laws, high=BEYOND * budget))
     at = grid.budgets[grid.places].tolist()
     losses = [case.loss(*choice) for choice in zip(grid.models, grid.methods, at, strict=True)]
     true = np.log(grid.of_kinds(np.array([losses])))[0]
-    found = [one for one in recipe.crossovers if one.budget is not None]
-    claimed = [(one, one.interval) for one in found if one.interval is not None]
-    held = 0
-    for one, (low, high) in claimed:
+    found = [(one, one.budget) for one in recipe.crossovers if one.budget is not None]
+    last: dict[frozenset[str], np.ndarray] = {}
+    claims, held = 0, 0
+    for one, near in found:
+        pair = frozenset((one.from_method, one.to_method))
         first, second = grid.kinds.index(one.from_method), grid.kinds.index(one.to_method)
         there = np.isfinite(true[[first, second]]).all(axis=0)
         gap = true[first, there] - true[second, there]
-        held += bool(low <= overtakings(grid.budgets[there], gap[None], near=one.budget or low)[0] <= high)
-    return {"crossings": len(claimed), "crossings_held": held, "crossings_open": len(found) - len(claimed)}
+        last[pair] = overtakings(grid.budgets[there], gap[None], near, after=last.get(pair, np.zeros(1)))
+        if one.interval is not None:
+            low, high = one.interval
+            claims, held = claims + 1, held + bool(low <= last[pair][0] <= high)
+    return {"crossings": claims, "crossings_held": held, "crossings_open": len(found) - claims}
 
 
 def values(rows: Sequence[Row], column: str, **fixed: str | int) -> np.ndarray:
@@ -202,11 +213,21 @@ def values(rows: Sequence[Row], column: str, **fixed: str | int) -> np.ndarray:
     return np.array([value for value in chosen if value is not None], dtype=float)
 
 
+def answered(rows: Sequence[Row]) -> list[Row]:
+    """Those where both our procedure and the paper's choose: the same worlds for all that is compared."""
+    return [row for row in rows if row["regret of recipe"] is not None and row["regret of paper"] is not None]
+
+
+def refusals(rows: Sequence[Row]) -> list[str]:
+    """The worlds and distances without a recipe, with the reason."""
+    return [f"{row['kind']} {row['seed']} at {row['times']} x: {row['refused']}" for row in rows if row["refused"]]
+
+
 def regrets(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, float]]]:
     """Distance -> procedure -> mean, 90 % quantile and maximum of the regret."""
     table: dict[str, dict[str, dict[str, float]]] = {}
     for times, name in product(DISTANCES, PROCEDURES):
-        regret = values(rows, f"regret of {name}", times=times)
+        regret = values(answered(rows), f"regret of {name}", times=times)
         numbers = {"mean": regret.mean(), "p90": np.quantile(regret, 0.9), "max": regret.max()}
         table.setdefault(str(times), {})[name] = {key: round(float(value), 5) for key, value in numbers.items()}
     return table
@@ -215,20 +236,20 @@ def regrets(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, float]]]:
 def ratios(rows: Sequence[Row]) -> dict[str, float]:
     """Distance -> mean regret of the recipe / of the paper's procedure."""
     means = {
-        times: [values(rows, f"regret of {name}", times=times).mean() for name in ("recipe", "paper")]
+        times: [values(answered(rows), f"regret of {name}", times=times).mean() for name in ("recipe", "paper")]
         for times in DISTANCES
     }
     return {str(times): round(float(ours / theirs), 3) for times, (ours, theirs) in means.items()}
 
 
 def over(rows: Sequence[Row]) -> list[str]:
-    """The worlds where the recipe's regret exceeds the limit at the nearest distance, the worst first."""
-    near = [row for row in rows if row["times"] == DISTANCES[0] and row["regret of recipe"] is not None]
-    beyond = sorted(near, key=lambda row: -float(row["regret of recipe"] or 0))
+    """The worlds where the nearest distance has no recipe, or one of more regret than the limit, the worst first."""
+    near = [(row, row["regret of recipe"]) for row in rows if row["times"] == DISTANCES[0]]
+    known = [(row, float("inf") if regret is None else float(regret)) for row, regret in near]
     return [
-        f"{row['kind']} {row['seed']}: {row['regret of recipe']:.3f}, {row['recipe']} for {row['best']}"
-        for row in beyond
-        if float(row["regret of recipe"] or 0) > LIMIT
+        f"{row['kind']} {row['seed']}: {regret:.3f}, {row['recipe'] or 'no recipe'} for {row['best']}"
+        for row, regret in sorted(known, key=lambda one: -one[1])
+        if regret > LIMIT
     ]
 
 
@@ -244,8 +265,8 @@ def coverages(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, float | None
             "best_width": values(rows, "best_width", **fixed),
             "best_in_flat": values(rows, "best_in_flat", **fixed),
             "noise_ratio": values(rows, "noise_ratio", **fixed),
-            "regret": values(rows, "regret of recipe", **fixed),
-            "of_paper": values(rows, "regret of paper", **fixed),
+            "regret": values(answered(rows), "regret of recipe", **fixed),
+            "of_paper": values(answered(rows), "regret of paper", **fixed),
         }
         table.setdefault(kind, {})[str(times)] = {
             name: round(float(np.median(v) if name.endswith(("width", "ratio")) else v.mean()), 4) if len(v) else None
@@ -261,9 +282,10 @@ def _crossing_shares(rows: Sequence[Row], fixed: dict[str, str | int]) -> dict[s
     return {"crossings": claims, "crossing": round(held / claims, 4) if claims else None, "crossings_open": opened}
 
 
-def tables(summary: dict[str, Any], worlds: int, refusals: int) -> str:
+def tables(summary: dict[str, Any], worlds: int) -> str:
     """The numbers for a person."""
-    lines = [f"{worlds} worlds, {refusals} of them without a recipe; regret in %", ""]
+    refused = summary["refused"]
+    lines = [f"{worlds} worlds, {len(refused)} times without a recipe; regret in %", *refused, ""]
     lines.append(f"{'':<12}" + "".join(f"{f'at {t} x: mean':>14}{'p90':>8}{'max':>8}" for t in DISTANCES))
     for name in PROCEDURES:
         cells = [summary["regret"][str(times)][name] for times in DISTANCES]

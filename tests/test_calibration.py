@@ -43,5 +43,10 @@ def test_the_regret_is_at_most_half_of_the_papers_procedures(judged: dict[str, A
 
 
 @pytest.mark.slow
+def test_every_study_gives_a_recipe_at_every_distance(judged: dict[str, Any]) -> None:
+    assert judged["refused"] == []
+
+
+@pytest.mark.slow
 def test_no_recipe_loses_5_percent_at_4_times_the_budget(judged: dict[str, Any]) -> None:
     assert judged["over_limit"] == []

@@ -4,10 +4,13 @@ from math import exp, log
 
 import pytest
 
-from embudget.errors import ConfigError, FitError
+from embudget.errors import BudgetError, ConfigError, FitError
+from embudget.flops import steps_for
 from embudget.judge import Verdict, judge
 from embudget.laws import Coefficients
+from embudget.methods import parse_method
 from embudget.simulate import RateLaw, World
+from embudget.suite import find_suite
 
 TRUTH = {
     "full": Coefficients(E=1.0, A=300, a=0.35, B=250, b=0.4),
@@ -61,6 +64,28 @@ def test_the_verdict_is_a_sentence() -> None:
         "with these 180 runs you will know the best choice at 1e+19 FLOP to within 2.1 % (90 % of 10 simulated "
         "studies; mean 5.2 %), interval coverage 0.90; truly best: pythia-6.9b by lora:32, loss 0.250"
     )
+
+
+def test_the_best_choice_takes_as_many_steps_as_a_recipe_must() -> None:
+    """The larger models are the better ones, and take too few steps."""
+    truth = {"full": Coefficients(E=0.5, A=3000, a=0.4, B=1e-6, b=1)}
+    world = World(truth=truth, models=MODELS, noise=0.001, min_steps=20, batch_sizes=(16, 32, 64))
+    free = judge(world.model_copy(update={"min_steps": 1}), BUDGET, repeats=1, draws=5)
+    bound = judge(world, BUDGET, repeats=1, draws=5)
+    assert bound.loss > free.loss
+    batch_size = 128  # the design's doubles with every fourfold budget
+    steps = {s.name: steps_for(BUDGET, parse_method("full"), s, 60, batch_size) for s in find_suite("smollm2")}
+    assert steps[free.model] < 19
+    assert bound.model == min((name for name in steps if steps[name] > 19), key=steps.__getitem__)
+    with pytest.raises(ConfigError, match="no choice takes min_steps=20 steps at 1e"):
+        judge(world, 1e11, repeats=1, draws=5)
+
+
+def test_a_budget_beyond_any_recipe_is_refused_before_a_study_is_fitted() -> None:
+    done: list[int] = []
+    with pytest.raises(BudgetError, match=r"times those of the design \(1e\+12 to 1.6e\+13 FLOP\), got 1e\+40"):
+        judge(World(truth=TRUTH, models=MODELS), 1e40, repeats=1, progress=done.append)
+    assert done == []
 
 
 def test_what_cannot_be_judged_is_refused() -> None:

@@ -17,6 +17,7 @@ TRUTH = {
     "full": Coefficients(E=1.5, A=300, a=0.35, B=250, b=0.4),
     "lora:32": Coefficients(E=1.5, A=320, a=0.35, B=220, b=0.4),
 }
+LAW = {"E": 1.5, "A": 300, "a": 0.35, "B": 250, "b": 0.4}
 RATES = {"full": RateLaw(at=1e-3, p=-0.3, q=-0.1, curvature=0.05)}
 PYTHIA = Path(__file__).parents[1] / "studies" / "pythia_world.yaml"
 
@@ -147,14 +148,18 @@ def test_impossible_worlds_are_refused() -> None:
         ({"budgets": []}, "budgets: "),
         ({"rate_laws": {"bias": {"at": 1e-3, "curvature": 0.1}}}, "rate_laws names bias, which has no law in truth"),
         ({"learning_rates": {"full": [1e-3]}}, "learning_rates names full, which has none of the rate_laws"),
-        ({"rate_multiples": [0]}, "rate_multiples.0: Input should be greater than 0, got 0"),
+        ({"rate_multiples": [0]}, "rate_multiples.0: Input should be greater than or equal to 0.000000000001, got 0"),
         ({"truth": {"full": {"E": 1, "A": 1, "a": 0.3, "b": 0.3}}}, "the chinchilla form needs B"),
         ({"truth": {}}, "truth: "),
+        ({"truth": {"fool": LAW}}, "truth.fool: method must be full, bias, freeze:FRACTION"),
+        ({"noise": 1000}, "noise: Input should be less than 1, got 1000"),
+        ({"tokens_per_pair": 1e-300}, "tokens_per_pair: Input should be greater than or equal to 1, got 1e-300"),
+        ({"budgets": [1e308]}, "budgets.0: Input should be less than or equal to"),
         ({"colour": "red"}, "colour is not a known field"),
     ],
 )
 def test_a_bad_file_is_one_line(tmp_path: Path, change: dict[str, Any], message: str) -> None:
-    good = {"truth": {"full": {"E": 1.5, "A": 300, "a": 0.35, "B": 250, "b": 0.4}}}
+    good = {"truth": {"full": LAW}}
     path = tmp_path / "world.yaml"
     path.write_text(yaml.safe_dump(good | change))
     with pytest.raises(ConfigError) as raised:
@@ -162,6 +167,39 @@ def test_a_bad_file_is_one_line(tmp_path: Path, change: dict[str, Any], message:
     assert str(raised.value).startswith(f"{path}: ")
     assert message in str(raised.value)
     assert "\n" not in str(raised.value)
+    assert str(raised.value).count("got ") <= 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"rate_laws": {"full": RateLaw(at=1e-3, q=500, curvature=0.1)}},
+            "the best rate of .* tokens must lie between",
+        ),
+        ({"rate_laws": {"full": RateLaw(at=1e-3, q=-500, curvature=0.1)}}, "the best rate of .* change p and q"),
+        (
+            {"rate_laws": {"full": RateLaw(at=1e-3, curvature=1000)}, "rate_multiples": (0.1, 1, 10)},
+            r"the loss at the rate 0.0001 must lie between 1e-200 and 1e200, got e\^",
+        ),
+        (
+            {"truth": {"full": Coefficients(E=0, A=1e-300, a=9, B=0, b=9)}},
+            "truth.full: the loss must be finite and > 0",
+        ),
+        ({"min_steps": 10**9}, "leaves no record: no cell reaches min_steps=1000000000, the longest takes"),
+        ({"lost_probability": 0.99999}, r"leaves no record: all \d+ runs are lost, lost_probability=0.99999"),
+    ],
+)
+def test_a_study_that_cannot_be_simulated_is_one_line(change: dict[str, Any], message: str) -> None:
+    world = World.model_validate({"truth": TRUTH} | change)
+    with pytest.raises(ConfigError, match=message) as raised:
+        simulate(world)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_design_without_runs_is_refused() -> None:
+    with pytest.raises(ConfigError, match="has no runs: no cell reaches min_steps=1000000000"):
+        planned(World(truth=TRUTH, min_steps=10**9))
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,7 @@ def resolve_budget(
     gpu_hours: float | None = None,
     dollars: float | None = None,
     device: str | None = None,
-    mfu: float = DEFAULT_MFU,
+    mfu: float | None = None,
     dollars_per_hour: float | None = None,
 ) -> float:
     """FLOP of a budget given in one of three ways: FLOP, hours of a device, or dollars spent on a device.
@@ -139,15 +139,18 @@ def resolve_budget(
     if len(names) != 1:
         raise BudgetError(f"give exactly one of budget, gpu_hours and dollars, got {' and '.join(names) or 'none'}")
     if budget is not None:
-        if device is not None or dollars_per_hour is not None:
-            raise BudgetError("device and dollars_per_hour go with gpu_hours or dollars, not with a budget in FLOP")
+        if any(value is not None for value in (device, mfu, dollars_per_hour)):
+            raise BudgetError(
+                "device, mfu and dollars_per_hour go with gpu_hours or dollars, not with a budget in FLOP"
+            )
         return parse_budget(budget)
     if device is None:
         raise BudgetError(f"{names[0]} needs a device: one of {', '.join(DEVICES)}")
+    share = DEFAULT_MFU if mfu is None else mfu
     if gpu_hours is not None:
-        return budget_of_gpu_hours(gpu_hours, device, mfu)
+        return budget_of_gpu_hours(gpu_hours, device, share)
     assert dollars is not None
-    return budget_of_dollars(dollars, device, mfu, dollars_per_hour)
+    return budget_of_dollars(dollars, device, share, dollars_per_hour)
 
 
 def find_device(name: str) -> Device:

@@ -28,7 +28,7 @@ class Frozen(BaseModel):
 def first_problem(error: ValidationError) -> str:
     """Say the first problem of a pydantic error in one line: field, rule, value."""
     problem = error.errors(include_url=False)[0]
-    field = ".".join(str(part) for part in problem["loc"])
+    field = ".".join(str(part) for part in problem["loc"] if part != "[key]")  # which pydantic adds behind a bad key
     message = problem["msg"].removeprefix("Value error, ")
     if not field:  # a rule between fields, whose message names them
         return message
@@ -37,4 +37,6 @@ def first_problem(error: ValidationError) -> str:
     if problem["type"] == "extra_forbidden":
         return f"{field} is not a known field"
     value = repr(problem["input"])
+    if message.endswith(f"got {value}"):
+        return f"{field}: {message}"
     return f"{field}: {message}, got {value if len(value) <= 80 else value[:77] + '...'}"

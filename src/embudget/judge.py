@@ -5,20 +5,26 @@ one budget and without noise; where the world has laws of the learning rate, the
 """
 
 from collections.abc import Callable
+from math import ceil
 
 import numpy as np
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from embudget.errors import ConfigError, EmbudgetError, FitError, MethodError
+from embudget.errors import BudgetError, ConfigError, EmbudgetError, FitError, MethodError
+from embudget.flops import steps_for
 from embudget.frozen import Frozen
-from embudget.laws import fit
+from embudget.laws import RunTable, fit
 from embudget.methods import parse_method
 from embudget.recipe import Recipe, recommend
+from embudget.recipe.hyperparameters import batch_size_for
+from embudget.recipe.options import MAX_EXTRAPOLATION
 from embudget.simulate import World, planned, simulate
 from embudget.suite import SUITES, ModelShape, find_suite
 
 SHARE = 0.9
 """Of the studies, whose regret the verdict names."""
+DRAWS = 100
+"""Bootstrap draws of each fit."""
 
 
 class Verdict(Frozen):
@@ -58,7 +64,7 @@ def judge(
     *,
     repeats: int = 20,
     suite: str | None = None,
-    draws: int = 200,
+    draws: int = DRAWS,
     seed: int = 0,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Verdict:
@@ -74,20 +80,19 @@ def judge(
         progress: called with the number of studies done.
 
     Raises:
-        ConfigError: ``repeats`` or ``budget`` is not positive, or an error of `simulate`.
+        BudgetError: the budget is further from the design's than any recipe goes.
+        ConfigError: ``repeats`` or ``budget`` is not positive, no choice takes the world's ``min_steps`` at it, or an
+            error of `simulate`.
         FitError: no study gave a recipe; with the first reason.
     """
-    if repeats < 1:
-        raise ConfigError(f"repeats must be >= 1, got {repeats}")
-    if not 0 < budget < float("inf"):
-        raise ConfigError(f"budget must be finite and > 0, got {budget:g}")
+    runs = check(world, budget, repeats)
     losses = _true_losses(world, budget, _candidates(world) if suite is None else find_suite(suite))
     best = min(losses, key=losses.__getitem__)
     regrets, held, refusals = [], [], []
     for repeat in range(repeats):
-        records = simulate(world, seed + repeat)
         try:
-            recipe = recommend(fit(records, draws=draws), budget, suite=suite or world.suite, min_steps=world.min_steps)
+            laws = fit(simulate(world, seed + repeat), draws=draws)
+            recipe = recommend(laws, budget, suite=suite or world.suite, min_steps=world.min_steps)
         except EmbudgetError as error:
             refusals.append(str(error))
         else:
@@ -99,7 +104,7 @@ def judge(
         raise FitError(f"no study of this design gives a recipe: {refusals[0]}")
     return Verdict(
         train_flops=budget,
-        runs=planned(world),
+        runs=runs,
         repeats=repeats,
         model=best[0],
         method=best[1],
@@ -108,6 +113,21 @@ def judge(
         coverage=float(np.mean(held)),
         refusals=tuple(refusals),
     )
+
+
+def check(world: World, budget: float, repeats: int = 1) -> int:
+    """Refuse what cannot be judged before anything is simulated; the runs of one study. Errors as `judge`."""
+    if repeats < 1:
+        raise ConfigError(f"repeats must be >= 1, got {repeats}")
+    if not 0 < budget < float("inf"):
+        raise ConfigError(f"budget must be finite and > 0, got {budget:g}")
+    low, high = min(world.budgets), max(world.budgets)
+    if not low / MAX_EXTRAPOLATION <= budget <= high * MAX_EXTRAPOLATION:
+        raise BudgetError(
+            f"budget must be within {MAX_EXTRAPOLATION:g} times those of the design ({low:.3g} to {high:.3g} FLOP), "
+            f"got {budget:.3g}"
+        )
+    return planned(world)
 
 
 def _candidates(world: World) -> tuple[ModelShape, ...]:
@@ -121,18 +141,29 @@ def _candidates(world: World) -> tuple[ModelShape, ...]:
 
 
 def _true_losses(world: World, budget: float, members: tuple[ModelShape, ...]) -> dict[tuple[str, str], float]:
-    """(model, method) -> the true loss, nats, of what can be trained."""
-    losses = {}
+    """(model, method) -> the true loss, nats, of what can be trained and takes as many steps as a recipe must."""
+    batch_size = _batch_size(world, budget)
+    losses, trained = {}, 0
     for shape in members:
-        for method in world.truth:
+        for method in map(parse_method, world.truth):
             try:
-                parse_method(method).check(shape)
+                method.check(shape)
             except MethodError:
                 continue
-            losses[shape.name, method] = world.loss(shape.name, method, budget)
-    if not losses:
+            trained += 1
+            if ceil(steps_for(budget, method, shape, world.tokens_per_pair, batch_size)) >= world.min_steps:
+                losses[shape.name, str(method)] = world.loss(shape.name, str(method), budget)
+    if not trained:
         raise ConfigError("no method of the world can train a member of the suite")
+    if not losses:
+        raise ConfigError(f"no choice takes min_steps={world.min_steps} steps at {budget:.3g} FLOP")
     return losses
+
+
+def _batch_size(world: World, budget: float) -> int:
+    """That of a recipe for the budget, by the design's own batch sizes."""
+    whole = world.model_copy(update={"noise": 0.0, "seeds": 1, "fail_probability": 0.0, "lost_probability": 0.0})
+    return batch_size_for(budget, RunTable.of(simulate(whole)).cells)
 
 
 def _held(recipe: Recipe, true: float, noise: float, seed: int) -> bool:

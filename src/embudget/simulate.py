@@ -34,8 +34,12 @@ def _unique(values: _Values) -> _Values:
     return values
 
 
+_MAX_LOG = log(1e200)
+"""Of numbers that may be multiplied once more without an overflow."""
 Probability = Annotated[float, Field(ge=0, lt=1)]
-Rates = Annotated[tuple[PositiveFloat, ...], Field(min_length=1), AfterValidator(_unique)]
+Budget = Annotated[float, Field(ge=1, le=1e40)]
+Rate = Annotated[float, Field(ge=1e-12, le=1e12)]
+Rates = Annotated[tuple[Rate, ...], Field(min_length=1), AfterValidator(_unique)]
 
 
 class RateLaw(Frozen):
@@ -47,29 +51,47 @@ class RateLaw(Frozen):
     curvature: NonNegativeFloat = Field(description="c: log loss per squared natural logarithm of the rate / the best")
 
     def best(self, model_params: float, tokens: float) -> float:
-        """The best rate at N parameters and D tokens."""
-        return exp(log(self.at) + self.p * log(model_params / 1e7) + self.q * log(tokens / 1e6))
+        """The best rate at N parameters and D tokens.
+
+        Raises:
+            ConfigError: it is too large or too small for a number.
+        """
+        log_rate = log(self.at) + self.p * log(model_params / 1e7) + self.q * log(tokens / 1e6)
+        return _number(log_rate, f"the best rate of {model_params:.3g} parameters and {tokens:.3g} tokens", "p and q")
 
     def excess(self, rate: float, model_params: float, tokens: float) -> float:
         """How much the logarithm of the loss lies above that at the best rate."""
         return self.curvature * log(rate / self.best(model_params, tokens)) ** 2
 
 
+def _number(logarithm: float, what: str, fields: str) -> float:
+    """The number of a natural logarithm, if a program can hold it."""
+    if not -_MAX_LOG < logarithm < _MAX_LOG:
+        raise ConfigError(f"{what} must lie between 1e-200 and 1e200, got e^{logarithm:.4g}: change {fields}")
+    return exp(logarithm)
+
+
 class World(Frozen):
     """A truth, and the study that measures it."""
 
     truth: dict[MethodText, Coefficients] = Field(min_length=1, description="the law of every method")
-    suite: str | None = Field(default=None, description=f"whose members are measured, {DEFAULT_SUITE} by default")
-    models: Annotated[tuple[str, ...], AfterValidator(_unique)] = Field(default=(), description="members, or a suite")
-    budgets: Annotated[tuple[PositiveFloat, ...], Field(min_length=1), AfterValidator(_unique)] = Field(
+    suite: str | None = Field(
+        default=None, description=f"whose members are measured, {DEFAULT_SUITE} by default; not beside models"
+    )
+    models: Annotated[tuple[str, ...], AfterValidator(_unique)] = Field(
+        default=(), description="the members that are measured; not beside suite"
+    )
+    budgets: Annotated[tuple[Budget, ...], Field(min_length=1), AfterValidator(_unique)] = Field(
         default=(1e12, 4e12, 1.6e13), description="FLOP"
     )
-    batch_sizes: tuple[Annotated[int, Field(ge=2)], ...] = Field(
+    batch_sizes: tuple[Annotated[int, Field(ge=2, le=10**9)], ...] = Field(
         default=(16,), min_length=1, description="one for all budgets, or one for each"
     )
-    noise: NonNegativeFloat = Field(default=0.01, description="relative standard deviation of one run")
+    noise: float = Field(default=0.01, ge=0, lt=1, description="relative standard deviation of one run")
     seeds: PositiveInt = Field(default=1, description="runs of each cell and learning rate")
-    tokens_per_pair: PositiveFloat = 60.0
+    tokens_per_pair: float = Field(
+        default=60.0, ge=1, le=1e9, description="of a query and its positive, without padding"
+    )
     min_steps: PositiveInt = Field(default=1, description="a cell with fewer steps is not run")
     rate_laws: dict[MethodText, RateLaw] = Field(
         default={}, description="of the methods whose rate matters; the others run once, at their default rate"
@@ -123,10 +145,15 @@ class World(Frozen):
         return self._loss(str(strategy), size, tokens, learning_rate)
 
     def _loss(self, method: str, model_params: float, tokens: float, learning_rate: float | None) -> float:
-        loss = self.truth[method].loss(model_params, tokens)
+        with np.errstate(all="ignore"):  # what comes of an overflow is refused below
+            loss = self.truth[method].loss(model_params, float(tokens))
+        if not 0 < loss < float("inf"):
+            at = f"at {model_params:.3g} parameters and {tokens:.3g} tokens"
+            raise ConfigError(f"truth.{method}: the loss must be finite and > 0 {at}, got {loss:g}")
         if learning_rate is None or method not in self.rate_laws:
             return loss
-        return loss * exp(self.rate_laws[method].excess(learning_rate, model_params, tokens))
+        excess = self.rate_laws[method].excess(learning_rate, model_params, tokens)
+        return _number(log(loss) + excess, f"the loss at the rate {learning_rate:.3g}", "curvature or the rates")
 
     def _rates(self, method: Method, shape: ModelShape, tokens: float) -> tuple[float, ...]:
         """The rates that are tried in a cell."""
@@ -149,15 +176,17 @@ def simulate(world: World, seed: int = 0) -> list[RunRecord]:
     """Run the world's study: every model, method, budget, rate and seed. The same ``seed`` gives the same records.
 
     Raises:
-        ConfigError: ``seed`` is negative.
+        ConfigError: ``seed`` is negative, no run of the study takes ``min_steps``, none leaves a record, or a loss or a
+            rate is no number.
         MethodError: a method cannot be applied to a model.
         ModelError: a model or the suite is unknown.
     """
     if seed < 0:
         raise ConfigError(f"seed must be >= 0, got {seed}")
     noise, fate = np.random.default_rng(seed), np.random.default_rng([seed, 1])
-    records = []
+    records, runs = [], 0
     for run in _runs(world):
+        runs += run.steps >= world.min_steps
         deviation, lost, failed = float(noise.standard_normal()), fate.random(), fate.random()
         if run.steps < world.min_steps or lost < world.lost_probability:
             continue
@@ -165,12 +194,27 @@ def simulate(world: World, seed: int = 0) -> list[RunRecord]:
             records.append(RunRecord(config=run.config, status="failed", error="simulated failure"))
         else:
             records.append(_done(world, run, deviation))
+    if not records:
+        why = f"all {runs} runs are lost, lost_probability={world.lost_probability:g}" if runs else _too_short(world)
+        raise ConfigError(f"the study leaves no record: {why}")
     return records
 
 
 def planned(world: World) -> int:
-    """The runs of the world's study, those that fail or leave no record included."""
-    return sum(run.steps >= world.min_steps for run in _runs(world))
+    """The runs of the world's study, those that fail or leave no record included.
+
+    Raises:
+        ConfigError: there are none; or as `simulate`.
+    """
+    runs = sum(run.steps >= world.min_steps for run in _runs(world))
+    if not runs:
+        raise ConfigError(f"the study has no runs: {_too_short(world)}")
+    return runs
+
+
+def _too_short(world: World) -> str:
+    longest = max(run.steps for run in _runs(world))
+    return f"no cell reaches min_steps={world.min_steps}, the longest takes {longest} steps"
 
 
 def _runs(world: World) -> Iterator[_Run]:

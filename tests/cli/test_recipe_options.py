@@ -70,6 +70,8 @@ def test_wishes_reach_the_recipe(run: Run, laws: Path) -> None:
         (["--budget", "1e21"], "unless forced, got 1e+21"),
         (["--budget", "4e12", "--points-per-decade", "2"], "--points-per-decade goes with --curve"),
         (["--curve", "1e12:1e14", "--budget", "4e12"], "give either --curve or one budget, not both"),
+        (["--curve", "1e12:1e14", "--mfu", "0.3"], "give either --curve or one budget, not both"),
+        (["--budget", "4e12", "--mfu", "0.3"], "device, mfu and dollars_per_hour go with gpu_hours or dollars"),
         (["--curve", "1e14:1e12"], "must be below the second"),
         (["--curve", "1e14"], "curve must be two budgets in FLOP such as 1e15:1e19"),
         (["--curve", "1e12:1e14", "--max-params", "10"], "no budget of the curve has a recipe"),
@@ -86,8 +88,20 @@ def test_a_curve_is_written_and_printed(run: Run, laws: Path, tmp_path: Path) ->
     out = tmp_path / "curve"
     done = run("recipe", laws, "--curve", "1e12:1e14", "--points-per-decade", 1, "--out", out)
     assert done.code == 0
-    assert len(done.out.splitlines()) == 4
+    assert len(done.out.splitlines()) == 5
+    assert done.out.splitlines()[3].startswith("warning   at 1e+14 FLOP: the budget is 6.25 times outside ")
     assert f"{out / 'curve.html'}, to open in a browser" in done.out
     printed = run("recipe", laws, "--curve", "1e12:1e14", "--points-per-decade", 1, "--out", out, "--json")
     assert json.loads(printed.out) == json.loads((out / "curve.json").read_text())
     assert len(json.loads(printed.out)) == 3
+
+
+def test_a_curve_as_json_writes_files_only_where_told(
+    run: Run, laws: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked = ("recipe", laws, "--curve", "1e12:1e14", "--points-per-decade", 1)
+    assert len(json.loads(run(*asked, "--json").out)) == 3
+    assert not (tmp_path / "curve").exists()
+    run(*asked)
+    assert (tmp_path / "curve" / "curve.html").exists()

@@ -1,5 +1,6 @@
 """`embudget simulate` writes records that `fit` reads, and judges designs."""
 
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,22 @@ def test_a_design_is_judged(run: Run, world: Path) -> None:
     assert done.code == 0
     assert done.out.startswith("with these 24 runs you will know the best choice at 6.4e+13 FLOP to within ")
     assert "90 % of 3 simulated studies" in done.out
+
+
+def test_the_world_of_the_help_can_be_simulated(run: Run, tmp_path: Path) -> None:
+    text = run("simulate", "--help").out
+    world = textwrap.dedent(text[text.index("    models: [") : text.index("  Examples:")])
+    (tmp_path / "world.yaml").write_text(world)
+    done = run("simulate", tmp_path / "world.yaml", "--out", tmp_path / "records.csv")
+    assert (done.code, done.err) == (0, "")
+    assert "18 runs: 18 done" in done.out
+
+
+def test_what_cannot_be_judged_is_refused_before_records_are_written(run: Run, world: Path, tmp_path: Path) -> None:
+    code, out, err = run("simulate", world, "--out", tmp_path / "records.csv", "--judge", "1e40")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "times those of the design" in err
+    assert not (tmp_path / "records.csv").exists()
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from embudget.errors import BudgetError, ConfigError, InfeasibleError
 from embudget.laws import Laws, fit
-from embudget.recipe import recipe_curve, recommend
+from embudget.recipe import curve_warnings, recipe_curve, recommend
 from embudget.recipe.curve import parse_curve
 from embudget.simulate import simulate
 from tests.recipe.worlds import BUDGET, NOISY
@@ -51,6 +51,28 @@ def test_budgets_without_a_recipe_are_listed_with_their_reason(laws: Laws) -> No
     far = recipe_curve(laws, 1e15, 1e21, points_per_decade=1)
     assert "unless forced" in (far[-1].reason or "")
     assert recipe_curve(laws, 1e15, 1e21, points_per_decade=1, force=True)[-1].recipe is not None
+
+
+def test_far_points_say_how_far_and_the_warnings_of_all_are_told_once(laws: Laws) -> None:
+    points = recipe_curve(laws, 1e13, 1e17, points_per_decade=1)
+    assert "outside" not in str(points[0])
+    for point, factor in zip(points[1:], ("6.25", "62.5", "625", "6.25e+03"), strict=True):
+        assert str(point).endswith(f", {factor} x outside")
+    (told,) = curve_warnings(points)
+    method = points[-1].recipe.method if points[-1].recipe else ""
+    assert told == (
+        "at 4 budgets from 1e+14 to 1e+17 FLOP, as at 1e+17: the budget is 6.25e+03 times outside those that "
+        f"{method} was measured at; intervals are checked up to 4 times"
+    )
+    assert curve_warnings(points[:1]) == ()
+    (near,) = curve_warnings(points[:2])
+    assert near.startswith("at 1e+14 FLOP: the budget is 6.25 times outside ")
+
+
+def test_a_suite_that_was_not_measured_is_told_once(laws: Laws) -> None:
+    points = recipe_curve(laws, 1e13, 1e16, points_per_decade=1, suite="qwen3", min_steps=1)
+    assert sum(point.recipe is not None for point in points) > 1
+    assert sum("no member of qwen3 was measured" in warning for warning in curve_warnings(points)) == 1
 
 
 def test_a_curve_without_any_recipe_is_refused(laws: Laws) -> None:

@@ -1,6 +1,7 @@
 """An impossible wish: which constraint failed, and the nearest budget at which it would hold."""
 
 import re
+from time import process_time
 
 import pytest
 
@@ -62,9 +63,11 @@ def test_where_no_budget_would_do_it_says_so(laws: Laws, wishes: Wishes) -> None
     assert refused(laws, BUDGET, wishes).endswith("; no budget within 1e+06 times the measured ones meets this")
 
 
-def test_the_search_takes_less_than_a_second(laws: Laws) -> None:
-    from time import perf_counter
-
-    started = perf_counter()
-    refused(laws, BUDGET, Wishes(max_params=1e6, serve_tokens=1e9))
-    assert perf_counter() - started < 1
+@pytest.mark.parametrize("wishes", [Wishes(max_params=1e6, serve_tokens=1e9), Wishes(min_steps=10**8)])
+def test_the_search_takes_milliseconds(laws: Laws, wishes: Wishes) -> None:
+    seconds = []
+    for _ in range(4):  # the best of four: others may be at work on the machine
+        started = process_time()
+        refused(laws, BUDGET, wishes)
+        seconds.append(process_time() - started)
+    assert min(seconds) < 0.1

@@ -13,7 +13,7 @@ from embudget.methods import parse_method
 from embudget.recipe import Choice, Recipe, Wishes, recommend
 from embudget.recipe.losses import losses_of, predicted
 from embudget.recipe.members import candidates_of, members_for
-from embudget.recipe.options import offer
+from embudget.recipe.options import Terms, offer
 from embudget.recipe.wishes import limits_of
 from embudget.simulate import World, simulate
 from embudget.suite import SUITES, find_shape
@@ -52,6 +52,21 @@ def test_more_epochs_allow_more_data(laws: Laws) -> None:
     assert (thrice.model, thrice.method, thrice.max_epochs) == (free.model, free.method, 3)
     assert thrice.run_config("pairs").max_epochs == 3
     assert recommend(laws, BUDGET, max_epochs=2).max_epochs == 2
+
+
+def test_more_passes_over_the_pairs_than_were_measured_are_warned_of(laws: Laws) -> None:
+    free = recommend(laws, BUDGET)
+    fifth = 16 * -(-free.steps // 5)
+    warned = recommend(laws, BUDGET, pairs_available=fifth, max_epochs=5)
+    assert (warned.model, warned.predicted_loss) == (free.model, free.predicted_loss)
+    assert warned.warnings == (
+        "the pairs are seen up to 5 times, and in the measured runs at most 1: the laws take repeated pairs for new "
+        "ones, so that the loss may be higher",
+    )
+    assert recommend(laws, BUDGET, pairs_available=free.pairs, max_epochs=5).warnings == ()
+    cells = tuple(cell.model_copy(update={"max_epochs": 5}) for cell in laws.table.cells)
+    repeated = laws.model_copy(update={"table": laws.table.model_copy(update={"cells": cells})})
+    assert recommend(repeated, BUDGET, pairs_available=fifth).warnings == ()
 
 
 def test_what_does_not_fit_the_device_is_rejected_with_estimate_and_limit(laws: Laws) -> None:
@@ -118,6 +133,7 @@ def test_of_equals_the_fastest_is_taken_on_request() -> None:
         recipe = recommend(fit(timed(records, {fast: 2e9, slow: 1e9}), draws=20), BUDGET, prefer="fast")
         assert {"full", "lora:32"} == {choice.method for choice in choices(recipe)}
         assert recipe.method == fast
+        assert f"  chosen    as the fastest to train of {1 + len(recipe.flat)} choices that are" in str(recipe)
 
 
 @pytest.mark.parametrize("speeds", [{}, {"full": 1e9}])
@@ -126,6 +142,7 @@ def test_without_times_of_all_the_fewest_tokens_are_the_fastest(speeds: dict[str
     recipe = recommend(fit(timed(records, speeds), draws=20), BUDGET, prefer="fast")
     assert {"full", "lora:32"} == {choice.method for choice in choices(recipe)}
     assert recipe.tokens == min(choice.tokens for choice in choices(recipe))
+    assert "  chosen    as the one of the fewest tokens (not all runs were timed) of " in str(recipe)
 
 
 def test_wishes_survive_the_file(laws: Laws, tmp_path: Path) -> None:
@@ -177,7 +194,7 @@ def test_members_that_were_not_measured_are_answered_with_a_warning(laws: Laws) 
 
 def test_the_losses_of_options_are_those_of_the_laws(laws: Laws) -> None:
     candidates = candidates_of(laws, members_for(laws, None))
-    found = offer(laws, BUDGET, candidates, limits_of(Wishes(), 1))
+    found = offer(Terms.of(laws, limits_of(Wishes(), 1)), BUDGET, candidates)
     losses = losses_of(laws, found.options)
     assert losses.shape == (60, len(found.options))
     expected = [laws.predict(one.candidate.name, one.candidate.model_params, one.tokens) for one in found.options]

@@ -47,6 +47,7 @@ def test_the_csv_has_a_row_for_each_budget(laws: Laws, points: Points, tmp_path:
     assert (last["model"], last["method"], last["reason"]) == (recipe.model, recipe.method, "")
     assert [float(last[name]) for name in ("low", "high")] == list(recipe.predicted_interval)
     assert [float(last[name]) for name in ("loss_low", "loss_high")] == list(recipe.loss_interval)
+    assert last["warnings"].startswith("the budget is 62.5 times outside")
     assert int(last["model_params"]) == recipe.model_params
     assert last["flat"].split("; ") == [f"{choice.model} {choice.method}" for choice in recipe.flat]
 
@@ -55,7 +56,7 @@ def test_the_page_has_figure_table_and_refusals_and_fetches_nothing(laws: Laws, 
     text = (write_curve(tmp_path / "curve", points, laws) / "curve.html").read_text()
     assert text.count('data-figure="curve"') == 1
     assert "<h2>Without a recipe</h2>" in text
-    assert "At 1e15 FLOP: the budget is 62.5 times outside" in text
+    assert "as at 1e+15: the budget is 62.5 times outside" in text
     assert 'src="http' not in text
     found = sum(point.recipe is not None for point in points)
     assert text.count("<tr><td") == found

@@ -13,7 +13,10 @@ Budget = Annotated[str | None, typer.Option("--budget", help="Training compute i
 GpuHours = Annotated[float | None, typer.Option("--gpu-hours", help="Budget as hours of one device.")]
 Dollars = Annotated[float | None, typer.Option("--dollars", help="Budget as money spent on a device.")]
 Device = Annotated[str | None, typer.Option("--device", help="Device of --gpu-hours and --dollars, e.g. h100.")]
-Mfu = Annotated[float, typer.Option("--mfu", help="Share of the device's peak that training reaches.")]
+Mfu = Annotated[
+    float | None,
+    typer.Option("--mfu", help="Share of the device's peak that training reaches; 0.4 by default."),
+]
 DollarsPerHour = Annotated[
     float | None, typer.Option("--dollars-per-hour", help="Price of the device; a rough built-in one by default.")
 ]

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from embudget.cli.options import Budget, Device, Dollars, DollarsPerHour, GpuHours, Mfu, Verbose
-from embudget.flops import DEFAULT_MFU
 
 if TYPE_CHECKING:
     from embudget.laws import Laws
@@ -19,7 +18,7 @@ def command(
     gpu_hours: GpuHours = None,
     dollars: Dollars = None,
     device: Device = None,
-    mfu: Mfu = DEFAULT_MFU,
+    mfu: Mfu = None,
     dollars_per_hour: DollarsPerHour = None,
     curve: Annotated[
         str | None, typer.Option(metavar="LOW:HIGH", help="Recipes for a range of budgets in FLOP, instead of one.")
@@ -60,7 +59,9 @@ def command(
     ] = False,
     out: Annotated[
         Path | None,
-        typer.Option(help="Write the recipe as YAML for `embudget train`; with --curve its folder, by default curve/."),
+        typer.Option(
+            help="Write the recipe as YAML for `embudget train`; with --curve its folder, curve/ unless --json."
+        ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
     verbose: Verbose = False,
@@ -91,7 +92,7 @@ def command(
         force=force,
     )
     if curve is not None:
-        if any(option is not None for option in (budget, gpu_hours, dollars, device, dollars_per_hour)):
+        if any(option is not None for option in (budget, gpu_hours, dollars, device, mfu, dollars_per_hour)):
             raise ConfigError("give either --curve or one budget, not both")
         low, high = parse_curve(curve)
         read = Laws.load(laws)
@@ -125,12 +126,16 @@ def _show(recipe: "Recipe", out: Path | None, json: bool) -> None:
 def _show_curve(points: "tuple[CurvePoint, ...]", laws: "Laws", out: Path | None, json: bool) -> None:
     from json import dumps
 
+    from embudget.recipe import curve_warnings
     from embudget.report import write_curve
 
-    folder = write_curve(Path("curve") if out is None else out, points, laws)
+    folder = None if json and out is None else write_curve(Path("curve") if out is None else out, points, laws)
     if json:
         typer.echo(dumps([point.model_dump(mode="json") for point in points], indent=2))
         return
     for point in points:
         typer.echo(str(point))
+    for warning in curve_warnings(points):
+        typer.echo(f"warning   {warning}")
+    assert folder is not None
     typer.echo(f"{folder}: curve.json, curve.csv and {folder / 'curve.html'}, to open in a browser")

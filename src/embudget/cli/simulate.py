@@ -19,10 +19,21 @@ def command(
     suite: Annotated[
         str | None, typer.Option(help="Suite whose members may be chosen; by default that of the measured ones.")
     ] = None,
-    draws: Annotated[int, typer.Option(min=20, help="Bootstrap draws of each judged study.")] = 100,
+    draws: Annotated[
+        int | None, typer.Option(min=20, help="Bootstrap draws of each judged study; 100 by default.")
+    ] = None,
     verbose: Verbose = False,
 ) -> None:
     """Simulate a study of a known law: for tests, and to plan one that tells enough.
+
+    \b
+    A world in YAML; suite: NAME may stand for models, and more fields are in studies/pythia_world.yaml:
+      models: ["smollm2-135m:2", "smollm2-135m:4", "smollm2-135m:8"]
+      budgets: [1.0e12, 4.0e12, 1.6e13]    # FLOP
+      truth:                               # L = E + A/N^a + B/D^b, nats
+        full: {E: 1.0, A: 300, a: 0.35, B: 250, b: 0.4}
+        "lora:32": {E: 1.0, A: 330, a: 0.35, B: 300, b: 0.4}
+      noise: 0.01                          # relative standard deviation of one run
 
     \b
     Examples: embudget simulate studies/pythia_world.yaml --out records.csv
@@ -33,6 +44,7 @@ def command(
     from embudget.cli.console import counter
     from embudget.errors import ConfigError
     from embudget.flops import parse_budget
+    from embudget.judge import DRAWS, check
     from embudget.judge import judge as judge_design
     from embudget.laws import write_records_csv
     from embudget.simulate import World, planned, simulate
@@ -41,6 +53,8 @@ def command(
         raise ConfigError("give --out to write records, --judge to judge the design, or both")
     budget = None if judge is None else parse_budget(judge)
     truth = World.from_yaml(world)
+    if budget is not None:
+        check(truth, budget)
     if out is not None:
         records = simulate(truth, seed)
         status = Counter(record.status for record in records)
@@ -55,7 +69,7 @@ def command(
                 budget,
                 repeats=repeats,
                 suite=suite,
-                draws=draws,
+                draws=DRAWS if draws is None else draws,
                 seed=seed,
                 progress=lambda done: update(f"study of {repeats}:", done),
             )

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from embudget.cli.options import Budget, Device, Dollars, DollarsPerHour, GpuHours, Mfu, PairsFolder, Verbose
-from embudget.flops import DEFAULT_MFU
 
 if TYPE_CHECKING:
     from embudget.pairs import Pairs
@@ -23,7 +22,7 @@ def command(
     gpu_hours: GpuHours = None,
     dollars: Dollars = None,
     device: Device = None,
-    mfu: Mfu = DEFAULT_MFU,
+    mfu: Mfu = None,
     dollars_per_hour: DollarsPerHour = None,
     batch_size: Annotated[int | None, typer.Option(help="Pairs a step; by default a function of the budget.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak rate; by default the method's.")] = None,

@@ -11,7 +11,7 @@ values, wishes, warnings    what a recipe holds, what may be asked of it, what t
 """
 
 from embudget.recipe.crossover import crossovers
-from embudget.recipe.curve import CurvePoint, recipe_curve
+from embudget.recipe.curve import CurvePoint, curve_warnings, recipe_curve
 from embudget.recipe.planning import recommend
 from embudget.recipe.values import Choice, Crossover, Recipe, Rejection
 from embudget.recipe.wishes import Wishes
@@ -24,6 +24,7 @@ __all__ = [
     "Rejection",
     "Wishes",
     "crossovers",
+    "curve_warnings",
     "recipe_curve",
     "recommend",
 ]

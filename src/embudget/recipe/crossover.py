@@ -8,9 +8,11 @@ turns from negative to positive; the budget is where g, linear in log C between 
 are those of the predictions where the kind with the lowest loss changes from A to B.
 
 Every draw of the laws says where B overtakes A, too: the budget nearest to that of the predictions; below the grid
-where B is the better at all of it, beyond the grid where A is at its end. The interval holds the middle 90 % of them.
-Where it does not lie on the grid, for which more than 90 % of the draws must cross, the crossover is undetermined. So
-are two kinds, one of them the best somewhere, of which at no budget either is the better in 95 % of the draws.
+where B is the better at all of it, beyond the grid where A is at its end. Where two kinds take turns, as they do where
+the best size jumps, a draw's next crossing lies beyond its last one, so that a turn which few draws take makes those
+after it uncertain. The interval holds the middle 90 % of the draws. Where it does not lie on the grid, for which more
+than 90 % of them must cross, the crossover is undetermined. So are two kinds, one of them the best somewhere, of which
+at no budget either is the better in 95 % of the draws.
 
 For this a draw's g lies further from the prediction's than it does by itself, as the intervals of a loss are wider than
 the draws (`embudget.laws.surface`), so that its standard deviation sd becomes
@@ -23,9 +25,10 @@ with t and z Student's and the normal 95 % quantile, and the steps by which a bu
 from collections.abc import Sequence
 from itertools import combinations
 from math import ceil, floor, log
-from typing import NamedTuple
+from typing import NamedTuple, Unpack
 
 import numpy as np
+from scipy.stats import norm
 from scipy.stats import t as student
 
 from embudget.errors import BudgetError
@@ -35,8 +38,9 @@ from embudget.laws.surface import Branch, Surface
 from embudget.recipe.grid import Grid, grid_of
 from embudget.recipe.losses import Array, predicted
 from embudget.recipe.members import members_for
-from embudget.recipe.options import MAX_EXTRAPOLATION
+from embudget.recipe.options import MAX_EXTRAPOLATION, Terms, fewest_steps
 from embudget.recipe.values import Crossover
+from embudget.recipe.wishes import Wishes, limits_of
 from embudget.suite import ModelShape
 
 BEYOND = 16.0
@@ -47,6 +51,8 @@ TAILS = 0.05
 """Share of the draws on either side of the interval."""
 _NORMAL = 1.6449
 """The standard normal distribution's quantile there."""
+_LEAST = 1e-12
+"""Standard deviation of the draws' g below which they are all the same, as without noise."""
 
 
 def crossovers(
@@ -54,8 +60,7 @@ def crossovers(
     members: Sequence[ModelShape] | None = None,
     low: float | None = None,
     high: float | None = None,
-    *,
-    any_size: bool = False,
+    **wishes: Unpack[Wishes],
 ) -> tuple[Crossover, ...]:
     """The crossovers of the frontier, by rising budget, then the pairs of kinds that cannot be told apart.
 
@@ -64,21 +69,26 @@ def crossovers(
         members: to choose from; by default the measured models and the built-in suites that hold all of them.
         low: the smallest budget, FLOP; by default the smallest measured.
         high: the largest; by default 16 times the largest measured, and never more than a million times that.
-        any_size: whether sizes far from the measured ones are considered.
+        wishes: that the choices keep to, as for `recommend`.
 
     Raises:
         BudgetError: a budget is no positive number, or ``low`` is not below ``high``.
         ModelError: a measured model is not there any more.
-        ConfigError: no members are given, and a measured model is no known member.
+        ConfigError: a wish breaks its rule, or no members are given and a measured model is no known member.
     """
-    shapes = members_for(laws, None) if members is None else members
-    grid = grid_of(laws, shapes, *span_of(laws, low, high), any_size=any_size)
+    terms = Terms.of(laws, limits_of(wishes, fewest_steps(laws)))
+    return crossovers_within(terms, members_for(laws, None) if members is None else members, *span_of(laws, low, high))
+
+
+def crossovers_within(terms: Terms, members: Sequence[ModelShape], low: float, high: float) -> tuple[Crossover, ...]:
+    """The same between two budgets in FLOP, the first below the second."""
+    laws, surface = terms.laws, terms.laws.surface
+    grid = grid_of(terms, members, low, high)
     if len(grid.kinds) < 2:
         return ()
-    surface = laws.surface
     losses = _thinned(surface).drawn(grid.methods, grid.model_params, grid.tokens)
     means, draws = np.log(grid.of_kinds(predicted(losses)[None]))[0], np.log(grid.of_kinds(losses))
-    outside = np.array([laws.extrapolation(budget) for budget in grid.budgets.tolist()])
+    outside = _outside(grid, laws.table.budgets[0], laws.table.budgets[-1])
     factor = float(student.ppf(1 - TAILS, surface.freedom)) / _NORMAL
     return crossovers_of(grid, means, draws, Spread(factor, surface.discrepancy * np.log(outside) / log(surface.step)))
 
@@ -91,6 +101,14 @@ def span_of(laws: Laws, low: float | None = None, high: float | None = None) -> 
     if first >= last:
         raise BudgetError(f"the smallest budget of crossovers must be below the largest, got {first:g} and {last:g}")
     return first, last
+
+
+def _outside(grid: Grid, smallest: float, largest: float) -> Array:
+    """Times that each budget's choices train outside the measured budgets (b,), the least of them; 1 inside."""
+    times = np.full(len(grid.budgets), np.inf)
+    beyond = np.maximum(grid.train_flops / largest, smallest / grid.train_flops)
+    np.minimum.at(times, grid.places, np.maximum(1.0, beyond))
+    return np.where(np.isfinite(times), times, 1.0)
 
 
 class Spread(NamedTuple):
@@ -112,8 +130,12 @@ def crossovers_of(grid: Grid, means: Array, draws: Array, spread: Spread) -> tup
         spread: of the draws.
     """
     found = []
+    last: dict[frozenset[int], Array] = {}
     for first, second, budget in changes(grid, means):
-        at = np.sort(overtakings(*_gaps(grid, means, draws, first, second, spread), near=budget))
+        pair = frozenset((first, second))
+        gaps = _gaps(grid, means, draws, first, second, spread)
+        last[pair] = overtakings(*gaps, near=budget, after=last.get(pair, np.zeros(len(draws))))
+        at = np.sort(last[pair])
         low, high = at[floor(TAILS * (len(at) - 1))], at[ceil((1 - TAILS) * (len(at) - 1))]
         interval = (float(low), float(high)) if low > 0 and high < np.inf else None
         found.append(_crossover(grid, first, second, at, budget, interval))
@@ -134,12 +156,17 @@ def changes(grid: Grid, logs: Array) -> list[tuple[int, int, float]]:
     return found
 
 
-def overtakings(budgets: Array, gaps: Array, near: float) -> Array:
-    """Where each row of g (R, b) turns positive: the budget nearest to ``near``; 0 below all, infinite beyond them."""
-    outside = np.where(gaps[:, -1] > 0, 0.0, np.inf)
+def overtakings(budgets: Array, gaps: Array, near: float, after: Array | float = 0.0) -> Array:
+    """Where each row of g (R, b) turns positive: the budget nearest to ``near``; 0 below all, infinite beyond them.
+
+    Only budgets above ``after``, for each row (R,) or for all, count; where that is infinite, none does.
+    """
+    after = np.broadcast_to(after, len(gaps))
+    outside = np.where((gaps[:, -1] > 0) & (after <= 0), 0.0, np.inf)
     if len(budgets) < 2:
         return outside
     zeros = _zeros(budgets, gaps)
+    zeros = np.where(zeros > after[:, None], zeros, np.nan)
     distances = np.where(np.isnan(zeros), np.inf, np.abs(np.log(zeros / near)))
     nearest = np.arange(len(gaps)), distances.argmin(axis=1)
     return np.where(np.isfinite(distances[nearest]), zeros[nearest], outside)
@@ -161,8 +188,17 @@ def _gaps(grid: Grid, means: Array, draws: Array, first: int, second: int, sprea
     gaps = draws[:, first, there] - draws[:, second, there]
     error = np.broadcast_to(spread.error, there.shape)[there]
     low, high = np.quantile(gaps, (TAILS, 1 - TAILS), axis=0)
-    own = np.maximum((high - low) / (2 * _NORMAL), 1e-12)  # without noise the draws are all the same
-    return grid.budgets[there], mean + (gaps - mean) * spread.factor * np.hypot(1.0, error / own)
+    own = (high - low) / (2 * _NORMAL)
+    there_is = own > _LEAST
+    steps = (gaps - mean) / np.where(there_is, own, 1.0)
+    if not there_is.all():  # draws that are all the same have no spread that could be widened: the error is theirs
+        steps = np.where(there_is, steps, _normal_steps(len(gaps))[:, None])
+    return grid.budgets[there], mean + steps * spread.factor * np.hypot(np.where(there_is, own, 0.0), error)
+
+
+def _normal_steps(draws: int) -> Array:
+    """As many quantiles of the standard normal distribution as there are draws, evenly spaced in probability."""
+    return np.asarray(norm.ppf((np.arange(draws) + 0.5) / draws), dtype=np.float64)
 
 
 def _alike(grid: Grid, means: Array, draws: Array, spread: Spread) -> list[Crossover]:

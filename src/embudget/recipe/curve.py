@@ -1,5 +1,7 @@
 """Recipes along a grid of budgets: how the best model, method and loss move as the budget grows."""
 
+import re
+from collections.abc import Sequence
 from math import log10
 from typing import Unpack
 
@@ -17,6 +19,8 @@ from embudget.recipe.wishes import Wishes
 POINTS_PER_DECADE = 4
 MOST_POINTS = 1000
 """Of one curve."""
+_VARYING = re.compile(r"[\w.:+-]*\d[\w.:+-]*|\bfull\b|\bbias\b")
+"""What differs between the same warnings of several points: numbers, models (whose names have some) and methods."""
 
 
 class CurvePoint(Frozen):
@@ -32,9 +36,10 @@ class CurvePoint(Frozen):
             return f"{self.budget:9.2e}  none: {self.reason}"
         recipe, (low, high) = self.recipe, self.recipe.predicted_interval
         others = f", {len(recipe.flat)} as good" if recipe.flat else ""
+        far = f", {recipe.extrapolation:.3g} x outside" if recipe.extrapolation > 1 else ""
         return (
             f"{self.budget:9.2e}  {recipe.model} {recipe.method} on {recipe.tokens:.3g} tokens: "
-            f"{recipe.predicted_loss:.3f} ({low:.3f} to {high:.3f}){others}"
+            f"{recipe.predicted_loss:.3f} ({low:.3f} to {high:.3f}){others}{far}"
         )
 
 
@@ -77,6 +82,26 @@ def recipe_curve(
             + (f"; at the other end: {points[-1].reason}" if points[-1].reason != points[0].reason else "")
         )
     return tuple(points)
+
+
+def curve_warnings(points: Sequence[CurvePoint]) -> tuple[str, ...]:
+    """The warnings of all recipes, each with where it holds; of those that differ in numbers, the farthest point's."""
+    alike: dict[str, list[tuple[float, float, str]]] = {}
+    for point in points:
+        for warning in point.recipe.warnings if point.recipe is not None else ():
+            assert point.recipe is not None
+            key = _VARYING.sub("#", warning)
+            alike.setdefault(key, []).append((point.recipe.extrapolation, point.budget, warning))
+    found = []
+    for same in alike.values():
+        budgets = [budget for _, budget, _ in same]
+        span = f"{budgets[0]:.3g} FLOP"
+        if len(same) > 1:
+            span = f"{len(same)} budgets from {budgets[0]:.3g} to {budgets[-1]:.3g} FLOP"
+        _, budget, text = max(same)
+        example = f", as at {budget:.3g}" if len({warning for *_, warning in same}) > 1 else ""
+        found.append(f"at {span}{example}: {text}")
+    return tuple(found)
 
 
 def parse_curve(text: str) -> tuple[float, float]:

@@ -5,42 +5,45 @@ to a million times outside the measured ones; the edge that faces the wished bud
 """
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from math import ceil, floor, log10, sqrt
 
 from embudget.laws import Laws
 from embudget.recipe.losses import losses_of, predicted
 from embudget.recipe.members import Candidate
-from embudget.recipe.options import MAX_EXTRAPOLATION, Offer, offer
-from embudget.recipe.wishes import Limits
+from embudget.recipe.options import MAX_EXTRAPOLATION, Offer, Option, Terms, offer, unsuitable
 
 _STEPS_PER_DECADE, _BISECTIONS, _MOST_DIGITS = 8, 12, 15
 
 
-def nearest_feasible(laws: Laws, budget: float, candidates: Sequence[Candidate], limits: Limits) -> str:
+def nearest_feasible(terms: Terms, budget: float, candidates: Sequence[Candidate]) -> str:
     """In words, the nearest budget at which a candidate keeps to the limits, and the best one there."""
     distance, total = float("inf"), None
+    grid = _grid(terms.laws)
     for candidate in candidates:
-        found = _nearest(laws, budget, candidate, limits, distance)
+        if unsuitable(candidate, terms.limits) is not None:
+            continue
+        found = _nearest(terms, budget, candidate, grid, distance)
         if found is not None:
             distance, total = abs(log10(found / budget)), found
     if total is None:
         return f"no budget within {MAX_EXTRAPOLATION:g} times the measured ones meets this"
-    text, there = _rounded(laws, total, candidates, limits)
-    best = there.options[int(predicted(losses_of(laws, there.options)).argmin())].candidate
+    text, there = _rounded(terms, total, candidates)
+    best = there.options[int(predicted(losses_of(terms.laws, there.options)).argmin())].candidate
     return f"at {text} FLOP it would hold: {best.shape.name} {best.name}"
 
 
-def _nearest(laws: Laws, budget: float, candidate: Candidate, limits: Limits, within: float) -> float | None:
+def _nearest(terms: Terms, budget: float, candidate: Candidate, grid: Sequence[float], within: float) -> float | None:
     """The feasible budget of one candidate nearest to ``budget``, if less than ``within`` decades away."""
-    serve_flops = 2.0 * candidate.model_params * limits.serve_tokens
+    serve_flops = 2.0 * candidate.model_params * terms.limits.serve_tokens
 
+    @cache
     def fits(train_flops: float) -> bool:
-        return bool(offer(laws, serve_flops + train_flops, (candidate,), limits).options)
+        return isinstance(terms.option(candidate, serve_flops + train_flops), Option)
 
     def decades(train_flops: float) -> float:
         return abs(log10((serve_flops + train_flops) / budget))
 
-    grid = _grid(laws)
     for place in sorted(range(len(grid)), key=lambda place: decades(grid[place])):
         inside = grid[place]
         if decades(inside) >= within + 1 / _STEPS_PER_DECADE:
@@ -71,13 +74,13 @@ def _bisected(inside: float, outside: float, fits: Callable[[float], bool]) -> f
     return inside
 
 
-def _rounded(laws: Laws, budget: float, candidates: Sequence[Candidate], limits: Limits) -> tuple[str, Offer]:
+def _rounded(terms: Terms, budget: float, candidates: Sequence[Candidate]) -> tuple[str, Offer]:
     """A feasible budget with as few digits as it takes, as text, and what it buys."""
     for digits in range(1, _MOST_DIGITS):
         unit = 10.0 ** (floor(log10(budget)) - digits)
         for whole in (floor(budget / unit), ceil(budget / unit)):
             text = f"{whole * unit:.{digits + 1}g}"
-            there = offer(laws, float(text), candidates, limits)
+            there = offer(terms, float(text), candidates)
             if there.options:
                 return text, there
-    return repr(budget), offer(laws, budget, candidates, limits)
+    return repr(budget), offer(terms, budget, candidates)

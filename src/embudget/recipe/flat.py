@@ -49,17 +49,22 @@ def tell_apart(laws: Laws, options: Sequence[Option], losses: Array) -> tuple[li
     return [int(place) for place in order if as_good[place]], worse
 
 
-def preferred(laws: Laws, flat: Sequence[Option], prefer: Prefer) -> int:
-    """The position of the option to take among those as good, which come with the lowest predicted loss first."""
-    places = range(len(flat))
-    if prefer == "small":
-        return min(places, key=lambda place: (flat[place].candidate.model_params, place))
+def preferred(laws: Laws, flat: Sequence[Option], prefer: Prefer) -> tuple[int, str]:
+    """The position of the option to take among those as good, which come with the lowest predicted loss first.
+
+    Also why it is taken, in words; nothing where the loss decides.
+    """
+    if prefer == "loss" or len(flat) == 1:
+        return 0, ""
+    costs, what = [float(option.candidate.model_params) for option in flat], "the smallest"
     if prefer == "fast":
         seconds = [_seconds(laws, option) for option in flat]
         timed = [value for value in seconds if value is not None]
-        cost = timed if len(timed) == len(flat) else [option.tokens for option in flat]
-        return min(places, key=lambda place: (cost[place], place))
-    return 0
+        costs, what = timed, "the fastest to train"
+        if len(timed) < len(flat):
+            costs, what = [option.tokens for option in flat], "the one of the fewest tokens (not all runs were timed)"
+    best = min(range(len(flat)), key=lambda place: (costs[place], place))
+    return best, f"as {what} of {len(flat)} choices that are predicted as good"
 
 
 def _seconds(laws: Laws, option: Option) -> float | None:

@@ -1,7 +1,7 @@
 """All choices at all budgets of a logarithmic grid, and what each kind of method reaches there.
 
 A *kind* is full, freeze, bias or lora. Its loss at a budget is that of its best choice: over its ranks or fractions and
-the members whose sizes are considered there (`embudget.recipe.options`).
+the members that a recipe would consider there, under the same wishes (`embudget.recipe.options`).
 """
 
 from collections.abc import Sequence
@@ -11,11 +11,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from embudget.laws import Laws
 from embudget.methods import parse_method
 from embudget.recipe.losses import Array
 from embudget.recipe.members import candidates_of
-from embudget.recipe.options import sizes_considered
+from embudget.recipe.options import Option, Terms
 from embudget.suite import ModelShape
 
 FACTOR = 1.5
@@ -26,12 +25,13 @@ class Grid(NamedTuple):
     """The choices at every budget, m in all: by kind, then by budget."""
 
     budgets: Array
-    """Training FLOP, rising (b,)."""
+    """FLOP, what serving takes included, rising (b,)."""
     kinds: tuple[str, ...]
     models: tuple[str, ...]
     methods: tuple[str, ...]
     model_params: Array
     tokens: Array
+    train_flops: Array
     places: NDArray[np.int64]
     """Of a choice's budget (m,)."""
     cells: NDArray[np.int64]
@@ -46,39 +46,32 @@ class Grid(NamedTuple):
         return best.reshape(len(losses), len(self.kinds), len(self.budgets))
 
 
-def grid_of(laws: Laws, members: Sequence[ModelShape], low: float, high: float, *, any_size: bool = False) -> Grid:
+def grid_of(terms: Terms, members: Sequence[ModelShape], low: float, high: float) -> Grid:
     """The choices at every budget between two, both included, in FLOP.
 
     Args:
-        laws: of a study.
+        terms: of the choices.
         members: to choose from.
         low: the smallest budget.
         high: the largest, above it.
-        any_size: whether sizes far from the measured ones are considered.
     """
     budgets = np.geomspace(low, high, 1 + ceil(log(high / low) / log(FACTOR)))
-    kinds = tuple(sorted({parse_method(method).name for method in laws.methods}))
-    sizes = {
-        method: [(0.0, np.inf) if any_size else sizes_considered(laws, method, at) for at in budgets.tolist()]
-        for method in laws.methods
-    }
-    choices = [
-        (kinds.index(one.method.name) * len(budgets) + place, one)
-        for one in candidates_of(laws, tuple(members))
-        if one.refusal is None
-        for place, (least, most) in enumerate(sizes[one.name])
-        if least <= one.model_params <= most
-    ]
+    kinds = tuple(sorted({parse_method(method).name for method in terms.laws.methods}))
+    choices: list[tuple[int, Option]] = []
+    for candidate in candidates_of(terms.laws, tuple(members)):
+        first = kinds.index(candidate.method.name) * len(budgets)
+        options = (terms.option(candidate, budget) for budget in budgets.tolist())
+        choices += [(first + at, option) for at, option in enumerate(options) if isinstance(option, Option)]
     choices.sort(key=lambda choice: choice[0])
     cells = np.array([cell for cell, _ in choices], dtype=np.int64)
-    per_token = np.array([one.flops_per_token for _, one in choices], dtype=float)
     return Grid(
         budgets=budgets,
         kinds=kinds,
-        models=tuple(one.shape.name for _, one in choices),
-        methods=tuple(one.name for _, one in choices),
-        model_params=np.array([one.model_params for _, one in choices], dtype=float),
-        tokens=budgets[cells % len(budgets)] / per_token,
+        models=tuple(one.candidate.shape.name for _, one in choices),
+        methods=tuple(one.candidate.name for _, one in choices),
+        model_params=np.array([one.candidate.model_params for _, one in choices], dtype=float),
+        tokens=np.array([one.tokens for _, one in choices], dtype=float),
+        train_flops=np.array([one.train_flops for _, one in choices], dtype=float),
         places=cells % len(budgets),
         cells=cells,
     )

@@ -10,7 +10,7 @@ What the table of runs does not say is a default, and the recipe names it: the m
 pairs, 55 tokens a pair, and those of `RunConfig` for the others.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import ceil, log
 from typing import Any, NamedTuple
 
@@ -37,19 +37,30 @@ _OF_TABLE = ("scale", "max_length", "eval_pairs", "eval_candidates")
 
 def batch_size_for(budget: float, cells: Sequence[Cell]) -> int:
     """Pairs a step; off the measured budgets a multiple of 8 from 8 upwards."""
+    return batch_rule(cells)(budget)
+
+
+def batch_rule(cells: Sequence[Cell]) -> Callable[[float], int]:
+    """The same for any budget."""
     known = [(cell.budget, max(2, round(cell.batch_size))) for cell in cells if cell.batch_size is not None]
     if not known:
-        return DEFAULT_BATCH_SIZE
+        return lambda budget: DEFAULT_BATCH_SIZE
     budgets, sizes = [at for at, _ in known], [size for _, size in known]
-    at_budget = {size for at, size in known if at == budget}
-    if len(at_budget) == 1:
-        return at_budget.pop()
-    if len(set(sizes)) == 1:
-        return sizes[0]
-    if len(set(budgets)) == 1:
-        return round(sum(sizes) / len(sizes))
-    size = min(fit_line(budgets, sizes)(budget), max(MAX_BATCH_SIZE, *sizes))
-    return 8 * round(size / 8) if size >= 8 else max(2, round(size))
+    tried: dict[float, set[int]] = {}
+    for at, size in known:
+        tried.setdefault(at, set()).add(size)
+    measured = {at: here.pop() for at, here in tried.items() if len(here) == 1}
+    mean, line = round(sum(sizes) / len(sizes)), fit_line(budgets, sizes) if len(tried) > 1 else None
+
+    def rule(budget: float) -> int:
+        if budget in measured:
+            return measured[budget]
+        if line is None or len(set(sizes)) == 1:
+            return mean
+        size = min(line(budget), max(MAX_BATCH_SIZE, *sizes))
+        return 8 * round(size / 8) if size >= 8 else max(2, round(size))
+
+    return rule
 
 
 def nearest_cell(method: str, model_params: float, budget: float, cells: Sequence[Cell]) -> Cell:

@@ -12,8 +12,8 @@ times the largest budget cost up to 15 % of the loss.
 """
 
 from collections import Counter
-from collections.abc import Iterable
-from functools import cache
+from collections.abc import Callable, Iterable
+from functools import cache, lru_cache
 from math import ceil
 from typing import NamedTuple
 
@@ -23,7 +23,7 @@ from embudget.laws.table import Cell
 from embudget.memory import USABLE_SHARE, training_bytes, written
 from embudget.recipe.hyperparameters import (
     DEFAULT_BATCH_SIZE,
-    batch_size_for,
+    batch_rule,
     max_epochs_of,
     max_length_of,
     nearest_cell,
@@ -74,33 +74,54 @@ class Offer(NamedTuple):
     def refuse_if_empty(self) -> None:
         """Raises InfeasibleError, with the constraints that failed, where no option is left."""
         if not self.options:
-            reasons = "; ".join(f"{constraint} ({count})" for constraint, count in self.counts.most_common())
+            reasons = "; ".join(
+                f"{constraint} ({count} choice{'' if count == 1 else 's'})"
+                for constraint, count in self.counts.most_common()
+            )
             raise InfeasibleError(f"no model and method is feasible at {self.budget:.3g} FLOP: {reasons}")
 
 
-def offer(laws: Laws, budget: float, candidates: Iterable[Candidate], limits: Limits) -> Offer:
+class Terms(NamedTuple):
+    """What options are made of, and measured by, at any budget."""
+
+    laws: Laws
+    limits: Limits
+    batch_size: Callable[[float], int]
+    """Of a training budget in FLOP."""
+    tokens_per_pair: float
+
+    @classmethod
+    def of(cls, laws: Laws, limits: Limits) -> "Terms":
+        """Those of the laws."""
+        return cls(laws, limits, cache(batch_rule(laws.cells)), tokens_per_pair_of(laws.table))
+
+    def option(self, candidate: Candidate, budget: float) -> Option | Broken:
+        """What a candidate does with a budget in FLOP, or the first limit that it does not keep to."""
+        serve_flops = 2.0 * candidate.model_params * self.limits.serve_tokens
+        broken = unsuitable(candidate, self.limits) or _too_dear(budget, serve_flops, self.limits)
+        if broken is not None:
+            return broken
+        train_flops = budget - serve_flops
+        tokens, batch = train_flops / candidate.flops_per_token, self.batch_size(train_flops)
+        steps = ceil(tokens / (self.tokens_per_pair * batch))
+        option = Option(candidate, train_flops, serve_flops, tokens, batch, steps)
+        return _too_far(self.laws, option, self.limits) or _too_much(self.laws, option, self.limits) or option
+
+
+def offer(terms: Terms, budget: float, candidates: Iterable[Candidate]) -> Offer:
     """The options that keep to the limits, and those that do not."""
-    batch_size = cache(lambda train_flops: batch_size_for(train_flops, laws.cells))  # the same for most candidates
-    tokens_per_pair = tokens_per_pair_of(laws.table)
     found = Offer(budget, [], [], Counter())
     for candidate in candidates:
-        serve_flops = 2.0 * candidate.model_params * limits.serve_tokens
-        train_flops = budget - serve_flops
-        broken = _unsuitable(candidate, limits) or _too_dear(budget, serve_flops, limits)
-        if broken is None:
-            tokens, batch = train_flops / candidate.flops_per_token, batch_size(train_flops)
-            steps = ceil(tokens / (tokens_per_pair * batch))
-            option = Option(candidate, train_flops, serve_flops, tokens, batch, steps)
-            broken = _too_far(laws, option, limits) or _too_much(laws, option, limits)
-            if broken is None:
-                found.options.append(option)
-                continue
-        found.counts[broken.constraint] += 1
-        found.rejected.append(Rejection(model=candidate.shape.name, method=candidate.name, reason=broken.reason))
+        option = terms.option(candidate, budget)
+        if isinstance(option, Option):
+            found.options.append(option)
+            continue
+        found.counts[option.constraint] += 1
+        found.rejected.append(Rejection(model=candidate.shape.name, method=candidate.name, reason=option.reason))
     return found
 
 
-def _unsuitable(candidate: Candidate, limits: Limits) -> Broken | None:
+def unsuitable(candidate: Candidate, limits: Limits) -> Broken | None:
     """What rules a candidate out at any budget."""
     if candidate.refusal is not None:
         return Broken(f"{candidate.name} cannot train the model", candidate.refusal)
@@ -145,7 +166,7 @@ def _too_much(laws: Laws, option: Option, limits: Limits) -> Broken | None:
     """Whether an option takes more memory or pairs than there are."""
     method, shape, batch = option.candidate.method, option.candidate.shape, option.batch_size
     if limits.device_bytes is not None:
-        needed = training_bytes(method, shape, batch, max_length_of(laws.table))
+        needed = _training_bytes(method, shape, batch, max_length_of(laws.table))
         usable = USABLE_SHARE * limits.device_bytes
         if needed > usable:
             limit = f"{written(usable)} that can be used of {written(limits.device_bytes)}"
@@ -158,6 +179,10 @@ def _too_much(laws: Laws, option: Option, limits: Limits) -> Broken | None:
             remedy = "build more, or allow more passes over them (max_epochs)"
             return Broken(f"more pairs than the {limits.pairs_available} there are: {remedy}", reason)
     return None
+
+
+_training_bytes = lru_cache(maxsize=4096)(training_bytes)
+"""The same for all budgets with one batch size."""
 
 
 def epochs_for(laws: Laws, option: Option, limits: Limits) -> int:

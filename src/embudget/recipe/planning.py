@@ -18,17 +18,17 @@ from collections.abc import Sequence
 from typing import NamedTuple, Unpack
 
 from embudget.errors import BudgetError, InfeasibleError
-from embudget.flops import DEFAULT_MFU, resolve_budget
+from embudget.flops import resolve_budget
 from embudget.laws import Laws
-from embudget.recipe.crossover import BEYOND, crossovers
+from embudget.recipe.crossover import BEYOND, crossovers_within
 from embudget.recipe.feasible import nearest_feasible
 from embudget.recipe.flat import preferred, tell_apart
 from embudget.recipe.hyperparameters import assumed, hyperparameters, learning_rate_for, nearest_cell
 from embudget.recipe.losses import Array, intervals_of, losses_of, predicted
 from embudget.recipe.members import Candidate, candidates_of, members_for
-from embudget.recipe.options import MAX_EXTRAPOLATION, Option, epochs_for, fewest_steps, offer
+from embudget.recipe.options import MAX_EXTRAPOLATION, Option, Terms, epochs_for, fewest_steps, offer
 from embudget.recipe.values import Choice, Crossover, Recipe, Rejection
-from embudget.recipe.warnings import warnings_for, without_law
+from embudget.recipe.warnings import repetition, warnings_for, without_law
 from embudget.recipe.wishes import Limits, Wishes, limits_of
 from embudget.suite import ModelShape
 
@@ -44,7 +44,7 @@ def recommend(
     gpu_hours: float | None = None,
     dollars: float | None = None,
     device: str | None = None,
-    mfu: float = DEFAULT_MFU,
+    mfu: float | None = None,
     dollars_per_hour: float | None = None,
     **wishes: Unpack[Wishes],
 ) -> Recipe:
@@ -58,7 +58,7 @@ def recommend(
         gpu_hours: budget as time of one device.
         dollars: budget as money for one device.
         device: a name in `embudget.flops.DEVICES`.
-        mfu: share of the device's peak that training reaches.
+        mfu: share of the device's peak that training reaches; 0.4 by default.
         dollars_per_hour: price of the device, instead of the table's.
         wishes: constraints and what to prefer: ``max_params``, ``pairs_available``, ``max_epochs``, ``device_memory``,
             ``serve_tokens``, ``prefer``, ``min_steps``, ``allow_unmeasured_sizes`` and ``force``; see `Wishes`.
@@ -76,7 +76,7 @@ def recommend(
     try:
         return answer(question, flops)
     except InfeasibleError as error:
-        elsewhere = nearest_feasible(laws, flops, question.candidates, question.limits)
+        elsewhere = nearest_feasible(question.terms, flops, question.candidates)
         raise InfeasibleError(f"{error}; {elsewhere}") from None
 
 
@@ -87,7 +87,12 @@ class Question(NamedTuple):
     suite: str | None
     members: tuple[ModelShape, ...]
     candidates: tuple[Candidate, ...]
-    limits: Limits
+    terms: Terms
+
+    @property
+    def limits(self) -> Limits:
+        """The wishes, checked."""
+        return self.terms.limits
 
 
 def question_of(laws: Laws, suite: str | None, wishes: Wishes) -> Question:
@@ -99,7 +104,7 @@ def question_of(laws: Laws, suite: str | None, wishes: Wishes) -> Question:
     """
     limits = limits_of(wishes, fewest_steps(laws))
     members = members_for(laws, suite)
-    return Question(laws, suite, members, candidates_of(laws, members), limits)
+    return Question(laws, suite, members, candidates_of(laws, members), Terms.of(laws, limits))
 
 
 def answer(question: Question, budget: float) -> Recipe:
@@ -111,16 +116,16 @@ def answer(question: Question, budget: float) -> Recipe:
     """
     laws, limits = question.laws, question.limits
     _check_distance(laws, budget, limits)
-    found = offer(laws, budget, question.candidates, limits)
+    found = offer(question.terms, budget, question.candidates)
     found.refuse_if_empty()
     losses = losses_of(laws, found.options)
     places, worse = tell_apart(laws, found.options, losses)
     flat = [found.options[place] for place in places]
     choices = _choices(laws, flat, predicted(losses[:, places]))
-    taken = preferred(laws, flat, limits.prefer)
+    taken, why = preferred(laws, flat, limits.prefer)
     best, others = choices[taken], (*choices[:taken], *choices[taken + 1 :])
-    warnings = warnings_for(laws, question.suite, question.members, best)
-    return _recipe(question, flat[taken], best, others, (*worse, *found.rejected), warnings)
+    recipe = _recipe(question, flat[taken], best, others, (*worse, *found.rejected))
+    return recipe.model_copy(update={"chosen": why})
 
 
 def _check_distance(laws: Laws, budget: float, limits: Limits) -> None:
@@ -158,12 +163,16 @@ def _recipe(
     best: Choice,
     flat: tuple[Choice, ...],
     rejected: tuple[Rejection, ...],
-    warnings: tuple[str, ...],
 ) -> Recipe:
     laws, limits = question.laws, question.limits
     nearest = nearest_cell(best.method, best.model_params, option.train_flops, laws.cells)
     rate = learning_rate_for(laws, nearest, option.candidate.method, option.candidate.shape, option.tokens)
     taken_over = hyperparameters(nearest, laws.table)
+    warnings = (
+        *warnings_for(laws, question.suite, question.members, best),
+        *repetition(option, nearest, limits.pairs_available),
+        *assumed(nearest, laws.table, laws.cells, rate_known=rate.known),
+    )
     return Recipe(
         **best.model_dump(),
         **taken_over | {"max_epochs": epochs_for(laws, option, limits)},
@@ -177,14 +186,15 @@ def _recipe(
         level=LEVEL,
         flat=flat,
         rejected=(*rejected, *without_law(laws)),
-        crossovers=_crossovers(question, option.train_flops),
-        warnings=(*warnings, *assumed(nearest, laws.table, laws.cells, rate_known=rate.known)),
+        crossovers=_crossovers(question, option.train_flops + option.serve_flops),
+        warnings=warnings,
     )
 
 
-def _crossovers(question: Question, train_flops: float) -> tuple[Crossover, ...]:
-    """Those of the members that may be chosen, up to well beyond the budget; other wishes do not change them."""
-    laws, limits = question.laws, question.limits
-    members = [one for one in question.members if limits.max_params is None or one.model_params <= limits.max_params]
-    high = BEYOND * max(train_flops, laws.table.budgets[-1])
-    return crossovers(laws, members, high=high, any_size=limits.any_size)
+def _crossovers(question: Question, budget: float) -> tuple[Crossover, ...]:
+    """Those of the choices that keep to the wishes, from the budget or the smallest measured to well beyond both."""
+    smallest, largest = question.laws.table.budgets[0], question.laws.table.budgets[-1]
+    low, high = min(budget, smallest), BEYOND * max(budget, largest)
+    if not question.limits.serve_tokens:  # what serving takes is no distance from the measured budgets
+        low, high = max(low, smallest / MAX_EXTRAPOLATION), min(high, largest * MAX_EXTRAPOLATION)
+    return crossovers_within(question.terms, question.members, low, high)

@@ -43,7 +43,7 @@ class Crossover(Frozen):
     from_method: str = Field(description="the better kind at smaller budgets: full, freeze, bias or lora")
     to_method: str = Field(description="the better one at larger budgets")
     budget: PositiveFloat | None = Field(
-        description="training FLOP, by the predictions; None where the two cannot be told apart at any budget"
+        description="FLOP, serving included, by the predictions; None where the two cannot be told apart at any budget"
     )
     interval: tuple[float, float] | None = Field(
         description="of the budget, with 90 %; None where it is undetermined: not within the budgets that were searched"
@@ -96,6 +96,7 @@ class Recipe(Frozen):
     level: float = Field(gt=0, lt=1, description="probability of the intervals")
     extrapolation: float = Field(ge=1, description="budget / the nearest one measured of the method; 1 inside")
     prefer: Prefer = Field(default="loss", description="what decided between this choice and those of `flat`")
+    chosen: str = Field(default="", description="why it and none of `flat`, in words; empty where the loss decided")
     flat: tuple[Choice, ...] = Field(
         default=(), description="the other choices within the noise of the best, the lowest predicted loss first"
     )
@@ -115,7 +116,7 @@ class Recipe(Frozen):
         lines = [
             self._spent(),
             f"  train     {self.model} by {self.method}",
-            *self._preferred(),
+            *([f"  chosen    {self.chosen}"] if self.chosen else []),
             f"  on        {self.pairs:,} pairs, {self.tokens:.3g} tokens: {self.steps:,} steps of {self.batch_size}",
             f"  with      learning rate {self.learning_rate:.3g}, warm-up {self.warmup:g}, weight decay "
             f"{self.weight_decay:g}, scale {self.scale:g}, texts of at most {self.max_length} tokens",
@@ -124,7 +125,7 @@ class Recipe(Frozen):
             f"(without a run's noise {least:.3f} to {most:.3f})",
             f"  measured  on {pairs}: on others, the loss will differ",
             f"  as good   {_listed(f'{one.model} {one.method} ({one.predicted_loss:.3f})' for one in self.flat)}",
-            f"  rejected  {len(self.rejected)} choices, the nearest: "
+            f"  rejected  {len(self.rejected)} choices, such as: "
             + _listed((f"{no.model or 'every model'} {no.method}: {no.reason}" for no in self.rejected), 2),
         ]
         lines += [f"  crossover {crossover}" for crossover in self.crossovers]
@@ -136,12 +137,6 @@ class Recipe(Frozen):
         if not self.serve_flops:
             return f"{self.train_flops:.3g} FLOP{beyond}"
         return f"{self.budget:.3g} FLOP: {self.serve_flops:.3g} to serve, {self.train_flops:.3g} to train{beyond}"
-
-    def _preferred(self) -> list[str]:
-        if self.prefer == "loss" or not self.flat:
-            return []
-        most = {"small": "smallest", "fast": "fastest to train"}[self.prefer]
-        return [f"  chosen    as the {most} of {len(self.flat) + 1} choices that are predicted as good"]
 
     def run_config(self, pairs_hash: str, seed: int = 0) -> RunConfig:
         """The run that realises the recipe on the pairs with this content hash.

@@ -1,10 +1,12 @@
 """What the reader of a recipe should mistrust, and the methods it could not consider."""
 
 from collections import Counter
+from math import ceil
 
-from embudget.laws import Laws
+from embudget.laws import Cell, Laws
 from embudget.methods import Bias, Freeze, Full, LoRA, parse_method
 from embudget.recipe.members import base_of
+from embudget.recipe.options import Option
 from embudget.recipe.values import Choice, Rejection
 from embudget.suite import ModelShape
 
@@ -34,6 +36,20 @@ def warnings_for(laws: Laws, suite: str | None, members: tuple[ModelShape, ...],
             f"intervals are checked up to {MAX_TRUSTED:g} times"
         )
     return tuple(warnings)
+
+
+def repetition(option: Option, nearest: Cell, pairs_available: int | None) -> tuple[str, ...]:
+    """On more passes over the pairs than the nearest measured run may have made: laws count repeated pairs as fresh."""
+    if pairs_available is None:
+        return ()
+    whole = pairs_available // option.batch_size * option.batch_size
+    passes, measured = ceil(option.pairs / whole), ceil(nearest.max_epochs or 1)
+    if passes <= measured:
+        return ()
+    return (
+        f"the pairs are seen up to {passes} times, and in the measured runs at most {measured}: the laws take repeated "
+        "pairs for new ones, so that the loss may be higher",
+    )
 
 
 def without_law(laws: Laws) -> tuple[Rejection, ...]:

@@ -10,7 +10,7 @@ from typing import Any
 from embudget.errors import ConfigError
 from embudget.files import whole_folder
 from embudget.laws import Laws
-from embudget.recipe import CurvePoint
+from embudget.recipe import CurvePoint, curve_warnings
 from embudget.report.curve import curve_figure
 from embudget.report.document import document, figure_element
 from embudget.report.formats import html, number
@@ -19,7 +19,8 @@ from embudget.report.tables import curve_table
 FILES = ("curve.json", "curve.csv", "curve.html")
 COLUMNS = (
     "budget", "model", "method", "model_params", "train_flops", "serve_flops", "tokens", "steps", "batch_size",
-    "learning_rate", "predicted_loss", "low", "high", "loss_low", "loss_high", "extrapolation", "flat", "reason",
+    "learning_rate", "predicted_loss", "low", "high", "loss_low", "loss_high", "extrapolation", "flat", "warnings",
+    "reason",
 )  # fmt: skip
 
 
@@ -72,15 +73,14 @@ def _row(point: CurvePoint) -> dict[str, Any]:
     own = {column: getattr(recipe, column) for column in COLUMNS if column in type(recipe).model_fields}
     flat = "; ".join(f"{choice.model} {choice.method}" for choice in recipe.flat)
     intervals = {"low": low, "high": high, "loss_low": least, "loss_high": most}
-    return own | intervals | {"budget": point.budget, "flat": flat}
+    return own | intervals | {"budget": point.budget, "flat": flat, "warnings": "; ".join(recipe.warnings)}
 
 
 def _sections(points: Sequence[CurvePoint], laws: Laws) -> Iterator[str]:
     caption = "Shaded: the measured budgets. Beyond them the laws extrapolate. Hover over a point for its recipe."
     yield figure_element("curve", curve_figure(points, laws), caption)
-    last = [point for point in points if point.recipe is not None][-1]
-    for warning in last.recipe.warnings if last.recipe is not None else ():
-        yield f'<p class="warning">At {number(last.budget)} FLOP: {html(warning)}.</p>'
+    for warning in curve_warnings(points):
+        yield f'<p class="warning">{html(warning[:1].upper() + warning[1:])}.</p>'
     yield "<h2>Recipes</h2>\n" + curve_table(points)
     if refused := [point for point in points if point.recipe is None]:
         items = "".join(f"<li>{number(point.budget)} FLOP: {html(point.reason or '')}</li>" for point in refused)

@@ -62,7 +62,7 @@ def runners_up_table(recipe: Recipe) -> str:
 
 
 def curve_table(points: Iterable[CurvePoint]) -> str:
-    """The recipes along budgets; those without one are left out."""
+    """The recipes along budgets; those without one are left out. Short headings, so that it fits into 1100 pixels."""
     found = [(point.budget, point.recipe) for point in points if point.recipe is not None]
     rows = [
         [
@@ -82,8 +82,7 @@ def curve_table(points: Iterable[CurvePoint]) -> str:
         for budget, recipe in found
     ]
     headers = [
-        "budget, FLOP", "model", "method", "N", "tokens", "steps", "batch", "rate", "predicted, nats", "interval",
-        "extrapolation", "others as good",
+        "FLOP", "model", "method", "N", "tokens", "steps", "batch", "rate", "nats", "interval", "outside", "as good",
     ]  # fmt: skip
     return _table(headers, rows)
 
