@@ -57,6 +57,8 @@ class Diagnostics(Frozen):
     outlying: tuple[CellDiagnosis, ...] = Field(description="so far off that fit and noise were kept from following")
     influential: tuple[CellDiagnosis, ...] = Field(description="without which the law would be another")
     condition: float
+    leverage: float = Field(description="the largest of all cells")
+    influence: float = Field(description="the largest of all cells, Cook's distance")
     patterns: tuple[str, ...] = Field(description="what the residuals follow")
     at_bound: tuple[str, ...] = Field(description="exponents that ended at an end of what is searched")
     unlinked: tuple[str, ...] = Field(default=(), description="groups of methods without a common budget")
@@ -123,6 +125,8 @@ def diagnose(cells: Sequence[Cell], points: Points, fit: JointFit, surface: Surf
         outlying=tuple(diagnosis(int(row)) for row in far[:MAX_NAMED]),
         influential=tuple(diagnosis(int(row)) for row in strong),
         condition=condition,
+        leverage=float(leverage.max()),
+        influence=float(influence.max()),
         patterns=_patterns(points, residuals, fit.parameters),
         at_bound=tuple(
             text for group, vector in zip(fit.groups, fit.vectors, strict=True) for text in _ends(group, vector)

@@ -57,6 +57,7 @@ class FrontierRow(Frozen):
     measured_loss: float | None = Field(description="nats; None where the budget was not measured")
     predicted_loss: float = Field(description="nats")
     interval: tuple[float, float] = Field(description="of the measured loss of a new run")
+    extrapolation: float = Field(ge=1, description="budget / the nearest one measured of the method; 1 inside")
 
 
 class Laws(Frozen):
@@ -167,6 +168,7 @@ class Laws(Frozen):
             measured_loss=cell.loss if at_budget else None,
             predicted_loss=self.surface.predict(cell.method, cell.model_params, tokens),
             interval=self.surface.interval(cell.method, cell.model_params, tokens, level),
+            extrapolation=self.extrapolation(budget, cell.method),
         )
 
     def alternatives(self) -> tuple[Alternative, ...]:
