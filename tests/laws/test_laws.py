@@ -33,6 +33,7 @@ def test_a_world_without_noise_is_predicted_at_four_times_its_budget() -> None:
         min(world.loss(model, method, 6.4e13) for model in MODELS for method in TRUTH), rel=1e-3
     )
     assert row.measured_loss is None
+    assert row.extrapolation == pytest.approx(4)
 
 
 def test_the_frontier_at_measured_budgets_is_the_best_measured_cell(laws: Laws) -> None:
