@@ -47,7 +47,9 @@ def test_foreign_names_are_mapped(run: Run, runs: Path, tmp_path: Path) -> None:
     ("columns", "message"),
     [
         ("loss", "--columns must be OURS=THEIRS,... as in loss=eval_loss, got 'loss'"),
-        ("loss=", "got 'loss='"),
+        ("loss=", "there is no column 'loss' to ignore"),
+        ("=loss", "got '=loss'"),
+        ("loss=eval_loss,tokens=eval_loss", "column 'eval_loss' cannot be both loss and tokens"),
         ("loss=eval_loss,,", "got ''"),
         ("loss=a,loss=b", "got loss twice"),
         ("loss=val", "there is no column 'val' for loss"),

@@ -1,5 +1,7 @@
 """Made-up studies that the tests of the fits share: a grid of sizes and tokens, and cells from a simulated world."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from embudget.laws.base import Array
@@ -59,6 +61,15 @@ def problem(form: FormName, noise: float = 0.0, *, seed: int = 0, asymptote: flo
     log_n, log_d = np.log(sizes.ravel()), np.log(tokens.ravel())
     ones = np.ones((25, 1))
     return Problem(FORMS[form], log_n - log_n.mean(), log_d - log_d.mean(), ones, log_loss, ones[:, 0], asymptote)
+
+
+def doubled(of: Problem) -> tuple[Array, Problem]:
+    """Weights (n,) by which the fourth cell of a problem counts twice, and the problem with that cell twice."""
+    weights = np.ones(len(of.log_loss))
+    weights[3] = 2
+    row = [*range(len(weights)), 3]
+    columns = {name: getattr(of, name)[row] for name in ("log_n", "log_d", "basis", "log_loss", "weights")}
+    return weights, replace(of, **columns)
 
 
 CENTRE = float(np.log(np.geomspace(3e6, 1e8, 5)).mean()), float(np.log(np.geomspace(1e5, 1e7, 5)).mean())

@@ -9,7 +9,7 @@ from embudget.laws.points import MAX_LEVELS, Points
 from embudget.laws.table import Cell
 from tests.laws.studies import APART, BUDGETS, MODELS, ONE, SHARED, WIDE, cells, plain, points
 
-SHARINGS: tuple[Sharing, ...] = ("shared", "pooled")
+SHARINGS: tuple[Sharing, ...] = ("shared", "pooled", "separate")
 
 
 def coefficients(fit: JointFit, method: str) -> dict[str, float]:
@@ -33,7 +33,7 @@ def test_a_shared_truth_is_recovered(form: FormName, sharing: Sharing) -> None:
     fit = fit_jointly(FORMS[form], points(truth), sharing)
     assert fit.methods == ("freeze:0.5", "full", "lora:32")
     for method, law in truth.items():
-        assert coefficients(fit, method) == pytest.approx(plain(law), rel=1e-3)
+        assert coefficients(fit, method) == pytest.approx(plain(law), rel=5e-3)
 
 
 @pytest.mark.parametrize("form", list(FORMS))

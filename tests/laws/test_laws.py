@@ -26,13 +26,14 @@ def laws() -> Laws:
 
 def test_a_world_without_noise_is_predicted_at_four_times_its_budget() -> None:
     world = World(truth=TRUTH, models=MODELS, noise=0)
-    laws = fit(simulate(world), draws=5)
+    laws = fit(simulate(world), draws=2)
     (row,) = laws.frontier([6.4e13])
     assert row.predicted_loss == pytest.approx(world.loss(row.model, row.method, 6.4e13), rel=1e-3)
     assert row.predicted_loss == pytest.approx(
         min(world.loss(model, method, 6.4e13) for model in MODELS for method in TRUTH), rel=1e-3
     )
     assert row.measured_loss is None
+    assert row.extrapolation == pytest.approx(4)
 
 
 def test_the_frontier_at_measured_budgets_is_the_best_measured_cell(laws: Laws) -> None:
@@ -57,8 +58,10 @@ def test_every_fit_or_its_refusal_is_there(laws: Laws) -> None:
     assert laws.domain["full"].budgets == (1e12, 1.6e13)
 
 
-def test_a_table_is_fitted_as_its_records_are(laws: Laws) -> None:
-    assert fit(RunTable.of(simulate(World(truth=TRUTH, models=MODELS, noise=0.01))), draws=40) == laws
+def test_a_table_is_fitted_as_its_records_are() -> None:
+    records = simulate(World(truth=TRUTH, models=MODELS, noise=0.01))
+    of_records, of_table = (fit(of, draws=3, forms=["multiplicative"]) for of in (records, RunTable.of(records)))
+    assert of_records == of_table
 
 
 def test_a_method_with_one_cell_is_refused_by_name() -> None:
@@ -66,7 +69,7 @@ def test_a_method_with_one_cell_is_refused_by_name() -> None:
     records = [
         r for r in records if r.config.method == "full" or (r.config.train_flops, r.config.model) == (1e12, MODELS[0])
     ]
-    laws = fit(records, draws=5)
+    laws = fit(records, draws=5, forms=["chinchilla"])
     assert laws.methods == ("full",)
     assert [refusal.error for refusal in laws.refusals if refusal.what == "law of lora:32"] == ["TooFewRunsError"]
     with pytest.raises(MethodError, match="lora:32 has no law"):
@@ -93,7 +96,9 @@ def test_extrapolation_is_a_factor_on_both_sides(laws: Laws) -> None:
 
 def test_extrapolation_of_a_method_is_from_its_own_budgets() -> None:
     records = simulate(World(truth=TRUTH, models=MODELS, noise=0.01))
-    laws = fit([r for r in records if r.config.method == "full" or r.config.train_flops == 1e12], draws=2)
+    laws = fit(
+        [r for r in records if r.config.method == "full" or r.config.train_flops == 1e12], draws=2, forms=["chinchilla"]
+    )
     assert laws.extrapolation(6.4e13, "full") == pytest.approx(4)
     assert laws.extrapolation(6.4e13, "lora:32") == pytest.approx(64)
     with pytest.raises(MethodError, match="bias has no law"):
@@ -103,7 +108,7 @@ def test_extrapolation_of_a_method_is_from_its_own_budgets() -> None:
 def test_the_summary_and_the_file_name_outlying_cells(tmp_path: Path) -> None:
     records = simulate(World(truth=TRUTH, models=MODELS, noise=0.01))
     records[4] = records[4].model_copy(update={"loss": (records[4].loss or 0) * 1.6})
-    laws = fit(records, draws=5)
+    laws = fit(records, draws=5, forms=["chinchilla"])
     config = records[4].config
     named = f"warning: {config.model} {config.method} at {config.train_flops:.3g} FLOP is outlying, +"
     assert named in laws.summary()
@@ -163,20 +168,6 @@ def test_ranking_and_weights_are_part_of_the_result(laws: Laws) -> None:
     assert min(one.criterion for one in laws.ranking if one.criterion is not None) == 0
     heaviest = max(laws.ranking, key=lambda one: one.weight)
     assert (heaviest.form, heaviest.sharing) == (laws.surface.components[0].form, laws.surface.components[0].sharing)
-
-
-def test_intervals_of_the_law_cover_the_truth_within_and_beyond_the_study() -> None:
-    """In 120 simulated studies 90 % intervals covered it in 87 to 94 % at these places."""
-    places = ((3.5e6, 2e5), (1.4e7, 1.5e5), (1.4e7, 1e6), (4.2e7, 4e6))
-    covered = []
-    for seed in range(12):
-        records = simulate(World(truth=TRUTH, models=MODELS, noise=0.01), seed)
-        laws = fit(records, draws=40, forms=["chinchilla"])
-        for method, truth in TRUTH.items():
-            for place in places:
-                low, high = laws.interval(method, *place, of="law")
-                covered.append(low < truth.loss(*place) < high)
-    assert 0.8 < sum(covered) / len(covered) < 1
 
 
 def test_repeated_seeds_tell_the_noise_of_one_run() -> None:

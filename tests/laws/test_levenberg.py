@@ -10,7 +10,7 @@ from embudget.laws import levenberg
 from embudget.laws.levenberg import Objective, Prior, curvature, gradient_of, refine, usual_prior
 from embudget.laws.parameters import FORMS, FormName
 from embudget.laws.varpro import projected_starts
-from tests.laws.studies import ONE, law_of, plain, problem
+from tests.laws.studies import ONE, doubled, law_of, plain, problem
 
 SQUARES = Objective()
 
@@ -83,11 +83,7 @@ def test_batches_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_weight_of_two_is_a_cell_measured_twice() -> None:
     of = problem("chinchilla", noise=0.02)
-    weights = np.ones(25)
-    weights[3] = 2
-    row = [*range(25), 3]
-    twice = replace(of, log_n=of.log_n[row], log_d=of.log_d[row], basis=of.basis[row], log_loss=of.log_loss[row],
-                    weights=np.ones(26))  # fmt: skip
+    weights, twice = doubled(of)
     starts = projected_starts(of)
     _, weighed = refine(of, starts, SQUARES, weights=np.tile(weights, (len(starts), 1)))
     _, repeated = refine(twice, starts, SQUARES)

@@ -70,16 +70,19 @@ class Chinchilla(NamedTuple):
         return {name: float(value[0]) for name, value in values.items()}
 
 
-def test_the_chinchilla_fit_is_reproduced_from_every_start() -> None:
+@pytest.mark.parametrize(
+    ("dense", "starts"), [(False, 24), pytest.param(True, 300, marks=pytest.mark.slow)], ids=["coarse", "dense"]
+)
+def test_the_chinchilla_fit_is_reproduced_from_every_start(dense: bool, starts: int) -> None:
     chinchilla = Chinchilla.of()
     assert len(chinchilla.problem.log_loss) == 240
-    found = search_from_starts(chinchilla.problem, dense=True)
+    found = search_from_starts(chinchilla.problem, dense=dense)
     published = {"E": 1.8172, "A": 477.8, "a": 0.3473, "B": 2143.9, "b": 0.3672}
     law = chinchilla.law(found.vector)
     assert {name: law[name] for name in published} == pytest.approx(published, rel=0.005)
     assert found.objective == pytest.approx(0.00101827, rel=0.01)
     assert law["b/(a+b)"] == pytest.approx(0.513, abs=0.002)
-    assert (found.starts, found.reached) == (300, 300)  # in centred logarithms the start does not matter
+    assert (found.starts, found.reached) == (starts, starts)  # in centred logarithms the start does not matter
 
 
 def test_the_other_ways_of_fitting_reach_the_same_objective() -> None:
@@ -108,11 +111,11 @@ def test_five_outliers_move_the_chinchilla_law() -> None:
 
 
 def test_the_bootstrap_of_cells_has_the_published_intervals() -> None:
-    """1000 draws of 240 cells with replacement, as weights."""
+    """500 draws of 240 cells with replacement, as weights."""
     problem = Chinchilla.of().problem
     best = search(problem, HUBER)
-    weights = np.random.default_rng(0).multinomial(240, np.full(240, 1 / 240), 1000).astype(float)
-    vectors, _ = refine(problem, np.repeat(best[None], 1000, axis=0), HUBER, weights=weights)
+    weights = np.random.default_rng(0).multinomial(240, np.full(240, 1 / 240), 500).astype(float)
+    vectors, _ = refine(problem, np.repeat(best[None], 500, axis=0), HUBER, weights=weights)
     a, b = np.exp(vectors[:, 1]), np.exp(vectors[:, 2])
     assert np.quantile(a, (0.025, 0.975)) == pytest.approx((0.317, 0.373), abs=0.01)
     assert np.quantile(b, (0.025, 0.975)) == pytest.approx((0.331, 0.415), abs=0.01)
@@ -125,12 +128,20 @@ def chinchilla_laws(folder: Path, *, everything: bool) -> Laws:
         writer = csv.DictWriter(file, list(chinchilla_rows()[0]))
         writer.writeheader()
         writer.writerows(kept_rows(everything=everything))
-    return fit(RunTable.read(path, {"model_params": "Model Size", "train_flops": "Training FLOP"}), draws=200)
+    return fit(RunTable.read(path, {"model_params": "Model Size", "train_flops": "Training FLOP"}), draws=50)
 
 
 @pytest.fixture(scope="module")
 def published_laws(tmp_path_factory: pytest.TempPathFactory) -> Laws:
     return chinchilla_laws(tmp_path_factory.mktemp("chinchilla"), everything=False)
+
+
+def test_the_draws_of_a_law_have_the_published_intervals(published_laws: Laws) -> None:
+    """Ours are fitted with Huber's delta at 1.345 noise levels, and with a prior: within 0.02, as the check asks."""
+    (component,) = [one for one in published_laws.surface.components if one.form == "chinchilla"]
+    values = component.coefficients("full", None)
+    assert np.quantile(values["a"][1:], (0.025, 0.975)) == pytest.approx((0.317, 0.373), abs=0.02)
+    assert np.quantile(values["b"][1:], (0.025, 0.975)) == pytest.approx((0.331, 0.415), abs=0.02)
 
 
 def test_the_runs_that_decide_the_law_of_all_rows_are_named(published_laws: Laws, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from embudget.laws.bootstrap import winsorised
 from embudget.laws.joint import fit_jointly
 from embudget.laws.parameters import FORMS, Coefficients, FormName
 from embudget.laws.points import Points
@@ -27,7 +28,7 @@ def test_the_form_that_made_the_data_wins(form: FormName) -> None:
 @pytest.mark.parametrize(("truth", "sharing"), [(SHARED, "shared"), (APART, "pooled")])
 def test_the_data_choose_whether_methods_share(truth: dict[str, Coefficients], sharing: str) -> None:
     found = rank(points(truth, noise=0.005, wide=True), ["chinchilla"])
-    assert {one.fit.sharing for one in found} == {"shared", "pooled"}
+    assert {one.fit.sharing for one in found} == {"shared", "pooled", "separate"}
     assert max(found, key=lambda one: one.weight).fit.sharing == sharing
     assert sum(one.weight for one in found) == pytest.approx(1)
 
@@ -88,3 +89,25 @@ def test_as_many_cells_as_parameters_give_all_weight_to_the_first_form() -> None
 def test_parameters_are_counted(form: FormName, one: int, three: int) -> None:
     assert parameters_of(form, points({"full": ONE["chinchilla"]})) == one
     assert parameters_of(form, points(SHARED)) == three
+
+
+def test_forms_are_compared_by_the_same_forecasts() -> None:
+    """3 sizes x 4 budgets: the 6 cells below the third budget are too few for the 6 parameters of rectified."""
+    few = Points.of(cells({"full": SHARED["full"]}, 0.01, seed=4, budgets=BUDGETS))
+    assert len(few) == 12
+    found = {one.name: one for one in rank(few, ("chinchilla", "rectified"))}
+    last = few.where(few.levels < 3), few.where(few.levels == 3)
+    for name, one in found.items():
+        fit = fit_jointly(FORMS[name], last[0], "shared")
+        missed = last[1].log_loss - fit.predict(last[1].method, last[1].log_n, last[1].log_d)
+        errors = winsorised(missed, last[1].weights)
+        assert one.forecast == pytest.approx(float(np.sqrt((errors**2).mean())), rel=1e-6)
+
+
+def test_a_form_that_cannot_forecast_is_taken_to_do_it_no_better() -> None:
+    measured = points({"full": SHARED["full"]}, 0.01, seed=2)
+    three = measured.where(measured.levels < 3)
+    found = {one.name: one for one in rank(three, ("chinchilla", "multiplicative", "rectified"))}
+    assert found["rectified"].forecast is None
+    assert found["chinchilla"].forecast is not None
+    assert sum(one.weight for one in found.values()) == pytest.approx(1)

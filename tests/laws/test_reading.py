@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from embudget.errors import ConfigError, FitError, TooFewRunsError
-from embudget.laws import COLUMNS, Coefficients, RunTable, record_row, write_records_csv
+from embudget.laws import COLUMNS, Coefficients, RunTable, reading, record_row, write_records_csv
 from embudget.laws.reading import MAX_BYTES
 from embudget.records import RunRecord
 from embudget.simulate import World, simulate
@@ -128,7 +128,7 @@ def test_rows_with_impossible_numbers_are_dropped_counted_and_listed(tmp_path: P
     assert table.dropped["loss is not positive"] == 2
     assert sum(table.dropped.values()) == 7
     (cell,) = table.cells
-    assert cell.loss == pytest.approx((2.0 * 2.1 * 1.9) ** (1 / 3))
+    assert cell.loss == pytest.approx((2.0 * 2.1 * 1.9**3) ** (1 / 5))
     assert cell.weight == pytest.approx(5 / 3)
 
 
@@ -164,6 +164,21 @@ def test_no_usable_row_is_refused_with_the_reasons(tmp_path: Path) -> None:
 def test_a_foreign_table_of_incomparable_runs_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FitError, match=r"share one eval_candidates .* 512 \(2 runs\) and 64 \(1\)"):
         RunTable.read(write(tmp_path / "runs.csv", FOREIGN | {"eval_candidates": [512, 512, 64]}))
+
+
+def test_a_column_that_means_something_else_is_ignored_where_it_is_said(tmp_path: Path) -> None:
+    path = write(tmp_path / "runs.csv", FOREIGN | {"scale": [1, 2, 3], "max_length": ["a", "b", "c"]})
+    with pytest.raises(FitError, match=r"share one scale .* fit them separately, or ignore .*: --columns scale=$"):
+        RunTable.read(path, {"max_length": ""})
+    table = RunTable.read(path, {"max_length": "", "scale": ""})
+    assert (table.run_count, table.scale, table.max_length) == (3, None, None)
+
+
+def test_one_column_may_stand_for_another_that_is_mapped_elsewhere(tmp_path: Path) -> None:
+    """`loss` holds the tokens, and the loss is in another column."""
+    path = write(tmp_path / "runs.csv", {"model_params": [1e7], "loss": [1e9], "val": [2.5]})
+    (cell,) = RunTable.read(path, {"tokens": "loss", "loss": "val"}).cells
+    assert (cell.tokens, cell.loss) == (1e9, 2.5)
 
 
 @pytest.mark.parametrize(
@@ -243,6 +258,9 @@ def test_an_unreadable_table_is_one_line(tmp_path: Path) -> None:
     [
         ({"loss": "val"}, "there is no column 'val' for loss .there are: model_params, train_flops, loss"),
         ({"losses": "loss"}, "columns must map one of model_params, loss, .* got 'losses'"),
+        ({"tokens": "loss"}, "column 'loss' cannot be both loss and tokens: map one of them to another column"),
+        ({"loss": ""}, "column loss is missing"),
+        ({"scale": ""}, "there is no column 'scale' to ignore .there are: model_params, train_flops, loss"),
     ],
 )
 def test_a_mapping_of_names_that_are_not_there_is_refused(
@@ -260,14 +278,12 @@ def test_a_file_above_a_gigabyte_is_refused_unread(tmp_path: Path, name: str) ->
         RunTable.read(tmp_path / name)
 
 
-def test_a_small_file_of_very_many_rows_is_refused_unread(tmp_path: Path) -> None:
-    rows = pa.array(np.ones(1_000_000))
-    with pq.ParquetWriter(tmp_path / "runs.parquet", pa.schema([(name, pa.float64()) for name in FOREIGN])) as writer:
-        for _ in range(45):
-            writer.write_table(pa.table({name: rows for name in FOREIGN}))
-    assert (tmp_path / "runs.parquet").stat().st_size < 1e6
-    with pytest.raises(ConfigError, match=r"1\.08 GB, more than the 1 GB"):
-        RunTable.read(tmp_path / "runs.parquet")
+def test_a_small_file_of_very_many_rows_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "runs.parquet", {name: np.ones(45_000).tolist() for name in FOREIGN})
+    monkeypatch.setattr(reading, "MAX_BYTES", 1_000_000)
+    assert path.stat().st_size < 1e5
+    with pytest.raises(ConfigError, match=r"0\.00108 GB, more than the 0\.001 GB"):
+        RunTable.read(path)
 
 
 def test_a_hundred_thousand_rows_are_read_in_seconds(tmp_path: Path) -> None:

@@ -63,7 +63,8 @@ def test_methods_without_a_common_budget_are_refused_unless_each_has_enough() ->
     separate = [*cells({"full": APART["full"]}, models=WIDE, budgets=BUDGETS[::2]),
                 *cells({"lora:32": APART["lora:32"]}, models=WIDE, budgets=BUDGETS[1::2])]  # fmt: skip
     laws = fit(table(separate), draws=2, forms=["chinchilla"])
-    assert laws.surface.components[0].sharing == "pooled"
+    assert laws.surface.components[0].sharing != "shared"
+    assert any("no common budget" in line for line in laws.diagnostics.warnings())
     for method, law in APART.items():
         assert laws.surface.fitted(method, 1e7, 1e6) == pytest.approx(law.loss(1e7, 1e6), rel=1e-3)
 

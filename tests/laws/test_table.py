@@ -1,16 +1,20 @@
 """Records as a table: what counts, what is dropped, what is refused, and what a cell says."""
 
+from collections.abc import Mapping, Sequence
 from math import log
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from embudget.errors import FitError, TooFewRunsError
 from embudget.laws import Coefficients, RunTable
+from embudget.methods import parse_method
 from embudget.records import RunRecord
 from embudget.simulate import World, simulate
+from embudget.suite import find_shape
 
 WORLD = World(
     truth={"full": Coefficients(E=1.5, A=300, a=0.35, B=250, b=0.4)},
@@ -57,7 +61,7 @@ def test_no_usable_record_is_refused_with_the_reasons() -> None:
 )
 def test_incomparable_runs_are_refused(field: str, value: object) -> None:
     first, *others = records()
-    with pytest.raises(FitError, match=f"share one {field} ") as error:
+    with pytest.raises(FitError, match=f"share one {field} .*: fit them separately$") as error:
         RunTable.of([changed(first, {field: value}), *others])
     assert "\n" not in str(error.value)
 
@@ -94,9 +98,17 @@ def test_tokens_per_pair_is_that_of_the_world() -> None:
     assert RunTable.of(records()).tokens_per_pair == pytest.approx(WORLD.tokens_per_pair)
 
 
-def foreign(tmp_path: Path, rows: list[dict[str, float]]) -> RunTable:
-    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "runs.parquet")
+def foreign(tmp_path: Path, rows: Sequence[Mapping[str, object]]) -> RunTable:
+    pq.write_table(pa.Table.from_pylist([dict(row) for row in rows]), tmp_path / "runs.parquet")
     return RunTable.read(tmp_path / "runs.parquet")
+
+
+def test_statuses_of_other_trackers_count_as_done(tmp_path: Path) -> None:
+    words = ("FINISHED", "Completed", "success", "", "done", "running", "crashed", "unfinished")
+    rows = [{"model_params": 1e7, "tokens": 1e9, "loss": 2 + i, "status": word} for i, word in enumerate(words)]
+    table = foreign(tmp_path, rows)
+    assert table.run_count == 5
+    assert table.listed == tuple(f"row {row}: status is not done" for row in (6, 7, 8))
 
 
 def test_without_budgets_runs_of_other_length_are_other_cells(tmp_path: Path) -> None:
@@ -110,6 +122,27 @@ def test_without_budgets_runs_of_other_length_are_other_cells(tmp_path: Path) ->
     assert [(cell.seeds, cell.budget) for cell in with_budget.cells] == [(3, 6e17)]
 
 
+def test_budgets_with_jitter_are_those_that_were_asked_for(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    sizes, asked = (axis.ravel() for axis in np.meshgrid([1e8, 2e8, 7e8, 1.1e9], [1e18, 4e18, 1.6e19]))
+    spent = asked * rng.uniform(0.999, 1.001, 12)
+    rows = [
+        {"model_params": n, "tokens": c / (6 * n), "budget": c, "loss": 2.5} for n, c in zip(sizes, spent, strict=True)
+    ]
+    table = foreign(tmp_path, rows)
+    assert table.budgets == pytest.approx((1e18, 4e18, 1.6e19), rel=1e-3)
+    assert [len([c for c in table.cells if c.budget == budget]) for budget in table.budgets] == [4, 4, 4]
+
+
+def test_only_a_table_with_methods_is_priced_by_the_shapes_of_known_models(tmp_path: Path) -> None:
+    shape = find_shape("pythia-70m")
+    size = 1.04 * shape.model_params
+    row = {"model": "pythia-70m", "model_params": size, "train_flops": 1e15, "loss": 2.5}
+    (plain,), (full,) = (foreign(tmp_path, [row | method]).cells for method in ({}, {"method": "full"}))
+    assert plain.tokens == pytest.approx(1e15 / (6 * size))
+    assert full.tokens == pytest.approx(1e15 / parse_method("full").flops_per_token(shape))
+
+
 def test_a_seed_says_which_equal_losses_are_duplicates(tmp_path: Path) -> None:
     rows = [{"model_params": 1e8, "tokens": 1e9, "loss": 2.5}] * 3
     assert foreign(tmp_path, rows).dropped == {"duplicate": 2}
@@ -120,7 +153,7 @@ def test_a_seed_says_which_equal_losses_are_duplicates(tmp_path: Path) -> None:
 
 def test_models_of_one_name_and_two_sizes_are_two_cells(tmp_path: Path) -> None:
     rows = [{"model": "ours", "model_params": size, "tokens": 1e9, "loss": 2.5, "budget": 1e18} for size in (2e8, 1e8)]
-    assert [cell.model_params for cell in foreign(tmp_path, rows).cells] == [1e8, 2e8]  # type: ignore[arg-type]
+    assert [cell.model_params for cell in foreign(tmp_path, rows).cells] == [1e8, 2e8]
 
 
 def test_cells_are_sorted_by_method_budget_and_size() -> None:

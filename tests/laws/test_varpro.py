@@ -9,7 +9,7 @@ from scipy.optimize import nnls
 from embudget.laws.levenberg import Objective, gradient_of, refine
 from embudget.laws.parameters import FORMS, FormName
 from embudget.laws.varpro import project, projected_starts, search
-from tests.laws.studies import ONE, law_of, plain, problem
+from tests.laws.studies import ONE, doubled, law_of, plain, problem
 
 LINEAR: list[FormName] = [name for name, form in FORMS.items() if form.linear]
 SQUARES = Objective()
@@ -67,11 +67,7 @@ def test_one_diverged_run_hardly_moves_the_law() -> None:
 
 def test_a_weight_of_two_is_a_cell_measured_twice() -> None:
     of = problem("chinchilla", noise=0.02)
-    weights = np.ones(25)
-    weights[3] = 2
-    row = [*range(25), 3]
-    twice = replace(of, log_n=of.log_n[row], log_d=of.log_d[row], basis=of.basis[row], log_loss=of.log_loss[row],
-                    weights=np.ones(26))  # fmt: skip
+    weights, twice = doubled(of)
     exponents = np.array([0.3, 0.5])
     weighed, repeated = (project(one, exponents, SQUARES) for one in (replace(of, weights=weights), twice))
     assert weighed == pytest.approx(repeated, abs=1e-6)

@@ -17,7 +17,9 @@ def command(
     ],
     columns: Annotated[
         str | None,
-        typer.Option(help="Names of the table's columns where they differ from ours: loss=eval_loss,tokens=D."),
+        typer.Option(
+            help="The table's names for our columns where they differ: loss=eval_loss,tokens=D; or scale= to ignore it."
+        ),
     ] = None,
     out: Annotated[Path, typer.Option(help="File for the laws.")] = Path("laws.json"),
     seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
@@ -41,7 +43,7 @@ def command(
     A table needs the columns model_params, loss (nats), and tokens or train_flops; the other of the two follows from
     the method. It may have method (full for all rows without it; lora and freeze with columns rank and
     active_fraction, or as lora:32), model, budget, learning_rate, batch_size, seed, weight, and what else `embudget
-    records --csv` writes. Other columns are ignored.
+    records --csv` writes. Other columns are ignored, and one of our name that means something else by --columns NAME=.
 
     Rows are left out, counted and listed where their loss, size, tokens or FLOP is missing, NaN, infinite or not
     positive, where they are not done, or where they are there twice. Equal settings with another loss are repeated
@@ -67,17 +69,17 @@ def command(
 
 
 def read_mapping(text: str | None) -> dict[str, str]:
-    """Read OURS=THEIRS,... as a user writes it.
+    """Read OURS=THEIRS,... as a user writes it; nothing on the right ignores the table's column of our name.
 
     Raises:
-        ConfigError: a part has no name on either side, or one of ours is there twice.
+        ConfigError: a part has no name of ours or no =, or one of ours is there twice.
     """
     from embudget.errors import ConfigError
 
     mapping: dict[str, str] = {}
     for part in text.split(",") if text is not None else ():
-        ours, _, theirs = (piece.strip() for piece in part.partition("="))
-        if not ours or not theirs:
+        ours, equals, theirs = (piece.strip() for piece in part.partition("="))
+        if not ours or not equals:
             raise ConfigError(f"--columns must be OURS=THEIRS,... as in loss=eval_loss, got {part!r}")
         if ours in mapping:
             raise ConfigError(f"--columns must name each column once, got {ours} twice")

@@ -3,13 +3,14 @@
 runs        columns, reading, usable, completion, grouping; table: the runs of a study or of a file, and their cells
             envelope, tuning: the best learning rate of a cell, and its loss there
 forms       base, chinchilla, multiplicative, rectified, dense_retrieval, parameters: L(N, D), one file each
-            curve: L(D) of one model
+            curve: L(D) of one model, not part of `Laws`
             frontier, line: the best loss against budget     isoflop: parabolas over the sizes of one budget
             rates: the best learning rate of a cell not measured
 fitting     support: what the cells must offer               points, basis, problem: the cells as arrays
             levenberg: many fits at once                     varpro, lbfgs: starts and comparison
             joint: several methods in one fit                ranking: which form, how much is shared
             bootstrap: draws                                 mixture: all of it into one surface
+            misfit: the law's own error, if it has one       kriging: a smooth correction of it
 result      surface: prediction and interval                 diagnostics, alternatives, summary: what to make of it
             fitting: records in, laws out                    result: the laws and their file
 """

@@ -41,6 +41,9 @@ NUMBERS = (
 TEXTS = ("model", "method", "status", "pairs")
 """The columns of text that are read."""
 
+RECORDS = "records"
+"""The source of columns that come from records."""
+
 _OF_CONFIG = {
     "model": "model", "method": "method", "budget": "train_flops", "seed": "seed", "learning_rate": "learning_rate",
     "batch_size": "batch_size", "pairs": "pairs", "max_length": "max_length", "eval_pairs": "eval_pairs",
@@ -55,7 +58,7 @@ class Columns:
     """Arrays of one length, an entry for each run; a column that the source does not have is absent."""
 
     source: str
-    """What errors name: the file."""
+    """What errors name: the file, or RECORDS."""
     rows: Rows
     """Number of the run in its source, from 1, a header not counted."""
     numbers: Mapping[str, Numbers]
@@ -108,7 +111,7 @@ def columns_of_records(records: Iterable[RunRecord]) -> Columns:
     }
     texts = {name: _objects(_values(every, name)) for name in TEXTS}
     empty = {name: np.isnan(values) for name, values in numbers.items()}
-    return Columns("records", np.arange(1, len(every) + 1), numbers, empty, texts)
+    return Columns(RECORDS, np.arange(1, len(every) + 1), numbers, empty, texts)
 
 
 def record_row(record: RunRecord) -> dict[str, Any]:

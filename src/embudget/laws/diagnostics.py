@@ -23,6 +23,7 @@ from embudget.laws.joint import Group, JointFit
 from embudget.laws.levenberg import Objective, refine
 from embudget.laws.points import Points
 from embudget.laws.problem import EXPONENT_BOUNDS
+from embudget.laws.support import linked_methods
 from embudget.laws.surface import Surface
 from embudget.laws.table import Cell
 
@@ -56,8 +57,11 @@ class Diagnostics(Frozen):
     outlying: tuple[CellDiagnosis, ...] = Field(description="so far off that fit and noise were kept from following")
     influential: tuple[CellDiagnosis, ...] = Field(description="without which the law would be another")
     condition: float
+    leverage: float = Field(description="the largest of all cells")
+    influence: float = Field(description="the largest of all cells, Cook's distance")
     patterns: tuple[str, ...] = Field(description="what the residuals follow")
     at_bound: tuple[str, ...] = Field(description="exponents that ended at an end of what is searched")
+    unlinked: tuple[str, ...] = Field(default=(), description="groups of methods without a common budget")
     asymptote: tuple[float, float] | None = Field(description="90 % of E's draws, nats; None where it was given")
     lowest_loss: float = Field(description="nats")
 
@@ -76,6 +80,9 @@ class Diagnostics(Frozen):
         lines += [
             f"{what} ended at a bound ({EXPONENT_BOUNDS[0]:g} to {EXPONENT_BOUNDS[1]:g})" for what in self.at_bound
         ]
+        if self.unlinked:
+            groups = " and ".join(self.unlinked)
+            lines.append(f"{groups} were measured at no common budget: which is better is extrapolated")
         if self.condition > HIGH_CONDITION:
             lines.append(f"the parameters are known only together (condition number {self.condition:.2g})")
         if self.asymptote is not None and not self.asymptote_identified:
@@ -111,16 +118,20 @@ def diagnose(cells: Sequence[Cell], points: Points, fit: JointFit, surface: Surf
             leverage=float(leverage[row]), influence=float(influence[row]),
         )  # fmt: skip
 
+    linked = linked_methods(points)
     far = np.flatnonzero(is_outlying(residuals, points.weights))
     strong = [row for row in np.argsort(-influence)[:MAX_NAMED] if influence[row] > STRONG_INFLUENCE]
     return Diagnostics(
         outlying=tuple(diagnosis(int(row)) for row in far[:MAX_NAMED]),
         influential=tuple(diagnosis(int(row)) for row in strong),
         condition=condition,
+        leverage=float(leverage.max()),
+        influence=float(influence.max()),
         patterns=_patterns(points, residuals, fit.parameters),
         at_bound=tuple(
             text for group, vector in zip(fit.groups, fit.vectors, strict=True) for text in _ends(group, vector)
         ),
+        unlinked=tuple(", ".join(sorted(group)) for group in linked) if len(linked) > 1 else (),
         asymptote=_asymptote(surface),
         lowest_loss=float(np.exp(points.log_loss.min())),
     )

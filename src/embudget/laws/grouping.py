@@ -3,6 +3,16 @@
 A cell is one (model, size, method, budget); in a table without budgets also its tokens, to 4 significant digits, so
 that runs of different length stay apart. Of a cell's settings (learning rates, batch sizes, anything but the seed) one
 is the cell's, see `tuning`.
+
+A weight w says that a run's log loss x has the variance s^2 / w, for one s of all runs (1 where there is none). Of the
+seeds of a setting
+
+    log loss       m = sum w x / sum w, with variance s^2 / sum w; a cell's precision is seeds * mean w = sum w
+    weight         mean w
+    seed_squares   sum w (x - m)^2 / mean w, expected (seeds - 1) s^2 / mean w: the noise of a run of the mean weight
+    seeds          the runs, whatever they weigh
+
+Tokens, FLOP, steps and seconds are plain means. An envelope takes the weight of its best tried setting.
 """
 
 from typing import Any
@@ -57,8 +67,10 @@ def _settings(columns: Columns, cell: Rows, first: Rows, codes: Rows) -> Setting
     """The settings whose cells, first runs and places by run these are."""
     seeds = np.bincount(codes)
     logs = np.log(columns.numbers["loss"])
-    log_loss = np.bincount(codes, logs) / seeds
-    squares = np.bincount(codes, (logs - log_loss[codes]) ** 2)
+    weights = columns.numbers.get("weight", np.ones(len(columns)))
+    relative = weights / _means(weights, codes)[codes]  # exactly 1 where all are 1
+    log_loss = np.bincount(codes, relative * logs) / np.bincount(codes, relative)
+    squares = np.bincount(codes, relative * (logs - log_loss[codes]) ** 2)
     return Settings(
         cell=cell,
         chosen={name: columns.numbers[name][first] for name in SETTING if name in columns.numbers},

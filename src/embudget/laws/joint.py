@@ -1,10 +1,11 @@
-"""Several methods in one fit: asymptote and exponents shared by all of them, or drawn towards each other.
+"""Several methods in one fit: asymptote and exponents shared by all of them, drawn towards each other, or separate.
 
-    shared   E and the exponents are the same for all methods; every method has its own coefficients, which is the same
-             as rescaling N and D for each of them
-    pooled   every kind of method (full, freeze, bias, lora) has its own E and exponents, drawn towards a common centre
-             by a normal prior on their logarithms (partial pooling; Gelman and Hill 2007, chapter 12). With many good
-             cells a kind has a law of its own, with few it leans on the others
+    shared     E and the exponents are the same for all methods; every method has its own coefficients, which is the
+               same as rescaling N and D for each of them
+    pooled     every kind of method (full, freeze, bias, lora) has its own E and exponents, drawn towards a common
+               centre by a normal prior on their logarithms (partial pooling; Gelman and Hill 2007, chapter 12). With
+               many good cells a kind has a law of its own, with few it leans on the others
+    separate   every kind of method has a law of its own, whatever the others have
 
 The centre is the mean of the kinds, with the usual prior as one more of them, found by alternating with the fits. The
 noise level s that weighs the prior and sets Huber's delta is that of the median residual, which no single cell can
@@ -12,7 +13,7 @@ move, estimated in the same rounds.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -25,7 +26,7 @@ from embudget.laws.points import MANY_CELLS, Points, sample
 from embudget.laws.problem import Problem, log_loss_of
 from embudget.laws.varpro import projected_starts
 
-Sharing = Literal["shared", "pooled"]
+Sharing = Literal["shared", "pooled", "separate"]
 
 POOL = {"E": 0.15, "a": 0.3, "b": 0.3, "D0": 0.7}
 """Standard deviation about the common centre, of the logarithms; assumption: methods fine-tune the same models on the
@@ -130,7 +131,7 @@ def fit_jointly(form: Form, points: Points, sharing: Sharing, asymptote: float |
     """Fit a form to all points; they must hold more cells than the form has parameters."""
     if sharing == "shared" or len(points.kinds) == 1:
         return _fit_shared(form, points, sharing, asymptote)
-    return _fit_pooled(form, points, asymptote)
+    return _fit_by_kind(form, points, sharing, asymptote)
 
 
 def noise_level(residuals: Array, weights: Array, parameters: float) -> float:
@@ -155,37 +156,62 @@ def _fit_shared(form: Form, points: Points, sharing: Sharing, asymptote: float |
     )
 
 
-def _fit_pooled(form: Form, points: Points, asymptote: float | None) -> JointFit:
+def _fit_by_kind(form: Form, points: Points, sharing: Sharing, asymptote: float | None) -> JointFit:
+    """A fit for each kind of method, alternating with what they have in common: the noise level, and a centre."""
     groups = [Group.of(form, points, rows, asymptote) for rows in points.kinds.values()]
-    shared = _fit_shared(form, points, "shared", asymptote)
-    usual = usual_prior(shared.groups[0].problem)
-    spread = np.array([POOL[name] for name in (*["E"] * groups[0].problem.free, *form.exponents)])
-    noise = shared.noise
+    noise = _fit_shared(form, points, "shared", asymptote).noise
     weak = Objective(HUBER * noise, 0.3 * noise)  # a kind with few cells is kept in reason by the usual prior
     vectors = [_searched(group.problem, weak) for group in groups]
-    log_fit, total = shared.log_fit.copy(), float(sum(group.problem.parameters for group in groups))
     for _ in range(_ROUNDS):
-        centre = _centre(points, groups, vectors, spread, Prior(shared.groups[0].head(usual.centre), usual.sd))
-        priors = [Prior(group.centred(centre), spread) for group in groups]
-        before = vectors
+        priors = _priors(points, groups, vectors, sharing)
+        before, last = vectors, noise
         vectors = [
             _best(group.problem, vector, Objective(HUBER * noise, noise, prior))
             for group, vector, prior in zip(groups, before, priors, strict=True)
         ]
-        for group, vector in zip(groups, vectors, strict=True):
-            log_fit[group.rows] = group.problem.predict(vector)[0]
-        decided = [
-            _decided(group.problem, vector, prior, noise)
-            for group, vector, prior in zip(groups, vectors, priors, strict=True)
-        ]
-        total = _total(decided, len(spread))
-        last, noise = noise, noise_level(points.log_loss - log_fit, points.weights, total)
+        fit = _joined(form, points, sharing, groups, vectors, priors, noise)
+        noise = fit.noise
         moved = max(float(np.abs(new - old).max()) for new, old in zip(vectors, before, strict=True))
         if moved < 0.01 and abs(noise / last - 1) < 0.05:
             break
-    return JointFit(
-        form, "pooled", tuple(groups), tuple(vector[0] for vector in vectors), tuple(priors), noise, log_fit, total
-    )
+    return fit
+
+
+def _joined(
+    form: Form,
+    points: Points,
+    sharing: Sharing,
+    groups: Sequence[Group],
+    vectors: Sequence[Array],
+    priors: Sequence[Prior],
+    noise: float,
+) -> JointFit:
+    """The fits of the kinds as one, with the noise level of all their residuals."""
+    log_fit = np.empty(len(points))
+    for group, vector in zip(groups, vectors, strict=True):
+        log_fit[group.rows] = group.problem.predict(vector)[0]
+    decided = [
+        _decided(group.problem, vector, prior, noise)
+        for group, vector, prior in zip(groups, vectors, priors, strict=True)
+    ]
+    total = float(sum(own.sum() for own in decided))
+    if sharing == "pooled":  # where no kind decides a parameter of the head, its common centre still does
+        total += float((1 - np.array([own[: len(priors[0].sd)] for own in decided]).mean(axis=0)).sum())
+    found = noise_level(points.log_loss - log_fit, points.weights, total)
+    own = tuple(vector[0] for vector in vectors)
+    return JointFit(form, sharing, tuple(groups), own, tuple(priors), found, log_fit, total)
+
+
+def _priors(points: Points, groups: Sequence[Group], vectors: Sequence[Array], sharing: Sharing) -> list[Prior]:
+    usual = [usual_prior(group.problem) for group in groups]
+    if sharing == "separate":
+        return usual
+    first = groups[0].problem
+    spread = np.array([POOL[name] for name in (*["E"] * first.free, *first.form.exponents)])
+    centred_d = sum(group.centre_d for group in groups) / len(groups)  # D0 is usual in units of the mean tokens
+    expected = replace(groups[0], centre_d=centred_d).head(usual[0].centre)
+    centre = _centre(points, groups, vectors, spread, Prior(expected, usual[0].sd))
+    return [Prior(group.centred(centre), spread) for group in groups]
 
 
 def _centre(points: Points, groups: Sequence[Group], vectors: Sequence[Array], spread: Array, usual: Prior) -> Array:
@@ -216,10 +242,3 @@ def _decided(problem: Problem, vector: Array, prior: Prior, noise: float) -> Arr
     data, strength = curvature(problem, vector, Objective(HUBER * noise, noise, prior))
     shares: Array = np.diag(np.linalg.solve(data + np.diag(strength) + 1e-12 * np.eye(len(data)), data))
     return np.clip(shares, 0.0, 1.0)
-
-
-def _total(decided: Sequence[Array], head: int) -> float:
-    """Parameters of all groups; where none of them decides, a parameter of the head still has its common centre."""
-    shares = np.array([own[:head] for own in decided])
-    common = float((1 - shares.mean(axis=0)).sum())
-    return float(sum(own.sum() for own in decided)) + common

@@ -15,9 +15,10 @@ residuals most likely.
 from collections.abc import Sequence
 from functools import cached_property
 from itertools import product
+from typing import Self
 
 import numpy as np
-from pydantic import Field, NonNegativeFloat, PositiveFloat
+from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
 from scipy.linalg import cho_factor, cho_solve
 
 from embudget.frozen import Frozen
@@ -42,6 +43,13 @@ class Correction(Frozen):
     misfit: PositiveFloat = Field(description="standard deviation of g")
     lengths: tuple[PositiveFloat, PositiveFloat] = Field(description="of log N and log D")
     across: NonNegativeFloat = Field(le=1)
+
+    @model_validator(mode="after")
+    def _of_equal_lengths(self) -> Self:
+        lengths = {len(self.kinds), len(self.log_n), len(self.log_d), len(self.residuals), len(self.variances)}
+        if len(lengths) > 1 or 0 in lengths:
+            raise ValueError(f"a correction needs as many kinds, sizes, tokens, residuals and variances, got {lengths}")
+        return self
 
     @cached_property
     def _solved(self) -> tuple[tuple[Array, bool], Array]:
@@ -89,10 +97,10 @@ def fit_correction(points: Points, residuals: Array, noise: float, misfit: float
         "log_n": points.log_n.tolist(),
         "log_d": points.log_d.tolist(),
         "residuals": residuals.tolist(),
-        "variances": (max(noise, 1e-6) ** 2 / points.seeds).tolist(),
+        "variances": (max(noise, 1e-6) ** 2 / (points.seeds.mean() * points.weights)).tolist(),
         "misfit": misfit,
     }
-    spread_n, spread_d = float(points.log_n.std()), float(points.log_d.std())
+    spread_n, spread_d = (float(values.std()) or 1.0 for values in (points.log_n, points.log_d))
     across = ACROSS if len(points.kinds) > 1 else (0.0,)
     tried = (
         Correction.model_validate({**common, "lengths": (size * spread_n, data * spread_d), "across": one})

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.stats import f as fisher
 
 from embudget.laws.base import Array
-from embudget.laws.bootstrap import winsorised
+from embudget.laws.bootstrap import noise_of_seeds, winsorised
 from embudget.laws.points import Points
 
 CHANCE = 0.05
@@ -41,7 +41,8 @@ def misfit_of(points: Points, residuals: Array, noise: float, freedom: float) ->
     known = float(repeats.sum()) + _INDEPENDENT * len(differences)
     if known < _FEWEST:
         return 0.0
-    squares = float(points.seed_squares.sum()) + _INDEPENDENT * float((differences**2).sum()) / 1.5
+    of_seeds = float(repeats.sum()) * noise_of_seeds(points, residuals)
+    squares = of_seeds + _INDEPENDENT * float((differences**2).sum()) / 1.5
     of_runs = squares / known
     if noise**2 <= of_runs * float(fisher.ppf(1 - CHANCE, freedom, known)):
         return 0.0

@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from embudget.frozen import Frozen
-from embudget.laws.bootstrap import draw, noise_of_run
+from embudget.laws.bootstrap import draw, is_outlying, noise_of_run
 from embudget.laws.joint import JointFit, Sharing
 from embudget.laws.kriging import Correction, fit_correction
 from embudget.laws.misfit import misfit_of
@@ -17,6 +17,8 @@ from embudget.laws.surface import Branch, Component, Surface
 
 MOST_CORRECTED = 500
 """Cells that a correction is carried from; of more, a sample."""
+LEAST_STEP = 1.1
+"""Ratio of neighbouring budgets below which they count as the same."""
 LEAST_SHARE = 0.01
 """Of the draws, below which a candidate has none."""
 
@@ -26,7 +28,7 @@ class Ranked(Frozen):
 
     form: FormName
     sharing: Sharing
-    forecast_error: float | None = Field(description="root mean square, relative; None with too few budgets")
+    forecast_error: float | None = Field(description="root mean square, relative; None with too few budgets or cells")
     criterion: float | None = Field(description="Akaike's for small samples, above the best; None with too few cells")
     parameters: float = Field(description="that the data decide")
     weight: float = Field(ge=0, le=1)
@@ -61,17 +63,18 @@ def fit_surface(
 
 
 def _correction(surface: Surface, points: Points) -> Correction:
-    few = points.thinned(MOST_CORRECTED)
-    at = few.method.tolist(), np.exp(few.log_n), np.exp(few.log_d)
-    residuals = few.log_loss - np.log(surface.drawn(*at)).mean(axis=0)
+    at = points.method.tolist(), np.exp(points.log_n), np.exp(points.log_d)
+    residuals = points.log_loss - np.log(surface.drawn(*at)).mean(axis=0)
+    near = ~is_outlying(residuals, points.weights)
+    few = points.where(near).sampled(MOST_CORRECTED)
     of_run = float(np.sqrt(max(surface.noise**2 - surface.misfit**2, 0.0)))
-    return fit_correction(few, residuals, of_run, surface.misfit)
+    return fit_correction(points.where(near).where(few), residuals[near][few], of_run, surface.misfit)
 
 
 def step_of(points: Points) -> float:
     """Median ratio of neighbouring budgets."""
     levels = [float(points.budget[points.levels == level].mean()) for level in np.unique(points.levels)]
-    return float(np.exp(np.median(np.diff(np.log(levels)))))
+    return max(LEAST_STEP, float(np.exp(np.median(np.diff(np.log(levels))))))
 
 
 def _counts(weights: Sequence[float], draws: int) -> list[int]:

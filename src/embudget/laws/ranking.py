@@ -1,6 +1,6 @@
 """Which form of law, and how much its methods share: the data choose.
 
-Every form is fitted with both kinds of sharing and judged twice:
+Every form is fitted with every kind of sharing and judged twice:
 
     forecast    fitted to the budgets below the k-th, it forecasts the cells of the k-th: the root mean square log error
                 over the last ROLLS budgets that have two below them; of many cells, by a sample, and without those that
@@ -13,12 +13,13 @@ No form is taken for the truth: each gets a weight, its share of the bootstrap d
     w  ~  exp(-(criterion - best) / 2) (forecast / best)^-p
 
 the first factor being Akaike's weights, the second the likelihood of p independent normal forecasts of which only the
-size of the errors is known; they go together at one budget, p = FORECASTS is an assumption. In simulation the first
-factor alone does as well where one of the forms is right (docs/log.md); the second is for studies where none is.
+size of the errors is known; they go together at one budget, and p = FORECASTS is an assumption. Where no form is right
+the criterion, over all cells, and the forecasts, at the budgets that matter, may disagree: then both have a say.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 
@@ -42,19 +43,20 @@ class Candidate:
     fit: JointFit
     criterion: float
     forecast: float | None
-    """root mean square relative error; None where there are too few budgets"""
+    """root mean square relative error; None where there are too few budgets or cells"""
     weight: float = 0.0
 
 
 def rank(points: Points, forms: Sequence[FormName], asymptote: float | None = None) -> list[Candidate]:
     """All candidates that the cells can determine, the best forecast first; their weights sum to 1."""
-    sharings: tuple[Sharing, ...] = ("shared", "pooled") if len(points.kinds) > 1 else ("shared",)
+    sharings: tuple[Sharing, ...] = get_args(Sharing) if len(points.kinds) > 1 else ("shared",)
     fits = [(name, fit_jointly(FORMS[name], points, sharing, asymptote)) for name in forms for sharing in sharings]
     criteria = [_criterion(fit, points) for _, fit in fits]
     best = fits[int(np.argmin(criteria))][1]
     splits = _splits(points.where(~is_outlying(points.log_loss - best.log_fit, points.weights)).thinned(MANY_CELLS))
+    splits, judged = _common(splits, forms)
     candidates = [
-        Candidate(name, fit, criterion, _forecast(name, fit.sharing, splits, asymptote))
+        Candidate(name, fit, criterion, _forecast(fit, splits, asymptote) if name in judged else None)
         for (name, fit), criterion in zip(fits, criteria, strict=True)
     ]
     weights = _weights(candidates)
@@ -86,16 +88,28 @@ def parameters_of(name: FormName, points: Points) -> int:
     return 1 + len(form.exponents) + len(form.coefficients) * columns
 
 
-def _forecast(
-    name: FormName, sharing: Sharing, splits: Sequence[tuple[Points, Points]], asymptote: float | None
-) -> float | None:
+def _common(
+    splits: Sequence[tuple[Points, Points]], forms: Sequence[FormName]
+) -> tuple[list[tuple[Points, Points]], set[FormName]]:
+    """The splits that are the same for all forms judged by them; a form with too many parameters for any is not."""
+    wanted = sorted(forms, key=lambda name: -max((parameters_of(name, below) for below, _ in splits), default=0))
+    for first in range(len(wanted)):
+        judged = wanted[first:]
+        fitting = [
+            (below, at) for below, at in splits if all(len(below) > parameters_of(name, below) for name in judged)
+        ]
+        if fitting:
+            return fitting, set(judged)
+    return [], set()
+
+
+def _forecast(fit: JointFit, splits: Sequence[tuple[Points, Points]], asymptote: float | None) -> float:
     squares = []
     for below, at in splits:
-        if len(below) > parameters_of(name, below):
-            fit = fit_jointly(FORMS[name], below, sharing, asymptote)
-            errors = at.log_loss - fit.predict(at.method, at.log_n, at.log_d)
-            squares.append(float((at.weights * winsorised(errors, at.weights) ** 2).mean()))
-    return float(np.sqrt(np.mean(squares))) if squares else None
+        earlier = fit_jointly(fit.form, below, fit.sharing, asymptote)
+        errors = at.log_loss - earlier.predict(at.method, at.log_n, at.log_d)
+        squares.append(float((at.weights * winsorised(errors, at.weights) ** 2).mean()))
+    return float(np.sqrt(np.mean(squares)))
 
 
 def _criterion(fit: JointFit, points: Points) -> float:
@@ -112,8 +126,9 @@ def _weights(candidates: Sequence[Candidate]) -> Array:
     if np.isinf(criteria).all():  # too few cells to compare: the first form, as simple as may be
         criteria[0] = 0.0
     log_weights = -0.5 * (criteria - criteria.min())
-    if all(one.forecast is not None for one in candidates):
-        errors = np.hypot([one.forecast or 0.0 for one in candidates], _EXACT)
+    known = [one.forecast for one in candidates if one.forecast is not None]
+    if known:  # a form that could not forecast is taken to do it no better than the others
+        errors = np.hypot([max(known) if one.forecast is None else one.forecast for one in candidates], _EXACT)
         log_weights = log_weights - FORECASTS * np.log(errors / errors.min())
     relative = np.exp(log_weights - log_weights.max())
     weights: Array = relative / relative.sum()

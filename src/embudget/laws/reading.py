@@ -24,7 +24,7 @@ _GROUPS = (("model_params",), ("loss",), ("tokens", "train_flops"))
 
 
 def read_columns(path: str | Path, columns: Mapping[str, str] | None = None) -> Columns:
-    """Read the columns of a file of runs; ``columns`` maps our names to the file's.
+    """Read the columns of a file of runs; ``columns`` maps our names to the file's, or to "" to ignore the file's.
 
     Raises:
         ConfigError: see `embudget.laws.RunTable.read`.
@@ -101,10 +101,12 @@ def _names(file: Path, header: list[str], columns: Mapping[str, str]) -> dict[st
     for ours, theirs in columns.items():
         if ours not in _KNOWN:
             raise ConfigError(f"columns must map one of {', '.join(_KNOWN)}, got {ours!r}")
-        if theirs not in found:
-            raise ConfigError(f"{file}: there is no column {theirs!r} for {ours} (there are: {there})")
-    names = {name: found[name] for name in _KNOWN if name in found}
-    names |= {ours: found[theirs] for ours, theirs in columns.items()}
+        if (theirs or ours) not in found:
+            what = f"{theirs!r} for {ours}" if theirs else f"{ours!r} to ignore"
+            raise ConfigError(f"{file}: there is no column {what} (there are: {there})")
+    ours_to_theirs = {name: name for name in _KNOWN if name in found} | dict(columns)
+    names = {ours: found[theirs] for ours, theirs in ours_to_theirs.items() if theirs}
+    _check_distinct(file, names)
     for group in _GROUPS:
         if not any(name in names for name in group):
             raise ConfigError(
@@ -115,6 +117,17 @@ def _names(file: Path, header: list[str], columns: Mapping[str, str]) -> dict[st
         if value in names and "method" not in names:
             raise ConfigError(f"{file}: column {value} needs a column method, whose value it is")
     return names
+
+
+def _check_distinct(file: Path, names: Mapping[str, str]) -> None:
+    by_theirs: dict[str, str] = {}
+    for ours, theirs in names.items():
+        if theirs in by_theirs:
+            raise ConfigError(
+                f"{file}: column {theirs.strip()!r} cannot be both {by_theirs[theirs]} and {ours}: "
+                "map one of them to another column"
+            )
+        by_theirs[theirs] = ours
 
 
 def _read_csv(file: Path, names: Mapping[str, str]) -> Any:  # noqa: ANN401 - pyarrow is not typed

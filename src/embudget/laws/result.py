@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from embudget.errors import BudgetError, ConfigError, MethodError
 from embudget.files import read_text, save_text
@@ -57,6 +57,7 @@ class FrontierRow(Frozen):
     measured_loss: float | None = Field(description="nats; None where the budget was not measured")
     predicted_loss: float = Field(description="nats")
     interval: tuple[float, float] = Field(description="of the measured loss of a new run")
+    extrapolation: float = Field(ge=1, description="budget / the nearest one measured of the method; 1 inside")
 
 
 class Laws(Frozen):
@@ -72,6 +73,14 @@ class Laws(Frozen):
     domain: dict[str, Domain] = Field(description="by method")
     rate_law: RateLaw | None = Field(default=None, description="None with fewer than 2 cells whose best rate is known")
     refusals: tuple[Refusal, ...] = ()
+
+    @model_validator(mode="after")
+    def _of_the_same_methods(self) -> Self:
+        measured = set(self.table.methods)
+        for name, methods in (("domain", set(self.domain)), ("table", measured & set(self.methods))):
+            if methods != set(self.methods):
+                raise ValueError(f"{name} must have the methods of surface, {[*self.methods]}, got {sorted(methods)}")
+        return self
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -159,6 +168,7 @@ class Laws(Frozen):
             measured_loss=cell.loss if at_budget else None,
             predicted_loss=self.surface.predict(cell.method, cell.model_params, tokens),
             interval=self.surface.interval(cell.method, cell.model_params, tokens, level),
+            extrapolation=self.extrapolation(budget, cell.method),
         )
 
     def alternatives(self) -> tuple[Alternative, ...]:
@@ -188,6 +198,8 @@ class Laws(Frozen):
             data: Any = json.loads(read_text(path))
         except ValueError as error:
             raise ConfigError(f"{path}: not valid JSON, perhaps cut short: {error}") from None
+        except RecursionError:
+            raise ConfigError(f"{path}: not a file of laws: it is nested too deeply") from None
         version = data.get("format_version") if isinstance(data, dict) else None
         if not isinstance(version, int):
             raise ConfigError(f"{path}: not a file of laws: it has no format_version")

@@ -21,6 +21,8 @@ def summarise(laws: "Laws") -> str:
         "",
         *surface.describe(),
         _noise(surface),
+        f"condition number of the parameters: {laws.diagnostics.condition:.2g}; largest leverage of a cell: "
+        f"{laws.diagnostics.leverage:.2f}; largest influence: {laws.diagnostics.influence:.2f}",
         *(f"warning: {line}" for line in (*laws.diagnostics.warnings(), *rate_warnings(laws.cells))),
         "",
         *_frontier(laws),

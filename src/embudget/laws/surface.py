@@ -19,10 +19,10 @@ the noise is estimated from n - p.
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
-from pydantic import Field, NonNegativeFloat, PositiveFloat
+from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
 from scipy.stats import t as student
 
 from embudget.errors import ConfigError
@@ -33,8 +33,14 @@ from embudget.laws.kriging import Correction
 from embudget.laws.parameters import FORMS, Coefficients, FormName
 from embudget.laws.problem import log_loss_of, split
 
+SHARED_IN_WORDS: dict[Sharing, str] = {
+    "shared": "shared by the methods",
+    "pooled": "of each kind of method, drawn together",
+    "separate": "of each kind of method",
+}
 INFLATION = 1.1
-"""Of the draws' spread."""
+"""Of the draws' spread: without it nominal 90 % intervals of the best loss at 4 times the budget held the truth in 88 %
+of 320 simulated studies, in 84 % of the small ones (docs/log.md)."""
 _QUANTILES, _WIDTH = (0.05, 0.95), 2 * 1.6449
 
 Kind = Literal["run", "law"]
@@ -44,11 +50,19 @@ Kind = Literal["run", "law"]
 class Branch(Frozen):
     """The methods that have one E and one set of exponents: `embudget.laws.joint.Group` with its draws."""
 
-    basis: dict[str, tuple[float, ...]] = Field(description="method -> weights of its coefficients")
+    basis: dict[str, tuple[float, ...]] = Field(min_length=1, description="method -> weights of its coefficients")
     centre_n: float
     centre_d: float
     fit: tuple[float, ...] = Field(description="log E, log exponents, log coefficients")
-    draws: tuple[tuple[float, ...], ...] = Field(description="the same for each draw")
+    draws: tuple[tuple[float, ...], ...] = Field(min_length=1, description="the same for each draw")
+
+    @model_validator(mode="after")
+    def _even(self) -> Self:
+        if any(len(draw) != len(self.fit) for draw in self.draws):
+            raise ValueError(f"every draw must have as many values as the fit of its branch, {len(self.fit)}")
+        if len({len(weights) for weights in self.basis.values()}) > 1:
+            raise ValueError("all methods of a basis must have as many weights")
+        return self
 
     def __eq__(self, other: object) -> bool:
         """By the fields alone: pydantic would compare the cached arrays too, and fail."""
@@ -68,7 +82,13 @@ class Component(Frozen):
     form: FormName
     sharing: Sharing
     weight: float = Field(ge=0, le=1)
-    branches: tuple[Branch, ...]
+    branches: tuple[Branch, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _even(self) -> Self:
+        if len(counts := {len(branch.draws) for branch in self.branches}) > 1:
+            raise ValueError(f"all branches of a component must have as many draws, got {sorted(counts)}")
+        return self
 
     def log_losses(self, methods: Sequence[str], log_n: Array, log_d: Array, asymptote: float | None) -> Array:
         """By the fit and by the draws (1 + draws, m)."""
@@ -103,7 +123,24 @@ class Surface(Frozen):
         description="unexplained relative error of forecasts, per step of the budgets"
     )
     step: float = Field(gt=1, description="ratio of neighbouring budgets")
-    reach: dict[str, tuple[float, float]] = Field(description="method -> smallest and largest measured N D")
+    reach: dict[str, tuple[PositiveFloat, PositiveFloat]] = Field(
+        description="method -> smallest and largest measured N D"
+    )
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        for component in self.components:
+            if (methods := sorted(method for one in component.branches for method in one.basis)) != [*self.methods]:
+                raise ValueError(f"the methods of a component must be those of reach, {[*self.methods]}, got {methods}")
+            form = FORMS[component.form]
+            for branch in component.branches:
+                columns = len(next(iter(branch.basis.values())))
+                needed = int(self.asymptote is None) + len(form.exponents) + len(form.coefficients) * columns
+                if len(branch.fit) != needed:
+                    raise ValueError(
+                        f"the fit of a {form.name} branch must have {needed} values, got {len(branch.fit)}"
+                    )
+        return self
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -190,7 +227,7 @@ class Surface(Frozen):
     def describe(self) -> list[str]:
         """The heaviest component's equation and parameters, in lines of text."""
         first = self.components[0]
-        shared = "shared by the methods" if first.sharing == "shared" else "of each kind of method, drawn together"
+        shared = SHARED_IN_WORDS[first.sharing]
         names = ", ".join(["E"] * (self.asymptote is None) + list(FORMS[first.form].exponents))
         lines = [f"{FORMS[first.form].equation}, {names} {shared} (medians of the draws, in brackets 90 % of them)"]
         for method in self.methods:

@@ -41,13 +41,19 @@ class Cell(Frozen):
 
     model: str = Field(description="a member's name; where the table has none, a text made of N: N=1.2e+08")
     method: str
-    budget: PositiveFloat = Field(description="FLOP asked for; in a table without budgets, the level of those spent")
+    budget: PositiveFloat = Field(
+        description="FLOP asked for; in a table without budgets, the level of those spent: see `completion`"
+    )
     model_params: PositiveFloat = Field(description="N, without embeddings and adapters")
     tokens: PositiveFloat = Field(description="D, mean over the seeds")
     train_flops: PositiveFloat = Field(description="spent, mean over the seeds")
-    loss: PositiveFloat = Field(description="held-out, nats, geometric mean over the seeds, or of the envelope")
+    loss: PositiveFloat = Field(
+        description="held-out, nats, geometric mean over the seeds by weight, or of the envelope"
+    )
     seeds: PositiveInt = Field(description="runs that the loss is the mean of, or as good as")
-    seed_squares: NonNegativeFloat = Field(description="sum of squared deviations of the seeds' log losses")
+    seed_squares: NonNegativeFloat = Field(
+        description="sum of squared deviations of the seeds' log losses: see `grouping`"
+    )
     weight: PositiveFloat = Field(default=1.0, description="mean over the seeds")
     steps: NonNegativeFloat | None = Field(default=None, description="mean over the seeds")
     pairs_seen: NonNegativeFloat | None = Field(default=None, description="mean over the seeds")
@@ -107,11 +113,11 @@ class RunTable(Frozen):
 
         Args:
             path: ends in .csv or .parquet; at most 1 GB.
-            columns: our name -> the file's, where they differ.
+            columns: our name -> the file's, where they differ; "" to ignore the file's column of our name.
 
         Raises:
             ConfigError: the file cannot be read, is too large, has no rows, lacks a needed column, has a column twice,
-                text where numbers belong, or a method that is none.
+                text where numbers belong, or a method that is none; or two of our names are mapped to one column.
             TooFewRunsError: no row is usable.
             FitError: two of them are not comparable.
         """
@@ -120,7 +126,7 @@ class RunTable(Frozen):
     @classmethod
     def _of(cls, columns: Columns) -> Self:
         read, dropped = keep_usable(columns)
-        usable, uncomputed = keep_usable(with_costs(with_methods(read)))
+        usable, uncomputed = keep_usable(with_costs(with_methods(read), by_shape="method" in read.texts))
         dropped += uncomputed
         if not len(usable):
             raise TooFewRunsError(

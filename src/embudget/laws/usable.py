@@ -2,7 +2,7 @@
 
 A run is left out, counted and listed with its reason, where
 
-- it has a status, and that is not done;
+- it has a status, and that is none of DONE, however it is spelled: the words of other trackers are among them;
 - its loss, size, tokens, FLOP, budget or weight is missing, NaN, infinite or not positive, among those columns that the
   table has (a missing weight is 1);
 - a setting or measurement of it is infinite, or has a sign that it cannot have (a missing or NaN one is unknown);
@@ -17,10 +17,12 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from embudget.errors import FitError
-from embudget.laws.columns import COMPARABLE, MEASURED, SETTING, Columns, Mask
+from embudget.laws.columns import COMPARABLE, MEASURED, RECORDS, SETTING, Columns, Mask
 
 NEEDED = ("loss", "model_params", "tokens", "train_flops", "budget", "weight")
 """Columns in which every run has a value, if the table has the column."""
+DONE = ("", "done", "finished", "complete", "completed", "success", "succeeded")
+"""Statuses of a run that ended well, in lower case; an unknown one is empty."""
 LARGEST = 1e100
 """Numbers above count as infinite, and positive ones below its reciprocal as 0, so that nothing overflows later."""
 _MOST = 2.0**53  # the largest number below which floats are whole
@@ -53,7 +55,7 @@ def _flaws(columns: Columns) -> Iterator[tuple[Mask, str]]:
     """What may be wrong with a run, and where it is; the first that holds is the reason."""
     status = columns.texts.get("status")
     if status is not None:
-        yield ~np.isin(status.astype(str), ["", "done"]), "status is not done"
+        yield ~np.isin(np.char.lower(status.astype(str)), DONE), "status is not done"
     method = columns.texts.get("method")
     if method is not None:
         yield method == "", "method is missing"
@@ -81,21 +83,22 @@ def shared_number(columns: Columns, name: str) -> float | None:
     if values is None:
         return None
     counts = Counter(values[~np.isnan(values)].tolist())
-    _check_shared(name, [(f"{value:g}", count) for value, count in counts.most_common(2)])
+    _check_shared(columns, name, [(f"{value:g}", count) for value, count in counts.most_common(2)])
     return next(iter(counts), None)
 
 
 def shared_text(columns: Columns, name: str) -> str | None:
     """As `shared_number`, of a column of text."""
     counts = Counter(text for text in columns.texts.get(name, ()) if text)
-    _check_shared(name, counts.most_common(2))
+    _check_shared(columns, name, counts.most_common(2))
     return next(iter(counts), None)
 
 
-def _check_shared(name: str, values: Sequence[tuple[str, int]]) -> None:
+def _check_shared(columns: Columns, name: str, values: Sequence[tuple[str, int]]) -> None:
     if len(values) > 1:
         (first, many), (second, few) = values
+        way_out = f", or ignore a column that means something else: --columns {name}="
         raise FitError(
             f"all runs must share one {name} to be comparable, got {first} ({many} runs) and {second} ({few}): "
-            "fit them separately"
+            f"fit them separately{way_out if columns.source != RECORDS else ''}"
         )
