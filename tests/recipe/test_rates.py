@@ -7,11 +7,20 @@ from embudget.laws.envelope import REACH
 from embudget.methods import parse_method
 from embudget.recipe import Recipe, recommend
 from embudget.records import RunRecord
-from embudget.simulate import simulate
+from embudget.simulate import RateLaw, World, simulate
 from embudget.suite import find_shape
-from tests.recipe.worlds import BUDGET, TRUTH, tuned_world
+from tests.recipe.worlds import BUDGET, MODELS, TRUTH
 
-WORLD = tuned_world(TRUTH, "lora:32")
+WORLD = World(
+    truth=TRUTH,
+    models=MODELS,
+    noise=0.002,
+    rate_laws={
+        "full": RateLaw(at=1.5e-3, p=-0.3, q=0.2, curvature=0.02),
+        "lora:32": RateLaw(at=4e-3, p=-0.3, q=0.2, curvature=0.02),
+    },
+    rate_multiples=(0.3, 0.9, 2.7),
+)
 
 
 @pytest.fixture(scope="module")
