@@ -1,6 +1,7 @@
 """How good recipes are in simulated worlds of many kinds: their regret, and how often their intervals hold the truth.
 
-    .venv/bin/python benchmarks/regret.py --worlds 20 --jobs 2 --out results/simulation/regret.json
+    .venv/bin/python benchmarks/regret.py --out results/simulation/regret.json
+    .venv/bin/python benchmarks/regret.py --kinds neither --out results/simulation/regret_neither.json
 
 Every world (`worlds.py`) has a study, whose records are all that a procedure sees; it then chooses a member of the
 suite and a method at 4, 16 and 64 times the largest measured budget. The regret of a choice is (its true loss - the
@@ -34,7 +35,7 @@ from pathlib import Path
 import numpy as np
 import paper_procedure
 from regret_tables import PROCEDURES, Row, coverages, over, ratios, refusals, regrets, tables
-from worlds import DISTANCES, FLAWED, KINDS, Case, make_case
+from worlds import DISTANCES, GROUPS, Case, make_case
 
 from embudget.errors import EmbudgetError
 from embudget.files import save_text
@@ -74,7 +75,7 @@ def main() -> None:
     }
     sys.stdout.write(tables(summary, len(tasks)))
     if options.out is not None:
-        command = f"benchmarks/regret.py --worlds {options.worlds} --draws {options.draws}"
+        command = " ".join(["benchmarks/regret.py", *sys.argv[1:]])
         about = {"command": command, "date": time.strftime("%Y-%m-%d"), "worlds": len(tasks), "kinds": options.kinds}
         save_text(options.out, json.dumps({**about, "level": 0.9, **summary}, indent=2) + "\n")
     sys.stderr.write(f"{len(tasks)} worlds in {time.perf_counter() - started:.0f} s\n")
@@ -87,10 +88,16 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--first", type=int, default=0, help="seed of the first world of each kind")
     parser.add_argument("--draws", type=int, default=200, help="bootstrap draws")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
-    parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=[*KINDS, *FLAWED], metavar="KIND")
+    named = {kind: (kind,) for kinds in GROUPS.values() for kind in kinds}
+    parser.add_argument(
+        "--kinds", nargs="+", default=["form"], choices=[*GROUPS, *named], metavar="KIND",
+        help=f"of world, or a group of them: {', '.join(GROUPS)}",
+    )  # fmt: skip
     parser.add_argument("--out", type=Path, help="JSON file for the numbers")
     parser.add_argument("--rows", type=Path, help="CSV file with every world at every distance")
-    return parser.parse_args()
+    options = parser.parse_args()
+    options.kinds = [kind for name in options.kinds for kind in (GROUPS | named)[name]]
+    return options
 
 
 def outcomes(tasks: Sequence[tuple[str, int, int]], jobs: int) -> Iterator[list[Row]]:

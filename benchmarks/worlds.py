@@ -18,6 +18,7 @@ budget between the smallest and 64 times the largest, so that which method to ta
 """
 
 from functools import cache
+from itertools import product
 from math import sqrt
 from typing import NamedTuple
 
@@ -33,13 +34,13 @@ from embudget.suite import SUITES, find_shape
 
 FORM_NAMES: tuple[FormName, ...] = tuple(FORMS)
 NEITHER = "neither"
-KINDS = tuple(
-    f"{form}-{exponents}-{study}"
-    for form in (*FORM_NAMES, NEITHER)
-    for exponents in ("shared", "apart")
-    for study in ("small", "large")
-)
-FLAWED = ("chinchilla-shared-small-short", "chinchilla-shared-small-outlier")
+STUDIES = ("shared-small", "shared-large", "apart-small", "apart-large")
+GROUPS: dict[str, tuple[str, ...]] = {
+    "form": tuple(f"{form}-{rest}" for form, rest in product(FORM_NAMES, STUDIES)),
+    "neither": tuple(f"{NEITHER}-{rest}" for rest in STUDIES),
+    "flawed": ("chinchilla-shared-small-short", "chinchilla-shared-small-outlier"),
+}
+"""Kinds by what is true of them: one of the fitted forms, none of them, or a form but for some runs."""
 DISTANCES = (4, 16, 64)
 """Times the largest measured budget."""
 STEP = 4.0
