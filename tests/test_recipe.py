@@ -490,3 +490,14 @@ def test_regret_coverage_and_flat_sets_over_many_random_worlds(noise: float) -> 
     assert covered.mean() >= 0.85
     assert np.median(half_width) < 5 * noise
     assert flat.mean() > 0.9
+
+
+def test_methods_without_a_common_budget_are_warned_of() -> None:
+    low, high = (1e12, 4e12, 1.6e13), (6.4e13, 2.56e14, 1.024e15)
+    apart = [
+        record
+        for method, budgets in (("full", low), ("lora:32", high))
+        for record in simulate(World(truth={method: TRUTH[method]}, models=MODELS, budgets=budgets, noise=0.01))
+    ]
+    warnings = recommend(fit(apart, draws=20), 4e14, min_steps=1).warnings
+    assert any("full and lora:32 were measured at no common budget" in warning for warning in warnings)

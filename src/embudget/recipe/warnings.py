@@ -15,7 +15,7 @@ MAX_TRUSTED = 4.0
 
 
 def warnings_for(laws: Laws, suite: str | None, members: tuple[ModelShape, ...], best: Choice) -> tuple[str, ...]:
-    """On models that were not measured, and on budgets far from those that were."""
+    """On models that were not measured, budgets far from those that were, and methods never measured side by side."""
     warnings = []
     measured = list(dict.fromkeys(map(base_of, laws.table.models)))
     base = base_of(best.model)
@@ -35,6 +35,9 @@ def warnings_for(laws: Laws, suite: str | None, members: tuple[ModelShape, ...],
             f"the budget is {best.extrapolation:.3g} times outside those that {best.method} was measured at; "
             f"intervals are checked up to {MAX_TRUSTED:g} times"
         )
+    if laws.diagnostics.unlinked:
+        groups = " and ".join(laws.diagnostics.unlinked)
+        warnings.append(f"{groups} were measured at no common budget: which of them is better is extrapolated")
     return tuple(warnings)
 
 
