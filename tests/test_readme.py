@@ -68,3 +68,19 @@ def test_the_numbers_come_from_the_records() -> None:
     assert {name: round(loss or 0, 4) for name, loss in losses.items()} == regret["rivals"]
     assert f"predicted {regret['predicted_loss']:.3f}" in README
     assert f"measured {regret['measured_loss']:.3f}" in README
+
+
+def test_the_regrets_come_from_the_simulated_studies() -> None:
+    folder = ROOT / "results" / "simulation"
+    form, neither = (json.loads((folder / f"{name}.json").read_text()) for name in ("regret", "regret_neither"))
+    section = README[README.index("## How far to trust it") :]
+    rows = [line.split(" | ")[1:] for line in section.splitlines() if re.match(r"\| (embudget|the paper)", line)]
+    procedures = [(form, "recipe"), (form, "paper"), (neither, "recipe"), (neither, "paper")]
+    assert len(rows) == len(procedures)
+    for row, (found, name) in zip(rows, procedures, strict=True):
+        regrets = [found["regret"][times][name] for times in ("4", "16", "64")]
+        written = [f"{100 * regret['mean']:.2f} ({100 * regret['max']:.1f})" for regret in regrets]
+        assert [cell.removesuffix(" |") for cell in row] == written
+    held = form["coverage"]["all"]["4"]
+    shares = [round(100 * held[what]) for what in ("run", "best", "crossing")]
+    assert shares == [int(share) for share in re.findall(r"(\d+) %", section[section.index("hold ") :])[:3]]
