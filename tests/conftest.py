@@ -5,6 +5,7 @@ import os
 import random
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before any library of Hugging Face reads it
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # two test processes with two threads each would spin
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 from pathlib import Path
