@@ -145,3 +145,12 @@ def test_a_known_asymptote_is_in_every_draw() -> None:
 def test_a_surface_without_components_is_refused() -> None:
     with pytest.raises(ValidationError, match="components"):
         made(np.zeros(2), components=())
+
+
+def test_calibrated_draws_keep_their_mean_and_are_wider(surface: Surface) -> None:
+    drawn, calibrated = np.log(surface.drawn(*PLACES)), surface.calibrated(*PLACES)
+    assert calibrated.mean(axis=0) == pytest.approx(drawn.mean(axis=0))
+    factors = calibrated.std(axis=0) / drawn.std(axis=0)
+    assert factors == pytest.approx(
+        np.full(len(factors), INFLATION * student.ppf(0.95, surface.freedom) / 1.645), rel=1e-3
+    )

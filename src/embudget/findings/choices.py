@@ -85,7 +85,7 @@ class Choices:
 
     def log_losses(self, budget: float) -> Array:
         """By every draw (draws, m); infinite where a choice is not considered at the budget."""
-        logs: Array = np.log(self.surface.drawn(self.method.tolist(), self.size, budget / self.cost))
+        logs = self.surface.calibrated(self.method.tolist(), self.size, budget / self.cost)
         return np.where((self.lowest <= budget) & (budget <= self.highest), logs, np.inf)
 
     def best(self, budgets: Iterable[float]) -> Array:

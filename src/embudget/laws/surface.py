@@ -23,6 +23,7 @@ from typing import Literal, Self
 
 import numpy as np
 from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
+from scipy.stats import norm
 from scipy.stats import t as student
 
 from embudget.errors import ConfigError
@@ -151,6 +152,14 @@ class Surface(Frozen):
         """The loss of m choices by each draw (draws, m), nats; a row's values belong together."""
         losses: Array = np.exp(self._logs(methods, model_params, tokens)[1])
         return losses
+
+    def calibrated(self, methods: Sequence[str], model_params: Array, tokens: Array) -> Array:
+        """Log losses of `drawn`, as far from their mean as 90 % intervals of the loss ask for (draws, m)."""
+        logs = self._logs(methods, model_params, tokens)[1]
+        mean = logs.mean(axis=0)
+        factor = INFLATION * float(student.ppf(0.95, self.freedom) / norm.ppf(0.95))
+        widened: Array = mean + factor * (logs - mean)
+        return widened
 
     def predict(self, method: str, model_params: float, tokens: float) -> float:
         """The loss at (N, D), nats: the geometric mean of the draws."""
