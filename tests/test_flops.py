@@ -11,6 +11,7 @@ from transformers import AutoModel
 
 from embudget.errors import BudgetError
 from embudget.flops import (
+    Passes,
     DEVICES,
     budget_of_dollars,
     budget_of_gpu_hours,
@@ -42,6 +43,11 @@ def load(folder: Path) -> Any:  # noqa: ANN401 - transformers is untyped
     return AutoModel.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
 
 
+def passes(tokens: int, squares: int) -> Passes:
+    """Once through every block, and back through those that train."""
+    return Passes(tokens, squares, tokens, squares, tokens, squares)
+
+
 PLAIN = ["full", "freeze:0.25", "freeze:0.5", "freeze:1", "lora:2", "lora:32"]
 
 
@@ -52,7 +58,7 @@ PLAIN = ["full", "freeze:0.25", "freeze:0.5", "freeze:1", "lora:2", "lora:32"]
 def test_executed_flops_agree_with_the_counter(text: str, model: str, request: pytest.FixtureRequest) -> None:
     folder: Path = request.getfixturevalue(model)
     method, shape = parse_method(text), find_shape(str(folder))
-    expected = executed_flops(method, shape, padded_tokens=TEXTS * LENGTH, squared_lengths=TEXTS * LENGTH**2)
+    expected = executed_flops(method, shape, passes(TEXTS * LENGTH, TEXTS * LENGTH**2))
     assert counted(method.apply(load(folder))) == pytest.approx(expected, rel=0.1)
 
 
@@ -61,16 +67,16 @@ def test_the_forward_pass_agrees_closely(model: str, request: pytest.FixtureRequ
     folder: Path = request.getfixturevalue(model)
     shape = find_shape(str(folder))
     tokens, squares = TEXTS * LENGTH, TEXTS * LENGTH**2
-    both = executed_flops(Full(), shape, tokens, squares, forwards=2) - executed_flops(Full(), shape, tokens, squares)
-    assert counted(load(folder), backward=False) == pytest.approx(both, rel=0.03)
+    forward = executed_flops(Full(), shape, Passes(forward_tokens=tokens, forward_squares=squares))
+    assert counted(load(folder), backward=False) == pytest.approx(forward, rel=0.03)
 
 
 def test_attention_is_what_makes_executed_flops_grow_with_length() -> None:
     shape, method = SHAPES["pythia-14m"], Full()
-    short, long = (executed_flops(method, shape, 2048, 2048 * length) for length in (1, 1001))
+    short, long = (executed_flops(method, shape, passes(2048, 2048 * length)) for length in (1, 1001))
     # scores and weighted values: 2 products of 2 FLOP, once forward and twice backward, in 6 blocks of width 128
     assert long - short == 3 * 6 * 4 * 128 * 2048 * 1000
-    assert executed_flops(method, shape, 2048, 0) == train_flops(method, shape, 2048)
+    assert executed_flops(method, shape, passes(2048, 0)) == train_flops(method, shape, 2048)
 
 
 @pytest.mark.parametrize("text", ["full", "freeze:0.5", "bias", "lora:32"])

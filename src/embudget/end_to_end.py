@@ -25,7 +25,7 @@ from embudget.training.export import RECORD_FILE, read_record
 from embudget.training.fine_tune import train_and_record
 
 if TYPE_CHECKING:
-    from embudget.training.trainer import OnProgress
+    from embudget.training.run import OnProgress
 
 BEYOND = 4
 """The recipe is asked for at this multiple of the largest measured budget."""

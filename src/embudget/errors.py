@@ -41,6 +41,19 @@ class RunError(EmbudgetError):
     """A training run could not be done."""
 
 
+class DivergedError(RunError):
+    """The loss of a run became NaN or infinite, or exploded.
+
+    Args:
+        message: what was seen.
+        curve: (share of the budget, training loss) after each step.
+    """
+
+    def __init__(self, message: str, curve: list[tuple[float, float]]) -> None:
+        super().__init__(message)
+        self.curve = curve
+
+
 class FitError(EmbudgetError):
     """The records do not support the requested fit."""
 

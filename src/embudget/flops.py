@@ -5,7 +5,7 @@ Algorithmic FLOP decide a budget. A run of a method on a model of shape s over D
     C = c(method, s) D        c: FLOP per token, the table in `embudget.methods.base`
 
 so that a budget buys D = C / c tokens. Executed FLOP say what the hardware did; beside the algorithmic ones they hold
-padding, the attention scores and second forward passes:
+padding, the attention scores and second forward passes, each block counted as often as it ran:
 
     forward     2N tokens_padded + 4 l a d sum(length^2)      l blocks, a heads of size d; scores and weighted values
     backward    as the method's table, and twice the attention of the blocks it passes through
@@ -16,6 +16,7 @@ below the first block trains, so that the gradients of its inputs, counted here,
 """
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from embudget.errors import BudgetError
@@ -40,22 +41,45 @@ def steps_for(budget: float, method: "Method", shape: "ModelShape", tokens_per_p
     return tokens_for(budget, method, shape) / (tokens_per_pair * batch_size)
 
 
-def executed_flops(
-    method: "Method", shape: "ModelShape", padded_tokens: float, squared_lengths: float, forwards: int = 1
-) -> float:
+@dataclass(frozen=True)
+class Passes:
+    """Tokens that went through a model, padding included, and the sums of the squared padded lengths of the texts."""
+
+    prefix_tokens: int = 0
+    """Through the blocks below the first trained one."""
+    prefix_squares: int = 0
+    forward_tokens: int = 0
+    """Through the blocks from the first trained one on; twice with gradient caching."""
+    forward_squares: int = 0
+    backward_tokens: int = 0
+    """Back through the latter."""
+    backward_squares: int = 0
+
+    def __add__(self, other: "Passes") -> "Passes":
+        return Passes(*(getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__))
+
+
+def executed_flops(method: "Method", shape: "ModelShape", passes: Passes) -> float:
     """FLOP that the hardware executes, the optimiser's element-wise work not counted.
 
     Args:
         method: the fine-tuning method.
         shape: the model's sizes.
-        padded_tokens: tokens processed, padding included.
-        squared_lengths: sum over the texts of the squared padded length, tokens^2.
-        forwards: forward passes a text goes through; 2 with gradient caching.
+        passes: what went through the model.
     """
-    attention = 4 * shape.heads * shape.head_dim * squared_lengths  # one block, forward
-    forward = method.forward_flops_per_token(shape) * padded_tokens + shape.layers * attention
-    backward = method.backward_flops_per_token(shape) * padded_tokens + 2 * method.backward_layers(shape) * attention
-    return forwards * forward + backward
+    trained_blocks = method.backward_layers(shape)
+    frozen_blocks = shape.layers - trained_blocks
+    frozen = 2 * frozen_blocks * shape.block_params
+    attention = 4 * shape.heads * shape.head_dim  # one block, forward
+    matrices = (
+        frozen * passes.prefix_tokens
+        + (method.forward_flops_per_token(shape) - frozen) * passes.forward_tokens
+        + method.backward_flops_per_token(shape) * passes.backward_tokens
+    )
+    squares = frozen_blocks * passes.prefix_squares + trained_blocks * (
+        passes.forward_squares + 2 * passes.backward_squares
+    )
+    return matrices + attention * squares
 
 
 class Device(NamedTuple):

@@ -7,8 +7,8 @@ import pytest
 from tests.command_line import Run
 
 COMMANDS = [
-    "suite list", "suite show", "suite pretrain", "pairs build", "pairs stats", "pairs show", "train", "sweep",
-    "records", "fit", "recipe", "explain", "simulate", "evaluate", "report", "quickstart",
+    "suite list", "suite show", "suite pretrain", "pairs build", "pairs index", "pairs stats", "pairs show",
+    "train", "sweep", "records", "fit", "recipe", "explain", "simulate", "evaluate", "report", "quickstart",
 ]  # fmt: skip
 
 

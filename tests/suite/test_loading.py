@@ -193,8 +193,8 @@ def test_a_folder_is_known_by_its_content(tmp_path: Path, tiny_llama: Path) -> N
 
 
 def test_a_large_file_is_known_by_its_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("embudget.suite.identity.PIECES", 3)
-    monkeypatch.setattr("embudget.suite.identity.PIECE_BYTES", 10)
+    monkeypatch.setattr("embudget.files.PIECES", 3)
+    monkeypatch.setattr("embudget.files.PIECE_BYTES", 10)
     content = bytearray(range(100))
     identities = set()
     for number, place in enumerate([None, 0, 50, 99, 20]):

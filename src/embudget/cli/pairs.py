@@ -1,4 +1,4 @@
-"""`embudget pairs`: build, measure and look at text pairs."""
+"""`embudget pairs`: build, index, measure and look at text pairs."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,9 +10,9 @@ from embudget.cli.options import Verbose
 if TYPE_CHECKING:
     from embudget.pairs import PairsInfo, TokenStats
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Text pairs: build, stats, show.")
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Text pairs: build, index, stats, show.")
 
-Folder = Annotated[Path, typer.Argument(help="Folder made by `embudget pairs build`.")]
+Folder = Annotated[Path, typer.Argument(help="Folder made by `embudget pairs build` or `index`.")]
 
 
 @app.command()
@@ -62,6 +62,27 @@ def build(
 
 
 @app.command()
+def index(
+    folder: Annotated[
+        Path, typer.Argument(help="Folder of train*.parquet, validation*.parquet and maybe test*.parquet.")
+    ],
+    query_column: Annotated[str | None, typer.Option(help="Column of the queries.")] = None,
+    positive_column: Annotated[str | None, typer.Option(help="Column of the positives.")] = None,
+    verbose: Verbose = False,
+) -> None:
+    """Make existing Parquet files of any size text pairs: write pairs.json beside them, without loading them.
+
+    Rows are taken as they are: not cleaned, and in the splits that the files' names say.
+
+    \b
+    Example: embudget pairs index shards/ --query-column anchor --positive-column positive
+    """  # noqa: D301
+    from embudget.pairs import index_pairs
+
+    typer.echo(describe(index_pairs(folder, query_column=query_column, positive_column=positive_column).info))
+
+
+@app.command()
 def stats(
     folder: Folder,
     model: Annotated[str, typer.Option(help="Whose tokenizer to count with.")] = "smollm2-135m",
@@ -97,8 +118,9 @@ def show(
 
     if split not in ("train", "validation", "test"):
         raise ConfigError(f"split must be train, validation or test, got {split!r}")
-    for row in load_pairs(folder).table(split).slice(0, count).to_pylist():  # type: ignore[arg-type]
-        typer.echo(f"[{row['group']}]\n  query     {row['query']}\n  positive  {row['positive']}\n")
+    for row in load_pairs(folder).head(split, count).to_pylist():  # type: ignore[arg-type]
+        group = f"[{row['group']}]\n" if row["group"] else ""
+        typer.echo(f"{group}  query     {row['query']}\n  positive  {row['positive']}\n")
 
 
 def describe(info: "PairsInfo") -> str:
@@ -112,7 +134,8 @@ def describe(info: "PairsInfo") -> str:
     ]
     totals = [f"{info.splits[split].pairs:,}" for split in splits]
     rows.append(["all", f"{sum(source.candidates for source in info.sources.values()):,}", *totals])
-    rows.append(["groups", "", *(f"{info.splits[split].groups:,}" for split in splits)])
+    groups = [info.splits[split].groups for split in splits]
+    rows.append(["groups", "", *("-" if count is None else f"{count:,}" for count in groups)])
     lines = [table(["source", "read", *splits], rows), ""]
     for name, source in info.sources.items():
         dropped = ", ".join(f"{count:,} {reason}" for reason, count in source.dropped.items()) or "nothing"

@@ -10,7 +10,7 @@ from embudget.cli.sweep_bar import SweepBar
 from embudget.end_to_end import Screen
 from embudget.report.formats import duration
 from embudget.study import SweepListener
-from embudget.training.trainer import OnProgress
+from embudget.training.run import OnProgress
 
 
 class Terminal(Screen):

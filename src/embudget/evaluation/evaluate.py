@@ -64,7 +64,7 @@ def evaluate(
         raise ConfigError(f"a model to compare with cannot be called {min(taken)!r}")
     if not hasattr(model, "encode"):
         model = load_model(model)
-    table = pairs.table("test").slice(0, max_queries)
+    table = pairs.head("test", max_queries)
     if len(table) < 2:
         raise PairsError(f"{pairs.folder} must hold at least 2 test pairs, got {len(table)}")
     systems = {"model": embedding_system(model)}

@@ -2,12 +2,14 @@
 
 from embudget.pairs.build import build_from, build_pairs
 from embudget.pairs.folder import Pairs, load_pairs
-from embudget.pairs.info import PairsInfo, SourceInfo, SplitInfo, TokenStats
+from embudget.pairs.index import index_pairs
+from embudget.pairs.info import FileInfo, PairsInfo, SourceInfo, SplitInfo, TokenStats
 from embudget.pairs.sources import RawPair, Rules, Source
 from embudget.pairs.split import Split
 from embudget.pairs.tokens import token_stats
 
 __all__ = [
+    "FileInfo",
     "Pairs",
     "PairsInfo",
     "RawPair",
@@ -19,6 +21,7 @@ __all__ = [
     "TokenStats",
     "build_from",
     "build_pairs",
+    "index_pairs",
     "load_pairs",
     "token_stats",
 ]

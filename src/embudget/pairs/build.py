@@ -141,8 +141,8 @@ def _split(rows: Sequence[Row], seed: int) -> dict[Split, list[Row]]:
 
 
 def _write(part: Path, split: Split, rows: Sequence[Row]) -> SplitInfo:
-    size, digest = write_split(part / f"{split}.parquet", rows)
-    return SplitInfo(pairs=len(rows), groups=len({row.group for row in rows}), bytes=size, sha256=digest)
+    file = write_split(part, split, rows)
+    return SplitInfo(pairs=len(rows), groups=len({row.group for row in rows}), files=(file,))
 
 
 def _describe(source: Source, versions: dict[str, str], cleaned: Cleaned, rows: dict[Split, list[Row]]) -> SourceInfo:

@@ -1,7 +1,8 @@
 """A folder of text pairs: `train.parquet`, `validation.parquet`, `test.parquet` and `pairs.json`.
 
 Each Parquet file has the columns query, positive, group and source. A folder is written whole or not at all, and its
-files are checked against the sizes and hashes in `pairs.json` when it is opened.
+files are checked against the sizes and hashes in `pairs.json` when it is opened. Instead of one file a split may have
+many, such as `train-00000-of-00003.parquet`, which `embudget pairs index` describes where they are.
 """
 
 import hashlib
@@ -17,14 +18,16 @@ from typing import TYPE_CHECKING
 from embudget.errors import ConfigError, PairsError
 from embudget.files import whole_folder, write_whole
 from embudget.pairs.clean import Row
-from embudget.pairs.info import FORMAT, PairsInfo
+from embudget.pairs.info import FORMAT, INDEX, FileInfo, PairsInfo
+from embudget.pairs.shards import COLUMNS, check_file, describe_file, read_rows
 from embudget.pairs.split import SPLITS, Split
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 INFO_FILE = "pairs.json"
-COLUMNS = ("query", "positive", "group", "source")
+ROW_GROUP = 16_384
+"""Rows of a row group in files that we write: what is read at least."""
 FILES = frozenset({INFO_FILE, *(f"{split}.parquet" for split in SPLITS)})
 
 
@@ -48,16 +51,21 @@ class Pairs:
         """A split's pairs in their fixed random order: columns query, positive, group, source, all strings.
 
         Raises:
-            PairsError: the file can no longer be read.
+            PairsError: a file can no longer be read.
         """
-        import pyarrow as pa
-        import pyarrow.parquet as pq
+        return self.read(split, 0, self.rows(split))
 
-        path = self.folder / f"{split}.parquet"
-        try:
-            return pq.read_table(path)
-        except (OSError, pa.ArrowException) as error:
-            raise PairsError(f"cannot read {path}: {str(error).splitlines()[0]}") from None
+    def head(self, split: Split, count: int) -> "pa.Table":
+        """The first ``count`` pairs of a split, or as many as there are; see `table`."""
+        return self.read(split, 0, min(count, self.rows(split)))
+
+    def read(self, split: Split, start: int, stop: int) -> "pa.Table":
+        """Rows ``start`` to ``stop`` (exclusive) of a split; of its files only the row groups that hold them are read.
+
+        Raises:
+            PairsError: a file can no longer be read, or a query or positive is null.
+        """
+        return read_rows(self.folder, self.info.splits[split].files, self.info.columns, start, stop)
 
 
 def load_pairs(folder: str | Path) -> Pairs:
@@ -75,7 +83,8 @@ def load_pairs(folder: str | Path) -> Pairs:
         raise PairsError(f"pairs must be a folder, got the file {folder}")
     info = read_info(folder)
     for split in SPLITS:
-        _check_file(folder / f"{split}.parquet", info, split)
+        for file in info.splits[split].files:
+            check_file(folder, file, "index the folder again" if info.indexed else "build the pairs again")
     return Pairs(folder, info)
 
 
@@ -107,26 +116,6 @@ def read_info(folder: Path) -> PairsInfo:
     return info
 
 
-def _check_file(path: Path, info: PairsInfo, split: Split) -> None:
-    expected = info.splits[split]
-    try:
-        size = path.stat().st_size
-        if size != expected.bytes:
-            raise PairsError(f"{path} is damaged: {expected.bytes} bytes expected, got {size}; build the pairs again")
-        digest = _digest(path)
-    except FileNotFoundError:
-        raise PairsError(f"{path} is missing; build the pairs again") from None
-    except OSError as error:
-        raise PairsError(f"cannot read {path}: {error.strerror}") from None
-    if digest != expected.sha256:
-        raise PairsError(f"{path} is damaged: its content is not what {INFO_FILE} says; build the pairs again")
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def content_hash(rows: Mapping[Split, Sequence[Row]]) -> str:
     """16 hexadecimal digits of the SHA-256 of all rows: query, positive, group and scope, so not where a file lies."""
     digest = hashlib.sha256()
@@ -137,14 +126,15 @@ def content_hash(rows: Mapping[Split, Sequence[Row]]) -> str:
     return digest.hexdigest()[:16]
 
 
-def write_split(path: Path, rows: Sequence[Row]) -> tuple[int, str]:
-    """Write a split's file; its size in bytes and its SHA-256."""
+def write_split(folder: Path, split: Split, rows: Sequence[Row]) -> FileInfo:
+    """Write a split's file."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     columns = {name: pa.array([getattr(row, name) for row in rows], pa.string()) for name in COLUMNS}
-    pq.write_table(pa.table(columns), path, compression="zstd")
-    return path.stat().st_size, _digest(path)
+    path = folder / f"{split}.parquet"
+    pq.write_table(pa.table(columns), path, compression="zstd", row_group_size=ROW_GROUP)
+    return describe_file(path, len(rows))
 
 
 def write_info(folder: Path, info: PairsInfo) -> None:
@@ -166,9 +156,21 @@ def check_replaceable(out: Path) -> None:
         names = {path.name for path in out.iterdir()}
     except OSError as error:
         raise PairsError(f"cannot read {out}: {error.strerror}") from None
+    if INFO_FILE in names and _is_indexed(out):
+        raise PairsError(
+            f"out must be a new folder or one that was built; {out} holds files of yours that were indexed"
+        )
     if names and (INFO_FILE not in names or names - FILES):
         alien = sorted(names - FILES)[:1] or sorted(names)[:1]
         raise PairsError(f"out must be a new folder or one of pairs; {out} holds other files, such as {alien[0]}")
+
+
+def _is_indexed(folder: Path) -> bool:
+    try:
+        sources = json.loads((folder / INFO_FILE).read_bytes())["request"]["sources"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+    return bool(sources == [INDEX])
 
 
 def check_writable(out: Path) -> None:

@@ -1,13 +1,15 @@
 """How long the pairs are in the tokens of a model, from which budgets are turned into pairs and steps."""
 
 import contextlib
+import hashlib
+from pathlib import Path
 from typing import Any
 
 from embudget.errors import PairsError
 from embudget.pairs.folder import Pairs, read_info, write_info
 from embudget.pairs.info import Quantiles, TokenStats
 from embudget.suite.identity import tokenizer_identity
-from embudget.suite.loading import load_tokenizer
+from embudget.suite.loading import find_checkpoint, load_tokenizer
 from embudget.suite.members import local_folder, split_depth
 
 SAMPLE = 20_000
@@ -44,10 +46,24 @@ def token_stats(pairs: Pairs, tokenizer: str, max_length: int = 75) -> TokenStat
     return stats
 
 
+def tokenizer_key(name: str) -> str:
+    """What a tokenizer is told from others by, 16 hexadecimal digits: the content of its folder, or hub id and commit.
+
+    Args:
+        name: a member's name without depth.
+
+    Raises:
+        ModelError: it cannot be found.
+    """
+    path, revision, _ = find_checkpoint(name)
+    identity = f"{path} {revision}" if revision else tokenizer_identity(Path(path))
+    return hashlib.sha256(identity.encode()).hexdigest()[:16]
+
+
 def _measure(pairs: Pairs, tokenizer: Any, name: str, max_length: int) -> TokenStats:  # noqa: ANN401
     import numpy as np
 
-    table = pairs.table("train").slice(0, SAMPLE)
+    table = pairs.head("train", SAMPLE)
     values: dict[str, Any] = {}
     for side in ("query", "positive"):
         # one token more than allowed tells the texts that are cut from those that just fit

@@ -50,10 +50,10 @@ def execute(
         EmbudgetError: trouble that other runs would meet too: the model or the pairs cannot be read.
         OSError: likewise, of the disk.
     """
-    from embudget.training.run import train_run
+    from embudget.training.run import Resources, train_run
 
     try:
-        return train_run(config, load_pairs(pairs_folder), on_progress, processes)[1]
+        return train_run(config, load_pairs(pairs_folder), on_progress, Resources(neighbours=processes))[1]
     except (RunError, MethodError) as error:
         reason = str(error)
     except (MemoryError, RuntimeError) as error:  # torch says out of memory by a RuntimeError

@@ -57,8 +57,7 @@ def find_texts(paths: Sequence[str]) -> list[Path]:
     for path in paths:
         if Path(path).is_dir():
             # the pairs' validation and test rows stay unseen
-            matches = [Path(path) / "train.parquet"]
-            matches = matches if matches[0].exists() else sorted(Path(path).glob("*.parquet"))
+            matches = sorted(Path(path).glob("train*.parquet")) or sorted(Path(path).glob("*.parquet"))
         elif Path(path).exists():
             matches = [Path(path)]
         else:

@@ -5,10 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from embudget.errors import ModelError
-
-PIECES, PIECE_BYTES = 64, 2**20
-"""A larger file is hashed by 64 pieces of 1 MiB at equal distances, the first and the last included, and by its size:
-0.1 s instead of minutes. Training changes every tensor it touches throughout, so that a piece of it is met."""
+from embudget.files import pieces
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt", "tokenizer_config.json")
 
@@ -44,14 +41,12 @@ def _identity(files: list[Path]) -> str:
 
 @lru_cache(maxsize=256)
 def _digest(path: Path, size: int, modified: int) -> bytes:
-    """SHA-256 of the size and of what is read; ``modified`` only tells the cache of another content."""
+    """SHA-256 of the size and of `pieces`; ``modified`` only tells the cache of another content.
+
+    Training changes every tensor it touches throughout, so that a piece of it is met.
+    """
     del modified
     digest = hashlib.sha256(str(size).encode())
-    with path.open("rb") as file:
-        if size <= PIECES * PIECE_BYTES:
-            digest.update(file.read())
-        else:
-            for piece in range(PIECES):
-                file.seek(piece * (size - PIECE_BYTES) // (PIECES - 1))
-                digest.update(file.read(PIECE_BYTES))
+    for piece in pieces(path):
+        digest.update(piece)
     return digest.digest()

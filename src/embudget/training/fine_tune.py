@@ -10,7 +10,7 @@ from embudget.training.run import train_run
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-    from embudget.training.trainer import OnProgress
+    from embudget.training.run import OnProgress
 
 
 class Plans(Protocol):

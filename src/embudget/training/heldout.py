@@ -29,10 +29,10 @@ def held_out(model: "SentenceTransformer", pairs: Pairs, count: int, candidates:
 
     ``count`` is a multiple of ``candidates``, and there are as many pairs: `RunConfig` and `check_pairs` see to it.
     """
-    table = pairs.table("validation")
-    assert count % candidates == 0 and count <= len(table)
-    queries = embed(model, table["query"][:count].to_pylist()).split(candidates)
-    positives = embed(model, table["positive"][:count].to_pylist()).split(candidates)
+    table = pairs.head("validation", count)
+    assert count % candidates == 0 and count == len(table)
+    queries = embed(model, table["query"].to_pylist()).split(candidates)
+    positives = embed(model, table["positive"].to_pylist()).split(candidates)
     groups = list(zip(queries, positives, strict=True))
     losses = [info_nce(q, p, scale).item() for q, p in groups]
     hits = [(q @ p.T).argmax(dim=1).eq(torch.arange(candidates, device=q.device)) for q, p in groups]

@@ -1,42 +1,43 @@
 """Counting what a run processes, and with it how much of its budget is spent."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
 
 from embudget import flops
+from embudget.flops import Passes
 from embudget.methods import Method
 from embudget.suite.shapes import ModelShape
 
 
 @dataclass
 class BudgetMeter:
-    """Running totals of one training run against its budget in algorithmic FLOP."""
+    """Running totals of one training run in algorithmic and executed FLOP."""
 
-    budget: float
     method: Method
     shape: ModelShape
     steps: int = 0
     pairs: int = 0
     tokens: int = 0
     """Non-pad tokens of queries and positives: they alone are charged to the budget."""
-    padded_tokens: int = 0
-    squared_lengths: int = 0
-    """Sum over the texts of the squared padded length, for the attention scores."""
-    forwards: int = 1
-    """Forward passes a text goes through; 2 with gradient caching."""
-    step_tokens: int = 0
-    """Tokens of the step that is under way."""
+    passes: Passes = field(default_factory=Passes)
+    """What was computed, padding and second passes included."""
 
-    def start_step(self, pairs: int, tokens: int) -> None:
+    def add_step(self, pairs: int, tokens: int) -> None:
         """Charge a step; from now on the totals include it."""
         self.steps += 1
         self.pairs += pairs
         self.tokens += tokens
-        self.step_tokens = tokens
 
-    def add_chunk(self, texts: int, length: int) -> None:
-        """Count one padded forward of ``texts`` x ``length`` tokens."""
-        self.padded_tokens += texts * length
-        self.squared_lengths += texts * length * length
+    def add_chunk(self, tokens: int, squares: int, forwards: int, prefix_forwards: int) -> None:
+        """Count the passes of one padded chunk: so often forward, so often through the frozen prefix, and once back."""
+        self.passes = self.passes + Passes(
+            prefix_tokens=prefix_forwards * tokens,
+            prefix_squares=prefix_forwards * squares,
+            forward_tokens=forwards * tokens,
+            forward_squares=forwards * squares,
+            backward_tokens=tokens,
+            backward_squares=squares,
+        )
 
     @property
     def train_flops(self) -> float:
@@ -46,19 +47,18 @@ class BudgetMeter:
     @property
     def executed_flops(self) -> float:
         """FLOP that the hardware executed."""
-        return flops.executed_flops(self.method, self.shape, self.padded_tokens, self.squared_lengths, self.forwards)
+        return flops.executed_flops(self.method, self.shape, self.passes)
 
-    @property
-    def share(self) -> float:
-        """Share of the budget that is spent; the last step may bring it above 1."""
-        return self.train_flops / self.budget
+    def share(self, budget: float, more_tokens: float = 0) -> float:
+        """Share of a budget in FLOP that is spent, ``more_tokens`` from now; the last step may bring it above 1."""
+        return flops.train_flops(self.method, self.shape, self.tokens + more_tokens) / budget
 
-    @property
-    def share_mid_step(self) -> float:
-        """Share of the budget at the middle of the step under way."""
-        return flops.train_flops(self.method, self.shape, self.tokens - self.step_tokens / 2) / self.budget
+    def state(self) -> dict[str, Any]:
+        """The totals, for a checkpoint."""
+        return {"steps": self.steps, "pairs": self.pairs, "tokens": self.tokens, "passes": asdict(self.passes)}
 
-    @property
-    def spent(self) -> bool:
-        """Whether the budget is reached."""
-        return self.train_flops >= self.budget
+    def restore(self, state: dict[str, Any]) -> Self:
+        """Take over the totals that `state` gave."""
+        self.steps, self.pairs, self.tokens = state["steps"], state["pairs"], state["tokens"]
+        self.passes = Passes(**state["passes"])
+        return self

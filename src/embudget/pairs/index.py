@@ -1,0 +1,171 @@
+"""Making a folder of the user's own Parquet files one of pairs, without loading or rewriting them.
+
+The rows are taken as they are: not cleaned, not split by group, in the order of the files' names and of their rows.
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from embudget.errors import PairsError
+from embudget.pairs.folder import INFO_FILE, Pairs, load_pairs, read_info, write_info
+from embudget.pairs.info import INDEX, SIDES, FileInfo, PairsInfo, Request, SourceInfo, SplitInfo
+from embudget.pairs.shards import describe_file, pieces_for
+from embudget.pairs.sources.files import choose_columns
+from embudget.pairs.split import SPLITS, Split
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_SHARD = re.compile(r"^(?P<stem>.*)-(?P<number>\d+)-of-(?P<count>\d+)\.parquet$")
+
+
+def index_pairs(folder: str | Path, *, query_column: str | None = None, positive_column: str | None = None) -> Pairs:
+    """Write the `pairs.json` of a folder that holds `train*.parquet`, `validation*.parquet` and maybe `test*.parquet`.
+
+    Rows are counted from the files' metadata; columns ``group`` and ``source`` may be missing. An index from before is
+    replaced.
+
+    Args:
+        folder: what to index.
+        query_column: by default query, anchor or question.
+        positive_column: by default positive or answer.
+
+    Raises:
+        PairsError: a file is missing, is not Parquet or lacks a column of strings; or the folder cannot be written.
+            Nothing is written then.
+    """
+    folder = Path(folder)
+    if (query_column is None) != (positive_column is None):
+        raise PairsError("query_column and positive_column must be given together")
+    if not folder.is_dir():
+        raise PairsError(f"folder must be one that holds train*.parquet and validation*.parquet, got {str(folder)!r}")
+    wanted = None if query_column is None or positive_column is None else (query_column, positive_column)
+    found = {split: _find(folder, split) for split in SPLITS}
+    columns = _columns(found["train"][0], wanted)
+    splits = {split: _describe(paths, columns) for split, paths in found.items()}
+    for split in ("train", "validation"):
+        if not splits[split].pairs:
+            raise PairsError(f"{folder} must hold at least 1 {split} pair, got 0")
+    info = PairsInfo(
+        hash=_hash(splits, columns),
+        request=Request(sources=(INDEX,), versions={}),
+        columns={side: name for side, name in zip(SIDES, columns, strict=True) if side != name},
+        splits=splits,
+        sources={INDEX: _source(folder, splits)},
+    )
+    _write(folder, info)
+    return load_pairs(folder)
+
+
+def _find(folder: Path, split: Split) -> list[Path]:
+    """A split's files by name; only the test split may have none.
+
+    Raises:
+        PairsError: there is none, or not all of a set of shards.
+    """
+    paths = sorted(folder.glob(f"{split}*.parquet"))
+    if not paths and split != "test":
+        raise PairsError(f"{folder} must hold {split}*.parquet, got no such file")
+    shards = [match for path in paths if (match := _SHARD.match(path.name))]
+    if shards and len(shards) < len(paths):
+        other = next(path.name for path in paths if not _SHARD.match(path.name))
+        raise PairsError(f"{folder} must hold one set of {split} files, got {shards[0][0]} and {other}")
+    sets = {(shard["stem"], shard["count"]) for shard in shards}
+    for stem, count in sorted(sets):
+        numbers = {int(shard["number"]) for shard in shards if (shard["stem"], shard["count"]) == (stem, count)}
+        missing = sorted(set(range(int(count))) - numbers)
+        if missing:
+            raise PairsError(f"{folder / f'{stem}-{missing[0]:0{len(count)}}-of-{count}.parquet'} is missing")
+    if len(sets) > 1:
+        raise PairsError(
+            f"{folder} must hold one set of {split} files, got {' and '.join(map('-of-'.join, sorted(sets)))}"
+        )
+    return paths
+
+
+def _columns(path: Path, wanted: tuple[str, str] | None) -> tuple[str, str]:
+    return choose_columns(_open(path).schema.to_arrow_schema().names, wanted, str(path))
+
+
+def _describe(paths: Sequence[Path], columns: tuple[str, str]) -> SplitInfo:
+    files = tuple(_file(path, columns, pieces_for(len(paths))) for path in paths)
+    return SplitInfo(pairs=sum(file.pairs for file in files), files=files)
+
+
+def _file(path: Path, columns: tuple[str, str], pieces: int) -> FileInfo:
+    metadata = _open(path)
+    choose_columns(metadata.schema.to_arrow_schema().names, columns, str(path))
+    for name in (*columns, "group", "source"):
+        _check_column(path, metadata, name, needed=name in columns)
+    try:
+        return describe_file(path, metadata.num_rows, pieces)
+    except OSError as error:
+        raise PairsError(f"cannot read {path}: {error.strerror}") from None
+
+
+def _open(path: Path) -> "pa.parquet.FileMetaData":
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_metadata(path)
+    except (OSError, pa.ArrowException) as error:
+        raise PairsError(f"{path}: not valid Parquet: {str(error).splitlines()[0]}") from None
+
+
+def _check_column(path: Path, metadata: "pa.parquet.FileMetaData", name: str, *, needed: bool) -> None:
+    """Refuse a column that is not of strings, or one that is needed and is known to have nulls."""
+    import pyarrow as pa
+
+    schema = metadata.schema.to_arrow_schema()
+    if name not in schema.names:
+        return
+    kind = schema.field(name).type
+    values = kind.value_type if pa.types.is_dictionary(kind) else kind
+    if not (pa.types.is_string(values) or pa.types.is_large_string(values) or pa.types.is_string_view(values)):
+        raise PairsError(f"{path}: column {name!r} must hold strings, got {kind}")
+    if not needed:
+        return
+    column = next(at for at in range(metadata.num_columns) if metadata.schema.column(at).path == name)
+    parts = (metadata.row_group(group).column(column).statistics for group in range(metadata.num_row_groups))
+    nulls = sum(part.null_count for part in parts if part is not None and part.has_null_count)
+    if nulls:
+        raise PairsError(f"{path}: column {name!r} must have no nulls, got {nulls}")
+
+
+def _hash(splits: dict[Split, SplitInfo], columns: tuple[str, str]) -> str:
+    """16 hexadecimal digits of the SHA-256 of the columns' names and each file's digest and rows; not of its name."""
+    digest = hashlib.sha256("\x1f".join(columns).encode())
+    for split, info in splits.items():
+        digest.update(f"\x1e{split}".encode())
+        for file in info.files:
+            digest.update(f"\x1f{file.sha256} {file.pairs}".encode())
+    return digest.hexdigest()[:16]
+
+
+def _source(folder: Path, splits: dict[Split, SplitInfo]) -> SourceInfo:
+    return SourceInfo(
+        candidates=sum(info.pairs for info in splits.values()),
+        dropped={},
+        pairs={split: info.pairs for split, info in splits.items()},
+        versions={},
+        licences={folder.name: "the user's"},
+    )
+
+
+def _write(folder: Path, info: PairsInfo) -> None:
+    """Write `pairs.json`, keeping the token statistics of an index of the same files."""
+    path = folder / INFO_FILE
+    if path.exists():
+        old = read_info(folder)
+        if not old.indexed:
+            raise PairsError(f"{path} must be of an index to be replaced, got one of pairs that were built")
+        if old.hash == info.hash:
+            info = info.model_copy(update={"tokens": old.tokens})
+    try:
+        write_info(folder, info)
+    except OSError as error:
+        raise PairsError(f"cannot write {path}: {error.strerror}") from None

@@ -1,0 +1,142 @@
+"""A split as one or more Parquet files: their checks, and access to rows in bounded memory.
+
+The rows of a split are those of its files one after the other. A file is told from another by its size and a SHA-256:
+of the whole file up to 64 MiB, of 64 pieces of 1 MiB of a larger one. Many files of a split share its 64 pieces, at
+least two for each (`pieces_for`), so that opening a folder takes seconds at any size. The last MiB of a Parquet file is
+always among them: it holds the counts, offsets and sizes of all its parts.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from embudget.errors import PairsError
+from embudget.files import PIECE_BYTES, PIECES, pieces
+from embudget.pairs.info import SIDES, FileInfo, Side
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+COLUMNS = ("query", "positive", "group", "source")
+_BATCH = 8192  # rows decoded at a time: bounds the memory of row groups of any size
+
+
+def pieces_for(files: int) -> int:
+    """Pieces of each of a split's files that are hashed."""
+    return max(2, PIECES // files)
+
+
+def describe_file(path: Path, rows: int, count: int = PIECES) -> FileInfo:
+    """Size and hash of a file of ``rows`` pairs, of which at most ``count`` MiB are read.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    size = path.stat().st_size
+    covered = count if size > count * PIECE_BYTES else None
+    return FileInfo(name=path.name, pairs=rows, bytes=size, sha256=_digest(path, size, covered), pieces=covered)
+
+
+def check_file(folder: Path, file: FileInfo, remedy: str) -> None:
+    """Compare a file with what `pairs.json` says of it.
+
+    Raises:
+        PairsError: it is missing, cannot be read or is another; ends with the ``remedy``.
+    """
+    path = folder / file.name
+    try:
+        size = path.stat().st_size
+        if size != file.bytes:
+            raise PairsError(f"{path} is damaged: {file.bytes} bytes expected, got {size}; {remedy}")
+        digest = _digest(path, size, file.pieces)
+    except FileNotFoundError:
+        raise PairsError(f"{path} is missing; {remedy}") from None
+    except OSError as error:
+        raise PairsError(f"cannot read {path}: {error.strerror}") from None
+    if digest != file.sha256:
+        raise PairsError(f"{path} is damaged: its content is not what pairs.json says; {remedy}")
+
+
+def _digest(path: Path, size: int, covered: int | None) -> str:
+    if covered is None:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    digest = hashlib.sha256(str(size).encode())
+    for piece in pieces(path, covered):
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def read_rows(
+    folder: Path, files: Sequence[FileInfo], columns: Mapping[Side, str], start: int, stop: int
+) -> "pa.Table":
+    """Rows ``start`` to ``stop`` (exclusive) of a split: query, positive, group, source, all strings.
+
+    Args:
+        folder: where the files are.
+        files: the split's, in order.
+        columns: names of query and positive in the files, where they are others.
+        start: first row, from 0.
+        stop: the row after the last.
+
+    Group and source are empty where a file has none.
+
+    Raises:
+        PairsError: a file can no longer be read, or a query or positive is null.
+    """
+    import pyarrow as pa
+
+    parts = [pa.table({name: pa.array([], pa.string()) for name in COLUMNS})]
+    first = 0
+    for file in files:
+        begin, end = max(start - first, 0), min(stop - first, file.pairs)
+        if begin < end:
+            path = folder / file.name
+            try:
+                parts.append(_read_file(path, columns, begin, end))
+            except (OSError, LookupError, pa.ArrowException) as error:
+                raise PairsError(f"cannot read {path}: {str(error).splitlines()[0]}") from None
+        first += file.pairs
+    return pa.concat_tables(parts)
+
+
+def _read_file(path: Path, columns: Mapping[Side, str], begin: int, end: int) -> "pa.Table":
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        stored = {name: name for name in COLUMNS} | dict(columns)
+        there = [name for name in stored.values() if name in file.schema_arrow.names]
+        groups, at = _row_groups(file.metadata, begin, end)
+        batches = []
+        for batch in file.iter_batches(_BATCH, row_groups=groups, columns=there):
+            low, high = max(begin - at, 0), min(end - at, len(batch))
+            if low < high:
+                batches.append(batch.slice(low, high - low))
+            at += len(batch)
+            if at >= end:
+                break
+    table = pa.Table.from_batches(batches)
+    for side in SIDES:
+        if table.column(stored[side]).null_count:
+            raise PairsError(f"{path}: column {stored[side]!r} must have no nulls")
+    if table.num_rows != end - begin:
+        raise PairsError(f"{path} must hold {end} rows or more, got {at}: it has changed since it was opened")
+    nothing = pa.repeat(pa.scalar("", pa.string()), table.num_rows)
+    return pa.table(
+        {name: table.column(old).cast(pa.string()) if old in there else nothing for name, old in stored.items()}
+    )
+
+
+def _row_groups(metadata: "pa.parquet.FileMetaData", begin: int, end: int) -> tuple[list[int], int]:
+    """The row groups that hold rows ``begin`` to ``end``, and the first row of the first of them."""
+    groups: list[int] = []
+    offset = first = 0
+    for group in range(metadata.num_row_groups):
+        rows = metadata.row_group(group).num_rows
+        if first < end and first + rows > begin:
+            offset = offset if groups else first
+            groups.append(group)
+        first += rows
+    return groups, offset

@@ -1,0 +1,178 @@
+r"""An embedding model cut where its training begins: input embedding, frozen prefix, trained blocks, pooling.
+
+    ids -> embedding -> frozen blocks  -> hidden states -> trained blocks -> final norm -> pooling -> unit embedding
+           \_________ `hidden` ________/                  \____________________ `embed` __________________/
+
+What lies below the first trained block runs without a graph, and once for each text: its hidden states serve both
+passes of gradient caching, and the backward pass ends there. Where the input embedding trains, the rows that occur in
+a batch are gathered beforehand (`embudget.training.rows`) and looked up in place of the whole table, so that neither
+its gradient nor its update is ever dense. The modules after the transformer are the model's own.
+
+Shapes: T texts, L tokens, H hidden size, E embedding size, R rows of the input embedding.
+"""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from embudget.training.chunks import length_sorted_chunks
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from sentence_transformers import SentenceTransformer
+
+
+@dataclass
+class Chunk:
+    """Texts that are embedded together, padded to the longest or, flattened, laid end to end without padding."""
+
+    texts: list[int]
+    """Their positions in the batch."""
+    length: int
+    """Tokens of the longest."""
+    tokens: int
+    """Tokens computed, padding included."""
+    squares: int
+    """Sum of the squared lengths that attention computes."""
+    ids: Tensor
+    """(T, L), or (1, tokens) where flattened."""
+    about: dict[str, Any]
+    """What the transformer and the pooling are told beside the ids."""
+
+
+def make_chunks(
+    texts: "Sequence[NDArray[np.integer[Any]]]", chunk_tokens: int, device: torch.device, flatten: bool = False
+) -> list[Chunk]:
+    """Cut tokenised texts into chunks of similar length, longest first."""
+    chunks = []
+    for positions in length_sorted_chunks([len(text) for text in texts], chunk_tokens):
+        build = _flattened if flatten else _padded
+        chunks.append(build(positions, [texts[position] for position in positions], device))
+    return chunks
+
+
+def _padded(positions: list[int], texts: "list[NDArray[np.integer[Any]]]", device: torch.device) -> Chunk:
+    lengths = np.array([len(text) for text in texts])
+    length = max(1, int(lengths.max()))
+    ids_TL = np.zeros((len(texts), length), dtype=np.int64)
+    mask_TL = np.arange(length) < lengths[:, None]
+    ids_TL[mask_TL] = np.concatenate(texts)
+    # without padding no mask is needed, and attention may use its causal kernel
+    about = {} if mask_TL.all() else {"attention_mask": torch.from_numpy(mask_TL.astype(np.int64)).to(device)}
+    return Chunk(positions, length, ids_TL.size, ids_TL.size * length, torch.from_numpy(ids_TL).to(device), about)
+
+
+def _flattened(positions: list[int], texts: "list[NDArray[np.integer[Any]]]", device: torch.device) -> Chunk:
+    """Texts end to end, as `transformers.DataCollatorWithFlattening` lays them for variable-length attention."""
+    lengths = [len(text) for text in texts]
+    ends = torch.tensor([0, *np.cumsum(lengths).tolist()], dtype=torch.int32, device=device)
+    length = max(lengths)
+    places = np.concatenate([np.arange(size) for size in lengths])
+    about = {
+        "position_ids": torch.from_numpy(places)[None].to(device),
+        "cu_seq_lens_q": ends,
+        "cu_seq_lens_k": ends,
+        "max_length_q": length,
+        "max_length_k": length,
+    }
+    ids = torch.from_numpy(np.concatenate(texts).astype(np.int64))[None].to(device)
+    return Chunk(positions, length, sum(lengths), sum(size * size for size in lengths), ids, about)
+
+
+class Encoder:
+    """The parts of a sentence-transformers model whose parameters are already frozen or free.
+
+    Args:
+        model: transformer with right padding, pooling, and what follows.
+        autocast: whether the transformer runs under bf16 autocast.
+    """
+
+    def __init__(self, model: "SentenceTransformer", autocast: bool = False) -> None:
+        self.model = model
+        self.autocast = autocast
+        decoder = base_decoder(model[0].model)
+        embedding = decoder.get_input_embeddings()
+        self.table: nn.Parameter | None = embedding.weight if embedding.weight.requires_grad else None
+        """The input embedding's weight (V, H) where it trains."""
+        self.pad_row: int | None = embedding.padding_idx
+        """The row that gets no gradient, as `torch.nn.Embedding` has it."""
+        self.hidden_size: int = embedding.weight.shape[1]
+        self._embedding = copy.copy(embedding)
+        self._embedding.padding_idx = None  # rows have other numbers where they are gathered
+        self.prefix_blocks = 0 if self.table is not None else _first_trained(decoder)
+        """Blocks below the first trained one."""
+        self._prefix = _blocks(decoder, 0, self.prefix_blocks, with_norm=False)
+        self._suffix = _blocks(decoder, self.prefix_blocks, len(decoder.layers), with_norm=True)
+
+    def trained(self) -> list[tuple[str, nn.Parameter]]:
+        """Name and value of each trained parameter but the input embedding."""
+        return [
+            (name, value)
+            for name, value in self.model.named_parameters()
+            if value.requires_grad and value is not self.table
+        ]
+
+    def hidden(self, chunk: Chunk, rows_RH: Tensor | None = None) -> Tensor:
+        """What enters the first trained block, (T, L, H).
+
+        Args:
+            chunk: its ids are positions in ``rows_RH`` where that is given.
+            rows_RH: the rows of the input embedding that the batch needs, where they train.
+        """
+        if rows_RH is not None:
+            looked_up: Tensor = torch.func.functional_call(self._embedding, {"weight": rows_RH}, (chunk.ids,))
+            return looked_up
+        with torch.no_grad(), self._precision(chunk.ids.device):
+            hidden_TLH: Tensor = self._embedding(chunk.ids)
+            if self.prefix_blocks:
+                hidden_TLH = self._run(self._prefix, hidden_TLH, chunk)
+            return hidden_TLH
+
+    def embed(self, chunk: Chunk, hidden_TLH: Tensor) -> Tensor:
+        """Unit embeddings of a chunk, (T, E) in float32, from what `hidden` gave."""
+        with self._precision(hidden_TLH.device):
+            states_TLH = self._run(self._suffix, hidden_TLH, chunk)
+        features: dict[str, Any] = {"token_embeddings": states_TLH, **chunk.about}
+        for module in list(self.model)[1:]:
+            features = module(features)
+        return functional.normalize(features["sentence_embedding"].float(), dim=-1)
+
+    def _run(self, part: nn.Module, hidden_TLH: Tensor, chunk: Chunk) -> Tensor:
+        states: Tensor = part(inputs_embeds=hidden_TLH, use_cache=False, **chunk.about).last_hidden_state
+        return states
+
+    def _precision(self, device: torch.device) -> torch.autocast:
+        return torch.autocast(device.type, torch.bfloat16, enabled=self.autocast)
+
+
+def base_decoder(model: Any) -> Any:  # noqa: ANN401 - transformers and peft are untyped
+    """The decoder itself, with its adapters in place, where PEFT has wrapped it."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def _first_trained(decoder: Any) -> int:  # noqa: ANN401
+    """Index of the first block that trains; the number of blocks if none does."""
+    for index, block in enumerate(decoder.layers):
+        if any(parameter.requires_grad for parameter in block.parameters()):
+            return index
+    return len(decoder.layers)
+
+
+def _blocks(decoder: Any, first: int, last: int, with_norm: bool) -> Any:  # noqa: ANN401
+    """A view of a decoder that runs some of its blocks on ``inputs_embeds``; it shares their weights."""
+    part = copy.copy(decoder)
+    part._modules = dict(decoder._modules)
+    part.layers = decoder.layers[first:last]
+    part.config = copy.copy(decoder.config)
+    part.config.num_hidden_layers = last - first
+    if getattr(decoder.config, "layer_types", None):
+        part.config.layer_types = decoder.config.layer_types[first:last]
+    if not with_norm:
+        part._modules["final_layer_norm" if "final_layer_norm" in part._modules else "norm"] = nn.Identity()
+    return part

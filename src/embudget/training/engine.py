@@ -1,0 +1,204 @@
+"""The gradient of one contrastive batch: every text through the model once, or twice where memory is short.
+
+    direct    embed the chunks with their graphs, take the loss's gradient with respect to the embeddings, go back
+    cached    embed the chunks without graphs, take the same gradient, then embed each chunk again with a graph and go
+              back (gradient caching, Gao et al. 2021): memory of one chunk for the price of a second forward pass
+
+Both give the same gradient; dropout is replayed. What is frozen below the first trained block runs once in either. Out
+of memory, the engine goes over to caching, then halves its chunks, and repeats what it had begun: nothing is counted
+twice, and the result is the same.
+
+Shapes: B pairs, T = 2B texts, L tokens, E embedding size, R rows of the input embedding.
+"""
+
+import logging
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+import torch
+from sentence_transformers.base.losses.gradcache import RandContext
+from torch import Tensor
+
+from embudget.errors import RunError
+from embudget.memory import CHUNK_TOKENS
+from embudget.training.encoder import Chunk, Encoder, make_chunks
+from embudget.training.loss import info_nce_gradient
+from embudget.training.meter import BudgetMeter
+from embudget.training.processes import add_up, gather, share
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+LOG = logging.getLogger(__name__)
+
+KEPT_STATES_BYTES = 2**30
+"""Hidden states of a batch's frozen prefix are kept between the two passes up to this size, else computed again."""
+
+
+class Engine:
+    """Fills the gradients of a model's trained parameters from a batch of tokenised texts.
+
+    Args:
+        encoder: the model.
+        scale: 1 / temperature of the loss.
+        cached: whether to start with gradient caching.
+        chunk_tokens: padded tokens a chunk may hold.
+        flatten: whether chunks are laid end to end for variable-length attention.
+        rank: of this process.
+        processes: that share each batch.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        scale: float,
+        cached: bool = False,
+        chunk_tokens: int = CHUNK_TOKENS,
+        flatten: bool = False,
+        rank: int = 0,
+        processes: int = 1,
+    ) -> None:
+        self.encoder = encoder
+        self.scale = scale
+        self.cached = cached
+        self.chunk_tokens = chunk_tokens
+        self.flatten = flatten
+        self.rank = rank
+        self.processes = processes
+
+    def gradients(
+        self,
+        texts: "Sequence[NDArray[np.integer[Any]]]",
+        meter: BudgetMeter | None = None,
+        rows_RH: Tensor | None = None,
+    ) -> float:
+        """Set the gradient of every trained parameter; the loss in nats.
+
+        Args:
+            texts: token ids of the queries, then of their positives; the same in every process. Where ``rows_RH`` is
+                given, positions in it.
+            meter: counts what is computed.
+            rows_RH: rows of the input embedding that get a gradient, where it trains.
+
+        Raises:
+            RunError: memory does not suffice for one text at a time.
+        """
+        lengths = [len(text) for text in texts]
+        mine = share(lengths, self.rank, self.processes)
+        work = _Work(self, [texts[text] for text in mine], rows_RH)
+        queries_BE, positives_BE = gather(work.forward(), lengths, self.processes).chunk(2)
+        loss, queries_grad_BE, positives_grad_BE = info_nce_gradient(queries_BE, positives_BE, self.scale)
+        work.backward(torch.cat([queries_grad_BE, positives_grad_BE])[mine])
+        add_up([gradient for value in work.leaves() if (gradient := value.grad) is not None], self.processes)
+        if meter is not None:
+            work.count(meter)
+        return loss.item()
+
+
+class _Work:
+    """One process's texts of one batch, on their way forward and back."""
+
+    def __init__(self, engine: Engine, texts: "list[NDArray[np.integer[Any]]]", rows_RH: Tensor | None) -> None:
+        self.engine = engine
+        self.encoder = engine.encoder
+        self.texts = texts
+        self.rows_RH = rows_RH
+        self.random_state = torch.get_rng_state()
+        self.chunks: list[Chunk] = []
+        self.kept: list[Tensor | None] = []
+        """Per chunk, the hidden states above the frozen prefix where they are kept for the second pass."""
+        self.randomness: list[RandContext] = []
+        self.embedded: list[Tensor] = []
+
+    def leaves(self) -> list[Tensor]:
+        """What gets a gradient; zero where this process had no text that reaches it."""
+        leaves = [value for _, value in self.encoder.trained()] + ([] if self.rows_RH is None else [self.rows_RH])
+        for leaf in leaves:
+            if leaf.grad is None:
+                leaf.grad = torch.zeros_like(leaf)
+        return leaves
+
+    def forward(self) -> Tensor:
+        """Embeddings of the texts, detached, (T, E)."""
+        while True:
+            try:
+                return self._forward()
+            except RuntimeError as error:  # torch.OutOfMemoryError is one
+                self._make_smaller(error)
+
+    def backward(self, gradient_TE: Tensor) -> None:
+        """Carry the gradient with respect to the embeddings back to the parameters."""
+        while True:
+            try:
+                return self._backward(gradient_TE)
+            except RuntimeError as error:
+                self._make_smaller(error)
+            for leaf in self.leaves():
+                leaf.grad = None
+            self.forward()
+
+    def count(self, meter: BudgetMeter) -> None:
+        """Tell the meter what was computed."""
+        cached = self.engine.cached
+        for chunk, kept in zip(self.chunks, self.kept, strict=True):
+            meter.add_chunk(chunk.tokens, chunk.squares, 2 if cached else 1, 2 if cached and kept is None else 1)
+
+    def _forward(self) -> Tensor:
+        engine = self.engine
+        torch.set_rng_state(self.random_state)
+        device = self.encoder.model.device
+        self.chunks = make_chunks(self.texts, engine.chunk_tokens, device, engine.flatten)
+        self.kept, self.randomness, self.embedded = [], [], []
+        keep = self.rows_RH is None and engine.cached and self._states_bytes() <= KEPT_STATES_BYTES
+        for chunk in self.chunks:
+            with torch.no_grad() if engine.cached else nullcontext():
+                hidden_TLH = self.encoder.hidden(chunk, self.rows_RH)
+                self.randomness.append(RandContext(chunk.ids))
+                self.embedded.append(self.encoder.embed(chunk, hidden_TLH))
+            self.kept.append(hidden_TLH if keep else None)
+        order = torch.tensor([text for chunk in self.chunks for text in chunk.texts], device=device).argsort()
+        return torch.cat(self.embedded).detach()[order]
+
+    def _backward(self, gradient_TE: Tensor) -> None:
+        gradients = [gradient_TE[chunk.texts] for chunk in self.chunks]
+        if not self.engine.cached:
+            torch.autograd.backward(self.embedded, gradients)
+            return
+        for chunk, kept, random, gradient in zip(self.chunks, self.kept, self.randomness, gradients, strict=True):
+            hidden_TLH = self.encoder.hidden(chunk, self.rows_RH) if kept is None else kept
+            with random:
+                embedded_TE = self.encoder.embed(chunk, hidden_TLH)
+            embedded_TE.backward(gradient)
+
+    def _states_bytes(self) -> int:
+        return 4 * sum(chunk.tokens for chunk in self.chunks) * self.encoder.hidden_size
+
+    def _make_smaller(self, error: RuntimeError) -> None:
+        """Prepare another attempt with less memory.
+
+        Raises:
+            RuntimeError: it was about something else.
+            RunError: there is nothing smaller.
+        """
+        if not _out_of_memory(error):
+            raise error
+        engine = self.engine
+        largest = max((len(chunk.texts) for chunk in self.chunks), default=0)
+        self.kept, self.randomness, self.embedded = [], [], []
+        if not engine.cached:
+            engine.cached = True
+            LOG.warning("out of memory: gradients are cached from now on")
+        elif largest > 1:
+            engine.chunk_tokens //= 2
+            LOG.warning("out of memory: chunks hold %d tokens from now on", engine.chunk_tokens)
+        else:
+            raise RunError(f"out of memory with one text at a time: {str(error).splitlines()[0][:200]}") from None
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    """Whether an error is about memory: CUDA's has a type of its own, that of CPUs only a text."""
+    return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)

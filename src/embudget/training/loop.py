@@ -1,0 +1,298 @@
+"""Training, step by step: a model, its optimiser, the order of its batches and the meter of what it has processed.
+
+One step takes the next batch, sets the rate, fills the gradients (`embudget.training.engine`), clips them to norm 1 and
+updates. The input embedding, where it trains, is updated row by row (`embudget.training.rows`). Everything that decides
+what comes next can be taken out (`tensors`, `numbers`) and put back, to the last bit: checkpoints and the branches of a
+trunk are made of it.
+
+Parameters: AdamW with b1 = 0.9, b2 = 0.999; weight decay on all but biases and norms, as transformers' trainer has it.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from embudget.errors import DivergedError, RunError
+from embudget.methods import parse_method
+from embudget.pairs import Pairs, token_stats
+from embudget.pairs.token_cache import TokenCache
+from embudget.records import RunConfig
+from embudget.suite import find_shape
+from embudget.training.encoder import Encoder, base_decoder
+from embudget.training.engine import Engine
+from embudget.training.heldout import HeldOut, held_out
+from embudget.training.memory import CachePolicy, needs_cache, uses_bf16
+from embudget.training.meter import BudgetMeter
+from embudget.training.order import BatchOrder
+from embudget.training.processes import start_processes, sum_over_processes
+from embudget.training.rows import RowAdamW
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from sentence_transformers import SentenceTransformer
+
+MAX_GRADIENT_NORM = 1.0
+
+EXPLODED = 3.0
+"""A mean loss of the last ten steps above this many times chance, or the first loss where that was more, has exploded.
+assumption: no run that recovers goes there; trained models start at 0.9 to 2 times chance and fall."""
+
+_NOT_DECAYED = [r"bias", r"layernorm", r"rmsnorm", r"(?:^|\.)norm(?:$|\.)", r"_norm(?:$|\.)"]
+
+
+class Training:
+    """One model in training.
+
+    Args:
+        config: what to run; its budget and schedule are the caller's business.
+        pairs: the text pairs.
+        cache: whether to cache gradients.
+        neighbours: runs that share this machine's memory at a time.
+
+    Raises:
+        ModelError, MethodError: the model cannot be loaded or not be trained by the method.
+    """
+
+    def __init__(self, config: RunConfig, pairs: Pairs, cache: CachePolicy = "auto", neighbours: int = 1) -> None:
+        from transformers import set_seed
+
+        from embudget.suite.loading import load_embedder
+
+        self.config = config
+        self.method, shape = parse_method(config.method), find_shape(config.model)
+        self.method.check(shape)
+        self.place = start_processes()
+        set_seed(config.seed)
+        self.model: SentenceTransformer = load_embedder(config.model, config.max_length)
+        self.model[0].model = self.method.apply(self.model[0].model)
+        self.model.to(self.place.device).train()
+        self.meter = BudgetMeter(self.method, shape)
+        self.losses: list[tuple[int, float]] = []
+        """(tokens processed, training loss) after each step."""
+        self.seconds = 0.0
+        """Spent in steps."""
+
+        self.tokens = TokenCache(pairs, config.model, config.max_length)
+        self.order = BatchOrder(self.tokens, config.batch_size, config.seed, config.max_epochs)
+        self._before_drawn = self.order.state
+        self._drawn: list[int] | None = None
+
+        encoder = Encoder(self.model, autocast=uses_bf16())
+        tokens = token_stats(pairs, config.model, config.max_length).tokens_per_pair * config.batch_size
+        processes = self.place.num_processes
+        cached = cache == "always" or (
+            cache == "auto" and needs_cache(self.method, shape, tokens / processes, neighbours)
+        )
+        self.engine = Engine(
+            encoder, config.scale, cached, flatten=_flattens(self.model),
+            rank=self.place.process_index, processes=processes,
+        )  # fmt: skip
+        self._named = encoder.trained()
+        self.rows = RowAdamW(encoder.table, config.weight_decay) if encoder.table is not None else None
+        self._optimizer = torch.optim.AdamW(_groups(self.model, self._named, config.weight_decay), fused=True)
+
+    def next_tokens(self) -> int:
+        """Non-pad tokens of the batch that the next step trains on.
+
+        Raises:
+            RunError: the pairs have ended.
+        """
+        return sum(map(len, self._texts()))
+
+    def step(self, factor: float) -> float:
+        """Train on the next batch at ``factor`` times the peak rate; the training loss in nats.
+
+        Raises:
+            RunError: the pairs have ended.
+            DivergedError: the loss is not finite, or has exploded.
+        """
+        started = time.perf_counter()
+        texts = self._texts()
+        self._drawn = None
+        self.model.train()
+        self.meter.add_step(len(texts) // 2, sum(map(len, texts)))
+        rate = factor * self.config.learning_rate
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        if self.rows is None:
+            loss = self.engine.gradients(texts, self.meter)
+            self._clip([])
+        else:
+            loss = self._step_with_rows(self.rows, texts, rate)
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        self.losses.append((self.meter.tokens, loss))
+        self.seconds += time.perf_counter() - started
+        self._check(loss)
+        return loss
+
+    def measure(self, pairs: Pairs) -> HeldOut:
+        """The held-out loss and accuracy of the model as it is now.
+
+        Raises:
+            DivergedError: the loss is not finite.
+        """
+        if self.rows is not None:
+            self.rows.catch_up_all()
+        config = self.config
+        with _in_float32(self.model):
+            measured = held_out(self.model, pairs, config.eval_pairs, config.eval_candidates, config.scale)
+        if not math.isfinite(measured.loss):
+            text = f"the held-out loss became {measured.loss}: lower the learning rate"
+            raise DivergedError(text, self.curve(config.train_flops))
+        return measured
+
+    def curve(self, budget: float) -> list[tuple[float, float]]:
+        """(share of the budget, training loss) after each step."""
+        per_token = self.meter.train_flops / self.meter.tokens if self.meter.tokens else 0.0
+        return [(per_token * tokens / budget, loss) for tokens, loss in self.losses]
+
+    def executed_flops(self) -> float:
+        """FLOP that the hardware executed so far, in all processes."""
+        return sum_over_processes(self.meter.executed_flops, self.place.num_processes)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What changes in training, by name: trained parameters, moments, random state; not copied."""
+        found = {f"model.{name}": value.detach() for name, value in self._named}
+        for index, moments in self._optimizer.state_dict()["state"].items():
+            found |= {f"optimizer.{index}.{name}": value for name, value in moments.items()}
+        if self.rows is not None:
+            found["rows.table"] = self.rows.table_VH.detach()
+            found |= {f"rows.{name}": value for name, value in self.rows.state().items()}
+        found["random"] = torch.get_rng_state()
+        if self.place.device.type == "cuda":
+            found["random.cuda"] = torch.cuda.get_rng_state(self.place.device)
+        return found
+
+    def numbers(self) -> dict[str, Any]:
+        """The rest of the state, for JSON: position in the data, totals, losses."""
+        order, meter = self._before_drawn, self.meter.state()
+        return {"order": order, "meter": meter, "losses": list(self.losses), "seconds": self.seconds}
+
+    def restore(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
+        """Continue from what `tensors` and `numbers` gave."""
+        with torch.no_grad():
+            for name, parameter in self._named:
+                parameter.copy_(tensors[f"model.{name}"])
+            if self.rows is not None:
+                self.rows.table_VH.copy_(tensors["rows.table"])
+                kept = {name.removeprefix("rows."): value for name, value in tensors.items() if name[:5] == "rows."}
+                self.rows.restore(kept)
+        moments: dict[int, dict[str, Tensor]] = {}
+        for key, value in tensors.items():
+            if key.startswith("optimizer."):
+                _, index, name = key.split(".")
+                moments.setdefault(int(index), {})[name] = value.clone()
+        groups = self._optimizer.state_dict()["param_groups"]
+        self._optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        torch.set_rng_state(tensors["random"].cpu())
+        if "random.cuda" in tensors and self.place.device.type == "cuda":
+            torch.cuda.set_rng_state(tensors["random.cuda"].cpu(), self.place.device)
+        self.meter.restore(numbers["meter"])
+        self.losses = [(tokens, loss) for tokens, loss in numbers["losses"]]
+        self.seconds = numbers["seconds"]
+        self.order.restore(numbers["order"])
+        self._before_drawn, self._drawn = numbers["order"], None
+
+    def _texts(self) -> "list[NDArray[np.integer[Any]]]":
+        if self._drawn is None:
+            self._before_drawn = self.order.state
+            self._drawn = next(self.order, None)
+        if self._drawn is None:
+            raise RunError("the pairs ended before the budget: allow more epochs")
+        return self.tokens.texts(self._drawn)
+
+    def _step_with_rows(self, rows: RowAdamW, texts: "list[NDArray[np.integer[Any]]]", rate: float) -> float:
+        """The part of a step that is different where the input embedding trains."""
+        present, places = np.unique(np.concatenate(texts), return_inverse=True)
+        at = torch.from_numpy(present.astype(np.int64))
+        rows.catch_up(at)
+        rows_RH = rows.table_VH.detach()[at.to(self.place.device)].requires_grad_()
+        ends = np.cumsum([len(text) for text in texts])[:-1]
+        loss = self.engine.gradients(np.split(places, ends), self.meter, rows_RH)
+        assert rows_RH.grad is not None
+        if self.engine.encoder.pad_row is not None:
+            rows_RH.grad[at == self.engine.encoder.pad_row] = 0.0
+        self._clip([rows_RH])
+        rows.step(at, rows_RH.grad, rate)
+        return loss
+
+    def _clip(self, more: list[Tensor]) -> None:
+        torch.nn.utils.clip_grad_norm_([*(value for _, value in self._named), *more], MAX_GRADIENT_NORM)
+
+    def _check(self, loss: float) -> None:
+        chance = math.log(self.config.batch_size)
+        late = [value for _, value in self.losses[-10:]]
+        exploded = len(late) == 10 and sum(late) / 10 > EXPLODED * max(chance, self.losses[0][1])
+        if not math.isfinite(loss) or exploded:
+            what = (
+                f"became {loss}" if not math.isfinite(loss) else f"rose to {loss:.2f} nats from {self.losses[0][1]:.2f}"
+            )
+            seen = ", ".join(f"{value:.2f}" for value in late[-5:])
+            raise DivergedError(
+                f"the loss {what} at step {self.meter.steps} (last losses: {seen}): lower the learning rate",
+                self.curve(self.config.train_flops),
+            )
+
+
+def run_to_budget(
+    training: Training,
+    budget: float,
+    factor: Callable[[float], float],
+    after_step: Callable[[float, float], None] = lambda share, loss: None,
+) -> None:
+    """Train until the step that reaches a budget, each step at the rate of its middle.
+
+    Args:
+        training: goes on from where it stands.
+        budget: algorithmic FLOP from the run's beginning.
+        factor: share of the budget -> factor on the peak rate.
+        after_step: called with the share of the budget spent and the step's training loss.
+    """
+    meter = training.meter
+    while meter.share(budget) < 1:
+        loss = training.step(factor(meter.share(budget, training.next_tokens() / 2)))
+        after_step(meter.share(budget), loss)
+
+
+@contextmanager
+def _in_float32(model: "SentenceTransformer") -> Iterator[None]:
+    """Measure without autocast: flash attention takes no float32, so another kernel stands in for it."""
+    decoder = base_decoder(model[0].model)
+    used = decoder.config._attn_implementation
+    if used == "flash_attention_2":
+        decoder.set_attn_implementation("sdpa")
+        model[0].unpad_inputs = None
+    yield
+    if used == "flash_attention_2":
+        decoder.set_attn_implementation(used)
+        model[0].unpad_inputs = None
+
+
+def _flattens(model: "SentenceTransformer") -> bool:
+    """Switch to variable-length flash attention where CUDA, bf16 and an installed kernel allow it."""
+    from transformers.utils import is_flash_attn_2_available
+
+    if not (uses_bf16() and is_flash_attn_2_available()):
+        return False
+    model[0].model.set_attn_implementation("flash_attention_2")
+    model[0].unpad_inputs = None  # look again whether inputs can be flattened
+    return bool(model[0].can_flatten_inputs)
+
+
+def _groups(
+    model: "SentenceTransformer", named: list[tuple[str, torch.nn.Parameter]], weight_decay: float
+) -> list[dict[str, Any]]:
+    from transformers.trainer_pt_utils import get_parameter_names
+
+    decayed = set(get_parameter_names(model, [torch.nn.LayerNorm], _NOT_DECAYED))
+    return [
+        {"params": [value for name, value in named if name in decayed], "weight_decay": weight_decay, "lr": 0.0},
+        {"params": [value for name, value in named if name not in decayed], "weight_decay": 0.0, "lr": 0.0},
+    ]

@@ -1,0 +1,157 @@
+"""AdamW for the input embedding that touches only the rows of the texts at hand, with the result of the dense one.
+
+A step sees a few hundred of the table's 49,152 rows, yet dense AdamW goes over all of them: rows that do not occur
+have no gradient but still move by their momentum, and decay. Both are known in advance, so that a row catches up when
+it is needed again. With m and v its moments after its last gradient in step t, it moves in the k steps after it by
+
+    w <- P(t, t+k) w - sum_{j=1..k} P(t+j, t+k) lr_{t+j} mhat_j / (sqrt(vhat_j) + eps)
+
+    mhat_j = b1^j m / (1 - b1^(t+j))      vhat_j = b2^j v / (1 - b2^(t+j))      P(a, b) = prod_{a<i<=b} (1 - lr_i decay)
+
+The sum is a scalar times m / sqrt(v), but for eps; it is cut where b1^j vanishes in float32, and eps is averaged over
+its terms with their weights (exact where sqrt(vhat) is well above 1e-8). Rows that never occurred have m = 0 and only
+decay; they do so when `catch_up_all` is called, which every reader of the table must do first. Weight decay is
+therefore that of dense AdamW as well. Source: Kingma and Ba 2015; Loshchilov and Hutter 2019.
+
+Shapes: V rows of the table, R rows at hand, U distinct ages, J steps looked back.
+"""
+
+import math
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+_Steps: TypeAlias = NDArray[np.int64]
+_Numbers: TypeAlias = NDArray[np.float64]
+
+MEMORY = 160
+"""Steps after which a gradient has left the momentum: 0.9^160 = 5e-8, below float32's resolution."""
+
+
+class RowAdamW:
+    """AdamW over the rows of one table.
+
+    Args:
+        table_VH: the parameter.
+        weight_decay: decoupled, as in `torch.optim.AdamW`.
+        betas: decay of the two moments.
+        eps: added to the root of the second.
+    """
+
+    def __init__(
+        self,
+        table_VH: nn.Parameter,
+        weight_decay: float,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+    ) -> None:
+        self.table_VH = table_VH
+        self.weight_decay = weight_decay
+        self.betas = betas
+        self.eps = eps
+        self.first_VH = torch.zeros_like(table_VH, requires_grad=False)
+        self.second_VH = torch.zeros_like(table_VH, requires_grad=False)
+        self.seen_V = torch.zeros(len(table_VH), dtype=torch.int64)
+        """Step up to which each row is up to date, on the CPU."""
+        self.moved_V = torch.zeros(len(table_VH), dtype=torch.int64)
+        """Step of each row's last gradient, 0 if it never had one; on the CPU."""
+        self.rates = [0.0]
+        """Learning rate of each step, the first step at index 1."""
+        self._log_decay = [0.0]
+
+    @torch.no_grad()
+    def catch_up(self, rows_R: Tensor) -> None:
+        """Bring rows to where dense AdamW has them now.
+
+        Args:
+            rows_R: distinct row numbers, on the CPU.
+        """
+        now = len(self.rates) - 1
+        late_R = rows_R[self.seen_V[rows_R] < now]
+        if not len(late_R):
+            return
+        decay_R, pull_R, eps_R = self._coefficients(self.seen_V[late_R].numpy(), self.moved_V[late_R].numpy(), now)
+        self.seen_V[late_R] = now
+        at = late_R.to(self.table_VH.device)
+
+        def column(values: _Numbers) -> Tensor:
+            return torch.from_numpy(values).to(self.table_VH.device, self.table_VH.dtype)[:, None]
+
+        pulled_RH = column(pull_R) * self.first_VH[at] / (self.second_VH[at].sqrt() + column(eps_R))
+        self.table_VH[at] = column(decay_R) * self.table_VH[at] - pulled_RH
+
+    def catch_up_all(self) -> None:
+        """Bring the whole table to where dense AdamW has it now, for whoever reads it."""
+        self.catch_up(torch.arange(len(self.table_VH)))
+
+    @torch.no_grad()
+    def step(self, rows_R: Tensor, gradient_RH: Tensor, rate: float) -> None:
+        """One step; rows that are not named have no gradient in it.
+
+        Args:
+            rows_R: distinct row numbers, on the CPU, that have caught up.
+            gradient_RH: their gradient.
+            rate: the step's learning rate.
+        """
+        b1, b2 = self.betas
+        self.rates.append(rate)
+        self._log_decay.append(self._log_decay[-1] + self._log_kept(rate))
+        now = len(self.rates) - 1
+        at = rows_R.to(self.table_VH.device)
+        idle_R = torch.as_tensor(now - 1 - self.moved_V[rows_R], dtype=torch.float64)  # steps without a gradient
+
+        def aged(beta: float) -> Tensor:
+            return (beta ** (idle_R + 1)).to(self.table_VH.device, self.table_VH.dtype)[:, None]
+
+        first_RH = aged(b1) * self.first_VH[at] + (1 - b1) * gradient_RH
+        second_RH = aged(b2) * self.second_VH[at] + (1 - b2) * gradient_RH.square()
+        self.first_VH[at], self.second_VH[at] = first_RH, second_RH
+        denominator_RH = (second_RH / (1 - b2**now)).sqrt_().add_(self.eps)
+        values_RH = (1 - rate * self.weight_decay) * self.table_VH[at]
+        self.table_VH[at] = values_RH - (rate / (1 - b1**now)) * first_RH / denominator_RH
+        self.seen_V[rows_R] = now
+        self.moved_V[rows_R] = now
+
+    def _coefficients(self, seen_R: _Steps, moved_R: _Steps, now: int) -> tuple[_Numbers, _Numbers, _Numbers]:
+        """Of each row: the decay since ``seen``, the factor on m / (sqrt(v) + eps'), and eps'."""
+        b1, b2 = self.betas
+        (seen_U, moved_U), place_R = np.unique(np.stack([seen_R, moved_R]), axis=1, return_inverse=True)
+        rates, log_decay = np.asarray(self.rates), np.asarray(self._log_decay)
+        decay_U = np.exp(log_decay[now] - log_decay[seen_U])
+
+        steps_UJ = moved_U[:, None] + np.arange(1, MEMORY + 1)
+        missed_UJ = (steps_UJ > seen_U[:, None]) & (steps_UJ <= now) & (moved_U[:, None] > 0)
+        steps_UJ = np.minimum(steps_UJ, now)
+        unbias_UJ = np.sqrt(1 - b2**steps_UJ)
+        # a term of the sum is this times m / sqrt(v); eps counts more the longer ago v was fed
+        weight_UJ = rates[steps_UJ] * np.exp(log_decay[now] - log_decay[steps_UJ]) * missed_UJ
+        idle_J = np.arange(1, MEMORY + 1)
+        weight_UJ *= (b1 / np.sqrt(b2)) ** idle_J * unbias_UJ / (1 - b1**steps_UJ)
+        pull_U = weight_UJ.sum(axis=1)
+        grown_U = (weight_UJ * unbias_UJ * b2 ** (-idle_J / 2)).sum(axis=1)
+        eps_U = self.eps * np.divide(grown_U, pull_U, out=np.ones_like(pull_U), where=pull_U > 0)
+        return decay_U[place_R], pull_U[place_R], eps_U[place_R]
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything but the table itself, on the CPU."""
+        return {
+            "first": self.first_VH, "second": self.second_VH, "seen": self.seen_V, "moved": self.moved_V,
+            "rates": torch.tensor(self.rates, dtype=torch.float64),
+        }  # fmt: skip
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Take over what `state` gave."""
+        self.first_VH.copy_(state["first"])
+        self.second_VH.copy_(state["second"])
+        self.seen_V, self.moved_V = state["seen"].clone(), state["moved"].clone()
+        self.rates = state["rates"].tolist()
+        self._log_decay = [0.0]
+        for rate in self.rates[1:]:
+            self._log_decay.append(self._log_decay[-1] + self._log_kept(rate))
+
+    def _log_kept(self, rate: float) -> float:
+        """Log of the share of its value that a row keeps in a step; rates beyond 1 / weight decay count as that."""
+        return math.log(max(1.0 - rate * self.weight_decay, 1e-30))

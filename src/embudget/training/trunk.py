@@ -1,0 +1,78 @@
+"""One trunk, many budgets: the runs of a cell whose rate is constant until it decays at each budget in turn.
+
+    trunk   ──────┬───────────┬──────────────────────┬
+                  └ C_1       └ C_2                  └ C_3        branches: the last ``decay`` of each budget
+
+A run of `schedule: wsd` does not depend on its budget before its decay (see `embudget.training.schedule`), so runs
+that differ in nothing else share their beginnings: the trunk is trained once, and where a run's decay begins its state
+is set aside, the branch trained and measured, and the state put back. Each record is, to the last bit, that of the run
+on its own. Source: Hägele et al. 2024, arXiv 2405.18392.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from embudget.pairs import Pairs
+from embudget.records import RunConfig, RunRecord
+from embudget.training.loop import Training, run_to_budget
+from embudget.training.resuming import Resuming
+from embudget.training.run import Resources, check_pairs, provenance_of, record_of
+from embudget.training.schedule import factor_of
+
+OnTrunkProgress = Callable[[RunConfig, float, float], None]
+"""Called after each step with the run that it serves next, the share of that run's budget spent, and the loss."""
+
+
+def train_trunk(
+    configs: Sequence[RunConfig],
+    pairs: Pairs,
+    on_progress: OnTrunkProgress | None = None,
+    resources: Resources | None = None,
+) -> Iterator[RunRecord]:
+    """Train the runs of one trunk; yield each one's record as its branch ends, cheapest budget first.
+
+    Args:
+        configs: of `schedule: wsd`, equal but for ``train_flops`` and for ``warmup``, which is the same FLOP in all.
+        pairs: the text pairs whose content hash they name.
+        on_progress: called after each step.
+        resources: how to go about it; with checkpoints the trunk goes on where it was when it is started again.
+
+    Raises:
+        See `embudget.training.run.train_run`; runs that were yielded before are done.
+    """
+    resources = resources or Resources()
+    configs = sorted(configs, key=lambda config: config.train_flops)
+    check_pairs(configs[-1], pairs)
+    training = Training(configs[-1], pairs, resources.cache, resources.neighbours)
+    with Resuming(training, trunk_name(configs[0]), provenance_of(configs[0]), resources) as resuming:
+        shared = 0.0
+        for config in configs:
+
+            def after_step(share: float, loss: float, config: RunConfig = config) -> None:
+                if on_progress is not None:
+                    on_progress(config, share, loss)
+
+            _to_branch(training, config, resuming, after_step)
+            tensors = {name: tensor.clone() for name, tensor in training.tensors().items()}
+            numbers = training.numbers()
+            resuming.save()
+            run_to_budget(training, config.train_flops, factor_of(config), after_step)
+            yield record_of(training, config, training.measure(pairs), resuming.provenance, shared)
+            training.restore(tensors, numbers)
+            shared = training.meter.train_flops
+
+
+def trunk_name(config: RunConfig) -> str:
+    """The same for all runs of a trunk: the id that the run would have whose budget is its warm-up's tenfold."""
+    warmup_flops = float(f"{config.warmup * config.train_flops:.9g}") or config.train_flops
+    return "trunk-" + config.model_copy(update={"train_flops": 10 * warmup_flops, "warmup": 0.1}).id
+
+
+def _to_branch(
+    training: Training, config: RunConfig, resuming: Resuming, after_step: Callable[[float, float], None]
+) -> None:
+    """Train the trunk up to the first step whose middle lies in the decay of a run."""
+    factor, budget, meter = factor_of(config), config.train_flops, training.meter
+    while (middle := meter.share(budget, training.next_tokens() / 2)) < 1 - config.decay:
+        loss = training.step(factor(middle))
+        resuming.save_if_due()
+        after_step(meter.share(budget), loss)

@@ -1,0 +1,166 @@
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from embudget.errors import PairsError
+from embudget.pairs import build_from, index_pairs, load_pairs
+from tests.command_line import Run
+
+from .conftest import MadeSource, made_pairs
+
+
+def write(path: Path, start: int, stop: int, names: tuple[str, str] = ("query", "positive")) -> None:
+    sides = [[f"what is {row}" for row in range(start, stop)], [f"{row} plus zero" for row in range(start, stop)]]
+    pq.write_table(pa.table([pa.array(side, pa.string()) for side in sides], names), path)
+
+
+@pytest.fixture
+def shards(tmp_path: Path) -> Path:
+    folder = tmp_path / "shards"
+    folder.mkdir()
+    for number in range(3):
+        write(folder / f"train-{number:05d}-of-00003.parquet", 100 * number, 100 * number + 100)
+    write(folder / "validation-00000-of-00001.parquet", 300, 320)
+    return folder
+
+
+def test_shards_become_pairs_where_they_are(shards: Path) -> None:
+    before = {path.name: path.read_bytes() for path in shards.iterdir()}
+    pairs = index_pairs(shards)
+    assert {path.name: path.read_bytes() for path in shards.iterdir() if path.suffix == ".parquet"} == before
+    assert {path.name for path in shards.iterdir()} - set(before) == {"pairs.json"}
+    assert [pairs.rows(split) for split in ("train", "validation", "test")] == [300, 20, 0]
+    assert pairs.read("train", 99, 201)["query"].to_pylist() == [f"what is {row}" for row in range(99, 201)]
+    assert pairs.table("test").num_rows == 0
+    assert load_pairs(shards) == pairs
+
+
+def test_the_hash_is_of_the_content_not_of_the_place(shards: Path, tmp_path: Path) -> None:
+    first = index_pairs(shards)
+    assert index_pairs(shards) == first
+    moved = shards.rename(tmp_path / "moved")
+    assert index_pairs(moved).hash == first.hash
+    write(moved / "train-00001-of-00003.parquet", 101, 201)
+    with pytest.raises(PairsError, match=r"train-00001-of-00003.parquet is damaged: .*; index the folder again$"):
+        load_pairs(moved)
+    assert index_pairs(moved).hash != first.hash
+
+
+def test_which_column_is_which_changes_the_hash(tmp_path: Path) -> None:
+    for split in ("train", "validation"):
+        write(tmp_path / f"{split}.parquet", 0, 9, ("anchor", "positive"))
+    first = index_pairs(tmp_path)
+    assert first.table("train")["query"].to_pylist()[0] == "what is 0"
+    turned = index_pairs(tmp_path, query_column="positive", positive_column="anchor")
+    assert turned.table("train")["query"].to_pylist()[0] == "0 plus zero"
+    assert turned.hash != first.hash
+
+
+def test_the_command(run: Run, shards: Path) -> None:
+    done = run("pairs", "index", shards)
+    assert done.code == 0, done.err
+    assert "300" in done.out and "content hash" in done.out
+    assert "what is 0" in run("pairs", "show", shards, "-n", 1).out
+
+
+def _no_validation(folder: Path) -> None:
+    (folder / "validation-00000-of-00001.parquet").unlink()
+
+
+def _lost_shard(folder: Path) -> None:
+    (folder / "train-00001-of-00003.parquet").unlink()
+
+
+def _two_sets(folder: Path) -> None:
+    write(folder / "train.parquet", 0, 3)
+
+
+def _two_counts(folder: Path) -> None:
+    write(folder / "train-00000-of-00001.parquet", 0, 3)
+
+
+def _no_parquet(folder: Path) -> None:
+    (folder / "train-00002-of-00003.parquet").write_text("no Parquet")
+
+
+def _other_columns(folder: Path) -> None:
+    write(folder / "train-00002-of-00003.parquet", 0, 3, ("query", "reply"))
+
+
+def _numbers(folder: Path) -> None:
+    table = pa.table({"query": ["a"], "positive": [1]})
+    pq.write_table(table, folder / "train-00002-of-00003.parquet")
+
+
+def _nulls(folder: Path) -> None:
+    columns = {"extra": [{"query": None}], "query": ["a"], "positive": pa.array([None], pa.string())}
+    pq.write_table(pa.table(columns), folder / "train-00002-of-00003.parquet")
+
+
+def _empty(folder: Path) -> None:
+    write(folder / "validation-00000-of-00001.parquet", 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (_no_validation, "must hold validation*.parquet, got no such file"),
+        (_lost_shard, "train-00001-of-00003.parquet is missing"),
+        (_two_sets, "must hold one set of train files, got train-00000-of-00003.parquet and train.parquet"),
+        (_two_counts, "must hold one set of train files, got train-of-00001 and train-of-00003"),
+        (_no_parquet, "train-00002-of-00003.parquet: not valid Parquet: "),
+        (_other_columns, "train-00002-of-00003.parquet: column 'positive' is missing; there are query, reply"),
+        (_numbers, "train-00002-of-00003.parquet: column 'positive' must hold strings, got int64"),
+        (_nulls, "train-00002-of-00003.parquet: column 'positive' must have no nulls, got 1"),
+        (_empty, "must hold at least 1 validation pair, got 0"),
+    ],
+)
+def test_a_folder_that_breaks_a_rule_is_one_line(run: Run, shards: Path, spoil: object, message: str) -> None:
+    assert callable(spoil)
+    spoil(shards)
+    done = run("pairs", "index", shards)
+    assert done.code == 2
+    assert message in done.err
+    assert done.err.count("\n") == 1
+    assert not (shards / "pairs.json").exists()
+
+
+def test_bad_arguments_are_one_line(run: Run, shards: Path, tmp_path: Path) -> None:
+    for arguments, message in [
+        ((shards / "nowhere",), "folder must be one that holds train*.parquet and validation*.parquet, got "),
+        ((shards, "--query-column", "query"), "query_column and positive_column must be given together"),
+        ((shards, "--query-column", "q", "--positive-column", "positive"), "column 'q' is missing"),
+    ]:
+        done = run("pairs", "index", *arguments)
+        assert done.code == 2
+        assert message in done.err and done.err.count("\n") == 1
+
+
+def test_built_pairs_are_not_indexed_over(tmp_path: Path) -> None:
+    pairs = build_from([MadeSource(made_pairs(20, 5))], tmp_path / "pairs")
+    before = (pairs.folder / "pairs.json").read_bytes()
+    with pytest.raises(PairsError, match=r"must be of an index to be replaced, got one of pairs that were built$"):
+        index_pairs(pairs.folder)
+    assert (pairs.folder / "pairs.json").read_bytes() == before
+
+
+def test_indexed_files_are_not_built_over(tmp_path: Path) -> None:
+    for split in ("train", "validation"):
+        write(tmp_path / f"{split}.parquet", 0, 9)
+    index_pairs(tmp_path)
+    with pytest.raises(PairsError, match=r"holds files of yours that were indexed$"):
+        build_from([MadeSource(made_pairs(20, 5))], tmp_path)
+    assert load_pairs(tmp_path).rows("train") == 9
+
+
+def test_indexing_again_keeps_the_token_statistics(shards: Path, tiny_llama: Path) -> None:
+    from embudget.pairs import token_stats
+
+    stats = token_stats(index_pairs(shards), str(tiny_llama))
+    assert list(index_pairs(shards).info.tokens.values()) == [stats]
+    write(shards / "train-00001-of-00003.parquet", 101, 201)
+    assert index_pairs(shards).info.tokens == {}
+    assert json.loads((shards / "pairs.json").read_text())["tokens"] == {}
