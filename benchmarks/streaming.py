@@ -11,7 +11,6 @@ libraries, the tokenizer and one tokenised text loaded) and after. Nothing gener
 import argparse
 import json
 import platform
-import resource
 import subprocess
 import sys
 import tempfile
@@ -113,9 +112,9 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, float]:
 
 
 def peak_mb() -> float:
-    """Largest resident memory of this process so far."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, 1)
+    """Largest resident memory of this process so far, in MB; on Linux, where ru_maxrss would count its parent's."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return round(next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024 / 1e6, 1)
 
 
 def generate(folder: Path, rows: int) -> int:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from embudget.evaluation import evaluate
     from embudget.findings import explain
     from embudget.laws import Laws, fit
-    from embudget.pairs import build_pairs, load_pairs
+    from embudget.pairs import build_pairs, index_pairs, load_pairs
     from embudget.recipe import Recipe, recipe_curve, recommend
     from embudget.records import RunConfig, RunRecord
     from embudget.report import write_curve, write_report
@@ -47,6 +47,7 @@ _HOMES = {
     "find_shape": "suite",
     "find_suite": "suite",
     "fit": "laws",
+    "index_pairs": "pairs",
     "load_pairs": "pairs",
     "plan": "study",
     "pretrain_suite": "suite.pretrain",
@@ -75,6 +76,7 @@ __all__ = [
     "find_shape",
     "find_suite",
     "fit",
+    "index_pairs",
     "load_pairs",
     "plan",
     "pretrain_suite",

@@ -95,7 +95,9 @@ def test_few_blocks_are_open(cache: TokenCache, monkeypatch: pytest.MonkeyPatch)
     assert same(kept, again(cache).texts(rows)), "views outlive the block"
 
 
-@pytest.mark.parametrize("damage", ["truncated", "emptied", "changed id", "changed hash", "other rows", "no Arrow"])
+@pytest.mark.parametrize(
+    "damage", ["truncated", "emptied", "header", "changed id", "changed hash", "other rows", "no Arrow"]
+)
 def test_a_damaged_block_is_made_anew(cache: TokenCache, damage: str) -> None:
     rows = list(range(256, 512))
     ids, hashes = [array.copy() for array in cache.texts(rows)], cache.hashes(rows)
@@ -112,6 +114,8 @@ def test_a_damaged_block_is_made_anew(cache: TokenCache, damage: str) -> None:
         for name, needle in [("changed id", ids[9].tobytes()), ("changed hash", hashes[7, 1].tobytes())]:
             if damage == name:
                 changed[good.index(needle)] ^= 1
+        if damage == "header":
+            changed[100:400] = b"\xff" * 300
         cut = {"truncated": len(good) - 30, "emptied": 0}.get(damage, len(good))
         path.write_bytes(b"no Arrow" if damage == "no Arrow" else changed[:cut])
     assert path.read_bytes() != good

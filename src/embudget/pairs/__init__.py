@@ -1,4 +1,4 @@
-"""Text pairs (query, positive): sources, cleaning, splitting by group, and their length in tokens."""
+"""Text pairs (query, positive): sources, cleaning, splitting by group, shards, and their tokens."""
 
 from embudget.pairs.build import build_from, build_pairs
 from embudget.pairs.folder import Pairs, load_pairs
@@ -6,6 +6,7 @@ from embudget.pairs.index import index_pairs
 from embudget.pairs.info import FileInfo, PairsInfo, SourceInfo, SplitInfo, TokenStats
 from embudget.pairs.sources import RawPair, Rules, Source
 from embudget.pairs.split import Split
+from embudget.pairs.token_cache import TokenCache
 from embudget.pairs.tokens import token_stats
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "SourceInfo",
     "Split",
     "SplitInfo",
+    "TokenCache",
     "TokenStats",
     "build_from",
     "build_pairs",
