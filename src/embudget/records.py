@@ -2,6 +2,9 @@
 
 A record is append-only and complete: whoever holds it knows what was trained, on what, by which versions, and what was
 measured. Its id is a hash of its configuration, so that the same run is recognised wherever it is met again.
+
+Runs of `schedule: wsd` that are equal but for their budget, and whose warm-ups are the same FLOP, share one *trunk*:
+a run at a constant rate from which each of them branches off for its decay (see `embudget.study.trunks`).
 """
 
 import hashlib
@@ -30,8 +33,13 @@ def _canonical_method(text: str) -> str:
         raise ValueError(str(error)) from None
 
 
+Schedule = Literal["cosine", "wsd"]
+
 MethodText = Annotated[str, AfterValidator(_canonical_method)]
 """A method as written by the user, brought to its one canonical spelling."""
+
+_ADDED = ("schedule", "decay")
+"""Fields that the id leaves out at their default: stores that are older than these fields keep their ids."""
 
 
 class RunConfig(Frozen):
@@ -48,13 +56,22 @@ class RunConfig(Frozen):
     seed: NonNegativeInt = 0
     max_length: PositiveInt = Field(default=75, description="tokens; longer texts are cut")
     scale: PositiveFloat = Field(default=40.0, description="1 / temperature of the contrastive loss")
-    warmup: float = Field(default=0.1, ge=0, lt=1, description="share of the budget with a rising rate")
+    warmup: float = Field(
+        default=0.1,
+        ge=0,
+        lt=1,
+        description="share of the budget with a rising rate; runs of one trunk have the same warmup * train_flops",
+    )
     weight_decay: NonNegativeFloat = 0.1
     max_epochs: PositiveInt = Field(default=1, description="passes over the training pairs before the run is refused")
     eval_pairs: Annotated[int, Field(ge=2)] = Field(default=512, description="held-out pairs the loss is measured on")
     eval_candidates: Annotated[int, Field(ge=2)] = Field(
         default=512, description="positives each held-out query is compared with; chance is log of this"
     )
+    schedule: Schedule = Field(
+        default="cosine", description="of the rate after warm-up: cosine to 0, or wsd: constant, then 1 - sqrt to 0"
+    )
+    decay: float = Field(default=0.2, gt=0, lt=1, description="share of the budget in which the rate of wsd falls")
 
     @model_validator(mode="after")
     def _groups_divide(self) -> Self:
@@ -62,10 +79,22 @@ class RunConfig(Frozen):
             raise ValueError(f"eval_pairs must be a multiple of eval_candidates={self.eval_candidates}")
         return self
 
+    @model_validator(mode="after")
+    def _decay_fits(self) -> Self:
+        if self.schedule == "cosine" and self.decay != type(self).model_fields["decay"].default:
+            raise ValueError(f"decay belongs to schedule wsd, got {self.decay:g} with cosine")
+        if self.schedule == "wsd" and self.warmup >= 1 - self.decay:
+            raise ValueError(f"warmup must be < 1 - decay={1 - self.decay:g}, got {self.warmup:g}")
+        return self
+
     @property
     def id(self) -> str:
         """16 hexadecimal digits of the SHA-256 of the configuration."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        values = self.model_dump(mode="json")
+        for name in _ADDED:
+            if getattr(self, name) == type(self).model_fields[name].default:
+                del values[name]
+        canonical = json.dumps(values, sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
@@ -81,11 +110,16 @@ class Provenance(Frozen):
 
 
 class RunRecord(Frozen):
-    """The outcome of one training run. A measurement that was not made is absent, never 0."""
+    """The outcome of one training run. A measurement that was not made is absent, never 0.
+
+    A run of a trunk counts whole: its FLOP, tokens and seconds are those it would have taken alone.
+    """
 
     config: RunConfig
-    status: Literal["done", "failed"]
-    error: str | None = Field(default=None, description="why the run failed")
+    status: Literal["done", "failed", "diverged"] = Field(
+        description="diverged: the loss became NaN, infinite or exploded, which it would do again"
+    )
+    error: str | None = Field(default=None, description="why the run failed, or what was seen as it diverged")
     attempts: PositiveInt = 1
     provenance: Provenance | None = None
 
@@ -95,12 +129,34 @@ class RunRecord(Frozen):
     pairs_seen: PositiveInt | None = None
     tokens: PositiveInt | None = Field(default=None, description="D: non-pad tokens of queries and positives")
     train_flops: PositiveFloat | None = Field(default=None, description="algorithmic FLOP spent")
+    shared_flops: NonNegativeFloat | None = Field(
+        default=None,
+        description="those of train_flops that a cheaper run of the same trunk had spent; absent for a run of its own",
+    )
     executed_flops: PositiveFloat | None = Field(default=None, description="what the hardware did, padding included")
     seconds: PositiveFloat | None = Field(default=None, description="training alone, without loading and evaluation")
-    loss: NonNegativeFloat | None = Field(default=None, description="held-out contrastive loss, nats")
+    loss: NonNegativeFloat | None = Field(
+        default=None, description="held-out contrastive loss, nats; never of a run that diverged"
+    )
     accuracy: float | None = Field(default=None, ge=0, le=1, description="held-out: share of queries ranked first")
     train_loss: NonNegativeFloat | None = Field(default=None, description="mean over the budget's last tenth, nats")
     loss_curve: tuple[tuple[float, float], ...] = Field(default=(), description="(share of the budget, train loss)")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.status == "diverged" and self.loss is not None:
+            raise ValueError(f"loss must be absent with status diverged, got {self.loss:g}")
+        spent, shared = self.train_flops or 0.0, self.shared_flops or 0.0
+        if shared > spent:
+            raise ValueError(f"shared_flops must be <= train_flops={spent:g}, got {shared:g}")
+        return self
+
+    @property
+    def own_share(self) -> float:
+        """Share of its FLOP that no cheaper run of its trunk had spent: what it adds to the cost of a study."""
+        if not self.shared_flops or self.train_flops is None:
+            return 1.0
+        return 1.0 - self.shared_flops / self.train_flops
 
     @property
     def id(self) -> str:

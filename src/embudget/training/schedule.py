@@ -2,10 +2,15 @@
 
     warm-up     s / w                                0 <= s < w
     cosine      (1 + cos(pi (s - w) / (1 - w))) / 2  w <= s <= 1
+    wsd         1                                    w <= s < 1 - d
+                1 - sqrt((s - (1 - d)) / d)          1 - d <= s <= 1
 
-with s the share and w the warm-up's share. Because texts differ in length, a step's number says little of the budget;
-the share spent in tokens does. The rate of a step is taken at the middle of the step, so that a run of few steps
-neither wastes its first one at rate 0 nor its last. Source: Loshchilov and Hutter 2017, without restarts.
+with s the share, w the warm-up's share and d the decay's. Because texts differ in length, a step's number says little
+of the budget; the share spent in tokens does. The rate of a step is taken at the middle of the step, so that a run of
+few steps neither wastes its first one at rate 0 nor its last. Up to 1 - d of its budget a run of wsd does not depend on
+how large the budget is, as long as its warm-up is the same number of FLOP: runs of all budgets can share it. Sources:
+cosine is Loshchilov and Hutter 2017, without restarts; wsd with the decay "1-sqrt" is Haegele et al. 2024, arXiv
+2405.18392.
 """
 
 import math
@@ -16,3 +21,10 @@ def cosine(share: float, warmup: float) -> float:
     if share < warmup:
         return share / warmup
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (share - warmup) / (1 - warmup))))
+
+
+def wsd(share: float, warmup: float, decay: float) -> float:
+    """As `cosine`: a constant rate after the warm-up, and a decay to 0 in the last ``decay`` of the budget."""
+    if share < warmup:
+        return share / warmup
+    return 1.0 - math.sqrt(min(1.0, max(0.0, (share - (1.0 - decay)) / decay)))
