@@ -28,6 +28,10 @@ def command(
     learning_rate: Annotated[float | None, typer.Option(help="Peak rate; by default the method's.")] = None,
     max_length: Annotated[int | None, typer.Option(help="Tokens at which texts are cut; 75 by default.")] = None,
     max_epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the pairs that are allowed.")] = None,
+    schedule: Annotated[
+        str | None,
+        typer.Option(metavar="cosine|wsd", help="Of the rate: cosine by default; wsd: constant, then decay."),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the adapters and of the order of the pairs.")] = 0,
     verbose: Verbose = False,
 ) -> None:
@@ -47,7 +51,7 @@ def command(
     data = load_pairs(pairs)
     asked = (budget, gpu_hours, dollars, device, dollars_per_hour, model, method, batch_size, learning_rate, max_length)
     if recipe is not None:
-        if any(option is not None for option in asked):
+        if any(option is not None for option in (*asked, schedule)):
             raise ConfigError("give either a recipe or --model, --method and a budget, not both")
         config = Recipe.load(recipe).run_config(data.hash, seed)
         config = config.model_copy(update={"max_epochs": max_epochs or config.max_epochs})
@@ -55,7 +59,7 @@ def command(
         flops = resolve_budget(
             budget, gpu_hours=gpu_hours, dollars=dollars, device=device, mfu=mfu, dollars_per_hour=dollars_per_hour
         )
-        given = {"max_length": max_length, "max_epochs": max_epochs, "seed": seed}
+        given = {"max_length": max_length, "max_epochs": max_epochs, "seed": seed, "schedule": schedule}
         overrides = {name: value for name, value in given.items() if value is not None}
         config = _config(model, method, flops, data, batch_size, learning_rate, overrides)
     with budget_bar(f"{config.model} {config.method} {config.train_flops:.3g} FLOP") as progress:
@@ -87,7 +91,7 @@ def _config(
     pairs: "Pairs",
     batch_size: int | None,
     learning_rate: float | None,
-    overrides: dict[str, int],
+    overrides: "dict[str, int | str]",
 ) -> "RunConfig":
     from embudget.errors import ConfigError
     from embudget.methods import parse_method
