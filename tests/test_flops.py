@@ -11,8 +11,8 @@ from transformers import AutoModel
 
 from embudget.errors import BudgetError
 from embudget.flops import (
-    Passes,
     DEVICES,
+    Passes,
     budget_of_dollars,
     budget_of_gpu_hours,
     executed_flops,

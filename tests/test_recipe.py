@@ -85,6 +85,33 @@ def test_the_run_of_a_recipe_is_the_recipe(noisy: Laws) -> None:
         assert getattr(config, name) == getattr(recipe, name)
 
 
+def by_wsd(records: list[RunRecord], every: int = 1) -> list[RunRecord]:
+    """The records with every so many of them trained by wsd."""
+    schedule = {"schedule": "wsd", "decay": 0.1, "warmup": 0.025}
+    return [
+        record if place % every else record.model_copy(update={"config": record.config.model_copy(update=schedule)})
+        for place, record in enumerate(records)
+    ]
+
+
+def test_a_recipe_takes_the_schedule_of_the_measured_runs(noisy: Laws) -> None:
+    laws = fit(by_wsd(simulate(World(truth=TRUTH, models=MODELS, noise=0))), draws=5)
+    recipe = recommend(laws, BUDGET)
+    config = recipe.run_config("a" * 16)
+    assert (config.schedule, config.decay, config.warmup) == ("wsd", 0.1, 0.025)
+    assert "warm-up 0.025, constant, decay over the last 0.1" in str(recipe)
+    assert "schedules" not in laws.summary() + str(recipe)
+    assert recommend(noisy, BUDGET).schedule == "cosine"
+    assert "constant" not in str(recommend(noisy, BUDGET))
+
+
+def test_cells_of_different_schedules_are_warned_of() -> None:
+    laws = fit(by_wsd(simulate(World(truth=TRUTH, models=MODELS, noise=0)), every=3), draws=5)
+    expected = "the cells were trained by different schedules, cosine (12), wsd (6): "
+    assert f"warning: {expected}" in laws.summary()
+    assert any(warning.startswith(expected) for warning in recommend(laws, BUDGET).warnings)
+
+
 def test_a_recipe_reads_as_text(noisy: Laws) -> None:
     recipe = recommend(noisy, 1.6e15)
     text = str(recipe)

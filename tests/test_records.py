@@ -26,6 +26,8 @@ def test_equal_configurations_have_one_id() -> None:
 def test_the_id_outlives_this_version() -> None:
     # a store keeps these: a change here makes every recorded run unknown
     assert config().id == "dc55c90e9d2cbbe4"
+    assert config(schedule="cosine", decay=0.2).id == "dc55c90e9d2cbbe4"
+    assert config(schedule="wsd").id == "4afa025a9799b70b"
 
 
 @pytest.mark.parametrize(
@@ -34,11 +36,16 @@ def test_the_id_outlives_this_version() -> None:
         {"model": "smollm2-135m:7"}, {"method": "lora:31"}, {"train_flops": 1.0001e13}, {"pairs": "1" * 16},
         {"batch_size": 65}, {"learning_rate": 1.1e-3}, {"seed": 1}, {"max_length": 74}, {"scale": 20},
         {"warmup": 0.2}, {"weight_decay": 0}, {"max_epochs": 2}, {"eval_pairs": 1024}, {"eval_candidates": 256},
+        {"schedule": "wsd"},
     ],
     ids=lambda change: next(iter(change)),
 )  # fmt: skip
 def test_every_field_is_part_of_the_identity(change: dict[str, object]) -> None:
     assert config(**change).id != config().id
+
+
+def test_the_decay_is_part_of_the_identity() -> None:
+    assert config(schedule="wsd", decay=0.1).id != config(schedule="wsd").id
 
 
 @pytest.mark.parametrize(
@@ -52,6 +59,10 @@ def test_every_field_is_part_of_the_identity(change: dict[str, object]) -> None:
         ({"method": "qlora:8"}, "method: method must be full, bias"),
         ({"rank": 8}, "rank is not a known field"),
         ({"eval_candidates": 1}, "eval_candidates"),
+        ({"schedule": "linear"}, "schedule: .*'cosine' or 'wsd', got 'linear'"),
+        ({"schedule": "wsd", "decay": 1}, "decay: .* less than 1, got 1"),
+        ({"decay": 0.3}, "decay belongs to schedule wsd, got 0.3 with cosine"),
+        ({"schedule": "wsd", "warmup": 0.8}, "warmup must be < 1 - decay=0.8, got 0.8"),
     ],
 )
 def test_bad_configurations_are_refused_by_field(change: dict[str, object], message: str) -> None:
@@ -89,3 +100,19 @@ def test_a_measurement_that_was_not_made_is_absent() -> None:
     for bad in ({"loss": float("nan")}, {"loss": -0.1}, {"accuracy": 1.5}, {"steps": 0}, {"status": "lost"}):
         with pytest.raises(ValidationError):
             RunRecord.model_validate({"config": config(), "status": "done"} | bad)
+
+
+def test_a_run_of_a_trunk_adds_what_no_cheaper_run_had_spent() -> None:
+    alone = RunRecord(config=config(), status="done", train_flops=1e13)
+    branch = alone.model_copy(update={"shared_flops": 2e12})
+    assert alone.own_share == 1
+    assert branch.own_share == pytest.approx(0.8)
+    assert "shared_flops" not in alone.model_dump_json(exclude_none=True)
+    with pytest.raises(ValidationError, match=r"shared_flops must be <= train_flops=1e\+13, got 2e\+13"):
+        RunRecord.model_validate(branch.model_dump() | {"shared_flops": 2e13})
+
+
+def test_a_run_that_diverged_has_no_loss() -> None:
+    seen = RunRecord(config=config(), status="diverged", error="the loss became nan at 12 % of the budget")
+    with pytest.raises(ValidationError, match="loss must be absent with status diverged, got 9"):
+        RunRecord.model_validate(seen.model_dump() | {"loss": 9.0})

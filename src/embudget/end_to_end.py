@@ -153,9 +153,7 @@ def _sweep(out: Path, pairs: Pairs, screen: Screen) -> list[RunRecord]:
     study = Study.from_yaml(out / "study.yaml")
     with Store(out / "study.db") as store:
         there = store.records()
-        ids = {record.id for record in there}
-        todo = [run for run in plan(study, pairs, there).runs if run.config.id not in ids]
-        screen.stage("sweep", sum(run.seconds for run in todo))
+        screen.stage("sweep", plan(study, pairs, there).without({record.id for record in there}).seconds)
         with screen.sweep() as listener:
             return sweep(study, store, listener=listener, retry_failed=True)
 

@@ -4,6 +4,8 @@ Every one of them is caused by an input or the environment, never by a bug of ou
 what was wrong, the rule and the value received; the command line prints that line and exits with code 2.
 """
 
+import math
+
 
 class EmbudgetError(Exception):
     """Base of all errors that a user can cause and mend."""
@@ -46,12 +48,16 @@ class DivergedError(RunError):
 
     Args:
         message: what was seen.
-        curve: (share of the budget, training loss) after each step.
+        curve: (train FLOP spent, training loss) after each step.
     """
 
     def __init__(self, message: str, curve: list[tuple[float, float]]) -> None:
         super().__init__(message)
         self.curve = curve
+
+    def curve_of(self, budget: float) -> list[tuple[float, float]]:
+        """The finite losses as (share of the budget, training loss)."""
+        return [(spent / budget, loss) for spent, loss in self.curve if math.isfinite(loss)]
 
 
 class FitError(EmbudgetError):

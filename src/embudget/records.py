@@ -135,13 +135,17 @@ class RunRecord(Frozen):
     )
     executed_flops: PositiveFloat | None = Field(default=None, description="what the hardware did, padding included")
     seconds: PositiveFloat | None = Field(default=None, description="training alone, without loading and evaluation")
-    loss: NonNegativeFloat | None = Field(default=None, description="held-out contrastive loss, nats")
+    loss: NonNegativeFloat | None = Field(
+        default=None, description="held-out contrastive loss, nats; never of a run that diverged"
+    )
     accuracy: float | None = Field(default=None, ge=0, le=1, description="held-out: share of queries ranked first")
     train_loss: NonNegativeFloat | None = Field(default=None, description="mean over the budget's last tenth, nats")
     loss_curve: tuple[tuple[float, float], ...] = Field(default=(), description="(share of the budget, train loss)")
 
     @model_validator(mode="after")
-    def _shares_what_it_spent(self) -> Self:
+    def _consistent(self) -> Self:
+        if self.status == "diverged" and self.loss is not None:
+            raise ValueError(f"loss must be absent with status diverged, got {self.loss:g}")
         spent, shared = self.train_flops or 0.0, self.shared_flops or 0.0
         if shared > spent:
             raise ValueError(f"shared_flops must be <= train_flops={spent:g}, got {shared:g}")

@@ -59,6 +59,16 @@ def test_the_csv_of_records_is_the_table_of_the_records(tmp_path: Path) -> None:
     assert (read.pairs, read.max_length, read.eval_pairs, read.scale) == ("simulated", 75, 512, 40)
 
 
+def test_the_csv_keeps_the_schedules(tmp_path: Path) -> None:
+    first, second, *rest = simulate(WORLD)
+    config = second.config.model_copy(update={"schedule": "wsd", "decay": 0.1})
+    mixed = [first, second.model_copy(update={"config": config}), *rest]
+    write_records_csv(mixed, tmp_path / "records.csv")
+    table = RunTable.read(tmp_path / "records.csv")
+    assert table == RunTable.of(mixed)
+    assert {(cell.schedule, cell.decay) for cell in table.cells} == {("cosine", None), ("wsd", 0.1)}
+
+
 def test_a_parquet_file_of_records_is_the_table_of_the_records(tmp_path: Path) -> None:
     assert RunTable.read(write(tmp_path / "records.parquet", columns_of(study()))) == RunTable.of(study())
 

@@ -94,6 +94,34 @@ def test_runs_of_another_setting_are_no_seeds(setting: str) -> None:
     assert getattr(cell, setting) == getattr(base.config, setting)
 
 
+def test_runs_of_another_schedule_are_no_seeds() -> None:
+    base = records()[0]
+    wsd = changed(base, {"schedule": "wsd"}, loss=1.0)
+    shorter = changed(base, {"schedule": "wsd", "decay": 0.1}, loss=9.0)
+    (cell,) = RunTable.of([base, shorter, wsd]).cells
+    assert (cell.seeds, cell.loss, cell.schedule, cell.decay) == (1, 1.0, "wsd", 0.2)
+    (cell,) = RunTable.of([base, shorter]).cells
+    assert (cell.loss, cell.schedule, cell.decay) == (base.loss, "cosine", None)
+
+
+def test_rates_of_another_schedule_are_no_part_of_an_envelope() -> None:
+    base = records()[0]
+    losses = {5e-4: 3.1, 1e-3: 3.0, 2e-3: 3.1}
+    tried = [changed(base, {"learning_rate": rate}, loss=loss) for rate, loss in losses.items()]
+    assert RunTable.of(tried).cells[0].rate_inside
+    mixed = [*tried[:2], changed(tried[2], {"schedule": "wsd"})]
+    assert RunTable.of(mixed).cells[0].rate_inside is None
+
+
+def test_runs_that_diverged_are_left_out_for_that_reason() -> None:
+    first = records()[0]
+    diverged = RunRecord(config=first.config.model_copy(update={"seed": 1}), status="diverged", error="nan")
+    table = RunTable.of([first, diverged])
+    assert table.run_count == 1
+    assert table.listed == ("row 2: status is diverged",)
+    assert table.describe_dropped()[0] == "left out: status is diverged (1)"
+
+
 def test_tokens_per_pair_is_that_of_the_world() -> None:
     assert RunTable.of(records()).tokens_per_pair == pytest.approx(WORLD.tokens_per_pair)
 

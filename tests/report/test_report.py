@@ -106,6 +106,18 @@ def test_the_page_is_one_file_that_fetches_nothing(
     assert policy is not None and policy.startswith("default-src 'none'") and "http" not in policy
 
 
+def test_the_page_counts_shared_flop_once_and_names_what_diverged(
+    tmp_path: Path, records: list[RunRecord], laws: Laws
+) -> None:
+    config = records[0].config.model_copy(update={"seed": 9})
+    diverged = RunRecord(config=config, status="diverged", error="the loss became nan at 12 %")
+    branch = records[0].model_copy(update={"train_flops": 4e20, "shared_flops": 1e20, "seconds": 7200.0})
+    words = Page(write_report(tmp_path / "r.html", [branch, *records[1:], diverged], laws)).words
+    assert "27 done, 1 diverged, 0 failed" in words
+    assert "3e20 FLOP in 1.5 h of training" in words
+    assert "diverged: the loss became nan at 12 %" in words
+
+
 def test_the_page_tells_what_the_study_was_and_what_it_answers(
     tmp_path: Path, records: list[RunRecord], laws: Laws, recipe: Recipe, measured: RunRecord
 ) -> None:

@@ -54,3 +54,31 @@ def test_measured_speed_replaces_the_assumed_one(tiny_neox: object, tiny_pairs: 
 def test_too_few_validation_pairs_are_refused(tiny_neox: object, tiny_pairs: Pairs) -> None:
     with pytest.raises(PairsError, match=r"must hold 512 validation pairs \(eval_pairs\), got"):
         plan(grid(tiny_pairs, str(tiny_neox), eval_pairs=512, eval_candidates=512), tiny_pairs)
+
+
+def test_a_trunk_is_paid_once(tiny_neox: object, tiny_pairs: Pairs) -> None:
+    study = grid(tiny_pairs, str(tiny_neox), schedule="wsd", budgets=[2e9, 4e9, 8e9], min_steps=1)
+    planned = plan(study, tiny_pairs)
+    assert len(planned.runs) == 4 * 3
+    assert planned.train_flops == pytest.approx(4 * (0.8 * 8e9 + 0.2 * 14e9))
+    assert planned.separate_flops == pytest.approx(4 * 14e9)
+    assert planned.seconds == pytest.approx(planned.train_flops / study.flops_per_second)
+    assert planned.flops_by_trunks(0.2) == pytest.approx(planned.train_flops)
+
+
+def test_what_is_left_of_a_trunk_is_paid_anew(tiny_neox: object, tiny_pairs: Pairs) -> None:
+    study = grid(tiny_pairs, str(tiny_neox), schedule="wsd", budgets=[2e9, 4e9, 8e9], min_steps=1)
+    planned = plan(study, tiny_pairs)
+    done = {run.config.id for run in planned.runs if run.config.train_flops < 8e9}
+    left = planned.without(done)
+    assert [run.own_flops for run in left.runs] == pytest.approx([8e9] * 4)
+    assert left.seconds == pytest.approx(4 * 8e9 / study.flops_per_second)
+    assert planned.without(()).runs == planned.runs
+
+
+def test_what_trunks_would_save_does_not_depend_on_the_batch_sizes(tiny_neox: object, tiny_pairs: Pairs) -> None:
+    by_budget = {2e9: 4, 4e9: 8, 8e9: 8}
+    study = grid(tiny_pairs, str(tiny_neox), budgets=list(by_budget), batch_size=by_budget, min_steps=1)
+    planned = plan(study, tiny_pairs)
+    assert planned.train_flops == planned.separate_flops == pytest.approx(4 * 14e9)
+    assert planned.flops_by_trunks(0.2) == pytest.approx(4 * (0.8 * 8e9 + 0.2 * 14e9))

@@ -5,6 +5,7 @@ import yaml
 
 from embudget.errors import ConfigError, MethodError, ModelError
 from embudget.study import BatchRule, Study
+from embudget.study.trunks import jobs
 
 MINIMAL: dict[str, object] = {
     "members": ["smollm2-135m:2", "smollm2-135m:1"],
@@ -35,6 +36,22 @@ def test_batch_by_number_by_budget_and_by_rule() -> None:
     assert BatchRule().batch_size(1e18) == 1024
 
 
+def test_the_runs_of_a_cell_share_warm_up_and_batch_with_wsd() -> None:
+    configs = study(schedule="wsd", decay=0.1, budgets=[4e12, 1e12, 1.6e13]).configs("abc")
+    assert {(config.schedule, config.decay) for config in configs} == {("wsd", 0.1)}
+    assert {config.batch_size for config in configs} == {BatchRule().batch_size(4e12)}
+    warmups = {config.train_flops: config.warmup for config in configs}
+    assert warmups[1e12] == 0.1
+    assert [budget * warmup for budget, warmup in warmups.items()] == pytest.approx([1e11] * 3)
+    assert [len(job) for job in jobs(configs)] == [3] * 4
+
+
+def test_numbers_of_pairs_are_used_as_they_are_with_wsd() -> None:
+    assert study(schedule="wsd", batch_size=24).batch_at(4e12) == 24
+    assert study(schedule="wsd", batch_size={"1e12": 24, "4e12": 24}).batch_at(4e12) == 24
+    assert study(schedule="wsd", batch_size={"1e12": 24, "4e12": 24, "9e12": 99}).batch_at(1e12) == 24
+
+
 def test_the_pairs_folder_is_relative_to_the_file(tmp_path: Path) -> None:
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(MINIMAL))
     assert Study.from_yaml(tmp_path / "study.yaml").pairs == tmp_path / "pairs"
@@ -53,6 +70,13 @@ def test_the_pairs_folder_is_relative_to_the_file(tmp_path: Path) -> None:
         ({"batch_size": {"1e12": 8}}, r"batch_size lacks the budget 4e\+12"),
         ({"learning_rates": {"bias": [1e-3]}}, "learning_rates names bias"),
         ({"eval_pairs": 100}, "multiple of eval_candidates=512"),
+        ({"schedule": "linear"}, "schedule: .*'cosine' or 'wsd', got 'linear'"),
+        ({"decay": 0.1}, "decay belongs to schedule wsd, got 0.1 with cosine"),
+        ({"schedule": "wsd", "decay": 0.9}, "decay must be < 0.9, what the warm-up leaves, got 0.9"),
+        (
+            {"schedule": "wsd", "batch_size": {"1e12": 8, "4e12": 32}},
+            "batch_size must be the same at all budgets with schedule wsd, got 8 and 32",
+        ),
         ({"colour": "red"}, "colour is not a known field"),
     ],
 )

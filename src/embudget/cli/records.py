@@ -30,6 +30,7 @@ def command(
         write_records_csv(records, csv)
         typer.echo(f"{csv}: {len(records)} records")
         return
+    schedules = {record.config.schedule for record in records} - {"cosine"}
     rows = [
         [
             record.config.model,
@@ -43,8 +44,9 @@ def command(
             f"{record.loss:.4f}" if record.loss is not None else "",
             f"{record.accuracy:.3f}" if record.accuracy is not None else "",
             record.status,
+            *([record.config.schedule] if schedules else []),
         ]
         for record in records
     ]
     headers = ["member", "method", "FLOP", "rate", "seed", "steps", "tokens", "seconds", "loss", "accuracy", "status"]
-    typer.echo(table(headers, rows))
+    typer.echo(table([*headers, "schedule"] if schedules else headers, rows))

@@ -8,7 +8,8 @@ import typer
 from embudget.cli.options import Verbose
 
 if TYPE_CHECKING:
-    from embudget.study import Plan
+    from embudget.records import RunRecord
+    from embudget.study import Plan, Study
 
 
 def command(
@@ -18,7 +19,9 @@ def command(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the runs and what is left out; train nothing.")
     ] = False,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Do failed runs again.")] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Do failed runs again, not diverged ones.")
+    ] = False,
     verbose: Verbose = False,
 ) -> None:
     """Train the runs of a study that have no record yet; interrupted, it goes on.
@@ -34,25 +37,36 @@ def command(
     spec = Study.from_yaml(study)
     if dry_run:
         there = Store(store, create=False).records() if "://" in store or Path(store).exists() else []
-        typer.echo(describe(plan(spec, load_pairs(spec.pairs), there), {record.id for record in there}))
+        typer.echo(describe(spec, plan(spec, load_pairs(spec.pairs), there), {record.id for record in there}))
         return
     with Store(store) as opened, SweepBar() as bar:
         records = sweep(spec, opened, workers, bar, retry_failed)
-    failed = [record for record in records if record.status == "failed"]
-    for record in failed:
-        typer.echo(f"failed: {label(record.config)}: {record.error}")
+    for record in records:
+        if record.status != "done":
+            typer.echo(f"{record.status}: {label(record.config)}: {record.error}")
     held = f", {bar.runs - len(records)} held by another sweep" if bar.runs > len(records) else ""
-    again = "; --retry-failed does them again" if failed else ""
-    typer.echo(f"{store}: {len(records) - len(failed)} runs done, {len(failed)} failed{again}{held}")
+    typer.echo(f"{store}: {_counts(records)}{held}")
     typer.echo(f"next: embudget fit {store}")
 
 
-def describe(plan: "Plan", done: set[str]) -> str:
-    """The plan as a table, with what is left out and the totals."""
+def _counts(records: "list[RunRecord]") -> str:
+    """How many runs ended how."""
+    from collections import Counter
+
+    by_status = Counter(record.status for record in records)
+    again = "; --retry-failed does them again" if by_status["failed"] else ""
+    diverged = f", {by_status['diverged']} diverged" if by_status["diverged"] else ""
+    return f"{by_status['done']} runs done{diverged}, {by_status['failed']} failed{again}"
+
+
+def describe(study: "Study", plan: "Plan", done: set[str]) -> str:
+    """The plan as a table, with what is left out, the totals and what trunks save."""
     from embudget.cli.console import table
     from embudget.cli.sweep_bar import label
     from embudget.report.formats import duration
 
+    missing = plan.without(done)
+    seconds = {run.config.id: run.seconds for run in missing.runs}
     rows = [
         [
             run.config.model,
@@ -63,16 +77,33 @@ def describe(plan: "Plan", done: set[str]) -> str:
             str(run.config.seed),
             f"{run.tokens:,.0f}",
             f"{run.steps:,.0f}",
-            "done" if run.config.id in done else duration(run.seconds),
+            duration(seconds[run.config.id]) if run.config.id in seconds else "done",
         ]
         for run in plan.runs
     ]
     headers = ["member", "method", "FLOP", "batch", "rate", "seed", "tokens", "steps", "time"]
-    missing = [run for run in plan.runs if run.config.id not in done]
     lines = [table(headers, rows)]
     lines += [f"left out: {label(cell.config)}: {cell.reason}" for cell in plan.left_out]
     lines.append(
-        f"{len(plan.runs)} runs, {plan.train_flops:.3g} FLOP, {len(plan.left_out)} left out; {len(missing)} to do, "
-        f"about {sum(run.seconds for run in missing) / 3600:.2f} hours of training"
+        f"{len(plan.runs)} runs, {plan.train_flops:.3g} FLOP, {len(plan.left_out)} left out; {len(missing.runs)} to "
+        f"do, about {missing.seconds / 3600:.2f} hours of training"
     )
-    return "\n".join(lines)
+    return "\n".join(lines + _savings(study, plan))
+
+
+def _savings(study: "Study", plan: "Plan") -> list[str]:
+    """What one trunk for all budgets of a cell saves, or would save."""
+    from embudget.study import BatchRule
+
+    spent = plan.train_flops
+    if not spent or len({run.config.train_flops for run in plan.runs}) < 2:
+        return []
+    if study.schedule == "cosine":
+        trunks = plan.flops_by_trunks(study.decay)
+        return [f"with schedule: wsd they would take {trunks:.3g} FLOP, {spent / trunks:.2f} times less"]
+    alone = plan.separate_flops
+    lines = [f"the same runs one by one would take {alone:.3g} FLOP, {alone / spent:.2f} times as much"]
+    if isinstance(study.batch_size, BatchRule):
+        size, middle = study.batch_at(study.middle), f"{study.middle:.3g} FLOP"
+        lines.append(f"one batch size for all budgets: {size} pairs, the rule's at their geometric middle, {middle}")
+    return lines

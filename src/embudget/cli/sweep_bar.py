@@ -15,13 +15,15 @@ from embudget.study import Plan, SweepListener
 
 def label(config: RunConfig) -> str:
     """A run in a few words."""
+    schedule = "" if config.schedule == "cosine" else f" {config.schedule}"
     return (
         f"{config.model} {config.method} {config.train_flops:.3g} FLOP rate {config.learning_rate:g} seed {config.seed}"
+        f"{schedule}"
     )
 
 
 class SweepBar(SweepListener):
-    """A bar over the FLOP of a study, with the run under way and the time left."""
+    """A bar over the FLOP of a study, those that runs share counted once, with the run under way and the time left."""
 
     def __init__(self) -> None:
         columns: list[Any] = [BarColumn(), TaskProgressColumn(), TextColumn("{task.description}"), TimeElapsedColumn()]
@@ -33,7 +35,10 @@ class SweepBar(SweepListener):
         self.runs = 0
         """Of the study, those that have records included."""
         self._started = 0.0
-        self._shares: dict[str, float] = {}
+        self._own: dict[str, float] = {}
+        """The id of each missing run -> the FLOP that it adds."""
+        self._spent: dict[str, float] = {}
+        """Likewise those spent of the runs under way."""
 
     def __enter__(self) -> "SweepBar":
         self._bar.start()
@@ -45,20 +50,21 @@ class SweepBar(SweepListener):
     def planned(self, plan: Plan, done: Sequence[RunRecord]) -> None:
         """Set the bar's length to the FLOP of the runs that are missing."""
         self.runs = len(plan.runs)
-        ids = {record.id for record in done}
-        missing = [run for run in plan.runs if run.config.id not in ids]
-        self._total, self._left = sum(run.config.train_flops for run in missing), len(missing)
+        missing = plan.without({record.id for record in done})
+        self._own = {run.config.id: run.own_flops for run in missing.runs}
+        self._total, self._left = missing.train_flops, len(missing.runs)
         self._started = time.perf_counter()
         self._bar.update(self._task, total=self._total or 1, completed=0)
         self._bar.console.print(
-            f"{len(plan.runs)} runs: {len(done)} have records, {len(missing)} to do; {len(plan.left_out)} left out"
+            f"{len(plan.runs)} runs: {len(done)} have records, {self._left} to do; {len(plan.left_out)} left out"
         )
 
     def progress(self, config: RunConfig, share: float, loss: float) -> None:
         """Move the bar by a step of a run."""
         still_wanted()
-        self._shares[config.id] = min(1.0, share) * config.train_flops
-        spent = self._done + sum(self._shares.values())
+        own = self._own[config.id]
+        self._spent[config.id] = max(0.0, own - max(0.0, 1.0 - share) * config.train_flops)
+        spent = self._done + sum(self._spent.values())
         elapsed = time.perf_counter() - self._started
         left = duration(elapsed * (self._total - spent) / spent) if spent else "?"
         run = f"{config.model} {config.method} {config.train_flops:.3g} FLOP loss {loss:.2f}"
@@ -68,9 +74,9 @@ class SweepBar(SweepListener):
     def finished(self, record: RunRecord) -> None:
         """Print a finished run."""
         self._left -= 1
-        self._shares.pop(record.id, None)
-        self._done += record.config.train_flops
-        outcome = f"loss {record.loss:.3f}" if record.loss is not None else f"failed: {record.error}"
+        self._spent.pop(record.id, None)
+        self._done += self._own[record.id]
+        outcome = f"loss {record.loss:.3f}" if record.status == "done" else f"{record.status}: {record.error}"
         self._bar.console.print(f"{label(record.config)}: {outcome}", highlight=False)
 
     def lost(self, config: RunConfig, reason: str, attempt: int) -> None:
@@ -80,5 +86,5 @@ class SweepBar(SweepListener):
     def held(self, config: RunConfig) -> None:
         """Print a run that is left to another sweep."""
         self._left -= 1
-        self._total -= config.train_flops
+        self._total -= self._own[config.id]
         self._bar.console.print(f"{label(config)}: another sweep has it", highlight=False)

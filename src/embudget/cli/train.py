@@ -1,11 +1,15 @@
 """`embudget train`: one model within a budget, from a recipe or from options."""
 
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from embudget.cli.options import Budget, Device, Dollars, DollarsPerHour, GpuHours, Mfu, PairsFolder, Verbose
+
+CacheChoice = Literal["auto", "always", "never"]
+TrackerChoice = Literal["tensorboard", "wandb", "mlflow", "trackio"]
 
 if TYPE_CHECKING:
     from embudget.pairs import Pairs
@@ -28,6 +32,19 @@ def command(
     learning_rate: Annotated[float | None, typer.Option(help="Peak rate; by default the method's.")] = None,
     max_length: Annotated[int | None, typer.Option(help="Tokens at which texts are cut; 75 by default.")] = None,
     max_epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the pairs that are allowed.")] = None,
+    schedule: Annotated[
+        str | None,
+        typer.Option(metavar="cosine|wsd", help="Of the rate: cosine by default; wsd: constant, then decay."),
+    ] = None,
+    cache: Annotated[
+        CacheChoice, typer.Option(help="Gradient caching: where the batch does not fit the memory, or by order.")
+    ] = "auto",
+    checkpoint_minutes: Annotated[
+        float, typer.Option(min=0, help="Time between checkpoints, in OUT.checkpoints; the same command goes on.")
+    ] = 10.0,
+    report_to: Annotated[
+        list[TrackerChoice] | None, typer.Option(help="Experiment tracker; may be given several times.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the adapters and of the order of the pairs.")] = 0,
     verbose: Verbose = False,
 ) -> None:
@@ -43,11 +60,12 @@ def command(
     from embudget.pairs import load_pairs
     from embudget.recipe import Recipe
     from embudget.training.fine_tune import train_and_record
+    from embudget.training.run import Resources
 
     data = load_pairs(pairs)
     asked = (budget, gpu_hours, dollars, device, dollars_per_hour, model, method, batch_size, learning_rate, max_length)
     if recipe is not None:
-        if any(option is not None for option in asked):
+        if any(option is not None for option in (*asked, schedule)):
             raise ConfigError("give either a recipe or --model, --method and a budget, not both")
         config = Recipe.load(recipe).run_config(data.hash, seed)
         config = config.model_copy(update={"max_epochs": max_epochs or config.max_epochs})
@@ -55,11 +73,14 @@ def command(
         flops = resolve_budget(
             budget, gpu_hours=gpu_hours, dollars=dollars, device=device, mfu=mfu, dollars_per_hour=dollars_per_hour
         )
-        given = {"max_length": max_length, "max_epochs": max_epochs, "seed": seed}
+        given = {"max_length": max_length, "max_epochs": max_epochs, "seed": seed, "schedule": schedule}
         overrides = {name: value for name, value in given.items() if value is not None}
         config = _config(model, method, flops, data, batch_size, learning_rate, overrides)
     with budget_bar(f"{config.model} {config.method} {config.train_flops:.3g} FLOP") as progress:
-        _, record = train_and_record(config, data, out, progress)
+        resources = Resources(cache=cache, checkpoint_seconds=60 * checkpoint_minutes)
+        _, record = train_and_record(config, data, out, progress, resources, report_to or ())
+    if int(os.environ.get("RANK", "0")):  # of several processes, the first speaks
+        return
     typer.echo(outcome(record))
     typer.echo(f"{out}: load it with SentenceTransformer({str(out)!r}), score it with `embudget evaluate {out}`")
 
@@ -87,7 +108,7 @@ def _config(
     pairs: "Pairs",
     batch_size: int | None,
     learning_rate: float | None,
-    overrides: dict[str, int],
+    overrides: "dict[str, int | str]",
 ) -> "RunConfig":
     from embudget.errors import ConfigError
     from embudget.methods import parse_method

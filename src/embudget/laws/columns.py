@@ -23,12 +23,14 @@ COLUMNS = (
     "id", "status", "model", "method", "budget", "seed", "learning_rate", "batch_size", "model_params",
     "trained_params", "steps", "pairs_seen", "tokens", "train_flops", "executed_flops", "seconds", "loss", "accuracy",
     "train_loss", "pairs", "max_length", "eval_pairs", "eval_candidates", "scale", "warmup", "weight_decay",
-    "max_epochs", "error",
+    "max_epochs", "schedule", "decay", "shared_flops", "error",
 )  # fmt: skip
 """The columns of a table of records. `budget` is what was asked for, `train_flops` what was spent."""
 
-SETTING = ("learning_rate", "batch_size", "warmup", "weight_decay", "max_epochs")
-"""What is chosen of a run besides model, method, budget and seed."""
+SETTING = ("learning_rate", "batch_size", "warmup", "weight_decay", "max_epochs", "decay")
+"""What is chosen of a run besides model, method, budget and seed, in numbers."""
+SCHEDULE = "schedule"
+"""Likewise in words."""
 MEASURED = ("steps", "pairs_seen", "seconds")
 """What a cell keeps the mean of, where it is known."""
 COMPARABLE = ("max_length", "eval_pairs", "eval_candidates", "scale")
@@ -38,7 +40,7 @@ NUMBERS = (
     *SETTING, *MEASURED, *COMPARABLE,
 )  # fmt: skip
 """The columns of numbers that are read."""
-TEXTS = ("model", "method", "status", "pairs")
+TEXTS = ("model", "method", "status", "pairs", SCHEDULE)
 """The columns of text that are read."""
 
 RECORDS = "records"
@@ -48,7 +50,7 @@ _OF_CONFIG = {
     "model": "model", "method": "method", "budget": "train_flops", "seed": "seed", "learning_rate": "learning_rate",
     "batch_size": "batch_size", "pairs": "pairs", "max_length": "max_length", "eval_pairs": "eval_pairs",
     "eval_candidates": "eval_candidates", "scale": "scale", "warmup": "warmup", "weight_decay": "weight_decay",
-    "max_epochs": "max_epochs",
+    "max_epochs": "max_epochs", "schedule": "schedule", "decay": "decay",
 }  # fmt: skip
 """Column -> field of the run's configuration."""
 
@@ -133,6 +135,8 @@ def write_records_csv(records: Iterable[RunRecord], path: str | Path) -> None:
 
 
 def _value(record: RunRecord, column: str) -> Any:  # noqa: ANN401 - a number or a text, by the column
+    if column == "decay" and record.config.schedule == "cosine":
+        return None  # it has none
     return getattr(record.config, _OF_CONFIG[column]) if column in _OF_CONFIG else getattr(record, column)
 
 

@@ -1,8 +1,8 @@
 """From runs to cells: which belong together, and what a cell says of them.
 
 A cell is one (model, size, method, budget); in a table without budgets also its tokens, to 4 significant digits, so
-that runs of different length stay apart. Of a cell's settings (learning rates, batch sizes, anything but the seed) one
-is the cell's, see `tuning`.
+that runs of different length stay apart. Of a cell's settings (learning rates, batch sizes, schedules, anything but the
+seed) one is the cell's, see `tuning`.
 
 A weight w says that a run's log loss x has the variance s^2 / w, for one s of all runs (1 where there is none). Of the
 seeds of a setting
@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from embudget.laws.columns import MEASURED, SETTING, Columns, Key, Mask, Numbers, Rows, Texts, group
+from embudget.laws.columns import MEASURED, SCHEDULE, SETTING, Columns, Key, Mask, Numbers, Rows, Texts, group
 from embudget.laws.tuning import Settings, settled, tuned
 
 
@@ -57,6 +57,8 @@ def cells_of(columns: Columns, cell: Rows) -> list[dict[str, Any]]:
     means = (*MEASURED, "weight")
     optional |= {name: _means(columns.numbers[name], codes) for name in means if name in columns.numbers}
     texts = {"model": _names(columns)[first], "method": columns.texts["method"][first]}
+    if SCHEDULE in columns.texts:
+        texts[SCHEDULE] = columns.texts[SCHEDULE][first]
     places = settled(best)
     keys = (numbers["tokens"], texts["model"], numbers["model_params"], numbers["budget"], texts["method"])
     order = places[np.lexsort([np.unique(key[places], return_inverse=True)[1].reshape(-1) for key in keys])]
@@ -73,6 +75,7 @@ def _settings(columns: Columns, cell: Rows, first: Rows, codes: Rows) -> Setting
     squares = np.bincount(codes, relative * (logs - log_loss[codes]) ** 2)
     return Settings(
         cell=cell,
+        schedule=columns.texts[SCHEDULE][first] if SCHEDULE in columns.texts else None,
         chosen={name: columns.numbers[name][first] for name in SETTING if name in columns.numbers},
         log_loss=log_loss,
         seeds=seeds,
@@ -94,7 +97,8 @@ def _dicts(needed: dict[str, Any], optional: dict[str, Numbers], order: Rows) ->
 
 
 def _setting(columns: Columns) -> list[Key]:
-    return [columns.numbers[name] for name in SETTING if name in columns.numbers]
+    numbers: list[Key] = [columns.numbers[name] for name in SETTING if name in columns.numbers]
+    return numbers + ([columns.texts[SCHEDULE]] if SCHEDULE in columns.texts else [])
 
 
 def _means(values: Numbers, codes: Rows) -> Numbers:

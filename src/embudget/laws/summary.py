@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from embudget.laws.rates import describe_rates, rate_warnings
+from embudget.laws.schedules import schedule_warnings
 
 if TYPE_CHECKING:
     from embudget.laws.result import Laws
@@ -23,7 +24,7 @@ def summarise(laws: "Laws") -> str:
         _noise(surface),
         f"condition number of the parameters: {laws.diagnostics.condition:.2g}; largest leverage of a cell: "
         f"{laws.diagnostics.leverage:.2f}; largest influence: {laws.diagnostics.influence:.2f}",
-        *(f"warning: {line}" for line in (*laws.diagnostics.warnings(), *rate_warnings(laws.cells))),
+        *(f"warning: {line}" for line in _warnings(laws)),
         "",
         *_frontier(laws),
         "",
@@ -35,6 +36,10 @@ def summarise(laws: "Laws") -> str:
     if laws.refusals:
         lines += ["", "not fitted:", *(f"  {no.what}: {no.reason} ({no.error})" for no in laws.refusals)]
     return "\n".join(lines)
+
+
+def _warnings(laws: "Laws") -> list[str]:
+    return [*laws.diagnostics.warnings(), *rate_warnings(laws.cells), *schedule_warnings(laws.cells)]
 
 
 def _noise(surface: "Surface") -> str:

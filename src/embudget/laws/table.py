@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator
 
 from embudget.errors import TooFewRunsError
 from embudget.frozen import Frozen
@@ -69,6 +69,13 @@ class Cell(Frozen):
     warmup: NonNegativeFloat | None = None
     weight_decay: NonNegativeFloat | None = None
     max_epochs: PositiveFloat | None = None
+    schedule: str | None = Field(default=None, description="of the learning rate, in the table's own words")
+    decay: NonNegativeFloat | None = Field(default=None, description="share of the budget in the decay of wsd")
+
+    @field_validator("schedule", mode="before")
+    @classmethod
+    def _unknown(cls, text: str | None) -> str | None:
+        return text or None
 
     @property
     def log_loss(self) -> float:

@@ -2,7 +2,8 @@
 
 A run is left out, counted and listed with its reason, where
 
-- it has a status, and that is none of DONE, however it is spelled: the words of other trackers are among them;
+- it has a status, and that is none of DONE, however it is spelled: the words of other trackers are among them; a run
+  that diverged has a reason of its own;
 - its loss, size, tokens, FLOP, budget or weight is missing, NaN, infinite or not positive, among those columns that the
   table has (a missing weight is 1);
 - a setting or measurement of it is infinite, or has a sign that it cannot have (a missing or NaN one is unknown);
@@ -26,7 +27,7 @@ DONE = ("", "done", "finished", "complete", "completed", "success", "succeeded")
 LARGEST = 1e100
 """Numbers above count as infinite, and positive ones below its reciprocal as 0, so that nothing overflows later."""
 _MOST = 2.0**53  # the largest number below which floats are whole
-_MAY_BE_ZERO = ("warmup", "weight_decay", *MEASURED)
+_MAY_BE_ZERO = ("warmup", "weight_decay", "decay", *MEASURED)
 _WHOLE = ("max_length", "eval_pairs", "eval_candidates")
 _CHECKED = (*NEEDED, *SETTING, *MEASURED, *COMPARABLE)
 
@@ -55,7 +56,9 @@ def _flaws(columns: Columns) -> Iterator[tuple[Mask, str]]:
     """What may be wrong with a run, and where it is; the first that holds is the reason."""
     status = columns.texts.get("status")
     if status is not None:
-        yield ~np.isin(np.char.lower(status.astype(str)), DONE), "status is not done"
+        lower = np.char.lower(status.astype(str))
+        yield lower == "diverged", "status is diverged"
+        yield ~np.isin(lower, DONE), "status is not done"
     method = columns.texts.get("method")
     if method is not None:
         yield method == "", "method is missing"

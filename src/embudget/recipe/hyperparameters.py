@@ -112,11 +112,20 @@ def learning_rate_for(laws: Laws, cell: Cell, method: Method, shape: ModelShape,
 def hyperparameters(cell: Cell, table: RunTable) -> dict[str, Any]:
     """What a recipe takes over from the nearest cell and from the table, by the recipe's field."""
     taken = {
+        **_schedule(cell),
         "max_epochs": max_epochs_of(cell),
         **{name: getattr(cell, name) for name in ("warmup", "weight_decay")},
         **{name: getattr(table, name) for name in _OF_TABLE},
     }
     return {name: _default(name) if value is None else value for name, value in taken.items()}
+
+
+def _schedule(cell: Cell) -> dict[str, Any]:
+    """Cosine, unless the cell was trained by wsd; a table's other words for a schedule are not ours."""
+    if cell.schedule != "wsd":
+        return {}
+    known = cell.decay is not None and 0 < cell.decay < 1
+    return {"schedule": cell.schedule, "decay": cell.decay if known else None}
 
 
 def assumed(cell: Cell, table: RunTable, cells: Sequence[Cell], *, rate_known: bool) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from embudget.errors import ConfigError
 from embudget.files import read_text, save_text
 from embudget.frozen import Frozen
 from embudget.recipe.wishes import Prefer
-from embudget.records import MethodText, RunConfig
+from embudget.records import MethodText, RunConfig, Schedule
 
 
 class Choice(Frozen):
@@ -83,6 +83,8 @@ class Recipe(Frozen):
     learning_rate: PositiveFloat = Field(description="peak rate")
     rate_source: str = Field(default="", description="where the rate comes from, in words")
     warmup: float = Field(ge=0, lt=1, description="share of the budget with a rising rate")
+    schedule: Schedule = Field(default="cosine", description="of the rate after the warm-up, that of the measured runs")
+    decay: float = Field(default=0.2, gt=0, lt=1, description="share of the budget in which the rate of wsd falls")
     weight_decay: NonNegativeFloat
     scale: PositiveFloat = Field(description="1 / temperature of the contrastive loss")
     max_length: PositiveInt = Field(description="tokens; longer texts are cut")
@@ -118,8 +120,8 @@ class Recipe(Frozen):
             f"  train     {self.model} by {self.method}",
             *([f"  chosen    {self.chosen}"] if self.chosen else []),
             f"  on        {self.pairs:,} pairs, {self.tokens:.3g} tokens: {self.steps:,} steps of {self.batch_size}",
-            f"  with      learning rate {self.learning_rate:.3g}, warm-up {self.warmup:g}, weight decay "
-            f"{self.weight_decay:g}, scale {self.scale:g}, texts of at most {self.max_length} tokens",
+            f"  with      learning rate {self.learning_rate:.3g}, warm-up {self.warmup:g}{self._decay()}, weight "
+            f"decay {self.weight_decay:g}, scale {self.scale:g}, texts of at most {self.max_length} tokens",
             *([f"  rate      {self.rate_source}"] if self.rate_source else []),
             f"  expect    held-out loss {self.predicted_loss:.3f}, with {100 * self.level:g} % {low:.3f} to {high:.3f} "
             f"(without a run's noise {least:.3f} to {most:.3f})",
@@ -130,6 +132,9 @@ class Recipe(Frozen):
         ]
         lines += [f"  crossover {crossover}" for crossover in self.crossovers]
         return "\n".join(lines + [f"  warning   {warning}" for warning in self.warnings])
+
+    def _decay(self) -> str:
+        return f", constant, decay over the last {self.decay:g}" if self.schedule == "wsd" else ""
 
     def _spent(self) -> str:
         factor = f", {self.extrapolation:.3g} times outside the measured budgets of the method"

@@ -4,6 +4,7 @@ from collections import Counter
 from math import ceil
 
 from embudget.laws import Cell, Laws
+from embudget.laws.schedules import schedule_warnings
 from embudget.methods import Bias, Freeze, Full, LoRA, parse_method
 from embudget.recipe.members import base_of
 from embudget.recipe.options import Option
@@ -15,7 +16,7 @@ MAX_TRUSTED = 4.0
 
 
 def warnings_for(laws: Laws, suite: str | None, members: tuple[ModelShape, ...], best: Choice) -> tuple[str, ...]:
-    """On models that were not measured, budgets far from those that were, and methods never measured side by side."""
+    """On models not measured, distant budgets, methods never measured side by side, and mixed schedules."""
     warnings = []
     measured = list(dict.fromkeys(map(base_of, laws.table.models)))
     base = base_of(best.model)
@@ -38,7 +39,7 @@ def warnings_for(laws: Laws, suite: str | None, members: tuple[ModelShape, ...],
     if laws.diagnostics.unlinked:
         groups = " and ".join(laws.diagnostics.unlinked)
         warnings.append(f"{groups} were measured at no common budget: which of them is better is extrapolated")
-    return tuple(warnings)
+    return (*warnings, *schedule_warnings(laws.cells))
 
 
 def repetition(option: Option, nearest: Cell, pairs_available: int | None) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """What the study is and what it answers, in facts and one sentence."""
 
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 from embudget.laws import Laws
 from embudget.recipe import Recipe
@@ -11,13 +12,13 @@ from embudget.report.formats import MISSING, duration, html, in_order, number, p
 def facts_list(records: Sequence[RunRecord], laws: Laws) -> str:
     """The study as a definition list: what was run, what it cost, where it ran and with which versions."""
     done = [record for record in records if record.status == "done"]
-    flops, seconds = _total(r.train_flops for r in records), _total(r.seconds for r in records)
+    flops, seconds = (_total(_own(r, value) for r in records) for value in ("train_flops", "seconds"))
     budgets = sorted({record.config.train_flops for record in records})
     facts = {
         "Members": _listed(_by_size(records)),
         "Methods": _listed(in_order({record.config.method for record in records})),
         "Budgets": _listed([number(budget) for budget in budgets]) + " FLOP",
-        "Runs": f"{len(done):,} done, {len(records) - len(done):,} failed",
+        "Runs": f"{len(done):,} done, {_not_done(records)}",
         "Spent": f"{number(flops)} FLOP" + (f" in {duration(seconds)} of training" if seconds else ""),
         "Held-out loss": _held_out(laws),
         "Pairs": _listed(sorted({record.config.pairs for record in records})),
@@ -25,6 +26,18 @@ def facts_list(records: Sequence[RunRecord], laws: Laws) -> str:
     }
     rows = "".join(f"<div><dt>{name}</dt><dd>{_unbroken(text)}</dd></div>" for name, text in facts.items())
     return f'<dl class="facts">{rows}</dl>'
+
+
+def _own(record: RunRecord, value: Literal["train_flops", "seconds"]) -> float | None:
+    """A cost of a run without what a cheaper run of its trunk had spent; None where it was not measured."""
+    whole: float | None = getattr(record, value)
+    return None if whole is None else whole * record.own_share
+
+
+def _not_done(records: Sequence[RunRecord]) -> str:
+    diverged = sum(record.status == "diverged" for record in records)
+    failed = sum(record.status == "failed" for record in records)
+    return (f"{diverged:,} diverged, " if diverged else "") + f"{failed:,} failed"
 
 
 def _held_out(laws: Laws) -> str:
@@ -88,8 +101,8 @@ def answer(recipe: Recipe, measured: RunRecord | None) -> str:
 
 
 def _outcome(recipe: Recipe, measured: RunRecord) -> str:
-    if measured.loss is None:
-        return f"Its run failed: {html(measured.error or 'no reason recorded')}."
+    if measured.loss is None:  # it failed or diverged
+        return f"Its run {measured.status}: {html(measured.error or 'no reason recorded')}."
     low, high = recipe.predicted_interval
     verdict = "inside" if low <= measured.loss <= high else "outside"
     off = 100 * (measured.loss / recipe.predicted_loss - 1)

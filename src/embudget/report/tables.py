@@ -27,7 +27,7 @@ def recipe_table(recipe: Recipe) -> str:
         "data": f"{plural(recipe.pairs, 'pair')}, {number(recipe.tokens)} tokens, "
         f"{plural(recipe.max_epochs, 'epoch')} at most",
         "steps": f"{recipe.steps:,} of {recipe.batch_size} pairs",
-        "learning rate": f"{number(recipe.learning_rate)}, warm-up {100 * recipe.warmup:g} %, then cosine to 0"
+        "learning rate": f"{number(recipe.learning_rate)}, warm-up {100 * recipe.warmup:g} %, {_after_warmup(recipe)}"
         + (f"; {recipe.rate_source}" if recipe.rate_source else ""),
         "weight decay": number(recipe.weight_decay),
         "loss": f"scale {recipe.scale:g}, texts cut at {recipe.max_length} tokens",
@@ -38,6 +38,12 @@ def recipe_table(recipe: Recipe) -> str:
     }
     body = "".join(f'<tr><th scope="row">{name}</th><td>{html(text)}</td></tr>' for name, text in rows.items())
     return f'<table class="recipe"><tbody>{body}</tbody></table>'
+
+
+def _after_warmup(recipe: Recipe) -> str:
+    if recipe.schedule == "cosine":
+        return "then cosine to 0"
+    return f"then constant, to 0 in the last {100 * recipe.decay:g} %"
 
 
 def _served(recipe: Recipe) -> str:
@@ -102,7 +108,7 @@ def failed_table(failed: Iterable[RunRecord]) -> str:
             _number(record.config.train_flops),
             Value(str(record.config.seed)),
             Value(str(record.attempts)),
-            Value(record.error or "no reason recorded"),
+            Value(("diverged: " if record.status == "diverged" else "") + (record.error or "no reason recorded")),
         ]
         for record in failed
     ]
@@ -110,7 +116,7 @@ def failed_table(failed: Iterable[RunRecord]) -> str:
 
 
 def runs_table(records: Iterable[RunRecord], laws: Laws) -> str:
-    """Every run, done or failed, by method, budget and size."""
+    """Every run, done or not, by method, budget and size."""
     ordered = sorted(
         records,
         key=lambda record: (
@@ -168,7 +174,7 @@ def _header(text: str, sortable: bool) -> str:
 
 
 def _class(row: Sequence[Value]) -> str:
-    return ' class="failed"' if any(value.text == "failed" for value in row) else ""
+    return ' class="failed"' if any(value.text in ("failed", "diverged") for value in row) else ""
 
 
 def _cell(value: Value) -> str:

@@ -10,10 +10,11 @@ from types import TracebackType
 from embudget.errors import ConfigError, StoreError
 from embudget.pairs import Pairs, load_pairs
 from embudget.records import RunConfig, RunRecord
-from embudget.study.executor import Executor, Finished, InProcess, LocalProcesses
+from embudget.study.executor import Executor, InProcess, LocalProcesses, Lost, Outcome
 from embudget.study.planning import Plan, plan
 from embudget.study.spec import Study
 from embudget.study.store import LEASE_SECONDS, Store
+from embudget.study.trunks import Job, jobs
 
 MAX_ATTEMPTS = 3
 """A run whose process is lost this often is recorded as failed."""
@@ -26,7 +27,10 @@ class SweepListener:
         """The grid is sized; these of its runs have records already."""
 
     def progress(self, config: RunConfig, share: float, loss: float) -> None:
-        """A step of a run: the share of its budget spent, its training loss in nats."""
+        """A step of a run: the share of its budget spent, its training loss in nats.
+
+        A run that branches off a trunk starts with the share that the trunk has spent.
+        """
 
     def finished(self, record: RunRecord) -> None:
         """A run has its record."""
@@ -35,7 +39,7 @@ class SweepListener:
         """The process of a run was lost; it is done again while attempts are left."""
 
     def held(self, config: RunConfig) -> None:
-        """Another sweep on the same store has this run; its record is left to that one."""
+        """Another sweep on the same store has this run or its trunk; its record is left to that one."""
 
 
 def sweep(
@@ -52,7 +56,7 @@ def sweep(
         store: where records are kept: a SQLite file, a SQLAlchemy URL or an open store.
         workers: local processes; 1 trains in this process.
         listener: told of the progress.
-        retry_failed: whether to do the study's failed runs again.
+        retry_failed: whether to do the study's failed runs again; not those that diverged, which would do so again.
 
     Returns:
         The records of all runs of the study, in the order of its grid; without those that another sweep on the same
@@ -79,22 +83,29 @@ def _drive(study: Study, pairs: Pairs, store: Store, workers: int, listener: Swe
         raise ConfigError(f"no run of the study is worth doing: {planned.left_out[0].reason}")
     configs = [run.config for run in planned.runs]
     listener.planned(planned, [there[config.id] for config in configs if config.id in there])
-    executor: Executor = InProcess(study.pairs) if workers == 1 else LocalProcesses(study.pairs, workers)
+    kept = store.checkpoints
+    executor: Executor = InProcess(study.pairs, kept) if workers == 1 else LocalProcesses(study.pairs, workers, kept)
     missing = [config for config in configs if config.id not in there]
     with _Leases(store, missing, listener) as leases:
-        for finished in executor.run(leases.next_job, listener.progress):
-            leases.settle(finished)
+        for outcome in executor.run(leases.next_job, listener.progress):
+            leases.settle(outcome)
     there = {record.id: record for record in store.records()}
     return [there[config.id] for config in configs if config.id in there]
 
 
 class _Leases:
-    """The runs that this sweep holds: claimed when they are handed out, renewed meanwhile, let go at the end."""
+    """The runs that this sweep holds: claimed when they are begun, renewed meanwhile, let go at the end.
+
+    Of a job only the run under way is claimed, so that the attempts of the others do not count; another sweep that
+    meets it leaves the whole job alone.
+    """
 
     def __init__(self, store: Store, missing: Sequence[RunConfig], listener: SweepListener) -> None:
         self.store = store
-        self.waiting = deque(missing)
+        self.waiting = deque(jobs(missing))
         self.listener = listener
+        self.following: dict[str, Job] = {}
+        """The id of a run under way -> the runs of its job that come after it."""
         self.attempts: dict[str, int] = {}
         self.held: dict[str, RunConfig] = {}
         self._stop = threading.Event()
@@ -111,44 +122,70 @@ class _Leases:
             # an interruption by the user is not the run's fault
             self.store.release(config, forget=kind is not None)
 
-    def next_job(self) -> RunConfig | None:
-        """Claim the next missing run, or one whose process was lost; None if there is none to be had."""
+    def next_job(self) -> Job | None:
+        """The next job with a run to be had, or the rest of one whose process was lost; None if there is none."""
         while self.waiting:
-            config = self.waiting.popleft()
-            attempt = self.store.claim(config)
-            if attempt is None:
-                self.listener.held(config)
-                continue
-            self.attempts[config.id] = attempt
-            self.held[config.id] = config
-            if attempt <= MAX_ATTEMPTS:
-                return config
-            self.listener.finished(self._give_up(config, "its process was lost each time"))
+            if job := self._begin(self.waiting.popleft()):
+                return job
         return None
 
-    def settle(self, finished: Finished) -> None:
-        """Write the record of a finished run; a lost one is queued again or given up."""
-        attempt = self.attempts[finished.config.id]
-        if finished.record is not None:
-            record = finished.record.model_copy(update={"attempts": attempt})
-            self.store.add(record)  # or another sweep has, if this one was asleep for longer than its lease
-            self.held.pop(record.id)
-            self.listener.finished(record)
+    def _begin(self, job: Job) -> Job:
+        """Claim the first run of a job that is to be had; it and those after it."""
+        while job:
+            first, rest = job[0], job[1:]
+            if self._claim(first, rest):
+                if self.attempts[first.id] <= MAX_ATTEMPTS:
+                    return job
+                self.listener.finished(self._give_up(first, "its process was lost each time"))
+            elif first.id in self.store.ids():
+                self.listener.held(first)
+            else:
+                for config in job:
+                    self.listener.held(config)
+                return ()
+            job = rest
+        return ()
+
+    def _claim(self, config: RunConfig, rest: Job) -> bool:
+        """Hold a run that is begun; False where another sweep has it or its record is there."""
+        attempt = self.store.claim(config)
+        self.following[config.id] = rest
+        self.attempts[config.id] = attempt or 1
+        if attempt is not None:
+            self.held[config.id] = config
+        return attempt is not None
+
+    def settle(self, outcome: Outcome) -> None:
+        """Write the record of a finished run; what is left of a lost job is queued again, or its first run given up."""
+        if isinstance(outcome, Lost):
+            self._lost(outcome)
             return
-        reason = finished.lost or "its process was lost"
-        self.listener.lost(finished.config, reason, attempt)
+        rest = self.following.pop(outcome.id)
+        if rest:  # before the record is there, so that no other sweep finds the trunk free
+            self._claim(rest[0], rest[1:])
+        record = outcome.model_copy(update={"attempts": self.attempts[outcome.id]})
+        self.store.add(record)  # or another sweep has, if this one was asleep for longer than its lease
+        self.held.pop(record.id, None)
+        self.listener.finished(record)
+
+    def _lost(self, lost: Lost) -> None:
+        first, rest = lost.runs[0], lost.runs[1:]
+        attempt = self.attempts[first.id]
+        self.listener.lost(first, lost.reason, attempt)
         if attempt >= MAX_ATTEMPTS:
-            self.listener.finished(self._give_up(finished.config, reason))
+            self.listener.finished(self._give_up(first, lost.reason))
         else:
-            self.store.release(finished.config)
-            self.held.pop(finished.config.id)
-            self.waiting.append(finished.config)
+            self.store.release(first)
+            self.held.pop(first.id, None)
+            rest = lost.runs
+        if rest:
+            self.waiting.append(rest)
 
     def _give_up(self, config: RunConfig, reason: str) -> RunRecord:
         attempts = min(self.attempts[config.id], MAX_ATTEMPTS)
         record = RunRecord(config=config, status="failed", attempts=attempts, error=f"{reason} ({attempts} attempts)")
         self.store.add(record)
-        self.held.pop(config.id)
+        self.held.pop(config.id, None)
         return record
 
     def _beat(self) -> None:

@@ -1,7 +1,7 @@
 """Executors: where the runs of a sweep are trained.
 
-An executor asks for one job, a configuration, at a time and yields what becomes of it: a record, or the loss of the
-process that trained it. The driver that owns the store decides what follows.
+An executor asks for one job at a time, the runs of one trunk or a run alone, and yields what becomes of it: a record as
+each run ends, or the loss of the process that trained them. The driver that owns the store decides what follows.
 """
 
 import multiprocessing
@@ -13,87 +13,113 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import NamedTuple, final
 
-from embudget.errors import EmbudgetError, MethodError, RunError
-from embudget.pairs import load_pairs
+from embudget.errors import DivergedError, EmbudgetError, MethodError, RunError
+from embudget.pairs import Pairs, load_pairs
 from embudget.records import RunConfig, RunRecord
+from embudget.study.trunks import Job
+from embudget.training.run import Resources, thinned
 
 OnProgress = Callable[[RunConfig, float, float], None]
-"""Called with the run, the share of its budget spent and its latest training loss in nats."""
+"""Called with the run under way, the share of its budget spent and its latest training loss in nats."""
 
-NextJob = Callable[[], RunConfig | None]
-"""Gives the next run to train, or None while there is none; a lost run may come again."""
+NextJob = Callable[[], Job | None]
+"""Gives the next job to train, or None while there is none; the rest of a lost one may come again."""
 
 
-class Finished(NamedTuple):
-    """A job that ended with a record, or without one because its process was lost."""
+class Lost(NamedTuple):
+    """The process of a job was lost."""
 
-    config: RunConfig
-    record: RunRecord | None
-    lost: str | None = None
-    """Why there is no record."""
+    runs: Job
+    """Those that have no record, cheapest first: the first of them was under way."""
+    reason: str
+
+
+Outcome = RunRecord | Lost
 
 
 class Executor(ABC):
     """Trains runs somewhere."""
 
     @abstractmethod
-    def run(self, next_job: NextJob, on_progress: OnProgress) -> Iterator[Finished]:
-        """Train until there is no job left, asking for each when there is room for it; yield them as they end."""
+    def run(self, next_job: NextJob, on_progress: OnProgress) -> Iterator[Outcome]:
+        """Train until there is no job left, asking for each when there is room for it; yield runs as they end."""
 
 
 def execute(
-    config: RunConfig, pairs_folder: Path, on_progress: Callable[[float, float], None], processes: int = 1
-) -> RunRecord:
-    """Train one run and return its record; what is the run's own fault becomes a record of status ``failed``.
+    job: Job, pairs_folder: Path, on_progress: OnProgress, resources: Resources | None = None
+) -> Iterator[RunRecord]:
+    """Train a job and yield the record of each of its runs as it ends.
+
+    What is the job's own fault becomes a record of status ``failed``, or ``diverged``, for the run under way, and for
+    those after it, which the trunk did not reach.
 
     Raises:
         EmbudgetError: trouble that other runs would meet too: the model or the pairs cannot be read.
         OSError: likewise, of the disk.
     """
-    from embudget.training.run import Resources, train_run
-
+    left = list(job)
     try:
-        return train_run(config, load_pairs(pairs_folder), on_progress, Resources(neighbours=processes))[1]
+        for record in _train(job, load_pairs(pairs_folder), on_progress, resources or Resources()):
+            left.remove(record.config)
+            yield record
+        assert not left, f"{len(left)} runs of a job have no record"
+        return
+    except DivergedError as error:
+        for config in left:
+            curve = error.curve_of(config.train_flops)
+            yield RunRecord(config=config, status="diverged", error=str(error), loss_curve=thinned(curve))
+        return
     except (RunError, MethodError) as error:
         reason = str(error)
     except (MemoryError, RuntimeError) as error:  # torch says out of memory by a RuntimeError
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-    return RunRecord(config=config, status="failed", error=reason)
+    for config in left:
+        yield RunRecord(config=config, status="failed", error=reason)
+
+
+def _train(job: Job, pairs: Pairs, on_progress: OnProgress, resources: Resources) -> Iterator[RunRecord]:
+    if job[0].schedule == "wsd":
+        from embudget.training.trunk import train_trunk
+
+        yield from train_trunk(job, pairs, on_progress, resources)
+        return
+    from embudget.training.run import train_run
+
+    (config,) = job
+    yield train_run(config, pairs, lambda share, loss: on_progress(config, share, loss), resources)[1]
 
 
 @final
 class InProcess(Executor):
-    """Train in this process, one run after the other."""
+    """Train in this process, one job after the other."""
 
-    def __init__(self, pairs_folder: Path) -> None:
+    def __init__(self, pairs_folder: Path, checkpoints: Path | None = None) -> None:
         self.pairs_folder = pairs_folder
+        self.resources = Resources(checkpoints=checkpoints)
 
-    def run(self, next_job: NextJob, on_progress: OnProgress) -> Iterator[Finished]:
+    def run(self, next_job: NextJob, on_progress: OnProgress) -> Iterator[Outcome]:
         """Train the jobs in their order."""
-        while (config := next_job()) is not None:
-
-            def progress(share: float, loss: float, config: RunConfig = config) -> None:
-                on_progress(config, share, loss)
-
-            yield Finished(config, execute(config, self.pairs_folder, progress))
+        while (job := next_job()) is not None:
+            yield from execute(job, self.pairs_folder, on_progress, self.resources)
 
 
 class _Worker:
-    """A process that trains one run at a time, and the connection to it."""
+    """A process that trains one job at a time, and the connection to it."""
 
-    def __init__(self, pairs_folder: Path, slot: int, count: int) -> None:
+    def __init__(self, pairs_folder: Path, slot: int, count: int, checkpoints: Path | None) -> None:
         context = multiprocessing.get_context("spawn")
         self.slot = slot
         self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=_work, args=(theirs, pairs_folder, slot, count), daemon=True)
+        self.process = context.Process(target=_work, args=(theirs, pairs_folder, slot, count, checkpoints), daemon=True)
         self.process.start()
         theirs.close()
-        self.config: RunConfig | None = None
+        self.left: Job = ()
+        """Runs of its job that have no record yet; none while it is idle."""
 
-    def start(self, config: RunConfig) -> None:
-        self.config = config
+    def start(self, job: Job) -> None:
+        self.left = job
         with suppress(BrokenPipeError):  # it died while it was idle: the next read says so
-            self.connection.send(config)
+            self.connection.send(job)
 
     def stop(self) -> None:
         self.process.terminate()
@@ -105,26 +131,26 @@ class _Worker:
 class LocalProcesses(Executor):
     """Train in worker processes of this machine, which share its cores evenly; a lost worker is replaced."""
 
-    def __init__(self, pairs_folder: Path, workers: int) -> None:
+    def __init__(self, pairs_folder: Path, workers: int, checkpoints: Path | None = None) -> None:
         self.pairs_folder = pairs_folder
+        self.checkpoints = checkpoints
         self.count = workers
 
-    def run(self, next_job: NextJob, on_progress: OnProgress) -> Iterator[Finished]:
+    def run(self, next_job: NextJob, on_progress: OnProgress) -> Iterator[Outcome]:
         """Train the jobs, as many at a time as there are workers."""
         workers: list[_Worker] = []
         try:
             while True:
                 self._hand_out(next_job, workers)
-                busy = {worker.connection: worker for worker in workers if worker.config is not None}
+                busy = {worker.connection: worker for worker in workers if worker.left}
                 if not busy:
                     return
                 for connection in wait(list(busy)):
-                    finished = _receive(busy[connection], on_progress)  # type: ignore[index]
-                    if finished is None:
-                        continue
-                    if finished.lost is not None:
+                    outcome = _receive(busy[connection], on_progress)  # type: ignore[index]
+                    if isinstance(outcome, Lost):
                         workers.remove(busy[connection])  # type: ignore[index]
-                    yield finished
+                    if outcome is not None:
+                        yield outcome
         finally:
             for worker in workers:
                 worker.stop()
@@ -132,37 +158,36 @@ class LocalProcesses(Executor):
     def _hand_out(self, next_job: NextJob, workers: list[_Worker]) -> None:
         for slot in range(self.count):
             worker = next((worker for worker in workers if worker.slot == slot), None)
-            if worker is not None and worker.config is not None:
+            if worker is not None and worker.left:
                 continue
-            if (config := next_job()) is None:
+            if (job := next_job()) is None:
                 return
             if worker is None:  # not yet started, or lost: the new one takes over its GPU
-                worker = _Worker(self.pairs_folder, slot, self.count)
+                worker = _Worker(self.pairs_folder, slot, self.count, self.checkpoints)
                 workers.append(worker)
-            worker.start(config)
+            worker.start(job)
 
 
-def _receive(worker: _Worker, on_progress: OnProgress) -> Finished | None:
+def _receive(worker: _Worker, on_progress: OnProgress) -> Outcome | None:
     """Take one message of a busy worker; None if it was progress."""
-    assert worker.config is not None
     try:
         message = worker.connection.recv()
     except (EOFError, OSError):
         worker.process.join()
-        config, code = worker.config, worker.process.exitcode or 0
+        code = worker.process.exitcode or 0
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
         worker.stop()
-        return Finished(config, None, lost=f"its process ended with {how}")
+        return Lost(worker.left, f"its process ended with {how}")
     if isinstance(message, EmbudgetError):
         raise message
     if isinstance(message, RunRecord):
-        worker.config = None
-        return Finished(message.config, message)
-    on_progress(worker.config, *message)
+        worker.left = tuple(config for config in worker.left if config != message.config)
+        return message
+    on_progress(*message)
     return None
 
 
-def _work(connection: Connection, pairs_folder: Path, slot: int, count: int) -> None:
+def _work(connection: Connection, pairs_folder: Path, slot: int, count: int, checkpoints: Path | None) -> None:
     """The life of a worker process: an even share of the cores, or one of the GPUs in turn."""
     import signal
 
@@ -171,16 +196,17 @@ def _work(connection: Connection, pairs_folder: Path, slot: int, count: int) -> 
 
     _take_one_gpu(slot)
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // count))
+    resources = Resources(neighbours=count, checkpoints=checkpoints)
     while True:
         try:
-            config: RunConfig = connection.recv()
+            job: Job = connection.recv()
         except EOFError:
             return
         try:
-            answer: object = execute(config, pairs_folder, lambda *now: connection.send(now), count)
+            for record in execute(job, pairs_folder, lambda *now: connection.send(now), resources):
+                connection.send(record)
         except EmbudgetError as error:
-            answer = error
-        connection.send(answer)
+            connection.send(error)
 
 
 def _take_one_gpu(slot: int) -> None:

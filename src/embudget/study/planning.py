@@ -1,6 +1,7 @@
 """What a study will run and what it leaves out, with tokens, steps, FLOP and time, before anything is trained."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from embudget.errors import PairsError
@@ -9,6 +10,7 @@ from embudget.methods import parse_method
 from embudget.pairs import Pairs, token_stats
 from embudget.records import RunConfig, RunRecord
 from embudget.study.spec import Study
+from embudget.study.trunks import own_flops, own_flops_of
 from embudget.suite import find_shape
 from embudget.training.run import pairs_there
 
@@ -19,8 +21,10 @@ class PlannedRun(NamedTuple):
     config: RunConfig
     tokens: float
     steps: float
+    own_flops: float
+    """What it adds to the FLOP of the plan: all of its own, without those that a cheaper run of its trunk spends."""
     seconds: float
-    """Estimate, training alone."""
+    """Estimate of what it adds, training alone."""
 
 
 class LeftOut(NamedTuple):
@@ -38,8 +42,37 @@ class Plan(NamedTuple):
 
     @property
     def train_flops(self) -> float:
-        """Algorithmic FLOP of all runs."""
+        """Algorithmic FLOP that the runs cost: what runs of one trunk share is spent once."""
+        return sum(run.own_flops for run in self.runs)
+
+    @property
+    def separate_flops(self) -> float:
+        """Algorithmic FLOP that the same runs would cost one by one."""
         return sum(run.config.train_flops for run in self.runs)
+
+    @property
+    def seconds(self) -> float:
+        """Estimate for all runs, training alone."""
+        return sum(run.seconds for run in self.runs)
+
+    def without(self, done: Collection[str]) -> "Plan":
+        """The plan of the runs that are left when those with these ids are done."""
+        left = [run for run in self.runs if run.config.id not in done]
+        own = own_flops_of(run.config for run in left)
+        return Plan([_adding(run, own[run.config.id]) for run in left], self.left_out)
+
+    def flops_by_trunks(self, decay: float) -> float:
+        """Algorithmic FLOP that the study would cost with a trunk for each cell, at one batch size for all budgets."""
+        cells = defaultdict(set)
+        for run in self.runs:
+            cell = run.config.model_copy(update={"train_flops": 1.0, "warmup": 0.0, "batch_size": 2})
+            cells[cell].add(run.config.train_flops)
+        return sum(sum(own_flops(sorted(budgets), decay)) for budgets in cells.values())
+
+
+def _adding(run: PlannedRun, flops: float) -> PlannedRun:
+    """The run where it adds so many FLOP."""
+    return run._replace(own_flops=flops, seconds=run.seconds * flops / run.own_flops)
 
 
 def plan(study: Study, pairs: Pairs, measured: Sequence[RunRecord] = ()) -> Plan:
@@ -71,8 +104,8 @@ def plan(study: Study, pairs: Pairs, measured: Sequence[RunRecord] = ()) -> Plan
             needed = tokens / tokens_per_pair
             result.left_out.append(LeftOut(config, f"needs {needed:,.0f} pairs, more than the {there:,} there are"))
         else:
-            result.runs.append(PlannedRun(config, tokens, steps, config.train_flops / speed))
-    return result
+            result.runs.append(PlannedRun(config, tokens, steps, config.train_flops, config.train_flops / speed))
+    return result.without(())
 
 
 def flops_per_second(records: Sequence[RunRecord]) -> float | None:

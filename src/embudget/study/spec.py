@@ -5,6 +5,13 @@ methods: [full, freeze:0.5, lora:32]
 budgets: [1e12, 4e12, 1.6e13]
 pairs: pairs/                         # relative to this file
 batch_size: {at: 1e12, pairs: 16, exponent: 0.5}
+schedule: wsd                         # one run serves all budgets of a cell; cosine, one run each, by default
+decay: 0.2                            # of wsd: the last share of each budget, in which the rate falls
+
+With `schedule: wsd` the runs of a cell (member, method, learning rate, seed) branch off one trunk. What they share must
+not depend on the budget: there is one batch size for all budgets, a rule's at the geometric middle sqrt(C_1 C_n) of the
+smallest and the largest, and the warm-up takes a tenth of the smallest budget, which is the share 0.1 C_1 / C of a
+budget C. So another smallest budget, or with a rule another largest one, makes other runs.
 """
 
 import math
@@ -17,8 +24,10 @@ from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, Posit
 from embudget.errors import ConfigError
 from embudget.frozen import Frozen
 from embudget.methods import parse_method
-from embudget.records import MethodText, RunConfig
+from embudget.records import MethodText, RunConfig, Schedule
 from embudget.suite import find_shape, find_suite
+
+_WARMUP: float = RunConfig.model_fields["warmup"].default
 
 
 class BatchRule(Frozen):
@@ -60,8 +69,13 @@ class Study(Frozen):
     seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1), AfterValidator(_unique)] = (0,)
     batch_size: Annotated[int, Field(ge=2)] | dict[PositiveFloat, Annotated[int, Field(ge=2)]] | BatchRule = Field(
         default=BatchRule(),
-        description="pairs a step: a number, one per budget, or a rule; the same for all methods and members",
+        description="pairs a step: a number, one per budget, or a rule; the same for all methods and members, and with "
+        "wsd for all budgets: see the module",
     )
+    schedule: Schedule = Field(
+        default="cosine", description="wsd: one run of a cell serves all its budgets; cosine: a run for each"
+    )
+    decay: float = Field(default=0.2, gt=0, lt=1, description="of wsd: share of each budget in which the rate falls")
     learning_rates: dict[MethodText, tuple[PositiveFloat, ...]] = Field(
         default={}, description="rates to run for a method; the method's default where it is not named"
     )
@@ -84,6 +98,22 @@ class Study(Frozen):
             raise ValueError(f"learning_rates names {min(unknown)}, which is not among the methods")
         if self.eval_pairs % self.eval_candidates:
             raise ValueError(f"eval_pairs must be a multiple of eval_candidates={self.eval_candidates}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_schedule(self) -> Self:
+        if self.schedule == "cosine":
+            if self.decay != type(self).model_fields["decay"].default:
+                raise ValueError(f"decay belongs to schedule wsd, got {self.decay:g} with cosine")
+            return self
+        if self.decay >= 1 - _WARMUP:
+            raise ValueError(f"decay must be < {1 - _WARMUP:g}, what the warm-up leaves, got {self.decay:g}")
+        if isinstance(self.batch_size, dict):
+            sizes = sorted({self.batch_size[budget] for budget in self.budgets})
+            if len(sizes) > 1:
+                raise ValueError(
+                    f"batch_size must be the same at all budgets with schedule wsd, got {sizes[0]} and {sizes[-1]}"
+                )
         return self
 
     @classmethod
@@ -115,12 +145,27 @@ class Study(Frozen):
         return [shape.name for shape in sorted(shapes, key=lambda shape: shape.model_params)]
 
     def batch_at(self, budget: float) -> int:
-        """Pairs a step at one of the study's budgets."""
+        """Pairs a step at one of the study's budgets; with wsd at all of them."""
         if isinstance(self.batch_size, BatchRule):
-            return self.batch_size.batch_size(budget)
+            return self.batch_size.batch_size(self.middle if self.schedule == "wsd" else budget)
         if isinstance(self.batch_size, dict):
             return self.batch_size[budget]
         return self.batch_size
+
+    @property
+    def middle(self) -> float:
+        """The geometric middle of the smallest and the largest budget, FLOP."""
+        return math.sqrt(min(self.budgets) * max(self.budgets))
+
+    def _schedule_at(self, budget: float) -> dict[str, Any]:
+        """The schedule's fields of a run: a warm-up of the same FLOP at all budgets of a trunk."""
+        if self.schedule == "cosine":
+            return {}
+        return {
+            "schedule": self.schedule,
+            "decay": self.decay,
+            "warmup": _WARMUP * (min(self.budgets) / budget),
+        }
 
     def configs(self, pairs_hash: str) -> list[RunConfig]:
         """The configuration of every run of the grid, cheapest budget first.
@@ -149,6 +194,7 @@ class Study(Frozen):
                 max_epochs=self.max_epochs,
                 eval_pairs=self.eval_pairs,
                 eval_candidates=self.eval_candidates,
+                **self._schedule_at(budget),
             )
             for budget in sorted(self.budgets)
             for name, text, rate in found

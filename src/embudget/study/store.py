@@ -95,6 +95,11 @@ class Store:
             raise StoreError(f"cannot open the store {self.location}: {_one_line(error)}") from None
         self._prepare(create)
 
+    @property
+    def checkpoints(self) -> Path | None:
+        """Folder beside a SQLite file for what its runs in training keep; None for a database elsewhere."""
+        return None if "://" in self.location else Path(f"{self.location}.checkpoints")
+
     def close(self) -> None:
         """Close the connections to the database."""
         self._engine.dispose()

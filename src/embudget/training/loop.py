@@ -77,6 +77,9 @@ class Training:
         """(tokens processed, training loss) after each step."""
         self.seconds = 0.0
         """Spent in steps."""
+        self.rate = 0.0
+        """Learning rate of the last step."""
+        self.step_tokens, self.step_seconds = 0, 0.0
 
         self.tokens = TokenCache(pairs, config.model, config.max_length)
         self.order = BatchOrder(self.tokens, config.batch_size, config.seed, config.max_epochs)
@@ -116,8 +119,9 @@ class Training:
         texts = self._texts()
         self._drawn = None
         self.model.train()
-        self.meter.add_step(len(texts) // 2, sum(map(len, texts)))
-        rate = factor * self.config.learning_rate
+        self.step_tokens = sum(map(len, texts))
+        self.meter.add_step(len(texts) // 2, self.step_tokens)
+        self.rate = rate = factor * self.config.learning_rate
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         if self.rows is None:
@@ -128,7 +132,8 @@ class Training:
         self._optimizer.step()
         self._optimizer.zero_grad()
         self.losses.append((self.meter.tokens, loss))
-        self.seconds += time.perf_counter() - started
+        self.step_seconds = time.perf_counter() - started
+        self.seconds += self.step_seconds
         self._check(loss)
         return loss
 
@@ -145,7 +150,7 @@ class Training:
             measured = held_out(self.model, pairs, config.eval_pairs, config.eval_candidates, config.scale)
         if not math.isfinite(measured.loss):
             text = f"the held-out loss became {measured.loss}: lower the learning rate"
-            raise DivergedError(text, self.curve(config.train_flops))
+            raise DivergedError(text, self.curve(1.0))
         return measured
 
     def curve(self, budget: float) -> list[tuple[float, float]]:
@@ -237,7 +242,7 @@ class Training:
             seen = ", ".join(f"{value:.2f}" for value in late[-5:])
             raise DivergedError(
                 f"the loss {what} at step {self.meter.steps} (last losses: {seen}): lower the learning rate",
-                self.curve(self.config.train_flops),
+                self.curve(1.0),
             )
 
 

@@ -39,7 +39,11 @@ class Resources(NamedTuple):
 
 
 def train_run(
-    config: RunConfig, pairs: Pairs, on_progress: OnProgress | None = None, resources: Resources | None = None
+    config: RunConfig,
+    pairs: Pairs,
+    on_progress: OnProgress | None = None,
+    resources: Resources | None = None,
+    on_step: "Callable[[Training], None] | None" = None,
 ) -> tuple["SentenceTransformer", RunRecord]:
     """Train one run and measure it on the held-out pairs; one that was interrupted goes on from its last checkpoint.
 
@@ -48,6 +52,7 @@ def train_run(
         pairs: the text pairs whose content hash the configuration names.
         on_progress: called after each step with the share of the budget spent and the training loss.
         resources: how to go about it.
+        on_step: called after each step with the training, for trackers.
 
     Returns:
         The trained model, merged (no adapters), on the device it was trained on; and its record.
@@ -70,6 +75,8 @@ def train_run(
 
         def after_step(share: float, loss: float) -> None:
             resuming.save_if_due()
+            if on_step is not None:
+                on_step(training)
             if on_progress is not None:
                 on_progress(share, loss)
 

@@ -63,7 +63,7 @@ def train_trunk(
 
 def trunk_name(config: RunConfig) -> str:
     """The same for all runs of a trunk: the id that the run would have whose budget is its warm-up's tenfold."""
-    warmup_flops = float(f"{config.warmup * config.train_flops:.9g}") or config.train_flops
+    warmup_flops = float(f"{config.warmup * config.train_flops:.6g}") or config.train_flops
     return "trunk-" + config.model_copy(update={"train_flops": 10 * warmup_flops, "warmup": 0.1}).id
 
 

@@ -1,0 +1,85 @@
+"""Experiment trackers, through accelerate: what a run tells TensorBoard, Weights & Biases, MLflow or Trackio.
+
+Each step is logged with its training loss, learning rate, tokens, FLOP, share of the budget and tokens per second; the
+configuration of the run comes first. The step number is the optimiser's, so that a run that was interrupted goes on
+in the same chart where the tracker allows it.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from embudget.errors import ConfigError
+from embudget.records import RunConfig
+
+if TYPE_CHECKING:
+    from embudget.training.loop import Training
+
+TrackerName = Literal["tensorboard", "wandb", "mlflow", "trackio"]
+
+
+def check_trackers(names: Sequence[str]) -> None:
+    """Refuse trackers that are unknown or not installed, before anything is trained.
+
+    Raises:
+        ConfigError: names the tracker, and the package it needs.
+    """
+    from importlib.util import find_spec
+
+    for name in names:
+        if name not in get_args(TrackerName):
+            raise ConfigError(f"report_to must be among {', '.join(get_args(TrackerName))}, got {name!r}")
+        if find_spec(name) is None:
+            raise ConfigError(f"report_to {name} needs the package {name}: pip install {name}")
+
+
+@contextmanager
+def tracked(
+    config: RunConfig, names: Sequence[str], folder: Path | None
+) -> "Iterator[Callable[[Training], None] | None]":
+    """What to call after each step, for the length of a with block; None without trackers.
+
+    Args:
+        config: of the run.
+        names: of the trackers.
+        folder: of the model; TensorBoard's files go to ``{folder}.logs``, or to ``logs`` without one.
+
+    Raises:
+        ConfigError: a tracker is unknown or not installed.
+    """
+    check_trackers(names)
+    if not names:
+        yield None
+        return
+    from accelerate.tracking import LOGGER_TYPE_TO_CLASS
+
+    logs = Path("logs") if folder is None else folder.with_name(f"{folder.name}.logs")
+    trackers = []
+    for name in names:
+        kind = LOGGER_TYPE_TO_CLASS[name]
+        trackers.append(kind("embudget", logging_dir=logs) if kind.requires_logging_directory else kind("embudget"))
+        trackers[-1].store_init_configuration(config.model_dump(mode="json"))
+
+    def log(training: "Training") -> None:
+        for tracker in trackers:
+            tracker.log(values_of(training, config), step=training.meter.steps)
+
+    try:
+        yield log
+    finally:
+        for tracker in trackers:
+            tracker.finish()
+
+
+def values_of(training: "Training", config: RunConfig) -> dict[str, Any]:
+    """What is logged of the step just done."""
+    meter = training.meter
+    return {
+        "train/loss": training.losses[-1][1],
+        "train/learning_rate": training.rate,
+        "train/tokens": meter.tokens,
+        "train/flops": meter.train_flops,
+        "train/share_of_budget": meter.share(config.train_flops),
+        "train/tokens_per_second": training.step_tokens / training.step_seconds,
+    }
