@@ -9,7 +9,6 @@ import typer
 from embudget.cli.options import Budget, Device, Dollars, DollarsPerHour, GpuHours, Mfu, PairsFolder, Verbose
 
 CacheChoice = Literal["auto", "always", "never"]
-TrackerChoice = Literal["tensorboard", "wandb", "mlflow", "trackio"]
 
 if TYPE_CHECKING:
     from embudget.pairs import Pairs
@@ -43,7 +42,10 @@ def command(
         float, typer.Option(min=0, help="Time between checkpoints, in OUT.checkpoints; the same command goes on.")
     ] = 10.0,
     report_to: Annotated[
-        list[TrackerChoice] | None, typer.Option(help="Experiment tracker; may be given several times.")
+        list[str] | None,
+        typer.Option(
+            metavar="tensorboard|wandb|mlflow|trackio", help="Experiment tracker; may be given several times."
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the adapters and of the order of the pairs.")] = 0,
     verbose: Verbose = False,
