@@ -15,7 +15,7 @@ from embudget.records import Provenance
 
 if TYPE_CHECKING:
     from embudget.training.loop import Training
-    from embudget.training.run import Resources
+    from embudget.training.resources import Resources
 
 
 class Resuming:

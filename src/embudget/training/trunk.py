@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator, Sequence
 from embudget.pairs import Pairs
 from embudget.records import RunConfig, RunRecord
 from embudget.training.loop import Training, run_to_budget
+from embudget.training.resources import Resources
 from embudget.training.resuming import Resuming
-from embudget.training.run import Resources, check_pairs, provenance_of, record_of
+from embudget.training.run import check_pairs, provenance_of, record_of
 from embudget.training.schedule import factor_of
 
 OnTrunkProgress = Callable[[RunConfig, float, float], None]
@@ -42,7 +43,7 @@ def train_trunk(
     resources = resources or Resources()
     configs = sorted(configs, key=lambda config: config.train_flops)
     check_pairs(configs[-1], pairs)
-    training = Training(configs[-1], pairs, resources.cache, resources.neighbours)
+    training = Training(configs[-1], pairs, resources)
     with Resuming(training, trunk_name(configs[0]), provenance_of(configs[0]), resources) as resuming:
         shared = 0.0
         for config in configs:
