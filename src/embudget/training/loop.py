@@ -173,7 +173,8 @@ class Training:
 
     def numbers(self) -> dict[str, Any]:
         """The rest of the state, for JSON: position in the data, totals, losses."""
-        order, meter = self._before_drawn, self.meter.state()
+        order = self.order.state if self._drawn is None else self._before_drawn  # a drawn batch is not yet trained on
+        meter = self.meter.state()
         return {"order": order, "meter": meter, "losses": list(self.losses), "seconds": self.seconds}
 
     def restore(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:

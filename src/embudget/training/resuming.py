@@ -4,6 +4,7 @@ Checkpoints of a run lie in a folder named by the run, `{checkpoints}/{id}`, and
 first process writes them, every process reads them: their number may change in between.
 """
 
+import math
 import shutil
 import time
 from types import TracebackType
@@ -26,22 +27,26 @@ class Resuming:
         run: names the run.
         made: provenance of a run that starts now.
         resources: where and how often to write; without a folder nothing is written.
+        end: tokens by whose number the last step's middle must lie for a checkpoint to be of use.
 
     Raises:
         RunError: the checkpoint is that of another model or package version, or a checkpoint cannot be written.
     """
 
-    def __init__(self, training: "Training", run: str, made: Provenance, resources: "Resources") -> None:
+    def __init__(
+        self, training: "Training", run: str, made: Provenance, resources: "Resources", end: float = math.inf
+    ) -> None:
         self.training = training
         self.provenance = made
         """Of the run's first start."""
         self._folder = None if resources.checkpoints is None else resources.checkpoints / run
+        self._end = end
         self._every = resources.checkpoint_seconds
         self._written = time.monotonic()
 
     def __enter__(self) -> "Resuming":
         found = newest_checkpoint(self._folder) if self._folder is not None else None
-        if found is not None:
+        if found is not None and _middle(found.numbers["losses"]) < self._end:
             before = Provenance.model_validate(found.numbers.pop("provenance"))
             if before.model_revision != self.provenance.model_revision:
                 raise RunError(
@@ -71,3 +76,9 @@ class Resuming:
         except OSError as error:
             raise RunError(f"cannot write a checkpoint to {self._folder}: {error.strerror or error}") from None
         self._written = time.monotonic()
+
+
+def _middle(losses: list[tuple[int, float]]) -> float:
+    """Tokens at the middle of the last step."""
+    ends = [0, 0, *(tokens for tokens, _ in losses)]
+    return (ends[-1] + ends[-2]) / 2

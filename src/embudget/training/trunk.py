@@ -11,6 +11,7 @@ on its own. Source: Hägele et al. 2024, arXiv 2405.18392.
 
 from collections.abc import Callable, Iterator, Sequence
 
+from embudget.flops import tokens_for
 from embudget.pairs import Pairs
 from embudget.records import RunConfig, RunRecord
 from embudget.training.loop import Training, run_to_budget
@@ -44,7 +45,10 @@ def train_trunk(
     configs = sorted(configs, key=lambda config: config.train_flops)
     check_pairs(configs[-1], pairs)
     training = Training(configs[-1], pairs, resources)
-    with Resuming(training, trunk_name(configs[0]), provenance_of(configs[0]), resources) as resuming:
+    first = configs[0]
+    # a checkpoint beyond the first branch is of no use: a run that had been given up may have come back
+    end = tokens_for((1 - first.decay) * first.train_flops, training.method, training.meter.shape)
+    with Resuming(training, trunk_name(first), provenance_of(first), resources, end) as resuming:
         shared = 0.0
         for config in configs:
 
