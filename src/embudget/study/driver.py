@@ -96,6 +96,9 @@ def _drive(
     with _Leases(store, missing, listener) as leases:
         for outcome in executor.run(leases.next_job, listener.progress):
             leases.settle(outcome)
+    if store.checkpoints is not None:
+        with suppress(OSError):  # there are none, or another sweep has some
+            store.checkpoints.rmdir()
     there = {record.id: record for record in store.records()}
     return [there[config.id] for config in configs if config.id in there]
 
