@@ -1,8 +1,9 @@
-"""Processes that train, and are killed with SIGKILL at chosen moments; forked, since a start of Python costs seconds."""
+"""Processes that train and are killed with SIGKILL at chosen moments; forked, since a start of Python costs seconds."""
 
 import os
 import random
 import select
+import shutil
 import signal
 import sys
 import time
@@ -16,6 +17,7 @@ import safetensors.torch
 from embudget import checkpoints
 from embudget.pairs import Pairs
 from embudget.records import RunConfig
+from embudget.training import resuming
 from embudget.training.run import Resources, train_run
 
 WEIGHTS, RECORD = "weights.safetensors", "record.json"
@@ -34,7 +36,7 @@ def train_to(folder: Path, config: RunConfig, pairs: Pairs, on_step: Callable[[]
 
 
 def survives(folder: Path, config: RunConfig, pairs: Pairs, arm: Arm | None = None, delay: float | None = None) -> bool:
-    """Train in a child, killed by what ``arm`` set up or ``delay`` seconds after its first step; whether it came through.
+    """Train in a child, killed by what ``arm`` set up or ``delay`` seconds after its first step; whether it survived.
 
     Raises:
         AssertionError: it ended in another way than by SIGKILL.
@@ -62,14 +64,12 @@ def survives(folder: Path, config: RunConfig, pairs: Pairs, arm: Arm | None = No
 
 
 def in_a_write(moment: random.Random) -> Arm:
-    """Die in the second or third write of a checkpoint, before any line that runs in it, those of libraries included."""
+    """Die in the second or third write of a checkpoint, before any of the lines that run in it."""
     after, lines = moment.randint(1, 2), moment.randint(1, 400)
     original = checkpoints.write_checkpoint
 
     def arm() -> None:
-        from embudget.training import resuming
-
-        resuming.write_checkpoint = dying
+        vars(resuming)["write_checkpoint"] = dying
 
     def dying(*arguments: Any) -> None:  # noqa: ANN401
         nonlocal after
@@ -114,9 +114,9 @@ def at_line(name: str) -> Arm:
 
     def arm() -> None:
         if name == "save_file":
-            safetensors.torch.save_file = halfway
+            vars(safetensors.torch)["save_file"] = halfway
         elif name == "prune":
-            checkpoints.shutil.rmtree = _only_of_steps(before(checkpoints.shutil.rmtree), checkpoints.shutil.rmtree)
+            vars(shutil)["rmtree"] = _only_of_steps(before(shutil.rmtree), shutil.rmtree)
         else:
             path: Any = Path
             setattr(path, name, before(getattr(path, name)))

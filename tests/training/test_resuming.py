@@ -1,7 +1,6 @@
-"""Interrupted runs end as if nothing had happened: killed at 20 moments, taken apart and put together, ordered to stop."""
+"""Interrupted runs end as if nothing had happened: killed at 20 moments, taken apart and put together, stopped."""
 
 import json
-import os
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +12,7 @@ import torch
 from embudget.checkpoints import newest_checkpoint
 from embudget.errors import DivergedError, RunError
 from embudget.pairs import Pairs
-from embudget.records import RunConfig, RunRecord
-from embudget.training import resuming
+from embudget.records import Provenance, RunConfig, RunRecord
 from embudget.training.loop import Training
 from embudget.training.run import Resources, train_run
 from tests.command_line import Run
@@ -140,11 +138,12 @@ def test_a_checkpoint_of_another_model_is_refused_in_one_line(
     resources = Resources(checkpoints=tmp_path / "kept", checkpoint_seconds=0)
     with pytest.raises(KeyboardInterrupt):
         train_run(config, tiny_pairs, interrupted_after(2), resources)
-    made = resuming.Provenance
     monkeypatch.setattr(
-        "embudget.training.run.provenance_of", lambda config: made.model_validate(_PROVENANCE | {"threads": 1})
+        "embudget.training.run.provenance_of", lambda config: Provenance.model_validate(_PROVENANCE | {"threads": 1})
     )
-    with pytest.raises(RunError, match="is a checkpoint of folder model sha256:.*the model is now another one") as said:
+    with pytest.raises(
+        RunError, match=r"is a checkpoint of folder model sha256:.*the model is now another one"
+    ) as said:
         train_run(config, tiny_pairs, resources=resources)
     assert "\n" not in str(said.value)
     assert newest_checkpoint(tmp_path / "kept" / config.id) is not None, "it is the user's to remove"
@@ -160,9 +159,7 @@ def test_checkpoints_that_cannot_be_written_end_the_run_in_one_line(
 ) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(RunError, match=r"cannot write a checkpoint to .*: Not a directory"):
-        train_run(
-            run_of(tiny_neox, tiny_pairs, "bias"), tiny_pairs, None, Resources("auto", 1, tmp_path / "file", 0.0)
-        )
+        train_run(run_of(tiny_neox, tiny_pairs, "bias"), tiny_pairs, None, Resources("auto", 1, tmp_path / "file", 0.0))
 
 
 def test_a_run_that_diverged_keeps_no_checkpoints(tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path) -> None:
@@ -186,7 +183,7 @@ def test_the_same_command_goes_on(
         loss = original(self, factor)
         steps.append(self.meter.steps)
         if len(steps) == 3:
-            os.kill(os.getpid(), 2)
+            raise KeyboardInterrupt
         return loss
 
     assert run(*command, "--out", tmp_path / "whole").code == 0
@@ -194,12 +191,13 @@ def test_the_same_command_goes_on(
     stopped = run(*command, "--out", tmp_path / "model")
     assert stopped.code == 130
     kept = tmp_path / "model.checkpoints"
-    assert [path.name for path in kept.iterdir()] == [path.name for path in kept.glob("*") if len(path.name) == 16]
+    (kept_run,) = kept.iterdir()
+    assert newest_checkpoint(kept_run) is not None
     assert not (tmp_path / "model").exists()
     done = run(*command, "--out", tmp_path / "model")
     assert done.code == 0, done.err
     assert steps[:3] == [1, 2, 3]
-    assert steps[3] in (3, 4), "it goes on, at most a step before"
+    assert steps[3] == 3, "the third has had no checkpoint yet"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "whole"]
     weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("model", "whole")]
     assert weights[0] == weights[1]
