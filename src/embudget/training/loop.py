@@ -173,9 +173,10 @@ class Training:
 
     def numbers(self) -> dict[str, Any]:
         """The rest of the state, for JSON: position in the data, totals, losses."""
-        order = self.order.state if self._drawn is None else self._before_drawn  # a drawn batch is not yet trained on
-        meter = self.meter.state()
-        return {"order": order, "meter": meter, "losses": list(self.losses), "seconds": self.seconds}
+        order = self.order.state if self._drawn is None else self._before_drawn  # a drawn batch is not trained on yet
+        engine = {"cached": self.engine.cached, "chunk_tokens": self.engine.chunk_tokens}
+        state = {"order": order, "meter": self.meter.state(), "engine": engine}
+        return state | {"losses": list(self.losses), "seconds": self.seconds}
 
     def restore(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
         """Continue from what `tensors` and `numbers` gave."""
@@ -199,6 +200,9 @@ class Training:
         self.meter.restore(numbers["meter"])
         self.losses = [(tokens, loss) for tokens, loss in numbers["losses"]]
         self.seconds = numbers["seconds"]
+        # what memory had asked for; the last bits of a gradient depend on it
+        self.engine.cached = self.engine.cached or numbers["engine"]["cached"]
+        self.engine.chunk_tokens = min(self.engine.chunk_tokens, numbers["engine"]["chunk_tokens"])
         self.order.restore(numbers["order"])
         self._before_drawn, self._drawn = numbers["order"], None
 
