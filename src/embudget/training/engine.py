@@ -154,8 +154,10 @@ class _Work:
         keep = self.rows_RH is None and engine.cached and self._states_bytes() <= KEPT_STATES_BYTES
         for chunk in self.chunks:
             with torch.no_grad() if engine.cached else nullcontext():
+                before = RandContext(chunk.ids)
                 hidden_TLH = self.encoder.hidden(chunk, self.rows_RH)
-                self.randomness.append(RandContext(chunk.ids))
+                # what the second pass repeats starts here, or before the prefix: it may have dropout
+                self.randomness.append(RandContext(chunk.ids) if keep else before)
                 self.embedded.append(self.encoder.embed(chunk, hidden_TLH))
             self.kept.append(hidden_TLH if keep else None)
         order = torch.tensor([text for chunk in self.chunks for text in chunk.texts], device=device).argsort()
@@ -167,8 +169,8 @@ class _Work:
             torch.autograd.backward(self.embedded, gradients)
             return
         for chunk, kept, random, gradient in zip(self.chunks, self.kept, self.randomness, gradients, strict=True):
-            hidden_TLH = self.encoder.hidden(chunk, self.rows_RH) if kept is None else kept
             with random:
+                hidden_TLH = self.encoder.hidden(chunk, self.rows_RH) if kept is None else kept
                 embedded_TE = self.encoder.embed(chunk, hidden_TLH)
             embedded_TE.backward(gradient)
 
