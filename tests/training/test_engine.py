@@ -261,10 +261,10 @@ def loss_flops(pairs: int, hidden: int) -> int:
     return 3 * 2 * pairs * pairs * hidden
 
 
-@pytest.mark.parametrize(("method", "folder"), [("bias", "tiny_neox"), ("lora:4", "tiny_neox"), ("lora:4", "tiny_llama")])
-def test_no_gradient_of_a_frozen_weight_is_computed(
-    method: str, folder: str, request: pytest.FixtureRequest
-) -> None:
+@pytest.mark.parametrize(
+    ("method", "folder"), [("bias", "tiny_neox"), ("lora:4", "tiny_neox"), ("lora:4", "tiny_llama")]
+)
+def test_no_gradient_of_a_frozen_weight_is_computed(method: str, folder: str, request: pytest.FixtureRequest) -> None:
     """The backward pass costs the activations' gradients, as much as one forward pass, and the adapters' own."""
     path: Path = request.getfixturevalue(folder)
     model, texts = counted_in_full(embedder(path, method)), equal_texts()
