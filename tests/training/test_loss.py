@@ -2,39 +2,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
-from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 from torch import Tensor
 
-from embudget.suite.loading import load_embedder
-from embudget.training.loss import ContrastiveLoss, info_nce
-
-SCALE = 40.0
+from embudget.training.loss import info_nce, info_nce_gradient
+from tests.training.batches import SCALE, assert_same, embedder, engine_for, gradients, ragged, ragged_sides
 
 
-@pytest.fixture
-def model(tiny_neox: Path) -> SentenceTransformer:
-    return load_embedder(str(tiny_neox), max_length=32)
-
-
-@pytest.fixture
-def features(model: SentenceTransformer, tiny_text: list[str]) -> list[dict[str, Tensor]]:
-    """Six ragged pairs, one text of a single token."""
-    queries = ["a", *(text[: 5 * n] for n, text in enumerate(tiny_text[1:6], start=1))]
-    positives = [text * (1 + n % 2) for n, text in enumerate(tiny_text[:6])]
-    return [model.preprocess(texts) for texts in (queries, positives)]
-
-
-def gradients(
-    loss: torch.nn.Module, model: SentenceTransformer, features: list[dict[str, Tensor]]
-) -> tuple[float, Tensor]:
-    model.zero_grad()
-    torch.manual_seed(1)
-    value = loss(features)
-    value.backward()
-    found = [parameter.grad.flatten() for parameter in model.parameters() if parameter.grad is not None]
-    return value.item(), torch.cat(found)
+def unit_embeddings(pairs: int) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    queries = torch.nn.functional.normalize(torch.randn(pairs, 16, generator=generator), dim=1)
+    noise = torch.randn(pairs, 16, generator=generator)
+    return queries, torch.nn.functional.normalize(queries + 0.3 * noise, dim=1)
 
 
 def test_info_nce_by_hand() -> None:
@@ -44,46 +23,59 @@ def test_info_nce_by_hand() -> None:
 
 
 def test_swapping_the_sides_changes_nothing() -> None:
-    torch.manual_seed(0)
-    queries, positives = (torch.nn.functional.normalize(torch.randn(8, 4), dim=1) for _ in range(2))
+    queries, positives = unit_embeddings(8)
     torch.testing.assert_close(info_nce(queries, positives, SCALE), info_nce(positives, queries, SCALE))
+    one, other = info_nce_gradient(queries, positives, SCALE, 3), info_nce_gradient(positives, queries, SCALE, 3)
+    torch.testing.assert_close(one.queries_BE, other.positives_BE, rtol=1e-4, atol=1e-6)
 
 
-def test_equals_plain_sentence_transformers(model: SentenceTransformer, features: list[dict[str, Tensor]]) -> None:
+@pytest.mark.parametrize("pairs", [1, 2, 13])
+@pytest.mark.parametrize("block_rows", [1, 4, 5, 13, 1024])
+def test_the_gradient_is_that_of_autograd(pairs: int, block_rows: int) -> None:
+    queries, positives = (side.requires_grad_() for side in unit_embeddings(pairs))
+    wanted = info_nce(queries, positives, SCALE)
+    wanted.backward()
+    found = info_nce_gradient(queries, positives, SCALE, block_rows)
+    assert queries.grad is not None and positives.grad is not None
+    torch.testing.assert_close(found.loss, wanted.detach(), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(found.queries_BE, queries.grad, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found.positives_BE, positives.grad, rtol=1e-4, atol=1e-5)
+    assert not found.loss.requires_grad
+
+
+def test_scores_too_large_for_exp_are_no_trouble() -> None:
+    """At s = 1e4 the exponentials themselves would overflow, and those of the worst pairs vanish."""
+    queries, positives = (side.requires_grad_() for side in unit_embeddings(6))
+    wanted = info_nce(queries, -positives, 1e4)
+    wanted.backward()
+    found = info_nce_gradient(queries, -positives, 1e4, block_rows=4)
+    assert queries.grad is not None
+    torch.testing.assert_close(found.loss, wanted.detach())
+    torch.testing.assert_close(found.queries_BE, queries.grad, rtol=1e-3, atol=1.0)
+
+
+def test_half_precision_embeddings_are_scored_in_float32() -> None:
+    queries, positives = (side.bfloat16() for side in unit_embeddings(6))
+    wanted = info_nce_gradient(queries.float(), positives.float(), SCALE)
+    found = info_nce_gradient(queries, positives, SCALE)
+    assert found.loss.dtype == found.queries_BE.dtype == torch.float32
+    assert found.loss == wanted.loss
+
+
+@pytest.mark.parametrize("method", ["full", "freeze:0.5", "lora:4"])
+@pytest.mark.parametrize("folder", ["tiny_neox", "tiny_llama"])
+def test_equals_plain_sentence_transformers(
+    folder: str, method: str, tiny_text: list[str], request: pytest.FixtureRequest
+) -> None:
+    """Loss and all gradients of the engine, against autograd through padded batches of each side."""
+    path: Path = request.getfixturevalue(folder)
+    model = embedder(path, method)
+    found = gradients(engine_for(model, chunk_tokens=40), ragged(model, tiny_text))
     theirs = MultipleNegativesRankingLoss(
         model, scale=SCALE, directions=("query_to_doc", "doc_to_query"), partition_mode="per_direction"
     )
-    model.train()
-    value, gradient = gradients(ContrastiveLoss(model, SCALE), model, features)
-    model.zero_grad()
-    reference = theirs([dict(column) for column in features], None)
-    reference.backward()
-    expected = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
-    assert value == pytest.approx(reference.item(), abs=1e-5)
-    torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("chunk_tokens", [1, 40, 10_000])
-def test_chunking_changes_nothing(
-    model: SentenceTransformer, features: list[dict[str, Tensor]], chunk_tokens: int
-) -> None:
-    value, gradient = gradients(ContrastiveLoss(model, SCALE, chunk_tokens), model, features)
-    reference, expected = gradients(ContrastiveLoss(model, SCALE), model, features)
-    assert value == pytest.approx(reference, abs=1e-5)
-    torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("adapted", [False, True], ids=["full", "lora with dropout"])
-@pytest.mark.parametrize("chunk_tokens", [1, 40])
-def test_cached_equals_direct(
-    model: SentenceTransformer, features: list[dict[str, Tensor]], chunk_tokens: int, adapted: bool
-) -> None:
-    if adapted:
-        config = LoraConfig(r=4, target_modules="all-linear", lora_dropout=0.3, init_lora_weights=False)
-        with pytest.warns(FutureWarning):  # PEFT asks transformers for an attribute under its old name
-            model[0].model = get_peft_model(model[0].model, config)
-    model.train()
-    direct = gradients(ContrastiveLoss(model, SCALE, chunk_tokens), model, features)
-    cached = gradients(ContrastiveLoss(model, SCALE, chunk_tokens, cached=True), model, features)
-    assert cached[0] == pytest.approx(direct[0], abs=1e-6)
-    torch.testing.assert_close(cached[1], direct[1], rtol=1e-4, atol=1e-6)
+    features = [dict(model.preprocess(side)) for side in ragged_sides(tiny_text)]
+    loss = theirs(features, None)
+    loss.backward()
+    wanted = {name: value.grad for name, value in model.named_parameters() if value.grad is not None}
+    assert_same(found, (loss.item(), wanted))

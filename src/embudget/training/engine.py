@@ -169,8 +169,10 @@ class _Work:
         keep = self.rows_RH is None and engine.cached and self._states_bytes() <= KEPT_STATES_BYTES
         for chunk in self.chunks:
             with torch.no_grad() if engine.cached else nullcontext():
+                before = RandContext(chunk.ids)
                 hidden_TLH, passes = self._hidden(chunk)
-                self.randomness.append(RandContext(chunk.ids))
+                # what the second pass repeats starts here, or before the prefix: it may have dropout
+                self.randomness.append(RandContext(chunk.ids) if keep else before)
                 self.embedded.append(self.encoder.embed(chunk, hidden_TLH))
             self.kept.append(hidden_TLH if keep else None)
             self.prefix_passes.append(passes)
@@ -183,11 +185,11 @@ class _Work:
             torch.autograd.backward(self.embedded, gradients)
             return
         for index, (chunk, gradient) in enumerate(zip(self.chunks, gradients, strict=True)):
-            hidden_TLH = self.kept[index]
-            if hidden_TLH is None:
-                hidden_TLH, passes = self._hidden(chunk)
-                self.prefix_passes[index] += passes
             with self.randomness[index]:
+                hidden_TLH = self.kept[index]
+                if hidden_TLH is None:
+                    hidden_TLH, passes = self._hidden(chunk)
+                    self.prefix_passes[index] += passes
                 embedded_TE = self.encoder.embed(chunk, hidden_TLH)
             embedded_TE.backward(gradient)
 

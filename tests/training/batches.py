@@ -1,0 +1,91 @@
+"""Engines over tiny models, and batches for them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sentence_transformers import SentenceTransformer
+from torch import Tensor
+
+from embudget.methods import parse_method
+from embudget.suite import find_shape
+from embudget.suite.loading import load_embedder
+from embudget.training.encoder import Encoder
+from embudget.training.engine import Engine
+from embudget.training.meter import BudgetMeter
+
+SCALE = 40.0
+
+Texts = list[NDArray[np.int64]]
+
+
+def embedder(folder: Path, method: str = "full") -> SentenceTransformer:
+    """A tiny model to which a method is applied, its LoRA weights all other than 0, in training mode."""
+    model = load_embedder(str(folder), 32)
+    model[0].model = parse_method(method).apply(model[0].model)
+    torch.manual_seed(0)
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.1)
+    return model.train()
+
+
+def engine_for(model: SentenceTransformer, **how: Any) -> Engine:  # noqa: ANN401 - any of the engine's arguments
+    return Engine(Encoder(model), SCALE, **how)
+
+
+def token_ids(model: SentenceTransformer, texts: Sequence[str]) -> Texts:
+    return [np.array(model.tokenizer(text, truncation=True, max_length=32)["input_ids"]) for text in texts]
+
+
+def ragged_sides(texts: list[str]) -> tuple[list[str], list[str]]:
+    """Six queries, one of a single token, and their positives."""
+    queries = ["a", *(text[: 5 * n] for n, text in enumerate(texts[1:6], start=1))]
+    return queries, [text * (1 + n % 2) for n, text in enumerate(texts[:6])]
+
+
+def ragged(model: SentenceTransformer, texts: list[str]) -> Texts:
+    queries, positives = ragged_sides(texts)
+    return token_ids(model, [*queries, *positives])
+
+
+def gradients(engine: Engine, texts: Texts, meter: BudgetMeter | None = None) -> tuple[float, dict[str, Tensor]]:
+    """The loss and the gradient of every trained parameter, that of the input embedding made dense."""
+    encoder = engine.encoder
+    encoder.model.zero_grad()
+    torch.manual_seed(1)
+    if encoder.table is None:
+        loss = engine.gradients(texts, meter)
+        return loss, _found(encoder.model)
+    present, places = np.unique(np.concatenate(texts), return_inverse=True)
+    rows_RH = encoder.table.detach()[torch.from_numpy(present)].requires_grad_()
+    ends = np.cumsum([len(text) for text in texts])[:-1]
+    loss = engine.gradients(np.split(places, ends), meter, rows_RH)
+    assert rows_RH.grad is not None
+    encoder.table.grad = torch.zeros_like(encoder.table).index_copy(0, torch.from_numpy(present), rows_RH.grad)
+    return loss, _found(encoder.model)
+
+
+def _found(model: SentenceTransformer) -> dict[str, Tensor]:
+    found = {name: value.grad for name, value in model.named_parameters() if value.grad is not None}
+    model.zero_grad()
+    return found
+
+
+def assert_same(found: tuple[float, dict[str, Tensor]], wanted: tuple[float, dict[str, Tensor]]) -> None:
+    """Equal up to the order of summation: 1e-4 of a gradient's largest entry."""
+    assert abs(found[0] - wanted[0]) < 1e-5
+    assert found[1].keys() == wanted[1].keys()
+    assert found[1]
+    for name, gradient in wanted[1].items():
+        size = gradient.abs().max().item()
+        torch.testing.assert_close(
+            found[1][name], gradient, rtol=0, atol=1e-4 * size + 1e-7, msg=lambda text, name=name: f"{name}: {text}"
+        )
+
+
+def meter_for(folder: Path, method: str) -> BudgetMeter:
+    return BudgetMeter(parse_method(method), find_shape(str(folder)))
