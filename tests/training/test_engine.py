@@ -278,7 +278,7 @@ def test_no_gradient_of_a_frozen_weight_is_computed(method: str, folder: str, re
 
 
 def test_the_frozen_prefix_runs_once_and_is_not_gone_back_through(tiny_neox: Path) -> None:
-    """In forward passes of half the blocks: direct 1 + 1 + 2, cached 1 + 2 + 2, and 1 more where states are not kept."""
+    """In forward passes of half the blocks: direct 1 + 1 + 2, cached 1 + 2 + 2, and 1 more if none is kept."""
     model, texts = embedder(tiny_neox, "freeze:0.5"), equal_texts()
     encoder = Encoder(model)
     (chunk,) = make_chunks(texts, 10_000, CPU)

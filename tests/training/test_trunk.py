@@ -131,7 +131,7 @@ def test_a_sweep_of_trunks_from_end_to_end(tiny_neox: Path, tiny_pairs: Pairs, t
         {
             "members": [str(tiny_neox)],
             "methods": ["full", "bias"],
-            "budgets": [1e9, 2e9],
+            "budgets": [2e9, 4e9],
             "schedule": "wsd",
             "pairs": str(tiny_pairs.folder),
             "batch_size": 8,
@@ -148,9 +148,9 @@ def test_a_sweep_of_trunks_from_end_to_end(tiny_neox: Path, tiny_pairs: Pairs, t
         assert record.loss is not None and record.provenance is not None and record.seconds is not None
         assert record.train_flops is not None and record.train_flops >= record.config.train_flops
         assert record.shared_flops is not None
-        assert (record.shared_flops > 0) == (record.config.train_flops == 2e9)
+        assert (record.shared_flops > 0) == (record.config.train_flops == 4e9)
     with Store(tmp_path / "s.db") as store:
         assert {record.id: record for record in store.records()} == {record.id: record for record in records}
         assert store.checkpoints is not None
-        assert not list(store.checkpoints.iterdir())
+        assert not store.checkpoints.exists()
     assert sweep(study, tmp_path / "s.db") == records
