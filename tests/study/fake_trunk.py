@@ -9,6 +9,7 @@ from embudget.errors import RunError
 from embudget.pairs import Pairs
 from embudget.records import RunConfig, RunRecord
 from embudget.study.trunks import own_flops
+from embudget.training.run import Resources
 
 FOLDER = "EMBUDGET_TEST_TRUNKS"
 """Environment variable: where the stand-in writes what it did, and reads what shall go wrong."""
@@ -18,7 +19,7 @@ def train_trunk(
     configs: Sequence[RunConfig],
     pairs: Pairs,
     on_progress: Callable[[RunConfig, float, float], None] | None = None,
-    processes: int = 1,
+    resources: Resources | None = None,
 ) -> Iterator[RunRecord]:
     """Write down the budgets asked for; what goes wrong at a budget is in a file of its name: kill N, fail, diverge."""
     folder = Path(os.environ[FOLDER])

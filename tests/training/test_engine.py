@@ -203,7 +203,7 @@ def test_out_of_memory_in_the_direct_backward_pass_goes_over_to_caching(
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
     with monkeypatch.context() as patch, caplog.at_level(logging.WARNING):
-        patch.setattr(engine_module.torch.autograd, "backward", backward)
+        patch.setattr(torch.autograd, "backward", backward)
         patch.setattr(Tensor, "backward", lambda self, gradient: original(self, gradient))
         found = gradients(engine_for(model, chunk_tokens=40), texts)
     assert_same(found, wanted)
@@ -241,7 +241,7 @@ def test_other_errors_are_not_taken_for_it(
 def counted(run: Callable[[], object]) -> int:
     with FlopCounterMode(display=False) as counter:
         run()
-    return counter.get_total_flops()
+    return int(counter.get_total_flops())
 
 
 def counted_in_full(model: SentenceTransformer) -> SentenceTransformer:
@@ -278,7 +278,7 @@ def test_no_gradient_of_a_frozen_weight_is_computed(method: str, folder: str, re
 
 
 def test_the_frozen_prefix_runs_once_and_is_not_gone_back_through(tiny_neox: Path) -> None:
-    """In units of the forward pass of half the blocks: direct 1 + 1 + 2, cached 1 + 2 + 2, kept states or not 1 more."""
+    """In units of the forward pass of half the blocks: direct 1 + 1 + 2, cached 1 + 2 + 2."""
     model, texts = embedder(tiny_neox, "freeze:0.5"), equal_texts()
     encoder = Encoder(model)
     (chunk,) = make_chunks(texts, 10_000, CPU)
