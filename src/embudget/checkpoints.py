@@ -39,13 +39,17 @@ def write_checkpoint(folder: Path, step: int, tensors: "Mapping[str, Tensor]", n
     Raises:
         OSError: the folder cannot be written or is full; older checkpoints are then untouched.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / "part"
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, part / TENSORS)
+    try:
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, part / TENSORS)
+    except SafetensorError as error:  # its own name for a full disk
+        raise OSError(str(error)) from None
     (part / NUMBERS).write_text(json.dumps({"tensors": _digest(part / TENSORS), "numbers": numbers}))
     for path in (part / TENSORS, part / NUMBERS, part):
         _flush(path)
@@ -54,8 +58,10 @@ def write_checkpoint(folder: Path, step: int, tensors: "Mapping[str, Tensor]", n
         shutil.rmtree(final)
     part.rename(final)
     _flush(folder)
-    for old in sorted(folder.glob("step-*"))[:-KEPT]:
-        shutil.rmtree(old, ignore_errors=True)
+    there = sorted(folder.glob("step-*"))
+    now = there.index(final)
+    for other in there[: max(0, now + 1 - KEPT)] + there[now + 1 :]:  # what comes later could not be read
+        shutil.rmtree(other, ignore_errors=True)
 
 
 def newest_checkpoint(folder: Path) -> Checkpoint | None:

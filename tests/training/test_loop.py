@@ -21,6 +21,7 @@ from embudget.study.executor import execute
 from embudget.suite.loading import load_embedder
 from embudget.training.engine import Engine
 from embudget.training.loop import Training, run_to_budget
+from embudget.training.resources import Resources
 from embudget.training.run import train_run
 from embudget.training.schedule import factor_of
 from tests.training.test_run import config_for
@@ -89,7 +90,7 @@ def test_batch_loss_and_update_are_those_of_plain_sentence_transformers(
     config = config_for(
         tiny_neox, tiny_pairs, method, train_flops=4e9, learning_rate=3e-3, weight_decay=0.1, warmup=0.3, seed=3
     )
-    training = Training(config, tiny_pairs, cache)
+    training = Training(config, tiny_pairs, Resources(cache=cache))
     start = {name: value.detach().clone() for name, value in training.model.named_parameters()}
     rates: list[float] = []
     run_to_budget(training, config.train_flops, factor_of(config), lambda share, loss: rates.append(training.rate))

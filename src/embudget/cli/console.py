@@ -1,5 +1,6 @@
 """What the commands print: results on stdout, progress on stderr."""
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -69,7 +70,8 @@ def budget_bar(title: str) -> Iterator[Callable[[float, float], None]]:
         TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
     ]  # fmt: skip
     console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    silent = not console.is_terminal or os.environ.get("RANK", "0") != "0"  # of several processes, the first speaks
+    with Progress(*columns, console=console, transient=True, disable=silent) as progress:
         task = progress.add_task(title, total=1.0, loss="")
 
         def update(share: float, loss: float) -> None:

@@ -15,6 +15,7 @@ from embudget.study.planning import Plan, plan
 from embudget.study.spec import Study
 from embudget.study.store import LEASE_SECONDS, Store
 from embudget.study.trunks import Job, jobs
+from embudget.training.resources import Resources
 
 MAX_ATTEMPTS = 3
 """A run whose process is lost this often is recorded as failed."""
@@ -48,6 +49,7 @@ def sweep(
     workers: int = 1,
     listener: SweepListener | None = None,
     retry_failed: bool = False,
+    precompute_prefix: bool = False,
 ) -> list[RunRecord]:
     """Do the runs of a study that have no record yet.
 
@@ -57,6 +59,7 @@ def sweep(
         workers: local processes; 1 trains in this process.
         listener: told of the progress.
         retry_failed: whether to do the study's failed runs again; not those that diverged, which would do so again.
+        precompute_prefix: whether states below the first trained block are kept on disk for the runs that share them.
 
     Returns:
         The records of all runs of the study, in the order of its grid; without those that another sweep on the same
@@ -73,22 +76,29 @@ def sweep(
     with nullcontext(store) if isinstance(store, Store) else Store(store) as opened:
         if retry_failed:
             opened.forget_failed(study.configs(pairs.hash))
-        return _drive(study, pairs, opened, workers, listener)
+        return _drive(study, pairs, opened, workers, listener, precompute_prefix)
 
 
-def _drive(study: Study, pairs: Pairs, store: Store, workers: int, listener: SweepListener) -> list[RunRecord]:
+def _drive(
+    study: Study, pairs: Pairs, store: Store, workers: int, listener: SweepListener, precompute_prefix: bool
+) -> list[RunRecord]:
     there = {record.id: record for record in store.records()}
     planned = plan(study, pairs, list(there.values()))
     if not planned.runs:
         raise ConfigError(f"no run of the study is worth doing: {planned.left_out[0].reason}")
     configs = [run.config for run in planned.runs]
     listener.planned(planned, [there[config.id] for config in configs if config.id in there])
-    kept = store.checkpoints
-    executor: Executor = InProcess(study.pairs, kept) if workers == 1 else LocalProcesses(study.pairs, workers, kept)
+    resources = Resources(checkpoints=store.checkpoints, precompute_prefix=precompute_prefix)
+    executor: Executor = (
+        InProcess(study.pairs, resources) if workers == 1 else LocalProcesses(study.pairs, workers, resources)
+    )
     missing = [config for config in configs if config.id not in there]
     with _Leases(store, missing, listener) as leases:
         for outcome in executor.run(leases.next_job, listener.progress):
             leases.settle(outcome)
+    if store.checkpoints is not None:
+        with suppress(OSError):  # there are none, or another sweep has some
+            store.checkpoints.rmdir()
     there = {record.id: record for record in store.records()}
     return [there[config.id] for config in configs if config.id in there]
 

@@ -14,10 +14,13 @@ from pathlib import Path
 from typing import NamedTuple, final
 
 from embudget.errors import DivergedError, EmbudgetError, MethodError, RunError
+from embudget.methods import parse_method
 from embudget.pairs import Pairs, load_pairs
 from embudget.records import RunConfig, RunRecord
 from embudget.study.trunks import Job
-from embudget.training.run import Resources, thinned
+from embudget.suite import find_shape
+from embudget.training.resources import Resources
+from embudget.training.run import thinned
 
 OnProgress = Callable[[RunConfig, float, float], None]
 """Called with the run under way, the share of its budget spent and its latest training loss in nats."""
@@ -78,6 +81,8 @@ def execute(
 
 
 def _train(job: Job, pairs: Pairs, on_progress: OnProgress, resources: Resources) -> Iterator[RunRecord]:
+    if resources.precompute_prefix and not _freezes(job[0]):
+        resources = resources._replace(precompute_prefix=False)
     if job[0].schedule == "wsd":
         from embudget.training.trunk import train_trunk
 
@@ -89,13 +94,19 @@ def _train(job: Job, pairs: Pairs, on_progress: OnProgress, resources: Resources
     yield train_run(config, pairs, lambda share, loss: on_progress(config, share, loss), resources)[1]
 
 
+def _freezes(config: RunConfig) -> bool:
+    """Whether blocks below the first trained one are frozen."""
+    shape = find_shape(config.model)
+    return parse_method(config.method).backward_layers(shape) < shape.layers
+
+
 @final
 class InProcess(Executor):
     """Train in this process, one job after the other."""
 
-    def __init__(self, pairs_folder: Path, checkpoints: Path | None = None) -> None:
+    def __init__(self, pairs_folder: Path, resources: Resources | None = None) -> None:
         self.pairs_folder = pairs_folder
-        self.resources = Resources(checkpoints=checkpoints)
+        self.resources = resources or Resources()
 
     def run(self, next_job: NextJob, on_progress: OnProgress) -> Iterator[Outcome]:
         """Train the jobs in their order."""
@@ -106,11 +117,11 @@ class InProcess(Executor):
 class _Worker:
     """A process that trains one job at a time, and the connection to it."""
 
-    def __init__(self, pairs_folder: Path, slot: int, count: int, checkpoints: Path | None) -> None:
+    def __init__(self, pairs_folder: Path, slot: int, count: int, resources: Resources) -> None:
         context = multiprocessing.get_context("spawn")
         self.slot = slot
         self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=_work, args=(theirs, pairs_folder, slot, count, checkpoints), daemon=True)
+        self.process = context.Process(target=_work, args=(theirs, pairs_folder, slot, count, resources), daemon=True)
         self.process.start()
         theirs.close()
         self.left: Job = ()
@@ -131,9 +142,9 @@ class _Worker:
 class LocalProcesses(Executor):
     """Train in worker processes of this machine, which share its cores evenly; a lost worker is replaced."""
 
-    def __init__(self, pairs_folder: Path, workers: int, checkpoints: Path | None = None) -> None:
+    def __init__(self, pairs_folder: Path, workers: int, resources: Resources | None = None) -> None:
         self.pairs_folder = pairs_folder
-        self.checkpoints = checkpoints
+        self.resources = (resources or Resources())._replace(neighbours=workers)
         self.count = workers
 
     def run(self, next_job: NextJob, on_progress: OnProgress) -> Iterator[Outcome]:
@@ -163,7 +174,7 @@ class LocalProcesses(Executor):
             if (job := next_job()) is None:
                 return
             if worker is None:  # not yet started, or lost: the new one takes over its GPU
-                worker = _Worker(self.pairs_folder, slot, self.count, self.checkpoints)
+                worker = _Worker(self.pairs_folder, slot, self.count, self.resources)
                 workers.append(worker)
             worker.start(job)
 
@@ -187,7 +198,7 @@ def _receive(worker: _Worker, on_progress: OnProgress) -> Outcome | None:
     return None
 
 
-def _work(connection: Connection, pairs_folder: Path, slot: int, count: int, checkpoints: Path | None) -> None:
+def _work(connection: Connection, pairs_folder: Path, slot: int, count: int, resources: Resources) -> None:
     """The life of a worker process: an even share of the cores, or one of the GPUs in turn."""
     import signal
 
@@ -196,7 +207,6 @@ def _work(connection: Connection, pairs_folder: Path, slot: int, count: int, che
 
     _take_one_gpu(slot)
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // count))
-    resources = Resources(neighbours=count, checkpoints=checkpoints)
     while True:
         try:
             job: Job = connection.recv()

@@ -34,8 +34,8 @@ class Chunk:
 
     texts: list[int]
     """Their positions in the batch."""
-    length: int
-    """Tokens of the longest."""
+    lengths: list[int]
+    """Tokens of each."""
     tokens: int
     """Tokens computed, padding included."""
     squares: int
@@ -65,7 +65,9 @@ def _padded(positions: list[int], texts: "list[NDArray[np.integer[Any]]]", devic
     ids_TL[mask_TL] = np.concatenate(texts)
     # without padding no mask is needed, and attention may use its causal kernel
     about = {} if mask_TL.all() else {"attention_mask": torch.from_numpy(mask_TL.astype(np.int64)).to(device)}
-    return Chunk(positions, length, ids_TL.size, ids_TL.size * length, torch.from_numpy(ids_TL).to(device), about)
+    return Chunk(
+        positions, lengths.tolist(), ids_TL.size, ids_TL.size * length, torch.from_numpy(ids_TL).to(device), about
+    )
 
 
 def _flattened(positions: list[int], texts: "list[NDArray[np.integer[Any]]]", device: torch.device) -> Chunk:
@@ -82,7 +84,21 @@ def _flattened(positions: list[int], texts: "list[NDArray[np.integer[Any]]]", de
         "max_length_k": length,
     }
     ids = torch.from_numpy(np.concatenate(texts).astype(np.int64))[None].to(device)
-    return Chunk(positions, length, sum(lengths), sum(size * size for size in lengths), ids, about)
+    return Chunk(positions, lengths, sum(lengths), sum(size * size for size in lengths), ids, about)
+
+
+def states_of_texts(chunk: Chunk, hidden_TLH: Tensor) -> list[Tensor]:
+    """The states of each text of a chunk, (L, H), without padding."""
+    if "cu_seq_lens_q" in chunk.about:
+        return list(hidden_TLH[0].split(chunk.lengths))
+    return [states_LH[:length] for states_LH, length in zip(hidden_TLH, chunk.lengths, strict=True)]
+
+
+def states_of_chunk(chunk: Chunk, states: list[Tensor]) -> Tensor:
+    """The inverse of `states_of_texts`; padding is 0."""
+    if "cu_seq_lens_q" in chunk.about:
+        return torch.cat(states)[None]
+    return nn.utils.rnn.pad_sequence(states, batch_first=True)
 
 
 class Encoder:

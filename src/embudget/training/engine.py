@@ -22,9 +22,10 @@ from torch import Tensor
 
 from embudget.errors import RunError
 from embudget.memory import CHUNK_TOKENS
-from embudget.training.encoder import Chunk, Encoder, make_chunks
+from embudget.training.encoder import Chunk, Encoder, make_chunks, states_of_chunk, states_of_texts
 from embudget.training.loss import info_nce_gradient
 from embudget.training.meter import BudgetMeter
+from embudget.training.prefix_store import PrefixStore, Text
 from embudget.training.processes import add_up, gather, share
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Engine:
         cached: whether to start with gradient caching.
         chunk_tokens: padded tokens a chunk may hold.
         flatten: whether chunks are laid end to end for variable-length attention.
+        store: states above the frozen prefix, taken from there and put there, where given.
         rank: of this process.
         processes: that share each batch.
     """
@@ -57,6 +59,7 @@ class Engine:
         cached: bool = False,
         chunk_tokens: int = CHUNK_TOKENS,
         flatten: bool = False,
+        store: PrefixStore | None = None,
         rank: int = 0,
         processes: int = 1,
     ) -> None:
@@ -65,6 +68,7 @@ class Engine:
         self.cached = cached
         self.chunk_tokens = chunk_tokens
         self.flatten = flatten
+        self.store = store
         self.rank = rank
         self.processes = processes
 
@@ -73,6 +77,7 @@ class Engine:
         texts: "Sequence[NDArray[np.integer[Any]]]",
         meter: BudgetMeter | None = None,
         rows_RH: Tensor | None = None,
+        names: Sequence[Text] | None = None,
     ) -> float:
         """Set the gradient of every trained parameter; the loss in nats.
 
@@ -81,13 +86,15 @@ class Engine:
                 given, positions in it.
             meter: counts what is computed.
             rows_RH: rows of the input embedding that get a gradient, where it trains.
+            names: of the texts in the store, where there is one.
 
         Raises:
             RunError: memory does not suffice for one text at a time.
         """
         lengths = [len(text) for text in texts]
         mine = share(lengths, self.rank, self.processes)
-        work = _Work(self, [texts[text] for text in mine], rows_RH)
+        own_names = [names[text] for text in mine] if names is not None else []
+        work = _Work(self, [texts[text] for text in mine], rows_RH, own_names)
         queries_BE, positives_BE = gather(work.forward(), lengths, self.processes).chunk(2)
         loss, queries_grad_BE, positives_grad_BE = info_nce_gradient(queries_BE, positives_BE, self.scale)
         work.backward(torch.cat([queries_grad_BE, positives_grad_BE])[mine])
@@ -100,16 +107,26 @@ class Engine:
 class _Work:
     """One process's texts of one batch, on their way forward and back."""
 
-    def __init__(self, engine: Engine, texts: "list[NDArray[np.integer[Any]]]", rows_RH: Tensor | None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        texts: "list[NDArray[np.integer[Any]]]",
+        rows_RH: Tensor | None,
+        names: list[Text],
+    ) -> None:
         self.engine = engine
         self.encoder = engine.encoder
         self.texts = texts
         self.rows_RH = rows_RH
+        self.names = names
         self.random_state = torch.get_rng_state()
         self.chunks: list[Chunk] = []
         self.kept: list[Tensor | None] = []
         """Per chunk, the hidden states above the frozen prefix where they are kept for the second pass."""
-        self.randomness: list[RandContext] = []
+        self.prefix_passes: list[int] = []
+        """Per chunk, how often it went through the frozen prefix."""
+        self.randomness: list[tuple[RandContext, RandContext]] = []
+        """Per chunk, what its prefix and its suffix drew from: either may have dropout."""
         self.embedded: list[Tensor] = []
 
     def leaves(self) -> list[Tensor]:
@@ -141,25 +158,24 @@ class _Work:
 
     def count(self, meter: BudgetMeter) -> None:
         """Tell the meter what was computed."""
-        cached = self.engine.cached
-        for chunk, kept in zip(self.chunks, self.kept, strict=True):
-            meter.add_chunk(chunk.tokens, chunk.squares, 2 if cached else 1, 2 if cached and kept is None else 1)
+        for chunk, prefix_passes in zip(self.chunks, self.prefix_passes, strict=True):
+            meter.add_chunk(chunk.tokens, chunk.squares, 2 if self.engine.cached else 1, prefix_passes)
 
     def _forward(self) -> Tensor:
         engine = self.engine
         torch.set_rng_state(self.random_state)
         device = self.encoder.model.device
         self.chunks = make_chunks(self.texts, engine.chunk_tokens, device, engine.flatten)
-        self.kept, self.randomness, self.embedded = [], [], []
+        self.kept, self.prefix_passes, self.randomness, self.embedded = [], [], [], []
         keep = self.rows_RH is None and engine.cached and self._states_bytes() <= KEPT_STATES_BYTES
         for chunk in self.chunks:
             with torch.no_grad() if engine.cached else nullcontext():
                 before = RandContext(chunk.ids)
-                hidden_TLH = self.encoder.hidden(chunk, self.rows_RH)
-                # what the second pass repeats starts here, or before the prefix: it may have dropout
-                self.randomness.append(RandContext(chunk.ids) if keep else before)
+                hidden_TLH, passes = self._hidden(chunk)
+                self.randomness.append((before, RandContext(chunk.ids)))
                 self.embedded.append(self.encoder.embed(chunk, hidden_TLH))
             self.kept.append(hidden_TLH if keep else None)
+            self.prefix_passes.append(passes)
         order = torch.tensor([text for chunk in self.chunks for text in chunk.texts], device=device).argsort()
         return torch.cat(self.embedded).detach()[order]
 
@@ -168,11 +184,29 @@ class _Work:
         if not self.engine.cached:
             torch.autograd.backward(self.embedded, gradients)
             return
-        for chunk, kept, random, gradient in zip(self.chunks, self.kept, self.randomness, gradients, strict=True):
-            with random:
-                hidden_TLH = self.encoder.hidden(chunk, self.rows_RH) if kept is None else kept
+        for index, (chunk, gradient) in enumerate(zip(self.chunks, gradients, strict=True)):
+            hidden_TLH = self.kept[index]
+            of_prefix, of_suffix = self.randomness[index]
+            if hidden_TLH is None:
+                with of_prefix:
+                    hidden_TLH, passes = self._hidden(chunk)
+                self.prefix_passes[index] += passes
+            with of_suffix:
                 embedded_TE = self.encoder.embed(chunk, hidden_TLH)
             embedded_TE.backward(gradient)
+
+    def _hidden(self, chunk: Chunk) -> tuple[Tensor, int]:
+        """What enters the first trained block, and how often the chunk went through the prefix for it."""
+        store = self.engine.store
+        if store is None:
+            return self.encoder.hidden(chunk, self.rows_RH), 1
+        names = [self.names[text] for text in chunk.texts]
+        states, passes = store.load(names), 0
+        if states is None:
+            fresh = states_of_texts(chunk, self.encoder.hidden(chunk))
+            states, passes = [states_LH.bfloat16().float() for states_LH in fresh], 1
+            store.save(names, states)
+        return states_of_chunk(chunk, [states_LH.to(chunk.ids.device) for states_LH in states]), passes
 
     def _states_bytes(self) -> int:
         return 4 * sum(chunk.tokens for chunk in self.chunks) * self.encoder.hidden_size

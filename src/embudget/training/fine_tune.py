@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from embudget.pairs import Pairs
 from embudget.records import RunConfig, RunRecord
-from embudget.training.run import Resources, train_run
+from embudget.training.resources import Resources
+from embudget.training.run import train_run
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from embudget.errors import DivergedError, RunError
-from embudget.methods import parse_method
+from embudget.methods import Method, parse_method
 from embudget.pairs import Pairs, token_stats
 from embudget.pairs.token_cache import TokenCache
 from embudget.records import RunConfig
@@ -27,10 +27,12 @@ from embudget.suite import find_shape
 from embudget.training.encoder import Encoder, base_decoder
 from embudget.training.engine import Engine
 from embudget.training.heldout import HeldOut, held_out
-from embudget.training.memory import CachePolicy, needs_cache, uses_bf16
+from embudget.training.memory import needs_cache, uses_bf16
 from embudget.training.meter import BudgetMeter
 from embudget.training.order import BatchOrder
+from embudget.training.prefix_store import PrefixStore, Text
 from embudget.training.processes import start_processes, sum_over_processes
+from embudget.training.resources import Resources
 from embudget.training.rows import RowAdamW
 
 if TYPE_CHECKING:
@@ -52,18 +54,18 @@ class Training:
     Args:
         config: what to run; its budget and schedule are the caller's business.
         pairs: the text pairs.
-        cache: whether to cache gradients.
-        neighbours: runs that share this machine's memory at a time.
+        resources: how to go about it.
 
     Raises:
         ModelError, MethodError: the model cannot be loaded or not be trained by the method.
     """
 
-    def __init__(self, config: RunConfig, pairs: Pairs, cache: CachePolicy = "auto", neighbours: int = 1) -> None:
+    def __init__(self, config: RunConfig, pairs: Pairs, resources: Resources | None = None) -> None:
         from transformers import set_seed
 
         from embudget.suite.loading import load_embedder
 
+        resources = resources or Resources()
         self.config = config
         self.method, shape = parse_method(config.method), find_shape(config.model)
         self.method.check(shape)
@@ -86,16 +88,8 @@ class Training:
         self._before_drawn = self.order.state
         self._drawn: list[int] | None = None
 
-        encoder = Encoder(self.model, autocast=uses_bf16())
-        tokens = token_stats(pairs, config.model, config.max_length).tokens_per_pair * config.batch_size
-        processes = self.place.num_processes
-        cached = cache == "always" or (
-            cache == "auto" and needs_cache(self.method, shape, tokens / processes, neighbours)
-        )
-        self.engine = Engine(
-            encoder, config.scale, cached, flatten=_flattens(self.model),
-            rank=self.place.process_index, processes=processes,
-        )  # fmt: skip
+        self.engine = _engine(self.model, self.method, config, pairs, self.tokens, resources)
+        encoder = self.engine.encoder
         self._named = encoder.trained()
         self.rows = RowAdamW(encoder.table, config.weight_decay) if encoder.table is not None else None
         self._optimizer = torch.optim.AdamW(_groups(self.model, self._named, config.weight_decay), fused=True)
@@ -116,7 +110,8 @@ class Training:
             DivergedError: the loss is not finite, or has exploded.
         """
         started = time.perf_counter()
-        texts = self._texts()
+        texts, rows = self._texts(), self._drawn
+        assert rows is not None
         self._drawn = None
         self.model.train()
         self.step_tokens = sum(map(len, texts))
@@ -125,7 +120,8 @@ class Training:
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         if self.rows is None:
-            loss = self.engine.gradients(texts, self.meter)
+            names = [Text(row, side) for side in (0, 1) for row in rows]
+            loss = self.engine.gradients(texts, self.meter, names=names)
             self._clip([])
         else:
             loss = self._step_with_rows(self.rows, texts, rate)
@@ -177,8 +173,10 @@ class Training:
 
     def numbers(self) -> dict[str, Any]:
         """The rest of the state, for JSON: position in the data, totals, losses."""
-        order, meter = self._before_drawn, self.meter.state()
-        return {"order": order, "meter": meter, "losses": list(self.losses), "seconds": self.seconds}
+        order = self.order.state if self._drawn is None else self._before_drawn  # a drawn batch is not trained on yet
+        engine = {"cached": self.engine.cached, "chunk_tokens": self.engine.chunk_tokens}
+        state = {"order": order, "meter": self.meter.state(), "engine": engine}
+        return state | {"losses": list(self.losses), "seconds": self.seconds}
 
     def restore(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
         """Continue from what `tensors` and `numbers` gave."""
@@ -202,6 +200,9 @@ class Training:
         self.meter.restore(numbers["meter"])
         self.losses = [(tokens, loss) for tokens, loss in numbers["losses"]]
         self.seconds = numbers["seconds"]
+        # what memory had asked for; the last bits of a gradient depend on it
+        self.engine.cached = self.engine.cached or numbers["engine"]["cached"]
+        self.engine.chunk_tokens = min(self.engine.chunk_tokens, numbers["engine"]["chunk_tokens"])
         self.order.restore(numbers["order"])
         self._before_drawn, self._drawn = numbers["order"], None
 
@@ -278,6 +279,35 @@ def _in_float32(model: "SentenceTransformer") -> Iterator[None]:
     if used == "flash_attention_2":
         decoder.set_attn_implementation(used)
         model[0].unpad_inputs = None
+
+
+def _engine(
+    model: "SentenceTransformer",
+    method: Method,
+    config: RunConfig,
+    pairs: Pairs,
+    tokens: TokenCache,
+    resources: Resources,
+) -> Engine:
+    """The engine of a run, with what its memory and its resources ask for."""
+    place, shape = start_processes(), find_shape(config.model)
+    encoder = Encoder(model, autocast=uses_bf16())
+    a_batch = token_stats(pairs, config.model, config.max_length).tokens_per_pair * config.batch_size
+    cached = resources.cache == "always" or (
+        resources.cache == "auto" and needs_cache(method, shape, a_batch / place.num_processes, resources.neighbours)
+    )
+    if resources.compile:
+        for block in base_decoder(model[0].model).layers:
+            block.compile(dynamic=True)
+    store = None
+    if resources.precompute_prefix:
+        if not encoder.prefix_blocks:
+            raise RunError(f"precompute_prefix needs frozen blocks, got method {method} on {config.model}")
+        store = PrefixStore(tokens, config.model, encoder.prefix_blocks, encoder.hidden_size)
+    return Engine(
+        encoder, config.scale, cached, flatten=_flattens(model), store=store, rank=place.process_index,
+        processes=place.num_processes,
+    )  # fmt: skip
 
 
 def _flattens(model: "SentenceTransformer") -> bool:

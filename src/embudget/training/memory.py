@@ -5,16 +5,12 @@ of the whole batch and, under bf16 autocast, a bf16 copy of the weights for each
 """
 
 from pathlib import Path
-from typing import Literal
 
 import torch
 
 from embudget.memory import CHUNK_TOKENS, activation_bytes, state_bytes
 from embudget.methods import Method
 from embudget.suite.shapes import ModelShape
-
-CachePolicy = Literal["auto", "always", "never"]
-"""Whether gradients are cached: where the estimate asks for it, or by order."""
 
 SHARE_OF_FREE_MEMORY = 0.5
 """assumption: activations and states together may take this share of what is free; the rest is a margin."""

@@ -1,21 +1,22 @@
 """Keeping a run in training on disk, so that whatever ends it, it goes on from there to the same result.
 
-Checkpoints of a run lie in a folder named by the run, `{checkpoints}/{id}`, and disappear when it has its record. The
-first process writes them, every process reads them: their number may change in between.
+Checkpoints of a run lie in a folder named by the run, `{checkpoints}/{id}`, and disappear when it has its record or has
+diverged. The first process writes them, every process reads them: their number may change in between.
 """
 
+import math
 import shutil
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from embudget.checkpoints import newest_checkpoint, write_checkpoint
-from embudget.errors import RunError
+from embudget.errors import DivergedError, RunError
 from embudget.records import Provenance
 
 if TYPE_CHECKING:
     from embudget.training.loop import Training
-    from embudget.training.run import Resources
+    from embudget.training.resources import Resources
 
 
 class Resuming:
@@ -26,34 +27,41 @@ class Resuming:
         run: names the run.
         made: provenance of a run that starts now.
         resources: where and how often to write; without a folder nothing is written.
+        end: tokens by whose number the last step's middle must lie for a checkpoint to be of use.
 
     Raises:
         RunError: the checkpoint is that of another model or package version, or a checkpoint cannot be written.
     """
 
-    def __init__(self, training: "Training", run: str, made: Provenance, resources: "Resources") -> None:
+    def __init__(
+        self, training: "Training", run: str, made: Provenance, resources: "Resources", end: float = math.inf
+    ) -> None:
         self.training = training
         self.provenance = made
         """Of the run's first start."""
+        self.notes: dict[str, Any] = {}
+        """For JSON, kept along with the training's state."""
         self._folder = None if resources.checkpoints is None else resources.checkpoints / run
+        self._end = end
         self._every = resources.checkpoint_seconds
         self._written = time.monotonic()
 
     def __enter__(self) -> "Resuming":
         found = newest_checkpoint(self._folder) if self._folder is not None else None
-        if found is not None:
+        if found is not None and _middle(found.numbers["losses"]) < self._end:
             before = Provenance.model_validate(found.numbers.pop("provenance"))
             if before.model_revision != self.provenance.model_revision:
                 raise RunError(
                     f"{self._folder} is a checkpoint of {before.model_revision}, and the model is now "
                     f"{self.provenance.model_revision}: remove the folder to start anew"
                 )
-            self.provenance = before
+            self.provenance, self.notes = before, found.numbers.pop("notes")
             self.training.restore(*found)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
-        if kind is None and self._folder is not None and self.training.place.is_main_process:
+        ended = kind is None or issubclass(kind, DivergedError)  # which it would do again
+        if ended and self._folder is not None and self.training.place.is_main_process:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def save_if_due(self) -> None:
@@ -65,9 +73,16 @@ class Resuming:
         """Write a checkpoint, where the run is kept at all."""
         if self._folder is None or not self.training.place.is_main_process:
             return
-        numbers = self.training.numbers() | {"provenance": self.provenance.model_dump(mode="json")}
+        made = self.provenance.model_dump(mode="json")
+        numbers = self.training.numbers() | {"provenance": made, "notes": self.notes}
         try:
             write_checkpoint(self._folder, self.training.meter.steps, self.training.tensors(), numbers)
         except OSError as error:
             raise RunError(f"cannot write a checkpoint to {self._folder}: {error.strerror or error}") from None
         self._written = time.monotonic()
+
+
+def _middle(losses: list[tuple[int, float]]) -> float:
+    """Tokens at the middle of the last step."""
+    ends = [0, 0, *(tokens for tokens, _ in losses)]
+    return (ends[-1] + ends[-2]) / 2

@@ -1,8 +1,7 @@
 """One training run, from its configuration to a trained model and its record."""
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from embudget.errors import PairsError
 from embudget.flops import tokens_for
@@ -10,32 +9,19 @@ from embudget.methods import parse_method
 from embudget.pairs import Pairs, token_stats
 from embudget.records import Provenance, RunConfig, RunRecord
 from embudget.suite import find_shape
+from embudget.training.resources import Resources
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from embudget.training.heldout import HeldOut
     from embudget.training.loop import Training
-    from embudget.training.memory import CachePolicy
 
 CURVE_POINTS = 100
 """Points of the training curve that a record keeps."""
 
 OnProgress = Callable[[float, float], None]
 """Called after each step with the share of the budget spent and the step's training loss in nats."""
-
-
-class Resources(NamedTuple):
-    """How a run is carried out; nothing of it changes the result."""
-
-    cache: "CachePolicy" = "auto"
-    """Whether gradients are cached."""
-    neighbours: int = 1
-    """Runs that share this machine's memory at a time."""
-    checkpoints: Path | None = None
-    """Folder for the checkpoints of this machine's runs, each in a folder of its own; None keeps none."""
-    checkpoint_seconds: float = 600.0
-    """Time between checkpoints."""
 
 
 def train_run(
@@ -70,7 +56,7 @@ def train_run(
     resources = resources or Resources()
     check_pairs(config, pairs)
     made = provenance_of(config)
-    training = Training(config, pairs, resources.cache, resources.neighbours)
+    training = Training(config, pairs, resources)
     with Resuming(training, config.id, made, resources) as resuming:
 
         def after_step(share: float, loss: float) -> None:

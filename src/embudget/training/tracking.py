@@ -55,17 +55,19 @@ def tracked(
     from accelerate.tracking import LOGGER_TYPE_TO_CLASS
 
     logs = Path("logs") if folder is None else folder.with_name(f"{folder.name}.logs")
-    trackers = []
-    for name in names:
-        kind = LOGGER_TYPE_TO_CLASS[name]
-        trackers.append(kind("embudget", logging_dir=logs) if kind.requires_logging_directory else kind("embudget"))
-        trackers[-1].store_init_configuration(config.model_dump(mode="json"))
+    trackers: list[Any] = []
 
     def log(training: "Training") -> None:
         for tracker in trackers:
             tracker.log(values_of(training, config), step=training.meter.steps)
 
     try:
+        for name in names:
+            kind = LOGGER_TYPE_TO_CLASS[name]
+            tracker = kind("embudget", logging_dir=logs) if kind.requires_logging_directory else kind("embudget")
+            tracker.start()
+            trackers.append(tracker)
+            tracker.store_init_configuration(config.model_dump(mode="json"))
         yield log
     finally:
         for tracker in trackers:

@@ -11,11 +11,13 @@ on its own. Source: Hägele et al. 2024, arXiv 2405.18392.
 
 from collections.abc import Callable, Iterator, Sequence
 
+from embudget.flops import tokens_for
 from embudget.pairs import Pairs
 from embudget.records import RunConfig, RunRecord
 from embudget.training.loop import Training, run_to_budget
+from embudget.training.resources import Resources
 from embudget.training.resuming import Resuming
-from embudget.training.run import Resources, check_pairs, provenance_of, record_of
+from embudget.training.run import check_pairs, provenance_of, record_of
 from embudget.training.schedule import factor_of
 
 OnTrunkProgress = Callable[[RunConfig, float, float], None]
@@ -42,9 +44,12 @@ def train_trunk(
     resources = resources or Resources()
     configs = sorted(configs, key=lambda config: config.train_flops)
     check_pairs(configs[-1], pairs)
-    training = Training(configs[-1], pairs, resources.cache, resources.neighbours)
-    with Resuming(training, trunk_name(configs[0]), provenance_of(configs[0]), resources) as resuming:
-        shared = 0.0
+    training = Training(configs[-1], pairs, resources)
+    first = configs[0]
+    # a checkpoint beyond the first branch is of no use: a run that had been given up may have come back
+    end = tokens_for((1 - first.decay) * first.train_flops, training.method, training.meter.shape)
+    with Resuming(training, trunk_name(first), provenance_of(first), resources, end) as resuming:
+        shared = resuming.notes.setdefault("shared", [])  # (budget, FLOP of the trunk where its branch began)
         for config in configs:
 
             def after_step(share: float, loss: float, config: RunConfig = config) -> None:
@@ -53,18 +58,23 @@ def train_trunk(
 
             _to_branch(training, config, resuming, after_step)
             tensors = {name: tensor.clone() for name, tensor in training.tensors().items()}
-            numbers = training.numbers()
+            numbers, before = training.numbers(), _shared(shared, config.train_flops)
+            shared.append((config.train_flops, training.meter.train_flops))
             resuming.save()
             run_to_budget(training, config.train_flops, factor_of(config), after_step)
-            yield record_of(training, config, training.measure(pairs), resuming.provenance, shared)
+            yield record_of(training, config, training.measure(pairs), resuming.provenance, before)
             training.restore(tensors, numbers)
-            shared = training.meter.train_flops
 
 
 def trunk_name(config: RunConfig) -> str:
     """The same for all runs of a trunk: the id that the run would have whose budget is its warm-up's tenfold."""
     warmup_flops = float(f"{config.warmup * config.train_flops:.6g}") or config.train_flops
     return "trunk-" + config.model_copy(update={"train_flops": 10 * warmup_flops, "warmup": 0.1}).id
+
+
+def _shared(branches: Sequence[tuple[float, float]], budget: float) -> float:
+    """FLOP of the trunk that cheaper runs than one of a budget had paid for, also before an interruption."""
+    return max((flops for other, flops in branches if other < budget), default=0.0)
 
 
 def _to_branch(

@@ -1,0 +1,222 @@
+"""A training step of embudget against one of plain sentence-transformers: same model, pairs, order, batch and update.
+
+    .venv/bin/python benchmarks/engine.py --pairs quickstart/pairs --out results/speed/engine.json
+
+Both sides start from the same weights and see the same batches in turn, so that each pair of steps shares the machine's
+mood; what is compared is the median of the ratios of their times. A step is tokenising (theirs) or looking up tokens
+(ours), loss, gradients, clipping and fused AdamW. sentence-transformers is taken at its best: of its symmetric
+`MultipleNegativesRankingLoss`, and its cached loss over mini-batch sizes and `mini_batch_num_tokens`, whichever was the
+fastest in a first round. Beside it stand the share of the rate that bare matrix products of the model's own shapes
+reach on this machine. `--model neox` is a GPT-NeoX of 1 M parameters with random weights, which has biases.
+"""
+
+import argparse
+import gc
+import json
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from embudget.files import write_whole
+from embudget.methods import parse_method
+from embudget.pairs import Pairs, load_pairs
+from embudget.records import RunConfig
+from embudget.suite import ModelShape, find_shape
+from embudget.suite.loading import find_checkpoint, load_embedder, load_tokenizer
+from embudget.training.loop import Training
+
+SCALE, RATE, DECAY, LENGTH = 40.0, 1e-4, 0.1, 75
+VARIANTS: dict[str, dict[str, int]] = {
+    "plain": {},
+    "cached, 32 texts": {"mini_batch_size": 32},
+    "cached, 128 texts": {"mini_batch_size": 128},
+    "cached, 2048 tokens": {"mini_batch_num_tokens": 2048},
+    "cached, 8192 tokens": {"mini_batch_num_tokens": 8192},
+}
+
+Step = Callable[[list[int]], float]
+"""Trains on the pairs in these rows; the loss in nats."""
+
+
+def main() -> None:
+    """Measure and report; each cell is written as it is done, and cells that are there are not done again."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=Path, required=True)
+    parser.add_argument("--models", nargs="+", default=["neox", "smollm2-135m:4", "smollm2-135m:30"])
+    parser.add_argument("--methods", nargs="+", default=["full", "freeze:0.5", "bias", "lora:32"])
+    parser.add_argument("--batch-sizes", nargs="+", type=int, default=[16, 128, 1024])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    pairs = load_pairs(options.pairs)
+    cells: list[dict[str, Any]] = json.loads(options.out.read_text())["cells"] if options.out.exists() else []
+    done = {(cell["model"], cell["method"], cell["batch_size"]) for cell in cells}
+    with tempfile.TemporaryDirectory() as folder:
+        for model in options.models:
+            name = make_neox(Path(folder) / "neox") if model == "neox" else model
+            rate = matrix_rate(find_shape(name))
+            for batch_size in options.batch_sizes:
+                for method in options.methods:
+                    if (model, method, batch_size) in done or (method == "bias" and not find_shape(name).has_biases):
+                        continue
+                    cell = measure(name, method, batch_size, pairs, options.rounds, rate)
+                    cells.append({"model": model} | cell | {"date": datetime.now(UTC).date().isoformat()})
+                    sys.stdout.write(json.dumps(cells[-1]) + "\n")
+                    sys.stdout.flush()
+                    save(options.out, cells)
+
+
+def save(out: Path, cells: list[dict[str, Any]]) -> None:
+    """Write what there is so far."""
+    result = {
+        "command": " ".join(["benchmarks/engine.py", *sys.argv[1:]]),
+        "machine": f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads",
+        "torch": torch.__version__,
+        "cells": cells,
+    }
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(out, json.dumps(result, indent=1) + "\n")
+
+
+def measure(model: str, method: str, batch_size: int, pairs: Pairs, rounds: int, rate: float) -> dict[str, Any]:
+    """One cell: the best of theirs and ours in alternation."""
+    training, ours = our_step(model, method, batch_size, pairs)
+    batches = [next(training.order) for _ in range(rounds + 2)]
+    table = pairs.table("train")
+    tokens = [sum(map(len, training.tokens.texts(batch))) for batch in batches]
+    firsts, steps = {}, {}
+    for variant, arguments in VARIANTS.items():
+        steps[variant] = their_step(model, method, table, arguments)
+        steps[variant](batches[0])  # warm
+        started = time.perf_counter()
+        steps[variant](batches[1])
+        firsts[variant] = time.perf_counter() - started
+        if variant != min(firsts, key=lambda name: firsts[name]):
+            del steps[variant]  # its memory
+            gc.collect()
+    best = min(firsts, key=lambda name: firsts[name])
+    theirs = steps[best]
+    ours(batches[0])
+    ours(batches[1])
+    seconds: dict[str, list[float]] = {"theirs": [], "ours": []}
+    differences = []
+    for number, batch in enumerate(batches[2:]):
+        sides: list[tuple[str, Step]] = [("theirs", theirs), ("ours", ours)]
+        losses = []
+        for side, step in sides[:: -1 if number % 2 else 1]:
+            started = time.perf_counter()
+            losses.append(step(batch))
+            seconds[side].append(time.perf_counter() - started)
+        differences.append(abs(losses[0] - losses[1]))
+    flops = parse_method(method).flops_per_token(find_shape(model))
+    speeds = {side: [t / s for t, s in zip(tokens[2:], seconds[side], strict=True)] for side in seconds}
+    ratios = [t / o for t, o in zip(seconds["theirs"], seconds["ours"], strict=True)]
+    return {
+        "method": method,
+        "batch_size": batch_size,
+        "ratio": round(statistics.median(ratios), 2),
+        "ratios": [round(ratio, 2) for ratio in ratios],
+        "best_of_theirs": best,
+        "seconds_of_theirs": {name: round(value, 3) for name, value in firsts.items()},
+        "tokens_per_second": {side: round(statistics.median(values)) for side, values in speeds.items()},
+        "share_of_matrix_rate": {
+            side: round(statistics.median(values) * flops / rate, 3) for side, values in speeds.items()
+        },
+        "matrix_gflops_per_second": round(rate / 1e9, 1),
+        "largest_loss_difference": round(max(differences), 5),
+        "cached": training.engine.cached,
+    }
+
+
+def our_step(model: str, method: str, batch_size: int, pairs: Pairs) -> tuple[Training, Step]:
+    """A step of embudget's training on given rows."""
+    config = RunConfig(
+        model=model, method=method, train_flops=1e18, pairs=pairs.hash, batch_size=batch_size, learning_rate=RATE,
+        max_length=LENGTH, scale=SCALE, weight_decay=DECAY,
+    )  # fmt: skip
+    training = Training(config, pairs)
+
+    def step(rows: list[int]) -> float:
+        training._drawn = rows
+        return training.step(1.0)
+
+    return training, step
+
+
+def their_step(model: str, method: str, table: Any, arguments: dict[str, int]) -> Step:  # noqa: ANN401
+    """A step of sentence-transformers' on given rows, as its trainer does it."""
+    from sentence_transformers.sentence_transformer.losses import (
+        CachedMultipleNegativesRankingLoss,
+        MultipleNegativesRankingLoss,
+    )
+    from transformers import set_seed
+
+    set_seed(0)
+    embedder = load_embedder(model, LENGTH)
+    embedder[0].model = parse_method(method).apply(embedder[0].model)
+    embedder.train()
+    both: dict[str, Any] = {"directions": ("query_to_doc", "doc_to_query"), "partition_mode": "per_direction"}
+    kind = CachedMultipleNegativesRankingLoss if arguments else MultipleNegativesRankingLoss
+    loss_of = kind(embedder, scale=SCALE, **both, **arguments)
+    trained = [parameter for parameter in embedder.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=RATE, weight_decay=DECAY, fused=True)
+
+    def step(rows: list[int]) -> float:
+        texts = table.take(rows)
+        columns = [embedder.preprocess(texts[side].to_pylist()) for side in ("query", "positive")]
+        loss = loss_of(columns, None)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        return float(loss.item())
+
+    return step
+
+
+def make_neox(folder: Path) -> str:
+    """A GPT-NeoX of 1 M parameters without embeddings, random weights, and SmolLM2's tokenizer."""
+    from transformers import GPTNeoXConfig, GPTNeoXModel
+
+    if not folder.exists():
+        tokenizer = load_tokenizer("smollm2-135m")
+        config = GPTNeoXConfig(
+            vocab_size=len(tokenizer), hidden_size=144, intermediate_size=576, num_hidden_layers=4,
+            num_attention_heads=4, max_position_embeddings=512,
+        )  # fmt: skip
+        torch.manual_seed(0)
+        GPTNeoXModel(config).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    assert find_checkpoint(str(folder))
+    return str(folder)
+
+
+def matrix_rate(shape: ModelShape, rows: int = 2048, rounds: int = 5) -> float:
+    """FLOP/s of bare float32 products of the model's own shapes: forward, and both of the backward pass."""
+    rates = []
+    for _ in range(rounds):
+        flops = seconds = 0.0
+        for linear in shape.linears:
+            inputs, weight = torch.randn(rows, linear.inputs), torch.randn(linear.outputs, linear.inputs)
+            outputs = inputs @ weight.T
+            started = time.perf_counter()
+            for _ in range(3):
+                torch.mm(inputs, weight.T)
+                torch.mm(outputs, weight)
+                torch.mm(outputs.T, inputs)
+            seconds += time.perf_counter() - started
+            flops += 3 * 3 * 2 * rows * linear.inputs * linear.outputs
+        rates.append(flops / seconds)
+    return statistics.median(rates)
+
+
+if __name__ == "__main__":
+    main()

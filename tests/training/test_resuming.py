@@ -1,0 +1,203 @@
+"""Interrupted runs end as if nothing had happened: killed at 20 moments, taken apart and put together, stopped."""
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from embudget.checkpoints import newest_checkpoint
+from embudget.errors import DivergedError, RunError
+from embudget.pairs import Pairs
+from embudget.records import Provenance, RunConfig, RunRecord
+from embudget.training.loop import Training
+from embudget.training.run import Resources, train_run
+from tests.command_line import Run
+from tests.conftest import save_tiny
+from tests.training.kills import RECORD, WEIGHTS, Arm, at_line, in_a_write, survives, train_to
+from tests.training.test_run import config_for
+
+METHODS = ("full", "lora:4")
+
+
+@pytest.fixture(scope="module")
+def dropping(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model that draws random numbers in each of its blocks."""
+    folder = tmp_path_factory.mktemp("models") / "tiny-dropout"
+    return save_tiny(folder, "gpt_neox", hidden_dropout=0.1, attention_dropout=0.1)
+
+
+def run_of(model: Path, pairs: Pairs, method: str, **changes: object) -> RunConfig:
+    return config_for(model, pairs, method, **({"train_flops": 2e9 if method == "full" else 1.5e9} | changes))
+
+
+def outcome(folder: Path) -> tuple[bytes, dict[str, Any]]:
+    """Weights to the last bit, and the record but for when and how long."""
+    record = RunRecord.model_validate_json((folder / RECORD).read_text()).model_dump()
+    assert record["seconds"] > 0
+    del record["seconds"], record["provenance"]["started"]
+    return (folder / WEIGHTS).read_bytes(), record
+
+
+def new(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    return folder
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_ten_kills_change_nothing(dropping: Path, tiny_pairs: Pairs, tmp_path: Path, method: str) -> None:
+    """With the other method 20: at random moments, at random lines of a checkpoint's writing, and at chosen ones."""
+    config = run_of(dropping, tiny_pairs, method)
+    train_to(new(tmp_path / "whole"), config, tiny_pairs)
+    moments = random.Random(METHODS.index(method))
+    chosen: list[tuple[Arm | None, float | None]] = [
+        *((at_line(name), None) for name in ("save_file", "write_text", "rename", "prune")),
+        *((in_a_write(moments), None) for _ in range(3)),
+        *((None, moments.uniform(0, 0.1)) for _ in range(3)),
+    ]
+    moments.shuffle(chosen)
+    attempt, kills = 0, 0
+    while chosen:
+        folder = tmp_path / str(attempt)
+        folder.mkdir(exist_ok=True)
+        arm, delay = chosen[-1]
+        if survives(folder, config, tiny_pairs, arm, delay):  # it was too late for this one
+            assert outcome(folder) == outcome(tmp_path / "whole")
+            attempt += 1
+        else:
+            chosen.pop()
+            kills += 1
+    assert kills == 10
+    folder = tmp_path / str(attempt)
+    folder.mkdir(exist_ok=True)
+    assert survives(folder, config, tiny_pairs)
+    assert outcome(folder) == outcome(tmp_path / "whole")
+    assert not list((folder / "checkpoints").iterdir()), "a run that has its record needs no checkpoints"
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_taken_apart_and_put_together_goes_on_to_the_last_bit(dropping: Path, tiny_pairs: Pairs, method: str) -> None:
+    config = run_of(dropping, tiny_pairs, method)
+    whole = Training(config, tiny_pairs)
+    for _ in range(4):
+        whole.step(0.5)
+    tensors = {name: value.clone() for name, value in whole.tensors().items()}
+    numbers = json.loads(json.dumps(whole.numbers()))
+    wanted = [whole.step(1.0 - step / 10) for step in range(5)]
+    again = Training(config.model_copy(update={"seed": 3}), tiny_pairs)
+    again.order._seed = config.seed  # the order of the batches is the configuration's; all else comes from the state
+    again.step(1.0)
+    for training in (again, whole):
+        training.restore(tensors, numbers)
+        training.next_tokens()  # looking ahead does not matter
+        assert [training.step(1.0 - step / 10) for step in range(5)] == wanted
+        assert training.numbers()["order"] == whole.numbers()["order"]
+        assert training.measure(tiny_pairs) == whole.measure(tiny_pairs)
+    assert all(torch.equal(value, whole.tensors()[name]) for name, value in again.tensors().items())
+
+
+@pytest.mark.parametrize("look_ahead", [False, True])
+def test_the_position_is_behind_the_last_batch(tiny_neox: Path, tiny_pairs: Pairs, look_ahead: bool) -> None:
+    training = Training(run_of(tiny_neox, tiny_pairs, "bias"), tiny_pairs)
+    for _ in range(3):
+        training.step(1.0)
+    if look_ahead:
+        training.next_tokens()
+    assert training.numbers()["order"]["batches"] == 3
+
+
+def test_what_memory_asked_for_is_kept(tiny_neox: Path, tiny_pairs: Pairs) -> None:
+    config = run_of(tiny_neox, tiny_pairs, "full")
+    cached, direct = Training(config, tiny_pairs, cache="always"), Training(config, tiny_pairs, cache="never")
+    cached.step(1.0)
+    cached.engine.chunk_tokens = 64
+    direct.restore(cached.tensors(), cached.numbers())
+    assert direct.engine.cached
+    assert direct.engine.chunk_tokens == 64
+
+
+def interrupted_after(steps: int) -> Callable[[float, float], None]:
+    """Ctrl-C after so many steps."""
+
+    def on_progress(share: float, loss: float) -> None:
+        nonlocal steps
+        steps -= 1
+        if not steps:
+            raise KeyboardInterrupt
+
+    return on_progress
+
+
+def test_a_checkpoint_of_another_model_is_refused_in_one_line(
+    tiny_pairs: Pairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = run_of(save_tiny(tmp_path / "model", "gpt_neox"), tiny_pairs, "bias", train_flops=1e9)
+    resources = Resources(checkpoints=tmp_path / "kept", checkpoint_seconds=0)
+    with pytest.raises(KeyboardInterrupt):
+        train_run(config, tiny_pairs, interrupted_after(2), resources)
+    monkeypatch.setattr(
+        "embudget.training.run.provenance_of", lambda config: Provenance.model_validate(_PROVENANCE | {"threads": 1})
+    )
+    with pytest.raises(
+        RunError, match=r"is a checkpoint of folder model sha256:.*the model is now another one"
+    ) as said:
+        train_run(config, tiny_pairs, resources=resources)
+    assert "\n" not in str(said.value)
+    assert newest_checkpoint(tmp_path / "kept" / config.id) is not None, "it is the user's to remove"
+
+
+_PROVENANCE: dict[str, object] = {
+    "versions": {}, "model_revision": "another one", "device": "none", "started": "2020-01-01T00:00:00+00:00",
+}  # fmt: skip
+
+
+def test_checkpoints_that_cannot_be_written_end_the_run_in_one_line(
+    tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(RunError, match=r"cannot write a checkpoint to .*: Not a directory"):
+        train_run(run_of(tiny_neox, tiny_pairs, "bias"), tiny_pairs, None, Resources("auto", 1, tmp_path / "file", 0.0))
+
+
+def test_a_run_that_diverged_keeps_no_checkpoints(tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path) -> None:
+    config = run_of(tiny_neox, tiny_pairs, "full", learning_rate=1e30)
+    with pytest.raises(DivergedError):
+        train_run(config, tiny_pairs, None, Resources(checkpoints=tmp_path / "kept", checkpoint_seconds=0))
+    assert not list((tmp_path / "kept").iterdir())
+
+
+def test_the_same_command_goes_on(
+    run: Run, tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = (
+        "train", "--model", tiny_neox, "--method", "full", "--budget", "1.5e9", "--pairs", tiny_pairs.folder,
+        "--batch-size", "8", "--max-length", "32", "--checkpoint-minutes", "0",
+    )  # fmt: skip
+    steps: list[int] = []
+    original = Training.step
+
+    def counted(self: Training, factor: float) -> float:
+        loss = original(self, factor)
+        steps.append(self.meter.steps)
+        if len(steps) == 3:
+            raise KeyboardInterrupt
+        return loss
+
+    assert run(*command, "--out", tmp_path / "whole").code == 0
+    monkeypatch.setattr(Training, "step", counted)
+    stopped = run(*command, "--out", tmp_path / "model")
+    assert stopped.code == 130
+    kept = tmp_path / "model.checkpoints"
+    (kept_run,) = kept.iterdir()
+    assert newest_checkpoint(kept_run) is not None
+    assert not (tmp_path / "model").exists()
+    done = run(*command, "--out", tmp_path / "model")
+    assert done.code == 0, done.err
+    assert steps[:3] == [1, 2, 3]
+    assert steps[3] == 3, "the third has had no checkpoint yet"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "whole"]
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("model", "whole")]
+    assert weights[0] == weights[1]

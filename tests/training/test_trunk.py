@@ -1,0 +1,155 @@
+from pathlib import Path
+
+import pytest
+
+from embudget.methods import parse_method
+from embudget.pairs import Pairs
+from embudget.records import RunConfig, RunRecord
+from embudget.study import Store, Study, sweep
+from embudget.suite import find_shape
+from embudget.training.loop import Training
+from embudget.training.run import Resources, train_run
+from embudget.training.trunk import train_trunk, trunk_name
+from tests.training.test_run import config_for
+
+BUDGETS = (1.2e9, 2e9, 3e9)
+WARMUP = 2e8
+
+
+def runs_of(model: Path, pairs: Pairs, method: str = "full") -> list[RunConfig]:
+    return [
+        config_for(model, pairs, method, train_flops=budget, warmup=WARMUP / budget, schedule="wsd", decay=0.4)
+        for budget in BUDGETS
+    ]
+
+
+def measured(record: RunRecord) -> dict[str, object]:
+    """All that a run alone would have in its record too, but for time."""
+    values = record.model_dump(exclude={"seconds", "provenance", "shared_flops"})
+    assert values["status"] == "done" and len(values["loss_curve"]) == values["steps"]
+    return values
+
+
+def whole_steps(record: RunRecord) -> int:
+    assert record.steps is not None
+    return record.steps
+
+
+@pytest.mark.parametrize("method", ["full", "lora:4"])
+def test_each_run_is_to_the_last_bit_what_it_is_alone(tiny_neox: Path, tiny_pairs: Pairs, method: str) -> None:
+    configs = runs_of(tiny_neox, tiny_pairs, method)
+    alone = [train_run(config, tiny_pairs)[1] for config in configs]
+    seen: list[tuple[RunConfig, float]] = []
+    together = list(train_trunk(configs[::-1], tiny_pairs, lambda config, share, loss: seen.append((config, share))))
+    assert [measured(record) for record in together] == [measured(record) for record in alone]
+    cost = parse_method(method).flops_per_token(find_shape(str(tiny_neox)))
+    assert together[0].shared_flops == 0
+    shared = [record.shared_flops or 0.0 for record in together]
+    for record, before in zip(together[1:], configs, strict=False):
+        assert record.shared_flops is not None
+        assert record.shared_flops % cost == 0, "whole steps"
+        assert 0.6 * before.train_flops - cost * 1000 < record.shared_flops < 0.6 * before.train_flops + cost * 1000
+    done = sum(len([at for at, _ in seen if at == config]) for config in configs)
+    assert done < sum(map(whole_steps, alone)), "what they share is done once"
+    own = sum((record.train_flops or 0.0) - other for record, other in zip(together, shared, strict=True))
+    assert own == pytest.approx(sum(_flops_of_steps(together, configs, seen)), rel=1e-5)
+
+
+def _flops_of_steps(
+    records: list[RunRecord], configs: list[RunConfig], seen: list[tuple[RunConfig, float]]
+) -> list[float]:
+    """FLOP of each step that was done, from the shares that it took its run to."""
+    spent = []
+    for record, config in zip(records, configs, strict=True):
+        shares = [share for at, share in seen if at == config]
+        first = len(record.loss_curve) - len(shares)
+        before = record.loss_curve[first - 1][0] if first else 0.0
+        spent.append((shares[-1] - before) * config.train_flops)
+    return spent
+
+
+class Stopped(Exception):
+    """What interrupts a trunk."""
+
+
+def test_a_trunk_that_was_stopped_in_a_branch_goes_on_for_the_rest(
+    tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configs = runs_of(tiny_neox, tiny_pairs)
+    resources = Resources(checkpoints=tmp_path / "kept")
+    whole = list(train_trunk(configs, tiny_pairs))
+
+    def stop(config: RunConfig, share: float, loss: float) -> None:
+        if config == configs[1] and share > 0.9:
+            raise Stopped
+
+    trunk = train_trunk(configs, tiny_pairs, stop, resources)
+    first = next(trunk)
+    with pytest.raises(Stopped):
+        next(trunk)
+    assert [path.name for path in (tmp_path / "kept").iterdir()] == [trunk_name(configs[2])]
+    steps: list[int] = []
+    original = Training.step
+
+    def counted(self: Training, factor: float) -> float:
+        steps.append(self.meter.steps)
+        return original(self, factor)
+
+    monkeypatch.setattr(Training, "step", counted)
+    rest = list(train_trunk(configs[1:], tiny_pairs, None, resources))
+    assert [measured(record) for record in (first, *rest)] == [measured(record) for record in whole]
+    assert [record.shared_flops for record in (first, *rest)] == [record.shared_flops for record in whole]
+    branch = next(step for step, (share, _) in enumerate(whole[1].loss_curve) if share > 0.6 - 0.1)
+    assert steps[0] >= branch - 1 > 0, "the trunk up to the branch is there already"
+    assert not list((tmp_path / "kept").iterdir())
+
+
+def test_a_trunk_that_was_left_between_branches_goes_on(tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path) -> None:
+    configs = runs_of(tiny_neox, tiny_pairs, "lora:4")
+    resources = Resources(checkpoints=tmp_path / "kept", checkpoint_seconds=0)
+    whole = list(train_trunk(configs, tiny_pairs))
+    records = []
+    for missing in (configs, configs[1:], configs[2:]):
+        trunk = train_trunk(missing, tiny_pairs, None, resources)
+        records.append(next(trunk))
+        trunk.close()  # type: ignore[attr-defined]
+    assert [measured(record) for record in records] == [measured(record) for record in whole]
+    assert [record.shared_flops for record in records] == [record.shared_flops for record in whole]
+
+
+def test_the_runs_of_a_trunk_find_the_same_checkpoints(tiny_neox: Path, tiny_pairs: Pairs) -> None:
+    configs = runs_of(tiny_neox, tiny_pairs)
+    other = config_for(tiny_neox, tiny_pairs, train_flops=BUDGETS[0], schedule="wsd", warmup=0.3, decay=0.4)
+    assert len({trunk_name(config) for config in configs}) == 1
+    assert trunk_name(other) != trunk_name(configs[0])
+    assert trunk_name(configs[0].model_copy(update={"seed": 1})) != trunk_name(configs[0])
+
+
+def test_a_sweep_of_trunks_from_end_to_end(tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path) -> None:
+    study = Study.model_validate(
+        {
+            "members": [str(tiny_neox)],
+            "methods": ["full", "bias"],
+            "budgets": [1e9, 2e9],
+            "schedule": "wsd",
+            "pairs": str(tiny_pairs.folder),
+            "batch_size": 8,
+            "min_steps": 3,
+            "max_length": 32,
+            "eval_pairs": 16,
+            "eval_candidates": 16,
+        }
+    )
+    records = sweep(study, tmp_path / "s.db")
+    assert len(records) == 4
+    for record in records:
+        assert record.status == "done" and record.attempts == 1, record.error
+        assert record.loss is not None and record.provenance is not None and record.seconds is not None
+        assert record.train_flops is not None and record.train_flops >= record.config.train_flops
+        assert record.shared_flops is not None
+        assert (record.shared_flops > 0) == (record.config.train_flops == 2e9)
+    with Store(tmp_path / "s.db") as store:
+        assert {record.id: record for record in store.records()} == {record.id: record for record in records}
+        assert store.checkpoints is not None
+        assert not list(store.checkpoints.iterdir())
+    assert sweep(study, tmp_path / "s.db") == records
