@@ -82,7 +82,7 @@ def assert_same(found: tuple[float, dict[str, Tensor]], wanted: tuple[float, dic
     assert found[1]
     for name, gradient in wanted[1].items():
         size = gradient.abs().max().item()
-        assert (found[1][name] - gradient).abs().max().item() <= 1e-4 * size + 1e-7, name
+        torch.testing.assert_close(found[1][name], gradient, rtol=0, atol=1e-4 * size + 1e-7, msg=f"gradient of {name}")
 
 
 def meter_for(folder: Path, method: str) -> BudgetMeter:

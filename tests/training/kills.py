@@ -18,7 +18,8 @@ from embudget import checkpoints
 from embudget.pairs import Pairs
 from embudget.records import RunConfig
 from embudget.training import resuming
-from embudget.training.run import Resources, train_run
+from embudget.training.resources import Resources
+from embudget.training.run import train_run
 
 WEIGHTS, RECORD = "weights.safetensors", "record.json"
 

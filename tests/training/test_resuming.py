@@ -14,7 +14,8 @@ from embudget.errors import DivergedError, RunError
 from embudget.pairs import Pairs
 from embudget.records import Provenance, RunConfig, RunRecord
 from embudget.training.loop import Training
-from embudget.training.run import Resources, train_run
+from embudget.training.resources import Resources
+from embudget.training.run import train_run
 from tests.command_line import Run
 from tests.conftest import save_tiny
 from tests.training.kills import RECORD, WEIGHTS, Arm, at_line, in_a_write, survives, train_to
@@ -111,7 +112,10 @@ def test_the_position_is_behind_the_last_batch(tiny_neox: Path, tiny_pairs: Pair
 
 def test_what_memory_asked_for_is_kept(tiny_neox: Path, tiny_pairs: Pairs) -> None:
     config = run_of(tiny_neox, tiny_pairs, "full")
-    cached, direct = Training(config, tiny_pairs, cache="always"), Training(config, tiny_pairs, cache="never")
+    cached, direct = (
+        Training(config, tiny_pairs, Resources(cache="always")),
+        Training(config, tiny_pairs, Resources(cache="never")),
+    )
     cached.step(1.0)
     cached.engine.chunk_tokens = 64
     direct.restore(cached.tensors(), cached.numbers())
@@ -159,7 +163,12 @@ def test_checkpoints_that_cannot_be_written_end_the_run_in_one_line(
 ) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(RunError, match=r"cannot write a checkpoint to .*: Not a directory"):
-        train_run(run_of(tiny_neox, tiny_pairs, "bias"), tiny_pairs, None, Resources("auto", 1, tmp_path / "file", 0.0))
+        train_run(
+            run_of(tiny_neox, tiny_pairs, "bias"),
+            tiny_pairs,
+            None,
+            Resources(checkpoints=tmp_path / "file", checkpoint_seconds=0),
+        )
 
 
 def test_a_run_that_diverged_keeps_no_checkpoints(tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path) -> None:

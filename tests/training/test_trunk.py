@@ -8,7 +8,8 @@ from embudget.records import RunConfig, RunRecord
 from embudget.study import Store, Study, sweep
 from embudget.suite import find_shape
 from embudget.training.loop import Training
-from embudget.training.run import Resources, train_run
+from embudget.training.resources import Resources
+from embudget.training.run import train_run
 from embudget.training.trunk import train_trunk, trunk_name
 from tests.training.test_run import config_for
 
