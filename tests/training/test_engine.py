@@ -277,7 +277,9 @@ def test_no_gradient_of_a_frozen_weight_is_computed(method: str, folder: str, re
     assert 0.8 * forward < backward < 1.15 * forward
 
 
-def test_the_frozen_prefix_runs_once_and_is_not_gone_back_through(tiny_neox: Path) -> None:
+def test_the_frozen_prefix_runs_once_and_is_not_gone_back_through(
+    tiny_neox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In forward passes of half the blocks: direct 1 + 1 + 2, cached 1 + 2 + 2, and 1 more if none is kept."""
     model, texts = embedder(tiny_neox, "freeze:0.5"), equal_texts()
     encoder = Encoder(model)
@@ -292,6 +294,9 @@ def test_the_frozen_prefix_runs_once_and_is_not_gone_back_through(tiny_neox: Pat
     cached = counted(lambda: gradients(engine_for(model, cached=True), texts)) - loss
     assert cached - direct == suffix
     assert direct < prefix + suffix + 2.15 * suffix
+    monkeypatch.setattr(engine_module, "KEPT_STATES_BYTES", 0)
+    again = counted(lambda: gradients(engine_for(model, cached=True), texts)) - loss
+    assert again - cached == prefix
 
 
 @pytest.mark.parametrize("kept_bytes", [0, 2**30], ids=["computed again", "kept"])

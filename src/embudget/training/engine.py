@@ -125,7 +125,8 @@ class _Work:
         """Per chunk, the hidden states above the frozen prefix where they are kept for the second pass."""
         self.prefix_passes: list[int] = []
         """Per chunk, how often it went through the frozen prefix."""
-        self.randomness: list[RandContext] = []
+        self.randomness: list[tuple[RandContext, RandContext]] = []
+        """Per chunk, what its prefix and its suffix drew from: either may have dropout."""
         self.embedded: list[Tensor] = []
 
     def leaves(self) -> list[Tensor]:
@@ -171,8 +172,7 @@ class _Work:
             with torch.no_grad() if engine.cached else nullcontext():
                 before = RandContext(chunk.ids)
                 hidden_TLH, passes = self._hidden(chunk)
-                # what the second pass repeats starts here, or before the prefix: it may have dropout
-                self.randomness.append(RandContext(chunk.ids) if keep else before)
+                self.randomness.append((before, RandContext(chunk.ids)))
                 self.embedded.append(self.encoder.embed(chunk, hidden_TLH))
             self.kept.append(hidden_TLH if keep else None)
             self.prefix_passes.append(passes)
@@ -185,11 +185,13 @@ class _Work:
             torch.autograd.backward(self.embedded, gradients)
             return
         for index, (chunk, gradient) in enumerate(zip(self.chunks, gradients, strict=True)):
-            with self.randomness[index]:
-                hidden_TLH = self.kept[index]
-                if hidden_TLH is None:
+            hidden_TLH = self.kept[index]
+            of_prefix, of_suffix = self.randomness[index]
+            if hidden_TLH is None:
+                with of_prefix:
                     hidden_TLH, passes = self._hidden(chunk)
-                    self.prefix_passes[index] += passes
+                self.prefix_passes[index] += passes
+            with of_suffix:
                 embedded_TE = self.encoder.embed(chunk, hidden_TLH)
             embedded_TE.backward(gradient)
 
