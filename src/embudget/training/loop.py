@@ -30,7 +30,7 @@ from embudget.training.heldout import HeldOut, held_out
 from embudget.training.memory import CachePolicy, needs_cache, uses_bf16
 from embudget.training.meter import BudgetMeter
 from embudget.training.order import BatchOrder
-from embudget.training.processes import start_processes, sum_over_processes
+from embudget.training.processes import start_processes
 from embudget.training.rows import RowAdamW
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ class Training:
 
     def executed_flops(self) -> float:
         """FLOP that the hardware executed so far, in all processes."""
-        return sum_over_processes(self.meter.executed_flops, self.place.num_processes)
+        return self.meter.executed_flops
 
     def tensors(self) -> dict[str, Tensor]:
         """What changes in training, by name: trained parameters, moments, random state; not copied."""
