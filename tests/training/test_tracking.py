@@ -86,9 +86,7 @@ def test_without_trackers_nothing_is_called(tiny_neox: Path, tiny_pairs: Pairs) 
         assert on_step is None
 
 
-def test_every_step_is_logged(
-    tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path, heard: list[tuple[Any, ...]]
-) -> None:
+def test_every_step_is_logged(tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path, heard: list[tuple[Any, ...]]) -> None:
     config = config_for(tiny_neox, tiny_pairs)
     _, record = train_and_record(config, tiny_pairs, tmp_path / "model", report_to=["tensorboard"])
     first, *logged, last = heard[2:]
