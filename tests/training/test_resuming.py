@@ -13,6 +13,7 @@ from embudget.checkpoints import newest_checkpoint
 from embudget.errors import DivergedError, RunError
 from embudget.pairs import Pairs
 from embudget.records import Provenance, RunConfig, RunRecord
+from embudget.training.fine_tune import train_and_record
 from embudget.training.loop import Training
 from embudget.training.resources import Resources
 from embudget.training.run import train_run
@@ -210,3 +211,22 @@ def test_the_same_command_goes_on(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "whole"]
     weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("model", "whole")]
     assert weights[0] == weights[1]
+
+
+def test_a_model_that_cannot_be_written_does_not_cost_the_training(
+    tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = run_of(tiny_neox, tiny_pairs, "lora:4")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    resources = Resources(checkpoint_seconds=0)
+    with monkeypatch.context() as broken, pytest.raises(OSError, match="No space left"):
+        broken.setattr("embudget.training.export.export", full)
+        train_and_record(config, tiny_pairs, tmp_path / "model", resources=resources)
+    assert newest_checkpoint(tmp_path / "model.checkpoints" / config.id) is not None
+    steps: list[float] = []
+    train_and_record(config, tiny_pairs, tmp_path / "model", lambda share, loss: steps.append(share), resources)
+    assert not steps, "all of them had been done"
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]

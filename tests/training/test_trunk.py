@@ -135,7 +135,7 @@ def test_a_sweep_of_trunks_from_end_to_end(tiny_neox: Path, tiny_pairs: Pairs, t
             "schedule": "wsd",
             "pairs": str(tiny_pairs.folder),
             "batch_size": 8,
-            "min_steps": 3,
+            "min_steps": 2,
             "max_length": 32,
             "eval_pairs": 16,
             "eval_candidates": 16,

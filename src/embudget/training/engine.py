@@ -14,6 +14,7 @@ Shapes: B pairs, T = 2B texts, L tokens, E embedding size, R rows of the input e
 import logging
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import astuple
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,12 +22,13 @@ from sentence_transformers.base.losses.gradcache import RandContext
 from torch import Tensor
 
 from embudget.errors import RunError
+from embudget.flops import Passes
 from embudget.memory import CHUNK_TOKENS
 from embudget.training.encoder import Chunk, Encoder, make_chunks, states_of_chunk, states_of_texts
 from embudget.training.loss import info_nce_gradient
 from embudget.training.meter import BudgetMeter
 from embudget.training.prefix_store import PrefixStore, Text
-from embudget.training.processes import add_up, gather, share
+from embudget.training.processes import add_up, gather, share, sum_counts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -84,7 +86,7 @@ class Engine:
         Args:
             texts: token ids of the queries, then of their positives; the same in every process. Where ``rows_RH`` is
                 given, positions in it.
-            meter: counts what is computed.
+            meter: counts what is computed, by all processes.
             rows_RH: rows of the input embedding that get a gradient, where it trains.
             names: of the texts in the store, where there is one.
 
@@ -100,7 +102,10 @@ class Engine:
         work.backward(torch.cat([queries_grad_BE, positives_grad_BE])[mine])
         add_up([gradient for value in work.leaves() if (gradient := value.grad) is not None], self.processes)
         if meter is not None:
-            work.count(meter)
+            own = BudgetMeter(meter.method, meter.shape)
+            work.count(own)
+            counts = sum_counts(astuple(own.passes), queries_BE.device, self.processes)
+            meter.passes = meter.passes + Passes(*counts)
         return loss.item()
 
 

@@ -73,10 +73,14 @@ def train_and_record(
             check_folder(out)
         if resources.checkpoints is None:
             resources = resources._replace(checkpoints=out.with_name(f"{out.name}.checkpoints"))
+
+    def write(model: "SentenceTransformer", record: RunRecord) -> None:
+        if out is not None:
+            export(model, record, Path(out))
+
     with tracked(config, report_to if first else (), out) as on_step:
-        model, record = train_run(config, pairs, on_progress, resources, on_step)
+        model, record = train_run(config, pairs, on_progress, resources, on_step, write)
     if out is not None and first:
-        export(model, record, out)
         assert resources.checkpoints is not None
         with suppress(OSError):  # others of its runs are still there
             resources.checkpoints.rmdir()

@@ -31,7 +31,7 @@ from embudget.training.memory import needs_cache, uses_bf16
 from embudget.training.meter import BudgetMeter
 from embudget.training.order import BatchOrder
 from embudget.training.prefix_store import PrefixStore, Text
-from embudget.training.processes import start_processes, sum_over_processes
+from embudget.training.processes import start_processes
 from embudget.training.resources import Resources
 from embudget.training.rows import RowAdamW
 
@@ -153,10 +153,6 @@ class Training:
         """(share of the budget, training loss) after each step."""
         per_token = self.meter.train_flops / self.meter.tokens if self.meter.tokens else 0.0
         return [(per_token * tokens / budget, loss) for tokens, loss in self.losses]
-
-    def executed_flops(self) -> float:
-        """FLOP that the hardware executed so far, in all processes."""
-        return sum_over_processes(self.meter.executed_flops, self.place.num_processes)
 
     def tensors(self) -> dict[str, Tensor]:
         """What changes in training, by name: trained parameters, moments, random state; not copied."""

@@ -6,6 +6,7 @@ to its own texts' embeddings, and the parameters' gradients are summed: the same
 order of summation. Start them with torchrun; accelerate sets up gloo on CPUs and NCCL on CUDA devices.
 """
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,9 @@ def start_processes() -> "PartialState":
     """This process's place among those that torchrun started, and its device; one process without torchrun."""
     from accelerate import PartialState
 
-    return PartialState()
+    # accelerate leaves processes on CPUs alone with themselves unless it is told that they are meant
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    return PartialState(cpu=several and not torch.cuda.is_available())
 
 
 def share(lengths: Sequence[int], rank: int, count: int) -> list[int]:
@@ -55,12 +58,11 @@ def add_up(gradients: Sequence[Tensor], count: int) -> None:
         gradient.copy_(total.view_as(gradient))
 
 
-def sum_over_processes(value: float, count: int) -> float:
-    """The sum of a number that each process has."""
+def sum_counts(counts: Sequence[int], device: torch.device, count: int) -> list[int]:
+    """The sum over the processes of each of the numbers that every process has."""
     if count == 1:
-        return value
-    total = torch.tensor([value], dtype=torch.float64)
-    if torch.distributed.get_backend() == "nccl":
-        total = total.cuda()
+        return list(counts)
+    total = torch.tensor(counts, device=device)
     torch.distributed.all_reduce(total)
-    return float(total.item())
+    sums: list[int] = total.tolist()
+    return sums

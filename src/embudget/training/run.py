@@ -30,6 +30,7 @@ def train_run(
     on_progress: OnProgress | None = None,
     resources: Resources | None = None,
     on_step: "Callable[[Training], None] | None" = None,
+    on_done: "Callable[[SentenceTransformer, RunRecord], None] | None" = None,
 ) -> tuple["SentenceTransformer", RunRecord]:
     """Train one run and measure it on the held-out pairs; one that was interrupted goes on from its last checkpoint.
 
@@ -39,6 +40,7 @@ def train_run(
         on_progress: called after each step with the share of the budget spent and the training loss.
         resources: how to go about it.
         on_step: called after each step with the training, for trackers.
+        on_done: called in the first process with what is returned, while the checkpoints are still there.
 
     Returns:
         The trained model, merged (no adapters), on the device it was trained on; and its record.
@@ -68,7 +70,9 @@ def train_run(
 
         run_to_budget(training, config.train_flops, factor_of(config), after_step)
         record = record_of(training, config, training.measure(pairs), resuming.provenance)
-    training.model[0].model = training.method.merge(training.model[0].model)
+        training.model[0].model = training.method.merge(training.model[0].model)
+        if on_done is not None and training.place.is_main_process:
+            on_done(training.model, record)
     return training.model, record
 
 
@@ -96,7 +100,7 @@ def record_of(
         tokens=meter.tokens,
         train_flops=meter.train_flops,
         shared_flops=shared_flops,
-        executed_flops=training.executed_flops(),
+        executed_flops=meter.executed_flops,
         seconds=training.seconds,
         loss=measured.loss,
         accuracy=measured.accuracy,

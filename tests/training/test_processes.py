@@ -1,0 +1,170 @@
+"""Several processes train what one would; they are forked, since a start of Python costs seconds."""
+
+import os
+import socket
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from accelerate import PartialState
+
+from embudget.pairs import Pairs
+from embudget.records import RunConfig, RunRecord
+from embudget.training.processes import share
+from embudget.training.resources import Resources
+from embudget.training.run import train_run
+from tests.training.test_run import config_for
+
+ROOT = Path(__file__).parents[2]
+
+
+TWO = 2
+
+
+class Stopped(Exception):
+    """The run has done the steps that it was to do."""
+
+
+class Launched(NamedTuple):
+    """What two processes left behind."""
+
+    folder: Path
+    configs: dict[str, RunConfig]
+
+
+def launch(count: int, folder: Path, work: Callable[[int], None]) -> None:
+    """Fork processes that find each other as those that torchrun starts do."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    children = []
+    for rank in range(count):
+        child = os.fork()
+        if not child:
+            code = 1
+            try:
+                place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count}
+                os.environ.update({name: str(value) for name, value in place.items()})
+                os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), OMP_NUM_THREADS="1")
+                PartialState._reset_state()
+                work(rank)
+                code = 0
+            except BaseException:
+                (folder / f"error-{rank}").write_text(traceback.format_exc())
+            finally:
+                os._exit(code)
+        children.append(child)
+    codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    assert not any(codes), [path.read_text() for path in folder.glob("error-*")]
+
+
+def write(folder: Path, name: str, rank: int, record: RunRecord | None) -> None:
+    (folder / f"{name}-{rank}.json").write_text("null" if record is None else record.model_dump_json())
+
+
+def run_until(config: RunConfig, pairs: Pairs, folder: Path, stop: int | None) -> RunRecord | None:
+    """Train with checkpoints after each step; None where it was stopped after so many steps."""
+    steps = 0
+
+    def on_progress(share: float, loss: float) -> None:
+        nonlocal steps
+        steps += 1
+        if steps == stop:
+            raise Stopped
+
+    with suppress(Stopped):
+        return train_run(config, pairs, on_progress, Resources(checkpoints=folder, checkpoint_seconds=0.0))[1]
+    return None
+
+
+def record_at(folder: Path, name: str, rank: int) -> RunRecord:
+    return RunRecord.model_validate_json((folder / f"{name}-{rank}.json").read_text())
+
+
+def assert_same_curve(one: RunRecord, other: RunRecord) -> None:
+    assert (one.steps, one.tokens, one.train_flops) == (other.steps, other.tokens, other.train_flops)
+    assert one.loss == pytest.approx(other.loss, abs=1e-5)
+    assert [share for share, _ in one.loss_curve] == [share for share, _ in other.loss_curve]
+    differences = [abs(a - b) for (_, a), (_, b) in zip(one.loss_curve, other.loss_curve, strict=True)]
+    assert len(differences) >= 5
+    assert max(differences) < 1e-5
+
+
+@pytest.fixture(scope="module")
+def launched(tiny_neox: Path, tiny_pairs: Pairs, tmp_path_factory: pytest.TempPathFactory) -> Launched:
+    """Two processes: two methods, a run that they stop, one that a single process has stopped, and a command."""
+    folder = tmp_path_factory.mktemp("two")
+    configs = {name: config_for(tiny_neox, tiny_pairs, name, learning_rate=1e-3) for name in ("full", "lora:4")}
+    assert run_until(configs["full"], tiny_pairs, folder / "begun-by-one", 3) is None
+
+    def work(rank: int) -> None:
+        for name, config in configs.items():
+            write(folder, name, rank, run_until(config, tiny_pairs, folder / name, None))
+        write(folder, "begun-by-two", rank, run_until(configs["full"], tiny_pairs, folder / "begun-by-two", 3))
+        write(folder, "begun-by-one", rank, run_until(configs["full"], tiny_pairs, folder / "begun-by-one", None))
+
+    launch(TWO, folder, work)
+    return Launched(folder, configs)
+
+
+@pytest.mark.parametrize("method", ["full", "lora:4"])
+def test_two_processes_train_as_one_does(launched: Launched, tiny_pairs: Pairs, method: str) -> None:
+    alone = train_run(launched.configs[method], tiny_pairs)[1]
+    records = [record_at(launched.folder, method, rank) for rank in range(2)]
+    for record in records:
+        assert_same_curve(record, alone)
+        assert record.executed_flops == records[0].executed_flops
+        assert record.executed_flops == pytest.approx(alone.executed_flops, rel=0.1), "of both processes"
+    assert records[0].loss_curve == records[1].loss_curve, "to the last bit: they must not part"
+    assert not list((launched.folder / method).iterdir())
+
+
+def test_what_two_began_one_ends(launched: Launched, tiny_pairs: Pairs) -> None:
+    config = launched.configs["full"]
+    assert (launched.folder / "begun-by-two-0.json").read_text() == "null"
+    ended = run_until(config, tiny_pairs, launched.folder / "begun-by-two", None)
+    alone = train_run(config, tiny_pairs)[1]
+    assert ended is not None
+    assert_same_curve(ended, alone)
+    assert ended.executed_flops == pytest.approx(alone.executed_flops, rel=0.1), "of both processes, and of one"
+
+
+def test_what_one_began_two_end(launched: Launched, tiny_pairs: Pairs) -> None:
+    alone = train_run(launched.configs["full"], tiny_pairs)[1]
+    for rank in range(2):
+        ended = record_at(launched.folder, "begun-by-one", rank)
+        assert_same_curve(ended, alone)
+        assert ended.executed_flops == pytest.approx(alone.executed_flops, rel=0.1), "of one process, and of both"
+
+
+def test_three_processes_share_unevenly(tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path) -> None:
+    config = config_for(tiny_neox, tiny_pairs, learning_rate=1e-3)
+    assert [len(share([1] * 16, rank, 3)) for rank in range(3)] == [6, 5, 5]
+    launch(3, tmp_path, lambda rank: write(tmp_path, "full", rank, train_run(config, tiny_pairs)[1]))
+    alone = train_run(config, tiny_pairs)[1]
+    for rank in range(3):
+        assert_same_curve(record_at(tmp_path, "full", rank), alone)
+
+
+def test_only_the_first_writes_and_speaks(tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path) -> None:
+    """By torchrun and the command line: the one launch that pays for starts of Python."""
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "embudget",
+            "train", "--model", str(tiny_neox), "--method", "full", "--budget", "2e9", "--pairs",
+            str(tiny_pairs.folder), "--batch-size", "8", "--max-length", "32", "--out", "model",
+            "--checkpoint-minutes", "0",
+        ],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "src")},
+        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=200,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("held-out loss") == 1
+    assert done.stdout.count("load it with SentenceTransformer") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert (tmp_path / "model" / "model.safetensors").exists()

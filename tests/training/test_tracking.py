@@ -1,0 +1,140 @@
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from accelerate.tracking import LOGGER_TYPE_TO_CLASS, GeneralTracker
+
+from embudget.errors import ConfigError, DivergedError
+from embudget.pairs import Pairs
+from embudget.training.fine_tune import train_and_record
+from embudget.training.loop import Training
+from embudget.training.run import train_run
+from embudget.training.tracking import check_trackers, tracked
+from tests.command_line import Run
+from tests.training.test_run import config_for
+
+
+class Recorder(GeneralTracker):  # type: ignore[misc]
+    """A tracker that writes down what it is told."""
+
+    name = "tensorboard"
+    requires_logging_directory = True
+    heard: ClassVar[list[tuple[Any, ...]]] = []
+
+    def __init__(self, run_name: str, logging_dir: Path) -> None:
+        super().__init__()
+        self.heard.append(("made", run_name, logging_dir))
+
+    @property
+    def tracker(self) -> None:
+        """Nothing beneath."""
+
+    def start(self) -> None:
+        """Before anything else, as accelerate has it."""
+        self.heard.append(("start",))
+
+    def store_init_configuration(self, values: dict[str, Any]) -> None:
+        """The run's."""
+        self.heard.append(("configuration", values))
+
+    def log(self, values: dict[str, Any], step: int | None = None, **_: object) -> None:
+        """Of a step."""
+        self.heard.append(("log", step, values))
+
+    def finish(self) -> None:
+        """The end."""
+        self.heard.append(("finish",))
+
+
+@pytest.fixture
+def heard(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """What a tracker heard that stands in for TensorBoard, as if that were installed."""
+    found = importlib.util.find_spec
+    everywhere: Callable[..., object] = lambda name, *rest: found("json" if name == "tensorboard" else name, *rest)  # noqa: E731
+    monkeypatch.setattr(importlib.util, "find_spec", everywhere)
+    monkeypatch.setitem(LOGGER_TYPE_TO_CLASS, "tensorboard", Recorder)
+    monkeypatch.setattr(Recorder, "heard", [])
+    return Recorder.heard
+
+
+def test_an_unknown_tracker_is_refused() -> None:
+    check_trackers([])
+    with pytest.raises(ConfigError, match="report_to must be among tensorboard, wandb, mlflow, trackio, got 'comet'"):
+        check_trackers(["comet"])
+
+
+def test_a_tracker_that_is_not_installed_is_refused_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None)
+    with pytest.raises(ConfigError, match="report_to wandb needs the package wandb: pip install wandb"):
+        check_trackers(["wandb"])
+
+
+def test_the_command_refuses_before_it_trains(run: Run, tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path) -> None:
+    done = run(
+        "train", "--model", tiny_neox, "--method", "bias", "--budget", "1e9", "--pairs", tiny_pairs.folder,
+        "--batch-size", "8", "--max-length", "32", "--out", tmp_path / "model", "--report-to", "comet",
+    )  # fmt: skip
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "report_to must be among tensorboard" in done.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_trackers_nothing_is_called(tiny_neox: Path, tiny_pairs: Pairs) -> None:
+    with tracked(config_for(tiny_neox, tiny_pairs), (), None) as on_step:
+        assert on_step is None
+
+
+def test_every_step_is_logged(tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path, heard: list[tuple[Any, ...]]) -> None:
+    config = config_for(tiny_neox, tiny_pairs)
+    _, record = train_and_record(config, tiny_pairs, tmp_path / "model", report_to=["tensorboard"])
+    first, *logged, last = heard[2:]
+    assert heard[:2] == [("made", "embudget", tmp_path / "model.logs"), ("start",)]
+    assert first == ("configuration", config.model_dump(mode="json"))
+    assert last == ("finish",)
+    assert [step for _, step, _ in logged] == list(range(1, (record.steps or 0) + 1))
+    values = [of_step for _, _, of_step in logged]
+    assert [(round(of["train/share_of_budget"], 6), of["train/loss"]) for of in values] == list(record.loss_curve)
+    assert values[-1]["train/tokens"] == record.tokens
+    assert values[-1]["train/flops"] == record.train_flops
+    rates = [of["train/learning_rate"] for of in values]
+    assert 0 < rates[-1] < max(rates) <= config.learning_rate
+    assert all(of["train/tokens_per_second"] > 0 for of in values)
+
+
+def test_a_run_that_diverges_is_finished_too(tiny_neox: Path, tiny_pairs: Pairs, heard: list[tuple[Any, ...]]) -> None:
+    config = config_for(tiny_neox, tiny_pairs, learning_rate=1e30)
+    with pytest.raises(DivergedError), tracked(config, ["tensorboard"], None) as on_step:
+        train_run(config, tiny_pairs, on_step=on_step)
+    assert heard[0] == ("made", "embudget", Path("logs"))
+    assert [what[0] for what in heard].count("log") >= 1
+    assert heard[-1] == ("finish",)
+
+
+def test_a_tracker_that_fails_at_its_start_leaves_none_open(
+    tiny_neox: Path, tiny_pairs: Pairs, monkeypatch: pytest.MonkeyPatch, heard: list[tuple[Any, ...]]
+) -> None:
+    def fail(self: Recorder, values: dict[str, Any]) -> None:
+        raise ValueError("no such project")
+
+    monkeypatch.setattr(Recorder, "store_init_configuration", fail)
+    config = config_for(tiny_neox, tiny_pairs)
+    with pytest.raises(ValueError, match="no such project"), tracked(config, ["tensorboard"], None):
+        pytest.fail("nothing is trained")
+    assert heard[-1] == ("finish",)
+
+
+def test_tensorboard_itself_takes_the_values(tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    config = config_for(tiny_neox, tiny_pairs)
+    training = Training(config, tiny_pairs)
+    with tracked(config, ["tensorboard"], tmp_path / "model") as on_step:
+        assert on_step is not None
+        losses = []
+        for _ in range(2):
+            losses.append(training.step(1.0))
+            on_step(training)
+    events = accumulator.EventAccumulator(str(tmp_path / "model.logs" / "embudget"))
+    events.Reload()
+    assert [point.value for point in events.Scalars("train/loss")] == pytest.approx(losses)
