@@ -30,7 +30,7 @@ class Resuming:
         end: tokens by whose number the last step's middle must lie for a checkpoint to be of use.
 
     Raises:
-        RunError: the checkpoint is that of another model or package version, or a checkpoint cannot be written.
+        RunError: the checkpoint is that of another model, or a checkpoint cannot be written.
     """
 
     def __init__(
