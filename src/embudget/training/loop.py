@@ -10,8 +10,7 @@ Parameters: AdamW with b1 = 0.9, b2 = 0.999; weight decay on all but biases and 
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,12 +23,14 @@ from embudget.pairs import Pairs, token_stats
 from embudget.pairs.token_cache import TokenCache
 from embudget.records import RunConfig
 from embudget.suite import find_shape
+from embudget.training.attention import in_float32, use_flash_attention
 from embudget.training.encoder import Encoder, base_decoder
 from embudget.training.engine import Engine
 from embudget.training.heldout import HeldOut, held_out
 from embudget.training.memory import needs_cache, uses_bf16
 from embudget.training.meter import BudgetMeter
 from embudget.training.order import BatchOrder
+from embudget.training.parameters import parameter_groups
 from embudget.training.prefix_store import PrefixStore, Text
 from embudget.training.processes import start_processes
 from embudget.training.resources import Resources
@@ -44,8 +45,6 @@ MAX_GRADIENT_NORM = 1.0
 EXPLODED = 3.0
 """A mean loss of the last ten steps above this many times chance, or the first loss where that was more, has exploded.
 assumption: no run that recovers goes there; trained models start at 0.9 to 2 times chance and fall."""
-
-_NOT_DECAYED = [r"bias", r"layernorm", r"rmsnorm", r"(?:^|\.)norm(?:$|\.)", r"_norm(?:$|\.)"]
 
 
 class Training:
@@ -92,7 +91,7 @@ class Training:
         encoder = self.engine.encoder
         self._named = encoder.trained()
         self.rows = RowAdamW(encoder.table, config.weight_decay) if encoder.table is not None else None
-        self._optimizer = torch.optim.AdamW(_groups(self.model, self._named, config.weight_decay), fused=True)
+        self._optimizer = torch.optim.AdamW(parameter_groups(self.model, self._named, config.weight_decay), fused=True)
 
     def next_tokens(self) -> int:
         """Non-pad tokens of the batch that the next step trains on.
@@ -142,7 +141,7 @@ class Training:
         if self.rows is not None:
             self.rows.catch_up_all()
         config = self.config
-        with _in_float32(self.model):
+        with in_float32(self.model):
             measured = held_out(self.model, pairs, config.eval_pairs, config.eval_candidates, config.scale)
         if not math.isfinite(measured.loss):
             text = f"the held-out loss became {measured.loss}: lower the learning rate"
@@ -263,20 +262,6 @@ def run_to_budget(
         after_step(meter.share(budget), loss)
 
 
-@contextmanager
-def _in_float32(model: "SentenceTransformer") -> Iterator[None]:
-    """Measure without autocast: flash attention takes no float32, so another kernel stands in for it."""
-    decoder = base_decoder(model[0].model)
-    used = decoder.config._attn_implementation
-    if used == "flash_attention_2":
-        decoder.set_attn_implementation("sdpa")
-        model[0].unpad_inputs = None
-    yield
-    if used == "flash_attention_2":
-        decoder.set_attn_implementation(used)
-        model[0].unpad_inputs = None
-
-
 def _engine(
     model: "SentenceTransformer",
     method: Method,
@@ -301,29 +286,6 @@ def _engine(
             raise RunError(f"precompute_prefix needs frozen blocks, got method {method} on {config.model}")
         store = PrefixStore(tokens, config.model, encoder.prefix_blocks, encoder.hidden_size)
     return Engine(
-        encoder, config.scale, cached, flatten=_flattens(model), store=store, rank=place.process_index,
+        encoder, config.scale, cached, flatten=use_flash_attention(model), store=store, rank=place.process_index,
         processes=place.num_processes,
     )  # fmt: skip
-
-
-def _flattens(model: "SentenceTransformer") -> bool:
-    """Switch to variable-length flash attention where CUDA, bf16 and an installed kernel allow it."""
-    from transformers.utils import is_flash_attn_2_available
-
-    if not (uses_bf16() and is_flash_attn_2_available()):
-        return False
-    model[0].model.set_attn_implementation("flash_attention_2")
-    model[0].unpad_inputs = None  # look again whether inputs can be flattened
-    return bool(model[0].can_flatten_inputs)
-
-
-def _groups(
-    model: "SentenceTransformer", named: list[tuple[str, torch.nn.Parameter]], weight_decay: float
-) -> list[dict[str, Any]]:
-    from transformers.trainer_pt_utils import get_parameter_names
-
-    decayed = set(get_parameter_names(model, [torch.nn.LayerNorm], _NOT_DECAYED))
-    return [
-        {"params": [value for name, value in named if name in decayed], "weight_decay": weight_decay, "lr": 0.0},
-        {"params": [value for name, value in named if name not in decayed], "weight_decay": 0.0, "lr": 0.0},
-    ]

@@ -51,6 +51,7 @@ def train_run(
         DivergedError: the loss became NaN or infinite, or exploded.
         RunError: memory does not suffice, or a checkpoint is that of another model.
     """
+    from embudget.training.attention import use_plain_attention
     from embudget.training.loop import Training, run_to_budget
     from embudget.training.resuming import Resuming
     from embudget.training.schedule import factor_of
@@ -70,6 +71,7 @@ def train_run(
 
         run_to_budget(training, config.train_flops, factor_of(config), after_step)
         record = record_of(training, config, training.measure(pairs), resuming.provenance)
+        use_plain_attention(training.model)  # whoever gets the model may use it in float32
         training.model[0].model = training.method.merge(training.model[0].model)
         if on_done is not None and training.place.is_main_process:
             on_done(training.model, record)
