@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+_OPEN = 32  # blocks mapped at a time; a window of batches has 8
+
+
 class Text(NamedTuple):
     """A text of the training split."""
 
@@ -90,6 +93,8 @@ class PrefixStore:
     def _block(self, row: int) -> tuple[_Block, int]:
         number, place = divmod(row, self._tokens.block)
         if number not in self._open:
+            if len(self._open) == _OPEN:
+                del self._open[next(iter(self._open))]
             self._open[number] = self._map(number)
         return self._open[number], place
 

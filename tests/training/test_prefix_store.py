@@ -1,0 +1,78 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from embudget.errors import RunError
+from embudget.pairs import Pairs
+from embudget.pairs.token_cache import TokenCache
+from embudget.records import RunRecord
+from embudget.training.prefix_store import PrefixStore, Text
+from embudget.training.resources import Resources
+from embudget.training.run import train_run
+from tests.training.test_run import config_for
+
+TEXTS = [Text(3, 0), Text(900, 1), Text(3, 1)]
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("EMBUDGET_CACHE", str(tmp_path / "cache"))
+    yield
+
+
+def store_of(folder: Path, pairs: Pairs) -> PrefixStore:
+    return PrefixStore(TokenCache(pairs, str(folder), 32), str(folder), 2, 64)
+
+
+def states_for(folder: Path, pairs: Pairs) -> list[torch.Tensor]:
+    tokens = TokenCache(pairs, str(folder), 32)
+    torch.manual_seed(0)
+    lengths = [len(tokens.texts([text.row])[text.side]) for text in TEXTS]
+    return [torch.randn(length, 64).bfloat16().float() for length in lengths]
+
+
+def test_states_come_back_in_another_process_s_store(tiny_neox: Path, tiny_pairs: Pairs) -> None:
+    states = states_for(tiny_neox, tiny_pairs)
+    assert store_of(tiny_neox, tiny_pairs).load(TEXTS) is None
+    store_of(tiny_neox, tiny_pairs).save(TEXTS, states)
+    again = store_of(tiny_neox, tiny_pairs)
+    found = again.load(TEXTS)
+    assert found is not None
+    for wanted, got in zip(states, found, strict=True):
+        assert torch.equal(wanted, got)
+    assert again.load([*TEXTS, Text(4, 0)]) is None, "all or nothing"
+
+
+def test_damaged_states_are_not_taken(tiny_neox: Path, tiny_pairs: Pairs) -> None:
+    store = store_of(tiny_neox, tiny_pairs)
+    store.save(TEXTS, states_for(tiny_neox, tiny_pairs))
+    (file,) = store.folder.glob("*.states")
+    bits = np.memmap(file, dtype=np.uint16, mode="r+")
+    bits[np.flatnonzero(bits)[0]] ^= 1
+    bits.flush()
+    assert store_of(tiny_neox, tiny_pairs).load(TEXTS) is None
+
+
+@pytest.mark.parametrize("cache", ["never", "always"])
+def test_a_second_run_skips_the_prefix_and_ends_the_same(tiny_neox: Path, tiny_pairs: Pairs, cache: str) -> None:
+    config = config_for(tiny_neox, tiny_pairs, "freeze:0.5", train_flops=1e9)
+
+    def run(**changes: object) -> RunRecord:
+        resources = Resources(cache=cache)._replace(**changes)  # type: ignore[arg-type]
+        return train_run(config, tiny_pairs, resources=resources)[1]
+
+    plain, first, second = run(), run(precompute_prefix=True), run(precompute_prefix=True)
+    assert first.loss_curve == second.loss_curve
+    assert first.loss == second.loss
+    assert second.loss == pytest.approx(plain.loss, abs=0.02)
+    assert first.executed_flops is not None and second.executed_flops is not None
+    assert first.executed_flops == plain.executed_flops
+    assert second.executed_flops < 0.9 * first.executed_flops
+
+
+def test_a_method_without_frozen_blocks_is_refused(tiny_neox: Path, tiny_pairs: Pairs) -> None:
+    with pytest.raises(RunError, match="precompute_prefix needs frozen blocks, got method full"):
+        train_run(config_for(tiny_neox, tiny_pairs), tiny_pairs, resources=Resources(precompute_prefix=True))
