@@ -2,13 +2,12 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from embudget.cli.options import Budget, Device, Dollars, DollarsPerHour, GpuHours, Mfu, PairsFolder, Verbose
-
-CacheChoice = Literal["auto", "always", "never"]
+from embudget.training.resources import CachePolicy, Resources
 
 if TYPE_CHECKING:
     from embudget.pairs import Pairs
@@ -36,7 +35,7 @@ def command(
         typer.Option(metavar="cosine|wsd", help="Of the rate: cosine by default; wsd: constant, then decay."),
     ] = None,
     cache: Annotated[
-        CacheChoice, typer.Option(help="Gradient caching: where the batch does not fit the memory, or by order.")
+        CachePolicy, typer.Option(help="Gradient caching: where the batch does not fit the memory, or by order.")
     ] = "auto",
     precompute_prefix: Annotated[
         bool,
@@ -67,7 +66,6 @@ def command(
     from embudget.pairs import load_pairs
     from embudget.recipe import Recipe
     from embudget.training.fine_tune import train_and_record
-    from embudget.training.resources import Resources
 
     data = load_pairs(pairs)
     asked = (budget, gpu_hours, dollars, device, dollars_per_hour, model, method, batch_size, learning_rate, max_length)
