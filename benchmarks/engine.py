@@ -14,6 +14,7 @@ import argparse
 import gc
 import json
 import platform
+import shlex
 import statistics
 import sys
 import tempfile
@@ -53,11 +54,13 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=["neox", "smollm2-135m:4", "smollm2-135m:30"])
     parser.add_argument("--methods", nargs="+", default=["full", "freeze:0.5", "bias", "lora:32"])
     parser.add_argument("--batch-sizes", nargs="+", type=int, default=[16, 128, 1024])
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), metavar="VARIANT")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     pairs = load_pairs(options.pairs)
-    cells: list[dict[str, Any]] = json.loads(options.out.read_text())["cells"] if options.out.exists() else []
+    result: dict[str, Any] = json.loads(options.out.read_text()) if options.out.exists() else {}
+    cells: list[dict[str, Any]] = result.get("cells", [])
     done = {(cell["model"], cell["method"], cell["batch_size"]) for cell in cells}
     with tempfile.TemporaryDirectory() as folder:
         for model in options.models:
@@ -67,17 +70,22 @@ def main() -> None:
                 for method in options.methods:
                     if (model, method, batch_size) in done or (method == "bias" and not find_shape(name).has_biases):
                         continue
-                    cell = measure(name, method, batch_size, pairs, options.rounds, rate)
-                    cells.append({"model": model} | cell | {"date": datetime.now(UTC).date().isoformat()})
+                    cell = measure(name, method, batch_size, pairs, options.rounds, rate, options.variants)
+                    cells.append({"model": model} | cell | provenance())
                     sys.stdout.write(json.dumps(cells[-1]) + "\n")
                     sys.stdout.flush()
                     save(options.out, cells)
 
 
+def provenance() -> dict[str, str]:
+    """What made a cell, and when."""
+    command = shlex.join([".venv/bin/python", *sys.orig_argv[1:]])
+    return {"command": command, "date": datetime.now(UTC).date().isoformat()}
+
+
 def save(out: Path, cells: list[dict[str, Any]]) -> None:
     """Write what there is so far."""
     result = {
-        "command": " ".join(["benchmarks/engine.py", *sys.argv[1:]]),
         "machine": f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads",
         "torch": torch.__version__,
         "cells": cells,
@@ -86,15 +94,17 @@ def save(out: Path, cells: list[dict[str, Any]]) -> None:
     write_whole(out, json.dumps(result, indent=1) + "\n")
 
 
-def measure(model: str, method: str, batch_size: int, pairs: Pairs, rounds: int, rate: float) -> dict[str, Any]:
+def measure(
+    model: str, method: str, batch_size: int, pairs: Pairs, rounds: int, rate: float, variants: list[str]
+) -> dict[str, Any]:
     """One cell: the best of theirs and ours in alternation."""
     training, ours = our_step(model, method, batch_size, pairs)
     batches = [next(training.order) for _ in range(rounds + 2)]
     table = pairs.table("train")
     tokens = [sum(map(len, training.tokens.texts(batch))) for batch in batches]
     firsts, steps = {}, {}
-    for variant, arguments in VARIANTS.items():
-        steps[variant] = their_step(model, method, table, arguments)
+    for variant in variants:
+        steps[variant] = their_step(model, method, table, VARIANTS[variant])
         steps[variant](batches[0])  # warm
         started = time.perf_counter()
         steps[variant](batches[1])

@@ -1,0 +1,111 @@
+"""The update of the input embedding by rows against a dense fused AdamW, by itself, on the rows of real batches.
+
+    .venv/bin/python benchmarks/row_update.py --pairs quickstart/pairs --out results/speed/row_update.json
+
+Both sides get the same gradients on a table of the model's shape, in turn. The dense side is what an embedding layer
+costs otherwise: a gradient of the whole table (zeroed, then filled where rows occur) and a fused `torch.optim.AdamW`
+over all of it; ours finds the distinct rows, lets them catch up and updates them. At the end all rows of ours catch up,
+and the tables are compared.
+"""
+
+import argparse
+import json
+import platform
+import shlex
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from embudget.files import write_whole
+from embudget.pairs import Pairs, load_pairs
+from embudget.records import RunConfig
+from embudget.suite import find_shape
+from embudget.training.loop import Training
+from embudget.training.rows import RowAdamW
+
+RATE, DECAY = 1e-4, 0.1
+
+
+def main() -> None:
+    """Measure and report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=Path, required=True)
+    parser.add_argument("--model", default="smollm2-135m:1")
+    parser.add_argument("--batch-sizes", nargs="+", type=int, default=[16, 128, 1024])
+    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    pairs = load_pairs(options.pairs)
+    result = {
+        "command": shlex.join([".venv/bin/python", *sys.orig_argv[1:]]),
+        "date": datetime.now(UTC).date().isoformat(),
+        "machine": f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads",
+        "torch": torch.__version__,
+        "model": options.model,
+        "cells": [measure(options.model, pairs, batch_size, options.rounds) for batch_size in options.batch_sizes],
+    }
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(options.out, json.dumps(result, indent=1) + "\n")
+    sys.stdout.write(json.dumps(result, indent=1) + "\n")
+
+
+def measure(model: str, pairs: Pairs, batch_size: int, rounds: int) -> dict[str, Any]:
+    """One batch size: medians over the rounds, in milliseconds."""
+    shape = find_shape(model)
+    torch.manual_seed(0)
+    start_VH = torch.randn(shape.vocab_size, shape.hidden_size)
+    dense = nn.Parameter(start_VH.clone())
+    dense.grad = torch.zeros_like(dense)
+    optimizer = torch.optim.AdamW([dense], lr=RATE, weight_decay=DECAY, fused=True)
+    table = nn.Parameter(start_VH.clone())
+    rows = RowAdamW(table, DECAY)
+    seconds: dict[str, list[float]] = {"dense": [], "rows": []}
+    occurring = []
+    for ids in token_ids(model, pairs, batch_size, rounds):
+        rows_R = torch.unique(ids)
+        gradient_RH = torch.randn(len(rows_R), shape.hidden_size)
+        occurring.append(len(rows_R))
+
+        started = time.perf_counter()
+        dense.grad.zero_()
+        dense.grad[rows_R] = gradient_RH
+        optimizer.step()
+        seconds["dense"].append(time.perf_counter() - started)
+
+        started = time.perf_counter()
+        distinct_R = torch.unique(ids)
+        rows.catch_up(distinct_R)
+        rows.step(distinct_R, gradient_RH, RATE)
+        seconds["rows"].append(time.perf_counter() - started)
+    rows.catch_up_all()
+    ratios = [dense / by_rows for dense, by_rows in zip(seconds["dense"][2:], seconds["rows"][2:], strict=True)]
+    medians = {side: statistics.median(values[2:]) for side, values in seconds.items()}
+    return {
+        "batch_size": batch_size,
+        "rows": round(statistics.median(occurring)),
+        "milliseconds": {side: round(1e3 * value, 2) for side, value in medians.items()},
+        "ratio": round(statistics.median(ratios), 1),
+        "largest_difference_in_rates": float(f"{(table - dense).abs().max().item() / RATE:.2g}"),
+    }
+
+
+def token_ids(model: str, pairs: Pairs, batch_size: int, rounds: int) -> Iterator[Tensor]:
+    """The tokens of the first batches of a run, one flat tensor a batch."""
+    config = RunConfig(
+        model=model, method="lora:8", train_flops=1e18, pairs=pairs.hash, batch_size=batch_size, learning_rate=RATE
+    )
+    training = Training(config, pairs)
+    for _ in range(rounds):
+        texts = training.tokens.texts(next(training.order))
+        yield torch.cat([torch.as_tensor(text) for text in texts])
+
+
+if __name__ == "__main__":
+    main()
