@@ -20,13 +20,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from embudget.files import write_whole
 from embudget.pairs import Pairs, load_pairs
 from embudget.records import RunConfig
-from embudget.suite import find_shape
+from embudget.suite.loading import load_embedder
 from embudget.training.loop import Training
 from embudget.training.rows import RowAdamW
 
@@ -58,9 +59,8 @@ def main() -> None:
 
 def measure(model: str, pairs: Pairs, batch_size: int, rounds: int) -> dict[str, Any]:
     """One batch size: medians over the rounds, in milliseconds."""
-    shape = find_shape(model)
-    torch.manual_seed(0)
-    start_VH = torch.randn(shape.vocab_size, shape.hidden_size)
+    start_VH = load_embedder(model, 75)[0].model.get_input_embeddings().weight.detach()
+    generator = torch.Generator().manual_seed(0)
     dense = nn.Parameter(start_VH.clone())
     dense.grad = torch.zeros_like(dense)
     optimizer = torch.optim.AdamW([dense], lr=RATE, weight_decay=DECAY, fused=True)
@@ -70,7 +70,7 @@ def measure(model: str, pairs: Pairs, batch_size: int, rounds: int) -> dict[str,
     occurring = []
     for ids in token_ids(model, pairs, batch_size, rounds):
         rows_R = torch.unique(ids)
-        gradient_RH = torch.randn(len(rows_R), shape.hidden_size)
+        gradient_RH = torch.randn(len(rows_R), start_VH.shape[1], generator=generator)
         occurring.append(len(rows_R))
 
         started = time.perf_counter()
@@ -104,7 +104,7 @@ def token_ids(model: str, pairs: Pairs, batch_size: int, rounds: int) -> Iterato
     training = Training(config, pairs)
     for _ in range(rounds):
         texts = training.tokens.texts(next(training.order))
-        yield torch.cat([torch.as_tensor(text) for text in texts])
+        yield torch.as_tensor(np.concatenate(texts), dtype=torch.int64)
 
 
 if __name__ == "__main__":

@@ -2,9 +2,9 @@
 
     .venv/bin/python benchmarks/step_profile.py --pairs quickstart/pairs --out results/speed/step_profile.json
 
-Per cell both sides run on the same batches in turn under torch's profiler. Its self times are summed by kind of
-operation; what is left of the time on the clock is Python and dispatch. `bound` is the ratio that a step of ours would
-reach if everything but its matrix products and attention took no time at all.
+Per cell both sides run on the same batches in turn, first by the clock, then under torch's profiler, whose self times
+are summed by kind of operation. `bound` is the ratio that a step of ours would reach if everything but its matrix
+products and attention took no time at all.
 """
 
 import argparse
@@ -72,7 +72,7 @@ def main() -> None:
 
 
 def measure(model: str, method: str, batch_size: int, pairs: Pairs, rounds: int) -> dict[str, Any]:
-    """Milliseconds a step by kind, of both sides."""
+    """Milliseconds a step, and shares by kind, of both sides."""
     training, ours = engine.our_step(model, method, batch_size, pairs)
     theirs = engine.their_step(model, method, pairs.table("train"), {})
     batches = [next(training.order) for _ in range(rounds + 2)]
@@ -97,16 +97,17 @@ def measure(model: str, method: str, batch_size: int, pairs: Pairs, rounds: int)
                     parts[side][kind] = parts[side].get(kind, 0.0) + event.self_cpu_time_total / 1e6
     report = {}
     for side in sides:
-        shares = {kind: round(1e3 * value / rounds, 2) for kind, value in sorted(parts[side].items())}
-        rest = 1e3 * seconds[side] / rounds - sum(shares.values())
-        report[side] = {"step": round(1e3 * seconds[side] / rounds, 2), **shares, "rest": round(rest, 2)}
-    needed = report["ours"].get("matrix products", 0.0) + report["ours"].get("attention", 0.0)
+        whole = sum(parts[side].values())
+        shares = {kind: round(value / whole, 3) for kind, value in sorted(parts[side].items())}
+        report[side] = {"milliseconds": round(1e3 * seconds[side] / rounds, 1), "shares": shares}
+    needed = sum(parts["ours"].get(kind, 0.0) for kind in ("matrix products", "attention"))
+    share = needed / sum(parts["ours"].values())
     return {
         "method": method,
         "batch_size": batch_size,
-        "milliseconds": report,
+        "step": report,
         "ratio": round(seconds["theirs"] / seconds["ours"], 2),
-        "bound": round(report["theirs"]["step"] / needed, 2),
+        "bound": round(seconds["theirs"] / (seconds["ours"] * share), 2),
     }
 
 

@@ -5,7 +5,7 @@ import torch
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 from torch import Tensor
 
-from embudget.training.loss import info_nce, info_nce_gradient
+from embudget.training.loss import BLOCK_SCORES, info_nce, info_nce_gradient
 from tests.training.batches import SCALE, assert_same, embedder, engine_for, gradients, ragged, ragged_sides
 
 
@@ -41,6 +41,23 @@ def test_the_gradient_is_that_of_autograd(pairs: int, block_rows: int) -> None:
     torch.testing.assert_close(found.queries_BE, queries.grad, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(found.positives_BE, positives.grad, rtol=1e-4, atol=1e-5)
     assert not found.loss.requires_grad
+
+
+def test_the_largest_block_does_not_grow_with_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch of thousands is scored in blocks of the same size as one of a thousand, with the same result."""
+    largest = 0
+    logsumexp = Tensor.logsumexp
+
+    def watched(scores: Tensor, dim: int) -> Tensor:
+        nonlocal largest
+        largest = max(largest, scores.numel())
+        return logsumexp(scores, dim)
+
+    monkeypatch.setattr(Tensor, "logsumexp", watched)
+    queries, positives = unit_embeddings(4096)
+    found = info_nce_gradient(queries, positives, SCALE)
+    assert largest == BLOCK_SCORES
+    torch.testing.assert_close(found.loss, info_nce(queries, positives, SCALE))
 
 
 def test_scores_too_large_for_exp_are_no_trouble() -> None:

@@ -22,8 +22,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-BLOCK_ROWS = 1024
-"""Rows of S at a time; up to this many pairs it is made once."""
+BLOCK_SCORES = 2**20
+"""Entries of S at a time, 4 MB, whatever the batch; up to 1024 pairs S is made once, in one block."""
+
+MIN_BLOCK_ROWS = 16
+"""Rows of a block at least: thinner products are slow."""
 
 
 class LossAndGradient(NamedTuple):
@@ -43,11 +46,12 @@ def info_nce(queries_BE: Tensor, positives_BE: Tensor, scale: float) -> Tensor:
 
 @torch.no_grad()
 def info_nce_gradient(
-    queries_BE: Tensor, positives_BE: Tensor, scale: float, block_rows: int = BLOCK_ROWS
+    queries_BE: Tensor, positives_BE: Tensor, scale: float, block_rows: int | None = None
 ) -> LossAndGradient:
     """`info_nce` and its gradient, in blocks of rows."""
     queries_BE, positives_BE = queries_BE.float(), positives_BE.float()
     pairs = len(queries_BE)
+    block_rows = block_rows or max(MIN_BLOCK_ROWS, BLOCK_SCORES // pairs)
     blocks = [slice(start, min(start + block_rows, pairs)) for start in range(0, pairs, block_rows)]
 
     def scores(rows: slice) -> Tensor:
