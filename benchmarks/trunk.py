@@ -1,17 +1,20 @@
 """One trunk for all budgets of a cell against a cosine run for each: the loss, the FLOP and the law's intervals.
 
     .venv/bin/python benchmarks/trunk.py --pairs quickstart/pairs --out results/trunk
+    .venv/bin/python benchmarks/trunk.py --pairs quickstart/pairs --out results/trunk --trunk-rate 2e-3
 
-Two studies with the same members, method, rate, batch and seeds: cosine runs at three budgets 2 times apart, and trunks
-that serve those and the budgets between them. Records come into `{out}/study.db` and, when all are there, into
-`{out}/records.jsonl`; what is there is not done again. The comparison goes to `{out}/comparison.json`: per cell the
-mean loss either way, their difference against the standard error that the seeds give it, the FLOP of both studies, and
-the mean width of the intervals of laws fitted to each.
+Two studies with the same members, method, batch and seeds: cosine runs at three budgets 2 times apart, and trunks that
+serve those and the budgets between them, at the same rate or one of their own. Records come into `{out}/study.db` and,
+when all are there, into `{out}/records.jsonl`; what is there is not done again. The comparison goes to
+`{out}/comparison.json`, that at a rate of their own to `{out}/comparison_{rate}.json`: per cell the mean loss either
+way, their difference against the standard error that the seeds give it, the FLOP of both studies, and the mean width of
+the intervals of laws fitted to each.
 """
 
 import argparse
 import json
 import platform
+import shlex
 import statistics
 import sys
 from collections.abc import Sequence
@@ -51,33 +54,40 @@ def main() -> None:
     parser.add_argument("--pairs", type=Path, required=True)
     parser.add_argument("--method", default="lora:32")
     parser.add_argument("--rate", type=float, default=4e-3)
+    parser.add_argument("--trunk-rate", type=float, help="of the trunks; that of the cosine runs by default")
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     shared: dict[str, Any] = {
-        "pairs": options.pairs, "members": MEMBERS, "methods": [options.method], "seeds": SEEDS,
-        "batch_size": options.batch_size, "learning_rates": {options.method: [options.rate]},
+        "pairs": options.pairs, "members": MEMBERS, "methods": [options.method], "seeds": options.seeds,
+        "batch_size": options.batch_size,
     }  # fmt: skip
-    trunks = Study(budgets=tuple(sorted(BUDGETS + BETWEEN)), schedule="wsd", **shared)
-    alone = Study(budgets=BUDGETS, **shared)
+    rates = {"cosine": options.rate, "wsd": options.trunk_rate or options.rate}
+    budgets = {"cosine": BUDGETS, "wsd": tuple(sorted(BUDGETS + BETWEEN))}
+    alone, trunks = (
+        Study(budgets=budgets[name], schedule=name, learning_rates={options.method: [rate]}, **shared)
+        for name, rate in rates.items()
+    )
     with Store(options.out / "study.db") as store:
         found = {
             name: sweep(study, store, listener=Printed()) for name, study in {"wsd": trunks, "cosine": alone}.items()
         }
-    records = [record for name in ("cosine", "wsd") for record in found[name]]
-    text = "".join(record.model_dump_json(exclude_none=True) + "\n" for record in records)
+        text = "".join(record.model_dump_json(exclude_none=True) + "\n" for record in store.records())
     write_whole(options.out / "records.jsonl", text)
     pairs = load_pairs(options.pairs)
     result = {
-        "command": " ".join(["benchmarks/trunk.py", *sys.argv[1:]]),
+        "command": shlex.join([".venv/bin/python", *sys.orig_argv[1:]]),
         "date": datetime.now(UTC).date().isoformat(),
         "machine": platform.processor() or platform.machine(),
+        "rates": rates,
         "train_flops": {name: plan(study, pairs).train_flops for name, study in (("cosine", alone), ("wsd", trunks))},
         "cells": compare(found["cosine"], found["wsd"]),
         "mean_interval_width": {name: width(records, options.method) for name, records in found.items()},
     }
-    write_whole(options.out / "comparison.json", json.dumps(result, indent=1) + "\n")
+    suffix = f"_{options.trunk_rate:g}" if options.trunk_rate else ""
+    write_whole(options.out / f"comparison{suffix}.json", json.dumps(result, indent=1) + "\n")
     sys.stdout.write(json.dumps(result, indent=1) + "\n")
 
 
@@ -91,11 +101,12 @@ def compare(cosine: Sequence[RunRecord], wsd: Sequence[RunRecord]) -> list[dict[
                 for records in (cosine, wsd)
             ]
             means = [statistics.mean(values) for values in losses]
-            error = sum(statistics.variance(values) / len(values) for values in losses) ** 0.5
+            several = all(len(values) > 1 for values in losses)
+            error = sum(statistics.variance(values) / len(values) for values in losses) ** 0.5 if several else 0.0
             cells.append(
                 {
                     "model": model, "train_flops": budget, "cosine": round(means[0], 4), "wsd": round(means[1], 4),
-                    "difference": round(means[1] - means[0], 4), "standard_error": round(error, 4),
+                    "difference": round(means[1] - means[0], 4), "standard_error": round(error, 4) if several else None,
                 }
             )  # fmt: skip
     return cells
