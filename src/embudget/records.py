@@ -139,6 +139,7 @@ class RunRecord(Frozen):
         default=None, description="held-out contrastive loss, nats; never of a run that diverged"
     )
     accuracy: float | None = Field(default=None, ge=0, le=1, description="held-out: share of queries ranked first")
+    ndcg: float | None = Field(default=None, ge=0, le=1, description="held-out: nDCG@10 of queries among candidates")
     train_loss: NonNegativeFloat | None = Field(default=None, description="mean over the budget's last tenth, nats")
     loss_curve: tuple[tuple[float, float], ...] = Field(default=(), description="(share of the budget, train loss)")
 

@@ -52,6 +52,35 @@ def test_numbers_of_pairs_are_used_as_they_are_with_wsd() -> None:
     assert study(schedule="wsd", batch_size={"1e12": 24, "4e12": 24, "9e12": 99}).batch_at(1e12) == 24
 
 
+def test_further_grids_are_as_the_study_but_for_what_they_name() -> None:
+    rates = {"full": [1e-4, 3e-4], "lora:32": [1e-3]}
+    whole = study(
+        learning_rates=rates,
+        also=[
+            {"budgets": [1.6e13], "members": ["smollm2-135m:4"], "learning_rates": {"lora:32": [2e-3]}},
+            {"methods": ["lora:32"], "seeds": [0, 1], "min_steps": 99},
+        ],
+    )
+    configs = whole.configs("abc")
+    own = study(learning_rates=rates).configs("abc")
+    assert len({config.id for config in configs}) == len(configs) == len(own) + 2 + 2 * 2
+    assert {config.id for config in own} < {config.id for config in configs}
+    assert [config.train_flops for config in configs] == sorted(config.train_flops for config in configs)
+    high = [config for config in configs if config.train_flops == 1.6e13]
+    assert {(c.model, c.method, c.batch_size) for c in high} == {
+        ("smollm2-135m:4", "full", 64),
+        ("smollm2-135m:4", "lora:32", 64),
+    }
+    assert {c.learning_rate for c in high if c.method == "lora:32"} == {2e-3}
+    assert {(c.method, c.learning_rate) for c in configs if c.seed == 1} == {("lora:32", 1e-3)}
+    assert [grid.min_steps for grid in whole.grids()] == [10, 10, 99]
+
+
+def test_a_further_grid_may_take_a_suite_in_place_of_members() -> None:
+    grid = study(also=[{"suite": "smollm2"}]).grids()[1]
+    assert (grid.suite, grid.members) == ("smollm2", ())
+
+
 def test_the_pairs_folder_is_relative_to_the_file(tmp_path: Path) -> None:
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(MINIMAL))
     assert Study.from_yaml(tmp_path / "study.yaml").pairs == tmp_path / "pairs"
@@ -78,6 +107,12 @@ def test_the_pairs_folder_is_relative_to_the_file(tmp_path: Path) -> None:
             "batch_size must be the same at all budgets with schedule wsd, got 8 and 32",
         ),
         ({"colour": "red"}, "colour is not a known field"),
+        ({"also": [{"seeds": [-1]}]}, "also.0: seeds.0: .*greater than or equal to 0, got -1"),
+        ({"also": [{}, {"colour": "red"}]}, "also.1: colour is not a known field"),
+        ({"also": [{"pairs": "other"}]}, "also.0 cannot name pairs, which is the whole study's"),
+        ({"also": [{"also": []}]}, "also.0 cannot name also"),
+        ({"also": [{"methods": ["lora:0"]}]}, "also.0: rank of lora must be >= 1, got 0"),
+        ({"also": [{"eval_pairs": 100}]}, "also.0: eval_pairs must be a multiple"),
     ],
 )
 def test_bad_values_are_named(changes: dict[str, object], message: str) -> None:

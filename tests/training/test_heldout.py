@@ -2,10 +2,11 @@ import math
 from pathlib import Path
 
 import pytest
+import torch
 
 from embudget.pairs import Pairs
 from embudget.suite.loading import load_embedder
-from embudget.training.heldout import embed, held_out
+from embudget.training.heldout import embed, held_out, ranks_of_own
 
 
 def test_equals_the_loss_over_each_group_of_candidates(tiny_neox: Path, tiny_pairs: Pairs) -> None:
@@ -18,7 +19,16 @@ def test_equals_the_loss_over_each_group_of_candidates(tiny_neox: Path, tiny_pai
     halves = [info_nce(queries[start : start + 16], positives[start : start + 16], 40.0) for start in (0, 16)]
     measured = held_out(model, tiny_pairs, 32, 16, 40.0)
     assert measured.loss == pytest.approx(sum(half.item() for half in halves) / 2, abs=1e-5)
-    assert 0 <= measured.accuracy <= 1
+    scores = [queries[start : start + 16] @ positives[start : start + 16].T for start in (0, 16)]
+    ranks = [1 + int((row > row[index]).sum()) for half in scores for index, row in enumerate(half)]
+    assert measured.accuracy == pytest.approx(ranks.count(1) / 32)
+    assert measured.ndcg == pytest.approx(sum(1 / math.log2(1 + rank) for rank in ranks if rank <= 10) / 32)
+    assert measured.accuracy < measured.ndcg < 1
+
+
+def test_of_equal_scores_the_own_positive_ranks_last() -> None:
+    scores = torch.tensor([[0.5, 0.5, 0.1], [0.9, 0.8, 0.1], [0.3, 0.2, 0.7]])
+    assert ranks_of_own(scores).tolist() == [2, 2, 1]
 
 
 def test_equal_embeddings_give_chance(tiny_neox: Path, tiny_pairs: Pairs) -> None:

@@ -22,7 +22,7 @@ Key = Numbers | Texts | Rows
 COLUMNS = (
     "id", "status", "model", "method", "budget", "seed", "learning_rate", "batch_size", "model_params",
     "trained_params", "steps", "pairs_seen", "tokens", "train_flops", "executed_flops", "seconds", "loss", "accuracy",
-    "train_loss", "pairs", "max_length", "eval_pairs", "eval_candidates", "scale", "warmup", "weight_decay",
+    "ndcg", "train_loss", "pairs", "max_length", "eval_pairs", "eval_candidates", "scale", "warmup", "weight_decay",
     "max_epochs", "schedule", "decay", "shared_flops", "error",
 )  # fmt: skip
 """The columns of a table of records. `budget` is what was asked for, `train_flops` what was spent."""

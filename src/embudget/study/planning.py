@@ -87,19 +87,20 @@ def plan(study: Study, pairs: Pairs, measured: Sequence[RunRecord] = ()) -> Plan
         PairsError: there are fewer validation pairs than the study measures on.
         ModelError, MethodError: a member is unknown, or a method does not fit it.
     """
-    if pairs.rows("validation") < study.eval_pairs:
-        there = pairs.rows("validation")
-        raise PairsError(f"{pairs.folder} must hold {study.eval_pairs} validation pairs (eval_pairs), got {there}")
+    needed_pairs = max(grid.eval_pairs for grid in study.grids())
+    if (held_out := pairs.rows("validation")) < needed_pairs:
+        raise PairsError(f"{pairs.folder} must hold {needed_pairs} validation pairs (eval_pairs), got {held_out}")
     result = Plan([], [])
     speed = flops_per_second(measured) or study.flops_per_second
+    min_steps = {config.id: grid.min_steps for grid in study.grids() for config in grid.configs(pairs.hash)}
     for config in study.configs(pairs.hash):
         shape, method = find_shape(config.model), parse_method(config.method)
         tokens_per_pair = token_stats(pairs, config.model, config.max_length).tokens_per_pair
         tokens = tokens_for(config.train_flops, method, shape)
         steps = steps_for(config.train_flops, method, shape, tokens_per_pair, config.batch_size)
         there = pairs_there(config, pairs)
-        if steps < study.min_steps:
-            result.left_out.append(LeftOut(config, f"{steps:.1f} steps, fewer than min_steps={study.min_steps}"))
+        if steps < (fewest := min_steps[config.id]):
+            result.left_out.append(LeftOut(config, f"{steps:.1f} steps, fewer than min_steps={fewest}"))
         elif tokens / tokens_per_pair > there:
             needed = tokens / tokens_per_pair
             result.left_out.append(LeftOut(config, f"needs {needed:,.0f} pairs, more than the {there:,} there are"))

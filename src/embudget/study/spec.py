@@ -7,6 +7,8 @@ pairs: pairs/                         # relative to this file
 batch_size: {at: 1e12, pairs: 16, exponent: 0.5}
 schedule: wsd                         # one run serves all budgets of a cell; cosine, one run each, by default
 decay: 0.2                            # of wsd: the last share of each budget, in which the rate falls
+also:                                 # further grids, each as above but for what it names
+  - {budgets: [4e12], members: [smollm2-135m:2], seeds: [1, 2]}
 
 With `schedule: wsd` the runs of a cell (member, method, learning rate, seed) branch off one trunk. What they share must
 not depend on the budget: there is one batch size for all budgets, a rule's at the geometric middle sqrt(C_1 C_n) of the
@@ -19,10 +21,18 @@ from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 
 import yaml
-from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 
-from embudget.errors import ConfigError
-from embudget.frozen import Frozen
+from embudget.errors import ConfigError, MethodError
+from embudget.frozen import Frozen, first_problem
 from embudget.methods import parse_method
 from embudget.records import MethodText, RunConfig, Schedule
 from embudget.suite import find_shape, find_suite
@@ -57,7 +67,7 @@ def _unique(values: _Values) -> _Values:
 
 
 class Study(Frozen):
-    """The grid of runs: every member with every method at every budget, learning rate and seed."""
+    """The grid of runs: every member with every method at every budget, learning rate and seed; and further grids."""
 
     pairs: Path = Field(description="folder made by `embudget pairs build`; relative to the study's file")
     suite: str | None = Field(default=None, description="a built-in suite or a folder of models; or give members")
@@ -87,6 +97,9 @@ class Study(Frozen):
     flops_per_second: PositiveFloat = Field(
         default=4e10, description="speed to estimate hours with until runs are measured; assumption: two CPU cores"
     )
+    also: tuple[dict[str, Any], ...] = Field(
+        default=(), description="further grids, each as this one but for the fields that it names"
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -115,6 +128,40 @@ class Study(Frozen):
                     f"batch_size must be the same at all budgets with schedule wsd, got {sizes[0]} and {sizes[-1]}"
                 )
         return self
+
+    @model_validator(mode="after")
+    def _check_also(self) -> Self:
+        self.grids()
+        return self
+
+    def grids(self) -> "list[Self]":
+        """The grids that the study is made of: itself, then those of `also`.
+
+        Raises:
+            ValueError: one of `also` breaks a rule; one line that names it.
+        """
+        own = self.model_dump(exclude_unset=True, exclude={"also"})
+        return [self.model_copy(update={"also": ()}), *(self._grid(own, index) for index in range(len(self.also)))]
+
+    def _grid(self, own: dict[str, Any], index: int) -> Self:
+        """The study with what one of `also` names in place of its own."""
+        named = self.also[index]
+        where = f"also.{index}"
+        if barred := sorted({"pairs", "also", "flops_per_second"} & set(named)):
+            raise ValueError(f"{where} cannot name {barred[0]}, which is the whole study's")
+        fields = own | named
+        if {"members", "suite"} & set(named):  # one takes the place of the other
+            fields = {key: value for key, value in fields.items() if key in named or key not in {"members", "suite"}}
+        try:
+            if "methods" in named and "learning_rates" not in named:
+                methods = {str(parse_method(str(text))) for text in named["methods"]}
+                rates = fields.get("learning_rates", {})
+                fields["learning_rates"] = {text: values for text, values in rates.items() if text in methods}
+            return type(self).model_validate(fields)
+        except ValidationError as error:
+            raise ValueError(f"{where}: {first_problem(error)}") from None
+        except MethodError as error:
+            raise ValueError(f"{where}: {error}") from None
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> Self:
@@ -168,11 +215,15 @@ class Study(Frozen):
         }
 
     def configs(self, pairs_hash: str) -> list[RunConfig]:
-        """The configuration of every run of the grid, cheapest budget first.
+        """The configuration of every run, cheapest budget first; a run that several grids have is named once.
 
         Raises:
             ModelError, MethodError: a member is unknown, or a method does not fit it.
         """
+        found = [config for grid in self.grids() for config in grid._own_configs(pairs_hash)]
+        return sorted({config.id: config for config in found}.values(), key=lambda config: config.train_flops)
+
+    def _own_configs(self, pairs_hash: str) -> list[RunConfig]:
         found = []
         for name in self.names():
             shape = find_shape(name)

@@ -18,10 +18,14 @@ if TYPE_CHECKING:
 
 
 class HeldOut(NamedTuple):
-    """Held-out loss in nats and the share of queries whose own positive ranks first."""
+    """The held-out loss, and how well each query finds its own positive among the candidates."""
 
     loss: float
+    """Nats."""
     accuracy: float
+    """Share of queries whose positive ranks first."""
+    ndcg: float
+    """nDCG@10: mean of 1 / log2(1 + rank of the positive) where it is among the first ten, else 0."""
 
 
 def held_out(model: "SentenceTransformer", pairs: Pairs, count: int, candidates: int, scale: float) -> HeldOut:
@@ -35,8 +39,15 @@ def held_out(model: "SentenceTransformer", pairs: Pairs, count: int, candidates:
     positives = embed(model, table["positive"].to_pylist()).split(candidates)
     groups = list(zip(queries, positives, strict=True))
     losses = [info_nce(q, p, scale).item() for q, p in groups]
-    hits = [(q @ p.T).argmax(dim=1).eq(torch.arange(candidates, device=q.device)) for q, p in groups]
-    return HeldOut(sum(losses) / len(losses), torch.cat(hits).float().mean().item())
+    ranks = torch.cat([ranks_of_own(q @ p.T) for q, p in groups])
+    gains = (1 / torch.log2(1.0 + ranks)).where(ranks <= 10, 0.0)
+    return HeldOut(sum(losses) / len(losses), ranks.eq(1).float().mean().item(), gains.mean().item())
+
+
+def ranks_of_own(scores_QP: torch.Tensor) -> torch.Tensor:
+    """Rank, from 1, of each query's own positive, which stands on the diagonal; of equal scores it is the last."""
+    own_Q = scores_QP.diagonal()[:, None]
+    return (scores_QP >= own_Q).sum(dim=1)
 
 
 @torch.inference_mode()

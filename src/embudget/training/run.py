@@ -106,6 +106,7 @@ def record_of(
         seconds=training.seconds,
         loss=measured.loss,
         accuracy=measured.accuracy,
+        ndcg=measured.ndcg,
         train_loss=_late_mean(curve),
         loss_curve=thinned(curve),
     )
