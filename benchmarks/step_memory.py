@@ -6,14 +6,17 @@ r"""Peak memory of one training step, each in a process of its own.
 A cell is MODEL:METHOD:BATCH; `neox` is the 1 M model of `benchmarks/engine.py`. What is reported is the largest
 resident set of the process (VmHWM), before the step (libraries, model, optimiser, tokens of a window) and after it, in
 MB of 1e6 bytes, with the embeddings of the batch and their gradients, which grow with it. Cells that are in the file
-already are not done again.
+already are not done again. glibc keeps freed memory, in pieces that chunks of other shapes cannot use; with
+`--mmap-threshold 1000000` it returns all larger ones, which shows what a step needs, at some cost in speed.
 """
 
 import argparse
 import json
 import multiprocessing
+import os
 import platform
 import re
+import shlex
 import sys
 import tempfile
 import time
@@ -32,11 +35,15 @@ def main() -> None:
     parser.add_argument("--pairs", type=Path, required=True)
     parser.add_argument("--cells", nargs="+", required=True)
     parser.add_argument("--cache", choices=["auto", "always", "never"], default="always")
+    parser.add_argument("--mmap-threshold", type=int, help="bytes; glibc's own, which grows, by default")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
+    if options.mmap_threshold:
+        os.environ["MALLOC_MMAP_THRESHOLD_"] = str(options.mmap_threshold)  # read as a process starts
     cells: dict[str, Any] = json.loads(options.out.read_text())["cells"] if options.out.exists() else {}
     for text in options.cells:
-        if text in cells:
+        name = f"{text}, mmap threshold {options.mmap_threshold}" if options.mmap_threshold else text
+        if name in cells:
             continue
         found = CELL.fullmatch(text)
         if found is None:
@@ -46,12 +53,12 @@ def main() -> None:
         process = multiprocessing.get_context("spawn").Process(target=step, args=arguments)
         process.start()
         there.close()
-        cells[text] = here.recv() | {"date": datetime.now(UTC).date().isoformat()}
+        command = shlex.join([".venv/bin/python", *sys.orig_argv[1:]])
+        cells[name] = here.recv() | {"command": command, "date": datetime.now(UTC).date().isoformat()}
         process.join()
-        sys.stdout.write(f"{text}: {json.dumps(cells[text])}\n")
+        sys.stdout.write(f"{name}: {json.dumps(cells[name])}\n")
         sys.stdout.flush()
         result = {
-            "command": " ".join(["benchmarks/step_memory.py", *sys.argv[1:]]),
             "machine": platform.processor() or platform.machine(),
             "cells": cells,
         }

@@ -31,7 +31,7 @@ from pydantic import (
     model_validator,
 )
 
-from embudget.errors import ConfigError, MethodError
+from embudget.errors import ConfigError
 from embudget.frozen import Frozen, first_problem
 from embudget.methods import parse_method
 from embudget.records import MethodText, RunConfig, Schedule
@@ -107,8 +107,6 @@ class Study(Frozen):
             raise ValueError("give either suite or members")
         if isinstance(self.batch_size, dict) and (missing := set(self.budgets) - set(self.batch_size)):
             raise ValueError(f"batch_size lacks the budget {min(missing):g}")
-        if unknown := set(self.learning_rates) - set(self.methods):
-            raise ValueError(f"learning_rates names {min(unknown)}, which is not among the methods")
         if self.eval_pairs % self.eval_candidates:
             raise ValueError(f"eval_pairs must be a multiple of eval_candidates={self.eval_candidates}")
         return self
@@ -131,7 +129,9 @@ class Study(Frozen):
 
     @model_validator(mode="after")
     def _check_also(self) -> Self:
-        self.grids()
+        methods = {text for grid in self.grids() for text in grid.methods}
+        if unknown := set(self.learning_rates) - methods:
+            raise ValueError(f"learning_rates names {min(unknown)}, which is not among the methods")
         return self
 
     def grids(self) -> "list[Self]":
@@ -149,19 +149,17 @@ class Study(Frozen):
         where = f"also.{index}"
         if barred := sorted({"pairs", "also", "flops_per_second"} & set(named)):
             raise ValueError(f"{where} cannot name {barred[0]}, which is the whole study's")
-        fields = own | named
+        fields = {key: value for key, value in own.items() if key != "learning_rates"} | named
         if {"members", "suite"} & set(named):  # one takes the place of the other
             fields = {key: value for key, value in fields.items() if key in named or key not in {"members", "suite"}}
         try:
-            if "methods" in named and "learning_rates" not in named:
-                methods = {str(parse_method(str(text))) for text in named["methods"]}
-                rates = fields.get("learning_rates", {})
-                fields["learning_rates"] = {text: values for text, values in rates.items() if text in methods}
-            return type(self).model_validate(fields)
+            grid = type(self).model_validate(fields)
         except ValidationError as error:
             raise ValueError(f"{where}: {first_problem(error)}") from None
-        except MethodError as error:
-            raise ValueError(f"{where}: {error}") from None
+        if "learning_rates" in named:
+            return grid
+        rates = {text: values for text, values in self.learning_rates.items() if text in grid.methods}
+        return grid.model_copy(update={"learning_rates": rates})
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> Self:

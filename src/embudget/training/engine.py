@@ -133,6 +133,7 @@ class _Work:
         self.randomness: list[tuple[RandContext, RandContext]] = []
         """Per chunk, what its prefix and its suffix drew from: either may have dropout."""
         self.embedded: list[Tensor] = []
+        """Per chunk, its embeddings with their graph; not where gradients are cached."""
 
     def leaves(self) -> list[Tensor]:
         """What gets a gradient; zero where this process had no text that reaches it."""
@@ -173,16 +174,33 @@ class _Work:
         self.chunks = make_chunks(self.texts, engine.chunk_tokens, device, engine.flatten)
         self.kept, self.prefix_passes, self.randomness, self.embedded = [], [], [], []
         keep = self.rows_RH is None and engine.cached and self._states_bytes() <= KEPT_STATES_BYTES
+        embeddings_TE: Tensor | None = None
         for chunk in self.chunks:
             with torch.no_grad() if engine.cached else nullcontext():
-                before = RandContext(chunk.ids)
+                before = self._randomness(chunk.ids)
                 hidden_TLH, passes = self._hidden(chunk)
-                self.randomness.append((before, RandContext(chunk.ids)))
-                self.embedded.append(self.encoder.embed(chunk, hidden_TLH))
+                self.randomness.append((before, self._randomness(chunk.ids)))
+                embedded_TE = self.encoder.embed(chunk, hidden_TLH)
+            if embeddings_TE is None:
+                embeddings_TE = embedded_TE.new_empty(len(self.texts), embedded_TE.shape[1])
+            embeddings_TE[chunk.texts] = embedded_TE.detach()
+            if not engine.cached:
+                self.embedded.append(embedded_TE)
             self.kept.append(hidden_TLH if keep else None)
             self.prefix_passes.append(passes)
-        order = torch.tensor([text for chunk in self.chunks for text in chunk.texts], device=device).argsort()
-        return torch.cat(self.embedded).detach()[order]
+        assert embeddings_TE is not None
+        return embeddings_TE
+
+    def _randomness(self, ids: Tensor) -> RandContext:
+        """The random state now; the last chunk's where nothing was drawn since.
+
+        What lives on between the chunks is kept small: pieces left among the large tensors of the chunks would keep
+        the allocator from using their memory again.
+        """
+        now = RandContext(ids)
+        last = self.randomness[-1][1] if self.randomness else None
+        same = last is not None and not now.fwd_gpu_states and torch.equal(now.fwd_cpu_state, last.fwd_cpu_state)
+        return last if same else now
 
     def _backward(self, gradient_TE: Tensor) -> None:
         gradients = [gradient_TE[chunk.texts] for chunk in self.chunks]
