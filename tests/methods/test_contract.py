@@ -14,6 +14,7 @@ from embudget.methods.base import FALLBACK_PRETRAINING_RATE
 from embudget.suite import SHAPES, ModelShape, find_shape
 
 TEXTS = ["full", "freeze:0.25", "freeze:0.5", "freeze:1", "bias", "lora:1", "lora:8"]
+TEXTS += ["lora:4:alpha=2", "lora:4:layers=attention", "lora:4:alpha=12:layers=mlp"]
 CASES = [(text, "tiny_neox") for text in TEXTS] + [(text, "tiny_llama") for text in TEXTS if text != "bias"]
 
 every_case = pytest.mark.parametrize(("method", "folder"), CASES, indirect=True)
@@ -167,7 +168,7 @@ def test_text_round_trip(text: str) -> None:
     assert parse_method(f" {text} ") == parse_method(text)
 
 
-@pytest.mark.parametrize("value", [Full(), Freeze(1 / 3), Freeze(1e-7), Bias(), LoRA(2048)])
+@pytest.mark.parametrize("value", [Full(), Freeze(1 / 3), Freeze(1e-7), Bias(), LoRA(2048), LoRA(8, 1 / 3, "mlp")])
 def test_value_round_trip(value: Method) -> None:
     again = parse_method(str(value))
     assert again == value
@@ -176,8 +177,11 @@ def test_value_round_trip(value: Method) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "half", "full:1", "bias:", "lora", "lora:", "lora:x", "lora:1.5", "freeze", "freeze:x", "FULL", "lora:8:8"],
-)
+    [
+        "", "half", "full:1", "bias:", "lora", "lora:", "lora:x", "lora:1.5", "freeze", "freeze:x", "FULL", "lora:8:8",
+        "lora:8:alpha", "lora:8:alpha=x", "lora:8:beta=1", "lora:x:alpha=1",
+    ],
+)  # fmt: skip
 def test_texts_that_are_no_method_are_refused(text: str) -> None:
     with pytest.raises(MethodError, match=r"method must be full, bias, freeze:FRACTION .* or lora:RANK .*, got '"):
         parse_method(text)
@@ -187,6 +191,33 @@ def test_texts_that_are_no_method_are_refused(text: str) -> None:
 def test_ranks_below_one_are_refused(text: str) -> None:
     with pytest.raises(MethodError, match="rank of lora must be >= 1, got "):
         parse_method(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("lora:8:alpha=0", "alpha of lora must be > 0, got 0"),
+        ("lora:8:alpha=nan", "alpha of lora must be > 0, got nan"),
+        ("lora:8:layers=top", "layers of lora must be all, attention, mlp, got top"),
+    ],
+)
+def test_options_out_of_range_are_refused(text: str, message: str) -> None:
+    with pytest.raises(MethodError, match=message):
+        parse_method(text)
+
+
+def test_a_method_has_one_spelling() -> None:
+    assert str(parse_method("lora:8:alpha=16:layers=all")) == "lora:8"
+    assert str(parse_method("lora:8:layers=mlp:alpha=4.0")) == "lora:8:alpha=4:layers=mlp"
+
+
+def test_methods_of_one_kind_differ_by_a_number() -> None:
+    assert [parse_method(text).number for text in ("full", "bias", "freeze:0.25", "lora:8:alpha=4")] == [
+        None,
+        None,
+        0.25,
+        8,
+    ]
 
 
 @pytest.mark.parametrize("text", ["freeze:0", "freeze:-0.5", "freeze:1.01", "freeze:nan", "freeze:inf"])

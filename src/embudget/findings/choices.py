@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from embudget.laws import Cell, Laws, Surface
 from embudget.laws.base import Array
 from embudget.laws.basis import kind_of
+from embudget.methods import parse_method
 
 KINDS = {"full": "full fine-tuning", "freeze": "block freezing", "bias": "bias-only tuning", "lora": "LoRA"}
 """Kinds of method, as text."""
@@ -64,7 +65,7 @@ class Choices:
     @property
     def methods(self) -> tuple[str, ...]:
         """The methods, those of a kind by their number."""
-        return tuple(sorted(set(self.method.tolist()), key=lambda name: (kind_of(name), value_of(name))))
+        return tuple(sorted(set(self.method.tolist()), key=lambda name: (kind_of(name), value_of(name), name)))
 
     def where(self, rows: NDArray[np.bool_]) -> Self:
         """Some of the choices."""
@@ -124,8 +125,7 @@ def _thinned(values: Iterable[_Value], most: int) -> list[_Value]:
 
 def value_of(method: str) -> float:
     """The number of a method: 32 of lora:32, 0 where there is none."""
-    value = method.partition(":")[2]
-    return float(value) if value else 0.0
+    return parse_method(method).number or 0.0
 
 
 def shared_budgets(laws: Laws, methods: Iterable[str]) -> list[float]:

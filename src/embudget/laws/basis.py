@@ -16,12 +16,13 @@ from math import comb, log
 import numpy as np
 
 from embudget.laws.base import Array
+from embudget.methods import parse_method
 
 MAX_DEGREE = 2
 
 
 def kind_of(method: str) -> str:
-    """The method without its number: lora of lora:32."""
+    """The method without its number and options: lora of lora:32."""
     return method.partition(":")[0]
 
 
@@ -44,8 +45,8 @@ def basis_of(methods: Sequence[str]) -> dict[str, Array]:
 
 
 def _number(method: str) -> float:
-    value = method.partition(":")[2]
-    return log(float(value)) if value else 0.0
+    number = parse_method(method).number
+    return log(number) if number else 0.0
 
 
 def _bernstein(degree: int, x: float) -> list[float]:

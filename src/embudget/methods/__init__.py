@@ -14,13 +14,14 @@ __all__ = ["Bias", "Freeze", "Full", "LoRA", "Method", "parse_method"]
 _PLAIN: dict[str, Callable[[], Method]] = {"full": Full, "bias": Bias}
 _WITH_VALUE: dict[str, Callable[[str], Method]] = {
     "freeze": lambda value: Freeze(float(value)),
-    "lora": lambda value: LoRA(int(value)),
+    "lora": LoRA.read,
 }
-_FORMS = "full, bias, freeze:FRACTION (freeze:0.5) or lora:RANK (lora:32)"
+_FORMS = "full, bias, freeze:FRACTION (freeze:0.5) or lora:RANK (lora:32, with options lora:32:alpha=16:layers=mlp)"
 
 
 def parse_method(text: str) -> Method:
-    """Read a method as a user writes it: ``full``, ``freeze:0.5``, ``bias`` or ``lora:32``.
+    """Read a method as a user writes it: ``full``, ``freeze:0.5``, ``bias`` or ``lora:32``, the last with its
+    options (see `embudget.methods.lora`).
 
     Raises:
         MethodError: the name is unknown, its value is missing or out of range.

@@ -33,6 +33,11 @@ class Method(ABC):
     @abstractmethod
     def __str__(self) -> str: ...
 
+    @property
+    def number(self) -> float | None:
+        """What methods of one kind differ by: the rank of LoRA, the active fraction of freezing; None without one."""
+        return None
+
     def check(self, shape: ModelShape) -> None:  # noqa: B027 - most methods fit every model
         """Refuse a model that this method cannot train.
 

@@ -35,6 +35,11 @@ class Freeze(Method):
     def __str__(self) -> str:
         return f"{self.name}:{repr(float(self.active_fraction)).removesuffix('.0')}"  # exact, so that it reads back
 
+    @property
+    def number(self) -> float:
+        """The active fraction."""
+        return self.active_fraction
+
     def active_layers(self, shape: ModelShape) -> int:
         """Blocks that train: the fraction of the depth, rounded, at least one."""
         return _active(shape.layers, self.active_fraction)

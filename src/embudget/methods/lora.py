@@ -1,15 +1,19 @@
-"""LoRA (Hu et al. 2021) on every linear layer of every block, through PEFT.
+"""LoRA (Hu et al. 2021) on the linear layers of every block, through PEFT.
 
-The scale of the update is alpha / r. alpha is fixed as a multiple of the rank, so that the scale is the same for every
-rank; left at the library's default it would drift with the rank, as it does in the paper's published code.
+    lora:32                                 all linear layers, alpha = 2 r
+    lora:32:alpha=32                        another scale
+    lora:32:layers=attention                adapters on these layers only: attention, mlp or all
+
+The scale of the update is alpha / r. alpha is a multiple of the rank unless it is given, so that the scale is the same
+for every rank; left at the library's default it would drift with the rank, as it does in the paper's published code.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, final
+from typing import TYPE_CHECKING, ClassVar, Literal, Self, TypeAlias, cast, final, get_args
 
 from embudget.errors import MethodError
 from embudget.methods.base import Method
-from embudget.suite.shapes import ModelShape
+from embudget.suite.shapes import Linear, ModelShape
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -17,29 +21,82 @@ if TYPE_CHECKING:
 ALPHA_PER_RANK = 2
 """alpha / r, the scale of the update; assumption: a usual value, not tuned here."""
 
+Layers: TypeAlias = Literal["all", "attention", "mlp"]
+_ATTENTION = ("query_key_value", "dense", "q_proj", "k_proj", "v_proj", "o_proj")
+"""Names of the linear layers of attention in transformers; the others of a block are those of its MLP."""
+
 
 @final
 @dataclass(frozen=True)
 class LoRA(Method):
-    """Train adapters of one ``rank`` on all linear layers: 4N + 2T FLOP per token, N with the adapters.
+    """Train adapters of one ``rank`` on linear layers: 4N + 2T FLOP per token, N with the adapters.
+
+    Args:
+        rank: r.
+        alpha: the update is scaled by alpha / r; 2 r where it is None.
+        layers: which linear layers of each block get adapters.
 
     Raises:
-        MethodError: the rank is below 1.
+        MethodError: the rank is below 1, alpha is not positive, or the layers are unknown.
     """
 
     rank: int
+    alpha: float | None = None
+    layers: Layers = "all"
     name: ClassVar[str] = "lora"
 
     def __post_init__(self) -> None:
         if self.rank < 1:
             raise MethodError(f"rank of lora must be >= 1, got {self.rank}")
+        if self.alpha is not None and not 0 < self.alpha < float("inf"):
+            raise MethodError(f"alpha of lora must be > 0, got {self.alpha:g}")
+        if self.layers not in get_args(Layers):
+            raise MethodError(f"layers of lora must be {', '.join(get_args(Layers))}, got {self.layers}")
+
+    @classmethod
+    def read(cls, value: str) -> Self:
+        """Read what stands behind ``lora:``: the rank, then options.
+
+        Raises:
+            MethodError: an option is unknown or out of range.
+            ValueError: a number is none.
+        """
+        rank, *options = value.split(":")
+        alpha: float | None = None
+        layers = "all"
+        for option in options:
+            name, _, text = option.partition("=")
+            if name == "alpha":
+                alpha = float(text)
+            elif name == "layers":
+                layers = text
+            else:
+                raise ValueError(f"{option} is no option of lora")
+        if alpha == ALPHA_PER_RANK * int(rank):
+            alpha = None  # one spelling for one method
+        return cls(int(rank), alpha, cast("Layers", layers))  # which the class checks
 
     def __str__(self) -> str:
-        return f"{self.name}:{self.rank}"
+        text = f"{self.name}:{self.rank}"
+        if self.alpha is not None:
+            text += f":alpha={repr(float(self.alpha)).removesuffix('.0')}"
+        return text if self.layers == "all" else f"{text}:layers={self.layers}"
+
+    @property
+    def number(self) -> float:
+        """The rank."""
+        return float(self.rank)
+
+    def targets(self, shape: ModelShape) -> list[Linear]:
+        """The linear layers of a block that get adapters."""
+        if self.layers == "all":
+            return list(shape.linears)
+        wanted = self.layers == "attention"
+        return [linear for linear in shape.linears if (linear.name in _ATTENTION) == wanted]
 
     def added_params(self, shape: ModelShape) -> int:
         """Two matrices a layer: rank x inputs and outputs x rank."""
-        return shape.layers * sum(self.rank * (linear.inputs + linear.outputs) for linear in shape.linears)
+        return shape.layers * sum(self.rank * (linear.inputs + linear.outputs) for linear in self.targets(shape))
 
     def trained_params(self, shape: ModelShape) -> int:
         """T: the adapters."""
@@ -68,7 +125,9 @@ class LoRA(Method):
 
         from peft import LoraConfig, get_peft_model
 
-        config = LoraConfig(r=self.rank, lora_alpha=ALPHA_PER_RANK * self.rank, target_modules="all-linear")
+        alpha = ALPHA_PER_RANK * self.rank if self.alpha is None else self.alpha
+        targets = _modules(model, self.layers)
+        config = LoraConfig(r=self.rank, lora_alpha=alpha, target_modules=targets)  # type: ignore[arg-type]
         with warnings.catch_warnings():
             # PEFT 0.21 asks transformers 5 for an attribute under its old name
             warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
@@ -77,3 +136,13 @@ class LoRA(Method):
     def merge(self, model: "PreTrainedModel") -> "PreTrainedModel":
         """Add the adapters' product to the weights and drop the adapters."""
         return model.merge_and_unload()
+
+
+def _modules(model: "PreTrainedModel", layers: Layers) -> str | list[str]:
+    """What PEFT is told to wrap."""
+    if layers == "all":
+        return "all-linear"
+    import torch
+
+    linears = [name.rpartition(".")[2] for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)]
+    return sorted({name for name in linears if (name in _ATTENTION) == (layers == "attention")})

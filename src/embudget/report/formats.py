@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable
 from html import escape
 
+from embudget.methods import parse_method
+
 MISSING = "–"
 """What stands for a measurement that was not made."""
 
@@ -31,9 +33,9 @@ def plural(count: int, noun: str) -> str:
 def in_order(methods: Iterable[str]) -> list[str]:
     """Methods by name and then by rank or fraction as a number: lora:8 before lora:32."""
 
-    def key(method: str) -> tuple[str, float]:
-        name, _, parameter = method.partition(":")
-        return name, float(parameter or 0)
+    def key(method: str) -> tuple[str, float, str]:
+        parsed = parse_method(method)
+        return parsed.name, parsed.number or 0.0, method
 
     return sorted(methods, key=key)
 
