@@ -20,8 +20,9 @@ _FORMS = "full, bias, freeze:FRACTION (freeze:0.5) or lora:RANK (lora:32, with o
 
 
 def parse_method(text: str) -> Method:
-    """Read a method as a user writes it: ``full``, ``freeze:0.5``, ``bias`` or ``lora:32``, the last with its
-    options (see `embudget.methods.lora`).
+    """Read a method as a user writes it: ``full``, ``freeze:0.5``, ``bias`` or ``lora:32``.
+
+    The last may have options: see `embudget.methods.lora`.
 
     Raises:
         MethodError: the name is unknown, its value is missing or out of range.

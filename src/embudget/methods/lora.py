@@ -127,7 +127,7 @@ class LoRA(Method):
 
         alpha = ALPHA_PER_RANK * self.rank if self.alpha is None else self.alpha
         targets = _modules(model, self.layers)
-        config = LoraConfig(r=self.rank, lora_alpha=alpha, target_modules=targets)  # type: ignore[arg-type]
+        config = LoraConfig(r=self.rank, lora_alpha=alpha, target_modules=targets)
         with warnings.catch_warnings():
             # PEFT 0.21 asks transformers 5 for an attribute under its old name
             warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
