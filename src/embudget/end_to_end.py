@@ -198,7 +198,7 @@ def _evaluate(out: Path, record: RunRecord, pairs: Pairs, settings: Settings, sc
         screen.say(str(there))
         return
     screen.stage("evaluation", 60)
-    base = load_embedder(record.config.model, record.config.max_length)
+    base = load_embedder(record.config.model, record.config.max_length, record.config.pooling)
     against = {"untrained base": base}
     result = evaluate(load_model(out / "model"), pairs, against=against, max_queries=settings.max_queries)
     result = result.model_copy(update={"run": record.id})

@@ -35,10 +35,13 @@ def _canonical_method(text: str) -> str:
 
 Schedule = Literal["cosine", "wsd"]
 
+Pooling = Literal["mean", "lasttoken"]
+"""By the names of sentence-transformers."""
+
 MethodText = Annotated[str, AfterValidator(_canonical_method)]
 """A method as written by the user, brought to its one canonical spelling."""
 
-_ADDED = ("schedule", "decay")
+_ADDED = ("schedule", "decay", "pooling")
 """Fields that the id leaves out at their default: stores that are older than these fields keep their ids."""
 
 
@@ -72,6 +75,7 @@ class RunConfig(Frozen):
         default="cosine", description="of the rate after warm-up: cosine to 0, or wsd: constant, then 1 - sqrt to 0"
     )
     decay: float = Field(default=0.2, gt=0, lt=1, description="share of the budget in which the rate of wsd falls")
+    pooling: Pooling = Field(default="mean", description="how the tokens' states become the text's embedding")
 
     @model_validator(mode="after")
     def _groups_divide(self) -> Self:

@@ -32,6 +32,8 @@ def command(
         from embudget.suite.loading import load_embedder
 
         record = read_record(model)
-        others = {"untrained base": load_embedder(record.config.model, record.config.max_length)} | others
+        others = {
+            "untrained base": load_embedder(record.config.model, record.config.max_length, record.config.pooling)
+        } | others
     result = evaluate(loaded, data, against=others)
     typer.echo(result.model_dump_json(indent=2) if json else str(result))

@@ -23,13 +23,13 @@ COLUMNS = (
     "id", "status", "model", "method", "budget", "seed", "learning_rate", "batch_size", "model_params",
     "trained_params", "steps", "pairs_seen", "tokens", "train_flops", "executed_flops", "seconds", "loss", "accuracy",
     "ndcg", "train_loss", "pairs", "max_length", "eval_pairs", "eval_candidates", "scale", "warmup", "weight_decay",
-    "max_epochs", "schedule", "decay", "shared_flops", "error",
+    "max_epochs", "schedule", "decay", "pooling", "shared_flops", "error",
 )  # fmt: skip
 """The columns of a table of records. `budget` is what was asked for, `train_flops` what was spent."""
 
 SETTING = ("learning_rate", "batch_size", "warmup", "weight_decay", "max_epochs", "decay")
 """What is chosen of a run besides model, method, budget and seed, in numbers."""
-SCHEDULE = "schedule"
+WORDS = ("schedule", "pooling")
 """Likewise in words."""
 MEASURED = ("steps", "pairs_seen", "seconds")
 """What a cell keeps the mean of, where it is known."""
@@ -40,7 +40,7 @@ NUMBERS = (
     *SETTING, *MEASURED, *COMPARABLE,
 )  # fmt: skip
 """The columns of numbers that are read."""
-TEXTS = ("model", "method", "status", "pairs", SCHEDULE)
+TEXTS = ("model", "method", "status", "pairs", *WORDS)
 """The columns of text that are read."""
 
 RECORDS = "records"
@@ -50,7 +50,7 @@ _OF_CONFIG = {
     "model": "model", "method": "method", "budget": "train_flops", "seed": "seed", "learning_rate": "learning_rate",
     "batch_size": "batch_size", "pairs": "pairs", "max_length": "max_length", "eval_pairs": "eval_pairs",
     "eval_candidates": "eval_candidates", "scale": "scale", "warmup": "warmup", "weight_decay": "weight_decay",
-    "max_epochs": "max_epochs", "schedule": "schedule", "decay": "decay",
+    "max_epochs": "max_epochs", "schedule": "schedule", "decay": "decay", "pooling": "pooling",
 }  # fmt: skip
 """Column -> field of the run's configuration."""
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from embudget.laws.columns import MEASURED, SCHEDULE, SETTING, Columns, Key, Mask, Numbers, Rows, Texts, group
+from embudget.laws.columns import MEASURED, SETTING, WORDS, Columns, Key, Mask, Numbers, Rows, Texts, group
 from embudget.laws.tuning import Settings, settled, tuned
 
 
@@ -57,8 +57,7 @@ def cells_of(columns: Columns, cell: Rows) -> list[dict[str, Any]]:
     means = (*MEASURED, "weight")
     optional |= {name: _means(columns.numbers[name], codes) for name in means if name in columns.numbers}
     texts = {"model": _names(columns)[first], "method": columns.texts["method"][first]}
-    if SCHEDULE in columns.texts:
-        texts[SCHEDULE] = columns.texts[SCHEDULE][first]
+    texts |= settings.words
     places = settled(best)
     keys = (numbers["tokens"], texts["model"], numbers["model_params"], numbers["budget"], texts["method"])
     order = places[np.lexsort([np.unique(key[places], return_inverse=True)[1].reshape(-1) for key in keys])]
@@ -75,7 +74,7 @@ def _settings(columns: Columns, cell: Rows, first: Rows, codes: Rows) -> Setting
     squares = np.bincount(codes, relative * (logs - log_loss[codes]) ** 2)
     return Settings(
         cell=cell,
-        schedule=columns.texts[SCHEDULE][first] if SCHEDULE in columns.texts else None,
+        words={name: columns.texts[name][first] for name in WORDS if name in columns.texts},
         chosen={name: columns.numbers[name][first] for name in SETTING if name in columns.numbers},
         log_loss=log_loss,
         seeds=seeds,
@@ -98,7 +97,7 @@ def _dicts(needed: dict[str, Any], optional: dict[str, Numbers], order: Rows) ->
 
 def _setting(columns: Columns) -> list[Key]:
     numbers: list[Key] = [columns.numbers[name] for name in SETTING if name in columns.numbers]
-    return numbers + ([columns.texts[SCHEDULE]] if SCHEDULE in columns.texts else [])
+    return numbers + [columns.texts[name] for name in WORDS if name in columns.texts]
 
 
 def _means(values: Numbers, codes: Rows) -> Numbers:

@@ -72,7 +72,9 @@ class Cell(Frozen):
     schedule: str | None = Field(default=None, description="of the learning rate, in the table's own words")
     decay: NonNegativeFloat | None = Field(default=None, description="share of the budget in the decay of wsd")
 
-    @field_validator("schedule", mode="before")
+    pooling: str | None = Field(default=None, description="of the tokens' states, in the table's own words")
+
+    @field_validator("schedule", "pooling", mode="before")
     @classmethod
     def _unknown(cls, text: str | None) -> str | None:
         return text or None

@@ -1,6 +1,6 @@
 """The setting that describes a cell: laws describe tuned runs.
 
-Of the settings tried in a cell (learning rate, batch size, schedule, anything but the seed)
+Of the settings tried in a cell (learning rate, batch size, schedule, pooling, anything but the seed)
 
 - those that differ in nothing but learning rate and batch size are one, at the vertex of their surface, where at least
   8 of them determine one and it has a minimum between them;
@@ -43,8 +43,8 @@ class Settings:
     """The different settings of all cells: arrays of one length, an entry for each setting."""
 
     cell: Rows
-    schedule: Texts | None
-    """None where the table does not say."""
+    words: dict[str, Texts]
+    """Schedule and pooling, where the table says them."""
     chosen: dict[str, Numbers]
     """Learning rate, batch size and so on; NaN where it is not known."""
     log_loss: Numbers
@@ -55,8 +55,7 @@ class Settings:
 
     def alike(self, *but: str) -> list[Key]:
         """Keys that settings share which differ only in these."""
-        words = [] if self.schedule is None else [self.schedule]
-        return [self.cell, *words, *(values for name, values in self.chosen.items() if name not in but)]
+        return [self.cell, *self.words.values(), *(values for name, values in self.chosen.items() if name not in but)]
 
 
 class Tried(NamedTuple):
@@ -137,7 +136,7 @@ def _enveloped(settings: Settings, envelopes: Sequence[_Envelope]) -> Settings:
         runs, most = int(seeds[best]), SUPPORT * int(settings.seeds[members].min())
         if runs > most:
             seeds[best], squares[best] = most, squares[best] * (most - 1) / (runs - 1)
-    return Settings(settings.cell, settings.schedule, chosen, log_loss, seeds, squares)
+    return Settings(settings.cell, settings.words, chosen, log_loss, seeds, squares)
 
 
 def _groups(keys: Sequence[Key], among: Rows, least: int) -> Iterator[Rows]:

@@ -12,7 +12,7 @@ pairs, 55 tokens a pair, and those of `RunConfig` for the others.
 
 from collections.abc import Callable, Sequence
 from math import ceil, log
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from embudget.errors import MethodError
 from embudget.laws import Laws
@@ -21,7 +21,7 @@ from embudget.laws.line import fit_line
 from embudget.laws.rates import at_end
 from embudget.laws.table import Cell, RunTable
 from embudget.methods import Method
-from embudget.records import RunConfig
+from embudget.records import Pooling, RunConfig
 from embudget.suite import ModelShape
 
 MAX_BATCH_SIZE = 1024
@@ -113,6 +113,7 @@ def hyperparameters(cell: Cell, table: RunTable) -> dict[str, Any]:
     """What a recipe takes over from the nearest cell and from the table, by the recipe's field."""
     taken = {
         **_schedule(cell),
+        "pooling": cell.pooling if cell.pooling in get_args(Pooling) else None,
         "max_epochs": max_epochs_of(cell),
         **{name: getattr(cell, name) for name in ("warmup", "weight_decay")},
         **{name: getattr(table, name) for name in _OF_TABLE},

@@ -11,7 +11,7 @@ from embudget.errors import ConfigError
 from embudget.files import read_text, save_text
 from embudget.frozen import Frozen
 from embudget.recipe.wishes import Prefer
-from embudget.records import MethodText, RunConfig, Schedule
+from embudget.records import MethodText, Pooling, RunConfig, Schedule
 
 
 class Choice(Frozen):
@@ -83,6 +83,7 @@ class Recipe(Frozen):
     learning_rate: PositiveFloat = Field(description="peak rate")
     rate_source: str = Field(default="", description="where the rate comes from, in words")
     warmup: float = Field(ge=0, lt=1, description="share of the budget with a rising rate")
+    pooling: Pooling = Field(default="mean", description="that of the measured runs")
     schedule: Schedule = Field(default="cosine", description="of the rate after the warm-up, that of the measured runs")
     decay: float = Field(default=0.2, gt=0, lt=1, description="share of the budget in which the rate of wsd falls")
     weight_decay: NonNegativeFloat

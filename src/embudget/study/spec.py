@@ -34,7 +34,7 @@ from pydantic import (
 from embudget.errors import ConfigError
 from embudget.frozen import Frozen, first_problem
 from embudget.methods import parse_method
-from embudget.records import MethodText, RunConfig, Schedule
+from embudget.records import MethodText, Pooling, RunConfig, Schedule
 from embudget.suite import find_shape, find_suite
 
 _WARMUP: float = RunConfig.model_fields["warmup"].default
@@ -92,6 +92,7 @@ class Study(Frozen):
     min_steps: PositiveInt = Field(default=10, description="cells with fewer steps teach nothing and are left out")
     max_epochs: PositiveInt = Field(default=1, description="cells that need more passes over the pairs are left out")
     max_length: PositiveInt = 75
+    pooling: Pooling = "mean"
     eval_pairs: Annotated[int, Field(ge=2)] = 512
     eval_candidates: Annotated[int, Field(ge=2)] = 512
     flops_per_second: PositiveFloat = Field(
@@ -240,6 +241,7 @@ class Study(Frozen):
                 learning_rate=rate,
                 seed=seed,
                 max_length=self.max_length,
+                pooling=self.pooling,
                 max_epochs=self.max_epochs,
                 eval_pairs=self.eval_pairs,
                 eval_candidates=self.eval_candidates,

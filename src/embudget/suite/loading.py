@@ -101,8 +101,8 @@ def load_tokenizer(name: str) -> Any:  # noqa: ANN401 - transformers is untyped
     return _bare(tokenizer)
 
 
-def load_embedder(name: str, max_length: int) -> "SentenceTransformer":
-    """The untrained embedding model of a member: its first blocks, mean pooling, normalisation; float32.
+def load_embedder(name: str, max_length: int, pooling: str = "mean") -> "SentenceTransformer":
+    """The untrained embedding model of a member: its first blocks, pooling, normalisation; float32.
 
     Texts are cut at ``max_length`` tokens and fed as the bare tokenizer gives them: sentence-transformers would wrap
     each text in the chat template of a tokenizer that has one, so the template is removed.
@@ -131,8 +131,7 @@ def load_embedder(name: str, max_length: int) -> "SentenceTransformer":
             max_seq_length=max_length,
         )
     _bare(transformer.tokenizer)
-    pooling = Pooling(shape.hidden, pooling_mode="mean")
-    return SentenceTransformer(modules=[transformer, pooling, Normalize()])
+    return SentenceTransformer(modules=[transformer, Pooling(shape.hidden, pooling_mode=pooling), Normalize()])
 
 
 def _cut(path: str, revision: str | None, layers: int) -> dict[str, Any]:

@@ -70,7 +70,7 @@ class Training:
         self.method.check(shape)
         self.place = start_processes()
         set_seed(config.seed)
-        self.model: SentenceTransformer = load_embedder(config.model, config.max_length)
+        self.model: SentenceTransformer = load_embedder(config.model, config.max_length, config.pooling)
         self.model[0].model = self.method.apply(self.model[0].model)
         self.model.to(self.place.device).train()
         self.meter = BudgetMeter(self.method, shape)
