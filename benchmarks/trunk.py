@@ -2,12 +2,12 @@
 
     .venv/bin/python benchmarks/trunk.py --pairs quickstart/pairs --out results/trunk
 
-Two kinds of study with the same members, method, batch and seeds: cosine runs at three budgets 2 times apart, and trunks
-that serve those and the budgets between them, each at several peak rates, since what suits the one need not suit the
-other. Records come into `{out}/study.db` and, when all are there, into `{out}/records.jsonl`; what is there is not done
-again. The comparison goes to `{out}/comparison.json`: the mean loss of each schedule and rate; per cell that of either
-schedule at the rate whose mean is lowest, and their difference against the standard error that the seeds give it; the
-FLOP of one study of each kind, and the mean width of the intervals of laws fitted to each.
+Two kinds of study with the same members, method, batch and seeds: cosine runs at three budgets 2 times apart, and
+trunks that serve those and the budgets between them, each at several peak rates, since what suits the one need not suit
+the other. Records come into `{out}/study.db` and, when all are there, into `{out}/records.jsonl`; what is there is not
+done again. The comparison goes to `{out}/comparison.json`: the mean loss of each schedule and rate; per cell that of
+either schedule at the rate whose mean is lowest, and their difference against the standard error that the seeds give
+it; the FLOP of one study of each kind, and the mean width of the intervals of laws fitted to each.
 """
 
 import argparse

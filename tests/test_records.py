@@ -27,6 +27,7 @@ def test_the_id_outlives_this_version() -> None:
     # a store keeps these: a change here makes every recorded run unknown
     assert config().id == "dc55c90e9d2cbbe4"
     assert config(schedule="cosine", decay=0.2).id == "dc55c90e9d2cbbe4"
+    assert config(pooling="mean").id == config().id != config(pooling="lasttoken").id
     assert config(schedule="wsd").id == "4afa025a9799b70b"
 
 

@@ -41,6 +41,12 @@ Pooling = Literal["mean", "lasttoken"]
 MethodText = Annotated[str, AfterValidator(_canonical_method)]
 """A method as written by the user, brought to its one canonical spelling."""
 
+
+def after_warmup(schedule: Schedule, decay: float) -> str:
+    """What the rate does after its warm-up, in words."""
+    return "cosine to 0" if schedule == "cosine" else f"constant, to 0 in the last {100 * decay:g} %"
+
+
 _ADDED = ("schedule", "decay", "pooling")
 """Fields that the id leaves out at their default: stores that are older than these fields keep their ids."""
 

@@ -104,6 +104,13 @@ def test_runs_of_another_schedule_are_no_seeds() -> None:
     assert (cell.loss, cell.schedule, cell.decay) == (base.loss, "cosine", None)
 
 
+def test_runs_of_another_pooling_are_no_seeds() -> None:
+    base = records()[0]
+    last = changed(base, {"pooling": "lasttoken"}, loss=1.0)
+    (cell,) = RunTable.of([base, last]).cells
+    assert (cell.seeds, cell.loss, cell.pooling) == (1, 1.0, "lasttoken")
+
+
 def test_rates_of_another_schedule_are_no_part_of_an_envelope() -> None:
     base = records()[0]
     losses = {5e-4: 3.1, 1e-3: 3.0, 2e-3: 3.1}

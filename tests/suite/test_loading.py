@@ -85,6 +85,15 @@ def test_embeddings_are_normalised_means_over_the_real_tokens(tiny_neox: Path) -
     assert np.allclose(together[0], (mean / mean.norm()).numpy(), atol=1e-5)
 
 
+def test_the_last_tokens_state_may_be_the_embedding(tiny_neox: Path, tiny_text: list[str]) -> None:
+    model = load_embedder(str(tiny_neox), 75, "lasttoken")
+    features = model[0](model.preprocess(tiny_text))
+    last = features["attention_mask"].sum(dim=1) - 1
+    wanted = torch.nn.functional.normalize(features["token_embeddings"][torch.arange(len(tiny_text)), last], dim=-1)
+    assert torch.allclose(model.encode(tiny_text, convert_to_tensor=True), wanted, atol=1e-6)
+    assert len(set(last.tolist())) > 1
+
+
 def test_weights_are_float32_whatever_the_checkpoint_holds(tmp_path: Path, tiny_llama: Path) -> None:
     shutil.copytree(tiny_llama, tmp_path / "half")
     AutoModel.from_pretrained(tiny_llama, dtype=torch.bfloat16).save_pretrained(tmp_path / "half")

@@ -31,9 +31,7 @@ def command(
     if base and (model / RECORD_FILE).is_file():
         from embudget.suite.loading import load_embedder
 
-        record = read_record(model)
-        others = {
-            "untrained base": load_embedder(record.config.model, record.config.max_length, record.config.pooling)
-        } | others
+        config = read_record(model).config
+        others = {"untrained base": load_embedder(config.model, config.max_length, config.pooling)} | others
     result = evaluate(loaded, data, against=others)
     typer.echo(result.model_dump_json(indent=2) if json else str(result))

@@ -34,6 +34,9 @@ def command(
         str | None,
         typer.Option(metavar="cosine|wsd", help="Of the rate: cosine by default; wsd: constant, then decay."),
     ] = None,
+    pooling: Annotated[
+        str | None, typer.Option(metavar="mean|lasttoken", help="Of the tokens' states: mean by default.")
+    ] = None,
     cache: Annotated[
         CachePolicy, typer.Option(help="Gradient caching: where the batch does not fit the memory, or by order.")
     ] = "auto",
@@ -70,7 +73,7 @@ def command(
     data = load_pairs(pairs)
     asked = (budget, gpu_hours, dollars, device, dollars_per_hour, model, method, batch_size, learning_rate, max_length)
     if recipe is not None:
-        if any(option is not None for option in (*asked, schedule)):
+        if any(option is not None for option in (*asked, schedule, pooling)):
             raise ConfigError("give either a recipe or --model, --method and a budget, not both")
         config = Recipe.load(recipe).run_config(data.hash, seed)
         config = config.model_copy(update={"max_epochs": max_epochs or config.max_epochs})
@@ -78,7 +81,13 @@ def command(
         flops = resolve_budget(
             budget, gpu_hours=gpu_hours, dollars=dollars, device=device, mfu=mfu, dollars_per_hour=dollars_per_hour
         )
-        given = {"max_length": max_length, "max_epochs": max_epochs, "seed": seed, "schedule": schedule}
+        given = {
+            "max_length": max_length,
+            "pooling": pooling,
+            "max_epochs": max_epochs,
+            "seed": seed,
+            "schedule": schedule,
+        }
         overrides = {name: value for name, value in given.items() if value is not None}
         config = _config(model, method, flops, data, batch_size, learning_rate, overrides)
     with budget_bar(f"{config.model} {config.method} {config.train_flops:.3g} FLOP") as progress:

@@ -122,7 +122,8 @@ class Recipe(Frozen):
             *([f"  chosen    {self.chosen}"] if self.chosen else []),
             f"  on        {self.pairs:,} pairs, {self.tokens:.3g} tokens: {self.steps:,} steps of {self.batch_size}",
             f"  with      learning rate {self.learning_rate:.3g}, warm-up {self.warmup:g}{self._decay()}, weight "
-            f"decay {self.weight_decay:g}, scale {self.scale:g}, texts of at most {self.max_length} tokens",
+            f"decay {self.weight_decay:g}, scale {self.scale:g}, {self.pooling} pooling, texts of at most "
+            f"{self.max_length} tokens",
             *([f"  rate      {self.rate_source}"] if self.rate_source else []),
             f"  expect    held-out loss {self.predicted_loss:.3f}, with {100 * self.level:g} % {low:.3f} to {high:.3f} "
             f"(without a run's noise {least:.3f} to {most:.3f})",

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from embudget.laws import Laws
 from embudget.recipe import CurvePoint, Recipe
-from embudget.records import RunRecord
+from embudget.records import RunRecord, after_warmup
 from embudget.report.agreement import law_loss
 from embudget.report.formats import MISSING, html, number, plural
 
@@ -27,10 +27,11 @@ def recipe_table(recipe: Recipe) -> str:
         "data": f"{plural(recipe.pairs, 'pair')}, {number(recipe.tokens)} tokens, "
         f"{plural(recipe.max_epochs, 'epoch')} at most",
         "steps": f"{recipe.steps:,} of {recipe.batch_size} pairs",
-        "learning rate": f"{number(recipe.learning_rate)}, warm-up {100 * recipe.warmup:g} %, {_after_warmup(recipe)}"
+        "learning rate": f"{number(recipe.learning_rate)}, warm-up {100 * recipe.warmup:g} %, then "
+        + after_warmup(recipe.schedule, recipe.decay)
         + (f"; {recipe.rate_source}" if recipe.rate_source else ""),
         "weight decay": number(recipe.weight_decay),
-        "loss": f"scale {recipe.scale:g}, texts cut at {recipe.max_length} tokens",
+        "loss": f"scale {recipe.scale:g}, {recipe.pooling} pooling, texts cut at {recipe.max_length} tokens",
         "predicted": f"{recipe.predicted_loss:.3f} nats, {low:.3f} to {high:.3f} with {100 * recipe.level:.0f} %; "
         f"without a run's noise {least:.3f} to {most:.3f}",
         "extrapolation": f"{number(recipe.extrapolation)} times" if recipe.extrapolation > 1 else "none",
@@ -38,12 +39,6 @@ def recipe_table(recipe: Recipe) -> str:
     }
     body = "".join(f'<tr><th scope="row">{name}</th><td>{html(text)}</td></tr>' for name, text in rows.items())
     return f'<table class="recipe"><tbody>{body}</tbody></table>'
-
-
-def _after_warmup(recipe: Recipe) -> str:
-    if recipe.schedule == "cosine":
-        return "then cosine to 0"
-    return f"then constant, to 0 in the last {100 * recipe.decay:g} %"
 
 
 def _served(recipe: Recipe) -> str:

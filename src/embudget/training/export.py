@@ -1,6 +1,6 @@
 """Writing a trained model as a sentence-transformers folder that says what it feeds and how it pools.
 
-The modules (transformer, mean pooling, normalisation) are explicit in `modules.json`; the tokenizer carries no chat
+The modules (transformer, pooling, normalisation) are explicit in `modules.json`; the tokenizer carries no chat
 template, so that `SentenceTransformer(folder)` feeds the same token ids as training did. Beside them lie the record of
 the run (`embudget.json`) and a model card.
 """
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from embudget.errors import ModelError, RunError
 from embudget.files import whole_folder
-from embudget.records import RunRecord
+from embudget.records import Pooling, RunRecord, after_warmup
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -71,6 +71,12 @@ def export(model: "SentenceTransformer", record: RunRecord, folder: Path) -> Non
         raise RunError(f"cannot write {folder}: {reason}") from error
 
 
+_POOLED: dict[Pooling, str] = {
+    "mean": "mean pooling over the tokens",
+    "lasttoken": "the state of the last token",
+}
+
+
 def model_card(record: RunRecord) -> str:
     """The model card: what was trained, how, on what, with which result."""
     config = record.config
@@ -83,7 +89,8 @@ def model_card(record: RunRecord) -> str:
         "tokens": f"{record.tokens:,}",
         "pairs": f"{record.pairs_seen:,} of the data {config.pairs}",
         "steps x batch": f"{record.steps:,} x {config.batch_size}",
-        "peak learning rate": f"{config.learning_rate:g}, warm-up {config.warmup:g} of the budget, cosine to 0",
+        "peak learning rate": f"{config.learning_rate:g}, warm-up {config.warmup:g} of the budget, "
+        f"then {after_warmup(config.schedule, config.decay)}",
         "loss": f"symmetric InfoNCE, scale {config.scale:g}",
         "max length": f"{config.max_length} tokens",
         "held-out loss": f"{record.loss:.4f} nats over {config.eval_candidates} candidates",
@@ -98,7 +105,7 @@ tags: [sentence-transformers, sentence-similarity, feature-extraction, embudget]
 
 # {config.model} fine-tuned with {config.method}
 
-A text-embedding model: mean pooling over the tokens, normalised to unit length. Compare with the cosine.
+A text-embedding model: {_POOLED[config.pooling]}, normalised to unit length. Compare with the cosine.
 
 ```python
 from sentence_transformers import SentenceTransformer
