@@ -117,6 +117,15 @@ def test_torn_ones_do_not_displace_what_is_written_after_them(tmp_path: Path) ->
     assert names(tmp_path) == ["step-000000001"]
 
 
+def test_one_of_no_use_is_passed_over_for_the_one_before(tmp_path: Path) -> None:
+    for step in (4, 5):
+        write(tmp_path, step)
+    found = newest_checkpoint(tmp_path, lambda numbers: numbers["step"] < 5)
+    assert found is not None and found.numbers["step"] == 4
+    assert newest_checkpoint(tmp_path, lambda numbers: numbers["step"] < 4) is None
+    assert newest_step(tmp_path) == 5
+
+
 def test_a_part_left_over_is_neither_read_nor_in_the_way(tmp_path: Path) -> None:
     shutil.copytree(write(tmp_path, 4), tmp_path / "part")
     (tmp_path / "part" / "more").mkdir()

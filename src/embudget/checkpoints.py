@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -60,15 +60,15 @@ def write_checkpoint(folder: Path, step: int, tensors: "Mapping[str, Tensor]", n
     _flush(folder)
     there = sorted(folder.glob("step-*"))
     now = there.index(final)
-    for other in there[: max(0, now + 1 - KEPT)] + there[now + 1 :]:  # what comes later could not be read
+    for other in there[: max(0, now + 1 - KEPT)] + there[now + 1 :]:  # what comes later was torn, or of no use
         shutil.rmtree(other, ignore_errors=True)
 
 
-def newest_checkpoint(folder: Path) -> Checkpoint | None:
-    """The newest checkpoint that is whole; None where there is none."""
+def newest_checkpoint(folder: Path, of_use: Callable[[dict[str, Any]], bool] | None = None) -> Checkpoint | None:
+    """The newest checkpoint that is whole and whose numbers are ``of_use``; None where there is none."""
     for path in sorted(folder.glob("step-*"), reverse=True):
         found = _read(path)
-        if found is not None:
+        if found is not None and (of_use is None or of_use(found.numbers)):
             return found
     return None
 

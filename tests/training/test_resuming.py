@@ -179,6 +179,19 @@ def test_a_run_that_diverged_keeps_no_checkpoints(tiny_neox: Path, tiny_pairs: P
     assert not list((tmp_path / "kept").iterdir())
 
 
+def test_checkpoints_stay_for_whoever_stores_the_record(tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path) -> None:
+    config = run_of(tiny_neox, tiny_pairs, "bias", train_flops=1e9)
+    resources = Resources(checkpoints=tmp_path / "kept", checkpoint_seconds=0, keep_checkpoints=True)
+    first = train_run(config, tiny_pairs, resources=resources)[1]
+    steps: list[float] = []
+    again = train_run(config, tiny_pairs, lambda share, loss: steps.append(share), resources)[1]
+    assert not steps
+    assert again.model_dump(exclude={"provenance"}) == first.model_dump(exclude={"provenance"})
+    with pytest.raises(DivergedError):
+        train_run(config.model_copy(update={"learning_rate": 1e30}), tiny_pairs, resources=resources)
+    assert len(list((tmp_path / "kept").iterdir())) == 2
+
+
 def test_the_same_command_goes_on(
     run: Run, tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,7 +1,9 @@
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from embudget.checkpoints import newest_checkpoint
 from embudget.methods import parse_method
 from embudget.pairs import Pairs
 from embudget.records import RunConfig, RunRecord
@@ -9,8 +11,9 @@ from embudget.study import Store, Study, sweep
 from embudget.suite import find_shape
 from embudget.training.loop import Training
 from embudget.training.resources import Resources
+from embudget.training.resuming import trunk_name
 from embudget.training.run import train_run
-from embudget.training.trunk import train_trunk, trunk_name
+from embudget.training.trunk import train_trunk
 from tests.training.test_run import config_for
 
 BUDGETS = (1.2e9, 2e9, 3e9)
@@ -116,6 +119,30 @@ def test_a_trunk_that_was_left_between_branches_goes_on(tiny_neox: Path, tiny_pa
         trunk.close()  # type: ignore[attr-defined]
     assert [measured(record) for record in records] == [measured(record) for record in whole]
     assert [record.shared_flops for record in records] == [record.shared_flops for record in whole]
+
+
+def test_a_trunk_that_has_gone_beyond_a_branch_whose_record_was_lost_goes_back_to_it(
+    tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path
+) -> None:
+    configs = runs_of(tiny_neox, tiny_pairs)
+    resources = Resources(checkpoints=tmp_path / "kept", checkpoint_seconds=0)
+
+    def stop(config: RunConfig, share: float, loss: float) -> None:
+        if config == configs[1]:
+            raise Stopped
+
+    trunk = train_trunk(configs, tiny_pairs, stop, resources)
+    lost = next(trunk)
+    with pytest.raises(Stopped):
+        next(trunk)
+    newest = newest_checkpoint(tmp_path / "kept" / trunk_name(configs[0]))
+    ends = [0.0, *(share for share, _ in lost.loss_curve)]
+    branch = sum((start + end) / 2 < 0.6 for start, end in pairwise(ends))
+    assert newest is not None and len(newest.numbers["losses"]) == branch + 1
+    shares: list[float] = []
+    again = train_trunk(configs, tiny_pairs, lambda config, share, loss: shares.append(share), resources)
+    assert measured(next(again)) == measured(lost)
+    assert 0 < len(shares) == whole_steps(lost) - branch, "not from zero"
 
 
 def test_the_runs_of_a_trunk_find_the_same_checkpoints(tiny_neox: Path, tiny_pairs: Pairs) -> None:

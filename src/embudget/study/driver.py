@@ -1,8 +1,9 @@
 """Running a study: the driver hands out the runs that are missing and writes each record as it comes."""
 
+import shutil
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +17,7 @@ from embudget.study.spec import Study
 from embudget.study.store import LEASE_SECONDS, Store
 from embudget.study.trunks import Job, jobs
 from embudget.training.resources import Resources
+from embudget.training.resuming import trunk_name
 
 MAX_ATTEMPTS = 3
 """A run whose process is lost this often is recorded as failed."""
@@ -88,19 +90,28 @@ def _drive(
         raise ConfigError(f"no run of the study is worth doing: {planned.left_out[0].reason}")
     configs = [run.config for run in planned.runs]
     listener.planned(planned, [there[config.id] for config in configs if config.id in there])
-    resources = Resources(checkpoints=store.checkpoints, precompute_prefix=precompute_prefix)
+    kept = store.checkpoints
+    resources = Resources(checkpoints=kept, precompute_prefix=precompute_prefix, keep_checkpoints=True)
     executor: Executor = (
         InProcess(study.pairs, resources) if workers == 1 else LocalProcesses(study.pairs, workers, resources)
     )
     missing = [config for config in configs if config.id not in there]
-    with _Leases(store, missing, listener) as leases:
+    with _Leases(store, missing, listener, kept) as leases:
         for outcome in executor.run(leases.next_job, listener.progress):
             leases.settle(outcome)
-    if store.checkpoints is not None:
-        with suppress(OSError):  # there are none, or another sweep has some
-            store.checkpoints.rmdir()
     there = {record.id: record for record in store.records()}
+    if kept is not None:
+        _tidy(kept, there.values())
     return [there[config.id] for config in configs if config.id in there]
+
+
+def _tidy(checkpoints: Path, records: Iterable[RunRecord]) -> None:
+    """Remove what a sweep that was killed at the wrong moment has left of runs with records, and an empty folder."""
+    for record in records:
+        if record.status != "failed":
+            shutil.rmtree(checkpoints / record.id, ignore_errors=True)
+    with suppress(OSError):  # there are none, or another sweep has some
+        checkpoints.rmdir()
 
 
 class _Leases:
@@ -110,8 +121,11 @@ class _Leases:
     meets it leaves the whole job alone.
     """
 
-    def __init__(self, store: Store, missing: Sequence[RunConfig], listener: SweepListener) -> None:
+    def __init__(
+        self, store: Store, missing: Sequence[RunConfig], listener: SweepListener, checkpoints: Path | None
+    ) -> None:
         self.store = store
+        self.checkpoints = checkpoints
         self.waiting = deque(jobs(missing))
         self.listener = listener
         self.following: dict[str, Job] = {}
@@ -176,7 +190,15 @@ class _Leases:
         record = outcome.model_copy(update={"attempts": self.attempts[outcome.id]})
         self.store.add(record)  # or another sweep has, if this one was asleep for longer than its lease
         self.held.pop(record.id, None)
+        if not rest and record.status != "failed":  # one that failed may be done again, from there
+            self._remove_checkpoints(record.config)
         self.listener.finished(record)
+
+    def _remove_checkpoints(self, config: RunConfig) -> None:
+        """Remove those of a run, or of its trunk, that has ended and whose records are stored."""
+        if self.checkpoints is not None:
+            name = trunk_name(config) if config.schedule == "wsd" else config.id
+            shutil.rmtree(self.checkpoints / name, ignore_errors=True)
 
     def _lost(self, lost: Lost) -> None:
         first, rest = lost.runs[0], lost.runs[1:]

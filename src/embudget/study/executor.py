@@ -132,6 +132,11 @@ class _Worker:
         with suppress(BrokenPipeError):  # it died while it was idle: the next read says so
             self.connection.send(job)
 
+    def go_on(self) -> None:
+        """Tell it that its record is stored: it waits for that, so that a trunk does not outrun what is known of it."""
+        with suppress(BrokenPipeError):
+            self.connection.send(None)
+
     def stop(self) -> None:
         self.process.terminate()
         self.process.join()
@@ -162,6 +167,8 @@ class LocalProcesses(Executor):
                         workers.remove(busy[connection])  # type: ignore[index]
                     if outcome is not None:
                         yield outcome
+                    if isinstance(outcome, RunRecord):
+                        busy[connection].go_on()  # type: ignore[index]
         finally:
             for worker in workers:
                 worker.stop()
@@ -215,6 +222,7 @@ def _work(connection: Connection, pairs_folder: Path, slot: int, count: int, res
         try:
             for record in execute(job, pairs_folder, lambda *now: connection.send(now), resources):
                 connection.send(record)
+                connection.recv()  # says that the record is stored
         except EmbudgetError as error:
             connection.send(error)
 

@@ -21,3 +21,5 @@ class Resources(NamedTuple):
     """Folder for the checkpoints of this machine's runs, each in a folder of its own; None keeps none."""
     checkpoint_seconds: float = 600.0
     """Time between checkpoints."""
+    keep_checkpoints: bool = False
+    """Whether those of a run that has ended stay, for whoever stores its record to remove."""

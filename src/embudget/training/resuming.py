@@ -1,7 +1,8 @@
 """Keeping a run in training on disk, so that whatever ends it, it goes on from there to the same result.
 
 Checkpoints of a run lie in a folder named by the run, `{checkpoints}/{id}`, and disappear when it has its record or has
-diverged. The first process writes them, every process reads them: their number may change in between.
+diverged; in a sweep only when that is in the store. The first process writes them, every process reads them: their
+number may change in between.
 """
 
 import math
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from embudget.checkpoints import newest_checkpoint, write_checkpoint
 from embudget.errors import DivergedError, RunError
-from embudget.records import Provenance
+from embudget.records import Provenance, RunConfig
 
 if TYPE_CHECKING:
     from embudget.training.loop import Training
@@ -43,12 +44,13 @@ class Resuming:
         """For JSON, kept along with the training's state."""
         self._folder = None if resources.checkpoints is None else resources.checkpoints / run
         self._end = end
+        self._keep = resources.keep_checkpoints
         self._every = resources.checkpoint_seconds
         self._written = time.monotonic()
 
     def __enter__(self) -> "Resuming":
-        found = newest_checkpoint(self._folder) if self._folder is not None else None
-        if found is not None and _middle(found.numbers["losses"]) < self._end:
+        found = newest_checkpoint(self._folder, self._is_of_use) if self._folder is not None else None
+        if found is not None:
             before = Provenance.model_validate(found.numbers.pop("provenance"))
             if before.model_revision != self.provenance.model_revision:
                 raise RunError(
@@ -61,7 +63,7 @@ class Resuming:
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
         ended = kind is None or issubclass(kind, DivergedError)  # which it would do again
-        if ended and self._folder is not None and self.training.place.is_main_process:
+        if ended and not self._keep and self._folder is not None and self.training.place.is_main_process:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def save_if_due(self) -> None:
@@ -80,6 +82,15 @@ class Resuming:
         except OSError as error:
             raise RunError(f"cannot write a checkpoint to {self._folder}: {error.strerror or error}") from None
         self._written = time.monotonic()
+
+    def _is_of_use(self, numbers: dict[str, Any]) -> bool:
+        return _middle(numbers["losses"]) < self._end
+
+
+def trunk_name(config: RunConfig) -> str:
+    """The same for all runs of a trunk: the id that the run would have whose budget is its warm-up's tenfold."""
+    warmup_flops = float(f"{config.warmup * config.train_flops:.6g}") or config.train_flops
+    return "trunk-" + config.model_copy(update={"train_flops": 10 * warmup_flops, "warmup": 0.1}).id
 
 
 def _middle(losses: list[tuple[int, float]]) -> float:

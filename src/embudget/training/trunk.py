@@ -16,7 +16,7 @@ from embudget.pairs import Pairs
 from embudget.records import RunConfig, RunRecord
 from embudget.training.loop import Training, run_to_budget
 from embudget.training.resources import Resources
-from embudget.training.resuming import Resuming
+from embudget.training.resuming import Resuming, trunk_name
 from embudget.training.run import check_pairs, provenance_of, record_of
 from embudget.training.schedule import factor_of
 
@@ -64,12 +64,6 @@ def train_trunk(
             run_to_budget(training, config.train_flops, factor_of(config), after_step)
             yield record_of(training, config, training.measure(pairs), resuming.provenance, before)
             training.restore(tensors, numbers)
-
-
-def trunk_name(config: RunConfig) -> str:
-    """The same for all runs of a trunk: the id that the run would have whose budget is its warm-up's tenfold."""
-    warmup_flops = float(f"{config.warmup * config.train_flops:.6g}") or config.train_flops
-    return "trunk-" + config.model_copy(update={"train_flops": 10 * warmup_flops, "warmup": 0.1}).id
 
 
 def _shared(branches: Sequence[tuple[float, float]], budget: float) -> float:

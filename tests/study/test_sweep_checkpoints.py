@@ -1,0 +1,126 @@
+"""What a sweep keeps of runs in training until their records are in the store."""
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+import embudget.study.driver
+from embudget.checkpoints import newest_checkpoint
+from embudget.errors import StoreError
+from embudget.pairs import Pairs
+from embudget.records import RunConfig, RunRecord
+from embudget.study import Store, Study, sweep
+from embudget.training.resources import Resources
+from tests.study.test_sweep import Log
+
+
+@pytest.fixture(autouse=True)
+def _a_checkpoint_each_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embudget.study.driver, "Resources", partial(Resources, checkpoint_seconds=0))
+
+
+@pytest.fixture
+def study(tiny_neox: Path, tiny_pairs: Pairs) -> Study:
+    values = {
+        "members": [f"{tiny_neox}:1"],
+        "methods": ["full"],
+        "budgets": [6e8],
+        "pairs": str(tiny_pairs.folder),
+        "batch_size": 8,
+        "max_length": 32,
+        "min_steps": 2,
+        "eval_pairs": 16,
+        "eval_candidates": 16,
+    }
+    return Study.read(values, "study.yaml")
+
+
+class Steps(Log):
+    """Remembers the share of the budget after each step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shares: list[tuple[float, float]] = []
+
+    def progress(self, config: RunConfig, share: float, loss: float) -> None:
+        self.shares.append((config.train_flops, share))
+
+
+def results(records: list[RunRecord]) -> list[tuple[object, ...]]:
+    return [(record.status, record.loss, record.loss_curve) for record in records]
+
+
+def broken_at_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that takes no record the first time."""
+    original = Store.add
+
+    def add(self: Store, record: RunRecord) -> bool:
+        monkeypatch.setattr(Store, "add", original)
+        raise StoreError("cannot use the store: database or disk is full")
+
+    monkeypatch.setattr(Store, "add", add)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_record_that_is_not_stored_does_not_cost_the_training(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    whole = sweep(study, tmp_path / "whole.db", workers)
+    broken_at_the_first(monkeypatch)
+    with pytest.raises(StoreError, match="disk is full"):
+        sweep(study, tmp_path / "s.db", workers)
+    found = newest_checkpoint(tmp_path / "s.db.checkpoints" / whole[0].id)
+    assert found is not None and len(found.numbers["losses"]) == whole[0].steps
+    log = Steps()
+    assert results(sweep(study, tmp_path / "s.db", workers, log)) == results(whole)
+    assert not log.shares, "all of the steps had been done"
+    assert not (tmp_path / "s.db.checkpoints").exists()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_trunk_waits_until_the_record_of_its_branch_is_stored(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    trunk = study.model_copy(update={"schedule": "wsd", "budgets": (1e9, 2e9)})
+    whole = sweep(trunk, tmp_path / "whole.db", workers)
+    broken_at_the_first(monkeypatch)
+    log = Steps()
+    with pytest.raises(StoreError, match="disk is full"):
+        sweep(trunk, tmp_path / "s.db", workers, log)
+    assert {budget for budget, _ in log.shares} == {1e9}
+    again = Steps()
+    assert results(sweep(trunk, tmp_path / "s.db", workers, again)) == results(whole)
+    branch = [share for _, share in log.shares if share > 1 - trunk.decay]
+    assert [share for budget, share in again.shares if budget == 1e9] == branch, "the trunk up to it is there already"
+    assert not (tmp_path / "s.db.checkpoints").exists()
+
+
+def test_a_run_that_failed_keeps_its_checkpoints_and_one_that_diverged_none(study: Study, tmp_path: Path) -> None:
+    kept = tmp_path / "s.db.checkpoints"
+
+    class Failing(Log):
+        """Fails in the last step of a run."""
+
+        def progress(self, config: RunConfig, share: float, loss: float) -> None:
+            if share >= 1:
+                raise MemoryError
+
+    both = study.model_copy(update={"learning_rates": {"full": (1e30, 1e-3)}})
+    diverged, failed = sweep(both, tmp_path / "s.db", listener=Failing())
+    assert (diverged.status, failed.status) == ("diverged", "failed")
+    assert [path.name for path in kept.iterdir()] == [failed.id]
+    log = Steps()
+    sweep(both, tmp_path / "s.db", listener=log, retry_failed=True)
+    assert not log.shares
+    assert not kept.exists()
+
+
+def test_what_a_killed_sweep_left_of_a_stored_run_is_removed(study: Study, tmp_path: Path) -> None:
+    (record,) = sweep(study, tmp_path / "s.db")
+    left = tmp_path / "s.db.checkpoints" / record.id / "step-000000007"
+    left.mkdir(parents=True)
+    elsewhere = tmp_path / "s.db.checkpoints" / "of another run"
+    elsewhere.mkdir()
+    sweep(study, tmp_path / "s.db")
+    assert [path.name for path in (tmp_path / "s.db.checkpoints").iterdir()] == [elsewhere.name]
