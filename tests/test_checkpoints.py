@@ -153,5 +153,6 @@ def test_a_full_disk_is_an_os_error_and_leaves_the_older_ones(tmp_path: Path) ->
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert newest_step(tmp_path) == 2
+    assert names(tmp_path) == ["step-000000001", "step-000000002"], "what was begun would fill the disk for good"
     write(tmp_path, 3)
     assert names(tmp_path) == ["step-000000002", "step-000000003"]

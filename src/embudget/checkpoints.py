@@ -48,11 +48,15 @@ def write_checkpoint(folder: Path, step: int, tensors: "Mapping[str, Tensor]", n
     part.mkdir()
     try:
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, part / TENSORS)
+        (part / NUMBERS).write_text(json.dumps({"tensors": _digest(part / TENSORS), "numbers": numbers}))
+        for path in (part / TENSORS, part / NUMBERS, part):
+            _flush(path)
     except SafetensorError as error:  # its own name for a full disk
+        shutil.rmtree(part, ignore_errors=True)
         raise OSError(str(error)) from None
-    (part / NUMBERS).write_text(json.dumps({"tensors": _digest(part / TENSORS), "numbers": numbers}))
-    for path in (part / TENSORS, part / NUMBERS, part):
-        _flush(path)
+    except OSError:
+        shutil.rmtree(part, ignore_errors=True)  # it would fill the disk for good
+        raise
     final = folder / f"step-{step:09d}"
     if final.exists():  # one that could not be read, or the same again
         shutil.rmtree(final)

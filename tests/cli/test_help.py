@@ -47,6 +47,21 @@ def test_the_start_loads_nothing_heavy(option: str) -> None:
     assert done.stderr.strip() == ""
 
 
+@pytest.mark.parametrize(
+    ("quiet", "said"), [(True, ["ours", "broken"]), (False, ["ours", "theirs", "chatter", "broken"])]
+)
+def test_our_warnings_are_shown_and_the_libraries_only_when_asked_for(quiet: bool, said: list[str]) -> None:
+    code = (
+        f"import logging; from embudget.cli.app import _quieten; _quieten({quiet})\n"
+        "logging.getLogger('embudget.training').warning('ours')\n"
+        "logging.getLogger('transformers').warning('theirs')\n"
+        "logging.getLogger('embudget.training').info('chatter')\n"
+        "logging.getLogger('transformers').error('broken')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert [line.rpartition(": ")[2] for line in done.stderr.splitlines()] == said
+
+
 def test_the_module_runs_like_the_command() -> None:
     started = time.perf_counter()
     done = subprocess.run([sys.executable, "-m", "embudget", "--version"], capture_output=True, text=True, check=True)

@@ -1,18 +1,22 @@
 """Interrupted runs end as if nothing had happened: killed at 20 moments, taken apart and put together, stopped."""
 
 import json
+import logging
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors.torch
 import torch
 
 from embudget.checkpoints import newest_checkpoint
 from embudget.errors import DivergedError, RunError
 from embudget.pairs import Pairs
 from embudget.records import Provenance, RunConfig, RunRecord
+from embudget.study.executor import execute
 from embudget.training.fine_tune import train_and_record
 from embudget.training.loop import Training
 from embudget.training.resources import Resources
@@ -159,17 +163,52 @@ _PROVENANCE: dict[str, object] = {
 }  # fmt: skip
 
 
-def test_checkpoints_that_cannot_be_written_end_the_run_in_one_line(
-    tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path
+@pytest.mark.parametrize("schedule", ["cosine", "wsd"])
+def test_checkpoints_that_cannot_be_written_do_not_end_the_run(
+    tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path, caplog: pytest.LogCaptureFixture, schedule: str
 ) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(RunError, match=r"cannot write a checkpoint to .*: Not a directory"):
-        train_run(
-            run_of(tiny_neox, tiny_pairs, "bias"),
-            tiny_pairs,
-            None,
-            Resources(checkpoints=tmp_path / "file", checkpoint_seconds=0),
-        )
+    config = run_of(tiny_neox, tiny_pairs, "bias", train_flops=1e9, schedule=schedule)
+    resources = Resources(checkpoints=tmp_path / "file", checkpoint_seconds=0)
+    with caplog.at_level(logging.WARNING):
+        (record,) = execute((config,), tiny_pairs.folder, lambda config, share, loss: None, resources)
+    assert record.status == "done", record.error
+    assert record.loss == train_run(config, tiny_pairs)[1].loss
+    assert re.search(r"cannot write a checkpoint to .*: Not a directory; training goes on", caplog.text)
+
+
+def test_a_disk_that_was_full_for_a_while_costs_no_older_checkpoint(
+    dropping: Path, tiny_pairs: Pairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = run_of(dropping, tiny_pairs, "full")
+    whole = train_run(config, tiny_pairs)[1]
+    kept: list[int] = []
+    writes = 0
+
+    def save_file(tensors: dict[str, torch.Tensor], path: Path) -> None:
+        nonlocal writes
+        writes += 1
+        if writes in (3, 4):
+            path.write_bytes(b"half")
+            raise OSError(28, "No space left on device")
+        write(tensors, path)
+
+    def on_progress(share: float, loss: float) -> None:
+        found = newest_checkpoint(tmp_path / config.id)
+        assert found is not None
+        kept.append(len(found.numbers["losses"]))
+        if len(kept) == 4:
+            raise KeyboardInterrupt
+
+    write = safetensors.torch.save_file
+    monkeypatch.setattr(safetensors.torch, "save_file", save_file)
+    resources = Resources(checkpoints=tmp_path, checkpoint_seconds=0)
+    with pytest.raises(KeyboardInterrupt):
+        train_run(config, tiny_pairs, on_progress, resources)
+    assert kept == [1, 2, 2, 2]
+    again = train_run(config, tiny_pairs, on_progress, resources)[1]
+    assert kept[4:] == list(range(3, len(whole.loss_curve) + 1)), "it is tried again, and works"
+    assert (again.loss, again.loss_curve) == (whole.loss, whole.loss_curve)
 
 
 def test_a_run_that_diverged_keeps_no_checkpoints(tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path) -> None:

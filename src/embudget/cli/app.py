@@ -120,9 +120,11 @@ def _fail(message: str, verbose: bool = False) -> None:
 
 
 def _quieten(quiet: bool) -> None:
-    """Keep the libraries' chatter off the screen unless it is asked for; embudget never needs the network unasked."""
+    """Keep all but our warnings off the screen unless it is asked for; embudget never needs the network unasked."""
     handler = logging.StreamHandler()
-    handler.setLevel(logging.ERROR if quiet else logging.INFO)  # some libraries lower their own loggers' levels
+    handler.setLevel(logging.WARNING if quiet else logging.INFO)  # some libraries lower their own loggers' levels
+    if quiet:
+        handler.addFilter(lambda record: record.levelno >= logging.ERROR or record.name.startswith("embudget."))
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s", handlers=[handler])
     if quiet:
         warnings.simplefilter("ignore")

@@ -5,6 +5,7 @@ diverged; in a sweep only when that is in the store. The first process writes th
 number may change in between.
 """
 
+import logging
 import math
 import shutil
 import time
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from embudget.training.loop import Training
     from embudget.training.resources import Resources
 
+LOG = logging.getLogger(__name__)
+
 
 class Resuming:
     """A run in training that is kept on disk, for the length of a with block.
@@ -31,7 +34,7 @@ class Resuming:
         end: tokens by whose number the last step's middle must lie for a checkpoint to be of use.
 
     Raises:
-        RunError: the checkpoint is that of another model, or a checkpoint cannot be written.
+        RunError: the checkpoint is that of another model.
     """
 
     def __init__(
@@ -72,15 +75,16 @@ class Resuming:
             self.save()
 
     def save(self) -> None:
-        """Write a checkpoint, where the run is kept at all."""
+        """Write a checkpoint, where the run is kept at all; one that cannot be written is told of and done without."""
         if self._folder is None or not self.training.place.is_main_process:
             return
         made = self.provenance.model_dump(mode="json")
         numbers = self.training.numbers() | {"provenance": made, "notes": self.notes}
         try:
             write_checkpoint(self._folder, self.training.meter.steps, self.training.tensors(), numbers)
-        except OSError as error:
-            raise RunError(f"cannot write a checkpoint to {self._folder}: {error.strerror or error}") from None
+        except OSError as error:  # a full disk may pass; until then the older ones serve
+            reason = error.strerror or error
+            LOG.warning("cannot write a checkpoint to %s: %s; training goes on", self._folder, reason)
         self._written = time.monotonic()
 
     def _is_of_use(self, numbers: dict[str, Any]) -> bool:
