@@ -1,14 +1,20 @@
+import math
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import torch
 
 from embudget.checkpoints import newest_checkpoint
+from embudget.errors import DivergedError
 from embudget.methods import parse_method
 from embudget.pairs import Pairs
 from embudget.records import RunConfig, RunRecord
 from embudget.study import Store, Study, sweep
+from embudget.study.executor import execute
 from embudget.suite import find_shape
+from embudget.training.heldout import HeldOut
 from embudget.training.loop import Training
 from embudget.training.resources import Resources
 from embudget.training.resuming import trunk_name
@@ -70,6 +76,63 @@ def _flops_of_steps(
         before = record.loss_curve[first - 1][0] if first else 0.0
         spent.append((shares[-1] - before) * config.train_flops)
     return spent
+
+
+def poisoned(monkeypatch: pytest.MonkeyPatch, when: Callable[[float, float], bool]) -> None:
+    """Weights become NaN before each step for which ``when`` holds of the FLOP spent and the factor on the rate."""
+    original = Training.step
+
+    def step(self: Training, factor: float) -> float:
+        if when(self.meter.train_flops, factor):
+            for parameter in self.model.parameters():
+                if parameter.requires_grad:
+                    torch.nn.init.constant_(parameter, math.nan)
+        return original(self, factor)
+
+    monkeypatch.setattr(Training, "step", step)
+
+
+@pytest.mark.parametrize("method", ["full", "lora:4"])
+def test_a_branch_that_diverges_does_not_cost_the_dearer_runs(
+    tiny_neox: Path, tiny_pairs: Pairs, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    configs = runs_of(tiny_neox, tiny_pairs, method)
+    alone = [train_run(config, tiny_pairs)[1] for config in configs[1:]]
+    branch = (1 - configs[0].decay) * BUDGETS[0]
+    poisoned(monkeypatch, lambda spent, factor: 0.9 * branch < spent < BUDGETS[0] and factor < 1)
+    first, *rest = execute(tuple(configs), tiny_pairs.folder, lambda config, share, loss: None)
+    assert (first.config, first.status, first.loss) == (configs[0], "diverged", None)
+    assert first.error is not None and "the loss became nan" in first.error
+    assert first.loss_curve and all(share < 1 and math.isfinite(loss) for share, loss in first.loss_curve)
+    assert [measured(record) for record in rest] == [measured(record) for record in alone]
+
+
+def test_a_measurement_that_is_no_number_is_of_its_branch_alone(
+    tiny_neox: Path, tiny_pairs: Pairs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measure = Training.measure
+
+    def diverging(self: Training, pairs: Pairs) -> HeldOut:
+        if self.meter.train_flops < configs[1].train_flops:
+            raise DivergedError("the held-out loss became nan", self.curve(1.0))
+        return measure(self, pairs)
+
+    configs = runs_of(tiny_neox, tiny_pairs)
+    monkeypatch.setattr(Training, "measure", diverging)
+    records = list(train_trunk(configs, tiny_pairs))
+    assert [record.status for record in records] == ["diverged", "done", "done"]
+
+
+def test_a_trunk_that_diverges_ends_all_the_runs_that_are_left(
+    tiny_neox: Path, tiny_pairs: Pairs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configs = runs_of(tiny_neox, tiny_pairs)
+    poisoned(monkeypatch, lambda spent, factor: spent > BUDGETS[0] * 0.7 and factor == 1)
+    records = list(execute(tuple(configs), tiny_pairs.folder, lambda config, share, loss: None))
+    assert [record.status for record in records] == ["done", "diverged", "diverged"]
+    for record in records[1:]:
+        assert record.error is not None and "the loss became nan" in record.error
+        assert record.loss_curve[-1][0] * record.config.train_flops < 1.1 * BUDGETS[0], "of the trunk, not of a branch"
 
 
 class Stopped(Exception):

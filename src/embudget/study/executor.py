@@ -20,7 +20,7 @@ from embudget.records import RunConfig, RunRecord
 from embudget.study.trunks import Job
 from embudget.suite import find_shape
 from embudget.training.resources import Resources
-from embudget.training.run import thinned
+from embudget.training.run import diverged_record
 
 OnProgress = Callable[[RunConfig, float, float], None]
 """Called with the run under way, the share of its budget spent and its latest training loss in nats."""
@@ -69,8 +69,7 @@ def execute(
         return
     except DivergedError as error:
         for config in left:
-            curve = error.curve_of(config.train_flops)
-            yield RunRecord(config=config, status="diverged", error=str(error), loss_curve=thinned(curve))
+            yield diverged_record(config, error)
         return
     except (RunError, MethodError) as error:
         reason = str(error)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from embudget.errors import PairsError
+from embudget.errors import DivergedError, PairsError
 from embudget.flops import tokens_for
 from embudget.methods import parse_method
 from embudget.pairs import Pairs, token_stats
@@ -110,6 +110,12 @@ def record_of(
         train_loss=_late_mean(curve),
         loss_curve=thinned(curve),
     )
+
+
+def diverged_record(config: RunConfig, error: DivergedError) -> RunRecord:
+    """The record of a run whose loss became NaN, infinite or exploded."""
+    curve = thinned(error.curve_of(config.train_flops))
+    return RunRecord(config=config, status="diverged", error=str(error), loss_curve=curve)
 
 
 def check_pairs(config: RunConfig, pairs: Pairs) -> None:

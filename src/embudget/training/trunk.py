@@ -10,14 +10,16 @@ on its own. Source: Hägele et al. 2024, arXiv 2405.18392.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
+from embudget.errors import DivergedError
 from embudget.flops import tokens_for
 from embudget.pairs import Pairs
 from embudget.records import RunConfig, RunRecord
 from embudget.training.loop import Training, run_to_budget
 from embudget.training.resources import Resources
 from embudget.training.resuming import Resuming, trunk_name
-from embudget.training.run import check_pairs, provenance_of, record_of
+from embudget.training.run import check_pairs, diverged_record, provenance_of, record_of
 from embudget.training.schedule import factor_of
 
 OnTrunkProgress = Callable[[RunConfig, float, float], None]
@@ -32,6 +34,8 @@ def train_trunk(
 ) -> Iterator[RunRecord]:
     """Train the runs of one trunk; yield each one's record as its branch ends, cheapest budget first.
 
+    A run that diverges in its own branch has its record too, and the trunk goes on.
+
     Args:
         configs: of `schedule: wsd`, equal but for ``train_flops`` and for ``warmup``, which is the same FLOP in all.
         pairs: the text pairs whose content hash they name.
@@ -39,7 +43,7 @@ def train_trunk(
         resources: how to go about it; with checkpoints the trunk goes on where it was when it is started again.
 
     Raises:
-        See `embudget.training.run.train_run`; runs that were yielded before are done.
+        See `embudget.training.run.train_run`; DivergedError where all the runs that are left diverge, on the trunk.
     """
     resources = resources or Resources()
     configs = sorted(configs, key=lambda config: config.train_flops)
@@ -51,19 +55,23 @@ def train_trunk(
     with Resuming(training, trunk_name(first), provenance_of(first), resources, end) as resuming:
         shared = resuming.notes.setdefault("shared", [])  # (budget, FLOP of the trunk where its branch began)
         for config in configs:
-
-            def after_step(share: float, loss: float, config: RunConfig = config) -> None:
-                if on_progress is not None:
-                    on_progress(config, share, loss)
-
+            after_step = partial(on_progress or _say_nothing, config)
             _to_branch(training, config, resuming, after_step)
             tensors = {name: tensor.clone() for name, tensor in training.tensors().items()}
             numbers, before = training.numbers(), _shared(shared, config.train_flops)
             shared.append((config.train_flops, training.meter.train_flops))
             resuming.save()
-            run_to_budget(training, config.train_flops, factor_of(config), after_step)
-            yield record_of(training, config, training.measure(pairs), resuming.provenance, before)
+            try:
+                run_to_budget(training, config.train_flops, factor_of(config), after_step)
+                record = record_of(training, config, training.measure(pairs), resuming.provenance, before)
+            except DivergedError as error:  # in its decay, which the dearer runs do not go through
+                record = diverged_record(config, error)
+            yield record
             training.restore(tensors, numbers)
+
+
+def _say_nothing(config: RunConfig, share: float, loss: float) -> None:
+    pass
 
 
 def _shared(branches: Sequence[tuple[float, float]], budget: float) -> float:
