@@ -5,6 +5,7 @@ import logging
 import random
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from embudget.errors import DivergedError, RunError
 from embudget.pairs import Pairs
 from embudget.records import Provenance, RunConfig, RunRecord
 from embudget.study.executor import execute
+from embudget.training import loop
 from embudget.training.fine_tune import train_and_record
 from embudget.training.loop import Training
 from embudget.training.resources import Resources
@@ -126,6 +128,53 @@ def test_what_memory_asked_for_is_kept(tiny_neox: Path, tiny_pairs: Pairs) -> No
     direct.restore(cached.tensors(), cached.numbers())
     assert direct.engine.cached
     assert direct.engine.chunk_tokens == 64
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "wsd"])
+@pytest.mark.parametrize("cached_at_first", [False, True])
+def test_free_memory_that_has_changed_changes_nothing(
+    dropping: Path,
+    tiny_pairs: Pairs,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    cached_at_first: bool,
+    schedule: str,
+) -> None:
+    config = run_of(dropping, tiny_pairs, "full", schedule=schedule)
+    train = partial(execute, (config,), tiny_pairs.folder)
+    resources = Resources(checkpoints=tmp_path, checkpoint_seconds=0)
+
+    def calm(config: RunConfig, share: float, loss: float) -> None:
+        pass
+
+    def stop(config: RunConfig, share: float, loss: float) -> None:
+        if share > 0.5:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "needs_cache", lambda *_: cached_at_first)
+    (whole,) = train(calm)
+    with pytest.raises(KeyboardInterrupt):
+        list(train(stop, resources))
+    monkeypatch.setattr(loop, "needs_cache", lambda *_: not cached_at_first)
+    (other,) = train(calm)
+    (again,) = train(calm, resources)
+    timeless = {"seconds", "provenance", "shared_flops"}
+    assert again.model_dump(exclude=timeless) == whole.model_dump(exclude=timeless)
+    assert other.executed_flops != whole.executed_flops, "it would have been trained in the other way"
+
+
+def test_other_threads_than_before_are_told_of(
+    tiny_neox: Path, tiny_pairs: Pairs, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    training = Training(run_of(tiny_neox, tiny_pairs, "bias"), tiny_pairs)
+    training.step(1.0)
+    tensors, numbers = training.tensors(), training.numbers()
+    with caplog.at_level(logging.WARNING):
+        training.restore(tensors, numbers)
+        assert "threads" not in caplog.text
+        monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
+        training.restore(tensors, numbers)
+    assert "trained with 1 threads before and with 7 now: the last bits may differ" in caplog.text
 
 
 def interrupted_after(steps: int) -> Callable[[float, float], None]:

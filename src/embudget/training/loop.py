@@ -8,6 +8,7 @@ trunk are made of it.
 Parameters: AdamW with b1 = 0.9, b2 = 0.999; weight decay on all but biases and norms, as transformers' trainer has it.
 """
 
+import logging
 import math
 import time
 from collections.abc import Callable
@@ -39,6 +40,8 @@ from embudget.training.rows import RowAdamW
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
+
+LOG = logging.getLogger(__name__)
 
 MAX_GRADIENT_NORM = 1.0
 
@@ -169,12 +172,16 @@ class Training:
     def numbers(self) -> dict[str, Any]:
         """The rest of the state, for JSON: position in the data, totals, losses."""
         order = self.order.state if self._drawn is None else self._before_drawn  # a drawn batch is not trained on yet
-        engine = {"cached": self.engine.cached, "chunk_tokens": self.engine.chunk_tokens}
+        engine = {
+            "cached": self.engine.cached,
+            "chunk_tokens": self.engine.chunk_tokens,
+            "threads": torch.get_num_threads(),
+        }
         state = {"order": order, "meter": self.meter.state(), "engine": engine}
         return state | {"losses": list(self.losses), "seconds": self.seconds}
 
     def restore(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
-        """Continue from what `tensors` and `numbers` gave."""
+        """Continue from what `tensors` and `numbers` gave; to the last bit with as many threads as there were."""
         with torch.no_grad():
             for name, parameter in self._named:
                 parameter.copy_(tensors[f"model.{name}"])
@@ -195,9 +202,12 @@ class Training:
         self.meter.restore(numbers["meter"])
         self.losses = [(tokens, loss) for tokens, loss in numbers["losses"]]
         self.seconds = numbers["seconds"]
-        # what memory had asked for; the last bits of a gradient depend on it
-        self.engine.cached = self.engine.cached or numbers["engine"]["cached"]
-        self.engine.chunk_tokens = min(self.engine.chunk_tokens, numbers["engine"]["chunk_tokens"])
+        # the last bits of a gradient depend on them: as they were, whatever memory is free now
+        self.engine.cached = numbers["engine"]["cached"]
+        self.engine.chunk_tokens = numbers["engine"]["chunk_tokens"]
+        now = torch.get_num_threads()
+        if (before := numbers["engine"].get("threads", now)) != now:
+            LOG.warning("trained with %d threads before and with %d now: the last bits may differ", before, now)
         self.order.restore(numbers["order"])
         self._before_drawn, self._drawn = numbers["order"], None
 
