@@ -13,6 +13,8 @@ from typing import NamedTuple
 import pytest
 from accelerate import PartialState
 
+from embudget.checkpoints import newest_checkpoint
+from embudget.errors import RunError
 from embudget.pairs import Pairs
 from embudget.records import RunConfig, RunRecord
 from embudget.training.processes import share
@@ -140,6 +142,27 @@ def test_what_one_began_two_end(launched: Launched, tiny_pairs: Pairs) -> None:
         ended = record_at(launched.folder, "begun-by-one", rank)
         assert_same_curve(ended, alone)
         assert ended.executed_flops == pytest.approx(alone.executed_flops, rel=0.1), "of one process, and of both"
+
+
+def test_processes_that_would_go_on_from_different_steps_are_refused(
+    tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path
+) -> None:
+    config = config_for(tiny_neox, tiny_pairs, learning_rate=1e-3)
+    for rank, steps in enumerate((4, 2, None)):
+        if steps is not None:
+            assert run_until(config, tiny_pairs, tmp_path / f"disk-{rank}", steps) is None
+
+    def work(rank: int) -> None:
+        with pytest.raises(RunError) as refused:
+            run_until(config, tiny_pairs, tmp_path / f"disk-{rank}", None)
+        (tmp_path / f"said-{rank}").write_text(str(refused.value))
+
+    launch(3, tmp_path, work)
+    for rank in range(3):
+        said = (tmp_path / f"said-{rank}").read_text()
+        assert said.startswith("all processes must find the same checkpoints, got steps 4, 2, 0 in ")
+        assert "\n" not in said
+    assert newest_checkpoint(tmp_path / "disk-0" / config.id) is not None
 
 
 def test_three_processes_share_unevenly(tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path) -> None:

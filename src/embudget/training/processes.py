@@ -58,6 +58,15 @@ def add_up(gradients: Sequence[Tensor], count: int) -> None:
         gradient.copy_(total.view_as(gradient))
 
 
+def collect(number: int, device: torch.device, count: int) -> list[int]:
+    """The number that each process has, in the order of their ranks."""
+    if count == 1:
+        return [number]
+    parts = [torch.zeros(1, dtype=torch.int64, device=device) for _ in range(count)]
+    torch.distributed.all_gather(parts, torch.tensor([number], device=device))
+    return [int(part) for part in parts]
+
+
 def sum_counts(counts: Sequence[int], device: torch.device, count: int) -> list[int]:
     """The sum over the processes of each of the numbers that every process has."""
     if count == 1:

@@ -34,7 +34,7 @@ class Resuming:
         end: tokens by whose number the last step's middle must lie for a checkpoint to be of use.
 
     Raises:
-        RunError: the checkpoint is that of another model.
+        RunError: the checkpoint is that of another model, or processes found checkpoints of different steps.
     """
 
     def __init__(
@@ -62,6 +62,7 @@ class Resuming:
                 )
             self.provenance, self.notes = before, found.numbers.pop("notes")
             self.training.restore(*found)
+        self._check_the_others()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
@@ -86,6 +87,19 @@ class Resuming:
             reason = error.strerror or error
             LOG.warning("cannot write a checkpoint to %s: %s; training goes on", self._folder, reason)
         self._written = time.monotonic()
+
+    def _check_the_others(self) -> None:
+        """Refuse to go on from different steps, as where every machine has a disk of its own."""
+        from embudget.training.processes import collect
+
+        place = self.training.place
+        steps = collect(self.training.meter.steps, place.device, place.num_processes)
+        if len(set(steps)) > 1:
+            each = ", ".join(map(str, steps))
+            raise RunError(
+                f"all processes must find the same checkpoints, got steps {each} in {self._folder}: put the folder "
+                "where all machines see it"
+            )
 
     def _is_of_use(self, numbers: dict[str, Any]) -> bool:
         return _middle(numbers["losses"]) < self._end
