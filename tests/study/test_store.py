@@ -130,6 +130,25 @@ def test_failed_runs_can_be_forgotten(tmp_path: Path) -> None:
         assert store.ids() == {config(0).id, config(2).id}
 
 
+@pytest.mark.parametrize("url", ["sqlite:///s.db", "sqlite+pysqlite:///s.db", "sqlite:///s.db?timeout=30"])
+def test_checkpoints_lie_beside_a_sqlite_file_however_it_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with Store(url) as by_url, Store("s.db") as by_path, Store(f"sqlite:///{tmp_path}/s.db") as absolute:
+        assert by_url.checkpoints == by_path.checkpoints == Path("s.db.checkpoints")
+        assert absolute.checkpoints == tmp_path / "s.db.checkpoints"
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "sqlite:///file:s.db?uri=true"])
+def test_a_database_that_is_not_known_to_be_a_file_has_no_place_for_checkpoints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with Store(url) as store:
+        assert store.checkpoints is None
+
+
 def test_what_is_no_store_is_left_alone(tmp_path: Path) -> None:
     text = tmp_path / "notes.txt"
     text.write_text("hello, these are my notes")

@@ -1,9 +1,11 @@
 """What a sweep keeps of runs in training until their records are in the store."""
 
+import logging
 from functools import partial
 from pathlib import Path
 
 import pytest
+import yaml
 
 import embudget.study.driver
 from embudget.checkpoints import newest_checkpoint
@@ -12,6 +14,7 @@ from embudget.pairs import Pairs
 from embudget.records import RunConfig, RunRecord
 from embudget.study import Store, Study, sweep
 from embudget.training.resources import Resources
+from tests.command_line import Run
 from tests.study.test_sweep import Log
 
 
@@ -94,6 +97,64 @@ def test_a_trunk_waits_until_the_record_of_its_branch_is_stored(
     branch = [share for _, share in log.shares if share > 1 - trunk.decay]
     assert [share for budget, share in again.shares if budget == 1e9] == branch, "the trunk up to it is there already"
     assert not (tmp_path / "s.db.checkpoints").exists()
+
+
+class Stopping(Steps):
+    """Presses Ctrl-C after the second step."""
+
+    def progress(self, config: RunConfig, share: float, loss: float) -> None:
+        super().progress(config, share, loss)
+        if len(self.shares) == 2:
+            raise KeyboardInterrupt
+
+
+def test_a_database_without_a_place_for_checkpoints_takes_a_folder(
+    study: Study, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "kept" / "here"
+    whole = sweep(study, tmp_path / "whole.db")
+    with Store("sqlite://") as store:
+        with caplog.at_level(logging.WARNING), pytest.raises(KeyboardInterrupt):
+            sweep(study, store, listener=Stopping(), checkpoints=str(folder))
+        assert newest_checkpoint(folder / whole[0].id) is not None
+        log = Steps()
+        assert results(sweep(study, store, listener=log, checkpoints=folder)) == results(whole)
+    assert len(log.shares) == len(whole[0].loss_curve) - 2
+    assert not folder.exists()
+    assert "no checkpoints" not in caplog.text
+
+
+def test_a_folder_that_is_given_goes_before_the_one_beside_the_store(study: Study, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        sweep(study, tmp_path / "s.db", listener=Stopping(), checkpoints=tmp_path / "kept")
+    assert (tmp_path / "kept").is_dir()
+    assert not (tmp_path / "s.db.checkpoints").exists()
+
+
+def test_no_place_for_checkpoints_is_told_of_once(
+    study: Study, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING), Store("sqlite://") as store:
+        (record,) = sweep(study, store)
+    assert record.status == "done"
+    assert [entry.message for entry in caplog.records] == [
+        "no checkpoints are kept: the store is no SQLite file, and no folder for checkpoints was given"
+    ]
+
+
+def test_a_folder_for_checkpoints_that_cannot_be_made_is_refused_before_training(
+    run: Run, study: Study, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study.model_dump(mode="json", exclude_defaults=True)))
+    ended = run(
+        "sweep", tmp_path / "study.yaml", "--store", tmp_path / "s.db", "--checkpoints", tmp_path / "file" / "x"
+    )
+    assert ended.code == 2
+    (said,) = ended.err.splitlines()
+    assert "checkpoints must be a folder that can be made, got" in said and said.endswith("Not a directory")
+    with Store(tmp_path / "s.db") as store:
+        assert not store.records()
 
 
 def test_a_run_that_failed_keeps_its_checkpoints_and_one_that_diverged_none(study: Study, tmp_path: Path) -> None:

@@ -16,6 +16,13 @@ def command(
     study: Annotated[Path, typer.Argument(help="YAML: suite or members, methods, budgets, pairs, ...")],
     store: Annotated[str, typer.Option(help="SQLite file or SQLAlchemy URL for the records.")] = "study.db",
     workers: Annotated[int, typer.Option(help="Local processes; they share the cores.")] = 1,
+    checkpoints: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for what interrupted runs go on from; by default STORE.checkpoints beside a SQLite file, none "
+            "with another database: there they start anew."
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the runs and what is left out; train nothing.")
     ] = False,
@@ -44,7 +51,7 @@ def command(
         typer.echo(describe(spec, plan(spec, load_pairs(spec.pairs), there), {record.id for record in there}))
         return
     with Store(store) as opened, SweepBar() as bar:
-        records = sweep(spec, opened, workers, bar, retry_failed, precompute_prefix)
+        records = sweep(spec, opened, workers, bar, retry_failed, precompute_prefix, checkpoints)
     for record in records:
         if record.status != "done":
             typer.echo(f"{record.status}: {label(record.config)}: {record.error}")

@@ -1,5 +1,6 @@
 """Running a study: the driver hands out the runs that are missing and writes each record as it comes."""
 
+import logging
 import shutil
 import threading
 from collections import deque
@@ -18,6 +19,8 @@ from embudget.study.store import LEASE_SECONDS, Store
 from embudget.study.trunks import Job, jobs
 from embudget.training.resources import Resources
 from embudget.training.resuming import trunk_name
+
+LOG = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 3
 """A run whose process is lost this often is recorded as failed."""
@@ -52,6 +55,7 @@ def sweep(
     listener: SweepListener | None = None,
     retry_failed: bool = False,
     precompute_prefix: bool = False,
+    checkpoints: str | Path | None = None,
 ) -> list[RunRecord]:
     """Do the runs of a study that have no record yet.
 
@@ -62,13 +66,15 @@ def sweep(
         listener: told of the progress.
         retry_failed: whether to do the study's failed runs again; not those that diverged, which would do so again.
         precompute_prefix: whether states below the first trained block are kept on disk for the runs that share them.
+        checkpoints: folder for what interrupted runs go on from, removed when it is empty; by default beside a SQLite
+            file, `Store.checkpoints`. With another database and no folder interrupted runs start anew.
 
     Returns:
         The records of all runs of the study, in the order of its grid; without those that another sweep on the same
         store still holds.
 
     Raises:
-        ConfigError: fewer than one worker, or a grid of which no run is worth doing.
+        ConfigError: fewer than one worker, a grid of which no run is worth doing, or a folder that cannot be made.
         StoreError, PairsError, ModelError, MethodError: what the study names cannot be used.
     """
     if workers < 1:
@@ -78,11 +84,18 @@ def sweep(
     with nullcontext(store) if isinstance(store, Store) else Store(store) as opened:
         if retry_failed:
             opened.forget_failed(study.configs(pairs.hash))
-        return _drive(study, pairs, opened, workers, listener, precompute_prefix)
+        resources = Resources(
+            checkpoints=opened.checkpoints if checkpoints is None else _made(Path(checkpoints)),
+            precompute_prefix=precompute_prefix,
+            keep_checkpoints=True,
+        )
+        if resources.checkpoints is None:
+            LOG.warning("no checkpoints are kept: the store is no SQLite file, and no folder for checkpoints was given")
+        return _drive(study, pairs, opened, workers, listener, resources)
 
 
 def _drive(
-    study: Study, pairs: Pairs, store: Store, workers: int, listener: SweepListener, precompute_prefix: bool
+    study: Study, pairs: Pairs, store: Store, workers: int, listener: SweepListener, resources: Resources
 ) -> list[RunRecord]:
     there = {record.id: record for record in store.records()}
     planned = plan(study, pairs, list(there.values()))
@@ -90,19 +103,27 @@ def _drive(
         raise ConfigError(f"no run of the study is worth doing: {planned.left_out[0].reason}")
     configs = [run.config for run in planned.runs]
     listener.planned(planned, [there[config.id] for config in configs if config.id in there])
-    kept = store.checkpoints
-    resources = Resources(checkpoints=kept, precompute_prefix=precompute_prefix, keep_checkpoints=True)
     executor: Executor = (
         InProcess(study.pairs, resources) if workers == 1 else LocalProcesses(study.pairs, workers, resources)
     )
     missing = [config for config in configs if config.id not in there]
-    with _Leases(store, missing, listener, kept) as leases:
+    with _Leases(store, missing, listener, resources.checkpoints) as leases:
         for outcome in executor.run(leases.next_job, listener.progress):
             leases.settle(outcome)
     there = {record.id: record for record in store.records()}
-    if kept is not None:
-        _tidy(kept, there.values())
+    if resources.checkpoints is not None:
+        _tidy(resources.checkpoints, there.values())
     return [there[config.id] for config in configs if config.id in there]
+
+
+def _made(checkpoints: Path) -> Path:
+    """The folder, which is there now; a sweep is not to train for hours before that fails."""
+    try:
+        checkpoints.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = error.strerror or error
+        raise ConfigError(f"checkpoints must be a folder that can be made, got {checkpoints}: {reason}") from None
+    return checkpoints
 
 
 def _tidy(checkpoints: Path, records: Iterable[RunRecord]) -> None:

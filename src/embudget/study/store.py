@@ -97,8 +97,13 @@ class Store:
 
     @property
     def checkpoints(self) -> Path | None:
-        """Folder beside a SQLite file for what its runs in training keep; None for a database elsewhere."""
-        return None if "://" in self.location else Path(f"{self.location}.checkpoints")
+        """Folder beside a SQLite file for what its runs in training keep; None for a database that is no such file."""
+        if "://" not in self.location:
+            return Path(f"{self.location}.checkpoints")
+        file = self._engine.url.database if self._engine.dialect.name == "sqlite" else None
+        if not file or file == ":memory:" or file.startswith("file:"):
+            return None
+        return Path(f"{file}.checkpoints")
 
     def close(self) -> None:
         """Close the connections to the database."""
