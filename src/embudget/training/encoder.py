@@ -189,6 +189,8 @@ def _blocks(decoder: Any, first: int, last: int, with_norm: bool) -> Any:  # noq
     part.config.num_hidden_layers = last - first
     if getattr(decoder.config, "layer_types", None):
         part.config.layer_types = decoder.config.layer_types[first:last]
+    if first and "emb_dropout" in part._modules:  # of GPT-NeoX, which has drawn it below the first block
+        part._modules["emb_dropout"] = nn.Identity()
     if not with_norm:
         part._modules["final_layer_norm" if "final_layer_norm" in part._modules else "norm"] = nn.Identity()
     return part

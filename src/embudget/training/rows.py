@@ -17,6 +17,7 @@ Shapes: V rows of the table, R rows at hand, U distinct ages, J steps looked bac
 """
 
 import math
+from array import array
 from typing import TypeAlias
 
 import numpy as np
@@ -58,9 +59,9 @@ class RowAdamW:
         """Step up to which each row is up to date, on the CPU."""
         self.moved_V = torch.zeros(len(table_VH), dtype=torch.int64)
         """Step of each row's last gradient, 0 if it never had one; on the CPU."""
-        self.rates = [0.0]
+        self.rates = array("d", [0.0])
         """Learning rate of each step, the first step at index 1."""
-        self._log_decay = [0.0]
+        self._log_decay = array("d", [0.0])
 
     @torch.no_grad()
     def catch_up(self, rows_R: Tensor) -> None:
@@ -119,7 +120,7 @@ class RowAdamW:
         """Of each row: the decay since ``seen``, the factor on m / (sqrt(v) + eps'), and eps'."""
         b1, b2 = self.betas
         (seen_U, moved_U), place_R = np.unique(np.stack([seen_R, moved_R]), axis=1, return_inverse=True)
-        rates, log_decay = np.asarray(self.rates), np.asarray(self._log_decay)
+        rates, log_decay = np.frombuffer(self.rates), np.frombuffer(self._log_decay)  # views, however many steps
         decay_U = np.exp(log_decay[now] - log_decay[seen_U])
 
         steps_UJ = moved_U[:, None] + np.arange(1, MEMORY + 1)
@@ -139,7 +140,7 @@ class RowAdamW:
         """Everything but the table itself, on the CPU."""
         return {
             "first": self.first_VH, "second": self.second_VH, "seen": self.seen_V, "moved": self.moved_V,
-            "rates": torch.tensor(self.rates, dtype=torch.float64),
+            "rates": torch.from_numpy(np.array(self.rates)),
         }  # fmt: skip
 
     def restore(self, state: dict[str, Tensor]) -> None:
@@ -147,8 +148,7 @@ class RowAdamW:
         self.first_VH.copy_(state["first"])
         self.second_VH.copy_(state["second"])
         self.seen_V, self.moved_V = state["seen"].clone(), state["moved"].clone()
-        self.rates = state["rates"].tolist()
-        self._log_decay = [0.0]
+        self.rates, self._log_decay = array("d", state["rates"].tolist()), array("d", [0.0])
         for rate in self.rates[1:]:
             self._log_decay.append(self._log_decay[-1] + self._log_kept(rate))
 
