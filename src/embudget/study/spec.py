@@ -10,10 +10,11 @@ decay: 0.2                            # of wsd: the last share of each budget, i
 also:                                 # further grids, each as above but for what it names
   - {budgets: [4e12], members: [smollm2-135m:2], seeds: [1, 2]}
 
-With `schedule: wsd`, which loses nothing to cosine at about half its rate, the runs of a cell (member, method, learning rate, seed) branch off one trunk. What they share must
-not depend on the budget: there is one batch size for all budgets, a rule's at the geometric middle sqrt(C_1 C_n) of the
-smallest and the largest, and the warm-up takes a tenth of the smallest budget, which is the share 0.1 C_1 / C of a
-budget C. So another smallest budget, or with a rule another largest one, makes other runs.
+With `schedule: wsd`, which loses nothing to cosine at about half its rate (docs/log.md), the runs of a cell (member,
+method, learning rate, seed) branch off one trunk. What they share must not depend on the budget: there is one batch
+size for all budgets, a rule's at the geometric middle sqrt(C_1 C_n) of the smallest and the largest, and the warm-up
+takes a tenth of the smallest budget, which is the share 0.1 C_1 / C of a budget C. So another smallest budget, or with
+a rule another largest one, makes other runs.
 """
 
 import math

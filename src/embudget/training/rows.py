@@ -18,6 +18,7 @@ Shapes: V rows of the table, R rows at hand, U distinct ages, J steps looked bac
 
 import math
 from array import array
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -27,6 +28,10 @@ from torch import Tensor, nn
 
 _Steps: TypeAlias = NDArray[np.int64]
 _Numbers: TypeAlias = NDArray[np.float64]
+
+BLOCK_ROWS = 64
+"""Rows that go through an update together: what it holds beside the table stays in the processor's cache. On two cores,
+with 2,000 rows of 576 numbers, all at once take several times as long."""
 
 MEMORY = 160
 """Steps after which a gradient has left the momentum: 0.9^160 = 5e-8, below float32's resolution."""
@@ -74,15 +79,13 @@ class RowAdamW:
         late_R = rows_R[self.seen_V[rows_R] < now]
         if not len(late_R):
             return
-        decay_R, pull_R, eps_R = self._coefficients(self.seen_V[late_R].numpy(), self.moved_V[late_R].numpy(), now)
+        found = self._coefficients(self.seen_V[late_R].numpy(), self.moved_V[late_R].numpy(), now)
         self.seen_V[late_R] = now
-        at = late_R.to(self.table_VH.device)
-
-        def column(values: _Numbers) -> Tensor:
-            return torch.from_numpy(values).to(self.table_VH.device, self.table_VH.dtype)[:, None]
-
-        pulled_RH = column(pull_R) * self.first_VH[at] / (self.second_VH[at].sqrt() + column(eps_R))
-        self.table_VH[at] = column(decay_R) * self.table_VH[at] - pulled_RH
+        device, dtype = self.table_VH.device, self.table_VH.dtype
+        columns = [torch.from_numpy(values).to(device, dtype)[:, None].split(BLOCK_ROWS) for values in found]
+        for at, decay_R1, pull_R1, eps_R1 in zip(late_R.to(device).split(BLOCK_ROWS), *columns, strict=True):
+            pulled_RH = pull_R1 * self.first_VH[at] / (self.second_VH[at].sqrt() + eps_R1)
+            self.table_VH[at] = decay_R1 * self.table_VH[at] - pulled_RH
 
     def catch_up_all(self) -> None:
         """Bring the whole table to where dense AdamW has it now, for whoever reads it."""
@@ -101,18 +104,22 @@ class RowAdamW:
         self.rates.append(rate)
         self._log_decay.append(self._log_decay[-1] + self._log_kept(rate))
         now = len(self.rates) - 1
-        at = rows_R.to(self.table_VH.device)
+        device, dtype = self.table_VH.device, self.table_VH.dtype
         idle_R = torch.as_tensor(now - 1 - self.moved_V[rows_R], dtype=torch.float64)  # steps without a gradient
 
-        def aged(beta: float) -> Tensor:
-            return (beta ** (idle_R + 1)).to(self.table_VH.device, self.table_VH.dtype)[:, None]
+        def aged(beta: float) -> Sequence[Tensor]:
+            return (beta ** (idle_R + 1)).to(device, dtype)[:, None].split(BLOCK_ROWS)
 
-        first_RH = aged(b1) * self.first_VH[at] + (1 - b1) * gradient_RH
-        second_RH = aged(b2) * self.second_VH[at] + (1 - b2) * gradient_RH.square()
-        self.first_VH[at], self.second_VH[at] = first_RH, second_RH
-        denominator_RH = (second_RH / (1 - b2**now)).sqrt_().add_(self.eps)
-        values_RH = (1 - rate * self.weight_decay) * self.table_VH[at]
-        self.table_VH[at] = values_RH - (rate / (1 - b1**now)) * first_RH / denominator_RH
+        blocks = zip(
+            rows_R.to(device).split(BLOCK_ROWS), gradient_RH.split(BLOCK_ROWS), aged(b1), aged(b2), strict=True
+        )
+        for at, gradients_RH, aged1_R1, aged2_R1 in blocks:
+            first_RH = aged1_R1 * self.first_VH[at] + (1 - b1) * gradients_RH
+            second_RH = aged2_R1 * self.second_VH[at] + (1 - b2) * gradients_RH.square()
+            self.first_VH[at], self.second_VH[at] = first_RH, second_RH
+            denominator_RH = (second_RH / (1 - b2**now)).sqrt_().add_(self.eps)
+            values_RH = (1 - rate * self.weight_decay) * self.table_VH[at]
+            self.table_VH[at] = values_RH - (rate / (1 - b1**now)) * first_RH / denominator_RH
         self.seen_V[rows_R] = now
         self.moved_V[rows_R] = now
 
