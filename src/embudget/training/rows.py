@@ -18,7 +18,7 @@ Shapes: V rows of the table, R rows at hand, U distinct ages, J steps looked bac
 
 import math
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator
 from typing import TypeAlias
 
 import numpy as np
@@ -30,8 +30,8 @@ _Steps: TypeAlias = NDArray[np.int64]
 _Numbers: TypeAlias = NDArray[np.float64]
 
 BLOCK_ROWS = 64
-"""Rows that go through an update together: what it holds beside the table stays in the processor's cache. On two cores,
-with 2,000 rows of 576 numbers, all at once take several times as long."""
+"""Rows that go through an update together on a CPU: what it holds beside the table stays in the processor's cache. On two
+cores 4,000 rows of 576 numbers all at once took ten times as long."""
 
 MEMORY = 160
 """Steps after which a gradient has left the momentum: 0.9^160 = 5e-8, below float32's resolution."""
@@ -82,8 +82,8 @@ class RowAdamW:
         found = self._coefficients(self.seen_V[late_R].numpy(), self.moved_V[late_R].numpy(), now)
         self.seen_V[late_R] = now
         device, dtype = self.table_VH.device, self.table_VH.dtype
-        columns = [torch.from_numpy(values).to(device, dtype)[:, None].split(BLOCK_ROWS) for values in found]
-        for at, decay_R1, pull_R1, eps_R1 in zip(late_R.to(device).split(BLOCK_ROWS), *columns, strict=True):
+        columns = [torch.from_numpy(values).to(device, dtype)[:, None] for values in found]
+        for at, decay_R1, pull_R1, eps_R1 in _in_blocks(late_R.to(device), *columns):
             pulled_RH = pull_R1 * self.first_VH[at] / (self.second_VH[at].sqrt() + eps_R1)
             self.table_VH[at] = decay_R1 * self.table_VH[at] - pulled_RH
 
@@ -107,13 +107,8 @@ class RowAdamW:
         device, dtype = self.table_VH.device, self.table_VH.dtype
         idle_R = torch.as_tensor(now - 1 - self.moved_V[rows_R], dtype=torch.float64)  # steps without a gradient
 
-        def aged(beta: float) -> Sequence[Tensor]:
-            return (beta ** (idle_R + 1)).to(device, dtype)[:, None].split(BLOCK_ROWS)
-
-        blocks = zip(
-            rows_R.to(device).split(BLOCK_ROWS), gradient_RH.split(BLOCK_ROWS), aged(b1), aged(b2), strict=True
-        )
-        for at, gradients_RH, aged1_R1, aged2_R1 in blocks:
+        aged = [(beta ** (idle_R + 1)).to(device, dtype)[:, None] for beta in self.betas]
+        for at, gradients_RH, aged1_R1, aged2_R1 in _in_blocks(rows_R.to(device), gradient_RH, *aged):
             first_RH = aged1_R1 * self.first_VH[at] + (1 - b1) * gradients_RH
             second_RH = aged2_R1 * self.second_VH[at] + (1 - b2) * gradients_RH.square()
             self.first_VH[at], self.second_VH[at] = first_RH, second_RH
@@ -162,3 +157,10 @@ class RowAdamW:
     def _log_kept(self, rate: float) -> float:
         """Log of the share of its value that a row keeps in a step; rates beyond 1 / weight decay count as that."""
         return math.log(max(1.0 - rate * self.weight_decay, 1e-30))
+
+
+def _in_blocks(rows_R: Tensor, *by_row: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """What goes through an update together, of each: all rows but on a CPU."""
+    size = BLOCK_ROWS if rows_R.device.type == "cpu" else max(1, len(rows_R))
+    for start in range(0, len(rows_R), size):
+        yield tuple(values[start : start + size] for values in (rows_R, *by_row))
