@@ -30,7 +30,7 @@ _Steps: TypeAlias = NDArray[np.int64]
 _Numbers: TypeAlias = NDArray[np.float64]
 
 BLOCK_ROWS = 64
-"""Rows that go through an update together on a CPU: what it holds beside the table stays in the processor's cache. On two
+"""Rows that go through an update together on a CPU, so that what it holds beside the table stays in the cache: on two
 cores 4,000 rows of 576 numbers all at once took ten times as long."""
 
 MEMORY = 160
