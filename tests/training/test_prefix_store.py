@@ -1,4 +1,6 @@
+import resource
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -51,9 +53,52 @@ def test_damaged_states_are_not_taken(tiny_neox: Path, tiny_pairs: Pairs) -> Non
     store.save(TEXTS, states_for(tiny_neox, tiny_pairs))
     (file,) = store.folder.glob("*.states")
     bits = np.memmap(file, dtype=np.uint16, mode="r+")
-    bits[np.flatnonzero(bits)[0]] ^= 1
+    bits[np.flatnonzero(bits)[-1]] ^= 1
     bits.flush()
     assert store_of(tiny_neox, tiny_pairs).load(TEXTS) is None
+    bits[:] = 0
+    bits.flush()
+    assert store_of(tiny_neox, tiny_pairs).load(TEXTS) is None
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """Stands for a full disk: what goes beyond ``size`` bytes in any file is refused."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_is_an_error_of_one_line(tiny_neox: Path, tiny_pairs: Pairs) -> None:
+    store, states = store_of(tiny_neox, tiny_pairs), states_for(tiny_neox, tiny_pairs)
+    assert store.load(TEXTS) is None
+    store.save(TEXTS[:1], states[:1])
+    (file,) = store.folder.glob("*.states")
+    with files_of_at_most(file.stat().st_size + 100), pytest.raises(RunError) as raised:
+        store.save(TEXTS, states)
+    assert str(raised.value) == f"cannot keep the states of frozen blocks in {store.folder}: File too large"
+    assert store.load(TEXTS) is None, "what was half-written does not count"
+    assert store.load(TEXTS[:1]) is not None
+    store.save(TEXTS, states)
+    assert store.load(TEXTS) is not None, "once there is space"
+
+
+def test_a_folder_that_cannot_be_made_is_an_error_of_one_line(tiny_neox: Path, tiny_pairs: Pairs) -> None:
+    store = store_of(tiny_neox, tiny_pairs)
+    store.folder.parent.parent.mkdir(exist_ok=True)
+    store.folder.parent.write_text("in the way")
+    with pytest.raises(RunError, match=r"^cannot keep the states of frozen blocks in \S+: "):
+        store.load(TEXTS)
+
+
+def test_files_take_space_for_what_was_seen(tiny_neox: Path, tiny_pairs: Pairs) -> None:
+    store = store_of(tiny_neox, tiny_pairs)
+    store.save(TEXTS, states_for(tiny_neox, tiny_pairs))
+    (file,) = store.folder.glob("*.states")
+    assert file.stat().st_size > 900 * 10 * 2 * 64 > 512 * file.stat().st_blocks
 
 
 @pytest.mark.parametrize("cache", ["never", "always"])
