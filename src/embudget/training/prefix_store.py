@@ -1,12 +1,19 @@
 """Hidden states above a frozen prefix, kept on disk so that later epochs and runs skip the prefix.
 
-The states of a text depend on the checkpoint, the number of frozen blocks and the text alone, so that runs of other
-rates, seeds or budgets share them. They are computed when a text is first seen and written in bf16 to a file per block
-of rows (see `embudget.pairs.token_cache`); the files are sparse and take space only for texts that were seen, 2 x
-hidden size bytes a token. Each text's states carry a checksum: what an interrupted process left half-written is
-computed again. Fresh states are rounded as well, so that a run gives the same whatever was there before.
+The states of a text depend on the checkpoint, the number of frozen blocks, the arithmetic (precision and attention
+kernel) and the text, so that runs of other rates, seeds or budgets share them. They are computed when a text is first
+seen and written in bf16 to a file per block of rows (see `embudget.pairs.token_cache`); the files are sparse and take
+space only for texts that were seen, 2 x hidden size bytes a token. Each text's states carry a checksum: what an
+interrupted process left half-written is computed again.
 
-Files lie in `suite.loading.cache_folder()`, in `prefixes/{tokens}-{checkpoint}-{blocks}`; nothing removes them.
+Fresh states are rounded as well: a run gives the same, bit for bit, whether it computes them or finds those that it
+wrote itself. States that another run wrote come from other chunks, in which the last bits of float32 may be others, and
+after rounding to bf16 a state now and then is its neighbour, up to 1 part in 128 away. So what other runs wrote may
+change a run's losses by as much as rounding does. Dropout of frozen blocks, where a checkpoint brings any, is drawn
+when their states are computed, and kept with them.
+
+Files lie in `suite.loading.cache_folder()`, in `prefixes/{tokens}-{checkpoint}-{blocks}-{arithmetic}`; nothing removes
+them.
 """
 
 import weakref
@@ -24,6 +31,7 @@ from torch import Tensor
 from embudget.errors import RunError
 from embudget.pairs.token_cache import TokenCache
 from embudget.suite.loading import cache_folder, find_checkpoint
+from embudget.training.attention import training_arithmetic
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -86,7 +94,8 @@ class PrefixStore:
         self._tokens = tokens
         self._hidden_size = hidden_size
         checkpoint = sha256(find_checkpoint(model).identity.encode()).hexdigest()[:16]
-        self.folder = cache_folder() / "prefixes" / f"{tokens.folder.name}-{checkpoint}-{blocks}"
+        name = f"{tokens.folder.name}-{checkpoint}-{blocks}-{training_arithmetic()}"
+        self.folder = cache_folder() / "prefixes" / name
         self._open: dict[int, _Block] = {}
 
     def load(self, texts: Sequence[Text]) -> list[Tensor] | None:
