@@ -13,9 +13,13 @@ from embudget.pairs import Pairs, index_pairs
 from embudget.pairs.split import Split
 from embudget.pairs.token_cache import TokenCache
 from embudget.records import RunConfig, RunRecord
+from embudget.training.encoder import make_chunks
+from embudget.training.loop import Training
+from embudget.training.order import BatchOrder
 from embudget.training.prefix_store import PrefixStore, Text
 from embudget.training.resources import CachePolicy, Resources
 from embudget.training.run import train_run
+from tests.conftest import save_tiny
 from tests.training.test_run import config_for
 
 TEXTS = [Text(3, 0), Text(900, 1), Text(3, 1)]
@@ -162,6 +166,33 @@ def test_states_that_another_seed_wrote_change_no_more_than_rounding_does(
     losses = [[loss for _, loss in record.loss_curve] for record in (alone, after)]
     assert losses[1] == pytest.approx(losses[0], abs=5e-3)
     assert after.loss == pytest.approx(alone.loss, abs=5e-3)
+
+
+@pytest.fixture
+def tiny_dropout(tmp_path: Path) -> Path:
+    return save_tiny(tmp_path / "tiny-dropout", "gpt_neox", hidden_dropout=0.3, attention_dropout=0.3)
+
+
+def test_dropout_of_frozen_blocks_is_not_kept(tiny_dropout: Path, tiny_pairs: Pairs) -> None:
+    config = config_for(tiny_dropout, tiny_pairs, "freeze:0.5")
+    training = Training(config, tiny_pairs, Resources(precompute_prefix=True))
+    rows = next(BatchOrder(training.tokens, config.batch_size, config.seed, 1))
+    training.step(1.0)
+    assert all(module.training for module in training.model.modules()), "it is at work above them"
+    assert training.engine.store is not None
+    kept = training.engine.store.load([Text(row, side) for side in (0, 1) for row in rows])
+    assert kept is not None
+    training.model.eval()
+    for text, states_LH in zip(training.tokens.texts(rows), kept, strict=True):
+        (chunk,) = make_chunks([text], 100, training.place.device)
+        torch.testing.assert_close(states_LH, training.engine.encoder.hidden(chunk)[0], rtol=1e-2, atol=1e-3)
+
+
+def test_a_run_with_dropout_ends_the_same_whether_it_finds_its_states(tiny_dropout: Path, tiny_pairs: Pairs) -> None:
+    config = config_for(tiny_dropout, tiny_pairs, "freeze:0.5", train_flops=1e9)
+    first, second = (train_run(config, tiny_pairs, resources=Resources(precompute_prefix=True))[1] for _ in range(2))
+    assert first.loss_curve == second.loss_curve
+    assert first.loss == second.loss
 
 
 def test_a_method_without_frozen_blocks_is_refused(tiny_neox: Path, tiny_pairs: Pairs) -> None:

@@ -134,6 +134,14 @@ class Encoder:
             if value.requires_grad and value is not self.table
         ]
 
+    def hidden_to_keep(self, chunk: Chunk) -> Tensor:
+        """Like `hidden`, without dropout: one draw should not be that of all epochs and runs."""
+        self._prefix.eval()
+        try:
+            return self.hidden(chunk)
+        finally:
+            self._prefix.train(self.model.training)
+
     def hidden(self, chunk: Chunk, rows_RH: Tensor | None = None) -> Tensor:
         """What enters the first trained block, (T, L, H).
 

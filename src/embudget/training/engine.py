@@ -228,7 +228,7 @@ class _Work:
         names = [self.names[text] for text in chunk.texts]
         states, passes = store.load(names), 0
         if states is None:
-            fresh = states_of_texts(chunk, self.encoder.hidden(chunk))
+            fresh = states_of_texts(chunk, self.encoder.hidden_to_keep(chunk))
             states, passes = [states_LH.bfloat16().float() for states_LH in fresh], 1
             store.save(names, states)
         return states_of_chunk(chunk, [states_LH.to(chunk.ids.device) for states_LH in states]), passes

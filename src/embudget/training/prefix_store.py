@@ -9,8 +9,8 @@ interrupted process left half-written is computed again.
 Fresh states are rounded as well: a run gives the same, bit for bit, whether it computes them or finds those that it
 wrote itself. States that another run wrote come from other chunks, in which the last bits of float32 may be others, and
 after rounding to bf16 a state now and then is its neighbour, up to 1 part in 128 away. So what other runs wrote may
-change a run's losses by as much as rounding does. Dropout of frozen blocks, where a checkpoint brings any, is drawn
-when their states are computed, and kept with them.
+change a run's losses by as much as rounding does. Dropout of frozen blocks, where a checkpoint brings any, is left
+out.
 
 Files lie in `suite.loading.cache_folder()`, in `prefixes/{tokens}-{checkpoint}-{blocks}-{arithmetic}`; nothing removes
 them.
