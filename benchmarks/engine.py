@@ -33,6 +33,7 @@ from embudget.records import RunConfig
 from embudget.suite import ModelShape, find_shape
 from embudget.suite.loading import find_checkpoint, load_embedder, load_tokenizer
 from embudget.training.loop import Training
+from embudget.training.parameters import parameter_groups
 
 SCALE, RATE, DECAY, LENGTH = 40.0, 1e-4, 0.1, 75
 VARIANTS: dict[str, dict[str, int]] = {
@@ -177,7 +178,9 @@ def their_step(model: str, method: str, table: Any, arguments: dict[str, int]) -
     kind = CachedMultipleNegativesRankingLoss if arguments else MultipleNegativesRankingLoss
     loss_of = kind(embedder, scale=SCALE, **both, **arguments)
     trained = [parameter for parameter in embedder.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=RATE, weight_decay=DECAY, fused=True)
+    named = [(name, value) for name, value in embedder.named_parameters() if value.requires_grad]
+    groups = [group | {"lr": RATE} for group in parameter_groups(embedder, named, DECAY)]
+    optimizer = torch.optim.AdamW(groups, fused=True)
 
     def step(rows: list[int]) -> float:
         texts = table.take(rows)

@@ -82,3 +82,9 @@ def _at(budget: float, points: Sequence[tuple[float, float]]) -> float:
     x, y = np.log(np.array(points)).T
     slope, level = np.polyfit(x - x.mean(), y, 1)
     return float(np.exp(level + slope * (np.log(budget) - x.mean())))
+
+
+def expected_loss(records: Iterable[RunRecord], method: str, budget: float) -> float:
+    """The loss in nats that the method's straight line has at a budget in FLOP."""
+    optima = [optimum(at, losses) for at, losses in cells_of(records)[method].items()]
+    return _at(budget, [(one.budget, one.loss) for one in optima])

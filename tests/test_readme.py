@@ -40,7 +40,7 @@ def test_every_call_in_the_python_example_fits_the_function() -> None:
 
 def test_the_study_example_is_a_study() -> None:
     study = Study.read(yaml.safe_load(block("yaml")), "README.md")
-    assert len(study.configs("abc")) == 4 * 3 * 3
+    assert len(study.configs("abc")) == 4 * 3 * 3 + 3 * 2
 
 
 def test_every_command_and_option_exists(run: Run) -> None:

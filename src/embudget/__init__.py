@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from embudget.errors import EmbudgetError
     from embudget.evaluation import evaluate
     from embudget.findings import explain
-    from embudget.laws import Laws, fit
+    from embudget.laws import Laws, find_laws, fit
     from embudget.pairs import build_pairs, index_pairs, load_pairs
     from embudget.recipe import Recipe, recipe_curve, recommend
     from embudget.records import RunConfig, RunRecord
@@ -44,6 +44,7 @@ _HOMES = {
     "build_pairs": "pairs",
     "evaluate": "evaluation",
     "explain": "findings",
+    "find_laws": "laws",
     "find_shape": "suite",
     "find_suite": "suite",
     "fit": "laws",
@@ -73,6 +74,7 @@ __all__ = [
     "build_pairs",
     "evaluate",
     "explain",
+    "find_laws",
     "find_shape",
     "find_suite",
     "fit",

@@ -52,6 +52,7 @@ FULL = Settings(
         "methods": ["full", "freeze:0.5", "lora:32"],
         "budgets": [1.5e11, 6e11, 2.4e12],
         "pairs": "pairs",
+        "schedule": "cosine",
         # the best of three rates at 5e11 FLOP on most depths: studies/rates.yaml, docs/log.md
         "learning_rates": {"full": [1.5e-3], "freeze:0.5": [3e-3], "lora:32": [4e-3]},
         "min_steps": 8,
@@ -67,6 +68,7 @@ SMOKE = Settings(
         "methods": ["full", "freeze:0.5", "lora:32"],
         "budgets": [5e9, 2e10, 8e10],
         "pairs": "pairs",
+        "schedule": "cosine",
         "batch_size": 4,
         "min_steps": 1,
         "eval_pairs": 32,

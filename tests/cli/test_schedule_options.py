@@ -42,6 +42,7 @@ def test_a_dry_run_says_what_trunks_save(run: Run, study_file: Path, tmp_path: P
 
 
 def test_a_dry_run_says_what_trunks_would_save(run: Run, study_file: Path, tmp_path: Path) -> None:
+    study_file.write_text(study_file.read_text() + "schedule: cosine\n")
     out = run("sweep", study_file, "--store", tmp_path / "s.db", "--dry-run").out
     assert "6 runs, 2.8e+10 FLOP" in out
     assert "with schedule: wsd they would take 1.84e+10 FLOP, 1.52 times less" in out

@@ -6,7 +6,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from embudget.errors import PairsError
-from embudget.pairs import build_from, index_pairs, load_pairs
+from embudget.pairs import Pairs, build_from, index_pairs, load_pairs, token_stats
+from embudget.pairs.split import Split
 from tests.command_line import Run
 
 from .conftest import MadeSource, made_pairs
@@ -157,10 +158,48 @@ def test_indexed_files_are_not_built_over(tmp_path: Path) -> None:
 
 
 def test_indexing_again_keeps_the_token_statistics(shards: Path, tiny_llama: Path) -> None:
-    from embudget.pairs import token_stats
-
     stats = token_stats(index_pairs(shards), str(tiny_llama))
     assert list(index_pairs(shards).info.tokens.values()) == [stats]
     write(shards / "train-00001-of-00003.parquet", 101, 201)
     assert index_pairs(shards).info.tokens == {}
     assert json.loads((shards / "pairs.json").read_text())["tokens"] == {}
+
+
+def test_lengths_are_of_rows_from_all_over_the_files(
+    tmp_path: Path, tiny_llama: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first shard holds titles, the others passages."""
+    for number in range(4):
+        rows = range(250 * number, 250 * number + 250)
+        passages = [f"{row} plus zero" + ", as anybody knows who has counted up to it" * (number > 0) for row in rows]
+        table = pa.table({"query": [f"what is {row}" for row in rows], "positive": passages})
+        pq.write_table(table, tmp_path / f"train-{number:05d}-of-00004.parquet", row_group_size=40)
+    write(tmp_path / "validation.parquet", 0, 20)
+    whole = token_stats(index_pairs(tmp_path), str(tiny_llama))
+    assert whole.pairs == 1000 and whole.positive_quantiles.p5 < 0.5 * whole.positive_quantiles.p50
+    (tmp_path / "pairs.json").unlink()
+    monkeypatch.setattr("embudget.pairs.tokens.SAMPLE", 200)
+    sampled = token_stats(index_pairs(tmp_path), str(tiny_llama))
+    assert sampled.pairs == 200
+    assert sampled.tokens_per_pair == pytest.approx(whole.tokens_per_pair, rel=0.02)
+
+
+@pytest.mark.parametrize("rows", [201, 219, 1000, 4321])
+def test_the_sample_takes_no_row_twice(
+    tmp_path: Path, tiny_llama: Path, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    monkeypatch.setattr("embudget.pairs.tokens.SAMPLE", 200)
+    write(tmp_path / "train.parquet", 0, rows)
+    write(tmp_path / "validation.parquet", 0, 20)
+    read: list[int] = []
+    whole = Pairs.read
+
+    def watched(pairs: Pairs, split: Split, start: int, stop: int) -> pa.Table:
+        read.extend(range(start, stop))
+        return whole(pairs, split, start, stop)
+
+    monkeypatch.setattr(Pairs, "read", watched)
+    assert token_stats(index_pairs(tmp_path), str(tiny_llama)).pairs == 200
+    assert len(set(read)) == 200
+    assert min(read) < rows / 20 and max(read) >= rows - rows / 20
+    assert set(read) <= set(range(rows))

@@ -34,6 +34,14 @@ def test_lengths_are_those_of_the_tokenizer(pairs: Pairs, tiny_llama: Path) -> N
     assert stats.pairs == pairs.rows("train")
 
 
+def test_of_built_pairs_the_first_are_measured(pairs: Pairs, tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("embudget.pairs.tokens.SAMPLE", 40)
+    stats, encode = token_stats(pairs, str(tiny_llama)), load_tokenizer(str(tiny_llama))
+    queries = pairs.table("train").column("query").to_pylist()[:40]
+    assert stats.pairs == 40 < pairs.rows("train")
+    assert stats.query_mean == pytest.approx(sum(len(encode(text)["input_ids"]) for text in queries) / 40)
+
+
 def test_measured_once_whatever_the_depth(pairs: Pairs, tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stats = token_stats(pairs, f"{tiny_llama}:2")
     monkeypatch.setattr("embudget.pairs.tokens.load_tokenizer", lambda name: pytest.fail("measured again"))

@@ -24,7 +24,7 @@ def grid(pairs: Pairs, model: str, **changes: object) -> Study:
 
 
 def test_sizes_of_runs_follow_from_the_formulas(tiny_neox: object, tiny_pairs: Pairs) -> None:
-    planned = plan(grid(tiny_pairs, str(tiny_neox), min_steps=1), tiny_pairs)
+    planned = plan(grid(tiny_pairs, str(tiny_neox), min_steps=1, schedule="cosine"), tiny_pairs)
     run = planned.runs[-1]
     shape, method = find_shape(run.config.model), parse_method(run.config.method)
     per_pair = token_stats(tiny_pairs, run.config.model, 32).tokens_per_pair
@@ -78,7 +78,8 @@ def test_what_is_left_of_a_trunk_is_paid_anew(tiny_neox: object, tiny_pairs: Pai
 
 def test_what_trunks_would_save_does_not_depend_on_the_batch_sizes(tiny_neox: object, tiny_pairs: Pairs) -> None:
     by_budget = {2e9: 4, 4e9: 8, 8e9: 8}
-    study = grid(tiny_pairs, str(tiny_neox), budgets=list(by_budget), batch_size=by_budget, min_steps=1)
+    changes = {"budgets": list(by_budget), "batch_size": by_budget, "min_steps": 1, "schedule": "cosine"}
+    study = grid(tiny_pairs, str(tiny_neox), **changes)
     planned = plan(study, tiny_pairs)
     assert planned.train_flops == planned.separate_flops == pytest.approx(4 * 14e9)
     assert planned.flops_by_trunks(0.2) == pytest.approx(4 * (0.8 * 8e9 + 0.2 * 14e9))

@@ -29,9 +29,10 @@ def test_the_grid_is_complete_and_cheapest_first() -> None:
 
 def test_batch_by_number_by_budget_and_by_rule() -> None:
     assert study(batch_size=24).batch_at(1e12) == 24
-    assert study(batch_size={"1e12": 8, "4e12": 32}).batch_at(4e12) == 32
-    assert study().batch_at(4e12) == 32
-    assert study().batch_at(1e12) == 16
+    assert study(batch_size={"1e12": 8, "4e12": 32}, schedule="cosine").batch_at(4e12) == 32
+    assert study(schedule="cosine").batch_at(4e12) == 32
+    assert study(schedule="cosine").batch_at(1e12) == 16
+    assert study().batch_at(1e12) == study().batch_at(4e12) == BatchRule().batch_size(2e12)
     assert BatchRule().batch_size(1e3) == 4
     assert BatchRule().batch_size(1e18) == 1024
 
@@ -107,7 +108,7 @@ def test_the_pairs_folder_is_relative_to_the_file(tmp_path: Path) -> None:
         ({"learning_rates": {"bias": [1e-3]}}, "learning_rates names bias"),
         ({"eval_pairs": 100}, "multiple of eval_candidates=512"),
         ({"schedule": "linear"}, "schedule: .*'cosine' or 'wsd', got 'linear'"),
-        ({"decay": 0.1}, "decay belongs to schedule wsd, got 0.1 with cosine"),
+        ({"decay": 0.1, "schedule": "cosine"}, "decay belongs to schedule wsd, got 0.1 with cosine"),
         ({"schedule": "wsd", "decay": 0.9}, "decay must be < 0.9, what the warm-up leaves, got 0.9"),
         (
             {"schedule": "wsd", "batch_size": {"1e12": 8, "4e12": 32}},

@@ -33,6 +33,7 @@ def study(tiny_neox: Path, tiny_pairs: Pairs) -> Study:
         "batch_size": 8,
         "max_length": 32,
         "min_steps": 2,
+        "schedule": "cosine",
         "eval_pairs": 16,
         "eval_candidates": 16,
     }

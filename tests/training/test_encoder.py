@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from embudget.training.encoder import Encoder, make_chunks
+from embudget.training.encoder import Encoder, base_decoder, make_chunks
 from tests.conftest import save_tiny
 from tests.suite.test_loading import ARCHITECTURES
 from tests.training.batches import Texts, embedder, token_ids
@@ -44,6 +44,21 @@ def test_the_parts_compute_what_the_whole_computes(tiny: Path, tiny_text: list[s
     found = embeddings(encoder, token_ids(model, tiny_text), gathered=method == "full")
     wanted = model.encode(tiny_text, convert_to_tensor=True)
     assert (found - wanted).abs().max() < 1e-5
+
+
+class Doubled(torch.nn.Module):
+    """In the place of a dropout: what it does to its input shows how often it was applied."""
+
+    def forward(self, states: Tensor) -> Tensor:
+        return 2 * states
+
+
+@pytest.mark.parametrize("method", ["full", "freeze:0.5", "lora:4"])
+def test_the_dropout_of_the_embedding_is_applied_once(tiny_neox: Path, tiny_text: list[str], method: str) -> None:
+    model = embedder(tiny_neox, method)
+    base_decoder(model[0].model).emb_dropout = Doubled()
+    found = embeddings(Encoder(model), token_ids(model, tiny_text), gathered=method == "full")
+    assert (found - model.encode(tiny_text, convert_to_tensor=True)).abs().max() < 1e-5
 
 
 def test_the_graph_ends_at_the_first_trained_block(tiny: Path, tiny_text: list[str]) -> None:

@@ -27,6 +27,21 @@ from embudget.training.schedule import factor_of
 from tests.training.test_run import config_for
 
 
+def test_the_parts_of_a_model_have_the_kernel_that_it_trains_with(
+    tiny_neox: Path, tiny_pairs: Pairs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mask that a part makes is for the kernel that its layers run."""
+
+    def other_kernel(model: SentenceTransformer) -> bool:
+        model[0].model.set_attn_implementation("eager")
+        return False
+
+    monkeypatch.setattr("embudget.training.loop.use_flash_attention", other_kernel)
+    encoder = Training(config_for(tiny_neox, tiny_pairs, "freeze:0.5"), tiny_pairs).engine.encoder
+    kernels = {part.config._attn_implementation for part in (encoder._prefix, encoder._suffix)}
+    assert kernels == {layer.attention.config._attn_implementation for layer in encoder._suffix.layers} == {"eager"}
+
+
 class Recording(MultipleNegativesRankingLoss):  # type: ignore[misc] # the library is untyped
     """The symmetric loss, which keeps its values."""
 

@@ -1,17 +1,22 @@
 import math
+import re
 import tempfile
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
-from embudget.errors import MethodError, PairsError
+from embudget.errors import MethodError, PairsError, RunError
 from embudget.methods import parse_method
-from embudget.pairs import Pairs
+from embudget.pairs import Pairs, index_pairs, token_stats
+from embudget.pairs.token_cache import TokenCache
 from embudget.records import RunConfig
 from embudget.suite import find_shape
 from embudget.training.heldout import held_out
-from embudget.training.run import train_run
+from embudget.training.order import BatchOrder
+from embudget.training.run import check_order, check_pairs, train_run
 
 
 def config_for(folder: Path, pairs: Pairs, method: str = "full", **changes: object) -> RunConfig:
@@ -76,6 +81,55 @@ def test_the_same_seed_gives_the_same_losses(tiny_llama: Path, tiny_pairs: Pairs
 def test_more_data_than_there_is_is_refused(tiny_neox: Path, tiny_pairs: Pairs) -> None:
     with pytest.raises(PairsError, match=r"needs about [\d,]+ pairs, got .* with max_epochs=1"):
         train_run(config_for(tiny_neox, tiny_pairs, train_flops=1e13), tiny_pairs)
+
+
+@pytest.fixture
+def repetitive(tmp_path: Path) -> Pairs:
+    """1,000 training pairs of which 300 share their positive, so that batches of 64 end after 11 of 15."""
+    for split, rows in (("train", 1000), ("validation", 64)):
+        positives = ["see the manual" if split == "train" and row % 10 < 3 else f"answer {row}" for row in range(rows)]
+        columns = {"query": [f"question {row}" for row in range(rows)], "positive": positives}
+        pq.write_table(pa.table(columns), tmp_path / f"{split}.parquet")
+    return index_pairs(tmp_path)
+
+
+def test_texts_that_repeat_too_often_are_refused_before_training(tiny_neox: Path, repetitive: Pairs) -> None:
+    per_pair = token_stats(repetitive, str(tiny_neox), 32).tokens_per_pair
+    budget = parse_method("full").flops_per_token(find_shape(str(tiny_neox))) * 800 * per_pair
+    config = config_for(tiny_neox, repetitive, train_flops=budget, batch_size=64)
+    check_pairs(config, repetitive)  # by their number they suffice
+    steps: list[float] = []
+    with pytest.raises(RunError) as raised:
+        train_run(config, repetitive, lambda share, loss: steps.append(share))
+    assert not steps
+    assert re.search(
+        r"^\S+ with full at \S+ FLOP needs [\d,]+ tokens, got [\d,]+ in the batches from \S+ with max_epochs=1, "
+        r"for 256 of 960 pairs find no batch of 64 without one of their texts: allow more epochs or smaller batches$",
+        str(raised.value),
+    )
+    for changes in ({"max_epochs": 2}, {"batch_size": 4}):
+        check_order(config.model_copy(update=changes), repetitive)
+
+
+def test_the_batches_suffice_to_the_last_token(tiny_neox: Path, repetitive: Pairs) -> None:
+    config = config_for(tiny_neox, repetitive, batch_size=64, seed=3)
+    tokens = TokenCache(repetitive, str(tiny_neox), 32)
+    per_token = parse_method("full").flops_per_token(find_shape(str(tiny_neox)))
+    drawn = sum(len(text) for batch in BatchOrder(tokens, 64, 3, 1) for text in tokens.texts(batch))
+    check_order(config.model_copy(update={"train_flops": per_token * drawn}), repetitive)
+    more = config.model_copy(update={"train_flops": per_token * (drawn + 1.0)})
+    with pytest.raises(RunError, match=f"needs {drawn + 1:,} tokens, got {drawn:,} "):
+        check_order(more, repetitive)
+
+
+def test_the_order_of_splits_of_many_windows_is_not_counted(
+    tiny_neox: Path, repetitive: Pairs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_for(tiny_neox, repetitive, train_flops=1e13)
+    with pytest.raises(RunError):
+        check_order(config, repetitive)
+    monkeypatch.setattr("embudget.training.order.WINDOW", 999)
+    check_order(config, repetitive)
 
 
 def test_more_epochs_are_taken_where_allowed(tiny_neox: Path, tiny_pairs: Pairs) -> None:

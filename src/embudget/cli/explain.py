@@ -1,6 +1,5 @@
 """`embudget explain`: what the paper found, looked for in one's own runs."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,7 +8,7 @@ from embudget.cli.options import Verbose
 
 
 def command(
-    laws: Annotated[Path, typer.Argument(help="File written by `embudget fit`.")],
+    laws: Annotated[str, typer.Argument(help="File written by `embudget fit`, or the name of built-in laws.")],
     json: Annotated[bool, typer.Option("--json", help="Print the findings as a JSON list.")] = False,
     verbose: Verbose = False,
 ) -> None:
@@ -24,12 +23,15 @@ def command(
     Example: embudget explain laws.json
     """  # noqa: D301
     from embudget.findings import explain
-    from embudget.laws import Laws
+    from embudget.laws import describe_origin, find_laws
 
-    findings = explain(Laws.load(laws))
+    read = find_laws(laws)
+    findings = explain(read)
     if json:
         from json import dumps
 
         typer.echo(dumps([finding.model_dump(mode="json") for finding in findings], indent=2, ensure_ascii=False))
     else:
         typer.echo("\n\n".join(map(str, findings)))
+        if origin := describe_origin(laws, read):
+            typer.echo(f"\nlaws: {origin}")

@@ -72,7 +72,8 @@ def index(
 ) -> None:
     """Make existing Parquet files of any size text pairs: write pairs.json beside them, without loading them.
 
-    Rows are taken as they are: not cleaned, and in the splits that the files' names say.
+    Rows are taken as they are: not cleaned, and in the splits that the files' names say. Runs are measured on the first
+    validation pairs, which should therefore be in random order.
 
     \b
     Example: embudget pairs index shards/ --query-column anchor --positive-column positive

@@ -13,7 +13,12 @@ if TYPE_CHECKING:
 
 
 def command(
-    laws: Annotated[Path, typer.Argument(help="File written by `embudget fit`.")],
+    laws: Annotated[
+        str | None, typer.Argument(help="File written by `embudget fit`, or the name of built-in laws.")
+    ] = None,
+    named_laws: Annotated[
+        str | None, typer.Option("--laws", metavar="NAME|FILE", help="The same as the argument; give one of the two.")
+    ] = None,
     budget: Budget = None,
     gpu_hours: GpuHours = None,
     dollars: Dollars = None,
@@ -74,12 +79,14 @@ def command(
               embudget recipe laws.json --budget 1e19 --serve-tokens 1e12 --prefer small
               embudget recipe laws.json --budget 4e13 --pairs-available 50000 --max-epochs 3
               embudget recipe laws.json --curve 1e15:1e19 --out curve/
+              embudget recipe --laws NAME --budget 4e13
     """  # noqa: D301
     from embudget.errors import ConfigError
-    from embudget.laws import Laws
+    from embudget.laws import describe_origin, find_laws
     from embudget.recipe import Wishes, recipe_curve, recommend
     from embudget.recipe.curve import POINTS_PER_DECADE, parse_curve
 
+    wanted = _one_of(laws, named_laws)
     wishes = Wishes(
         max_params=max_params,
         pairs_available=pairs_available,
@@ -95,14 +102,16 @@ def command(
         if any(option is not None for option in (budget, gpu_hours, dollars, device, mfu, dollars_per_hour)):
             raise ConfigError("give either --curve or one budget, not both")
         low, high = parse_curve(curve)
-        read = Laws.load(laws)
+        read = find_laws(wanted)
         every = points_per_decade or POINTS_PER_DECADE
-        _show_curve(recipe_curve(read, low, high, points_per_decade=every, suite=suite, **wishes), read, out, json)
+        points = recipe_curve(read, low, high, points_per_decade=every, suite=suite, **wishes)
+        _show_curve(points, read, describe_origin(wanted, read), out, json)
         return
     if points_per_decade is not None:
         raise ConfigError("--points-per-decade goes with --curve")
+    read = find_laws(wanted)
     recipe = recommend(
-        Laws.load(laws),
+        read,
         budget,
         suite=suite,
         gpu_hours=gpu_hours,
@@ -112,18 +121,34 @@ def command(
         dollars_per_hour=dollars_per_hour,
         **wishes,
     )
-    _show(recipe, out, json)
+    _show(recipe, describe_origin(wanted, read), out, json)
 
 
-def _show(recipe: "Recipe", out: Path | None, json: bool) -> None:
+def _one_of(laws: str | None, named: str | None) -> str:
+    """The laws, given in one of two ways."""
+    from embudget.errors import ConfigError
+
+    if laws is not None and named is not None:
+        raise ConfigError(f"give the laws either as the argument or by --laws, not both, got {laws} and {named}")
+    wanted = named if laws is None else laws
+    if wanted is None:
+        raise ConfigError("give the laws, a file or the name of built-in ones, as the argument or by --laws")
+    return wanted
+
+
+def _show(recipe: "Recipe", origin: str | None, out: Path | None, json: bool) -> None:
     if out is not None:
         recipe.save(out)
     typer.echo(recipe.model_dump_json(indent=2) if json else str(recipe))
+    if origin is not None and not json:
+        typer.echo(f"  laws      {origin}")
     if out is not None and not json:
         typer.echo(f"{out}: next: embudget train {out} --pairs DIR --out model/")
 
 
-def _show_curve(points: "tuple[CurvePoint, ...]", laws: "Laws", out: Path | None, json: bool) -> None:
+def _show_curve(
+    points: "tuple[CurvePoint, ...]", laws: "Laws", origin: str | None, out: Path | None, json: bool
+) -> None:
     from json import dumps
 
     from embudget.recipe import curve_warnings
@@ -137,5 +162,7 @@ def _show_curve(points: "tuple[CurvePoint, ...]", laws: "Laws", out: Path | None
         typer.echo(str(point))
     for warning in curve_warnings(points):
         typer.echo(f"warning   {warning}")
+    if origin is not None:
+        typer.echo(f"laws      {origin}")
     assert folder is not None
     typer.echo(f"{folder}: curve.json, curve.csv and {folder / 'curve.html'}, to open in a browser")

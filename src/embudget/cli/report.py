@@ -14,7 +14,13 @@ if TYPE_CHECKING:
 
 def command(
     store: Annotated[str, typer.Argument(help="SQLite file or SQLAlchemy URL.")],
-    laws: Annotated[Path | None, typer.Option(help="File written by `embudget fit`; fitted anew by default.")] = None,
+    laws: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="File written by `embudget fit`, or the name of built-in laws; fitted anew by default.",
+        ),
+    ] = None,
     recipe: Annotated[Path | None, typer.Option(help="YAML written by `embudget recipe`, to show beside.")] = None,
     model: Annotated[
         Path | None, typer.Option(help="Folder written by `embudget train`: the recipe's run, to set against it.")
@@ -28,7 +34,7 @@ def command(
     Examples: embudget report study.db --laws laws.json --out report.html
               embudget report study.db --recipe recipe.yaml --model model/
     """  # noqa: D301
-    from embudget.laws import Laws, fit
+    from embudget.laws import describe_origin, find_laws, fit
     from embudget.recipe import Recipe
     from embudget.report import write_report
     from embudget.study import Store
@@ -40,8 +46,10 @@ def command(
         _check_same(answer, measured, model)
     with Store(store, create=False) as opened:
         records = opened.records()
-    fitted = Laws.load(laws) if laws is not None else fit(records)
+    fitted = find_laws(laws) if laws is not None else fit(records)
     write_report(out, records, fitted, answer, measured)
+    if laws is not None and (origin := describe_origin(laws, fitted)):
+        typer.echo(f"laws: {origin}")
     typer.echo(f"{out}: open it in a browser")
 
 

@@ -13,8 +13,10 @@ fitting     support: what the cells must offer               points, basis, prob
             misfit: the law's own error, if it has one       kriging: a smooth correction of it
 result      surface: prediction and interval                 diagnostics, alternatives, summary: what to make of it
             fitting: records in, laws out                    result: the laws and their file
+            builtin: laws that come with the package, by name
 """
 
+from embudget.laws.builtin import builtin_names, describe_origin, find_laws
 from embudget.laws.columns import COLUMNS, record_row, write_records_csv
 from embudget.laws.curve import Curve, fit_curve
 from embudget.laws.fitting import fit
@@ -35,6 +37,9 @@ __all__ = [
     "Refusal",
     "RunTable",
     "Surface",
+    "builtin_names",
+    "describe_origin",
+    "find_laws",
     "fit",
     "fit_curve",
     "record_row",

@@ -1,6 +1,8 @@
 """Making a folder of the user's own Parquet files one of pairs, without loading or rewriting them.
 
-The rows are taken as they are: not cleaned, not split by group, in the order of the files' names and of their rows.
+The rows are taken as they are: not cleaned, not split by group, in the order of the files' names and of their rows. Of
+the training pairs evenly spaced ones tell the lengths of texts, and runs permute them; but runs are measured on the
+first `eval_pairs` validation pairs, each query against its neighbours, so that these should be in random order.
 """
 
 import hashlib

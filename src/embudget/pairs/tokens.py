@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from embudget.errors import PairsError
 from embudget.pairs.folder import Pairs, read_info, write_info
@@ -12,8 +12,13 @@ from embudget.suite.identity import tokenizer_identity
 from embudget.suite.loading import find_checkpoint, load_tokenizer
 from embudget.suite.members import local_folder, split_depth
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 SAMPLE = 20_000
-"""Training pairs measured at most: the first ones, whose order is random."""
+"""Training pairs measured at most."""
+_PIECES = 20
+"""Runs of rows that the sample of an indexed folder is made of: each is read from the start of its row group."""
 _BATCH = 1000
 
 
@@ -63,7 +68,7 @@ def tokenizer_key(name: str) -> str:
 def _measure(pairs: Pairs, tokenizer: Any, name: str, max_length: int) -> TokenStats:  # noqa: ANN401
     import numpy as np
 
-    table = pairs.head("train", SAMPLE)
+    table = _sample(pairs)
     values: dict[str, Any] = {}
     for side in ("query", "positive"):
         # one token more than allowed tells the texts that are cut from those that just fit
@@ -74,6 +79,21 @@ def _measure(pairs: Pairs, tokenizer: Any, name: str, max_length: int) -> TokenS
         p5, p25, p50, p75, p95 = np.quantile(cut, [0.05, 0.25, 0.5, 0.75, 0.95]).tolist()
         values[f"{side}_quantiles"] = Quantiles(p5=p5, p25=p25, p50=p50, p75=p75, p95=p95)
     return TokenStats(tokenizer=name, max_length=max_length, pairs=table.num_rows, **values)
+
+
+def _sample(pairs: Pairs) -> "pa.Table":
+    """The first training pairs where their order is random; evenly spaced ones of an index, whose order is the files'.
+
+    Files of a kind may lie together there, short titles first and long passages last.
+    """
+    import pyarrow as pa
+
+    rows = pairs.rows("train")
+    if not pairs.info.indexed or rows <= SAMPLE:
+        return pairs.head("train", SAMPLE)
+    length = SAMPLE // _PIECES
+    starts = [(2 * piece + 1) * rows // (2 * _PIECES) - length // 2 for piece in range(_PIECES)]
+    return pa.concat_tables([pairs.read("train", start, start + length) for start in starts])
 
 
 def _lengths(tokenizer: Any, texts: list[str], max_length: int) -> list[int]:  # noqa: ANN401

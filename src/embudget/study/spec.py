@@ -5,15 +5,16 @@ methods: [full, freeze:0.5, lora:32]
 budgets: [1e12, 4e12, 1.6e13]
 pairs: pairs/                         # relative to this file
 batch_size: {at: 1e12, pairs: 16, exponent: 0.5}
-schedule: wsd                         # one run serves all budgets of a cell; cosine, one run each, by default
+schedule: wsd                         # one run serves all budgets of a cell, the default; or cosine, one run each
 decay: 0.2                            # of wsd: the last share of each budget, in which the rate falls
 also:                                 # further grids, each as above but for what it names
   - {budgets: [4e12], members: [smollm2-135m:2], seeds: [1, 2]}
 
-With `schedule: wsd` the runs of a cell (member, method, learning rate, seed) branch off one trunk. What they share must
-not depend on the budget: there is one batch size for all budgets, a rule's at the geometric middle sqrt(C_1 C_n) of the
-smallest and the largest, and the warm-up takes a tenth of the smallest budget, which is the share 0.1 C_1 / C of a
-budget C. So another smallest budget, or with a rule another largest one, makes other runs.
+With `schedule: wsd`, which loses nothing to cosine at about half its rate (docs/log.md), the runs of a cell (member,
+method, learning rate, seed) branch off one trunk. What they share must not depend on the budget: there is one batch
+size for all budgets, a rule's at the geometric middle sqrt(C_1 C_n) of the smallest and the largest, and the warm-up
+takes a tenth of the smallest budget, which is the share 0.1 C_1 / C of a budget C. So another smallest budget, or with
+a rule another largest one, makes other runs.
 """
 
 import math
@@ -83,7 +84,7 @@ class Study(Frozen):
         "wsd for all budgets: see the module",
     )
     schedule: Schedule = Field(
-        default="cosine", description="wsd: one run of a cell serves all its budgets; cosine: a run for each"
+        default="wsd", description="wsd: one run of a cell serves all its budgets; cosine: a run for each"
     )
     decay: float = Field(default=0.2, gt=0, lt=1, description="of wsd: share of each budget in which the rate falls")
     learning_rates: dict[MethodText, tuple[PositiveFloat, ...]] = Field(

@@ -13,11 +13,21 @@ if TYPE_CHECKING:
 _FLASH = "flash_attention_2"
 
 
-def use_flash_attention(model: "SentenceTransformer") -> bool:
-    """Switch to variable-length flash attention where CUDA, bf16 and an installed kernel allow it; whether they do."""
+def training_arithmetic() -> str:
+    """In what precision and by which attention kernel this machine trains: ``float32``, ``bf16`` or ``bf16-flash``.
+
+    Without flash attention the kernel is the model's own.
+    """
     from transformers.utils import is_flash_attn_2_available
 
-    if not (uses_bf16() and is_flash_attn_2_available()):
+    if not uses_bf16():
+        return "float32"
+    return "bf16-flash" if is_flash_attn_2_available() else "bf16"
+
+
+def use_flash_attention(model: "SentenceTransformer") -> bool:
+    """Switch to variable-length flash attention where CUDA, bf16 and an installed kernel allow it; whether they do."""
+    if training_arithmetic() != "bf16-flash":
         return False
     model[0].model.set_attn_implementation(_FLASH)
     model[0].unpad_inputs = None  # look again whether inputs can be flattened

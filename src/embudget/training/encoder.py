@@ -134,6 +134,14 @@ class Encoder:
             if value.requires_grad and value is not self.table
         ]
 
+    def hidden_to_keep(self, chunk: Chunk) -> Tensor:
+        """Like `hidden`, without dropout: one draw should not be that of all epochs and runs."""
+        self._prefix.eval()
+        try:
+            return self.hidden(chunk)
+        finally:
+            self._prefix.train(self.model.training)
+
     def hidden(self, chunk: Chunk, rows_RH: Tensor | None = None) -> Tensor:
         """What enters the first trained block, (T, L, H).
 
@@ -189,6 +197,8 @@ def _blocks(decoder: Any, first: int, last: int, with_norm: bool) -> Any:  # noq
     part.config.num_hidden_layers = last - first
     if getattr(decoder.config, "layer_types", None):
         part.config.layer_types = decoder.config.layer_types[first:last]
+    if first and "emb_dropout" in part._modules:  # of GPT-NeoX, which has drawn it below the first block
+        part._modules["emb_dropout"] = nn.Identity()
     if not with_norm:
         part._modules["final_layer_norm" if "final_layer_norm" in part._modules else "norm"] = nn.Identity()
     return part

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from sentence_transformers.base.losses.gradcache import RandContext
 from torch import Tensor
+from torch.utils.checkpoint import set_device_states
 
 from embudget.errors import RunError
 from embudget.flops import Passes
@@ -124,7 +125,7 @@ class _Work:
         self.texts = texts
         self.rows_RH = rows_RH
         self.names = names
-        self.random_state = torch.get_rng_state()
+        self.random_state = RandContext(torch.empty(0, device=self.encoder.model.device))
         self.chunks: list[Chunk] = []
         self.kept: list[Tensor | None] = []
         """Per chunk, the hidden states above the frozen prefix where they are kept for the second pass."""
@@ -169,11 +170,12 @@ class _Work:
 
     def _forward(self) -> Tensor:
         engine = self.engine
-        torch.set_rng_state(self.random_state)
+        _go_back_to(self.random_state)
         device = self.encoder.model.device
         self.chunks = make_chunks(self.texts, engine.chunk_tokens, device, engine.flatten)
         self.kept, self.prefix_passes, self.randomness, self.embedded = [], [], [], []
-        keep = self.rows_RH is None and engine.cached and self._states_bytes() <= KEPT_STATES_BYTES
+        worth_it = self.encoder.prefix_blocks > 0 and engine.store is None  # else the states are only looked up
+        keep = engine.cached and worth_it and self._states_bytes() <= KEPT_STATES_BYTES
         embeddings_TE: Tensor | None = None
         for chunk in self.chunks:
             with torch.no_grad() if engine.cached else nullcontext():
@@ -226,7 +228,7 @@ class _Work:
         names = [self.names[text] for text in chunk.texts]
         states, passes = store.load(names), 0
         if states is None:
-            fresh = states_of_texts(chunk, self.encoder.hidden(chunk))
+            fresh = states_of_texts(chunk, self.encoder.hidden_to_keep(chunk))
             states, passes = [states_LH.bfloat16().float() for states_LH in fresh], 1
             store.save(names, states)
         return states_of_chunk(chunk, [states_LH.to(chunk.ids.device) for states_LH in states]), passes
@@ -256,6 +258,14 @@ class _Work:
             raise RunError(f"out of memory with one text at a time: {str(error).splitlines()[0][:200]}") from None
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+def _go_back_to(state: RandContext) -> None:
+    """Draw again what was drawn since this snapshot, on the CPU and on devices."""
+    torch.set_rng_state(state.fwd_cpu_state)
+    if state.fwd_mps_state is not None:
+        torch.mps.set_rng_state(state.fwd_mps_state)
+    set_device_states(state.fwd_gpu_devices, state.fwd_gpu_states)
 
 
 def _out_of_memory(error: RuntimeError) -> bool:

@@ -1,7 +1,8 @@
 """The measure by which runs are compared: the contrastive loss on fixed held-out pairs with fixed candidates.
 
 The training loss depends on the batch size; this loss does not (arXiv 2403.18684): the first ``pairs`` validation
-pairs are compared in groups of ``candidates``, in float32, the same for every run of a study.
+pairs are compared in groups of ``candidates``, in float32, the same for every run of a study. Their order is random in
+a folder that was built; in one that was indexed it is the user's, and should be random too.
 """
 
 from typing import TYPE_CHECKING, NamedTuple

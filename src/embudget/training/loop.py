@@ -282,10 +282,12 @@ def _engine(
 ) -> Engine:
     """The engine of a run, with what its memory and its resources ask for."""
     place, shape = start_processes(), find_shape(config.model)
+    flatten = use_flash_attention(model)  # before the encoder, whose parts take over the kernel
     encoder = Encoder(model, autocast=uses_bf16())
     a_batch = token_stats(pairs, config.model, config.max_length).tokens_per_pair * config.batch_size
+    shared_by = resources.neighbours * (1 if place.device.type == "cuda" else place.num_processes)  # of this machine
     cached = resources.cache == "always" or (
-        resources.cache == "auto" and needs_cache(method, shape, a_batch / place.num_processes, resources.neighbours)
+        resources.cache == "auto" and needs_cache(method, shape, a_batch / place.num_processes, shared_by)
     )
     if resources.compile:
         for block in base_decoder(model[0].model).layers:
@@ -296,6 +298,6 @@ def _engine(
             raise RunError(f"precompute_prefix needs frozen blocks, got method {method} on {config.model}")
         store = PrefixStore(tokens, config.model, encoder.prefix_blocks, encoder.hidden_size)
     return Engine(
-        encoder, config.scale, cached, flatten=use_flash_attention(model), store=store, rank=place.process_index,
+        encoder, config.scale, cached, flatten=flatten, store=store, rank=place.process_index,
         processes=place.num_processes,
     )  # fmt: skip

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from embudget.memory import CHUNK_TOKENS, activation_bytes, state_bytes
+from embudget.memory import BF16_BYTES, CHUNK_TOKENS, activation_bytes, state_bytes
 from embudget.methods import Method
 from embudget.suite.shapes import ModelShape
 
@@ -30,7 +30,7 @@ def needs_cache(method: Method, shape: ModelShape, tokens_per_batch: float, proc
     """
     bf16 = uses_bf16()
     copies = 2 * shape.model_params * (tokens_per_batch / CHUNK_TOKENS) if bf16 else 0
-    activations = activation_bytes(method, shape, tokens_per_batch, 2 if bf16 else 4)
+    activations = activation_bytes(method, shape, tokens_per_batch, BF16_BYTES if bf16 else 4)
     needed = activations + state_bytes(method, shape) + copies
     return needed > SHARE_OF_FREE_MEMORY * free_bytes() / processes
 

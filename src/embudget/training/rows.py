@@ -17,6 +17,8 @@ Shapes: V rows of the table, R rows at hand, U distinct ages, J steps looked bac
 """
 
 import math
+from array import array
+from collections.abc import Iterator
 from typing import TypeAlias
 
 import numpy as np
@@ -26,6 +28,10 @@ from torch import Tensor, nn
 
 _Steps: TypeAlias = NDArray[np.int64]
 _Numbers: TypeAlias = NDArray[np.float64]
+
+BLOCK_ROWS = 64
+"""Rows that go through an update together on a CPU, so that what it holds beside the table stays in the cache: on two
+cores 4,000 rows of 576 numbers all at once took ten times as long."""
 
 MEMORY = 160
 """Steps after which a gradient has left the momentum: 0.9^160 = 5e-8, below float32's resolution."""
@@ -58,9 +64,9 @@ class RowAdamW:
         """Step up to which each row is up to date, on the CPU."""
         self.moved_V = torch.zeros(len(table_VH), dtype=torch.int64)
         """Step of each row's last gradient, 0 if it never had one; on the CPU."""
-        self.rates = [0.0]
+        self.rates = array("d", [0.0])
         """Learning rate of each step, the first step at index 1."""
-        self._log_decay = [0.0]
+        self._log_decay = array("d", [0.0])
 
     @torch.no_grad()
     def catch_up(self, rows_R: Tensor) -> None:
@@ -73,15 +79,13 @@ class RowAdamW:
         late_R = rows_R[self.seen_V[rows_R] < now]
         if not len(late_R):
             return
-        decay_R, pull_R, eps_R = self._coefficients(self.seen_V[late_R].numpy(), self.moved_V[late_R].numpy(), now)
+        found = self._coefficients(self.seen_V[late_R].numpy(), self.moved_V[late_R].numpy(), now)
         self.seen_V[late_R] = now
-        at = late_R.to(self.table_VH.device)
-
-        def column(values: _Numbers) -> Tensor:
-            return torch.from_numpy(values).to(self.table_VH.device, self.table_VH.dtype)[:, None]
-
-        pulled_RH = column(pull_R) * self.first_VH[at] / (self.second_VH[at].sqrt() + column(eps_R))
-        self.table_VH[at] = column(decay_R) * self.table_VH[at] - pulled_RH
+        device, dtype = self.table_VH.device, self.table_VH.dtype
+        columns = [torch.from_numpy(values).to(device, dtype)[:, None] for values in found]
+        for at, decay_R1, pull_R1, eps_R1 in _in_blocks(late_R.to(device), *columns):
+            pulled_RH = pull_R1 * self.first_VH[at] / (self.second_VH[at].sqrt() + eps_R1)
+            self.table_VH[at] = decay_R1 * self.table_VH[at] - pulled_RH
 
     def catch_up_all(self) -> None:
         """Bring the whole table to where dense AdamW has it now, for whoever reads it."""
@@ -100,18 +104,17 @@ class RowAdamW:
         self.rates.append(rate)
         self._log_decay.append(self._log_decay[-1] + self._log_kept(rate))
         now = len(self.rates) - 1
-        at = rows_R.to(self.table_VH.device)
+        device, dtype = self.table_VH.device, self.table_VH.dtype
         idle_R = torch.as_tensor(now - 1 - self.moved_V[rows_R], dtype=torch.float64)  # steps without a gradient
 
-        def aged(beta: float) -> Tensor:
-            return (beta ** (idle_R + 1)).to(self.table_VH.device, self.table_VH.dtype)[:, None]
-
-        first_RH = aged(b1) * self.first_VH[at] + (1 - b1) * gradient_RH
-        second_RH = aged(b2) * self.second_VH[at] + (1 - b2) * gradient_RH.square()
-        self.first_VH[at], self.second_VH[at] = first_RH, second_RH
-        denominator_RH = (second_RH / (1 - b2**now)).sqrt_().add_(self.eps)
-        values_RH = (1 - rate * self.weight_decay) * self.table_VH[at]
-        self.table_VH[at] = values_RH - (rate / (1 - b1**now)) * first_RH / denominator_RH
+        aged = [(beta ** (idle_R + 1)).to(device, dtype)[:, None] for beta in self.betas]
+        for at, gradients_RH, aged1_R1, aged2_R1 in _in_blocks(rows_R.to(device), gradient_RH, *aged):
+            first_RH = aged1_R1 * self.first_VH[at] + (1 - b1) * gradients_RH
+            second_RH = aged2_R1 * self.second_VH[at] + (1 - b2) * gradients_RH.square()
+            self.first_VH[at], self.second_VH[at] = first_RH, second_RH
+            denominator_RH = (second_RH / (1 - b2**now)).sqrt_().add_(self.eps)
+            values_RH = (1 - rate * self.weight_decay) * self.table_VH[at]
+            self.table_VH[at] = values_RH - (rate / (1 - b1**now)) * first_RH / denominator_RH
         self.seen_V[rows_R] = now
         self.moved_V[rows_R] = now
 
@@ -119,7 +122,7 @@ class RowAdamW:
         """Of each row: the decay since ``seen``, the factor on m / (sqrt(v) + eps'), and eps'."""
         b1, b2 = self.betas
         (seen_U, moved_U), place_R = np.unique(np.stack([seen_R, moved_R]), axis=1, return_inverse=True)
-        rates, log_decay = np.asarray(self.rates), np.asarray(self._log_decay)
+        rates, log_decay = np.frombuffer(self.rates), np.frombuffer(self._log_decay)  # views, however many steps
         decay_U = np.exp(log_decay[now] - log_decay[seen_U])
 
         steps_UJ = moved_U[:, None] + np.arange(1, MEMORY + 1)
@@ -139,7 +142,7 @@ class RowAdamW:
         """Everything but the table itself, on the CPU."""
         return {
             "first": self.first_VH, "second": self.second_VH, "seen": self.seen_V, "moved": self.moved_V,
-            "rates": torch.tensor(self.rates, dtype=torch.float64),
+            "rates": torch.from_numpy(np.array(self.rates)),
         }  # fmt: skip
 
     def restore(self, state: dict[str, Tensor]) -> None:
@@ -147,11 +150,17 @@ class RowAdamW:
         self.first_VH.copy_(state["first"])
         self.second_VH.copy_(state["second"])
         self.seen_V, self.moved_V = state["seen"].clone(), state["moved"].clone()
-        self.rates = state["rates"].tolist()
-        self._log_decay = [0.0]
+        self.rates, self._log_decay = array("d", state["rates"].tolist()), array("d", [0.0])
         for rate in self.rates[1:]:
             self._log_decay.append(self._log_decay[-1] + self._log_kept(rate))
 
     def _log_kept(self, rate: float) -> float:
         """Log of the share of its value that a row keeps in a step; rates beyond 1 / weight decay count as that."""
         return math.log(max(1.0 - rate * self.weight_decay, 1e-30))
+
+
+def _in_blocks(rows_R: Tensor, *by_row: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """What goes through an update together, of each: all rows but on a CPU."""
+    size = BLOCK_ROWS if rows_R.device.type == "cpu" else max(1, len(rows_R))
+    for start in range(0, len(rows_R), size):
+        yield tuple(values[start : start + size] for values in (rows_R, *by_row))

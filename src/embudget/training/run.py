@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from embudget.errors import DivergedError, PairsError
+from embudget.errors import DivergedError, PairsError, RunError
 from embudget.flops import tokens_for
 from embudget.methods import parse_method
 from embudget.pairs import Pairs, token_stats
@@ -49,7 +49,8 @@ def train_run(
         ModelError, MethodError: the model cannot be loaded or not be trained by the method.
         PairsError: the pairs are others than the configuration's, or too few for the budget or the measurement.
         DivergedError: the loss became NaN or infinite, or exploded.
-        RunError: memory does not suffice, or a checkpoint is that of another model.
+        RunError: the pairs' texts repeat too often to make enough batches, memory does not suffice, or a checkpoint is
+            that of another model.
     """
     from embudget.training.attention import use_plain_attention
     from embudget.training.loop import Training, run_to_budget
@@ -58,6 +59,7 @@ def train_run(
 
     resources = resources or Resources()
     check_pairs(config, pairs)
+    check_order(config, pairs)
     made = provenance_of(config)
     training = Training(config, pairs, resources)
     with Resuming(training, config.id, made, resources) as resuming:
@@ -140,8 +142,41 @@ def check_pairs(config: RunConfig, pairs: Pairs) -> None:
         )
 
 
+def check_order(config: RunConfig, pairs: Pairs) -> None:
+    """Refuse, before anything is trained, pairs whose texts repeat too often to make enough batches for the budget.
+
+    The batches of the run itself are counted: in a split of one window (see `embudget.training.order`), which is read
+    as a whole at the first step anyway, that takes 0.14 ms a batch of 64. Larger splits are taken as they are.
+
+    Raises:
+        RunError: the batches end before the budget.
+        PairsError: the pairs cannot be read, or the cache of their tokens cannot be written.
+    """
+    from embudget.pairs.token_cache import TokenCache
+    from embudget.training.meter import BudgetMeter
+    from embudget.training.order import WINDOW, BatchOrder
+
+    if pairs.rows("train") > WINDOW:
+        return
+    method, shape = parse_method(config.method), find_shape(config.model)
+    tokens, meter = TokenCache(pairs, config.model, config.max_length), BudgetMeter(method, shape)
+    for batch in BatchOrder(tokens, config.batch_size, config.seed, config.max_epochs):
+        meter.add_step(len(batch), sum(map(len, tokens.texts(batch))))
+        if meter.share(config.train_flops) >= 1:
+            return
+    there = pairs_there(config, pairs)
+    left = there - meter.pairs
+    repeats = f", for {left:,} of {there:,} pairs find no batch of {config.batch_size} without one of their texts"
+    raise RunError(
+        f"{config.model} with {config.method} at {config.train_flops:g} FLOP needs "
+        f"{tokens_for(config.train_flops, method, shape):,.0f} tokens, got {meter.tokens:,} in the batches from "
+        f"{pairs.folder} with max_epochs={config.max_epochs}{repeats if left else ''}: allow more epochs"
+        + (" or smaller batches" if left else "")
+    )
+
+
 def pairs_there(config: RunConfig, pairs: Pairs) -> int:
-    """Training pairs that a run may see: whole batches, in each of its epochs."""
+    """Training pairs that a run may see at most: whole batches, in each of its epochs, if no text repeats."""
     return config.max_epochs * (pairs.rows("train") // config.batch_size) * config.batch_size
 
 

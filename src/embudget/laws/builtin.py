@@ -1,0 +1,64 @@
+"""Laws that come with the package, as `embudget fit` wrote them: found by name, where no file has that name."""
+
+from difflib import get_close_matches
+from pathlib import Path
+
+from embudget.errors import ConfigError
+from embudget.laws.result import Laws
+
+FOLDER = Path(__file__).parents[1] / "data" / "laws"
+"""NAME.json for each of the built-in laws; only measured ones."""
+
+
+def builtin_names() -> tuple[str, ...]:
+    """The names of the built-in laws, sorted."""
+    return tuple(sorted(path.stem for path in FOLDER.glob("*.json")))
+
+
+def builtin_name(wanted: str | Path) -> str | None:
+    """The name of the built-in laws that ``wanted`` means; None where it means a file, which comes first."""
+    name = str(wanted)
+    return name if name in builtin_names() and not Path(wanted).is_file() else None
+
+
+def find_laws(wanted: str | Path) -> Laws:
+    """Laws of a file that `embudget fit` wrote, or built-in ones by their name.
+
+    Raises:
+        ConfigError: there is neither, or the file cannot be read or is not of laws.
+    """
+    name = builtin_name(wanted)
+    if name is not None:
+        return Laws.load(FOLDER / f"{name}.json")
+    try:
+        Path(wanted).stat()
+    except FileNotFoundError:
+        raise ConfigError(f"cannot read {wanted}: no such file, and {_known(str(wanted))}") from None
+    except OSError:
+        pass  # the reader says what is wrong
+    return Laws.load(wanted)
+
+
+def _known(wanted: str) -> str:
+    names = builtin_names()
+    if not names:
+        return "there are no built-in laws"
+    close = get_close_matches(wanted.lower(), names, n=1)
+    return f"the built-in laws are {', '.join(names)}" + (f"; did you mean {close[0]}?" if close else "")
+
+
+def describe_origin(wanted: str | Path, laws: Laws) -> str | None:
+    """Where built-in laws come from and what they saw, in one line; None for those of a file, which its user knows."""
+    name = builtin_name(wanted)
+    if name is None:
+        return None
+    table = laws.table
+    models, budgets = table.models, table.budgets
+    known = [
+        f"{len(models)} models from {models[0]} to {models[-1]}" if len(models) > 1 else models[0],
+        f"by {', '.join(laws.methods)}",
+        f"with {budgets[0]:.3g} to {budgets[-1]:.3g} FLOP",
+        *([f"on the pairs {table.pairs}"] if table.pairs else []),
+        *([f"texts of at most {table.max_length} tokens"] if table.max_length else []),
+    ]
+    return f"{name}, built in: measured on {'; '.join(known)}"
