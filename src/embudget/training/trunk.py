@@ -19,7 +19,7 @@ from embudget.records import RunConfig, RunRecord
 from embudget.training.loop import Training, run_to_budget
 from embudget.training.resources import Resources
 from embudget.training.resuming import Resuming, trunk_name
-from embudget.training.run import check_pairs, diverged_record, provenance_of, record_of
+from embudget.training.run import check_order, check_pairs, diverged_record, provenance_of, record_of
 from embudget.training.schedule import factor_of
 
 OnTrunkProgress = Callable[[RunConfig, float, float], None]
@@ -55,6 +55,7 @@ def train_trunk(
     with Resuming(training, trunk_name(first), provenance_of(first), resources, end) as resuming:
         shared = resuming.notes.setdefault("shared", [])  # (budget, FLOP of the trunk where its branch began)
         for config in configs:
+            check_order(config, pairs)
             after_step = partial(on_progress or _say_nothing, config)
             _to_branch(training, config, resuming, after_step)
             tensors = {name: tensor.clone() for name, tensor in training.tensors().items()}
