@@ -2,13 +2,17 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: quickstart test test-slow check lock setup clean
+.PHONY: quickstart test test-processes test-slow check lock setup clean
 
 quickstart: setup
 	$(BIN)/embudget quickstart --out quickstart/
 
 test: setup
 	$(BIN)/pytest
+
+# What takes minutes because it starts processes or trains the real model; the rest of the slow tests are measurements.
+test-processes: setup
+	$(BIN)/pytest -m slow tests/test_end_to_end.py tests/study tests/training
 
 test-slow: setup
 	$(BIN)/pytest -m slow

@@ -88,6 +88,7 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
         quickstart(tmp_path / "file" / "q")
 
 
+@pytest.mark.slow
 def test_the_smoke_version_on_the_real_model(run: Run, tmp_path: Path) -> None:
     pytest.importorskip("gguf")
     out = tmp_path / "q"

@@ -133,6 +133,7 @@ def test_a_killed_worker_is_replaced_and_its_run_done_again(study: Study, tmp_pa
     assert log.losses == [("its process ended with signal 9", 1)]
 
 
+@pytest.mark.slow
 def test_a_run_whose_worker_dies_each_time_is_given_up(study: Study, tmp_path: Path) -> None:
     log = Killing(times=MAX_ATTEMPTS)
     one = study.model_copy(update={"members": study.members[:1], "methods": ("full",)})
@@ -142,6 +143,7 @@ def test_a_run_whose_worker_dies_each_time_is_given_up(study: Study, tmp_path: P
     assert record.error == "its process ended with signal 9 (3 attempts)"
 
 
+@pytest.mark.slow
 def test_worker_processes_give_the_same_records(study: Study, tmp_path: Path) -> None:
     alone = sweep(study, tmp_path / "a.db")
     shared = sweep(study, tmp_path / "b.db", workers=2)

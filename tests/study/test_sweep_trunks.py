@@ -90,6 +90,7 @@ def test_a_trunk_whose_process_is_lost_is_redone_from_there(study: Study, trunks
     assert attempts(records) == {2e9: 1, 4e9: 2, 8e9: 1}
 
 
+@pytest.mark.slow
 def test_a_run_that_loses_its_process_each_time_does_not_cost_the_others(
     study: Study, trunks: Path, tmp_path: Path
 ) -> None:

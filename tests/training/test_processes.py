@@ -174,6 +174,7 @@ def test_three_processes_share_unevenly(tiny_neox: Path, tiny_pairs: Pairs, tmp_
         assert_same_curve(record_at(tmp_path, "full", rank), alone)
 
 
+@pytest.mark.slow
 def test_only_the_first_writes_and_speaks(tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path) -> None:
     """By torchrun and the command line: the one launch that pays for starts of Python."""
     done = subprocess.run(
