@@ -2,13 +2,17 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: quickstart test test-processes test-slow check lock setup clean
+.PHONY: quickstart results test test-processes test-slow check lock setup clean
 
 quickstart: setup
 	$(BIN)/embudget quickstart --out quickstart/
 
 test: setup
 	$(BIN)/pytest
+
+# Laws, findings, figures and pages of the published studies, from their records.
+results: setup
+	$(BIN)/python benchmarks/publish.py results/smollm2 --largest 1.6e13
 
 # What takes minutes because it starts processes or trains the real model; the rest of the slow tests are measurements.
 test-processes: setup
