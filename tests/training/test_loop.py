@@ -36,7 +36,7 @@ def test_the_parts_of_a_model_have_the_kernel_that_it_trains_with(
         model[0].model.set_attn_implementation("eager")
         return False
 
-    monkeypatch.setattr("embudget.training.loop.use_flash_attention", other_kernel)
+    monkeypatch.setattr("embudget.training.assembly.use_flash_attention", other_kernel)
     encoder = Training(config_for(tiny_neox, tiny_pairs, "freeze:0.5"), tiny_pairs).engine.encoder
     kernels = {part.config._attn_implementation for part in (encoder._prefix, encoder._suffix)}
     assert kernels == {layer.attention.config._attn_implementation for layer in encoder._suffix.layers} == {"eager"}

@@ -18,7 +18,7 @@ from embudget.errors import DivergedError, RunError
 from embudget.pairs import Pairs
 from embudget.records import Provenance, RunConfig, RunRecord
 from embudget.study.executor import execute
-from embudget.training import loop
+from embudget.training import assembly
 from embudget.training.fine_tune import train_and_record
 from embudget.training.loop import Training
 from embudget.training.resources import Resources
@@ -151,11 +151,11 @@ def test_free_memory_that_has_changed_changes_nothing(
         if share > 0.5:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(loop, "needs_cache", lambda *_: cached_at_first)
+    monkeypatch.setattr(assembly, "needs_cache", lambda *_: cached_at_first)
     (whole,) = train(calm)
     with pytest.raises(KeyboardInterrupt):
         list(train(stop, resources))
-    monkeypatch.setattr(loop, "needs_cache", lambda *_: not cached_at_first)
+    monkeypatch.setattr(assembly, "needs_cache", lambda *_: not cached_at_first)
     (other,) = train(calm)
     (again,) = train(calm, resources)
     timeless = {"seconds", "provenance", "shared_flops"}

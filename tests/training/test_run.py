@@ -168,7 +168,7 @@ def test_under_autocast_the_measure_and_the_model_are_float32(
 ) -> None:
     config = config_for(tiny_llama, tiny_pairs, train_flops=2e8)
     exact = train_run(config, tiny_pairs)[1]
-    monkeypatch.setattr("embudget.training.loop.uses_bf16", lambda: True)
+    monkeypatch.setattr("embudget.training.assembly.uses_bf16", lambda: True)
     model, record = train_run(config, tiny_pairs)
     differences = [abs(rough - fine) for (_, rough), (_, fine) in zip(record.loss_curve, exact.loss_curve, strict=True)]
     assert 1e-5 < max(differences) < 0.5, "training was in bf16"

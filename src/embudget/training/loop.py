@@ -19,20 +19,18 @@ import torch
 from torch import Tensor
 
 from embudget.errors import DivergedError, RunError
-from embudget.methods import Method, parse_method
-from embudget.pairs import Pairs, token_stats
+from embudget.methods import parse_method
+from embudget.pairs import Pairs
 from embudget.pairs.token_cache import TokenCache
 from embudget.records import RunConfig
 from embudget.suite import find_shape
-from embudget.training.attention import in_float32, use_flash_attention
-from embudget.training.encoder import Encoder, base_decoder
-from embudget.training.engine import Engine
+from embudget.training.assembly import engine_of_run
+from embudget.training.attention import in_float32
 from embudget.training.heldout import HeldOut, held_out
-from embudget.training.memory import needs_cache, uses_bf16
 from embudget.training.meter import BudgetMeter
 from embudget.training.order import BatchOrder
 from embudget.training.parameters import parameter_groups
-from embudget.training.prefix_store import PrefixStore, Text
+from embudget.training.prefix_store import Text
 from embudget.training.processes import start_processes
 from embudget.training.resources import Resources
 from embudget.training.rows import RowAdamW
@@ -90,7 +88,7 @@ class Training:
         self._before_drawn = self.order.state
         self._drawn: list[int] | None = None
 
-        self.engine = _engine(self.model, self.method, config, pairs, self.tokens, resources)
+        self.engine = engine_of_run(self.model, self.method, config, pairs, self.tokens, resources)
         encoder = self.engine.encoder
         self._named = encoder.trained()
         self.rows = RowAdamW(encoder.table, config.weight_decay) if encoder.table is not None else None
@@ -270,34 +268,3 @@ def run_to_budget(
     while meter.share(budget) < 1:
         loss = training.step(factor(meter.share(budget, training.next_tokens() / 2)))
         after_step(meter.share(budget), loss)
-
-
-def _engine(
-    model: "SentenceTransformer",
-    method: Method,
-    config: RunConfig,
-    pairs: Pairs,
-    tokens: TokenCache,
-    resources: Resources,
-) -> Engine:
-    """The engine of a run, with what its memory and its resources ask for."""
-    place, shape = start_processes(), find_shape(config.model)
-    flatten = use_flash_attention(model)  # before the encoder, whose parts take over the kernel
-    encoder = Encoder(model, autocast=uses_bf16())
-    a_batch = token_stats(pairs, config.model, config.max_length).tokens_per_pair * config.batch_size
-    shared_by = resources.neighbours * (1 if place.device.type == "cuda" else place.num_processes)  # of this machine
-    cached = resources.cache == "always" or (
-        resources.cache == "auto" and needs_cache(method, shape, a_batch / place.num_processes, shared_by)
-    )
-    if resources.compile:
-        for block in base_decoder(model[0].model).layers:
-            block.compile(dynamic=True)
-    store = None
-    if resources.precompute_prefix:
-        if not encoder.prefix_blocks:
-            raise RunError(f"precompute_prefix needs frozen blocks, got method {method} on {config.model}")
-        store = PrefixStore(tokens, config.model, encoder.prefix_blocks, encoder.hidden_size)
-    return Engine(
-        encoder, config.scale, cached, flatten=flatten, store=store, rank=place.process_index,
-        processes=place.num_processes,
-    )  # fmt: skip
