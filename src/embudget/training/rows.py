@@ -29,9 +29,9 @@ from torch import Tensor, nn
 _Steps: TypeAlias = NDArray[np.int64]
 _Numbers: TypeAlias = NDArray[np.float64]
 
-BLOCK_ROWS = 64
+BLOCK_ROWS = 256
 """Rows that go through an update together on a CPU, so that what it holds beside the table stays in the cache: on two
-cores 4,000 rows of 576 numbers all at once took ten times as long."""
+cores 9,000 rows of 576 numbers take 20 ms in blocks of 256 and 41 ms all at once, and far longer beside other work."""
 
 MEMORY = 160
 """Steps after which a gradient has left the momentum: 0.9^160 = 5e-8, below float32's resolution."""
@@ -68,6 +68,10 @@ class RowAdamW:
         """Learning rate of each step, the first step at index 1."""
         self._log_decay = array("d", [0.0])
 
+    @property
+    def _tables(self) -> tuple[Tensor, Tensor, Tensor]:
+        return self.first_VH, self.second_VH, self.table_VH
+
     @torch.no_grad()
     def catch_up(self, rows_R: Tensor) -> None:
         """Bring rows to where dense AdamW has them now.
@@ -84,8 +88,10 @@ class RowAdamW:
         device, dtype = self.table_VH.device, self.table_VH.dtype
         columns = [torch.from_numpy(values).to(device, dtype)[:, None] for values in found]
         for at, decay_R1, pull_R1, eps_R1 in _in_blocks(late_R.to(device), *columns):
-            pulled_RH = pull_R1 * self.first_VH[at] / (self.second_VH[at].sqrt() + eps_R1)
-            self.table_VH[at] = decay_R1 * self.table_VH[at] - pulled_RH
+            first_RH, second_RH, values_RH = (table.index_select(0, at) for table in self._tables)
+            second_RH.sqrt_().add_(eps_R1)
+            values_RH.mul_(decay_R1).addcdiv_(first_RH.mul_(pull_R1), second_RH, value=-1)
+            self.table_VH.index_copy_(0, at, values_RH)
 
     def catch_up_all(self) -> None:
         """Bring the whole table to where dense AdamW has it now, for whoever reads it."""
@@ -109,12 +115,14 @@ class RowAdamW:
 
         aged = [(beta ** (idle_R + 1)).to(device, dtype)[:, None] for beta in self.betas]
         for at, gradients_RH, aged1_R1, aged2_R1 in _in_blocks(rows_R.to(device), gradient_RH, *aged):
-            first_RH = aged1_R1 * self.first_VH[at] + (1 - b1) * gradients_RH
-            second_RH = aged2_R1 * self.second_VH[at] + (1 - b2) * gradients_RH.square()
-            self.first_VH[at], self.second_VH[at] = first_RH, second_RH
-            denominator_RH = (second_RH / (1 - b2**now)).sqrt_().add_(self.eps)
-            values_RH = (1 - rate * self.weight_decay) * self.table_VH[at]
-            self.table_VH[at] = values_RH - (rate / (1 - b1**now)) * first_RH / denominator_RH
+            first_RH, second_RH, values_RH = (table.index_select(0, at) for table in self._tables)
+            first_RH.mul_(aged1_R1).add_(gradients_RH, alpha=1 - b1)
+            second_RH.mul_(aged2_R1).addcmul_(gradients_RH, gradients_RH, value=1 - b2)
+            self.first_VH.index_copy_(0, at, first_RH)
+            self.second_VH.index_copy_(0, at, second_RH)
+            second_RH.div_(1 - b2**now).sqrt_().add_(self.eps)
+            values_RH.mul_(1 - rate * self.weight_decay).addcdiv_(first_RH, second_RH, value=-rate / (1 - b1**now))
+            self.table_VH.index_copy_(0, at, values_RH)
         self.seen_V[rows_R] = now
         self.moved_V[rows_R] = now
 
