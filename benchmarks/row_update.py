@@ -4,8 +4,8 @@
 
 Both sides get the same gradients on a table of the model's shape, in turn. The dense side is what an embedding layer
 costs otherwise: a gradient of the whole table (zeroed, then filled where rows occur), its norm for clipping, and fused
-AdamW over all of it; ours finds the distinct rows, lets them catch up, and takes the norm and updates of these. At the end all rows of ours catch up,
-and the tables are compared.
+AdamW over all of it; ours finds the distinct rows, lets them catch up, and takes the norm and updates of these. At the
+end all rows of ours catch up, and the tables are compared.
 """
 
 import argparse
