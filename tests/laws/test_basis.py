@@ -26,6 +26,13 @@ def test_kinds_do_not_touch_each_other() -> None:
     assert set.union(*used.values()) == set(range(4))
 
 
+def test_other_options_are_another_family() -> None:
+    basis = basis_of(["lora:8", "lora:32", "lora:32:alpha=16", "lora:32:layers=mlp"])
+    overlaps = [basis["lora:32"] @ basis[other] for other in ("lora:32:alpha=16", "lora:32:layers=mlp")]
+    assert overlaps == [0.0, 0.0]
+    assert basis["lora:32:alpha=16"] @ basis["lora:32:layers=mlp"] == 0.0
+
+
 def test_one_and_two_and_three_values_have_a_coefficient_each() -> None:
     for count in (1, 2, 3):
         basis = basis_of(RANKS[:count])

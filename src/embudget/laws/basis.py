@@ -1,7 +1,7 @@
 """How the coefficients of related methods hang together: LoRA over its ranks, freezing over its active fractions.
 
-Methods of one kind that differ by a number x share few coefficients: with x running from 0 at the smallest to 1 at the
-largest measured log number, a coefficient is
+Methods of one kind, and of the same options if any, that differ by a number x share few coefficients: with x running
+from 0 at the smallest to 1 at the largest measured log number, a coefficient is
 
     A(x) = sum_j c_j B_j(x),     B_j the Bernstein polynomials of degree min(2, values - 1), c_j >= 0
 
@@ -27,21 +27,29 @@ def kind_of(method: str) -> str:
 
 
 def basis_of(methods: Sequence[str]) -> dict[str, Array]:
-    """The weights (p,) of every method's coefficients; p is the same for all, the columns of other kinds are 0."""
-    kinds = sorted({kind_of(method) for method in methods})
-    numbers = {kind: sorted({_number(method) for method in methods if kind_of(method) == kind}) for kind in kinds}
-    degrees = {kind: min(MAX_DEGREE, len(numbers[kind]) - 1) for kind in kinds}
+    """The weights (p,) of every method's coefficients; p is the same for all, the columns of other families are 0."""
+    families = sorted({_family(method) for method in methods})
+    numbers = {
+        family: sorted({_number(method) for method in methods if _family(method) == family}) for family in families
+    }
+    degrees = {family: min(MAX_DEGREE, len(numbers[family]) - 1) for family in families}
     total = sum(degree + 1 for degree in degrees.values())
-    starts = dict(zip(kinds, np.cumsum([0, *(degrees[kind] + 1 for kind in kinds)])[:-1], strict=True))
+    starts = dict(zip(families, np.cumsum([0, *(degrees[family] + 1 for family in families)])[:-1], strict=True))
     basis = {}
     for method in methods:
-        kind = kind_of(method)
-        low, high = numbers[kind][0], numbers[kind][-1]
+        family = _family(method)
+        low, high = numbers[family][0], numbers[family][-1]
         x = (_number(method) - low) / (high - low) if high > low else 0.0
         row = np.zeros(total)
-        row[starts[kind] : starts[kind] + degrees[kind] + 1] = _bernstein(degrees[kind], x)
+        row[starts[family] : starts[family] + degrees[family] + 1] = _bernstein(degrees[family], x)
         basis[method] = row
     return basis
+
+
+def _family(method: str) -> str:
+    """What methods that differ by their number alone share: kind and options."""
+    kind, *values = method.split(":")
+    return ":".join([kind, *values[1:]])
 
 
 def _number(method: str) -> float:
