@@ -7,7 +7,7 @@
     choice                   the method whose line is lowest at the budget, on the member nearest to its size in log N
 
 Source: the description in "Repurposing Language Models into Embedding Models" (NeurIPS 2024). The seeds of a cell count
-by their mean.
+by their mean, and of several learning rates the one with the lowest mean.
 """
 
 from collections import defaultdict
@@ -37,13 +37,15 @@ Cells = dict[str, dict[float, dict[int, float]]]
 
 def cells_of(records: Iterable[RunRecord]) -> Cells:
     """The mean losses of the runs that are done."""
-    losses: defaultdict[tuple[str, float, int], list[float]] = defaultdict(list)
+    losses: defaultdict[tuple[str, float, int, float], list[float]] = defaultdict(list)
     for record in records:
         if record.status == "done" and record.loss and record.model_params:
-            losses[record.config.method, record.config.train_flops, record.model_params].append(record.loss)
+            config = record.config
+            losses[config.method, config.train_flops, record.model_params, config.learning_rate].append(record.loss)
     cells: Cells = {}
-    for (method, budget, params), values in sorted(losses.items()):
-        cells.setdefault(method, {}).setdefault(budget, {})[params] = float(np.mean(values))
+    for (method, budget, params, _), values in sorted(losses.items()):
+        sizes = cells.setdefault(method, {}).setdefault(budget, {})
+        sizes[params] = min(float(np.mean(values)), sizes.get(params, np.inf))
     return cells
 
 

@@ -77,6 +77,15 @@ def test_further_grids_are_as_the_study_but_for_what_they_name() -> None:
     assert [grid.min_steps for grid in whole.grids()] == [10, 10, 99]
 
 
+def test_the_runs_of_further_grids_have_the_trunk_of_the_first() -> None:
+    whole = study(batch_size=BatchRule(), also=[{"budgets": [4e12], "seeds": [1], "min_steps": 5}])
+    configs = [config for config in whole.configs("abc") if config.train_flops == 4e12]
+    assert {config.seed for config in configs} == {0, 1}
+    assert {config.warmup for config in configs} == {0.025}
+    again = study(also=[{"min_steps": 99}])
+    assert set(again.min_steps_of("abc").values()) == {10}
+
+
 def test_rates_are_for_the_methods_of_any_grid() -> None:
     rates = {"full": [1e-4], "freeze:0.5": [2e-4, 4e-4]}
     whole = study(learning_rates=rates, also=[{"methods": ["freeze:0.50"]}])

@@ -92,7 +92,7 @@ def plan(study: Study, pairs: Pairs, measured: Sequence[RunRecord] = ()) -> Plan
         raise PairsError(f"{pairs.folder} must hold {needed_pairs} validation pairs (eval_pairs), got {held_out}")
     result = Plan([], [])
     speed = flops_per_second(measured) or study.flops_per_second
-    min_steps = {config.id: grid.min_steps for grid in study.grids() for config in grid.configs(pairs.hash)}
+    min_steps = study.min_steps_of(pairs.hash)
     for config in study.configs(pairs.hash):
         shape, method = find_shape(config.model), parse_method(config.method)
         tokens_per_pair = token_stats(pairs, config.model, config.max_length).tokens_per_pair

