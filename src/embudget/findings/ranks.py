@@ -21,7 +21,7 @@ def ranks(laws: Laws, choices: Choices) -> Finding:
     """The extreme ranks against the middle ones."""
     if why := lacking(laws, ("lora",)):
         return untested(6, why)
-    names = choices.of_kind("lora").methods
+    names = tuple(name for name in choices.of_kind("lora").methods if name.count(":") == 1)  # without options
     if len(names) < MIN_RANKS:
         return untested(6, f"extremes need at least {MIN_RANKS} ranks, and the study has {', '.join(names)}")
     budgets = shared_budgets(laws, names)

@@ -11,10 +11,10 @@ also:                                 # further grids, each as above but for wha
   - {budgets: [4e12], members: [smollm2-135m:2], seeds: [1, 2]}
 
 With `schedule: wsd`, which loses nothing to cosine at a lower rate (docs/log.md), the runs of a cell (member, method,
-learning rate, seed) branch off one trunk. What they share must not depend on the budget: there is one batch size for all
-budgets of a grid, a rule's at the geometric middle sqrt(C_1 C_n) of the smallest and the largest, and the warm-up takes a
-tenth of the study's smallest budget C_1, which is the share 0.1 C_1 / C of a budget C. So another smallest budget, or
-with a rule another largest one, makes other runs.
+learning rate, seed) branch off one trunk. What they share must not depend on the budget: there is one batch size for
+all budgets of a grid, a rule's at the geometric middle sqrt(C_1 C_n) of the smallest and the largest, and the warm-up
+takes a tenth of the study's smallest budget C_1, which is the share 0.1 C_1 / C of a budget C. So another smallest
+budget, or with a rule another largest one, makes other runs.
 """
 
 import math
