@@ -6,12 +6,11 @@
 `make` writes `{folder}/forecast.json` from `{folder}/laws.json` and the records below the budget: the recipe with its
 prediction, interval, crossovers and the choices that are as good; its rivals; and what the paper's own procedure (see
 `paper_procedure`) would choose and expect. Rivals are every other kind of method at its best predicted size, and the
-recipe's method one size down and one up. It refuses to replace a forecast that is there.
+recipe's method by another rank or fraction, one size down and one up. It refuses to replace a forecast that is there.
 
-`check` trains what the forecast names, the recipe and the rival predicted to be closest with a second seed, into
-`{folder}/check.db`, resumable, and writes the records to `{folder}/check.jsonl` and the verdict to
-`{folder}/verdict.json`: the error of the prediction, and the regret of the recipe and of the paper's choice,
-(loss - lowest loss of all) / lowest loss, with the mean over the seeds where there are two.
+`check` trains what the forecast names, each with two seeds, into `{folder}/check.db`, resumable, and writes the records
+to `{folder}/check.jsonl` and the verdict to `{folder}/verdict.json`: the error of the prediction, and the regret of the
+recipe and of the paper's choice, (loss - lowest loss of all) / lowest loss, by the means over the seeds.
 """
 
 import argparse
@@ -41,6 +40,10 @@ from embudget.training.resources import Resources
 from embudget.training.run import train_run
 
 MIN_STEPS = 30
+"""Of a rival; that of the study."""
+
+SEEDS = (0, 1)
+"""Of every choice: of single runs the lowest would be a lucky one."""
 
 
 def main() -> None:
@@ -53,6 +56,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.stage == "make":
         make(options.folder, options.budget)
+    elif options.pairs is None:
+        parser.error("check needs --pairs")
     else:
         check(options.folder, options.pairs)
 
@@ -67,6 +72,7 @@ def make(folder: Path, budget: float) -> None:
     records = [RunRecord.model_validate_json(line) for line in lines]
     if seen := [record for record in records if record.config.train_flops >= budget]:
         sys.exit(f"{len(seen)} records are at {budget:g} FLOP or more")
+    records = [record for record in records if record.config.train_flops <= laws.table.budgets[-1]]
     recipe = recommend(laws, budget=budget)
     members = [find_shape(model) for model in sorted({cell.model for cell in laws.cells})]
     model, method = paper_procedure.choose(records, budget, find_suite(DEFAULT_SUITE))
@@ -137,6 +143,8 @@ def check(folder: Path, pairs_folder: Path) -> None:
     """Train what the forecast names and has no record yet; write the verdict."""
     forecast = json.loads((folder / "forecast.json").read_text())
     recipe, pairs = Recipe.read(forecast["recipe"], "forecast.json"), load_pairs(pairs_folder)
+    if pairs.hash != recipe.measured_on:
+        sys.exit(f"{pairs_folder} must hold the pairs {recipe.measured_on} of the forecast, got {pairs.hash}")
     with Store(folder / "check.db") as store:
         for config in configs_of(recipe, forecast, pairs.hash):
             if config.id in store.ids():
@@ -153,21 +161,13 @@ def check(folder: Path, pairs_folder: Path) -> None:
 
 
 def configs_of(recipe: Recipe, forecast: dict[str, Any], pairs_hash: str) -> list[RunConfig]:
-    """The recipe, its rivals and the paper's choice; then second seeds of the recipe and its closest rival."""
+    """The recipe, its rivals and the paper's choice, with the first seed and then with the others."""
     own = {"model": recipe.model, "method": recipe.method, "learning_rate": recipe.learning_rate}
-    closest = min(forecast["rivals"], key=lambda rival: rival["predicted_loss"])
-    fields = ("model", "method", "learning_rate")
-    found = []
-    for choice, seed in [
-        (own, 0),
-        *((rival, 0) for rival in forecast["rivals"]),
-        (forecast["paper"], 0),
-        (own, 1),
-        (closest, 1),
-    ]:
-        changes = {name: choice[name] for name in fields}
-        found.append(recipe.model_copy(update=changes).run_config(pairs_hash, seed))
-    return list({(c.model, c.method, c.seed): c for c in reversed(found)}.values())[::-1]
+    choices: dict[tuple[str, str], dict[str, Any]] = {}
+    for choice in (own, *forecast["rivals"], forecast["paper"]):  # the paper's may be one of the others
+        choices.setdefault((choice["model"], choice["method"]), {name: choice[name] for name in own})
+    recipes = [recipe.model_copy(update=changes) for changes in choices.values()]
+    return [one.run_config(pairs_hash, seed) for seed in SEEDS for one in recipes]
 
 
 def verdict(recipe: Recipe, forecast: dict[str, Any], records: list[RunRecord]) -> dict[str, Any]:
