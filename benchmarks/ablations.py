@@ -10,6 +10,7 @@ trains all blocks but not the input embedding, is `full`; that of all others is 
 
 import argparse
 import json
+import math
 import statistics
 from collections import defaultdict
 from pathlib import Path
@@ -63,12 +64,13 @@ def main() -> None:
 
 
 def cells_of(records: list[RunRecord]) -> dict[tuple[Setting, str, float], Losses]:
-    """The losses by setting, member and budget."""
+    """The losses by setting, member and budget; a run that diverged counts as chance, ln 512."""
     cells: dict[tuple[Setting, str, float], Losses] = defaultdict(lambda: defaultdict(dict))
     for record in records:
-        if record.loss is not None:
+        if record.loss is not None or record.status == "diverged":
             config = record.config
-            cells[Setting.of(config), config.model, config.train_flops][config.learning_rate][config.seed] = record.loss
+            tried = cells[Setting.of(config), config.model, config.train_flops][config.learning_rate]
+            tried[config.seed] = math.log(512) if record.loss is None else record.loss
     return cells
 
 

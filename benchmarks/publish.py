@@ -89,12 +89,13 @@ def downstream(records: Sequence[RunRecord]) -> dict[str, Any]:
     by_budget = defaultdict(list)
     for budget, loss, ndcg in scored:
         by_budget[budget].append((loss, ndcg))
-    within = {budget: rank_correlation(runs) for budget, runs in sorted(by_budget.items()) if len(runs) >= 3}
+    within = {budget: rank_correlation(runs) for budget, runs in sorted(by_budget.items()) if len(set(runs)) >= 3}
     if len(scored) < 3:
         return {"runs": len(scored)}
     return {
         "runs": len(scored),
         "spearman": rank_correlation([(loss, ndcg) for _, loss, ndcg in scored]),
+        "median_within_budgets": statistics.median(within.values()) if within else None,
         "spearman_within_budgets": {f"{budget:g}": value for budget, value in within.items()},
     }
 
