@@ -114,7 +114,7 @@ def _savings(study: "Study", plan: "Plan") -> list[str]:
         return [f"with schedule: wsd they would take {trunks:.3g} FLOP, {spent / trunks:.2f} times less"]
     alone = plan.separate_flops
     lines = [f"the same runs one by one would take {alone:.3g} FLOP, {alone / spent:.2f} times as much"]
-    if isinstance(study.batch_size, BatchRule):
+    if isinstance(study.batch_size, BatchRule) and len({run.config.batch_size for run in plan.runs}) == 1:
         size, middle = study.batch_at(study.middle), f"{study.middle:.3g} FLOP"
         lines.append(f"one batch size for all budgets: {size} pairs, the rule's at their geometric middle, {middle}")
     return lines
