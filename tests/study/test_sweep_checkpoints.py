@@ -14,6 +14,7 @@ from embudget.pairs import Pairs
 from embudget.records import RunConfig, RunRecord
 from embudget.study import Store, Study, sweep
 from embudget.training.resources import Resources
+from embudget.training.resuming import trunk_name
 from tests.command_line import Run
 from tests.study.test_sweep import Log
 
@@ -178,11 +179,14 @@ def test_a_run_that_failed_keeps_its_checkpoints_and_one_that_diverged_none(stud
     assert not kept.exists()
 
 
-def test_what_a_killed_sweep_left_of_a_stored_run_is_removed(study: Study, tmp_path: Path) -> None:
-    (record,) = sweep(study, tmp_path / "s.db")
-    left = tmp_path / "s.db.checkpoints" / record.id / "step-000000007"
+@pytest.mark.parametrize("schedule", ["cosine", "wsd"])
+def test_what_a_killed_sweep_left_of_stored_runs_is_removed(study: Study, tmp_path: Path, schedule: str) -> None:
+    one = study.model_copy(update={"schedule": schedule})
+    (record,) = sweep(one, tmp_path / "s.db")
+    name = record.id if schedule == "cosine" else trunk_name(record.config)
+    left = tmp_path / "s.db.checkpoints" / name / "step-000000007"
     left.mkdir(parents=True)
     elsewhere = tmp_path / "s.db.checkpoints" / "of another run"
     elsewhere.mkdir()
-    sweep(study, tmp_path / "s.db")
+    sweep(one, tmp_path / "s.db")
     assert [path.name for path in (tmp_path / "s.db.checkpoints").iterdir()] == [elsewhere.name]

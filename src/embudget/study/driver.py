@@ -4,7 +4,7 @@ import logging
 import shutil
 import threading
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
@@ -112,7 +112,7 @@ def _drive(
             leases.settle(outcome)
     there = {record.id: record for record in store.records()}
     if resources.checkpoints is not None:
-        _tidy(resources.checkpoints, there.values())
+        _tidy(resources.checkpoints, configs, there)
     return [there[config.id] for config in configs if config.id in there]
 
 
@@ -126,13 +126,19 @@ def _made(checkpoints: Path) -> Path:
     return checkpoints
 
 
-def _tidy(checkpoints: Path, records: Iterable[RunRecord]) -> None:
+def _tidy(checkpoints: Path, configs: Sequence[RunConfig], there: Mapping[str, RunRecord]) -> None:
     """Remove what a sweep that was killed at the wrong moment has left of runs with records, and an empty folder."""
-    for record in records:
-        if record.status != "failed":
-            shutil.rmtree(checkpoints / record.id, ignore_errors=True)
+    ended = {config.id for config in configs if config.id in there and there[config.id].status != "failed"}
+    wanted = {_checkpoints_name(config) for config in configs if config.id not in ended}  # a trunk has several runs
+    for name in {_checkpoints_name(config) for config in configs} - wanted:
+        shutil.rmtree(checkpoints / name, ignore_errors=True)
     with suppress(OSError):  # there are none, or another sweep has some
         checkpoints.rmdir()
+
+
+def _checkpoints_name(config: RunConfig) -> str:
+    """The folder of a run's checkpoints, or of its trunk's."""
+    return trunk_name(config) if config.schedule == "wsd" else config.id
 
 
 class _Leases:
@@ -218,8 +224,7 @@ class _Leases:
     def _remove_checkpoints(self, config: RunConfig) -> None:
         """Remove those of a run, or of its trunk, that has ended and whose records are stored."""
         if self.checkpoints is not None:
-            name = trunk_name(config) if config.schedule == "wsd" else config.id
-            shutil.rmtree(self.checkpoints / name, ignore_errors=True)
+            shutil.rmtree(self.checkpoints / _checkpoints_name(config), ignore_errors=True)
 
     def _lost(self, lost: Lost) -> None:
         first, rest = lost.runs[0], lost.runs[1:]
