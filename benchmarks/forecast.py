@@ -8,9 +8,9 @@ prediction, interval, crossovers and the choices that are as good; its rivals; a
 `paper_procedure`) would choose and expect. Rivals are every other kind of method at its best predicted size, and the
 recipe's method by another rank or fraction, one size down and one up. It refuses to replace a forecast that is there.
 
-`check` trains what the forecast names, each with two seeds, into `{folder}/check.db`, resumable, and writes the records
-to `{folder}/check.jsonl` and the verdict to `{folder}/verdict.json`: the error of the prediction, and the regret of the
-recipe and of the paper's choice, (loss - lowest loss of all) / lowest loss, by the means over the seeds.
+`check` trains what the forecast names, each with two seeds, resumable, and adds each record to `{folder}/check.jsonl`.
+Once every choice has a record it writes the verdict to `{folder}/verdict.json`: the error of the prediction, and the
+regret of the recipe and of the paper's choice, (loss - lowest loss of all) / lowest loss, by the means over the seeds.
 """
 
 import argparse
@@ -34,7 +34,6 @@ from embudget.pairs import load_pairs
 from embudget.recipe import Recipe, recommend
 from embudget.recipe.hyperparameters import learning_rate_for, nearest_cell, tokens_per_pair_of
 from embudget.records import RunConfig, RunRecord
-from embudget.study import Store
 from embudget.suite import DEFAULT_SUITE, ModelShape, find_shape, find_suite
 from embudget.training.resources import Resources
 from embudget.training.run import train_run
@@ -68,8 +67,7 @@ def make(folder: Path, budget: float) -> None:
     if out.exists():
         sys.exit(f"{out} is there: a forecast is made once")
     laws = Laws.load(folder / "laws.json")
-    lines = (folder / "records.jsonl").read_text().splitlines()
-    records = [RunRecord.model_validate_json(line) for line in lines]
+    records = read_lines(folder / "records.jsonl")
     if seen := [record for record in records if record.config.train_flops >= budget]:
         sys.exit(f"{len(seen)} records are at {budget:g} FLOP or more")
     records = [record for record in records if record.config.train_flops <= laws.table.budgets[-1]]
@@ -145,19 +143,24 @@ def check(folder: Path, pairs_folder: Path) -> None:
     recipe, pairs = Recipe.read(forecast["recipe"], "forecast.json"), load_pairs(pairs_folder)
     if pairs.hash != recipe.measured_on:
         sys.exit(f"{pairs_folder} must hold the pairs {recipe.measured_on} of the forecast, got {pairs.hash}")
-    with Store(folder / "check.db") as store:
-        for config in configs_of(recipe, forecast, pairs.hash):
-            if config.id in store.ids():
-                continue
-            record = train_run(config, pairs, resources=Resources(checkpoints=folder / "checkpoints" / config.id))[1]
-            store.add(record)
-            sys.stdout.write(f"{config.model} {config.method} seed {config.seed}: {record.loss:.4f}\n")
-            sys.stdout.flush()
-        records = store.records()
-    write_whole(folder / "check.jsonl", "".join(r.model_dump_json(exclude_none=True) + "\n" for r in records))
-    result = verdict(recipe, forecast, records)
-    write_whole(folder / "verdict.json", json.dumps(result, indent=1) + "\n")
-    sys.stdout.write(json.dumps(result, indent=1) + "\n")
+    out = folder / "check.jsonl"
+    records = read_lines(out) if out.exists() else []
+    configs = configs_of(recipe, forecast, pairs.hash)
+    for config in configs:
+        if config.id in {record.id for record in records}:
+            continue
+        records.append(train_run(config, pairs, resources=Resources(checkpoints=folder / "checkpoints"))[1])
+        write_whole(out, "".join(record.model_dump_json(exclude_none=True) + "\n" for record in records))
+        sys.stdout.write(f"{config.model} {config.method} seed {config.seed}: {records[-1].loss}\n")
+        sys.stdout.flush()
+        if {config.id for config in configs if config.seed == SEEDS[0]} <= {record.id for record in records}:
+            write_whole(folder / "verdict.json", json.dumps(verdict(recipe, forecast, records), indent=1) + "\n")
+    sys.stdout.write((folder / "verdict.json").read_text())
+
+
+def read_lines(path: Path) -> list[RunRecord]:
+    """The records of a file of JSON lines."""
+    return [RunRecord.model_validate_json(line) for line in path.read_text().splitlines()]
 
 
 def configs_of(recipe: Recipe, forecast: dict[str, Any], pairs_hash: str) -> list[RunConfig]:

@@ -8,6 +8,7 @@ Reads `{folder}/records.jsonl`, which it first writes from `{folder}/study.db` w
     findings.json             the paper's statements 1 to 7, each with a verdict, as `embudget explain` has them
     downstream.json           statement 8: rank correlation of the held-out loss with nDCG@10 on the same held-out pairs
     spent.json                runs, FLOP and hours
+    frontier.json             the best measured cell of each kind of method at each budget
     frontier.png              figure 1: the best loss of each kind of method against budget
     isoflop.png               figures 2 and 4: loss against size, a line a budget, a panel a kind; the best fraction or
                               rank is written at each point where there are several
@@ -62,6 +63,7 @@ def main() -> None:
     save(folder / "findings.json", findings)
     save(folder / "downstream.json", downstream(used))
     save(folder / "spent.json", spent(records))
+    save(folder / "frontier.json", frontier(laws))
     draw_frontier(laws, folder / "frontier.png")
     draw_isoflops(laws, folder / "isoflop.png")
     draw_choices(laws, folder / "choices.png")
@@ -142,15 +144,31 @@ def best_of_kind(laws: Laws, kind: str) -> dict[float, dict[int, Cell]]:
     return dict(sorted(found.items()))
 
 
+def best_by_budget(laws: Laws, kind: str) -> dict[float, Cell]:
+    """Budget -> the best cell of a kind of method, over its sizes and its fractions or ranks."""
+    return {
+        budget: min(cells.values(), key=lambda cell: cell.loss) for budget, cells in best_of_kind(laws, kind).items()
+    }
+
+
+def frontier(laws: Laws) -> list[dict[str, Any]]:
+    """The best cells as rows; losses are means over the seeds at the best rate, as the laws see them."""
+    return [
+        {
+            "kind": kind, "train_flops": budget, "model": cell.model, "method": cell.method,
+            "loss": round(cell.loss, 4), "seeds": cell.seeds,
+        }
+        for kind in kinds_of(laws)
+        for budget, cell in best_by_budget(laws, kind).items()
+    ]  # fmt: skip
+
+
 def draw_frontier(laws: Laws, out: Path) -> None:
     """The best measured loss of each kind of method against budget."""
     figure, axes = plt.subplots(figsize=(7, 4.2), dpi=160, layout="constrained")
     for kind in kinds_of(laws):
         colour, marker = KINDS[kind]
-        best = {
-            budget: min(cells.values(), key=lambda cell: cell.loss)
-            for budget, cells in best_of_kind(laws, kind).items()
-        }
+        best = best_by_budget(laws, kind)
         axes.plot(list(best), [cell.loss for cell in best.values()], marker + "-", color=colour, label=kind)
         for budget, cell in best.items():
             label = f"{blocks(cell)}{number_of(cell, ', ')}"
@@ -201,7 +219,7 @@ def draw_choices(laws: Laws, out: Path) -> None:
     for kind, row in zip(kinds, panels, strict=True):
         for budget, axes in zip(budgets, row, strict=True):
             for place, (_, model) in enumerate(names):
-                cells = [c for c in laws.cells if (kind_of(c.method), c.budget, c.model) == (kind, budget, model)]
+                cells = [c for c in plain_cells(laws, kind) if (c.budget, c.model) == (budget, model)]
                 points = sorted((parse_method(cell.method).number or 0.0, cell.loss) for cell in cells)
                 if points:
                     colour = colours(place / max(1, len(names) - 0.5))
@@ -216,7 +234,8 @@ def draw_choices(laws: Laws, out: Path) -> None:
             axes.minorticks_off()
             finish(axes)
         row[0].set_ylabel("held-out loss, nats")
-        row[-1].legend(frameon=False, fontsize=7)
+        lines = {line.get_label(): line for axes in row for line in axes.get_lines()}
+        row[-1].legend(lines.values(), lines.keys(), frameon=False, fontsize=7)
     figure.savefig(out)
     plt.close(figure)
 
@@ -229,7 +248,12 @@ def kinds_of(laws: Laws) -> list[str]:
 
 def numbers_of(laws: Laws, kind: str) -> list[float]:
     """The ranks or fractions of a kind that were measured."""
-    return sorted({parse_method(cell.method).number or 0.0 for cell in laws.cells if kind_of(cell.method) == kind})
+    return sorted({parse_method(cell.method).number or 0.0 for cell in plain_cells(laws, kind)})
+
+
+def plain_cells(laws: Laws, kind: str) -> list[Cell]:
+    """The cells of a kind of method without options, which differ by rank or fraction alone."""
+    return [cell for cell in laws.cells if kind_of(cell.method) == kind and cell.method.count(":") <= 1]
 
 
 def number_of(cell: Cell, before: str = "") -> str:
