@@ -86,20 +86,32 @@ def save(path: Path, value: Any) -> None:  # noqa: ANN401 - anything that JSON h
 
 
 def downstream(records: Sequence[RunRecord]) -> dict[str, Any]:
-    """Spearman's correlation of loss and nDCG@10: over all runs, and the median over budgets of that within one."""
+    """Spearman's correlation of loss and nDCG@10: over all runs, and the median over budgets of that within one.
+
+    Statement 8 is called reproduced where the correlation is -0.5 or stronger within every budget, not reproduced where
+    it is 0 or positive within every one, and undetermined otherwise. Budgets of fewer than 8 runs are left out.
+    """
     scored = [(r.config.train_flops, r.loss, r.ndcg) for r in records if r.loss is not None and r.ndcg is not None]
     by_budget = defaultdict(list)
     for budget, loss, ndcg in scored:
         by_budget[budget].append((loss, ndcg))
-    within = {budget: rank_correlation(runs) for budget, runs in sorted(by_budget.items()) if len(set(runs)) >= 3}
-    if len(scored) < 3:
-        return {"runs": len(scored)}
+    within = {budget: rank_correlation(runs) for budget, runs in sorted(by_budget.items()) if len(runs) >= 8}
+    if len(scored) < 8:
+        return {"runs": len(scored), "verdict": "undetermined"}
     return {
+        "verdict": judged(list(within.values())),
         "runs": len(scored),
         "spearman": rank_correlation([(loss, ndcg) for _, loss, ndcg in scored]),
         "median_within_budgets": statistics.median(within.values()) if within else None,
         "spearman_within_budgets": {f"{budget:g}": value for budget, value in within.items()},
     }
+
+
+def judged(correlations: Sequence[float]) -> str:
+    """The verdict on statement 8; see `downstream`."""
+    if correlations and max(correlations) <= -0.5:
+        return "reproduced"
+    return "not reproduced" if correlations and min(correlations) >= 0 else "undetermined"
 
 
 def rank_correlation(runs: Sequence[tuple[float, float]]) -> float:
