@@ -32,12 +32,17 @@ def test_qwen3_has_the_published_total() -> None:
     assert shape.model_params + shape.embedding_params == 596_049_920
 
 
-@pytest.mark.parametrize("name", [name for name in SHAPES if not name.startswith("pythia")])
+@pytest.mark.parametrize("name", [name for name in SHAPES if not name.startswith(("pythia", "micro"))])
 def test_names_carry_the_nominal_size(name: str) -> None:
     text = name.rpartition("-")[2]
     nominal = float(text[:-1]) * {"m": 1e6, "b": 1e9}[text[-1]]
     shape = SHAPES[name]
     assert 0.95 * nominal < shape.model_params + shape.embedding_params < 1.3 * nominal
+
+
+@pytest.mark.parametrize(("name", "nominal"), [("200k", 2e5), ("450k", 4.5e5), ("1m", 1.2e6), ("3m", 3.1e6)])
+def test_micro_models_are_called_by_their_non_embedding_parameters(name: str, nominal: float) -> None:
+    assert SHAPES[f"micro-{name}"].model_params == pytest.approx(nominal, rel=0.01)
 
 
 def test_every_suite_is_found_in_order_of_size() -> None:
