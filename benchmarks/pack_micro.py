@@ -41,8 +41,8 @@ generating text.
 {table}
 
 - **Data:** the training groups of embudget's demo pairs: documentation of AWS and Google APIs and docstrings of Python
-  packages, {train_tokens:,} tokens, seen {epochs:.1f} times. Documents of groups held out for testing embeddings are not
-  among them, and 1 % of the documents were kept for the perplexity.
+  packages, {train_tokens:,} tokens, seen {epochs:.1f} times. Documents of groups held out for testing embeddings are
+  not among them, and 1 % of the documents were kept for the perplexity.
 - **Tokens:** {tokens:,} of every model, the same in the same order; a byte-level BPE vocabulary of {vocab:,}, trained
   on the same text.
 - **Training:** `embudget suite pretrain studies/micro_suite.yaml --out micro/`: Pythia's recipe (AdamW, weight decay

@@ -134,7 +134,7 @@ MICRO = tuple(
         ("3m", 7, 192, 6, 1.5e-3),
     ]
 )
-"""Ours, with biases, to measure on a CPU: pre-trained by studies/micro_suite.yaml; their card is data/models/README.md."""
+"""Ours, with biases, for CPUs: pre-trained by studies/micro_suite.yaml; data/models/README.md is their card."""
 
 SHAPES: dict[str, ModelShape] = {
     shape.name: shape for shape in [*SMOLLM2, *MICRO, *PYTHIA, *QWEN3, *LLAMA_3_2, *GEMMA_3, *OLMO_2]
