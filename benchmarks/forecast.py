@@ -4,7 +4,7 @@
     .venv/bin/python benchmarks/forecast.py check results/smollm2 --pairs quickstart/pairs
 
 `make` writes `{folder}/forecast.json` from `{folder}/laws.json` and the records below the budget: the recipe with its
-prediction, interval, crossovers and the choices that are as good; its rivals; and what the paper's own procedure (see
+prediction, interval, crossovers and the choices that are as good; its rivals, measured at lower budgets; and what the paper's own procedure (see
 `paper_procedure`) would choose and expect. Rivals are every other kind of method at its best predicted size, and the
 recipe's method by another rank or fraction, one size down and one up. It refuses to replace a forecast that is there.
 
@@ -91,11 +91,12 @@ def make(folder: Path, budget: float) -> None:
 def rivals_of(recipe: Recipe, laws: Laws, members: list[ModelShape]) -> Iterator[tuple[str, str]]:
     """Model and method of each rival."""
     suite = sorted(find_suite(DEFAULT_SUITE), key=lambda shape: shape.model_params)
+    measured = {(cell.model, cell.method) for cell in laws.cells}  # elsewhere a law of few sizes may say anything
     able = {
         (shape.name, method): loss_of(laws, shape.name, method, recipe)
         for shape in members
         for method in laws.methods
-        if steps_of(laws, shape, method, recipe) >= MIN_STEPS
+        if (shape.name, method) in measured and steps_of(laws, shape, method, recipe) >= MIN_STEPS
     }
     for kind in sorted({kind_of(method) for method in laws.methods} - {kind_of(recipe.method)}):
         yield min((choice for choice in able if kind_of(choice[1]) == kind), key=able.__getitem__)
