@@ -4,9 +4,10 @@
     .venv/bin/python benchmarks/forecast.py check results/smollm2 --pairs quickstart/pairs
 
 `make` writes `{folder}/forecast.json` from `{folder}/laws.json` and the records below the budget: the recipe with its
-prediction, interval, crossovers and the choices that are as good; its rivals, measured at lower budgets; and what the paper's own procedure (see
+prediction, interval, crossovers and the choices that are as good; its rivals; and what the paper's own procedure (see
 `paper_procedure`) would choose and expect. Rivals are every other kind of method at its best predicted size, and the
-recipe's method by another rank or fraction, one size down and one up. It refuses to replace a forecast that is there.
+recipe's kind by another rank or fraction, both among the sizes that they were measured on, and the recipe's method one
+size down and one up. It refuses to replace a forecast that is there.
 
 `check` trains what the forecast names, each with two seeds, resumable, and adds each record to `{folder}/check.jsonl`.
 Once every choice has a record it writes the verdict to `{folder}/verdict.json`: the error of the prediction, and the
