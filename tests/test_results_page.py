@@ -27,9 +27,13 @@ def write(page: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize("name", ["README.md", "docs/results.md"])
 def test_the_tables_are_up_to_date(page: ModuleType, name: str) -> None:
-    path = ROOT / name
-    if path.exists():
-        assert page.filled(path.read_text()) == path.read_text(), "run make results"
+    text = (ROOT / name).read_text()
+    assert page.filled(text) == text, "run make results"
+
+
+def test_the_laws_of_the_package_are_those_of_the_study() -> None:
+    shipped = ROOT / "src" / "embudget" / "data" / "laws" / "smollm2.json"
+    assert shipped.read_bytes() == (ROOT / "results" / "smollm2" / "laws.json").read_bytes()
 
 
 def test_only_what_stands_between_the_marks_is_replaced(page: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
