@@ -13,6 +13,8 @@ test: setup
 # Laws, findings, figures and pages of the published studies, from their records.
 results: setup
 	$(BIN)/python benchmarks/publish.py results/smollm2 --largest 1.6e13
+	cp results/smollm2/laws.json src/embudget/data/laws/smollm2.json
+	$(BIN)/python benchmarks/results_page.py docs/results.md README.md
 
 # What takes minutes because it starts processes or trains the real model; the rest of the slow tests are measurements.
 test-processes: setup

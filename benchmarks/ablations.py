@@ -10,13 +10,12 @@ trains all blocks but not the input embedding, is `full`; that of all others is 
 
 import argparse
 import json
-import math
 import statistics
 from collections import defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from publish import read_records, save
+from results_files import loss_or_chance, read_records, save
 
 from embudget.records import RunConfig, RunRecord
 
@@ -64,13 +63,12 @@ def main() -> None:
 
 
 def cells_of(records: list[RunRecord]) -> dict[tuple[Setting, str, float], Losses]:
-    """The losses by setting, member and budget; a run that diverged counts as chance, ln 512."""
+    """The losses by setting, member and budget; a run that diverged counts as chance."""
     cells: dict[tuple[Setting, str, float], Losses] = defaultdict(lambda: defaultdict(dict))
     for record in records:
-        if record.loss is not None or record.status == "diverged":
-            config = record.config
-            tried = cells[Setting.of(config), config.model, config.train_flops][config.learning_rate]
-            tried[config.seed] = math.log(512) if record.loss is None else record.loss
+        config, loss = record.config, loss_or_chance(record)
+        if loss is not None:
+            cells[Setting.of(config), config.model, config.train_flops][config.learning_rate][config.seed] = loss
     return cells
 
 

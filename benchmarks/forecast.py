@@ -6,7 +6,8 @@
 `make` writes `{folder}/forecast.json` from `{folder}/laws.json` and the records below the budget: the recipe with its
 prediction, interval, crossovers and the choices that are as good; its rivals; and what the paper's own procedure (see
 `paper_procedure`) would choose and expect. Rivals are every other kind of method at its best predicted size, and the
-recipe's method by another rank or fraction, one size down and one up. It refuses to replace a forecast that is there.
+recipe's kind by another rank or fraction, both among the sizes that they were measured on, and the recipe's method one
+size down and one up. It refuses to replace a forecast that is there.
 
 `check` trains what the forecast names, each with two seeds, resumable, and adds each record to `{folder}/check.jsonl`.
 Once every choice has a record it writes the verdict to `{folder}/verdict.json`: the error of the prediction, and the
@@ -24,8 +25,8 @@ from pathlib import Path
 from typing import Any
 
 import paper_procedure
+from results_files import loss_or_chance, read_lines, save, write_lines
 
-from embudget.files import write_whole
 from embudget.flops import steps_for, tokens_for
 from embudget.laws import Laws
 from embudget.laws.basis import kind_of
@@ -82,7 +83,7 @@ def make(folder: Path, budget: float) -> None:
         "paper": expected(laws, recipe, model, method)
         | {"loss_by_its_line": round(paper_procedure.expected_loss(records, method, budget), 4)},
     }
-    write_whole(out, json.dumps(result, indent=1) + "\n")
+    save(out, result)
     sys.stdout.write(f"{recipe}\n")
     for choice in [*result["rivals"], result["paper"]]:
         sys.stdout.write(f"{choice}\n")
@@ -91,11 +92,12 @@ def make(folder: Path, budget: float) -> None:
 def rivals_of(recipe: Recipe, laws: Laws, members: list[ModelShape]) -> Iterator[tuple[str, str]]:
     """Model and method of each rival."""
     suite = sorted(find_suite(DEFAULT_SUITE), key=lambda shape: shape.model_params)
+    measured = {(cell.model, cell.method) for cell in laws.cells}  # elsewhere a law of few sizes may say anything
     able = {
         (shape.name, method): loss_of(laws, shape.name, method, recipe)
         for shape in members
         for method in laws.methods
-        if steps_of(laws, shape, method, recipe) >= MIN_STEPS
+        if (shape.name, method) in measured and steps_of(laws, shape, method, recipe) >= MIN_STEPS
     }
     for kind in sorted({kind_of(method) for method in laws.methods} - {kind_of(recipe.method)}):
         yield min((choice for choice in able if kind_of(choice[1]) == kind), key=able.__getitem__)
@@ -150,17 +152,12 @@ def check(folder: Path, pairs_folder: Path) -> None:
         if config.id in {record.id for record in records}:
             continue
         records.append(train_run(config, pairs, resources=Resources(checkpoints=folder / "checkpoints"))[1])
-        write_whole(out, "".join(record.model_dump_json(exclude_none=True) + "\n" for record in records))
+        write_lines(out, records)
         sys.stdout.write(f"{config.model} {config.method} seed {config.seed}: {records[-1].loss}\n")
         sys.stdout.flush()
         if {config.id for config in configs if config.seed == SEEDS[0]} <= {record.id for record in records}:
-            write_whole(folder / "verdict.json", json.dumps(verdict(recipe, forecast, records), indent=1) + "\n")
+            save(folder / "verdict.json", verdict(recipe, forecast, records))
     sys.stdout.write((folder / "verdict.json").read_text())
-
-
-def read_lines(path: Path) -> list[RunRecord]:
-    """The records of a file of JSON lines."""
-    return [RunRecord.model_validate_json(line) for line in path.read_text().splitlines()]
 
 
 def configs_of(recipe: Recipe, forecast: dict[str, Any], pairs_hash: str) -> list[RunConfig]:
@@ -174,11 +171,15 @@ def configs_of(recipe: Recipe, forecast: dict[str, Any], pairs_hash: str) -> lis
 
 
 def verdict(recipe: Recipe, forecast: dict[str, Any], records: list[RunRecord]) -> dict[str, Any]:
-    """Regret and error of the prediction."""
+    """Regret and error of the prediction; a run that diverged counts as chance.
+
+    The interval is that of one run, and `inside` says whether the first has the recipe's loss in it.
+    """
     losses = defaultdict(list)
     for record in records:
-        if record.loss is not None:
-            losses[record.config.model, record.config.method].append(record.loss)
+        loss = loss_or_chance(record)
+        if loss is not None:
+            losses[record.config.model, record.config.method].append(loss)
     means = {choice: statistics.mean(values) for choice, values in losses.items()}
     best = min(means, key=means.__getitem__)
     own = (recipe.model, recipe.method)

@@ -10,7 +10,6 @@ in results/STUDY, one of
     forecast     forecast.json and verdict.json: what was forecast, and what came of it
     ablations    ablations.json: what each change of a default does to the loss
     spent        spent.json: runs, FLOP and hours
-    sizes        pretrain.json of the models: sizes, perplexity, seconds
 
 The text around is written by hand.
 """
@@ -22,6 +21,8 @@ import statistics
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
+
+from results_files import member
 
 from embudget.files import write_whole
 
@@ -146,27 +147,9 @@ def spent(studies: str) -> str:
     return table(["study", "runs", "FLOP", "hours of training", "median GFLOP/s"], rows)
 
 
-def sizes(folder: str) -> str:
-    """The models that were pre-trained, from the summary in a folder of the package's data."""
-    path = ROOT / "src" / "embudget" / "data" / folder / "pretrain.json"
-    rows = [
-        [one["name"], f"{one['model_params']:,}", f"{one['embedding_params']:,}", f"{one['tokens']:,}",
-         f"{one['seconds']:,.0f}", f"{one['heldout_perplexity']:.1f}"]
-        for one in json.loads(path.read_text())["members"]
-    ]  # fmt: skip
-    heads = ["model", "N", "input embedding", "tokens", "seconds", "held-out perplexity"]
-    return table(heads, rows)
-
-
 def flops(number: float) -> str:
     """As 1.6e13."""
     return re.sub(r"e\+?0*", "e", f"{number:.3g}")
-
-
-def member(model: str) -> str:
-    """Which member: its depth where it is a cut model."""
-    depth = model.rpartition(":")[2]
-    return model if not depth.isdigit() else f"{depth} block" if depth == "1" else f"{depth} blocks"
 
 
 TABLES: dict[str, Callable[[str], str]] = {
@@ -175,7 +158,6 @@ TABLES: dict[str, Callable[[str], str]] = {
     "forecast": forecast,
     "ablations": ablations,
     "spent": spent,
-    "sizes": sizes,
 }
 
 

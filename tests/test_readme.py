@@ -70,6 +70,22 @@ def test_the_numbers_come_from_the_records() -> None:
     assert f"measured {regret['measured_loss']:.3f}" in README
 
 
+def test_the_findings_on_smollm2_come_from_its_results() -> None:
+    folder = ROOT / "results" / "smollm2"
+    best = {(row["kind"], row["train_flops"]): row for row in json.loads((folder / "frontier.json").read_text())}
+    budgets = sorted({budget for _, budget in best})
+    winners = [min(("full", "freeze", "lora"), key=lambda kind: best[kind, budget]["loss"]) for budget in budgets]
+    assert winners == ["lora"] * 2 + ["freeze"] * 3
+    assert {best["freeze", budget]["method"] for budget in budgets[2:]} == {"freeze:0.5"}
+    ahead = best["lora", budgets[-1]]["loss"] / best["freeze", budgets[-1]]["loss"] - 1
+    assert f"where it is {100 * ahead:.1f} % ahead of LoRA" in README
+    scores = json.loads((folder / "downstream.json").read_text())
+    assert f"In {scores['runs']} runs" in README
+    assert f"nDCG@10 {scores['spearman']:.2f})" in README
+    verdicts = {one["number"]: one["verdict"] for one in json.loads((folder / "findings.json").read_text())}
+    assert (verdicts[1], verdicts[6]) == ("not reproduced", "reproduced")
+
+
 def test_the_regrets_come_from_the_simulated_studies() -> None:
     folder = ROOT / "results" / "simulation"
     form, neither = (json.loads((folder / f"{name}.json").read_text()) for name in ("regret", "regret_neither"))

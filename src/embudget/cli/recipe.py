@@ -79,7 +79,7 @@ def command(
               embudget recipe laws.json --budget 1e19 --serve-tokens 1e12 --prefer small
               embudget recipe laws.json --budget 4e13 --pairs-available 50000 --max-epochs 3
               embudget recipe laws.json --curve 1e15:1e19 --out curve/
-              embudget recipe --laws NAME --budget 4e13
+              embudget recipe --laws smollm2 --budget 4e13
     """  # noqa: D301
     from embudget.errors import ConfigError
     from embudget.laws import describe_origin, find_laws

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from embudget.laws.mixed_settings import mixed_setting_warnings
 from embudget.laws.rates import describe_rates, rate_warnings
-from embudget.laws.schedules import schedule_warnings
 
 if TYPE_CHECKING:
     from embudget.laws.result import Laws
@@ -39,7 +39,7 @@ def summarise(laws: "Laws") -> str:
 
 
 def _warnings(laws: "Laws") -> list[str]:
-    return [*laws.diagnostics.warnings(), *rate_warnings(laws.cells), *schedule_warnings(laws.cells)]
+    return [*laws.diagnostics.warnings(), *rate_warnings(laws.cells), *mixed_setting_warnings(laws.cells)]
 
 
 def _noise(surface: "Surface") -> str:

@@ -4,7 +4,7 @@ from collections import Counter
 from math import ceil
 
 from embudget.laws import Cell, Laws
-from embudget.laws.schedules import schedule_warnings
+from embudget.laws.mixed_settings import mixed_setting_warnings
 from embudget.methods import Bias, Freeze, Full, LoRA, parse_method
 from embudget.recipe.members import base_of
 from embudget.recipe.options import Option
@@ -39,7 +39,7 @@ def warnings_for(laws: Laws, suite: str | None, members: tuple[ModelShape, ...],
     if laws.diagnostics.unlinked:
         groups = " and ".join(laws.diagnostics.unlinked)
         warnings.append(f"{groups} were measured at no common budget: which of them is better is extrapolated")
-    return (*warnings, *schedule_warnings(laws.cells))
+    return (*warnings, *mixed_setting_warnings(laws.cells))
 
 
 def repetition(option: Option, nearest: Cell, pairs_available: int | None) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Whether the cells of a fit were trained by different schedules of the learning rate, or kinds of pooling.
+"""Whether the cells of a fit were trained by different settings: schedules of the learning rate, or kinds of pooling.
 
 A schedule is a setting: of those tried in one cell the best is the cell's (see `tuning`). But where some cells were run
 by one and others by another, a law takes what the schedule costs for an effect of size, data or method.
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from embudget.laws.table import Cell
 
 
-def schedule_warnings(cells: Sequence[Cell]) -> list[str]:
+def mixed_setting_warnings(cells: Sequence[Cell]) -> list[str]:
     """A line where the cells have more than one schedule, or pooling; those that do not say count as none."""
     return [*_mixed("schedule", "schedules", cells), *_mixed("pooling", "kinds of pooling", cells)]
 

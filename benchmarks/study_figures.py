@@ -1,0 +1,177 @@
+"""The paper's figures for any study, from its fitted laws: frontier, isoFLOP curves, active fractions and ranks."""
+
+from collections import defaultdict
+from pathlib import Path
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+
+from matplotlib import patheffects
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from results_files import member
+
+from embudget.laws import Cell, Laws
+from embudget.laws.basis import kind_of
+from embudget.methods import parse_method
+
+KINDS = {"full": ("#0072b2", "o"), "freeze": ("#d55e00", "s"), "bias": ("#cc79a7", "D"), "lora": ("#009e73", "^")}
+"""Colour-blind safe (Okabe and Ito 2008), and told apart by shape too."""
+COLOURS = mpl.colormaps["viridis"]
+
+
+def draw_frontier(laws: Laws, out: Path) -> None:
+    """The best measured loss of each kind of method against budget."""
+    figure, axes = plt.subplots(figsize=(7, 4.2), dpi=160, layout="constrained")
+    best = {kind: best_by_budget(laws, kind) for kind in kinds_of(laws)}
+    for kind, cells in best.items():
+        colour, marker = KINDS[kind]
+        axes.plot(list(cells), [cell.loss for cell in cells.values()], marker + "-", color=colour, label=kind)
+    for budget in laws.table.budgets:
+        found = sorted((cells[budget].loss, kind) for kind, cells in best.items() if budget in cells)
+        for place, (_, kind) in enumerate(found):
+            below, above = place == 0, place == len(found) - 1
+            label_cell(axes, best[kind][budget], KINDS[kind][0], below=below, above=above and not below)
+    axes.set(xscale="log", xlabel="budget, training FLOP", ylabel="best held-out contrastive loss, nats")
+    axes.margins(x=0.12, y=0.1)
+    finish(axes)
+    axes.legend(frameon=False)
+    save_figure(figure, out)
+
+
+def label_cell(axes: Axes, cell: Cell, colour: str, *, below: bool, above: bool) -> None:
+    """Write a cell's member and number at its point; on the right of it where neither side is free."""
+    offset = (0, -6) if below else (0, 6) if above else (7, 0)
+    axes.annotate(
+        f"{member(cell.model)}{number_of(cell, ', ')}",
+        (cell.budget, cell.loss),
+        offset,
+        textcoords="offset points",
+        fontsize=6.5,
+        color=colour,
+        ha="center" if below or above else "left",
+        va="top" if below else "bottom" if above else "center",
+        path_effects=[patheffects.withStroke(linewidth=2.5, foreground="white")],
+    )
+
+
+def draw_isoflops(laws: Laws, out: Path) -> None:
+    """Loss against size for each budget, a panel for each kind of method."""
+    kinds = kinds_of(laws)
+    figure, panels = plt.subplots(
+        1, len(kinds), figsize=(4 * len(kinds) + 1, 4), dpi=160, layout="constrained", sharey=True, squeeze=False
+    )
+    for kind, axes in zip(kinds, panels[0], strict=True):
+        cells_of = best_of_kind(laws, kind)
+        for budget, cells in cells_of.items():
+            colour = COLOURS(laws.table.budgets.index(budget) / max(1, len(laws.table.budgets) - 0.5))
+            sizes = sorted(cells)
+            axes.plot(sizes, [cells[size].loss for size in sizes], "o-", color=colour, label=f"{budget:.3g} FLOP")
+            for size in sizes:
+                label = number_of(cells[size])
+                axes.annotate(label, (size, cells[size].loss), (0, 5), textcoords="offset points", fontsize=6)
+        axes.set(xscale="log", xlabel="N, million parameters without embeddings", title=kind)
+        sizes = sorted({size for cells in cells_of.values() for size in cells})
+        axes.set_xticks(sizes, [f"{size / 1e6:.2g}" for size in sizes])
+        axes.minorticks_off()
+        finish(axes)
+    panels[0][0].set_ylabel("held-out contrastive loss, nats")
+    add_legend(figure)
+    save_figure(figure, out)
+
+
+def draw_choices(laws: Laws, out: Path) -> None:
+    """Loss against active fraction and against rank: a row for each, a panel for each budget, a line for each size."""
+    kinds = [kind for kind in ("freeze", "lora") if len(numbers_of(laws, kind)) > 1]
+    if not kinds:
+        return
+    budgets = list(laws.table.budgets)
+    figure, panels = plt.subplots(
+        len(kinds), len(budgets), figsize=(3.6 * len(budgets) + 1, 3.4 * len(kinds)), dpi=160, layout="constrained",
+        squeeze=False, sharex="row",
+    )  # fmt: skip
+    models = [model for _, model in sorted({(cell.model_params, cell.model) for cell in laws.cells})]
+    for kind, row in zip(kinds, panels, strict=True):
+        ticks = numbers_of(laws, kind)
+        for budget, axes in zip(budgets, row, strict=True):
+            draw_numbers(axes, [cell for cell in plain_cells(laws, kind) if cell.budget == budget], models)
+            axes.set(
+                xscale="log", title=f"{budget:.3g} FLOP", xlabel="LoRA rank" if kind == "lora" else "active fraction"
+            )
+            axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+            axes.minorticks_off()
+            finish(axes)
+        row[0].set_ylabel("held-out loss, nats")
+    add_legend(figure)
+    save_figure(figure, out)
+
+
+def draw_numbers(axes: Axes, cells: list[Cell], models: list[str]) -> None:
+    """Loss against rank or fraction, a line for each of the models that the cells have."""
+    for place, model in enumerate(models):
+        points = sorted((parse_method(cell.method).number or 0.0, cell.loss) for cell in cells if cell.model == model)
+        if points:
+            colour = COLOURS(place / max(1, len(models) - 0.5))
+            axes.plot(*zip(*points, strict=True), "o-", color=colour, label=member(model))
+
+
+def add_legend(figure: Figure) -> None:
+    """One for all panels, beside them, in the order of the colours, whose green rises along viridis."""
+    lines = {str(line.get_label()): line for axes in figure.axes for line in axes.get_lines()}
+    ordered = sorted(lines, key=lambda label: lines[label].get_color()[1])
+    figure.legend([lines[label] for label in ordered], ordered, loc="outside right center", frameon=False, fontsize=8)
+
+
+def best_of_kind(laws: Laws, kind: str) -> dict[float, dict[int, Cell]]:
+    """Budget -> size -> the best cell of a kind of method, over its fractions or ranks."""
+    found: dict[float, dict[int, Cell]] = defaultdict(dict)
+    for cell in laws.cells:
+        if kind_of(cell.method) != kind:
+            continue
+        size = int(cell.model_params)
+        if size not in found[cell.budget] or cell.loss < found[cell.budget][size].loss:
+            found[cell.budget][size] = cell
+    return dict(sorted(found.items()))
+
+
+def best_by_budget(laws: Laws, kind: str) -> dict[float, Cell]:
+    """Budget -> the best cell of a kind of method, over its sizes and its fractions or ranks."""
+    return {
+        budget: min(cells.values(), key=lambda cell: cell.loss) for budget, cells in best_of_kind(laws, kind).items()
+    }
+
+
+def kinds_of(laws: Laws) -> list[str]:
+    """The kinds of method that were measured, in the paper's order."""
+    measured = {kind_of(cell.method) for cell in laws.cells}
+    return [kind for kind in KINDS if kind in measured]
+
+
+def numbers_of(laws: Laws, kind: str) -> list[float]:
+    """The ranks or fractions of a kind that were measured."""
+    return sorted({parse_method(cell.method).number or 0.0 for cell in plain_cells(laws, kind)})
+
+
+def plain_cells(laws: Laws, kind: str) -> list[Cell]:
+    """The cells of a kind of method without options, which differ by rank or fraction alone."""
+    return [cell for cell in laws.cells if kind_of(cell.method) == kind and cell.method.count(":") <= 1]
+
+
+def number_of(cell: Cell, before: str = "") -> str:
+    """A cell's rank or active fraction, as text."""
+    number = parse_method(cell.method).number
+    return "" if number is None else f"{before}{number:g}"
+
+
+def finish(axes: Axes) -> None:
+    """A quiet frame."""
+    axes.grid(alpha=0.25, which="both")
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def save_figure(figure: Figure, out: Path) -> None:
+    """Write it and let go of it."""
+    figure.savefig(out)
+    plt.close(figure)

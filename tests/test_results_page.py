@@ -1,0 +1,90 @@
+"""The tables of the page of results say what the studies' files say, and the page is filled in."""
+
+import importlib
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def page(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    return importlib.import_module("results_page")
+
+
+@pytest.fixture
+def write(page: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:  # noqa: ANN401 - a function
+    monkeypatch.setattr(page, "ROOT", tmp_path)
+    folder = tmp_path / "results" / "s"
+    folder.mkdir(parents=True)
+    return lambda name, value: (folder / name).write_text(json.dumps(value))
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/results.md"])
+def test_the_tables_are_up_to_date(page: ModuleType, name: str) -> None:
+    text = (ROOT / name).read_text()
+    assert page.filled(text) == text, "run make results"
+
+
+def test_the_laws_of_the_package_are_those_of_the_study() -> None:
+    shipped = ROOT / "src" / "embudget" / "data" / "laws" / "smollm2.json"
+    assert shipped.read_bytes() == (ROOT / "results" / "smollm2" / "laws.json").read_bytes()
+
+
+def test_only_what_stands_between_the_marks_is_replaced(page: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(page.TABLES, "spent", lambda studies: f"of {studies}")
+    text = "before\n<!-- spent a+b -->\nold\n<!-- end -->\nafter <!-- a remark -->\n"
+    once = page.filled(text)
+    assert once == "before\n<!-- spent a+b -->\nof a+b\n<!-- end -->\nafter <!-- a remark -->\n"
+    assert page.filled(once) == once
+
+
+def test_the_frontier_marks_the_lowest_loss_of_each_budget(page: ModuleType, write: Any) -> None:  # noqa: ANN401
+    cell = {"kind": "full", "train_flops": 1e12, "model": "m:1", "method": "full", "loss": 3.5, "seeds": 1}
+    other = cell | {"kind": "lora", "model": "m:2", "method": "lora:8", "loss": 3.25}
+    write("frontier.json", [cell, other, other | {"train_flops": 2e12, "loss": 3.0}])
+    assert page.frontier("s").splitlines()[2:] == [
+        "| 1e12 | 3.500 (1 block) | **3.250** (lora:8, 2 blocks) |",
+        "| 2e12 |  | **3.000** (lora:8, 2 blocks) |",
+    ]
+
+
+def test_every_finding_has_its_verdict_and_its_numbers(page: ModuleType, write: Any) -> None:  # noqa: ANN401
+    found = {"number": 1, "statement": "A.", "verdict": "undetermined", "numbers": "", "why": "no runs"}
+    write("findings.json", [found, found | {"number": 2, "verdict": "not reproduced", "numbers": "5 %", "why": None}])
+    scores = {"verdict": "reproduced", "runs": 9, "spearman": -0.912, "spearman_within_budgets": {"1e+12": -0.8}}
+    write("downstream.json", scores)
+    lines = page.findings("s").splitlines()
+    assert lines[:2] == ["1. A. **Undetermined**: no runs.", "2. A. **Not reproduced**: 5 %."]
+    assert lines[2].startswith("8. ")
+    assert lines[2].endswith("over 9 runs -0.91; within budgets -0.80 at 1e+12 FLOP.")
+
+
+def test_the_forecast_is_set_against_what_was_measured(page: ModuleType, write: Any) -> None:  # noqa: ANN401
+    rival = {"model": "m:2", "method": "full", "predicted_loss": 2.9, "loss_interval": [2.8, 3.0]}
+    recipe = {"model": "m:4", "method": "lora:8", "predicted_loss": 2.8, "predicted_interval": [2.7, 2.9]}
+    write("forecast.json", {"recipe": recipe, "rivals": [rival], "paper": rival | {"model": "m:6"}})
+    losses = {"m:4 lora:8": [2.75, 2.85], "m:2 full": [2.52], "m:6 full": [3.0]}
+    write("verdict.json", {"recipe": "m:4 lora:8", "paper": "m:6 full", "losses": losses})
+    assert page.forecast("s").splitlines()[2:] == [
+        "| full on 2 blocks |  | 2.900 | 2.800 to 3.000 | 2.520 | 0.0 % |",
+        "| lora:8 on 4 blocks | the recipe | 2.800 | 2.700 to 2.900 | 2.750, 2.850 | 11.1 % |",
+        "| full on 6 blocks | the paper's procedure | 2.900 | 2.800 to 3.000 | 3.000 | 19.0 % |",
+    ]
+
+
+def test_a_difference_is_bold_beyond_two_standard_errors(page: ModuleType, write: Any) -> None:  # noqa: ANN401
+    row = {"change": "batch_size 8", "model": "m:2", "train_flops": 1e12, "difference": 0.05, "standard_error": 0.03}
+    other = row | {"change": "max_length 48", "train_flops": 4e12, "difference": -0.07}
+    write("ablations.json", [row, other])
+    assert page.ablations("s").splitlines() == [
+        "| change | 1e12, 2 blocks | 4e12, 2 blocks |",
+        "| --- | --- | --- |",
+        "| batch_size 8 | +0.050 ± 0.030 |  |",
+        "| max_length 48 |  | **-0.070 ± 0.030** |",
+    ]
