@@ -82,6 +82,13 @@ def test_the_findings_on_smollm2_come_from_its_results() -> None:
     scores = json.loads((folder / "downstream.json").read_text())
     assert f"In {scores['runs']} runs" in README
     assert f"nDCG@10 {scores['spearman']:.2f})" in README
+    forecast = json.loads((folder / "forecast.json").read_text())["recipe"]
+    measured = RunRecord.model_validate_json((folder / "check.jsonl").read_text().splitlines()[0])
+    assert (measured.config.model, measured.config.method) == (forecast["model"], forecast["method"])
+    low, high = forecast["predicted_interval"]
+    assert f"predicted {forecast['predicted_loss']:.3f} ({low:.3f} to {high:.3f}), measured {measured.loss:.3f}" in (
+        " ".join(README.split())
+    )
     verdicts = {one["number"]: one["verdict"] for one in json.loads((folder / "findings.json").read_text())}
     assert (verdicts[1], verdicts[6]) == ("not reproduced", "reproduced")
 
