@@ -7,11 +7,13 @@ in results/STUDY, one of
 
     frontier     frontier.json: the best measured cell of each kind of method at each budget
     findings     findings.json and downstream.json: the paper's statements with verdicts and numbers
+    verdicts     the same files of several studies: the verdicts side by side
     forecast     forecast.json and verdict.json: what was forecast, and what came of it
     ablations    ablations.json: what each change of a default does to the loss
     spent        spent.json: runs, FLOP and hours
 
-The text around is written by hand.
+or by that of `sizes`, from the pretrain.json of the models that come with the package. The names of several studies are
+joined by +. The text around is written by hand.
 """
 
 import argparse
@@ -27,6 +29,8 @@ from results_files import member
 from embudget.files import write_whole
 
 ROOT = Path(__file__).parents[1]
+DOWNSTREAM = "A lower contrastive loss goes with a better downstream score."
+"""The paper's statement 8."""
 BLOCK = re.compile(r"(<!-- (\w+) ([\w+/]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -85,12 +89,37 @@ def findings(study: str) -> str:
             f"rank correlation of held-out loss and nDCG@10 over {scores['runs']} runs {scores['spearman']:.2f}; "
             f"within budgets {within} FLOP"
         )
-    statement = "A lower contrastive loss goes with a better downstream score."
-    found.append((8, statement, scores["verdict"], numbers, None))
+    found.append((8, DOWNSTREAM, scores["verdict"], numbers, None))
     return "\n".join(
         f"{number}. {text} **{verdict[0].upper()}{verdict[1:]}**: {'; '.join(filter(None, [numbers, why]))}."
         for number, text, verdict, numbers, why in found
     )
+
+
+def verdicts(studies: str) -> str:
+    """The paper's statements down, studies across."""
+    names = studies.split("+")
+    found = [
+        {one["number"]: one for one in read(study, "findings.json")}
+        | {8: {"statement": DOWNSTREAM, "verdict": read(study, "downstream.json")["verdict"]}}
+        for study in names
+    ]
+    rows = [
+        [f"{number}. {one['statement']}", *(verdicts_of[number]["verdict"] for verdicts_of in found)]
+        for number, one in found[0].items()
+    ]
+    return table(["the paper's finding", *names], rows)
+
+
+def sizes(_: str) -> str:
+    """The models that come with the package, by size."""
+    members = json.loads((ROOT / "src" / "embudget" / "data" / "models" / "pretrain.json").read_text())["members"]
+    rows = [
+        [one["name"], f"{one['model_params']:,}", flops(one["tokens"]), f"{one['seconds']:,.0f}",
+         f"{one['heldout_perplexity']:.1f}"]
+        for one in sorted(members, key=lambda one: int(one["model_params"]))
+    ]  # fmt: skip
+    return table(["model", "N", "tokens", "seconds", "held-out perplexity"], rows)
 
 
 def forecast(study: str) -> str:
@@ -155,6 +184,8 @@ def flops(number: float) -> str:
 TABLES: dict[str, Callable[[str], str]] = {
     "frontier": frontier,
     "findings": findings,
+    "verdicts": verdicts,
+    "sizes": sizes,
     "forecast": forecast,
     "ablations": ablations,
     "spent": spent,

@@ -65,6 +65,15 @@ def test_every_finding_has_its_verdict_and_its_numbers(page: ModuleType, write: 
     assert lines[2].endswith("over 9 runs -0.91; within budgets -0.80 at 1e+12 FLOP.")
 
 
+def test_verdicts_of_several_studies_stand_side_by_side(page: ModuleType, write: Any) -> None:  # noqa: ANN401
+    write("findings.json", [{"number": 1, "statement": "A.", "verdict": "undetermined"}])
+    write("downstream.json", {"verdict": "reproduced", "runs": 9})
+    lines = page.verdicts("s+s").splitlines()
+    assert lines[0] == "| the paper's finding | s | s |"
+    assert lines[2] == "| 1. A. | undetermined | undetermined |"
+    assert lines[3].endswith("downstream score. | reproduced | reproduced |")
+
+
 def test_the_forecast_is_set_against_what_was_measured(page: ModuleType, write: Any) -> None:  # noqa: ANN401
     rival = {"model": "m:2", "method": "full", "predicted_loss": 2.9, "loss_interval": [2.8, 3.0]}
     recipe = {"model": "m:4", "method": "lora:8", "predicted_loss": 2.8, "predicted_interval": [2.7, 2.9]}
