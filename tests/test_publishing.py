@@ -11,11 +11,12 @@ import pytest
 from embudget.records import RunConfig, RunRecord
 
 Load = Any
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
 def load(monkeypatch: pytest.MonkeyPatch) -> Load:
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     return importlib.import_module
 
 
@@ -66,15 +67,44 @@ def test_records_come_back_from_their_lines(load: Load, tmp_path: Path) -> None:
     assert files.read_records(tmp_path) == records
 
 
+FORECAST = {
+    "recipe": {"model": "m:2", "method": "full", "train_flops": 1e12, "learning_rate": 1e-3, "predicted_loss": 2.5,
+               "predicted_interval": [2.4, 2.6]},
+    "rivals": [{"model": "m:1", "method": "full", "learning_rate": 2e-3}],
+    "paper": {"model": "m:4", "method": "full", "learning_rate": 3e-3, "loss_by_its_line": 2.0},
+}  # fmt: skip
+
+
 def test_regret_and_error_are_of_the_means_over_the_seeds(load: Load) -> None:
-    recipe = type(
-        "R", (), {"model": "m:2", "method": "full", "train_flops": 1e12, "predicted_loss": 2.5,
-                  "predicted_interval": (2.4, 2.6)},
-    )  # fmt: skip
-    forecast = {"paper": {"model": "m:4", "method": "full", "loss_by_its_line": 2.0}}
-    runs = [record(2.7), record(2.8, seed=1), record(2.2, model="m:1"), record(None, status="diverged", model="m:4")]
-    found = load("forecast").verdict(recipe, forecast, runs)
+    losses = {("m:2", "full"): {0: 2.7, 1: 2.8}, ("m:1", "full"): {0: 2.1, 1: 2.3}, ("m:4", "full"): {0: 4.2}}
+    found = load("forecast").judge(FORECAST, losses)
     assert found["error_percent"] == pytest.approx(10.0)
     assert not found["inside"]
     assert (found["best"], found["regret_percent"]) == ("m:1 full", 25.0)
-    assert found["paper_measured"] == pytest.approx(math.log(512), abs=1e-4)
+    assert (found["paper_error_percent"], found["paper_regret_percent"]) == (110.0, 100.0)
+    assert found["noise_percent"] == pytest.approx(100 * 0.05 / 2.2, abs=0.01)  # differences of the seeds 0.1 and 0.2
+
+
+def test_a_choice_of_one_seed_is_never_the_best_of_a_forecasts_check(load: Load) -> None:
+    losses = {("m:2", "full"): {0: 2.7, 1: 2.8}, ("m:1", "full"): {0: 2.6}, ("m:4", "full"): {0: 2.9}}
+    assert load("forecast").judge(FORECAST, losses)["best"] == "m:2 full"
+
+
+def test_the_paper_chooses_at_its_own_rate_unless_its_choice_is_a_rival(load: Load) -> None:
+    choices = load("forecast").choices_of(FORECAST)
+    assert choices == {("m:2", "full"): 1e-3, ("m:1", "full"): 2e-3, ("m:4", "full"): 3e-3}
+    alike = FORECAST | {"paper": FORECAST["paper"] | {"model": "m:1"}}
+    assert load("forecast").choices_of(alike) == {("m:2", "full"): 1e-3, ("m:1", "full"): 2e-3}
+
+
+def test_choices_that_are_close_get_a_second_seed_once_all_have_one(load: Load) -> None:
+    forecast = load("forecast")
+    made = forecast.read_forecast(ROOT / "results" / "smollm2")
+    names = list(forecast.choices_of(made))
+    runs: list[RunRecord] = []
+    for place in range(len(names)):
+        due = forecast.runs_due(made, runs)
+        assert [(config.model, config.method, config.seed) for config in due] == [(*name, 0) for name in names[place:]]
+        runs.append(RunRecord(config=due[0], status="done", loss=2.0 + place / 20))
+    due = forecast.runs_due(made, runs)
+    assert [(config.model, config.method, config.seed) for config in due] == [(*name, 1) for name in names[:3]]
