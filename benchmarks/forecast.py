@@ -32,6 +32,7 @@ from typing import Any
 
 import paper_procedure
 from results_files import loss_or_chance, read_lines, save, write_lines
+from spent import spent
 from study_figures import best_by_budget, kinds_of
 
 from embudget.errors import DivergedError
@@ -241,7 +242,7 @@ def verdict(folder: Path) -> dict[str, Any]:
     forecast, records = read_forecast(folder), read_lines(folder / "check.jsonl")
     if due := runs_due(forecast, records):
         sys.exit(f"{len(due)} runs of the check are left")
-    return judge(forecast, losses_of(records))
+    return judge(forecast, losses_of(records)) | {"spent": spent(records)}
 
 
 def judge(forecast: dict[str, Any], losses: dict[tuple[str, str], dict[int, float]]) -> dict[str, Any]:
