@@ -210,6 +210,7 @@ def check(folder: Path, pairs_folder: Path) -> None:
 def runs_due(forecast: dict[str, Any], records: list[RunRecord]) -> list[RunConfig]:
     """What is to be trained yet: all choices once, then those that are close a second time."""
     recipe = Recipe.read(forecast["recipe"], "forecast.json")
+    assert recipe.measured_on is not None
     configs = {
         choice: recipe.model_copy(
             update={"model": choice[0], "method": choice[1], "learning_rate": rate}

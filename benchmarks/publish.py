@@ -8,7 +8,7 @@ Reads `{folder}/records.jsonl`, which it first writes from `{folder}/study.db` w
     findings.json             the paper's statements 1 to 7, each with a verdict, as `embudget explain` has them
     downstream.json           statement 8: rank correlation of the held-out loss with nDCG@10 on the same held-out pairs
     spent.json                runs, FLOP and hours
-    frontier.json             the best measured cell of each kind of method at each budget
+    frontier.json             the best cell of each kind of method at each budget
     frontier.png              figure 1: the best loss of each kind of method against budget
     isoflop.png               figures 2 and 4: loss against size, a line a budget, a panel a kind; the best fraction or
                               rank is written at each point where there are several
@@ -105,11 +105,15 @@ def rank_correlation(runs: Sequence[tuple[float, float]]) -> float:
 
 
 def frontier(laws: Laws) -> list[dict[str, Any]]:
-    """The best cells as rows; losses are means over the seeds at the best rate, as the laws see them."""
+    """The best cells as rows, as the laws see them.
+
+    A loss is the mean over the seeds at the best of the rates tried, or where `vertex` is true, that of the lowest
+    point of a parabola through three rates, which `seeds` runs would tell as well.
+    """
     return [
         {
             "kind": kind, "train_flops": budget, "model": cell.model, "method": cell.method,
-            "loss": round(cell.loss, 4), "seeds": cell.seeds,
+            "loss": round(cell.loss, 4), "vertex": bool(cell.rate_inside), "seeds": cell.seeds,
         }
         for kind in kinds_of(laws)
         for budget, cell in best_by_budget(laws, kind).items()

@@ -5,7 +5,7 @@
 What stands between `<!-- NAME STUDY -->` and `<!-- end -->` is replaced by the table of that name, made from the files
 in results/STUDY, one of
 
-    frontier     frontier.json: the best measured cell of each kind of method at each budget
+    frontier     frontier.json: the best cell of each kind of method at each budget
     findings     findings.json and downstream.json: the paper's statements with verdicts and numbers
     forecast     forecast.json and verdict.json: what was forecast, and what came of it
     ablations    ablations.json: what each change of a default does to the loss
@@ -67,10 +67,11 @@ def frontier(study: str) -> str:
 
 
 def best_cell(row: dict[str, Any], lowest: float) -> str:
-    """Loss, method and member of a cell."""
+    """Loss, method, member and seeds of a cell; a dagger where the loss is the lowest point of a parabola."""
     loss = f"**{row['loss']:.3f}**" if row["loss"] == lowest else f"{row['loss']:.3f}"
-    choice = member(row["model"]) if row["method"] == row["kind"] else f"{row['method']}, {member(row['model'])}"
-    return f"{loss} ({choice})"
+    choice = [row["method"], member(row["model"]), f"{row['seeds']} seeds"]
+    told = choice[row["method"] == row["kind"] : 3 if row["seeds"] > 1 else 2]
+    return f"{loss}{'†' if row['vertex'] else ''} ({', '.join(told)})"
 
 
 def findings(study: str) -> str:
