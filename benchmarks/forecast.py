@@ -1,17 +1,23 @@
 """A forecast at a budget that no run has seen, written down before it is checked; then the check.
 
     .venv/bin/python benchmarks/forecast.py make results/smollm2 --budget 6.4e13
+    .venv/bin/python benchmarks/forecast.py add results/smollm2
     .venv/bin/python benchmarks/forecast.py check results/smollm2 --pairs quickstart/pairs
+    .venv/bin/python benchmarks/forecast.py verdict results/smollm2
 
 `make` writes `{folder}/forecast.json` from `{folder}/laws.json` and the records below the budget: the recipe with its
 prediction, interval, crossovers and the choices that are as good; its rivals; and what the paper's own procedure (see
 `paper_procedure`) would choose and expect. Rivals are every other kind of method at its best predicted size, and the
 recipe's kind by another rank or fraction, both among the sizes that they were measured on, and the recipe's method one
-size down and one up. It refuses to replace a forecast that is there.
+size down and one up. Of the recipe, `predicted_interval` is that of one run and `loss_interval` that of the law; the
+`loss_interval` of all others is that of one run.
 
-`check` trains what the forecast names, each with two seeds, resumable, and adds each record to `{folder}/check.jsonl`.
-Once every choice has a record it writes the verdict to `{folder}/verdict.json`: the error of the prediction, and the
-regret of the recipe and of the paper's choice, (loss - lowest loss of all) / lowest loss, by the means over the seeds.
+The laws choose these rivals, which are too weak where the laws are wrong about a kind of method. `add` writes others to
+`{folder}/added.json`: what was measured as the best of each other kind at the largest budget. Neither file is replaced.
+
+`check` trains what both name, resumable, and adds each record to `{folder}/check.jsonl`: every choice with one seed,
+and with a second one those whose first loss is within CLOSE of the lowest; of single runs the lowest would be a lucky
+one. `verdict` writes `{folder}/verdict.json` from the records.
 """
 
 import argparse
@@ -26,7 +32,10 @@ from typing import Any
 
 import paper_procedure
 from results_files import loss_or_chance, read_lines, save, write_lines
+from spent import spent
+from study_figures import best_by_budget, kinds_of
 
+from embudget.errors import DivergedError
 from embudget.flops import steps_for, tokens_for
 from embudget.laws import Laws
 from embudget.laws.basis import kind_of
@@ -37,25 +46,34 @@ from embudget.recipe.hyperparameters import learning_rate_for, nearest_cell, tok
 from embudget.records import RunConfig, RunRecord
 from embudget.suite import DEFAULT_SUITE, ModelShape, find_shape, find_suite
 from embudget.training.resources import Resources
-from embudget.training.run import train_run
+from embudget.training.run import diverged_record, train_run
 
 MIN_STEPS = 30
 """Of a rival; that of the study."""
 
-SEEDS = (0, 1)
-"""Of every choice: of single runs the lowest would be a lucky one."""
+FIRST, SECOND = 0, 1
+"""The seeds."""
+
+CLOSE = 1.05
+"""Times the lowest loss, about two standard deviations of a run: what is above it gets no second seed."""
+
+STAGES = ("make", "add", "check", "verdict")
 
 
 def main() -> None:
-    """Make a forecast, or check it."""
+    """Make a forecast, check it, or say what came of it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("stage", choices=["make", "check"])
+    parser.add_argument("stage", choices=STAGES)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--budget", type=float, default=6.4e13)
     parser.add_argument("--pairs", type=Path)
     options = parser.parse_args()
     if options.stage == "make":
         make(options.folder, options.budget)
+    elif options.stage == "add":
+        add(options.folder)
+    elif options.stage == "verdict":
+        save(options.folder / "verdict.json", verdict(options.folder))
     elif options.pairs is None:
         parser.error("check needs --pairs")
     else:
@@ -139,68 +157,140 @@ def expected(laws: Laws, recipe: Recipe, model: str, method: str) -> dict[str, A
     }  # fmt: skip
 
 
+def add(folder: Path) -> None:
+    """Write down the best measured choice of each kind that the recipe is not of, at the largest budget of the laws."""
+    out = folder / "added.json"
+    if out.exists():
+        sys.exit(f"{out} is there: rivals are added once")
+    laws, forecast = Laws.load(folder / "laws.json"), read_forecast(folder)
+    recipe = Recipe.read(forecast["recipe"], "forecast.json")
+    best = [best_by_budget(laws, kind)[laws.table.budgets[-1]] for kind in kinds_of(laws)
+            if kind != kind_of(recipe.method)]  # fmt: skip
+    named = set(choices_of(forecast))
+    rivals = [
+        expected(laws, recipe, cell.model, cell.method) for cell in best if (cell.model, cell.method) not in named
+    ]
+    save(out, {"made": datetime.now(UTC).isoformat(timespec="seconds"), "rivals": rivals})
+
+
+def read_forecast(folder: Path) -> dict[str, Any]:
+    """The forecast, with the rivals that were added among its own."""
+    forecast: dict[str, Any] = json.loads((folder / "forecast.json").read_text())
+    added = folder / "added.json"
+    more = json.loads(added.read_text())["rivals"] if added.exists() else []
+    return forecast | {"rivals": [*forecast["rivals"], *more]}
+
+
+def choices_of(forecast: dict[str, Any]) -> dict[tuple[str, str], float]:
+    """Model and method -> learning rate: the recipe, its rivals and the paper's choice, which may be one of them."""
+    named = (forecast["recipe"], *forecast["rivals"], forecast["paper"])
+    rates = {(one["model"], one["method"]): one["learning_rate"] for one in reversed(named)}
+    return {(one["model"], one["method"]): rates[one["model"], one["method"]] for one in named}
+
+
 def check(folder: Path, pairs_folder: Path) -> None:
-    """Train what the forecast names and has no record yet; write the verdict."""
-    forecast = json.loads((folder / "forecast.json").read_text())
-    recipe, pairs = Recipe.read(forecast["recipe"], "forecast.json"), load_pairs(pairs_folder)
-    if pairs.hash != recipe.measured_on:
-        sys.exit(f"{pairs_folder} must hold the pairs {recipe.measured_on} of the forecast, got {pairs.hash}")
+    """Train what is due and has no record yet; write the verdict."""
+    forecast, pairs = read_forecast(folder), load_pairs(pairs_folder)
+    if pairs.hash != forecast["recipe"]["measured_on"]:
+        sys.exit(f"{pairs_folder} must hold the pairs {forecast['recipe']['measured_on']}, got {pairs.hash}")
     out = folder / "check.jsonl"
     records = read_lines(out) if out.exists() else []
-    configs = configs_of(recipe, forecast, pairs.hash)
-    for config in configs:
-        if config.id in {record.id for record in records}:
-            continue
-        records.append(train_run(config, pairs, resources=Resources(checkpoints=folder / "checkpoints"))[1])
+    while due := runs_due(forecast, records):
+        try:
+            record = train_run(due[0], pairs, resources=Resources(checkpoints=folder / "checkpoints"))[1]
+        except DivergedError as error:
+            record = diverged_record(due[0], error)
+        records.append(record)
         write_lines(out, records)
-        sys.stdout.write(f"{config.model} {config.method} seed {config.seed}: {records[-1].loss}\n")
+        sys.stdout.write(f"{record.config.model} {record.config.method} seed {record.config.seed}: {record.loss}\n")
         sys.stdout.flush()
-        if {config.id for config in configs if config.seed == SEEDS[0]} <= {record.id for record in records}:
-            save(folder / "verdict.json", verdict(recipe, forecast, records))
-    sys.stdout.write((folder / "verdict.json").read_text())
+    save(folder / "verdict.json", verdict(folder))
 
 
-def configs_of(recipe: Recipe, forecast: dict[str, Any], pairs_hash: str) -> list[RunConfig]:
-    """The recipe, its rivals and the paper's choice, with the first seed and then with the others."""
-    own = {"model": recipe.model, "method": recipe.method, "learning_rate": recipe.learning_rate}
-    choices: dict[tuple[str, str], dict[str, Any]] = {}
-    for choice in (own, *forecast["rivals"], forecast["paper"]):  # the paper's may be one of the others
-        choices.setdefault((choice["model"], choice["method"]), {name: choice[name] for name in own})
-    recipes = [recipe.model_copy(update=changes) for changes in choices.values()]
-    return [one.run_config(pairs_hash, seed) for seed in SEEDS for one in recipes]
+def runs_due(forecast: dict[str, Any], records: list[RunRecord]) -> list[RunConfig]:
+    """What is to be trained yet: all choices once, then those that are close a second time."""
+    recipe = Recipe.read(forecast["recipe"], "forecast.json")
+    assert recipe.measured_on is not None
+    configs = {
+        choice: recipe.model_copy(
+            update={"model": choice[0], "method": choice[1], "learning_rate": rate}
+        ).run_config(recipe.measured_on, FIRST)
+        for choice, rate in choices_of(forecast).items()
+    }  # fmt: skip
+    done = {record.id for record in records}
+    first = [config for config in configs.values() if config.id not in done]
+    if first:
+        return first
+    losses = losses_of(records)
+    lowest = min(losses[choice][FIRST] for choice in configs)
+    close = [config for choice, config in configs.items() if losses[choice][FIRST] <= CLOSE * lowest]
+    second = [config.model_copy(update={"seed": SECOND}) for config in close]
+    return [config for config in second if config.id not in done]
 
 
-def verdict(recipe: Recipe, forecast: dict[str, Any], records: list[RunRecord]) -> dict[str, Any]:
-    """Regret and error of the prediction; a run that diverged counts as chance.
-
-    The interval is that of one run, and `inside` says whether the first has the recipe's loss in it.
-    """
-    losses = defaultdict(list)
+def losses_of(records: list[RunRecord]) -> dict[tuple[str, str], dict[int, float]]:
+    """Model and method -> seed -> loss; a run that diverged counts as chance."""
+    losses: dict[tuple[str, str], dict[int, float]] = defaultdict(dict)
     for record in records:
         loss = loss_or_chance(record)
         if loss is not None:
-            losses[record.config.model, record.config.method].append(loss)
-    means = {choice: statistics.mean(values) for choice, values in losses.items()}
-    best = min(means, key=means.__getitem__)
-    own = (recipe.model, recipe.method)
-    paper = forecast["paper"]
-    low, high = recipe.predicted_interval
-    first = losses[own][0]
+            losses[record.config.model, record.config.method][record.config.seed] = loss
+    return dict(losses)
+
+
+def verdict(folder: Path) -> dict[str, Any]:
+    """What came of the forecast in a folder, which must be checked to its end."""
+    forecast, records = read_forecast(folder), read_lines(folder / "check.jsonl")
+    if due := runs_due(forecast, records):
+        sys.exit(f"{len(due)} runs of the check are left")
+    return judge(forecast, losses_of(records)) | {"spent": spent(records)}
+
+
+def judge(forecast: dict[str, Any], losses: dict[tuple[str, str], dict[int, float]]) -> dict[str, Any]:
+    """Regret and error of the predictions.
+
+    Regret is (loss - lowest loss) / lowest loss, by the means over the seeds that the choice and the best one share;
+    the best is that of the choices with both seeds. `noise_percent` is the standard error of the difference between two
+    means over both seeds: the standard deviation of the choices' differences between seeds, divided by the root of 2.
+    The interval is that of one run, and `inside` says whether the recipe's first has its loss in it.
+    """
+    recipe, paper = forecast["recipe"], forecast["paper"]
+    own, other = ((one["model"], one["method"]) for one in (recipe, paper))
+    means = {choice: statistics.mean(seeds.values()) for choice, seeds in losses.items()}
+    both = {choice: seeds for choice, seeds in losses.items() if len(seeds) == 2}
+    best = min(both, key=means.__getitem__)
+    differences = [seeds[SECOND] - seeds[FIRST] for seeds in both.values()]
+    noise = statistics.stdev(differences) / 2**0.5 if len(differences) > 1 else None
+    low, high = recipe["predicted_interval"]
+
+    def regret(choice: tuple[str, str]) -> float:
+        shared = losses[choice].keys() & losses[best].keys()
+        ours, lowest = (sum(losses[one][seed] for seed in shared) for one in (choice, best))
+        return round(100 * (ours / lowest - 1), 2)
+
+    def error(measured: float, predicted: float) -> float:
+        return round(100 * (measured / predicted - 1), 2)
+
     return {
-        "train_flops": recipe.train_flops,
+        "train_flops": recipe["train_flops"],
         "recipe": " ".join(own),
-        "predicted": recipe.predicted_loss,
+        "predicted": recipe["predicted_loss"],
         "interval": [low, high],
-        "measured": [round(loss, 4) for loss in losses[own]],
-        "error_percent": round(100 * (means[own] / recipe.predicted_loss - 1), 2),
-        "inside": low <= first <= high,
+        "measured": round(means[own], 4),
+        "error_percent": error(means[own], recipe["predicted_loss"]),
+        "inside": low <= losses[own][FIRST] <= high,
         "best": " ".join(best),
-        "regret_percent": round(100 * (means[own] / means[best] - 1), 2),
-        "paper": f"{paper['model']} {paper['method']}",
+        "regret_percent": regret(own),
+        "noise_percent": None if noise is None else round(100 * noise / means[best], 2),
+        "paper": " ".join(other),
         "paper_predicted": paper["loss_by_its_line"],
-        "paper_measured": round(means[paper["model"], paper["method"]], 4),
-        "paper_regret_percent": round(100 * (means[paper["model"], paper["method"]] / means[best] - 1), 2),
-        "losses": {" ".join(choice): [round(loss, 4) for loss in values] for choice, values in losses.items()},
+        "paper_measured": round(means[other], 4),
+        "paper_error_percent": error(means[other], paper["loss_by_its_line"]),
+        "paper_regret_percent": regret(other),
+        "losses": {
+            " ".join(choice): [round(loss, 4) for _, loss in sorted(seeds.items())] for choice, seeds in losses.items()
+        },
+        "regrets_percent": {" ".join(choice): regret(choice) for choice in losses},
     }
 
 

@@ -12,11 +12,14 @@ from embudget.study import Store
 
 
 def read_records(folder: Path) -> list[RunRecord]:
-    """The study's records, taken from its store where that is there; as JSON lines they can be committed."""
+    """The study's records as JSON lines, which can be committed; what its store has beyond them is added."""
     path = folder / "records.jsonl"
+    records = read_lines(path) if path.exists() else []
     if (folder / "study.db").exists():
+        known = {record.id for record in records}
         with Store(folder / "study.db") as store:
-            write_lines(path, sorted(store.records(), key=lambda record: (record.config.train_flops, record.id)))
+            records += [record for record in store.records() if record.id not in known]
+        write_lines(path, sorted(records, key=lambda record: (record.config.train_flops, record.id)))
     return read_lines(path)
 
 

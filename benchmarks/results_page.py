@@ -5,7 +5,7 @@
 What stands between `<!-- NAME STUDY -->` and `<!-- end -->` is replaced by the table of that name, made from the files
 in results/STUDY, one of
 
-    frontier     frontier.json: the best measured cell of each kind of method at each budget
+    frontier     frontier.json: the best cell of each kind of method at each budget
     findings     findings.json and downstream.json: the paper's statements with verdicts and numbers
     verdicts     the same files of several studies: the verdicts side by side
     forecast     forecast.json and verdict.json: what was forecast, and what came of it
@@ -71,10 +71,11 @@ def frontier(study: str) -> str:
 
 
 def best_cell(row: dict[str, Any], lowest: float) -> str:
-    """Loss, method and member of a cell."""
+    """Loss, method, member and seeds of a cell; a dagger where the loss is the lowest point of a parabola."""
     loss = f"**{row['loss']:.3f}**" if row["loss"] == lowest else f"{row['loss']:.3f}"
-    choice = member(row["model"]) if row["method"] == row["kind"] else f"{row['method']}, {member(row['model'])}"
-    return f"{loss} ({choice})"
+    choice = [row["method"], member(row["model"]), f"{row['seeds']} seeds"]
+    told = choice[row["method"] == row["kind"] : 3 if row["seeds"] > 1 else 2]
+    return f"{loss}{'†' if row['vertex'] else ''} ({', '.join(told)})"
 
 
 def findings(study: str) -> str:
@@ -84,10 +85,10 @@ def findings(study: str) -> str:
     scores = read(study, "downstream.json")
     numbers = ""
     if "spearman" in scores:
-        within = ", ".join(f"{value:.2f} at {at}" for at, value in scores["spearman_within_budgets"].items())
         numbers = (
             f"rank correlation of held-out loss and nDCG@10 over {scores['runs']} runs {scores['spearman']:.2f}; "
-            f"within budgets {within} FLOP"
+            f"within budgets {by_budget(scores['spearman_within_budgets'])}; among runs within 5 % of the lowest loss "
+            f"of their budget {by_budget(scores['spearman_near_the_best'])}"
         )
     found.append((8, DOWNSTREAM, scores["verdict"], numbers, None))
     return "\n".join(
@@ -122,58 +123,83 @@ def sizes(_: str) -> str:
     return table(["model", "N", "tokens", "seconds", "held-out perplexity"], rows)
 
 
+def by_budget(values: dict[str, float]) -> str:
+    """A number for each budget."""
+    return ", ".join(f"{value:.2f} at {budget}" for budget, value in values.items()) + " FLOP"
+
+
 def forecast(study: str) -> str:
     """The choices that were trained, the best first."""
     made, verdict = read(study, "forecast.json"), read(study, "verdict.json")
+    added = ROOT / "results" / study / "added.json"
+    rivals = made["rivals"] + (json.loads(added.read_text())["rivals"] if added.exists() else [])
     recipe, paper = made["recipe"], made["paper"]
-    low, high = recipe["predicted_interval"]
-    expected = {f"{one['model']} {one['method']}": one for one in [paper, *made["rivals"]]}
-    expected[verdict["recipe"]] = {"predicted_loss": recipe["predicted_loss"], "loss_interval": [low, high]}
-    roles = {verdict["recipe"]: "the recipe"}
-    roles[verdict["paper"]] = ", ".join(filter(None, [roles.get(verdict["paper"]), "the paper's procedure"]))
+    expected = {f"{one['model']} {one['method']}": one for one in [paper, *rivals]}
+    expected[verdict["recipe"]] = {
+        "predicted_loss": recipe["predicted_loss"], "loss_interval": recipe["predicted_interval"]
+    }  # fmt: skip
+    roles = {verdict["recipe"]: ["the recipe"]}
+    by_line = f"the paper's procedure, which predicts {paper['loss_by_its_line']:.3f}"
+    roles.setdefault(verdict["paper"], []).append(by_line)
     measured = {name: statistics.mean(losses) for name, losses in verdict["losses"].items()}
-    best = min(measured.values())
     rows = []
     for name in sorted(measured, key=measured.__getitem__):
         low, high = expected[name]["loss_interval"]
         model, method = name.split()
         losses = ", ".join(f"{loss:.3f}" for loss in verdict["losses"][name])
         rows.append(
-            [f"{method} on {member(model)}", roles.get(name, ""), f"{expected[name]['predicted_loss']:.3f}",
-             f"{low:.3f} to {high:.3f}", losses, f"{100 * (measured[name] / best - 1):.1f} %"]
+            [f"{method} on {member(model)}", " and ".join(roles.get(name, [])),
+             f"{expected[name]['predicted_loss']:.3f}", f"{low:.3f} to {high:.3f}", losses,
+             f"{verdict['regrets_percent'][name]:.1f} %"]
         )  # fmt: skip
-    return table(["choice", "", "predicted", "90 % interval", "measured", "regret"], rows)
+    return table(["choice", "of", "predicted", "90 % interval", "measured", "regret"], rows)
 
 
 def ablations(study: str) -> str:
-    """Changes down, cells across: the difference to the base in nats, with its standard error; bold beyond two."""
-    rows = read(study, "ablations.json")
-    cells = sorted({(row["train_flops"], row["model"]) for row in rows}, key=str)
-    differences = {(row["change"], row["train_flops"], row["model"]): row for row in rows}
-    lines = []
-    for change in dict.fromkeys(row["change"] for row in rows):
-        found = [differences.get((change, *cell)) for cell in cells]
-        lines.append([change, *("" if row is None else difference(row) for row in found)])
-    return table(["change", *(f"{flops(budget)}, {member(model)}" for budget, model in cells)], lines)
+    """Changes down, cells across: differences to the base in nats, and their mean, bold where outside the noise."""
+    found = read(study, "ablations.json")
+    cells = sorted({(cell["train_flops"], cell["model"]) for row in found["changes"] for cell in row["cells"]})
+    rows = [
+        [f"*{row['change']}: loss*", rate_of(row), *means(row, cells, "{:.3f}"), ""] for row in found["bases"]
+    ] + [
+        [f"{row['change']} (against {row['base']})", rate_of(row), *means(row, cells, "{:+.3f}"), difference(row)]
+        for row in found["changes"]
+    ]  # fmt: skip
+    heads = [f"{flops(budget)}, {member(model)}" for budget, model in cells]
+    return table(["change", "rate", *heads, "mean, nats"], rows)
+
+
+def rate_of(row: dict[str, Any]) -> str:
+    """The learning rate, marked where it is the lowest or the highest of those tried."""
+    return f"{row['rate']:g}{'*' if row['rate_at_an_end'] else ''}"
+
+
+def means(row: dict[str, Any], cells: Sequence[tuple[float, str]], form: str) -> list[str]:
+    """The mean of each cell, empty where there is none."""
+    found = {(cell["train_flops"], cell["model"]): cell["mean"] for cell in row["cells"]}
+    return [form.format(found[cell]) if cell in found else "" for cell in cells]
 
 
 def difference(row: dict[str, Any]) -> str:
-    """One difference with its standard error."""
-    value, error = row["difference"], row["standard_error"]
-    if error is None:
-        return f"{value:+.3f}"
-    text = f"{value:+.3f} ± {error:.3f}"
-    return f"**{text}**" if abs(value) > 2 * error else text
+    """The mean difference with its standard error."""
+    text = f"{row['difference']:+.3f} ± {row['standard_error']:.3f}"
+    return f"**{text}**" if row["outside_the_noise"] else text
 
 
 def spent(studies: str) -> str:
-    """A line for each of the studies, whose names are joined by +."""
+    """A line for each of the studies, and for the check of a study's forecast."""
     rows = []
     for study in studies.split("+"):
-        found = read(study, "spent.json")
-        speed = f"{found['median_flops_per_second'] / 1e9:.0f}"
-        rows.append([study, f"{found['runs']}", flops(found["train_flops"]), f"{found['hours']:.1f}", speed])
+        rows.append(spent_row(study, read(study, "spent.json")))
+        if (ROOT / "results" / study / "verdict.json").exists():
+            rows.append(spent_row(f"{study}, the forecast's check", read(study, "verdict.json")["spent"]))
     return table(["study", "runs", "FLOP", "hours of training", "median GFLOP/s"], rows)
+
+
+def spent_row(name: str, found: dict[str, Any]) -> list[str]:
+    """Runs, FLOP and hours of one."""
+    speed = f"{found['median_flops_per_second'] / 1e9:.0f}"
+    return [name, f"{found['runs']}", flops(found["train_flops"]), f"{found['hours']:.1f}", speed]
 
 
 def flops(number: float) -> str:

@@ -23,7 +23,7 @@ COLOURS = mpl.colormaps["viridis"]
 
 
 def draw_frontier(laws: Laws, out: Path) -> None:
-    """The best measured loss of each kind of method against budget."""
+    """The loss of the best cell of each kind of method against budget."""
     figure, axes = plt.subplots(figsize=(7, 4.2), dpi=160, layout="constrained")
     best = {kind: best_by_budget(laws, kind) for kind in kinds_of(laws)}
     for kind, cells in best.items():

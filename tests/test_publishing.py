@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 
 from embudget.records import RunConfig, RunRecord
+from embudget.study import Store
 
 Load = Any
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
 def load(monkeypatch: pytest.MonkeyPatch) -> Load:
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     return importlib.import_module
 
 
@@ -66,15 +68,82 @@ def test_records_come_back_from_their_lines(load: Load, tmp_path: Path) -> None:
     assert files.read_records(tmp_path) == records
 
 
+FORECAST: dict[str, Any] = {
+    "recipe": {"model": "m:2", "method": "full", "train_flops": 1e12, "learning_rate": 1e-3, "predicted_loss": 2.5,
+               "predicted_interval": [2.4, 2.6]},
+    "rivals": [{"model": "m:1", "method": "full", "learning_rate": 2e-3}],
+    "paper": {"model": "m:4", "method": "full", "learning_rate": 3e-3, "loss_by_its_line": 2.0},
+}  # fmt: skip
+
+
+def test_a_store_adds_to_the_committed_records_and_takes_none_away(load: Load, tmp_path: Path) -> None:
+    files = load("results_files")
+    files.write_lines(tmp_path / "records.jsonl", [record(2.5, 0.5)])
+    with Store(tmp_path / "study.db") as store:
+        store.add(record(2.75, seed=1))
+    assert sorted(found.loss for found in files.read_records(tmp_path)) == [2.5, 2.75]
+    assert len(files.read_lines(tmp_path / "records.jsonl")) == 2
+
+
+def changed(load: Load, shift: float, noise: float) -> Any:  # noqa: ANN401 - what compared returns
+    """The ablation of a batch of 8 whose loss is the base's, shifted, at the higher of two rates."""
+    runs = [
+        record(3 + shift * (size == 8) + noise * ((seed * 7 + 3 * (size == 8)) % 5) + 0.1 * (rate < 2e-3),
+               method="lora:32", batch_size=size, learning_rate=rate, model=f"m:{depth}", seed=seed, schedule="wsd",
+               train_flops=budget)
+        for size in (8, 16) for rate in (1e-3, 2e-3) for depth in (2, 3) for seed in range(4) for budget in (1e12, 4e12)
+        if seed == 0 or rate == 2e-3
+    ]  # fmt: skip
+    ablations = load("ablations")
+    return ablations.compared(ablations.losses_of(runs))
+
+
+def test_an_ablation_is_taken_at_its_best_rate_and_compared_on_fresh_seeds(load: Load) -> None:
+    found = changed(load, shift=0.05, noise=1e-3)
+    (row,) = found["changes"]
+    assert (row["change"], row["base"], row["rate"], row["rate_at_an_end"]) == ("batch_size 8", "lora:32", 2e-3, True)
+    assert row["difference"] == pytest.approx(0.05, abs=0.004)
+    assert row["outside_the_noise"]
+    assert [cell["seeds"] for cell in row["cells"]] == [3] * 4
+    assert found["freedom"] == 2 * (3 - 1)  # two members; the budgets of a trunk are one observation
+    assert [base["change"] for base in found["bases"]] == ["lora:32"]
+
+
+def test_an_ablation_within_the_noise_is_not_outside_it(load: Load) -> None:
+    (row,) = changed(load, shift=0.01, noise=0.05)["changes"]
+    assert not row["outside_the_noise"]
+
+
 def test_regret_and_error_are_of_the_means_over_the_seeds(load: Load) -> None:
-    recipe = type(
-        "R", (), {"model": "m:2", "method": "full", "train_flops": 1e12, "predicted_loss": 2.5,
-                  "predicted_interval": (2.4, 2.6)},
-    )  # fmt: skip
-    forecast = {"paper": {"model": "m:4", "method": "full", "loss_by_its_line": 2.0}}
-    runs = [record(2.7), record(2.8, seed=1), record(2.2, model="m:1"), record(None, status="diverged", model="m:4")]
-    found = load("forecast").verdict(recipe, forecast, runs)
+    losses = {("m:2", "full"): {0: 2.7, 1: 2.8}, ("m:1", "full"): {0: 2.1, 1: 2.3}, ("m:4", "full"): {0: 4.2}}
+    found = load("forecast").judge(FORECAST, losses)
     assert found["error_percent"] == pytest.approx(10.0)
     assert not found["inside"]
     assert (found["best"], found["regret_percent"]) == ("m:1 full", 25.0)
-    assert found["paper_measured"] == pytest.approx(math.log(512), abs=1e-4)
+    assert (found["paper_error_percent"], found["paper_regret_percent"]) == (110.0, 100.0)
+    assert found["noise_percent"] == pytest.approx(100 * 0.05 / 2.2, abs=0.01)  # differences of the seeds 0.1 and 0.2
+
+
+def test_a_choice_of_one_seed_is_never_the_best_of_a_forecasts_check(load: Load) -> None:
+    losses = {("m:2", "full"): {0: 2.7, 1: 2.8}, ("m:1", "full"): {0: 2.6}, ("m:4", "full"): {0: 2.9}}
+    assert load("forecast").judge(FORECAST, losses)["best"] == "m:2 full"
+
+
+def test_the_paper_chooses_at_its_own_rate_unless_its_choice_is_a_rival(load: Load) -> None:
+    choices = load("forecast").choices_of(FORECAST)
+    assert choices == {("m:2", "full"): 1e-3, ("m:1", "full"): 2e-3, ("m:4", "full"): 3e-3}
+    alike = FORECAST | {"paper": {"model": "m:1", "method": "full", "learning_rate": 3e-3}}
+    assert load("forecast").choices_of(alike) == {("m:2", "full"): 1e-3, ("m:1", "full"): 2e-3}
+
+
+def test_choices_that_are_close_get_a_second_seed_once_all_have_one(load: Load) -> None:
+    forecast = load("forecast")
+    made = forecast.read_forecast(ROOT / "results" / "smollm2")
+    names = list(forecast.choices_of(made))
+    runs: list[RunRecord] = []
+    for place in range(len(names)):
+        due = forecast.runs_due(made, runs)
+        assert [(config.model, config.method, config.seed) for config in due] == [(*name, 0) for name in names[place:]]
+        runs.append(RunRecord(config=due[0], status="done", loss=2.0 + place / 20))
+    due = forecast.runs_due(made, runs)
+    assert [(config.model, config.method, config.seed) for config in due] == [(*name, 1) for name in names[:3]]

@@ -45,24 +45,27 @@ def test_only_what_stands_between_the_marks_is_replaced(page: ModuleType, monkey
 
 
 def test_the_frontier_marks_the_lowest_loss_of_each_budget(page: ModuleType, write: Any) -> None:  # noqa: ANN401
-    cell = {"kind": "full", "train_flops": 1e12, "model": "m:1", "method": "full", "loss": 3.5, "seeds": 1}
-    other = cell | {"kind": "lora", "model": "m:2", "method": "lora:8", "loss": 3.25}
+    cell = {"kind": "full", "train_flops": 1e12, "model": "m:1", "method": "full", "loss": 3.5, "seeds": 1,
+            "vertex": False}  # fmt: skip
+    other = cell | {"kind": "lora", "model": "m:2", "method": "lora:8", "loss": 3.25, "seeds": 3, "vertex": True}
     write("frontier.json", [cell, other, other | {"train_flops": 2e12, "loss": 3.0}])
     assert page.frontier("s").splitlines()[2:] == [
-        "| 1e12 | 3.500 (1 block) | **3.250** (lora:8, 2 blocks) |",
-        "| 2e12 |  | **3.000** (lora:8, 2 blocks) |",
+        "| 1e12 | 3.500 (1 block) | **3.250**† (lora:8, 2 blocks, 3 seeds) |",
+        "| 2e12 |  | **3.000**† (lora:8, 2 blocks, 3 seeds) |",
     ]
 
 
 def test_every_finding_has_its_verdict_and_its_numbers(page: ModuleType, write: Any) -> None:  # noqa: ANN401
     found = {"number": 1, "statement": "A.", "verdict": "undetermined", "numbers": "", "why": "no runs"}
     write("findings.json", [found, found | {"number": 2, "verdict": "not reproduced", "numbers": "5 %", "why": None}])
-    scores = {"verdict": "reproduced", "runs": 9, "spearman": -0.912, "spearman_within_budgets": {"1e+12": -0.8}}
+    scores = {"verdict": "reproduced", "runs": 9, "spearman": -0.912, "spearman_within_budgets": {"1e+12": -0.8},
+              "spearman_near_the_best": {"1e+12": -0.4}}  # fmt: skip
     write("downstream.json", scores)
     lines = page.findings("s").splitlines()
     assert lines[:2] == ["1. A. **Undetermined**: no runs.", "2. A. **Not reproduced**: 5 %."]
     assert lines[2].startswith("8. ")
-    assert lines[2].endswith("over 9 runs -0.91; within budgets -0.80 at 1e+12 FLOP.")
+    assert "over 9 runs -0.91; within budgets -0.80 at 1e+12 FLOP; among" in lines[2]
+    assert lines[2].endswith("-0.40 at 1e+12 FLOP.")
 
 
 def test_verdicts_of_several_studies_stand_side_by_side(page: ModuleType, write: Any) -> None:  # noqa: ANN401
@@ -77,23 +80,42 @@ def test_verdicts_of_several_studies_stand_side_by_side(page: ModuleType, write:
 def test_the_forecast_is_set_against_what_was_measured(page: ModuleType, write: Any) -> None:  # noqa: ANN401
     rival = {"model": "m:2", "method": "full", "predicted_loss": 2.9, "loss_interval": [2.8, 3.0]}
     recipe = {"model": "m:4", "method": "lora:8", "predicted_loss": 2.8, "predicted_interval": [2.7, 2.9]}
-    write("forecast.json", {"recipe": recipe, "rivals": [rival], "paper": rival | {"model": "m:6"}})
-    losses = {"m:4 lora:8": [2.75, 2.85], "m:2 full": [2.52], "m:6 full": [3.0]}
-    write("verdict.json", {"recipe": "m:4 lora:8", "paper": "m:6 full", "losses": losses})
+    paper = rival | {"model": "m:6", "loss_by_its_line": 2.1}
+    write("forecast.json", {"recipe": recipe, "rivals": [rival], "paper": paper})
+    write("added.json", {"rivals": [rival | {"model": "m:8", "predicted_loss": 2.95}]})
+    losses = {"m:4 lora:8": [2.75, 2.85], "m:2 full": [2.5, 2.54], "m:6 full": [3.0], "m:8 full": [3.1]}
+    regrets = {"m:4 lora:8": 11.11, "m:2 full": 0.0, "m:6 full": 20.0, "m:8 full": 24.0}
+    write(
+        "verdict.json",
+        {"recipe": "m:4 lora:8", "paper": "m:6 full", "losses": losses, "regrets_percent": regrets},
+    )
     assert page.forecast("s").splitlines()[2:] == [
-        "| full on 2 blocks |  | 2.900 | 2.800 to 3.000 | 2.520 | 0.0 % |",
+        "| full on 2 blocks |  | 2.900 | 2.800 to 3.000 | 2.500, 2.540 | 0.0 % |",
         "| lora:8 on 4 blocks | the recipe | 2.800 | 2.700 to 2.900 | 2.750, 2.850 | 11.1 % |",
-        "| full on 6 blocks | the paper's procedure | 2.900 | 2.800 to 3.000 | 3.000 | 19.0 % |",
+        "| full on 6 blocks | the paper's procedure, which predicts 2.100 | 2.900 | 2.800 to 3.000 | 3.000 | 20.0 % |",
+        "| full on 8 blocks |  | 2.950 | 2.800 to 3.000 | 3.100 | 24.0 % |",
     ]
 
 
-def test_a_difference_is_bold_beyond_two_standard_errors(page: ModuleType, write: Any) -> None:  # noqa: ANN401
-    row = {"change": "batch_size 8", "model": "m:2", "train_flops": 1e12, "difference": 0.05, "standard_error": 0.03}
-    other = row | {"change": "max_length 48", "train_flops": 4e12, "difference": -0.07}
-    write("ablations.json", [row, other])
+def test_a_difference_is_bold_where_it_is_outside_the_noise(page: ModuleType, write: Any) -> None:  # noqa: ANN401
+    low, high = ({"model": "m:2", "train_flops": budget, "mean": 3.0, "seeds": 3} for budget in (1e12, 4e12))
+    base = {"change": "full", "rate": 6e-4, "rate_at_an_end": False, "cells": [low, high]}
+    noise = base | {"change": "batch_size 8", "base": "full", "cells": [low | {"mean": 0.04}], "difference": 0.04}
+    noise |= {"standard_error": 0.03, "outside_the_noise": False, "rate_at_an_end": True}
+    change = noise | {"change": "max_length 48", "cells": [high | {"mean": -0.07}], "outside_the_noise": True}
+    write("ablations.json", {"bases": [base], "changes": [noise, change | {"difference": -0.07}]})
     assert page.ablations("s").splitlines() == [
-        "| change | 1e12, 2 blocks | 4e12, 2 blocks |",
-        "| --- | --- | --- |",
-        "| batch_size 8 | +0.050 ± 0.030 |  |",
-        "| max_length 48 |  | **-0.070 ± 0.030** |",
+        "| change | rate | 1e12, 2 blocks | 4e12, 2 blocks | mean, nats |",
+        "| --- | --- | --- | --- | --- |",
+        "| *full: loss* | 0.0006 | 3.000 | 3.000 |  |",
+        "| batch_size 8 (against full) | 0.0006* | +0.040 |  | +0.040 ± 0.030 |",
+        "| max_length 48 (against full) | 0.0006* |  | -0.070 | **-0.070 ± 0.030** |",
     ]
+
+
+def test_the_check_of_a_forecast_has_its_own_line_of_what_was_spent(page: ModuleType, write: Any) -> None:  # noqa: ANN401
+    took = {"runs": 3, "train_flops": 1.5e12, "hours": 0.5, "median_flops_per_second": 5e10}
+    write("spent.json", took)
+    assert page.spent("s").splitlines()[2:] == ["| s | 3 | 1.5e12 | 0.5 | 50 |"]
+    write("verdict.json", {"spent": took | {"runs": 2}})
+    assert page.spent("s").splitlines()[3:] == ["| s, the forecast's check | 2 | 1.5e12 | 0.5 | 50 |"]

@@ -128,9 +128,9 @@ def _told(profiles: Profiles, ends: Array, choices: Choices, laws: Laws) -> str:
         centred = np.log(grid) - np.log(grid).mean()
         by_law = f"; by its law N* ~ C^{spread(choices.optimum(grid)[0] @ centred / (centred @ centred), 3)}"
     return (
-        f"{KINDS[profiles.kind]}: measured best {sizes[0]:.2g} parameters at {budgets[0]:.3g} FLOP, {sizes[1]:.2g} at "
-        f"{budgets[-1]:.3g}, growing in {100 * (moved > 0).mean():.0f} % and falling in {100 * (moved < 0).mean():.0f} "
-        f"% of the draws{by_law}"
+        f"{KINDS[profiles.kind]}: best by a regression of the measured losses {sizes[0]:.2g} parameters at "
+        f"{budgets[0]:.3g} FLOP, {sizes[1]:.2g} at {budgets[-1]:.3g}, growing in {100 * (moved > 0).mean():.0f} % and "
+        f"falling in {100 * (moved < 0).mean():.0f} % of the draws{by_law}"
     )
 
 
