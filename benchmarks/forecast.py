@@ -266,10 +266,10 @@ def judge(forecast: dict[str, Any], losses: dict[tuple[str, str], dict[int, floa
     def regret(choice: tuple[str, str]) -> float:
         shared = losses[choice].keys() & losses[best].keys()
         ours, lowest = (sum(losses[one][seed] for seed in shared) for one in (choice, best))
-        return round(100 * (ours / lowest - 1), 2)
+        return round(100 * (ours / lowest - 1), 3)
 
     def error(measured: float, predicted: float) -> float:
-        return round(100 * (measured / predicted - 1), 2)
+        return round(100 * (measured / predicted - 1), 3)
 
     return {
         "train_flops": recipe["train_flops"],
