@@ -14,12 +14,12 @@ d. Its variance is pooled over all changes and members, since three seeds give n
     s^2 = sum (d - mean of d over the seeds)^2 / freedom,    standard error = s / sqrt(observations)
 
 and a difference is outside the noise where it exceeds the standard error times the two-sided quantile of Student's t
-for 5 % divided by the number of changes (Bonferroni). Writes ablations.json and spent.json.
+for 5 % divided by the number of changes (Bonferroni). While there is no seed but RATE_SEED, prints the best rates.
+Writes ablations.json and spent.json.
 """
 
 import argparse
 import json
-import math
 import statistics
 from collections import defaultdict
 from pathlib import Path
@@ -73,9 +73,14 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     folder: Path = parser.parse_args().folder
     records = read_records(folder)
-    found = compared(losses_of(records))
-    save(folder / "ablations.json", found)
+    losses = losses_of(records)
     save(folder / "spent.json", spent(records))
+    if {record.config.seed for record in records} == {RATE_SEED}:
+        for setting, tried in losses.items():
+            print(*setting, "best rate", best_rate(tried), "of", *sorted(tried))  # noqa: T201
+        return
+    found = compared(losses)
+    save(folder / "ablations.json", found)
     print(json.dumps(found, indent=1))  # noqa: T201
 
 
@@ -93,15 +98,17 @@ def compared(losses: dict[Setting, Losses]) -> dict[str, Any]:
     """The bases, and each change against its own, with what is outside the noise."""
     rates = {setting: best_rate(tried) for setting, tried in losses.items()}
     taken = {setting: tried[rates[setting]] for setting, tried in losses.items()}
-    changes = {setting: differences(taken[base_of(setting)], runs) for setting, runs in sorted(taken.items())
-               if setting not in (BASE, FULL)}  # fmt: skip
+    changes = {
+        setting: differences(taken[base_of(setting)], runs)
+        for setting, runs in sorted(taken.items()) if setting not in (BASE, FULL)
+    }  # fmt: skip
+    changes = {setting: runs for setting, runs in changes.items() if runs}
     deviation, freedom = pooled(list(changes.values()))
-    quantile = float(student.ppf(1 - LEVEL / (2 * len(changes)), freedom)) if freedom else math.inf
+    quantile = float(student.ppf(1 - LEVEL / (2 * len(changes)), freedom))
     rows = []
     for setting, runs in changes.items():
         observed = [one for seeds in observations(runs).values() for one in seeds]
-        error = deviation / len(observed) ** 0.5 if observed else math.inf
-        mean = statistics.mean(observed) if observed else math.nan
+        error, mean = deviation / len(observed) ** 0.5, statistics.mean(observed)
         rows.append(described(setting, losses[setting], rates[setting]) | {
             "base": base_of(setting).method,
             "cells": per_cell(runs),
@@ -151,7 +158,7 @@ def pooled(changes: list[Runs]) -> tuple[float, int]:
     groups = [seeds for runs in changes for seeds in observations(runs).values()]
     freedom = sum(len(seeds) - 1 for seeds in groups)
     squares = sum((one - statistics.mean(seeds)) ** 2 for seeds in groups for one in seeds)
-    return ((squares / freedom) ** 0.5, freedom) if freedom else (math.inf, 0)
+    return (squares / freedom) ** 0.5, freedom
 
 
 def described(setting: Setting, tried: Losses, rate: float) -> dict[str, Any]:
