@@ -95,14 +95,18 @@ def test_the_verdict_on_the_forecast_comes_from_its_check() -> None:
     text, page = (" ".join((ROOT / name).read_text().split()) for name in ("README.md", "docs/results.md"))
     low, high = found["interval"]
     line, paper, regret = found["paper_predicted"], found["paper_measured"], found["paper_regret_percent"]
-    assert f"predicted {found['predicted']:.3f} ({low:.3f} to {high:.3f}), measured {found['measured']:.3f}" in text
+    predicted = f"predicted {found['predicted']:.3f} (90 %: {low:.3f} to {high:.3f})"
+    assert f"{predicted}, measured {found['measured']:.3f}" in text
     assert found["best"] == found["recipe"]
     assert len(found["losses"]) == 8
-    assert f"loses {regret:.1f} %, and its straight line promised {line:.3f} where {paper:.3f} was measured" in text
+    noise = found["noise_percent"]
+    assert f"loses {regret:.1f} % (± {noise:.1f}), and its straight line promised {line:.3f} where" in text
     assert found["inside"]
-    assert f"Its loss, {found['measured']:.3f}, is {-found['error_percent']:.1f} % below the prediction" in page
+    assert (
+        f"The recipe's loss, {found['measured']:.3f}, is {-found['error_percent']:.1f} % below the prediction" in page
+    )
     assert f"its regret is {found['regret_percent']:.1f} %" in page
-    assert f"a standard error of {found['noise_percent']:.1f} %" in page
+    assert f"a standard error of {noise:.1f} % ({found['freedom']} degrees of freedom)" in page
     assert f"promised {line:.3f}, and {paper:.3f} was measured, {found['paper_error_percent']:.1f} % more" in page
 
 
