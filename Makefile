@@ -13,6 +13,7 @@ test: setup
 # Laws, findings, figures and pages of the published studies, from their records.
 results: setup
 	$(BIN)/python benchmarks/publish.py results/smollm2 --largest 1.6e13
+	$(BIN)/python benchmarks/forecast.py verdict results/smollm2
 	cp results/smollm2/laws.json src/embudget/data/laws/smollm2.json
 	$(BIN)/python benchmarks/results_page.py docs/results.md README.md
 

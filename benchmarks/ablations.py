@@ -7,24 +7,29 @@ input embedding, is `full`; that of all others is `lora:32` as the study's first
 one with the lowest mean loss over members and budgets on the seed RATE_SEED, and compared on the other seeds, so that
 choosing the rate favours nobody.
 
-The difference of a change is the mean over its cells (member and budget) and seeds, each run against the base's of the
-same cell and seed. The two budgets of a member and a seed branch off one trunk and count as one observation, their mean
-d. Its variance is pooled over all changes and members, since three seeds give none of their own:
+The difference of a change is the mean over members, budgets and seeds, each run against the base's of the same three.
+The two budgets of a member and a seed branch off one trunk and count as one observation, their mean. With the base of a
+change, all changes of it share the luck of its runs, so the noise is that of the additive model
 
-    s^2 = sum (d - mean of d over the seeds)^2 / freedom,    standard error = s / sqrt(observations)
+    loss = effect of (setting, member) + effect of (member, seed) + noise of standard deviation s
 
-and a difference is outside the noise where it exceeds the standard error times the two-sided quantile of Student's t
-for 5 % divided by the number of changes (Bonferroni). Writes ablations.json and spent.json.
+over a base and its changes; s is pooled over the two bases, and the standard error of a difference is s sqrt(2 / n) for
+n members times seeds. It is outside the noise where it exceeds the standard error times the two-sided quantile of
+Student's t for 5 % divided by the number of changes (Bonferroni). Assumption: all settings are equally noisy.
+
+Writes ablations.json and spent.json; while there is no seed but RATE_SEED, prints the best rates instead of comparing.
 """
 
 import argparse
 import json
-import math
 import statistics
+import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from results_files import loss_or_chance, read_records, save
 from scipy.stats import t as student
 from spent import spent
@@ -63,6 +68,7 @@ Cell = tuple[str, float]
 """Member and budget in FLOP."""
 Runs = dict[tuple[Cell, int], float]
 """Cell and seed -> loss, or a difference of losses, in nats."""
+Array = NDArray[np.float64]
 Losses = dict[float, Runs]
 """Learning rate -> runs."""
 
@@ -73,9 +79,14 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     folder: Path = parser.parse_args().folder
     records = read_records(folder)
-    found = compared(losses_of(records))
-    save(folder / "ablations.json", found)
+    losses = losses_of(records)
     save(folder / "spent.json", spent(records))
+    if {record.config.seed for record in records} == {RATE_SEED}:
+        for setting, tried in losses.items():
+            print(*setting, "best rate", best_rate(tried), "of", *sorted(tried))  # noqa: T201
+        return
+    found = compared(losses)
+    save(folder / "ablations.json", found)
     print(json.dumps(found, indent=1))  # noqa: T201
 
 
@@ -92,33 +103,39 @@ def losses_of(records: list[RunRecord]) -> dict[Setting, Losses]:
 def compared(losses: dict[Setting, Losses]) -> dict[str, Any]:
     """The bases, and each change against its own, with what is outside the noise."""
     rates = {setting: best_rate(tried) for setting, tried in losses.items()}
-    taken = {setting: tried[rates[setting]] for setting, tried in losses.items()}
-    changes = {setting: differences(taken[base_of(setting)], runs) for setting, runs in sorted(taken.items())
-               if setting not in (BASE, FULL)}  # fmt: skip
-    deviation, freedom = pooled(list(changes.values()))
-    quantile = float(student.ppf(1 - LEVEL / (2 * len(changes)), freedom)) if freedom else math.inf
+    runs = {setting: fresh(tried[rates[setting]]) for setting, tried in sorted(losses.items())}
+    bases = [base for base in (BASE, FULL) if base in runs]
+    for setting, found in runs.items():
+        if missing := runs[base_of(setting)].keys() ^ found.keys():
+            sys.exit(
+                f"{setting} at rate {rates[setting]:g} and {base_of(setting)} must have the same runs, got {missing}"
+            )
+    groups = {base: {setting: trunks(runs[setting]) for setting in runs if base_of(setting) == base} for base in bases}
+    deviation, freedom = noise([np.stack(list(group.values())) for group in groups.values()])
+    changes = [setting for setting in runs if setting not in bases]
+    quantile = float(student.ppf(1 - LEVEL / (2 * len(changes)), freedom))
     rows = []
-    for setting, runs in changes.items():
-        observed = [one for seeds in observations(runs).values() for one in seeds]
-        error = deviation / len(observed) ** 0.5 if observed else math.inf
-        mean = statistics.mean(observed) if observed else math.nan
-        rows.append(described(setting, losses[setting], rates[setting]) | {
-            "base": base_of(setting).method,
-            "cells": per_cell(runs),
+    for setting in changes:
+        base = base_of(setting)
+        difference_MK = groups[base][setting] - groups[base][base]
+        mean, error = float(difference_MK.mean()), deviation * (2 / difference_MK.size) ** 0.5
+        rows.append(described(setting.against(base), losses[setting], rates[setting]) | {
+            "base": base.method,
+            "cells": per_cell({key: loss - runs[base][key] for key, loss in runs[setting].items()}),
             "difference": round(mean, 4), "standard_error": round(error, 4),
-            "outside_the_noise": bool(abs(mean) > quantile * error),
+            "outside_the_noise": abs(mean) > quantile * error,
         })  # fmt: skip
-    bases = [
-        described(base, losses[base], rates[base])
-        | {"cells": per_cell({key: loss for key, loss in taken[base].items() if key[1] != RATE_SEED})}
-        for base in (BASE, FULL) if base in taken
-    ]  # fmt: skip
-    return {"bases": bases, "changes": rows, "freedom": freedom, "quantile": round(quantile, 3)}
+    return {
+        "bases": [
+            described(base.method, losses[base], rates[base]) | {"cells": per_cell(runs[base])} for base in bases
+        ],
+        "changes": rows, "freedom": freedom, "quantile": round(quantile, 3),
+    }  # fmt: skip
 
 
 def base_of(setting: Setting) -> Setting:
-    """What a setting is compared with."""
-    return FULL if setting.method == "freeze:1" else BASE
+    """What a setting is compared with; a base with itself."""
+    return FULL if setting.method in ("full", "freeze:1") else BASE
 
 
 def best_rate(tried: Losses) -> float:
@@ -127,37 +144,42 @@ def best_rate(tried: Losses) -> float:
         rate: [loss for (_, seed), loss in runs.items() if seed == RATE_SEED] for rate, runs in tried.items()
     }  # fmt: skip
     most = max(len(runs) for runs in found.values())
+    if most == 0:
+        sys.exit(f"rates {sorted(found)} have no runs of seed {RATE_SEED}")
     return min((rate for rate in found if len(found[rate]) == most), key=lambda rate: statistics.mean(found[rate]))
 
 
-def differences(base: Runs, runs: Runs) -> Runs:
-    """Of the runs to the base's of the same cell and seed, the seed that chose the rate left out."""
-    return {key: loss - base[key] for key, loss in runs.items() if key in base and key[1] != RATE_SEED}
+def fresh(runs: Runs) -> Runs:
+    """Those of other seeds than the one that chose the rate."""
+    return {key: loss for key, loss in runs.items() if key[1] != RATE_SEED}
 
 
-def observations(runs: Runs) -> dict[str, list[float]]:
-    """Member -> one value a seed, the mean over its budgets."""
-    by_trunk = defaultdict(list)
-    for ((model, _), seed), value in runs.items():
-        by_trunk[model, seed].append(value)
-    found = defaultdict(list)
-    for (model, _), values in by_trunk.items():
-        found[model].append(statistics.mean(values))
-    return found
+def trunks(runs: Runs) -> Array:
+    """The mean over the budgets, (M, K) for M members and K seeds."""
+    models, seeds = (sorted(names) for names in ({model for (model, _), _ in runs}, {seed for _, seed in runs}))
+    return np.array([
+        [statistics.mean(loss for ((at, _), by), loss in runs.items() if (at, by) == (model, seed)) for seed in seeds]
+        for model in models
+    ])  # fmt: skip
 
 
-def pooled(changes: list[Runs]) -> tuple[float, int]:
-    """Standard deviation of one observation between seeds, and its degrees of freedom."""
-    groups = [seeds for runs in changes for seeds in observations(runs).values()]
-    freedom = sum(len(seeds) - 1 for seeds in groups)
-    squares = sum((one - statistics.mean(seeds)) ** 2 for seeds in groups for one in seeds)
-    return ((squares / freedom) ** 0.5, freedom) if freedom else (math.inf, 0)
+def noise(groups: list[Array]) -> tuple[float, int]:
+    """Standard deviation of the additive model's residuals and its degrees of freedom, from arrays (S, M, K)."""
+    squares, freedom = 0.0, 0
+    for loss_SMK in groups:
+        of_setting, of_seed = loss_SMK.mean(axis=2, keepdims=True), loss_SMK.mean(axis=0, keepdims=True)
+        residual_SMK = loss_SMK - of_setting - of_seed + loss_SMK.mean(axis=(0, 2), keepdims=True)
+        settings, members, seeds = loss_SMK.shape
+        squares, freedom = squares + float((residual_SMK**2).sum()), freedom + (settings - 1) * members * (seeds - 1)
+    if freedom == 0:
+        sys.exit("differences need two seeds or more beside the one that chose the rates")
+    return (squares / freedom) ** 0.5, freedom
 
 
-def described(setting: Setting, tried: Losses, rate: float) -> dict[str, Any]:
+def described(change: str, tried: Losses, rate: float) -> dict[str, Any]:
     """A setting with its rate, and whether that is the lowest or the highest of those tried."""
     return {
-        "change": setting.against(base_of(setting)) or setting.method,
+        "change": change,
         "rate": rate,
         "rates": sorted(tried),
         "rate_at_an_end": rate in (min(tried), max(tried)),

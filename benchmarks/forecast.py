@@ -15,9 +15,8 @@ size down and one up. Of the recipe, `predicted_interval` is that of one run and
 The laws choose these rivals, which are too weak where the laws are wrong about a kind of method. `add` writes others to
 `{folder}/added.json`: what was measured as the best of each other kind at the largest budget. Neither file is replaced.
 
-`check` trains what both name, resumable, and adds each record to `{folder}/check.jsonl`: every choice with one seed,
-and with a second one those whose first loss is within CLOSE of the lowest; of single runs the lowest would be a lucky
-one. `verdict` writes `{folder}/verdict.json` from the records.
+`check` trains what both name, each with two seeds, for of single runs the lowest would be a lucky one; it is resumable
+and adds each record to `{folder}/check.jsonl`. `verdict` writes `{folder}/verdict.json` from the records.
 """
 
 import argparse
@@ -51,11 +50,8 @@ from embudget.training.run import diverged_record, train_run
 MIN_STEPS = 30
 """Of a rival; that of the study."""
 
-FIRST, SECOND = 0, 1
-"""The seeds."""
-
-CLOSE = 1.05
-"""Times the lowest loss, about two standard deviations of a run: what is above it gets no second seed."""
+FIRST, SECOND = SEEDS = 0, 1
+"""Of every choice."""
 
 STAGES = ("make", "add", "check", "verdict")
 
@@ -208,24 +204,16 @@ def check(folder: Path, pairs_folder: Path) -> None:
 
 
 def runs_due(forecast: dict[str, Any], records: list[RunRecord]) -> list[RunConfig]:
-    """What is to be trained yet: all choices once, then those that are close a second time."""
+    """What is to be trained yet: all choices with the first seed, then with the second."""
     recipe = Recipe.read(forecast["recipe"], "forecast.json")
     assert recipe.measured_on is not None
-    configs = {
-        choice: recipe.model_copy(
-            update={"model": choice[0], "method": choice[1], "learning_rate": rate}
-        ).run_config(recipe.measured_on, FIRST)
-        for choice, rate in choices_of(forecast).items()
-    }  # fmt: skip
+    recipes = [
+        recipe.model_copy(update={"model": model, "method": method, "learning_rate": rate})
+        for (model, method), rate in choices_of(forecast).items()
+    ]
+    configs = [one.run_config(recipe.measured_on, seed) for seed in SEEDS for one in recipes]
     done = {record.id for record in records}
-    first = [config for config in configs.values() if config.id not in done]
-    if first:
-        return first
-    losses = losses_of(records)
-    lowest = min(losses[choice][FIRST] for choice in configs)
-    close = [config for choice, config in configs.items() if losses[choice][FIRST] <= CLOSE * lowest]
-    second = [config.model_copy(update={"seed": SECOND}) for config in close]
-    return [config for config in second if config.id not in done]
+    return [config for config in configs if config.id not in done]
 
 
 def losses_of(records: list[RunRecord]) -> dict[tuple[str, str], dict[int, float]]:
@@ -249,28 +237,18 @@ def verdict(folder: Path) -> dict[str, Any]:
 def judge(forecast: dict[str, Any], losses: dict[tuple[str, str], dict[int, float]]) -> dict[str, Any]:
     """Regret and error of the predictions.
 
-    Regret is (loss - lowest loss) / lowest loss, by the means over the seeds that the choice and the best one share;
-    the best is that of the choices with both seeds. `noise_percent` is the standard error of the difference between two
-    means over both seeds: the standard deviation of the choices' differences between seeds, divided by the root of 2.
-    The interval is that of one run, and `inside` says whether the recipe's first has its loss in it.
+    Regret is (loss - lowest loss) / lowest loss, by the means over both seeds. `noise_percent` is the standard error of
+    the difference between two such means: the standard deviation of the choices' differences between the seeds, divided
+    by the root of 2; `freedom` are its degrees of freedom. What all runs of a seed have in common is not in it. The
+    interval is that of one run, and `inside` says whether the recipe's first has its loss in it.
     """
     recipe, paper = forecast["recipe"], forecast["paper"]
     own, other = ((one["model"], one["method"]) for one in (recipe, paper))
     means = {choice: statistics.mean(seeds.values()) for choice, seeds in losses.items()}
-    both = {choice: seeds for choice, seeds in losses.items() if len(seeds) == 2}
-    best = min(both, key=means.__getitem__)
-    differences = [seeds[SECOND] - seeds[FIRST] for seeds in both.values()]
-    noise = statistics.stdev(differences) / 2**0.5 if len(differences) > 1 else None
+    best = min(means, key=means.__getitem__)
+    noise = statistics.stdev(seeds[SECOND] - seeds[FIRST] for seeds in losses.values()) / 2**0.5
+    regrets = {choice: error(mean, means[best]) for choice, mean in means.items()}
     low, high = recipe["predicted_interval"]
-
-    def regret(choice: tuple[str, str]) -> float:
-        shared = losses[choice].keys() & losses[best].keys()
-        ours, lowest = (sum(losses[one][seed] for seed in shared) for one in (choice, best))
-        return round(100 * (ours / lowest - 1), 2)
-
-    def error(measured: float, predicted: float) -> float:
-        return round(100 * (measured / predicted - 1), 2)
-
     return {
         "train_flops": recipe["train_flops"],
         "recipe": " ".join(own),
@@ -280,18 +258,24 @@ def judge(forecast: dict[str, Any], losses: dict[tuple[str, str], dict[int, floa
         "error_percent": error(means[own], recipe["predicted_loss"]),
         "inside": low <= losses[own][FIRST] <= high,
         "best": " ".join(best),
-        "regret_percent": regret(own),
-        "noise_percent": None if noise is None else round(100 * noise / means[best], 2),
+        "regret_percent": regrets[own],
+        "noise_percent": round(100 * noise / means[best], 3),
+        "freedom": len(losses) - 1,
         "paper": " ".join(other),
         "paper_predicted": paper["loss_by_its_line"],
         "paper_measured": round(means[other], 4),
         "paper_error_percent": error(means[other], paper["loss_by_its_line"]),
-        "paper_regret_percent": regret(other),
+        "paper_regret_percent": regrets[other],
         "losses": {
             " ".join(choice): [round(loss, 4) for _, loss in sorted(seeds.items())] for choice, seeds in losses.items()
         },
-        "regrets_percent": {" ".join(choice): regret(choice) for choice in losses},
+        "regrets_percent": {" ".join(choice): regret for choice, regret in regrets.items()},
     }
+
+
+def error(measured: float, reference: float) -> float:
+    """In percent of the reference."""
+    return round(100 * (measured / reference - 1), 3)
 
 
 if __name__ == "__main__":

@@ -74,6 +74,7 @@ def downstream(records: Sequence[RunRecord]) -> dict[str, Any]:
     for budget, loss, ndcg in scored:
         by_budget[budget].append((loss, ndcg))
     within = correlations(by_budget)
+    near = {budget: [run for run in runs if run[0] <= NEAR * min(runs)[0]] for budget, runs in by_budget.items()}
     if len(scored) < 8:
         return {"runs": len(scored), "verdict": "undetermined"}
     return {
@@ -81,9 +82,8 @@ def downstream(records: Sequence[RunRecord]) -> dict[str, Any]:
         "runs": len(scored),
         "spearman": rank_correlation([(loss, ndcg) for _, loss, ndcg in scored]),
         "spearman_within_budgets": within,
-        "spearman_near_the_best": correlations(
-            {budget: [run for run in runs if run[0] <= NEAR * min(runs)[0]] for budget, runs in by_budget.items()}
-        ),
+        "spearman_near_the_best": correlations(near),
+        "runs_near_the_best": {f"{budget:g}": len(runs) for budget, runs in sorted(near.items())},
     }
 
 

@@ -86,13 +86,28 @@ def test_the_findings_on_smollm2_come_from_its_results() -> None:
     within, near = scores["spearman_within_budgets"].values(), scores["spearman_near_the_best"].values()
     assert f"with nDCG@10 {max(within):.2f} to {min(within):.2f})" in text
     assert f"less so ({max(near):.2f} to {min(near):.2f})" in text
-    forecast = json.loads((folder / "forecast.json").read_text())["recipe"]
-    measured = RunRecord.model_validate_json((folder / "check.jsonl").read_text().splitlines()[0])
-    assert (measured.config.model, measured.config.method) == (forecast["model"], forecast["method"])
-    low, high = forecast["predicted_interval"]
-    assert f"predicted {forecast['predicted_loss']:.3f} ({low:.3f} to {high:.3f}), measured {measured.loss:.3f}" in text
     verdicts = {one["number"]: one["verdict"] for one in json.loads((folder / "findings.json").read_text())}
     assert (verdicts[1], verdicts[6]) == ("not reproduced", "reproduced")
+
+
+def test_the_verdict_on_the_forecast_comes_from_its_check() -> None:
+    found = json.loads((ROOT / "results" / "smollm2" / "verdict.json").read_text())
+    text, page = (" ".join((ROOT / name).read_text().split()) for name in ("README.md", "docs/results.md"))
+    low, high = found["interval"]
+    line, paper, regret = found["paper_predicted"], found["paper_measured"], found["paper_regret_percent"]
+    predicted = f"predicted {found['predicted']:.3f} (90 %: {low:.3f} to {high:.3f})"
+    assert f"{predicted}, measured {found['measured']:.3f}" in text
+    assert found["best"] == found["recipe"]
+    assert len(found["losses"]) == 8
+    noise = found["noise_percent"]
+    assert f"loses {regret:.1f} % (± {noise:.1f}), and its straight line promised {line:.3f} where" in text
+    assert found["inside"]
+    assert (
+        f"The recipe's loss, {found['measured']:.3f}, is {-found['error_percent']:.1f} % below the prediction" in page
+    )
+    assert f"its regret is {found['regret_percent']:.1f} %" in page
+    assert f"a standard error of {noise:.1f} % ({found['freedom']} degrees of freedom)" in page
+    assert f"promised {line:.3f}, and {paper:.3f} was measured, {found['paper_error_percent']:.1f} % more" in page
 
 
 def test_the_regrets_come_from_the_simulated_studies() -> None:

@@ -59,13 +59,13 @@ def test_every_finding_has_its_verdict_and_its_numbers(page: ModuleType, write: 
     found = {"number": 1, "statement": "A.", "verdict": "undetermined", "numbers": "", "why": "no runs"}
     write("findings.json", [found, found | {"number": 2, "verdict": "not reproduced", "numbers": "5 %", "why": None}])
     scores = {"verdict": "reproduced", "runs": 9, "spearman": -0.912, "spearman_within_budgets": {"1e+12": -0.8},
-              "spearman_near_the_best": {"1e+12": -0.4}}  # fmt: skip
+              "spearman_near_the_best": {"1e+12": -0.4}, "runs_near_the_best": {"1e+12": 8, "2e+12": 3}}  # fmt: skip
     write("downstream.json", scores)
     lines = page.findings("s").splitlines()
     assert lines[:2] == ["1. A. **Undetermined**: no runs.", "2. A. **Not reproduced**: 5 %."]
     assert lines[2].startswith("8. ")
     assert "over 9 runs -0.91; within budgets -0.80 at 1e+12 FLOP; among" in lines[2]
-    assert lines[2].endswith("-0.40 at 1e+12 FLOP.")
+    assert lines[2].endswith("among the 8 to 8 runs within 5 % of the lowest loss of their budget -0.40 at 1e+12 FLOP.")
 
 
 def test_verdicts_of_several_studies_stand_side_by_side(page: ModuleType, write: Any) -> None:  # noqa: ANN401
