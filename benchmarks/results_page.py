@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from results_files import member
+from results_files import member, read_forecast
 
 from embudget.files import write_whole
 
@@ -102,11 +102,9 @@ def by_budget(values: dict[str, float]) -> str:
 
 def forecast(study: str) -> str:
     """The choices that were trained, the best first."""
-    made, verdict = read(study, "forecast.json"), read(study, "verdict.json")
-    added = ROOT / "results" / study / "added.json"
-    rivals = made["rivals"] + (json.loads(added.read_text())["rivals"] if added.exists() else [])
+    made, verdict = read_forecast(ROOT / "results" / study), read(study, "verdict.json")
     recipe, paper = made["recipe"], made["paper"]
-    expected = {f"{one['model']} {one['method']}": one for one in [paper, *rivals]}
+    expected = {f"{one['model']} {one['method']}": one for one in [paper, *made["rivals"]]}
     expected[verdict["recipe"]] = {
         "predicted_loss": recipe["predicted_loss"], "loss_interval": recipe["predicted_interval"]
     }  # fmt: skip
