@@ -81,12 +81,15 @@ def findings(study: str) -> str:
     scores = read(study, "downstream.json")
     numbers = ""
     if "spearman" in scores:
-        near = [scores["runs_near_the_best"][budget] for budget in scores["spearman_near_the_best"]]
         numbers = (
             f"rank correlation of held-out loss and nDCG@10 over {scores['runs']} runs {scores['spearman']:.2f}; "
-            f"within budgets {by_budget(scores['spearman_within_budgets'])}; among the {min(near)} to {max(near)} runs "
-            f"within 5 % of the lowest loss of their budget {by_budget(scores['spearman_near_the_best'])}"
+            f"within budgets {by_budget(scores['spearman_within_budgets'])}"
         )
+        if near := [scores["runs_near_the_best"][budget] for budget in scores["spearman_near_the_best"]]:
+            numbers += (
+                f"; among the {min(near)} to {max(near)} runs within 5 % of the lowest loss of their budget "
+                f"{by_budget(scores['spearman_near_the_best'])}"
+            )
     statement = "A lower contrastive loss goes with a better downstream score."
     found.append((8, statement, scores["verdict"], numbers, None))
     return "\n".join(
