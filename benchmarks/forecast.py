@@ -20,7 +20,6 @@ and adds each record to `{folder}/check.jsonl`. `verdict` writes `{folder}/verdi
 """
 
 import argparse
-import json
 import statistics
 import sys
 from collections import defaultdict
@@ -30,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import paper_procedure
-from results_files import loss_or_chance, read_lines, save, write_lines
+from results_files import loss_or_chance, read_forecast, read_lines, save, write_lines
 from spent import spent
 from study_figures import best_by_budget, kinds_of
 
@@ -167,14 +166,6 @@ def add(folder: Path) -> None:
         expected(laws, recipe, cell.model, cell.method) for cell in best if (cell.model, cell.method) not in named
     ]
     save(out, {"made": datetime.now(UTC).isoformat(timespec="seconds"), "rivals": rivals})
-
-
-def read_forecast(folder: Path) -> dict[str, Any]:
-    """The forecast, with the rivals that were added among its own."""
-    forecast: dict[str, Any] = json.loads((folder / "forecast.json").read_text())
-    added = folder / "added.json"
-    more = json.loads(added.read_text())["rivals"] if added.exists() else []
-    return forecast | {"rivals": [*forecast["rivals"], *more]}
 
 
 def choices_of(forecast: dict[str, Any]) -> dict[tuple[str, str], float]:

@@ -33,6 +33,14 @@ def write_lines(path: Path, records: Iterable[RunRecord]) -> None:
     write_whole(path, "".join(record.model_dump_json(exclude_none=True) + "\n" for record in records))
 
 
+def read_forecast(folder: Path) -> dict[str, Any]:
+    """The forecast, with the rivals that were added among its own."""
+    forecast: dict[str, Any] = json.loads((folder / "forecast.json").read_text())
+    added = folder / "added.json"
+    more = json.loads(added.read_text())["rivals"] if added.exists() else []
+    return forecast | {"rivals": [*forecast["rivals"], *more]}
+
+
 def save(path: Path, value: Any) -> None:  # noqa: ANN401 - anything that JSON holds
     """Write as JSON, whole or not at all."""
     write_whole(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")

@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from results_files import member
+from results_files import member, read_forecast
 
 from embudget.files import write_whole
 
@@ -85,12 +85,15 @@ def findings(study: str) -> str:
     scores = read(study, "downstream.json")
     numbers = ""
     if "spearman" in scores:
-        near = [scores["runs_near_the_best"][budget] for budget in scores["spearman_near_the_best"]]
         numbers = (
             f"rank correlation of held-out loss and nDCG@10 over {scores['runs']} runs {scores['spearman']:.2f}; "
-            f"within budgets {by_budget(scores['spearman_within_budgets'])}; among the {min(near)} to {max(near)} runs "
-            f"within 5 % of the lowest loss of their budget {by_budget(scores['spearman_near_the_best'])}"
+            f"within budgets {by_budget(scores['spearman_within_budgets'])}"
         )
+        if near := [scores["runs_near_the_best"][budget] for budget in scores["spearman_near_the_best"]]:
+            numbers += (
+                f"; among the {min(near)} to {max(near)} runs within 5 % of the lowest loss of their budget "
+                f"{by_budget(scores['spearman_near_the_best'])}"
+            )
     found.append((8, DOWNSTREAM, scores["verdict"], numbers, None))
     return "\n".join(
         f"{number}. {text} **{verdict[0].upper()}{verdict[1:]}**: {'; '.join(filter(None, [numbers, why]))}."
@@ -131,11 +134,9 @@ def by_budget(values: dict[str, float]) -> str:
 
 def forecast(study: str) -> str:
     """The choices that were trained, the best first."""
-    made, verdict = read(study, "forecast.json"), read(study, "verdict.json")
-    added = ROOT / "results" / study / "added.json"
-    rivals = made["rivals"] + (json.loads(added.read_text())["rivals"] if added.exists() else [])
+    made, verdict = read_forecast(ROOT / "results" / study), read(study, "verdict.json")
     recipe, paper = made["recipe"], made["paper"]
-    expected = {f"{one['model']} {one['method']}": one for one in [paper, *rivals]}
+    expected = {f"{one['model']} {one['method']}": one for one in [paper, *made["rivals"]]}
     expected[verdict["recipe"]] = {
         "predicted_loss": recipe["predicted_loss"], "loss_interval": recipe["predicted_interval"]
     }  # fmt: skip

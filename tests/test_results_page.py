@@ -66,6 +66,8 @@ def test_every_finding_has_its_verdict_and_its_numbers(page: ModuleType, write: 
     assert lines[2].startswith("8. ")
     assert "over 9 runs -0.91; within budgets -0.80 at 1e+12 FLOP; among" in lines[2]
     assert lines[2].endswith("among the 8 to 8 runs within 5 % of the lowest loss of their budget -0.40 at 1e+12 FLOP.")
+    write("downstream.json", scores | {"spearman_near_the_best": {}, "runs_near_the_best": {"1e+12": 3}})
+    assert page.findings("s").splitlines()[2].endswith("within budgets -0.80 at 1e+12 FLOP.")
 
 
 def test_verdicts_of_several_studies_stand_side_by_side(page: ModuleType, write: Any) -> None:  # noqa: ANN401
