@@ -3,25 +3,28 @@
     .venv/bin/python benchmarks/ablations.py results/ablations
 
 Runs that differ from a base in one thing are compared with it. That of `freeze:1`, which trains all blocks but not the
-input embedding, is `full`; that of all others is `lora:32` as the study's first grid is. Each is taken at one rate, the
-one with the lowest mean loss over members and budgets on the seed RATE_SEED, and compared on the other seeds, so that
-choosing the rate favours nobody.
+input embedding, is `full`; that of all others is `lora:32` as the study's first grid is. Each is taken at one rate
+a budget, the one with the lowest mean loss over the members on the seed RATE_SEED, and compared on the other seeds, so
+that choosing the rate favours nobody.
 
 The difference of a change is the mean over members, budgets and seeds, each run against the base's of the same three.
-The two budgets of a member and a seed branch off one trunk and count as one observation, their mean. With the base of a
-change, all changes of it share the luck of its runs, so the noise is that of the additive model
+The two budgets of a member and a seed see the same pairs in the same order, often on one trunk, and count as one
+observation, their mean. With the base of a change, all changes of it share the luck of its runs, so the noise is that
+of the additive model
 
     loss = effect of (setting, member) + effect of (member, seed) + noise of standard deviation s
 
 over a base and its changes; s is pooled over the two bases, and the standard error of a difference is s sqrt(2 / n) for
 n members times seeds. It is outside the noise where it exceeds the standard error times the two-sided quantile of
-Student's t for 5 % divided by the number of changes (Bonferroni). Assumption: all settings are equally noisy.
+Student's t for 5 % divided by the number of changes (Bonferroni). Assumption: all settings are equally noisy. One that
+has learned nothing is not, and s is pooled without it.
 
 Writes ablations.json and spent.json; while there is no seed but RATE_SEED, prints the best rates instead of comparing.
 """
 
 import argparse
 import json
+import math
 import statistics
 import sys
 from collections import defaultdict
@@ -37,6 +40,8 @@ from spent import spent
 from embudget.records import RunConfig, RunRecord
 
 RATE_SEED = 0
+LEARNED = 0.98
+"""Of chance: the mean loss of a setting from which on it has learned nothing."""
 LEVEL = 0.05
 """Chance that any change at all is called outside the noise where none has an effect."""
 
@@ -83,9 +88,9 @@ def main() -> None:
     save(folder / "spent.json", spent(records))
     if {record.config.seed for record in records} == {RATE_SEED}:
         for setting, tried in losses.items():
-            print(*setting, "best rate", best_rate(tried), "of", *sorted(tried))  # noqa: T201
+            print(*setting, json.dumps(rates_of(tried, best_rates(tried))))  # noqa: T201
         return
-    found = compared(losses)
+    found = compared(losses, chance=math.log(records[0].config.eval_candidates))
     save(folder / "ablations.json", found)
     print(json.dumps(found, indent=1))  # noqa: T201
 
@@ -100,18 +105,21 @@ def losses_of(records: list[RunRecord]) -> dict[Setting, Losses]:
     return losses
 
 
-def compared(losses: dict[Setting, Losses]) -> dict[str, Any]:
-    """The bases, and each change against its own, with what is outside the noise."""
-    rates = {setting: best_rate(tried) for setting, tried in losses.items()}
-    runs = {setting: fresh(tried[rates[setting]]) for setting, tried in sorted(losses.items())}
+def compared(losses: dict[Setting, Losses], chance: float) -> dict[str, Any]:
+    """The bases, and each change against its own, with what is outside the noise; chance is a loss in nats."""
+    rates = {setting: best_rates(tried) for setting, tried in losses.items()}
+    runs = {setting: fresh(tried, rates[setting]) for setting, tried in sorted(losses.items())}
     bases = [base for base in (BASE, FULL) if base in runs]
     for setting, found in runs.items():
         if missing := runs[base_of(setting)].keys() ^ found.keys():
             sys.exit(
-                f"{setting} at rate {rates[setting]:g} and {base_of(setting)} must have the same runs, got {missing}"
+                f"{setting} at rates {rates[setting]} and {base_of(setting)} must have the same runs, got {missing}"
             )
     groups = {base: {setting: trunks(runs[setting]) for setting in runs if base_of(setting) == base} for base in bases}
-    deviation, freedom = noise([np.stack(list(group.values())) for group in groups.values()])
+    learned = [
+        [loss_MK for loss_MK in group.values() if loss_MK.mean() < LEARNED * chance] for group in groups.values()
+    ]
+    deviation, freedom = noise([np.stack(group) for group in learned if group])
     changes = [setting for setting in runs if setting not in bases]
     quantile = float(student.ppf(1 - LEVEL / (2 * len(changes)), freedom))
     rows = []
@@ -138,20 +146,32 @@ def base_of(setting: Setting) -> Setting:
     return FULL if setting.method in ("full", "freeze:1") else BASE
 
 
-def best_rate(tried: Losses) -> float:
-    """The rate with the lowest mean loss on the seed for it, of those that have most of its runs."""
-    found = {
-        rate: [loss for (_, seed), loss in runs.items() if seed == RATE_SEED] for rate, runs in tried.items()
-    }  # fmt: skip
-    most = max(len(runs) for runs in found.values())
-    if most == 0:
-        sys.exit(f"rates {sorted(found)} have no runs of seed {RATE_SEED}")
-    return min((rate for rate in found if len(found[rate]) == most), key=lambda rate: statistics.mean(found[rate]))
+def best_rates(tried: Losses) -> dict[float, float]:
+    """Budget -> the rate with the lowest mean loss on the seed for it, of those that have most of its runs."""
+    found: dict[float, dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for rate, runs in tried.items():
+        for ((_, budget), seed), loss in runs.items():
+            if seed == RATE_SEED:
+                found[budget][rate].append(loss)
+    if missing := {budget for runs in tried.values() for (_, budget), _ in runs} - found.keys():
+        sys.exit(f"rates {sorted(tried)} have no runs of seed {RATE_SEED} at {missing} FLOP")
+    return {
+        budget: min(
+            (rate for rate in by_rate if len(by_rate[rate]) == max(map(len, by_rate.values()))),
+            key=lambda rate: statistics.mean(by_rate[rate]),
+        )
+        for budget, by_rate in sorted(found.items())
+    }
 
 
-def fresh(runs: Runs) -> Runs:
-    """Those of other seeds than the one that chose the rate."""
-    return {key: loss for key, loss in runs.items() if key[1] != RATE_SEED}
+def fresh(tried: Losses, rates: dict[float, float]) -> Runs:
+    """Those at the rate of their budget, of other seeds than the one that chose it."""
+    return {
+        ((model, budget), seed): loss
+        for budget, rate in rates.items()
+        for ((model, at), seed), loss in tried[rate].items()
+        if at == budget and seed != RATE_SEED
+    }
 
 
 def trunks(runs: Runs) -> Array:
@@ -176,14 +196,18 @@ def noise(groups: list[Array]) -> tuple[float, int]:
     return (squares / freedom) ** 0.5, freedom
 
 
-def described(change: str, tried: Losses, rate: float) -> dict[str, Any]:
-    """A setting with its rate, and whether that is the lowest or the highest of those tried."""
-    return {
-        "change": change,
-        "rate": rate,
-        "rates": sorted(tried),
-        "rate_at_an_end": rate in (min(tried), max(tried)),
-    }
+def described(change: str, tried: Losses, rates: dict[float, float]) -> dict[str, Any]:
+    """A setting with its rates."""
+    return {"change": change, "rates": rates_of(tried, rates)}
+
+
+def rates_of(tried: Losses, rates: dict[float, float]) -> list[dict[str, Any]]:
+    """The rate of each budget, those it was chosen from, and whether it is the lowest or the highest of them."""
+    found = []
+    for budget, rate in rates.items():
+        seen = sorted(r for r, runs in tried.items() if any((at, s) == (budget, RATE_SEED) for (_, at), s in runs))
+        found.append({"train_flops": budget, "rate": rate, "of": seen, "at_an_end": rate in (seen[0], seen[-1])})
+    return found
 
 
 def per_cell(runs: Runs) -> list[dict[str, Any]]:

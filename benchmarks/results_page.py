@@ -133,18 +133,18 @@ def ablations(study: str) -> str:
     found = read(study, "ablations.json")
     cells = sorted({(cell["train_flops"], cell["model"]) for row in found["changes"] for cell in row["cells"]})
     rows = [
-        [f"*{row['change']}: loss*", rate_of(row), *means(row, cells, "{:.3f}"), ""] for row in found["bases"]
+        [f"*{row['change']}: loss*", rates_of(row), *means(row, cells, "{:.3f}"), ""] for row in found["bases"]
     ] + [
-        [f"{row['change']} (against {row['base']})", rate_of(row), *means(row, cells, "{:+.3f}"), difference(row)]
+        [f"{row['change']} (against {row['base']})", rates_of(row), *means(row, cells, "{:+.3f}"), difference(row)]
         for row in found["changes"]
     ]  # fmt: skip
     heads = [f"{flops(budget)}, {member(model)}" for budget, model in cells]
-    return table(["change", "rate", *heads, "mean, nats"], rows)
+    return table(["change", "rates", *heads, "mean, nats"], rows)
 
 
-def rate_of(row: dict[str, Any]) -> str:
-    """The learning rate, marked where it is the lowest or the highest of those tried."""
-    return f"{row['rate']:g}{'*' if row['rate_at_an_end'] else ''}"
+def rates_of(row: dict[str, Any]) -> str:
+    """The learning rate of each budget, marked where it is the lowest or the highest of those tried."""
+    return ", ".join(f"{one['rate']:g}{'*' if one['at_an_end'] else ''}" for one in row["rates"])
 
 
 def means(row: dict[str, Any], cells: Sequence[tuple[float, str]], form: str) -> list[str]:
