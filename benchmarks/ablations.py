@@ -3,21 +3,20 @@
     .venv/bin/python benchmarks/ablations.py results/ablations
 
 Runs that differ from a base in one thing are compared with it. That of `freeze:1`, which trains all blocks but not the
-input embedding, is `full`; that of all others is `lora:32` as the study's first grid is. Each is taken at one rate
-a budget, the one with the lowest mean loss over the members on the seed RATE_SEED, and compared on the other seeds, so
-that choosing the rate favours nobody.
+input embedding, is `full`; that of all others is `lora:32` as the study's first grid is. Each is taken at one rate a
+budget, the one with the lowest mean loss over the members on the seed RATE_SEED, and compared on the other seeds, so
+that choosing the rate favours nobody; how near the best of the rates tried is to the best of all may still differ.
 
-The difference of a change is the mean over members, budgets and seeds, each run against the base's of the same three.
-The two budgets of a member and a seed see the same pairs in the same order, often on one trunk, and count as one
-observation, their mean. With the base of a change, all changes of it share the luck of its runs, so the noise is that
-of the additive model
+The difference of a change is the mean over members and seeds, each run against the base's of the same two: at each
+budget, and over both, where the two runs of a member and a seed count as one observation, their mean. With the base of
+a change, all changes of it share the luck of its runs, so the noise is that of the additive model
 
     loss = effect of (setting, member) + effect of (member, seed) + noise of standard deviation s
 
 over a base and its changes; s is pooled over the two bases, and the standard error of a difference is s sqrt(2 / n) for
-n members times seeds. It is outside the noise where it exceeds the standard error times the two-sided quantile of
-Student's t for 5 % divided by the number of changes (Bonferroni). Assumption: all settings are equally noisy. One that
-has learned nothing is not, and s is pooled without it.
+n members times seeds. A difference is outside the noise where it exceeds the standard error times the two-sided
+quantile of Student's t for 5 % divided by the number of differences (Bonferroni). Assumption: all settings are equally
+noisy. One that has learned nothing is not: it is left out of s, and its difference is not judged.
 
 Writes ablations.json and spent.json; while there is no seed but RATE_SEED, prints the best rates instead of comparing.
 """
@@ -41,7 +40,7 @@ from embudget.records import RunConfig, RunRecord
 
 RATE_SEED = 0
 LEARNED = 0.98
-"""Of chance: the mean loss of a setting from which on it has learned nothing."""
+"""A setting whose mean loss is at least so much of chance has learned nothing."""
 LEVEL = 0.05
 """Chance that any change at all is called outside the noise where none has an effect."""
 
@@ -106,39 +105,44 @@ def losses_of(records: list[RunRecord]) -> dict[Setting, Losses]:
 
 
 def compared(losses: dict[Setting, Losses], chance: float) -> dict[str, Any]:
-    """The bases, and each change against its own, with what is outside the noise; chance is a loss in nats."""
+    """The bases, and each change against its own, with what is outside the noise; chance is a loss in nats.
+
+    Lists have a value for each budget, from the lowest, and then one for all together.
+    """
     rates = {setting: best_rates(tried) for setting, tried in losses.items()}
     runs = {setting: fresh(tried, rates[setting]) for setting, tried in sorted(losses.items())}
-    bases = [base for base in (BASE, FULL) if base in runs]
     for setting, found in runs.items():
         if missing := runs[base_of(setting)].keys() ^ found.keys():
-            sys.exit(
-                f"{setting} at rates {rates[setting]} and {base_of(setting)} must have the same runs, got {missing}"
-            )
-    groups = {base: {setting: trunks(runs[setting]) for setting in runs if base_of(setting) == base} for base in bases}
-    learned = [
-        [loss_MK for loss_MK in group.values() if loss_MK.mean() < LEARNED * chance] for group in groups.values()
-    ]
-    deviation, freedom = noise([np.stack(group) for group in learned if group])
-    changes = [setting for setting in runs if setting not in bases]
-    quantile = float(student.ppf(1 - LEVEL / (2 * len(changes)), freedom))
-    rows = []
-    for setting in changes:
-        base = base_of(setting)
-        difference_MK = groups[base][setting] - groups[base][base]
-        mean, error = float(difference_MK.mean()), deviation * (2 / difference_MK.size) ** 0.5
-        rows.append(described(setting.against(base), losses[setting], rates[setting]) | {
-            "base": base.method,
-            "cells": per_cell({key: loss - runs[base][key] for key, loss in runs[setting].items()}),
-            "difference": round(mean, 4), "standard_error": round(error, 4),
-            "outside_the_noise": abs(mean) > quantile * error,
-        })  # fmt: skip
+            sys.exit(f"{setting} at {rates[setting]} and {base_of(setting)} must have the same runs, got {missing}")
+    loss_BMK = {setting: with_mean(as_array(found)) for setting, found in runs.items()}
+    learned = {setting for setting, loss in loss_BMK.items() if loss[-1].mean() < LEARNED * chance}
+    changes = [setting for setting in runs if setting != base_of(setting)]
+    groups = [[loss_BMK[one] for one in runs if one in learned and base_of(one) == base] for base in (BASE, FULL)]
+    deviations, freedom = noise([np.stack(group) for group in groups if group])
+    errors = deviations * (2 / loss_BMK[BASE][-1].size) ** 0.5
+    judged = len(deviations) * len(learned.intersection(changes))
+    outside = errors * float(student.ppf(1 - LEVEL / (2 * judged), freedom))
     return {
+        "budgets": sorted(rates[BASE]), "seeds": loss_BMK[BASE].shape[-1], "freedom": freedom,
+        "standard_deviation": rounded(deviations), "standard_error": rounded(errors),
+        "outside_the_noise": rounded(outside),
         "bases": [
-            described(base.method, losses[base], rates[base]) | {"cells": per_cell(runs[base])} for base in bases
+            {"change": base.method, "rates": rates_of(losses[base], rates[base]),
+             "losses": rounded(loss_BMK[base].mean(axis=(1, 2)))}
+            for base in (BASE, FULL) if base in runs
         ],
-        "changes": rows, "freedom": freedom, "quantile": round(quantile, 3),
+        "changes": [
+            {"change": one.against(base_of(one)), "base": base_of(one).method,
+             "rates": rates_of(losses[one], rates[one]), "learned": one in learned,
+             "differences": rounded((loss_BMK[one] - loss_BMK[base_of(one)]).mean(axis=(1, 2)))}
+            for one in changes
+        ],
     }  # fmt: skip
+
+
+def rounded(values: Array) -> list[float]:
+    """To four digits."""
+    return [round(float(value), 4) for value in values]
 
 
 def base_of(setting: Setting) -> Setting:
@@ -174,31 +178,31 @@ def fresh(tried: Losses, rates: dict[float, float]) -> Runs:
     }
 
 
-def trunks(runs: Runs) -> Array:
-    """The mean over the budgets, (M, K) for M members and K seeds."""
-    models, seeds = (sorted(names) for names in ({model for (model, _), _ in runs}, {seed for _, seed in runs}))
-    return np.array([
-        [statistics.mean(loss for ((at, _), by), loss in runs.items() if (at, by) == (model, seed)) for seed in seeds]
-        for model in models
-    ])  # fmt: skip
+def as_array(runs: Runs) -> Array:
+    """The losses (B, M, K) of B budgets, M members and K seeds."""
+    cells = sorted({cell for cell, _ in runs}, key=lambda cell: (cell[1], cell[0]))
+    seeds = sorted({seed for _, seed in runs})
+    budgets = len({budget for _, budget in cells})
+    return np.array([runs[cell, seed] for cell in cells for seed in seeds]).reshape(budgets, -1, len(seeds))
 
 
-def noise(groups: list[Array]) -> tuple[float, int]:
-    """Standard deviation of the additive model's residuals and its degrees of freedom, from arrays (S, M, K)."""
-    squares, freedom = 0.0, 0
-    for loss_SMK in groups:
-        of_setting, of_seed = loss_SMK.mean(axis=2, keepdims=True), loss_SMK.mean(axis=0, keepdims=True)
-        residual_SMK = loss_SMK - of_setting - of_seed + loss_SMK.mean(axis=(0, 2), keepdims=True)
-        settings, members, seeds = loss_SMK.shape
-        squares, freedom = squares + float((residual_SMK**2).sum()), freedom + (settings - 1) * members * (seeds - 1)
+def with_mean(loss_BMK: Array) -> Array:
+    """The budgets' losses and then their mean, (B + 1, M, K)."""
+    return np.concatenate([loss_BMK, loss_BMK.mean(axis=0, keepdims=True)])
+
+
+def noise(groups: list[Array]) -> tuple[Array, int]:
+    """Standard deviations (B,) of the additive model's residuals and their degrees of freedom, from (S, B, M, K)."""
+    squares_B, freedom = np.array(0.0), 0
+    for loss_SBMK in groups:
+        of_setting, of_seed = loss_SBMK.mean(axis=3, keepdims=True), loss_SBMK.mean(axis=0, keepdims=True)
+        residual_SBMK = loss_SBMK - of_setting - of_seed + loss_SBMK.mean(axis=(0, 3), keepdims=True)
+        settings, _, members, seeds = loss_SBMK.shape
+        squares_B = squares_B + (residual_SBMK**2).sum(axis=(0, 2, 3))
+        freedom += (settings - 1) * members * (seeds - 1)
     if freedom == 0:
         sys.exit("differences need two seeds or more beside the one that chose the rates")
-    return (squares / freedom) ** 0.5, freedom
-
-
-def described(change: str, tried: Losses, rates: dict[float, float]) -> dict[str, Any]:
-    """A setting with its rates."""
-    return {"change": change, "rates": rates_of(tried, rates)}
+    return (squares_B / freedom) ** 0.5, freedom
 
 
 def rates_of(tried: Losses, rates: dict[float, float]) -> list[dict[str, Any]]:
@@ -208,17 +212,6 @@ def rates_of(tried: Losses, rates: dict[float, float]) -> list[dict[str, Any]]:
         seen = sorted(r for r, runs in tried.items() if any((at, s) == (budget, RATE_SEED) for (_, at), s in runs))
         found.append({"train_flops": budget, "rate": rate, "of": seen, "at_an_end": rate in (seen[0], seen[-1])})
     return found
-
-
-def per_cell(runs: Runs) -> list[dict[str, Any]]:
-    """The mean over the seeds of each cell."""
-    cells = defaultdict(list)
-    for (cell, _), value in runs.items():
-        cells[cell].append(value)
-    return [
-        {"model": model, "train_flops": budget, "mean": round(statistics.mean(values), 4), "seeds": len(values)}
-        for (model, budget), values in sorted(cells.items())
-    ]
 
 
 if __name__ == "__main__":

@@ -170,7 +170,7 @@ def test_what_is_said_of_a_run_stays_one_line_as_it_is(
     study: Study, tiny_pairs: Pairs, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = plan(study, tiny_pairs).runs[0].config
-    reason = f"[bold]{'a long reason ' * 10}[Errno 2]"
+    reason = f"[bold]{'a long reason ' * 10}[Errno 2] lora:100:alpha=32"
     with SweepBar() as bar:
         bar.lost(config, reason, 1)
     assert capsys.readouterr().err.splitlines() == [f"{label(config)}: {reason} in attempt 1"]

@@ -89,4 +89,4 @@ class SweepBar(SweepListener):
 
     def _say(self, line: str) -> None:
         """Print one line as it is, however long: in a file it stays one."""
-        self._bar.console.print(line, soft_wrap=True, markup=False, highlight=False)
+        self._bar.console.print(line, soft_wrap=True, markup=False, emoji=False, highlight=False)
