@@ -3,25 +3,27 @@
     .venv/bin/python benchmarks/ablations.py results/ablations
 
 Runs that differ from a base in one thing are compared with it. That of `freeze:1`, which trains all blocks but not the
-input embedding, is `full`; that of all others is `lora:32` as the study's first grid is. Each is taken at one rate, the
-one with the lowest mean loss over members and budgets on the seed RATE_SEED, and compared on the other seeds, so that
-choosing the rate favours nobody.
+input embedding, is `full`; that of all others is `lora:32` as the study's first grid is. Each is taken at one rate a
+budget, the one with the lowest mean loss over the members on the seed RATE_SEED, and compared on the other seeds, so
+that choosing the rate favours nobody; how near the best of the rates tried is to the best of all may still differ.
 
-The difference of a change is the mean over members, budgets and seeds, each run against the base's of the same three.
-The two budgets of a member and a seed branch off one trunk and count as one observation, their mean. With the base of a
-change, all changes of it share the luck of its runs, so the noise is that of the additive model
+The difference of a change is the mean over members and seeds, each run against the base's of the same two: at each
+budget, and over both, where the two runs of a member and a seed count as one observation, their mean. With the base of
+a change, all changes of it share the luck of its runs, so the noise is that of the additive model
 
     loss = effect of (setting, member) + effect of (member, seed) + noise of standard deviation s
 
 over a base and its changes; s is pooled over the two bases, and the standard error of a difference is s sqrt(2 / n) for
-n members times seeds. It is outside the noise where it exceeds the standard error times the two-sided quantile of
-Student's t for 5 % divided by the number of changes (Bonferroni). Assumption: all settings are equally noisy.
+n members times seeds. A difference is outside the noise where it exceeds the standard error times the two-sided
+quantile of Student's t for 5 % divided by the number of differences (Bonferroni). Assumption: all settings are equally
+noisy. One that has learned nothing is not: it is left out of s, and its difference is not judged.
 
 Writes ablations.json and spent.json; while there is no seed but RATE_SEED, prints the best rates instead of comparing.
 """
 
 import argparse
 import json
+import math
 import statistics
 import sys
 from collections import defaultdict
@@ -37,6 +39,8 @@ from spent import spent
 from embudget.records import RunConfig, RunRecord
 
 RATE_SEED = 0
+LEARNED = 0.98
+"""A setting whose mean loss is at least so much of chance has learned nothing."""
 LEVEL = 0.05
 """Chance that any change at all is called outside the noise where none has an effect."""
 
@@ -83,9 +87,9 @@ def main() -> None:
     save(folder / "spent.json", spent(records))
     if {record.config.seed for record in records} == {RATE_SEED}:
         for setting, tried in losses.items():
-            print(*setting, "best rate", best_rate(tried), "of", *sorted(tried))  # noqa: T201
+            print(*setting, json.dumps(rates_of(tried, best_rates(tried))))  # noqa: T201
         return
-    found = compared(losses)
+    found = compared(losses, chance=math.log(records[0].config.eval_candidates))
     save(folder / "ablations.json", found)
     print(json.dumps(found, indent=1))  # noqa: T201
 
@@ -100,37 +104,45 @@ def losses_of(records: list[RunRecord]) -> dict[Setting, Losses]:
     return losses
 
 
-def compared(losses: dict[Setting, Losses]) -> dict[str, Any]:
-    """The bases, and each change against its own, with what is outside the noise."""
-    rates = {setting: best_rate(tried) for setting, tried in losses.items()}
-    runs = {setting: fresh(tried[rates[setting]]) for setting, tried in sorted(losses.items())}
-    bases = [base for base in (BASE, FULL) if base in runs]
+def compared(losses: dict[Setting, Losses], chance: float) -> dict[str, Any]:
+    """The bases, and each change against its own, with what is outside the noise; chance is a loss in nats.
+
+    Lists have a value for each budget, from the lowest, and then one for all together.
+    """
+    rates = {setting: best_rates(tried) for setting, tried in losses.items()}
+    runs = {setting: fresh(tried, rates[setting]) for setting, tried in sorted(losses.items())}
     for setting, found in runs.items():
         if missing := runs[base_of(setting)].keys() ^ found.keys():
-            sys.exit(
-                f"{setting} at rate {rates[setting]:g} and {base_of(setting)} must have the same runs, got {missing}"
-            )
-    groups = {base: {setting: trunks(runs[setting]) for setting in runs if base_of(setting) == base} for base in bases}
-    deviation, freedom = noise([np.stack(list(group.values())) for group in groups.values()])
-    changes = [setting for setting in runs if setting not in bases]
-    quantile = float(student.ppf(1 - LEVEL / (2 * len(changes)), freedom))
-    rows = []
-    for setting in changes:
-        base = base_of(setting)
-        difference_MK = groups[base][setting] - groups[base][base]
-        mean, error = float(difference_MK.mean()), deviation * (2 / difference_MK.size) ** 0.5
-        rows.append(described(setting.against(base), losses[setting], rates[setting]) | {
-            "base": base.method,
-            "cells": per_cell({key: loss - runs[base][key] for key, loss in runs[setting].items()}),
-            "difference": round(mean, 4), "standard_error": round(error, 4),
-            "outside_the_noise": abs(mean) > quantile * error,
-        })  # fmt: skip
+            sys.exit(f"{setting} at {rates[setting]} and {base_of(setting)} must have the same runs, got {missing}")
+    loss_BMK = {setting: with_mean(as_array(found)) for setting, found in runs.items()}
+    learned = {setting for setting, loss in loss_BMK.items() if loss[-1].mean() < LEARNED * chance}
+    changes = [setting for setting in runs if setting != base_of(setting)]
+    groups = [[loss_BMK[one] for one in runs if one in learned and base_of(one) == base] for base in (BASE, FULL)]
+    deviations, freedom = noise([np.stack(group) for group in groups if group])
+    errors = deviations * (2 / loss_BMK[BASE][-1].size) ** 0.5
+    judged = len(deviations) * len(learned.intersection(changes))
+    outside = errors * float(student.ppf(1 - LEVEL / (2 * judged), freedom))
     return {
+        "budgets": sorted(rates[BASE]), "seeds": loss_BMK[BASE].shape[-1], "freedom": freedom,
+        "standard_deviation": rounded(deviations), "standard_error": rounded(errors),
+        "outside_the_noise": rounded(outside),
         "bases": [
-            described(base.method, losses[base], rates[base]) | {"cells": per_cell(runs[base])} for base in bases
+            {"change": base.method, "rates": rates_of(losses[base], rates[base]),
+             "losses": rounded(loss_BMK[base].mean(axis=(1, 2)))}
+            for base in (BASE, FULL) if base in runs
         ],
-        "changes": rows, "freedom": freedom, "quantile": round(quantile, 3),
+        "changes": [
+            {"change": one.against(base_of(one)), "base": base_of(one).method,
+             "rates": rates_of(losses[one], rates[one]), "learned": one in learned,
+             "differences": rounded((loss_BMK[one] - loss_BMK[base_of(one)]).mean(axis=(1, 2)))}
+            for one in changes
+        ],
     }  # fmt: skip
+
+
+def rounded(values: Array) -> list[float]:
+    """To four digits."""
+    return [round(float(value), 4) for value in values]
 
 
 def base_of(setting: Setting) -> Setting:
@@ -138,63 +150,68 @@ def base_of(setting: Setting) -> Setting:
     return FULL if setting.method in ("full", "freeze:1") else BASE
 
 
-def best_rate(tried: Losses) -> float:
-    """The rate with the lowest mean loss on the seed for it, of those that have most of its runs."""
-    found = {
-        rate: [loss for (_, seed), loss in runs.items() if seed == RATE_SEED] for rate, runs in tried.items()
-    }  # fmt: skip
-    most = max(len(runs) for runs in found.values())
-    if most == 0:
-        sys.exit(f"rates {sorted(found)} have no runs of seed {RATE_SEED}")
-    return min((rate for rate in found if len(found[rate]) == most), key=lambda rate: statistics.mean(found[rate]))
-
-
-def fresh(runs: Runs) -> Runs:
-    """Those of other seeds than the one that chose the rate."""
-    return {key: loss for key, loss in runs.items() if key[1] != RATE_SEED}
-
-
-def trunks(runs: Runs) -> Array:
-    """The mean over the budgets, (M, K) for M members and K seeds."""
-    models, seeds = (sorted(names) for names in ({model for (model, _), _ in runs}, {seed for _, seed in runs}))
-    return np.array([
-        [statistics.mean(loss for ((at, _), by), loss in runs.items() if (at, by) == (model, seed)) for seed in seeds]
-        for model in models
-    ])  # fmt: skip
-
-
-def noise(groups: list[Array]) -> tuple[float, int]:
-    """Standard deviation of the additive model's residuals and its degrees of freedom, from arrays (S, M, K)."""
-    squares, freedom = 0.0, 0
-    for loss_SMK in groups:
-        of_setting, of_seed = loss_SMK.mean(axis=2, keepdims=True), loss_SMK.mean(axis=0, keepdims=True)
-        residual_SMK = loss_SMK - of_setting - of_seed + loss_SMK.mean(axis=(0, 2), keepdims=True)
-        settings, members, seeds = loss_SMK.shape
-        squares, freedom = squares + float((residual_SMK**2).sum()), freedom + (settings - 1) * members * (seeds - 1)
-    if freedom == 0:
-        sys.exit("differences need two seeds or more beside the one that chose the rates")
-    return (squares / freedom) ** 0.5, freedom
-
-
-def described(change: str, tried: Losses, rate: float) -> dict[str, Any]:
-    """A setting with its rate, and whether that is the lowest or the highest of those tried."""
+def best_rates(tried: Losses) -> dict[float, float]:
+    """Budget -> the rate with the lowest mean loss on the seed for it, of those that have most of its runs."""
+    found: dict[float, dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for rate, runs in tried.items():
+        for ((_, budget), seed), loss in runs.items():
+            if seed == RATE_SEED:
+                found[budget][rate].append(loss)
+    if missing := {budget for runs in tried.values() for (_, budget), _ in runs} - found.keys():
+        sys.exit(f"rates {sorted(tried)} have no runs of seed {RATE_SEED} at {missing} FLOP")
     return {
-        "change": change,
-        "rate": rate,
-        "rates": sorted(tried),
-        "rate_at_an_end": rate in (min(tried), max(tried)),
+        budget: min(
+            (rate for rate in by_rate if len(by_rate[rate]) == max(map(len, by_rate.values()))),
+            key=lambda rate: statistics.mean(by_rate[rate]),
+        )
+        for budget, by_rate in sorted(found.items())
     }
 
 
-def per_cell(runs: Runs) -> list[dict[str, Any]]:
-    """The mean over the seeds of each cell."""
-    cells = defaultdict(list)
-    for (cell, _), value in runs.items():
-        cells[cell].append(value)
-    return [
-        {"model": model, "train_flops": budget, "mean": round(statistics.mean(values), 4), "seeds": len(values)}
-        for (model, budget), values in sorted(cells.items())
-    ]
+def fresh(tried: Losses, rates: dict[float, float]) -> Runs:
+    """Those at the rate of their budget, of other seeds than the one that chose it."""
+    return {
+        ((model, budget), seed): loss
+        for budget, rate in rates.items()
+        for ((model, at), seed), loss in tried[rate].items()
+        if at == budget and seed != RATE_SEED
+    }
+
+
+def as_array(runs: Runs) -> Array:
+    """The losses (B, M, K) of B budgets, M members and K seeds."""
+    cells = sorted({cell for cell, _ in runs}, key=lambda cell: (cell[1], cell[0]))
+    seeds = sorted({seed for _, seed in runs})
+    budgets = len({budget for _, budget in cells})
+    return np.array([runs[cell, seed] for cell in cells for seed in seeds]).reshape(budgets, -1, len(seeds))
+
+
+def with_mean(loss_BMK: Array) -> Array:
+    """The budgets' losses and then their mean, (B + 1, M, K)."""
+    return np.concatenate([loss_BMK, loss_BMK.mean(axis=0, keepdims=True)])
+
+
+def noise(groups: list[Array]) -> tuple[Array, int]:
+    """Standard deviations (B,) of the additive model's residuals and their degrees of freedom, from (S, B, M, K)."""
+    squares_B, freedom = np.array(0.0), 0
+    for loss_SBMK in groups:
+        of_setting, of_seed = loss_SBMK.mean(axis=3, keepdims=True), loss_SBMK.mean(axis=0, keepdims=True)
+        residual_SBMK = loss_SBMK - of_setting - of_seed + loss_SBMK.mean(axis=(0, 3), keepdims=True)
+        settings, _, members, seeds = loss_SBMK.shape
+        squares_B = squares_B + (residual_SBMK**2).sum(axis=(0, 2, 3))
+        freedom += (settings - 1) * members * (seeds - 1)
+    if freedom == 0:
+        sys.exit("differences need two seeds or more beside the one that chose the rates")
+    return (squares_B / freedom) ** 0.5, freedom
+
+
+def rates_of(tried: Losses, rates: dict[float, float]) -> list[dict[str, Any]]:
+    """The rate of each budget, those it was chosen from, and whether it is the lowest or the highest of them."""
+    found = []
+    for budget, rate in rates.items():
+        seen = sorted(r for r, runs in tried.items() if any((at, s) == (budget, RATE_SEED) for (_, at), s in runs))
+        found.append({"train_flops": budget, "rate": rate, "of": seen, "at_an_end": rate in (seen[0], seen[-1])})
+    return found
 
 
 if __name__ == "__main__":

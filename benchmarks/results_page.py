@@ -158,34 +158,33 @@ def forecast(study: str) -> str:
 
 
 def ablations(study: str) -> str:
-    """Changes down, cells across: differences to the base in nats, and their mean, bold where outside the noise."""
+    """Changes down, budgets across: differences to the base in nats, bold where outside the noise."""
     found = read(study, "ablations.json")
-    cells = sorted({(cell["train_flops"], cell["model"]) for row in found["changes"] for cell in row["cells"]})
     rows = [
-        [f"*{row['change']}: loss*", rate_of(row), *means(row, cells, "{:.3f}"), ""] for row in found["bases"]
-    ] + [
-        [f"{row['change']} (against {row['base']})", rate_of(row), *means(row, cells, "{:+.3f}"), difference(row)]
-        for row in found["changes"]
-    ]  # fmt: skip
-    heads = [f"{flops(budget)}, {member(model)}" for budget, model in cells]
-    return table(["change", "rate", *heads, "mean, nats"], rows)
+        [f"*{base['change']}: loss*", rates_of(base), *(f"{loss:.3f}" for loss in base["losses"])]
+        for base in found["bases"]
+    ]
+    for row in found["changes"]:
+        differences = (
+            differing(*pair) if row["learned"] else "learns nothing"
+            for pair in zip(row["differences"], found["outside_the_noise"], strict=True)
+        )
+        rows.append([f"{row['change']} (against {row['base']})", rates_of(row), *differences])
+    for name, values in [
+        ("standard error", found["standard_error"]), ("outside the noise from", found["outside_the_noise"])
+    ]:  # fmt: skip
+        rows.append([f"*{name}*", "", *(f"{value:.3f}" for value in values)])
+    return table(["change", "rates", *(flops(budget) for budget in found["budgets"]), "mean of both"], rows)
 
 
-def rate_of(row: dict[str, Any]) -> str:
-    """The learning rate, marked where it is the lowest or the highest of those tried."""
-    return f"{row['rate']:g}{'*' if row['rate_at_an_end'] else ''}"
+def rates_of(row: dict[str, Any]) -> str:
+    """The learning rate of each budget, marked where it is the lowest or the highest of those tried."""
+    return ", ".join(f"{one['rate']:g}{'*' if one['at_an_end'] else ''}" for one in row["rates"])
 
 
-def means(row: dict[str, Any], cells: Sequence[tuple[float, str]], form: str) -> list[str]:
-    """The mean of each cell, empty where there is none."""
-    found = {(cell["train_flops"], cell["model"]): cell["mean"] for cell in row["cells"]}
-    return [form.format(found[cell]) if cell in found else "" for cell in cells]
-
-
-def difference(row: dict[str, Any]) -> str:
-    """The mean difference with its standard error."""
-    text = f"{row['difference']:+.3f} ± {row['standard_error']:.3f}"
-    return f"**{text}**" if row["outside_the_noise"] else text
+def differing(difference: float, outside: float) -> str:
+    """A difference with its sign, bold from `outside` on."""
+    return f"**{difference:+.3f}**" if abs(difference) > outside else f"{difference:+.3f}"
 
 
 def spent(studies: str) -> str:

@@ -88,57 +88,93 @@ def test_a_store_adds_to_the_committed_records_and_takes_none_away(load: Load, t
     assert len(files.read_lines(tmp_path / "records.jsonl")) == 2
 
 
-ABLATED = [  # batch size, rate, member, budget, seed: two rates on seed 0, the better one on three others
+BEST = {1e12: 2e-3, 4e12: 1e-3}
+"""The rate of each budget."""
+ABLATED = [  # batch size, rate, member, budget, seed: three rates on seed 0, the best one on three others
     (size, rate, depth, budget, seed)
-    for size in (4, 8, 16) for rate in (1e-3, 2e-3) for depth in (2, 3) for budget in (1e12, 4e12) for seed in range(4)
-    if seed == 0 or rate == 2e-3
+    for size in (4, 8, 16) for rate in (1e-3, 2e-3, 4e-3) for depth in (2, 3) for budget in BEST for seed in range(4)
+    if seed == 0 or rate == BEST[budget]
 ]  # fmt: skip
 
 
-def ablated(load: Load, effects: dict[int, float], noise: float) -> Any:  # noqa: ANN401 - what compared returns
-    """The ablations of batches of 4 and 8 from 16, whose losses are 3 + effect + noise, and at the lower rate worse."""
+def ablated(load: Load, effects: dict[int, float], noise: float, opposite: bool = False) -> Any:  # noqa: ANN401
+    """The ablations of batches of 4 and 8 from 16, whose losses are 3 + effect + noise, and at other rates worse.
+
+    The effect changes its sign from budget to budget where it is opposite; what has an effect of 3 is at chance.
+    """
     rng = np.random.default_rng(0)
     by_seed, by_run = rng.normal(0, 0.1, 4), {(size, depth, seed): rng.normal(0, noise) for size in (4, 8, 16)
                                               for depth in (2, 3) for seed in range(4)}  # fmt: skip
+
+    def loss(size: int, rate: float, depth: int, budget: float, seed: int) -> float:
+        effect = effects.get(size, 0.0)
+        run = 6.0 if effect == 3 else 3 + by_seed[seed] + by_run[size, depth, seed]
+        change = 0.0 if effect == 3 else -effect if opposite and budget > 1e12 else effect
+        return float(run + change + 0.1 * (rate != BEST[budget]))
+
     runs = [
-        record(3 + effects.get(size, 0) + by_seed[seed] + by_run[size, depth, seed] + 0.1 * (rate < 2e-3),
-               method="lora:32", batch_size=size, learning_rate=rate, model=f"m:{depth}", seed=seed, schedule="wsd",
-               train_flops=budget)
+        record(loss(size, rate, depth, budget, seed), method="lora:32", batch_size=size, learning_rate=rate,
+               model=f"m:{depth}", seed=seed, schedule="wsd", train_flops=budget)
         for size, rate, depth, budget, seed in ABLATED
     ]  # fmt: skip
     ablations = load("ablations")
-    return ablations.compared(ablations.losses_of(runs))
+    return ablations.compared(ablations.losses_of(runs), chance=6.0)
 
 
-def test_an_ablation_is_taken_at_its_best_rate_and_compared_on_fresh_seeds(load: Load) -> None:
+def test_an_ablation_is_taken_at_its_best_rates_and_compared_on_fresh_seeds(load: Load) -> None:
     found = ablated(load, {8: 0.05}, noise=0.01)
     none, row = found["changes"]
-    assert (row["change"], row["base"], row["rate"], row["rate_at_an_end"]) == ("batch_size 8", "lora:32", 2e-3, True)
-    assert row["difference"] == pytest.approx(0.05, abs=0.015)
-    assert (none["outside_the_noise"], row["outside_the_noise"]) == (False, True)
-    assert [cell["seeds"] for cell in row["cells"]] == [3] * 4
-    assert found["freedom"] == (3 - 1) * 2 * (3 - 1)  # settings, members, seeds; the budgets of a trunk are one value
-    assert found["quantile"] == pytest.approx(student.ppf(1 - 0.025 / 2, 8), abs=1e-3)  # two changes
-    assert row["standard_error"] == none["standard_error"] == pytest.approx(0.01 * (2 / 6) ** 0.5, rel=0.5)
+    assert (row["change"], row["base"]) == ("batch_size 8", "lora:32")
+    assert row["rates"] == [
+        {"train_flops": 1e12, "rate": 2e-3, "of": [1e-3, 2e-3, 4e-3], "at_an_end": False},
+        {"train_flops": 4e12, "rate": 1e-3, "of": [1e-3, 2e-3, 4e-3], "at_an_end": True},
+    ]
+    assert row["differences"] == pytest.approx([0.05, 0.05, 0.05], abs=0.015)
+    assert all(
+        abs(one) < smallest for one, smallest in zip(none["differences"], found["outside_the_noise"], strict=True)
+    )
+    assert all(one > smallest for one, smallest in zip(row["differences"], found["outside_the_noise"], strict=True))
+    assert (found["budgets"], found["seeds"]) == ([1e12, 4e12], 3)
+    assert found["freedom"] == (3 - 1) * 2 * (3 - 1)  # settings, members, seeds
+    assert found["standard_error"] == pytest.approx([0.01 * (2 / 6) ** 0.5] * 3, rel=0.5)
+    quantile = student.ppf(1 - 0.025 / (2 * 3), 8)  # two changes, three differences of each
+    assert found["outside_the_noise"] == pytest.approx([quantile * one for one in found["standard_error"]], abs=2e-3)
     assert [base["change"] for base in found["bases"]] == ["lora:32"]
 
 
+def test_opposite_effects_at_two_budgets_are_seen_though_the_mean_is_none(load: Load) -> None:
+    found = ablated(load, {8: 0.05}, noise=0.01, opposite=True)
+    low, high, both = found["changes"][1]["differences"]
+    assert (low, high) == (pytest.approx(0.05, abs=0.015), pytest.approx(-0.05, abs=0.015))
+    assert low > found["outside_the_noise"][0] and -high > found["outside_the_noise"][1]
+    assert abs(both) < found["outside_the_noise"][2]
+
+
 def test_what_seeds_share_is_not_noise_of_an_ablation(load: Load) -> None:
-    found = ablated(load, {8: 0.05}, noise=0.0)
-    assert [row["standard_error"] for row in found["changes"]] == [0, 0]
+    assert ablated(load, {8: 0.05}, noise=0.0)["standard_error"] == [0, 0, 0]
+
+
+def test_an_ablation_that_learns_nothing_tells_nothing_of_the_noise(load: Load) -> None:
+    found = ablated(load, {4: 3.0}, noise=0.01)
+    assert [row["learned"] for row in found["changes"]] == [False, True]
+    assert found["freedom"] == (2 - 1) * 2 * (3 - 1)
+    assert found["standard_error"] == pytest.approx([0.01 * (2 / 6) ** 0.5] * 3, rel=0.9)  # the seeds' 0.1 is not in it
 
 
 def test_an_ablation_within_the_noise_is_not_outside_it(load: Load) -> None:
-    assert not any(row["outside_the_noise"] for row in ablated(load, {8: 0.01}, noise=0.05)["changes"])
+    found = ablated(load, {8: 0.01}, noise=0.05)
+    for row in found["changes"]:
+        assert all(abs(one) < most for one, most in zip(row["differences"], found["outside_the_noise"], strict=True))
 
 
 def test_ablations_that_lack_runs_are_not_compared(load: Load) -> None:
     ablations = load("ablations")
     runs = [record(3.0, method="lora:32", learning_rate=1e-3, seed=seed, schedule="wsd") for seed in range(3)]
     with pytest.raises(SystemExit, match="must have the same runs"):
-        ablations.compared(ablations.losses_of([*runs, record(3.0, method="lora:32", schedule="wsd", batch_size=8)]))
+        found = ablations.losses_of([*runs, record(3.0, method="lora:32", schedule="wsd", batch_size=8)])
+        ablations.compared(found, chance=6.0)
     with pytest.raises(SystemExit, match="no runs of seed 0"):
-        ablations.compared(ablations.losses_of(runs[1:]))
+        ablations.compared(ablations.losses_of(runs[1:]), chance=6.0)
 
 
 def test_regret_and_error_are_of_the_means_over_the_seeds(load: Load) -> None:

@@ -100,18 +100,21 @@ def test_the_forecast_is_set_against_what_was_measured(page: ModuleType, write: 
 
 
 def test_a_difference_is_bold_where_it_is_outside_the_noise(page: ModuleType, write: Any) -> None:  # noqa: ANN401
-    low, high = ({"model": "m:2", "train_flops": budget, "mean": 3.0, "seeds": 3} for budget in (1e12, 4e12))
-    base = {"change": "full", "rate": 6e-4, "rate_at_an_end": False, "cells": [low, high]}
-    noise = base | {"change": "batch_size 8", "base": "full", "cells": [low | {"mean": 0.04}], "difference": 0.04}
-    noise |= {"standard_error": 0.03, "outside_the_noise": False, "rate_at_an_end": True}
-    change = noise | {"change": "max_length 48", "cells": [high | {"mean": -0.07}], "outside_the_noise": True}
-    write("ablations.json", {"bases": [base], "changes": [noise, change | {"difference": -0.07}]})
+    rates = [{"rate": 6e-4, "at_an_end": False}, {"rate": 3e-4, "at_an_end": True}]
+    base = {"change": "full", "rates": rates, "losses": [4.0, 3.0, 3.5]}
+    change = {"change": "batch_size 8", "base": "full", "rates": rates, "learned": True}
+    change |= {"differences": [0.07, -0.07, 0.0]}
+    none = change | {"change": "pooling lasttoken", "learned": False}
+    noise = {"standard_error": [0.02, 0.03, 0.01], "outside_the_noise": [0.06, 0.09, 0.03]}
+    write("ablations.json", {"budgets": [1e12, 4e12], "bases": [base], "changes": [change, none], **noise})
     assert page.ablations("s").splitlines() == [
-        "| change | rate | 1e12, 2 blocks | 4e12, 2 blocks | mean, nats |",
+        "| change | rates | 1e12 | 4e12 | mean of both |",
         "| --- | --- | --- | --- | --- |",
-        "| *full: loss* | 0.0006 | 3.000 | 3.000 |  |",
-        "| batch_size 8 (against full) | 0.0006* | +0.040 |  | +0.040 ± 0.030 |",
-        "| max_length 48 (against full) | 0.0006* |  | -0.070 | **-0.070 ± 0.030** |",
+        "| *full: loss* | 0.0006, 0.0003* | 4.000 | 3.000 | 3.500 |",
+        "| batch_size 8 (against full) | 0.0006, 0.0003* | **+0.070** | -0.070 | +0.000 |",
+        "| pooling lasttoken (against full) | 0.0006, 0.0003* | learns nothing | learns nothing | learns nothing |",
+        "| *standard error* |  | 0.020 | 0.030 | 0.010 |",
+        "| *outside the noise from* |  | 0.060 | 0.090 | 0.030 |",
     ]
 
 

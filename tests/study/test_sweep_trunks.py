@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import embudget.training.trunk
-from embudget.cli.sweep_bar import SweepBar
+from embudget.cli.sweep_bar import SweepBar, label
 from embudget.pairs import Pairs
 from embudget.records import RunConfig, RunRecord
 from embudget.study import Store, Study, plan, sweep
@@ -164,3 +164,13 @@ def test_the_bar_counts_what_runs_share_once(study: Study, tiny_pairs: Pairs) ->
         bar.finished(RunRecord(config=second, status="done", loss=1.0))
         bar.progress(third, 1.0, 2.0)
         assert task.completed == pytest.approx(task.total)
+
+
+def test_what_is_said_of_a_run_stays_one_line_as_it_is(
+    study: Study, tiny_pairs: Pairs, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = plan(study, tiny_pairs).runs[0].config
+    reason = f"[bold]{'a long reason ' * 10}[Errno 2] lora:100:alpha=32"
+    with SweepBar() as bar:
+        bar.lost(config, reason, 1)
+    assert capsys.readouterr().err.splitlines() == [f"{label(config)}: {reason} in attempt 1"]

@@ -22,9 +22,9 @@ SCALE = 40.0
 Texts = list[NDArray[np.int64]]
 
 
-def embedder(folder: Path, method: str = "full") -> SentenceTransformer:
+def embedder(folder: Path, method: str = "full", pooling: str = "mean") -> SentenceTransformer:
     """A tiny model to which a method is applied, its LoRA weights all other than 0, in training mode."""
-    model = load_embedder(str(folder), 32)
+    model = load_embedder(str(folder), 32, pooling)
     model[0].model = parse_method(method).apply(model[0].model)
     torch.manual_seed(0)
     for name, parameter in model.named_parameters():

@@ -35,9 +35,10 @@ def embeddings(encoder: Encoder, texts: Texts, gathered: bool, chunk_tokens: int
     return found[torch.tensor([text for chunk in chunks for text in chunk.texts]).argsort()]
 
 
+@pytest.mark.parametrize("pooling", ["mean", "lasttoken"])
 @pytest.mark.parametrize("method", ["full", "freeze:0.5", "freeze:1", "lora:4"])
-def test_the_parts_compute_what_the_whole_computes(tiny: Path, tiny_text: list[str], method: str) -> None:
-    model = embedder(tiny, method)
+def test_the_parts_compute_what_the_whole_computes(tiny: Path, tiny_text: list[str], method: str, pooling: str) -> None:
+    model = embedder(tiny, method, pooling)
     encoder = Encoder(model)
     assert encoder.prefix_blocks == (2 if method == "freeze:0.5" else 0)
     assert (encoder.table is not None) == (method == "full")
@@ -72,9 +73,10 @@ def test_the_graph_ends_at_the_first_trained_block(tiny: Path, tiny_text: list[s
         assert (parameter.grad is not None) == parameter.requires_grad, name
 
 
-def test_padding_does_not_matter(tiny: Path, tiny_text: list[str]) -> None:
+@pytest.mark.parametrize("pooling", ["mean", "lasttoken"])
+def test_padding_does_not_matter(tiny: Path, tiny_text: list[str], pooling: str) -> None:
     """The shortest text in a chunk of its own, and padded beside the longest with whatever token."""
-    model = embedder(tiny, "freeze:0.5")
+    model = embedder(tiny, "freeze:0.5", pooling)
     encoder = Encoder(model)
     texts = token_ids(model, ["a", tiny_text[2]])
     with torch.no_grad():

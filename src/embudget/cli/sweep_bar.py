@@ -55,9 +55,7 @@ class SweepBar(SweepListener):
         self._total, self._left = missing.train_flops, len(missing.runs)
         self._started = time.perf_counter()
         self._bar.update(self._task, total=self._total or 1, completed=0)
-        self._bar.console.print(
-            f"{len(plan.runs)} runs: {len(done)} have records, {self._left} to do; {len(plan.left_out)} left out"
-        )
+        self._say(f"{len(plan.runs)} runs: {len(done)} have records, {self._left} to do; {len(plan.left_out)} left out")
 
     def progress(self, config: RunConfig, share: float, loss: float) -> None:
         """Move the bar by a step of a run."""
@@ -77,14 +75,18 @@ class SweepBar(SweepListener):
         self._spent.pop(record.id, None)
         self._done += self._own[record.id]
         outcome = f"loss {record.loss:.3f}" if record.status == "done" else f"{record.status}: {record.error}"
-        self._bar.console.print(f"{label(record.config)}: {outcome}", highlight=False)
+        self._say(f"{label(record.config)}: {outcome}")
 
     def lost(self, config: RunConfig, reason: str, attempt: int) -> None:
         """Print a lost process."""
-        self._bar.console.print(f"{label(config)}: {reason} in attempt {attempt}", highlight=False)
+        self._say(f"{label(config)}: {reason} in attempt {attempt}")
 
     def held(self, config: RunConfig) -> None:
         """Print a run that is left to another sweep."""
         self._left -= 1
         self._total -= self._own[config.id]
-        self._bar.console.print(f"{label(config)}: another sweep has it", highlight=False)
+        self._say(f"{label(config)}: another sweep has it")
+
+    def _say(self, line: str) -> None:
+        """Print one line as it is, however long: in a file it stays one."""
+        self._bar.console.print(line, soft_wrap=True, markup=False, emoji=False, highlight=False)
