@@ -20,9 +20,13 @@ def page(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 @pytest.fixture
 def write(page: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:  # noqa: ANN401 - a function
     monkeypatch.setattr(page, "ROOT", tmp_path)
-    folder = tmp_path / "results" / "s"
-    folder.mkdir(parents=True)
-    return lambda name, value: (folder / name).write_text(json.dumps(value))
+
+    def write(name: str, value: object, study: str = "s") -> None:
+        path = tmp_path / "results" / study / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(value))
+
+    return write
 
 
 @pytest.mark.parametrize("name", ["README.md", "docs/results.md"])
@@ -71,12 +75,26 @@ def test_every_finding_has_its_verdict_and_its_numbers(page: ModuleType, write: 
 
 
 def test_verdicts_of_several_studies_stand_side_by_side(page: ModuleType, write: Any) -> None:  # noqa: ANN401
-    write("findings.json", [{"number": 1, "statement": "A.", "verdict": "undetermined"}])
-    write("downstream.json", {"verdict": "reproduced", "runs": 9})
-    lines = page.verdicts("s+s").splitlines()
-    assert lines[0] == "| the paper's finding | s | s |"
-    assert lines[2] == "| 1. A. | undetermined | undetermined |"
-    assert lines[3].endswith("downstream score. | reproduced | reproduced |")
+    for study, verdicts in {"s": ("undetermined", "reproduced"), "t": ("not reproduced", "undetermined")}.items():
+        write("findings.json", [{"number": 1, "statement": "A.", "verdict": verdicts[0]}], study)
+        write("downstream.json", {"verdict": verdicts[1], "runs": 9}, study)
+    lines = page.verdicts("s+t").splitlines()
+    assert lines[0] == "| the paper's finding | s | t |"
+    assert lines[2] == "| 1. A. | undetermined | not reproduced |"
+    assert lines[3].endswith("downstream score. | reproduced | undetermined |")
+
+
+def test_the_models_of_the_package_stand_by_size(
+    page: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = {"name": "micro-1m", "model_params": 1000000, "tokens": 2e7, "seconds": 1234.5, "heldout_perplexity": 12.34}
+    path = tmp_path / "src" / "embudget" / "data" / "models" / "pretrain.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"members": [one, one | {"name": "micro-9k", "model_params": 9000}]}))
+    monkeypatch.setattr(page, "ROOT", tmp_path)
+    assert page.sizes("models").splitlines()[2:] == [
+        "| micro-9k | 9,000 | 2e7 | 1,234 | 12.3 |", "| micro-1m | 1,000,000 | 2e7 | 1,234 | 12.3 |"
+    ]  # fmt: skip
 
 
 def test_the_forecast_is_set_against_what_was_measured(page: ModuleType, write: Any) -> None:  # noqa: ANN401

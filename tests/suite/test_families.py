@@ -1,9 +1,15 @@
 """The built-in families: published counts, and that every name leads somewhere."""
 
+from pathlib import Path
+
 import pytest
+import yaml
 
 from embudget.suite import DEFAULT_SUITE, SHAPES, SUITES, find_shape, find_suite
 from embudget.suite.loading import PACKAGES
+from embudget.suite.pretrain_config import PretrainConfig
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
@@ -40,9 +46,21 @@ def test_names_carry_the_nominal_size(name: str) -> None:
     assert 0.95 * nominal < shape.model_params + shape.embedding_params < 1.3 * nominal
 
 
-@pytest.mark.parametrize(("name", "nominal"), [("200k", 2e5), ("450k", 4.5e5), ("1m", 1.2e6), ("3m", 3.1e6)])
+@pytest.mark.parametrize(("name", "nominal"), [("200k", 2e5), ("450k", 4.5e5), ("1m", 1.2e6), ("3m", 2.9e6)])
 def test_micro_models_are_called_by_their_non_embedding_parameters(name: str, nominal: float) -> None:
     assert SHAPES[f"micro-{name}"].model_params == pytest.approx(nominal, rel=0.01)
+
+
+def test_the_micro_shapes_are_those_that_are_trained() -> None:
+    config = PretrainConfig.read(
+        yaml.safe_load((ROOT / "studies" / "micro_suite.yaml").read_text()), "micro_suite.yaml"
+    )
+    assert [member.name for member in config.members] == list(SUITES["micro"])
+    for member in config.members:
+        shape = SHAPES[member.name]
+        assert (shape.layers, shape.hidden, shape.heads) == (member.layers, member.hidden, member.heads)
+        assert shape.pretraining_learning_rate == member.learning_rate
+        assert (shape.vocab, shape.max_length) == (config.vocab_size, config.sequence_length)
 
 
 def test_every_suite_is_found_in_order_of_size() -> None:

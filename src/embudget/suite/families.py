@@ -131,7 +131,7 @@ MICRO = tuple(
         ("200k", 4, 64, 4, 3e-3),
         ("450k", 4, 96, 4, 2e-3),
         ("1m", 6, 128, 4, 2e-3),
-        ("3m", 7, 192, 6, 1.5e-3),
+        ("3m", 6, 200, 5, 1.5e-3),
     ]
 )
 """Ours, with biases, for CPUs: pre-trained by studies/micro_suite.yaml; data/models/README.md is their card."""
