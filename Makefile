@@ -15,6 +15,7 @@ results: setup
 	$(BIN)/python benchmarks/publish.py results/smollm2 --largest 1.6e13
 	$(BIN)/python benchmarks/forecast.py verdict results/smollm2
 	cp results/smollm2/laws.json src/embudget/data/laws/smollm2.json
+	$(BIN)/python benchmarks/ablations.py results/ablations
 	$(BIN)/python benchmarks/results_page.py docs/results.md README.md
 
 # What takes minutes because it starts processes or trains the real model; the rest of the slow tests are measurements.

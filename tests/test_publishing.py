@@ -121,6 +121,13 @@ def ablated(load: Load, effects: dict[int, float], noise: float, opposite: bool 
     return ablations.compared(ablations.losses_of(runs), chance=6.0)
 
 
+def test_the_published_ablations_are_those_of_the_runs(load: Load) -> None:
+    folder, ablations = ROOT / "results" / "ablations", load("ablations")
+    records = load("results_files").read_lines(folder / "records.jsonl")
+    found = ablations.compared(ablations.losses_of(records), chance=math.log(512))
+    assert found == json.loads((folder / "ablations.json").read_text())
+
+
 def test_an_ablation_is_taken_at_its_best_rates_and_compared_on_fresh_seeds(load: Load) -> None:
     found = ablated(load, {8: 0.05}, noise=0.01)
     none, row = found["changes"]
