@@ -8,15 +8,16 @@ budget, the one with the lowest mean loss over the members on the seed RATE_SEED
 that choosing the rate favours nobody; how near the best of the rates tried is to the best of all may still differ.
 
 The difference of a change is the mean over members and seeds, each run against the base's of the same two: at each
-budget, and over both, where the two runs of a member and a seed count as one observation, their mean. With the base of
-a change, all changes of it share the luck of its runs, so the noise is that of the additive model
+budget, and over both, where the two runs of a member and a seed count as one observation, their mean. All changes of a
+base share its runs, so the noise is that of the additive model
 
     loss = effect of (setting, member) + effect of (member, seed) + noise of standard deviation s
 
 over a base and its changes; s is pooled over the two bases, and the standard error of a difference is s sqrt(2 / n) for
 n members times seeds. A difference is outside the noise where it exceeds the standard error times the two-sided
 quantile of Student's t for 5 % divided by the number of differences (Bonferroni). Assumption: all settings are equally
-noisy. One that has learned nothing is not: it is left out of s, and its difference is not judged.
+noisy. One that has learned nothing is not: it is left out of s, and its difference is not judged. The noise is that of
+runs at given rates; which rate seed RATE_SEED picks, where two are level, is not in it.
 
 Writes ablations.json and spent.json; while there is no seed but RATE_SEED, prints the best rates instead of comparing.
 """
@@ -42,7 +43,7 @@ RATE_SEED = 0
 LEARNED = 0.98
 """A setting whose mean loss is at least so much of chance has learned nothing."""
 LEVEL = 0.05
-"""Chance that any change at all is called outside the noise where none has an effect."""
+"""Chance that any change at all is called outside the noise where none has an effect at the rates chosen."""
 
 
 class Setting(NamedTuple):

@@ -43,12 +43,13 @@ def with_dropout(folder: Path, active: str) -> SentenceTransformer:
     return model.train()
 
 
+@pytest.mark.parametrize("pooling", ["mean", "lasttoken"])
 @pytest.mark.parametrize("chunk_tokens", [1, 40, 10_000])
 @pytest.mark.parametrize("method", METHODS)
 def test_cached_equals_direct_however_it_is_cut(
-    tiny_neox: Path, tiny_text: list[str], method: str, chunk_tokens: int
+    tiny_neox: Path, tiny_text: list[str], method: str, chunk_tokens: int, pooling: str
 ) -> None:
-    model = embedder(tiny_neox, method)
+    model = embedder(tiny_neox, method, pooling)
     texts = ragged(model, tiny_text)
     wanted = gradients(engine_for(model), texts)
     assert_same(gradients(engine_for(model, chunk_tokens=chunk_tokens), texts), wanted)
@@ -107,11 +108,12 @@ def test_gradient_checkpointing_changes_nothing(
 @pytest.mark.parametrize("folder", ["tiny_neox", "tiny_llama"])
 @pytest.mark.parametrize("chunk_tokens", [1, 40, 10_000])
 @pytest.mark.parametrize("flatten", [False, True])
+@pytest.mark.parametrize("pooling", ["mean", "lasttoken"])
 def test_embeddings_do_not_depend_on_their_neighbours(
-    folder: str, tiny_text: list[str], chunk_tokens: int, flatten: bool, request: pytest.FixtureRequest
+    folder: str, tiny_text: list[str], chunk_tokens: int, flatten: bool, pooling: str, request: pytest.FixtureRequest
 ) -> None:
     path: Path = request.getfixturevalue(folder)
-    model = embedder(path)
+    model = embedder(path, pooling=pooling)
     texts = ragged(model, tiny_text)
     wanted = model.encode(["a", *tiny_text], batch_size=1, convert_to_tensor=True)
     encoder = Encoder(model)
