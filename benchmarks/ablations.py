@@ -3,9 +3,9 @@
     .venv/bin/python benchmarks/ablations.py results/ablations
 
 Runs that differ from a base in one thing are compared with it. That of `freeze:1`, which trains all blocks but not the
-input embedding, is `full`; that of all others is `lora:32` as the study's first grid is. Each is taken at one rate a
-budget, the one with the lowest mean loss over the members on the seed RATE_SEED, and compared on the other seeds, so
-that choosing the rate favours nobody; how near the best of the rates tried is to the best of all may still differ.
+input embedding, is `full`; that of all others is `lora:32` as the study's first grid is. Of the rates that each is
+tried at, the TRIES with the lowest mean loss over the members on the seed RATE_SEED are run on the other seeds too, at
+each budget for itself; there the best of them counts. That flatters all settings alike, and by less than one seed does.
 
 The difference of a change is the mean over members and seeds, each run against the base's of the same two: at each
 budget, and over both, where the two runs of a member and a seed count as one observation, their mean. All changes of a
@@ -16,8 +16,8 @@ base share its runs, so the noise is that of the additive model
 over a base and its changes; s is pooled over the two bases, and the standard error of a difference is s sqrt(2 / n) for
 n members times seeds. A difference is outside the noise where it exceeds the standard error times the two-sided
 quantile of Student's t for 5 % divided by the number of differences (Bonferroni). Assumption: all settings are equally
-noisy. One that has learned nothing is not: it is left out of s, and its difference is not judged. The noise is that of
-runs at given rates; which rate seed RATE_SEED picks, where two are level, is not in it.
+noisy. One that has learned nothing on the seed RATE_SEED is not: it is left out of s, its difference is not judged, and
+its best rate there is enough. The noise is that of runs at given rates: which are tried and chosen is not in it.
 
 Writes ablations.json and spent.json; while there is no seed but RATE_SEED, prints the best rates instead of comparing.
 """
@@ -40,6 +40,7 @@ from spent import spent
 from embudget.records import RunConfig, RunRecord
 
 RATE_SEED = 0
+TRIES = 2
 LEARNED = 0.98
 """A setting whose mean loss is at least so much of chance has learned nothing."""
 LEVEL = 0.05
@@ -88,7 +89,7 @@ def main() -> None:
     save(folder / "spent.json", spent(records))
     if {record.config.seed for record in records} == {RATE_SEED}:
         for setting, tried in losses.items():
-            print(*setting, json.dumps(rates_of(tried, best_rates(tried))))  # noqa: T201
+            print(*setting, json.dumps({f"{budget:g}": by_rate(tried, budget) for budget in budgets_of(tried)}))  # noqa: T201
         return
     found = compared(losses, chance=math.log(records[0].config.eval_candidates))
     save(folder / "ablations.json", found)
@@ -110,13 +111,20 @@ def compared(losses: dict[Setting, Losses], chance: float) -> dict[str, Any]:
 
     Lists have a value for each budget, from the lowest, and then one for all together.
     """
-    rates = {setting: best_rates(tried) for setting, tried in losses.items()}
-    runs = {setting: fresh(tried, rates[setting]) for setting, tried in sorted(losses.items())}
+    learned = {setting for setting, tried in losses.items() if learns(tried, chance)}
+    rates = {
+        setting: chosen(setting, losses[setting], TRIES if setting in learned else 1) for setting in sorted(losses)
+    }
+    runs = {
+        setting: {
+            key: loss for budget, rate in at.items() for key, loss in fresh(losses[setting], rate, budget).items()
+        }
+        for setting, at in rates.items()
+    }
     for setting, found in runs.items():
         if missing := runs[base_of(setting)].keys() ^ found.keys():
             sys.exit(f"{setting} at {rates[setting]} and {base_of(setting)} must have the same runs, got {missing}")
     loss_BMK = {setting: with_mean(as_array(found)) for setting, found in runs.items()}
-    learned = {setting for setting, loss in loss_BMK.items() if loss[-1].mean() < LEARNED * chance}
     changes = [setting for setting in runs if setting != base_of(setting)]
     groups = [[loss_BMK[one] for one in runs if one in learned and base_of(one) == base] for base in (BASE, FULL)]
     deviations, freedom = noise([np.stack(group) for group in groups if group])
@@ -151,32 +159,48 @@ def base_of(setting: Setting) -> Setting:
     return FULL if setting.method in ("full", "freeze:1") else BASE
 
 
-def best_rates(tried: Losses) -> dict[float, float]:
-    """Budget -> the rate with the lowest mean loss on the seed for it, of those that have most of its runs."""
-    found: dict[float, dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for rate, runs in tried.items():
-        for ((_, budget), seed), loss in runs.items():
-            if seed == RATE_SEED:
-                found[budget][rate].append(loss)
-    if missing := {budget for runs in tried.values() for (_, budget), _ in runs} - found.keys():
-        sys.exit(f"rates {sorted(tried)} have no runs of seed {RATE_SEED} at {missing} FLOP")
-    return {
-        budget: min(
-            (rate for rate in by_rate if len(by_rate[rate]) == max(map(len, by_rate.values()))),
-            key=lambda rate: statistics.mean(by_rate[rate]),
-        )
-        for budget, by_rate in sorted(found.items())
+def budgets_of(tried: Losses) -> list[float]:
+    """Those that any rate has runs at, from the lowest."""
+    return sorted({budget for runs in tried.values() for (_, budget), _ in runs})
+
+
+def by_rate(tried: Losses, budget: float) -> dict[float, float]:
+    """Rate -> mean loss on the seed for choosing, of the rates that have most of its runs; the best first."""
+    found = {
+        rate: [loss for ((_, at), seed), loss in runs.items() if (at, seed) == (budget, RATE_SEED)]
+        for rate, runs in tried.items()
     }
+    most = max(map(len, found.values()))
+    if most == 0:
+        sys.exit(f"rates {sorted(tried)} have no runs of seed {RATE_SEED} at {budget:g} FLOP")
+    means = {rate: statistics.mean(losses) for rate, losses in found.items() if len(losses) == most}
+    return dict(sorted(means.items(), key=lambda one: one[1]))
 
 
-def fresh(tried: Losses, rates: dict[float, float]) -> Runs:
-    """Those at the rate of their budget, of other seeds than the one that chose it."""
+def learns(tried: Losses, chance: float) -> bool:
+    """Whether the best rates on the seed for choosing lead to less than chance."""
+    return statistics.mean(min(by_rate(tried, budget).values()) for budget in budgets_of(tried)) < LEARNED * chance
+
+
+def fresh(tried: Losses, rate: float, budget: float) -> Runs:
+    """Those at a rate and a budget of other seeds than the one for choosing."""
     return {
-        ((model, budget), seed): loss
-        for budget, rate in rates.items()
+        ((model, at), seed): loss
         for ((model, at), seed), loss in tried[rate].items()
         if at == budget and seed != RATE_SEED
     }
+
+
+def chosen(setting: Setting, tried: Losses, tries: int) -> dict[float, float]:
+    """Budget -> the rate that is the best on the fresh seeds, of those that are the best on the seed for choosing."""
+    rates = {}
+    for budget in budgets_of(tried):
+        candidates = {rate: fresh(tried, rate, budget) for rate in list(by_rate(tried, budget))[:tries]}
+        if len({frozenset(runs) for runs in candidates.values()}) > 1 or not all(candidates.values()):
+            counts = {rate: len(runs) for rate, runs in candidates.items()}
+            sys.exit(f"{setting} must have the same fresh runs at its best rates at {budget:g} FLOP, has {counts}")
+        rates[budget] = min(candidates, key=lambda rate: statistics.mean(candidates[rate].values()))
+    return rates
 
 
 def as_array(runs: Runs) -> Array:
