@@ -12,8 +12,8 @@ in results/STUDY, one of
     ablations    ablations.json: what each change of a default does to the loss
     spent        spent.json: runs, FLOP and hours
 
-or by that of `sizes`, from the pretrain.json of the models that come with the package. The names of several studies are
-joined by +. The text around is written by hand.
+or by that of `sizes`, with the name of a suite that comes with the package, from its pretrain.json. The names of several
+studies are joined by +. The text around is written by hand.
 """
 
 import argparse
@@ -29,8 +29,6 @@ from results_files import member, read_forecast
 from embudget.files import write_whole
 
 ROOT = Path(__file__).parents[1]
-DOWNSTREAM = "A lower contrastive loss goes with a better downstream score."
-"""The paper's statement 8."""
 BLOCK = re.compile(r"(<!-- (\w+) ([\w+/]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -94,7 +92,7 @@ def findings(study: str) -> str:
                 f"; among the {min(near)} to {max(near)} runs within 5 % of the lowest loss of their budget "
                 f"{by_budget(scores['spearman_near_the_best'])}"
             )
-    found.append((8, DOWNSTREAM, scores["verdict"], numbers, None))
+    found.append((8, scores["statement"], scores["verdict"], numbers, None))
     return "\n".join(
         f"{number}. {text} **{verdict[0].upper()}{verdict[1:]}**: {'; '.join(filter(None, [numbers, why]))}."
         for number, text, verdict, numbers, why in found
@@ -105,8 +103,7 @@ def verdicts(studies: str) -> str:
     """The paper's statements down, studies across."""
     names = studies.split("+")
     found = [
-        {one["number"]: one for one in read(study, "findings.json")}
-        | {8: {"statement": DOWNSTREAM, "verdict": read(study, "downstream.json")["verdict"]}}
+        {one["number"]: one for one in read(study, "findings.json")} | {8: read(study, "downstream.json")}
         for study in names
     ]
     rows = [
@@ -116,15 +113,15 @@ def verdicts(studies: str) -> str:
     return table(["the paper's finding", *names], rows)
 
 
-def sizes(_: str) -> str:
-    """The models that come with the package, by size."""
+def sizes(suite: str) -> str:
+    """The models of a suite that comes with the package, by size."""
     members = json.loads((ROOT / "src" / "embudget" / "data" / "models" / "pretrain.json").read_text())["members"]
     rows = [
-        [one["name"], f"{one['model_params']:,}", flops(one["tokens"]), f"{one['seconds']:,.0f}",
-         f"{one['heldout_perplexity']:.1f}"]
+        [one["name"], f"{one['model_params']:,}", f"{one['embedding_params']:,}", f"{one['heldout_perplexity']:.1f}"]
         for one in sorted(members, key=lambda one: int(one["model_params"]))
-    ]  # fmt: skip
-    return table(["model", "N", "tokens", "seconds", "held-out perplexity"], rows)
+        if one["name"].startswith(f"{suite}-")
+    ]
+    return table(["model", "N", "input embedding", "held-out perplexity"], rows)
 
 
 def by_budget(values: dict[str, float]) -> str:

