@@ -3,9 +3,9 @@
     embudget suite pretrain studies/micro_suite.yaml --out micro/        # hours
     .venv/bin/python benchmarks/pack_micro.py micro/
 
-Writes src/embudget/data/models: a folder for each model, pretrain.json with the configuration, the outcomes and what the
-text was, and README.md, the card. The perplexities are those of the weights that are written, on the held-out documents
-of micro/. Without a folder the card alone is written anew, from pretrain.json; `make results` does that.
+Writes src/embudget/data/models: a folder for each model, pretrain.json with the configuration, the outcomes and what
+the text was, and README.md, the card. The perplexities are those of the weights that are written, on the held-out
+documents of micro/. Without a folder the card alone is written anew, from pretrain.json; `make results` does that.
 """
 
 import argparse

@@ -12,8 +12,8 @@ in results/STUDY, one of
     ablations    ablations.json: what each change of a default does to the loss
     spent        spent.json: runs, FLOP and hours
 
-or by that of `sizes`, with the name of a suite that comes with the package, from its pretrain.json. The names of several
-studies are joined by +. The text around is written by hand.
+or by that of `sizes`, with the name of a suite that comes with the package, from its pretrain.json. The names of
+several studies are joined by +. The text around is written by hand.
 """
 
 import argparse

@@ -1,5 +1,4 @@
-"""Packing the micro suite: half precision, a card made of what was measured, and nothing in the place of the old one
-unless all is there."""
+"""Packing the micro suite: half precision, a card of what was measured, and no half-written suite."""
 
 import importlib
 import json

@@ -64,7 +64,8 @@ def test_the_frontier_marks_the_lowest_loss_of_each_budget(page: ModuleType, wri
 def test_every_finding_has_its_verdict_and_its_numbers(page: ModuleType, write: Any) -> None:  # noqa: ANN401
     found = {"number": 1, "statement": "A.", "verdict": "undetermined", "numbers": "", "why": "no runs"}
     write("findings.json", [found, found | {"number": 2, "verdict": "not reproduced", "numbers": "5 %", "why": None}])
-    scores = {"statement": "B.", "verdict": "reproduced", "runs": 9, "spearman": -0.912, "spearman_within_budgets": {"1e+12": -0.8},
+    scores = {"statement": "B.", "verdict": "reproduced", "runs": 9, "spearman": -0.912,
+              "spearman_within_budgets": {"1e+12": -0.8},
               "spearman_near_the_best": {"1e+12": -0.4}, "runs_near_the_best": {"1e+12": 8, "2e+12": 3}}  # fmt: skip
     write("downstream.json", scores)
     lines = page.findings("s").splitlines()
