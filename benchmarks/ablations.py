@@ -5,7 +5,8 @@
 Runs that differ from a base in one thing are compared with it. That of `freeze:1`, which trains all blocks but not the
 input embedding, is `full`; that of all others is `lora:32` as the study's first grid is. Of the rates that each is
 tried at, the TRIES with the lowest mean loss over the members on the seed RATE_SEED are run on the other seeds too, at
-each budget for itself; there the best of them counts. That flatters all settings alike, and by less than one seed does.
+each budget for itself; there the best of them counts. That flatters a setting by half the distance of its rates' means
+at most.
 
 The difference of a change is the mean over members and seeds, each run against the base's of the same two: at each
 budget, and over both, where the two runs of a member and a seed count as one observation, their mean. All changes of a
@@ -17,7 +18,8 @@ over a base and its changes; s is pooled over the two bases, and the standard er
 n members times seeds. A difference is outside the noise where it exceeds the standard error times the two-sided
 quantile of Student's t for 5 % divided by the number of differences (Bonferroni). Assumption: all settings are equally
 noisy. One that has learned nothing on the seed RATE_SEED is not: it is left out of s, its difference is not judged, and
-its best rate there is enough. The noise is that of runs at given rates: which are tried and chosen is not in it.
+its best rate there is enough. The noise is that of runs at given rates: that they were chosen, on the same seeds, is
+not in it.
 
 Writes ablations.json and spent.json; while there is no seed but RATE_SEED, prints the best rates instead of comparing.
 """
