@@ -14,8 +14,7 @@ test: setup
 results: setup
 	$(BIN)/python benchmarks/publish.py results/smollm2 --largest 1.6e13
 	$(BIN)/python benchmarks/forecast.py verdict results/smollm2
-	$(BIN)/python benchmarks/publish.py results/micro
-	for study in smollm2 micro; do cp results/$$study/laws.json src/embudget/data/laws/$$study.json; done
+	cp results/smollm2/laws.json src/embudget/data/laws/smollm2.json
 	$(BIN)/python benchmarks/pack_micro.py
 	$(BIN)/python benchmarks/ablations.py results/ablations
 	$(BIN)/python benchmarks/results_page.py docs/results.md README.md
