@@ -10,11 +10,12 @@ quickstart: setup
 test: setup
 	$(BIN)/pytest
 
-# Laws, findings, figures and pages of the published studies, from their records.
+# Laws, findings, figures and pages of the published studies, from their records; the card of the models in the package.
 results: setup
 	$(BIN)/python benchmarks/publish.py results/smollm2 --largest 1.6e13
 	$(BIN)/python benchmarks/forecast.py verdict results/smollm2
 	cp results/smollm2/laws.json src/embudget/data/laws/smollm2.json
+	$(BIN)/python benchmarks/pack_micro.py
 	$(BIN)/python benchmarks/ablations.py results/ablations
 	$(BIN)/python benchmarks/results_page.py docs/results.md README.md
 

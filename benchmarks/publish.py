@@ -35,6 +35,9 @@ from embudget.laws import Laws, fit
 from embudget.records import RunRecord
 from embudget.report import write_report
 
+STATEMENT = "A lower contrastive loss goes with a better downstream score."
+"""The paper's eighth; the others are in embudget.findings."""
+
 NEAR = 1.05
 """Times the lowest loss: about two standard deviations of a run above it."""
 
@@ -76,8 +79,9 @@ def downstream(records: Sequence[RunRecord]) -> dict[str, Any]:
     within = correlations(by_budget)
     near = {budget: [run for run in runs if run[0] <= NEAR * min(runs)[0]] for budget, runs in by_budget.items()}
     if len(scored) < 8:
-        return {"runs": len(scored), "verdict": "undetermined"}
+        return {"statement": STATEMENT, "runs": len(scored), "verdict": "undetermined"}
     return {
+        "statement": STATEMENT,
         "verdict": judged(list(within.values())),
         "runs": len(scored),
         "spearman": rank_correlation([(loss, ndcg) for _, loss, ndcg in scored]),

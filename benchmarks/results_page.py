@@ -7,11 +7,13 @@ in results/STUDY, one of
 
     frontier     frontier.json: the best cell of each kind of method at each budget
     findings     findings.json and downstream.json: the paper's statements with verdicts and numbers
+    verdicts     the same files of several studies: the verdicts side by side
     forecast     forecast.json and verdict.json: what was forecast, and what came of it
     ablations    ablations.json: what each change of a default does to the loss
     spent        spent.json: runs, FLOP and hours
 
-The text around is written by hand.
+or by that of `sizes`, with the name of a suite that comes with the package, from its pretrain.json. The names of
+several studies are joined by +. The text around is written by hand.
 """
 
 import argparse
@@ -90,12 +92,36 @@ def findings(study: str) -> str:
                 f"; among the {min(near)} to {max(near)} runs within 5 % of the lowest loss of their budget "
                 f"{by_budget(scores['spearman_near_the_best'])}"
             )
-    statement = "A lower contrastive loss goes with a better downstream score."
-    found.append((8, statement, scores["verdict"], numbers, None))
+    found.append((8, scores["statement"], scores["verdict"], numbers, None))
     return "\n".join(
         f"{number}. {text} **{verdict[0].upper()}{verdict[1:]}**: {'; '.join(filter(None, [numbers, why]))}."
         for number, text, verdict, numbers, why in found
     )
+
+
+def verdicts(studies: str) -> str:
+    """The paper's statements down, studies across."""
+    names = studies.split("+")
+    found = [
+        {one["number"]: one for one in read(study, "findings.json")} | {8: read(study, "downstream.json")}
+        for study in names
+    ]
+    rows = [
+        [f"{number}. {one['statement']}", *(verdicts_of[number]["verdict"] for verdicts_of in found)]
+        for number, one in found[0].items()
+    ]
+    return table(["the paper's finding", *names], rows)
+
+
+def sizes(suite: str) -> str:
+    """The models of a suite that comes with the package, by size."""
+    members = json.loads((ROOT / "src" / "embudget" / "data" / "models" / "pretrain.json").read_text())["members"]
+    rows = [
+        [one["name"], f"{one['model_params']:,}", f"{one['embedding_params']:,}", f"{one['heldout_perplexity']:.1f}"]
+        for one in sorted(members, key=lambda one: int(one["model_params"]))
+        if one["name"].startswith(f"{suite}-")
+    ]
+    return table(["model", "N", "input embedding", "held-out perplexity"], rows)
 
 
 def by_budget(values: dict[str, float]) -> str:
@@ -182,6 +208,8 @@ def flops(number: float) -> str:
 TABLES: dict[str, Callable[[str], str]] = {
     "frontier": frontier,
     "findings": findings,
+    "verdicts": verdicts,
+    "sizes": sizes,
     "forecast": forecast,
     "ablations": ablations,
     "spent": spent,

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from embudget.laws.builtin import FOLDER, builtin_names
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -20,9 +22,13 @@ def page(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 @pytest.fixture
 def write(page: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:  # noqa: ANN401 - a function
     monkeypatch.setattr(page, "ROOT", tmp_path)
-    folder = tmp_path / "results" / "s"
-    folder.mkdir(parents=True)
-    return lambda name, value: (folder / name).write_text(json.dumps(value))
+
+    def write(name: str, value: object, study: str = "s") -> None:
+        path = tmp_path / "results" / study / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(value))
+
+    return write
 
 
 @pytest.mark.parametrize("name", ["README.md", "docs/results.md"])
@@ -31,9 +37,9 @@ def test_the_tables_are_up_to_date(page: ModuleType, name: str) -> None:
     assert page.filled(text) == text, "run make results"
 
 
-def test_the_laws_of_the_package_are_those_of_the_study() -> None:
-    shipped = ROOT / "src" / "embudget" / "data" / "laws" / "smollm2.json"
-    assert shipped.read_bytes() == (ROOT / "results" / "smollm2" / "laws.json").read_bytes()
+@pytest.mark.parametrize("name", builtin_names())
+def test_the_laws_of_the_package_are_those_of_the_study(name: str) -> None:
+    assert (FOLDER / f"{name}.json").read_bytes() == (ROOT / "results" / name / "laws.json").read_bytes()
 
 
 def test_only_what_stands_between_the_marks_is_replaced(page: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,16 +64,41 @@ def test_the_frontier_marks_the_lowest_loss_of_each_budget(page: ModuleType, wri
 def test_every_finding_has_its_verdict_and_its_numbers(page: ModuleType, write: Any) -> None:  # noqa: ANN401
     found = {"number": 1, "statement": "A.", "verdict": "undetermined", "numbers": "", "why": "no runs"}
     write("findings.json", [found, found | {"number": 2, "verdict": "not reproduced", "numbers": "5 %", "why": None}])
-    scores = {"verdict": "reproduced", "runs": 9, "spearman": -0.912, "spearman_within_budgets": {"1e+12": -0.8},
+    scores = {"statement": "B.", "verdict": "reproduced", "runs": 9, "spearman": -0.912,
+              "spearman_within_budgets": {"1e+12": -0.8},
               "spearman_near_the_best": {"1e+12": -0.4}, "runs_near_the_best": {"1e+12": 8, "2e+12": 3}}  # fmt: skip
     write("downstream.json", scores)
     lines = page.findings("s").splitlines()
     assert lines[:2] == ["1. A. **Undetermined**: no runs.", "2. A. **Not reproduced**: 5 %."]
-    assert lines[2].startswith("8. ")
+    assert lines[2].startswith("8. B. **Reproduced**: ")
     assert "over 9 runs -0.91; within budgets -0.80 at 1e+12 FLOP; among" in lines[2]
     assert lines[2].endswith("among the 8 to 8 runs within 5 % of the lowest loss of their budget -0.40 at 1e+12 FLOP.")
     write("downstream.json", scores | {"spearman_near_the_best": {}, "runs_near_the_best": {"1e+12": 3}})
     assert page.findings("s").splitlines()[2].endswith("within budgets -0.80 at 1e+12 FLOP.")
+
+
+def test_verdicts_of_several_studies_stand_side_by_side(page: ModuleType, write: Any) -> None:  # noqa: ANN401
+    for study, verdicts in {"s": ("undetermined", "reproduced"), "t": ("not reproduced", "undetermined")}.items():
+        write("findings.json", [{"number": 1, "statement": "A.", "verdict": verdicts[0]}], study)
+        write("downstream.json", {"statement": "B.", "verdict": verdicts[1], "runs": 9}, study)
+    lines = page.verdicts("s+t").splitlines()
+    assert lines[0] == "| the paper's finding | s | t |"
+    assert lines[2] == "| 1. A. | undetermined | not reproduced |"
+    assert lines[3] == "| 8. B. | reproduced | undetermined |"
+
+
+def test_the_models_of_the_package_stand_by_size(
+    page: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = {"name": "micro-1m", "model_params": 1000000, "embedding_params": 5000, "heldout_perplexity": 12.34}
+    path = tmp_path / "src" / "embudget" / "data" / "models" / "pretrain.json"
+    path.parent.mkdir(parents=True)
+    others = [one | {"name": "micro-9k", "model_params": 9000}, one | {"name": "large-1m"}]
+    path.write_text(json.dumps({"members": [one, *others]}))
+    monkeypatch.setattr(page, "ROOT", tmp_path)
+    assert page.sizes("micro").splitlines()[2:] == [
+        "| micro-9k | 9,000 | 5,000 | 12.3 |", "| micro-1m | 1,000,000 | 5,000 | 12.3 |"
+    ]  # fmt: skip
 
 
 def test_the_forecast_is_set_against_what_was_measured(page: ModuleType, write: Any) -> None:  # noqa: ANN401

@@ -10,6 +10,7 @@ import embudget
 from embudget.errors import ConfigError
 from embudget.laws import Coefficients, Laws, builtin, builtin_names, describe_origin, find_laws, fit
 from embudget.simulate import World, simulate
+from embudget.suite import loading
 
 TRUTH = {
     "full": Coefficients(E=1.8, A=300, a=0.35, B=250, b=0.42),
@@ -100,6 +101,8 @@ def test_what_ships_is_declared_and_can_be_read(monkeypatch: pytest.MonkeyPatch)
     pyproject = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
     declared = pyproject["tool"]["setuptools"]["package-data"]["embudget"]
     assert f"{builtin.FOLDER.relative_to(package).as_posix()}/*.json" in declared
+    models = loading.BUILTIN.relative_to(package).as_posix()
+    assert {f"{models}/*", f"{models}/*/*"} <= set(declared)
     for name in builtin_names():
         table = find_laws(builtin.FOLDER / f"{name}.json").table
         assert None not in (table.pairs, table.max_length), name

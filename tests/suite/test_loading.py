@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from transformers import AutoModel, AutoTokenizer
 from transformers.utils import logging
 
 from embudget.errors import ModelError
+from embudget.suite.families import SHAPES, SUITES
 from embudget.suite.identity import weights_identity
-from embudget.suite.loading import cache_folder, find_checkpoint, load_embedder, load_tokenizer
+from embudget.suite.loading import BUILTIN, cache_folder, find_checkpoint, load_embedder, load_tokenizer
+from embudget.suite.shapes import shape_of_config
 from tests.conftest import CHAT_TEMPLATE, TINY_GROUPED, save_tiny
 
 ARCHITECTURES: dict[str, dict[str, object]] = {
@@ -303,3 +306,29 @@ def test_the_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatc
     assert cache_folder() == tmp_path
     monkeypatch.setenv("EMBUDGET_CACHE", "")
     assert cache_folder() == Path.home() / ".cache" / "embudget"
+
+
+@pytest.mark.parametrize("name", SUITES["micro"])
+def test_the_micro_suite_comes_with_the_package(name: str) -> None:
+    checkpoint = find_checkpoint(name)
+    assert checkpoint.path == str(BUILTIN / name)
+    config = json.loads((BUILTIN / name / "config.json").read_text())
+    sizes = shape_of_config(config, name).model_dump(exclude={"family", "pretraining_learning_rate"})
+    assert sizes == SHAPES[name].model_dump(exclude={"family", "pretraining_learning_rate"})
+    model = transformer(load_embedder(name, 75))
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    stored = load_file(BUILTIN / name / "model.safetensors")
+    assert {tensor.dtype for tensor in stored.values()} == {torch.float16}
+    biases = [value for key, value in model.named_parameters() if key.endswith("dense.bias")]
+    assert biases and all(value.abs().max() > 0 for value in biases)
+
+
+def test_larger_micro_models_are_better_language_models_and_all_are_small() -> None:
+    members = json.loads((BUILTIN / "pretrain.json").read_text())["members"]
+    ordered = sorted(members, key=lambda member: int(member["model_params"]))
+    assert [member["name"] for member in ordered] == list(SUITES["micro"])
+    perplexities = [member["heldout_perplexity"] for member in ordered]
+    assert all(larger < smaller for smaller, larger in pairwise(perplexities))
+    (tokens,) = {member["tokens"] for member in members}
+    assert tokens >= 20e6
+    assert sum(path.stat().st_size for path in BUILTIN.rglob("*")) < 20e6

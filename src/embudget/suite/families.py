@@ -1,4 +1,4 @@
-"""The built-in families: published decoder-only checkpoints as data, without weights.
+"""The built-in families: decoder-only checkpoints as data, without weights.
 
 Each family states where its numbers come from. A pre-training rate is given only where it was published, a revision
 only where it was confirmed; `tests/suite` compares every shape with the model that transformers builds from it.
@@ -112,8 +112,32 @@ OLMO_2 = (
 """Sizes and rate: configs/official-0425/OLMo2-1B-stage1.yaml of github.com/allenai/OLMo, whose feed-forward ratio of 8
 counts gate and value together. The revision: two unrelated public projects pin the same one."""
 
+MICRO = tuple(
+    ModelShape(
+        name=f"micro-{size}",
+        family="micro",
+        architecture="gpt_neox",
+        layers=layers,
+        hidden=hidden,
+        heads=heads,
+        kv_heads=heads,
+        head_dim=hidden // heads,
+        intermediate=4 * hidden,
+        vocab=4096,
+        max_length=128,
+        pretraining_learning_rate=rate,
+    )
+    for size, layers, hidden, heads, rate in [
+        ("200k", 4, 64, 4, 3e-3),
+        ("450k", 4, 96, 4, 2e-3),
+        ("1m", 6, 128, 4, 2e-3),
+        ("3m", 6, 200, 5, 1.5e-3),
+    ]
+)
+"""Ours, with biases, for CPUs: pre-trained by studies/micro_suite.yaml; data/models/README.md is their card."""
+
 SHAPES: dict[str, ModelShape] = {
-    shape.name: shape for shape in [*SMOLLM2, *PYTHIA, *QWEN3, *LLAMA_3_2, *GEMMA_3, *OLMO_2]
+    shape.name: shape for shape in [*SMOLLM2, *MICRO, *PYTHIA, *QWEN3, *LLAMA_3_2, *GEMMA_3, *OLMO_2]
 }
 """Every built-in checkpoint by name."""
 
@@ -122,7 +146,7 @@ SUITES: dict[str, tuple[str, ...]] = {
     "smollm2-family": tuple(shape.name for shape in SMOLLM2),
     **{
         shapes[0].family: tuple(shape.name for shape in shapes)
-        for shapes in (PYTHIA, QWEN3, LLAMA_3_2, GEMMA_3, OLMO_2)
+        for shapes in (MICRO, PYTHIA, QWEN3, LLAMA_3_2, GEMMA_3, OLMO_2)
     },
 }
 """The members of every built-in suite. `smollm2`, one checkpoint cut to several depths, is the default;

