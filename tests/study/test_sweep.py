@@ -2,16 +2,18 @@ import multiprocessing
 import os
 import shutil
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+import torch
 
 from embudget.errors import ConfigError, ModelError
 from embudget.pairs import Pairs
 from embudget.records import RunConfig, RunRecord
-from embudget.study import Plan, Store, Study, SweepListener, sweep
+from embudget.study import Plan, Store, Study, SweepListener, executor, sweep
 from embudget.study.driver import MAX_ATTEMPTS
+from embudget.training.resources import Resources
 
 
 @pytest.fixture
@@ -94,6 +96,24 @@ def test_an_interrupted_sweep_does_only_what_is_missing(study: Study, tmp_path: 
     assert len(records) == 4
     assert len(log.ended) == 3
     assert {record.attempts for record in records} == {1}, "an interruption is not the run's fault"
+
+
+def test_a_worker_whose_driver_was_killed_ends_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ours, theirs = multiprocessing.Pipe()
+
+    def execute(job: object, pairs: Path, on_progress: Callable[..., None], resources: Resources) -> Iterator[None]:
+        ours.close()
+        on_progress("a run", 0.5, 1.0)
+        yield None
+
+    monkeypatch.setattr(executor, "execute", execute)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(torch, "set_num_threads", lambda _: None)
+    ours.send("a job")
+    executor._work(theirs, tmp_path, 0, 1, Resources())
+    assert ours.closed
 
 
 def test_a_run_that_cannot_be_done_does_not_end_the_sweep(study: Study, tmp_path: Path) -> None:

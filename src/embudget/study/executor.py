@@ -224,6 +224,8 @@ def _work(connection: Connection, pairs_folder: Path, slot: int, count: int, res
                 connection.recv()  # says that the record is stored
         except EmbudgetError as error:
             connection.send(error)
+        except BrokenPipeError:
+            return  # the driver was killed; what is done of the job is in its checkpoints
 
 
 def _take_one_gpu(slot: int) -> None:
