@@ -6,10 +6,14 @@ only where it was confirmed; `tests/suite` compares every shape with the model t
 
 from embudget.suite.shapes import ModelShape
 
-PYTHIA = tuple(
-    ModelShape(
-        name=f"pythia-{size}",
-        family="pythia",
+
+def _gpt_neox(
+    family: str, size: str, layers: int, hidden: int, heads: int, vocab: int, rate: float, *, max_length: int,
+    hub_id: str | None = None,
+) -> ModelShape:  # fmt: skip
+    return ModelShape(
+        name=f"{family}-{size}",
+        family=family,
         architecture="gpt_neox",
         layers=layers,
         hidden=hidden,
@@ -18,10 +22,14 @@ PYTHIA = tuple(
         head_dim=hidden // heads,
         intermediate=4 * hidden,
         vocab=vocab,
-        max_length=2048,
+        max_length=max_length,
         pretraining_learning_rate=rate,
-        hub_id=f"EleutherAI/pythia-{size}",
+        hub_id=hub_id,
     )
+
+
+PYTHIA = tuple(
+    _gpt_neox("pythia", size, layers, hidden, heads, vocab, rate, max_length=2048, hub_id=f"EleutherAI/pythia-{size}")
     for size, layers, hidden, heads, vocab, rate in [
         ("14m", 6, 128, 4, 50304, 1e-3),
         ("31m", 6, 256, 8, 50304, 1e-3),
@@ -112,27 +120,11 @@ OLMO_2 = (
 """Sizes and rate: configs/official-0425/OLMo2-1B-stage1.yaml of github.com/allenai/OLMo, whose feed-forward ratio of 8
 counts gate and value together. The revision: two unrelated public projects pin the same one."""
 
-MICRO = tuple(
-    ModelShape(
-        name=f"micro-{size}",
-        family="micro",
-        architecture="gpt_neox",
-        layers=layers,
-        hidden=hidden,
-        heads=heads,
-        kv_heads=heads,
-        head_dim=hidden // heads,
-        intermediate=4 * hidden,
-        vocab=4096,
-        max_length=128,
-        pretraining_learning_rate=rate,
-    )
-    for size, layers, hidden, heads, rate in [
-        ("200k", 4, 64, 4, 3e-3),
-        ("450k", 4, 96, 4, 2e-3),
-        ("1m", 6, 128, 4, 2e-3),
-        ("3m", 6, 200, 5, 1.5e-3),
-    ]
+MICRO = (
+    _gpt_neox("micro", "200k", 4, 64, 4, 4096, 3e-3, max_length=128),
+    _gpt_neox("micro", "450k", 4, 96, 4, 4096, 2e-3, max_length=128),
+    _gpt_neox("micro", "1m", 6, 128, 4, 4096, 2e-3, max_length=128),
+    _gpt_neox("micro", "3m", 6, 200, 5, 4096, 1.5e-3, max_length=128),
 )
 """Ours, with biases, for CPUs: pre-trained by studies/micro_suite.yaml; data/models/README.md is their card."""
 
