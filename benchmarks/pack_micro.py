@@ -53,8 +53,7 @@ N leaves out the input embedding and the output head, which are as large as each
   kept back. These are of the same groups as the training documents, so it says little of other text.
 - **Training:** `embudget suite pretrain studies/micro_suite.yaml --out micro/`: Pythia's recipe (AdamW, weight decay
   {decay:g}, {warmup:.0%} warm-up, cosine to a tenth), sequences of {length} tokens, {batch} a step, float32.
-- **Seconds:** on two cores of an AMD EPYC, where two models were trained side by side, each by one thread, but for the
-  first 1,803 steps of micro-200k, which had both cores. So they say what it took, not how the models compare.
+- **Seconds:** of training alone{machine}
 - **Weights:** float16 safetensors, rounded from float32.
 - **Licence:** Apache 2.0, as embudget. The text is from packages with licences of their own: {packages}.
 - **Limits:** English documentation only, {length} tokens at most; nothing was done against bias or errors in the text.
@@ -65,14 +64,16 @@ def main() -> None:
     """Write the models and the card."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?")
-    folder: Path | None = parser.parse_args().folder
+    parser.add_argument("--machine", default=".", help="how the seconds came about: what follows 'of training alone'")
+    options = parser.parse_args()
+    folder: Path | None = options.folder
     if folder is None:
         write_whole(BUILTIN / "README.md", card(json.loads((BUILTIN / "pretrain.json").read_text())))
     else:
-        pack_suite(folder, BUILTIN)
+        pack_suite(folder, BUILTIN, options.machine)
 
 
-def pack_suite(folder: Path, target: Path) -> None:
+def pack_suite(folder: Path, target: Path, machine: str = ".") -> None:
     """Write all models of a pre-training's folder in half precision, and the card."""
     if not (folder / "pretrain.json").exists():
         sys.exit(f"{folder} must be of a pre-training, has no pretrain.json")
@@ -86,7 +87,7 @@ def pack_suite(folder: Path, target: Path) -> None:
     with whole_folder(target) as models:
         members = [packed(folder, one, models, corpus, config) for one in summary["members"]]
         text = {"pairs": pairs.hash, "train_tokens": len(corpus.train), "packages": packages_of(pairs)}
-        facts = summary | {"members": members, "text": text}
+        facts = summary | {"members": members, "text": text, "machine": machine}
         write_whole(models / "pretrain.json", json.dumps(facts, indent=2) + "\n")
         write_whole(models / "README.md", card(facts))
         size = sum(path.stat().st_size for path in models.rglob("*") if path.is_file())
@@ -129,6 +130,7 @@ def card(facts: dict[str, Any]) -> str:
     return CARD.format(
         table="\n".join(lines),
         pairs=text["pairs"],
+        machine=facts["machine"],
         train_tokens=text["train_tokens"],
         packages=", ".join(text["packages"]),
         tokens=members[0]["tokens"],

@@ -20,6 +20,7 @@ import argparse
 import json
 import re
 import statistics
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,8 @@ def sizes(suite: str) -> str:
         for one in sorted(members, key=lambda one: int(one["model_params"]))
         if one["name"].startswith(f"{suite}-")
     ]
+    if not rows:
+        sys.exit(f"sizes must be of a suite that comes with the package, got {suite}")
     return table(["model", "N", "input embedding", "held-out perplexity"], rows)
 
 

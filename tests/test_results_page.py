@@ -101,6 +101,11 @@ def test_the_models_of_the_package_stand_by_size(
     ]  # fmt: skip
 
 
+def test_sizes_of_an_unknown_suite_are_refused(page: ModuleType) -> None:
+    with pytest.raises(SystemExit, match="got llama"):
+        page.sizes("llama")
+
+
 def test_the_forecast_is_set_against_what_was_measured(page: ModuleType, write: Any) -> None:  # noqa: ANN401
     rival = {"model": "m:2", "method": "full", "predicted_loss": 2.9, "loss_interval": [2.8, 3.0]}
     recipe = {"model": "m:4", "method": "lora:8", "predicted_loss": 2.8, "predicted_interval": [2.7, 2.9]}
