@@ -6,7 +6,8 @@ Runs that differ from a base in one thing are compared with it. That of `freeze:
 input embedding, is `full`; that of all others is `lora:32` as the study's first grid is. Of the rates that each is
 tried at, the TRIES with the lowest mean loss over the members on the seed RATE_SEED are run on the other seeds too, at
 each budget for itself; there the best of them counts. That flatters a setting by half the distance of its rates' means
-at most.
+at most; so the differences are also given at the best rates of the seed RATE_SEED (at_first_rates), and with the rate
+of each other seed chosen on the rest of them (at_rates_of_other_seeds).
 
 The difference of a change is the mean over members and seeds, each run against the base's of the same two: at each
 budget, and over both, where the two runs of a member and a seed count as one observation, their mean. All changes of a
@@ -30,6 +31,7 @@ import math
 import statistics
 import sys
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -79,6 +81,8 @@ Runs = dict[tuple[Cell, int], float]
 Array = NDArray[np.float64]
 Losses = dict[float, Runs]
 """Learning rate -> runs."""
+Candidates = dict[float, dict[float, Runs]]
+"""Budget in FLOP -> learning rate -> runs."""
 
 
 def main() -> None:
@@ -114,41 +118,50 @@ def compared(losses: dict[Setting, Losses], chance: float) -> dict[str, Any]:
     Lists have a value for each budget, from the lowest, and then one for all together.
     """
     learned = {setting for setting, tried in losses.items() if learns(tried, chance)}
-    rates = {
-        setting: chosen(setting, losses[setting], TRIES if setting in learned else 1) for setting in sorted(losses)
+    tried = {
+        setting: candidates(setting, losses[setting], TRIES if setting in learned else 1) for setting in sorted(losses)
     }
-    runs = {
-        setting: {
-            key: loss for budget, rate in at.items() for key, loss in fresh(losses[setting], rate, budget).items()
-        }
-        for setting, at in rates.items()
-    }
-    for setting, found in runs.items():
-        if missing := runs[base_of(setting)].keys() ^ found.keys():
-            sys.exit(f"{setting} at {rates[setting]} and {base_of(setting)} must have the same runs, got {missing}")
-    loss_BMK = {setting: with_mean(as_array(found)) for setting, found in runs.items()}
-    changes = [setting for setting in runs if setting != base_of(setting)]
-    groups = [[loss_BMK[one] for one in runs if one in learned and base_of(one) == base] for base in (BASE, FULL)]
-    deviations, freedom = noise([np.stack(group) for group in groups if group])
+    for setting in tried:
+        if missing := runs_of(tried[setting]) ^ runs_of(tried[base_of(setting)]):
+            sys.exit(f"{setting} and {base_of(setting)} must have the same runs at their best rates, got {missing}")
+    loss_BMK = {setting: picked(at, lambda rates, _seed: best(rates)) for setting, at in tried.items()}
+    changes = [setting for setting in tried if setting != base_of(setting)]
+    groups = {
+        base: np.stack([loss_BMK[one] for one in tried if one in learned and base_of(one) == base])
+        for base in (BASE, FULL) if base in tried
+    }  # fmt: skip
+    deviations, freedom = noise(list(groups.values()))
+    first_BMK = {setting: picked(at, lambda rates, _seed: next(iter(rates))) for setting, at in tried.items()}
+    apart_BMK = {setting: picked(at, best) for setting, at in tried.items()}
     errors = deviations * (2 / loss_BMK[BASE][-1].size) ** 0.5
     judged = len(deviations) * len(learned.intersection(changes))
     outside = errors * float(student.ppf(1 - LEVEL / (2 * judged), freedom))
     return {
-        "budgets": sorted(rates[BASE]), "seeds": loss_BMK[BASE].shape[-1], "freedom": freedom,
+        "budgets": sorted(tried[BASE]), "seeds": loss_BMK[BASE].shape[-1], "freedom": freedom,
         "standard_deviation": rounded(deviations), "standard_error": rounded(errors),
         "outside_the_noise": rounded(outside),
         "bases": [
-            {"change": base.method, "rates": rates_of(losses[base], rates[base]),
-             "losses": rounded(loss_BMK[base].mean(axis=(1, 2)))}
-            for base in (BASE, FULL) if base in runs
+            {"change": base.method, "rates": rates_of(losses[base], tried[base]),
+             "losses": means(loss_BMK[base]), "losses_at_first_rates": means(first_BMK[base]),
+             "losses_at_rates_of_other_seeds": means(apart_BMK[base]),
+             "standard_deviation": rounded(noise([group])[0]) if len(group) > 1 else None}
+            for base, group in groups.items()
         ],
         "changes": [
             {"change": one.against(base_of(one)), "base": base_of(one).method,
-             "rates": rates_of(losses[one], rates[one]), "learned": one in learned,
-             "differences": rounded((loss_BMK[one] - loss_BMK[base_of(one)]).mean(axis=(1, 2)))}
+             "rates": rates_of(losses[one], tried[one]), "learned": one in learned,
+             "differences": means(loss_BMK[one] - loss_BMK[base_of(one)]),
+             "at_first_rates": means(first_BMK[one] - first_BMK[base_of(one)]),
+             "at_rates_of_other_seeds": means(apart_BMK[one] - apart_BMK[base_of(one)]),
+             "runs_below_the_base": (loss_BMK[one] < loss_BMK[base_of(one)])[:-1].sum(axis=(1, 2)).tolist()}
             for one in changes
         ],
     }  # fmt: skip
+
+
+def means(value_BMK: Array) -> list[float]:
+    """Over members and seeds, to four digits."""
+    return rounded(value_BMK.mean(axis=(1, 2)))
 
 
 def rounded(values: Array) -> list[float]:
@@ -193,16 +206,38 @@ def fresh(tried: Losses, rate: float, budget: float) -> Runs:
     }
 
 
-def chosen(setting: Setting, tried: Losses, tries: int) -> dict[float, float]:
-    """Budget -> the rate that is the best on the fresh seeds, of those that are the best on the seed for choosing."""
-    rates = {}
+def candidates(setting: Setting, tried: Losses, tries: int) -> Candidates:
+    """Budget -> the rates that are the best on the seed for choosing, the best first -> their runs of other seeds."""
+    found = {}
     for budget in budgets_of(tried):
-        candidates = {rate: fresh(tried, rate, budget) for rate in list(by_rate(tried, budget))[:tries]}
-        if len({frozenset(runs) for runs in candidates.values()}) > 1 or not all(candidates.values()):
-            counts = {rate: len(runs) for rate, runs in candidates.items()}
+        runs = {rate: fresh(tried, rate, budget) for rate in list(by_rate(tried, budget))[:tries]}
+        if len({frozenset(of_rate) for of_rate in runs.values()}) > 1 or not all(runs.values()):
+            counts = {rate: len(of_rate) for rate, of_rate in runs.items()}
             sys.exit(f"{setting} must have the same fresh runs at its best rates at {budget:g} FLOP, has {counts}")
-        rates[budget] = min(candidates, key=lambda rate: statistics.mean(candidates[rate].values()))
-    return rates
+        found[budget] = runs
+    return found
+
+
+def best(rates: dict[float, Runs], without: int | None = None) -> float:
+    """That with the lowest mean loss, of all seeds but one."""
+    return min(
+        rates, key=lambda rate: statistics.mean(loss for (_, seed), loss in rates[rate].items() if seed != without)
+    )
+
+
+def runs_of(tried: Candidates) -> set[tuple[Cell, int]]:
+    """Cells and seeds, which all candidates of a budget share."""
+    return {run for rates in tried.values() for run in next(iter(rates.values()))}
+
+
+def picked(tried: Candidates, pick: Callable[[dict[float, Runs], int], float]) -> Array:
+    """The losses (B + 1, M, K) at the rate that is picked for each budget and seed, the budgets' mean last."""
+    return with_mean(
+        as_array({
+            (cell, seed): rates[pick(rates, seed)][cell, seed]
+            for rates in tried.values() for cell, seed in next(iter(rates.values()))
+        })
+    )  # fmt: skip
 
 
 def as_array(runs: Runs) -> Array:
@@ -232,12 +267,20 @@ def noise(groups: list[Array]) -> tuple[Array, int]:
     return (squares_B / freedom) ** 0.5, freedom
 
 
-def rates_of(tried: Losses, rates: dict[float, float]) -> list[dict[str, Any]]:
-    """The rate of each budget, those it was chosen from, and whether it is the lowest or the highest of them."""
+def rates_of(tried: Losses, taken: Candidates) -> list[dict[str, Any]]:
+    """The rate of each budget, what it was chosen from, and whether it is the lowest or the highest of that.
+
+    Of each rate that was tried: its mean loss on the seed for choosing, and on the others if it was a candidate.
+    """
     found = []
-    for budget, rate in rates.items():
-        seen = sorted(r for r, runs in tried.items() if any((at, s) == (budget, RATE_SEED) for (_, at), s in runs))
-        found.append({"train_flops": budget, "rate": rate, "of": seen, "at_an_end": rate in (seen[0], seen[-1])})
+    for budget, rates in taken.items():
+        losses, rate = dict(sorted(by_rate(tried, budget).items())), best(rates)
+        found.append(
+            {"train_flops": budget, "rate": rate, "at_an_end": rate in (min(losses), max(losses)),
+             "of": [{"rate": one, "first_seed": round(loss, 4),
+                     "other_seeds": round(statistics.mean(rates[one].values()), 4) if one in rates else None}
+                    for one, loss in losses.items()]}
+        )  # fmt: skip
     return found
 
 

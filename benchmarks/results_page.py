@@ -10,6 +10,7 @@ in results/STUDY, one of
     verdicts     the same files of several studies: the verdicts side by side
     forecast     forecast.json and verdict.json: what was forecast, and what came of it
     ablations    ablations.json: what each change of a default does to the loss
+    otherwise    the same file: that with the learning rate chosen on other seeds
     spent        spent.json: runs, FLOP and hours
 
 or by that of `sizes`, with the name of a suite that comes with the package, from its pretrain.json. The names of
@@ -177,6 +178,20 @@ def ablations(study: str) -> str:
     return table(["change", "rates", *(flops(budget) for budget in found["budgets"]), "mean of both"], rows)
 
 
+def otherwise(study: str) -> str:
+    """Changes down: differences in nats at rates chosen on seeds that are not compared, and runs below the base."""
+    found = read(study, "ablations.json")
+    budgets, per_budget = [flops(budget) for budget in found["budgets"]], len(found["budgets"])
+    ways = {"at_first_rates": "rates of seed 0", "at_rates_of_other_seeds": "rates of the other seeds"}
+    rows = [
+        [f"{row['change']} (against {row['base']})", *(f"{one:+.3f}" for way in ways for one in row[way][:per_budget]),
+         *map(str, row["runs_below_the_base"])]
+        for row in found["changes"] if row["learned"]
+    ]  # fmt: skip
+    heads = [f"{way}, {budget}" for way in [*ways.values(), "runs below the base"] for budget in budgets]
+    return table(["change", *heads], rows)
+
+
 def rates_of(row: dict[str, Any]) -> str:
     """The learning rate of each budget, marked where it is the lowest or the highest of those tried."""
     return ", ".join(f"{one['rate']:g}{'*' if one['at_an_end'] else ''}" for one in row["rates"])
@@ -215,6 +230,7 @@ TABLES: dict[str, Callable[[str], str]] = {
     "sizes": sizes,
     "forecast": forecast,
     "ablations": ablations,
+    "otherwise": otherwise,
     "spent": spent,
 }
 

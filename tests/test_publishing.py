@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from unittest.mock import ANY
 
 import numpy as np
 import pytest
@@ -137,9 +138,13 @@ def test_an_ablation_is_taken_at_its_best_rates_and_compared_on_fresh_seeds(load
     none, row = found["changes"]
     assert (row["change"], row["base"]) == ("batch_size 8", "lora:32")
     assert row["rates"] == [
-        {"train_flops": 1e12, "rate": 2e-3, "of": [1e-3, 2e-3, 4e-3], "at_an_end": False},
-        {"train_flops": 4e12, "rate": 1e-3, "of": [1e-3, 2e-3, 4e-3], "at_an_end": True},
+        {"train_flops": 1e12, "rate": 2e-3, "at_an_end": False, "of": ANY},
+        {"train_flops": 4e12, "rate": 1e-3, "at_an_end": True, "of": ANY},
     ]
+    low, high = ([of["first_seed"] for of in at["of"]] for at in row["rates"])
+    assert [loss - low[0] for loss in low] == pytest.approx([0, -0.05, 0.15], abs=1e-3)
+    assert [loss - high[0] for loss in high] == pytest.approx([0, 0.05, 0.2], abs=1e-3)
+    assert [of["other_seeds"] is None for of in row["rates"][0]["of"]] == [False, False, True]
     assert row["differences"] == pytest.approx([0.05, 0.05, 0.05], abs=0.015)
     assert all(
         abs(one) < smallest for one, smallest in zip(none["differences"], found["outside_the_noise"], strict=True)
@@ -155,7 +160,26 @@ def test_an_ablation_is_taken_at_its_best_rates_and_compared_on_fresh_seeds(load
 
 def test_of_the_two_best_rates_of_one_seed_the_others_choose(load: Load) -> None:
     found = ablated(load, {8: 0.05}, noise=0.01, misled=True)
-    assert found["changes"] == ablated(load, {8: 0.05}, noise=0.01)["changes"]
+    right = ablated(load, {8: 0.05}, noise=0.01)
+    row, expected = (of["changes"][1] for of in (found, right))
+    for same in ("differences", "at_rates_of_other_seeds", "runs_below_the_base"):
+        assert row[same] == expected[same]
+    assert row["at_first_rates"] == pytest.approx([one + 0.05 for one in expected["at_first_rates"]], abs=1e-3)
+
+
+def test_the_rate_of_a_seed_can_be_chosen_on_the_rest(load: Load) -> None:
+    runs = [  # each of two rates is bad on one seed, where the other is not; one cell
+        record(loss, method="lora:32", schedule="wsd", learning_rate=rate, seed=seed, batch_size=size)
+        for size in (8, 16) for rate, losses in ((1e-3, [3.0, 4.0, 3.0, 3.0]), (2e-3, [3.1, 3.0, 3.9, 3.3]))
+        for seed, loss in enumerate(losses if size == 8 else [3.0] * 4)
+    ]  # fmt: skip
+    ablations = load("ablations")
+    (row,) = ablations.compared(ablations.losses_of(runs), chance=6.0)["changes"]
+    assert row["rates"][0]["rate"] == 1e-3  # means of the other seeds 3.333 and 3.4
+    assert row["differences"][0] == pytest.approx(1 / 3, abs=1e-4)
+    # without seed 1 that is 3.0 against 3.6, without 2 it is 3.5 against 3.15, without 3 it is 3.5 against 3.45
+    assert row["at_rates_of_other_seeds"][0] == pytest.approx((4.0 + 3.9 + 3.3) / 3 - 3, abs=1e-4)
+    assert row["runs_below_the_base"] == [0]
 
 
 def test_opposite_effects_at_two_budgets_are_seen_though_the_mean_is_none(load: Load) -> None:

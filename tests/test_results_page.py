@@ -130,7 +130,8 @@ def test_a_difference_is_bold_where_it_is_outside_the_noise(page: ModuleType, wr
     rates = [{"rate": 6e-4, "at_an_end": False}, {"rate": 3e-4, "at_an_end": True}]
     base = {"change": "full", "rates": rates, "losses": [4.0, 3.0, 3.5]}
     change = {"change": "batch_size 8", "base": "full", "rates": rates, "learned": True}
-    change |= {"differences": [0.07, -0.07, 0.0]}
+    change |= {"differences": [0.07, -0.07, 0.0], "at_first_rates": [0.01, -0.02, 0.0]}
+    change |= {"at_rates_of_other_seeds": [0.03, -0.04, 0.0], "runs_below_the_base": [2, 5]}
     none = change | {"change": "pooling lasttoken", "learned": False}
     noise = {"standard_error": [0.02, 0.03, 0.01], "outside_the_noise": [0.06, 0.09, 0.03]}
     write("ablations.json", {"budgets": [1e12, 4e12], "bases": [base], "changes": [change, none], **noise})
@@ -143,6 +144,11 @@ def test_a_difference_is_bold_where_it_is_outside_the_noise(page: ModuleType, wr
         "| *standard error* |  | 0.020 | 0.030 | 0.010 |",
         "| *outside the noise from* |  | 0.060 | 0.090 | 0.030 |",
     ]
+    heads, _, *rows = page.otherwise("s").splitlines()
+    ways = [f"{way}, {budget}" for way in ("rates of seed 0", "rates of the other seeds", "runs below the base")
+            for budget in ("1e12", "4e12")]  # fmt: skip
+    assert heads == f"| change | {' | '.join(ways)} |"
+    assert rows == ["| batch_size 8 (against full) | +0.010 | -0.020 | +0.030 | -0.040 | 2 | 5 |"]
 
 
 def test_the_check_of_a_forecast_has_its_own_line_of_what_was_spent(page: ModuleType, write: Any) -> None:  # noqa: ANN401
