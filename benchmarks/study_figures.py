@@ -29,30 +29,54 @@ def draw_frontier(laws: Laws, out: Path) -> None:
     for kind, cells in best.items():
         colour, marker = KINDS[kind]
         axes.plot(list(cells), [cell.loss for cell in cells.values()], marker + "-", color=colour, label=kind)
-    for budget in laws.table.budgets:
-        found = sorted((cells[budget].loss, kind) for kind, cells in best.items() if budget in cells)
-        for place, (_, kind) in enumerate(found):
-            below, above = place == 0, place == len(found) - 1
-            label_cell(axes, best[kind][budget], KINDS[kind][0], below=below, above=above and not below)
     axes.set(xscale="log", xlabel="budget, training FLOP", ylabel="best held-out contrastive loss, nats")
+    axes.set_xticks(laws.table.budgets, [f"{budget:.3g}" for budget in laws.table.budgets])
+    axes.minorticks_off()
     axes.margins(x=0.12, y=0.1)
     finish(axes)
     axes.legend(frameon=False)
+    figure.draw_without_rendering()  # heights of points are known from here on
+    for budget in laws.table.budgets:
+        label_cells(axes, {kind: cells[budget] for kind, cells in best.items() if budget in cells})
     save_figure(figure, out)
 
 
-def label_cell(axes: Axes, cell: Cell, colour: str, *, below: bool, above: bool) -> None:
-    """Write a cell's member and number at its point; on the right of it where neither side is free."""
-    offset = (0, -6) if below else (0, 6) if above else (7, 0)
+def label_cells(axes: Axes, cells: dict[str, Cell]) -> None:
+    """Write member and number at the points of a budget: below the lowest, above the highest, right of others."""
+    kinds = sorted(cells, key=lambda kind: cells[kind].loss)
+    between = kinds[1:-1]
+    for kind, y in zip(between, apart([height(axes, cells[kind]) for kind in between]), strict=True):
+        label_cell(axes, cells[kind], kind, (7, y - height(axes, cells[kind])), "left", "center")
+    if len(kinds) > 1:
+        label_cell(axes, cells[kinds[-1]], kinds[-1], (0, 6), "center", "bottom")
+    label_cell(axes, cells[kinds[0]], kinds[0], (0, -6), "center", "top")
+
+
+def height(axes: Axes, cell: Cell) -> float:
+    """How high the point of a cell is drawn, in points."""
+    return float(axes.transData.transform((cell.budget, cell.loss))[1]) * 72 / axes.figure.dpi
+
+
+def apart(heights: list[float], least: float = 8) -> list[float]:
+    """Heights from the lowest, pushed to the least distance, half of it down and half up."""
+    pushed = heights[:1]
+    for own in heights[1:]:
+        pushed.append(max(own, pushed[-1] + least))
+    down = max((new - own for new, own in zip(pushed, heights, strict=True)), default=0.0) / 2
+    return [one - down for one in pushed]
+
+
+def label_cell(axes: Axes, cell: Cell, kind: str, offset: tuple[float, float], across: str, along: str) -> None:
+    """Write a cell's member and number beside its point, in the colour of its kind."""
     axes.annotate(
         f"{member(cell.model)}{number_of(cell, ', ')}",
         (cell.budget, cell.loss),
         offset,
         textcoords="offset points",
         fontsize=6.5,
-        color=colour,
-        ha="center" if below or above else "left",
-        va="top" if below else "bottom" if above else "center",
+        color=KINDS[kind][0],
+        ha=across,
+        va=along,
         path_effects=[patheffects.withStroke(linewidth=2.5, foreground="white")],
     )
 

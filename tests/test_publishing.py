@@ -220,6 +220,13 @@ def test_ablations_that_lack_runs_are_not_compared(load: Load) -> None:
         ablations.compared(ablations.losses_of(runs[1:]), chance=6.0)
 
 
+def test_labels_in_a_figure_are_pushed_apart_where_they_would_overlap(load: Load) -> None:
+    apart = load("study_figures").apart
+    assert apart([10, 12]) == [7, 15]
+    assert apart([10, 30]) == [10, 30]
+    assert (apart([10]), apart([])) == ([10], [])
+
+
 def test_regret_and_error_are_of_the_means_over_the_seeds(load: Load) -> None:
     losses = {("m:2", "full"): {0: 2.7, 1: 2.8}, ("m:1", "full"): {0: 2.1, 1: 2.3}, ("m:4", "full"): {0: 4.25, 1: 4.55}}
     found = load("forecast").judge(FORECAST, losses)
