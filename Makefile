@@ -14,7 +14,9 @@ test: setup
 results: setup
 	$(BIN)/python benchmarks/publish.py results/smollm2 --largest 1.6e13
 	$(BIN)/python benchmarks/forecast.py verdict results/smollm2
+	$(BIN)/python benchmarks/publish.py results/micro
 	cp results/smollm2/laws.json src/embudget/data/laws/smollm2.json
+	cp results/micro/laws.json src/embudget/data/laws/micro.json
 	$(BIN)/python benchmarks/pack_micro.py
 	$(BIN)/python benchmarks/ablations.py results/ablations
 	$(BIN)/python benchmarks/results_page.py docs/results.md README.md
