@@ -118,48 +118,46 @@ def compared(losses: dict[Setting, Losses], chance: float) -> dict[str, Any]:
     Lists have a value for each budget, from the lowest, and then one for all together.
     """
     learned = {setting for setting, tried in losses.items() if learns(tried, chance)}
-    tried = {
+    taken = {
         setting: candidates(setting, losses[setting], TRIES if setting in learned else 1) for setting in sorted(losses)
     }
-    for setting in tried:
-        if missing := runs_of(tried[setting]) ^ runs_of(tried[base_of(setting)]):
+    for setting in taken:
+        if missing := runs_of(taken[setting]) ^ runs_of(taken[base_of(setting)]):
             sys.exit(f"{setting} and {base_of(setting)} must have the same runs at their best rates, got {missing}")
-    loss_BMK = {setting: picked(at, lambda rates, _seed: best(rates)) for setting, at in tried.items()}
-    changes = [setting for setting in tried if setting != base_of(setting)]
-    groups = {
-        base: np.stack([loss_BMK[one] for one in tried if one in learned and base_of(one) == base])
-        for base in (BASE, FULL) if base in tried
-    }  # fmt: skip
-    deviations, freedom = noise(list(groups.values()))
-    first_BMK = {setting: picked(at, lambda rates, _seed: next(iter(rates))) for setting, at in tried.items()}
-    apart_BMK = {setting: picked(at, best) for setting, at in tried.items()}
+    loss_BMK = {setting: picked(of, lambda rates, _seed: best(rates)) for setting, of in taken.items()}
+    changes = [setting for setting in taken if setting != base_of(setting)]
+    bases = [base for base in (BASE, FULL) if base in taken]
+    groups = {base: [loss_BMK[one] for one in taken if one in learned and base_of(one) == base] for base in bases}
+    deviations, freedom = noise([np.stack(group) for group in groups.values() if group])
+    first_BMK = {setting: picked(of, lambda rates, _seed: next(iter(rates))) for setting, of in taken.items()}
+    apart_BMK = {setting: picked(of, lambda rates, seed: best(rates, without=seed)) for setting, of in taken.items()}
     errors = deviations * (2 / loss_BMK[BASE][-1].size) ** 0.5
     judged = len(deviations) * len(learned.intersection(changes))
     outside = errors * float(student.ppf(1 - LEVEL / (2 * judged), freedom))
     return {
-        "budgets": sorted(tried[BASE]), "seeds": loss_BMK[BASE].shape[-1], "freedom": freedom,
+        "budgets": sorted(taken[BASE]), "seeds": loss_BMK[BASE].shape[-1], "freedom": freedom,
         "standard_deviation": rounded(deviations), "standard_error": rounded(errors),
         "outside_the_noise": rounded(outside),
         "bases": [
-            {"change": base.method, "rates": rates_of(losses[base], tried[base]),
-             "losses": means(loss_BMK[base]), "losses_at_first_rates": means(first_BMK[base]),
-             "losses_at_rates_of_other_seeds": means(apart_BMK[base]),
-             "standard_deviation": rounded(noise([group])[0]) if len(group) > 1 else None}
-            for base, group in groups.items()
+            {"change": base.method, "rates": rates_of(losses[base], taken[base]),
+             "losses": averaged(loss_BMK[base]), "losses_at_first_rates": averaged(first_BMK[base]),
+             "losses_at_rates_of_other_seeds": averaged(apart_BMK[base]),
+             "standard_deviation": rounded(noise([np.stack(groups[base])])[0]) if len(groups[base]) > 1 else None}
+            for base in bases
         ],
         "changes": [
             {"change": one.against(base_of(one)), "base": base_of(one).method,
-             "rates": rates_of(losses[one], tried[one]), "learned": one in learned,
-             "differences": means(loss_BMK[one] - loss_BMK[base_of(one)]),
-             "at_first_rates": means(first_BMK[one] - first_BMK[base_of(one)]),
-             "at_rates_of_other_seeds": means(apart_BMK[one] - apart_BMK[base_of(one)]),
+             "rates": rates_of(losses[one], taken[one]), "learned": one in learned,
+             "differences": averaged(loss_BMK[one] - loss_BMK[base_of(one)]),
+             "at_first_rates": averaged(first_BMK[one] - first_BMK[base_of(one)]),
+             "at_rates_of_other_seeds": averaged(apart_BMK[one] - apart_BMK[base_of(one)]),
              "runs_below_the_base": (loss_BMK[one] < loss_BMK[base_of(one)])[:-1].sum(axis=(1, 2)).tolist()}
             for one in changes
         ],
     }  # fmt: skip
 
 
-def means(value_BMK: Array) -> list[float]:
+def averaged(value_BMK: Array) -> list[float]:
     """Over members and seeds, to four digits."""
     return rounded(value_BMK.mean(axis=(1, 2)))
 
@@ -225,17 +223,17 @@ def best(rates: dict[float, Runs], without: int | None = None) -> float:
     )
 
 
-def runs_of(tried: Candidates) -> set[tuple[Cell, int]]:
+def runs_of(taken: Candidates) -> set[tuple[Cell, int]]:
     """Cells and seeds, which all candidates of a budget share."""
-    return {run for rates in tried.values() for run in next(iter(rates.values()))}
+    return {run for rates in taken.values() for run in next(iter(rates.values()))}
 
 
-def picked(tried: Candidates, pick: Callable[[dict[float, Runs], int], float]) -> Array:
+def picked(taken: Candidates, pick: Callable[[dict[float, Runs], int], float]) -> Array:
     """The losses (B + 1, M, K) at the rate that is picked for each budget and seed, the budgets' mean last."""
     return with_mean(
         as_array({
             (cell, seed): rates[pick(rates, seed)][cell, seed]
-            for rates in tried.values() for cell, seed in next(iter(rates.values()))
+            for rates in taken.values() for cell, seed in next(iter(rates.values()))
         })
     )  # fmt: skip
 

@@ -10,7 +10,7 @@ in results/STUDY, one of
     verdicts     the same files of several studies: the verdicts side by side
     forecast     forecast.json and verdict.json: what was forecast, and what came of it
     ablations    ablations.json: what each change of a default does to the loss
-    otherwise    the same file: that with the learning rate chosen on other seeds
+    other_rates  the same file: that with the learning rate chosen on other seeds
     spent        spent.json: runs, FLOP and hours
 
 or by that of `sizes`, with the name of a suite that comes with the package, from its pretrain.json. The names of
@@ -178,13 +178,13 @@ def ablations(study: str) -> str:
     return table(["change", "rates", *(flops(budget) for budget in found["budgets"]), "mean of both"], rows)
 
 
-def otherwise(study: str) -> str:
+def other_rates(study: str) -> str:
     """Changes down: differences in nats at rates chosen on seeds that are not compared, and runs below the base."""
     found = read(study, "ablations.json")
-    budgets, per_budget = [flops(budget) for budget in found["budgets"]], len(found["budgets"])
+    budgets, count = [flops(budget) for budget in found["budgets"]], len(found["budgets"])
     ways = {"at_first_rates": "rates of seed 0", "at_rates_of_other_seeds": "rates of the other seeds"}
     rows = [
-        [f"{row['change']} (against {row['base']})", *(f"{one:+.3f}" for way in ways for one in row[way][:per_budget]),
+        [f"{row['change']} (against {row['base']})", *(f"{one:+.3f}" for way in ways for one in row[way][:count]),
          *map(str, row["runs_below_the_base"])]
         for row in found["changes"] if row["learned"]
     ]  # fmt: skip
@@ -230,7 +230,7 @@ TABLES: dict[str, Callable[[str], str]] = {
     "sizes": sizes,
     "forecast": forecast,
     "ablations": ablations,
-    "otherwise": otherwise,
+    "other_rates": other_rates,
     "spent": spent,
 }
 

@@ -58,12 +58,11 @@ def height(axes: Axes, cell: Cell) -> float:
 
 
 def apart(heights: list[float], least: float = 8) -> list[float]:
-    """Heights from the lowest, pushed to the least distance, half of it down and half up."""
+    """Heights from the lowest, each pushed up to the least distance from the one before."""
     pushed = heights[:1]
     for own in heights[1:]:
         pushed.append(max(own, pushed[-1] + least))
-    down = max((new - own for new, own in zip(pushed, heights, strict=True)), default=0.0) / 2
-    return [one - down for one in pushed]
+    return pushed
 
 
 def label_cell(axes: Axes, cell: Cell, kind: str, offset: tuple[float, float], across: str, along: str) -> None:

@@ -155,7 +155,9 @@ def test_an_ablation_is_taken_at_its_best_rates_and_compared_on_fresh_seeds(load
     assert found["standard_error"] == pytest.approx([0.01 * (2 / 6) ** 0.5] * 3, rel=0.5)
     quantile = student.ppf(1 - 0.025 / (2 * 3), 8)  # two changes, three differences of each
     assert found["outside_the_noise"] == pytest.approx([quantile * one for one in found["standard_error"]], abs=2e-3)
-    assert [base["change"] for base in found["bases"]] == ["lora:32"]
+    (base,) = found["bases"]
+    assert (base["change"], base["standard_deviation"]) == ("lora:32", found["standard_deviation"])
+    assert base["losses_at_first_rates"] == base["losses_at_rates_of_other_seeds"] == base["losses"]
 
 
 def test_of_the_two_best_rates_of_one_seed_the_others_choose(load: Load) -> None:
@@ -222,8 +224,8 @@ def test_ablations_that_lack_runs_are_not_compared(load: Load) -> None:
 
 def test_labels_in_a_figure_are_pushed_apart_where_they_would_overlap(load: Load) -> None:
     apart = load("study_figures").apart
-    assert apart([10, 12]) == [7, 15]
-    assert apart([10, 30]) == [10, 30]
+    assert apart([10, 12, 100]) == [10, 18, 100]
+    assert apart([10, 12, 13]) == [10, 18, 26]
     assert (apart([10]), apart([])) == ([10], [])
 
 

@@ -144,7 +144,7 @@ def test_a_difference_is_bold_where_it_is_outside_the_noise(page: ModuleType, wr
         "| *standard error* |  | 0.020 | 0.030 | 0.010 |",
         "| *outside the noise from* |  | 0.060 | 0.090 | 0.030 |",
     ]
-    heads, _, *rows = page.otherwise("s").splitlines()
+    heads, _, *rows = page.other_rates("s").splitlines()
     ways = [f"{way}, {budget}" for way in ("rates of seed 0", "rates of the other seeds", "runs below the base")
             for budget in ("1e12", "4e12")]  # fmt: skip
     assert heads == f"| change | {' | '.join(ways)} |"
