@@ -45,8 +45,9 @@ def label_cells(axes: Axes, cells: dict[str, Cell]) -> None:
     """Write member and number at the points of a budget: below the lowest, above the highest, right of others."""
     kinds = sorted(cells, key=lambda kind: cells[kind].loss)
     between = kinds[1:-1]
-    for kind, y in zip(between, apart([height(axes, cells[kind]) for kind in between]), strict=True):
-        label_cell(axes, cells[kind], kind, (7, y - height(axes, cells[kind])), "left", "center")
+    heights = [height(axes, cells[kind]) for kind in between]
+    for kind, own, free in zip(between, heights, apart(heights), strict=True):
+        label_cell(axes, cells[kind], kind, (7, free - own), "left", "center")
     if len(kinds) > 1:
         label_cell(axes, cells[kinds[-1]], kinds[-1], (0, 6), "center", "bottom")
     label_cell(axes, cells[kinds[0]], kinds[0], (0, -6), "center", "top")
