@@ -5,7 +5,7 @@ import pytest
 
 from embudget.errors import PairsError
 from embudget.pairs import RawPair, build_from, build_pairs, load_pairs
-from embudget.pairs.split import SPLITS
+from embudget.pairs.splitting import SPLITS
 
 from .conftest import MadeSource, made_pairs
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from embudget.pairs import build_pairs
-from embudget.pairs.split import SPLITS
+from embudget.pairs.splitting import SPLITS
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import pytest
 
 from embudget.errors import PairsError
 from embudget.pairs import Pairs, build_from, index_pairs, load_pairs, token_stats
-from embudget.pairs.split import Split
+from embudget.pairs.splitting import Split
 from tests.command_line import Run
 
 from .conftest import MadeSource, made_pairs

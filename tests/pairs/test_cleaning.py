@@ -5,7 +5,7 @@ from contextlib import nullcontext
 import pytest
 
 from embudget.pairs import RawPair, Rules
-from embudget.pairs.clean import Cleaned, clean
+from embudget.pairs.cleaning import Cleaned, clean
 
 from .conftest import MadeSource, made_pairs
 

@@ -3,7 +3,7 @@ import random
 
 import numpy as np
 
-from embudget.pairs.near import near_duplicates
+from embudget.pairs.duplicates import near_duplicates
 
 
 def _texts(count: int, length: int, seed: int = 0) -> list[list[str]]:

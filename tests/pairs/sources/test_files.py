@@ -8,7 +8,7 @@ import pytest
 from embudget.errors import PairsError
 from embudget.pairs import Pairs, RawPair, build_pairs
 from embudget.pairs.sources.files import Files
-from embudget.pairs.split import SPLITS
+from embudget.pairs.splitting import SPLITS
 
 EXPECTED = [RawPair("how, exactly?", "like\nthat", None), RawPair("où", "là", None)]
 

@@ -2,7 +2,7 @@ from collections import Counter
 
 import pytest
 
-from embudget.pairs.split import SHARES, assign_groups
+from embudget.pairs.splitting import SHARES, assign_groups
 
 
 def _rows(sizes: dict[str, int], source: str = "s") -> list[tuple[str, str]]:
