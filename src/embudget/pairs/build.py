@@ -11,6 +11,7 @@ from pathlib import Path
 from embudget.errors import ConfigError, PairsError
 from embudget.pairs.cleaning import Cleaned, Progress, Row, clean
 from embudget.pairs.folder import Pairs, check_replaceable, check_writable, load_pairs, new_folder
+from embudget.pairs.formats import named_columns
 from embudget.pairs.manifest import PairsInfo, Request, SourceInfo, SplitInfo, write_info
 from embudget.pairs.shards import COLUMNS, describe_file
 from embudget.pairs.sources import Source, find_sources
@@ -56,9 +57,7 @@ def build_pairs(
         >>> {split: pairs.rows(split) for split in ("train", "validation", "test")}
         {'train': 91, 'validation': 4, 'test': 5}
     """
-    if (query_column is None) != (positive_column is None):
-        raise PairsError("query_column and positive_column must be given together")
-    columns = None if query_column is None or positive_column is None else (query_column, positive_column)
+    columns = named_columns(query_column, positive_column)
     found = find_sources(sources, columns)
     pairs = build_from(found, out, columns=columns, limit=limit, seed=seed, on_progress=on_progress)
     for tokenizer in tokenizers:

@@ -54,6 +54,8 @@ class Row(NamedTuple):
 
 
 class _Candidate(NamedTuple):
+    """A pair with the words of each side in lower case, joined by spaces, by which texts are compared."""
+
     row: Row
     query_key: str
     positive_key: str
@@ -184,7 +186,7 @@ def _without_near(
 def _limited(rows: list[Row], limit: int | None, seed: int, result: Cleaned) -> list[Row]:
     """Shuffle the rows and keep at most ``limit`` of each source.
 
-    A source's rows under a smaller limit are the first of its rows under a larger one, so that learning curves nest.
+    The order does not depend on the limit, so a larger limit keeps all that a smaller one keeps.
     """
     rows = sorted(rows, key=lambda row: order_key(seed, row.query, row.positive))
     taken: Counter[str] = Counter()

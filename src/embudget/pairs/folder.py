@@ -49,9 +49,11 @@ class Pairs:
 
     @property
     def hash(self) -> str:
-        """Content hash of the pairs: 16 hexadecimal digits that depend neither on the folder nor, if built, on Parquet.
+        """Content hash of the pairs, 16 hexadecimal digits.
 
-        Indexed pairs are hashed by their files, so the same rows in other files have another hash.
+        Pairs that embudget built are hashed by their texts and groups, so that neither the folder nor the way in which
+        Parquet wrote them matters. Indexed pairs are hashed by their files: the same rows in other files have another
+        hash.
         """
         return self.info.hash
 
@@ -128,7 +130,7 @@ def check_replaceable(out: Path) -> None:
         )
     if names and (MANIFEST not in names or names - _OURS):
         alien = sorted(names - _OURS)[:1] or sorted(names)[:1]
-        raise PairsError(f"out must be a new folder or one of pairs; {out} holds other files, such as {alien[0]}")
+        raise PairsError(f"out must be a new folder or a folder of pairs; {out} holds other files, such as {alien[0]}")
 
 
 def _is_indexed(folder: Path) -> bool:

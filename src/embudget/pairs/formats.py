@@ -22,6 +22,19 @@ Record = tuple[str, dict[str, Any]]
 """A row of a file: its place for messages, such as "line 3", and its values by column."""
 
 
+def named_columns(query_column: str | None, positive_column: str | None) -> tuple[str, str] | None:
+    """Return the columns of query and positive as the user named them, or None if neither was.
+
+    Raises:
+        PairsError: only one of them was named, which leaves the other to a guess.
+    """
+    if query_column is None and positive_column is None:
+        return None
+    if query_column is None or positive_column is None:
+        raise PairsError("query_column and positive_column must be given together")
+    return query_column, positive_column
+
+
 def choose_columns(names: Sequence[str], wanted: tuple[str, str] | None, where: str) -> tuple[str, str]:
     """Find the columns of query and positive.
 

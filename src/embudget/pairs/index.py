@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from embudget.errors import PairsError
 from embudget.pairs.folder import Pairs, load_pairs
-from embudget.pairs.formats import choose_columns
+from embudget.pairs.formats import choose_columns, named_columns
 from embudget.pairs.manifest import (
     INDEX,
     MANIFEST,
@@ -46,15 +46,15 @@ def index_pairs(folder: str | Path, *, query_column: str | None = None, positive
     `build_pairs`, which does so but holds all rows in memory.
 
     Args:
-        folder: holds `train*.parquet`, `validation*.parquet` and perhaps `test*.parquet`. Each split is one file or a
-            complete set such as `train-00000-of-00003.parquet`; an index from before is replaced.
+        folder: holds `train*.parquet`, `validation*.parquet` and perhaps `test*.parquet`. A split is one file, several,
+            or a complete set such as `train-00000-of-00003.parquet`. An index from before is replaced.
         query_column: the column of the queries; by default query, anchor or question.
         positive_column: the column of the positives; by default positive or answer. Columns `group` and `source` are
             used if they are there.
 
     Raises:
-        PairsError: a file is missing, is not Parquet, or lacks a column of strings without nulls; a split is empty; or
-            the folder cannot be written. Nothing is written then.
+        PairsError: a file is missing, is not Parquet, or lacks a column of strings without nulls; there is no pair
+            to train on or to validate; or the folder cannot be written. Nothing is written then.
 
     Example:
         >>> pairs = index_pairs("shards/", query_column="title", positive_column="body")
@@ -62,11 +62,9 @@ def index_pairs(folder: str | Path, *, query_column: str | None = None, positive
         8
     """
     folder = Path(folder)
-    if (query_column is None) != (positive_column is None):
-        raise PairsError("query_column and positive_column must be given together")
+    wanted = named_columns(query_column, positive_column)
     if not folder.is_dir():
         raise PairsError(f"folder must be one that holds train*.parquet and validation*.parquet, got {str(folder)!r}")
-    wanted = None if query_column is None or positive_column is None else (query_column, positive_column)
     found = {split: _find(folder, split) for split in SPLITS}
     columns = _columns(found["train"][0], wanted)
     splits = {split: _describe(paths, columns) for split, paths in found.items()}
@@ -189,7 +187,7 @@ def _write(folder: Path, info: PairsInfo) -> None:
     if path.exists():
         old = read_info(folder)
         if not old.indexed:
-            raise PairsError(f"{path} must be of an index to be replaced, got one of pairs that were built")
+            raise PairsError(f"folder must hold files of yours to index; {folder} holds pairs that embudget built")
         if old.hash == info.hash:
             info = info.model_copy(update={"tokens": old.tokens})
     try:
