@@ -1,3 +1,5 @@
+"""Equal requests give equal pairs, nothing leaks between splits, and nothing of the user's is overwritten."""
+
 from pathlib import Path
 
 import pyarrow.parquet as pq

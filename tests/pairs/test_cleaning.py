@@ -1,3 +1,5 @@
+"""A pair is dropped for the first rule it breaks, and counted; no text stays twice."""
+
 import gc
 from collections import Counter
 from contextlib import nullcontext

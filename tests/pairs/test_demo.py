@@ -1,3 +1,5 @@
+"""The demo has enough pairs to study with."""
+
 from pathlib import Path
 
 import pytest

@@ -1,3 +1,5 @@
+"""Equal pairs are read from every format, and a file that breaks a rule is refused with its line."""
+
 import json
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""The user's own Parquet files become pairs where they are, unchanged."""
+
 import json
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""Whole groups are held out, in the shares that are promised."""
+
 from collections import Counter
 
 import pytest

@@ -1,3 +1,5 @@
+"""Lengths are those of the tokenizer, measured once and kept."""
+
 import json
 import re
 import shutil

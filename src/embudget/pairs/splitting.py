@@ -2,8 +2,8 @@
 
 Splitting by row would leak, because pairs of one service resemble each other. Within each scope (see `Source.scope`),
 groups are put in an order that depends on the seed and their names. In this order each goes into the test split if it
-still fits into its 5 % of the scope's rows, else into the validation split if it fits into its 4 %, else it trains. So a
-group larger than a share always trains, and where a few groups are large, the small ones make up the held-out splits.
+still fits into its 5 % of the scope's rows, else into the validation split if it fits into its 4 %, else it trains. A
+group larger than a share therefore always trains, and where a few groups are large, the small ones are held out.
 """
 
 import hashlib

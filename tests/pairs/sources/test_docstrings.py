@@ -1,3 +1,5 @@
+"""A docstring of any style becomes a summary and prose; tests and generated code are left out."""
+
 import inspect
 from collections import Counter
 from email.message import Message

@@ -1,3 +1,5 @@
+"""Files are found by path, folder and pattern, and give the same pairs wherever they lie."""
+
 import json
 from pathlib import Path
 
