@@ -1,8 +1,8 @@
 """Which texts nearly repeat an earlier one: MinHash (Broder 1997) with banded locality-sensitive hashing, in numpy.
 
 A text is taken as the set of its word bigrams, its two edges included so that short texts have some as well. Two texts
-count as the same if the Jaccard similarity s of their sets, |A and B| / |A or B|, is 0.8 or more. Comparing every text
-with every other would take too long, so the work is done in three steps:
+count as the same if the Jaccard similarity s of their sets, the bigrams they share over all that either has, is 0.8 or
+more. Comparing every text with every other would take too long, so the work is done in three steps:
 
 1. Signature: with 64 random hashes h_j, each text gets its minima min h_j. Two texts agree in a share s of them on
    average, with a standard error of 0.05 at s = 0.8.
