@@ -87,7 +87,8 @@ class Pairs:
 def load_pairs(folder: str | Path) -> Pairs:
     """Open a folder of pairs that `build_pairs` or `index_pairs` made.
 
-    Files of a split of up to 64 MiB are hashed whole, of larger ones 64 MiB, so that opening takes seconds at any size.
+    A file of up to 64 MiB is hashed whole, a larger one by pieces spread over it, so that opening takes seconds at any
+    size.
 
     Raises:
         PairsError: it is missing, is not a folder of pairs, has another format, or is damaged.

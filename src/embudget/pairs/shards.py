@@ -2,7 +2,7 @@
 
 The rows of a split are those of its files, one file after the other. To tell a file from a changed one, its size and a
 SHA-256 are kept: of the whole file up to 64 MiB, of 64 pieces of 1 MiB of a larger one. If a split has many files, they
-share its 64 pieces, with two at least for each, so that opening a folder takes seconds at any size. The last MiB of a
+share 64 pieces, two at least for each, so that opening a folder takes seconds at any size. The last MiB of a
 Parquet file is always hashed, because it holds the counts, offsets and sizes of all its parts.
 """
 

@@ -25,7 +25,7 @@ class AwsDocs(Source):
         return {"botocore": distribution("botocore").version}
 
     def licences(self) -> dict[str, str]:
-        """The licence that botocore's metadata state."""
+        """The licence that botocore's metadata names."""
         return {"botocore": licence_of(distribution("botocore"))}
 
     def read(self) -> Iterator[RawPair]:

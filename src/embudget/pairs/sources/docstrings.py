@@ -5,7 +5,7 @@ the pairs depend on the versions of these packages only. A module in a syntax th
 counted as "not parsed": that count tells pairs made by another Python apart. Tests, vendored and generated code are
 skipped, since they repeat what stands elsewhere.
 
-A group is a package. Licences: each package's own, as its metadata state it; all are permissive (Apache-2.0, BSD, MIT,
+A group is a package. Licences: each package's own, as its metadata states it; all are permissive (Apache-2.0, BSD, MIT,
 PSF, HPND).
 """
 
@@ -54,7 +54,7 @@ class Docstrings(Source):
         return {package: distribution(package, EXTRAS).version.partition("+")[0] for package in PACKAGES}
 
     def licences(self) -> dict[str, str]:
-        """The licence that each package's metadata state."""
+        """The licence that each package's metadata names."""
         return {package: licence_of(distribution(package, EXTRAS)) for package in PACKAGES}
 
     def read(self) -> Iterator[RawPair]:

@@ -28,7 +28,7 @@ class GoogleDocs(Source):
         return {_PACKAGE: distribution(_PACKAGE).version}
 
     def licences(self) -> dict[str, str]:
-        """The licence that the package's metadata state."""
+        """The licence that the package's metadata names."""
         return {_PACKAGE: licence_of(distribution(_PACKAGE))}
 
     def read(self) -> Iterator[RawPair]:
