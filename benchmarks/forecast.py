@@ -43,8 +43,8 @@ from embudget.recipe import Recipe, recommend
 from embudget.recipe.hyperparameters import learning_rate_for, nearest_cell, tokens_per_pair_of
 from embudget.records import RunConfig, RunRecord
 from embudget.suite import DEFAULT_SUITE, ModelShape, find_shape, find_suite
-from embudget.training.resources import Resources
-from embudget.training.run import diverged_record, train_run
+from embudget.training.job import Resources
+from embudget.training.run import diverged_record, train
 
 MIN_STEPS = 30
 """Of a rival; that of the study."""
@@ -184,7 +184,8 @@ def check(folder: Path, pairs_folder: Path) -> None:
     records = read_lines(out) if out.exists() else []
     while due := runs_due(forecast, records):
         try:
-            record = train_run(due[0], pairs, resources=Resources(checkpoints=folder / "checkpoints"))[1]
+            resources = Resources(checkpoints=folder / "checkpoints")
+            record = train(due[0], pairs, resources=resources, with_record=True)[1]
         except DivergedError as error:
             record = diverged_record(due[0], error)
         records.append(record)

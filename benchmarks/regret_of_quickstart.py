@@ -23,7 +23,7 @@ from embudget.records import RunConfig, RunRecord
 from embudget.study import Store
 from embudget.suite import DEFAULT_SUITE, find_shape, find_suite
 from embudget.training.export import RECORD_FILE
-from embudget.training.run import train_run
+from embudget.training.run import train
 
 
 def main() -> None:
@@ -39,7 +39,7 @@ def main() -> None:
         there = store.ids()
         for config in rivals(recipe, Laws.load(folder / "laws.json"), pairs):
             if config.id not in there:
-                store.add(train_run(config, pairs)[1])
+                store.add(train(config, pairs, with_record=True)[1])
         rival_records = store.records()
     with Store(folder / "study.db", create=False) as store:
         study_records = store.records()

@@ -29,6 +29,7 @@ from embudget.files import write_whole
 from embudget.pairs import Pairs, load_pairs
 from embudget.records import RunConfig
 from embudget.suite.loading import load_embedder
+from embudget.training.job import Job
 from embudget.training.loop import Training
 from embudget.training.rows import RowAdamW
 
@@ -106,9 +107,9 @@ def token_ids(model: str, pairs: Pairs, batch_size: int, rounds: int) -> Iterato
     config = RunConfig(
         model=model, method="lora:8", train_flops=1e18, pairs=pairs.hash, batch_size=batch_size, learning_rate=RATE
     )
-    training = Training(config, pairs)
+    training = Training(Job.of(config, pairs))
     for _ in range(rounds):
-        texts = training.tokens.texts(next(training.order))
+        texts = training.job.tokens.texts(next(training.order))
         yield torch.as_tensor(np.concatenate(texts), dtype=torch.int64)
 
 

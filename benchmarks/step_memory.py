@@ -72,8 +72,8 @@ def step(connection: Any, model: str, method: str, batch_size: int, folder: Path
 
     from embudget.pairs import load_pairs
     from embudget.records import RunConfig
+    from embudget.training.job import Job, Resources
     from embudget.training.loop import Training
-    from embudget.training.resources import Resources
 
     pairs = load_pairs(folder)
     with tempfile.TemporaryDirectory() as made:
@@ -82,7 +82,7 @@ def step(connection: Any, model: str, method: str, batch_size: int, folder: Path
             model=name, method=method, train_flops=1e18, pairs=pairs.hash, batch_size=batch_size,
             learning_rate=engine.RATE, max_length=engine.LENGTH,
         )  # fmt: skip
-        training = Training(config, pairs, Resources(cache))  # type: ignore[arg-type]
+        training = Training(Job.of(config, pairs, Resources(cache)))  # type: ignore[arg-type]
         tokens = training.next_tokens()
         before, started = peak_mb(), time.perf_counter()
         training.step(1.0)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from embudget.study import Store, Study, plan, sweep
     from embudget.suite import find_shape, find_suite
     from embudget.suite.pretrain import pretrain_suite
-    from embudget.training.fine_tune import train
+    from embudget.training.run import train
 
 __version__: str
 
@@ -56,7 +56,7 @@ _HOMES = {
     "recipe_curve": "recipe",
     "recommend": "recipe",
     "sweep": "study",
-    "train": "training.fine_tune",
+    "train": "training.run",
     "write_curve": "report",
     "write_report": "report",
 }

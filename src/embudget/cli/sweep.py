@@ -29,10 +29,6 @@ def command(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Do failed runs again, not diverged ones.")
     ] = False,
-    precompute_prefix: Annotated[
-        bool,
-        typer.Option("--precompute-prefix", help="Keep states of frozen blocks on disk for runs that share them."),
-    ] = False,
     verbose: Verbose = False,
 ) -> None:
     """Train the runs of a study that have no record yet; interrupted, it goes on.
@@ -51,7 +47,7 @@ def command(
         typer.echo(describe(spec, plan(spec, load_pairs(spec.pairs), there), {record.id for record in there}))
         return
     with Store(store) as opened, SweepBar() as bar:
-        records = sweep(spec, opened, workers, bar, retry_failed, precompute_prefix, checkpoints)
+        records = sweep(spec, opened, workers, bar, retry_failed, checkpoints)
     for record in records:
         if record.status != "done":
             typer.echo(f"{record.status}: {label(record.config)}: {record.error}")

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from embudget.checkpoints import newest_checkpoint, write_checkpoint
+from embudget.training.state import newest_checkpoint, write_checkpoint
 
 if TYPE_CHECKING:
     import torch
