@@ -79,7 +79,7 @@ def main() -> None:
 
 
 def provenance() -> dict[str, str]:
-    """What made a cell, and when."""
+    """The command that made a measurement, and the date."""
     command = shlex.join([".venv/bin/python", *sys.orig_argv[1:]])
     return {"command": command, "date": datetime.now(UTC).date().isoformat()}
 

@@ -32,12 +32,12 @@ BEYOND = 4
 
 
 class Size(NamedTuple):
-    """The size of a quickstart."""
+    """How much a quickstart does."""
 
     sources: tuple[str, ...]
-    """Of text pairs."""
+    """Sources of text pairs."""
     pairs_limit: int | None
-    """Pairs of each source; None takes all."""
+    """Pairs to take from each source; None takes all."""
     study: dict[str, object]
     """The study, as in its YAML file."""
     max_queries: int
@@ -79,13 +79,13 @@ SMOKE = Size(
 
 
 class Screen:
-    """What a quickstart tells while it goes on; the base says nothing."""
+    """Is told how a quickstart goes on; this base class ignores it."""
 
     def stage(self, title: str, seconds: float | None) -> None:
-        """A stage begins; about how long it takes, where that is known."""
+        """A stage begins, and takes about so many seconds where that is known."""
 
     def say(self, text: str) -> None:
-        """A result."""
+        """There is a result."""
 
     @contextmanager
     def bar(self, title: str) -> Iterator["OnProgress"]:

@@ -36,11 +36,11 @@ class Recorder(GeneralTracker):  # type: ignore[misc]
         self.heard.append(("start",))
 
     def store_init_configuration(self, values: dict[str, Any]) -> None:
-        """The run's."""
+        """The run's configuration."""
         self.heard.append(("configuration", values))
 
     def log(self, values: dict[str, Any], step: int | None = None, **_: object) -> None:
-        """Of a step."""
+        """The numbers of a step."""
         self.heard.append(("log", step, values))
 
     def finish(self) -> None:

@@ -32,10 +32,11 @@ def command(
     max_epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the pairs that are allowed.")] = None,
     schedule: Annotated[
         str | None,
-        typer.Option(metavar="cosine|wsd", help="Of the rate: cosine by default; wsd: constant, then decay."),
+        typer.Option(metavar="cosine|wsd", help="Course of the rate: cosine by default; wsd: constant, then decay."),
     ] = None,
     pooling: Annotated[
-        str | None, typer.Option(metavar="mean|lasttoken", help="Of the tokens' states: mean by default.")
+        str | None,
+        typer.Option(metavar="mean|lasttoken", help="How tokens' states become an embedding: mean by default."),
     ] = None,
     cache: Annotated[
         CachePolicy, typer.Option(help="Gradient caching: where the batch does not fit the memory, or by order.")
@@ -91,7 +92,7 @@ def command(
         _, record = train(
             config, data, out, on_progress=progress, resources=resources, report_to=report_to or (), with_record=True
         )
-    if int(os.environ.get("RANK", "0")):  # of several processes, the first speaks
+    if int(os.environ.get("RANK", "0")):  # only the first of several processes speaks
         return
     typer.echo(outcome(record))
     typer.echo(f"{out}: load it with SentenceTransformer({str(out)!r}), score it with `embudget evaluate {out}`")

@@ -23,11 +23,11 @@ from embudget.training.state import trunk_name
 LOG = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 3
-"""A run whose process is lost this often is recorded as failed."""
+"""A run is recorded as failed once its process has been lost this often."""
 
 
 class SweepListener:
-    """What a sweep tells while it goes on; the base says nothing."""
+    """Is told how a sweep goes on; this base class ignores it."""
 
     def planned(self, plan: Plan, done: Sequence[RunRecord]) -> None:
         """The grid is sized; these of its runs have records already."""
@@ -115,7 +115,7 @@ def _drive(
 
 
 def _made(checkpoints: Path) -> Path:
-    """The folder, which is there now; a sweep is not to train for hours before that fails."""
+    """Make the folder before anything is trained, so that its failure does not come after hours of training."""
     try:
         checkpoints.mkdir(parents=True, exist_ok=True)
     except OSError as error:

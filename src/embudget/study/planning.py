@@ -1,4 +1,4 @@
-"""What a study will run and what it leaves out, with tokens, steps, FLOP and time, before anything is trained."""
+"""Plans: the runs of a study and those it leaves out, with tokens, steps, FLOP and time, before anything is trained."""
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence

@@ -6,7 +6,7 @@ budgets: [1e12, 4e12, 1.6e13]
 pairs: pairs/                         # relative to this file
 batch_size: {at: 1e12, pairs: 16, exponent: 0.5}
 schedule: wsd                         # one run serves all budgets of a setting, the default; or cosine, one run each
-decay: 0.2                            # of wsd: the last share of each budget, in which the rate falls
+decay: 0.2                            # with wsd, the last share of each budget, in which the rate falls
 also:                                 # further grids, each as above but for what it names
   - {budgets: [4e12], members: [smollm2-135m:2], seeds: [1, 2]}
 
@@ -97,7 +97,9 @@ class Study(Frozen):
     schedule: Schedule = Field(
         default="wsd", description="wsd: one run of a setting serves all its budgets; cosine: a run for each"
     )
-    decay: float = Field(default=0.2, gt=0, lt=1, description="of wsd: share of each budget in which the rate falls")
+    decay: float = Field(
+        default=0.2, gt=0, lt=1, description="with wsd, the last share of each budget, in which the rate falls"
+    )
     learning_rates: dict[MethodText, tuple[PositiveFloat, ...]] = Field(
         default={}, description="rates to run for a method; the method's default where it is not named"
     )

@@ -44,7 +44,7 @@ class Chunk:
     ids: Tensor
     """(T, L), or (1, tokens) where flattened."""
     about: dict[str, Any]
-    """What the transformer and the pooling are told beside the ids."""
+    """Further inputs of the transformer and the pooling: the mask, or where each text begins."""
 
 
 def make_chunks(

@@ -58,7 +58,7 @@ class Encoder:
         ]
 
     def hidden(self, chunk: Chunk, rows_RH: Tensor | None = None) -> Tensor:
-        """What enters the first trained block, (T, L, H).
+        """Hidden states that enter the first trained block, (T, L, H).
 
         Args:
             chunk: its ids are positions in ``rows_RH`` where that is given.
@@ -112,7 +112,7 @@ def _blocks(decoder: Any, first: int, last: int, with_norm: bool) -> Any:  # noq
     part.config.num_hidden_layers = last - first
     if getattr(decoder.config, "layer_types", None):
         part.config.layer_types = decoder.config.layer_types[first:last]
-    if first and "emb_dropout" in part._modules:  # of GPT-NeoX, which has drawn it below the first block
+    if first and "emb_dropout" in part._modules:  # GPT-NeoX has drawn it already, below the first block
         part._modules["emb_dropout"] = nn.Identity()
     if not with_norm:
         part._modules["final_layer_norm" if "final_layer_norm" in part._modules else "norm"] = nn.Identity()

@@ -50,7 +50,8 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 
 KEPT_STATES_BYTES = 2**30
-"""Hidden states of a batch's frozen prefix are kept between the two passes up to this size, else computed again."""
+"""Up to this size the hidden states above a batch's frozen prefix are kept between the two passes; larger ones are
+computed again."""
 
 
 class Engine:

@@ -144,7 +144,7 @@ class Training:
         return [(per_token * tokens / budget, loss) for tokens, loss in self.losses]
 
     def tensors(self) -> dict[str, Tensor]:
-        """What changes in training, by name: trained parameters, moments, random state; not copied."""
+        """The tensors that training changes, by name and not copied: parameters, moments, random state."""
         found = {f"model.{name}": value.detach() for name, value in self._named}
         for index, moments in self._optimizer.state_dict()["state"].items():
             found |= {f"optimizer.{index}.{name}": value for name, value in moments.items()}

@@ -1,4 +1,4 @@
-"""Where a run comes from: versions, commit, device."""
+"""Where a run comes from: versions, commit, model files, device."""
 
 import importlib.metadata
 import platform

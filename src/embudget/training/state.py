@@ -113,7 +113,7 @@ class Resuming:
     ) -> None:
         self.training = training
         self.provenance = made
-        """That of the run's first start, before any interruption."""
+        """The provenance of the run's first start, before any interruption."""
         self.notes: dict[str, Any] = {}
         """Kept along with the training's state, as JSON."""
         self._folder = None if resources.checkpoints is None else resources.checkpoints / run
