@@ -43,7 +43,7 @@ from embudget.recipe import Recipe, recommend
 from embudget.recipe.hyperparameters import learning_rate_for, nearest_cell, tokens_per_pair_of
 from embudget.records import RunConfig, RunRecord
 from embudget.suite import DEFAULT_SUITE, ModelShape, find_shape, find_suite
-from embudget.training.job import Resources
+from embudget.training.resources import Resources
 from embudget.training.run import diverged_record, train
 
 MIN_STEPS = 30

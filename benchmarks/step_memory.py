@@ -72,8 +72,9 @@ def step(connection: Any, model: str, method: str, batch_size: int, folder: Path
 
     from embudget.pairs import load_pairs
     from embudget.records import RunConfig
-    from embudget.training.job import Job, Resources
+    from embudget.training.job import Job
     from embudget.training.loop import Training
+    from embudget.training.resources import Resources
 
     pairs = load_pairs(folder)
     with tempfile.TemporaryDirectory() as made:

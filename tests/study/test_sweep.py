@@ -13,7 +13,7 @@ from embudget.pairs import Pairs
 from embudget.records import RunConfig, RunRecord
 from embudget.study import Plan, Store, Study, SweepListener, executor, sweep
 from embudget.study.driver import MAX_ATTEMPTS
-from embudget.training.job import Resources
+from embudget.training.resources import Resources
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import safetensors.torch
 from embudget.pairs import Pairs
 from embudget.records import RunConfig
 from embudget.training import state
-from embudget.training.job import Resources
+from embudget.training.resources import Resources
 from embudget.training.run import train
 
 WEIGHTS, RECORD = "weights.safetensors", "record.json"

@@ -21,8 +21,9 @@ from embudget.records import RunConfig
 from embudget.study.executor import execute
 from embudget.suite.loading import load_embedder
 from embudget.training.engine import Engine
-from embudget.training.job import Job, Resources
+from embudget.training.job import Job
 from embudget.training.loop import Training, run_to_budget
+from embudget.training.resources import Resources
 from embudget.training.run import train
 from embudget.training.schedule import factor_of
 from tests.training.test_run import config_for

@@ -17,7 +17,7 @@ from embudget.errors import RunError
 from embudget.pairs import Pairs
 from embudget.records import RunConfig, RunRecord
 from embudget.training.device import share
-from embudget.training.job import Resources
+from embudget.training.resources import Resources
 from embudget.training.run import train
 from embudget.training.state import newest_checkpoint
 from tests.training.test_run import config_for

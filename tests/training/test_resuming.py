@@ -18,8 +18,9 @@ from embudget.pairs import Pairs
 from embudget.records import Provenance, RunConfig, RunRecord
 from embudget.study.executor import execute
 from embudget.training import engine
-from embudget.training.job import Job, Resources
+from embudget.training.job import Job
 from embudget.training.loop import Training
+from embudget.training.resources import Resources
 from embudget.training.run import train
 from embudget.training.state import newest_checkpoint
 from tests.command_line import Run

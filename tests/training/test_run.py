@@ -1,12 +1,14 @@
 import math
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from embudget.methods import parse_method
 from embudget.pairs import Pairs
+from embudget.pairs.token_cache import TokenCache
 from embudget.records import RunConfig
 from embudget.suite import find_shape
 from embudget.training.heldout import held_out
@@ -45,6 +47,31 @@ def test_a_run_spends_its_budget_and_is_measured(tiny_neox: Path, tiny_pairs: Pa
     assert 0 < record.loss < 2 * math.log(16)
     assert record.provenance.model_revision.startswith("folder tiny-neox sha256:")
     assert not any("lora" in name for name, _ in model.named_parameters())
+
+
+def test_the_model_comes_alone_unless_its_record_is_asked_for(tiny_neox: Path, tiny_pairs: Pairs) -> None:
+    config = config_for(tiny_neox, tiny_pairs, train_flops=1e8)
+    model = train(config, tiny_pairs)
+    assert model.encode(["a query", "a document"]).shape == (2, 64)
+    other, record = train(config, tiny_pairs, with_record=True)
+    assert (other.encode("a query") == model.encode("a query")).all()
+    assert record.config == config
+
+
+def test_the_tokens_of_a_run_are_opened_once(
+    tiny_neox: Path, tiny_pairs: Pairs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each opening looks the tokenizer up and maps its files anew."""
+    opened: list[TokenCache] = []
+    original = TokenCache.__init__
+
+    def counted(self: TokenCache, *inputs: Any, **more: Any) -> None:  # noqa: ANN401 - passed on
+        opened.append(self)
+        original(self, *inputs, **more)
+
+    monkeypatch.setattr(TokenCache, "__init__", counted)
+    train(config_for(tiny_neox, tiny_pairs, train_flops=1e8), tiny_pairs)
+    assert len(opened) == 1
 
 
 def test_training_leaves_nothing_behind(

@@ -14,8 +14,8 @@ from embudget.study import Store, Study, sweep
 from embudget.study.executor import execute
 from embudget.suite import find_shape
 from embudget.training.heldout import HeldOut
-from embudget.training.job import Resources
 from embudget.training.loop import Training
+from embudget.training.resources import Resources
 from embudget.training.run import train
 from embudget.training.state import newest_checkpoint, trunk_name
 from embudget.training.trunk import train_trunk

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from embudget.cli.options import Budget, Device, Dollars, DollarsPerHour, GpuHours, Mfu, PairsFolder, Verbose
-from embudget.training.job import CachePolicy, Resources
+from embudget.training.resources import CachePolicy, Resources
 
 if TYPE_CHECKING:
     from embudget.pairs import Pairs

@@ -17,7 +17,7 @@ from embudget.study.planning import Plan, plan
 from embudget.study.spec import Study
 from embudget.study.store import LEASE_SECONDS, Store
 from embudget.study.trunks import Task, tasks
-from embudget.training.job import Resources
+from embudget.training.resources import Resources
 from embudget.training.state import trunk_name
 
 LOG = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ from embudget.errors import DivergedError, EmbudgetError, MethodError, RunError
 from embudget.pairs import Pairs, load_pairs
 from embudget.records import RunRecord
 from embudget.study.trunks import Task
-from embudget.training.job import Resources
+from embudget.training.resources import Resources
 from embudget.training.run import OnRunProgress, diverged_record, train
 
 NextTask = Callable[[], Task | None]

@@ -9,8 +9,7 @@ run will see, because pairs whose texts repeat too often fit into no batch.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal, NamedTuple, Self
+from typing import Self
 
 from embudget.errors import PairsError, RunError
 from embudget.flops import tokens_for
@@ -19,25 +18,7 @@ from embudget.pairs import Pairs, token_stats
 from embudget.pairs.token_cache import TokenCache
 from embudget.records import RunConfig
 from embudget.suite import ModelShape, find_shape
-
-CachePolicy = Literal["auto", "always", "never"]
-"""When gradients are cached: where a batch is estimated not to fit the memory, always, or never."""
-
-
-class Resources(NamedTuple):
-    """How a run is carried out on this machine, as opposed to what is run: results are the same, but for rounding."""
-
-    cache: CachePolicy = "auto"
-    compile: bool = False
-    """Put the blocks through torch.compile: 1.05 to 1.1 times as fast on two cores, after 10 to 50 s of compiling."""
-    neighbours: int = 1
-    """Runs that share this machine's memory at the same time."""
-    checkpoints: Path | None = None
-    """Folder for checkpoints, in which every run or trunk has a folder of its own; None keeps none."""
-    checkpoint_seconds: float = 600.0
-    """Time between checkpoints."""
-    keep_checkpoints: bool = False
-    """Leave the checkpoints of a run that has ended to whoever stores its record."""
+from embudget.training.resources import Resources
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Literal, Protocol, overload
 from embudget.errors import DivergedError
 from embudget.pairs import Pairs
 from embudget.records import Provenance, RunConfig, RunRecord
-from embudget.training.job import Job, Resources
+from embudget.training.job import Job
 from embudget.training.provenance import provenance
+from embudget.training.resources import Resources
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

@@ -28,8 +28,8 @@ from embudget.records import Provenance, RunConfig
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from embudget.training.job import Resources
     from embudget.training.loop import Training
+    from embudget.training.resources import Resources
 
 LOG = logging.getLogger(__name__)
 

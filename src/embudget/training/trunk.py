@@ -17,9 +17,10 @@ from embudget.errors import DivergedError
 from embudget.flops import tokens_for
 from embudget.pairs import Pairs
 from embudget.records import RunConfig, RunRecord
-from embudget.training.job import Job, Resources
+from embudget.training.job import Job
 from embudget.training.loop import Training, run_to_budget
 from embudget.training.provenance import provenance
+from embudget.training.resources import Resources
 from embudget.training.run import OnRunProgress, diverged_record, record_of
 from embudget.training.schedule import factor_of
 from embudget.training.state import Resuming, trunk_name
