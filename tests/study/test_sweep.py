@@ -14,6 +14,7 @@ from embudget.records import RunConfig, RunRecord
 from embudget.study import Plan, Store, Study, SweepListener, executor, sweep
 from embudget.study.driver import MAX_ATTEMPTS
 from embudget.training.resources import Resources
+from tests.training.batches import LOSS_ROUNDING
 
 
 @pytest.fixture
@@ -167,7 +168,7 @@ def test_a_run_whose_worker_dies_each_time_is_given_up(study: Study, tmp_path: P
 def test_worker_processes_give_the_same_records(study: Study, tmp_path: Path) -> None:
     alone = sweep(study, tmp_path / "a.db")
     shared = sweep(study, tmp_path / "b.db", workers=2)
-    assert [record.loss for record in alone] == pytest.approx([record.loss for record in shared], abs=1e-5)
+    assert [record.loss for record in alone] == pytest.approx([record.loss for record in shared], abs=LOSS_ROUNDING)
 
 
 def test_a_run_that_another_sweep_holds_is_left_to_it(study: Study, tmp_path: Path, tiny_pairs: Pairs) -> None:

@@ -20,6 +20,7 @@ from embudget.training.device import share
 from embudget.training.resources import Resources
 from embudget.training.run import train
 from embudget.training.state import newest_checkpoint
+from tests.training.batches import LOSS_ROUNDING
 from tests.training.test_run import config_for
 
 ROOT = Path(__file__).parents[2]
@@ -96,11 +97,11 @@ def record_at(folder: Path, name: str, rank: int) -> RunRecord:
 
 def assert_same_curve(one: RunRecord, other: RunRecord) -> None:
     assert (one.steps, one.tokens, one.train_flops) == (other.steps, other.tokens, other.train_flops)
-    assert one.loss == pytest.approx(other.loss, abs=1e-5)
+    assert one.loss == pytest.approx(other.loss, abs=LOSS_ROUNDING)
     assert [share for share, _ in one.loss_curve] == [share for share, _ in other.loss_curve]
     differences = [abs(a - b) for (_, a), (_, b) in zip(one.loss_curve, other.loss_curve, strict=True)]
     assert len(differences) >= 5
-    assert max(differences) < 1e-5
+    assert max(differences) < LOSS_ROUNDING
 
 
 @pytest.fixture(scope="module")

@@ -126,7 +126,8 @@ def test_a_tracker_that_fails_at_its_start_leaves_none_open(
 
 
 def test_tensorboard_itself_takes_the_values(tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path) -> None:
-    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
+
     config = config_for(tiny_neox, tiny_pairs)
     training = Training(Job.of(config, tiny_pairs))
     with tracked(config, ["tensorboard"], tmp_path / "model") as on_step:
@@ -135,6 +136,6 @@ def test_tensorboard_itself_takes_the_values(tiny_neox: Path, tiny_pairs: Pairs,
         for _ in range(2):
             losses.append(training.step(1.0))
             on_step(training)
-    events = accumulator.EventAccumulator(str(tmp_path / "model.logs" / "embudget"))
+    events = EventAccumulator(str(tmp_path / "model.logs" / "embudget"))
     events.Reload()
     assert [point.value for point in events.Scalars("train/loss")] == pytest.approx(losses)

@@ -125,9 +125,10 @@ def _made(checkpoints: Path) -> Path:
 
 
 def _tidy(checkpoints: Path, configs: Sequence[RunConfig], there: Mapping[str, RunRecord]) -> None:
-    """Remove what a sweep that was killed at the wrong moment has left of runs with records, and an empty folder."""
+    """Remove the checkpoints that a killed sweep left of runs with records, and the folder if it is empty."""
     ended = {config.id for config in configs if config.id in there and there[config.id].status != "failed"}
-    wanted = {_checkpoints_name(config) for config in configs if config.id not in ended}  # a trunk has several runs
+    # several runs share the checkpoints of a trunk: they stay while one of them needs them
+    wanted = {_checkpoints_name(config) for config in configs if config.id not in ended}
     for name in {_checkpoints_name(config) for config in configs} - wanted:
         shutil.rmtree(checkpoints / name, ignore_errors=True)
     with suppress(OSError):  # there are none, or another sweep has some
@@ -179,7 +180,7 @@ class _Leases:
         return None
 
     def _begin(self, task: Task) -> Task:
-        """Claim the first run of a task that is to be had; it and those after it."""
+        """Claim the first run of a task that no one else has; return it and those after it."""
         while task:
             first, rest = task[0], task[1:]
             if self._claim(first, rest):
@@ -210,17 +211,17 @@ class _Leases:
             self._lost(outcome)
             return
         rest = self.following.pop(outcome.id)
-        if rest:  # before the record is there, so that no other sweep finds the trunk free
+        if rest:  # claimed before the record is there, so that no other sweep finds the trunk free
             self._claim(rest[0], rest[1:])
         record = outcome.model_copy(update={"attempts": self.attempts[outcome.id]})
         self.store.add(record)  # or another sweep has, if this one was asleep for longer than its lease
         self.held.pop(record.id, None)
-        if not rest and record.status != "failed":  # one that failed may be done again, from there
+        if not rest and record.status != "failed":  # a failed run may be done again from its checkpoints
             self._remove_checkpoints(record.config)
         self.listener.finished(record)
 
     def _remove_checkpoints(self, config: RunConfig) -> None:
-        """Remove those of a run, or of its trunk, that has ended and whose records are stored."""
+        """Remove the checkpoints of a run, or of its trunk, once it has ended and its records are stored."""
         if self.checkpoints is not None:
             shutil.rmtree(self.checkpoints / _checkpoints_name(config), ignore_errors=True)
 

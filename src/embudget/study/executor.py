@@ -119,7 +119,7 @@ class _Worker:
             self.connection.send(task)
 
     def go_on(self) -> None:
-        """Tell it that its record is stored: it waits for that, so that a trunk does not outrun what is known of it."""
+        """Tell it that its record is stored. It waits for that, so that a trunk does not outrun its records."""
         with suppress(BrokenPipeError):
             self.connection.send(None)
 
@@ -192,7 +192,7 @@ def _receive(worker: _Worker, on_progress: OnRunProgress) -> Outcome | None:
 
 
 def _work(connection: Connection, pairs_folder: Path, slot: int, count: int, resources: Resources) -> None:
-    """The life of a worker process: an even share of the cores, or one of the GPUs in turn."""
+    """Train tasks in a worker process, on an even share of the cores or on one of the GPUs, until none comes."""
     import signal
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver decides
