@@ -6,8 +6,8 @@
 `make` writes `{folder}/forecast.json` from `{folder}/laws.json` and the records below the budget. It holds
 
     recipe    with its prediction, interval, crossovers and the choices that are as good
-    rivals    among the sizes that were measured: the choice with the lowest predicted loss of every other kind of method,
-              and of the recipe's kind with another rank or fraction; also the recipe's method one size down or up
+    rivals    of the measured choices, the one with the lowest predicted loss of every other kind of method, and of the
+              recipe's kind with another rank or fraction; also the recipe's method one size down or up
     paper     what the paper's own procedure (see `benchmarks.paper_procedure`) would choose and expect
 
 The laws choose these rivals, which are too weak where the laws are wrong about a kind of method. So `add` writes others
