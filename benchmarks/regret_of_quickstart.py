@@ -1,4 +1,4 @@
-"""How good the quickstart's recommendation was: its regret against rivals trained at the same budget.
+"""How good was the quickstart's recommendation? Its regret against rivals trained at the same budget.
 
     .venv/bin/python -m benchmarks.regret_of_quickstart --quickstart quickstart/ --out results/quickstart/
 
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def rivals(recipe: Recipe, laws: Laws, pairs: Pairs) -> list[RunConfig]:
-    """The recipe's rivals: the next best method on its member, and its method one member down and one up."""
+    """Name the recipe's rivals: the next best method on its member, and its method one member down and one up."""
     names = [shape.name for shape in find_suite(DEFAULT_SUITE)]
     place = names.index(recipe.model)
     neighbours = [names[other] for other in (place - 1, place + 1) if 0 <= other < len(names)]

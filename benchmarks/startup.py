@@ -1,4 +1,4 @@
-"""How long the command line takes to answer, as a whole process.
+"""How long does the command line take to answer, as a whole process?
 
 .venv/bin/python -m benchmarks.startup --out results/speed/startup.json
 """
