@@ -48,7 +48,7 @@ from studies.publish.runs import loss_or_chance, spent
 RATE_SEED = 0
 TRIES = 2
 LEARNED = 0.98
-"""A setting whose mean loss is above this share of chance has learned nothing."""
+"""A setting whose mean loss is at least this share of chance has learned nothing."""
 LEVEL = 0.05
 """Chance that any change at all is called outside the noise where none has an effect at the rates chosen."""
 

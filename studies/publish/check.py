@@ -86,10 +86,10 @@ def verdict(folder: Path) -> dict[str, Any]:
     forecast, records = read_forecast(folder), read_lines(folder / "check.jsonl")
     if due := runs_due(forecast, records):
         sys.exit(f"{len(due)} runs of the check are left")
-    return judge(forecast, losses_of(records)) | {"spent": spent(records)}
+    return regrets_of(forecast, losses_of(records)) | {"spent": spent(records)}
 
 
-def judge(forecast: dict[str, Any], losses: dict[tuple[str, str], dict[int, float]]) -> dict[str, Any]:
+def regrets_of(forecast: dict[str, Any], losses: dict[tuple[str, str], dict[int, float]]) -> dict[str, Any]:
     """The regret of the recipe and of the paper's choice, and the errors of their predictions.
 
     Regret is (loss - lowest loss) / lowest loss, by the means over both seeds. `noise_percent` is the standard error of

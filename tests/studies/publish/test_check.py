@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from embudget.records import RunRecord
-from studies.publish.check import judge, runs_due, verdict
+from studies.publish.check import regrets_of, runs_due, verdict
 from studies.publish.forecast import choices_of, read_forecast
 from tests.studies.publish.made import FORECAST
 
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[3]
 
 def test_regret_and_error_are_of_the_means_over_the_seeds() -> None:
     losses = {("m:2", "full"): {0: 2.7, 1: 2.8}, ("m:1", "full"): {0: 2.1, 1: 2.3}, ("m:4", "full"): {0: 4.25, 1: 4.55}}
-    found = judge(FORECAST, losses)
+    found = regrets_of(FORECAST, losses)
     assert found["error_percent"] == pytest.approx(10.0)
     assert not found["inside"]
     assert (found["best"], found["regret_percent"]) == ("m:1 full", 25.0)
