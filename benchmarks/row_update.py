@@ -1,8 +1,8 @@
-"""What `embudget.training.rows` gains: the input embedding updated by rows, against a dense fused AdamW.
+r"""What `embudget.training.rows` gains: the input embedding updated by rows, against a dense fused AdamW.
 
-    .venv/bin/python benchmarks/row_update.py --pairs quickstart/pairs --out results/speed/row_update.json
-    .venv/bin/python benchmarks/row_update.py --pairs quickstart/pairs --whole-step --batch-sizes 16 128 \
-        --rounds 10 --out results/speed/row_step.json
+    .venv/bin/python -m benchmarks.row_update --pairs quickstart/pairs --out results/speed/row_update.json
+    .venv/bin/python -m benchmarks.row_update --pairs quickstart/pairs --whole-step --batch-sizes 16 64 \
+        --rounds 7 --out results/speed/row_step.json
 
 The first measures the update by itself. Both sides get the same gradients on a table of the model's shape, in turn. The
 dense side is what an embedding layer costs otherwise: a gradient of the whole table (zeroed, then filled where rows
@@ -25,13 +25,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import engine
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import clip_grad_norm_
 
+from benchmarks import engine
 from embudget.files import write_whole
 from embudget.pairs import Pairs, load_pairs
 from embudget.records import RunConfig
