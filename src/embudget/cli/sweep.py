@@ -90,7 +90,7 @@ def describe(study: "Study", plan: "Plan", done: set[str]) -> str:
     ]
     headers = ["member", "method", "FLOP", "batch", "rate", "seed", "tokens", "steps", "time"]
     lines = [table(headers, rows)]
-    lines += [f"left out: {label(cell.config)}: {cell.reason}" for cell in plan.left_out]
+    lines += [f"left out: {label(run.config)}: {run.reason}" for run in plan.left_out]
     lines.append(
         f"{len(plan.runs)} runs, {plan.train_flops:.3g} FLOP, {len(plan.left_out)} left out; {len(missing.runs)} to "
         f"do, about {missing.seconds / 3600:.2f} hours of training"
@@ -99,7 +99,7 @@ def describe(study: "Study", plan: "Plan", done: set[str]) -> str:
 
 
 def _savings(study: "Study", plan: "Plan") -> list[str]:
-    """What one trunk for all budgets of a cell saves, or would save."""
+    """Lines on what trunks, each for all budgets of a setting, save or would save."""
     from embudget.study import BatchRule
 
     spent = plan.train_flops
