@@ -16,8 +16,8 @@ therefore that of dense AdamW as well. Source: Kingma and Ba 2015; Loshchilov an
 
 What it gains: on SmolLM2-135M cut to one block, whole steps of full fine-tuning take 2.0 times less at 16 pairs and 1.6
 times less at 64 than with a dense gradient and update (`benchmarks/row_update.py --whole-step`,
-`results/speed/row_step.json`, medians of 7 on one thread of a busy machine). The update by itself takes 9.4, 3.8 and 1.6
-times less at 16, 128 and 1,024 pairs (`results/speed/row_update.json`).
+`results/speed/row_step.json`, medians of 7 on one thread of a busy machine). The update by itself takes 9.4, 3.8 and
+1.6 times less at 16, 128 and 1,024 pairs (`results/speed/row_update.json`).
 
 Shapes: V rows of the table, R rows at hand, U distinct ages, J steps looked back.
 """
