@@ -74,7 +74,7 @@ class Sample:
 
     @property
     def loss(self) -> Array:
-        """Of each run (n,), nats."""
+        """Loss of each run (n,), nats."""
         return np.array([record.loss for record in self.records], dtype=float)
 
     @property
@@ -179,7 +179,7 @@ def _curve_fit_logs(exponents: tuple[tuple[float, float], ...], sample: Sample) 
 
 
 def _suggested(sample: Sample, a: float, b: float) -> Parameters:
-    """From the lowest and the mean loss, for these exponents."""
+    """A start from the lowest and the mean loss, for these exponents."""
     E = 0.5 * float(sample.loss.min())
     share = 0.5 * (float(np.exp(np.log(sample.loss).mean())) - E)
     A, B = (

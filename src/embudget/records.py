@@ -1,7 +1,9 @@
-"""What was run, and what came out: the configuration of a training run and its record.
+"""The configuration of a training run, and its record: what was run, and what came out.
 
 A record is append-only and complete: whoever holds it knows what was trained, on what, by which versions, and what was
-measured. Its id is a hash of its configuration, so that the same run is recognised wherever it is met again.
+measured. Its id is a hash of its configuration, so that the same run is recognised wherever it is met again. Both are
+text and numbers, as files and databases hold them; training looks the model and the method up once, in
+`embudget.training.job`.
 
 Runs of `schedule: wsd` that are equal but for their budget, and whose warm-ups are the same FLOP, share one *trunk*:
 a run at a constant rate from which each of them branches off for its decay (see `embudget.study.trunks`).
@@ -36,19 +38,19 @@ def _canonical_method(text: str) -> str:
 Schedule = Literal["cosine", "wsd"]
 
 Pooling = Literal["mean", "lasttoken"]
-"""By the names of sentence-transformers."""
+"""How the tokens' states become one embedding, by the names of sentence-transformers."""
 
 MethodText = Annotated[str, AfterValidator(_canonical_method)]
 """A method as written by the user, brought to its one canonical spelling."""
 
 
 def after_warmup(schedule: Schedule, decay: float) -> str:
-    """What the rate does after its warm-up, in words."""
+    """Say in words how the learning rate goes on after its warm-up."""
     return "cosine to 0" if schedule == "cosine" else f"constant, to 0 in the last {100 * decay:g} %"
 
 
 _ADDED = ("schedule", "decay", "pooling")
-"""Fields that the id leaves out at their default: stores that are older than these fields keep their ids."""
+"""Fields that the id leaves out at their default, so that runs in stores older than these fields keep their ids."""
 
 
 class RunConfig(Frozen):
@@ -78,7 +80,7 @@ class RunConfig(Frozen):
         default=512, description="positives each held-out query is compared with; chance is log of this"
     )
     schedule: Schedule = Field(
-        default="cosine", description="of the rate after warm-up: cosine to 0, or wsd: constant, then 1 - sqrt to 0"
+        default="cosine", description="the rate after warm-up: cosine to 0, or wsd: constant, then 1 - sqrt to 0"
     )
     decay: float = Field(default=0.2, gt=0, lt=1, description="share of the budget in which the rate of wsd falls")
     pooling: Pooling = Field(default="mean", description="how the tokens' states become the text's embedding")
@@ -141,7 +143,7 @@ class RunRecord(Frozen):
     train_flops: PositiveFloat | None = Field(default=None, description="algorithmic FLOP spent")
     shared_flops: NonNegativeFloat | None = Field(
         default=None,
-        description="those of train_flops that a cheaper run of the same trunk had spent; absent for a run of its own",
+        description="part of train_flops that a cheaper run of the same trunk had spent; absent for a run of its own",
     )
     executed_flops: PositiveFloat | None = Field(default=None, description="what the hardware did, padding included")
     seconds: PositiveFloat | None = Field(default=None, description="training alone, without loading and evaluation")
@@ -164,7 +166,7 @@ class RunRecord(Frozen):
 
     @property
     def own_share(self) -> float:
-        """Share of its FLOP that no cheaper run of its trunk had spent: what it adds to the cost of a study."""
+        """Share of its FLOP that no cheaper run of its trunk had spent: the part that it adds to a study's cost."""
         if not self.shared_flops or self.train_flops is None:
             return 1.0
         return 1.0 - self.shared_flops / self.train_flops

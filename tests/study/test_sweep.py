@@ -104,7 +104,7 @@ def test_a_worker_whose_driver_was_killed_ends_without_a_traceback(
 ) -> None:
     ours, theirs = multiprocessing.Pipe()
 
-    def execute(job: object, pairs: Path, on_progress: Callable[..., None], resources: Resources) -> Iterator[None]:
+    def execute(task: object, pairs: Path, on_progress: Callable[..., None], resources: Resources) -> Iterator[None]:
         ours.close()
         on_progress("a run", 0.5, 1.0)
         yield None
@@ -112,7 +112,7 @@ def test_a_worker_whose_driver_was_killed_ends_without_a_traceback(
     monkeypatch.setattr(executor, "execute", execute)
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     monkeypatch.setattr(torch, "set_num_threads", lambda _: None)
-    ours.send("a job")
+    ours.send("a task")
     executor._work(theirs, tmp_path, 0, 1, Resources())
     assert ours.closed
 

@@ -18,35 +18,42 @@ def command(
     recipe: Annotated[Path | None, typer.Argument(help="YAML written by `embudget recipe --out`.")] = None,
     pairs: PairsFolder = Path("pairs"),
     out: Annotated[Path, typer.Option(help="Folder for the model, in sentence-transformers format.")] = Path("model"),
-    model: Annotated[str | None, typer.Option(help="A member such as smollm2-135m:8, or a model folder.")] = None,
-    method: Annotated[str | None, typer.Option(help="full, freeze:0.5, bias or lora:32.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="A member such as smollm2-135m:8, a model folder, or a hub id.")
+    ] = None,
+    method: Annotated[str | None, typer.Option(help="What trains: full, freeze:0.5, bias or lora:32.")] = None,
     budget: Budget = None,
     gpu_hours: GpuHours = None,
     dollars: Dollars = None,
     device: Device = None,
     mfu: Mfu = None,
     dollars_per_hour: DollarsPerHour = None,
-    batch_size: Annotated[int | None, typer.Option(help="Pairs a step; by default a function of the budget.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Peak rate; by default the method's.")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Pairs in a step; by default 16 at 1e12 FLOP, growing as the root of the budget.")
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Peak rate; by default the method's: see `embudget suite show`.")
+    ] = None,
     max_length: Annotated[int | None, typer.Option(help="Tokens at which texts are cut; 75 by default.")] = None,
-    max_epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the pairs that are allowed.")] = None,
+    max_epochs: Annotated[int | None, typer.Option(min=1, help="Most passes over the pairs; 1 by default.")] = None,
     schedule: Annotated[
         str | None,
-        typer.Option(metavar="cosine|wsd", help="Of the rate: cosine by default; wsd: constant, then decay."),
+        typer.Option(metavar="cosine|wsd", help="Course of the rate: cosine by default; wsd is constant, then decays."),
     ] = None,
     pooling: Annotated[
-        str | None, typer.Option(metavar="mean|lasttoken", help="Of the tokens' states: mean by default.")
+        str | None,
+        typer.Option(metavar="mean|lasttoken", help="How token states become an embedding: mean by default."),
     ] = None,
     cache: Annotated[
-        CachePolicy, typer.Option(help="Gradient caching: where the batch does not fit the memory, or by order.")
+        CachePolicy,
+        typer.Option(help="Gradient caching: auto where the batch does not fit the memory, always or never."),
     ] = "auto",
-    precompute_prefix: Annotated[
-        bool,
-        typer.Option("--precompute-prefix", help="Keep states of frozen blocks on disk for epochs and runs to come."),
-    ] = False,
     compile: Annotated[bool, typer.Option("--compile", help="Put the blocks through torch.compile.")] = False,
     checkpoint_minutes: Annotated[
-        float, typer.Option(min=0, help="Time between checkpoints, in OUT.checkpoints; the same command goes on.")
+        float,
+        typer.Option(
+            min=0, help="Minutes between checkpoints, in OUT.checkpoints; the same command goes on from them."
+        ),
     ] = 10.0,
     report_to: Annotated[
         list[str] | None,
@@ -57,7 +64,9 @@ def command(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the adapters and of the order of the pairs.")] = 0,
     verbose: Verbose = False,
 ) -> None:
-    """Train one model, measure its held-out loss and write it.
+    """Train one model within a budget and measure its loss.
+
+    Give a recipe, or --model, --method and one budget: --budget, --gpu-hours or --dollars.
 
     \b
     Examples: embudget train recipe.yaml
@@ -68,7 +77,7 @@ def command(
     from embudget.flops import resolve_budget
     from embudget.pairs import load_pairs
     from embudget.recipe import Recipe
-    from embudget.training.fine_tune import train_and_record
+    from embudget.training.run import train
 
     data = load_pairs(pairs)
     asked = (budget, gpu_hours, dollars, device, dollars_per_hour, model, method, batch_size, learning_rate, max_length)
@@ -91,9 +100,11 @@ def command(
         overrides = {name: value for name, value in given.items() if value is not None}
         config = _config(model, method, flops, data, batch_size, learning_rate, overrides)
     with budget_bar(f"{config.model} {config.method} {config.train_flops:.3g} FLOP") as progress:
-        resources = Resources(cache, precompute_prefix, compile, checkpoint_seconds=60 * checkpoint_minutes)
-        _, record = train_and_record(config, data, out, progress, resources, report_to or ())
-    if int(os.environ.get("RANK", "0")):  # of several processes, the first speaks
+        resources = Resources(cache, compile, checkpoint_seconds=60 * checkpoint_minutes)
+        _, record = train(
+            config, data, out, on_progress=progress, resources=resources, report_to=report_to or (), with_record=True
+        )
+    if int(os.environ.get("RANK", "0")):  # only the first of several processes speaks
         return
     typer.echo(outcome(record))
     typer.echo(f"{out}: load it with SentenceTransformer({str(out)!r}), score it with `embudget evaluate {out}`")
