@@ -1,4 +1,4 @@
-"""Runs as a table: the cells that laws are fitted to, from the records of a study or from a file of anyone's runs.
+"""Cells, and the steps by which anyone's runs become them.
 
 A *cell* is what a law sees: one (model, method, budget) at its best setting, over its seeds; at the vertex of its
 envelope, where at least 3 learning rates were tried. Its values are plain numbers, whatever the runs came from. A file
@@ -8,8 +8,7 @@ is a CSV or Parquet table with the columns
     optional    method (full for all runs where there is none), model, budget, rank, active_fraction, learning_rate,
                 batch_size, seed, weight, and what else `embudget records --csv` writes; others are ignored
 
-Which runs count is said in `usable`, what is completed in `completion`, and what belongs together in `grouping`; runs
-with the same cell and setting but another loss are repeated seeds, with a seed column or without one. Losses of
+Runs with the same cell and setting but another loss are repeated seeds, with a seed column or without one. Losses of
 different held-out sets, numbers of candidates, text lengths or temperatures are not comparable: they are refused.
 """
 
@@ -18,22 +17,24 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from math import log
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator
 
 from embudget.errors import TooFewRunsError
 from embudget.frozen import Frozen
 from embudget.records import RunRecord
-from embudget.runs.clean import Dropped, keep_usable, left_out, shared_number, shared_text
-from embudget.runs.columns import COMPARABLE, Columns, columns_of_records
-from embudget.runs.complete import with_budgets, with_costs, with_methods
-from embudget.runs.grouping import cell_of_run, cells_of, repeated
-from embudget.runs.read import read_columns
+from embudget.runs.clean import flaws_of, repeats_of, shared
+from embudget.runs.columns import COMPARABLE
+from embudget.runs.complete import with_budgets, with_costs, with_names
+from embudget.runs.read import read_records, read_runs
+from embudget.runs.tune import best_settings, settings_of, tuned
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MAX_LISTED = 20
-"""Dropped rows that a table names one by one."""
+"""Rows left out that a table names one by one."""
 
 
 class Cell(Frozen):
@@ -112,7 +113,7 @@ class RunTable(Frozen):
             TooFewRunsError: none is usable.
             FitError: two of them are not comparable.
         """
-        return cls._of(columns_of_records(records))
+        return cls._of(read_records(records), None)
 
     @classmethod
     def read(  # type: ignore[override] # a table is read from a file, other values from data
@@ -130,31 +131,34 @@ class RunTable(Frozen):
             TooFewRunsError: no row is usable.
             FitError: two of them are not comparable.
         """
-        return cls._of(read_columns(path, columns))
+        return cls._of(read_runs(path, columns), str(Path(path)))
 
     @classmethod
-    def _of(cls, columns: Columns) -> Self:
-        read, dropped = keep_usable(columns)
-        usable, uncomputed = keep_usable(with_costs(with_methods(read), by_shape="method" in read.texts))
-        dropped += uncomputed
-        if not len(usable):
-            raise TooFewRunsError(
-                f"a law needs finished runs with a loss, got {_counted(dropped) or 'no records at all'}"
-            )
-        whole = with_budgets(usable)
-        cell = cell_of_run(whole, by_tokens="budget" not in columns.numbers)
-        again = repeated(whole, cell)
-        dropped += left_out(whole, again, ["duplicate"] * int(again.sum()))
-        whole, cell = whole.where(~again), cell[~again]
+    def _of(cls, runs: "pd.DataFrame", source: str | None) -> Self:
+        """The steps from runs to cells; ``source`` is the file that messages name, None for records."""
+        import pandas as pd
+
+        flawed = flaws_of(runs)
+        runs = with_costs(runs.drop(flawed.index), source)
+        absurd = flaws_of(runs)  # tokens or FLOP beyond the range of numbers
+        runs = with_names(with_budgets(runs.drop(absurd.index)))
+        repeated = repeats_of(runs)
+        runs = runs.drop(repeated.index)
+        left_out = pd.concat([flawed, absurd, repeated])
+        reasons = Counter(left_out.tolist()).most_common()
+        if runs.empty:
+            counted = ", ".join(f"{count} whose {reason}" for reason, count in reasons[:5])
+            raise TooFewRunsError(f"a law needs finished runs with a loss, got {counted or 'no records at all'}")
+        cells = best_settings(tuned(settings_of(runs)))
         return cls.model_validate(
             {
-                "cells": cells_of(whole, cell),
-                "run_count": len(whole),
-                "dropped": dict(Counter(reason for _, reason in dropped).most_common()),
-                "listed": [f"row {row}: {reason}" for row, reason in sorted(dropped)[:MAX_LISTED]],
-                "pairs": shared_text(whole, "pairs"),
-                **{name: shared_number(whole, name) for name in COMPARABLE},
-                "tokens_per_pair": _tokens_per_pair(whole),
+                "cells": _cells(cells),
+                "run_count": len(runs),
+                "dropped": dict(reasons),
+                "listed": [f"row {row}: {reason}" for row, reason in left_out.sort_index().head(MAX_LISTED).items()],
+                "pairs": shared(runs, "pairs", source),
+                **{name: shared(runs, name, source) for name in COMPARABLE},
+                "tokens_per_pair": _tokens_per_pair(runs),
             }
         )
 
@@ -184,14 +188,14 @@ class RunTable(Frozen):
         return [f"left out: {counts}", *rows]
 
 
-def _counted(dropped: Dropped) -> str:
-    reasons = Counter(reason for _, reason in dropped).most_common(5)
-    return ", ".join(f"{count} whose {reason}" for reason, count in reasons)
+def _cells(settings: "pd.DataFrame") -> list[dict[str, Any]]:
+    """The fields of each cell; what is not known is left out."""
+    known = settings[[name for name in Cell.model_fields if name in settings]]
+    return known.astype(object).where(known.notna(), None).to_dict("records")
 
 
-def _tokens_per_pair(columns: Columns) -> float | None:
-    pairs = columns.numbers.get("pairs_seen", np.full(len(columns), np.nan))
-    known = pairs >= 1
-    if not known.any():
+def _tokens_per_pair(runs: "pd.DataFrame") -> float | None:
+    known = runs[runs["pairs_seen"] >= 1] if "pairs_seen" in runs else runs.head(0)
+    if known.empty:
         return None
-    return float(columns.numbers["tokens"][known].sum() / pairs[known].sum())
+    return float(known["tokens"].to_numpy().sum() / known["pairs_seen"].to_numpy().sum())
