@@ -11,7 +11,7 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
@@ -191,6 +191,10 @@ COLUMNS: Final = (
 )  # fmt: skip
 """The columns of a table of records. `budget` is the FLOP that were asked for, `train_flops` those that were spent."""
 _OF_TEXT = ("id", "status", "model", "method", "pairs", "schedule", "pooling", "error")
+_OF_CONFIG = {"budget": "train_flops"} | {
+    name: name for name in COLUMNS if name in RunConfig.model_fields and name != "train_flops"
+}
+"""Field of the configuration by its column; all other columns are fields of the record."""
 
 
 def record_row(record: RunRecord) -> dict[str, Any]:
@@ -198,31 +202,29 @@ def record_row(record: RunRecord) -> dict[str, Any]:
     return {column: _value(record, column) for column in COLUMNS}
 
 
-def _value(record: RunRecord, column: str) -> Any:  # noqa: ANN401 - a number or a text, by the column
-    config = record.config
-    if column == "budget":
-        return config.train_flops
-    if column == "decay" and config.schedule == "cosine":
-        return None  # a cosine has no decay: the configuration keeps the default of wsd
-    asked = column in RunConfig.model_fields and column != "train_flops"
-    return getattr(config if asked else record, column)
-
-
-def records_frame(records: Iterable[RunRecord]) -> "pd.DataFrame":
-    """Records as a table with the columns `COLUMNS`, one row a run, in their order.
+def records_frame(records: Iterable[RunRecord], columns: Sequence[str] = COLUMNS) -> "pd.DataFrame":
+    """Records as a table, one row a run, in their order.
 
     Every column of numbers is of floats, NaN where nothing was measured, so that a table looks the same whatever its
     runs have measured; a text that is not there is None.
     """
     import pandas as pd
 
-    rows = [record_row(record) for record in records]
+    every = list(records)
     return pd.DataFrame(
         {
-            name: pd.Series([row[name] for row in rows], dtype=object if name in _OF_TEXT else float)
-            for name in COLUMNS
+            name: pd.Series(
+                [_value(record, name) for record in every], dtype=object if name in _OF_TEXT else float
+            )
+            for name in columns
         }
     )
+
+
+def _value(record: RunRecord, column: str) -> Any:  # noqa: ANN401 - a number or a text, by the column
+    if column == "decay" and record.config.schedule == "cosine":
+        return None  # a cosine has no decay: the configuration keeps the default of wsd
+    return getattr(record.config, _OF_CONFIG[column]) if column in _OF_CONFIG else getattr(record, column)
 
 
 def write_records_csv(records: Iterable[RunRecord], path: str | Path) -> None:

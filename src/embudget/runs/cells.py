@@ -190,8 +190,8 @@ class RunTable(Frozen):
 
 def _cells(settings: "pd.DataFrame") -> list[dict[str, Any]]:
     """The fields of each cell; what is not known is left out."""
-    known = settings[[name for name in Cell.model_fields if name in settings]]
-    return known.astype(object).where(known.notna(), None).to_dict("records")
+    fields = settings[[name for name in Cell.model_fields if name in settings]].to_dict("records")
+    return [{str(name): value for name, value in cell.items() if value == value} for cell in fields]  # NaN differs
 
 
 def _tokens_per_pair(runs: "pd.DataFrame") -> float | None:

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from embudget.errors import FitError
 from embudget.runs.columns import CELL, COMPARABLE, MEASURED, NEEDED, NUMBERS, SAID_NAN, SETTING
@@ -43,7 +44,7 @@ def flaws_of(runs: "pd.DataFrame") -> "pd.Series[str]":
     return found[found != ""]
 
 
-def _flaws(runs: "pd.DataFrame") -> "Iterator[tuple[pd.Series[bool], str]]":
+def _flaws(runs: "pd.DataFrame") -> Iterator[tuple[ArrayLike, str]]:
     """What may be wrong with a run, and of which runs it holds."""
     if "status" in runs:
         status = runs["status"].str.lower()
@@ -52,19 +53,19 @@ def _flaws(runs: "pd.DataFrame") -> "Iterator[tuple[pd.Series[bool], str]]":
     if "method" in runs:
         yield runs["method"] == "", "method is missing"
     for name in (name for name in _CHECKED if name in runs):
-        values = runs[name]
+        values = runs[name].to_numpy()
         if name in NEEDED:
-            said = runs[SAID_NAN] == name
-            yield values.isna() & ~said, f"{name} is missing"
+            said = (runs[SAID_NAN] == name).to_numpy()
+            yield np.isnan(values) & ~said, f"{name} is missing"
             yield said, f"{name} is nan"
-        yield values.abs() > LARGEST, f"{name} is infinite"
+        yield np.abs(values) > LARGEST, f"{name} is infinite"
         if name in _MAY_BE_ZERO:
             yield values < 0, f"{name} is negative"
         else:
             yield values < 1 / LARGEST, f"{name} is not positive"
         if name in _WHOLE:
             whole = (values == np.floor(values)) & (values <= _LARGEST_WHOLE)
-            yield values.notna() & ~whole, f"{name} is not whole"
+            yield ~whole & ~np.isnan(values), f"{name} is not whole"
 
 
 def repeats_of(runs: "pd.DataFrame") -> "pd.Series[str]":

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embudget.errors import ConfigError
-from embudget.records import RunRecord, records_frame
+from embudget.records import COLUMNS, RunRecord, records_frame
 from embudget.runs.columns import NEEDED, NUMBERS, SAID_NAN, TEXTS
 
 if TYPE_CHECKING:
@@ -32,8 +32,7 @@ _ONE_OF = (("model_params",), ("loss",), ("tokens", "train_flops"))
 
 def read_records(records: Iterable[RunRecord]) -> "pd.DataFrame":
     """Records as a table, in their order."""
-    every = records_frame(records)
-    runs = every[[name for name in _KNOWN if name in every]]
+    runs = records_frame(records, [name for name in _KNOWN if name in COLUMNS])
     return runs.assign(**{SAID_NAN: ""}).set_axis(range(1, len(runs) + 1))
 
 

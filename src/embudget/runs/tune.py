@@ -48,6 +48,8 @@ SUPPORT = 3
 FEWEST_RATES, FEWEST_SETTINGS = 3, 8
 """Settings that a curve and a surface need."""
 RATE, BATCH = "learning_rate", "batch_size"
+Envelope = tuple[NDArray[np.int64], RateCurve | RateSurface]
+"""The settings it goes through, by their places, and its vertex."""
 
 
 def settings_of(runs: "pd.DataFrame") -> "pd.DataFrame":
@@ -101,15 +103,13 @@ def tuned(settings: "pd.DataFrame") -> "pd.DataFrame":
         return settings
     tried = settings.groupby(_alike(settings, RATE, BATCH), dropna=False)[RATE].transform("nunique")
     settings["rates"] = tried.where(settings[RATE].notna(), 1)
-    members: list[int] = []
-    best = []
-    for alike, vertex in _envelopes(settings[settings["rates"] >= FEWEST_RATES]):
-        members += alike.index.tolist()
-        best.append(_at_best(alike, vertex))
-    if best:
-        settings.loc[members, "log_loss"] = np.inf
-        values = pd.DataFrame(best).set_index("setting")
-        settings.loc[values.index, list(values)] = values
+    envelopes = list(_envelopes(settings))
+    if envelopes:
+        found = pd.DataFrame(_at_best(settings, envelopes)).set_index("setting")
+        settings.loc[np.concatenate([members for members, _ in envelopes]), "log_loss"] = np.inf
+        for name in found:
+            changed = found[name].dropna()
+            settings.loc[changed.index, name] = changed
     return settings
 
 
@@ -119,50 +119,60 @@ def best_settings(settings: "pd.DataFrame") -> "pd.DataFrame":
     return best.sort_values(["method", "budget", "model_params", "model", "tokens"])
 
 
-def _envelopes(settings: "pd.DataFrame") -> "Iterator[tuple[pd.DataFrame, RateCurve | RateSurface]]":
-    """The settings of each surface that has a minimum, then of each curve among those that are on no surface."""
+def _envelopes(settings: "pd.DataFrame") -> Iterator[Envelope]:
+    """The surfaces that have a minimum, then the curves of the settings that are on none of them."""
+    rate, log_loss = (settings[name].to_numpy() for name in (RATE, "log_loss"))
+    many = settings[settings["rates"] >= FEWEST_RATES]
     if BATCH in settings:
-        on_surface: list[int] = []
-        for alike in _groups(settings[settings[BATCH].notna()], FEWEST_SETTINGS, RATE, BATCH):
+        batch = settings[BATCH].to_numpy()
+        on_surface = np.zeros(len(settings), dtype=bool)
+        for alike in _groups(many[many[BATCH].notna()], FEWEST_SETTINGS, RATE, BATCH):
             with suppress(TooFewRunsError):  # 8 settings in a line, say
-                surface = fit_rate_surface(*(alike[name].to_numpy() for name in (RATE, BATCH, "log_loss")))
+                surface = fit_rate_surface(rate[alike], batch[alike], log_loss[alike])
                 if surface.inside:
-                    on_surface += alike.index.tolist()
+                    on_surface[alike] = True
                     yield alike, surface
-        settings = settings.drop(index=on_surface)
-    for alike in _groups(settings, FEWEST_RATES, RATE):
+        many = many[~on_surface[many.index]]
+    for alike in _groups(many, FEWEST_RATES, RATE):
         with suppress(TooFewRunsError):  # rates that differ in nothing but rounding
-            yield alike, fit_rate_curve(*(alike[name].to_numpy() for name in (RATE, "log_loss")))
+            yield alike, fit_rate_curve(rate[alike], log_loss[alike])
 
 
-def _groups(settings: "pd.DataFrame", least: int, *but: str) -> "Iterator[pd.DataFrame]":
-    """The settings that differ in nothing but these columns, where there are enough of them."""
-    keys = _alike(settings, *but)
-    enough = settings.groupby(keys, dropna=False)["cell"].transform("size") >= least
-    values = [name for name in (RATE, BATCH, "log_loss", "loss", "seeds", "seed_squares") if name in settings]
-    for _, alike in settings[enough].groupby(keys, dropna=False):
-        yield alike[values]
+def _at_best(settings: "pd.DataFrame", envelopes: list[Envelope]) -> list[dict[str, Any]]:
+    """What each envelope changes of its best setting, whose place is under `setting`."""
+    rate, log_loss, seeds, squares = (
+        settings[name].to_numpy() for name in (RATE, "log_loss", "seeds", "seed_squares")
+    )
+    found = []
+    for members, vertex in envelopes:
+        best = members[log_loss[members].argmin()]
+        values: dict[str, Any] = {
+            "setting": best,
+            "rate_inside": float(vertex.inside),
+            "lowest_rate": rate[members].min(),
+            "highest_rate": rate[members].max(),
+            "log_loss": log_loss[best],
+        }
+        if vertex.inside:
+            values |= vertex.model_dump(include={"log_loss", RATE, BATCH})
+            if vertex.log_loss != log_loss[best]:  # or else the loss stays as it was measured
+                values["loss"] = np.exp(vertex.log_loss)
+            runs, most = int(seeds[best]), SUPPORT * int(seeds[members].min())
+            if runs > most:
+                values |= {"seeds": most, "seed_squares": squares[best] * (most - 1) / (runs - 1)}
+        found.append(values)
+    return found
+
+
+def _groups(settings: "pd.DataFrame", least: int, *but: str) -> Iterator[NDArray[np.int64]]:
+    """The settings that differ in nothing but these columns, by their places, where there are enough of them."""
+    codes = settings.groupby(_alike(settings, *but), dropna=False).ngroup().to_numpy()
+    places = settings.index.to_numpy()[np.argsort(codes, kind="stable")]
+    for alike in np.split(places, np.cumsum(np.bincount(codes))[:-1]):
+        if len(alike) >= least:
+            yield alike
 
 
 def _alike(settings: "pd.DataFrame", *but: str) -> list[str]:
     """The columns that settings share which differ in nothing but these."""
     return ["cell", *(name for name in SETTING if name in settings and name not in but)]
-
-
-def _at_best(alike: "pd.DataFrame", vertex: RateCurve | RateSurface) -> dict[str, Any]:
-    """What an envelope puts in the place of its best setting."""
-    best = alike["log_loss"].idxmin()
-    values = alike.loc[best].to_dict() | {
-        "setting": best,
-        "rate_inside": float(vertex.inside),
-        "lowest_rate": alike[RATE].min(),
-        "highest_rate": alike[RATE].max(),
-    }
-    if not vertex.inside:
-        return values
-    runs, most = int(values["seeds"]), SUPPORT * int(alike["seeds"].min())
-    if runs > most:
-        values |= {"seeds": most, "seed_squares": values["seed_squares"] * (most - 1) / (runs - 1)}
-    if vertex.log_loss != values["log_loss"]:  # a loss that was measured is not rounded by way of its logarithm
-        values |= {"log_loss": vertex.log_loss, "loss": np.exp(vertex.log_loss)}
-    return values | vertex.model_dump(include={RATE, BATCH})
