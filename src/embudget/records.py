@@ -213,9 +213,7 @@ def records_frame(records: Iterable[RunRecord], columns: Sequence[str] = COLUMNS
     every = list(records)
     return pd.DataFrame(
         {
-            name: pd.Series(
-                [_value(record, name) for record in every], dtype=object if name in _OF_TEXT else float
-            )
+            name: pd.Series([_value(record, name) for record in every], dtype=object if name in _OF_TEXT else float)
             for name in columns
         }
     )

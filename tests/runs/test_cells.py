@@ -1,5 +1,7 @@
 """Records as a table: what counts, what is dropped, what is refused, and what a cell says."""
 
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from math import log
 from pathlib import Path
@@ -10,13 +12,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from embudget.errors import FitError, TooFewRunsError
-from embudget.laws import Coefficients
+from embudget.laws import Coefficients, find_laws
 from embudget.methods import parse_method
 from embudget.records import RunRecord
 from embudget.runs import RunTable
 from embudget.simulate import World, simulate
 from embudget.suite import find_shape
 
+RESULTS = Path(__file__).parents[2] / "results"
 WORLD = World(
     truth={"full": Coefficients(E=1.5, A=300, a=0.35, B=250, b=0.4)},
     models=("smollm2-135m:1", "smollm2-135m:4"),
@@ -207,3 +210,23 @@ def test_a_cell_of_seeds_has_their_means() -> None:
     (cell,) = RunTable.of(seeds).cells
     assert (cell.tokens, cell.seconds, cell.seeds, cell.train_flops) == (101, 1.5, 3, base.train_flops)
     assert cell.flops_per_token == (base.train_flops or 0) / 101
+
+
+@pytest.mark.parametrize("study", ["smollm2", "micro"])
+def test_the_records_of_a_published_study_are_the_cells_of_its_laws(study: str) -> None:
+    """479 and 289 runs, 130 of them or so in envelopes: to rounding, which differs between processors."""
+    lines = (RESULTS / study / "records.jsonl").read_text().splitlines()
+    table = RunTable.of(RunRecord.model_validate_json(line) for line in lines)
+    published = find_laws(study).table
+    assert table.model_dump(exclude={"cells"}) == published.model_dump(exclude={"cells"})
+    assert len(table.cells) == len(published.cells)
+    for cell, known in zip(table.cells, published.cells, strict=True):
+        assert cell.model_dump() == {
+            name: pytest.approx(value, rel=1e-12) if isinstance(value, float) else value
+            for name, value in known.model_dump().items()
+        }
+
+
+def test_pandas_is_loaded_only_when_a_table_is_made() -> None:
+    code = "import sys; import embudget.runs, embudget.records; print('pandas' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

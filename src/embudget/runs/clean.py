@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 DONE = ("", "done", "finished", "complete", "completed", "success", "succeeded")
 """Statuses of a run that ended well, in lower case; an unknown one is empty."""
 LARGEST = 1e100
-"""Numbers above it count as infinite, and positive ones below its reciprocal as 0, so that no product of two overflows."""
-_LARGEST_WHOLE = 2.0**53  # above it a float has no fraction left, and whole numbers are skipped
+"""Numbers above it count as infinite, and positive ones below its reciprocal as 0: a product of two is then finite."""
+_LARGEST_WHOLE = 2.0**53  # above it floats skip whole numbers
 _MAY_BE_ZERO = ("warmup", "weight_decay", "decay", *MEASURED)
 _WHOLE = ("max_length", "eval_pairs", "eval_candidates")
 _CHECKED = tuple(name for name in (*NEEDED, *SETTING, *MEASURED, *COMPARABLE) if name in NUMBERS)
 
 
 def flaws_of(runs: "pd.DataFrame") -> "pd.Series[str]":
-    """Say of each run that does not count why: the reason by the number of its row, the first where there are several."""
+    """Say why runs do not count: a reason by the number of the row, the first where a run has several."""
     import pandas as pd
 
     masks, reasons = zip(*_flaws(runs), strict=True)

@@ -25,5 +25,5 @@ NUMBERS: Final = (
 NEEDED: Final = ("loss", "model_params", "tokens", "train_flops", "budget", "weight")
 """The columns in which every run must have a value, where the table has the column."""
 SAID_NAN: Final = "said_nan"
-"""A column that reading adds: the first of NEEDED in which the row says NaN, which is a failed run, where an empty field
-is only unknown; "" in all other rows."""
+"""A column that reading adds: the first of NEEDED in which a row says NaN, as a run does that failed, or else "". It
+keeps such a field apart from an empty one, since both are NaN in the table."""

@@ -117,14 +117,15 @@ def asked(budgets: "pd.Series[float]") -> "pd.Series[float]":
     """
     counts = budgets.value_counts().sort_index()
     given = counts.rename_axis("value").reset_index(name="runs")
-    gaps = np.log(given["value"]).diff()
+    gaps = given["value"].transform("log").diff()
     near = given["value"].groupby((gaps > np.log(JITTER)).cumsum())
     wide = near.transform("max") > JITTER_SPAN * near.transform("min")
-    given["meant"] = ((gaps > np.log(JITTER)) | (wide & (gaps > np.log(ROUNDING)))).cumsum()
-    most = given[given["runs"] == given.groupby("meant")["runs"].transform("max")]
-    values = most.groupby("meant")["value"]
-    middle = most[values.cumcount() == (values.transform("size") - 1) // 2].set_index("meant")["value"]
-    return budgets.map(given.set_index("value")["meant"]).map(middle)
+    given["one"] = ((gaps > np.log(JITTER)) | (wide & (gaps > np.log(ROUNDING)))).cumsum()
+    most = given[given["runs"] == given.groupby("one")["runs"].transform("max")]
+    values = most.groupby("one")["value"]
+    middle = most[values.cumcount() == (values.transform("size") - 1) // 2].set_index("one")["value"]
+    meant: pd.Series[float] = budgets.map(given.set_index("value")["one"].map(middle))
+    return meant
 
 
 def levels_of(train_flops: "pd.Series[float]") -> "pd.Series[float]":
@@ -133,18 +134,20 @@ def levels_of(train_flops: "pd.Series[float]") -> "pd.Series[float]":
     Sorted, a new level starts where the next lies more than LEVEL_GAP above; a level that spans more than a factor
     LEVEL_SPAN is cut on a grid of that factor from its lowest on.
     """
+    import pandas as pd
+
     flops = train_flops.sort_values(kind="stable")
-    logs = np.log(flops)
+    logs = pd.Series(np.log(flops), index=flops.index)
     gapless = (logs.diff() > np.log(LEVEL_GAP)).cumsum()
     lowest, highest = (logs.groupby(gapless).transform(end) for end in ("min", "max"))
     pieces = np.maximum(np.ceil((highest - lowest) / np.log(LEVEL_SPAN) - 1e-9), 1)
     piece = np.minimum(np.floor((logs - lowest) / np.log(LEVEL_SPAN)), pieces - 1)
-    level = [gapless, piece]
-    # relative to the lowest, so that a level of equal FLOP is exactly theirs
-    above = logs - logs.groupby(level).transform("min")
-    codes = above.groupby(level).ngroup().to_numpy()
-    means = np.bincount(codes, above) / np.maximum(np.bincount(codes), 1)
-    return (flops.groupby(level).transform("min") * np.exp(means)[codes]).reindex(train_flops.index)
+    codes = logs.groupby([gapless, piece]).ngroup()
+    # the mean relative to the lowest, so that a level of equal FLOP is exactly theirs
+    above = logs - logs.groupby(codes).transform("min")
+    means = np.bincount(codes, above) / np.bincount(codes)
+    levels: pd.Series[float] = flops.groupby(codes).transform("min") * np.exp(means)[codes]
+    return levels.reindex(train_flops.index)
 
 
 def with_names(runs: "pd.DataFrame") -> "pd.DataFrame":

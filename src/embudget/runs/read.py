@@ -54,17 +54,16 @@ def read_runs(path: str | Path, columns: Mapping[str, str] | None = None) -> "pd
     table = _read_csv(file, names) if is_csv else _read_parquet(file, names)
     if table.num_rows == 0:
         raise ConfigError(f"{file}: the table has no rows")
-    runs, said_nan = {}, np.full(table.num_rows, "", dtype=object)
-    for ours in (name for name in _KNOWN if name in names):
-        values = table.column(names[ours]).combine_chunks()
-        if ours in TEXTS:
-            runs[ours] = _texts(file, ours, values)
-            continue
-        runs[ours], empty = _numbers(file, ours, values)
-        if ours == "weight":
-            runs[ours][empty] = 1.0  # a run that does not say its weight counts once
-        if ours in NEEDED:
-            said_nan[np.isnan(runs[ours]) & ~empty & (said_nan == "")] = ours
+    read = {name: _numbers(file, name, _array(table, names[name])) for name in NUMBERS if name in names}
+    said_nan = np.full(table.num_rows, "", dtype=object)
+    for name in (name for name in reversed(NEEDED) if name in read):  # of a row's several the first stays
+        values, empty = read[name]
+        said_nan[np.isnan(values) & ~empty] = name
+    if "weight" in read:
+        weight, empty = read["weight"]
+        weight[empty] = 1.0  # a run that does not say its weight counts once
+    runs: dict[str, Any] = {name: values for name, (values, _) in read.items()}
+    runs |= {name: _texts(file, name, _array(table, names[name])) for name in TEXTS if name in names}
     return pd.DataFrame(runs | {SAID_NAN: said_nan}).set_axis(range(1, table.num_rows + 1))
 
 
@@ -191,7 +190,6 @@ def _numbers(
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    values = _plain(values)
     kind = values.type
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         text = pc.utf8_trim_whitespace(values)
@@ -235,17 +233,18 @@ def _texts(file: Path, name: str, values: Any) -> "pd.Series[str]":  # noqa: ANN
     import pyarrow.compute as pc
 
     try:
-        text = pc.utf8_trim_whitespace(pc.cast(_plain(values), pa.string()))
+        text = pc.utf8_trim_whitespace(pc.cast(values, pa.string()))
     except pa.ArrowException:
         raise ConfigError(f"{file}: column {name} must hold text, got {values.type}") from None
     texts: pd.Series[str] = pc.fill_null(text, "").to_pandas()
     return texts
 
 
-def _plain(values: Any) -> Any:  # noqa: ANN401 - pyarrow is not typed
-    """A column without a dictionary, as pandas writes its categories."""
+def _array(table: Any, name: str) -> Any:  # noqa: ANN401 - pyarrow is not typed
+    """A column as one array, without a dictionary, as which pandas writes its categories."""
     import pyarrow as pa
 
+    values = table.column(name).combine_chunks()
     return values.dictionary_decode() if pa.types.is_dictionary(values.type) else values
 
 

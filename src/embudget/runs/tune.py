@@ -80,7 +80,7 @@ def settings_of(runs: "pd.DataFrame") -> "pd.DataFrame":
     )
 
 
-def _means(values: NDArray[np.float64], codes: NDArray[np.int64]) -> NDArray[np.float64]:
+def _means(values: NDArray[np.float64], codes: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
     """The mean of the known values of each group; NaN where none is known."""
     known = ~np.isnan(values)
     count = np.bincount(codes, known)
@@ -140,9 +140,7 @@ def _envelopes(settings: "pd.DataFrame") -> Iterator[Envelope]:
 
 def _at_best(settings: "pd.DataFrame", envelopes: list[Envelope]) -> list[dict[str, Any]]:
     """What each envelope changes of its best setting, whose place is under `setting`."""
-    rate, log_loss, seeds, squares = (
-        settings[name].to_numpy() for name in (RATE, "log_loss", "seeds", "seed_squares")
-    )
+    rate, log_loss, seeds, squares = (settings[name].to_numpy() for name in (RATE, "log_loss", "seeds", "seed_squares"))
     found = []
     for members, vertex in envelopes:
         best = members[log_loss[members].argmin()]
