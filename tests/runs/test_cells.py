@@ -214,7 +214,7 @@ def test_a_cell_of_seeds_has_their_means() -> None:
 
 @pytest.mark.parametrize("study", ["smollm2", "micro"])
 def test_the_records_of_a_published_study_are_the_cells_of_its_laws(study: str) -> None:
-    """479 and 289 runs, 130 of them or so in envelopes: to rounding, which differs between processors."""
+    """289 and 479 runs, with envelopes of rates, surfaces and none; to rounding, which differs between processors."""
     lines = (RESULTS / study / "records.jsonl").read_text().splitlines()
     table = RunTable.of(RunRecord.model_validate_json(line) for line in lines)
     published = find_laws(study).table

@@ -1,5 +1,7 @@
 """What a table leaves out: methods from their parts, tokens and FLOP from each other, budgets from levels."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,7 +15,7 @@ NAN = float("nan")
 COSTS = {"model_params": 1e8, "tokens": 1e9, "train_flops": 1e18}
 
 
-def runs(**columns: object) -> pd.DataFrame:
+def runs(**columns: Any) -> pd.DataFrame:  # noqa: ANN401 - a value, or one for each run
     frame = pd.DataFrame(columns)
     return frame.set_axis(range(1, len(frame) + 1))
 
@@ -120,7 +122,7 @@ def test_jitter_of_budgets_is_taken_out_by_the_value_that_is_most_frequent() -> 
     meant = [1e15] * 4 + [3.998e15] * 4 + [8e15, 8.09e15]  # of four single values the lower middle; 1.1 % is a gap
     assert asked(spent).tolist() == meant
     assert asked(spent[::-1]).tolist() == meant[::-1]
-    assert asked(pd.Series([], dtype=float)).tolist() == []
+    assert asked(pd.Series(np.array([]))).tolist() == []
 
 
 def test_budgets_that_go_on_without_a_gap_are_meant_to_differ() -> None:
@@ -141,7 +143,7 @@ def test_levels_part_at_gaps_in_any_order() -> None:
 def test_equal_flops_are_exactly_their_level() -> None:
     flops = pd.Series(np.repeat([1e12, 3e12 + 1, 7.7e13], 7), index=range(21, 0, -1))
     pd.testing.assert_series_equal(levels_of(flops), flops)
-    assert levels_of(pd.Series([], dtype=float)).tolist() == []
+    assert levels_of(pd.Series(np.array([]))).tolist() == []
 
 
 def test_a_level_that_spans_too_much_is_cut_on_a_grid() -> None:

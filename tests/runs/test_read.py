@@ -332,9 +332,9 @@ def test_a_hundred_thousand_rows_are_read_in_seconds(tmp_path: Path, name: str) 
     assert len(table.cells) == 100 * 5 * 2
 
 
-def test_ten_thousand_envelopes_are_found_in_seconds(tmp_path: Path) -> None:
+def test_thousands_of_envelopes_are_found_in_seconds(tmp_path: Path) -> None:
     """A step of Python for each of them must be a short one: pandas in it took eight times as long."""
-    n, rates = 10_000, np.array([3e-4, 1e-3, 3e-3])
+    n, rates = 3_000, np.array([3e-4, 1e-3, 3e-3])
     size = np.repeat(np.geomspace(1e6, 1e9, n), 3)
     rate = np.tile(rates, n)
     loss = np.exp(1 + 0.02 * np.log(rate / 8e-4) ** 2)
@@ -343,7 +343,7 @@ def test_ten_thousand_envelopes_are_found_in_seconds(tmp_path: Path) -> None:
     pq.write_table(pa.table(columns), path)
     started = process_time()
     table = RunTable.read(path)
-    assert process_time() - started < 8
+    assert process_time() - started < 3
     assert len(table.cells) == n
     assert {cell.rate_inside for cell in table.cells} == {True}
     assert [cell.learning_rate for cell in table.cells] == pytest.approx([8e-4] * n)

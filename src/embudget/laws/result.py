@@ -192,7 +192,9 @@ class Laws(Frozen):
         if not 0 < level < 1:
             raise ConfigError(f"level must be in (0, 1), got {level:g}")
         cells = pd.DataFrame([cell.model_dump() for cell in self.table.cells])
-        cells[[name for name in cells if cells[name].isna().all()]] = np.nan  # and not a column of None
+        for name in Cell.model_fields:
+            if cells[name].isna().all():
+                cells[name] = np.nan  # floats, where pandas has made a column of None
         methods = [parse_method(method) for method in cells["method"]]
         cells = cells.assign(
             kind=[method.name for method in methods],

@@ -34,13 +34,13 @@ ROUNDING = 1 + 1e-9
 SAME_SIZE = 0.05
 """Relative difference up to which a row's N is that of a known shape."""
 _VALUE_OF = {"lora": "rank", "freeze": "active_fraction"}
-"""Method by its bare name -> column of its value."""
+"""The column that holds the value of a method, by the method's bare name."""
 
 
 def with_costs(runs: "pd.DataFrame", source: str | None) -> "pd.DataFrame":
-    """Add the canonical method, tokens and FLOP of each run.
+    """Add the canonical method, the tokens and the FLOP of each run.
 
-    Where what they follow from is absurd, tokens or FLOP are beyond the range of numbers.
+    Tokens or FLOP that follow from absurd numbers may be infinite or 0; `embudget.runs.clean` refuses them afterwards.
 
     Args:
         runs: those that count.
@@ -61,6 +61,7 @@ def with_costs(runs: "pd.DataFrame", source: str | None) -> "pd.DataFrame":
 
 
 def _with_methods(runs: "pd.DataFrame", source: str | None) -> "pd.DataFrame":
+    """Put the canonical text of each method in the place of what was written; each spelling is parsed once."""
     columns = ["method", *(column for column in _VALUE_OF.values() if column in runs)]
     canonical = []
     for row, *written in runs[columns].drop_duplicates().itertuples():
@@ -74,7 +75,7 @@ def _with_methods(runs: "pd.DataFrame", source: str | None) -> "pd.DataFrame":
 
 
 def _spelled(method: str, **values: float) -> str:
-    """A method with its value: lora and a rank of 32 make lora:32."""
+    """Spell a method with its value: lora and a rank of 32 make lora:32."""
     name = method.lower()
     value = values.get(_VALUE_OF.get(name, ""), np.nan)
     if np.isnan(value):
@@ -83,7 +84,7 @@ def _spelled(method: str, **values: float) -> str:
 
 
 def _flops_per_token(runs: "pd.DataFrame", *, by_shape: bool) -> "pd.Series[float]":
-    """The FLOP of a token of each run: by the shape of a known member, or else from N alone."""
+    """The training FLOP per token of each run, by the shape of a known member, or else from N alone."""
     import pandas as pd
 
     columns = [name for name in ("model", "method") if name in runs]
@@ -95,7 +96,7 @@ def _flops_per_token(runs: "pd.DataFrame", *, by_shape: bool) -> "pd.Series[floa
     codes = runs.groupby(columns, sort=False).ngroup().to_numpy()
     per_param, shape_size, of_shape = np.array(costs, dtype=float).reshape(-1, 3)[codes].T
     sizes = runs["model_params"].to_numpy()
-    same = np.abs(sizes / shape_size - 1) <= SAME_SIZE  # False where no shape is known: NaN
+    same = np.abs(sizes / shape_size - 1) <= SAME_SIZE  # False where no shape is known, since that size is NaN
     return pd.Series(np.where(same, of_shape, per_param * sizes), index=runs.index)
 
 
@@ -143,7 +144,7 @@ def levels_of(train_flops: "pd.Series[float]") -> "pd.Series[float]":
     pieces = np.maximum(np.ceil((highest - lowest) / np.log(LEVEL_SPAN) - 1e-9), 1)
     piece = np.minimum(np.floor((logs - lowest) / np.log(LEVEL_SPAN)), pieces - 1)
     codes = logs.groupby([gapless, piece]).ngroup()
-    # the mean relative to the lowest, so that a level of equal FLOP is exactly theirs
+    # the mean is taken relative to the lowest, so that a level of equal FLOP is exactly theirs
     above = logs - logs.groupby(codes).transform("min")
     means = np.bincount(codes, above) / np.bincount(codes)
     levels: pd.Series[float] = flops.groupby(codes).transform("min") * np.exp(means)[codes]
