@@ -45,7 +45,7 @@ def flaws_of(runs: "pd.DataFrame") -> "pd.Series[str]":
 
 
 def _flaws(runs: "pd.DataFrame") -> Iterator[tuple[ArrayLike, str]]:
-    """What may be wrong with a run, and of which runs it holds."""
+    """Everything that may be wrong with a run: where it is, and the reason in words."""
     if "status" in runs:
         status = runs["status"].str.lower()
         yield status == "diverged", "status is diverged"
@@ -69,7 +69,7 @@ def _flaws(runs: "pd.DataFrame") -> Iterator[tuple[ArrayLike, str]]:
 
 
 def repeats_of(runs: "pd.DataFrame") -> "pd.Series[str]":
-    """The runs whose cell, setting, seed, tokens, FLOP and loss were there before, as `flaws_of` says its reasons."""
+    """The runs that repeat an earlier one in cell, setting, seed, tokens, FLOP and loss, as `flaws_of` returns its."""
     import pandas as pd
 
     same = [name for name in (*CELL, *SETTING, "seed", "tokens", "train_flops", "loss") if name in runs]
@@ -82,7 +82,7 @@ def shared(runs: "pd.DataFrame", name: str, source: str | None) -> Any:  # noqa:
     Args:
         runs: those that count.
         name: of the column.
-        source: the file, whose column may mean something else and be ignored; None for records, whose columns do not.
+        source: the file, None for records. A file's column may mean something else; the error says how to ignore it.
 
     Raises:
         FitError: there are two values.

@@ -1,9 +1,10 @@
 """Records, or a file of anyone's runs, as a table: see `embudget.runs.columns` for what a table is.
 
-A file is CSV or Parquet and is read by pyarrow, only those columns of it that are used. In CSV a number may have spaces
-around it; a field that is empty, NA, N/A, null or None has no value. Rows count from 1, the header and empty lines not
-counted. pyarrow and not `pandas.read_csv`, because pyarrow keeps an empty field apart from one that says NaN, and
-because a field that is no number is then found, and its row named, in any of 100,000 rows within milliseconds.
+A file is CSV or Parquet. Only the columns that are used are read. In CSV a number may have spaces around it, and a
+field that is empty, NA, N/A, null or None has no value. Rows count from 1; the header and empty lines are not counted.
+
+pyarrow reads the file rather than pandas, because it keeps an empty field apart from one that says NaN, and because it
+turns text into numbers with an error where there is none, from which the row to name is found by halving.
 """
 
 import csv
@@ -31,7 +32,7 @@ _ONE_OF = (("model_params",), ("loss",), ("tokens", "train_flops"))
 
 
 def read_records(records: Iterable[RunRecord]) -> "pd.DataFrame":
-    """Records as a table, in their order."""
+    """Put records in a table, in their order."""
     runs = records_frame(records, [name for name in _KNOWN if name in COLUMNS])
     return runs.assign(**{SAID_NAN: ""}).set_axis(range(1, len(runs) + 1))
 
@@ -56,7 +57,7 @@ def read_runs(path: str | Path, columns: Mapping[str, str] | None = None) -> "pd
         raise ConfigError(f"{file}: the table has no rows")
     read = {name: _numbers(file, name, _array(table, names[name])) for name in NUMBERS if name in names}
     said_nan = np.full(table.num_rows, "", dtype=object)
-    for name in (name for name in reversed(NEEDED) if name in read):  # of a row's several the first stays
+    for name in (name for name in reversed(NEEDED) if name in read):  # so that the first of a row is written last
         values, empty = read[name]
         said_nan[np.isnan(values) & ~empty] = name
     if "weight" in read:
@@ -186,7 +187,7 @@ def _numbers(
     name: str,
     values: Any,  # noqa: ANN401 - pyarrow is not typed
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """A column as numbers (n,), and where it has no value (n,)."""
+    """The numbers of a column (n,), and where it has no value (n,)."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -241,7 +242,7 @@ def _texts(file: Path, name: str, values: Any) -> "pd.Series[str]":  # noqa: ANN
 
 
 def _array(table: Any, name: str) -> Any:  # noqa: ANN401 - pyarrow is not typed
-    """A column as one array, without a dictionary, as which pandas writes its categories."""
+    """A column as one plain array: pandas writes its categories as a dictionary."""
     import pyarrow as pa
 
     values = table.column(name).combine_chunks()
