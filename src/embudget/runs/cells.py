@@ -161,15 +161,15 @@ class RunTable(Frozen):
         if runs.empty:
             counted = ", ".join(f"{count} whose {reason}" for reason, count in reasons[:5])
             raise TooFewRunsError(f"a law needs finished runs with a loss, got {counted or 'no records at all'}")
-        settings = tuned(settings_of(runs))
+        common = {name: shared(runs, name, source) for name in ("pairs", *COMPARABLE)}
+        cells = best_settings(tuned(settings_of(runs)))
         return cls.model_validate(
             {
-                "cells": _fields(best_settings(settings)),
+                "cells": _fields(cells),
                 "run_count": len(runs),
                 "dropped": dict(reasons),
                 "listed": [f"row {row}: {reason}" for row, reason in left_out.sort_index().head(MAX_LISTED).items()],
-                "pairs": shared(runs, "pairs", source),
-                **{name: shared(runs, name, source) for name in COMPARABLE},
+                **common,
                 "tokens_per_pair": _tokens_per_pair(runs),
             }
         )
