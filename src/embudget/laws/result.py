@@ -181,8 +181,9 @@ class Laws(Frozen):
         NaN where there is no number; `predicted_loss` in nats; and `low` and `high`, between which the measured loss of
         a new run lies with probability ``level``. The last three are NaN where the method has no law.
 
-            cells = laws.cells_frame()
-            cells.assign(error=cells.loss / cells.predicted_loss - 1).groupby("kind")["error"].std()
+        Example:
+            >>> cells = laws.cells_frame()
+            >>> cells.assign(error=cells.loss / cells.predicted_loss - 1).groupby("kind")["error"].std()
 
         Raises:
             ConfigError: ``level`` is not between 0 and 1.

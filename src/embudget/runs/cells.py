@@ -93,10 +93,11 @@ class Cell(Frozen):
 class RunTable(Frozen):
     """The runs of a study that count, comparable with each other, as cells.
 
-        table = RunTable.read("runs.csv", {"model_params": "Model Size", "train_flops": "Training FLOP"})
-        laws = fit(table)
+    For runs that embudget made, `RunTable.of(store.records())` needs no names of columns.
 
-    For runs that `embudget` made, `RunTable.of(store.records())` needs no names of columns.
+    Example:
+        >>> table = RunTable.read("runs.csv", {"model_params": "Model Size", "train_flops": "Training FLOP"})
+        >>> laws = embudget.fit(table)
     """
 
     cells: tuple[Cell, ...] = Field(description="by method, budget and size")

@@ -129,9 +129,13 @@ class Store:
         for the FLOP that were asked for, and what was measured, NaN where it was not. To fit laws take `records`, or
         `embudget.runs.RunTable.of`, which leaves out what does not count and averages the seeds.
 
-            with Store("study.db") as store:
-                runs = store.frame()
-            runs[runs.status == "done"].pivot_table(index="model", columns="budget", values="loss", aggfunc="min")
+        Example:
+            >>> with Store("study.db") as store:
+            ...     runs = store.frame()
+            >>> runs[runs.status == "done"].pivot_table(index="model", columns="budget", values="loss", aggfunc="min")
+
+        Raises:
+            StoreError: the database cannot be read.
         """
         return records_frame(self.records())
 
