@@ -9,9 +9,13 @@ Runs of `schedule: wsd` that are equal but for their budget, and whose warm-ups 
 a run at a constant rate from which each of them branches off for its decay (see `embudget.study.trunks`).
 """
 
+import csv
 import hashlib
+import io
 import json
-from typing import Annotated, Literal, Self
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -24,8 +28,12 @@ from pydantic import (
 )
 
 from embudget.errors import MethodError
+from embudget.files import save_text
 from embudget.frozen import Frozen
 from embudget.methods import parse_method
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def _canonical_method(text: str) -> str:
@@ -175,3 +183,58 @@ class RunRecord(Frozen):
     def id(self) -> str:
         """The id of the configuration."""
         return self.config.id
+
+
+COLUMNS: Final = (
+    "id", "status", "model", "method", "budget", "seed", "learning_rate", "batch_size", "model_params",
+    "trained_params", "steps", "pairs_seen", "tokens", "train_flops", "executed_flops", "seconds", "loss", "accuracy",
+    "ndcg", "train_loss", "pairs", "max_length", "eval_pairs", "eval_candidates", "scale", "warmup", "weight_decay",
+    "max_epochs", "schedule", "decay", "pooling", "shared_flops", "error",
+)  # fmt: skip
+"""The columns of a table of records. `budget` is the FLOP that were asked for, `train_flops` those that were spent."""
+_OF_TEXT = ("id", "status", "model", "method", "pairs", "schedule", "pooling", "error")
+_OF_CONFIG = {"budget": "train_flops"} | {
+    name: name for name in COLUMNS if name in RunConfig.model_fields and name != "train_flops"
+}
+"""Field of the configuration by its column; all other columns are fields of the record."""
+
+
+def record_row(record: RunRecord) -> dict[str, Any]:
+    """One record as a flat row, with a value for each of `COLUMNS`; None where nothing was measured."""
+    return {column: _value(record, column) for column in COLUMNS}
+
+
+def records_frame(records: Iterable[RunRecord], columns: Sequence[str] = COLUMNS) -> "pd.DataFrame":
+    """Records as a table, one row a run, in their order.
+
+    Every column of numbers is of floats, NaN where nothing was measured, so that a table looks the same whatever its
+    runs have measured; a text that is not there is None.
+    """
+    import pandas as pd
+
+    every = list(records)
+    return pd.DataFrame(
+        {
+            name: pd.Series([_value(record, name) for record in every], dtype=object if name in _OF_TEXT else float)
+            for name in columns
+        }
+    )
+
+
+def _value(record: RunRecord, column: str) -> Any:  # noqa: ANN401 - a number or a text, by the column
+    if column == "decay" and record.config.schedule == "cosine":
+        return None  # a cosine has no decay: the configuration keeps the default of wsd
+    return getattr(record.config, _OF_CONFIG[column]) if column in _OF_CONFIG else getattr(record, column)
+
+
+def write_records_csv(records: Iterable[RunRecord], path: str | Path) -> None:
+    """Write records as a CSV that `embudget.runs.RunTable.read` reads to the same cells, whole or not at all.
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(record_row(record) for record in records)
+    save_text(path, text.getvalue())

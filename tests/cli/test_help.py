@@ -39,7 +39,7 @@ def test_the_start_loads_nothing_heavy(option: str) -> None:
         "from embudget.__main__ import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
-        "heavy = {'torch', 'numpy', 'scipy', 'pydantic', 'pyarrow', 'sqlalchemy', 'plotly', 'transformers'}\n"
+        "heavy = {'torch', 'numpy', 'scipy', 'pydantic', 'pandas', 'pyarrow', 'sqlalchemy', 'plotly', 'transformers'}\n"
         "sys.stderr.write(', '.join(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -23,6 +23,9 @@ from embudget.laws.summary import summarise
 from embudget.laws.surface import Kind, Surface
 from embudget.methods import parse_method
 from embudget.runs.cells import Cell, RunTable
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FORMAT: Final = 2
 """Version of laws.json; raised when a reader of the old one would misread the new."""
@@ -170,6 +173,39 @@ class Laws(Frozen):
             interval=self.surface.interval(cell.method, cell.model_params, tokens, level),
             extrapolation=self.extrapolation(budget, cell.method),
         )
+
+    def cells_frame(self, level: float = 0.9) -> "pd.DataFrame":
+        """The measured cells beside what the laws predict for them, as a table for a notebook: one row a cell.
+
+        The columns are the fields of `embudget.runs.Cell`; `kind` and `number` of its method, lora and 32 of lora:32,
+        NaN where there is no number; `predicted_loss` in nats; and `low` and `high`, between which the measured loss of
+        a new run lies with probability ``level``. The last three are NaN where the method has no law.
+
+        Example:
+            >>> cells = laws.cells_frame()
+            >>> cells.assign(error=cells.loss / cells.predicted_loss - 1).groupby("kind")["error"].std()
+
+        Raises:
+            ConfigError: ``level`` is not between 0 and 1.
+        """
+        import pandas as pd
+
+        if not 0 < level < 1:
+            raise ConfigError(f"level must be in (0, 1), got {level:g}")
+        cells = pd.DataFrame([cell.model_dump() for cell in self.table.cells])
+        for name in Cell.model_fields:
+            if cells[name].isna().all():
+                cells[name] = np.nan  # floats, where pandas has made a column of None
+        methods = [parse_method(method) for method in cells["method"]]
+        cells = cells.assign(
+            kind=[method.name for method in methods],
+            number=pd.Series([method.number for method in methods], dtype=float),
+        )
+        known = cells[cells["method"].isin(self.methods)]
+        at = known["method"].tolist(), known["model_params"].to_numpy(), known["tokens"].to_numpy()
+        cells.loc[known.index, "predicted_loss"] = np.exp(np.log(self.surface.drawn(*at)).mean(axis=0))
+        cells.loc[known.index, "low"], cells.loc[known.index, "high"] = self.surface.intervals(*at, level)
+        return cells
 
     def alternatives(self) -> tuple[Alternative, ...]:
         """The law of Hoffmann et al. under other objectives: how much of it is the data's, how much the fitter's."""

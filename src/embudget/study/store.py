@@ -36,9 +36,10 @@ from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
 from sqlalchemy.schema import CreateTable
 
 from embudget.errors import StoreError
-from embudget.records import RunConfig, RunRecord
+from embudget.records import RunConfig, RunRecord, records_frame
 
 if TYPE_CHECKING:
+    import pandas as pd
     from sqlalchemy import Engine
 
 LEASE_SECONDS = 120.0
@@ -120,6 +121,23 @@ class Store:
         with self._connect() as connection:
             rows = connection.execute(select(_RUNS.c.record).order_by(_RUNS.c.written)).scalars().all()
         return [RunRecord.read(json.loads(row), self.location) for row in rows]
+
+    def frame(self) -> "pd.DataFrame":
+        """All records as a table for a notebook: one row a run, in the order they were written.
+
+        The columns are `embudget.records.COLUMNS`, those of `embudget records --csv`: the configuration, with `budget`
+        for the FLOP that were asked for, and what was measured, NaN where it was not. To fit laws take `records`, or
+        `embudget.runs.RunTable.of`, which leaves out what does not count and averages the seeds.
+
+        Example:
+            >>> with Store("study.db") as store:
+            ...     runs = store.frame()
+            >>> runs[runs.status == "done"].pivot_table(index="model", columns="budget", values="loss", aggfunc="min")
+
+        Raises:
+            StoreError: the database cannot be read.
+        """
+        return records_frame(self.records())
 
     def ids(self) -> set[str]:
         """The ids of all runs that have a record."""
