@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from embudget.laws.basis import basis_of
+from embudget.laws.sharing import basis_of
 from embudget.methods import kind_of
 
 RANKS = ("lora:4", "lora:8", "lora:16", "lora:64", "lora:128")

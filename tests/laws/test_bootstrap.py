@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from embudget.laws import Coefficients, bootstrap
-from embudget.laws.bootstrap import OUTLYING, deal_residuals, draw, noise_of_run, winsorised
-from embudget.laws.joint import fit_jointly
-from embudget.laws.parameters import FORMS
-from embudget.laws.points import Points
+from embudget.laws.forms import FORMS
+from embudget.laws.noise import OUTLYING, noise_of_run, winsorised
+from embudget.laws.problem import Points
+from embudget.laws.sharing import fit_jointly
+from embudget.laws.uncertainty import deal_residuals, draw
 from embudget.runs.cells import RunTable
 from embudget.simulate import World, simulate
 from tests.laws.studies import APART, SHARED, points

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from embudget.laws.joint import JointFit, Sharing, fit_jointly, noise_level
-from embudget.laws.parameters import FORMS, Coefficients, FormName
-from embudget.laws.points import MAX_LEVELS, Points
+from embudget.laws.forms import FORMS, Coefficients, FormName
+from embudget.laws.noise import noise_level
+from embudget.laws.problem import MAX_LEVELS, Points
+from embudget.laws.sharing import JointFit, Sharing, fit_jointly
 from embudget.runs.cells import Cell
 from tests.laws.studies import APART, BUDGETS, MODELS, ONE, SHARED, WIDE, cells, plain, points
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from embudget.laws import Coefficients, Laws, fit
-from embudget.laws.kriging import fit_correction
-from embudget.laws.points import Points
+from embudget.laws.misfit import fit_correction
+from embudget.laws.problem import Points
 from embudget.records import RunRecord
 from embudget.simulate import World, simulate
 from tests.laws.test_misfit import points

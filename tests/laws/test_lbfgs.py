@@ -5,12 +5,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from embudget.laws.lbfgs import DELTA, search_from_starts
 
 from embudget.laws import lbfgs
-from embudget.laws.lbfgs import DELTA, search_from_starts
-from embudget.laws.levenberg import Objective, gradient_of, refine
-from embudget.laws.parameters import FORMS, FormName
-from embudget.laws.varpro import projected_starts
+from embudget.laws.forms import FORMS, FormName
+from embudget.laws.solve import Objective, gradient_of, projected_starts, refine
 from tests.laws.studies import ONE, law_of, plain, problem
 
 

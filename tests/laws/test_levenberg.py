@@ -7,9 +7,8 @@ import pytest
 from scipy.optimize import least_squares
 
 from embudget.laws import levenberg
-from embudget.laws.levenberg import Objective, Prior, curvature, gradient_of, refine, usual_prior
-from embudget.laws.parameters import FORMS, FormName
-from embudget.laws.varpro import projected_starts
+from embudget.laws.forms import FORMS, FormName
+from embudget.laws.solve import Objective, Prior, curvature, gradient_of, projected_starts, refine, usual_prior
 from tests.laws.studies import ONE, doubled, law_of, plain, problem
 
 SQUARES = Objective()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from embudget.laws.misfit import misfit_of
-from embudget.laws.points import Points
+from embudget.laws.problem import Points
 
 SIZES, BUDGETS = 5, 6
 

@@ -5,10 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from embudget.laws.base import Array
-from embudget.laws.basis import basis_of
-from embudget.laws.parameters import FORMS, FormName
+from embudget.laws.forms import FORMS, Array, FormName
 from embudget.laws.problem import EXPONENT_BOUNDS, START_BOUNDS, Problem, log_loss_of
+from embudget.laws.sharing import basis_of
 from tests.laws.studies import CENTRE, ONE, plain, problem
 
 METHODS = ("full", "lora:4", "lora:16", "lora:64")

@@ -16,13 +16,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from embudget.laws.lbfgs import DELTA, search_from_starts
+from embudget.laws.varpro import search
 
 from embudget.laws import Laws, fit, fit_curve
-from embudget.laws.lbfgs import DELTA, search_from_starts
-from embudget.laws.levenberg import Objective, gradient_of, refine
-from embudget.laws.parameters import FORMS
+from embudget.laws.forms import FORMS
 from embudget.laws.problem import Problem
-from embudget.laws.varpro import projected_starts, search
+from embudget.laws.solve import Objective, gradient_of, projected_starts, refine
 from embudget.runs import RunTable
 from tests.laws.published import measurements
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from embudget.laws import Laws, fit
-from embudget.laws.rates import MAX_LISTED, at_end, describe_rates, rate_law_of, rate_text, rate_warnings
+from embudget.laws.diagnostics import MAX_LISTED, rate_warnings
+from embudget.laws.rates import at_end, describe_rates, rate_law_of, rate_text
 from embudget.runs import Cell, RunTable
 from embudget.simulate import simulate
 from tests.recipe.test_rates import WORLD

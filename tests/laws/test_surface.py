@@ -4,12 +4,14 @@ from math import exp, log
 
 import numpy as np
 import pytest
+from embudget.laws.mixture import fit_surface
 from pydantic import ValidationError
 from scipy.stats import t as student
 
 from embudget.laws import Surface
-from embudget.laws.mixture import LEAST_SHARE, fit_surface
-from embudget.laws.surface import INFLATION, Branch, Component
+from embudget.laws.surface import Branch, Component
+from embudget.laws.uncertainty import INFLATION
+from embudget.laws.weights import LEAST_SHARE
 from tests.laws.studies import SHARED, points
 
 PLACES = (["full", "lora:32", "full"], np.array([3e6, 1.4e7, 1e8]), np.array([4e5, 1e6, 4e7]))

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from embudget.laws.varpro import project, search
 from scipy.optimize import nnls
 
-from embudget.laws.levenberg import Objective, gradient_of, refine
-from embudget.laws.parameters import FORMS, FormName
-from embudget.laws.varpro import project, projected_starts, search
+from embudget.laws.forms import FORMS, FormName
+from embudget.laws.solve import Objective, gradient_of, projected_starts, refine
 from tests.laws.studies import ONE, doubled, law_of, plain, problem
 
 LINEAR: list[FormName] = [name for name, form in FORMS.items() if form.linear]

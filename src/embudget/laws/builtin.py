@@ -4,7 +4,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from embudget.errors import ConfigError
-from embudget.laws.result import Laws
+from embudget.laws.laws import Laws
 
 FOLDER = Path(__file__).parents[1] / "data" / "laws"
 """NAME.json for each of the built-in laws; only measured ones."""
