@@ -1,7 +1,7 @@
 """How fast laws are fitted and recipes given, and how well known laws are recovered.
 
     .venv/bin/pip install chinchilla==0.2.0       # for the comparison alone; or --without-chinchilla
-    .venv/bin/python benchmarks/fitting.py --out results/speed/fitting.json
+    .venv/bin/python -m benchmarks.fitting --out results/speed/fitting.json
 
     fit         504 runs of 9 depths x 7 methods x 8 budgets, all forms of law, 1000 bootstrap draws     target  10 s
     table       100,000 runs read, checked and fitted (`large_table.py`)                          targets 60 s, 2 GB
@@ -28,11 +28,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import fitters
-import large_table
 import numpy as np
-import recovery
 
+from benchmarks import fitters, large_table, recovery
 from embudget.files import save_text
 from embudget.laws import Coefficients, Laws, fit
 from embudget.recipe import recommend
@@ -54,7 +52,7 @@ def main() -> None:
     """Measure, print the numbers, write them."""
     options = parse()
     result: dict[str, Any] = {
-        "command": " ".join(["benchmarks/fitting.py", *sys.argv[1:]]),
+        "command": " ".join(["-m benchmarks.fitting", *sys.argv[1:]]),
         "date": datetime.now(UTC).date().isoformat(),
         "machine": platform.processor() or platform.machine(),
         "cores": len(os.sched_getaffinity(0)),

@@ -18,8 +18,8 @@ from math import log
 from typing import Any, NamedTuple
 
 import numpy as np
-from fitters import METHOD, NAMES, Fit, FitFailedError, Parameters, Sample
 
+from benchmarks.fitters import METHOD, NAMES, Fit, FitFailedError, Parameters, Sample
 from embudget.errors import EmbudgetError
 from embudget.flops import tokens_for
 from embudget.laws import Coefficients

@@ -1,7 +1,7 @@
 """How good recipes are in simulated worlds of many kinds: their regret, and how often their intervals hold the truth.
 
-    .venv/bin/python benchmarks/regret.py --out results/simulation/regret.json
-    .venv/bin/python benchmarks/regret.py --kinds neither --out results/simulation/regret_neither.json
+    .venv/bin/python -m benchmarks.regret --out results/simulation/regret.json
+    .venv/bin/python -m benchmarks.regret --kinds neither --out results/simulation/regret_neither.json
 
 Every world (`worlds.py`) has a study, whose records are all that a procedure sees; it then chooses a member of the
 suite and a method at 4, 16 and 64 times the largest measured budget. The regret of a choice is (its true loss - the
@@ -33,10 +33,10 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-import paper_procedure
-from regret_tables import PROCEDURES, Row, coverages, over, ratios, refusals, regrets, tables
-from worlds import DISTANCES, GROUPS, Case, make_case
 
+from benchmarks import paper_procedure
+from benchmarks.regret_tables import PROCEDURES, Row, coverages, over, ratios, refusals, regrets, tables
+from benchmarks.worlds import DISTANCES, GROUPS, Case, make_case
 from embudget.errors import EmbudgetError
 from embudget.files import save_text
 from embudget.laws import Laws, fit
@@ -75,7 +75,7 @@ def main() -> None:
     }
     sys.stdout.write(tables(summary, len(tasks)))
     if options.out is not None:
-        command = " ".join(["benchmarks/regret.py", *sys.argv[1:]])
+        command = " ".join(["-m benchmarks.regret", *sys.argv[1:]])
         about = {"command": command, "date": time.strftime("%Y-%m-%d"), "worlds": len(tasks), "kinds": options.kinds}
         save_text(options.out, json.dumps({**about, "level": 0.9, **summary}, indent=2) + "\n")
     sys.stderr.write(f"{len(tasks)} worlds in {time.perf_counter() - started:.0f} s\n")

@@ -1,6 +1,6 @@
 """How good the quickstart's recommendation was: its regret against rivals trained at the same budget.
 
-    .venv/bin/python benchmarks/regret_of_quickstart.py --quickstart quickstart/ --out results/quickstart/
+    .venv/bin/python -m benchmarks.regret_of_quickstart --quickstart quickstart/ --out results/quickstart/
 
 Rivals of the recipe: another method on the same member, and the same method one member smaller and one larger. Each is
 set up as the recipe would set it up. The records of the study, of the recipe and of its rivals are written as JSON

@@ -5,7 +5,8 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from worlds import DISTANCES
+
+from benchmarks.worlds import DISTANCES
 
 Row = dict[str, float | int | str | bool | None]
 PROCEDURES = ("recipe", "paper", "largest", "best full")

@@ -1,6 +1,6 @@
 r"""Peak memory of one training step, each in a process of its own.
 
-    .venv/bin/python benchmarks/step_memory.py --pairs quickstart/pairs --cells neox:full:1024 neox:full:16384 \
+    .venv/bin/python -m benchmarks.step_memory --pairs quickstart/pairs --cells neox:full:1024 neox:full:16384 \
         smollm2-135m:30:lora:32:1024 --out results/speed/step_memory.json
 
 A cell is MODEL:METHOD:BATCH; `neox` is the 1 M model of `benchmarks/engine.py`. What is reported is the largest
@@ -68,8 +68,7 @@ def main() -> None:
 
 def step(connection: Any, model: str, method: str, batch_size: int, folder: Path, cache: str) -> None:  # noqa: ANN401
     """One step in this process; sends what it took."""
-    import engine
-
+    from benchmarks import engine
     from embudget.pairs import load_pairs
     from embudget.records import RunConfig
     from embudget.training.loop import Training

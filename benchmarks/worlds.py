@@ -23,8 +23,8 @@ from math import sqrt
 from typing import NamedTuple
 
 import numpy as np
-from truths import Base, truth_of
 
+from benchmarks.truths import Base, truth_of
 from embudget.laws import Coefficients
 from embudget.laws.forms import FORMS, FormName
 from embudget.methods import parse_method

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from embudget.report import write_curve, write_report
     from embudget.study import Store, Study, plan, sweep
     from embudget.suite import find_shape, find_suite
-    from embudget.suite.pretrain import pretrain_suite
     from embudget.training.fine_tune import train
 
 __version__: str
@@ -51,7 +50,6 @@ _HOMES = {
     "index_pairs": "pairs",
     "load_pairs": "pairs",
     "plan": "study",
-    "pretrain_suite": "suite.pretrain",
     "quickstart": "end_to_end",
     "recipe_curve": "recipe",
     "recommend": "recipe",
@@ -81,7 +79,6 @@ __all__ = [
     "index_pairs",
     "load_pairs",
     "plan",
-    "pretrain_suite",
     "quickstart",
     "recipe_curve",
     "recommend",

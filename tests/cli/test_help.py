@@ -7,7 +7,7 @@ import pytest
 from tests.command_line import Run
 
 COMMANDS = [
-    "suite list", "suite show", "suite pretrain", "pairs build", "pairs index", "pairs stats", "pairs show",
+    "suite list", "suite show", "pairs build", "pairs index", "pairs stats", "pairs show",
     "train", "sweep", "records", "fit", "recipe", "explain", "simulate", "evaluate", "report", "quickstart",
 ]  # fmt: skip
 

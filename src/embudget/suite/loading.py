@@ -38,7 +38,7 @@ BUILTIN = Path(__file__).parents[1] / "data" / "models"
 """A folder for each checkpoint that comes with embudget, in half precision."""
 
 
-class Checkpoint(NamedTuple):
+class CheckpointFiles(NamedTuple):
     """Where a member's files are, and what exactly they are."""
 
     path: str
@@ -59,7 +59,7 @@ def packaged_names() -> list[str]:
     return [name for name, package in PACKAGES.items() if importlib.util.find_spec(package.replace("-", "_"))]
 
 
-def find_checkpoint(name: str) -> Checkpoint:
+def find_checkpoint(name: str) -> CheckpointFiles:
     """The files of a checkpoint, converted into the cache first where a package carries them.
 
     Args:
@@ -71,24 +71,24 @@ def find_checkpoint(name: str) -> Checkpoint:
     base, _ = split_depth(name)
     folder = local_folder(base)
     if folder is not None:
-        return Checkpoint(base, None, f"folder {folder.resolve().name} {weights_identity(folder)}")
+        return CheckpointFiles(base, None, f"folder {folder.resolve().name} {weights_identity(folder)}")
     shape = SHAPES.get(base)
     if shape is not None and (BUILTIN / base / "config.json").exists():
-        return Checkpoint(str(BUILTIN / base), None, f"built in {base} {weights_identity(BUILTIN / base)}")
+        return CheckpointFiles(str(BUILTIN / base), None, f"built in {base} {weights_identity(BUILTIN / base)}")
     package = PACKAGES.get(base)
     if package is not None and base in packaged_names():
         version = importlib.metadata.version(package)
         folder = cache_folder() / f"{package}-{version}"
         if not (folder / "config.json").exists():
             _convert_gguf(package, folder)
-        return Checkpoint(str(folder), None, f"{package} {version}")
+        return CheckpointFiles(str(folder), None, f"{package} {version}")
     if shape is None:
         shape = find_shape(name)  # a hub id; or says what a name may be
     if shape.hub_id is None:
         raise ModelError(f"{name} has no weights: it is neither a folder nor on the hub")
     # the commit that the revision stands for today, so that the record says exactly what was loaded
     commit = hub_config(shape.hub_id, shape.revision).parent.name
-    return Checkpoint(shape.hub_id, commit, f"{shape.hub_id} at {commit}")
+    return CheckpointFiles(shape.hub_id, commit, f"{shape.hub_id} at {commit}")
 
 
 def load_tokenizer(name: str) -> Any:  # noqa: ANN401 - transformers is untyped

@@ -1,28 +1,30 @@
-"""What each change of a default does to the loss, from the records of `studies/ablations.yaml`.
+"""What does each change of a default do to the loss? From the records of `studies/ablations.yaml`.
 
-    .venv/bin/python benchmarks/ablations.py results/ablations
+    .venv/bin/python -m studies.publish.ablations results/ablations
 
-Runs that differ from a base in one thing are compared with it. That of `freeze:1`, which trains all blocks but not the
-input embedding, is `full`; that of all others is `lora:32` as the study's first grid is. Of the rates that each is
-tried at, the TRIES with the lowest mean loss over the members on the seed RATE_SEED are run on the other seeds too, at
-each budget for itself; there the best of them counts. That flatters a setting by half the distance of its rates' means
-at most; so the differences are also given at the best rates of the seed RATE_SEED (at_first_rates), and with the rate
-of each other seed chosen on the rest of them (at_rates_of_other_seeds).
+*Bases.* A run is compared with the base that it differs from in one thing. The base is `lora:32` with the defaults of
+the study's first grid; only `freeze:1`, which trains all blocks but not the input embedding, is compared with `full`.
 
-The difference of a change is the mean over members and seeds, each run against the base's of the same two: at each
-budget, and over both, where the two runs of a member and a seed count as one observation, their mean. All changes of a
-base share its runs, so the noise is that of the additive model
+*Rates.* A change may need another learning rate, so each is tried at several on the seed RATE_SEED. At each budget the
+TRIES rates with the lowest mean loss over the members are then run on the other seeds, and the better one counts there.
+Choosing on the seeds that are compared flatters a setting, by at most half the distance between its rates' means. So
+the differences are given twice more: at the rates that RATE_SEED alone would choose (at_first_rates), and with the rate
+for each seed chosen on the others (at_rates_of_other_seeds).
+
+*Noise.* A difference is the mean over members and seeds, each run against the base's run of the same member and seed:
+at each budget, and over both budgets, where the two runs of a member and seed count as one observation, their mean. All
+changes of a base share its runs, so the noise is that of the additive model
 
     loss = effect of (setting, member) + effect of (member, seed) + noise of standard deviation s
 
-over a base and its changes; s is pooled over the two bases, and the standard error of a difference is s sqrt(2 / n) for
-n members times seeds. A difference is outside the noise where it exceeds the standard error times the two-sided
+over a base and its changes, with s pooled over the two bases. For n members times seeds the standard error of a
+difference is s sqrt(2 / n). A difference is outside the noise where it exceeds the standard error times the two-sided
 quantile of Student's t for 5 % divided by the number of differences (Bonferroni). Assumption: all settings are equally
-noisy. One that has learned nothing on the seed RATE_SEED is not: it is left out of s, its difference is not judged, and
-its best rate there is enough. The noise is that of runs at given rates: that they were chosen, on the same seeds, is
-not in it.
+noisy. A setting that learned nothing on the seed RATE_SEED is not, so it is left out of s, its difference is not
+judged, and it is run on the other seeds at its best rate alone. The noise does not include that rates were chosen.
 
-Writes ablations.json and spent.json; while there is no seed but RATE_SEED, prints the best rates instead of comparing.
+Writes ablations.json and spent.json. While RATE_SEED is the only seed, it prints the mean losses by rate instead, the
+best first, from which the rates for the other seeds are taken.
 """
 
 import argparse
@@ -37,22 +39,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from results_files import loss_or_chance, read_records, save
 from scipy.stats import t as student
-from spent import spent
 
 from embudget.records import RunConfig, RunRecord
+from studies.publish.files import read_records, save_json
+from studies.publish.runs import loss_or_chance, spent
 
 RATE_SEED = 0
 TRIES = 2
 LEARNED = 0.98
-"""A setting whose mean loss is at least so much of chance has learned nothing."""
+"""A setting whose mean loss is above this share of chance has learned nothing."""
 LEVEL = 0.05
 """Chance that any change at all is called outside the noise where none has an effect at the rates chosen."""
 
 
-class Setting(NamedTuple):
-    """What a run is but for member, budget, rate and seed."""
+class Ablation(NamedTuple):
+    """What a change may concern: all of a run's setting but the member and the learning rate."""
 
     method: str
     batch_size: int
@@ -61,23 +63,23 @@ class Setting(NamedTuple):
     schedule: str
 
     @classmethod
-    def of(cls, config: RunConfig) -> "Setting":
-        """That of a run."""
+    def of(cls, config: RunConfig) -> "Ablation":
+        """Take them from a run's configuration."""
         return cls(config.method, config.batch_size, config.pooling, config.max_length, config.schedule)
 
-    def against(self, base: "Setting") -> str:
-        """What is different, in words."""
+    def against(self, base: "Ablation") -> str:
+        """Say in words what differs from the base: `batch_size 8`."""
         changes = [f"{name} {value}" for name, value in self._asdict().items() if value != getattr(base, name)]
         return ", ".join(changes)
 
 
-BASE = Setting("lora:32", 16, "mean", 75, "wsd")
+BASE = Ablation("lora:32", 16, "mean", 75, "wsd")
 FULL = BASE._replace(method="full")
 
-Cell = tuple[str, float]
+Place = tuple[str, float]
 """Member and budget in FLOP."""
-Runs = dict[tuple[Cell, int], float]
-"""Cell and seed -> loss, or a difference of losses, in nats."""
+Runs = dict[tuple[Place, int], float]
+"""Place and seed -> loss, or a difference of losses, in nats."""
 Array = NDArray[np.float64]
 Losses = dict[float, Runs]
 """Learning rate -> runs."""
@@ -92,30 +94,31 @@ def main() -> None:
     folder: Path = parser.parse_args().folder
     records = read_records(folder)
     losses = losses_of(records)
-    save(folder / "spent.json", spent(records))
+    save_json(folder / "spent.json", spent(records))
     if {record.config.seed for record in records} == {RATE_SEED}:
         for setting, tried in losses.items():
             print(*setting, json.dumps({f"{budget:g}": by_rate(tried, budget) for budget in budgets_of(tried)}))  # noqa: T201
         return
     found = compared(losses, chance=math.log(records[0].config.eval_candidates))
-    save(folder / "ablations.json", found)
+    save_json(folder / "ablations.json", found)
     print(json.dumps(found, indent=1))  # noqa: T201
 
 
-def losses_of(records: list[RunRecord]) -> dict[Setting, Losses]:
+def losses_of(records: list[RunRecord]) -> dict[Ablation, Losses]:
     """The losses of every setting; a run that diverged counts as chance."""
-    losses: dict[Setting, Losses] = defaultdict(lambda: defaultdict(dict))
+    losses: dict[Ablation, Losses] = defaultdict(lambda: defaultdict(dict))
     for record in records:
         config, loss = record.config, loss_or_chance(record)
         if loss is not None:
-            losses[Setting.of(config)][config.learning_rate][(config.model, config.train_flops), config.seed] = loss
+            losses[Ablation.of(config)][config.learning_rate][(config.model, config.train_flops), config.seed] = loss
     return losses
 
 
-def compared(losses: dict[Setting, Losses], chance: float) -> dict[str, Any]:
-    """The bases, and each change against its own, with what is outside the noise; chance is a loss in nats.
+def compared(losses: dict[Ablation, Losses], chance: float) -> dict[str, Any]:
+    """Compare each change with its base, and say from where on a difference is outside the noise.
 
-    Lists have a value for each budget, from the lowest, and then one for all together.
+    Lists have a value for each budget, from the lowest, and then one for all together. ``chance`` is the loss in nats
+    of a model that knows nothing.
     """
     learned = {setting for setting, tried in losses.items() if learns(tried, chance)}
     taken = {
@@ -158,27 +161,27 @@ def compared(losses: dict[Setting, Losses], chance: float) -> dict[str, Any]:
 
 
 def averaged(value_BMK: Array) -> list[float]:
-    """Over members and seeds, to four digits."""
+    """The mean over members and seeds, to four digits."""
     return rounded(value_BMK.mean(axis=(1, 2)))
 
 
 def rounded(values: Array) -> list[float]:
-    """To four digits."""
+    """Values to four digits."""
     return [round(float(value), 4) for value in values]
 
 
-def base_of(setting: Setting) -> Setting:
-    """What a setting is compared with; a base with itself."""
+def base_of(setting: Ablation) -> Ablation:
+    """The base that a setting is compared with; a base is its own."""
     return FULL if setting.method in ("full", "freeze:1") else BASE
 
 
 def budgets_of(tried: Losses) -> list[float]:
-    """Those that any rate has runs at, from the lowest."""
+    """The budgets that any rate has runs at, from the lowest."""
     return sorted({budget for runs in tried.values() for (_, budget), _ in runs})
 
 
 def by_rate(tried: Losses, budget: float) -> dict[float, float]:
-    """Rate -> mean loss on the seed for choosing, of the rates that have most of its runs; the best first."""
+    """Rate -> mean loss on RATE_SEED, the best first; rates that lack runs others have are left out."""
     found = {
         rate: [loss for ((_, at), seed), loss in runs.items() if (at, seed) == (budget, RATE_SEED)]
         for rate, runs in tried.items()
@@ -191,12 +194,12 @@ def by_rate(tried: Losses, budget: float) -> dict[float, float]:
 
 
 def learns(tried: Losses, chance: float) -> bool:
-    """Whether the best rates on the seed for choosing lead to less than chance."""
+    """Whether the best rates on RATE_SEED lead to a loss below chance."""
     return statistics.mean(min(by_rate(tried, budget).values()) for budget in budgets_of(tried)) < LEARNED * chance
 
 
 def fresh(tried: Losses, rate: float, budget: float) -> Runs:
-    """Those at a rate and a budget of other seeds than the one for choosing."""
+    """The runs at a rate and a budget that RATE_SEED did not choose the rate by."""
     return {
         ((model, at), seed): loss
         for ((model, at), seed), loss in tried[rate].items()
@@ -204,8 +207,8 @@ def fresh(tried: Losses, rate: float, budget: float) -> Runs:
     }
 
 
-def candidates(setting: Setting, tried: Losses, tries: int) -> Candidates:
-    """Budget -> the rates that are the best on the seed for choosing, the best first -> their runs of other seeds."""
+def candidates(setting: Ablation, tried: Losses, tries: int) -> Candidates:
+    """Budget -> the ``tries`` best rates on RATE_SEED, the best first -> their runs on the other seeds."""
     found = {}
     for budget in budgets_of(tried):
         runs = {rate: fresh(tried, rate, budget) for rate in list(by_rate(tried, budget))[:tries]}
@@ -217,42 +220,45 @@ def candidates(setting: Setting, tried: Losses, tries: int) -> Candidates:
 
 
 def best(rates: dict[float, Runs], without: int | None = None) -> float:
-    """That with the lowest mean loss, of all seeds but one."""
+    """The rate with the lowest mean loss over the seeds but ``without``."""
     return min(
         rates, key=lambda rate: statistics.mean(loss for (_, seed), loss in rates[rate].items() if seed != without)
     )
 
 
-def runs_of(taken: Candidates) -> set[tuple[Cell, int]]:
-    """Cells and seeds, which all candidates of a budget share."""
+def runs_of(taken: Candidates) -> set[tuple[Place, int]]:
+    """The places and seeds that were run; all candidates of a budget share them."""
     return {run for rates in taken.values() for run in next(iter(rates.values()))}
 
 
 def picked(taken: Candidates, pick: Callable[[dict[float, Runs], int], float]) -> Array:
-    """The losses (B + 1, M, K) at the rate that is picked for each budget and seed, the budgets' mean last."""
+    """The losses (B + 1, M, K) at the rate that ``pick`` takes for each budget and seed, the budgets' mean last."""
     return with_mean(
         as_array({
-            (cell, seed): rates[pick(rates, seed)][cell, seed]
-            for rates in taken.values() for cell, seed in next(iter(rates.values()))
+            (place, seed): rates[pick(rates, seed)][place, seed]
+            for rates in taken.values() for place, seed in next(iter(rates.values()))
         })
     )  # fmt: skip
 
 
 def as_array(runs: Runs) -> Array:
-    """The losses (B, M, K) of B budgets, M members and K seeds."""
-    cells = sorted({cell for cell, _ in runs}, key=lambda cell: (cell[1], cell[0]))
+    """Arrange losses as (B, M, K): budgets, members, seeds."""
+    places = sorted({place for place, _ in runs}, key=lambda place: (place[1], place[0]))
     seeds = sorted({seed for _, seed in runs})
-    budgets = len({budget for _, budget in cells})
-    return np.array([runs[cell, seed] for cell in cells for seed in seeds]).reshape(budgets, -1, len(seeds))
+    budgets = len({budget for _, budget in places})
+    return np.array([runs[place, seed] for place in places for seed in seeds]).reshape(budgets, -1, len(seeds))
 
 
 def with_mean(loss_BMK: Array) -> Array:
-    """The budgets' losses and then their mean, (B + 1, M, K)."""
+    """Append the mean over the budgets: (B + 1, M, K)."""
     return np.concatenate([loss_BMK, loss_BMK.mean(axis=0, keepdims=True)])
 
 
 def noise(groups: list[Array]) -> tuple[Array, int]:
-    """Standard deviations (B,) of the additive model's residuals and their degrees of freedom, from (S, B, M, K)."""
+    """Standard deviations (B,) of the additive model's residuals and their degrees of freedom.
+
+    A group is a base with its changes, (S, B, M, K): settings, budgets, members, seeds.
+    """
     squares_B, freedom = np.array(0.0), 0
     for loss_SBMK in groups:
         of_setting, of_seed = loss_SBMK.mean(axis=3, keepdims=True), loss_SBMK.mean(axis=0, keepdims=True)
@@ -266,9 +272,9 @@ def noise(groups: list[Array]) -> tuple[Array, int]:
 
 
 def rates_of(tried: Losses, taken: Candidates) -> list[dict[str, Any]]:
-    """The rate of each budget, what it was chosen from, and whether it is the lowest or the highest of that.
+    """The rate at each budget, whether it is at an end of those tried, and the mean losses of all that were tried.
 
-    Of each rate that was tried: its mean loss on the seed for choosing, and on the others if it was a candidate.
+    Each rate has its mean loss on RATE_SEED, and on the other seeds if it was a candidate.
     """
     found = []
     for budget, rates in taken.items():

@@ -1,27 +1,23 @@
-"""The README's figure: best held-out loss against budget, from the records of a quickstart and of its rivals.
+"""The figure of a quickstart: best held-out loss against budget, of its study, its recipe and the recipe's rivals.
 
-    .venv/bin/python benchmarks/frontier_figure.py --results results/quickstart --out docs/frontier.png
+    .venv/bin/python -m studies.publish.quickstart_figure --results results/quickstart --out docs/frontier.png
 
 Reads what `benchmarks/regret_of_quickstart.py` wrote. Markers are measured: the best run of each method at each budget
 of the study, and every run at the recipe's budget. Lines are power laws through the study's markers.
 """
 
 import argparse
-import json
 from pathlib import Path
-
-import matplotlib as mpl
-
-mpl.use("Agg")
 
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.ticker import FormatStrFormatter
 
 from embudget.laws import Laws, fit
 from embudget.records import RunRecord
-
-STYLES = {"full": ("#0072b2", "o"), "freeze:0.5": ("#d55e00", "s"), "lora:32": ("#009e73", "^")}
-"""Colour-blind safe (Okabe and Ito 2008), and told apart by shape too."""
+from studies.publish.cells import kind_of
+from studies.publish.figures import STYLES, finish, save_figure
+from studies.publish.files import read_json, read_lines
 
 
 def main() -> None:
@@ -30,9 +26,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    lines = (options.results / "records.jsonl").read_text().splitlines()
-    records = [RunRecord.model_validate_json(line) for line in lines]
-    regret = json.loads((options.results / "regret.json").read_text())
+    records, regret = read_lines(options.results / "records.jsonl"), read_json(options.results / "regret.json")
     budget = regret["train_flops"]
     laws = fit([record for record in records if record.config.train_flops < budget])
     figure, axes = plt.subplots(figsize=(7, 4.2), dpi=160, layout="constrained")
@@ -44,18 +38,17 @@ def main() -> None:
         label=f"predicted for the recipe, {regret['recipe']}",
     )  # fmt: skip
     axes.set(xscale="log", yscale="log", xlabel="budget, training FLOP", ylabel="held-out contrastive loss, nats")
-    axes.yaxis.set_major_formatter(mpl.ticker.FormatStrFormatter("%.1f"))
-    axes.yaxis.set_minor_formatter(mpl.ticker.FormatStrFormatter("%.1f"))
-    axes.grid(alpha=0.25, which="both")
-    axes.spines[["top", "right"]].set_visible(False)
+    axes.yaxis.set_major_formatter(FormatStrFormatter("%.1f"))
+    axes.yaxis.set_minor_formatter(FormatStrFormatter("%.1f"))
+    finish(axes)
     axes.legend(frameon=False)
-    figure.savefig(options.out)
+    save_figure(figure, options.out)
 
 
 def draw_methods(axes: Axes, laws: Laws, budget: float, beyond: list[RunRecord]) -> None:
-    """A line and markers for each method; hollow markers beyond the study."""
+    """Draw a line and markers for each method, with hollow markers beyond the study."""
     for method in laws.methods:
-        colour, marker = STYLES.get(method, ("#555555", "v"))
+        colour, marker = STYLES[kind_of(method)]
         cells = [cell for cell in laws.cells if cell.method == method]
         best = {b: min(cell.loss for cell in cells if cell.budget == b) for b in laws.table.budgets}
         axes.plot(list(best), list(best.values()), marker, color=colour, label=f"{method}, best size measured")

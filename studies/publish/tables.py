@@ -1,24 +1,23 @@
-"""The tables of the page of results, from the files of the published studies. `make results` runs it.
+"""The tables in the pages of results, made from the files of the published studies.
 
-    .venv/bin/python benchmarks/results_page.py docs/results.md README.md
+    .venv/bin/python -m studies.publish.tables docs/results.md README.md
 
-What stands between `<!-- NAME STUDY -->` and `<!-- end -->` is replaced by the table of that name, made from the files
-in results/STUDY, one of
+Text is written by hand; what stands between `<!-- NAME STUDY -->` and `<!-- end -->` is replaced by the table of that
+name, made from the files in results/STUDY:
 
     frontier     frontier.json: the best cell of each kind of method at each budget
     findings     findings.json and downstream.json: the paper's statements with verdicts and numbers
     verdicts     the same files of several studies: the verdicts side by side
     forecast     forecast.json and verdict.json: what was forecast, and what came of it
     ablations    ablations.json: what each change of a default does to the loss
-    other_rates  the same file: that with the learning rate chosen on other seeds
+    other_rates  the same file: what each change does where the learning rate was chosen on other seeds
     spent        spent.json: runs, FLOP and hours
+    sizes        data/models/pretrain.json: the models of a suite in the package; STUDY is the suite's name
 
-or by that of `sizes`, with the name of a suite that comes with the package, from its pretrain.json. The names of
-several studies are joined by +. The text around is written by hand.
+Several studies are joined by +, as in `<!-- verdicts smollm2+micro -->`.
 """
 
 import argparse
-import json
 import re
 import statistics
 import sys
@@ -26,11 +25,12 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from results_files import member, read_forecast
-
 from embudget.files import write_whole
+from studies.publish.cells import member_text
+from studies.publish.files import read_json
+from studies.publish.forecast import read_forecast
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"(<!-- (\w+) ([\w+/]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -43,13 +43,13 @@ def main() -> None:
 
 
 def filled(text: str) -> str:
-    """A page with its tables made anew."""
+    """A page's text with its tables made anew."""
     return BLOCK.sub(lambda found: f"{found[1]}{TABLES[found[2]](found[3])}\n{found[4]}", text)
 
 
 def read(study: str, name: str) -> Any:  # noqa: ANN401 - whatever the file holds
-    """A file of a study's results."""
-    return json.loads((ROOT / "results" / study / name).read_text())
+    """Read a file of a study's results."""
+    return read_json(ROOT / "results" / study / name)
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -59,7 +59,7 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def frontier(study: str) -> str:
-    """Budgets down, kinds across; the lowest loss of a budget is bold."""
+    """Budgets down, kinds of method across; the lowest loss at a budget is bold."""
     cells = {(row["kind"], row["train_flops"]): row for row in read(study, "frontier.json")}
     kinds = list(dict.fromkeys(kind for kind, _ in cells))
     rows = []
@@ -71,15 +71,15 @@ def frontier(study: str) -> str:
 
 
 def best_cell(row: dict[str, Any], lowest: float) -> str:
-    """Loss, method, member and seeds of a cell; a dagger where the loss is the lowest point of a parabola."""
+    """A cell's loss, method, member and seeds; a dagger says that the loss is the lowest point of a parabola."""
     loss = f"**{row['loss']:.3f}**" if row["loss"] == lowest else f"{row['loss']:.3f}"
-    choice = [row["method"], member(row["model"]), f"{row['seeds']} seeds"]
+    choice = [row["method"], member_text(row["model"]), f"{row['seeds']} seeds"]
     told = choice[row["method"] == row["kind"] : 3 if row["seeds"] > 1 else 2]
     return f"{loss}{'†' if row['vertex'] else ''} ({', '.join(told)})"
 
 
 def findings(study: str) -> str:
-    """Each statement with the verdict on it, the numbers and what is missing."""
+    """A numbered list: each statement with the verdict on it, the numbers and what is missing."""
     found = [(one["number"], one["statement"], one["verdict"], one["numbers"], one["why"]) for one in
              read(study, "findings.json")]  # fmt: skip
     scores = read(study, "downstream.json")
@@ -102,7 +102,7 @@ def findings(study: str) -> str:
 
 
 def verdicts(studies: str) -> str:
-    """The paper's statements down, studies across."""
+    """The paper's statements down, studies across, a verdict in each field."""
     names = studies.split("+")
     found = [
         {one["number"]: one for one in read(study, "findings.json")} | {8: read(study, "downstream.json")}
@@ -116,8 +116,8 @@ def verdicts(studies: str) -> str:
 
 
 def sizes(suite: str) -> str:
-    """The models of a suite that comes with the package, by size."""
-    members = json.loads((ROOT / "src" / "embudget" / "data" / "models" / "pretrain.json").read_text())["members"]
+    """The models of a suite in the package, from the smallest."""
+    members = read_json(ROOT / "src" / "embudget" / "data" / "models" / "pretrain.json")["members"]
     rows = [
         [one["name"], f"{one['model_params']:,}", f"{one['embedding_params']:,}", f"{one['heldout_perplexity']:.1f}"]
         for one in sorted(members, key=lambda one: int(one["model_params"]))
@@ -129,12 +129,12 @@ def sizes(suite: str) -> str:
 
 
 def by_budget(values: dict[str, float]) -> str:
-    """A number for each budget."""
+    """A list of numbers, each with its budget."""
     return ", ".join(f"{value:.2f} at {budget}" for budget, value in values.items()) + " FLOP"
 
 
 def forecast(study: str) -> str:
-    """The choices that were trained, the best first."""
+    """What was forecast and trained, a choice a row, the best measured loss first."""
     made, verdict = read_forecast(ROOT / "results" / study), read(study, "verdict.json")
     recipe, paper = made["recipe"], made["paper"]
     expected = {f"{one['model']} {one['method']}": one for one in [paper, *made["rivals"]]}
@@ -151,7 +151,7 @@ def forecast(study: str) -> str:
         model, method = name.split()
         losses = ", ".join(f"{loss:.3f}" for loss in verdict["losses"][name])
         rows.append(
-            [f"{method} on {member(model)}", " and ".join(roles.get(name, [])),
+            [f"{method} on {member_text(model)}", " and ".join(roles.get(name, [])),
              f"{expected[name]['predicted_loss']:.3f}", f"{low:.3f} to {high:.3f}", losses,
              f"{verdict['regrets_percent'][name]:.1f} %"]
         )  # fmt: skip
@@ -159,7 +159,7 @@ def forecast(study: str) -> str:
 
 
 def ablations(study: str) -> str:
-    """Changes down, budgets across: differences to the base in nats, bold where outside the noise."""
+    """Changes down, budgets across: differences from the base in nats, bold where outside the noise."""
     found = read(study, "ablations.json")
     rows = [
         [f"*{base['change']}: loss*", rates_of(base), *(f"{loss:.3f}" for loss in base["losses"])]
@@ -179,7 +179,10 @@ def ablations(study: str) -> str:
 
 
 def other_rates(study: str) -> str:
-    """Changes down: differences in nats at rates chosen on seeds that are not compared, and runs below the base."""
+    """Changes down; across, the difference in nats where the rate is chosen on seeds that are not compared.
+
+    The last columns count the runs whose loss is below that of the base.
+    """
     found = read(study, "ablations.json")
     budgets, count = [flops(budget) for budget in found["budgets"]], len(found["budgets"])
     ways = {"at_first_rates": "rates of seed 0", "at_rates_of_other_seeds": "rates of the other seeds"}
@@ -193,17 +196,17 @@ def other_rates(study: str) -> str:
 
 
 def rates_of(row: dict[str, Any]) -> str:
-    """The learning rate of each budget, marked where it is the lowest or the highest of those tried."""
+    """The learning rate at each budget, with a star where it is the lowest or the highest of those tried."""
     return ", ".join(f"{one['rate']:g}{'*' if one['at_an_end'] else ''}" for one in row["rates"])
 
 
 def differing(difference: float, outside: float) -> str:
-    """A difference with its sign, bold from `outside` on."""
+    """A difference with its sign; bold where it exceeds ``outside``, the edge of the noise."""
     return f"**{difference:+.3f}**" if abs(difference) > outside else f"{difference:+.3f}"
 
 
 def spent(studies: str) -> str:
-    """A line for each of the studies, and for the check of a study's forecast."""
+    """A row for each study, and one for the check of its forecast where there was one."""
     rows = []
     for study in studies.split("+"):
         rows.append(spent_row(study, read(study, "spent.json")))
@@ -213,13 +216,13 @@ def spent(studies: str) -> str:
 
 
 def spent_row(name: str, found: dict[str, Any]) -> list[str]:
-    """Runs, FLOP and hours of one."""
+    """One row of runs, FLOP and hours."""
     speed = f"{found['median_flops_per_second'] / 1e9:.0f}"
     return [name, f"{found['runs']}", flops(found["train_flops"]), f"{found['hours']:.1f}", speed]
 
 
 def flops(number: float) -> str:
-    """As 1.6e13."""
+    """A number of FLOP in three digits, as 1.6e13."""
     return re.sub(r"e\+?0*", "e", f"{number:.3g}")
 
 

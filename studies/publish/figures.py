@@ -1,6 +1,5 @@
 """The paper's figures for any study, from its fitted laws: frontier, isoFLOP curves, active fractions and ranks."""
 
-from collections import defaultdict
 from pathlib import Path
 
 import matplotlib as mpl
@@ -11,23 +10,33 @@ from matplotlib import patheffects
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from results_files import member
 
 from embudget.laws import Laws
-from embudget.methods import kind_of, parse_method
 from embudget.runs import Cell
+from studies.publish.cells import (
+    best_by_budget,
+    best_by_size,
+    kinds_of,
+    member_text,
+    number_of,
+    number_text,
+    numbers_of,
+    plain_cells,
+)
 
-KINDS = {"full": ("#0072b2", "o"), "freeze": ("#d55e00", "s"), "bias": ("#cc79a7", "D"), "lora": ("#009e73", "^")}
-"""Colour-blind safe (Okabe and Ito 2008), and told apart by shape too."""
+STYLES = {"full": ("#0072b2", "o"), "freeze": ("#d55e00", "s"), "bias": ("#cc79a7", "D"), "lora": ("#009e73", "^")}
+"""Kind -> colour and marker: colour-blind safe (Okabe and Ito 2008), and told apart by shape too."""
 COLOURS = mpl.colormaps["viridis"]
+LABEL_POINTS = 8
+"""Least distance between two labels' heights, in points: the font's 6.5 and its outline."""
 
 
 def draw_frontier(laws: Laws, out: Path) -> None:
-    """The loss of the best cell of each kind of method against budget."""
+    """Draw the loss of the best cell of each kind of method against budget."""
     figure, axes = plt.subplots(figsize=(7, 4.2), dpi=160, layout="constrained")
     best = {kind: best_by_budget(laws, kind) for kind in kinds_of(laws)}
     for kind, cells in best.items():
-        colour, marker = KINDS[kind]
+        colour, marker = STYLES[kind]
         axes.plot(list(cells), [cell.loss for cell in cells.values()], marker + "-", color=colour, label=kind)
     axes.set(xscale="log", xlabel="budget, training FLOP", ylabel="best held-out contrastive loss, nats")
     axes.set_xticks(laws.table.budgets, [f"{budget:.3g}" for budget in laws.table.budgets])
@@ -54,12 +63,12 @@ def label_cells(axes: Axes, cells: dict[str, Cell]) -> None:
 
 
 def height(axes: Axes, cell: Cell) -> float:
-    """How high the point of a cell is drawn, in points."""
+    """The height at which a cell is drawn, in points."""
     return float(axes.transData.transform((cell.budget, cell.loss))[1]) * 72 / axes.figure.dpi
 
 
-def apart(heights: list[float], least: float = 8) -> list[float]:
-    """Heights from the lowest, each pushed up to the least distance from the one before."""
+def apart(heights: list[float], least: float = LABEL_POINTS) -> list[float]:
+    """Push heights, given from the lowest, up until each is at least ``least`` above the one before."""
     pushed = heights[:1]
     for own in heights[1:]:
         pushed.append(max(own, pushed[-1] + least))
@@ -69,12 +78,12 @@ def apart(heights: list[float], least: float = 8) -> list[float]:
 def label_cell(axes: Axes, cell: Cell, kind: str, offset: tuple[float, float], across: str, along: str) -> None:
     """Write a cell's member and number beside its point, in the colour of its kind."""
     axes.annotate(
-        f"{member(cell.model)}{number_of(cell, ', ')}",
+        f"{member_text(cell.model)}{number_text(cell, ', ')}",
         (cell.budget, cell.loss),
         offset,
         textcoords="offset points",
         fontsize=6.5,
-        color=KINDS[kind][0],
+        color=STYLES[kind][0],
         ha=across,
         va=along,
         path_effects=[patheffects.withStroke(linewidth=2.5, foreground="white")],
@@ -82,19 +91,19 @@ def label_cell(axes: Axes, cell: Cell, kind: str, offset: tuple[float, float], a
 
 
 def draw_isoflops(laws: Laws, out: Path) -> None:
-    """Loss against size for each budget, a panel for each kind of method."""
+    """Draw loss against size, a panel for each kind of method and in it a line for each budget."""
     kinds = kinds_of(laws)
     figure, panels = plt.subplots(
         1, len(kinds), figsize=(4 * len(kinds) + 1, 4), dpi=160, layout="constrained", sharey=True, squeeze=False
     )
     for kind, axes in zip(kinds, panels[0], strict=True):
-        cells_of = best_of_kind(laws, kind)
+        cells_of = best_by_size(laws, kind)
         for budget, cells in cells_of.items():
             colour = COLOURS(laws.table.budgets.index(budget) / max(1, len(laws.table.budgets) - 0.5))
             sizes = sorted(cells)
             axes.plot(sizes, [cells[size].loss for size in sizes], "o-", color=colour, label=f"{budget:.3g} FLOP")
             for size in sizes:
-                label = number_of(cells[size])
+                label = number_text(cells[size])
                 axes.annotate(label, (size, cells[size].loss), (0, 5), textcoords="offset points", fontsize=6)
         axes.set(xscale="log", xlabel="N, million parameters without embeddings", title=kind)
         sizes = sorted({size for cells in cells_of.values() for size in cells})
@@ -107,7 +116,10 @@ def draw_isoflops(laws: Laws, out: Path) -> None:
 
 
 def draw_choices(laws: Laws, out: Path) -> None:
-    """Loss against active fraction and against rank: a row for each, a panel for each budget, a line for each size."""
+    """Draw loss against active fraction and against rank, a row of panels each: a panel a budget, a line a size.
+
+    Draws nothing where the study has one fraction and one rank only.
+    """
     kinds = [kind for kind in ("freeze", "lora") if len(numbers_of(laws, kind)) > 1]
     if not kinds:
         return
@@ -133,69 +145,28 @@ def draw_choices(laws: Laws, out: Path) -> None:
 
 
 def draw_numbers(axes: Axes, cells: list[Cell], models: list[str]) -> None:
-    """Loss against rank or fraction, a line for each of the models that the cells have."""
+    """Draw loss against rank or fraction, a line for each of the models that the cells have."""
     for place, model in enumerate(models):
-        points = sorted((parse_method(cell.method).number or 0.0, cell.loss) for cell in cells if cell.model == model)
+        points = sorted((number_of(cell), cell.loss) for cell in cells if cell.model == model)
         if points:
             colour = COLOURS(place / max(1, len(models) - 0.5))
-            axes.plot(*zip(*points, strict=True), "o-", color=colour, label=member(model))
+            axes.plot(*zip(*points, strict=True), "o-", color=colour, label=member_text(model))
 
 
 def add_legend(figure: Figure) -> None:
-    """One for all panels, beside them, in the order of the colours, whose green rises along viridis."""
+    """Put one legend beside all panels, in the order of the colours: along viridis the share of green rises."""
     lines = {str(line.get_label()): line for axes in figure.axes for line in axes.get_lines()}
     ordered = sorted(lines, key=lambda label: lines[label].get_color()[1])
     figure.legend([lines[label] for label in ordered], ordered, loc="outside right center", frameon=False, fontsize=8)
 
 
-def best_of_kind(laws: Laws, kind: str) -> dict[float, dict[int, Cell]]:
-    """Budget -> size -> the best cell of a kind of method, over its fractions or ranks."""
-    found: dict[float, dict[int, Cell]] = defaultdict(dict)
-    for cell in laws.cells:
-        if kind_of(cell.method) != kind:
-            continue
-        size = int(cell.model_params)
-        if size not in found[cell.budget] or cell.loss < found[cell.budget][size].loss:
-            found[cell.budget][size] = cell
-    return dict(sorted(found.items()))
-
-
-def best_by_budget(laws: Laws, kind: str) -> dict[float, Cell]:
-    """Budget -> the best cell of a kind of method, over its sizes and its fractions or ranks."""
-    return {
-        budget: min(cells.values(), key=lambda cell: cell.loss) for budget, cells in best_of_kind(laws, kind).items()
-    }
-
-
-def kinds_of(laws: Laws) -> list[str]:
-    """The kinds of method that were measured, in the paper's order."""
-    measured = {kind_of(cell.method) for cell in laws.cells}
-    return [kind for kind in KINDS if kind in measured]
-
-
-def numbers_of(laws: Laws, kind: str) -> list[float]:
-    """The ranks or fractions of a kind that were measured."""
-    return sorted({parse_method(cell.method).number or 0.0 for cell in plain_cells(laws, kind)})
-
-
-def plain_cells(laws: Laws, kind: str) -> list[Cell]:
-    """The cells of a kind of method without options, which differ by rank or fraction alone."""
-    return [cell for cell in laws.cells if kind_of(cell.method) == kind and cell.method.count(":") <= 1]
-
-
-def number_of(cell: Cell, before: str = "") -> str:
-    """A cell's rank or active fraction, as text."""
-    number = parse_method(cell.method).number
-    return "" if number is None else f"{before}{number:g}"
-
-
 def finish(axes: Axes) -> None:
-    """A quiet frame."""
+    """Give the axes a quiet frame."""
     axes.grid(alpha=0.25, which="both")
     axes.spines[["top", "right"]].set_visible(False)
 
 
 def save_figure(figure: Figure, out: Path) -> None:
-    """Write it and let go of it."""
+    """Write a figure and free its memory."""
     figure.savefig(out)
     plt.close(figure)

@@ -8,16 +8,15 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DISTANCES = ("4", "16", "64")
 
 
 @pytest.fixture(scope="module")
 def judged(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     out = tmp_path_factory.mktemp("regret") / "regret.json"
-    script = str(ROOT / "benchmarks" / "regret.py")
-    command = [sys.executable, script, "--worlds", "20", "--kinds", "form", "--out", str(out)]
-    subprocess.run(command, check=True, capture_output=True)
+    command = [sys.executable, "-m", "benchmarks.regret", "--worlds", "20", "--kinds", "form", "--out", str(out)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     found: dict[str, Any] = json.loads(out.read_text())
     assert found["worlds"] == 320
     return found

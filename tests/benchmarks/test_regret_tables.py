@@ -1,18 +1,8 @@
 """The regret benchmark lets no procedure profit from worlds in which ours gives no recipe."""
 
-import importlib
-from pathlib import Path
-from types import ModuleType
-
-import pytest
+from benchmarks.regret_tables import over, ratios, refusals, regrets
 
 Row = dict[str, float | int | str | bool | None]
-
-
-@pytest.fixture
-def regret(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
-    return importlib.import_module("regret_tables")
 
 
 def row(seed: int, times: int, recipe: float | None, paper: float | None) -> Row:
@@ -22,18 +12,18 @@ def row(seed: int, times: int, recipe: float | None, paper: float | None) -> Row
     return named | {"kind": "k", "seed": seed, "times": times, "best": "b", "recipe": "r", "refused": refused}
 
 
-def test_means_are_of_the_worlds_that_both_answer(regret: ModuleType) -> None:
+def test_means_are_of_the_worlds_that_both_answer() -> None:
     rows = [
         row(seed, times, *pair)
         for times in (4, 16, 64)
         for seed, pair in enumerate([(0.01, 0.04), (None, 0.9), (0.9, None)])
     ]
-    assert regret.ratios(rows) == {"4": 0.25, "16": 0.25, "64": 0.25}
-    means = {name: numbers["mean"] for name, numbers in regret.regrets(rows)["4"].items()}
+    assert ratios(rows) == {"4": 0.25, "16": 0.25, "64": 0.25}
+    means = {name: numbers["mean"] for name, numbers in regrets(rows)["4"].items()}
     assert means == {"recipe": 0.01, "paper": 0.04, "largest": 0.5, "best full": 0.5}
 
 
-def test_a_refusal_is_over_the_limit_and_listed(regret: ModuleType) -> None:
+def test_a_refusal_is_over_the_limit_and_listed() -> None:
     rows = [row(0, 4, 0.01, 0.04), row(1, 4, None, 0.9), row(2, 4, 0.06, None), row(2, 16, None, 0.1)]
-    assert [text.split(":")[0] for text in regret.over(rows)] == ["k 1", "k 2"]
-    assert regret.refusals(rows) == ["k 1 at 4 x: too few sizes", "k 2 at 16 x: too few sizes"]
+    assert [text.split(":")[0] for text in over(rows)] == ["k 1", "k 2"]
+    assert refusals(rows) == ["k 1 at 4 x: too few sizes", "k 2 at 16 x: too few sizes"]

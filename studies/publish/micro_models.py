@@ -1,11 +1,12 @@
 """The suite `micro` as it comes with the package: half precision, with its model card.
 
-    embudget suite pretrain studies/micro_suite.yaml --out micro/        # hours
-    .venv/bin/python benchmarks/pack_micro.py micro/
+    .venv/bin/python -m studies.micro_suite.pretrain studies/micro_suite.yaml --out micro/        # hours
+    .venv/bin/python -m studies.publish.micro_models micro/
+    .venv/bin/python -m studies.publish.micro_models
 
 Writes src/embudget/data/models: a folder for each model, pretrain.json with the configuration, the outcomes and what
-the text was, and README.md, the card. The perplexities are those of the weights that are written, on the held-out
-documents of micro/. Without a folder the card alone is written anew, from pretrain.json; `make results` does that.
+the text was, and README.md, the card. Rounding changes a model, so the perplexities are measured again on the weights
+that are written. Without a folder the card alone is written anew, from pretrain.json; `make results` does that.
 """
 
 import argparse
@@ -16,17 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, GPTNeoXForCausalLM
 
 from embudget.files import whole_folder, write_whole
 from embudget.pairs import Pairs, load_pairs
-from embudget.suite.corpus import Corpus, prepare_corpus
-from embudget.suite.language_model import heldout_loss
 from embudget.suite.loading import BUILTIN, quietly
-from embudget.suite.pretrain_config import PretrainConfig
+from studies.micro_suite.pretrain import Corpus, SuiteConfig, heldout_loss, prepare_corpus
 
 LIMIT = 20_000_000
-"""Bytes of all files together."""
+"""Bytes of all files together: the models are part of every installation."""
 
 CARD = """---
 license: apache-2.0
@@ -51,8 +50,8 @@ N leaves out the input embedding and the output head, which are as large as each
   on the same text.
 - **Perplexity:** of the weights as they are here, on {heldout:,} tokens of the {share:.0%} of the documents that were
   kept back. These are of the same groups as the training documents, so it says little of other text.
-- **Training:** `embudget suite pretrain studies/micro_suite.yaml --out micro/`: Pythia's recipe (AdamW, weight decay
-  {decay:g}, {warmup:.0%} warm-up, cosine to a tenth), sequences of {length} tokens, {batch} a step, float32.
+- **Training:** `studies/micro_suite.yaml`, by Pythia's recipe (AdamW, weight decay {decay:g}, {warmup:.0%} warm-up,
+  cosine to a tenth), sequences of {length} tokens, {batch} a step, float32.
 - **Seconds:** of training alone{machine}
 - **Weights:** float16 safetensors, rounded from float32.
 - **Licence:** Apache 2.0, as embudget. The text is from packages with licences of their own: {packages}.
@@ -78,12 +77,13 @@ def pack_suite(folder: Path, target: Path, machine: str = ".") -> None:
     if not (folder / "pretrain.json").exists():
         sys.exit(f"{folder} must be of a pre-training, has no pretrain.json")
     summary = json.loads((folder / "pretrain.json").read_text())
-    config = PretrainConfig.read(summary["config"], str(folder / "pretrain.json"))
+    config = SuiteConfig.read(summary["config"], str(folder / "pretrain.json"))
     if missing := {member.name for member in config.members} - {member["name"] for member in summary["members"]}:
         sys.exit(f"{folder} must have all members, {', '.join(sorted(missing))} are not finished")
-    pairs = load_pairs(config.text[0])
-    refuse_other_text(folder, pairs)
-    corpus = prepare_corpus(folder / "corpus", config.text, config.field, config.vocab_size, config.heldout)
+    pairs = load_pairs(config.pairs)
+    if json.loads((folder / "corpus" / "corpus.json").read_text())["pairs"] != pairs.hash:
+        sys.exit(f"{folder}/corpus must be made of the training pairs {pairs.hash}, is of others")
+    corpus = prepare_corpus(config, pairs, folder / "corpus")
     with whole_folder(target) as models:
         members = [packed(folder, one, models, corpus, config) for one in summary["members"]]
         text = {"pairs": pairs.hash, "train_tokens": len(corpus.train), "packages": packages_of(pairs)}
@@ -96,25 +96,14 @@ def pack_suite(folder: Path, target: Path, machine: str = ".") -> None:
     print(f"{size:,} bytes")  # noqa: T201
 
 
-def refuse_other_text(folder: Path, pairs: Pairs) -> None:
-    """The card describes the pairs as they are now: the models must have been trained on them."""
-    manifest = json.loads((folder / "corpus" / "corpus.json").read_text())
-    now = [file.sha256 for file in pairs.info.splits["train"].files]
-    if not manifest["complete"] or list(manifest["files"].values()) != now:
-        sys.exit(f"{folder}/corpus must be made of the training pairs {pairs.hash}, is of other files")
-
-
-def packed(
-    folder: Path, member: dict[str, Any], models: Path, corpus: Corpus, config: PretrainConfig
-) -> dict[str, Any]:
-    """Write a model in half precision; its outcome with the perplexity of what was written."""
+def packed(folder: Path, member: dict[str, Any], models: Path, corpus: Corpus, config: SuiteConfig) -> dict[str, Any]:
+    """Write a model in half precision, and give its outcome with the perplexity of what was written."""
     source, target = folder / member["name"], models / member["name"]
     with quietly():
         AutoModelForCausalLM.from_pretrained(source, dtype=torch.float16).save_pretrained(target)
         AutoTokenizer.from_pretrained(source).save_pretrained(target)
-        rounded: Any = AutoModelForCausalLM.from_pretrained(target, dtype=torch.float32)  # runs fastest
-    rounded.to("cuda" if torch.cuda.is_available() else "cpu")
-    loss, count = heldout_loss(rounded, corpus.heldout, config.sequence_length, config.batch_size)
+        rounded: Any = GPTNeoXForCausalLM.from_pretrained(target, dtype=torch.float32)  # float16 is slow on a CPU
+    loss, count = heldout_loss(rounded, corpus.heldout, config)
     return member | {"heldout_tokens": count, "heldout_loss": loss, "heldout_perplexity": math.exp(loss)}
 
 
@@ -146,7 +135,7 @@ def card(facts: dict[str, Any]) -> str:
 
 
 def packages_of(pairs: Pairs) -> list[str]:
-    """Those that the training text is from, with version and licence."""
+    """The Python packages that the training text is from, each with version and licence."""
     groups = set(pairs.table("train")["group"].to_pylist())
     return sorted(
         f"{name} {version} ({source.licences.get(name, 'licence not stated')})"
