@@ -27,10 +27,10 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-from embudget.laws.varpro import search
 from numpy.typing import NDArray
 from scipy.optimize import curve_fit
 
+from benchmarks.objectives import search
 from embudget.laws import FORMS, Coefficients, fit
 from embudget.laws.problem import Points, split
 from embudget.laws.sharing import Group, fit_jointly

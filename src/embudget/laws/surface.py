@@ -200,7 +200,7 @@ class Surface(Frozen):
 
         A step is the ratio of neighbouring budgets; inside it is 0.
         """
-        lowest, highest = np.log([self.reach[method] for method in methods]).T
+        lowest, highest = np.log(np.reshape([self.reach[method] for method in methods], (-1, 2))).T
         outside = np.maximum(np.log(product) - highest, lowest - np.log(product))
         steps: Array = np.maximum(outside, 0.0) / float(np.log(self.step))
         return self.discrepancy * steps
