@@ -37,7 +37,7 @@ from embudget.laws import FORMS, find_laws
 from embudget.laws.forms import Array
 from embudget.laws.problem import EXPONENT_BOUNDS, MANY_CELLS, START_BOUNDS, Points, Problem
 from embudget.laws.sharing import fit_jointly
-from embudget.laws.solve import Objective, columns_of, gradient_of, grid_of, non_negative
+from embudget.laws.solve import Objective, columns_of, gradient_of, exponent_grid, non_negative
 
 DELTA = 1e-3
 """Relative residual at which the usual Huber's loss becomes linear."""
@@ -185,7 +185,7 @@ def search(problem: Problem, objective: Objective, *, in_nats: bool = False) -> 
         vector = project(problem, np.exp(inside), objective, in_nats=in_nats)
         return _value(problem, vector, objective, in_nats=in_nats) * (1 + float(((log_exponents - inside) ** 2).sum()))
 
-    best = min((np.log(exponents) for exponents in grid_of(problem, FINE)), key=value)
+    best = min((np.log(exponents) for exponents in exponent_grid(problem, FINE)), key=value)
     simplex = best + np.vstack([np.zeros(len(names)), 0.15 * np.eye(len(names))])
     options: Any = {"xatol": 1e-6, "fatol": 1e-14, "initial_simplex": simplex, "maxiter": 2000}
     found = minimize(value, best, method="Nelder-Mead", options=options)

@@ -212,10 +212,10 @@ def _solve(gradient: Array, curvature: Array, damping: Array, fixed: NDArray[np.
 def projected_starts(problem: Problem) -> Array:
     """The best parameter vectors at a coarse grid of exponents (R, P); a rough guess where the form is not linear."""
     starting = project if problem.form.linear else _rough
-    return np.array([starting(problem, np.array(exponents)) for exponents in grid_of(problem, COARSE)])
+    return np.array([starting(problem, np.array(exponents)) for exponents in exponent_grid(problem, COARSE)])
 
 
-def grid_of(problem: Problem, values: dict[str, tuple[float, ...]]) -> Iterable[tuple[float, ...]]:
+def exponent_grid(problem: Problem, values: dict[str, tuple[float, ...]]) -> Iterable[tuple[float, ...]]:
     """All combinations of the values of the form's exponents."""
     return product(*(values[name] for name in problem.form.exponents))
 
