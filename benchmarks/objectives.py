@@ -37,7 +37,7 @@ from embudget.laws import FORMS, find_laws
 from embudget.laws.forms import Array
 from embudget.laws.problem import EXPONENT_BOUNDS, MANY_CELLS, START_BOUNDS, Points, Problem
 from embudget.laws.sharing import fit_jointly
-from embudget.laws.solve import Objective, columns_of, gradient_of, exponent_grid, non_negative
+from embudget.laws.solve import Objective, columns_of, exponent_grid, gradient_of, non_negative
 
 DELTA = 1e-3
 """Relative residual at which the usual Huber's loss becomes linear."""

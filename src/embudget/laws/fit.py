@@ -12,7 +12,6 @@ frontier, isoflop, rates    the best loss, the best size and the best rate, as t
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from itertools import groupby
 
 import numpy as np
 
@@ -21,9 +20,8 @@ from embudget.laws.checks import Refusal, check_support, supported_forms
 from embudget.laws.diagnostics import diagnose
 from embudget.laws.forms import Array
 from embudget.laws.frontier import Frontier, fit_frontier
-from embudget.laws.isoflop import Isoflop, Profile, fit_profile
+from embudget.laws.isoflop import Isoflop, fit_isoflop
 from embudget.laws.laws import OVER_ALL, Domain, Laws
-from embudget.laws.line import fit_line
 from embudget.laws.misfit import Correction, fit_correction, misfit_of
 from embudget.laws.noise import is_outlying, noise_of_run
 from embudget.laws.problem import MANY_CELLS, Points
@@ -222,16 +220,10 @@ def _frontiers(groups: dict[str, list[Cell]], refusals: list[Refusal]) -> dict[s
 
 
 def _isoflop(method: str, cells: list[Cell], refusals: list[Refusal]) -> Isoflop:
-    profiles: list[Profile] = []
-    for budget, group in groupby(cells, key=lambda cell: cell.budget):
-        try:
-            profiles.append(fit_profile(list(group)))
-        except FitError as error:
-            what = f"isoFLOP profile of {method} at {budget:.3g} FLOP"
-            refusals.append(Refusal.of(what, error, method, budget))
-    enough = len(profiles) >= 2
-    sizes = fit_line([p.budget for p in profiles], [p.model_params for p in profiles]) if enough else None
-    return Isoflop(profiles=tuple(profiles), best_size=sizes)
+    isoflop, refused = fit_isoflop(cells)
+    for budget, error in refused.items():
+        refusals.append(Refusal.of(f"isoFLOP profile of {method} at {budget:.3g} FLOP", error, method, budget))
+    return isoflop
 
 
 def _domain(cells: list[Cell]) -> Domain:

@@ -42,8 +42,8 @@ INFLATION = 1.1
 in 88 % of 320 simulated studies, and in 84 % of the small ones (docs/log.md)."""
 TAIL = 0.05
 """Share of the draws on either side of the interval that their spread is taken from."""
-_WIDTH = 2 * 1.6449  # of that interval of the standard normal distribution
-_LEAST_SD = 1e-12  # of log losses; below it all draws are the same, as they are without noise
+_WIDTH = 2 * 1.6449  # width of that interval for the standard normal distribution
+_LEAST_SD = 1e-12  # spread of log losses below which all draws are the same, as they are without noise
 
 
 def spread_of(logs: Array) -> Array:
