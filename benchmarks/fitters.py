@@ -30,12 +30,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import curve_fit
 
+from benchmarks.objectives import search
 from embudget.laws import FORMS, Coefficients, fit
-from embudget.laws.joint import Group, fit_jointly
-from embudget.laws.levenberg import Objective, refine
-from embudget.laws.points import Points
-from embudget.laws.problem import split
-from embudget.laws.varpro import projected_starts, search
+from embudget.laws.problem import Points, split
+from embudget.laws.sharing import Group, fit_jointly
+from embudget.laws.solve import Objective, projected_starts, refine
 from embudget.records import RunRecord
 from embudget.runs import RunTable
 

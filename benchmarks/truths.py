@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from embudget.laws import Coefficients
-from embudget.laws.parameters import FormName
+from embudget.laws.forms import FormName
 from embudget.methods import Freeze, LoRA, parse_method
 
 

@@ -26,7 +26,7 @@ import numpy as np
 
 from benchmarks.truths import Base, truth_of
 from embudget.laws import Coefficients
-from embudget.laws.parameters import FORMS, FormName
+from embudget.laws.forms import FORMS, FormName
 from embudget.methods import parse_method
 from embudget.records import RunRecord
 from embudget.simulate import World, simulate

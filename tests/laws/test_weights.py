@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from embudget.laws.bootstrap import winsorised
-from embudget.laws.joint import fit_jointly
-from embudget.laws.parameters import FORMS, Coefficients, FormName
-from embudget.laws.points import Points
-from embudget.laws.ranking import parameters_of, rank
+from embudget.laws.forms import FORMS, Coefficients, FormName
+from embudget.laws.noise import winsorised
+from embudget.laws.problem import Points
+from embudget.laws.sharing import fit_jointly, parameters_of
+from embudget.laws.weights import rank
 from tests.laws.studies import APART, BUDGETS, MODELS, ONE, SHARED, WIDE, cells, points
 
 ALL = tuple(FORMS)

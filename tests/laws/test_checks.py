@@ -5,8 +5,8 @@ import pytest
 
 from embudget.errors import ConfigError, FitError, TooFewRunsError
 from embudget.laws import fit
-from embudget.laws.points import Points
-from embudget.laws.support import linked_methods, supported_forms
+from embudget.laws.checks import linked_methods, supported_forms
+from embudget.laws.problem import Points
 from embudget.runs import RunTable
 from embudget.runs.cells import Cell
 from tests.laws.studies import APART, BUDGETS, MODELS, ONE, SHARED, WIDE, cells, points

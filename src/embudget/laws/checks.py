@@ -1,23 +1,46 @@
-"""What the cells must offer for any law, and what is said where they do not."""
+"""What the cells must offer for a law, and what is said where they do not.
+
+Cells that determine no L(N, D) at all raise an error (`check_support`); a fit beside it that they do not support, such
+as a parabola over two sizes, becomes a `Refusal` in the laws. What may be wrong with a law that was fitted is the
+business of `embudget.laws.diagnostics`.
+"""
 
 from collections.abc import Sequence
+from typing import Self
 
 import numpy as np
+from pydantic import Field
 
 from embudget.errors import ConfigError, FitError, TooFewRunsError
-from embudget.laws.parameters import FORMS, FormName
-from embudget.laws.points import Points
-from embudget.laws.ranking import parameters_of
+from embudget.frozen import Frozen
+from embudget.laws.forms import FORMS, FormName
+from embudget.laws.problem import Points
+from embudget.laws.sharing import parameters_of
 from embudget.runs.cells import Cell
+
+
+class Refusal(Frozen):
+    """A fit that the data do not support."""
+
+    what: str = Field(description="e.g. isoFLOP profile of full at 1e+12 FLOP")
+    method: str | None = Field(default=None, description="whose fit; None over all methods")
+    budget: float | None = Field(default=None, description="FLOP; None where it is not of one budget")
+    error: str = Field(description="its name in `embudget.errors`")
+    reason: str
+
+    @classmethod
+    def of(cls, what: str, error: FitError, method: str | None, budget: float | None = None) -> Self:
+        """The refusal that an error of a fit becomes."""
+        return cls(what=what, method=method, budget=budget, error=type(error).__name__, reason=str(error))
 
 
 def check_support(cells: Sequence[Cell], points: Points, asymptote: float | None) -> None:
     """Refuse cells that determine no law.
 
     Raises:
-        ConfigError: a given asymptote that is not positive, or not below every loss.
+        ConfigError: the given asymptote is not positive, or not below every loss.
         FitError: all losses are equal, or methods without a common budget cannot be fitted apart.
-        TooFewRunsError: fewer than 2 sizes or budgets, or no more cells than parameters.
+        TooFewRunsError: there are fewer than 2 sizes or budgets, or no more cells than parameters.
     """
     if len(points) > 1 and np.ptp(points.log_loss) < 1e-9:
         raise FitError(f"all {len(points)} losses are equal ({cells[0].loss:g}): there is nothing to fit")
@@ -83,7 +106,7 @@ def supported_forms(points: Points, forms: Sequence[str] | None) -> tuple[FormNa
 
 
 def linked_methods(points: Points) -> list[set[str]]:
-    """The methods, parted into groups that common budgets tie together."""
+    """The methods in groups that common budgets tie together: within one they can be compared by measured losses."""
     budgets = {method: set(points.budget[points.method == method].tolist()) for method in points.methods}
     groups: list[set[str]] = []
     for method in points.methods:

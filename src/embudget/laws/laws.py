@@ -1,4 +1,4 @@
-"""What a study taught: the fitted laws, the domain they saw, and what could not be fitted."""
+"""What a study taught: the fitted laws, the domain they saw, what could not be fitted; and their file, laws.json."""
 
 import json
 from collections.abc import Iterable
@@ -12,15 +12,14 @@ from pydantic import Field, model_validator
 from embudget.errors import BudgetError, ConfigError, MethodError
 from embudget.files import read_text, save_text
 from embudget.frozen import Frozen
-from embudget.laws.alternatives import Alternative, alternatives
-from embudget.laws.diagnostics import Diagnostics
-from embudget.laws.frontier import Frontier
+from embudget.laws import summary
+from embudget.laws.checks import Refusal
+from embudget.laws.diagnostics import Diagnostics, warnings_of
+from embudget.laws.frontier import Frontier, FrontierRow
 from embudget.laws.isoflop import Isoflop
-from embudget.laws.mixture import Ranked
-from embudget.laws.points import Points
 from embudget.laws.rates import RateLaw
-from embudget.laws.summary import summarise
 from embudget.laws.surface import Kind, Surface
+from embudget.laws.weights import Ranked
 from embudget.methods import parse_method
 from embudget.runs.cells import Cell, RunTable
 
@@ -41,35 +40,20 @@ class Domain(Frozen):
     budgets: tuple[float, float] = Field(description="FLOP")
 
 
-class Refusal(Frozen):
-    """A fit that the data do not support."""
-
-    what: str = Field(description="e.g. isoFLOP profile of full at 1e+12 FLOP")
-    method: str | None = Field(default=None, description="whose fit; None over all methods")
-    budget: float | None = Field(default=None, description="FLOP; None where it is not of one budget")
-    error: str = Field(description="its name in `embudget.errors`")
-    reason: str
-
-
-class FrontierRow(Frozen):
-    """The best choice at one budget."""
-
-    budget: float = Field(description="FLOP")
-    method: str
-    model: str
-    measured_loss: float | None = Field(description="nats; None where the budget was not measured")
-    predicted_loss: float = Field(description="nats")
-    interval: tuple[float, float] = Field(description="of the measured loss of a new run")
-    extrapolation: float = Field(ge=1, description="budget / the nearest one measured of the method; 1 inside")
-
-
 class Laws(Frozen):
-    """The fitted laws of a study."""
+    """The fitted laws of a study.
+
+    Example:
+        >>> laws = embudget.fit(records)
+        >>> laws.predict("lora:32", model_params=1.1e8, tokens=2e7)
+        >>> laws.interval("lora:32", model_params=1.1e8, tokens=2e7)
+        >>> print(laws.summary())
+    """
 
     format_version: Literal[2] = FORMAT
     table: RunTable
     surface: Surface = Field(description="the loss over N, D and method")
-    ranking: tuple[Ranked, ...] = Field(description="the forms of law by their forecast errors, the best first")
+    ranking: tuple[Ranked, ...] = Field(description="forms of law by forecast error, the best first")
     diagnostics: Diagnostics
     frontiers: dict[str, Frontier] = Field(description="by method, and over all")
     isoflops: dict[str, Isoflop] = Field(description="by method")
@@ -114,7 +98,12 @@ class Laws(Frozen):
     ) -> tuple[float, float]:
         """Where the measured loss of a new run lies with probability ``level``, nats; errors as `predict`.
 
-        With ``of="law"`` where the loss itself lies, without the noise of a run.
+        Args:
+            method: such as lora:32.
+            model_params: N.
+            tokens: D.
+            level: in (0, 1).
+            of: "run" for the measured loss of a new run, "law" for the loss itself, without the noise of a run.
         """
         if not 0 < level < 1:
             raise ConfigError(f"level must be in (0, 1), got {level:g}")
@@ -134,7 +123,7 @@ class Laws(Frozen):
         return name
 
     def extrapolation(self, budget: float, method: str | None = None) -> float:
-        """How far a budget lies outside those measured of ``method``, or of any, as a factor; 1 inside.
+        """The factor by which a budget lies outside those measured of ``method``, or of any method; 1 inside.
 
         Raises:
             BudgetError: the budget is not positive.
@@ -162,7 +151,7 @@ class Laws(Frozen):
         else:
             every = np.array([budget / cell.flops_per_token for cell in self.cells])
             sizes = np.array([cell.model_params for cell in self.cells])
-            logs = np.log(self.surface.drawn([cell.method for cell in self.cells], sizes, every)).mean(axis=0)
+            logs = self.surface.log_draws([cell.method for cell in self.cells], sizes, every).mean(axis=0)
             cell, tokens = self.cells[int(logs.argmin())], float(every[logs.argmin()])
         return FrontierRow(
             budget=budget,
@@ -203,17 +192,23 @@ class Laws(Frozen):
         )
         known = cells[cells["method"].isin(self.methods)]
         at = known["method"].tolist(), known["model_params"].to_numpy(), known["tokens"].to_numpy()
-        cells.loc[known.index, "predicted_loss"] = np.exp(np.log(self.surface.drawn(*at)).mean(axis=0))
+        cells.loc[known.index, "predicted_loss"] = np.exp(self.surface.log_draws(*at).mean(axis=0))
         cells.loc[known.index, "low"], cells.loc[known.index, "high"] = self.surface.intervals(*at, level)
         return cells
 
-    def alternatives(self) -> tuple[Alternative, ...]:
-        """The law of Hoffmann et al. under other objectives: how much of it is the data's, how much the fitter's."""
-        return alternatives(Points.of(self.cells), self.surface.asymptote)
-
     def summary(self) -> str:
-        """The laws as a plain-text table."""
-        return summarise(self)
+        """What was fitted, as plain text for a terminal or a log."""
+        parts = [
+            [*summary.describe_runs(self.table), ""],
+            [*summary.describe_ranking(self.ranking), ""],
+            summary.describe_surface(self.surface),
+            [*summary.describe_diagnostics(self.diagnostics, warnings_of(self.diagnostics, self.cells)), ""],
+            [*summary.describe_frontier(self.frontier()), ""],
+            summary.describe_powers(self.frontiers, self.isoflops),
+            summary.describe_rates(self.cells, self.rate_law),
+            summary.describe_refusals(self.refusals),
+        ]
+        return "\n".join(line for part in parts for line in part)
 
     def save(self, path: str | Path) -> None:
         """Write as JSON, whole or not at all.

@@ -1,44 +1,49 @@
-"""Several methods in one fit: asymptote and exponents shared by all of them, drawn towards each other, or separate.
+"""What methods share in one fit: the asymptote and exponents, and the coefficients of methods that differ by a number.
 
-    shared     E and the exponents are the same for all methods; every method has its own coefficients, which is the
-               same as rescaling N and D for each of them
-    pooled     every kind of method (full, freeze, bias, lora) has its own E and exponents, drawn towards a common
-               centre by a normal prior on their logarithms (partial pooling; Gelman and Hill 2007, chapter 12). With
-               many good cells a kind has a law of its own, with few it leans on the others
-    separate   every kind of method has a law of its own, whatever the others have
+E and the exponents of the methods are
 
-The centre is the mean of the kinds, with the usual prior as one more of them, found by alternating with the fits. The
-noise level s that weighs the prior and sets Huber's delta is that of the median residual, which no single cell can
-move, estimated in the same rounds.
+    shared     the same for all methods; every method has its own coefficients, which amounts to rescaling N and D for
+               each of them
+    pooled     of each kind of method (full, freeze, bias, lora), drawn towards a common centre by a normal prior on
+               their logarithms (partial pooling; Gelman and Hill 2007, chapter 12). With many good cells a kind has a
+               law of its own, with few it leans on the others
+    separate   of each kind of method, whatever the others have
+
+The common centre is the mean of the kinds, with the usual prior as one more of them, found by alternating with the
+fits. The noise level s that weighs the prior and sets Huber's delta is estimated in the same rounds.
+
+Methods of one kind that differ by a number x (LoRA by its rank, freezing by its active fraction) share coefficients.
+With x running from 0 at the smallest to 1 at the largest measured log number, a coefficient is
+
+    A(x) = sum_j c_j B_j(x),     B_j the Bernstein polynomials of degree min(2, values - 1), c_j >= 0
+
+which is smooth in the log number, positive because the c_j are, and linear in them. Two values give a straight line,
+three or more a parabola, which can have its best in between; a kind with one value has one coefficient. The rows of the
+basis are the weights of the c_j, one row a method.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import comb, log
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from embudget.laws.base import Array, Form
-from embudget.laws.basis import basis_of
-from embudget.laws.levenberg import HUBER, Objective, Prior, curvature, refine, usual_prior
-from embudget.laws.points import MANY_CELLS, Points, sample
-from embudget.laws.problem import Problem, log_loss_of
-from embudget.laws.varpro import projected_starts
+from embudget.laws.forms import FORMS, Array, Form, FormName
+from embudget.laws.noise import noise_level
+from embudget.laws.problem import MANY_CELLS, Points, Problem, log_loss_of, sample
+from embudget.laws.solve import HUBER, Objective, Prior, curvature, projected_starts, refine, usual_prior
+from embudget.methods import parse_method
 
 Sharing = Literal["shared", "pooled", "separate"]
 
 POOL = {"E": 0.15, "a": 0.3, "b": 0.3, "D0": 0.7}
-"""Standard deviation about the common centre, of the logarithms; assumption: methods fine-tune the same models on the
-same pairs, so that they differ by less than laws of unrelated models do (0.5, `levenberg.PRIOR`)."""
-MAD = 1.4826
-"""Standard deviation / median absolute deviation of normal noise."""
-USUAL_NOISE, USUAL_FREEDOM = 0.002, 0.5
-"""Relative noise expected of a run before anything is measured, and how many degrees of freedom that is worth; it keeps
-a law through nearly as many parameters as cells from being taken for exact."""
-NOISE_FLOOR = 1e-6
-"""Relative noise below which losses are exact for our purposes."""
-_LEAST_ASYMPTOTE = 0.05  # of the lowest loss: an E nearer to 0 says no more than that it is small
+"""Standard deviation of the logarithms about the common centre. Assumption: methods fine-tune the same models on the
+same pairs, so that they differ by less than laws of unrelated models do (0.5, `embudget.laws.solve.PRIOR`)."""
+MAX_DEGREE = 2
+"""Degree of the polynomial in the log number of a method."""
+_LEAST_ASYMPTOTE = 0.05  # share of the lowest loss: an E nearer to 0 says no more than that it is small
 _ROUNDS = 12
 
 
@@ -48,7 +53,7 @@ class Group:
 
     problem: Problem
     rows: NDArray[np.intp]
-    """which of the points (n,)"""
+    """places of its cells among all points (n,)"""
     basis: dict[str, Array]
     """method -> weights of its coefficients (p,)"""
     centre_n: float
@@ -57,7 +62,7 @@ class Group:
 
     @classmethod
     def of(cls, form: Form, points: Points, rows: NDArray[np.bool_], asymptote: float | None) -> "Group":
-        """The group of some of the points."""
+        """The group of the points that ``rows`` (n,) marks."""
         mine = points.where(rows)
         basis = basis_of(mine.methods)
         centre_n, centre_d = float(mine.log_n.mean()), float(mine.log_d.mean())
@@ -95,15 +100,15 @@ class JointFit:
     sharing: Sharing
     groups: tuple[Group, ...]
     vectors: tuple[Array, ...]
-    """of each group (P,)"""
+    """fitted parameters of each group (P,)"""
     priors: tuple[Prior, ...]
-    """of each group"""
+    """what was expected of each group"""
     noise: float
-    """s, relative: of a cell of mean weight, by the median residual"""
+    """s: relative noise of a cell of mean weight, by the median residual"""
     log_fit: Array
     """(n,)"""
     parameters: float
-    """that the data decide, a share of each: fewer than there are where the prior decides with them"""
+    """how many the data decide, each counted by its share: fewer than there are where the prior decides with them"""
 
     def predict(self, method: NDArray[np.str_], log_n: Array, log_d: Array) -> Array:
         """The log loss (m,) of fitted methods at m points."""
@@ -123,23 +128,15 @@ class JointFit:
 
     @property
     def objective(self) -> Objective:
-        """Without a prior."""
+        """Huber's delta and the noise of this fit; the prior differs from group to group."""
         return Objective(HUBER * self.noise, self.noise)
 
 
 def fit_jointly(form: Form, points: Points, sharing: Sharing, asymptote: float | None = None) -> JointFit:
-    """Fit a form to all points; they must hold more cells than the form has parameters."""
+    """Fit a form to all points, of which there must be more than the form has parameters."""
     if sharing == "shared" or len(points.kinds) == 1:
         return _fit_shared(form, points, sharing, asymptote)
     return _fit_by_kind(form, points, sharing, asymptote)
-
-
-def noise_level(residuals: Array, weights: Array, parameters: float) -> float:
-    """s, from the median residual (n,), for n - p degrees of freedom and the usual noise with its own."""
-    count, freedom = len(residuals), max(len(residuals) - parameters, 0.0)
-    typical = MAD * float(np.median(np.abs(residuals) * np.sqrt(weights)))
-    squares = count * typical**2 + USUAL_FREEDOM * USUAL_NOISE**2
-    return max(float(np.sqrt(squares / (freedom + USUAL_FREEDOM))), NOISE_FLOOR)
 
 
 def _fit_shared(form: Form, points: Points, sharing: Sharing, asymptote: float | None) -> JointFit:
@@ -242,3 +239,45 @@ def _decided(problem: Problem, vector: Array, prior: Prior, noise: float) -> Arr
     data, strength = curvature(problem, vector, Objective(HUBER * noise, noise, prior))
     shares: Array = np.diag(np.linalg.solve(data + np.diag(strength) + 1e-12 * np.eye(len(data)), data))
     return np.clip(shares, 0.0, 1.0)
+
+
+def parameters_of(name: FormName, points: Points) -> int:
+    """How many parameters a form has for these methods, with E and the exponents shared."""
+    form = FORMS[name]
+    columns = len(next(iter(basis_of(points.methods).values())))
+    return 1 + len(form.exponents) + len(form.coefficients) * columns
+
+
+def basis_of(methods: Sequence[str]) -> dict[str, Array]:
+    """Method -> the weights (p,) of its coefficients; all have the same p, with 0 in the columns of other families."""
+    families = sorted({_family(method) for method in methods})
+    numbers = {
+        family: sorted({_number(method) for method in methods if _family(method) == family}) for family in families
+    }
+    degrees = {family: min(MAX_DEGREE, len(numbers[family]) - 1) for family in families}
+    total = sum(degree + 1 for degree in degrees.values())
+    starts = dict(zip(families, np.cumsum([0, *(degrees[family] + 1 for family in families)])[:-1], strict=True))
+    basis = {}
+    for method in methods:
+        family = _family(method)
+        low, high = numbers[family][0], numbers[family][-1]
+        x = (_number(method) - low) / (high - low) if high > low else 0.0
+        row = np.zeros(total)
+        row[starts[family] : starts[family] + degrees[family] + 1] = _bernstein(degrees[family], x)
+        basis[method] = row
+    return basis
+
+
+def _family(method: str) -> str:
+    """Kind and options, which methods that differ by their number alone have in common."""
+    kind, *values = method.split(":")
+    return ":".join([kind, *values[1:]])
+
+
+def _number(method: str) -> float:
+    number = parse_method(method).number
+    return log(number) if number else 0.0
+
+
+def _bernstein(degree: int, x: float) -> list[float]:
+    return [comb(degree, j) * x**j * (1 - x) ** (degree - j) for j in range(degree + 1)]

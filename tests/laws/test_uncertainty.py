@@ -1,15 +1,17 @@
-"""The resampling rule, and the noise of one run."""
+"""The draws of a law, and how wide they are made."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import norm
+from scipy.stats import t as student
 
-from embudget.laws import Coefficients, bootstrap
-from embudget.laws.bootstrap import OUTLYING, deal_residuals, draw, noise_of_run, winsorised
-from embudget.laws.joint import fit_jointly
-from embudget.laws.parameters import FORMS
-from embudget.laws.points import Points
+from embudget.laws import Coefficients, uncertainty
+from embudget.laws.forms import FORMS
+from embudget.laws.problem import Points
+from embudget.laws.sharing import fit_jointly
+from embudget.laws.uncertainty import INFLATION, deal_residuals, draw, half_width, spread_of, widened
 from embudget.runs.cells import RunTable
 from embudget.simulate import World, simulate
 from tests.laws.studies import APART, SHARED, points
@@ -32,16 +34,6 @@ def test_a_cell_with_four_seeds_gets_half_the_deviation() -> None:
     assert dealt[:, 0].std() / dealt[:, 1].std() == pytest.approx(0.5, rel=0.05)
 
 
-def test_a_residual_far_outside_is_cut_and_the_others_are_kept() -> None:
-    residuals = 0.01 * np.random.default_rng(0).standard_normal(20)
-    residuals[3] = 0.5
-    weights = np.ones(20)
-    weights[3] = 4
-    cut = winsorised(residuals, weights)
-    assert np.array_equal(np.delete(cut, 3), np.delete(residuals, 3))
-    assert cut[3] == pytest.approx(OUTLYING / 2 * 1.4826 * np.median(np.abs(residuals)))  # half: it has four seeds
-
-
 def test_the_draws_of_a_sharper_study_lie_closer_together() -> None:
     spreads = []
     for noise in (0.01, 0.04):
@@ -54,7 +46,7 @@ def test_the_draws_of_a_sharper_study_lie_closer_together() -> None:
 
 
 def test_the_draws_spread_as_the_fits_of_new_studies_do() -> None:
-    """Of 40 studies of one truth, the fitted loss at a corner deviates as the draws of the first say."""
+    """The fitted loss at a corner scatters over 40 studies of one truth as the draws of the first ones say."""
     at = np.array(["full"]), np.log([1e8]), np.log([1e5])
     fitted, spreads = [], []
     for seed in range(40):
@@ -88,23 +80,54 @@ def test_many_cells_get_normal_draws_of_the_same_spread(monkeypatch: pytest.Monk
     measured = replace(measured, log_loss=measured.log_loss + noise)
     fit = fit_jointly(FORMS["chinchilla"], measured, "shared")
     (refitted,) = draw(fit, measured, 400, np.random.default_rng(0))
-    monkeypatch.setattr(bootstrap, "MANY_CELLS", 10)
+    monkeypatch.setattr(uncertainty, "MANY_CELLS", 10)
     (normal,) = draw(fit, measured, 400, np.random.default_rng(0))
     spreads = [fit.groups[0].problem.predict(drawn).std(axis=0) for drawn in (refitted, normal)]
     assert np.corrcoef(spreads)[0, 1] > 0.9  # wide and narrow at the same places
     assert spreads[1].mean() == pytest.approx(spreads[0].mean(), rel=0.25)
 
 
-def test_the_noise_is_that_of_one_run_for_unequal_numbers_of_seeds() -> None:
-    """A third of the cells with 9 seeds, the others with 1; the law is known, so that nothing but noise is left."""
-    truth = Coefficients(E=1.8, A=300, a=0.35, B=250, b=0.42)
-    budgets = tuple(np.geomspace(1e11, 1e14, 150))
-    world = World(
-        truth={"full": truth}, models=("smollm2-135m:1", "smollm2-135m:4"), budgets=budgets, seeds=9, noise=0.02
-    )
-    kept = [r for r in simulate(world) if r.config.seed == 0 or budgets.index(r.config.train_flops) % 3 == 0]
-    measured = Points.of(RunTable.of(kept).cells)
-    true = np.log([truth.loss(*np.exp(place)) for place in zip(measured.log_n, measured.log_d, strict=True)])
-    assert set(measured.seeds) == {1, 9}
-    noise = noise_of_run(measured, measured.log_loss - true, freedom=len(measured))
-    assert noise == pytest.approx(0.02, rel=0.05)
+FREEDOM = 6.0
+SCALE = float(student.ppf(0.95, FREEDOM) / norm.ppf(0.95))
+
+
+def some_draws() -> np.ndarray:
+    """Log losses of 4 choices by 400 draws; the last choice is known exactly."""
+    drawn: np.ndarray = np.array([0.5, 1, 2, 3]) + np.random.default_rng(0).gamma(2, [0.01, 0.02, 0.1, 0], (400, 4))
+    return drawn
+
+
+def test_wider_draws_keep_their_mean_and_their_order() -> None:
+    drawn = some_draws()
+    for error in (0.0, np.array([0.0, 0.01, 0.3, 0.05])):
+        wide = widened(drawn, FREEDOM, error)
+        assert wide.mean(axis=0) == pytest.approx(drawn.mean(axis=0), abs=1e-12)
+        assert np.array_equal(wide[:, :3].argsort(axis=0), drawn[:, :3].argsort(axis=0))
+
+
+def test_without_an_error_draws_widen_by_one_factor() -> None:
+    drawn = some_draws()
+    mean = drawn.mean(axis=0)
+    assert widened(drawn, FREEDOM) == pytest.approx(mean + INFLATION * SCALE * (drawn - mean), rel=1e-12)
+
+
+def test_with_an_error_the_standard_deviation_is_that_of_both() -> None:
+    drawn, error = some_draws(), np.array([0.0, 0.01, 0.3, 0.05])
+    wanted = SCALE * np.hypot(INFLATION * spread_of(drawn), error)
+    assert spread_of(widened(drawn, FREEDOM, error)) == pytest.approx(wanted, rel=0.01)  # 400 quantiles of a normal
+
+
+def test_draws_that_are_all_the_same_get_the_errors_quantiles_or_stay() -> None:
+    same = np.full((101, 2), 1.5)
+    wide = widened(same, FREEDOM, np.array([0.0, 0.02]))
+    assert np.array_equal(wide[:, 0], same[:, 0])
+    assert wide[50, 1] == pytest.approx(1.5)
+    assert wide[[5, 95], 1] - 1.5 == pytest.approx(SCALE * 0.02 * norm.ppf([5.5 / 101, 95.5 / 101]), rel=1e-9)
+    assert np.array_equal(widened(same[:1], FREEDOM, 0.1), same[:1])  # a single draw has no quantiles
+
+
+def test_wider_draws_have_the_interval_as_their_quantiles() -> None:
+    """So that comparing choices by the draws and by their intervals cannot disagree."""
+    drawn, error = np.random.default_rng(1).normal(1, 0.02, (4000, 1)), 0.03
+    half = half_width(drawn, FREEDOM, 0.9, error**2)
+    assert np.quantile(widened(drawn, FREEDOM, error), (0.05, 0.95)) - 1 == pytest.approx([-half[0], half[0]], rel=0.02)

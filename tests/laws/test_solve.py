@@ -1,4 +1,4 @@
-"""Many robust fits at once."""
+"""Many robust fits at once, and the starts that they are made from."""
 
 from dataclasses import replace
 
@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from scipy.optimize import least_squares
 
-from embudget.laws import levenberg
-from embudget.laws.levenberg import Objective, Prior, curvature, gradient_of, refine, usual_prior
-from embudget.laws.parameters import FORMS, FormName
-from embudget.laws.varpro import projected_starts
+from embudget.laws import solve
+from embudget.laws.forms import FORMS, FormName
+from embudget.laws.solve import Objective, Prior, curvature, gradient_of, project, projected_starts, refine, usual_prior
 from tests.laws.studies import ONE, doubled, law_of, plain, problem
 
 SQUARES = Objective()
@@ -75,7 +74,7 @@ def test_batches_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     of = problem("chinchilla", noise=0.02)
     starts, weights = projected_starts(of), np.random.default_rng(0).uniform(0.5, 1.5, (9, 25))
     whole = refine(of, starts, SQUARES, weights=weights)
-    monkeypatch.setattr(levenberg, "BATCH_NUMBERS", 2.5 * of.parameters * 25)  # two fits at a time, five batches
+    monkeypatch.setattr(solve, "BATCH_NUMBERS", 2.5 * of.parameters * 25)  # two fits at a time, five batches
     parts = refine(of, starts, SQUARES, weights=weights)
     assert parts[0] == pytest.approx(whole[0], abs=1e-9)
     assert parts[1] == pytest.approx(whole[1], rel=1e-9)
@@ -138,3 +137,31 @@ def test_the_curvature_is_the_information_of_a_fit() -> None:
     _, jacobian = of.linearise(best)
     assert data == pytest.approx(jacobian[0] @ jacobian[0].T, rel=1e-9)
     assert strength == pytest.approx([0.0, (0.01 / 0.5) ** 2, (0.01 / 0.5) ** 2, 0.0, 0.0])
+
+
+def test_projected_coefficients_are_never_negative() -> None:
+    of = problem("chinchilla")
+    rising = replace(of, log_loss=np.log(2 + 0.1 * of.log_n + 0.5 * np.exp(-0.4 * of.log_d)))  # A would be < 0
+    vector = project(rising, np.array([0.35, 0.4]))
+    low, _ = rising.bounds
+    assert vector[3] == low[3]  # as good as absent
+    assert np.isfinite(vector).all()
+
+
+def test_in_a_projection_too_a_weight_of_two_is_a_cell_measured_twice() -> None:
+    of = problem("chinchilla", noise=0.02)
+    weights, twice = doubled(of)
+    exponents = np.array([0.3, 0.5])
+    weighed, repeated = (project(one, exponents) for one in (replace(of, weights=weights), twice))
+    assert weighed == pytest.approx(repeated, abs=1e-6)
+    assert weighed != pytest.approx(project(of, exponents), abs=1e-4)
+
+
+@pytest.mark.parametrize("form", list(FORMS))
+def test_starts_are_distinct_and_within_the_bounds(form: FormName) -> None:
+    of = problem(form, noise=0.02)
+    starts = projected_starts(of)
+    low, high = of.bounds
+    assert starts.shape == (18 if form == "rectified" else 9, of.parameters)
+    assert ((starts >= low) & (starts <= high)).all()
+    assert len(np.unique(starts[:, of.searched], axis=0)) == len(starts)

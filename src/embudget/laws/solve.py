@@ -1,25 +1,31 @@
-"""Robust non-linear least squares for many fits of one law at once (Levenberg 1944, Marquardt 1963).
+"""How a law is fitted: robust non-linear least squares for many fits of one law at once, from a grid of starts.
 
 The objective of each fit is, over cells i with weights w and log residuals r = log L - log f,
 
     sum_i w_i huber(r_i; delta) + s^2/2 sum_k ((theta_k - centre_k) / sd_k)^2      theta: log E and log exponents
 
-- Log residuals, since the noise of a loss is relative.
-- delta = 1.345 s, with s the noise level: as efficient as least squares for normal noise (95 %), and a diverged run
+- The residuals are logarithms, since the noise of a loss is relative.
+- delta = 1.345 s, with s the noise level: as efficient as least squares for normal noise (95 %), while a diverged run
   moves the law little. The fixed delta = 1e-3 that is usual for hundreds of runs amounts to least absolute residuals,
-  which on the 9 to 60 cells of a small study wastes a third of the data; it can be asked for.
+  which on the 9 to 60 cells of a small study would waste a third of the data. `benchmarks/objectives.py` has both.
 - The second term is a weak prior on the log exponents theta: published exponents of N and D lie around 0.35, two thirds
-  of them within a factor exp(0.5). It fades as the noise does and keeps a study of 9 noisy cells from exponents near 0.
+  of them within a factor exp(0.5). It fades as the noise does, and keeps 9 noisy cells from exponents near 0.
 
-The R fits share the cells and differ in targets, weights or starts, so that one call of numpy serves all of them.
+It is minimised by damped Gauss-Newton steps (Levenberg 1944, Marquardt 1963; `refine`). The R fits share the cells and
+differ in targets, weights or starts, so that one call of numpy serves all of them; `tests/laws/test_solve.py` checks
+the minima against scipy. The starts come from variable projection (Golub and Pereyra 1973; `projected_starts`): for
+given exponents a linear form is a non-negative least-squares problem in E and the coefficients, solved exactly.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import nnls
 
-from embudget.laws.base import Array
+from embudget.laws.forms import Array
 from embudget.laws.problem import Problem
 
 Rows = NDArray[np.intp]
@@ -28,15 +34,18 @@ HUBER = 1.345
 """delta in noise levels: 95 % efficiency for normal noise (Huber 1964)."""
 PRIOR = {"a": (float(np.log(0.35)), 0.5), "b": (float(np.log(0.35)), 0.5), "D0": (-2.5, 2.0)}
 """Centre and standard deviation of the log of each exponent; D0 in units of the mean tokens: assumption, wide."""
+COARSE = {"a": (0.1, 0.3, 0.7), "b": (0.1, 0.3, 0.7), "D0": (0.01, 0.3)}
+"""Exponents that fits start from, in all combinations."""
 BATCH_NUMBERS = 2e7
-"""Derivatives held at once: 160 MB."""
+"""Derivatives held in memory at once, which take 160 MB."""
 _BLOCK = 1024  # cells
 _ROUNDS, _TOLERANCE, _SHRINK, _GROW, _MOST = 60, 1e-9, 0.3, 4.0, 1e8
+_PROJECTIONS = 8  # Gauss-Newton rounds towards log residuals; small studies need 3 to 5
 
 
 @dataclass(frozen=True)
 class Prior:
-    """Where the logarithms of E (where it is fitted) and of the exponents are expected: h of them."""
+    """What is expected of the logarithms of E (where it is fitted) and of the exponents, h of them together."""
 
     centre: Array
     """(1, h), or (R, h) for each fit its own"""
@@ -44,20 +53,20 @@ class Prior:
     """(h,), infinite where nothing is expected"""
 
     def of(self, rows: slice) -> "Prior":
-        """For some of the fits."""
+        """The part of a batch of fits; one centre for all of them stays as it is."""
         return self if len(self.centre) == 1 else Prior(self.centre[rows], self.sd)
 
 
 @dataclass(frozen=True)
 class Objective:
-    """What is minimised, besides the problem and its targets."""
+    """What is minimised: Huber's delta, and the prior with the noise level that it is weighed against."""
 
     delta: float = np.inf
-    """where a residual stops to count by its square; relative"""
+    """relative residual beyond which a cell's pull no longer grows; infinite for least squares"""
     noise: float = 0.0
-    """s, the noise level that the prior is weighed against; 0 for no prior"""
+    """s, relative; 0 switches the prior off"""
     prior: Prior | None = None
-    """None for the usual one"""
+    """None for `usual_prior`"""
 
 
 def usual_prior(problem: Problem) -> Prior:
@@ -72,7 +81,7 @@ def refine(
     """Fit from every start.
 
     Args:
-        problem: form, cells and weights.
+        problem: the form, the cells and their weights.
         starts: parameter vectors (R, P).
         objective: what is minimised.
         targets: log losses (R, n) instead of the measured ones.
@@ -114,6 +123,8 @@ def curvature(problem: Problem, vector: Array, objective: Objective) -> tuple[Ar
 
 
 class _Batch:
+    """Fits that are iterated together; ``active`` rows are those that have not converged yet."""
+
     def __init__(self, problem: Problem, targets: Array, weights: Array, objective: Objective) -> None:
         self.problem, self.objective = problem, objective
         self.targets, self.weights = np.atleast_2d(targets), np.atleast_2d(weights)
@@ -156,7 +167,7 @@ class _Batch:
         return value
 
     def quadratic(self, vectors: Array, active: Rows) -> tuple[Array, Array]:
-        """Gradient (R, P) and Gauss-Newton curvature (R, P, P) of the objective."""
+        """The objective's gradient (R, P) and Gauss-Newton curvature (R, P, P)."""
         predicted, jacobian = self.problem.linearise(vectors)
         residuals = self._rows(self.targets, active) - predicted
         robust = self._rows(self.weights, active) * np.minimum(
@@ -175,8 +186,8 @@ class _Batch:
 def _products(left: Array, right: Array) -> Array:
     """The sums over the cells (R, P, P) of products of two derivatives (R, P, n) each.
 
-    In blocks so small that BLAS uses one thread: its threads waiting for each other on a busy machine took 20 times as
-    long for 97,000 cells.
+    The blocks are so small that BLAS uses one thread. With several, its threads waiting for each other on a busy
+    machine took 20 times as long for 97,000 cells.
     """
     products = np.zeros((len(left), left.shape[1], left.shape[1]))
     for first in range(0, left.shape[2], _BLOCK):
@@ -186,7 +197,7 @@ def _products(left: Array, right: Array) -> Array:
 
 
 def _solve(gradient: Array, curvature: Array, damping: Array, fixed: NDArray[np.bool_]) -> Array:
-    """The damped Gauss-Newton step (R, P); parameters held at a bound do not move."""
+    """The damped Gauss-Newton step (R, P), in which parameters held at a bound do not move."""
     count = gradient.shape[1]
     free = ~fixed
     curvature = np.where(free[:, :, None] & free[:, None, :], curvature, 0.0)
@@ -196,3 +207,58 @@ def _solve(gradient: Array, curvature: Array, damping: Array, fixed: NDArray[np.
     step = np.linalg.solve(curvature, -(gradient * free)[:, :, None])[:, :, 0]
     limited: Array = np.clip(step, -2.0, 2.0)  # logs: no parameter changes by more than a factor e^2 in a step
     return limited
+
+
+def projected_starts(problem: Problem) -> Array:
+    """The best parameter vectors at a coarse grid of exponents (R, P); a rough guess where the form is not linear."""
+    starting = project if problem.form.linear else _rough
+    return np.array([starting(problem, np.array(exponents)) for exponents in exponent_grid(problem, COARSE)])
+
+
+def exponent_grid(problem: Problem, values: dict[str, tuple[float, ...]]) -> Iterable[tuple[float, ...]]:
+    """All combinations of the values of the form's exponents."""
+    return product(*(values[name] for name in problem.form.exponents))
+
+
+def project(problem: Problem, exponents: Array) -> Array:
+    """Least squares of log residuals in E and the coefficients, for given exponents (k,): a parameter vector (P,).
+
+    Log residuals are not linear in the loss. They are reached by Gauss-Newton steps around the last fit, each of them
+    one non-negative least-squares problem.
+    """
+    columns = columns_of(problem, exponents)
+    given = 0.0 if problem.asymptote is None else problem.asymptote
+    fit = np.exp(problem.log_loss)
+    for _ in range(_PROJECTIONS):
+        root = np.sqrt(problem.weights) / fit
+        target = fit * (1 + problem.log_loss - np.log(fit))  # log L = log f + (f' - f) / f
+        solved = non_negative(columns * root[:, None], (target - given) * root)
+        last, fit = fit, np.maximum(columns @ solved + given, 1e-300)
+        if np.abs(fit / last - 1).max() < 1e-9:
+            break
+    return problem.join(float(solved[0]) if problem.free else given, exponents, solved[problem.free :])
+
+
+def columns_of(problem: Problem, exponents: Array) -> Array:
+    """What E (where it is fitted) and each coefficient of the basis are multiplied with in the loss (n, columns)."""
+    held = tuple(np.array([[value]]) for value in exponents)
+    ones = tuple(np.ones((1, len(problem.log_n))) for _ in problem.form.coefficients)
+    _, _, by_coefficients = problem.form.derivatives(held, ones, problem.log_n, problem.log_d)
+    columns = [problem.basis * derivative[0][:, None] for derivative in by_coefficients]
+    return np.hstack([np.ones((len(problem.log_n), problem.free)), *columns])
+
+
+def non_negative(columns: Array, target: Array) -> Array:
+    """Non-negative least squares; a tall problem is first turned into a small one with the same solution."""
+    if len(columns) > 4 * columns.shape[1]:  # R alone: forming Q is 100 times slower where BLAS has several threads
+        both: Array = np.asarray(np.linalg.qr(np.column_stack([columns, target]), mode="r"))
+        columns, target = both[:, :-1], both[:, -1]
+    solved: Array = nnls(columns, target, maxiter=100 * columns.shape[1])[0]
+    return solved
+
+
+def _rough(problem: Problem, exponents: Array) -> Array:
+    """Half of the lowest loss for E, and the rest spread evenly over the coefficients."""
+    typical, asymptote = float(np.exp(problem.log_loss.mean())), 0.5 * float(np.exp(problem.log_loss.min()))
+    count = len(problem.form.coefficients) * problem.basis.shape[1]
+    return problem.join(asymptote, exponents, np.full(count, (typical - asymptote) / len(problem.form.coefficients)))
