@@ -18,8 +18,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from embudget.findings.choices import KINDS, Choices, measured_kinds
-from embudget.findings.finding import Finding, assertion, judge, spread, untested
+from embudget.choices import considered, with_sizes_between
+from embudget.findings.finding import Finding, assertion, conclude, spread, untested
+from embudget.findings.measured import KINDS, Candidates, fine, measured_kinds, of_kind
 from embudget.laws import Laws
 from embudget.laws.base import Array
 from embudget.methods import kind_of
@@ -94,7 +95,7 @@ class Profiles:
         return np.stack(ends, axis=1)
 
 
-def best_size(laws: Laws, choices: Choices) -> Finding:
+def best_size(laws: Laws, candidates: Candidates) -> Finding:
     """The best size of every kind of method."""
     every = [
         Profiles.of(kind, [cell for cell in laws.cells if kind_of(cell.method) == kind])
@@ -110,24 +111,24 @@ def best_size(laws: Laws, choices: Choices) -> Finding:
         ends = one.ends(noise, freedom, rng)
         moved = ends[:, 1] - ends[:, 0]
         claims.append(assertion(f"the best size of {KINDS[one.kind]} grows", moved > 0, moved < 0))
-        texts.append(_told(one, ends, choices.of_kind(one.kind), laws))
+        texts.append(_told(one, ends, of_kind(candidates, one.kind), laws))
     names = [KINDS[one.kind] for one in profiles]
     only = (
         f"the only method measured is {names[0]}" if len(names) == 1 else f"for {', '.join(names[:-1])} and {names[-1]}"
     )
-    return judge(2, claims, "; ".join([only, *texts]))
+    return conclude(2, claims, "; ".join([only, *texts]))
 
 
-def _told(profiles: Profiles, ends: Array, choices: Choices, laws: Laws) -> str:
+def _told(profiles: Profiles, ends: Array, candidates: Candidates, laws: Laws) -> str:
     smallest, largest = np.log(profiles.sizes)
     sizes = np.exp(smallest + (np.median(ends, axis=0) + 1) / 2 * (largest - smallest))
     moved = ends[:, 1] - ends[:, 0]
     budgets = sorted({cell.budget for cell in laws.cells if kind_of(cell.method) == profiles.kind})
-    grid = choices.finer().considered(np.geomspace(budgets[0], budgets[-1], 9).tolist())
+    grid = considered(with_sizes_between(candidates), np.geomspace(budgets[0], budgets[-1], 9).tolist())
     by_law = ""
     if len(grid) > 1:
         centred = np.log(grid) - np.log(grid).mean()
-        by_law = f"; by its law N* ~ C^{spread(choices.optimum(grid)[0] @ centred / (centred @ centred), 3)}"
+        by_law = f"; by its law N* ~ C^{spread(fine(laws, candidates, grid).best_log_sizes() @ centred / (centred @ centred), 3)}"
     return (
         f"{KINDS[profiles.kind]}: best by a regression of the measured losses {sizes[0]:.2g} parameters at "
         f"{budgets[0]:.3g} FLOP, {sizes[1]:.2g} at {budgets[-1]:.3g}, growing in {100 * (moved > 0).mean():.0f} % and "

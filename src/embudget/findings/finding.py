@@ -86,7 +86,7 @@ def assertion(text: str, holds: Mask, fails: Mask | None = None) -> Assertion:
     return Assertion(text, holds, ~holds if fails is None else fails)
 
 
-def judge(number: int, tests: Sequence[Assertion], numbers: str) -> Finding:
+def conclude(number: int, tests: Sequence[Assertion], numbers: str) -> Finding:
     """The finding that the draws decide."""
     claims = tuple(Claim(text=one.text, holds=one.holds.mean(), fails=one.fails.mean()) for one in tests)
     share = float(np.logical_and.reduce([one.holds for one in tests]).mean())

@@ -153,12 +153,22 @@ class Surface(Frozen):
         losses: Array = np.exp(self._logs(methods, model_params, tokens)[1])
         return losses
 
-    def calibrated(self, methods: Sequence[str], model_params: Array, tokens: Array) -> Array:
-        """Log losses of `drawn`, as far from their mean as 90 % intervals of the loss ask for (draws, m)."""
+    def log_draws(self, methods: Sequence[str], model_params: Array, tokens: Array) -> Array:
+        """Log losses by each draw, as far from their mean as the 90 % interval of the loss asks for (draws, m).
+
+        The deviations from the mean are scaled so that the draws' standard deviation becomes
+        t / z sqrt((INFLATION sd)^2 + (discrepancy steps)^2), t and z Student's and the normal 95 % quantile. Every
+        comparison of choices over the draws is made with these.
+        """
         logs = self._logs(methods, model_params, tokens)[1]
         mean = logs.mean(axis=0)
-        factor = INFLATION * float(student.ppf(0.95, self.freedom) / norm.ppf(0.95))
-        widened: Array = mean + factor * (logs - mean)
+        factor = np.full(len(mean), INFLATION)
+        beyond = self.discrepancy * self._steps(methods, model_params * tokens) if len(mean) else mean
+        if (far := beyond > 0).any():
+            low, high = np.quantile(logs[:, far], _QUANTILES, axis=0)
+            sd = (high - low) / _WIDTH
+            factor[far] = np.where(sd > 0, np.hypot(INFLATION, beyond[far] / np.where(sd > 0, sd, 1.0)), INFLATION)
+        widened: Array = mean + float(student.ppf(0.95, self.freedom) / norm.ppf(0.95)) * factor * (logs - mean)
         return widened
 
     def predict(self, method: str, model_params: float, tokens: float) -> float:

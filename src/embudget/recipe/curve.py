@@ -1,6 +1,5 @@
 """Recipes along a grid of budgets: how the best model, method and loss move as the budget grows."""
 
-import re
 from collections.abc import Sequence
 from math import log10
 from typing import Unpack
@@ -12,15 +11,15 @@ from embudget.errors import BudgetError, ConfigError, InfeasibleError
 from embudget.flops import parse_budget
 from embudget.frozen import Frozen
 from embudget.laws import Laws
-from embudget.recipe.planning import answer, question_of
+from embudget.recipe.options import Question
+from embudget.recipe.recommend import answer
 from embudget.recipe.values import Recipe
+from embudget.recipe.warnings import Caution
 from embudget.recipe.wishes import Wishes
 
 POINTS_PER_DECADE = 4
 MOST_POINTS = 1000
 """Of one curve."""
-_VARYING = re.compile(r"[\w.:+-]*\d[\w.:+-]*|\bfull\b|\bbias\b")
-"""What differs between the same warnings of several points: numbers, models (whose names have some) and methods."""
 
 
 class CurvePoint(Frozen):
@@ -29,6 +28,9 @@ class CurvePoint(Frozen):
     budget: PositiveFloat = Field(description="FLOP, what serving takes included")
     recipe: Recipe | None = None
     reason: str | None = Field(default=None, description="why no choice is feasible; None where there is a recipe")
+    cautions: tuple[Caution, ...] = Field(
+        default=(), exclude=True, repr=False, description="the recipe's warnings with their kinds; not written to files"
+    )
 
     def __str__(self) -> str:
         """For a person, in a line."""
@@ -69,11 +71,12 @@ def recipe_curve(
         InfeasibleError: no choice meets the constraints at any of the budgets.
     """
     budgets = _budgets(parse_budget(low), parse_budget(high), points_per_decade)
-    question = question_of(laws, suite, wishes)
+    question = Question.of(laws, wishes, suite)
     points = []
     for budget in budgets:
         try:
-            points.append(CurvePoint(budget=budget, recipe=answer(question, budget)))
+            recipe, cautions = answer(question, budget)
+            points.append(CurvePoint(budget=budget, recipe=recipe, cautions=cautions))
         except (InfeasibleError, BudgetError) as error:
             points.append(CurvePoint(budget=budget, reason=str(error)))
     if all(point.recipe is None for point in points):
@@ -85,13 +88,15 @@ def recipe_curve(
 
 
 def curve_warnings(points: Sequence[CurvePoint]) -> tuple[str, ...]:
-    """The warnings of all recipes, each with where it holds; of those that differ in numbers, the farthest point's."""
+    """The warnings of all recipes, each kind once, with the budgets at which it holds.
+
+    Where its texts differ, that of the point farthest outside the measured budgets is given.
+    """
     alike: dict[str, list[tuple[float, float, str]]] = {}
     for point in points:
-        for warning in point.recipe.warnings if point.recipe is not None else ():
+        for caution in point.cautions:
             assert point.recipe is not None
-            key = _VARYING.sub("#", warning)
-            alike.setdefault(key, []).append((point.recipe.extrapolation, point.budget, warning))
+            alike.setdefault(caution.kind, []).append((point.recipe.extrapolation, point.budget, caution.text))
     found = []
     for same in alike.values():
         budgets = [budget for _, budget, _ in same]

@@ -62,7 +62,7 @@ def batch_rule(cells: Sequence[Cell]) -> Callable[[float], int]:
     return rule
 
 
-def nearest_cell(method: str, model_params: float, budget: float, cells: Sequence[Cell]) -> Cell:
+def nearest_cell(method: Method, model_params: float, budget: float, cells: Sequence[Cell]) -> Cell:
     """The nearest measured cell of the method; the smaller model where two are as near.
 
     Raises:
@@ -73,7 +73,8 @@ def nearest_cell(method: str, model_params: float, budget: float, cells: Sequenc
         square = log(cell.model_params / model_params) ** 2 + log(cell.budget / budget) ** 2
         return round(square, 9), cell.model_params
 
-    mine = [cell for cell in cells if cell.method == method]
+    name = str(method)
+    mine = [cell for cell in cells if cell.method == name]
     if not mine:
         raise MethodError(f"{method} was not measured, so that its learning rate is not known")
     return min(mine, key=distance)
@@ -128,20 +129,14 @@ def _schedule(cell: Cell) -> dict[str, Any]:
     return {"schedule": cell.schedule, "decay": cell.decay if known else None}
 
 
-def assumed(cell: Cell, table: RunTable, cells: Sequence[Cell], *, rate_known: bool) -> tuple[str, ...]:
-    """What the table does not say and the recipe assumes, in words."""
+def unsaid_of(cell: Cell, table: RunTable, cells: Sequence[Cell], *, rate_known: bool) -> list[str]:
+    """The hyperparameters that the table does not say and that the recipe takes defaults for, by their names."""
     names = [] if rate_known else ["learning_rate"]
     names += [name for name in _OF_CELL if getattr(cell, name) is None]
     names += [name for name in _OF_TABLE if getattr(table, name) is None]
     if all(cell.batch_size is None for cell in cells):
         names.insert(0, "batch_size")
-    said = [f"the table of runs does not say {', '.join(names)}: defaults are taken"] if names else []
-    if table.tokens_per_pair is None:
-        said.append(
-            f"the table of runs does not say how many tokens a pair has: {DEFAULT_TOKENS_PER_PAIR:g} are assumed, on "
-            "which pairs and steps depend"
-        )
-    return tuple(said)
+    return names
 
 
 def max_length_of(table: RunTable) -> int:

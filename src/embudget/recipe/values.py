@@ -7,6 +7,7 @@ from typing import Annotated, Self
 import yaml
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
+from embudget.choices import Crossover
 from embudget.errors import ConfigError
 from embudget.files import read_text, save_text
 from embudget.frozen import Frozen
@@ -35,35 +36,6 @@ class Rejection(Frozen):
     model: str | None = Field(default=None, description="None where it concerns the method on every model")
     method: str
     reason: str
-
-
-class Crossover(Frozen):
-    """A budget at which one kind of method overtakes another as the best, or two kinds that cannot be told apart."""
-
-    from_method: str = Field(description="the better kind at smaller budgets: full, freeze, bias or lora")
-    to_method: str = Field(description="the better one at larger budgets")
-    budget: PositiveFloat | None = Field(
-        description="FLOP, serving included, by the predictions; None where the two cannot be told apart at any budget"
-    )
-    interval: tuple[float, float] | None = Field(
-        description="of the budget, with 90 %; None where it is undetermined: not within the budgets that were searched"
-    )
-    share: float = Field(ge=0, le=1, description="of the draws that cross within the budgets that were searched")
-
-    @property
-    def determined(self) -> bool:
-        """Whether the study knows the budget."""
-        return self.interval is not None
-
-    def __str__(self) -> str:
-        """For a person, in a line."""
-        kinds, share = f"{self.from_method} to {self.to_method}", f"{100 * self.share:.0f} % of the draws cross"
-        if self.budget is None:
-            return f"{self.from_method} or {self.to_method}: undetermined at every budget ({share})"
-        if self.interval is None:
-            return f"{kinds} at about {self.budget:.2g} FLOP: undetermined ({share})"
-        low, high = self.interval
-        return f"{kinds} at {self.budget:.2g} FLOP, with 90 % {low:.2g} to {high:.2g}"
 
 
 class Recipe(Frozen):
