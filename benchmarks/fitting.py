@@ -37,7 +37,7 @@ from embudget.files import save_text
 from embudget.laws import Coefficients, Laws, fit
 from embudget.recipe import recommend
 from embudget.records import RunRecord
-from embudget.simulate import World, simulate
+from embudget.design import World, simulate
 
 PARTS = ("table", "fit", "recipe", "recovery")
 TRUTH = {

@@ -24,7 +24,7 @@ from embudget.errors import EmbudgetError
 from embudget.flops import tokens_for
 from embudget.laws import Coefficients
 from embudget.methods import parse_method
-from embudget.simulate import World, simulate
+from embudget.design import World, simulate
 from embudget.suite import find_shape
 
 MODELS = tuple(f"pythia-{size}" for size in ("31m", "70m", "160m", "410m", "1b", "2.8b"))

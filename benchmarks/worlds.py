@@ -29,7 +29,7 @@ from embudget.laws import Coefficients
 from embudget.laws.parameters import FORMS, FormName
 from embudget.methods import parse_method
 from embudget.records import RunRecord
-from embudget.simulate import World, simulate
+from embudget.design import World, simulate
 from embudget.suite import SUITES, find_shape
 
 FORM_NAMES: tuple[FormName, ...] = tuple(FORMS)

@@ -16,7 +16,7 @@ from embudget.recipe.hyperparameters import batch_size_for
 from embudget.recipe.options import sizes_considered
 from embudget.records import RunConfig, RunRecord
 from embudget.runs import RunTable, record_row
-from embudget.simulate import World, simulate
+from embudget.design import World, simulate
 from embudget.suite import SUITES, find_shape
 
 TRUTH = {

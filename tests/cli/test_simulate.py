@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from embudget.runs import RunTable
-from embudget.simulate import World, simulate
+from embudget.design import World, simulate
 from tests.command_line import Run
 
 WORLD = """

@@ -11,7 +11,7 @@ from embudget.laws.joint import fit_jointly
 from embudget.laws.parameters import FORMS
 from embudget.laws.points import Points
 from embudget.runs.cells import RunTable
-from embudget.simulate import World, simulate
+from embudget.design import World, simulate
 from tests.laws.studies import APART, SHARED, points
 
 

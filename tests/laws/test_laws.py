@@ -11,7 +11,7 @@ import pytest
 from embudget.errors import BudgetError, ConfigError, MethodError
 from embudget.laws import FORMS, Coefficients, Laws, fit
 from embudget.runs import RunTable
-from embudget.simulate import World, simulate
+from embudget.design import World, simulate
 
 TRUTH = {
     "full": Coefficients(E=1.8, A=300, a=0.35, B=250, b=0.42),
@@ -217,6 +217,6 @@ def test_laws_are_compared_after_predictions_too(laws: Laws, tmp_path: Path) -> 
 
 def test_fitting_and_planning_import_no_torch() -> None:
     heavy = "{'torch', 'transformers'} & set(sys.modules)"
-    code = f"import sys, embudget.laws, embudget.recipe, embudget.simulate; print({heavy})"
+    code = f"import sys, embudget.laws, embudget.recipe, embudget.design; print({heavy})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

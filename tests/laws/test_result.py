@@ -9,7 +9,7 @@ import pytest
 
 from embudget.errors import ConfigError
 from embudget.laws import Laws, fit
-from embudget.simulate import World, simulate
+from embudget.design import World, simulate
 from tests.laws.studies import MODELS, SHARED
 
 Data = dict[str, Any]

@@ -14,7 +14,7 @@ from embudget.recipe import Crossover, Recipe, crossovers, recommend
 from embudget.recipe.crossover import BEYOND, Spread, changes, crossovers_of, overtakings
 from embudget.recipe.grid import Grid
 from embudget.recipe.losses import Array
-from embudget.simulate import World, simulate
+from embudget.design import World, simulate
 from embudget.suite import SUITES, find_shape
 from tests.recipe.worlds import BUDGET, MODELS
 

@@ -8,7 +8,7 @@ from embudget.errors import BudgetError, ConfigError, InfeasibleError
 from embudget.laws import Laws, fit
 from embudget.recipe import curve_warnings, recipe_curve, recommend
 from embudget.recipe.curve import parse_curve
-from embudget.simulate import simulate
+from embudget.design import simulate
 from tests.recipe.worlds import BUDGET, NOISY
 
 

@@ -8,7 +8,7 @@ import pytest
 from embudget.errors import InfeasibleError
 from embudget.laws import Laws, fit
 from embudget.recipe import Wishes, recommend
-from embudget.simulate import simulate
+from embudget.design import simulate
 from tests.recipe.worlds import BUDGET, NOISY
 
 

@@ -10,7 +10,7 @@ from embudget.recipe.crossover import BEYOND, span_of
 from embudget.recipe.grid import grid_of
 from embudget.recipe.options import Terms, fewest_steps, sizes_considered
 from embudget.recipe.wishes import Wishes, limits_of
-from embudget.simulate import simulate
+from embudget.design import simulate
 from embudget.suite import SUITES, find_shape, find_suite
 from tests.recipe.worlds import MODELS, NOISY
 

@@ -15,7 +15,7 @@ from embudget.recipe.losses import losses_of, predicted
 from embudget.recipe.members import candidates_of, members_for
 from embudget.recipe.options import Terms, offer
 from embudget.recipe.wishes import limits_of
-from embudget.simulate import World, simulate
+from embudget.design import World, simulate
 from embudget.suite import SUITES, find_shape
 from tests.recipe.worlds import BUDGET, MODELS, NOISY, TRUTH, timed
 

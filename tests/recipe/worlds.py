@@ -2,7 +2,7 @@
 
 from embudget.laws import Coefficients
 from embudget.records import RunRecord
-from embudget.simulate import World
+from embudget.design import World
 
 TRUTH = {
     "full": Coefficients(E=1.8, A=300, a=0.35, B=250, b=0.42),

@@ -15,7 +15,7 @@ from embudget.recipe import Crossover, Recipe, recommend
 from embudget.records import Provenance, RunConfig, RunRecord
 from embudget.report import agreement_figure, frontier_figure, isoflop_figure, write_report
 from embudget.report.tables import recipe_table
-from embudget.simulate import World, simulate
+from embudget.design import World, simulate
 from embudget.study import Store
 from embudget.training.export import RECORD_FILE
 

@@ -14,7 +14,7 @@ from embudget.recipe import CurvePoint, recipe_curve
 from embudget.report import curve_figure, write_curve
 from embudget.report.curve_folder import COLUMNS
 from embudget.report.tables import curve_table
-from embudget.simulate import simulate
+from embudget.design import simulate
 
 Points = tuple[CurvePoint, ...]
 

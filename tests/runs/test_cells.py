@@ -14,7 +14,7 @@ from embudget.laws import Coefficients
 from embudget.methods import parse_method
 from embudget.records import RunRecord
 from embudget.runs import RunTable
-from embudget.simulate import World, simulate
+from embudget.design import World, simulate
 from embudget.suite import find_shape
 
 WORLD = World(

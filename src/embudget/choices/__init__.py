@@ -13,7 +13,7 @@ from embudget.choices.candidates import (
     in_order,
     measured_candidates,
     members_for,
-    thinned,
+    evenly,
     unknown_models,
     with_sizes_between,
 )
@@ -34,7 +34,7 @@ __all__ = [
     "measured_candidates",
     "members_for",
     "overtakings",
-    "thinned",
+    "evenly",
     "unknown_models",
     "with_sizes_between",
 ]

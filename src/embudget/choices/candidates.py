@@ -71,7 +71,7 @@ def measured_candidates(cells: Iterable[Cell], step: float) -> tuple[Candidate, 
         groups.setdefault(cell.method, {}).setdefault(cell.model_params, []).append(cell)
     beyond, found = step * (1 + 1e-9), []
     for name in sorted(groups):
-        for size in thinned(groups[name], MAX_SIZES):
+        for size in evenly(groups[name], MAX_SIZES):
             group = groups[name][size]
             cost = float(np.exp(np.mean([np.log(cell.flops_per_token) for cell in group])))
             budgets = [cell.budget for cell in group]
@@ -113,7 +113,7 @@ def considered(candidates: Collection[Candidate], budgets: Iterable[float]) -> l
     ]
 
 
-def thinned(values: Iterable[float], most: int) -> list[float]:
+def evenly(values: Iterable[float], most: int) -> list[float]:
     """Sorted, and where they are more than ``most``, evenly taken with both ends."""
     ordered = sorted(values)
     if len(ordered) <= most:

@@ -6,7 +6,7 @@ from embudget.findings.best_size import best_size
 from embudget.findings.bias_only import bias_only
 from embudget.findings.finding import Finding
 from embudget.findings.freezing import fraction, freezing
-from embudget.findings.ranks import ranks
+from embudget.findings.ranks import lora_ranks
 from embudget.findings.straight import straight
 from embudget.findings.switch import switch
 from embudget.laws import Laws
@@ -30,4 +30,4 @@ def explain(laws: Laws) -> tuple[Finding, ...]:
     draws = len(Choices.of(laws.surface, candidates, laws.table.budgets[:1]).log_losses)
     if draws < MIN_DRAWS:
         raise FitError(f"findings need laws with at least {MIN_DRAWS} draws, got {draws}: fit again with more")
-    return tuple(find(laws, candidates) for find in (switch, best_size, freezing, fraction, bias_only, ranks, straight))
+    return tuple(find(laws, candidates) for find in (switch, best_size, freezing, fraction, bias_only, lora_ranks, straight))

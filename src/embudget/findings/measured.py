@@ -6,7 +6,7 @@ step of the budgets beyond (`embudget.choices.measured_candidates`).
 
 from collections.abc import Iterable, Sequence
 
-from embudget.choices import Candidate, Choices, thinned, with_sizes_between
+from embudget.choices import Candidate, Choices, evenly, with_sizes_between
 from embudget.laws import Laws
 from embudget.methods import kind_of
 
@@ -33,7 +33,7 @@ def shared_budgets(laws: Laws, methods: Iterable[str]) -> list[float]:
     common = set(laws.table.budgets)
     for name in methods:
         common &= {cell.budget for cell in laws.cells if name in (cell.method, kind_of(cell.method))}
-    return thinned(common, MAX_BUDGETS)
+    return evenly(common, MAX_BUDGETS)
 
 
 def measured_kinds(laws: Laws) -> list[str]:

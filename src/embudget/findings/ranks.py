@@ -19,7 +19,7 @@ LOWEST, HIGHEST = 8, 2048
 MIN_RANKS = 3
 
 
-def ranks(laws: Laws, candidates: Candidates) -> Finding:
+def lora_ranks(laws: Laws, candidates: Candidates) -> Finding:
     """The extreme ranks against the middle ones."""
     if why := lacking(laws, ("lora",)):
         return untested(6, why)

@@ -13,7 +13,7 @@ from scipy.optimize import isotonic_regression
 
 from embudget.recipe import Recipe
 from embudget.records import RunRecord
-from embudget.report.formats import in_order, number, plotly_text
+from embudget.report.formats import methods_in_order, number, plotly_text
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -64,7 +64,7 @@ def marks(methods: Sequence[str]) -> dict[str, Mark]:
     """Colour and symbol by method, in the order of drawing; 7 colours with 8 symbols repeat after 56 methods."""
     return {
         method: Mark(_COLORS[place % len(_COLORS)], _SYMBOLS[place % len(_SYMBOLS)])
-        for place, method in enumerate(in_order(methods))
+        for place, method in enumerate(methods_in_order(methods))
     }
 
 

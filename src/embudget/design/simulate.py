@@ -42,7 +42,7 @@ Rate = Annotated[float, Field(ge=1e-12, le=1e12)]
 Rates = Annotated[tuple[Rate, ...], Field(min_length=1), AfterValidator(_unique)]
 
 
-class RateLaw(Frozen):
+class TrueRate(Frozen):
     """The best learning rate of a method, and what another one costs."""
 
     at: PositiveFloat = Field(description="the best peak rate for 1e7 parameters and 1e6 tokens")
@@ -93,7 +93,7 @@ class World(Frozen):
         default=60.0, ge=1, le=1e9, description="of a query and its positive, without padding"
     )
     min_steps: PositiveInt = Field(default=1, description="a cell with fewer steps is not run")
-    rate_laws: dict[MethodText, RateLaw] = Field(
+    rate_laws: dict[MethodText, TrueRate] = Field(
         default={}, description="of the methods whose rate matters; the others run once, at their default rate"
     )
     rate_multiples: Rates = Field(default=(1.0,), description="rates to run, relative to the best one")
