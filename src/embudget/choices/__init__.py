@@ -10,15 +10,15 @@ from embudget.choices.candidates import (
     base_of,
     candidates_of,
     considered,
+    evenly,
     in_order,
     measured_candidates,
     members_for,
-    evenly,
     unknown_models,
     with_sizes_between,
 )
-from embudget.choices.crossovers import Crossover, budgets_between, crossovers_of, overtakings
-from embudget.choices.table import Choices, Predicts
+from embudget.choices.crossovers import Crossover, crossovers_of, overtakings
+from embudget.choices.table import Choices, Predicts, budgets_between
 
 __all__ = [
     "Candidate",
@@ -30,11 +30,11 @@ __all__ = [
     "candidates_of",
     "considered",
     "crossovers_of",
+    "evenly",
     "in_order",
     "measured_candidates",
     "members_for",
     "overtakings",
-    "evenly",
     "unknown_models",
     "with_sizes_between",
 ]

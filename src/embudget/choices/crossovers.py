@@ -16,7 +16,7 @@ is the better in 95 % of the draws.
 """
 
 from itertools import combinations
-from math import ceil, floor, log
+from math import ceil, floor
 
 import numpy as np
 from pydantic import Field, PositiveFloat
@@ -24,8 +24,6 @@ from pydantic import Field, PositiveFloat
 from embudget.choices.table import Array, Choices
 from embudget.frozen import Frozen
 
-FACTOR = 1.5
-"""Between two budgets of the grid. Losses are close to powers of the budget, so a finer grid changes little."""
 TAILS = 0.05
 """Share of the draws on either side of the interval."""
 
@@ -57,11 +55,6 @@ class Crossover(Frozen):
             return f"{kinds} at about {self.budget:.2g} FLOP: undetermined ({share})"
         low, high = self.interval
         return f"{kinds} at {self.budget:.2g} FLOP, with 90 % {low:.2g} to {high:.2g}"
-
-
-def budgets_between(low: float, high: float) -> Array:
-    """The grid of budgets in FLOP, both ends included, at most `FACTOR` apart."""
-    return np.geomspace(low, high, 1 + ceil(log(high / low) / log(FACTOR)))
 
 
 def crossovers_of(choices: Choices) -> tuple[Crossover, ...]:

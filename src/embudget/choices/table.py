@@ -7,6 +7,7 @@ A prediction is the geometric mean over the draws. The draws themselves are as w
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import ceil, log
 from typing import Protocol, Self
 
 import numpy as np
@@ -17,6 +18,8 @@ from embudget.choices.candidates import Candidate
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
+FACTOR = 1.5
+"""Between two budgets of the grid. Losses are close to powers of the budget, so a finer grid changes little."""
 TIE_DRAWS = 0.1
 """Share of the draws in which a choice must beat the best one to count as no worse."""
 
@@ -105,16 +108,21 @@ class Choices:
         return losses
 
     def best_log_sizes(self) -> Array:
-        """log N of the candidate with the lowest loss by every draw (draws, b)."""
+        """Log N of the candidate with the lowest loss by every draw (draws, b)."""
         sizes: Array = np.log(self.sizes)[self.log_losses.argmin(axis=1)]
         return sizes
 
     @cached_property
     def kinds(self) -> tuple[str, ...]:
         """The kinds of method among the candidates, sorted."""
-        return tuple(sorted({one.kind for one in self.candidates}))
+        return tuple(sorted({one.method.name for one in self.candidates}))
 
     def of_kinds(self, values: Array) -> Array:
         """The lowest value of each kind (..., kinds, b) from those of the candidates (..., c, b)."""
-        rows = [[row for row, one in enumerate(self.candidates) if one.kind == kind] for kind in self.kinds]
+        rows = [[row for row, one in enumerate(self.candidates) if one.method.name == kind] for kind in self.kinds]
         return np.stack([values[..., mine, :].min(axis=-2) for mine in rows], axis=-2)
+
+
+def budgets_between(low: float, high: float) -> Array:
+    """The grid of budgets in FLOP, both ends included, at most `FACTOR` apart."""
+    return np.geomspace(low, high, 1 + ceil(log(high / low) / log(FACTOR)))

@@ -54,8 +54,8 @@ def command(
     Examples: embudget fit study.db --out laws.json
               embudget fit runs.csv --columns "loss=eval_loss,model_params=Model Size"
     """  # noqa: D301
-    from embudget.laws import fit
     from embudget.choices import unknown_models
+    from embudget.laws import fit
     from embudget.runs import RunTable
 
     if Path(runs).suffix.lower() in (".csv", ".parquet"):

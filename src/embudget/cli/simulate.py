@@ -42,10 +42,10 @@ def command(
     from collections import Counter
 
     from embudget.cli.console import counter
-    from embudget.errors import ConfigError
-    from embudget.flops import parse_budget
     from embudget.design import DRAWS, World, check, planned, simulate
     from embudget.design import judge as judge_design
+    from embudget.errors import ConfigError
+    from embudget.flops import parse_budget
     from embudget.runs import write_records_csv
 
     if out is None and judge is None:

@@ -30,4 +30,6 @@ def explain(laws: Laws) -> tuple[Finding, ...]:
     draws = len(Choices.of(laws.surface, candidates, laws.table.budgets[:1]).log_losses)
     if draws < MIN_DRAWS:
         raise FitError(f"findings need laws with at least {MIN_DRAWS} draws, got {draws}: fit again with more")
-    return tuple(find(laws, candidates) for find in (switch, best_size, freezing, fraction, bias_only, lora_ranks, straight))
+    return tuple(
+        find(laws, candidates) for find in (switch, best_size, freezing, fraction, bias_only, lora_ranks, straight)
+    )

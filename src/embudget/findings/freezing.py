@@ -40,7 +40,9 @@ def freezing(laws: Laws, candidates: Candidates) -> Finding:
         assertion(f"freezing is worse for {sizes[i]:.2g} parameters at {budgets[j]:.3g} FLOP", excess[:, i, j] > 0)
         for i, j in np.argwhere(known & ~excepted).tolist()
     ]
-    return conclude(3, claims, "; ".join([_average(excess[:, known & ~excepted]), _wins(excess, known, sizes, budgets)]))
+    return conclude(
+        3, claims, "; ".join([_average(excess[:, known & ~excepted]), _wins(excess, known, sizes, budgets)])
+    )
 
 
 def _place(values: list[float]) -> Array:
@@ -63,7 +65,8 @@ def _excess(laws: Laws, full: Candidates, frozen: Candidates, sizes: list[float]
         rows = [[row for row, one in enumerate(candidates) if one.model_params == size] for size in sizes]
         by_size.append(np.stack([losses[:, mine].min(axis=1) for mine in rows], axis=1))
     with np.errstate(invalid="ignore"):
-        return by_size[0] - by_size[1]
+        excess: Array = by_size[0] - by_size[1]
+    return excess
 
 
 def _average(excess: Array) -> str:

@@ -12,8 +12,8 @@ that says otherwise is an artefact of a badly determined exponent: in simulated 
 choices of all.
 """
 
-from collections.abc import Callable, Sequence
-from functools import cache, lru_cache
+from collections.abc import Sequence
+from functools import lru_cache
 from math import ceil
 from typing import NamedTuple, Self
 
@@ -23,16 +23,8 @@ from numpy.typing import ArrayLike
 from embudget.choices import Candidate, Choices, candidates_of, members_for
 from embudget.laws import Laws
 from embudget.memory import USABLE_SHARE, training_bytes, written
-from embudget.recipe.hyperparameters import (
-    DEFAULT_BATCH_SIZE,
-    batch_rule,
-    max_epochs_of,
-    max_length_of,
-    nearest_cell,
-    tokens_per_pair_of,
-)
+from embudget.recipe.hyperparameters import Practice
 from embudget.recipe.wishes import Limits, Wishes, limits_of
-from embudget.runs import Cell
 from embudget.suite import ModelShape
 
 MAX_EXTRAPOLATION = 1e6
@@ -49,11 +41,8 @@ class Option(NamedTuple):
     tokens: float
     batch_size: int
     steps: int
-
-    @property
-    def pairs(self) -> int:
-        """Pairs seen, repetitions included."""
-        return self.steps * self.batch_size
+    pairs: int
+    """Seen, repetitions included."""
 
 
 class Broken(NamedTuple):
@@ -73,9 +62,7 @@ class Question(NamedTuple):
     """As the user gave it."""
     candidates: tuple[Candidate, ...]
     limits: Limits
-    batch_size: Callable[[float], int]
-    """Pairs a step at a training budget in FLOP."""
-    tokens_per_pair: float
+    practice: Practice
 
     @classmethod
     def of(
@@ -87,10 +74,10 @@ class Question(NamedTuple):
             ModelError: the suite is unknown, or a measured model is not there any more.
             ConfigError: a wish breaks its rule, or the suite is not given where a measured model is no known member.
         """
-        limits = limits_of(wishes, fewest_steps(laws))
+        practice = Practice.of(laws)
+        limits = limits_of(wishes, practice.fewest_steps)
         shapes = members_for(laws.table.models, suite) if members is None else members
-        candidates = candidates_of(shapes, laws.methods)
-        return cls(laws, suite, candidates, limits, cache(batch_rule(laws.cells)), tokens_per_pair_of(laws.table))
+        return cls(laws, suite, candidates_of(shapes, laws.methods), limits, practice)
 
     def option(self, candidate: Candidate, budget: float) -> Option | Broken:
         """What a candidate does with a budget in FLOP, or the first limit that it does not keep to."""
@@ -99,10 +86,10 @@ class Question(NamedTuple):
         if broken is not None:
             return broken
         train_flops = budget - serve_flops
-        tokens, batch = train_flops / candidate.flops_per_token, self.batch_size(train_flops)
-        steps = ceil(tokens / (self.tokens_per_pair * batch))
-        option = Option(candidate, train_flops, serve_flops, tokens, batch, steps)
-        return _too_far(self.laws, option, self.limits) or _too_much(self.laws, option, self.limits) or option
+        tokens, batch = train_flops / candidate.flops_per_token, self.practice.batch_size(train_flops)
+        steps = ceil(tokens / (self.practice.tokens_per_pair * batch))
+        option = Option(candidate, train_flops, serve_flops, tokens, batch, steps, steps * batch)
+        return _too_far(self.laws, option, self.limits) or _too_much(self.practice, option, self.limits) or option
 
     def choices(self, budgets: ArrayLike) -> Choices:
         """The candidates at budgets in FLOP (b,), at each those that keep to the limits."""
@@ -156,12 +143,12 @@ def sizes_considered(laws: Laws, method: str, train_flops: float) -> tuple[float
     return least * min(1.0, train_flops / low), most * max(1.0, train_flops / high)
 
 
-def _too_much(laws: Laws, option: Option, limits: Limits) -> Broken | None:
+def _too_much(practice: Practice, option: Option, limits: Limits) -> Broken | None:
     """Whether an option takes more memory or pairs than there are."""
     candidate, batch = option.candidate, option.batch_size
     if limits.device_bytes is not None:
         assert candidate.shape is not None
-        needed = _training_bytes(candidate.method, candidate.shape, batch, max_length_of(laws.table))
+        needed = _training_bytes(candidate.method, candidate.shape, batch, practice.max_length)
         usable = USABLE_SHARE * limits.device_bytes
         if needed > usable:
             limit = f"{written(usable)} that can be used of {written(limits.device_bytes)}"
@@ -169,7 +156,8 @@ def _too_much(laws: Laws, option: Option, limits: Limits) -> Broken | None:
             return Broken(candidate, f"more memory to train than the {limit} of device_memory", reason)
     if limits.pairs_available is not None:
         whole = (limits.pairs_available // batch) * batch
-        if option.pairs > whole and option.pairs > (epochs := epochs_for(laws, option, limits)) * whole:
+        at = candidate.method, candidate.model_params, option.train_flops
+        if option.pairs > whole and option.pairs > (epochs := limits.max_epochs or practice.epochs(*at)) * whole:
             reason = f"needs {option.pairs} pairs, there are {limits.pairs_available} for at most {epochs} epochs"
             remedy = "build more, or allow more passes over them (max_epochs)"
             return Broken(candidate, f"more pairs than the {limits.pairs_available} there are: {remedy}", reason)
@@ -178,23 +166,3 @@ def _too_much(laws: Laws, option: Option, limits: Limits) -> Broken | None:
 
 _training_bytes = lru_cache(maxsize=4096)(training_bytes)
 """The estimate does not depend on the budget, except by the batch size."""
-
-
-def epochs_for(laws: Laws, option: Option, limits: Limits) -> int:
-    """Passes over the pairs that an option may make."""
-    if limits.max_epochs is not None:
-        return limits.max_epochs
-    candidate = option.candidate
-    return max_epochs_of(nearest_cell(candidate.method, candidate.model_params, option.train_flops, laws.cells))
-
-
-def fewest_steps(laws: Laws) -> int:
-    """The fewest optimiser steps of a fitted cell, as recorded, or reckoned from its budget as for an option."""
-    tokens_per_pair = tokens_per_pair_of(laws.table)
-
-    def reckoned(cell: Cell) -> int:
-        pairs = cell.budget / (cell.flops_per_token * tokens_per_pair)
-        return max(1, ceil(pairs / (cell.batch_size or DEFAULT_BATCH_SIZE) - 1e-6))
-
-    known = [ceil(cell.steps) for cell in laws.cells if cell.steps]
-    return min(known + [reckoned(cell) for cell in laws.cells])

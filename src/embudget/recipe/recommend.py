@@ -17,9 +17,9 @@ from embudget.choices import Choices, Crossover, budgets_between, crossovers_of
 from embudget.errors import BudgetError, InfeasibleError
 from embudget.flops import parse_budget, resolve_budget
 from embudget.laws import Laws
-from embudget.recipe.hyperparameters import hyperparameters, learning_rate_for, nearest_cell
+from embudget.recipe.hyperparameters import hyperparameters
 from embudget.recipe.nearest import nearest_feasible
-from embudget.recipe.options import MAX_EXTRAPOLATION, Broken, Option, Question, epochs_for
+from embudget.recipe.options import MAX_EXTRAPOLATION, Broken, Option, Question
 from embudget.recipe.values import Choice, Recipe, Rejection
 from embudget.recipe.warnings import Caution, cautions_for, without_law
 from embudget.recipe.wishes import Prefer, Wishes
@@ -104,14 +104,11 @@ def answer(question: Question, budget: float) -> tuple[Recipe, tuple[Caution, ..
     flat = [options[row] for row in order if tied[row]]
     as_good = _choices(question.laws, flat, [float(losses[row]) for row in order if tied[row]])
     taken, why = preferred(question.laws, flat, question.limits.prefer)
-    rejected = [
-        *(_worse(options[row], losses[row], losses[order[0]]) for row in order if not tied[row]),
-        *(_rejection(one) for one in broken),
-        *without_law(question.laws),
-    ]
+    worse = [_worse(options[row], losses[row], losses[order[0]]) for row in order if not tied[row]]
+    rejected = [*worse, *(_rejection(one) for one in broken)]
     others = (*as_good[:taken], *as_good[taken + 1 :])
-    recipe, cautions = _recipe(question, flat[taken], as_good[taken])
-    beside = {"chosen": why, "flat": others, "rejected": tuple(rejected), "crossovers": _crossovers(question, budget)}
+    recipe, cautions = _recipe(question, flat[taken], as_good[taken], rejected)
+    beside = {"chosen": why, "flat": others, "crossovers": _crossovers(question, budget)}
     return recipe.model_copy(update=beside), cautions
 
 
@@ -145,7 +142,7 @@ def _choices(laws: Laws, options: Sequence[Option], losses: Sequence[float]) -> 
     names = [str(option.candidate.method) for option in options]
     sizes = np.array([option.candidate.model_params for option in options], dtype=float)
     tokens = np.array([option.tokens for option in options])
-    run, law = (np.stack(laws.surface.intervals(names, sizes, tokens, LEVEL, of), axis=1) for of in ("run", "law"))  # type: ignore[arg-type]
+    run, law = (np.stack(laws.surface.intervals(names, sizes, tokens, LEVEL, of), axis=1) for of in ("run", "law"))
     return [
         Choice(
             model=option.candidate.model,
@@ -196,24 +193,23 @@ def _seconds(laws: Laws, option: Option) -> float | None:
     return option.train_flops * nearest.seconds / nearest.train_flops
 
 
-def _recipe(question: Question, option: Option, choice: Choice) -> tuple[Recipe, tuple[Caution, ...]]:
+def _recipe(
+    question: Question, option: Option, choice: Choice, rejected: Sequence[Rejection]
+) -> tuple[Recipe, tuple[Caution, ...]]:
     """A choice with its hyperparameters, and what to mistrust in it."""
-    laws, limits, candidate = question.laws, question.limits, option.candidate
-    nearest = nearest_cell(candidate.method, candidate.model_params, option.train_flops, laws.cells)
-    assert candidate.shape is not None
-    rate = learning_rate_for(laws, nearest, candidate.method, candidate.shape, option.tokens)
-    cautions = cautions_for(question, option, choice, nearest, rate_known=rate.known)
+    laws, limits = question.laws, question.limits
+    how = hyperparameters(laws, option.candidate, option.train_flops, option.tokens)
+    cautions = cautions_for(question, option, choice, how)
     recipe = Recipe(
         **choice.model_dump(),
-        **hyperparameters(nearest, laws.table) | {"max_epochs": epochs_for(laws, option, limits)},
+        **how.values | ({"max_epochs": limits.max_epochs} if limits.max_epochs else {}),
         serve_flops=option.serve_flops,
         prefer=limits.prefer,
         pairs=option.pairs,
         batch_size=option.batch_size,
-        learning_rate=rate.rate,
-        rate_source=rate.source,
         measured_on=laws.table.pairs,
         level=LEVEL,
+        rejected=(*rejected, *without_law(laws)),
         warnings=tuple(caution.text for caution in cautions),
     )
     return recipe, cautions

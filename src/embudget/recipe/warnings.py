@@ -5,13 +5,12 @@ from math import ceil
 from typing import NamedTuple
 
 from embudget.choices import base_of
-from embudget.laws.mixed_settings import mixed_setting_warnings
 from embudget.laws import Laws
+from embudget.laws.mixed_settings import mixed_setting_warnings
 from embudget.methods import Bias, Freeze, Full, LoRA, kind_of
-from embudget.recipe.hyperparameters import DEFAULT_TOKENS_PER_PAIR, unsaid_of
+from embudget.recipe.hyperparameters import DEFAULT_TOKENS_PER_PAIR, Hyperparameters
 from embudget.recipe.options import Option, Question
 from embudget.recipe.values import Choice, Rejection
-from embudget.runs import Cell
 
 MAX_TRUSTED = 4.0
 """Times outside the measured budgets up to which the intervals' coverage was checked in simulation."""
@@ -24,18 +23,16 @@ class Caution(NamedTuple):
     text: str
 
 
-def cautions_for(
-    question: Question, option: Option, choice: Choice, nearest: Cell, *, rate_known: bool
-) -> tuple[Caution, ...]:
-    """All that there is to mistrust in a choice whose hyperparameters come from its ``nearest`` cell."""
+def cautions_for(question: Question, option: Option, choice: Choice, how: Hyperparameters) -> tuple[Caution, ...]:
+    """All that there is to mistrust in a choice and how it is trained."""
     laws = question.laws
     return (
         *_unmeasured(question, choice),
         *_far(choice),
         *_unlinked(laws),
         *(Caution(text, text) for text in mixed_setting_warnings(laws.cells)),  # the same in all recipes of the laws
-        *_repetition(option, nearest, question.limits.pairs_available),
-        *_defaults(question, nearest, rate_known=rate_known),
+        *_repetition(option, how.epochs_measured, question.limits.pairs_available),
+        *_defaults(laws, how),
     )
 
 
@@ -44,7 +41,7 @@ def _unmeasured(question: Question, choice: Choice) -> list[Caution]:
     measured = list(dict.fromkeys(map(base_of, question.laws.table.models)))
     base = base_of(choice.model)
     bases = ", ".join(measured[:4]) + (f" and {len(measured) - 4} more" if len(measured) > 4 else "")
-    if not set(measured) & {base_of(model) for model in {one.model for one in question.candidates}}:
+    if not set(measured) & {base_of(one.model) for one in question.candidates}:
         text = (
             f"no member of {question.suite or 'the suite'} was measured: the laws come from {bases}, and the losses of "
             f"{base} may lie elsewhere; measure a few members"
@@ -79,12 +76,12 @@ def _unlinked(laws: Laws) -> list[Caution]:
     return [Caution("no common budget", text)]
 
 
-def _repetition(option: Option, nearest: Cell, pairs_available: int | None) -> list[Caution]:
+def _repetition(option: Option, measured: int, pairs_available: int | None) -> list[Caution]:
     """Laws count repeated pairs as fresh ones, so warn where there are more passes than in the measured runs."""
     if pairs_available is None:
         return []
     whole = pairs_available // option.batch_size * option.batch_size
-    passes, measured = ceil(option.pairs / whole), ceil(nearest.max_epochs or 1)
+    passes = ceil(option.pairs / whole)
     if passes <= measured:
         return []
     text = (
@@ -94,13 +91,13 @@ def _repetition(option: Option, nearest: Cell, pairs_available: int | None) -> l
     return [Caution("repeated pairs", text)]
 
 
-def _defaults(question: Question, nearest: Cell, *, rate_known: bool) -> list[Caution]:
+def _defaults(laws: Laws, how: Hyperparameters) -> list[Caution]:
     """What the table of runs does not say and the recipe assumes."""
-    found, table = [], question.laws.table
-    if names := ", ".join(unsaid_of(nearest, table, question.laws.cells, rate_known=rate_known)):
+    found = []
+    if names := ", ".join(how.unsaid):
         text = f"the table of runs does not say {names}: defaults are taken"
         found.append(Caution(f"defaults: {names}", text))
-    if table.tokens_per_pair is None:
+    if laws.table.tokens_per_pair is None:
         text = (
             f"the table of runs does not say how many tokens a pair has: {DEFAULT_TOKENS_PER_PAIR:g} are assumed, on "
             "which pairs and steps depend"
