@@ -33,11 +33,11 @@ import large_table
 import numpy as np
 import recovery
 
+from embudget.design import World, simulate
 from embudget.files import save_text
 from embudget.laws import Coefficients, Laws, fit
 from embudget.recipe import recommend
 from embudget.records import RunRecord
-from embudget.design import World, simulate
 
 PARTS = ("table", "fit", "recipe", "recovery")
 TRUTH = {

@@ -34,6 +34,8 @@ from pathlib import Path
 
 import numpy as np
 import paper_procedure
+from embudget.recipe.crossover import BEYOND, overtakings, span_of
+from embudget.recipe.grid import grid_of
 from regret_tables import PROCEDURES, Row, coverages, over, ratios, refusals, regrets, tables
 from worlds import DISTANCES, GROUPS, Case, make_case
 
@@ -41,8 +43,6 @@ from embudget.errors import EmbudgetError
 from embudget.files import save_text
 from embudget.laws import Laws, fit
 from embudget.recipe import Recipe, recommend
-from embudget.recipe.crossover import BEYOND, overtakings, span_of
-from embudget.recipe.grid import grid_of
 from embudget.recipe.options import Terms
 from embudget.recipe.wishes import limits_of
 from embudget.records import RunRecord

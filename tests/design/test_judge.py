@@ -4,9 +4,9 @@ from math import exp, log
 
 import pytest
 
+from embudget.design import Judgement, TrueRate, World, judge
 from embudget.errors import BudgetError, ConfigError, FitError
 from embudget.flops import steps_for
-from embudget.design import Judgement, TrueRate, World, judge
 from embudget.laws import Coefficients
 from embudget.methods import parse_method
 from embudget.suite import find_suite

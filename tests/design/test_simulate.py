@@ -8,9 +8,9 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+from embudget.design import TrueRate, World, planned, simulate
 from embudget.errors import ConfigError, MethodError, ModelError
 from embudget.laws import Coefficients
-from embudget.design import TrueRate, World, planned, simulate
 from embudget.suite import SUITES
 
 TRUTH = {

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from embudget.design import World, simulate
 from embudget.laws.base import Array
 from embudget.laws.parameters import FORMS, Coefficients, FormName
 from embudget.laws.points import Points
 from embudget.laws.problem import Problem
 from embudget.runs.cells import Cell, RunTable
-from embudget.design import World, simulate
 
 MODELS = ("smollm2-135m:1", "smollm2-135m:4", "smollm2-135m:12")
 WIDE = ("smollm2-135m:1", "smollm2-135m:3", "smollm2-135m:8", "smollm2-135m")

@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from embudget.design import World, simulate
 from embudget.laws import Coefficients, bootstrap
 from embudget.laws.bootstrap import OUTLYING, deal_residuals, draw, noise_of_run, winsorised
 from embudget.laws.joint import fit_jointly
 from embudget.laws.parameters import FORMS
 from embudget.laws.points import Points
 from embudget.runs.cells import RunTable
-from embudget.design import World, simulate
 from tests.laws.studies import APART, SHARED, points
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from embudget.design import World, simulate
 from embudget.errors import BudgetError, ConfigError, MethodError
 from embudget.laws import FORMS, Coefficients, Laws, fit
 from embudget.runs import RunTable
-from embudget.design import World, simulate
 
 TRUTH = {
     "full": Coefficients(E=1.8, A=300, a=0.35, B=250, b=0.42),

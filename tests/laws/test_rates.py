@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from embudget.design import simulate
 from embudget.laws import Laws, fit
 from embudget.laws.rates import MAX_LISTED, at_end, describe_rates, rate_law_of, rate_text, rate_warnings
 from embudget.runs import Cell, RunTable
-from embudget.design import simulate
 from tests.recipe.test_rates import WORLD
 
 MEASURED = RunTable.read(Path(__file__).parents[2] / "results" / "rates" / "records.csv").cells

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from embudget.design import World, simulate
 from embudget.errors import ConfigError
 from embudget.laws import Laws, fit
-from embudget.design import World, simulate
 from tests.laws.studies import MODELS, SHARED
 
 Data = dict[str, Any]

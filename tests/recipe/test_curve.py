@@ -4,11 +4,11 @@ from itertools import pairwise
 
 import pytest
 
+from embudget.design import simulate
 from embudget.errors import BudgetError, ConfigError, InfeasibleError
 from embudget.laws import Laws, fit
 from embudget.recipe import curve_warnings, recipe_curve, recommend
 from embudget.recipe.curve import parse_curve
-from embudget.design import simulate
 from tests.recipe.worlds import BUDGET, NOISY
 
 

@@ -2,12 +2,12 @@
 
 import pytest
 
+from embudget.design import TrueRate, World, simulate
 from embudget.laws import Laws, fit
 from embudget.laws.rates import REACH
 from embudget.methods import parse_method
 from embudget.recipe import Recipe, recommend
 from embudget.records import RunRecord
-from embudget.design import TrueRate, World, simulate
 from embudget.suite import find_shape
 from tests.recipe.worlds import BUDGET, MODELS, TRUTH
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from embudget.design import World, simulate
 from embudget.errors import BudgetError, ConfigError, ModelError
 from embudget.flops import budget_of_gpu_hours
 from embudget.laws import Coefficients, Laws, fit
@@ -16,7 +17,6 @@ from embudget.recipe.hyperparameters import batch_size_for
 from embudget.recipe.options import sizes_considered
 from embudget.records import RunConfig, RunRecord
 from embudget.runs import RunTable, record_row
-from embudget.design import World, simulate
 from embudget.suite import SUITES, find_shape
 
 TRUTH = {

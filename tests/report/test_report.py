@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from tests.command_line import Run
 
+from embudget.design import World, simulate
 from embudget.errors import ConfigError
 from embudget.laws import Coefficients, Laws, fit
 from embudget.recipe import Crossover, Recipe, recommend
 from embudget.records import Provenance, RunConfig, RunRecord
 from embudget.report import agreement_figure, frontier_figure, isoflop_figure, write_report
 from embudget.report.tables import recipe_table
-from embudget.design import World, simulate
 from embudget.study import Store
 from embudget.training.export import RECORD_FILE
 

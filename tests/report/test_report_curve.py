@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from tests.recipe.worlds import NOISY, TRUTH
 
+from embudget.design import simulate
 from embudget.errors import ConfigError
 from embudget.laws import Laws, fit
 from embudget.recipe import CurvePoint, recipe_curve
 from embudget.report import curve_figure, write_curve
 from embudget.report.curve_folder import COLUMNS
 from embudget.report.tables import curve_table
-from embudget.design import simulate
 
 Points = tuple[CurvePoint, ...]
 

@@ -9,12 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from embudget.design import World, simulate
 from embudget.errors import FitError, TooFewRunsError
 from embudget.laws import Coefficients
 from embudget.methods import parse_method
 from embudget.records import RunRecord
 from embudget.runs import RunTable
-from embudget.design import World, simulate
 from embudget.suite import find_shape
 
 WORLD = World(

@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from embudget.design import World, simulate
 from embudget.errors import ConfigError, FitError, TooFewRunsError
 from embudget.laws import Coefficients
 from embudget.records import RunRecord
 from embudget.runs import COLUMNS, RunTable, read, record_row, write_records_csv
 from embudget.runs.read import MAX_BYTES
-from embudget.design import World, simulate
 
 WORLD = World(
     truth={"full": Coefficients(E=1.5, A=300, a=0.35, B=250, b=0.4), "lora:8": Coefficients(E=1, A=9, a=1, B=9, b=1)},

@@ -15,6 +15,7 @@ crossover is undetermined. Two kinds, one of them the best somewhere, are also u
 is the better in 95 % of the draws.
 """
 
+from collections.abc import Sequence
 from itertools import combinations
 from math import ceil, floor
 
@@ -61,21 +62,33 @@ def crossovers_of(choices: Choices) -> tuple[Crossover, ...]:
     """The crossovers over rising budgets, by rising budget, then the pairs of kinds that cannot be told apart."""
     if len(choices.kinds) < 2:
         return ()
-    draws, means = choices.of_kinds(choices.log_losses), choices.of_kinds(np.log(choices.predicted))
+    means, draws = choices.of_kinds(np.log(choices.predicted)), choices.of_kinds(choices.log_losses)
+    return crossovers_by(choices.kinds, choices.budgets, means, draws)
+
+
+def crossovers_by(kinds: Sequence[str], budgets: Array, means: Array, draws: Array) -> tuple[Crossover, ...]:
+    """The same from log losses alone.
+
+    Args:
+        kinds: of method (k,).
+        budgets: FLOP, rising (b,).
+        means: predicted log losses (k, b); infinite where a kind has no choice.
+        draws: the same by every draw (draws, k, b).
+    """
     found = []
     last: dict[frozenset[int], Array] = {}
-    for first, second, budget in changes(choices.budgets, means):
+    for first, second, budget in changes(budgets, means):
         pair = frozenset((first, second))
         there = np.isfinite(means[[first, second]]).all(axis=0)
         gaps = draws[:, first, there] - draws[:, second, there]
         after = last.get(pair, np.zeros(len(draws)))
-        last[pair] = overtakings(choices.budgets[there], gaps, near=budget, after=after)
+        last[pair] = overtakings(budgets[there], gaps, near=budget, after=after)
         at = np.sort(last[pair])
         low, high = at[floor(TAILS * (len(at) - 1))], at[ceil((1 - TAILS) * (len(at) - 1))]
         interval = (float(low), float(high)) if low > 0 and high < np.inf else None
-        found.append(_crossover(choices, first, second, at, budget, interval))
+        found.append(_crossover((kinds[first], kinds[second]), at, budget, interval))
     named = {frozenset((one.from_method, one.to_method)) for one in found}
-    alike = _alike(choices, means, draws)
+    alike = _alike(kinds, budgets, means, draws)
     return (*found, *(one for one in alike if frozenset((one.from_method, one.to_method)) not in named))
 
 
@@ -116,34 +129,30 @@ def _zeros(budgets: Array, gaps: Array) -> Array:
     return zeros
 
 
-def _alike(choices: Choices, means: Array, draws: Array) -> list[Crossover]:
+def _alike(kinds: Sequence[str], budgets: Array, means: Array, draws: Array) -> list[Crossover]:
     """The pairs of kinds, one of them the best somewhere, that no budget tells apart."""
     best = set(means.argmin(axis=0).tolist())
     found = []
-    for pair in combinations(range(len(choices.kinds)), 2):
+    for pair in combinations(range(len(kinds)), 2):
         there = np.isfinite(means[list(pair)]).all(axis=0)
         if not best & set(pair) or not there.any():
             continue
         first, second = sorted(pair, key=lambda kind: means[kind, there][0])
-        budgets, gaps = choices.budgets[there], draws[:, first, there] - draws[:, second, there]
+        gaps = draws[:, first, there] - draws[:, second, there]
         low, high = np.quantile(gaps, (TAILS, 1 - TAILS), axis=0)
         if (low <= 0).all() and (high >= 0).all():
-            found.append(_crossover(choices, first, second, overtakings(budgets, gaps, near=float(budgets[0]))))
+            at = overtakings(budgets[there], gaps, near=float(budgets[there][0]))
+            found.append(_crossover((kinds[first], kinds[second]), at))
     return found
 
 
 def _crossover(
-    choices: Choices,
-    first: int,
-    second: int,
-    at: Array,
-    budget: float | None = None,
-    interval: tuple[float, float] | None = None,
+    pair: tuple[str, str], at: Array, budget: float | None = None, interval: tuple[float, float] | None = None
 ) -> Crossover:
-    """A crossover between two kinds, with the share of the draws that have one on the grid (draws,)."""
+    """A crossover between two kinds, ``at`` where the draws have theirs (draws,)."""
     return Crossover(
-        from_method=choices.kinds[first],
-        to_method=choices.kinds[second],
+        from_method=pair[0],
+        to_method=pair[1],
         budget=budget,
         interval=interval,
         share=float(((at > 0) & (at < np.inf)).mean()),

@@ -128,7 +128,8 @@ def _told(profiles: Profiles, ends: Array, candidates: Candidates, laws: Laws) -
     by_law = ""
     if len(grid) > 1:
         centred = np.log(grid) - np.log(grid).mean()
-        by_law = f"; by its law N* ~ C^{spread(fine(laws, candidates, grid).best_log_sizes() @ centred / (centred @ centred), 3)}"
+        exponent = fine(laws, candidates, grid).best_log_sizes() @ centred / (centred @ centred)
+        by_law = f"; by its law N* ~ C^{spread(exponent, 3)}"
     return (
         f"{KINDS[profiles.kind]}: best by a regression of the measured losses {sizes[0]:.2g} parameters at "
         f"{budgets[0]:.3g} FLOP, {sizes[1]:.2g} at {budgets[-1]:.3g}, growing in {100 * (moved > 0).mean():.0f} % and "
