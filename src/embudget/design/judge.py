@@ -32,7 +32,7 @@ DRAWS = 100
 
 
 class Judgement(Frozen):
-    """How well the studies of one design knew the best choice."""
+    """How well the studies of a design know the best choice."""
 
     train_flops: PositiveFloat = Field(description="budget of the choice, FLOP")
     runs: PositiveInt = Field(description="of one study, those that fail or are lost included")
@@ -46,7 +46,7 @@ class Judgement(Frozen):
 
     @property
     def within(self) -> float:
-        """The regret that nine studies in ten keep to."""
+        """The regret that nine studies in ten keep to, relative."""
         return float(np.quantile(self.regrets, SHARE, method="inverted_cdf"))
 
     def __str__(self) -> str:
@@ -117,7 +117,7 @@ def judge(
 
 
 def _recipe(world: World, budget: float, suite: str | None, draws: int, seed: int) -> Recipe | str:
-    """That of one simulated study, or why there is none."""
+    """The recipe of one simulated study, or why there is none."""
     try:
         laws = fit(simulate(world, seed), draws=draws)
         return recommend(laws, budget, suite=suite or world.suite, min_steps=world.min_steps)
@@ -126,7 +126,7 @@ def _recipe(world: World, budget: float, suite: str | None, draws: int, seed: in
 
 
 def check(world: World, budget: float, repeats: int = 1) -> int:
-    """Refuse what cannot be judged before anything is simulated; the runs of one study. Errors as `judge`."""
+    """Count the runs of one study, and refuse what cannot be judged before anything is simulated; errors as `judge`."""
     if repeats < 1:
         raise ConfigError(f"repeats must be >= 1, got {repeats}")
     if not 0 < budget < float("inf"):
@@ -164,7 +164,7 @@ def _true_losses(world: World, budget: float, members: tuple[ModelShape, ...]) -
 
 
 def _batch_size(world: World, budget: float) -> int:
-    """That of a recipe for the budget, by the design's own batch sizes."""
+    """Pairs a step of a recipe for the budget, by the design's own batch sizes."""
     whole = world.model_copy(update={"noise": 0.0, "seeds": 1, "fail_probability": 0.0, "lost_probability": 0.0})
     return batch_size_for(budget, RunTable.of(simulate(whole)).cells)
 

@@ -1,8 +1,8 @@
 """Finding 2: the size with the lowest loss against the budget.
 
-The laws cannot decide this: a sum of a term in N and one in D has a best size that grows with the budget whatever its
-parameters. The measured cells decide. For each kind of method, the best cell of each size and budget, x = log N and
-y = log C, both scaled to [-1, 1]:
+The laws cannot decide this, because the best size of a sum of a term in N and one in D grows with the budget whatever
+its parameters are. So the measured cells decide. For each kind of method take the best cell of each size and budget,
+x = log N and y = log C, both scaled to [-1, 1], and fit
 
     log L = p(x) + q(y) + y (g1 x + g2 x^2) + noise,    p and q polynomials of degree at most 3
 
@@ -29,7 +29,7 @@ from embudget.runs import Cell
 DRAWS = 4000
 SEED = 0
 LEAST_FREEDOM = 5
-"""Degrees of freedom of the residuals below which the laws' noise is used."""
+"""With fewer degrees of freedom of the residuals, the noise is taken from the laws."""
 _GRID = np.linspace(-1, 1, 201)
 
 

@@ -1,12 +1,12 @@
 """Findings 3 and 4: frozen blocks against full fine-tuning, and how many blocks are best left active.
 
-3 compares at equal model and budget, the best fraction below 1 against full fine-tuning. Freezing may win where the
-model is large for the budget: where its size, in logs, lies further up among the measured sizes than the budget does
-among the budgets. A win anywhere else fails the claim for that model and budget.
+Finding 3 compares, for each model and budget, the best fraction below 1 with full fine-tuning. Freezing may win where
+the model is large for the budget: where log N lies further up among the measured sizes than log C does among the budgets.
+A win anywhere else fails the claim for that model and budget.
 
-4 takes in each draw, for each model and budget, the minimum of a parabola of the log loss over log fraction, at least 3
-of which were measured, and its slope over log N at equal budgets. Where it lies at the same end for all models, its
-move was not seen.
+Finding 4 needs 3 measured fractions. In each draw, for each model and budget, a parabola of the log loss over the log
+fraction has a minimum; the claim is about the slope of that minimum over log N at equal budgets. Where it lies at the
+same end for all models, its move was not seen.
 """
 
 import numpy as np
@@ -46,7 +46,7 @@ def freezing(laws: Laws, candidates: Candidates) -> Finding:
 
 
 def _place(values: list[float]) -> Array:
-    """Where each of some rising values lies between the ends, in logs, 0 to 1."""
+    """Where each of some rising values lies between the first (0) and the last (1), in logs."""
     logs = np.log(values)
     place: Array = (logs - logs[0]) / (logs[-1] - logs[0])
     return place

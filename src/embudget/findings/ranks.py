@@ -1,9 +1,9 @@
 """Finding 6: the smallest and the largest rank of LoRA against the best of those between.
 
-Every rank is represented by its best size. In each draw, on average over the measured budgets (of log losses), both
-extreme ranks are worse than the best middle one, and the largest loses more to it at the lowest budget than at the
-highest. The paper's ranks run from 8 to 2048: a study of fewer may reproduce the finding, but cannot refute it, since
-ranks beyond its own may still be worse.
+Every rank is represented by its best size. The claims, in each draw: on average of the log losses over the measured
+budgets, both extreme ranks are worse than the best middle one; and the largest rank loses more to it at the lowest
+budget than at the highest. The paper's ranks run from 8 to 2048. A study of fewer ranks may reproduce the finding but
+cannot refute it, since ranks beyond its own may still be worse.
 """
 
 import numpy as np

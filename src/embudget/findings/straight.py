@@ -1,9 +1,9 @@
 """Finding 7: whether the best loss of each kind of method falls along a straight line in log-log against the budget.
 
-In each draw the best loss over the sizes (those between the measured ones too) along the measured budgets gets a
-parabola in log-log. An asymptote above 0 bends every such line a little, so that what is asked is whether it is
-straight enough to be drawn as a line: the slope changes by less than MAX_BEND of its mean from the lowest budget to the
-highest. Bends show over a wide range of budgets only; with 3 budgets a verdict either way is rare.
+In each draw a parabola in log-log is fitted to the best loss, over the measured sizes and those between, along the
+measured budgets. An asymptote above 0 bends every such line a little. So the question is whether it is straight enough
+to be drawn as a line: whether from the lowest budget to the highest the slope changes by less than MAX_BEND of its mean.
+Bends show over a wide range of budgets only; with 3 budgets a verdict either way is rare.
 """
 
 import numpy as np
@@ -15,6 +15,7 @@ from embudget.laws import Laws
 from embudget.methods import kind_of
 
 MAX_BEND = 0.5
+"""Change of the slope, as a share of its mean, below which a line counts as straight."""
 MIN_BUDGETS = 3
 GRID = 9
 """Budgets between the lowest and the highest."""

@@ -1,8 +1,9 @@
 """Finding 1: which kind of method is best at which budget, and how often that changes.
 
-In each draw, at each budget of a grid over the measured ones, every kind is represented by its best choice (rank or
-fraction, and size, those between the measured ones too: where the best size jumps, kinds would take turns). The claims:
-full fine-tuning is best at the lowest budget, LoRA at the highest, and the best kind changes at most once.
+In each draw, at each budget of a grid over the measured ones, every kind is represented by its best rank or fraction at
+its best size. Sizes between the measured ones count too, because kinds would take turns wherever the best measured size
+jumps. The claims: full fine-tuning is best at the lowest budget, LoRA at the highest, and the best kind changes at most
+once.
 """
 
 from collections import Counter

@@ -19,7 +19,7 @@ from embudget.recipe.wishes import Wishes
 
 POINTS_PER_DECADE = 4
 MOST_POINTS = 1000
-"""Of one curve."""
+"""Points of one curve at most, so that a slip in a budget does not compute for hours."""
 
 
 class CurvePoint(Frozen):
@@ -33,7 +33,7 @@ class CurvePoint(Frozen):
     )
 
     def __str__(self) -> str:
-        """For a person, in a line."""
+        """One line, for a person."""
         if self.recipe is None:
             return f"{self.budget:9.2e}  none: {self.reason}"
         recipe, (low, high) = self.recipe, self.recipe.predicted_interval
@@ -54,10 +54,13 @@ def recipe_curve(
     suite: str | None = None,
     **wishes: Unpack[Wishes],
 ) -> tuple[CurvePoint, ...]:
-    """The recipes at budgets evenly spaced in their logarithm, both ends included.
+    """Find the recipes at budgets evenly spaced in their logarithm, both ends included.
+
+    A budget without a feasible choice has a point with the reason instead of a recipe. To draw the curve use
+    `embudget.write_curve`.
 
     Args:
-        laws: of a study.
+        laws: fitted to a study, or built-in ones.
         low: the smallest budget, FLOP.
         high: the largest, FLOP.
         points_per_decade: budgets in a factor of ten.
@@ -69,6 +72,12 @@ def recipe_curve(
         ModelError: the suite is unknown, or a measured model is not there any more.
         ConfigError: a wish breaks its rule.
         InfeasibleError: no choice meets the constraints at any of the budgets.
+
+    Example:
+        >>> import embudget as eb
+        >>> points = eb.recipe_curve(eb.find_laws("smollm2"), 1e13, 1e15, points_per_decade=1)
+        >>> [point.recipe.model for point in points if point.recipe]
+        ['smollm2-135m:2', 'smollm2-135m:2', 'smollm2-135m:4']
     """
     budgets = _budgets(parse_budget(low), parse_budget(high), points_per_decade)
     question = Question.of(laws, wishes, suite)

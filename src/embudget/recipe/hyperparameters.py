@@ -25,23 +25,23 @@ from embudget.runs.cells import Cell, RunTable
 from embudget.suite import ModelShape
 
 MAX_BATCH_SIZE = 1024
-"""Pairs a step up to which a rising rule is followed beyond what was measured: twice the 512 candidates of the held-out
-loss; assumption: more of them in the batch teach little more."""
+"""Pairs a step up to which a rising batch size is extrapolated: twice the 512 candidates of the held-out loss.
+assumption: more candidates than that in a batch teach little more."""
 DEFAULT_BATCH_SIZE = 16
-"""Pairs a step where the table does not say; that of the quickstart's study."""
+"""Pairs a step where the table does not say: the batch size of the quickstart's study."""
 DEFAULT_TOKENS_PER_PAIR = 55.0
-"""Where the table does not say: those of the demo pairs, cut at 75 tokens a text."""
+"""Tokens a pair where the table does not say: the mean of the demo pairs, cut at 75 tokens a text."""
 _OF_CELL = ("warmup", "weight_decay", "max_epochs")
 _OF_TABLE = ("scale", "max_length", "eval_pairs", "eval_candidates")
 
 
 def batch_size_for(budget: float, cells: Sequence[Cell]) -> int:
-    """Pairs a step; off the measured budgets a multiple of 8 from 8 upwards."""
+    """Pairs a step at a budget in FLOP. Between the measured budgets it is a multiple of 8 from 8 upwards."""
     return batch_rule(cells)(budget)
 
 
 def batch_rule(cells: Sequence[Cell]) -> Callable[[float], int]:
-    """The same for any budget."""
+    """`batch_size_for` as a function of the budget alone, so that the line is fitted once."""
     known = [(cell.budget, max(2, round(cell.batch_size))) for cell in cells if cell.batch_size is not None]
     if not known:
         return lambda budget: DEFAULT_BATCH_SIZE
@@ -64,7 +64,7 @@ def batch_rule(cells: Sequence[Cell]) -> Callable[[float], int]:
 
 
 def nearest_cell(method: Method, model_params: float, budget: float, cells: Sequence[Cell]) -> Cell:
-    """The nearest measured cell of the method; the smaller model where two are as near.
+    """The measured cell of the method that is nearest in (log N, log C); of two as near, that of the smaller model.
 
     Raises:
         MethodError: the method was not measured.
@@ -91,11 +91,11 @@ class Practice(NamedTuple):
     max_length: int
     """Tokens of the longest text."""
     fewest_steps: int
-    """Of a fitted cell, as recorded, or reckoned from its budget."""
+    """The fewest optimiser steps of a fitted cell, as recorded, or reckoned from its budget."""
 
     @classmethod
     def of(cls, laws: Laws) -> Self:
-        """That of the cells of the laws."""
+        """Read it off the cells of the laws."""
         tokens_per_pair, length = tokens_per_pair_of(laws.table), laws.table.max_length
         return cls(
             laws.cells,

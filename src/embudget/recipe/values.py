@@ -1,4 +1,4 @@
-"""The recipe for one budget, and the choices it was picked from."""
+"""What a recipe holds: the choice, how to train it, and the choices it was picked from."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,7 +16,7 @@ from embudget.records import MethodText, Pooling, RunConfig, Schedule
 
 
 class Choice(Frozen):
-    """One way to spend the budget."""
+    """One way to spend the budget, with the loss to expect."""
 
     model: str
     method: MethodText
@@ -71,7 +71,9 @@ class Recipe(Frozen):
     level: float = Field(gt=0, lt=1, description="probability of the intervals")
     extrapolation: float = Field(ge=1, description="budget / the nearest one measured of the method; 1 inside")
     prefer: Prefer = Field(default="loss", description="what decided between this choice and those of `flat`")
-    chosen: str = Field(default="", description="why it and none of `flat`, in words; empty where the loss decided")
+    chosen: str = Field(
+        default="", description="why not one of `flat`, in words; empty where the loss decided"
+    )
     flat: tuple[Choice, ...] = Field(
         default=(), description="the other choices within the noise of the best, the lowest predicted loss first"
     )
@@ -85,7 +87,7 @@ class Recipe(Frozen):
         return self.train_flops + self.serve_flops
 
     def __str__(self) -> str:
-        """For a person, in a few lines."""
+        """A few lines, for a person."""
         (low, high), (least, most) = self.predicted_interval, self.loss_interval
         pairs = f"the pairs {self.measured_on}" if self.measured_on else "pairs that the table of runs does not name"
         lines = [
@@ -118,9 +120,10 @@ class Recipe(Frozen):
         return f"{self.budget:.3g} FLOP: {self.serve_flops:.3g} to serve, {self.train_flops:.3g} to train{beyond}"
 
     def run_config(self, pairs_hash: str, seed: int = 0) -> RunConfig:
-        """The run that realises the recipe on the pairs with this content hash.
+        """Make the run that realises the recipe on the pairs with this content hash.
 
-        On other pairs than those it was ``measured_on`` it is as good a guess as any, but the prediction does not hold.
+        The predicted loss holds only for the pairs that the laws were ``measured_on``. On other pairs the recipe is a
+        good guess, but expect another loss.
 
         Raises:
             ConfigError: the seed is negative.

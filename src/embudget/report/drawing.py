@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 ACCENT = "#EE3377"
-"""Of the recipe. With the first five of `_COLORS` it is Paul Tol's "vibrant" scheme, made for colour-blind readers."""
+"""Colour of the recipe. With the first five of `_COLORS` it is Paul Tol's "vibrant" scheme for colour-blind readers."""
 _COLORS = ("#0077BB", "#EE7733", "#009988", "#CC3311", "#33BBEE", "#997700", "#7A5CC4")
 _SYMBOLS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "pentagon", "cross", "hexagon")
 BAND, GRID, AXIS = "rgba(128,128,128,0.28)", "rgba(128,128,128,0.18)", "rgba(128,128,128,0.7)"

@@ -28,8 +28,8 @@ def write_report(
 
     Args:
         out: the file; an older one is replaced.
-        records: of the study, failed runs included.
-        laws: fitted to them.
+        records: all runs of the study, failed ones included.
+        laws: fitted to the records.
         recipe: an answer from the laws, shown beside.
         measured: the record of the recipe's run, which is not one of the study's.
 
