@@ -193,8 +193,8 @@ def _crossings(case: Case, recipe: Recipe, laws: Laws, budget: float) -> Row:
     choices = question.choices(budgets_between(*span_of(laws, high=BEYOND * budget)))
     losses = np.full(choices.tokens.shape, np.inf)
     for row, place in np.argwhere(np.isfinite(choices.tokens)).tolist():
-        one = choices.candidates[row]
-        losses[row, place] = case.loss(one.model, str(one.method), float(choices.budgets[place]))
+        candidate = choices.candidates[row]
+        losses[row, place] = case.loss(candidate.model, str(candidate.method), float(choices.budgets[place]))
     true = choices.of_kinds(np.log(losses))
     found = [(one, one.budget) for one in recipe.crossovers if one.budget is not None]
     last: dict[frozenset[str], np.ndarray] = {}

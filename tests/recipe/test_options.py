@@ -26,7 +26,7 @@ def between(laws: Laws, low: float, high: float, **wishes: Unpack[Wishes]) -> Ch
 
 def models(choices: Choices) -> set[str]:
     """The models that are considered at some budget."""
-    there = np.isfinite(choices.tokens).any(axis=1)
+    there = np.isfinite(choices.tokens).any(axis=1).tolist()
     return {one.model for one, seen in zip(choices.candidates, there, strict=True) if seen}
 
 

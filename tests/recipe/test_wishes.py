@@ -191,7 +191,7 @@ def test_members_that_were_not_measured_are_answered_with_a_warning(laws: Laws) 
 
 def test_the_losses_of_choices_are_those_of_the_laws(laws: Laws) -> None:
     choices = Question.of(laws, Wishes(min_steps=1)).choices([BUDGET])
-    there = np.flatnonzero(np.isfinite(choices.tokens[:, 0]))
+    there = np.flatnonzero(np.isfinite(choices.tokens[:, 0])).tolist()
     assert len(there) > 5
     assert choices.log_losses.shape == (60, len(choices.candidates), 1)
     for row in there:

@@ -20,8 +20,8 @@ def explain(laws: Laws) -> tuple[Finding, ...]:
 
     Example:
         >>> import embudget as eb
-        >>> [finding.verdict for finding in eb.explain(eb.find_laws("smollm2"))][0]
-        'undetermined'
+        >>> [finding.number for finding in eb.explain(eb.find_laws("smollm2")) if finding.verdict == "reproduced"]
+        [6]
 
     Raises:
         FitError: the laws have fewer than 20 draws.

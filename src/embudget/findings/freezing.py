@@ -1,8 +1,8 @@
 """Findings 3 and 4: frozen blocks against full fine-tuning, and how many blocks are best left active.
 
 Finding 3 compares, for each model and budget, the best fraction below 1 with full fine-tuning. Freezing may win where
-the model is large for the budget: where log N lies further up among the measured sizes than log C does among the budgets.
-A win anywhere else fails the claim for that model and budget.
+the model is large for the budget: where log N lies further up among the measured sizes than log C among the budgets. A
+win anywhere else fails the claim for that model and budget.
 
 Finding 4 needs 3 measured fractions. In each draw, for each model and budget, a parabola of the log loss over the log
 fraction has a minimum; the claim is about the slope of that minimum over log N at equal budgets. Where it lies at the

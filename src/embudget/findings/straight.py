@@ -2,8 +2,8 @@
 
 In each draw a parabola in log-log is fitted to the best loss, over the measured sizes and those between, along the
 measured budgets. An asymptote above 0 bends every such line a little. So the question is whether it is straight enough
-to be drawn as a line: whether from the lowest budget to the highest the slope changes by less than MAX_BEND of its mean.
-Bends show over a wide range of budgets only; with 3 budgets a verdict either way is rare.
+to be drawn as a line, whether the slope changes by less than MAX_BEND of its mean between the lowest budget and the
+highest. Bends show over a wide range of budgets only; with 3 budgets a verdict either way is rare.
 """
 
 import numpy as np

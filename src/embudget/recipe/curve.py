@@ -77,7 +77,7 @@ def recipe_curve(
         >>> import embudget as eb
         >>> points = eb.recipe_curve(eb.find_laws("smollm2"), 1e13, 1e15, points_per_decade=1)
         >>> [point.recipe.model for point in points if point.recipe]
-        ['smollm2-135m:2', 'smollm2-135m:2', 'smollm2-135m:4']
+        ['smollm2-135m:2', 'smollm2-135m:2', 'smollm2-135m:12']
     """
     budgets = _budgets(parse_budget(low), parse_budget(high), points_per_decade)
     question = Question.of(laws, wishes, suite)

@@ -91,7 +91,7 @@ class Practice(NamedTuple):
     max_length: int
     """Tokens of the longest text."""
     fewest_steps: int
-    """The fewest optimiser steps of a fitted cell, as recorded, or reckoned from its budget."""
+    """The fewest optimiser steps of a fitted cell, as recorded or as reckoned from its budget."""
 
     @classmethod
     def of(cls, laws: Laws) -> Self:
@@ -111,10 +111,10 @@ class Practice(NamedTuple):
 
 
 def _steps_of(cell: Cell, tokens_per_pair: float) -> int:
-    if cell.steps:
-        return ceil(cell.steps)
+    """Optimiser steps as an option at the cell's budget would be reckoned, or as recorded where they were fewer."""
     pairs = cell.budget / (cell.flops_per_token * tokens_per_pair)
-    return max(1, ceil(pairs / (cell.batch_size or DEFAULT_BATCH_SIZE) - 1e-6))
+    reckoned = max(1, ceil(pairs / (cell.batch_size or DEFAULT_BATCH_SIZE) - 1e-6))
+    return min(reckoned, ceil(cell.steps)) if cell.steps else reckoned
 
 
 def max_epochs_of(cell: Cell) -> int:
