@@ -26,8 +26,9 @@ def between(laws: Laws, low: float, high: float, **wishes: Unpack[Wishes]) -> Ch
 
 def models(choices: Choices) -> set[str]:
     """The models that are considered at some budget."""
-    there = np.isfinite(choices.tokens).any(axis=1).tolist()
-    return {one.model for one, seen in zip(choices.candidates, there, strict=True) if seen}
+    return {
+        one.model for one, tokens in zip(choices.candidates, choices.tokens, strict=True) if np.isfinite(tokens).any()
+    }
 
 
 def test_choices_are_of_the_considered_sizes(laws: Laws) -> None:

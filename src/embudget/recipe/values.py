@@ -71,9 +71,7 @@ class Recipe(Frozen):
     level: float = Field(gt=0, lt=1, description="probability of the intervals")
     extrapolation: float = Field(ge=1, description="budget / the nearest one measured of the method; 1 inside")
     prefer: Prefer = Field(default="loss", description="what decided between this choice and those of `flat`")
-    chosen: str = Field(
-        default="", description="why not one of `flat`, in words; empty where the loss decided"
-    )
+    chosen: str = Field(default="", description="why not one of `flat`, in words; empty where the loss decided")
     flat: tuple[Choice, ...] = Field(
         default=(), description="the other choices within the noise of the best, the lowest predicted loss first"
     )
