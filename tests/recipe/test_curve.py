@@ -69,6 +69,13 @@ def test_far_points_say_how_far_and_the_warnings_of_all_are_told_once(laws: Laws
     assert near.startswith("at 1e+14 FLOP: the budget is 6.25 times outside ")
 
 
+def test_warnings_of_points_without_kinds_are_told_by_their_text(laws: Laws) -> None:
+    points = recipe_curve(laws, 1e13, 1e17, points_per_decade=1)
+    without = [point.model_copy(update={"warning_kinds": ()}) for point in points]
+    assert len(curve_warnings(points)) == 1
+    assert len(curve_warnings(without)) == 4  # the numbers in the texts differ
+
+
 def test_a_suite_that_was_not_measured_is_told_once(laws: Laws) -> None:
     points = recipe_curve(laws, 1e13, 1e16, points_per_decade=1, suite="qwen3", min_steps=1)
     assert sum(point.recipe is not None for point in points) > 1

@@ -14,7 +14,6 @@ from embudget.laws import Laws
 from embudget.recipe.options import Question
 from embudget.recipe.recommend import answer
 from embudget.recipe.values import Recipe
-from embudget.recipe.warnings import Caution
 from embudget.recipe.wishes import Wishes
 
 POINTS_PER_DECADE = 4
@@ -28,8 +27,8 @@ class CurvePoint(Frozen):
     budget: PositiveFloat = Field(description="FLOP, what serving takes included")
     recipe: Recipe | None = None
     reason: str | None = Field(default=None, description="why no choice is feasible; None where there is a recipe")
-    cautions: tuple[Caution, ...] = Field(
-        default=(), exclude=True, repr=False, description="the recipe's warnings with their kinds; not written to files"
+    warning_kinds: tuple[str, ...] = Field(
+        default=(), description="of the recipe's warnings, in their order; those of a kind differ by numbers and names"
     )
 
     def __str__(self) -> str:
@@ -85,7 +84,8 @@ def recipe_curve(
     for budget in budgets:
         try:
             recipe, cautions = answer(question, budget)
-            points.append(CurvePoint(budget=budget, recipe=recipe, cautions=cautions))
+            kinds = tuple(caution.kind for caution in cautions)
+            points.append(CurvePoint(budget=budget, recipe=recipe, warning_kinds=kinds))
         except (InfeasibleError, BudgetError) as error:
             points.append(CurvePoint(budget=budget, reason=str(error)))
     if all(point.recipe is None for point in points):
@@ -103,9 +103,11 @@ def curve_warnings(points: Sequence[CurvePoint]) -> tuple[str, ...]:
     """
     alike: dict[str, list[tuple[float, float, str]]] = {}
     for point in points:
-        for caution in point.cautions:
-            assert point.recipe is not None
-            alike.setdefault(caution.kind, []).append((point.recipe.extrapolation, point.budget, caution.text))
+        recipe = point.recipe
+        texts = () if recipe is None else recipe.warnings
+        for kind, text in zip(point.warning_kinds or texts, texts, strict=True):  # a point may come without kinds
+            assert recipe is not None
+            alike.setdefault(kind, []).append((recipe.extrapolation, point.budget, text))
     found = []
     for same in alike.values():
         budgets = [budget for _, budget, _ in same]
