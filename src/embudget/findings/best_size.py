@@ -19,10 +19,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from embudget.choices import considered, with_sizes_between
+from embudget.choices.table import Array
 from embudget.findings.finding import Finding, assertion, conclude, spread, untested
 from embudget.findings.measured import KINDS, Candidates, fine, measured_kinds, of_kind
 from embudget.laws import Laws
-from embudget.laws.base import Array
 from embudget.methods import kind_of
 from embudget.runs import Cell
 

@@ -1,10 +1,10 @@
 """Finding 5: the best loss of bias-only tuning against that of every other kind of method, at each measured budget."""
 
 from embudget.choices import Choices, considered
+from embudget.choices.table import Array
 from embudget.findings.finding import Finding, assertion, conclude, percent, untested
 from embudget.findings.measured import KINDS, Candidates, lacking, measured_kinds, of_kind, shared_budgets
 from embudget.laws import Laws
-from embudget.laws.base import Array
 
 
 def bias_only(laws: Laws, candidates: Candidates) -> Finding:

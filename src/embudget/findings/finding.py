@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from embudget.choices.table import Array
 from embudget.frozen import Frozen
-from embudget.laws.base import Array
 
 SURE = 0.9
 """Share of the draws that decides about one claim."""

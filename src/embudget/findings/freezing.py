@@ -12,10 +12,10 @@ same end for all models, its move was not seen.
 import numpy as np
 
 from embudget.choices import Candidate, Choices, in_order
+from embudget.choices.table import Array
 from embudget.findings.finding import Assertion, Finding, Mask, assertion, conclude, percent, spread, untested
 from embudget.findings.measured import Candidates, lacking, of_kind, shared_budgets
 from embudget.laws import Laws
-from embudget.laws.base import Array
 
 MIN_FRACTIONS = 3
 

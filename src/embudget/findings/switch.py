@@ -12,10 +12,10 @@ from itertools import groupby
 import numpy as np
 
 from embudget.choices import considered, with_sizes_between
+from embudget.choices.table import Array
 from embudget.findings.finding import Finding, Mask, assertion, conclude, spread, untested
 from embudget.findings.measured import KINDS, Candidates, fine, lacking, measured_kinds, of_kind, shared_budgets
 from embudget.laws import Laws
-from embudget.laws.base import Array
 
 GRID = 41
 """Budgets between the lowest and the highest."""
