@@ -39,13 +39,24 @@ class Predicts(Protocol):
 
 @dataclass(frozen=True)
 class Choices:
-    """c candidates at b budgets.
+    """c candidates at b budgets, with the loss of each by every draw of the laws.
+
+    This compares what may be chosen and knows no wishes; for an answer under constraints use `embudget.recommend`.
 
     Args:
-        surface: that predicts the losses.
-        candidates: (c,).
+        surface: what predicts the losses, such as `Laws.surface`.
+        candidates: what a budget may be spent on (c,).
         budgets: FLOP (b,).
         tokens: D that each candidate gets for each budget (c, b); NaN where it is not considered.
+
+    Example:
+        >>> import embudget as eb
+        >>> from embudget.choices import Choices, candidates_of
+        >>> laws = eb.find_laws("smollm2")
+        >>> candidates = candidates_of(eb.find_suite("smollm2")[:4], ["full", "lora:8"])
+        >>> choices = Choices.of(laws.surface, candidates, [1e12, 1e14])
+        >>> [candidates[row].model for row in choices.best()]
+        ['smollm2-135m:2', 'smollm2-135m:4']
     """
 
     surface: Predicts
@@ -55,7 +66,7 @@ class Choices:
 
     @classmethod
     def of(cls, surface: Predicts, candidates: Sequence[Candidate], budgets: ArrayLike) -> Self:
-        """The whole of each budget is spent on training, at the budgets at which a candidate is considered."""
+        """Spend the whole of each budget in FLOP (b,) on training, where a candidate is considered at that budget."""
         at = np.asarray(budgets, dtype=float)
         cost = np.array([one.flops_per_token for one in candidates])[:, None]
         low, high = np.array([one.budgets for one in candidates]).reshape(-1, 2).T[..., None]
