@@ -31,11 +31,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks import fitters, large_table, recovery
+from embudget.design import World, simulate
 from embudget.files import save_text
 from embudget.laws import Coefficients, Laws, fit
 from embudget.recipe import recommend
 from embudget.records import RunRecord
-from embudget.simulate import World, simulate
 
 PARTS = ("table", "fit", "recipe", "recovery")
 TRUTH = {

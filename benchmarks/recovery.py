@@ -21,11 +21,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.fitters import METHOD, NAMES, Fit, FitFailedError, Parameters, Sample
+from embudget.design import World, simulate
 from embudget.errors import EmbudgetError
 from embudget.flops import tokens_for
 from embudget.laws import Coefficients
 from embudget.methods import parse_method
-from embudget.simulate import World, simulate
 from embudget.suite import find_shape
 
 MODELS = tuple(f"pythia-{size}" for size in ("31m", "70m", "160m", "410m", "1b", "2.8b"))

@@ -42,14 +42,13 @@ import numpy as np
 from benchmarks import paper_procedure
 from benchmarks.regret_tables import PROCEDURES, Row, coverages, over, ratios, refusals, regrets, tables
 from benchmarks.worlds import DISTANCES, GROUPS, Case, make_case
+from embudget.choices import budgets_between, overtakings
 from embudget.errors import EmbudgetError
 from embudget.files import save_text
 from embudget.laws import Laws, fit
 from embudget.recipe import Recipe, recommend
-from embudget.recipe.crossover import BEYOND, overtakings, span_of
-from embudget.recipe.grid import grid_of
-from embudget.recipe.options import Terms
-from embudget.recipe.wishes import limits_of
+from embudget.recipe.options import Question
+from embudget.recipe.recommend import BEYOND, span_of
 from embudget.records import RunRecord
 from embudget.suite import find_suite
 
@@ -196,20 +195,22 @@ def _crossings(case: Case, recipe: Recipe, laws: Laws, budget: float) -> Row:
     A crossover is open where the recipe names a budget without an interval. Pairs of kinds that are alike at every
     budget are not counted.
     """
-    terms = Terms.of(laws, limits_of({"min_steps": 1}, 1))
-    grid = grid_of(terms, find_suite(case.suite), *span_of(laws, high=BEYOND * budget))
-    at = grid.budgets[grid.places].tolist()
-    losses = [case.loss(*choice) for choice in zip(grid.models, grid.methods, at, strict=True)]
-    true = np.log(grid.of_kinds(np.array([losses])))[0]
+    question = Question.of(laws, {"min_steps": 1}, members=find_suite(case.suite))
+    choices = question.choices(budgets_between(*span_of(laws, high=BEYOND * budget)))
+    losses = np.full(choices.tokens.shape, np.inf)
+    for row, place in np.argwhere(np.isfinite(choices.tokens)).tolist():
+        candidate = choices.candidates[row]
+        losses[row, place] = case.loss(candidate.model, str(candidate.method), float(choices.budgets[place]))
+    true = choices.of_kinds(np.log(losses))
     found = [(one, one.budget) for one in recipe.crossovers if one.budget is not None]
     last: dict[frozenset[str], np.ndarray] = {}
     claims, held = 0, 0
     for one, near in found:
         pair = frozenset((one.from_method, one.to_method))
-        first, second = grid.kinds.index(one.from_method), grid.kinds.index(one.to_method)
+        first, second = choices.kinds.index(one.from_method), choices.kinds.index(one.to_method)
         there = np.isfinite(true[[first, second]]).all(axis=0)
         gap = true[first, there] - true[second, there]
-        last[pair] = overtakings(grid.budgets[there], gap[None], near, after=last.get(pair, np.zeros(1)))
+        last[pair] = overtakings(choices.budgets[there], gap[None], near, after=last.get(pair, np.zeros(1)))
         if one.interval is not None:
             low, high = one.interval
             claims, held = claims + 1, held + bool(low <= last[pair][0] <= high)

@@ -68,7 +68,7 @@ def rivals(recipe: Recipe, laws: Laws, pairs: Pairs) -> list[RunConfig]:
 
 
 def _config(recipe: Recipe, laws: Laws, pairs: Pairs, model: str, method: str) -> RunConfig:
-    nearest = nearest_cell(method, find_shape(model).model_params, recipe.train_flops, laws.cells)
+    nearest = nearest_cell(parse_method(method), find_shape(model).model_params, recipe.train_flops, laws.cells)
     rival = recipe.model_copy(update={"model": model, "method": method, "learning_rate": nearest.learning_rate})
     return rival.run_config(pairs.hash)
 

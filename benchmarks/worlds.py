@@ -25,11 +25,11 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.truths import Base, truth_of
+from embudget.design import World, simulate
 from embudget.laws import Coefficients
 from embudget.laws.forms import FORMS, FormName
 from embudget.methods import parse_method
 from embudget.records import RunRecord
-from embudget.simulate import World, simulate
 from embudget.suite import SUITES, find_shape
 
 FORM_NAMES: tuple[FormName, ...] = tuple(FORMS)

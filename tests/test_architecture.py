@@ -12,15 +12,17 @@ PACKAGE = Path(__file__).parents[1] / "src" / "embudget"
 
 LAYERS = [
     "errors", "frozen", "files", "suite", "pairs", "methods", "flops", "memory", "records", "training",
-    "study", "runs", "laws", "recipe", "findings", "evaluation", "report", "simulate", "judge",
+    "evaluation", "study", "runs", "choices", "laws", "recipe", "findings", "design", "report",
     "end_to_end", "cli", "__main__",
 ]  # fmt: skip
 """A module may import from its own layer and from earlier ones."""
 
 FORBIDDEN = {
     "runs": {"pairs", "training"},
+    "choices": {"pairs", "training", "records"},
     "laws": {"pairs", "training"},
     "recipe": {"pairs", "training"},
+    "findings": {"pairs", "training"},
     "methods": {"pairs"},
 }
 HEAVY = {"torch", "transformers", "sentence_transformers", "peft", "datasets", "accelerate", "sklearn"}
@@ -66,12 +68,12 @@ def test_imports_go_upwards(path: Path) -> None:
         "memory",
         "records",
         "runs",
+        "choices",
         "laws",
         "recipe",
         "findings",
         "report",
-        "simulate",
-        "judge",
+        "design",
         "cli",
         "pairs",
     ],
@@ -88,6 +90,26 @@ def test_torch_is_imported_only_where_it_is_used(layer: str) -> None:
         }
         top = {module.split(".")[0] for module, node in imports(tree) if id(node) not in inside}
         assert not top & HEAVY, f"{path} imports {top & HEAVY} when it is loaded"
+
+
+def definitions(kinds: tuple[type[ast.AST], ...]) -> dict[str, list[str]]:
+    """Public name -> the modules that define it at their top level, the commands of the command line left out."""
+    found: dict[str, list[str]] = {}
+    for path in (path for path in SOURCES if layer_of(path) != "cli"):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, kinds):
+                name: str = node.name  # type: ignore[attr-defined]
+                if not name.startswith("_"):
+                    found.setdefault(name, []).append(str(path.relative_to(PACKAGE)))
+    return found
+
+
+def test_a_class_has_its_name_for_itself() -> None:
+    assert {name: paths for name, paths in definitions((ast.ClassDef,)).items() if len(paths) > 1} == {}
+
+
+def test_a_public_function_has_its_name_for_itself() -> None:
+    assert {name: paths for name, paths in definitions((ast.FunctionDef,)).items() if len(paths) > 1} == {}
 
 
 @pytest.mark.parametrize(

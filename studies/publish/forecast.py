@@ -119,7 +119,7 @@ def expected(laws: Laws, recipe: Recipe, model: str, method: str) -> dict[str, A
     """What a choice is expected to come to: its learning rate, its predicted loss and the interval of one run."""
     shape, parsed = find_shape(model), parse_method(method)
     tokens = tokens_for(recipe.train_flops, parsed, shape)
-    cell = nearest_cell(method, shape.model_params, recipe.train_flops, laws.cells)
+    cell = nearest_cell(parsed, shape.model_params, recipe.train_flops, laws.cells)
     rate = learning_rate_for(laws, cell, parsed, shape, tokens).rate
     low, high = laws.interval(method, shape.model_params, tokens)
     return {

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from embudget.design import World, simulate
 from embudget.laws import Coefficients, builtin, fit
-from embudget.simulate import World, simulate
 from embudget.study import Store
 from tests.command_line import Run
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from embudget.design import World, simulate
 from embudget.laws import Coefficients, fit
-from embudget.simulate import World, simulate
 from tests.command_line import Run
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from embudget.design import World, simulate
 from embudget.laws import Coefficients
 from embudget.runs import write_records_csv
-from embudget.simulate import World, simulate
 from tests.command_line import Run
 
 TRUTH = {"full": Coefficients(E=0.5, A=3000, a=0.4, B=1e-6, b=1)}

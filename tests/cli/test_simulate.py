@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from embudget.design import World, simulate
 from embudget.runs import RunTable
-from embudget.simulate import World, simulate
 from tests.command_line import Run
 
 WORLD = """

@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 import pytest
 
+from embudget.design import World, simulate
 from embudget.errors import FitError
 from embudget.findings import Finding, explain
 from embudget.laws import Coefficients, Laws, fit
 from embudget.records import RunRecord
-from embudget.simulate import World, simulate
 
 MODELS = ("pythia-14m", "pythia-70m", "pythia-160m", "pythia-410m", "pythia-1b")
 BUDGETS = (1.5e15, 1.5e16, 1.5e17, 1.5e18)

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from embudget.design import World, simulate
 from embudget.laws.forms import FORMS, Array, Coefficients, FormName
 from embudget.laws.problem import Points, Problem
 from embudget.runs.cells import Cell, RunTable
-from embudget.simulate import World, simulate
 
 MODELS = ("smollm2-135m:1", "smollm2-135m:4", "smollm2-135m:12")
 WIDE = ("smollm2-135m:1", "smollm2-135m:3", "smollm2-135m:8", "smollm2-135m")

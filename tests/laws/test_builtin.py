@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 import embudget
+from embudget.design import World, simulate
 from embudget.errors import ConfigError
 from embudget.laws import Coefficients, Laws, builtin, builtin_names, describe_origin, find_laws, fit
-from embudget.simulate import World, simulate
 from embudget.suite import loading
 
 TRUTH = {

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from embudget.design import World, simulate
 from embudget.errors import ConfigError
 from embudget.laws import Laws, find_laws, fit
 from embudget.runs import Cell
-from embudget.simulate import World, simulate
 from tests.laws.studies import MODELS, SHARED
 
 

@@ -6,10 +6,10 @@ from math import log
 
 import pytest
 
+from embudget.design import World, simulate
 from embudget.errors import MethodError
 from embudget.laws import FORMS, Laws, fit
 from embudget.runs import RunTable
-from embudget.simulate import World, simulate
 from tests.laws.studies import MODELS, SHARED
 
 TRUTH = {method: SHARED[method] for method in ("full", "lora:32")}

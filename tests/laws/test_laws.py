@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from embudget.design import World, simulate
 from embudget.errors import BudgetError, ConfigError, MethodError
 from embudget.laws import Laws, fit
-from embudget.simulate import World, simulate
 from tests.laws.studies import MODELS, SHARED
 
 TRUTH = {method: SHARED[method] for method in ("full", "lora:32")}

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from embudget.design import World, simulate
 from embudget.laws import Coefficients, Laws, fit
 from embudget.laws.misfit import fit_correction, misfit_of
 from embudget.laws.problem import Points
 from embudget.records import RunRecord
-from embudget.simulate import World, simulate
 
 SIZES, BUDGETS = 5, 6
 TRUTH = {name: Coefficients(E=1.2, A=300, a=0.35, B=250, b=0.42) for name in ("full", "lora:8")}

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+from embudget.design import World, simulate
 from embudget.laws import Coefficients
 from embudget.laws.noise import OUTLYING, noise_level, noise_of_run, winsorised
 from embudget.laws.problem import Points
 from embudget.runs.cells import RunTable
-from embudget.simulate import World, simulate
 
 
 def test_the_noise_level_is_that_of_the_median_and_of_the_freedom() -> None:

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from embudget.design import simulate
 from embudget.laws import Laws, fit
 from embudget.laws.diagnostics import MAX_LISTED, rate_warnings
 from embudget.laws.rates import at_end, rate_law_of, rate_text
 from embudget.laws.summary import describe_rates
 from embudget.runs import Cell, RunTable
-from embudget.simulate import simulate
 from tests.recipe.test_rates import WORLD
 
 MEASURED = RunTable.read(Path(__file__).parents[2] / "results" / "rates" / "records.csv").cells

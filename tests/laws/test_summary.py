@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from embudget.design import World, simulate
 from embudget.laws import Laws, fit
 from embudget.laws.summary import describe_surface
-from embudget.simulate import World, simulate
 from tests.laws.studies import MODELS, SHARED
 
 TRUTH = {method: SHARED[method] for method in ("full", "lora:32")}

@@ -149,12 +149,13 @@ def test_a_surface_without_components_is_refused() -> None:
 
 
 def test_the_draws_that_choices_are_compared_by_are_as_wide_as_the_interval() -> None:
-    """At the measured reach, and wider by the discrepancy beyond it, as the interval is."""
+    """Without the discrepancy, which is there where kinds of method are compared, and in the interval."""
     law = made(0.02 * norm.ppf((np.arange(400) + 0.5) / 400), discrepancy=0.03)
-    for tokens in (0.5, 16.0):
-        logs = law.log_draws(["full"], np.array([1.0]), np.array([tokens]))[:, 0]
-        low, high = law.interval("full", 1.0, tokens, of="law")
-        assert np.exp(np.quantile(logs, (0.05, 0.95))) == pytest.approx([low, high], rel=1e-3)
-        assert np.exp(logs.mean()) == pytest.approx(law.predict("full", 1.0, tokens))
-    exact = made(np.zeros(100), discrepancy=0.03).log_draws(["full"], np.array([1.0]), np.array([16.0]))
-    assert exact.std() > 0.03  # what no form explains is there without any noise
+    logs = law.log_draws(["full", "full"], np.ones(2), np.array([0.5, 16.0]))
+    low, high = law.interval("full", 1.0, 0.5, of="law")
+    assert np.exp(np.quantile(logs[:, 0], (0.05, 0.95))) == pytest.approx([low, high], rel=1e-3)
+    assert np.exp(logs[:, 0].mean()) == pytest.approx(law.predict("full", 1.0, 0.5))
+    gaps, mean, times = np.zeros((100, 2)), np.zeros(2), np.array([1.0, law.step**2])
+    wide = law.with_discrepancy(gaps, mean, times)
+    assert np.array_equal(wide[:, 0], gaps[:, 0])
+    assert wide[:, 1].std() > 2 * 0.03  # two steps, even where the draws are all the same

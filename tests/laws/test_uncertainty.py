@@ -7,13 +7,13 @@ import pytest
 from scipy.stats import norm
 from scipy.stats import t as student
 
+from embudget.design import World, simulate
 from embudget.laws import Coefficients, uncertainty
 from embudget.laws.forms import FORMS
 from embudget.laws.problem import Points
 from embudget.laws.sharing import fit_jointly
-from embudget.laws.uncertainty import INFLATION, deal_residuals, draw, half_width, spread_of, widened
+from embudget.laws.uncertainty import INFLATION, deal_residuals, draw, half_width, spread_of, widened, with_error
 from embudget.runs.cells import RunTable
-from embudget.simulate import World, simulate
 from tests.laws.studies import APART, SHARED, points
 
 
@@ -99,35 +99,37 @@ def some_draws() -> np.ndarray:
 
 def test_wider_draws_keep_their_mean_and_their_order() -> None:
     drawn = some_draws()
-    for error in (0.0, np.array([0.0, 0.01, 0.3, 0.05])):
-        wide = widened(drawn, FREEDOM, error)
-        assert wide.mean(axis=0) == pytest.approx(drawn.mean(axis=0), abs=1e-12)
-        assert np.array_equal(wide[:, :3].argsort(axis=0), drawn[:, :3].argsort(axis=0))
+    wide = widened(drawn, FREEDOM)
+    assert wide.mean(axis=0) == pytest.approx(drawn.mean(axis=0), abs=1e-12)
+    assert np.array_equal(wide[:, :3].argsort(axis=0), drawn[:, :3].argsort(axis=0))
 
 
-def test_without_an_error_draws_widen_by_one_factor() -> None:
+def test_draws_widen_by_one_factor() -> None:
     drawn = some_draws()
     mean = drawn.mean(axis=0)
     assert widened(drawn, FREEDOM) == pytest.approx(mean + INFLATION * SCALE * (drawn - mean), rel=1e-12)
 
 
-def test_with_an_error_the_standard_deviation_is_that_of_both() -> None:
+def test_with_an_error_the_standard_deviation_of_a_difference_is_that_of_both() -> None:
     drawn, error = some_draws(), np.array([0.0, 0.01, 0.3, 0.05])
-    wanted = SCALE * np.hypot(INFLATION * spread_of(drawn), error)
-    assert spread_of(widened(drawn, FREEDOM, error)) == pytest.approx(wanted, rel=0.01)  # 400 quantiles of a normal
+    wanted = np.hypot(spread_of(drawn), SCALE * error)
+    wide = with_error(drawn, drawn.mean(axis=0), FREEDOM, error)
+    assert spread_of(wide) == pytest.approx(wanted, rel=0.01)  # 400 quantiles of a normal
+    assert wide[:, 0] == pytest.approx(drawn[:, 0], rel=1e-12)
 
 
-def test_draws_that_are_all_the_same_get_the_errors_quantiles_or_stay() -> None:
+def test_differences_that_are_all_the_same_get_the_errors_quantiles_or_stay() -> None:
     same = np.full((101, 2), 1.5)
-    wide = widened(same, FREEDOM, np.array([0.0, 0.02]))
+    wide = with_error(same, same[0], FREEDOM, np.array([0.0, 0.02]))
     assert np.array_equal(wide[:, 0], same[:, 0])
     assert wide[50, 1] == pytest.approx(1.5)
     assert wide[[5, 95], 1] - 1.5 == pytest.approx(SCALE * 0.02 * norm.ppf([5.5 / 101, 95.5 / 101]), rel=1e-9)
-    assert np.array_equal(widened(same[:1], FREEDOM, 0.1), same[:1])  # a single draw has no quantiles
+    alone = with_error(same[:1], same[0], FREEDOM, np.full(2, 0.1))
+    assert np.array_equal(alone, same[:1])  # a single draw has no quantiles
 
 
 def test_wider_draws_have_the_interval_as_their_quantiles() -> None:
     """So that comparing choices by the draws and by their intervals cannot disagree."""
-    drawn, error = np.random.default_rng(1).normal(1, 0.02, (4000, 1)), 0.03
-    half = half_width(drawn, FREEDOM, 0.9, error**2)
-    assert np.quantile(widened(drawn, FREEDOM, error), (0.05, 0.95)) - 1 == pytest.approx([-half[0], half[0]], rel=0.02)
+    drawn = np.random.default_rng(1).normal(1, 0.02, (4000, 1))
+    half = half_width(drawn, FREEDOM, 0.9, 0.0)
+    assert np.quantile(widened(drawn, FREEDOM), (0.05, 0.95)) - 1 == pytest.approx([-half[0], half[0]], rel=0.02)

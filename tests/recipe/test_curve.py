@@ -4,11 +4,11 @@ from itertools import pairwise
 
 import pytest
 
+from embudget.design import simulate
 from embudget.errors import BudgetError, ConfigError, InfeasibleError
 from embudget.laws import Laws, fit
 from embudget.recipe import curve_warnings, recipe_curve, recommend
 from embudget.recipe.curve import parse_curve
-from embudget.simulate import simulate
 from tests.recipe.worlds import BUDGET, NOISY
 
 
@@ -67,6 +67,13 @@ def test_far_points_say_how_far_and_the_warnings_of_all_are_told_once(laws: Laws
     assert curve_warnings(points[:1]) == ()
     (near,) = curve_warnings(points[:2])
     assert near.startswith("at 1e+14 FLOP: the budget is 6.25 times outside ")
+
+
+def test_warnings_of_points_without_kinds_are_told_by_their_text(laws: Laws) -> None:
+    points = recipe_curve(laws, 1e13, 1e17, points_per_decade=1)
+    without = [point.model_copy(update={"warning_kinds": ()}) for point in points]
+    assert len(curve_warnings(points)) == 1
+    assert len(curve_warnings(without)) == 4  # the numbers in the texts differ
 
 
 def test_a_suite_that_was_not_measured_is_told_once(laws: Laws) -> None:

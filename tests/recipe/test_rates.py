@@ -2,12 +2,12 @@
 
 import pytest
 
+from embudget.design import TrueRate, World, simulate
 from embudget.laws import Laws, fit
 from embudget.laws.rates import REACH
 from embudget.methods import parse_method
 from embudget.recipe import Recipe, recommend
 from embudget.records import RunRecord
-from embudget.simulate import RateLaw, World, simulate
 from embudget.suite import find_shape
 from tests.recipe.worlds import BUDGET, MODELS, TRUTH
 
@@ -16,8 +16,8 @@ WORLD = World(
     models=MODELS,
     noise=0.002,
     rate_laws={
-        "full": RateLaw(at=1.5e-3, p=-0.3, q=0.2, curvature=0.02),
-        "lora:32": RateLaw(at=4e-3, p=-0.3, q=0.2, curvature=0.02),
+        "full": TrueRate(at=1.5e-3, p=-0.3, q=0.2, curvature=0.02),
+        "lora:32": TrueRate(at=4e-3, p=-0.3, q=0.2, curvature=0.02),
     },
     rate_multiples=(0.3, 0.9, 2.7),
 )

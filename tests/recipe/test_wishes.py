@@ -6,16 +6,13 @@ from time import process_time
 import numpy as np
 import pytest
 
+from embudget.design import World, simulate
 from embudget.errors import BudgetError, ConfigError, InfeasibleError
 from embudget.laws import Coefficients, Laws, fit
 from embudget.memory import training_bytes
 from embudget.methods import parse_method
 from embudget.recipe import Choice, Recipe, Wishes, recommend
-from embudget.recipe.losses import losses_of, predicted
-from embudget.recipe.members import candidates_of, members_for
-from embudget.recipe.options import Terms, offer
-from embudget.recipe.wishes import limits_of
-from embudget.simulate import World, simulate
+from embudget.recipe.options import Question
 from embudget.suite import SUITES, find_shape
 from tests.recipe.worlds import BUDGET, MODELS, NOISY, TRUTH, timed
 
@@ -192,13 +189,15 @@ def test_members_that_were_not_measured_are_answered_with_a_warning(laws: Laws) 
     assert not any("measured" in warning.split(":")[0] for warning in family.warnings)
 
 
-def test_the_losses_of_options_are_those_of_the_laws(laws: Laws) -> None:
-    candidates = candidates_of(laws, members_for(laws, None))
-    found = offer(Terms.of(laws, limits_of(Wishes(), 1)), BUDGET, candidates)
-    losses = losses_of(laws, found.options)
-    assert losses.shape == (60, len(found.options))
-    expected = [laws.predict(one.candidate.name, one.candidate.model_params, one.tokens) for one in found.options]
-    assert np.allclose(predicted(losses), expected, rtol=1e-12)
+def test_the_losses_of_choices_are_those_of_the_laws(laws: Laws) -> None:
+    choices = Question.of(laws, Wishes(min_steps=1)).choices([BUDGET])
+    there = np.flatnonzero(np.isfinite(choices.tokens[:, 0])).tolist()
+    assert len(there) > 5
+    assert choices.log_losses.shape == (60, len(choices.candidates), 1)
+    for row in there:
+        one = choices.candidates[row]
+        expected = laws.predict(str(one.method), one.model_params, choices.tokens[row, 0])
+        assert choices.predicted[row, 0] == pytest.approx(expected, rel=1e-12)
 
 
 def test_a_recipe_takes_milliseconds() -> None:

@@ -1,8 +1,8 @@
 """A known world that the tests of recipes share."""
 
+from embudget.design import World
 from embudget.laws import Coefficients
 from embudget.records import RunRecord
-from embudget.simulate import World
 
 TRUTH = {
     "full": Coefficients(E=1.8, A=300, a=0.35, B=250, b=0.42),

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
+from embudget.design import World, simulate
 from embudget.errors import ConfigError
 from embudget.laws import Coefficients, Laws, fit
 from embudget.recipe import Crossover, Recipe, recommend
 from embudget.records import Provenance, RunConfig, RunRecord
 from embudget.report import agreement_figure, frontier_figure, isoflop_figure, write_report
 from embudget.report.tables import recipe_table
-from embudget.simulate import World, simulate
 from embudget.study import Store
 from embudget.training.export import RECORD_FILE
 from tests.command_line import Run
@@ -343,3 +343,16 @@ def test_a_page_of_laws_whose_table_says_little(records: list[RunRecord], laws: 
     texts = [text for trace in traces if trace.name.startswith("runs of ") for text in trace.hovertext]
     assert len(texts) == len(MODELS) * len(BUDGETS)
     assert not any("learning rate" in text or "None" in text for text in texts)
+
+
+def test_what_has_no_vertex_is_known_by_fields_and_not_by_words(
+    records: list[RunRecord], laws: Laws, tmp_path: Path
+) -> None:
+    reworded = laws.model_copy(
+        update={"refusals": tuple(no.model_copy(update={"what": "something"}) for no in laws.refusals)}
+    )
+    pages = [Page(write_report(tmp_path / "r.html", records, one)) for one in (laws, reworded)]
+    assert any(no.budget is not None for no in laws.refusals)
+    assert "No vertex at" in pages[0].source
+    before, after = (page.source.partition("<h2>Laws</h2>")[0] for page in pages)
+    assert before == after

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from embudget.design import simulate
 from embudget.errors import ConfigError
 from embudget.laws import Laws, fit
 from embudget.recipe import CurvePoint, recipe_curve
 from embudget.report import curve_figure, write_curve
 from embudget.report.curve_folder import COLUMNS
 from embudget.report.tables import curve_table
-from embudget.simulate import simulate
 from tests.recipe.worlds import NOISY, TRUTH
 
 Points = tuple[CurvePoint, ...]

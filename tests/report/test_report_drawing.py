@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from embudget.report.drawing import axis, marks, spread_apart, ticks
-from embudget.report.formats import duration, in_order, number, plural
+from embudget.report.formats import duration, methods_in_order, number, plural
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def test_durations_and_plurals() -> None:
 
 
 def test_ranks_are_ordered_as_numbers() -> None:
-    assert in_order(["lora:32", "full", "lora:8", "freeze:0.5"]) == ["freeze:0.5", "full", "lora:8", "lora:32"]
+    assert methods_in_order(["lora:32", "full", "lora:8", "freeze:0.5"]) == ["freeze:0.5", "full", "lora:8", "lora:32"]
 
 
 @pytest.mark.parametrize("ratio", [1.01, 1.3, 2.9, 3.1, 8, 64, 1e3, 1e5, 1e9])

@@ -7,10 +7,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from embudget.design import World, simulate
 from embudget.laws import Coefficients
 from embudget.records import RunRecord
 from embudget.runs import RunTable
-from embudget.simulate import World, simulate
 
 WORLD = World(
     truth={"full": Coefficients(E=1.5, A=300, a=0.35, B=250, b=0.4)},

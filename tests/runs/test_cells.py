@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from embudget.design import simulate
 from embudget.laws import find_laws
 from embudget.methods import parse_method
 from embudget.records import RunRecord
 from embudget.runs import RunTable
-from embudget.simulate import simulate
 from embudget.suite import find_shape
 from tests.runs.tables import WORLD, changed, foreign, records
 

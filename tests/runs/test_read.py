@@ -9,12 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from embudget.design import World, simulate
 from embudget.errors import ConfigError
 from embudget.laws import Coefficients
 from embudget.records import RunRecord
 from embudget.runs import COLUMNS, RunTable, read, record_row, write_records_csv
 from embudget.runs.read import MAX_BYTES
-from embudget.simulate import World, simulate
 from tests.runs.tables import FOREIGN, write
 
 WORLD = World(

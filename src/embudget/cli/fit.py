@@ -54,8 +54,8 @@ def command(
     Examples: embudget fit study.db --out laws.json
               embudget fit runs.csv --columns "loss=eval_loss,model_params=Model Size"
     """  # noqa: D301
+    from embudget.choices import unknown_models
     from embudget.laws import fit
-    from embudget.recipe.members import unknown_models
     from embudget.runs import RunTable
 
     if Path(runs).suffix.lower() in (".csv", ".parquet"):
@@ -65,7 +65,7 @@ def command(
     laws = fit(table, seed=seed, draws=draws, forms=form, asymptote=asymptote)
     laws.save(out)
     typer.echo(laws.summary())
-    suite = " --suite NAME" if unknown_models(laws) else ""
+    suite = " --suite NAME" if unknown_models(laws.table.models) else ""
     typer.echo(f"{out}: next: embudget recipe {out} --budget FLOP{suite}")
 
 

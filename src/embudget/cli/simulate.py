@@ -42,12 +42,11 @@ def command(
     from collections import Counter
 
     from embudget.cli.console import counter
+    from embudget.design import DRAWS, World, check, planned, simulate
+    from embudget.design import judge as judge_design
     from embudget.errors import ConfigError
     from embudget.flops import parse_budget
-    from embudget.judge import DRAWS, check
-    from embudget.judge import judge as judge_design
     from embudget.runs import write_records_csv
-    from embudget.simulate import World, planned, simulate
 
     if out is None and judge is None:
         raise ConfigError("give --out to write records, --judge to judge the design, or both")

@@ -1,6 +1,6 @@
 """The findings of the paper, each looked for in the laws and cells of a study.
 
-finding    a verdict, and how the draws decide it        choices    what was measured, and its loss by every draw
+finding    a verdict, and how the draws decide it        measured   what was measured of each kind of method
 switch     1: the frontier over the methods              best_size  2: the best size against the budget
 freezing   3 and 4: frozen blocks, the active fraction   bias_only  5: bias-only tuning
 ranks      6: the rank of LoRA                           straight   7: the best loss against the budget

@@ -1,8 +1,8 @@
 """Finding 2: the size with the lowest loss against the budget.
 
-The laws cannot decide this: a sum of a term in N and one in D has a best size that grows with the budget whatever its
-parameters. The measured cells decide. For each kind of method, the best cell of each size and budget, x = log N and
-y = log C, both scaled to [-1, 1]:
+The laws cannot decide this, because the best size of a sum of a term in N and one in D grows with the budget whatever
+its parameters are. So the measured cells decide. For each kind of method take the best cell of each size and budget,
+x = log N and y = log C, both scaled to [-1, 1], and fit
 
     log L = p(x) + q(y) + y (g1 x + g2 x^2) + noise,    p and q polynomials of degree at most 3
 
@@ -18,17 +18,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from embudget.findings.choices import KINDS, Choices, measured_kinds
-from embudget.findings.finding import Finding, assertion, judge, spread, untested
+from embudget.choices import considered, with_sizes_between
+from embudget.choices.table import Array
+from embudget.findings.finding import Finding, assertion, conclude, spread, untested
+from embudget.findings.measured import KINDS, Candidates, fine, measured_kinds, of_kind
 from embudget.laws import Laws
-from embudget.laws.forms import Array
 from embudget.methods import kind_of
 from embudget.runs import Cell
 
 DRAWS = 4000
 SEED = 0
 LEAST_FREEDOM = 5
-"""Degrees of freedom of the residuals below which the laws' noise is used."""
+"""With fewer degrees of freedom of the residuals, the noise is taken from the laws."""
 _GRID = np.linspace(-1, 1, 201)
 
 
@@ -94,7 +95,7 @@ class Profiles:
         return np.stack(ends, axis=1)
 
 
-def best_size(laws: Laws, choices: Choices) -> Finding:
+def best_size(laws: Laws, candidates: Candidates) -> Finding:
     """The best size of every kind of method."""
     every = [
         Profiles.of(kind, [cell for cell in laws.cells if kind_of(cell.method) == kind])
@@ -110,24 +111,25 @@ def best_size(laws: Laws, choices: Choices) -> Finding:
         ends = one.ends(noise, freedom, rng)
         moved = ends[:, 1] - ends[:, 0]
         claims.append(assertion(f"the best size of {KINDS[one.kind]} grows", moved > 0, moved < 0))
-        texts.append(_told(one, ends, choices.of_kind(one.kind), laws))
+        texts.append(_told(one, ends, of_kind(candidates, one.kind), laws))
     names = [KINDS[one.kind] for one in profiles]
     only = (
         f"the only method measured is {names[0]}" if len(names) == 1 else f"for {', '.join(names[:-1])} and {names[-1]}"
     )
-    return judge(2, claims, "; ".join([only, *texts]))
+    return conclude(2, claims, "; ".join([only, *texts]))
 
 
-def _told(profiles: Profiles, ends: Array, choices: Choices, laws: Laws) -> str:
+def _told(profiles: Profiles, ends: Array, candidates: Candidates, laws: Laws) -> str:
     smallest, largest = np.log(profiles.sizes)
     sizes = np.exp(smallest + (np.median(ends, axis=0) + 1) / 2 * (largest - smallest))
     moved = ends[:, 1] - ends[:, 0]
     budgets = sorted({cell.budget for cell in laws.cells if kind_of(cell.method) == profiles.kind})
-    grid = choices.finer().considered(np.geomspace(budgets[0], budgets[-1], 9).tolist())
+    grid = considered(with_sizes_between(candidates), np.geomspace(budgets[0], budgets[-1], 9).tolist())
     by_law = ""
     if len(grid) > 1:
         centred = np.log(grid) - np.log(grid).mean()
-        by_law = f"; by its law N* ~ C^{spread(choices.optimum(grid)[0] @ centred / (centred @ centred), 3)}"
+        exponent = fine(laws, candidates, grid).best_log_sizes() @ centred / (centred @ centred)
+        by_law = f"; by its law N* ~ C^{spread(exponent, 3)}"
     return (
         f"{KINDS[profiles.kind]}: best by a regression of the measured losses {sizes[0]:.2g} parameters at "
         f"{budgets[0]:.3g} FLOP, {sizes[1]:.2g} at {budgets[-1]:.3g}, growing in {100 * (moved > 0).mean():.0f} % and "

@@ -1,21 +1,24 @@
 """Finding 5: the best loss of bias-only tuning against that of every other kind of method, at each measured budget."""
 
-from embudget.findings.choices import KINDS, Choices, lacking, measured_kinds, shared_budgets
-from embudget.findings.finding import Finding, assertion, judge, percent, untested
+from embudget.choices import Choices, considered
+from embudget.choices.table import Array
+from embudget.findings.finding import Finding, assertion, conclude, percent, untested
+from embudget.findings.measured import KINDS, Candidates, lacking, measured_kinds, of_kind, shared_budgets
 from embudget.laws import Laws
 
 
-def bias_only(laws: Laws, choices: Choices) -> Finding:
+def bias_only(laws: Laws, candidates: Candidates) -> Finding:
     """Bias-only tuning against the rest."""
     if why := lacking(laws, ("bias",)):
         return untested(5, why)
-    bias = choices.of_kind("bias")
+    bias = of_kind(candidates, "bias")
     claims, texts = [], []
     for kind in (kind for kind in measured_kinds(laws) if kind != "bias"):
-        budgets = bias.considered(choices.of_kind(kind).considered(shared_budgets(laws, ("bias", kind))))
+        other = of_kind(candidates, kind)
+        budgets = considered(bias, considered(other, shared_budgets(laws, ("bias", kind))))
         if not budgets:
             continue
-        excess = bias.best(budgets) - choices.of_kind(kind).best(budgets)
+        excess = _best(laws, bias, budgets) - _best(laws, other, budgets)
         claims += [
             assertion(f"bias-only tuning is worse than {KINDS[kind]} at {budget:.3g} FLOP", excess[:, place] > 0)
             for place, budget in enumerate(budgets)
@@ -25,4 +28,8 @@ def bias_only(laws: Laws, choices: Choices) -> Finding:
         texts.append(f"its best loss against that of {KINDS[kind]}: {told}")
     if not claims:
         return untested(5, "bias-only tuning was measured at no budget at which another method was")
-    return judge(5, claims, "; ".join(texts))
+    return conclude(5, claims, "; ".join(texts))
+
+
+def _best(laws: Laws, candidates: Candidates, budgets: list[float]) -> Array:
+    return Choices.of(laws.surface, candidates, budgets).lowest()

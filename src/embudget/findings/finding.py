@@ -7,8 +7,8 @@ beyond the measured sizes has not been seen to move). The verdict is
     not reproduced    some claim fails in at least 1 - 10 % / k of the draws, k the number of claims
     undetermined      neither, or the study lacks what the statement is about
 
-A negative verdict asks for one claim that clearly fails: of many claims, each an open question, hardly any draw has
-all, and one of them fails in 90 % of the draws by chance (the k is Bonferroni's).
+A negative verdict asks for one claim that clearly fails. If a statement has many claims, each an open question, then
+hardly any draw has them all, and by chance one of them fails in 90 % of the draws; hence Bonferroni's k.
 """
 
 import textwrap
@@ -20,11 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from embudget.choices.table import Array
 from embudget.frozen import Frozen
-from embudget.laws.forms import Array
 
 SURE = 0.9
-"""Share of the draws from which on they decide about one claim."""
+"""Share of the draws that decides about one claim."""
 WIDTH = 100
 """Columns of the text."""
 
@@ -82,12 +82,12 @@ class Assertion:
 
 
 def assertion(text: str, holds: Mask, fails: Mask | None = None) -> Assertion:
-    """A claim that fails where it does not hold, unless said otherwise."""
+    """A claim by its draws; it fails in all draws in which it does not hold, unless ``fails`` says otherwise."""
     return Assertion(text, holds, ~holds if fails is None else fails)
 
 
-def judge(number: int, tests: Sequence[Assertion], numbers: str) -> Finding:
-    """The finding that the draws decide."""
+def conclude(number: int, tests: Sequence[Assertion], numbers: str) -> Finding:
+    """The finding that the draws of its claims lead to; ``numbers`` says in words what decides it."""
     claims = tuple(Claim(text=one.text, holds=one.holds.mean(), fails=one.fails.mean()) for one in tests)
     share = float(np.logical_and.reduce([one.holds for one in tests]).mean())
     worst = max(claims, key=lambda claim: (claim.fails, -claim.holds))
@@ -105,7 +105,7 @@ def judge(number: int, tests: Sequence[Assertion], numbers: str) -> Finding:
 
 
 def refuting(claims: int) -> float:
-    """Share of the draws in which one of so many claims must fail to refute the statement."""
+    """The share of the draws in which one of so many claims must fail to refute the statement."""
     return 1 - (1 - SURE) / claims
 
 

@@ -1,25 +1,27 @@
 """Finding 7: whether the best loss of each kind of method falls along a straight line in log-log against the budget.
 
-In each draw the best loss over the sizes (those between the measured ones too) along the measured budgets gets a
-parabola in log-log. An asymptote above 0 bends every such line a little, so that what is asked is whether it is
-straight enough to be drawn as a line: the slope changes by less than MAX_BEND of its mean from the lowest budget to the
+In each draw a parabola in log-log is fitted to the best loss, over the measured sizes and those between, along the
+measured budgets. An asymptote above 0 bends every such line a little. So the question is whether it is straight enough
+to be drawn as a line, whether the slope changes by less than MAX_BEND of its mean between the lowest budget and the
 highest. Bends show over a wide range of budgets only; with 3 budgets a verdict either way is rare.
 """
 
 import numpy as np
 
-from embudget.findings.choices import KINDS, Choices, measured_kinds
-from embudget.findings.finding import Finding, assertion, judge, spread, untested
+from embudget.choices import considered, with_sizes_between
+from embudget.findings.finding import Finding, assertion, conclude, spread, untested
+from embudget.findings.measured import KINDS, Candidates, fine, measured_kinds, of_kind
 from embudget.laws import Laws
 from embudget.methods import kind_of
 
 MAX_BEND = 0.5
+"""Change of the slope, as a share of its mean, below which a line counts as straight."""
 MIN_BUDGETS = 3
 GRID = 9
 """Budgets between the lowest and the highest."""
 
 
-def straight(laws: Laws, choices: Choices) -> Finding:
+def straight(laws: Laws, candidates: Candidates) -> Finding:
     """The best loss of every kind against the budget."""
     claims, texts, fewest = [], [], len(laws.table.budgets)
     for kind in measured_kinds(laws):
@@ -28,11 +30,11 @@ def straight(laws: Laws, choices: Choices) -> Finding:
             return untested(
                 7, f"a bend shows with at least {MIN_BUDGETS} budgets, and {KINDS[kind]} has {len(budgets)}"
             )
-        mine = choices.of_kind(kind)
-        grid = mine.finer().considered(np.geomspace(budgets[0], budgets[-1], GRID).tolist())
+        mine = of_kind(candidates, kind)
+        grid = considered(with_sizes_between(mine), np.geomspace(budgets[0], budgets[-1], GRID).tolist())
         if len(grid) < MIN_BUDGETS:
             return untested(7, f"the budgets of {KINDS[kind]} lie too far apart")
-        _, logs = mine.optimum(grid)
+        logs = fine(laws, mine, grid).lowest()
         x = np.log(grid) - np.log(grid).mean()
         curvature, slope, _ = np.polyfit(x, logs.T, 2)
         low, high = slope + 2 * curvature * x[0], slope + 2 * curvature * x[-1]
@@ -48,4 +50,4 @@ def straight(laws: Laws, choices: Choices) -> Finding:
     texts.append(f"straight means that the slope changes by less than {100 * MAX_BEND:.0f} % of its mean")
     if fewest == MIN_BUDGETS:
         texts.append("with 3 budgets the power to see a bend is low")
-    return judge(7, claims, "; ".join(texts))
+    return conclude(7, claims, "; ".join(texts))

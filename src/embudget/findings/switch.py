@@ -1,8 +1,9 @@
 """Finding 1: which kind of method is best at which budget, and how often that changes.
 
-In each draw, at each budget of a grid over the measured ones, every kind is represented by its best choice (rank or
-fraction, and size, those between the measured ones too: where the best size jumps, kinds would take turns). The claims:
-full fine-tuning is best at the lowest budget, LoRA at the highest, and the best kind changes at most once.
+In each draw, at each budget of a grid over the measured ones, every kind is represented by its best rank or fraction at
+its best size. Sizes between the measured ones count too, because kinds would take turns wherever the best measured size
+jumps. The claims: full fine-tuning is best at the lowest budget, LoRA at the highest, and the best kind changes at most
+once.
 """
 
 from collections import Counter
@@ -10,16 +11,17 @@ from itertools import groupby
 
 import numpy as np
 
-from embudget.findings.choices import KINDS, Choices, lacking, measured_kinds, shared_budgets
-from embudget.findings.finding import Finding, Mask, assertion, judge, spread, untested
+from embudget.choices import considered, with_sizes_between
+from embudget.choices.table import Array
+from embudget.findings.finding import Finding, Mask, assertion, conclude, spread, untested
+from embudget.findings.measured import KINDS, Candidates, fine, lacking, measured_kinds, of_kind, shared_budgets
 from embudget.laws import Laws
-from embudget.laws.forms import Array
 
 GRID = 41
 """Budgets between the lowest and the highest."""
 
 
-def switch(laws: Laws, choices: Choices) -> Finding:
+def switch(laws: Laws, candidates: Candidates) -> Finding:
     """The frontier over the kinds of method."""
     if why := lacking(laws, ("full", "lora")):
         return untested(1, why)
@@ -28,10 +30,10 @@ def switch(laws: Laws, choices: Choices) -> Finding:
         return untested(1, f"full fine-tuning and LoRA share {len(budgets)} budgets, and a switch needs 2")
     between = np.geomspace(budgets[0], budgets[-1], GRID).tolist()
     for kind in ("full", "lora"):
-        between = choices.of_kind(kind).finer().considered(between)
+        between = considered(with_sizes_between(of_kind(candidates, kind)), between)
     grid = np.array(between)
     kinds = measured_kinds(laws)
-    best = np.argmin([choices.of_kind(kind).optimum(between)[1] for kind in kinds], axis=0)
+    best = np.argmin([fine(laws, of_kind(candidates, kind), between).lowest() for kind in kinds], axis=0)
     full, lora = kinds.index("full"), kinds.index("lora")
     changes = best[:, 1:] != best[:, :-1]
     claims = [
@@ -40,7 +42,7 @@ def switch(laws: Laws, choices: Choices) -> Finding:
         assertion("the best kind of method changes at most once", changes.sum(axis=1) <= 1),
     ]
     paths = [tuple(kinds[place] for place, _ in groupby(row)) for row in best.tolist()]
-    return judge(1, claims, "; ".join([_paths(paths), *_crossover(paths, changes, grid), _measured(laws, budgets)]))
+    return conclude(1, claims, "; ".join([_paths(paths), *_crossover(paths, changes, grid), _measured(laws, budgets)]))
 
 
 def _paths(paths: list[tuple[str, ...]]) -> str:

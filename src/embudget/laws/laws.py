@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
+from embudget.choices import Candidate, Choices
 from embudget.errors import BudgetError, ConfigError, MethodError
 from embudget.files import read_text, save_text
 from embudget.frozen import Frozen
@@ -135,29 +136,31 @@ class Laws(Frozen):
         return max(1.0, budget / budgets[-1], budgets[0] / budget)
 
     def frontier(self, budgets: Iterable[float] | None = None, level: float = 0.9) -> list[FrontierRow]:
-        """The best choice at each budget; by default at the measured ones.
+        """The best choice at each budget in FLOP; by default at the measured ones.
 
         At a measured budget it is the best measured cell, elsewhere the lowest prediction among the measured models and
-        methods; members that were not measured are the recipe's business.
+        methods. Members that were not measured are considered by `embudget.recommend`.
+
+        Raises:
+            BudgetError: a budget is not positive.
         """
-        return [self._best(budget, level) for budget in (self.table.budgets if budgets is None else budgets)]
+        wanted = list(self.table.budgets if budgets is None else budgets)
+        return [self._best(budget, level) for budget in wanted]
 
     def _best(self, budget: float, level: float) -> FrontierRow:
         self.extrapolation(budget)  # refuses what is not a budget
-        at_budget = [cell for cell in self.cells if cell.budget == budget]
-        if at_budget:
-            cell = min(at_budget, key=lambda cell: cell.loss)
+        measured = [cell for cell in self.cells if cell.budget == budget]
+        if measured:
+            cell = min(measured, key=lambda cell: cell.loss)
             tokens = cell.tokens
         else:
-            every = np.array([budget / cell.flops_per_token for cell in self.cells])
-            sizes = np.array([cell.model_params for cell in self.cells])
-            logs = self.surface.log_draws([cell.method for cell in self.cells], sizes, every).mean(axis=0)
-            cell, tokens = self.cells[int(logs.argmin())], float(every[logs.argmin()])
+            cell = self.cells[Choices.of(self.surface, self._candidates, [budget]).best()[0]]
+            tokens = budget / cell.flops_per_token
         return FrontierRow(
             budget=budget,
             method=cell.method,
             model=cell.model,
-            measured_loss=cell.loss if at_budget else None,
+            measured_loss=cell.loss if measured else None,
             predicted_loss=self.surface.predict(cell.method, cell.model_params, tokens),
             interval=self.surface.interval(cell.method, cell.model_params, tokens, level),
             extrapolation=self.extrapolation(budget, cell.method),
@@ -195,6 +198,14 @@ class Laws(Frozen):
         cells.loc[known.index, "predicted_loss"] = np.exp(self.surface.log_draws(*at).mean(axis=0))
         cells.loc[known.index, "low"], cells.loc[known.index, "high"] = self.surface.intervals(*at, level)
         return cells
+
+    @cached_property
+    def _candidates(self) -> tuple[Candidate, ...]:
+        """Every cell as what a budget may be spent on, at its own FLOP per token."""
+        return tuple(
+            Candidate(cell.model, parse_method(cell.method), cell.model_params, cell.flops_per_token)
+            for cell in self.cells
+        )
 
     def summary(self) -> str:
         """What was fitted, as plain text for a terminal or a log."""

@@ -28,7 +28,7 @@ from embudget.laws.forms import FORMS, Array, Coefficients, FormName
 from embudget.laws.misfit import Correction
 from embudget.laws.problem import log_loss_of, split
 from embudget.laws.sharing import Sharing
-from embudget.laws.uncertainty import half_width, widened
+from embudget.laws.uncertainty import half_width, widened, with_error
 
 Kind = Literal["run", "law"]
 """What an interval is for: the measured loss of a new run, or the loss without noise."""
@@ -139,7 +139,7 @@ class Surface(Frozen):
 
         This is what choices are compared by: a row is one law that the data allow, so that the share of rows in which
         one choice has a lower loss than another is how sure the laws are of it. The mean over the draws is the log of
-        `predict`. Beyond the measured reach of a method the draws widen by the discrepancy, as its intervals do.
+        `predict`, and they are as far from it as 90 % intervals ask for without the discrepancy.
 
         Args:
             methods: of each choice, m.
@@ -151,16 +151,17 @@ class Surface(Frozen):
             >>> share = (logs[:, 0] < logs[:, 1]).mean()  # of the draws, in which full fine-tuning is the better one
         """
         _, logs = self._logs(methods, model_params, tokens)
-        return widened(logs, self.freedom, self._beyond(methods, model_params * tokens))
+        return widened(logs, self.freedom)
 
-    def drawn(self, methods: Sequence[str], model_params: Array, tokens: Array) -> Array:
-        """The loss of m choices by each draw (draws, m), nats, not widened; going away, use `log_draws`."""
-        losses: Array = np.exp(self._logs(methods, model_params, tokens)[1])
-        return losses
+    def with_discrepancy(self, gaps: Array, mean: Array, times: Array) -> Array:
+        """Differences of `log_draws` between kinds of method, with what no form of law explains (draws, b).
 
-    def calibrated(self, methods: Sequence[str], model_params: Array, tokens: Array) -> Array:
-        """Log losses by each draw (draws, m), widened but for the discrepancy; going away, use `log_draws`."""
-        return widened(self._logs(methods, model_params, tokens)[1], self.freedom)
+        Args:
+            gaps: log losses of one kind minus those of another by each draw (draws, b).
+            mean: the same by the predictions (b,).
+            times: factors by which the budgets lie outside the measured ones, 1 inside (b,).
+        """
+        return with_error(gaps, mean, self.freedom, self.discrepancy * np.log(times) / float(np.log(self.step)))
 
     def predict(self, method: str, model_params: float, tokens: float) -> float:
         """The loss at (N, D), nats: the geometric mean of the draws."""

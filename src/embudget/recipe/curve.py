@@ -1,6 +1,5 @@
 """Recipes along a grid of budgets: how the best model, method and loss move as the budget grows."""
 
-import re
 from collections.abc import Sequence
 from math import log10
 from typing import Unpack
@@ -12,15 +11,14 @@ from embudget.errors import BudgetError, ConfigError, InfeasibleError
 from embudget.flops import parse_budget
 from embudget.frozen import Frozen
 from embudget.laws import Laws
-from embudget.recipe.planning import answer, question_of
+from embudget.recipe.options import Question
+from embudget.recipe.recommend import answer
 from embudget.recipe.values import Recipe
 from embudget.recipe.wishes import Wishes
 
 POINTS_PER_DECADE = 4
 MOST_POINTS = 1000
-"""Of one curve."""
-_VARYING = re.compile(r"[\w.:+-]*\d[\w.:+-]*|\bfull\b|\bbias\b")
-"""What differs between the same warnings of several points: numbers, models (whose names have some) and methods."""
+"""Points of one curve at most, so that a slip in a budget does not compute for hours."""
 
 
 class CurvePoint(Frozen):
@@ -29,9 +27,12 @@ class CurvePoint(Frozen):
     budget: PositiveFloat = Field(description="FLOP, what serving takes included")
     recipe: Recipe | None = None
     reason: str | None = Field(default=None, description="why no choice is feasible; None where there is a recipe")
+    warning_kinds: tuple[str, ...] = Field(
+        default=(), description="of the recipe's warnings, in their order; those of a kind differ by numbers and names"
+    )
 
     def __str__(self) -> str:
-        """For a person, in a line."""
+        """One line, for a person."""
         if self.recipe is None:
             return f"{self.budget:9.2e}  none: {self.reason}"
         recipe, (low, high) = self.recipe, self.recipe.predicted_interval
@@ -52,10 +53,13 @@ def recipe_curve(
     suite: str | None = None,
     **wishes: Unpack[Wishes],
 ) -> tuple[CurvePoint, ...]:
-    """The recipes at budgets evenly spaced in their logarithm, both ends included.
+    """Find the recipes at budgets evenly spaced in their logarithm, both ends included.
+
+    A budget without a feasible choice has a point with the reason instead of a recipe. To draw the curve use
+    `embudget.write_curve`.
 
     Args:
-        laws: of a study.
+        laws: fitted to a study, or built-in ones.
         low: the smallest budget, FLOP.
         high: the largest, FLOP.
         points_per_decade: budgets in a factor of ten.
@@ -67,13 +71,21 @@ def recipe_curve(
         ModelError: the suite is unknown, or a measured model is not there any more.
         ConfigError: a wish breaks its rule.
         InfeasibleError: no choice meets the constraints at any of the budgets.
+
+    Example:
+        >>> import embudget as eb
+        >>> points = eb.recipe_curve(eb.find_laws("smollm2"), 1e13, 1e15, points_per_decade=1)
+        >>> [point.recipe.model for point in points if point.recipe]
+        ['smollm2-135m:2', 'smollm2-135m:2', 'smollm2-135m:12']
     """
     budgets = _budgets(parse_budget(low), parse_budget(high), points_per_decade)
-    question = question_of(laws, suite, wishes)
+    question = Question.of(laws, wishes, suite)
     points = []
     for budget in budgets:
         try:
-            points.append(CurvePoint(budget=budget, recipe=answer(question, budget)))
+            recipe, cautions = answer(question, budget)
+            kinds = tuple(caution.kind for caution in cautions)
+            points.append(CurvePoint(budget=budget, recipe=recipe, warning_kinds=kinds))
         except (InfeasibleError, BudgetError) as error:
             points.append(CurvePoint(budget=budget, reason=str(error)))
     if all(point.recipe is None for point in points):
@@ -85,13 +97,17 @@ def recipe_curve(
 
 
 def curve_warnings(points: Sequence[CurvePoint]) -> tuple[str, ...]:
-    """The warnings of all recipes, each with where it holds; of those that differ in numbers, the farthest point's."""
+    """The warnings of all recipes, each kind once, with the budgets at which it holds.
+
+    Where its texts differ, that of the point farthest outside the measured budgets is given.
+    """
     alike: dict[str, list[tuple[float, float, str]]] = {}
     for point in points:
-        for warning in point.recipe.warnings if point.recipe is not None else ():
-            assert point.recipe is not None
-            key = _VARYING.sub("#", warning)
-            alike.setdefault(key, []).append((point.recipe.extrapolation, point.budget, warning))
+        recipe = point.recipe
+        texts = () if recipe is None else recipe.warnings
+        for kind, text in zip(point.warning_kinds or texts, texts, strict=True):  # a point may come without kinds
+            assert recipe is not None
+            alike.setdefault(kind, []).append((recipe.extrapolation, point.budget, text))
     found = []
     for same in alike.values():
         budgets = [budget for _, budget, _ in same]

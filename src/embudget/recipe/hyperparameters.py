@@ -1,19 +1,20 @@
-"""Hyperparameters of a choice that was not measured, from the cells that were.
+"""How to train a choice that was not measured: hyperparameters from the cells that were.
 
-batch size      at a measured budget the study's own; elsewhere a power law through its (budget, batch size), up to the
-                largest measured or 1024; its one batch size where it had only one
-learning rate   the rate law's, where envelopes of the method were measured; else that of the nearest cell, the best of
-                those tried in it
-the others      those of the same method's measured cell that is nearest in (log N, log C)
+batch size      At a measured budget the study's own. Elsewhere a power law through its (budget, batch size), up to the
+                largest measured or 1024; or its one batch size where it had only one.
+learning rate   By the rate law where envelopes of the method were measured. Else the best rate of the nearest cell.
+the others      Those of the same method's measured cell that is nearest in (log N, log C).
 
-What the table of runs does not say is a default, and the recipe names it: the method's learning rate, a batch of 16
-pairs, 55 tokens a pair, and those of `RunConfig` for the others.
+Where the table of runs does not say, the recipe takes a default and names it: the method's learning rate, a batch of 16
+pairs, 55 tokens a pair, and the defaults of `RunConfig` for the others.
 """
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from math import ceil, log
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple, Self, get_args
 
+from embudget.choices import Candidate
 from embudget.errors import MethodError
 from embudget.laws import Laws
 from embudget.laws.line import fit_line
@@ -24,23 +25,23 @@ from embudget.runs.cells import Cell, RunTable
 from embudget.suite import ModelShape
 
 MAX_BATCH_SIZE = 1024
-"""Pairs a step up to which a rising rule is followed beyond what was measured: twice the 512 candidates of the held-out
-loss; assumption: more of them in the batch teach little more."""
+"""Pairs a step up to which a rising batch size is extrapolated: twice the 512 candidates of the held-out loss.
+assumption: more candidates than that in a batch teach little more."""
 DEFAULT_BATCH_SIZE = 16
-"""Pairs a step where the table does not say; that of the quickstart's study."""
+"""Pairs a step where the table does not say: the batch size of the quickstart's study."""
 DEFAULT_TOKENS_PER_PAIR = 55.0
-"""Where the table does not say: those of the demo pairs, cut at 75 tokens a text."""
+"""Tokens a pair where the table does not say: the mean of the demo pairs, cut at 75 tokens a text."""
 _OF_CELL = ("warmup", "weight_decay", "max_epochs")
 _OF_TABLE = ("scale", "max_length", "eval_pairs", "eval_candidates")
 
 
 def batch_size_for(budget: float, cells: Sequence[Cell]) -> int:
-    """Pairs a step; off the measured budgets a multiple of 8 from 8 upwards."""
+    """Pairs a step at a budget in FLOP. Between the measured budgets it is a multiple of 8 from 8 upwards."""
     return batch_rule(cells)(budget)
 
 
 def batch_rule(cells: Sequence[Cell]) -> Callable[[float], int]:
-    """The same for any budget."""
+    """`batch_size_for` as a function of the budget alone, so that the line is fitted once."""
     known = [(cell.budget, max(2, round(cell.batch_size))) for cell in cells if cell.batch_size is not None]
     if not known:
         return lambda budget: DEFAULT_BATCH_SIZE
@@ -62,8 +63,8 @@ def batch_rule(cells: Sequence[Cell]) -> Callable[[float], int]:
     return rule
 
 
-def nearest_cell(method: str, model_params: float, budget: float, cells: Sequence[Cell]) -> Cell:
-    """The nearest measured cell of the method; the smaller model where two are as near.
+def nearest_cell(method: Method, model_params: float, budget: float, cells: Sequence[Cell]) -> Cell:
+    """The measured cell of the method that is nearest in (log N, log C); of two as near, that of the smaller model.
 
     Raises:
         MethodError: the method was not measured.
@@ -73,10 +74,47 @@ def nearest_cell(method: str, model_params: float, budget: float, cells: Sequenc
         square = log(cell.model_params / model_params) ** 2 + log(cell.budget / budget) ** 2
         return round(square, 9), cell.model_params
 
-    mine = [cell for cell in cells if cell.method == method]
+    name = str(method)
+    mine = [cell for cell in cells if cell.method == name]
     if not mine:
         raise MethodError(f"{method} was not measured, so that its learning rate is not known")
     return min(mine, key=distance)
+
+
+class Practice(NamedTuple):
+    """How the measured runs were trained, as far as the choices at a budget depend on it."""
+
+    cells: Sequence[Cell]
+    batch_size: Callable[[float], int]
+    """Pairs a step at a training budget in FLOP."""
+    tokens_per_pair: float
+    max_length: int
+    """Tokens of the longest text."""
+    fewest_steps: int
+    """The fewest optimiser steps of a fitted cell, as recorded or as reckoned from its budget."""
+
+    @classmethod
+    def of(cls, laws: Laws) -> Self:
+        """Read it off the cells of the laws."""
+        tokens_per_pair, length = tokens_per_pair_of(laws.table), laws.table.max_length
+        return cls(
+            laws.cells,
+            cache(batch_rule(laws.cells)),
+            tokens_per_pair,
+            int(_default("max_length") if length is None else length),
+            min(_steps_of(cell, tokens_per_pair) for cell in laws.cells),
+        )
+
+    def epochs(self, method: Method, model_params: float, budget: float) -> int:
+        """Passes over the pairs that the nearest measured run may have made."""
+        return max_epochs_of(nearest_cell(method, model_params, budget, self.cells))
+
+
+def _steps_of(cell: Cell, tokens_per_pair: float) -> int:
+    """Optimiser steps as an option at the cell's budget would be reckoned, or as recorded where they were fewer."""
+    pairs = cell.budget / (cell.flops_per_token * tokens_per_pair)
+    reckoned = max(1, ceil(pairs / (cell.batch_size or DEFAULT_BATCH_SIZE) - 1e-6))
+    return min(reckoned, ceil(cell.steps)) if cell.steps else reckoned
 
 
 def max_epochs_of(cell: Cell) -> int:
@@ -95,7 +133,7 @@ class LearningRate(NamedTuple):
 
 
 def learning_rate_for(laws: Laws, cell: Cell, method: Method, shape: ModelShape, tokens: float) -> LearningRate:
-    """By the rate law, or of the nearest cell, or the method's default."""
+    """By the rate law if it knows the method, else that of the nearest cell, else the method's default."""
     law, name = laws.rate_law, str(method)
     if law is not None and name in law.methods:
         at = (name, shape.model_params, tokens)
@@ -108,16 +146,40 @@ def learning_rate_for(laws: Laws, cell: Cell, method: Method, shape: ModelShape,
     return LearningRate(cell.learning_rate, f"of the nearest measured cell, {where}", known=True)
 
 
-def hyperparameters(cell: Cell, table: RunTable) -> dict[str, Any]:
-    """What a recipe takes over from the nearest cell and from the table, by the recipe's field."""
-    taken = {
+class Hyperparameters(NamedTuple):
+    """How to train a choice."""
+
+    values: dict[str, Any]
+    """By the recipe's field; the batch size is not among them."""
+    unsaid: list[str]
+    """The fields that the table of runs does not say, so that they are defaults."""
+    epochs_measured: int
+    """Passes over the pairs that the nearest measured run may have made, at least 1."""
+
+
+def hyperparameters(laws: Laws, candidate: Candidate, train_flops: float, tokens: float) -> Hyperparameters:
+    """Take over what the nearest cell and the table say, with the learning rate for this size and these tokens.
+
+    Raises:
+        MethodError: the method was not measured.
+    """
+    assert candidate.shape is not None, "a recipe is for a model that can be trained"
+    table, cell = laws.table, nearest_cell(candidate.method, candidate.model_params, train_flops, laws.cells)
+    rate = learning_rate_for(laws, cell, candidate.method, candidate.shape, tokens)
+    said = {
         **_schedule(cell),
         "pooling": cell.pooling if cell.pooling in get_args(Pooling) else None,
         "max_epochs": max_epochs_of(cell),
         **{name: getattr(cell, name) for name in ("warmup", "weight_decay")},
         **{name: getattr(table, name) for name in _OF_TABLE},
     }
-    return {name: _default(name) if value is None else value for name, value in taken.items()}
+    values = {name: _default(name) if value is None else value for name, value in said.items()}
+    values |= {"learning_rate": rate.rate, "rate_source": rate.source}
+    unsaid = ["batch_size"] if all(one.batch_size is None for one in laws.cells) else []
+    unsaid += [] if rate.known else ["learning_rate"]
+    unsaid += [name for name in _OF_CELL if getattr(cell, name) is None]
+    unsaid += [name for name in _OF_TABLE if getattr(table, name) is None]
+    return Hyperparameters(values, unsaid, ceil(cell.max_epochs or 1))
 
 
 def _schedule(cell: Cell) -> dict[str, Any]:
@@ -126,27 +188,6 @@ def _schedule(cell: Cell) -> dict[str, Any]:
         return {}
     known = cell.decay is not None and 0 < cell.decay < 1
     return {"schedule": cell.schedule, "decay": cell.decay if known else None}
-
-
-def assumed(cell: Cell, table: RunTable, cells: Sequence[Cell], *, rate_known: bool) -> tuple[str, ...]:
-    """What the table does not say and the recipe assumes, in words."""
-    names = [] if rate_known else ["learning_rate"]
-    names += [name for name in _OF_CELL if getattr(cell, name) is None]
-    names += [name for name in _OF_TABLE if getattr(table, name) is None]
-    if all(cell.batch_size is None for cell in cells):
-        names.insert(0, "batch_size")
-    said = [f"the table of runs does not say {', '.join(names)}: defaults are taken"] if names else []
-    if table.tokens_per_pair is None:
-        said.append(
-            f"the table of runs does not say how many tokens a pair has: {DEFAULT_TOKENS_PER_PAIR:g} are assumed, on "
-            "which pairs and steps depend"
-        )
-    return tuple(said)
-
-
-def max_length_of(table: RunTable) -> int:
-    """Tokens of the longest text."""
-    return int(_default("max_length") if table.max_length is None else table.max_length)
 
 
 def tokens_per_pair_of(table: RunTable) -> float:

@@ -1,4 +1,4 @@
-"""The recipe for one budget, and the choices it was picked from."""
+"""What a recipe holds: the choice, how to train it, and the choices it was picked from."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Annotated, Self
 import yaml
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
+from embudget.choices import Crossover
 from embudget.errors import ConfigError
 from embudget.files import read_text, save_text
 from embudget.frozen import Frozen
@@ -15,7 +16,7 @@ from embudget.records import MethodText, Pooling, RunConfig, Schedule
 
 
 class Choice(Frozen):
-    """One way to spend the budget."""
+    """One way to spend the budget, with the loss to expect."""
 
     model: str
     method: MethodText
@@ -35,35 +36,6 @@ class Rejection(Frozen):
     model: str | None = Field(default=None, description="None where it concerns the method on every model")
     method: str
     reason: str
-
-
-class Crossover(Frozen):
-    """A budget at which one kind of method overtakes another as the best, or two kinds that cannot be told apart."""
-
-    from_method: str = Field(description="the better kind at smaller budgets: full, freeze, bias or lora")
-    to_method: str = Field(description="the better one at larger budgets")
-    budget: PositiveFloat | None = Field(
-        description="FLOP, serving included, by the predictions; None where the two cannot be told apart at any budget"
-    )
-    interval: tuple[float, float] | None = Field(
-        description="of the budget, with 90 %; None where it is undetermined: not within the budgets that were searched"
-    )
-    share: float = Field(ge=0, le=1, description="of the draws that cross within the budgets that were searched")
-
-    @property
-    def determined(self) -> bool:
-        """Whether the study knows the budget."""
-        return self.interval is not None
-
-    def __str__(self) -> str:
-        """For a person, in a line."""
-        kinds, share = f"{self.from_method} to {self.to_method}", f"{100 * self.share:.0f} % of the draws cross"
-        if self.budget is None:
-            return f"{self.from_method} or {self.to_method}: undetermined at every budget ({share})"
-        if self.interval is None:
-            return f"{kinds} at about {self.budget:.2g} FLOP: undetermined ({share})"
-        low, high = self.interval
-        return f"{kinds} at {self.budget:.2g} FLOP, with 90 % {low:.2g} to {high:.2g}"
 
 
 class Recipe(Frozen):
@@ -99,7 +71,7 @@ class Recipe(Frozen):
     level: float = Field(gt=0, lt=1, description="probability of the intervals")
     extrapolation: float = Field(ge=1, description="budget / the nearest one measured of the method; 1 inside")
     prefer: Prefer = Field(default="loss", description="what decided between this choice and those of `flat`")
-    chosen: str = Field(default="", description="why it and none of `flat`, in words; empty where the loss decided")
+    chosen: str = Field(default="", description="why not one of `flat`, in words; empty where the loss decided")
     flat: tuple[Choice, ...] = Field(
         default=(), description="the other choices within the noise of the best, the lowest predicted loss first"
     )
@@ -113,7 +85,7 @@ class Recipe(Frozen):
         return self.train_flops + self.serve_flops
 
     def __str__(self) -> str:
-        """For a person, in a few lines."""
+        """A few lines, for a person."""
         (low, high), (least, most) = self.predicted_interval, self.loss_interval
         pairs = f"the pairs {self.measured_on}" if self.measured_on else "pairs that the table of runs does not name"
         lines = [
@@ -146,9 +118,10 @@ class Recipe(Frozen):
         return f"{self.budget:.3g} FLOP: {self.serve_flops:.3g} to serve, {self.train_flops:.3g} to train{beyond}"
 
     def run_config(self, pairs_hash: str, seed: int = 0) -> RunConfig:
-        """The run that realises the recipe on the pairs with this content hash.
+        """Make the run that realises the recipe on the pairs with this content hash.
 
-        On other pairs than those it was ``measured_on`` it is as good a guess as any, but the prediction does not hold.
+        The predicted loss holds only for the pairs that the laws were ``measured_on``. On other pairs the recipe is a
+        good guess, but expect another loss.
 
         Raises:
             ConfigError: the seed is negative.

@@ -1,66 +1,115 @@
-"""What the reader of a recipe should mistrust, and the methods it could not consider."""
+"""What the reader of a recipe should mistrust, and the methods that it could not consider."""
 
 from collections import Counter
 from math import ceil
+from typing import NamedTuple
 
+from embudget.choices import base_of
 from embudget.laws import Laws
 from embudget.laws.diagnostics import mixed_setting_warnings
-from embudget.methods import Bias, Freeze, Full, LoRA, parse_method
-from embudget.recipe.members import base_of
-from embudget.recipe.options import Option
+from embudget.methods import Bias, Freeze, Full, LoRA, kind_of
+from embudget.recipe.hyperparameters import DEFAULT_TOKENS_PER_PAIR, Hyperparameters
+from embudget.recipe.options import Option, Question
 from embudget.recipe.values import Choice, Rejection
-from embudget.runs import Cell
-from embudget.suite import ModelShape
 
 MAX_TRUSTED = 4.0
 """Times outside the measured budgets up to which the intervals' coverage was checked in simulation."""
 
 
-def warnings_for(laws: Laws, suite: str | None, members: tuple[ModelShape, ...], best: Choice) -> tuple[str, ...]:
-    """On models not measured, distant budgets, methods never measured side by side, and mixed schedules."""
-    warnings = []
-    measured = list(dict.fromkeys(map(base_of, laws.table.models)))
-    base = base_of(best.model)
+class Caution(NamedTuple):
+    """A warning; those of one kind differ between two recipes by no more than numbers and names."""
+
+    kind: str
+    text: str
+
+
+def cautions_for(question: Question, option: Option, choice: Choice, how: Hyperparameters) -> tuple[Caution, ...]:
+    """All that there is to mistrust in a choice and how it is trained."""
+    laws = question.laws
+    return (
+        *_unmeasured(question, choice),
+        *_far(choice),
+        *_unlinked(laws),
+        *(Caution(text, text) for text in mixed_setting_warnings(laws.cells)),  # the same in all recipes of the laws
+        *_repetition(option, how.epochs_measured, question.limits.pairs_available),
+        *_defaults(laws, how),
+    )
+
+
+def _unmeasured(question: Question, choice: Choice) -> list[Caution]:
+    """The laws may have seen other models only."""
+    measured = list(dict.fromkeys(map(base_of, question.laws.table.models)))
+    base = base_of(choice.model)
     bases = ", ".join(measured[:4]) + (f" and {len(measured) - 4} more" if len(measured) > 4 else "")
-    if not set(measured) & {base_of(shape.name) for shape in members}:
-        warnings.append(
-            f"no member of {suite or 'the suite'} was measured: the laws come from {bases}, and the losses of "
+    if not set(measured) & {base_of(one.model) for one in question.candidates}:
+        text = (
+            f"no member of {question.suite or 'the suite'} was measured: the laws come from {bases}, and the losses of "
             f"{base} may lie elsewhere; measure a few members"
         )
-    elif base not in measured:
-        warnings.append(
+        return [Caution("no member measured", text)]
+    if base not in measured:
+        text = (
             f"the laws were measured on {bases}, not on {base}: its losses may lie elsewhere, measure it or a few "
             "members of its suite"
         )
-    if best.extrapolation > MAX_TRUSTED:
-        warnings.append(
-            f"the budget is {best.extrapolation:.3g} times outside those that {best.method} was measured at; "
-            f"intervals are checked up to {MAX_TRUSTED:g} times"
-        )
-    if laws.diagnostics.unlinked:
-        groups = " and ".join(laws.diagnostics.unlinked)
-        warnings.append(f"{groups} were measured at no common budget: which of them is better is extrapolated")
-    return (*warnings, *mixed_setting_warnings(laws.cells))
+        return [Caution("model not measured", text)]
+    return []
 
 
-def repetition(option: Option, nearest: Cell, pairs_available: int | None) -> tuple[str, ...]:
-    """On more passes over the pairs than the nearest measured run may have made: laws count repeated pairs as fresh."""
-    if pairs_available is None:
-        return ()
-    whole = pairs_available // option.batch_size * option.batch_size
-    passes, measured = ceil(option.pairs / whole), ceil(nearest.max_epochs or 1)
-    if passes <= measured:
-        return ()
-    return (
-        f"the pairs are seen up to {passes} times, and in the measured runs at most {measured}: the laws take repeated "
-        "pairs for new ones, so that the loss may be higher",
+def _far(choice: Choice) -> list[Caution]:
+    """Intervals were checked near the measured budgets only."""
+    if choice.extrapolation <= MAX_TRUSTED:
+        return []
+    text = (
+        f"the budget is {choice.extrapolation:.3g} times outside those that {choice.method} was measured at; "
+        f"intervals are checked up to {MAX_TRUSTED:g} times"
     )
+    return [Caution("far budget", text)]
+
+
+def _unlinked(laws: Laws) -> list[Caution]:
+    """Methods that were never measured side by side."""
+    if not laws.diagnostics.unlinked:
+        return []
+    groups = " and ".join(laws.diagnostics.unlinked)
+    text = f"{groups} were measured at no common budget: which of them is better is extrapolated"
+    return [Caution("no common budget", text)]
+
+
+def _repetition(option: Option, measured: int, pairs_available: int | None) -> list[Caution]:
+    """Laws count repeated pairs as fresh ones, so warn where there are more passes than in the measured runs."""
+    if pairs_available is None:
+        return []
+    whole = pairs_available // option.batch_size * option.batch_size
+    passes = ceil(option.pairs / whole)
+    if passes <= measured:
+        return []
+    text = (
+        f"the pairs are seen up to {passes} times, and in the measured runs at most {measured}: the laws take repeated "
+        "pairs for new ones, so that the loss may be higher"
+    )
+    return [Caution("repeated pairs", text)]
+
+
+def _defaults(laws: Laws, how: Hyperparameters) -> list[Caution]:
+    """What the table of runs does not say and the recipe assumes."""
+    found = []
+    if names := ", ".join(how.unsaid):
+        text = f"the table of runs does not say {names}: defaults are taken"
+        found.append(Caution(f"defaults: {names}", text))
+    if laws.table.tokens_per_pair is None:
+        text = (
+            f"the table of runs does not say how many tokens a pair has: {DEFAULT_TOKENS_PER_PAIR:g} are assumed, on "
+            "which pairs and steps depend"
+        )
+        found.append(Caution("tokens of a pair", text))
+    return found
 
 
 def without_law(laws: Laws) -> tuple[Rejection, ...]:
     """The methods that were measured too little, and the kinds of method that were not measured at all."""
     few = Counter(cell.method for cell in laws.table.cells if cell.method not in laws.methods)
-    measured = {parse_method(method).name for method in laws.table.methods}
+    measured = set(map(kind_of, laws.table.methods))
     kinds = [kind.name for kind in (Full, Freeze, Bias, LoRA)]
     return (
         *(Rejection(method=name, reason=f"measured in {n} cells, too few for a law") for name, n in few.items()),

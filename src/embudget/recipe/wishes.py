@@ -1,4 +1,4 @@
-"""What a user may ask of a recipe besides the budget: constraints, and what to prefer where losses are as good."""
+"""What a user may ask of a recipe besides the budget: constraints, and what to prefer among choices that tie."""
 
 from math import isfinite
 from typing import Literal, NamedTuple, TypedDict, get_args
@@ -7,22 +7,23 @@ from embudget.errors import ConfigError
 from embudget.memory import parse_bytes
 
 Prefer = Literal["loss", "small", "fast"]
-"""What decides between choices that are predicted as good."""
+"""What decides between choices that the laws cannot tell apart."""
 
 
 class Wishes(TypedDict, total=False):
-    """Keyword arguments of `recommend` and `recipe_curve`; an absent one, or None, is no wish.
+    """Keyword arguments of `recommend`, `recipe_curve` and `crossovers`. A wish that is absent or None is not made.
 
-    max_params: the most parameters of the model, without embeddings and adapters.
-    pairs_available: training pairs there are; choices that need more, in all epochs together, are rejected.
-    max_epochs: passes over the pairs that are allowed; by default as many as in the nearest measured run.
-    device_memory: of the device that trains, as ``24GB``, ``80GiB`` or in bytes; choices that are estimated to need
-        more than 90 % of it with gradient caching are rejected.
-    serve_tokens: tokens that the model will embed once it is trained. Each costs 2N FLOP, adapters being merged, which
-        the budget pays beside the training.
-    prefer: ``loss`` (default), or among the choices that are predicted as good ``small`` (fewest parameters) or
-        ``fast`` (least time by the measured speed of the nearest runs; fewest tokens where runs were not timed).
-    min_steps: choices with fewer optimiser steps are rejected; by default the fewest of a fitted cell.
+    max_params: the most parameters that the model may have, without embeddings and adapters.
+    pairs_available: training pairs that you have. A choice that needs more, all epochs together, is rejected.
+    max_epochs: passes over the pairs that you allow; by default as many as in the nearest measured run.
+    device_memory: memory of the device that trains, as ``24GB``, ``80GiB`` or in bytes. A choice that is estimated to
+        need more than 90 % of it with gradient caching is rejected.
+    serve_tokens: tokens that the model will embed once it is trained. Each costs 2N FLOP (adapters are merged), and the
+        budget pays for them beside the training.
+    prefer: ``loss`` (the default) takes the lowest predicted loss. Among the choices that tie with it, ``small`` takes
+        the one with the fewest parameters and ``fast`` the one that trains in the least time at the measured speed of
+        the nearest runs, or with the fewest tokens if not all runs were timed.
+    min_steps: choices with fewer optimiser steps are rejected; by default the fewest steps of a fitted cell.
     allow_unmeasured_sizes: consider sizes far from the measured ones too.
     force: answer for budgets more than a million times outside the measured ones.
     """
@@ -53,7 +54,7 @@ class Limits(NamedTuple):
 
 
 def limits_of(wishes: Wishes, fewest_steps: int) -> Limits:
-    """Check the wishes and fill in what was not wished for; ``fewest_steps`` where no fewest is.
+    """Check the wishes and fill in the defaults; that of ``min_steps`` is ``fewest_steps``.
 
     Raises:
         TypeError: there is no such wish.

@@ -7,7 +7,7 @@ from embudget.laws import Laws
 from embudget.recipe import Recipe
 from embudget.records import RunRecord
 from embudget.report.drawing import ACCENT, AXIS, LEGEND, Mark, axis, finish, interval_bar, marks, point, run_text
-from embudget.report.formats import in_order, plotly_text
+from embudget.report.formats import methods_in_order, plotly_text
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -21,7 +21,7 @@ def agreement_figure(
 
     style = marks(laws.table.methods)
     traces, values = [], []
-    for method in in_order(laws.methods):
+    for method in methods_in_order(laws.methods):
         pairs = [(law_loss(laws, r), r.loss, run_text(r)) for r in records if r.config.method == method]
         known = [(predicted, loss, text) for predicted, loss, text in pairs if predicted is not None and loss]
         traces.append(_agreement_trace(method, known, style[method]))

@@ -13,13 +13,13 @@ from scipy.optimize import isotonic_regression
 
 from embudget.recipe import Recipe
 from embudget.records import RunRecord
-from embudget.report.formats import in_order, number, plotly_text
+from embudget.report.formats import methods_in_order, number, plotly_text
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 ACCENT = "#EE3377"
-"""Of the recipe. With the first five of `_COLORS` it is Paul Tol's "vibrant" scheme, made for colour-blind readers."""
+"""Colour of the recipe. With the first five of `_COLORS` it is Paul Tol's "vibrant" scheme for colour-blind readers."""
 _COLORS = ("#0077BB", "#EE7733", "#009988", "#CC3311", "#33BBEE", "#997700", "#7A5CC4")
 _SYMBOLS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "pentagon", "cross", "hexagon")
 BAND, GRID, AXIS = "rgba(128,128,128,0.28)", "rgba(128,128,128,0.18)", "rgba(128,128,128,0.7)"
@@ -64,7 +64,7 @@ def marks(methods: Sequence[str]) -> dict[str, Mark]:
     """Colour and symbol by method, in the order of drawing; 7 colours with 8 symbols repeat after 56 methods."""
     return {
         method: Mark(_COLORS[place % len(_COLORS)], _SYMBOLS[place % len(_SYMBOLS)])
-        for place, method in enumerate(in_order(methods))
+        for place, method in enumerate(methods_in_order(methods))
     }
 
 

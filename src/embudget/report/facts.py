@@ -6,7 +6,7 @@ from typing import Literal
 from embudget.laws import Laws
 from embudget.recipe import Recipe
 from embudget.records import RunRecord
-from embudget.report.formats import MISSING, duration, html, in_order, number, plural
+from embudget.report.formats import MISSING, duration, html, methods_in_order, number, plural
 
 
 def facts_list(records: Sequence[RunRecord], laws: Laws) -> str:
@@ -16,7 +16,7 @@ def facts_list(records: Sequence[RunRecord], laws: Laws) -> str:
     budgets = sorted({record.config.train_flops for record in records})
     facts = {
         "Members": _listed(_by_size(records)),
-        "Methods": _listed(in_order({record.config.method for record in records})),
+        "Methods": _listed(methods_in_order({record.config.method for record in records})),
         "Budgets": _listed([number(budget) for budget in budgets]) + " FLOP",
         "Runs": f"{len(done):,} done, {_not_done(records)}",
         "Spent": f"{number(flops)} FLOP" + (f" in {duration(seconds)} of training" if seconds else ""),
@@ -85,7 +85,7 @@ def _total(values: Iterable[float | None]) -> float:
     return sum(value for value in values if value is not None)
 
 
-def answer(recipe: Recipe, measured: RunRecord | None) -> str:
+def answer_of(recipe: Recipe, measured: RunRecord | None) -> str:
     """The recipe in a sentence, and what its run came to, where that is known, in another; as HTML."""
     low, high = recipe.predicted_interval
     beyond = f", {number(recipe.extrapolation)} times outside the measured budgets" if recipe.extrapolation > 1 else ""

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from html import escape
 
+from embudget.choices import in_order
 from embudget.methods import parse_method
 
 MISSING = "–"
@@ -30,14 +31,9 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
-def in_order(methods: Iterable[str]) -> list[str]:
-    """Methods by name and then by rank or fraction as a number: lora:8 before lora:32."""
-
-    def key(method: str) -> tuple[str, float, str]:
-        parsed = parse_method(method)
-        return parsed.name, parsed.number or 0.0, method
-
-    return sorted(methods, key=key)
+def methods_in_order(methods: Iterable[str]) -> list[str]:
+    """Methods by kind and then by rank or fraction as a number: lora:8 before lora:32."""
+    return [str(method) for method in in_order(map(parse_method, methods))]
 
 
 def html(text: str) -> str:

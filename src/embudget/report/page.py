@@ -10,8 +10,8 @@ from embudget.recipe import Recipe
 from embudget.records import RunRecord
 from embudget.report.agreement import agreement_figure
 from embudget.report.document import document, figure_element
-from embudget.report.facts import answer, facts_list
-from embudget.report.formats import html, in_order, number
+from embudget.report.facts import answer_of, facts_list
+from embudget.report.formats import html, methods_in_order, number
 from embudget.report.frontier import frontier_figure
 from embudget.report.isoflop import isoflop_figure
 from embudget.report.tables import failed_table, recipe_table, rejected_table, runners_up_table, runs_table
@@ -28,8 +28,8 @@ def write_report(
 
     Args:
         out: the file; an older one is replaced.
-        records: of the study, failed runs included.
-        laws: fitted to them.
+        records: all runs of the study, failed ones included.
+        laws: fitted to the records.
         recipe: an answer from the laws, shown beside.
         measured: the record of the recipe's run, which is not one of the study's.
 
@@ -48,7 +48,7 @@ def _sections(
     records: Sequence[RunRecord], laws: Laws, recipe: Recipe | None, measured: RunRecord | None
 ) -> Iterator[str]:
     if recipe is not None:
-        yield answer(recipe, measured)
+        yield answer_of(recipe, measured)
     yield facts_list(records, laws)
     yield _frontier(laws, recipe, measured)
     yield _isoflops(laws)
@@ -63,7 +63,8 @@ def _sections(
 
 
 def _frontier(laws: Laws, recipe: Recipe | None, measured: RunRecord | None) -> str:
-    missing = [no.reason for no in laws.refusals if no.what.startswith("frontier of ")]
+    over_budgets = [no for no in laws.refusals if no.budget is None]  # an isoFLOP profile is of one budget
+    missing = [no.reason for no in over_budgets if no.method is None or no.method in laws.methods]
     caption = "Markers: the best run of each budget. Lines: power laws through them, dotted beyond measured budgets."
     if missing:
         caption += f" Without a line: {html('; '.join(sorted(set(missing))))}."
@@ -76,7 +77,7 @@ def _isoflops(laws: Laws) -> str:
         f"<div><h3>{html(method)}</h3>"
         + figure_element(f"isoflop-{place}", isoflop_figure(laws, method), _refusals(laws, method))
         + "</div>"
-        for place, method in enumerate(in_order(laws.table.methods))
+        for place, method in enumerate(methods_in_order(laws.table.methods))
     ]
     lead = (
         "Loss against model size at a fixed budget, which is written at each curve in FLOP; × marks the vertex of the "
@@ -87,12 +88,11 @@ def _isoflops(laws: Laws) -> str:
 
 def _refusals(laws: Laws, method: str) -> str:
     """Why a method's profiles have no vertex; budgets with the same reason together."""
-    start = f"isoFLOP profile of {method} at "
     by_reason = defaultdict(list)
     for no in laws.refusals:
-        if no.what.startswith(start):
-            by_reason[no.reason].append(number(float(no.what.removeprefix(start).removesuffix(" FLOP"))))
-        elif no.what == f"law of {method}":
+        if no.method == method and no.budget is not None:
+            by_reason[no.reason].append(number(no.budget))
+        elif no.method == method and method not in laws.methods:
             by_reason[no.reason].append("any budget")
     if not by_reason:
         return ""

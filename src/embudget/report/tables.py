@@ -125,7 +125,8 @@ def runs_table(records: Iterable[RunRecord], laws: Laws) -> str:
         "model", "method", "budget, FLOP", "N", "tokens", "steps", "batch", "rate", "seed", "loss, nats",
         "law, nats", "accuracy", "seconds", "status", "id",
     ]  # fmt: skip
-    return _table(headers, [_run_row(record, laws) for record in ordered], sortable=True)
+    failed = [record.status != "done" for record in ordered]
+    return _table(headers, [_run_row(record, laws) for record in ordered], failed=failed, sortable=True)
 
 
 def _run_row(record: RunRecord, laws: Laws) -> list[Value]:
@@ -157,19 +158,18 @@ def _loss(value: float | None) -> Value:
     return Value(MISSING) if value is None else Value(f"{value:.3f}", value)
 
 
-def _table(headers: Sequence[str], rows: Sequence[Sequence[Value]], *, sortable: bool = False) -> str:
+def _table(
+    headers: Sequence[str], rows: Sequence[Sequence[Value]], *, failed: Sequence[bool] = (), sortable: bool = False
+) -> str:
     head = "".join(f'<th scope="col">{_header(text, sortable)}</th>' for text in headers)
-    body = "".join("<tr" + _class(row) + ">" + "".join(map(_cell, row)) + "</tr>" for row in rows)
+    starts = ['<tr class="failed">' if bad else "<tr>" for bad in failed or [False] * len(rows)]
+    body = "".join(start + "".join(map(_cell, row)) + "</tr>" for start, row in zip(starts, rows, strict=True))
     kind = ' class="sortable"' if sortable else ""
     return f'<div class="wide"><table{kind}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def _header(text: str, sortable: bool) -> str:
     return f'<button type="button">{html(text)}</button>' if sortable else html(text)
-
-
-def _class(row: Sequence[Value]) -> str:
-    return ' class="failed"' if any(value.text in ("failed", "diverged") for value in row) else ""
 
 
 def _cell(value: Value) -> str:

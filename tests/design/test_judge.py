@@ -4,12 +4,11 @@ from math import exp, log
 
 import pytest
 
+from embudget.design import Judgement, TrueRate, World, judge
 from embudget.errors import BudgetError, ConfigError, FitError
 from embudget.flops import steps_for
-from embudget.judge import Verdict, judge
 from embudget.laws import Coefficients
 from embudget.methods import parse_method
-from embudget.simulate import RateLaw, World
 from embudget.suite import find_suite
 
 TRUTH = {
@@ -34,7 +33,7 @@ def test_without_noise_the_best_choice_is_known() -> None:
 
 
 def test_a_recipe_pays_for_a_wrong_learning_rate() -> None:
-    rates = {"full": RateLaw(at=1e-3, curvature=0.1)}
+    rates = {"full": TrueRate(at=1e-3, curvature=0.1)}
     world = World(truth={"full": TRUTH["full"]}, models=MODELS, noise=0, rate_laws=rates)
     tuned = judge(world, BUDGET, repeats=1, draws=5)
     off = judge(world.model_copy(update={"rate_multiples": (2.0,)}), BUDGET, repeats=1, draws=5)
@@ -56,7 +55,7 @@ def test_studies_that_give_no_recipe_are_counted() -> None:
 
 
 def test_the_verdict_is_a_sentence() -> None:
-    verdict = Verdict(
+    verdict = Judgement(
         train_flops=1e19, runs=180, repeats=10, model="pythia-6.9b", method="lora:32", loss=0.25,
         regrets=(0.0,) * 8 + (0.021, 0.5), coverage=0.9,
     )  # fmt: skip

@@ -1,7 +1,11 @@
-"""What a design of runs can tell: its study is simulated many times and fitted, its recipes held against the truth.
+"""What a design of runs can tell, before anything is paid for.
 
-The regret of one simulated study is (true loss of its recipe - lowest true loss of any choice) / that lowest loss, at
-one budget and without noise; where the world has laws of the learning rate, the recipe pays for a wrong rate too.
+The design's study is simulated many times and fitted, and the recipe of each is held against the truth. The regret of
+one simulated study is
+
+    (true loss of its recipe - lowest true loss of any choice) / that lowest loss
+
+at one budget and without noise. Where the world has laws of the learning rate, the recipe pays for a wrong rate too.
 """
 
 from collections.abc import Callable
@@ -10,26 +14,25 @@ from math import ceil
 import numpy as np
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from embudget.errors import BudgetError, ConfigError, EmbudgetError, FitError, MethodError
-from embudget.flops import steps_for
+from embudget.choices import candidates_of, members_for
+from embudget.design.simulate import World, planned, simulate
+from embudget.errors import BudgetError, ConfigError, EmbudgetError, FitError
 from embudget.frozen import Frozen
 from embudget.laws import fit
-from embudget.methods import parse_method
 from embudget.recipe import Recipe, recommend
 from embudget.recipe.hyperparameters import batch_size_for
 from embudget.recipe.options import MAX_EXTRAPOLATION
 from embudget.runs import RunTable
-from embudget.simulate import World, planned, simulate
-from embudget.suite import SUITES, ModelShape, find_suite
+from embudget.suite import ModelShape, find_suite
 
 SHARE = 0.9
-"""Of the studies, whose regret the verdict names."""
+"""Share of the studies whose regret the judgement names as the one that is kept to."""
 DRAWS = 100
 """Bootstrap draws of each fit."""
 
 
-class Verdict(Frozen):
-    """How well the studies of one design knew the best choice."""
+class Judgement(Frozen):
+    """How well the studies of a design know the best choice."""
 
     train_flops: PositiveFloat = Field(description="budget of the choice, FLOP")
     runs: PositiveInt = Field(description="of one study, those that fail or are lost included")
@@ -43,7 +46,7 @@ class Verdict(Frozen):
 
     @property
     def within(self) -> float:
-        """The regret that nine studies in ten keep to."""
+        """The regret that nine studies in ten keep to, relative."""
         return float(np.quantile(self.regrets, SHARE, method="inverted_cdf"))
 
     def __str__(self) -> str:
@@ -68,8 +71,12 @@ def judge(
     draws: int = DRAWS,
     seed: int = 0,
     progress: Callable[[int], None] = lambda done: None,
-) -> Verdict:
+) -> Judgement:
     """Simulate the world's study ``repeats`` times and judge the recipes for a budget.
+
+    Example:
+        >>> from embudget.design import World, judge
+        >>> print(judge(World.from_yaml("studies/pythia_world.yaml"), 1e19, repeats=5))  # doctest: +SKIP
 
     Args:
         world: the truth and the design.
@@ -87,7 +94,7 @@ def judge(
         FitError: no study gave a recipe; with the first reason.
     """
     runs = check(world, budget, repeats)
-    losses = _true_losses(world, budget, _candidates(world) if suite is None else find_suite(suite))
+    losses = _true_losses(world, budget, _members(world, suite))
     best = min(losses, key=losses.__getitem__)
     regrets, held, refusals = [], [], []
     for study in range(seed, seed + repeats):
@@ -101,7 +108,7 @@ def judge(
         progress(study - seed + 1)
     if not regrets:
         raise FitError(f"no study of this design gives a recipe: {refusals[0]}")
-    return Verdict(
+    return Judgement(
         train_flops=budget, runs=runs, repeats=repeats, model=best[0], method=best[1], loss=losses[best],
         regrets=tuple(regrets),
         coverage=float(np.mean(held)),
@@ -110,7 +117,7 @@ def judge(
 
 
 def _recipe(world: World, budget: float, suite: str | None, draws: int, seed: int) -> Recipe | str:
-    """That of one simulated study, or why there is none."""
+    """The recipe of one simulated study, or why there is none."""
     try:
         laws = fit(simulate(world, seed), draws=draws)
         return recommend(laws, budget, suite=suite or world.suite, min_steps=world.min_steps)
@@ -119,7 +126,7 @@ def _recipe(world: World, budget: float, suite: str | None, draws: int, seed: in
 
 
 def check(world: World, budget: float, repeats: int = 1) -> int:
-    """Refuse what cannot be judged before anything is simulated; the runs of one study. Errors as `judge`."""
+    """Count the runs of one study, and refuse what cannot be judged before anything is simulated; errors as `judge`."""
     if repeats < 1:
         raise ConfigError(f"repeats must be >= 1, got {repeats}")
     if not 0 < budget < float("inf"):
@@ -133,38 +140,31 @@ def check(world: World, budget: float, repeats: int = 1) -> int:
     return planned(world)
 
 
-def _candidates(world: World) -> tuple[ModelShape, ...]:
-    """The members that `recommend` chooses from where it is given the world's suite or none."""
-    measured = {shape.name: shape for shape in world.shapes()}
-    if world.suite is None:
-        for name, members in SUITES.items():
-            if set(measured) <= set(members):
-                measured |= {shape.name: shape for shape in find_suite(name)}
-    return tuple(measured.values())
+def _members(world: World, suite: str | None) -> tuple[ModelShape, ...]:
+    """The members that `recommend` chooses from where it is given this suite, the world's, or none."""
+    named = suite or world.suite
+    return find_suite(named) if named else members_for([shape.name for shape in world.shapes()], None)
 
 
 def _true_losses(world: World, budget: float, members: tuple[ModelShape, ...]) -> dict[tuple[str, str], float]:
     """(model, method) -> the true loss, nats, of what can be trained and takes as many steps as a recipe must."""
     batch_size = _batch_size(world, budget)
-    losses, trained = {}, 0
-    for shape in members:
-        for method in map(parse_method, world.truth):
-            try:
-                method.check(shape)
-            except MethodError:
-                continue
-            trained += 1
-            if ceil(steps_for(budget, method, shape, world.tokens_per_pair, batch_size)) >= world.min_steps:
-                losses[shape.name, str(method)] = world.loss(shape.name, str(method), budget)
-    if not trained:
+    able = [one for one in candidates_of(members, world.truth) if one.refusal is None]
+    if not able:
         raise ConfigError("no method of the world can train a member of the suite")
+    steps = [budget / one.flops_per_token / (world.tokens_per_pair * batch_size) for one in able]
+    losses = {
+        (one.model, str(one.method)): world.loss(one.model, str(one.method), budget)
+        for one, count in zip(able, steps, strict=True)
+        if ceil(count) >= world.min_steps
+    }
     if not losses:
         raise ConfigError(f"no choice takes min_steps={world.min_steps} steps at {budget:.3g} FLOP")
     return losses
 
 
 def _batch_size(world: World, budget: float) -> int:
-    """That of a recipe for the budget, by the design's own batch sizes."""
+    """Pairs a step of a recipe for the budget, by the design's own batch sizes."""
     whole = world.model_copy(update={"noise": 0.0, "seeds": 1, "fail_probability": 0.0, "lost_probability": 0.0})
     return batch_size_for(budget, RunTable.of(simulate(whole)).cells)
 

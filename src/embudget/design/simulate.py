@@ -4,7 +4,7 @@
 
 with L_m the law of the method in any form, N from the member's shape and D from the method's FLOP formula, rounded up
 to whole steps as a real run does; r is the run's learning rate, r* the best one, c the method's sensitivity. A run may
-also fail, or leave no record at all. For tests, for planning a study, and for judging what a design of runs can tell.
+also fail, or leave no record at all. This serves tests, the planning of a study, and the judging of a design of runs.
 """
 
 from collections.abc import Iterator
@@ -35,15 +35,18 @@ def _unique(values: _Values) -> _Values:
 
 
 _MAX_LOG = log(1e200)
-"""Of numbers that may be multiplied once more without an overflow."""
+"""Largest logarithm of a number that can be squared without an overflow."""
 Probability = Annotated[float, Field(ge=0, lt=1)]
 Budget = Annotated[float, Field(ge=1, le=1e40)]
 Rate = Annotated[float, Field(ge=1e-12, le=1e12)]
 Rates = Annotated[tuple[Rate, ...], Field(min_length=1), AfterValidator(_unique)]
 
 
-class RateLaw(Frozen):
-    """The best learning rate of a method, and what another one costs."""
+class TrueRate(Frozen):
+    """The true best learning rate of a method, and what another rate costs.
+
+    `embudget.laws.RateLaw` is what a study learns of it.
+    """
 
     at: PositiveFloat = Field(description="the best peak rate for 1e7 parameters and 1e6 tokens")
     p: float = Field(default=0.0, description="its power in the parameters")
@@ -72,7 +75,7 @@ def _number(logarithm: float, what: str, fields: str) -> float:
 
 
 class World(Frozen):
-    """A truth, and the study that measures it."""
+    """A true law of every method, and the study that measures it."""
 
     truth: dict[MethodText, Coefficients] = Field(min_length=1, description="the law of every method")
     suite: str | None = Field(
@@ -93,7 +96,7 @@ class World(Frozen):
         default=60.0, ge=1, le=1e9, description="of a query and its positive, without padding"
     )
     min_steps: PositiveInt = Field(default=1, description="a cell with fewer steps is not run")
-    rate_laws: dict[MethodText, RateLaw] = Field(
+    rate_laws: dict[MethodText, TrueRate] = Field(
         default={}, description="of the methods whose rate matters; the others run once, at their default rate"
     )
     rate_multiples: Rates = Field(default=(1.0,), description="rates to run, relative to the best one")
@@ -115,7 +118,7 @@ class World(Frozen):
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> Self:
-        """Read a world from a file.
+        """Read a world from a YAML file; `embudget simulate --help` shows one.
 
         Raises:
             ConfigError: the file cannot be read, or breaks a rule; one line that names field, rule and value.
@@ -156,7 +159,7 @@ class World(Frozen):
         return _number(log(loss) + excess, f"the loss at the rate {learning_rate:.3g}", "curvature or the rates")
 
     def _rates(self, method: Method, shape: ModelShape, tokens: float) -> tuple[float, ...]:
-        """The rates that are tried in a cell."""
+        """The learning rates that are tried in a cell."""
         law = self.rate_laws.get(str(method))
         if law is None:
             return (method.default_learning_rate(shape),)
@@ -174,6 +177,12 @@ class _Run(NamedTuple):
 
 def simulate(world: World, seed: int = 0) -> list[RunRecord]:
     """Run the world's study: every model, method, budget, rate and seed. The same ``seed`` gives the same records.
+
+    Example:
+        >>> from embudget.design import World, simulate
+        >>> truth = {"full": {"E": 1.0, "A": 300, "a": 0.35, "B": 250, "b": 0.4}}
+        >>> len(simulate(World(truth=truth, models=("smollm2-135m:2", "smollm2-135m:4"), budgets=(1e12, 4e12))))
+        4
 
     Raises:
         ConfigError: ``seed`` is negative, no run of the study takes ``min_steps``, none leaves a record, or a loss or a

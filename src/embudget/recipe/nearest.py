@@ -1,45 +1,49 @@
 """For a wish that cannot be met: the nearest budget at which it could.
 
-A candidate's feasible budgets are sought on a logarithmic grid of training FLOP, from the wished budget outwards and up
-to a million times outside the measured ones; the edge that faces the wished budget is then found by bisection.
+The budgets at which a candidate is feasible are sought on a logarithmic grid of training FLOP, from the wished budget
+outwards and up to a million times outside the measured ones. The edge that faces the wished budget is then found by
+bisection.
 """
 
 from collections.abc import Callable, Sequence
 from functools import cache
 from math import ceil, floor, log10, sqrt
 
+import numpy as np
+
+from embudget.choices import Candidate, Choices
 from embudget.laws import Laws
-from embudget.recipe.losses import losses_of, predicted
-from embudget.recipe.members import Candidate
-from embudget.recipe.options import MAX_EXTRAPOLATION, Offer, Option, Terms, offer, unsuitable
+from embudget.recipe.options import MAX_EXTRAPOLATION, Option, Question, unsuitable
 
 _STEPS_PER_DECADE, _BISECTIONS, _MOST_DIGITS = 8, 12, 15
 
 
-def nearest_feasible(terms: Terms, budget: float, candidates: Sequence[Candidate]) -> str:
+def nearest_feasible(question: Question, budget: float) -> str:
     """In words, the nearest budget at which a candidate keeps to the limits, and the best one there."""
     distance, total = float("inf"), None
-    grid = _grid(terms.laws)
-    for candidate in candidates:
-        if unsuitable(candidate, terms.limits) is not None:
+    grid = _grid(question.laws)
+    for candidate in question.candidates:
+        if unsuitable(candidate, question.limits) is not None:
             continue
-        found = _nearest(terms, budget, candidate, grid, distance)
+        found = _nearest(question, budget, candidate, grid, distance)
         if found is not None:
             distance, total = abs(log10(found / budget)), found
     if total is None:
         return f"no budget within {MAX_EXTRAPOLATION:g} times the measured ones meets this"
-    text, there = _rounded(terms, total, candidates)
-    best = there.options[int(predicted(losses_of(terms.laws, there.options)).argmin())].candidate
-    return f"at {text} FLOP it would hold: {best.shape.name} {best.name}"
+    text, there = _rounded(question, total)
+    best = there.candidates[there.best()[0]]
+    return f"at {text} FLOP it would hold: {best.model} {best.method}"
 
 
-def _nearest(terms: Terms, budget: float, candidate: Candidate, grid: Sequence[float], within: float) -> float | None:
+def _nearest(
+    question: Question, budget: float, candidate: Candidate, grid: Sequence[float], within: float
+) -> float | None:
     """The feasible budget of one candidate nearest to ``budget``, if less than ``within`` decades away."""
-    serve_flops = 2.0 * candidate.model_params * terms.limits.serve_tokens
+    serve_flops = 2.0 * candidate.model_params * question.limits.serve_tokens
 
     @cache
     def fits(train_flops: float) -> bool:
-        return isinstance(terms.option(candidate, serve_flops + train_flops), Option)
+        return isinstance(question.option(candidate, serve_flops + train_flops), Option)
 
     def decades(train_flops: float) -> float:
         return abs(log10((serve_flops + train_flops) / budget))
@@ -74,13 +78,13 @@ def _bisected(inside: float, outside: float, fits: Callable[[float], bool]) -> f
     return inside
 
 
-def _rounded(terms: Terms, budget: float, candidates: Sequence[Candidate]) -> tuple[str, Offer]:
-    """A feasible budget with as few digits as it takes, as text, and what it buys."""
+def _rounded(question: Question, budget: float) -> tuple[str, Choices]:
+    """A feasible budget with as few digits as it takes, as text, and the choices there."""
     for digits in range(1, _MOST_DIGITS):
         unit = 10.0 ** (floor(log10(budget)) - digits)
         for whole in (floor(budget / unit), ceil(budget / unit)):
             text = f"{whole * unit:.{digits + 1}g}"
-            there = offer(terms, float(text), candidates)
-            if there.options:
+            there = question.choices([float(text)])
+            if np.isfinite(there.tokens).any():
                 return text, there
-    return repr(budget), offer(terms, budget, candidates)
+    return repr(budget), question.choices([budget])

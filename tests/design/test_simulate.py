@@ -8,9 +8,9 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+from embudget.design import TrueRate, World, planned, simulate
 from embudget.errors import ConfigError, MethodError, ModelError
 from embudget.laws import Coefficients
-from embudget.simulate import RateLaw, World, planned, simulate
 from embudget.suite import SUITES
 
 TRUTH = {
@@ -18,8 +18,8 @@ TRUTH = {
     "lora:32": Coefficients(E=1.5, A=320, a=0.35, B=220, b=0.4),
 }
 LAW = {"E": 1.5, "A": 300, "a": 0.35, "B": 250, "b": 0.4}
-RATES = {"full": RateLaw(at=1e-3, p=-0.3, q=-0.1, curvature=0.05)}
-PYTHIA = Path(__file__).parents[1] / "studies" / "pythia_world.yaml"
+RATES = {"full": TrueRate(at=1e-3, p=-0.3, q=-0.1, curvature=0.05)}
+PYTHIA = Path(__file__).parents[2] / "studies" / "pythia_world.yaml"
 
 
 def test_without_noise_a_record_holds_the_true_loss_of_its_tokens() -> None:
@@ -174,12 +174,12 @@ def test_a_bad_file_is_one_line(tmp_path: Path, change: dict[str, Any], message:
     ("change", "message"),
     [
         (
-            {"rate_laws": {"full": RateLaw(at=1e-3, q=500, curvature=0.1)}},
+            {"rate_laws": {"full": TrueRate(at=1e-3, q=500, curvature=0.1)}},
             "the best rate of .* tokens must lie between",
         ),
-        ({"rate_laws": {"full": RateLaw(at=1e-3, q=-500, curvature=0.1)}}, "the best rate of .* change p and q"),
+        ({"rate_laws": {"full": TrueRate(at=1e-3, q=-500, curvature=0.1)}}, "the best rate of .* change p and q"),
         (
-            {"rate_laws": {"full": RateLaw(at=1e-3, curvature=1000)}, "rate_multiples": (0.1, 1, 10)},
+            {"rate_laws": {"full": TrueRate(at=1e-3, curvature=1000)}, "rate_multiples": (0.1, 1, 10)},
             r"the loss at the rate 0.0001 must lie between 1e-200 and 1e200, got e\^",
         ),
         (

@@ -5,10 +5,10 @@ from time import process_time
 
 import pytest
 
+from embudget.design import simulate
 from embudget.errors import InfeasibleError
 from embudget.laws import Laws, fit
 from embudget.recipe import Wishes, recommend
-from embudget.simulate import simulate
 from tests.recipe.worlds import BUDGET, NOISY
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from embudget.design import World, simulate
 from embudget.errors import BudgetError, ConfigError, ModelError
 from embudget.flops import budget_of_gpu_hours
 from embudget.laws import Coefficients, Laws, fit
@@ -16,7 +17,6 @@ from embudget.recipe.hyperparameters import batch_size_for
 from embudget.recipe.options import sizes_considered
 from embudget.records import RunConfig, RunRecord
 from embudget.runs import RunTable, record_row
-from embudget.simulate import World, simulate
 from embudget.suite import SUITES, find_shape
 
 TRUTH = {
@@ -395,7 +395,7 @@ def test_choices_are_ranked_by_what_they_are_predicted_to_reach(noisy: Laws) -> 
     recipe = recommend(noisy, BUDGET)
     for choice in recipe.flat:
         at = (choice.method, choice.model_params, choice.tokens)
-        draws = noisy.surface.drawn([choice.method], np.array([choice.model_params]), np.array([choice.tokens]))
+        draws = noisy.surface.log_draws([choice.method], np.array([choice.model_params]), np.array([choice.tokens]))
         assert choice.predicted_loss == pytest.approx(np.exp(np.log(draws).mean()))
         assert choice.predicted_interval[0] < noisy.surface.fitted(*at) < choice.predicted_interval[1]
 

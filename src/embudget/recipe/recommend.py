@@ -1,0 +1,260 @@
+"""The recipe: over all members of a suite and all measured methods, the lowest predicted loss at a budget.
+
+A candidate (member, method) buys D = C / c tokens, c the method's FLOP per token, and the law predicts its loss. What
+breaks a limit (`embudget.recipe.options`) is rejected by name before the comparison. The lowest prediction wins. What
+the study cannot tell from it (`Choices.ties`) is named beside it, and a secondary aim may decide among those; all else
+is rejected as worse by so many per cent.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from math import log
+from typing import Unpack
+
+import numpy as np
+
+from embudget.choices import Choices, Crossover, budgets_between, crossovers_of
+from embudget.errors import BudgetError, InfeasibleError
+from embudget.flops import parse_budget, resolve_budget
+from embudget.laws import Laws
+from embudget.recipe.hyperparameters import hyperparameters
+from embudget.recipe.nearest import nearest_feasible
+from embudget.recipe.options import MAX_EXTRAPOLATION, Broken, Option, Question
+from embudget.recipe.values import Choice, Recipe, Rejection
+from embudget.recipe.warnings import Caution, cautions_for, without_law
+from embudget.recipe.wishes import Prefer, Wishes
+from embudget.runs import Cell
+from embudget.suite import ModelShape
+
+LEVEL = 0.9
+"""Probability of the intervals."""
+BEYOND = 16.0
+"""Crossovers are sought up to this factor above the budget asked for, or above the largest measured one."""
+
+
+def recommend(
+    laws: Laws,
+    budget: str | float | None = None,
+    *,
+    suite: str | None = None,
+    gpu_hours: float | None = None,
+    dollars: float | None = None,
+    device: str | None = None,
+    mfu: float | None = None,
+    dollars_per_hour: float | None = None,
+    **wishes: Unpack[Wishes],
+) -> Recipe:
+    """Find the best way to spend a budget, by the laws.
+
+    For many budgets at once use `recipe_curve`, which looks the members up only once.
+
+    Args:
+        laws: fitted to a study, or built-in ones.
+        budget: in FLOP; or give ``gpu_hours`` of one ``device``, or ``dollars`` to spend on it.
+        suite: whose members are considered, a name or a folder. By default the measured models and the built-in suites
+            that hold all of them.
+        gpu_hours: budget as time.
+        dollars: budget as money.
+        device: a name in `embudget.flops.DEVICES`.
+        mfu: share of the device's peak that training reaches; 0.4 by default.
+        dollars_per_hour: price of the device, instead of the table's.
+        wishes: constraints and what to prefer: ``max_params``, ``pairs_available``, ``max_epochs``, ``device_memory``,
+            ``serve_tokens``, ``prefer``, ``min_steps``, ``allow_unmeasured_sizes`` and ``force``; see `Wishes`.
+
+    Raises:
+        BudgetError: not exactly one budget, one that cannot be read, or one too far from the measured ones.
+        ModelError: the suite is unknown, or a measured model is not there any more.
+        ConfigError: a wish breaks its rule, or the suite is not given where the measured models are no known members.
+        InfeasibleError: no choice meets your constraints; the error names the one that failed and the nearest budget at
+            which it would hold.
+
+    Example:
+        >>> import embudget as eb
+        >>> recipe = eb.recommend(eb.find_laws("smollm2"), 4e13, max_params=5e7)
+        >>> recipe.model, recipe.method
+        ('smollm2-135m:2', 'freeze:0.5')
+    """
+    flops = resolve_budget(
+        budget, gpu_hours=gpu_hours, dollars=dollars, device=device, mfu=mfu, dollars_per_hour=dollars_per_hour
+    )
+    question = Question.of(laws, wishes, suite)
+    try:
+        return answer(question, flops)[0]
+    except InfeasibleError as error:
+        raise InfeasibleError(f"{error}; {nearest_feasible(question, flops)}") from None
+
+
+def answer(question: Question, budget: float) -> tuple[Recipe, tuple[Caution, ...]]:
+    """The recipe for a budget in FLOP, and its warnings with their kinds.
+
+    Raises:
+        BudgetError: the budget is too far from the measured ones.
+        InfeasibleError: no choice meets the constraints, which are named.
+    """
+    _check_distance(question, budget)
+    found = [question.option(candidate, budget) for candidate in question.candidates]
+    options = [one for one in found if isinstance(one, Option)]
+    broken = [one for one in found if isinstance(one, Broken)]
+    if not options:
+        raise InfeasibleError(f"no model and method is feasible at {budget:.3g} FLOP: {_counted(broken)}")
+    tokens = np.array([[one.tokens] for one in options])
+    choices = Choices(question.laws.surface, [one.candidate for one in options], np.array([budget]), tokens)
+    losses, tied = choices.predicted[:, 0], choices.ties()[:, 0]
+    order = [int(row) for row in np.argsort(losses, kind="stable")]
+    flat = [options[row] for row in order if tied[row]]
+    as_good = _choices(question.laws, flat, [float(losses[row]) for row in order if tied[row]])
+    taken, why = preferred(question.laws, flat, question.limits.prefer)
+    worse = [_worse(options[row], losses[row], losses[order[0]]) for row in order if not tied[row]]
+    rejected = [*worse, *(_rejection(one) for one in broken)]
+    others = (*as_good[:taken], *as_good[taken + 1 :])
+    recipe, cautions = _recipe(question, flat[taken], as_good[taken], rejected)
+    beside = {"chosen": why, "flat": others, "crossovers": _crossovers(question, budget)}
+    return recipe.model_copy(update=beside), cautions
+
+
+def _check_distance(question: Question, budget: float) -> None:
+    """Refuse a budget too far from the measured ones; where serving takes a part of it, each option is judged alone."""
+    laws, limits = question.laws, question.limits
+    if laws.extrapolation(budget) > MAX_EXTRAPOLATION and not limits.force and not limits.serve_tokens:
+        raise BudgetError(
+            f"budget must be within {MAX_EXTRAPOLATION:g} times the measured ones "
+            f"({laws.table.budgets[0]:.3g} to {laws.table.budgets[-1]:.3g} FLOP) unless forced, got {budget:.3g}"
+        )
+
+
+def _counted(broken: Sequence[Broken]) -> str:
+    """The limits that were broken, the one that most candidates break first."""
+    counts = Counter(one.limit for one in broken).most_common()
+    return "; ".join(f"{limit} ({count} choice{'' if count == 1 else 's'})" for limit, count in counts)
+
+
+def _worse(option: Option, loss: float, lowest: float) -> Rejection:
+    reason = f"predicted loss {loss:.3f}, {100 * (loss / lowest - 1):.1f} % worse"
+    return Rejection(model=option.candidate.model, method=str(option.candidate.method), reason=reason)
+
+
+def _rejection(broken: Broken) -> Rejection:
+    return Rejection(model=broken.candidate.model, method=str(broken.candidate.method), reason=broken.reason)
+
+
+def _choices(laws: Laws, options: Sequence[Option], losses: Sequence[float]) -> list[Choice]:
+    """The options with their predicted losses in nats and intervals."""
+    names = [str(option.candidate.method) for option in options]
+    sizes = np.array([option.candidate.model_params for option in options], dtype=float)
+    tokens = np.array([option.tokens for option in options])
+    run, law = (np.stack(laws.surface.intervals(names, sizes, tokens, LEVEL, of), axis=1) for of in ("run", "law"))
+    return [
+        Choice(
+            model=option.candidate.model,
+            method=name,
+            model_params=int(option.candidate.model_params),
+            train_flops=option.train_flops,
+            tokens=option.tokens,
+            steps=option.steps,
+            predicted_loss=loss,
+            predicted_interval=of_run,
+            loss_interval=of_law,
+            extrapolation=laws.extrapolation(option.train_flops, name),
+        )
+        for option, name, loss, of_run, of_law in zip(options, names, losses, run.tolist(), law.tolist(), strict=True)
+    ]
+
+
+def preferred(laws: Laws, flat: Sequence[Option], prefer: Prefer) -> tuple[int, str]:
+    """Which of the options that tie is taken, and why in words.
+
+    They come with the lowest predicted loss first. Where the loss decides there is nothing to say.
+    """
+    if prefer == "loss" or len(flat) == 1:
+        return 0, ""
+    costs, what = [float(option.candidate.model_params) for option in flat], "the smallest"
+    if prefer == "fast":
+        seconds = [_seconds(laws, option) for option in flat]
+        timed = [value for value in seconds if value is not None]
+        costs, what = timed, "the fastest to train"
+        if len(timed) < len(flat):
+            costs, what = [option.tokens for option in flat], "the one of the fewest tokens (not all runs were timed)"
+    best = min(range(len(flat)), key=lambda place: (costs[place], place))
+    return best, f"as {what} of {len(flat)} choices that are predicted as good"
+
+
+def _seconds(laws: Laws, option: Option) -> float | None:
+    """Training time at the speed of the method's nearest timed cell; None where none was timed."""
+    name, size = str(option.candidate.method), option.candidate.model_params
+    timed = [cell for cell in laws.cells if cell.method == name and cell.seconds]
+    if not timed:
+        return None
+
+    def distance(cell: Cell) -> float:
+        return log(cell.model_params / size) ** 2 + log(cell.train_flops / option.train_flops) ** 2
+
+    nearest = min(timed, key=distance)
+    assert nearest.seconds is not None
+    return option.train_flops * nearest.seconds / nearest.train_flops
+
+
+def _recipe(
+    question: Question, option: Option, choice: Choice, rejected: Sequence[Rejection]
+) -> tuple[Recipe, tuple[Caution, ...]]:
+    """A choice with its hyperparameters, and what to mistrust in it."""
+    laws, limits = question.laws, question.limits
+    how = hyperparameters(laws, option.candidate, option.train_flops, option.tokens)
+    cautions = cautions_for(question, option, choice, how)
+    recipe = Recipe(
+        **choice.model_dump(),
+        **how.values | ({"max_epochs": limits.max_epochs} if limits.max_epochs else {}),
+        serve_flops=option.serve_flops,
+        prefer=limits.prefer,
+        pairs=option.pairs,
+        batch_size=option.batch_size,
+        measured_on=laws.table.pairs,
+        level=LEVEL,
+        rejected=(*rejected, *without_law(laws)),
+        warnings=tuple(caution.text for caution in cautions),
+    )
+    return recipe, cautions
+
+
+def _crossovers(question: Question, budget: float) -> tuple[Crossover, ...]:
+    """Those of the choices that keep to the wishes, from the budget or the smallest measured to well beyond both."""
+    smallest, largest = question.laws.table.budgets[0], question.laws.table.budgets[-1]
+    low, high = min(budget, smallest), BEYOND * max(budget, largest)
+    if not question.limits.serve_tokens:  # what serving takes is no distance from the measured budgets
+        low, high = max(low, smallest / MAX_EXTRAPOLATION), min(high, largest * MAX_EXTRAPOLATION)
+    return crossovers_of(question.choices(budgets_between(low, high)), (smallest, largest))
+
+
+def crossovers(
+    laws: Laws,
+    members: Sequence[ModelShape] | None = None,
+    low: float | None = None,
+    high: float | None = None,
+    **wishes: Unpack[Wishes],
+) -> tuple[Crossover, ...]:
+    """The budgets at which the best kind of method changes, then the pairs of kinds that cannot be told apart.
+
+    Args:
+        laws: fitted to a study, or built-in ones.
+        members: to choose from; by default the measured models and the built-in suites that hold all of them.
+        low: the smallest budget, FLOP; by default the smallest measured.
+        high: the largest; by default 16 times the largest measured, and never more than a million times that.
+        wishes: that the choices keep to, as for `recommend`.
+
+    Raises:
+        BudgetError: a budget is no positive number, or ``low`` is not below ``high``.
+        ModelError: a measured model is not there any more.
+        ConfigError: a wish breaks its rule, or no members are given and a measured model is no known member.
+    """
+    question = Question.of(laws, wishes, members=members)
+    measured = laws.table.budgets[0], laws.table.budgets[-1]
+    return crossovers_of(question.choices(budgets_between(*span_of(laws, low, high))), measured)
+
+
+def span_of(laws: Laws, low: float | None = None, high: float | None = None) -> tuple[float, float]:
+    """The budgets between which crossovers are sought, FLOP; errors as `crossovers`."""
+    smallest, largest = laws.table.budgets[0], laws.table.budgets[-1]
+    first = smallest if low is None else parse_budget(low)
+    last = min(BEYOND * largest if high is None else parse_budget(high), MAX_EXTRAPOLATION * largest)
+    if first >= last:
+        raise BudgetError(f"the smallest budget of crossovers must be below the largest, got {first:g} and {last:g}")
+    return first, last
