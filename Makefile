@@ -1,8 +1,9 @@
-# embudget: `make quickstart` goes the whole path, `make test` runs the fast tests; both set up .venv first.
+# embudget: `make quickstart` goes the whole path, `make test` runs the fast tests, `make docs` builds the site in
+# docs/_build/html; each sets up .venv first.
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: quickstart results test test-processes test-slow check lock setup clean
+.PHONY: quickstart results test test-processes test-slow check docs lock setup clean
 
 quickstart: setup
 	$(BIN)/embudget quickstart --out quickstart/
@@ -33,6 +34,10 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Every page is read anew, since the reference is made of the code.
+docs: setup
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --fresh-env --quiet docs docs/_build/html
+
 # The environment is made anew when the pinned versions have changed, and only then.
 setup:
 	@cat requirements.lock requirements-models.lock | cmp -s - .venv/installed || { \
@@ -50,4 +55,4 @@ lock: setup
 	sed -i 's/+cpu$$//' requirements.lock
 
 clean:
-	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv build dist docs/_build .mypy_cache .pytest_cache .ruff_cache
