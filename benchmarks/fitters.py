@@ -30,13 +30,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import curve_fit
 
-from embudget.laws import FORMS, Coefficients, RunTable, fit
+from embudget.laws import FORMS, Coefficients, fit
 from embudget.laws.joint import Group, fit_jointly
 from embudget.laws.levenberg import Objective, refine
 from embudget.laws.points import Points
 from embudget.laws.problem import split
 from embudget.laws.varpro import projected_starts, search
 from embudget.records import RunRecord
+from embudget.runs import RunTable
 
 Array = NDArray[np.float64]
 Parameters = dict[str, float]

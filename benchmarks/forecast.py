@@ -36,8 +36,7 @@ from study_figures import best_by_budget, kinds_of
 from embudget.errors import DivergedError
 from embudget.flops import steps_for, tokens_for
 from embudget.laws import Laws
-from embudget.laws.basis import kind_of
-from embudget.methods import parse_method
+from embudget.methods import kind_of, parse_method
 from embudget.pairs import load_pairs
 from embudget.recipe import Recipe, recommend
 from embudget.recipe.hyperparameters import learning_rate_for, nearest_cell, tokens_per_pair_of

@@ -94,7 +94,8 @@ def _losses(truth: dict[str, Coefficients], method: Any, size: Any, tokens: Any)
 
 def read_and_fit(path: Path) -> dict[str, float]:
     """Seconds of each step, CPU seconds of reading and fitting, peak memory in GB, and what was found."""
-    from embudget.laws import RunTable, fit
+    from embudget.laws import fit
+    from embudget.runs import RunTable
 
     started, cpu = time.perf_counter(), time.process_time()
     table = RunTable.read(path)

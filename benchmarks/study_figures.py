@@ -13,9 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from results_files import member
 
-from embudget.laws import Cell, Laws
-from embudget.laws.basis import kind_of
-from embudget.methods import parse_method
+from embudget.laws import Laws
+from embudget.methods import kind_of, parse_method
+from embudget.runs import Cell
 
 KINDS = {"full": ("#0072b2", "o"), "freeze": ("#d55e00", "s"), "bias": ("#cc79a7", "D"), "lora": ("#009e73", "^")}
 """Colour-blind safe (Okabe and Ito 2008), and told apart by shape too."""

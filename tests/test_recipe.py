@@ -9,12 +9,13 @@ import pytest
 
 from embudget.errors import BudgetError, ConfigError, ModelError
 from embudget.flops import budget_of_gpu_hours
-from embudget.laws import Coefficients, Laws, RunTable, fit, record_row
+from embudget.laws import Coefficients, Laws, fit
 from embudget.methods import parse_method
 from embudget.recipe import Choice, Recipe, recommend
 from embudget.recipe.hyperparameters import batch_size_for
 from embudget.recipe.options import sizes_considered
 from embudget.records import RunConfig, RunRecord
+from embudget.runs import RunTable, record_row
 from embudget.simulate import World, simulate
 from embudget.suite import SUITES, find_shape
 

@@ -13,11 +13,12 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from embudget.errors import BudgetError, ConfigError, EmbudgetError, FitError, MethodError
 from embudget.flops import steps_for
 from embudget.frozen import Frozen
-from embudget.laws import RunTable, fit
+from embudget.laws import fit
 from embudget.methods import parse_method
 from embudget.recipe import Recipe, recommend
 from embudget.recipe.hyperparameters import batch_size_for
 from embudget.recipe.options import MAX_EXTRAPOLATION
+from embudget.runs import RunTable
 from embudget.simulate import World, planned, simulate
 from embudget.suite import SUITES, ModelShape, find_suite
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from embudget.laws import Coefficients, write_records_csv
+from embudget.laws import Coefficients
+from embudget.runs import write_records_csv
 from embudget.simulate import World, simulate
 from tests.command_line import Run
 

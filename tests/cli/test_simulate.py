@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from embudget.laws import RunTable
+from embudget.runs import RunTable
 from embudget.simulate import World, simulate
 from tests.command_line import Run
 

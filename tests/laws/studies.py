@@ -8,7 +8,7 @@ from embudget.laws.base import Array
 from embudget.laws.parameters import FORMS, Coefficients, FormName
 from embudget.laws.points import Points
 from embudget.laws.problem import Problem
-from embudget.laws.table import Cell, RunTable
+from embudget.runs.cells import Cell, RunTable
 from embudget.simulate import World, simulate
 
 MODELS = ("smollm2-135m:1", "smollm2-135m:4", "smollm2-135m:12")

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from embudget.laws.basis import basis_of, kind_of
+from embudget.laws.basis import basis_of
+from embudget.methods import kind_of
 
 RANKS = ("lora:4", "lora:8", "lora:16", "lora:64", "lora:128")
 

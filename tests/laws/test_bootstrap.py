@@ -10,7 +10,7 @@ from embudget.laws.bootstrap import OUTLYING, deal_residuals, draw, noise_of_run
 from embudget.laws.joint import fit_jointly
 from embudget.laws.parameters import FORMS
 from embudget.laws.points import Points
-from embudget.laws.table import RunTable
+from embudget.runs.cells import RunTable
 from embudget.simulate import World, simulate
 from tests.laws.studies import APART, SHARED, points
 

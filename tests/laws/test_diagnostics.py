@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from embudget.laws import RunTable, diagnostics, fit
+from embudget.laws import diagnostics, fit
 from embudget.laws.diagnostics import STRONG_INFLUENCE, Diagnostics
 from embudget.laws.parameters import Coefficients, FormName
-from embudget.laws.table import Cell
+from embudget.runs import RunTable
+from embudget.runs.cells import Cell
 from tests.laws.studies import BUDGETS, ONE, SHARED, WIDE, cells
 
 FULL = {"full": ONE["chinchilla"]}

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from embudget.errors import FitError, MethodError, TooFewRunsError
-from embudget.laws.envelope import REACH, RateLaw, fit_rate_curve, fit_rate_law, fit_surface
+from embudget.laws.rates import REACH, RateLaw, fit_rate_law
+from embudget.runs.envelope import fit_rate_curve, fit_rate_surface
 
 
 def parabola(rates: np.ndarray, best: float = 2e-3, curvature: float = 0.1) -> np.ndarray:
@@ -90,7 +91,7 @@ def plane(rates: int = 3, batches: int = 3) -> tuple[np.ndarray, np.ndarray, np.
 
 @pytest.mark.parametrize("side", [3, 6])
 def test_an_exact_surface_is_recovered(side: int) -> None:
-    surface = fit_surface(*plane(side, side))
+    surface = fit_rate_surface(*plane(side, side))
     assert surface.inside
     assert (surface.learning_rate, surface.batch_size, surface.log_loss) == pytest.approx((2e-3, 48, 1.5), rel=1e-6)
 
@@ -98,13 +99,13 @@ def test_an_exact_surface_is_recovered(side: int) -> None:
 def test_diverged_corners_leave_the_surface_where_it_was() -> None:
     rate, batch, log_losses = plane(5, 5)
     log_losses = log_losses + np.where((rate > 3e-3) & (batch < 40), 1.0, 0.0)
-    surface = fit_surface(rate, batch, log_losses)
+    surface = fit_rate_surface(rate, batch, log_losses)
     assert (surface.learning_rate, surface.batch_size, surface.log_loss) == pytest.approx((2e-3, 48, 1.5), rel=0.01)
 
 
 def test_an_optimum_beyond_the_grid_gives_the_best_tried_setting() -> None:
     rate, batch, log_losses = (axis[plane(6, 4)[0] < 1.8e-3] for axis in plane(6, 4))
-    surface = fit_surface(rate, batch, log_losses)
+    surface = fit_rate_surface(rate, batch, log_losses)
     best = log_losses.argmin()
     assert not surface.inside
     assert (surface.learning_rate, surface.batch_size) == pytest.approx((rate[best], batch[best]))
@@ -114,7 +115,7 @@ def test_an_optimum_beyond_the_grid_gives_the_best_tried_setting() -> None:
 def test_a_saddle_gives_the_best_tried_setting() -> None:
     rate, batch, _ = plane(4, 4)
     log_losses = 1.5 + 0.02 * np.log(rate / 2e-3) ** 2 - 0.02 * np.log(batch / 40) ** 2
-    surface = fit_surface(rate, batch, log_losses)
+    surface = fit_rate_surface(rate, batch, log_losses)
     assert not surface.inside
     assert surface.log_loss == log_losses.min()
 
@@ -122,11 +123,11 @@ def test_a_saddle_gives_the_best_tried_setting() -> None:
 def test_what_has_no_surface_is_refused() -> None:
     rate, batch, log_losses = plane()
     with pytest.raises(TooFewRunsError, match=r"at least 8 different \(rate, batch\) settings, got 7"):
-        fit_surface(rate[:7], batch[:7], log_losses[:7])
+        fit_rate_surface(rate[:7], batch[:7], log_losses[:7])
     with pytest.raises(TooFewRunsError, match="the 9 settings do not determine a surface"):
-        fit_surface(np.geomspace(1e-3, 1e-2, 9), np.full(9, 32), log_losses)
+        fit_rate_surface(np.geomspace(1e-3, 1e-2, 9), np.full(9, 32), log_losses)
     with pytest.raises(FitError, match="batch size must be positive and finite, got -1"):
-        fit_surface(rate, np.where(batch > 100, -1, batch), log_losses)
+        fit_rate_surface(rate, np.where(batch > 100, -1, batch), log_losses)
 
 
 def cells(sizes: int, budgets: int, span: float) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:

@@ -3,8 +3,9 @@
 import pytest
 
 from embudget.errors import TooFewRunsError
-from embudget.laws import Coefficients, RunTable
+from embudget.laws import Coefficients
 from embudget.laws.frontier import fit_bent_line, fit_frontier, frontier_points
+from embudget.runs import RunTable
 from embudget.simulate import World, simulate
 
 BUDGETS = (1e12, 4e12, 1.6e13, 6.4e13, 2.56e14)

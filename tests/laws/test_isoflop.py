@@ -6,7 +6,7 @@ import pytest
 
 from embudget.errors import ConcaveProfileError, OptimumOutsideGridError, TooFewRunsError
 from embudget.laws.isoflop import fit_profile
-from embudget.laws.table import Cell, RunTable
+from embudget.runs.cells import Cell, RunTable
 from embudget.simulate import World, simulate
 
 SIZES = ("smollm2-135m:1", "smollm2-135m:3", "smollm2-135m:8", "smollm2-135m:30")

@@ -6,7 +6,7 @@ import pytest
 from embudget.laws.joint import JointFit, Sharing, fit_jointly, noise_level
 from embudget.laws.parameters import FORMS, Coefficients, FormName
 from embudget.laws.points import MAX_LEVELS, Points
-from embudget.laws.table import Cell
+from embudget.runs.cells import Cell
 from tests.laws.studies import APART, BUDGETS, MODELS, ONE, SHARED, WIDE, cells, plain, points
 
 SHARINGS: tuple[Sharing, ...] = ("shared", "pooled", "separate")

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from embudget.errors import BudgetError, ConfigError, MethodError
-from embudget.laws import FORMS, Coefficients, Laws, RunTable, fit
+from embudget.laws import FORMS, Coefficients, Laws, fit
+from embudget.runs import RunTable
 from embudget.simulate import World, simulate
 
 TRUTH = {

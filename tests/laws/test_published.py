@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from embudget.laws.envelope import RateSurface, fit_rate_law, fit_surface
+from embudget.laws.rates import fit_rate_law
+from embudget.runs.envelope import RateSurface, fit_rate_surface
 from tests.laws.published import measurements
 
 SEQUENCE = 2048
@@ -38,7 +39,7 @@ class StepCell(NamedTuple):
         return self.runs[self.runs[:, 2].argmin(), :2]
 
     def surface(self) -> RateSurface:
-        return fit_surface(self.runs[:, 0], self.runs[:, 1], np.log(self.runs[:, 2]))
+        return fit_rate_surface(self.runs[:, 0], self.runs[:, 1], np.log(self.runs[:, 2]))
 
 
 @cache

@@ -17,12 +17,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from embudget.laws import Laws, RunTable, fit, fit_curve
+from embudget.laws import Laws, fit, fit_curve
 from embudget.laws.lbfgs import DELTA, search_from_starts
 from embudget.laws.levenberg import Objective, gradient_of, refine
 from embudget.laws.parameters import FORMS
 from embudget.laws.problem import Problem
 from embudget.laws.varpro import projected_starts, search
+from embudget.runs import RunTable
 from tests.laws.published import measurements
 
 HUBER = Objective(delta=DELTA)

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from embudget.laws import Cell, Laws, RunTable, fit
+from embudget.laws import Laws, fit
 from embudget.laws.rates import MAX_LISTED, at_end, describe_rates, rate_law_of, rate_text, rate_warnings
+from embudget.runs import Cell, RunTable
 from embudget.simulate import simulate
 from tests.recipe.test_rates import WORLD
 

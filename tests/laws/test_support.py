@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from embudget.errors import ConfigError, FitError, TooFewRunsError
-from embudget.laws import RunTable, fit
+from embudget.laws import fit
 from embudget.laws.points import Points
 from embudget.laws.support import linked_methods, supported_forms
-from embudget.laws.table import Cell
+from embudget.runs import RunTable
+from embudget.runs.cells import Cell
 from tests.laws.studies import APART, BUDGETS, MODELS, ONE, SHARED, WIDE, cells, points
 
 FULL = {"full": SHARED["full"]}

@@ -3,7 +3,7 @@
 import pytest
 
 from embudget.laws import Laws, fit
-from embudget.laws.envelope import REACH
+from embudget.laws.rates import REACH
 from embudget.methods import parse_method
 from embudget.recipe import Recipe, recommend
 from embudget.records import RunRecord

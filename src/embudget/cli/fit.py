@@ -8,7 +8,7 @@ import typer
 from embudget.cli.options import Verbose
 
 if TYPE_CHECKING:
-    from embudget.laws import RunTable
+    from embudget.runs import RunTable
 
 
 def command(
@@ -54,8 +54,9 @@ def command(
     Examples: embudget fit study.db --out laws.json
               embudget fit runs.csv --columns "loss=eval_loss,model_params=Model Size"
     """  # noqa: D301
-    from embudget.laws import RunTable, fit
+    from embudget.laws import fit
     from embudget.recipe.members import unknown_models
+    from embudget.runs import RunTable
 
     if Path(runs).suffix.lower() in (".csv", ".parquet"):
         table = RunTable.read(runs, read_mapping(columns))
@@ -89,7 +90,7 @@ def read_mapping(text: str | None) -> dict[str, str]:
 
 def _table_of_store(store: str, columns: str | None) -> "RunTable":
     from embudget.errors import ConfigError
-    from embudget.laws import RunTable
+    from embudget.runs import RunTable
     from embudget.study import Store
 
     if columns is not None:

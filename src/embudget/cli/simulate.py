@@ -46,7 +46,7 @@ def command(
     from embudget.flops import parse_budget
     from embudget.judge import DRAWS, check
     from embudget.judge import judge as judge_design
-    from embudget.laws import write_records_csv
+    from embudget.runs import write_records_csv
     from embudget.simulate import World, planned, simulate
 
     if out is None and judge is None:

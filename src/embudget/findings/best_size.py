@@ -20,9 +20,10 @@ import numpy as np
 
 from embudget.findings.choices import KINDS, Choices, measured_kinds
 from embudget.findings.finding import Finding, assertion, judge, spread, untested
-from embudget.laws import Cell, Laws
+from embudget.laws import Laws
 from embudget.laws.base import Array
-from embudget.laws.basis import kind_of
+from embudget.methods import kind_of
+from embudget.runs import Cell
 
 DRAWS = 4000
 SEED = 0

@@ -11,10 +11,10 @@ from typing import Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from embudget.laws import Cell, Laws, Surface
+from embudget.laws import Laws, Surface
 from embudget.laws.base import Array
-from embudget.laws.basis import kind_of
-from embudget.methods import parse_method
+from embudget.methods import kind_of, parse_method
+from embudget.runs import Cell
 
 KINDS = {"full": "full fine-tuning", "freeze": "block freezing", "bias": "bias-only tuning", "lora": "LoRA"}
 """Kinds of method, as text."""

@@ -11,7 +11,7 @@ import numpy as np
 from embudget.findings.choices import KINDS, Choices, measured_kinds
 from embudget.findings.finding import Finding, assertion, judge, spread, untested
 from embudget.laws import Laws
-from embudget.laws.basis import kind_of
+from embudget.methods import kind_of
 
 MAX_BEND = 0.5
 MIN_BUDGETS = 3

@@ -1,7 +1,5 @@
 """Laws of the loss over size, data, method and budget, with uncertainty, fitted to the records of a study.
 
-runs        columns, reading, usable, completion, grouping; table: the runs of a study or of a file, and their cells
-            envelope, tuning: the best learning rate of a cell, and its loss there
 forms       base, chinchilla, multiplicative, rectified, dense_retrieval, parameters: L(N, D), one file each
             curve: L(D) of one model, not part of `Laws`
             frontier, line: the best loss against budget     isoflop: parabolas over the sizes of one budget
@@ -17,31 +15,24 @@ result      surface: prediction and interval                 diagnostics, altern
 """
 
 from embudget.laws.builtin import builtin_names, describe_origin, find_laws
-from embudget.laws.columns import COLUMNS, record_row, write_records_csv
 from embudget.laws.curve import Curve, fit_curve
 from embudget.laws.fitting import fit
 from embudget.laws.parameters import FORMS, Coefficients, FormName
 from embudget.laws.result import FrontierRow, Laws, Refusal
 from embudget.laws.surface import Surface
-from embudget.laws.table import Cell, RunTable
 
 __all__ = [
-    "COLUMNS",
     "FORMS",
-    "Cell",
     "Coefficients",
     "Curve",
     "FormName",
     "FrontierRow",
     "Laws",
     "Refusal",
-    "RunTable",
     "Surface",
     "builtin_names",
     "describe_origin",
     "find_laws",
     "fit",
     "fit_curve",
-    "record_row",
-    "write_records_csv",
 ]

@@ -21,11 +21,6 @@ from embudget.methods import parse_method
 MAX_DEGREE = 2
 
 
-def kind_of(method: str) -> str:
-    """The method without its number and options: lora of lora:32."""
-    return method.partition(":")[0]
-
-
 def basis_of(methods: Sequence[str]) -> dict[str, Array]:
     """The weights (p,) of every method's coefficients; p is the same for all, the columns of other families are 0."""
     families = sorted({_family(method) for method in methods})

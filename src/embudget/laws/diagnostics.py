@@ -25,7 +25,7 @@ from embudget.laws.points import Points
 from embudget.laws.problem import EXPONENT_BOUNDS
 from embudget.laws.support import linked_methods
 from embudget.laws.surface import Surface
-from embudget.laws.table import Cell
+from embudget.runs.cells import Cell
 
 STRONG_INFLUENCE = 1.0
 """Cook's distance above which leaving one cell out would move the fit to the edge of its confidence region."""

@@ -13,8 +13,8 @@ from embudget.laws.points import Points
 from embudget.laws.rates import rate_law_of
 from embudget.laws.result import OVER_ALL, Domain, Laws, Refusal
 from embudget.laws.support import check_support, supported_forms
-from embudget.laws.table import Cell, RunTable
 from embudget.records import RunRecord
+from embudget.runs.cells import Cell, RunTable
 
 MIN_CELLS = 2
 """Cells of a method below which it has no law: it brings two coefficients of its own."""

@@ -16,7 +16,7 @@ from scipy.optimize import minimize_scalar
 from embudget.errors import TooFewRunsError
 from embudget.frozen import Frozen
 from embudget.laws.line import PowerLine, fit_line
-from embudget.laws.table import Cell
+from embudget.runs.cells import Cell
 
 MIN_BUDGETS = 4
 """For a law with an asymptote: its three parameters, and one point that they do not merely connect."""

@@ -15,7 +15,7 @@ import numpy as np
 from embudget.errors import ConcaveProfileError, OptimumOutsideGridError, TooFewRunsError
 from embudget.frozen import Frozen
 from embudget.laws.line import PowerLine
-from embudget.laws.table import Cell
+from embudget.runs.cells import Cell
 
 
 class Profile(Frozen):

@@ -23,8 +23,8 @@ from scipy.linalg import cho_factor, cho_solve
 
 from embudget.frozen import Frozen
 from embudget.laws.base import Array
-from embudget.laws.basis import kind_of
 from embudget.laws.points import Points
+from embudget.methods import kind_of
 
 LENGTHS = (0.7, 1.4, 2.8)
 """In standard deviations of the measured log N or log D."""

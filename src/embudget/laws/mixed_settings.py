@@ -7,7 +7,7 @@ by one and others by another, a law takes what the schedule costs for an effect 
 from collections import Counter
 from collections.abc import Sequence
 
-from embudget.laws.table import Cell
+from embudget.runs.cells import Cell
 
 
 def mixed_setting_warnings(cells: Sequence[Cell]) -> list[str]:

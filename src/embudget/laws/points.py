@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embudget.laws.base import Array
-from embudget.laws.basis import kind_of
-from embudget.laws.table import Cell
+from embudget.methods import kind_of
+from embudget.runs.cells import Cell
 
 MANY_CELLS = 2000
 """Cells from which on a fit is sought on a sample of so many, and only refined on all."""

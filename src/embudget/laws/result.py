@@ -14,15 +14,15 @@ from embudget.files import read_text, save_text
 from embudget.frozen import Frozen
 from embudget.laws.alternatives import Alternative, alternatives
 from embudget.laws.diagnostics import Diagnostics
-from embudget.laws.envelope import RateLaw
 from embudget.laws.frontier import Frontier
 from embudget.laws.isoflop import Isoflop
 from embudget.laws.mixture import Ranked
 from embudget.laws.points import Points
+from embudget.laws.rates import RateLaw
 from embudget.laws.summary import summarise
 from embudget.laws.surface import Kind, Surface
-from embudget.laws.table import Cell, RunTable
 from embudget.methods import parse_method
+from embudget.runs.cells import Cell, RunTable
 
 FORMAT: Final = 2
 """Version of laws.json; raised when a reader of the old one would misread the new."""

@@ -8,7 +8,7 @@ from embudget.errors import ConfigError, FitError, TooFewRunsError
 from embudget.laws.parameters import FORMS, FormName
 from embudget.laws.points import Points
 from embudget.laws.ranking import parameters_of
-from embudget.laws.table import Cell
+from embudget.runs.cells import Cell
 
 
 def check_support(cells: Sequence[Cell], points: Points, asymptote: float | None) -> None:

@@ -9,7 +9,7 @@ from embudget.methods.freeze import Freeze
 from embudget.methods.full import Full
 from embudget.methods.lora import LoRA
 
-__all__ = ["Bias", "Freeze", "Full", "LoRA", "Method", "parse_method"]
+__all__ = ["Bias", "Freeze", "Full", "LoRA", "Method", "kind_of", "parse_method"]
 
 _PLAIN: dict[str, Callable[[], Method]] = {"full": Full, "bias": Bias}
 _WITH_VALUE: dict[str, Callable[[str], Method]] = {
@@ -36,3 +36,8 @@ def parse_method(text: str) -> Method:
     except ValueError:
         pass  # not a number: said below with the forms
     raise MethodError(f"method must be {_FORMS}, got {text!r}")
+
+
+def kind_of(method: str) -> str:
+    """The method without its number and options: lora of lora:32."""
+    return method.partition(":")[0]

@@ -10,11 +10,11 @@ from math import log
 import numpy as np
 
 from embudget.laws import Laws
-from embudget.laws.table import Cell
 from embudget.recipe.losses import Array, predicted
 from embudget.recipe.options import Option
 from embudget.recipe.values import Rejection
 from embudget.recipe.wishes import Prefer
+from embudget.runs.cells import Cell
 
 FLAT_DRAWS = 0.1
 """Share of the draws in which a choice must beat the best one to count as no worse."""

@@ -16,12 +16,11 @@ from typing import Any, NamedTuple, get_args
 
 from embudget.errors import MethodError
 from embudget.laws import Laws
-from embudget.laws.envelope import REACH
 from embudget.laws.line import fit_line
-from embudget.laws.rates import at_end
-from embudget.laws.table import Cell, RunTable
+from embudget.laws.rates import REACH, at_end
 from embudget.methods import Method
 from embudget.records import Pooling, RunConfig
+from embudget.runs.cells import Cell, RunTable
 from embudget.suite import ModelShape
 
 MAX_BATCH_SIZE = 1024

@@ -19,7 +19,6 @@ from typing import NamedTuple
 
 from embudget.errors import InfeasibleError
 from embudget.laws import Laws
-from embudget.laws.table import Cell
 from embudget.memory import USABLE_SHARE, training_bytes, written
 from embudget.recipe.hyperparameters import (
     DEFAULT_BATCH_SIZE,
@@ -32,6 +31,7 @@ from embudget.recipe.hyperparameters import (
 from embudget.recipe.members import Candidate
 from embudget.recipe.values import Rejection
 from embudget.recipe.wishes import Limits
+from embudget.runs.cells import Cell
 
 MAX_EXTRAPOLATION = 1e6
 """Budgets further outside the measured ones are refused, unless forced."""

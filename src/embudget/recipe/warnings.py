@@ -3,12 +3,13 @@
 from collections import Counter
 from math import ceil
 
-from embudget.laws import Cell, Laws
+from embudget.laws import Laws
 from embudget.laws.mixed_settings import mixed_setting_warnings
 from embudget.methods import Bias, Freeze, Full, LoRA, parse_method
 from embudget.recipe.members import base_of
 from embudget.recipe.options import Option
 from embudget.recipe.values import Choice, Rejection
+from embudget.runs import Cell
 from embudget.suite import ModelShape
 
 MAX_TRUSTED = 4.0

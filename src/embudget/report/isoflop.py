@@ -11,9 +11,9 @@ import numpy as np
 
 from embudget.laws import Laws
 from embudget.laws.isoflop import Profile
-from embudget.laws.table import Cell
 from embudget.report.drawing import LOSS, SIZE, Label, Mark, axis, finish, hover, marks, point
 from embudget.report.formats import number
+from embudget.runs.cells import Cell
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure

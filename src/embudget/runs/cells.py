@@ -25,12 +25,12 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_
 
 from embudget.errors import TooFewRunsError
 from embudget.frozen import Frozen
-from embudget.laws.columns import COMPARABLE, Columns, columns_of_records
-from embudget.laws.completion import with_budgets, with_costs, with_methods
-from embudget.laws.grouping import cell_of_run, cells_of, repeated
-from embudget.laws.reading import read_columns
-from embudget.laws.usable import Dropped, keep_usable, left_out, shared_number, shared_text
 from embudget.records import RunRecord
+from embudget.runs.clean import Dropped, keep_usable, left_out, shared_number, shared_text
+from embudget.runs.columns import COMPARABLE, Columns, columns_of_records
+from embudget.runs.complete import with_budgets, with_costs, with_methods
+from embudget.runs.grouping import cell_of_run, cells_of, repeated
+from embudget.runs.read import read_columns
 
 MAX_LISTED = 20
 """Dropped rows that a table names one by one."""

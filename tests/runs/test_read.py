@@ -11,9 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from embudget.errors import ConfigError, FitError, TooFewRunsError
-from embudget.laws import COLUMNS, Coefficients, RunTable, reading, record_row, write_records_csv
-from embudget.laws.reading import MAX_BYTES
+from embudget.laws import Coefficients
 from embudget.records import RunRecord
+from embudget.runs import COLUMNS, RunTable, read, record_row, write_records_csv
+from embudget.runs.read import MAX_BYTES
 from embudget.simulate import World, simulate
 
 WORLD = World(
@@ -290,7 +291,7 @@ def test_a_file_above_a_gigabyte_is_refused_unread(tmp_path: Path, name: str) ->
 
 def test_a_small_file_of_very_many_rows_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "runs.parquet", {name: np.ones(45_000).tolist() for name in FOREIGN})
-    monkeypatch.setattr(reading, "MAX_BYTES", 1_000_000)
+    monkeypatch.setattr(read, "MAX_BYTES", 1_000_000)
     assert path.stat().st_size < 1e5
     with pytest.raises(ConfigError, match=r"0\.00108 GB, more than the 0\.001 GB"):
         RunTable.read(path)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from embudget.errors import ConfigError
-from embudget.laws.columns import NUMBERS, TEXTS, Columns, Mask, Numbers, Texts
+from embudget.runs.columns import NUMBERS, TEXTS, Columns, Mask, Numbers, Texts
 
 MAX_BYTES = 1_000_000_000
 """Size of a file, and of the columns of a Parquet file in memory, above which it is not read."""

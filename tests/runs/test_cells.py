@@ -10,9 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from embudget.errors import FitError, TooFewRunsError
-from embudget.laws import Coefficients, RunTable
+from embudget.laws import Coefficients
 from embudget.methods import parse_method
 from embudget.records import RunRecord
+from embudget.runs import RunTable
 from embudget.simulate import World, simulate
 from embudget.suite import find_shape
 

@@ -28,8 +28,8 @@ from typing import NamedTuple
 import numpy as np
 
 from embudget.errors import TooFewRunsError
-from embudget.laws.columns import Key, Numbers, Rows, Texts, group
-from embudget.laws.envelope import RateCurve, RateSurface, fit_rate_curve, fit_surface
+from embudget.runs.columns import Key, Numbers, Rows, Texts, group
+from embudget.runs.envelope import RateCurve, RateSurface, fit_rate_curve, fit_rate_surface
 
 SUPPORT = 3
 """Runs at the best setting of an envelope that one run at each of the others lends their weight to."""
@@ -111,7 +111,7 @@ def _envelopes(settings: Settings, among: Rows) -> Iterator[_Envelope]:
     left[among] = True
     for alike in _groups(settings.alike(RATE, BATCH), among[~np.isnan(batch[among])], FEWEST_SETTINGS):
         with suppress(TooFewRunsError):  # 8 settings in a line, say
-            surface = fit_surface(rate[alike], batch[alike], log_loss[alike])
+            surface = fit_rate_surface(rate[alike], batch[alike], log_loss[alike])
             if surface.inside:
                 left[alike] = False
                 yield _Envelope(alike, int(alike[log_loss[alike].argmin()]), surface)

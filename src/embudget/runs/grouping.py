@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from embudget.laws.columns import MEASURED, SETTING, WORDS, Columns, Key, Mask, Numbers, Rows, Texts, group
-from embudget.laws.tuning import Settings, settled, tuned
+from embudget.runs.columns import MEASURED, SETTING, WORDS, Columns, Key, Mask, Numbers, Rows, Texts, group
+from embudget.runs.tune import Settings, settled, tuned
 
 
 def cell_of_run(columns: Columns, *, by_tokens: bool) -> Rows:

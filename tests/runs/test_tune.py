@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import ArrayLike
 
-from embudget.laws import Cell, RunTable
-from embudget.laws.columns import Columns
+from embudget.runs import Cell, RunTable
+from embudget.runs.columns import Columns
 
 RESULTS = Path(__file__).parents[2] / "results"
 RATES = (1e-3, 2.5e-3, 6e-3)

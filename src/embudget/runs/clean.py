@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from embudget.errors import FitError
-from embudget.laws.columns import COMPARABLE, MEASURED, RECORDS, SETTING, Columns, Mask
+from embudget.runs.columns import COMPARABLE, MEASURED, RECORDS, SETTING, Columns, Mask
 
 NEEDED = ("loss", "model_params", "tokens", "train_flops", "budget", "weight")
 """Columns in which every run has a value, if the table has the column."""

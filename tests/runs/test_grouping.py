@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from embudget.laws import Cell, RunTable
+from embudget.runs import Cell, RunTable
 
 
 def cells_of(folder: Path, **columns: Sequence[float] | np.ndarray) -> tuple[Cell, ...]:

@@ -1,30 +1,25 @@
-"""Learning-rate envelopes: the loss of a cell at its best rate, that rate, and the rate for a cell not measured.
+"""Learning-rate envelopes: the loss of a cell at its best rate, and that rate.
 
     log loss = c0 + c1 x + c2 x^2,  x = log rate;     with batch sizes, y = log batch:  ... + c3 y + c4 x y + c5 y^2
-    log rate = c_method + p log N + q log D
-
 Chinchilla takes the lower envelope of its training curves (Hoffmann et al. 2022, approach 1); here it is taken over
 the rates tried in a cell (one model, method and budget). The optimum is flat, so that the lowest loss says little about
 where it lies: on the 17 cells of the step law (Li et al. 2025, arXiv 2503.04715) it is up to a factor 1.71 in rate and
-1.89 in batch from the published law, the vertex of `fit_surface` 1.26 and 1.33.
+1.89 in batch from the published law, the vertex of `fit_rate_surface` 1.26 and 1.33.
 
 A quadratic holds only near the optimum: a rate twice too high may diverge, one twice too low hardly matters. So an
 *excess* (log loss above the lowest) counts with weight exp(-excess / NEAR), and is cut where it is large. For the
 355 triples of rates 4 times apart at one batch size in the step law's runs, the best one in the middle, the vertex of a
 plain parabola lies up to 13 % below the lowest loss at that batch size and is off by 5.1 % in root mean square; that of
 the cut one lies at most 0.5 % below and 1.2 % above it, 0.2 % in root mean square.
-
-The law of the rate is the step law's, with one intercept per method; it differs in its ridge, see `fit_rate_law`.
 """
 
-from collections.abc import Sequence
-from math import exp, log
+from math import exp
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat
 
-from embudget.errors import FitError, MethodError, TooFewRunsError
+from embudget.errors import FitError, TooFewRunsError
 from embudget.frozen import Frozen
 
 Array = NDArray[np.float64]
@@ -41,11 +36,6 @@ STEEPER, FLAT, STEEP = 4.0, 0.02, 0.2
 in any case and never above STEEP. With evenly spaced rates the vertex is then at most 1.1 % below the lowest loss."""
 PLAUSIBLE = 0.02
 """A vertex further than this below the lowest measured log loss is not believed."""
-RIDGE = 0.25
-"""Of the slopes of the law of the rate, (0.25 / 0.5)^2: see `fit_rate_law`."""
-REACH = 3.0
-"""Factor by which a rate for a new cell may lie beyond the best rates of its method: what the step law takes off for a
-model 16 times as large on 16 times the tokens. Too high a rate diverges, too low a one only costs some loss."""
 
 
 class RateCurve(Frozen):
@@ -66,58 +56,6 @@ class RateSurface(Frozen):
     inside: bool = Field(description="a minimum between tried settings; False: the best setting tried, and its loss")
 
 
-class RateLaw(Frozen):
-    """The best rate of any model size and number of tokens, for the methods that had envelopes."""
-
-    intercepts: dict[str, float] = Field(min_length=1, description="by method: log rate at the centre")
-    model_params_slope: float = Field(description="p, of log N")
-    tokens_slope: float = Field(description="q, of log D")
-    centre: tuple[float, float] = Field(description="log N and log D of the centre")
-    measured: dict[str, tuple[PositiveFloat, PositiveFloat]] = Field(description="by method: lowest and highest rate")
-    envelopes: dict[str, PositiveInt] = Field(description="by method: cells that it was fitted to")
-    residual_sd: NonNegativeFloat | None = Field(
-        description="of log rate about the law; None with no more cells than methods"
-    )
-
-    @property
-    def methods(self) -> tuple[str, ...]:
-        """The methods it predicts for."""
-        return tuple(self.intercepts)
-
-    def __str__(self) -> str:
-        """What it rests on, in a few words."""
-        count = sum(self.envelopes.values())
-        spread = "" if self.residual_sd is None else f", spread x{exp(self.residual_sd):.2f}"
-        return f"the rate law of {count} envelopes{spread}"
-
-    def predict(self, method: str, model_params: float, tokens: float) -> float:
-        """The best rate at (N, D), within REACH of the measured ones of the method.
-
-        Raises:
-            MethodError: no envelope of the method was measured.
-        """
-        low, high = self._reach(method)
-        return exp(min(max(self._log_rate(method, model_params, tokens), low), high))
-
-    def within_reach(self, method: str, model_params: float, tokens: float) -> bool:
-        """Whether the law itself stays within REACH at (N, D), so that `predict` is its rate; errors as there."""
-        low, high = self._reach(method)
-        return low <= self._log_rate(method, model_params, tokens) <= high
-
-    def _reach(self, method: str) -> tuple[float, float]:
-        if method not in self.intercepts:
-            raise MethodError(f"{method} has no measured learning rates, only {', '.join(self.methods)}")
-        low, high = self.measured[method]
-        return log(low / REACH), log(high * REACH)
-
-    def _log_rate(self, method: str, model_params: float, tokens: float) -> float:
-        return (
-            self.intercepts[method]
-            + self.model_params_slope * (log(model_params) - self.centre[0])
-            + self.tokens_slope * (log(tokens) - self.centre[1])
-        )
-
-
 def fit_rate_curve(rates: ArrayLike, log_losses: ArrayLike) -> RateCurve:
     """Fit the parabola of one cell.
 
@@ -132,7 +70,7 @@ def fit_rate_curve(rates: ArrayLike, log_losses: ArrayLike) -> RateCurve:
         TooFewRunsError: fewer than 3 different rates.
         FitError: a rate is not positive, or a value not finite.
     """
-    settings, means = _averaged(_logs("learning rate", rates)[:, None], log_losses)
+    settings, means = _averaged(logs_of("learning rate", rates)[:, None], log_losses)
     if len(means) < 3:
         raise TooFewRunsError(f"a learning-rate envelope needs at least 3 different rates, got {len(means)}")
     best = int(means.argmin())
@@ -152,7 +90,7 @@ def fit_rate_curve(rates: ArrayLike, log_losses: ArrayLike) -> RateCurve:
     )
 
 
-def fit_surface(rates: ArrayLike, batch_sizes: ArrayLike, log_losses: ArrayLike) -> RateSurface:
+def fit_rate_surface(rates: ArrayLike, batch_sizes: ArrayLike, log_losses: ArrayLike) -> RateSurface:
     """Fit the quadratic surface of one cell to the runs near its optimum.
 
     Near is a weight, exp(-excess / NEAR), rather than a threshold: which runs a threshold lets in changes with the
@@ -168,7 +106,7 @@ def fit_surface(rates: ArrayLike, batch_sizes: ArrayLike, log_losses: ArrayLike)
         TooFewRunsError: fewer than 8 different settings, or they do not determine a surface (all on a line, say).
         FitError: a rate or batch is not positive, or a value not finite.
     """
-    given = np.stack([_logs("learning rate", rates), _logs("batch size", batch_sizes)], axis=1)
+    given = np.stack([logs_of("learning rate", rates), logs_of("batch size", batch_sizes)], axis=1)
     settings, means = _averaged(given, log_losses)
     if len(means) < 8:
         raise TooFewRunsError(f"a surface needs at least 8 different (rate, batch) settings, got {len(means)}")
@@ -190,54 +128,8 @@ def fit_surface(rates: ArrayLike, batch_sizes: ArrayLike, log_losses: ArrayLike)
     return _surface_at(best, float(means.min()), inside=False)
 
 
-def fit_rate_law(
-    methods: Sequence[str], model_params: ArrayLike, tokens: ArrayLike, learning_rates: ArrayLike
-) -> RateLaw:
-    """Fit the law of the best rate to the envelopes of cells.
-
-    The slopes are shared by the methods and shrunk towards 0 by RIDGE: the posterior mean where a cell's log rate is
-    known to 0.25 and slopes are about 0.5 in size. An envelope from rates 4 times apart is off by a factor 1.2 (root
-    mean square over the step law's cells, thinned out; 1.4 with the best at an end), and published slopes are -0.713
-    and 0.307 (step law) or about -0.3 in D (Bjorck et al. 2024, arXiv 2409.19913), of either sign. A few cells within a
-    factor 2 of each other thus keep nearly one rate per method, a study over a decade follows its own slopes, and where
-    N and D did not vary apart the ridge shares the trend out between them.
-
-    Args:
-        methods: of each cell, (n,).
-        model_params: N of each cell, (n,).
-        tokens: D of each cell, (n,).
-        learning_rates: the best rate of each cell, (n,).
-
-    Raises:
-        TooFewRunsError: no cell.
-        FitError: a value is not positive and finite.
-    """
-    if not methods:
-        raise TooFewRunsError("a law of the learning rate needs the best rate of at least 1 cell, got 0")
-    sizes = np.stack([_logs("model_params", model_params), _logs("tokens", tokens)], axis=1)
-    log_rates = _logs("learning rate", learning_rates)
-    rows = {name: np.array([method == name for method in methods]) for name in dict.fromkeys(methods)}
-    x, y = sizes.copy(), log_rates.copy()
-    for of_method in rows.values():  # the intercepts bear no ridge: centred within each method, they drop out
-        x[of_method] -= x[of_method].mean(axis=0)
-        y[of_method] -= y[of_method].mean()
-    shrunk = np.linalg.solve(x.T @ x + RIDGE * np.eye(2), x.T)
-    slopes = shrunk @ y
-    freedom = len(y) - len(rows) - float(np.trace(shrunk @ x))
-    centre = sizes.mean(axis=0)
-    at_centre = log_rates - (sizes - centre) @ slopes
-    return RateLaw(
-        intercepts={name: float(at_centre[of_method].mean()) for name, of_method in rows.items()},
-        model_params_slope=float(slopes[0]),
-        tokens_slope=float(slopes[1]),
-        centre=(float(centre[0]), float(centre[1])),
-        measured={name: (exp(log_rates[of].min()), exp(log_rates[of].max())) for name, of in rows.items()},
-        envelopes={name: int(of.sum()) for name, of in rows.items()},
-        residual_sd=float(np.sqrt(((y - x @ slopes) ** 2).sum() / freedom)) if len(y) > len(rows) else None,
-    )
-
-
-def _logs(name: str, values: ArrayLike) -> Array:
+def logs_of(name: str, values: ArrayLike) -> Array:
+    """The logarithms of values that must be positive and finite, or a FitError that names the first that is not."""
     array = np.asarray(values, dtype=float)
     if wrong := [value for value in array.tolist() if not 0 < value < np.inf]:
         raise FitError(f"{name} must be positive and finite, got {wrong[0]:g}")

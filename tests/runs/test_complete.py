@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from embudget.errors import ConfigError
-from embudget.laws.columns import Columns
-from embudget.laws.completion import LEVEL_SPAN, asked, levels_of, with_budgets, with_costs, with_methods
 from embudget.methods import parse_method
+from embudget.runs.columns import Columns
+from embudget.runs.complete import LEVEL_SPAN, asked, levels_of, with_budgets, with_costs, with_methods
 from embudget.suite import find_shape
 
 

@@ -15,8 +15,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from embudget.errors import ConfigError, MethodError
-from embudget.laws.columns import Columns, Numbers, Rows, group
 from embudget.methods import parse_method
+from embudget.runs.columns import Columns, Numbers, Rows, group
 from embudget.suite import known_shape
 
 LEVEL_GAP = 1.15
