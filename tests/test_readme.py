@@ -61,7 +61,7 @@ def test_its_commands_run(run: Run) -> None:
 
 
 def test_its_output_comes_from_the_records(run: Run, tmp_path: Path) -> None:
-    from embudget.laws import fit
+    from embudget import fit
     from embudget.records import RunRecord
 
     folder = ROOT / "results" / "quickstart"

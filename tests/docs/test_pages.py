@@ -54,7 +54,7 @@ def with_quickstart(pairs: Pairs) -> None:
 
 def with_runs(pairs: Pairs) -> None:
     """A table of runs as another project might have it: the runs of the quickstart under other names."""
-    from embudget.laws import write_records_csv
+    from embudget.runs import write_records_csv
 
     with_quickstart(pairs)
     with Store("quickstart/study.db", create=False) as store:
