@@ -84,7 +84,9 @@ def test_its_output_comes_from_the_records(run: Run, tmp_path: Path) -> None:
 def test_its_regrets_come_from_the_simulated_studies() -> None:
     found = json.loads((ROOT / "results" / "simulation" / "regret.json").read_text())
     regret, held = found["regret"]["4"]["recipe"], found["coverage"]["all"]["4"]["run"]
-    assert f"lost {100 * regret['mean']:.2f} % against the best choice on average and {100 * regret['max']:.1f} %" in TEXT
+    assert (
+        f"lost {100 * regret['mean']:.2f} % against the best choice on average and {100 * regret['max']:.1f} %" in TEXT
+    )
     assert f"its 90 % intervals held {100 * held:.0f} % of the new runs" in TEXT
 
 

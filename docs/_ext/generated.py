@@ -5,7 +5,7 @@ A page asks for it by a comment on a line of its own, which is replaced before t
     <!-- commands -->                       every command with its help, as the command line prints it
     <!-- fields embudget.study:Study -->    a table of the fields of a pydantic model
 
-Signatures of validated values are left out of the Python reference: pydantic makes them of the fields, which have tables.
+The Python reference shows validated values without a signature: pydantic makes it of the fields, which have a table.
 """
 
 import re

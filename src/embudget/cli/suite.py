@@ -14,7 +14,7 @@ app = typer.Typer(
 
 @app.command("list")
 def list_suites(verbose: Verbose = False) -> None:
-    """List the built-in suites and their members.
+    """List the built-in suites and their members: parameters without embeddings (N), embeddings, sizes.
 
     \b
     Example: embudget suite list

@@ -18,27 +18,35 @@ def command(
     recipe: Annotated[Path | None, typer.Argument(help="YAML written by `embudget recipe --out`.")] = None,
     pairs: PairsFolder = Path("pairs"),
     out: Annotated[Path, typer.Option(help="Folder for the model, in sentence-transformers format.")] = Path("model"),
-    model: Annotated[str | None, typer.Option(help="A member such as smollm2-135m:8, or a model folder.")] = None,
-    method: Annotated[str | None, typer.Option(help="full, freeze:0.5, bias or lora:32.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="A member such as smollm2-135m:8, a model folder, or a hub id.")
+    ] = None,
+    method: Annotated[str | None, typer.Option(help="What trains: full, freeze:0.5, bias or lora:32.")] = None,
     budget: Budget = None,
     gpu_hours: GpuHours = None,
     dollars: Dollars = None,
     device: Device = None,
     mfu: Mfu = None,
     dollars_per_hour: DollarsPerHour = None,
-    batch_size: Annotated[int | None, typer.Option(help="Pairs a step; by default a function of the budget.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Peak rate; by default the method's.")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Pairs in a step; by default 16 at 1e12 FLOP, growing as the root of the budget.")
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Peak rate; by default the method's: see `embudget suite show`.")
+    ] = None,
     max_length: Annotated[int | None, typer.Option(help="Tokens at which texts are cut; 75 by default.")] = None,
-    max_epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the pairs that are allowed.")] = None,
+    max_epochs: Annotated[int | None, typer.Option(min=1, help="Most passes over the pairs; 1 by default.")] = None,
     schedule: Annotated[
         str | None,
-        typer.Option(metavar="cosine|wsd", help="Of the rate: cosine by default; wsd: constant, then decay."),
+        typer.Option(metavar="cosine|wsd", help="Course of the rate: cosine by default; wsd is constant, then decays."),
     ] = None,
     pooling: Annotated[
-        str | None, typer.Option(metavar="mean|lasttoken", help="Of the tokens' states: mean by default.")
+        str | None,
+        typer.Option(metavar="mean|lasttoken", help="How token states become an embedding: mean by default."),
     ] = None,
     cache: Annotated[
-        CachePolicy, typer.Option(help="Gradient caching: where the batch does not fit the memory, or by order.")
+        CachePolicy,
+        typer.Option(help="Gradient caching: auto where the batch does not fit the memory, always or never."),
     ] = "auto",
     precompute_prefix: Annotated[
         bool,
@@ -46,7 +54,10 @@ def command(
     ] = False,
     compile: Annotated[bool, typer.Option("--compile", help="Put the blocks through torch.compile.")] = False,
     checkpoint_minutes: Annotated[
-        float, typer.Option(min=0, help="Time between checkpoints, in OUT.checkpoints; the same command goes on.")
+        float,
+        typer.Option(
+            min=0, help="Minutes between checkpoints, in OUT.checkpoints; the same command goes on from them."
+        ),
     ] = 10.0,
     report_to: Annotated[
         list[str] | None,
@@ -57,7 +68,9 @@ def command(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the adapters and of the order of the pairs.")] = 0,
     verbose: Verbose = False,
 ) -> None:
-    """Train one model, measure its held-out loss and write it.
+    """Train one model within a budget, measure its held-out loss and write it.
+
+    Give a recipe, or --model, --method and one budget: --budget, --gpu-hours or --dollars.
 
     \b
     Examples: embudget train recipe.yaml
