@@ -53,7 +53,7 @@ def commands() -> str:
 
 def helps(name: str, command: Any, parent: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - typer exports no types
     """The name and the help of a command, then of those below it."""
-    words = {} if parent is None else {"parent": parent}
+    words = command.context_settings | ({} if parent is None else {"parent": parent})
     context = command.context_class(
         command, info_name=name.rpartition(" ")[2], terminal_width=WIDTH, max_content_width=WIDTH, **words
     )

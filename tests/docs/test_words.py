@@ -20,7 +20,7 @@ def test_every_command_and_option_in_the_text_exists(run: Run) -> None:
             parts = words.split()
             command = " ".join(parts[:2] if parts[0] in GROUPS else parts[:1])
             if command not in helps:
-                helps[command] = "".join(run(*command.split(), "--help"))
+                helps[command] = run(*command.split(), "--help").out
                 assert "Usage:" in helps[command], (page, command)
             for option in re.findall(r"--[a-z][a-z-]+", words):
                 assert option in helps[command], (page, words)

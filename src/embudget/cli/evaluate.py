@@ -20,10 +20,10 @@ def command(
     json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
     verbose: Verbose = False,
 ) -> None:
-    """Score how well a model finds the positive of each held-out query, beside BM25 and TF-IDF.
+    """Score retrieval on held-out pairs, beside BM25 and TF-IDF.
 
-    The test pairs share no group (product, package, ...) with those that were trained on. Printed are nDCG@10, MRR@10
-    and recall@10: 1 is perfect.
+    For each query of the test pairs the model ranks all their positives. Test pairs share no group (product, package,
+    ...) with those that were trained on. Printed are nDCG@10, MRR@10 and recall@10: 1 is perfect.
 
     \b
     Example: embudget evaluate model/ --pairs pairs/

@@ -12,10 +12,11 @@ def command(
     json: Annotated[bool, typer.Option("--json", help="Print the findings as a JSON list.")] = False,
     verbose: Verbose = False,
 ) -> None:
-    """Say which findings of the paper behind embudget (arXiv 2406.04165) these runs reproduce.
+    """Say which of the paper's findings these runs reproduce.
 
-    There are seven, from "full fine-tuning is best at low budgets, LoRA at high ones" to "the best loss falls along a
-    straight line". Each is printed with the numbers that decide it and one of three verdicts:
+    The paper behind embudget (arXiv 2406.04165) has seven that a study can check, from "full fine-tuning is best at
+    low budgets, LoRA at high ones" to "the best loss falls along a straight line". Each is printed with the numbers
+    that decide it and one of three verdicts:
 
     \b
       reproduced       it holds in at least 90 % of the draws of the laws

@@ -18,9 +18,10 @@ def command(
     ] = False,
     verbose: Verbose = False,
 ) -> None:
-    """Go the whole path: build pairs, run a small study, fit laws, train the recipe, evaluate it, write a report.
+    """Go the whole path, from text pairs to a report.
 
-    Needs the extras train and demo, no network, and about 11 minutes on two cores.
+    It builds pairs, runs a small study, fits laws, trains the recipe, evaluates it and writes a report. It needs the
+    extras train and demo, no network, and about 11 minutes on two cores.
 
     \b
     Example: embudget quickstart --out quickstart/

@@ -81,11 +81,12 @@ def command(
     json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
     verbose: Verbose = False,
 ) -> None:
-    """Recommend model, method, data and hyperparameters for a budget, with the loss to expect.
+    """Say what to train with a budget.
 
-    Give the laws (a file of `embudget fit`, or built-in ones: smollm2, micro) and one budget: --budget, --gpu-hours or
-    --dollars. The other options narrow the choice; if nothing is left, the error names the constraint that failed and
-    the nearest budget at which it would hold.
+    The recipe names model, method, data and hyperparameters, and the loss to expect. Give the laws (a file of
+    `embudget fit`, or built-in ones: smollm2, micro) and one budget: --budget, --gpu-hours or --dollars. The other
+    options narrow the choice; if nothing is left, the error names the constraint that failed and the nearest budget at
+    which it would hold.
 
     \b
     Examples: embudget recipe laws.json --budget 4e13 --out recipe.yaml

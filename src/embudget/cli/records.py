@@ -15,7 +15,7 @@ def command(
     ] = None,
     verbose: Verbose = False,
 ) -> None:
-    """List the runs of a study and what came out, or write them as CSV.
+    """List the runs of a study, or write them as CSV.
 
     \b
     Examples: embudget records study.db

@@ -33,7 +33,9 @@ def command(
     out: Annotated[Path, typer.Option(help="File to write the page to.")] = Path("report.html"),
     verbose: Verbose = False,
 ) -> None:
-    """Write the figures and tables of a study as one HTML page that opens offline.
+    """Write a study's figures and tables as one page.
+
+    It is one HTML file, which opens offline.
 
     \b
     Examples: embudget report study.db --laws laws.json --out report.html

@@ -26,7 +26,7 @@ def command(
     ] = None,
     verbose: Verbose = False,
 ) -> None:
-    """Simulate a study of a known law, to find out what such a study could tell before paying for it.
+    """Simulate a study, to plan one that tells enough.
 
     --judge simulates the study many times, fits each, asks for a recipe, and holds it against the truth.
 

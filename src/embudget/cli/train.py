@@ -68,7 +68,7 @@ def command(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the adapters and of the order of the pairs.")] = 0,
     verbose: Verbose = False,
 ) -> None:
-    """Train one model within a budget, measure its held-out loss and write it.
+    """Train one model within a budget and measure its loss.
 
     Give a recipe, or --model, --method and one budget: --budget, --gpu-hours or --dollars.
 
