@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from embudget.errors import ConfigError
-from embudget.files import read_text, save_text
+from embudget.files import pieces, read_text, save_text, whole_folder
 
 
 def test_a_file_is_replaced_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
@@ -32,3 +32,25 @@ def test_an_unreadable_file_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match="not a UTF-8 text file"):
         read_text(tmp_path / "binary")
+
+
+def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    for content in ("old", "new"):
+        with whole_folder(folder) as part:
+            (part / "weights").write_text(content)
+        assert (folder / "weights").read_text() == content
+    with pytest.raises(KeyboardInterrupt), whole_folder(folder) as part:
+        (part / "weights").write_text("half")
+        raise KeyboardInterrupt
+    assert (folder / "weights").read_text() == "new"
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_pieces_of_a_large_file_include_its_beginning_and_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("embudget.files.PIECE_BYTES", 2)
+    (tmp_path / "file").write_bytes(b"abcdefghi")
+    assert list(pieces(tmp_path / "file", 3)) == [b"ab", b"de", b"hi"]
+    assert list(pieces(tmp_path / "file", 5)) == [b"abcdefghi"], "it fits into five pieces"

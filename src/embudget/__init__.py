@@ -1,5 +1,9 @@
 """embudget spends a compute budget on a text-embedding model optimally.
 
+It measures with small runs how contrastive fine-tuning scales, fits laws to them, and answers for a budget in FLOP:
+which model to start from, which method, how many tokens, which hyperparameters. Then it trains and evaluates that
+model.
+
     import embudget as eb
 
     pairs = eb.build_pairs(["demo"], out="pairs/")
@@ -10,7 +14,8 @@
     model = eb.train(best, pairs, out="model/")
     print(eb.evaluate(model, pairs))
 
-Names are imported when they are first used: planning and fitting never load torch.
+Importing the package is quick, because each name is imported when it is first used: planning and fitting never load
+torch. Whatever goes wrong that a user can mend is an `EmbudgetError`, whose message is one line.
 """
 
 from importlib import import_module
@@ -60,7 +65,7 @@ _HOMES = {
     "write_curve": "report",
     "write_report": "report",
 }
-"""The module that each public name is imported from."""
+"""Where each public name lives: the module, below `embudget`, that is imported when the name is first used."""
 
 __all__ = [
     "EmbudgetError",

@@ -1,34 +1,42 @@
-"""Exceptions a user may see.
+"""What can go wrong that a user can mend: a small tree of exceptions, all of them `EmbudgetError`.
 
-Every one of them is caused by an input or the environment, never by a bug of ours. Its message is one line that names
-what was wrong, the rule and the value received; the command line prints that line and exits with code 2.
+An input or the environment causes each of them, never a bug of ours. The message is one line that names the field, the
+rule and the value received, and where possible what to do. The command line prints that line and exits with code 2; any
+other exception is our bug and keeps its traceback.
+
+    import embudget as eb
+
+    try:
+        laws = eb.fit(records)
+    except eb.EmbudgetError as error:
+        print(error)
 """
 
 import math
 
 
 class EmbudgetError(Exception):
-    """Base of all errors that a user can cause and mend."""
+    """Base of all errors that a user can cause and mend; catch this one to catch them all."""
 
 
 class ConfigError(EmbudgetError):
-    """A configuration file, option or argument breaks a rule."""
+    """A configuration file, an option or an argument breaks a rule."""
 
 
 class BudgetError(ConfigError):
-    """A compute budget cannot be read, converted or spent."""
+    """A compute budget cannot be read, converted to FLOP, or spent."""
 
 
 class InfeasibleError(ConfigError):
-    """No model and method meets the constraints within the budget."""
+    """No model and method meets the user's constraints within the budget."""
 
 
 class MethodError(ConfigError):
-    """A method is unknown, or cannot be applied to the model."""
+    """A fine-tuning method is unknown, or cannot be applied to the model."""
 
 
 class ModelError(EmbudgetError):
-    """A model or suite is unknown, cannot be loaded or cannot be cut."""
+    """A model or suite is unknown, cannot be loaded, or has too few blocks for the depth asked for."""
 
 
 class PairsError(EmbudgetError):
@@ -36,7 +44,7 @@ class PairsError(EmbudgetError):
 
 
 class StoreError(EmbudgetError):
-    """A store of records cannot be opened, or belongs to another program."""
+    """A store of records cannot be opened, or the database belongs to another program."""
 
 
 class RunError(EmbudgetError):
@@ -44,11 +52,11 @@ class RunError(EmbudgetError):
 
 
 class DivergedError(RunError):
-    """The loss of a run became NaN or infinite, or exploded.
+    """The loss of a run became NaN or infinite, or exploded, so that training on would waste the rest of its budget.
 
     Args:
-        message: what was seen.
-        curve: (train FLOP spent, training loss) after each step.
+        message: what was seen, in one line.
+        curve: (train FLOP spent, training loss in nats) after each step up to the divergence.
     """
 
     def __init__(self, message: str, curve: list[tuple[float, float]]) -> None:
@@ -56,7 +64,7 @@ class DivergedError(RunError):
         self.curve = curve
 
     def curve_of(self, budget: float) -> list[tuple[float, float]]:
-        """The finite losses as (share of the budget, training loss)."""
+        """Return the curve as a record stores it: (share of the budget spent, training loss), finite losses only."""
         return [(spent / budget, loss) for spent, loss in self.curve if math.isfinite(loss)]
 
 
@@ -65,12 +73,12 @@ class FitError(EmbudgetError):
 
 
 class TooFewRunsError(FitError):
-    """There are not enough runs, sizes or budgets to determine the law."""
+    """There are not enough runs, model sizes or budgets to determine the law."""
 
 
 class ConcaveProfileError(FitError):
-    """An isoFLOP profile has no minimum: the parabola opens downwards."""
+    """An isoFLOP profile has no minimum, because its parabola opens downwards."""
 
 
 class OptimumOutsideGridError(FitError):
-    """The minimum of an isoFLOP profile lies outside the measured sizes."""
+    """The minimum of an isoFLOP profile lies outside the measured model sizes, where it would be a guess."""

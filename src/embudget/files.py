@@ -1,4 +1,8 @@
-"""Files and folders written whole or not at all: under a temporary name beside the target, then renamed."""
+"""Files and folders that are written whole or not at all, so that a crash never leaves half of one behind.
+
+The content goes under a temporary name beside the target, which is renamed at the end. On one file system a rename is a
+single step, so another process sees the old content or the new one, never a mixture.
+"""
 
 import os
 import shutil
@@ -10,14 +14,19 @@ from pathlib import Path
 from embudget.errors import ConfigError
 
 PIECES, PIECE_BYTES = 64, 2**20
-"""A large file is told from another by 64 pieces of 1 MiB: 0.1 s instead of minutes."""
+"""To tell a large file from another in 0.1 s instead of minutes, only 64 pieces of 1 MiB are read."""
 
 
 def pieces(path: Path, count: int | None = None) -> Iterator[bytes]:
-    """A file of up to ``count`` MiB whole; of a larger one ``count`` pieces of 1 MiB at equal distances.
+    """Read what a hash should cover: all of a small file, pieces of a large one.
 
-    The first and the last MiB are always among them, so that ``count`` is 2 at least; it is `PIECES` by default. What
-    is made of the pieces should include the file's size.
+    A file of up to ``count`` MiB comes whole. A larger one comes as ``count`` pieces of 1 MiB at equal distances, the
+    first and the last MiB among them. Hash the file's size as well, because files of different sizes may have equal
+    pieces.
+
+    Args:
+        path: the file.
+        count: at least 2; by default `PIECES`.
 
     Raises:
         OSError: the file cannot be read.
@@ -34,17 +43,17 @@ def pieces(path: Path, count: int | None = None) -> Iterator[bytes]:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A temporary file beside ``path`` to be filled; when the block ends well it takes its place, else it is removed.
+    """Give an empty temporary file to fill; it replaces ``path`` when the block succeeds and vanishes when it fails.
 
     Raises:
-        OSError: the folder is missing, full or not writable; an older file of that name is then untouched.
+        OSError: the folder is missing, full or not writable. An older file at ``path`` is then untouched.
     """
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     os.close(handle)
     part = Path(name)
     try:
         yield part
-        part.chmod(0o644)
+        part.chmod(0o644)  # mkstemp lets nobody but the owner read
         part.replace(path)
     except BaseException:
         part.unlink(missing_ok=True)
@@ -52,17 +61,17 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all.
+    """Write a UTF-8 text file, whole or not at all.
 
     Raises:
-        OSError: the folder is missing, full or not writable; an older file of that name is then untouched.
+        OSError: the folder is missing, full or not writable. An older file at ``path`` is then untouched.
     """
     with whole_file(path) as part:
         part.write_text(text, encoding="utf-8")
 
 
 def save_text(path: str | Path, text: str) -> None:
-    """Write a text file that the user asked for, whole or not at all.
+    """Write a UTF-8 text file where the user asked for it, whole or not at all.
 
     Raises:
         ConfigError: the file cannot be written (no folder, no permission, disk full).
@@ -74,10 +83,10 @@ def save_text(path: str | Path, text: str) -> None:
 
 
 def read_text(path: str | Path) -> str:
-    """Read a UTF-8 text file that the user named.
+    """Read a UTF-8 text file that the user named; a byte order mark at its start is dropped.
 
     Raises:
-        ConfigError: it is missing, a folder, not readable or not text.
+        ConfigError: it is missing, a folder, not readable or not UTF-8.
     """
     try:
         return Path(path).read_text(encoding="utf-8-sig")
@@ -89,16 +98,19 @@ def read_text(path: str | Path) -> str:
 
 @contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
-    """Fill a new folder beside ``folder``; when the block ends well it takes its place, else it is removed.
+    """Give an empty temporary folder to fill; it replaces ``folder`` when the block succeeds and vanishes if not.
+
+    Folders cannot be replaced in a single step: an older one is renamed first and removed last, and put back if the new
+    one cannot take its place.
 
     Raises:
-        OSError: the parent is missing, full or not writable; an older folder of that name is then untouched.
+        OSError: the parent is missing, full or not writable. An older folder at ``folder`` is then untouched.
     """
     part = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
     old = part.with_name(part.name + "-old")
     try:
         yield part
-        part.chmod(0o755)
+        part.chmod(0o755)  # mkdtemp lets nobody but the owner in
         if folder.exists():
             folder.rename(old)
         part.rename(folder)

@@ -1,4 +1,7 @@
-"""The base of every validated value: immutable, and closed to fields it does not know."""
+"""The base of every validated value: a pydantic model that is checked once, at the border, and never changes.
+
+Code behind the border can then rely on what it gets and needs no checks of its own.
+"""
 
 from typing import Any, Self
 
@@ -8,16 +11,21 @@ from embudget.errors import ConfigError
 
 
 class Frozen(BaseModel):
-    """A pydantic model that is validated once, at the border, and never changes afterwards."""
+    """An immutable value that refuses unknown fields, NaN and infinity."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
 
     @classmethod
     def read(cls, data: Any, source: str) -> Self:  # noqa: ANN401 - whatever a file held
-        """Validate ``data`` that came from ``source`` (a file's name).
+        """Validate what a user wrote, and blame the place where it was written.
+
+        Args:
+            data: usually a dict as JSON or YAML gave it.
+            source: where it came from, such as the file's name; the message begins with it.
 
         Raises:
-            ConfigError: one line with the source, the first offending field, the rule and the value received.
+            ConfigError: one line with the source, the first offending field, the rule and the value received, such as
+                "study.yaml: seeds: Input should be greater than 0, got -1".
         """
         try:
             return cls.model_validate(data)
@@ -26,11 +34,15 @@ class Frozen(BaseModel):
 
 
 def first_problem(error: ValidationError) -> str:
-    """Say the first problem of a pydantic error in one line: field, rule, value."""
+    """Reduce a pydantic error, which lists every problem over several lines, to its first in one: field, rule, value.
+
+    A value whose representation is longer than 80 characters is cut.
+    """
     problem = error.errors(include_url=False)[0]
-    field = ".".join(str(part) for part in problem["loc"] if part != "[key]")  # which pydantic adds behind a bad key
+    # pydantic appends "[key]" to the path where a dict's key, not its value, is wrong
+    field = ".".join(str(part) for part in problem["loc"] if part != "[key]")
     message = problem["msg"].removeprefix("Value error, ")
-    if not field:  # a rule between fields, whose message names them
+    if not field:  # the rule is about several fields at once, and its message names them
         return message
     if problem["type"] == "missing":
         return f"{field} is required"

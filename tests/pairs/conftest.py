@@ -1,3 +1,5 @@
+"""Pairs that are made up: all different, natural enough to pass every rule of cleaning."""
+
 from collections.abc import Iterator, Sequence
 
 from embudget.pairs import RawPair, Rules, Source

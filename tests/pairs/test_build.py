@@ -1,3 +1,5 @@
+"""Equal requests give equal pairs, nothing leaks between splits, and nothing of the user's is overwritten."""
+
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -5,7 +7,7 @@ import pytest
 
 from embudget.errors import PairsError
 from embudget.pairs import RawPair, build_from, build_pairs, load_pairs
-from embudget.pairs.split import SPLITS
+from embudget.pairs.splitting import SPLITS
 
 from .conftest import MadeSource, made_pairs
 
@@ -59,7 +61,7 @@ def test_the_hash_is_of_the_content(source: MadeSource, tmp_path: Path) -> None:
 
 
 def test_the_known_hash(tmp_path: Path) -> None:
-    # guards what studies are keyed by: if this changes, raise CLEANING in info.py
+    # guards what studies are keyed by: if it changes, raise CLEANING in manifest.py
     assert build_from([MadeSource(made_pairs(5, 4))], tmp_path / "out").hash == "c89d0a62e0d02255"
 
 
@@ -121,7 +123,9 @@ def test_no_permission_is_found_out_before_reading(source: MadeSource, tmp_path:
 def test_a_folder_of_something_else_is_never_touched(source: MadeSource, tmp_path: Path, names: list[str]) -> None:
     for name in names:
         (tmp_path / name).write_text("mine")
-    with pytest.raises(PairsError, match=r"^out must be a new folder or one of pairs; .* holds other files, such as "):
+    with pytest.raises(
+        PairsError, match=r"^out must be a new folder or a folder of pairs; .* holds other files, such as "
+    ):
         build_from([source], tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
     assert source.reads == 0

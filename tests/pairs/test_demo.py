@@ -1,9 +1,11 @@
+"""The demo has enough pairs to study with."""
+
 from pathlib import Path
 
 import pytest
 
 from embudget.pairs import build_pairs
-from embudget.pairs.split import SPLITS
+from embudget.pairs.splitting import SPLITS
 
 
 @pytest.mark.slow

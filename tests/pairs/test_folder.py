@@ -1,3 +1,5 @@
+"""A folder that is damaged, changed or no folder of pairs is refused in one line."""
+
 import json
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""Rows are the same however a split is cut into files, and changed files are found out."""
+
 import json
 import os
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""Markup goes and the text stays; a sentence ends where it ends."""
+
 import pytest
 
 from embudget.pairs.text import (

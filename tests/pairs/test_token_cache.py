@@ -1,3 +1,5 @@
+"""Cached ids are those of the tokenizer, whatever happened to the cache."""
+
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier

@@ -1,3 +1,5 @@
+"""Lengths are those of the tokenizer, measured once and kept."""
+
 import json
 import re
 import shutil
@@ -34,7 +36,7 @@ def test_lengths_are_those_of_the_tokenizer(pairs: Pairs, tiny_llama: Path) -> N
     assert stats.pairs == pairs.rows("train")
 
 
-def test_of_built_pairs_the_first_are_measured(pairs: Pairs, tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_of_built_pairs_are_measured(pairs: Pairs, tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("embudget.pairs.tokens.SAMPLE", 40)
     stats, encode = token_stats(pairs, str(tiny_llama)), load_tokenizer(str(tiny_llama))
     queries = pairs.table("train").column("query").to_pylist()[:40]

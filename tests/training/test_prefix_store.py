@@ -10,7 +10,7 @@ import torch
 
 from embudget.errors import RunError
 from embudget.pairs import Pairs, index_pairs
-from embudget.pairs.split import Split
+from embudget.pairs.splitting import Split
 from embudget.pairs.token_cache import TokenCache
 from embudget.records import RunConfig, RunRecord
 from embudget.training.encoder import make_chunks

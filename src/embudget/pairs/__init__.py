@@ -1,11 +1,21 @@
-"""Text pairs (query, positive): sources, cleaning, splitting by group, shards, and their tokens."""
+"""Text pairs (query, positive) to train on: read from sources, cleaned, split by group, kept in a folder of Parquet.
+
+    import embudget as eb
+
+    pairs = eb.build_pairs(["files:faq.csv"], out="pairs/")    # small data: cleaned and split
+    pairs = eb.index_pairs("shards/")                          # your own Parquet of any size: taken as it is
+    pairs = eb.load_pairs("pairs/")
+    pairs.rows("train"), pairs.head("train", 5).to_pylist()
+
+The content hash `Pairs.hash` names the pairs in every record, so that runs on other data are never mixed in one fit.
+"""
 
 from embudget.pairs.build import build_from, build_pairs
 from embudget.pairs.folder import Pairs, load_pairs
 from embudget.pairs.index import index_pairs
-from embudget.pairs.info import FileInfo, PairsInfo, SourceInfo, SplitInfo, TokenStats
+from embudget.pairs.manifest import FileInfo, PairsInfo, SourceInfo, SplitInfo, TokenStats
 from embudget.pairs.sources import RawPair, Rules, Source
-from embudget.pairs.split import Split
+from embudget.pairs.splitting import Split
 from embudget.pairs.token_cache import TokenCache
 from embudget.pairs.tokens import token_stats
 

@@ -1,24 +1,24 @@
-"""Building a folder of text pairs: read the sources, clean, split by group, write."""
+"""How a folder of text pairs is built: read the sources, clean, split by group, write.
 
-from collections.abc import Callable, Sequence
+Building the demo takes 50 s on one core and keeps 119,418 of 220,244 candidates (`docs/log.md`). The result depends on
+the versions of the sources, the columns, the limit and the seed only, so an equal request opens what is there.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from embudget.errors import ConfigError, PairsError
-from embudget.pairs.clean import Cleaned, Progress, Row, clean
-from embudget.pairs.folder import (
-    Pairs,
-    check_replaceable,
-    check_writable,
-    content_hash,
-    load_pairs,
-    new_folder,
-    write_info,
-    write_split,
-)
-from embudget.pairs.info import PairsInfo, Request, SourceInfo, SplitInfo
+from embudget.pairs.cleaning import Cleaned, Progress, Row, clean
+from embudget.pairs.folder import Pairs, check_replaceable, check_writable, load_pairs, new_folder
+from embudget.pairs.formats import named_columns
+from embudget.pairs.manifest import PairsInfo, Request, SourceInfo, SplitInfo, write_info
+from embudget.pairs.shards import COLUMNS, describe_file
 from embudget.pairs.sources import Source, find_sources
-from embudget.pairs.split import SPLITS, Split, assign_groups
+from embudget.pairs.splitting import SPLITS, Split, assign_groups
 from embudget.pairs.tokens import token_stats
+
+_ROW_GROUP = 16_384  # rows that a reader has to decode at least, and a block of the token cache
 
 
 def build_pairs(
@@ -32,27 +32,32 @@ def build_pairs(
     tokenizers: Sequence[str] = (),
     on_progress: Callable[[str, int], None] | None = None,
 ) -> Pairs:
-    """Build text pairs, or reuse what an equal request has built at the same place.
+    """Build text pairs, or open what an equal request has built at the same place.
+
+    All rows pass through memory. For pairs that are clean already, or too many for that, use `index_pairs`.
 
     Args:
-        sources: `demo` (aws-docs, google-docs and docstrings), `aws-docs`, `google-docs`, `docstrings`, `debian`,
-            `hub:ORG/NAME` or `files:PATH`, where PATH is a file, a folder or a pattern. Of equal texts in two sources
-            the one of the earlier source stays.
-        out: the folder to make. One that holds pairs of another request is replaced, any other is refused.
-        query_column: for `hub:` and `files:`; by default query, anchor or question.
-        positive_column: for `hub:` and `files:`; by default positive or answer.
-        limit: at most that many pairs of each source, a random subset of what cleaning leaves.
-        seed: of the split by groups, the order of the pairs and the subset.
-        tokenizers: members whose `token_stats` are computed at once.
+        sources: `demo` (which is aws-docs, google-docs and docstrings), `aws-docs`, `google-docs`, `docstrings`,
+            `debian`, `hub:ORG/NAME` or `files:PATH`, where PATH is a file, a folder or a pattern. If a text occurs in
+            two sources, the one of the earlier source stays.
+        out: the folder to make. Pairs of another request are replaced there; a folder with other files is refused.
+        query_column: the column of the queries in `hub:` and `files:`; by default query, anchor or question.
+        positive_column: the column of the positives in `hub:` and `files:`; by default positive or answer.
+        limit: the most pairs to keep of each source, a random subset of what cleaning leaves; by default all.
+        seed: changes which groups are held out, the order of the pairs and the subset.
+        tokenizers: models in whose tokens to measure the texts at once, see `token_stats`.
         on_progress: called with the stage and the number of pairs so far.
 
     Raises:
-        PairsError: a source or the folder cannot be used; nothing is left behind.
+        PairsError: a source or the folder cannot be used, or too few pairs are left; nothing is left behind.
         ModelError: a tokenizer cannot be loaded; the pairs are built nevertheless.
+
+    Example:
+        >>> pairs = build_pairs(["files:faq.csv"], "pairs/", query_column="title", positive_column="body")
+        >>> {split: pairs.rows(split) for split in ("train", "validation", "test")}
+        {'train': 91, 'validation': 4, 'test': 5}
     """
-    if (query_column is None) != (positive_column is None):
-        raise PairsError("query_column and positive_column must be given together")
-    columns = None if query_column is None or positive_column is None else (query_column, positive_column)
+    columns = named_columns(query_column, positive_column)
     found = find_sources(sources, columns)
     pairs = build_from(found, out, columns=columns, limit=limit, seed=seed, on_progress=on_progress)
     for tokenizer in tokenizers:
@@ -71,7 +76,19 @@ def build_from(
     seed: int = 0,
     on_progress: Progress | None = None,
 ) -> Pairs:
-    """`build_pairs` with sources as objects, one's own included."""
+    """Build text pairs as `build_pairs` does, from sources given as objects, such as one of your own.
+
+    Args:
+        sources: a `Source` each; their order matters as in `build_pairs`.
+        out: the folder to make.
+        columns: the columns of query and positive, as far as they are part of the request.
+        limit: the most pairs to keep of each source.
+        seed: see `build_pairs`.
+        on_progress: see `build_pairs`.
+
+    Raises:
+        PairsError: see `build_pairs`.
+    """
     out = Path(out)
     progress = on_progress or _silent
     versions = {source.name: source.versions() for source in sources}
@@ -118,7 +135,7 @@ def _request(
 
 
 def _reusable(out: Path, request: Request) -> Pairs | None:
-    """What is at ``out``, if it is whole and the answer to the same request."""
+    """The pairs at ``out``, if they are undamaged and the answer to the same request."""
     try:
         pairs = load_pairs(out)
     except PairsError:
@@ -140,9 +157,29 @@ def _split(rows: Sequence[Row], seed: int) -> dict[Split, list[Row]]:
     return splits
 
 
-def _write(part: Path, split: Split, rows: Sequence[Row]) -> SplitInfo:
-    file = write_split(part, split, rows)
-    return SplitInfo(pairs=len(rows), groups=len({row.group for row in rows}), files=(file,))
+def content_hash(rows: Mapping[Split, Sequence[Row]]) -> str:
+    """Hash all rows in their order: 16 hexadecimal digits of a SHA-256.
+
+    It covers query, positive, group and scope. The source is left out, because `files:PATH` says where a file lies, and
+    moving a file should not make its pairs others.
+    """
+    digest = hashlib.sha256()
+    for split in SPLITS:
+        digest.update(split.encode())
+        for row in rows[split]:
+            digest.update("\x1f".join((row.query, row.positive, row.group, row.scope)).encode() + b"\x1e")
+    return digest.hexdigest()[:16]
+
+
+def _write(folder: Path, split: Split, rows: Sequence[Row]) -> SplitInfo:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = {name: pa.array([getattr(row, name) for row in rows], pa.string()) for name in COLUMNS}
+    path = folder / f"{split}.parquet"
+    pq.write_table(pa.table(columns), path, compression="zstd", row_group_size=_ROW_GROUP)
+    groups = len({row.group for row in rows})
+    return SplitInfo(pairs=len(rows), groups=groups, files=(describe_file(path, len(rows)),))
 
 
 def _describe(source: Source, versions: dict[str, str], cleaned: Cleaned, rows: dict[Split, list[Row]]) -> SourceInfo:

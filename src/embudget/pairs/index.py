@@ -1,8 +1,12 @@
-"""Making a folder of the user's own Parquet files one of pairs, without loading or rewriting them.
+"""How the user's own Parquet files become a folder of pairs, without loading or rewriting them.
 
-The rows are taken as they are: not cleaned, not split by group, in the order of the files' names and of their rows. Of
-the training pairs evenly spaced ones tell the lengths of texts, and runs permute them; but runs are measured on the
-first `eval_pairs` validation pairs, each query against its neighbours, so that these should be in random order.
+Pairs of any size are opened in seconds, because only the files' metadata and up to 64 MiB of each split are read. The
+price is that rows are taken as they are: not cleaned, in the splits that the files' names say, in the order of the
+names and of the rows.
+
+The order of the training pairs does not matter, since runs permute them and the lengths of texts are measured on evenly
+spaced ones. The order of the validation pairs does: runs are measured on the first `eval_pairs` of them, each query
+against its neighbours, so they should be in random order.
 """
 
 import hashlib
@@ -12,11 +16,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from embudget.errors import PairsError
-from embudget.pairs.folder import INFO_FILE, Pairs, load_pairs, read_info, write_info
-from embudget.pairs.info import INDEX, SIDES, FileInfo, PairsInfo, Request, SourceInfo, SplitInfo
+from embudget.pairs.folder import Pairs, load_pairs
+from embudget.pairs.formats import choose_columns, named_columns
+from embudget.pairs.manifest import (
+    INDEX,
+    MANIFEST,
+    SIDES,
+    FileInfo,
+    PairsInfo,
+    Request,
+    SourceInfo,
+    SplitInfo,
+    read_info,
+    write_info,
+)
 from embudget.pairs.shards import describe_file, pieces_for
-from embudget.pairs.sources.files import choose_columns
-from embudget.pairs.split import SPLITS, Split
+from embudget.pairs.splitting import SPLITS, Split
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,26 +40,31 @@ _SHARD = re.compile(r"^(?P<stem>.*)-(?P<number>\d+)-of-(?P<count>\d+)\.parquet$"
 
 
 def index_pairs(folder: str | Path, *, query_column: str | None = None, positive_column: str | None = None) -> Pairs:
-    """Write the `pairs.json` of a folder that holds `train*.parquet`, `validation*.parquet` and maybe `test*.parquet`.
+    """Make a folder of your own Parquet files one of pairs: write its `pairs.json`, touch nothing else.
 
-    Rows are counted from the files' metadata; columns ``group`` and ``source`` may be missing. An index from before is
-    replaced.
+    The files may have any number of rows. Remove duplicates and texts that occur in two splits before, or use
+    `build_pairs`, which does so but holds all rows in memory.
 
     Args:
-        folder: what to index.
-        query_column: by default query, anchor or question.
-        positive_column: by default positive or answer.
+        folder: holds `train*.parquet`, `validation*.parquet` and perhaps `test*.parquet`. A split is one file, several,
+            or a complete set such as `train-00000-of-00003.parquet`. An index from before is replaced.
+        query_column: the column of the queries; by default query, anchor or question.
+        positive_column: the column of the positives; by default positive or answer. Columns `group` and `source` are
+            used if they are there.
 
     Raises:
-        PairsError: a file is missing, is not Parquet or lacks a column of strings; or the folder cannot be written.
-            Nothing is written then.
+        PairsError: a file is missing, is not Parquet, or lacks a column of strings without nulls; there is no pair
+            to train on or to validate; or the folder cannot be written. Nothing is written then.
+
+    Example:
+        >>> pairs = index_pairs("shards/", query_column="title", positive_column="body")
+        >>> pairs.read("train", 1_000_000, 1_000_008).num_rows
+        8
     """
     folder = Path(folder)
-    if (query_column is None) != (positive_column is None):
-        raise PairsError("query_column and positive_column must be given together")
+    wanted = named_columns(query_column, positive_column)
     if not folder.is_dir():
         raise PairsError(f"folder must be one that holds train*.parquet and validation*.parquet, got {str(folder)!r}")
-    wanted = None if query_column is None or positive_column is None else (query_column, positive_column)
     found = {split: _find(folder, split) for split in SPLITS}
     columns = _columns(found["train"][0], wanted)
     splits = {split: _describe(paths, columns) for split, paths in found.items()}
@@ -63,10 +83,10 @@ def index_pairs(folder: str | Path, *, query_column: str | None = None, positive
 
 
 def _find(folder: Path, split: Split) -> list[Path]:
-    """A split's files by name; only the test split may have none.
+    """List a split's files by name; only the test split may have none.
 
     Raises:
-        PairsError: there is none, or not all of a set of shards.
+        PairsError: there is no file, a set of shards is incomplete, or there are two sets.
     """
     paths = sorted(folder.glob(f"{split}*.parquet"))
     if not paths and split != "test":
@@ -119,7 +139,7 @@ def _open(path: Path) -> "pa.parquet.FileMetaData":
 
 
 def _check_column(path: Path, metadata: "pa.parquet.FileMetaData", name: str, *, needed: bool) -> None:
-    """Refuse a column that is not of strings, or one that is needed and is known to have nulls."""
+    """Refuse a column that does not hold strings, or one that is needed if the metadata count nulls in it."""
     import pyarrow as pa
 
     schema = metadata.schema.to_arrow_schema()
@@ -139,7 +159,10 @@ def _check_column(path: Path, metadata: "pa.parquet.FileMetaData", name: str, *,
 
 
 def _hash(splits: dict[Split, SplitInfo], columns: tuple[str, str]) -> str:
-    """16 hexadecimal digits of the SHA-256 of the columns' names and each file's digest and rows; not of its name."""
+    """Hash the columns' names and each file's digest and rows: 16 hexadecimal digits of a SHA-256.
+
+    The files' names are left out, so that moved and renamed files are the same pairs.
+    """
     digest = hashlib.sha256("\x1f".join(columns).encode())
     for split, info in splits.items():
         digest.update(f"\x1e{split}".encode())
@@ -159,12 +182,12 @@ def _source(folder: Path, splits: dict[Split, SplitInfo]) -> SourceInfo:
 
 
 def _write(folder: Path, info: PairsInfo) -> None:
-    """Write `pairs.json`, keeping the token statistics of an index of the same files."""
-    path = folder / INFO_FILE
+    """Write `pairs.json`; token statistics from before are kept if the files are the same."""
+    path = folder / MANIFEST
     if path.exists():
         old = read_info(folder)
         if not old.indexed:
-            raise PairsError(f"{path} must be of an index to be replaced, got one of pairs that were built")
+            raise PairsError(f"folder must hold files of yours to index; {folder} holds pairs that embudget built")
         if old.hash == info.hash:
             info = info.model_copy(update={"tokens": old.tokens})
     try:

@@ -1,9 +1,9 @@
-"""A split as one or more Parquet files: their checks, and access to rows in bounded memory.
+"""A split as one or more Parquet files: whether they are still the same, and their rows in bounded memory.
 
-The rows of a split are those of its files one after the other. A file is told from another by its size and a SHA-256:
-of the whole file up to 64 MiB, of 64 pieces of 1 MiB of a larger one. Many files of a split share its 64 pieces, at
-least two for each (`pieces_for`), so that opening a folder takes seconds at any size. The last MiB of a Parquet file is
-always among them: it holds the counts, offsets and sizes of all its parts.
+The rows of a split are those of its files, one file after the other. To tell a file from a changed one, its size and a
+SHA-256 are kept: of the whole file up to 64 MiB, of 64 pieces of 1 MiB of a larger one. If a split has many files, they
+share 64 pieces, two at least for each, so that opening a folder takes seconds at any size. The last MiB of a
+Parquet file is always hashed, because it holds the counts, offsets and sizes of all its parts.
 """
 
 import hashlib
@@ -13,22 +13,27 @@ from typing import TYPE_CHECKING
 
 from embudget.errors import PairsError
 from embudget.files import PIECE_BYTES, PIECES, pieces
-from embudget.pairs.info import SIDES, FileInfo, Side
+from embudget.pairs.manifest import SIDES, FileInfo, Side
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 COLUMNS = ("query", "positive", "group", "source")
-_BATCH = 8192  # rows decoded at a time: bounds the memory of row groups of any size
+_BATCH = 8192  # rows decoded at a time, so that a file with one huge row group needs no more memory than others
 
 
 def pieces_for(files: int) -> int:
-    """Pieces of each of a split's files that are hashed."""
+    """Say how many pieces of 1 MiB of each file to hash, if a split has so many ``files``."""
     return max(2, PIECES // files)
 
 
 def describe_file(path: Path, rows: int, count: int = PIECES) -> FileInfo:
-    """Size and hash of a file of ``rows`` pairs, of which at most ``count`` MiB are read.
+    """Describe a file by its size and hash.
+
+    Args:
+        path: the file.
+        rows: pairs that it holds.
+        count: MiB of it that are read at most.
 
     Raises:
         OSError: it cannot be read.
@@ -41,8 +46,13 @@ def describe_file(path: Path, rows: int, count: int = PIECES) -> FileInfo:
 def check_file(folder: Path, file: FileInfo, remedy: str) -> None:
     """Compare a file with what `pairs.json` says of it.
 
+    Args:
+        folder: where the file is.
+        file: what `pairs.json` says.
+        remedy: what the user should do, the end of a message.
+
     Raises:
-        PairsError: it is missing, cannot be read or is another; ends with the ``remedy``.
+        PairsError: it is missing, cannot be read, or has another content.
     """
     path = folder / file.name
     try:
@@ -71,16 +81,18 @@ def _digest(path: Path, size: int, covered: int | None) -> str:
 def read_rows(
     folder: Path, files: Sequence[FileInfo], columns: Mapping[Side, str], start: int, stop: int
 ) -> "pa.Table":
-    """Rows ``start`` to ``stop`` (exclusive) of a split: query, positive, group, source, all strings.
+    """Read rows ``start`` to ``stop`` (exclusive) of a split, decoding only the row groups that hold them.
 
     Args:
         folder: where the files are.
-        files: the split's, in order.
-        columns: names of query and positive in the files, where they are others.
-        start: first row, from 0.
+        files: the split's files, in order.
+        columns: names of query and positive in the files, if they have others.
+        start: the first row, from 0.
         stop: the row after the last.
 
-    Group and source are empty where a file has none.
+    Returns:
+        A table of (stop - start, 4): query, positive, group and source, all strings; group and source are empty if a
+        file lacks them.
 
     Raises:
         PairsError: a file can no longer be read, or a query or positive is null.
@@ -130,7 +142,7 @@ def _read_file(path: Path, columns: Mapping[Side, str], begin: int, end: int) ->
 
 
 def _row_groups(metadata: "pa.parquet.FileMetaData", begin: int, end: int) -> tuple[list[int], int]:
-    """The row groups that hold rows ``begin`` to ``end``, and the first row of the first of them."""
+    """Find the row groups that hold rows ``begin`` to ``end`` (exclusive), and the first row of the first of them."""
     groups: list[int] = []
     offset = first = 0
     for group in range(metadata.num_row_groups):

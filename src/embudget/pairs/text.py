@@ -1,12 +1,16 @@
-"""Text as it stands in documentation, brought to plain prose: white space, HTML, Markdown, first sentences."""
+"""How text as documentation holds it becomes plain prose: white space, HTML, Markdown, first sentences.
+
+The sources use it to take markup away and to tell a summary from what follows; cleaning uses it to normalise every
+text. A change here changes the pairs: raise `CLEANING` in `embudget.pairs.manifest` with it.
+"""
 
 import re
 import unicodedata
 from html.parser import HTMLParser
 
 MAX_CHARACTERS = 1000
-"""Longer documentation is cut at a word: 75 tokens are about 350 characters; what comes later is seldom about the same
-thing. The user's own texts stay whole, for a run may read as many tokens as its model allows."""
+"""Longer documentation is cut at a word, because what comes later is seldom about the same thing. The 75 tokens that a
+run reads by default are about 350 characters. The user's own texts stay whole, for a run may read more."""
 
 _INVISIBLE = re.compile("[\x00-\x08\x0e-\x1b\x7f\u00ad\u200b\u2060\ufeff\ufffe\uffff\ud800-\udfff]")
 _WORD = re.compile(r"\w+")
@@ -38,14 +42,19 @@ _MARKDOWN = [
 
 
 def normalise(text: str) -> str:
-    """One line in Unicode NFC: runs of white space become a space, invisible characters go."""
+    """Bring a text to one line in Unicode NFC: a single space for each run of white space, no invisible characters.
+
+    Example:
+        >>> normalise("  two   words ")
+        'two words'
+    """
     if not text.isascii():
         text = unicodedata.normalize("NFC", text)
     return " ".join(_INVISIBLE.sub("", text).split())
 
 
 def cut(text: str, characters: int) -> str:
-    """The first words of a text, at most ``characters`` long; a single longer word is cut inside."""
+    """Keep the first words of a text, at most ``characters`` long together; a longer first word is cut inside."""
     if len(text) <= characters:
         return text
     head, space, _ = text[: characters + 1].rpartition(" ")
@@ -53,19 +62,32 @@ def cut(text: str, characters: int) -> str:
 
 
 def words(text: str) -> list[str]:
-    """Letters and digits of a text in lower case, word by word; a text without any is one word."""
+    """List the words of a text in lower case: letters, digits, underscores. A text without any is a word itself.
+
+    Example:
+        >>> words("Is it S3?"), words("+")
+        (['is', 'it', 's3'], ['+'])
+    """
     return _WORD.findall(text.lower()) or [text]
 
 
 def first_sentence(text: str, least_words: int = 3) -> tuple[str, str]:
-    """Split a text whose paragraphs are separated by newlines into its first sentence and the rest.
+    """Split a text into its first sentence, which becomes a query, and the rest, which becomes its positive.
 
-    A sentence ends at a newline, or at punctuation that is followed by a capital letter and not preceded by an
-    abbreviation or initials ("e.g. S3", "cf. Smith", "U.S. East"): periods inside names and version numbers have no
-    space behind them. A sentence of fewer than ``least_words`` words ("Amazon S3.") is carried on by the next one.
+    A sentence ends at a newline, or at punctuation before a space and a capital letter. Periods inside names and
+    version numbers have no space behind them; abbreviations and initials ("e.g. S3", "cf. Smith", "U.S. East") are
+    known.
+
+    Args:
+        text: paragraphs, separated by newlines.
+        least_words: a shorter sentence, such as "Amazon S3.", is joined with the next one.
 
     Returns:
-        The sentence and the rest, the latter empty where there is only one sentence.
+        The sentence and the rest, which is empty if there is only one sentence.
+
+    Example:
+        >>> first_sentence("Use a store, e.g. Amazon S3. It is durable.")
+        ('Use a store, e.g. Amazon S3.', 'It is durable.')
     """
     for boundary in _BOUNDARY.finditer(text):
         sentence = text[: boundary.end()].strip()
@@ -86,26 +108,27 @@ def _ends_in_abbreviation(sentence: str) -> bool:
 
 
 def without_labels(text: str) -> str:
-    """Remove what introduces a field's description without being part of it: "Output only.", "[Required]"."""
+    """Remove labels in front of a field's description that say nothing of its meaning: "Output only.", "[Required]"."""
     return _LABELS.sub("", text)
 
 
 def without_markdown(text: str) -> str:
-    """Keep the text of links, emphasis, code, headings and list items."""
+    """Remove the marks of links, emphasis, code, headings and list items; their text stays."""
     for pattern, replacement in _MARKDOWN:
         text = pattern.sub(replacement, text)
     return text
 
 
 def join_lines(text: str) -> str:
-    """Join the lines of each paragraph, where an empty line separates paragraphs."""
+    """Give each paragraph a line of its own, where empty lines separate paragraphs."""
     return "\n".join(" ".join(block.split()) for block in re.split(r"\n\s*\n", text) if block.strip())
 
 
 def without_html(text: str) -> str:
-    """The text of an HTML fragment, one line a block; entities are decoded, tags that HTML does not know are kept.
+    """Take the text out of an HTML fragment: a line for each block, entities decoded.
 
-    Documentation writes placeholders such as ``<bucket>`` without escaping them: they are text.
+    Tags that HTML does not know stay, because documentation writes placeholders such as ``<bucket>`` without escaping
+    them.
     """
     if "<" not in text and "&" not in text:
         return " ".join(text.split())

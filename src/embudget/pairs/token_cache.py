@@ -1,13 +1,14 @@
-"""The training texts as token ids: made once ahead of training, then read from memory-mapped Arrow files.
+"""The training texts as token ids, tokenised once and then read from memory-mapped Arrow files by every run.
 
-The split is cut into blocks of 16,384 rows, and a block is made when it is first asked for: training on millions of
-pairs starts after the blocks of its first window. Several processes may make the same block: each writes its own
-temporary file, and the last rename stays, of equal content. A file is an Arrow IPC stream of one batch and then its
-SHA-256, which is compared before Arrow looks at it, since Arrow reads past the end of a file whose header is damaged; a
-truncated or changed one is made anew.
+The split is cut into blocks of 16,384 rows, and a block is made when it is first asked for, so that training on
+millions of pairs starts as soon as the blocks of its first window are made. Several processes may make the same block:
+each writes a temporary file of its own, and the last rename wins, which does no harm since their contents are equal.
 
-Files lie in `suite.loading.cache_folder()`, in `tokens/{pairs}-{tokenizer}-{max_length}`; nothing removes them.
-Uncompressed, as they have to be to be mapped, 1,000 pairs of 55 tokens take about 0.14 MB.
+A file is an Arrow IPC stream of one batch, followed by its SHA-256. The hash is compared before Arrow looks at the
+stream, because Arrow reads past the end of a file whose header is damaged. A truncated or changed block is made anew.
+
+The files lie in `tokens/{pairs}-{tokenizer}-{max_length}` of `suite.loading.cache_folder()`, and nothing removes them.
+They are uncompressed, since they could not be mapped otherwise: 1,000 pairs of 55 tokens take about 0.14 MB.
 """
 
 import hashlib
@@ -24,30 +25,34 @@ import numpy as np
 from embudget.errors import PairsError
 from embudget.files import whole_file
 from embudget.pairs.folder import Pairs
-from embudget.pairs.info import SIDES
-from embudget.pairs.tokens import tokenizer_key
-from embudget.suite.loading import cache_folder, load_tokenizer
+from embudget.pairs.manifest import SIDES
+from embudget.suite.identity import tokenizer_identity
+from embudget.suite.loading import cache_folder, find_checkpoint, load_tokenizer
 from embudget.suite.members import split_depth
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 BLOCK = 16_384
-"""Rows of a block: 0.7 s of tokenising on two cores, 2 MB of ids."""
-_OPEN = 32  # blocks mapped at a time; a window of batches has 8
-_BATCH = 1024  # texts tokenised at a time; 4,096 take 1.6 times as long a text, for want of processor cache
-_FORMAT = b"1"
+"""Rows of a block. Tokenising one takes 0.7 s on two cores and gives 2 MB of ids."""
+_OPEN = 32  # blocks that stay mapped; a window of batches needs 8
+_BATCH = (
+    1024  # texts tokenised at a time; with 4,096 a text takes 1.6 times as long, as they leave the processor's cache
+)
+_FORMAT = b"1"  # version of the files; part of their hash, so that those of another version are made anew
 _DIGEST_BYTES = 32
 
 
 @dataclass(frozen=True)
-class _Block:
-    """Views of a mapped file."""
+class _TokenBlock:
+    """Views of a mapped file, for queries and for positives."""
 
     offsets: tuple[np.ndarray, np.ndarray]
-    """Of queries and positives: where each text begins, (rows + 1,)."""
+    """Where each text begins among the ids, and the end of the last one, (rows + 1,)."""
     ids: tuple[np.ndarray, np.ndarray]
+    """All texts one after the other, (tokens,)."""
     hashes: tuple[np.ndarray, np.ndarray]
+    """64-bit hashes of the texts, (rows,)."""
 
     def text(self, side: int, row: int) -> np.ndarray:
         begin, end = self.offsets[side][row : row + 2]
@@ -55,18 +60,25 @@ class _Block:
 
 
 class TokenCache:
-    """Token ids of the training split, as the bare tokenizer gives them: its special tokens included, then cut.
+    """Token ids of the training split.
+
+    They are what the model's tokenizer gives for a text: with its special tokens, cut at ``max_length``, not padded.
 
     Args:
         pairs: the pairs.
-        model: a member whose tokenizer to use; its depth does not matter.
+        model: a model whose tokenizer to use; its depth does not matter.
         max_length: tokens after which a text is cut, special tokens included.
-        folder: where the files go, instead of the user's cache.
+        folder: where the files go instead of the user's cache.
         block: rows of a block.
 
     Raises:
         PairsError: ``max_length`` is below 1.
         ModelError: the tokenizer cannot be found.
+
+    Example:
+        >>> cache = TokenCache(load_pairs("pairs/"), "smollm2-135m", 75)
+        >>> [len(ids) for ids in cache.texts([0, 1])]  # two queries, then their positives
+        [16, 22, 75, 75]
     """
 
     def __init__(
@@ -79,14 +91,17 @@ class TokenCache:
         self.max_length = max_length
         self.block = block
         self.rows = pairs.rows("train")
-        name = f"{pairs.hash}-{tokenizer_key(self.model)}-{max_length}"
+        name = f"{pairs.hash}-{_tokenizer_key(self.model)}-{max_length}"
         self.folder = (folder or cache_folder() / "tokens") / (name if block == BLOCK else f"{name}-{block}")
-        self._open: OrderedDict[int, _Block] = OrderedDict()
+        self._open: OrderedDict[int, _TokenBlock] = OrderedDict()
 
     def texts(self, rows: Sequence[int]) -> list[np.ndarray]:
-        """Token ids of the queries of ``rows``, then of their positives: 2B arrays, uint16 or int32, not to be written.
+        """Get the token ids of some rows, tokenising their blocks if nobody has before.
 
-        They are views of mapped files, which stay mapped as long as a view lives.
+        Returns:
+            2B arrays for B ``rows``: first their queries, then their positives. Ids are uint16, or int32 if the
+            vocabulary has more than 65,536 tokens. The arrays are views of mapped files, which stay mapped as long as a
+            view lives; do not write to them.
 
         Raises:
             PairsError: the pairs cannot be read, or the cache cannot be written.
@@ -96,7 +111,10 @@ class TokenCache:
         return [block.text(side, row) for side in range(len(SIDES)) for block, row in places]
 
     def hashes(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
-        """64-bit hashes of the texts of ``rows``: query and positive, (B, 2), uint64. Equal texts have equal hashes.
+        """Get hashes of the texts of some rows, by which a batch finds texts that occur twice in it.
+
+        Returns:
+            64-bit hashes of query and positive, (B, 2), uint64. Equal texts have equal hashes.
 
         Raises:
             PairsError, ModelError: see `texts`.
@@ -110,7 +128,7 @@ class TokenCache:
                 found[here, side] = values[wanted[here] % self.block]
         return found
 
-    def _get(self, number: int) -> _Block:
+    def _get(self, number: int) -> _TokenBlock:
         block = self._open.get(number)
         if block is None:
             block = self._open[number] = self._read(number) or self._make(number)
@@ -125,14 +143,14 @@ class TokenCache:
     def _span(self, number: int) -> tuple[int, int]:
         return number * self.block, min((number + 1) * self.block, self.rows)
 
-    def _read(self, number: int) -> _Block | None:
-        """The block if it is there and whole."""
+    def _read(self, number: int) -> _TokenBlock | None:
+        """Map a block, if its file is there and undamaged."""
         import pyarrow as pa
 
         try:
             with pa.memory_map(str(self._path(number))) as file:
                 data = file.read_buffer()
-        except OSError:  # not there, most of the time
+        except OSError:  # usually because nobody has made it yet
             return None
         stream = data.slice(0, max(0, data.size - _DIGEST_BYTES))
         if _digest(stream) != data.slice(stream.size).to_pybytes():
@@ -141,7 +159,7 @@ class TokenCache:
         start, stop = self._span(number)
         return _views(batch) if batch.num_rows == stop - start else None
 
-    def _make(self, number: int) -> _Block:
+    def _make(self, number: int) -> _TokenBlock:
         """Tokenise a block, write it, and map what was written."""
         import pyarrow as pa
 
@@ -183,11 +201,21 @@ class TokenCache:
 
     @cached_property
     def _backend(self) -> Any:  # noqa: ANN401 - tokenizers is untyped
-        """What transformers calls: 1.4 times as fast without its wrapping."""
+        """The Rust tokenizer inside transformers' one, 1.4 times as fast without the wrapping."""
         backend = self._tokenizer.backend_tokenizer
         backend.enable_truncation(self.max_length, direction=self._tokenizer.truncation_side)
         backend.no_padding()
         return backend
+
+
+def _tokenizer_key(name: str) -> str:
+    """Name a tokenizer by 16 hexadecimal digits: by the content of its folder, or by its hub name and commit.
+
+    The place of a folder is left out, so that a model that is moved or copied finds the ids that are there.
+    """
+    path, revision, _ = find_checkpoint(name)
+    identity = f"{path} {revision}" if revision else tokenizer_identity(Path(path))
+    return hashlib.sha256(identity.encode()).hexdigest()[:16]
 
 
 def _digest(stream: "pa.Buffer") -> bytes:
@@ -196,9 +224,9 @@ def _digest(stream: "pa.Buffer") -> bytes:
     return digest.digest()
 
 
-def _views(batch: "pa.RecordBatch") -> _Block:
+def _views(batch: "pa.RecordBatch") -> _TokenBlock:
     query, positive = (batch.column(side) for side in SIDES)
-    return _Block(
+    return _TokenBlock(
         offsets=(query.offsets.to_numpy(), positive.offsets.to_numpy()),
         ids=(query.values.to_numpy(), positive.values.to_numpy()),
         hashes=(batch.column("query_hash").to_numpy(), batch.column("positive_hash").to_numpy()),

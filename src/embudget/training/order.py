@@ -23,7 +23,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 import torch
 
-from embudget.pairs.split import order_key
+from embudget.pairs.splitting import order_key
 from embudget.pairs.token_cache import BLOCK
 
 WINDOW = 8 * BLOCK

@@ -1,4 +1,4 @@
-"""Where text pairs come from, each source in a file of its own; and reading a source as a user writes it."""
+"""Where text pairs come from: each source has a file of its own, and is found here by the name that a user writes."""
 
 from collections.abc import Callable, Sequence
 
@@ -20,14 +20,18 @@ BUILT_IN: dict[str, Callable[[], Source]] = {
     "debian": Debian,
 }
 DEMO = ("aws-docs", "google-docs", "docstrings")
-"""What `demo` stands for."""
+"""The sources that `demo` stands for: documentation inside Python packages, which is there without a network."""
 
 
 def find_sources(texts: Sequence[str], columns: tuple[str, str] | None = None) -> list[Source]:
-    """The sources that the user names, each once, in the order of their names.
+    """Make the sources that a user names, each once, in the order in which they are named.
+
+    Args:
+        texts: such as `demo`, `debian`, `hub:ORG/NAME` or `files:PATH`.
+        columns: columns of query and positive, for hub and files.
 
     Raises:
-        PairsError: none is given, one is unknown, or columns are given without a source that has any.
+        PairsError: none is given, one is unknown, or columns are given although no source has any.
     """
     if isinstance(texts, str):
         raise PairsError(f"sources must be a list such as ['demo'], got {texts!r}")

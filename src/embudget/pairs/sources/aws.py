@@ -1,7 +1,7 @@
-"""Documentation of Amazon Web Services: first sentence -> rest.
+"""Documentation of Amazon Web Services: the first sentence is the query, the rest its positive.
 
-Read from the data files of the package botocore, which describe every service with its operations, shapes and their
-members in HTML. Licence: Apache-2.0 (botocore). A group is a service.
+The package botocore carries data files that describe every service with its operations, shapes and their members in
+HTML. A group is a service. Licence: Apache-2.0 (botocore).
 """
 
 import gzip
@@ -16,28 +16,33 @@ from embudget.pairs.text import first_sentence, without_html, without_labels, wi
 
 
 class AwsDocs(Source):
-    """The latest API version of every service in the installed botocore."""
+    """Descriptions from the latest API version of every service in the installed botocore."""
 
     name = "aws-docs"
 
     def versions(self) -> dict[str, str]:
-        """The installed botocore."""
+        """The version of the installed botocore."""
         return {"botocore": distribution("botocore").version}
 
     def licences(self) -> dict[str, str]:
-        """As botocore's metadata states it."""
+        """The licence that botocore's metadata names."""
         return {"botocore": licence_of(distribution("botocore"))}
 
     def read(self) -> Iterator[RawPair]:
         """Services in alphabetical order; a text that occurs several times in a service is read once."""
         for service in sorted(package_folder("botocore", "botocore/data").iterdir()):
             models = sorted(service.glob("*/service-2.json*"))
-            if models:  # API versions are dates: the last one is the latest
+            if models:  # API versions are dates, so the last one is the latest
                 yield from pairs_of_service(_load(models[-1]), service.name)
 
 
 def pairs_of_service(model: dict[str, Any], group: str) -> Iterator[RawPair]:
-    """The pairs of a service's description, as botocore's service-2.json holds it."""
+    """Make the pairs of one service.
+
+    Args:
+        model: the contents of botocore's service-2.json.
+        group: the service's name.
+    """
     for html in dict.fromkeys(_documentation(model)):
         query, positive = first_sentence(without_labels(without_markdown(without_html(html))))
         if positive:

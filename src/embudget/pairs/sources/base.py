@@ -1,4 +1,8 @@
-"""What a source of text pairs is."""
+"""What a source of text pairs is: where it comes from, under which licence, and its pairs in a fixed order.
+
+To add one, write a subclass of `Source` in a file of its own and list it in `embudget.pairs.sources`. To use one of
+your own without changing embudget, pass it to `embudget.pairs.build_from`.
+"""
 
 import importlib.metadata
 from abc import ABC, abstractmethod
@@ -11,44 +15,70 @@ from embudget.pairs.text import MAX_CHARACTERS
 
 
 class RawPair(NamedTuple):
-    """A pair as the source holds it, before cleaning."""
+    """A pair as its source holds it, before cleaning."""
 
     query: str
     positive: str
     group: str | None
-    """Pairs of a group stay in one split; None: the pair is a group of its own."""
+    """Pairs of one group stay in one split. None makes the pair a group of its own."""
 
 
 class Rules(NamedTuple):
-    """What the sides of a source's pairs must be to be kept."""
+    """What both sides of a pair must be to be kept. The defaults are for documentation."""
 
     query_words: int = 3
     positive_words: int = 5
     prose: bool = True
-    """At least 70 % of the characters of each side are letters or spaces."""
+    """Whether at least 70 % of the characters of each side must be letters or spaces."""
     characters: int | None = MAX_CHARACTERS
-    """Longer sides are cut at a word; None: they stay whole, as a user's own texts do."""
+    """Longer sides are cut at a word; None leaves them whole."""
+
+
+OWN_TEXTS = Rules(query_words=1, positive_words=1, prose=False, characters=None)
+"""Rules for the user's own pairs, which are kept as they are: only empty and repeated texts are dropped."""
 
 
 class Source(ABC):
-    """A source of text pairs. Making one is cheap; what it needs is looked for when it is asked for versions."""
+    """A source of text pairs.
+
+    Making the object is cheap. What it needs is looked for when `versions` is called, before anything is read.
+
+    Example::
+
+        class Tickets(Source):
+            name = "tickets"
+
+            def versions(self):
+                return {"tickets.db": "2026-11"}
+
+            def licences(self):
+                return {"tickets.db": "internal"}
+
+            def read(self):
+                yield RawPair("Printer is offline", "Restart the spooler, then print a test page.", group="printing")
+
+        pairs = build_from([Tickets()], "pairs/")
+    """
 
     name: str
     rules: Rules = Rules()
 
     @property
     def scope(self) -> str:
-        """What the names of its groups are unique in; unlike the name, it never says where a file lies."""
+        """What the names of its groups are unique in, and what gives its shares to the held-out splits.
+
+        It is a part of the content hash. Where the name says where a file lies, the scope must not.
+        """
         return self.name
 
     @property
     def unparsed(self) -> int:
-        """Modules of which the last reading could make nothing; known once `read` has ended."""
+        """Number of modules that the last reading could not parse; known once `read` has ended."""
         return 0
 
     @abstractmethod
     def versions(self) -> dict[str, str]:
-        """What exactly is read: package or file -> version. Equal versions give equal pairs.
+        """Say what exactly is read: package or file -> version. Equal versions must give equal pairs.
 
         Raises:
             PairsError: what the source reads is not there; the message says how to get it.
@@ -56,11 +86,11 @@ class Source(ABC):
 
     @abstractmethod
     def licences(self) -> dict[str, str]:
-        """Licence of each part that `versions` names."""
+        """Say the licence of each part that `versions` names."""
 
     @abstractmethod
     def read(self) -> Iterator[RawPair]:
-        """All pairs in a fixed order.
+        """Give all pairs in a fixed order.
 
         Raises:
             PairsError: the source cannot be read.
@@ -68,7 +98,7 @@ class Source(ABC):
 
 
 def distribution(package: str, extra: str = "demo") -> importlib.metadata.Distribution:
-    """An installed package.
+    """Find an installed package.
 
     Raises:
         PairsError: it is missing; the message names the extra that brings it.
@@ -80,10 +110,10 @@ def distribution(package: str, extra: str = "demo") -> importlib.metadata.Distri
 
 
 def package_folder(package: str, folder: str) -> Path:
-    """A folder of files inside an installed package.
+    """Find a folder of data files inside an installed package.
 
     Raises:
-        PairsError: the package is missing, or comes without the folder (some Linux distributions strip it).
+        PairsError: the package is missing, or comes without the folder, as some Linux distributions strip it.
     """
     path = Path(str(distribution(package).locate_file(folder)))
     if not path.is_dir():
@@ -92,7 +122,11 @@ def package_folder(package: str, folder: str) -> Path:
 
 
 def licence_of(package: importlib.metadata.Distribution) -> str:
-    """The licence as the package's metadata states it: expression, short name or classifier."""
+    """Read the licence from the package's metadata: its SPDX expression, else a short name, else its classifiers.
+
+    Some packages put the whole text into the field for the name; more than 100 characters or several lines are passed
+    over.
+    """
     metadata = package.metadata
     for field in ("License-Expression", "License"):
         value = next(iter(metadata.get_all(field) or []), "").strip()

@@ -1,10 +1,12 @@
-"""Texts that Debian and Ubuntu package: WordNet, a dictionary, package descriptions.
+"""General English from Debian and Ubuntu: WordNet, a dictionary, package descriptions (query -> positive).
 
-- wordnet-base: synonyms and definition -> examples. Licence: WordNet 3.0 licence (Princeton University). Group: the
-  lexicographer file, such as noun.animal.
-- dict-gcide: headword -> definition, from the GNU Collaborative International Dictionary of English. Licence:
-  GPL-3.0-or-later. Group: the first two letters of the headword.
-- apt's package lists: short -> long description. Licence: that of each package. Group: the archive section.
+- wordnet-base: synonyms and their definition -> example sentences. Group: the lexicographer file, such as noun.animal.
+  Licence: WordNet 3.0 (Princeton University).
+- dict-gcide, the GNU Collaborative International Dictionary of English: headword -> definition. Group: the first two
+  letters of the headword. Licence: GPL-3.0-or-later.
+- apt's package lists: short -> long description. Group: the archive section. Licence: that of each package.
+
+The package lists are those of the machine's release and change with its updates; `versions` tells them apart.
 """
 
 import gzip
@@ -30,7 +32,12 @@ _PART_OF_SPEECH = re.compile(r"^(?:(?:n|a|adj|adv|v|vb|t|i|p|pl|prep|conj|interj
 
 
 class Debian(Source):
-    """WordNet and the dictionary from their folders, the package lists from apt-cache."""
+    """WordNet and the dictionary from their folders, the package lists from apt-cache.
+
+    Args:
+        wordnet: the folder of WordNet's data files.
+        dictionaries: the folder of gcide.index and gcide.dict.dz.
+    """
 
     name = "debian"
     rules = Rules(query_words=1, positive_words=4, prose=True)
@@ -42,7 +49,7 @@ class Debian(Source):
         self._lists: str | None = None
 
     def versions(self) -> dict[str, str]:
-        """A hash of the contents of each part."""
+        """Hash the contents of each part."""
         files = [*(self.wordnet / name for name in _WORDNET_FILES), self.index, self.dictionary]
         for path in files:
             if not path.is_file():
@@ -58,11 +65,11 @@ class Debian(Source):
         return {name: hashlib.sha256(data).hexdigest()[:16] for name, data in parts.items()}
 
     def licences(self) -> dict[str, str]:
-        """See the module's description."""
+        """The licences that the module's description names."""
         return {"wordnet-base": "WordNet 3.0", "dict-gcide": "GPL-3.0-or-later", "apt": "each package's own"}
 
     def read(self) -> Iterator[RawPair]:
-        """WordNet, then the dictionary, then the packages."""
+        """WordNet first, then the dictionary, then the packages."""
         try:
             for name in _WORDNET_FILES:
                 with (self.wordnet / name).open(encoding="utf-8") as lines:
@@ -77,7 +84,7 @@ class Debian(Source):
         if self._lists is None:
             if shutil.which("apt-cache") is None:
                 raise PairsError("apt-cache is missing: the source debian needs Debian or Ubuntu")
-            # dumpavail lacks the long descriptions, which the archive keeps as translations; a full search has them
+            # the archive keeps long descriptions as translations, which `apt-cache dumpavail` lacks but a search has
             done = subprocess.run(["apt-cache", "search", "--full", "."], capture_output=True, check=False)
             lists = done.stdout.decode("utf-8", errors="replace")
             if next(pairs_of_packages(lists), None) is None:
@@ -87,7 +94,10 @@ class Debian(Source):
 
 
 def pairs_of_wordnet(lines: Iterable[str]) -> Iterator[RawPair]:
-    """Pairs from a data file of WordNet, one synset a line (wndb(5WN)); lines of the licence begin with a space."""
+    """Make pairs of a data file of WordNet: one synset a line, see wndb(5WN).
+
+    Lines of the licence begin with a space. Synsets without an example give no pair.
+    """
     for line in lines:
         if line.startswith(" ") or " | " not in line:
             continue
@@ -101,7 +111,12 @@ def pairs_of_wordnet(lines: Iterable[str]) -> Iterator[RawPair]:
 
 
 def pairs_of_dictionary(index: str, text: bytes) -> Iterator[RawPair]:
-    """Pairs from a dictd dictionary: the index has headword, offset and length per line, numbers in base 64."""
+    """Make pairs of a dictionary of dictd.
+
+    Args:
+        index: a line for each entry: headword, offset and length in bytes, the numbers in base 64.
+        text: all entries one after the other.
+    """
     for line in index.splitlines():
         headword, *numbers = line.split("\t")
         if len(numbers) != 2 or headword.startswith("00-database"):
@@ -120,7 +135,7 @@ def _number(digits: str) -> int:
 
 
 def _definition(entry: str) -> str:
-    """The definition without the headword's line, pronunciation, etymology, part of speech and editorial marks."""
+    """Reduce an entry to its definition: no headword, pronunciation, etymology, part of speech or editorial marks."""
     _, backslash, behind = entry.partition("\\")
     body = _PRONUNCIATION.sub("", backslash + behind) if backslash else entry.partition("\n")[2]
     while _BRACKETS.search(body):
@@ -130,7 +145,7 @@ def _definition(entry: str) -> str:
 
 
 def pairs_of_packages(records: str) -> Iterator[RawPair]:
-    """Pairs from package records as apt-cache prints them (deb-control(5)), separated by empty lines."""
+    """Make pairs of package records as apt-cache prints them, separated by empty lines, see deb-control(5)."""
     for record in records.split("\n\n"):
         section = re.search(r"^Section: (?:[\w-]+/)?(.+)$", record, re.MULTILINE)
         description = re.search(r"^Description(?:-en)?: (.+)\n((?: .*\n?)+)", record, re.MULTILINE)

@@ -1,4 +1,8 @@
-"""A Python docstring as prose: NumPy, Google and Sphinx style brought to sentences, code left out."""
+"""How a Python docstring becomes prose: NumPy, Google and Sphinx style turn into sentences, and code is left out.
+
+Lines are filtered first, sections by their headings and code by its indentation, fences and prompts. Then markup is
+removed from what is left, and the first sentence is split off.
+"""
 
 import re
 from collections.abc import Iterator
@@ -31,7 +35,7 @@ _DROPPED_DIRECTIVES = frozenset(
 )  # fmt: skip
 _DIRECTIVE = re.compile(r"(?P<indent>\s*)\.\. +(?:(?P<name>[\w-]+(?::[\w-]+)?)::(?P<text>.*)|\[.*\].*|_.*:.*|\|.*)")
 _NUMPY_PARAMETER = re.compile(r"(?P<names>[*\w]+(?:, ?[*\w]+)*)(?P<type> ?: .*)?")
-_TYPE = r"\([^)\n]*(?:\([^)\n]*\)[^)\n]*)*\)"  # in parentheses, which may hold others
+_TYPE = r"\([^)\n]*(?:\([^)\n]*\)[^)\n]*)*\)"  # a type in parentheses, which may hold other parentheses
 _GOOGLE_PARAMETER = re.compile(rf"^(\s*[-*]? ?`{{0,2}}[*\w]+`{{0,2}}) ?{_TYPE}\s*:\s*", re.MULTILINE)
 _SPHINX_FIELD = "(?:param|parameter|arg|argument|key|keyword|raises?|ivar|cvar)"
 _MARKUP = [
@@ -49,15 +53,20 @@ _MARKUP = [
 
 
 def summary_and_rest(docstring: str) -> tuple[str, str]:
-    """The first sentence of a docstring and the prose behind it.
+    r"""Split a docstring into its first sentence and the prose behind it.
 
-    Examples, references, code, formulas and directives are left out; of parameters remain name and description.
+    Examples, references, code, formulas and directives are left out. Parameters keep their names and descriptions, but
+    not their types.
 
     Args:
-        docstring: as `ast.get_docstring` returns it: without common indentation.
+        docstring: as `ast.get_docstring` returns it, without common indentation.
 
     Returns:
-        Both sides; the second is empty where there is nothing but a summary.
+        Both sides; the second is empty if there is nothing but a summary.
+
+    Example:
+        >>> summary_and_rest("Load the model.\n\nArgs:\n    path (str): Where it is.")
+        ('Load the model.', 'path: Where it is.')
     """
     text = "\n".join(_without_code(_without_sections(docstring.split("\n"))))
     for pattern, replacement in _MARKUP:
@@ -67,7 +76,7 @@ def summary_and_rest(docstring: str) -> tuple[str, str]:
 
 
 def _without_sections(lines: list[str]) -> Iterator[str]:
-    """Leave out the headings, the sections of examples and references, and the types of NumPy-style parameters."""
+    """Leave out headings, whole sections such as examples and references, and the types of NumPy-style parameters."""
     keep, parameters, underlined = True, False, False
     for line, following in zip(lines, [*lines[1:], ""], strict=True):
         if underlined:  # the line under a title
@@ -84,7 +93,10 @@ def _without_sections(lines: list[str]) -> Iterator[str]:
 
 
 def _heading(line: str, following: str) -> str | None:
-    """The title of the section that begins at a line: underlined, or as Google style writes it, at the margin."""
+    """Return the title, in lower case, if a section begins at this line; else None.
+
+    A heading is underlined as in NumPy style, or stands at the margin with a colon as in Google style.
+    """
     if _UNDERLINE.fullmatch(following) and line.strip() and not _UNDERLINE.fullmatch(line):
         return line.strip().lower().rstrip(":")
     google = _GOOGLE_HEADING.fullmatch(line)
@@ -94,7 +106,7 @@ def _heading(line: str, following: str) -> str | None:
 
 
 def _parameter_name(line: str, following: str) -> str:
-    """The line that introduces a NumPy-style parameter without its type; nothing if no description follows."""
+    """Drop the type from a line that introduces a NumPy-style parameter, or the line if no description follows."""
     parameter = _NUMPY_PARAMETER.fullmatch(line)
     if parameter is None:
         return line
@@ -104,24 +116,24 @@ def _parameter_name(line: str, following: str) -> str:
 
 
 def _without_code(lines: Iterator[str]) -> Iterator[str]:
-    """Leave out doctests with their output, fenced and indented code, directives, tables and rules."""
-    state = _Block()
+    """Leave out doctests with their output, fenced and indented code, directives, tables and ruled lines."""
+    skipper = _Skipper()
     for line in lines:
-        kept = state.step(line)
+        kept = skipper.step(line)
         if kept is not None:
             yield kept
 
 
-class _Block:
-    """What is being skipped: an indented block, a fenced block, or the output of a doctest."""
+class _Skipper:
+    """Reads a docstring line by line and knows what it is skipping: indented code, fenced code, or a doctest."""
 
     def __init__(self) -> None:
-        self.indent: int | None = None
+        self.indent: int | None = None  # the indented block ends at a line that is indented no more than this
         self.fenced = False
         self.doctest = False
 
     def step(self, line: str) -> str | None:
-        """The line as it is kept, or None."""
+        """Return the line as it is kept, or None to leave it out."""
         stripped = line.strip()
         if stripped.startswith("```"):
             self.fenced = not self.fenced
@@ -152,7 +164,7 @@ class _Block:
             if name is None or name in _DROPPED_DIRECTIVES:
                 self.indent = len(directive.group("indent"))
                 return ""
-            stripped = directive.group("text").strip()  # a note or a warning: its text stays
+            stripped = directive.group("text").strip()  # of another directive, such as a note, the text stays
             line = directive.group("indent") + stripped
         if stripped.startswith(("|", "+-", "+=")) or _UNDERLINE.fullmatch(line):
             return None

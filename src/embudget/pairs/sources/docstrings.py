@@ -1,10 +1,12 @@
-"""Docstrings of installed packages: summary -> rest.
+"""Docstrings of installed Python packages: the summary is the query, the rest its positive.
 
-Read by parsing the .py files of a fixed list of packages, without importing them and whatever else is installed, so
-that the pairs depend on the versions of these packages only; a module whose syntax is newer than the running Python is
-counted as "not parsed", so that pairs made by another Python can be told apart. Licences: each package's own, as its
-metadata states it; all of them are permissive (Apache-2.0, BSD, MIT, PSF, HPND). A group is a package. Test suites,
-vendored and generated code are skipped.
+The .py files of a fixed list of packages are parsed, not imported, and nothing else that is installed is read, so that
+the pairs depend on the versions of these packages only. A module in a syntax that the running Python does not know is
+counted as "not parsed": that count tells pairs made by another Python apart. Tests, vendored and generated code are
+skipped, since they repeat what stands elsewhere.
+
+A group is a package. Licences: each package's own, as its metadata states it; all are permissive (Apache-2.0, BSD, MIT,
+PSF, HPND).
 """
 
 import ast
@@ -23,11 +25,11 @@ PACKAGES = (
     "requests", "rich", "scikit-image", "scikit-learn", "scipy", "sentence-transformers", "sqlalchemy", "statsmodels",
     "sympy", "tifffile", "torch", "transformers",
 )  # fmt: skip
-"""All of them come with the extras `train` and `demo`."""
+"""Packages to read. All of them come with the extras `train` and `demo`."""
 EXTRAS = "train,demo"
 
-_LEAST_WORDS = 8  # fewer are too short for two sides: not worth the parsing
-_TEMPLATE = ("%(", "{{")  # filled when the module is imported
+_LEAST_WORDS = 8  # a docstring of fewer words is too short for two sides, see `Rules`
+_TEMPLATE = ("%(", "{{")  # marks of a template that its module fills on import, which we do not do
 
 _SKIPPED_FOLDERS = frozenset({"test", "tests", "testing", "_testing", "_vendor", "vendored", "externals", "benchmarks"})
 _GENERATED = ("plotly/graph_objs/", "plotly/validators/", "plotly/graph_objects/")
@@ -35,7 +37,7 @@ _DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
 class Docstrings(Source):
-    """Modules, classes, methods and functions of the packages in `PACKAGES`."""
+    """Docstrings of the modules, classes, methods and functions of the packages in `PACKAGES`."""
 
     name = "docstrings"
 
@@ -44,19 +46,19 @@ class Docstrings(Source):
 
     @property
     def unparsed(self) -> int:
-        """Modules whose syntax is not that of the running Python."""
+        """Number of modules in a syntax that the running Python does not know."""
         return self._unparsed
 
     def versions(self) -> dict[str, str]:
-        """The installed version of every package, without a build label: torch 2.13.0+cpu is torch 2.13.0."""
+        """The installed version of every package, without the build: torch 2.13.0+cpu holds the texts of 2.13.0."""
         return {package: distribution(package, EXTRAS).version.partition("+")[0] for package in PACKAGES}
 
     def licences(self) -> dict[str, str]:
-        """Each package's own."""
+        """The licence that each package's metadata names."""
         return {package: licence_of(distribution(package, EXTRAS)) for package in PACKAGES}
 
     def read(self) -> Iterator[RawPair]:
-        """Packages and their files in alphabetical order, objects in the order of the file."""
+        """Packages and their files in alphabetical order, objects in the order of their file."""
         self._unparsed = 0
         for package in PACKAGES:
             installed = distribution(package, EXTRAS)
@@ -77,22 +79,22 @@ class Docstrings(Source):
 
 
 def parse(source: str) -> ast.Module | None:
-    """The syntax tree of a module; None where its syntax is not that of the running Python."""
+    """Parse a module, or return None if the running Python does not know its syntax."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # invalid escapes in other people's strings
+            warnings.simplefilter("ignore")  # about invalid escapes in other people's strings
             return ast.parse(source)
     except (SyntaxError, ValueError):
         return None
 
 
 def pairs_of_module(tree: ast.Module, group: str, seen: set[str]) -> Iterator[RawPair]:
-    """The pairs of a module.
+    """Make the pairs of one module.
 
     Args:
         tree: the syntax tree of a .py file.
         group: the package.
-        seen: docstrings to pass over; those of this module are added.
+        seen: docstrings to pass over, because the package had them before; those of this module are added.
     """
     for docstring in _docstrings(tree):
         if docstring in seen or len(docstring.split()) < _LEAST_WORDS or any(mark in docstring for mark in _TEMPLATE):
@@ -104,7 +106,7 @@ def pairs_of_module(tree: ast.Module, group: str, seen: set[str]) -> Iterator[Ra
 
 
 def _docstrings(node: _DOCUMENTED) -> Iterator[str]:
-    """Docstrings of a module or class and what it holds; functions inside functions are left out."""
+    """Find the docstrings of a module or class and of all it holds, but for functions inside functions."""
     docstring = ast.get_docstring(node)
     if docstring:
         yield docstring
@@ -118,5 +120,5 @@ def _is_wanted(name: str) -> bool:
     path = PurePosixPath(name)
     if path.suffix != ".py" or name.startswith(("..", *_GENERATED)) or not _SKIPPED_FOLDERS.isdisjoint(path.parts):
         return False
-    # transformers writes each modeling_x.py from a modular_x.py, docstrings included
+    # transformers generates each modeling_x.py from a modular_x.py, docstrings included, so one of them is enough
     return not (path.stem.startswith(("test_", "modular_")) or path.stem.endswith("_test") or path.stem == "conftest")

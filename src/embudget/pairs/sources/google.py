@@ -1,8 +1,8 @@
-"""Documentation of Google's APIs: first sentence -> rest.
+"""Documentation of Google's APIs: the first sentence is the query, the rest its positive.
 
-Read from the discovery documents that the package google-api-python-client carries: descriptions of schemas, their
-properties, methods and parameters. Licence: Apache-2.0 (google-api-python-client). A group is an API; all its versions
-are one group.
+The package google-api-python-client carries discovery documents, which describe schemas, their properties, methods and
+parameters. A group is an API with all its versions, since these repeat each other. Licence: Apache-2.0
+(google-api-python-client).
 """
 
 import json
@@ -19,16 +19,16 @@ _HTML = re.compile(r"</?(?:a|b|br|code|em|i|li|ol|p|pre|strong|table|td|tr|ul)\b
 
 
 class GoogleDocs(Source):
-    """Every discovery document in the installed google-api-python-client."""
+    """Descriptions from every discovery document in the installed google-api-python-client."""
 
     name = "google-docs"
 
     def versions(self) -> dict[str, str]:
-        """The installed google-api-python-client."""
+        """The version of the installed google-api-python-client."""
         return {_PACKAGE: distribution(_PACKAGE).version}
 
     def licences(self) -> dict[str, str]:
-        """As the package's metadata states it."""
+        """The licence that the package's metadata names."""
         return {_PACKAGE: licence_of(distribution(_PACKAGE))}
 
     def read(self) -> Iterator[RawPair]:
@@ -39,12 +39,17 @@ class GoogleDocs(Source):
                 document = json.loads(path.read_bytes())
             except (OSError, ValueError) as error:
                 raise PairsError(f"cannot read {path.name} of {_PACKAGE}: {error}") from None
-            if "name" in document:  # index.json lists the others
+            if "name" in document:  # index.json, which only lists the others, has none
                 yield from pairs_of_api(document, document["name"])
 
 
 def pairs_of_api(document: dict[str, Any], group: str) -> Iterator[RawPair]:
-    """The pairs of an API's discovery document."""
+    """Make the pairs of one API.
+
+    Args:
+        document: the contents of its discovery document.
+        group: the API's name.
+    """
     for description in dict.fromkeys(_descriptions(document)):
         text = without_html(description) if _HTML.search(description) else join_lines(without_markdown(description))
         query, positive = first_sentence(without_labels(text))

@@ -1,8 +1,8 @@
-"""Any data set on the Hugging Face hub, by name and columns.
+"""Any data set on the Hugging Face hub, by its name and columns.
 
-Licence: the data set's own, read from its card where it states one. A column ``group`` is used where there is one. What
-is read is the split `train`, or else the first one. A data set of several configurations is written
-ORG/NAME:CONFIGURATION.
+Write `hub:ORG/NAME`, or `hub:ORG/NAME:CONFIGURATION` for a data set that has several configurations. Its split `train`
+is read, or the first one if none has that name; embudget makes its own splits. Columns and groups follow the rules of
+`embudget.pairs.formats`. Licence: the data set's own, as far as its card states it.
 """
 
 import hashlib
@@ -10,14 +10,19 @@ from collections.abc import Iterator
 from typing import Any
 
 from embudget.errors import PairsError
-from embudget.pairs.sources.base import RawPair, Rules, Source
-from embudget.pairs.sources.files import GROUP, choose_columns, pair_of_record
+from embudget.pairs.formats import GROUP, choose_columns, pair_of_record
+from embudget.pairs.sources.base import OWN_TEXTS, RawPair, Source
 
 
 class Hub(Source):
-    """A data set that `datasets.load_dataset` finds, downloaded into its cache on first use."""
+    """A data set that `datasets.load_dataset` finds, downloaded into its cache on first use.
 
-    rules = Rules(query_words=1, positive_words=1, prose=False, characters=None)
+    Args:
+        name: ORG/NAME, perhaps followed by :CONFIGURATION.
+        columns: columns of query and positive; by default see `embudget.pairs.formats.DEFAULT_COLUMNS`.
+    """
+
+    rules = OWN_TEXTS
 
     def __init__(self, name: str, columns: tuple[str, str] | None = None) -> None:
         self.name = f"hub:{name}"
@@ -27,14 +32,14 @@ class Hub(Source):
         self._loaded: Any = None
 
     def versions(self) -> dict[str, str]:
-        """A hash of the addresses of what was downloaded, which hold the revision; else the data's fingerprint."""
+        """Hash the addresses of the downloaded files, which hold the revision; without any, the data's fingerprint."""
         data = self._load()
         addresses = sorted(getattr(data.info, "download_checksums", None) or {})
         identity = "\n".join(addresses) or data._fingerprint
         return {self.dataset: hashlib.sha256(identity.encode()).hexdigest()[:16]}
 
     def licences(self) -> dict[str, str]:
-        """As the card states it."""
+        """The licence as the data set's card states it."""
         return {self.dataset: getattr(self._load().info, "license", None) or "see the data set's card"}
 
     def read(self) -> Iterator[RawPair]:
@@ -58,7 +63,7 @@ class Hub(Source):
                 ) from None
             try:
                 loaded = datasets.load_dataset(self.path, self.configuration or None)
-            except Exception as error:  # the hub, the network, the data's own format: whatever it is, it is not ours
+            except Exception as error:  # the hub, the network or the data's own format failed: it is never our bug
                 reason = " ".join(str(error).split())[:300] or type(error).__name__
                 raise PairsError(f"cannot load {self.name}: {reason}") from error
             self._loaded = loaded.get("train", next(iter(loaded.values()))) if isinstance(loaded, dict) else loaded

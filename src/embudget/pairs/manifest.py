@@ -1,20 +1,30 @@
-"""What `pairs.json` holds: where the pairs come from, how many there are, what was left out, how long they are."""
+"""What `pairs.json` says of a folder of pairs: its origin, its files, what was left out, how long the texts are.
 
+Everything else about the folder follows from this file: which Parquet files belong to a split, what they must hash to,
+and whether an equal request was answered here before.
+"""
+
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 
+from embudget.errors import ConfigError, PairsError
+from embudget.files import write_whole
 from embudget.frozen import Frozen
-from embudget.pairs.clean import Reason
-from embudget.pairs.split import Split
+from embudget.pairs.cleaning import Reason
+from embudget.pairs.splitting import SPLITS, Split
 
+MANIFEST = "pairs.json"
 FORMAT: Literal[1] = 1
-"""Of the folder and its files; another one is refused."""
+"""Version of `pairs.json` and of the files it describes. A folder of another version is refused."""
 CLEANING = 2
-"""Of the rules that turn sources into pairs: raised whenever the same sources would give other pairs."""
+"""Version of the rules that turn sources into pairs. Raise it whenever the same sources would give other pairs, so that
+pairs from before are built again instead of reused."""
 INDEX = "index"
-"""The one source of a folder whose files embudget did not write, see embudget.pairs.index."""
+"""The only source of a folder whose files embudget did not write itself, see `embudget.pairs.index`."""
 
 Side = Literal["query", "positive"]
 SIDES: tuple[Side, ...] = get_args(Side)
@@ -22,7 +32,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Request(Frozen):
-    """What was asked for. Equal requests give equal pairs."""
+    """What was asked for. Equal requests give equal pairs, so a folder that answers one can be reused."""
 
     sources: tuple[str, ...]
     versions: dict[str, str] = Field(description="package or file -> version or content hash")
@@ -34,7 +44,7 @@ class Request(Frozen):
 
 
 class SourceInfo(Frozen):
-    """One source: what it gave and what became of it."""
+    """What one source gave, and what became of it."""
 
     candidates: NonNegativeInt = Field(description="pairs before cleaning, and modules not parsed")
     dropped: dict[Reason, PositiveInt] = Field(description="pairs left out, by the first rule they broke")
@@ -44,7 +54,7 @@ class SourceInfo(Frozen):
 
 
 class FileInfo(Frozen):
-    """One Parquet file."""
+    """One Parquet file: how many pairs it holds, and what tells it from a damaged or changed one."""
 
     name: str = Field(pattern=r"^[^/\\]+$")
     pairs: NonNegativeInt
@@ -56,7 +66,7 @@ class FileInfo(Frozen):
 
 
 class SplitInfo(Frozen):
-    """One split and its files, in the order of their rows."""
+    """One split: its files in the order of their rows."""
 
     pairs: NonNegativeInt
     groups: NonNegativeInt | None = Field(default=None, description="null: not counted")
@@ -71,7 +81,7 @@ class SplitInfo(Frozen):
 
 
 class Quantiles(Frozen):
-    """Tokens per text after the cut."""
+    """Quantiles of the tokens per text after the cut: 5, 25, 50, 75 and 95 %."""
 
     p5: NonNegativeFloat
     p25: NonNegativeFloat
@@ -81,7 +91,7 @@ class Quantiles(Frozen):
 
 
 class TokenStats(Frozen):
-    """Length of the training texts in tokens of one tokenizer, its special tokens included."""
+    """How long the training texts are in tokens of one tokenizer, its special tokens included."""
 
     tokenizer: str
     max_length: PositiveInt
@@ -95,7 +105,7 @@ class TokenStats(Frozen):
 
     @property
     def tokens_per_pair(self) -> float:
-        """Tokens per pair: D of a run is this times the pairs seen."""
+        """Mean tokens of a query and its positive together. A run that sees n pairs processes D = n times as many."""
         return self.query_mean + self.positive_mean
 
 
@@ -103,7 +113,7 @@ class PairsInfo(Frozen):
     """The contents of `pairs.json`."""
 
     format: Literal[1] = FORMAT
-    hash: str = Field(description="16 hexadecimal digits, see embudget.pairs.folder.content_hash")
+    hash: str = Field(description="content hash, 16 hexadecimal digits, see embudget.pairs.build.content_hash")
     request: Request
     columns: dict[Side, str] = Field(default={}, description="names in the files, where they are others")
     splits: dict[Split, SplitInfo]
@@ -115,13 +125,16 @@ class PairsInfo(Frozen):
 
     @property
     def indexed(self) -> bool:
-        """Whether embudget found the files instead of writing them."""
+        """Whether the files are the user's own, which embudget found and described but did not write."""
         return self.request.sources == (INDEX,)
 
     @model_validator(mode="before")
     @classmethod
     def _one_file_a_split(cls, data: Any) -> Any:  # noqa: ANN401 - whatever the file held
-        """Read what was written before a split could have several files: the size and hash of `{split}.parquet`."""
+        """Accept folders written before a split could have several files.
+
+        Their splits hold the size and hash of `{split}.parquet` directly, without a list of files.
+        """
         splits = data.get("splits") if isinstance(data, Mapping) else None
         if not isinstance(splits, Mapping):
             return data
@@ -133,3 +146,40 @@ def _with_files(split: str, found: Any) -> Any:  # noqa: ANN401 - whatever the f
         return found
     file = {"name": f"{split}.parquet", **{key: found[key] for key in ("pairs", "bytes", "sha256")}}
     return {**{key: value for key, value in found.items() if key not in ("bytes", "sha256")}, "files": (file,)}
+
+
+def read_info(folder: Path) -> PairsInfo:
+    """Read the `pairs.json` of a folder.
+
+    Raises:
+        PairsError: it is missing, damaged, or of another format.
+    """
+    path = folder / MANIFEST
+    try:
+        data = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise PairsError(f"{folder} is not a pairs folder: it holds no {MANIFEST}") from None
+    except OSError as error:
+        raise PairsError(f"cannot read {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise PairsError(f"{path} is damaged: not valid JSON: {error}") from None
+    found = data.get("format") if isinstance(data, dict) else None
+    if found != FORMAT:
+        raise PairsError(f"{path}: format must be {FORMAT}, got {found!r}")
+    try:
+        info = PairsInfo.read(data, str(path))
+    except ConfigError as error:
+        raise PairsError(str(error)) from None
+    missing = [split for split in SPLITS if split not in info.splits]
+    if missing:
+        raise PairsError(f"{path}: splits.{missing[0]} is required")
+    return info
+
+
+def write_info(folder: Path, info: PairsInfo) -> None:
+    """Write `pairs.json` in one step, so that whoever reads meanwhile sees the old one or the new one.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    write_whole(folder / MANIFEST, json.dumps(info.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n")

@@ -1,3 +1,5 @@
+"""Pairs of the documentation inside packages, with versions and licences."""
+
 import gzip
 import importlib.metadata
 import json

@@ -1,10 +1,11 @@
-"""Cleaning of text pairs, with a count of what was dropped and why.
+"""Which pairs are fit to train on, with a count of what was dropped and why.
 
-Each text is normalised, that of documentation also cut (`Rules.characters`), then each pair passes the rules in the
-order of `Reason`. No text, compared by its words in lower case, occurs twice in what is kept, neither on the same side
-nor on the other: two equal positives would be false negatives of each other in a batch, and an equal text in two splits
-would leak. That is a cap of 1 per identical positive. Of several pairs the first one stays: the order of the sources
-matters.
+No text may occur twice, on either side, because two equal positives would be false negatives of each other in a batch,
+and an equal text in two splits would leak. Texts are compared by their words in lower case, and by their sets of word
+pairs (`embudget.pairs.duplicates`). The first pair with a text stays, so the order of the sources matters.
+
+Each text is normalised, documentation is also cut (`Rules.characters`), and then each pair passes the rules in the
+order of `Reason`; it is counted under the first one that it breaks.
 """
 
 import gc
@@ -14,9 +15,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from embudget.pairs.near import near_duplicates
+from embudget.pairs.duplicates import near_duplicates
 from embudget.pairs.sources.base import RawPair, Rules, Source
-from embudget.pairs.split import order_key
+from embudget.pairs.splitting import order_key
 from embudget.pairs.text import cut, normalise, words
 
 Reason = Literal[
@@ -31,27 +32,30 @@ Reason = Literal[
     "over the limit",
     "not parsed",
 ]
-"""Of "not parsed", the unit is a module of Python code, all of whose docstrings are missing."""
+"""Why a pair was dropped. Only "not parsed" does not count pairs: it counts modules of Python code."""
 Progress = Callable[[str, int], None]
+"""Called with a stage and the number of pairs so far."""
 
-_LEAST_LETTERS = 0.7  # letters and spaces among the characters of prose; tables, patterns and code have fewer
-_OVERLAP = 0.8  # Jaccard similarity of the words of both sides from which the positive only repeats the query
-_ECHO_WORDS = 5  # a positive of so many words, all of them in the query, adds nothing; a shorter one may answer it
-_REPORT_EVERY = 2000
+_LEAST_LETTERS = 0.7  # share of letters and spaces in prose; tables, patterns and code have less
+_OVERLAP = 0.8  # Jaccard similarity of the two sides' words from which the positive only repeats the query
+_ECHO_WORDS = 5  # a positive of 5 words or more that are all in the query adds nothing; a shorter one may be an answer
+_REPORT_EVERY = 2000  # pairs between two calls of progress
 
 
 class Row(NamedTuple):
-    """A cleaned pair. ``group`` is unique over all scopes."""
+    """A pair that was kept, its texts normalised. The group begins with the scope and is unique over all scopes."""
 
     query: str
     positive: str
     group: str
     source: str
     scope: str
-    """`Source.scope`, the first part of the group; in no file."""
+    """`Source.scope`. It is not written to the files, which hold it as the first part of the group."""
 
 
 class _Candidate(NamedTuple):
+    """A pair with the words of each side in lower case, joined by spaces, by which texts are compared."""
+
     row: Row
     query_key: str
     positive_key: str
@@ -59,7 +63,7 @@ class _Candidate(NamedTuple):
 
 @dataclass
 class Cleaned:
-    """What cleaning left, and per source how many pairs were read and dropped."""
+    """What cleaning kept, and for each source how many pairs were read and dropped."""
 
     rows: list[Row] = field(default_factory=list)
     read: Counter[str] = field(default_factory=Counter)
@@ -67,7 +71,13 @@ class Cleaned:
 
 
 def clean(sources: Sequence[Source], limit: int | None, seed: int, progress: Progress) -> Cleaned:
-    """Read all sources and keep what passes the rules, at most ``limit`` pairs of each source.
+    """Read all sources and keep what passes the rules.
+
+    Args:
+        sources: in order of preference, if a text occurs in several.
+        limit: the most pairs to keep of each source; None keeps all.
+        seed: of the order of the rows, and so of the subset that a limit keeps.
+        progress: told the stage and the number of pairs.
 
     Raises:
         PairsError: a source cannot be read.
@@ -105,7 +115,10 @@ def _read(source: Source, seen: set[str], result: Cleaned, progress: Progress) -
 
 @contextmanager
 def _no_garbage_collection() -> Iterator[None]:
-    """Reading makes many objects and no cycles; walking over all rows again and again took half of the time."""
+    """Pause the garbage collector, because reading makes many objects but no cycles.
+
+    Its walks over all rows, again and again, took half of the time.
+    """
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -120,14 +133,14 @@ def _candidate(pair: RawPair, source: Source) -> _Candidate:
     if source.rules.characters is not None:
         query, positive = (cut(text, source.rules.characters) for text in (query, positive))
     query_key, positive_key = " ".join(words(query)), " ".join(words(positive))
-    # a pair without a group is a group of its own: no other row holds either of its texts
+    # a pair without a group gets one of its own, named by its texts, since no other kept row holds either of them
     name = order_key(0, query_key, positive_key).hex() if pair.group is None else normalise(pair.group)
     row = Row(query, positive, f"{source.scope}/{name}", source.name, source.scope)
     return _Candidate(row, query_key, positive_key)
 
 
 def _flaw(candidate: _Candidate, rules: Rules) -> Reason | None:
-    """The first rule that a pair breaks by itself."""
+    """Name the first rule that a pair breaks, whatever the other pairs are."""
     row, query_key, positive_key = candidate
     if not row.query or len(row.query.split()) < rules.query_words:
         return "query too short"
@@ -149,7 +162,7 @@ def _is_prose(text: str) -> bool:
 
 
 def _repetition(candidate: _Candidate, seen: set[str]) -> Reason | None:
-    """Whether an earlier pair holds one of the texts; remembers both if not."""
+    """Say whether an earlier pair holds one of the texts; if not, remember both."""
     if candidate.query_key in seen:
         return "duplicate query"
     if candidate.positive_key in seen:
@@ -171,7 +184,10 @@ def _without_near(
 
 
 def _limited(rows: list[Row], limit: int | None, seed: int, result: Cleaned) -> list[Row]:
-    """The rows in random order, at most ``limit`` of each source; a smaller limit gives a prefix of a larger one."""
+    """Shuffle the rows and keep at most ``limit`` of each source.
+
+    The order does not depend on the limit, so a larger limit keeps all that a smaller one keeps.
+    """
     rows = sorted(rows, key=lambda row: order_key(seed, row.query, row.positive))
     taken: Counter[str] = Counter()
     kept: list[Row] = []

@@ -1,3 +1,5 @@
+"""A data set of the hub is read as files are, and every failure is one line."""
+
 from collections.abc import Iterator
 from typing import Any
 

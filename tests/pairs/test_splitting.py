@@ -1,8 +1,10 @@
+"""Whole groups are held out, in the shares that are promised."""
+
 from collections import Counter
 
 import pytest
 
-from embudget.pairs.split import SHARES, assign_groups
+from embudget.pairs.splitting import SHARES, assign_groups
 
 
 def _rows(sizes: dict[str, int], source: str = "s") -> list[tuple[str, str]]:

@@ -1,3 +1,5 @@
+"""A docstring of any style becomes a summary and prose; tests and generated code are left out."""
+
 import inspect
 from collections import Counter
 from email.message import Message
@@ -8,7 +10,7 @@ import pytest
 
 from embudget.errors import PairsError
 from embudget.pairs import RawPair
-from embudget.pairs.clean import clean
+from embudget.pairs.cleaning import clean
 from embudget.pairs.sources.docstring_text import summary_and_rest
 from embudget.pairs.sources.docstrings import Docstrings, _is_wanted, pairs_of_module, parse
 

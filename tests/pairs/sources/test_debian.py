@@ -1,3 +1,5 @@
+"""Pairs of WordNet, the dictionary and the package lists, and what is said if one is missing."""
+
 import gzip
 import shutil
 import subprocess

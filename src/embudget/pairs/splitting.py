@@ -1,9 +1,9 @@
-"""Train, validation and test by group, never by row, so that no service, API or package is in two of them.
+"""Which pairs are held out: whole groups go to train, validation or test, so that no service or package is in two.
 
-Within each scope (see `Source.scope`), groups are ordered by a hash of the seed and their name, and taken in this order
-into the test split, then into the validation split, as long as they fit into the split's share of the rows; all others
-train. A group larger than a share therefore always trains: with a few large groups (packages), the small ones make up
-the shares.
+Splitting by row would leak, because pairs of one service resemble each other. Within each scope (see `Source.scope`),
+groups are put in an order that depends on the seed and their names. In this order each goes into the test split if it
+still fits into its 5 % of the scope's rows, else into the validation split if it fits into its 4 %, else it trains. A
+group larger than a share therefore always trains, and where a few groups are large, the small ones are held out.
 """
 
 import hashlib
@@ -14,20 +14,31 @@ from typing import Literal, get_args
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 SHARES: dict[Split, float] = {"test": 0.05, "validation": 0.04}
-"""Of the rows of each scope."""
+"""Shares of each scope's rows that are held out, in the order in which they are filled."""
 
 
 def order_key(seed: int, *parts: str) -> bytes:
-    """A place in a random order that depends on the seed and the parts only, not on a generator's implementation."""
+    """Give a place in a random order: sorting by it shuffles.
+
+    Unlike a generator's draw it depends on nothing but its arguments, so an order is the same on every machine, with
+    every version of numpy, and for every subset of the items.
+
+    Example:
+        >>> sorted(["a", "b", "c"], key=lambda name: order_key(0, name))
+        ['a', 'c', 'b']
+    """
     return hashlib.blake2b("\x1f".join((str(seed), *parts)).encode(), digest_size=16).digest()
 
 
 def assign_groups(rows: Iterable[tuple[str, str]], seed: int) -> dict[str, Split]:
-    """The split of each group.
+    """Decide the split of each group.
 
     Args:
         rows: scope and group of each row; a group's name is unique over all scopes.
-        seed: another seed, another order of the groups.
+        seed: changes the order of the groups and so which of them are held out.
+
+    Returns:
+        Group -> split. With fewer than three groups in a scope, all of them may train.
     """
     sizes: dict[str, Counter[str]] = {}
     for scope, group in rows:
@@ -43,7 +54,7 @@ def _assign(sizes: Counter[str], seed: int) -> dict[str, Split]:
     free = sorted(sizes, key=lambda group: order_key(seed, group))
     for split, share in SHARES.items():
         chosen = _fill(free, sizes, round(share * sizes.total()))
-        if not chosen and len(sizes) >= len(SPLITS):  # no group is small enough: better a large share than none
+        if not chosen and len(sizes) >= len(SPLITS):  # every group is too large: hold out more rather than nothing
             chosen = {min(free, key=lambda group: sizes[group])}
         assigned.update(dict.fromkeys(chosen, split))
         free = [group for group in free if group not in chosen]

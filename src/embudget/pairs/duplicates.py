@@ -1,10 +1,17 @@
-"""Near-duplicates by MinHash (Broder 1997) with banded locality-sensitive hashing, in numpy, the same everywhere.
+"""Which texts nearly repeat an earlier one: MinHash (Broder 1997) with banded locality-sensitive hashing, in numpy.
 
-A text is the set of its word bigrams, its two edges included, so that short texts have shingles as well. With random
-hashes h_1..h_64, the share of j for which min h_j agrees in two sets estimates their Jaccard similarity. Texts that
-agree in all 4 rows of one of 16 bands are compared: two of similarity s meet with probability 1 - (1 - s^4)^16, 0.9998
-at the threshold of 0.8. What the estimate, whose standard error is 0.05, does not rule out is decided by the sets
-themselves: of many comparisons by the estimate alone, some would call different texts the same.
+A text is taken as the set of its word bigrams, its two edges included so that short texts have some as well. Two texts
+count as the same if the Jaccard similarity s of their sets, the bigrams they share over all that either has, is 0.8 or
+more. Comparing every text with every other would take too long, so the work is done in three steps:
+
+1. Signature: with 64 random hashes h_j, each text gets its minima min h_j. Two texts agree in a share s of them on
+   average, with a standard error of 0.05 at s = 0.8.
+2. Candidates: the signature is cut into 16 bands of 4 rows, and texts that agree in a whole band meet. The probability
+   of that is 1 - (1 - s^4)^16, which is 0.9998 at s = 0.8.
+3. Decision: couples whose estimate is not clearly below the threshold are compared by the sets themselves. The estimate
+   alone would, in millions of comparisons, sometimes call different texts the same.
+
+Every hash is fixed, so that the same texts are dropped on every machine.
 """
 
 import hashlib
@@ -18,13 +25,13 @@ if TYPE_CHECKING:
 
 THRESHOLD = 0.8
 BANDS, ROWS = 16, 4
-_MARGIN = 0.15  # three standard errors of the estimate
-_CHUNK = 4096  # texts hashed at a time: the shingles of a chunk stay in the cache
-_NEIGHBOURS = 8  # texts before it in its bucket that a text is compared with, besides the first one
+_MARGIN = 0.15  # three standard errors of the estimate, below which a couple is ruled out
+_CHUNK = 4096  # texts hashed at a time, so that their bigrams stay in the processor's cache
+_NEIGHBOURS = 8  # a text meets the first text of its bucket and the 8 before it, so that huge buckets stay cheap
 
 
 def near_duplicates(keys: Sequence[str], threshold: float = THRESHOLD) -> "NDArray[np.bool_]":
-    """Which texts nearly repeat an earlier one.
+    """Mark the texts that nearly repeat an earlier one.
 
     Args:
         keys: texts as words in lower case joined by spaces, see `embudget.pairs.text.words`.
@@ -32,6 +39,10 @@ def near_duplicates(keys: Sequence[str], threshold: float = THRESHOLD) -> "NDArr
 
     Returns:
         A mask, shape (len(keys),). The first of a chain of similar texts is never marked.
+
+    Example:
+        >>> near_duplicates(["a b c", "x y z", "a b c"]).tolist()
+        [False, False, True]
     """
     import numpy as np
 
@@ -60,7 +71,11 @@ def _similarity(one: str, other: str) -> float:
 
 
 def _candidates(bucket: "NDArray[np.uint64]") -> "Iterable[tuple[NDArray[np.int64], NDArray[np.int64]]]":
-    """Pairs (earlier, later) in the same bucket: each with the bucket's first and with its closest predecessors."""
+    """Couple each text of a bucket with the bucket's first text and with its closest predecessors.
+
+    Yields:
+        Indices (earlier, later), shape (couples,) each.
+    """
     import numpy as np
 
     order = np.argsort(bucket, kind="stable")
@@ -74,10 +89,10 @@ def _candidates(bucket: "NDArray[np.uint64]") -> "Iterable[tuple[NDArray[np.int6
 
 
 def _signatures(keys: Sequence[str]) -> "NDArray[np.uint32]":
-    """MinHash signatures, shape (len(keys), BANDS * ROWS)."""
+    """Compute the MinHash signatures, shape (len(keys), BANDS * ROWS)."""
     import numpy as np
 
-    # not a seed of the user's: the signature of a text is part of what "near" means
+    # the hashes are fixed, not drawn by the user's seed: they are part of what "near" means, and so is this string
     draw = np.frombuffer(hashlib.shake_128(b"embudget.pairs.near").digest(BANDS * ROWS * 16), dtype="<u8")
     multipliers, offsets = draw[::2] | np.uint64(1), draw[1::2]
     vocabulary = _Vocabulary()
@@ -91,10 +106,13 @@ def _signatures(keys: Sequence[str]) -> "NDArray[np.uint32]":
 
 
 def _shingles(keys: Sequence[str], vocabulary: "_Vocabulary") -> "tuple[NDArray[np.uint64], NDArray[np.int64]]":
-    """Hashes of the word bigrams of all texts in a row, and where each text begins.
+    """Hash the word bigrams of all texts.
 
-    The words of all texts stand in one sequence, 0 before each text and after the last one: the bigrams from one 0 to
-    the next are those of one text, its edges included.
+    All words stand in one sequence, with a 0 before each text and after the last one. Neighbours in the sequence are
+    then the bigrams, those with a 0 being the edges of a text.
+
+    Returns:
+        The hashes, shape (words + texts,), and where each text begins in them, shape (texts,).
     """
     import numpy as np
 
@@ -112,7 +130,7 @@ def _shingles(keys: Sequence[str], vocabulary: "_Vocabulary") -> "tuple[NDArray[
 
 
 class _Vocabulary(dict[str, int]):
-    """Words to 64-bit hashes; Python's own hash differs from process to process."""
+    """Map words to 64-bit hashes that are never 0. Python's own `hash` would differ from process to process."""
 
     def __missing__(self, word: str) -> int:
         value = int.from_bytes(hashlib.blake2b(word.encode(), digest_size=8).digest(), "little") | 1

@@ -1,3 +1,5 @@
+"""A pair is dropped for the first rule it breaks, and counted; no text stays twice."""
+
 import gc
 from collections import Counter
 from contextlib import nullcontext
@@ -5,7 +7,7 @@ from contextlib import nullcontext
 import pytest
 
 from embudget.pairs import RawPair, Rules
-from embudget.pairs.clean import Cleaned, clean
+from embudget.pairs.cleaning import Cleaned, clean
 
 from .conftest import MadeSource, made_pairs
 

@@ -1,0 +1,38 @@
+"""A value that breaks a rule is refused in one line with its place, field, rule and value."""
+
+from typing import Self
+
+import pytest
+from pydantic import Field, PositiveInt, model_validator
+
+from embudget.errors import ConfigError
+from embudget.frozen import Frozen
+
+
+class Box(Frozen):
+    width: PositiveInt
+    height: float = 1.0
+    labels: dict[PositiveInt, str] = Field(default={})
+
+    @model_validator(mode="after")
+    def _is_flat(self) -> Self:
+        if self.height > self.width:
+            raise ValueError(f"height must be at most width, got {self.height} > {self.width}")
+        return self
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({}, "width is required"),
+        ({"width": 1, "colour": "red"}, "colour is not a known field"),
+        ({"width": 0}, "width: Input should be greater than 0, got 0"),
+        ({"width": 1, "height": float("nan")}, "height: Input should be a finite number, got nan"),
+        ({"width": 1, "height": 2.0}, "height must be at most width, got 2.0 > 1"),
+        ({"width": 1, "labels": {"x": "a"}}, "labels.x: Input should be a valid integer, .*, got 'x'"),
+        ({"width": "x" * 100}, f"width: Input should be a valid integer, .*, got '{'x' * 76}\\.\\.\\."),
+    ],
+)
+def test_the_first_problem_is_one_line(data: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=f"^box.json: {message}$"):
+        Box.read(data, "box.json")
