@@ -11,16 +11,16 @@ quickstart: setup
 test: setup
 	$(BIN)/pytest
 
-# Laws, findings, figures and pages of the published studies, from their records; the card of the models in the package.
+# From their records: laws, findings, figures and pages of the published studies; the card of the models in the package.
 results: setup
-	$(BIN)/python benchmarks/publish.py results/smollm2 --largest 1.6e13
-	$(BIN)/python benchmarks/forecast.py verdict results/smollm2
-	$(BIN)/python benchmarks/publish.py results/micro
+	$(BIN)/python -m studies.publish.study results/smollm2 --largest 1.6e13
+	$(BIN)/python -m studies.publish.check results/smollm2
+	$(BIN)/python -m studies.publish.study results/micro
 	cp results/smollm2/laws.json src/embudget/data/laws/smollm2.json
 	cp results/micro/laws.json src/embudget/data/laws/micro.json
-	$(BIN)/python benchmarks/pack_micro.py
-	$(BIN)/python benchmarks/ablations.py results/ablations
-	$(BIN)/python benchmarks/results_page.py docs/results.md README.md
+	$(BIN)/python -m studies.publish.micro_models
+	$(BIN)/python -m studies.publish.ablations results/ablations
+	$(BIN)/python -m studies.publish.tables docs/results.md README.md
 
 # What takes minutes because it starts processes or trains the real model; the rest of the slow tests are measurements.
 test-processes: setup

@@ -32,8 +32,8 @@ from embudget.pairs import Pairs, load_pairs
 from embudget.records import RunConfig
 from embudget.suite import ModelShape, find_shape
 from embudget.suite.loading import find_checkpoint, load_embedder, load_tokenizer
-from embudget.training.loop import Training
-from embudget.training.parameters import parameter_groups
+from embudget.training.job import Job
+from embudget.training.loop import Training, parameter_groups
 
 SCALE, RATE, DECAY, LENGTH = 40.0, 1e-4, 0.1, 75
 VARIANTS: dict[str, dict[str, int]] = {
@@ -79,7 +79,7 @@ def main() -> None:
 
 
 def provenance() -> dict[str, str]:
-    """What made a cell, and when."""
+    """The command that made a measurement, and the date."""
     command = shlex.join([".venv/bin/python", *sys.orig_argv[1:]])
     return {"command": command, "date": datetime.now(UTC).date().isoformat()}
 
@@ -102,7 +102,7 @@ def measure(
     training, ours = our_step(model, method, batch_size, pairs)
     batches = [next(training.order) for _ in range(rounds + 2)]
     table = pairs.table("train")
-    tokens = [sum(map(len, training.tokens.texts(batch))) for batch in batches]
+    tokens = [sum(map(len, training.job.tokens.texts(batch))) for batch in batches]
     firsts, steps = {}, {}
     for variant in variants:
         steps[variant] = their_step(model, method, table, VARIANTS[variant])
@@ -153,7 +153,7 @@ def our_step(model: str, method: str, batch_size: int, pairs: Pairs) -> tuple[Tr
         model=model, method=method, train_flops=1e18, pairs=pairs.hash, batch_size=batch_size, learning_rate=RATE,
         max_length=LENGTH, scale=SCALE, weight_decay=DECAY,
     )  # fmt: skip
-    training = Training(config, pairs)
+    training = Training(Job.of(config, pairs))
 
     def step(rows: list[int]) -> float:
         training._drawn = rows

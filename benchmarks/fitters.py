@@ -30,12 +30,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import curve_fit
 
+from benchmarks.objectives import search
 from embudget.laws import FORMS, Coefficients, fit
-from embudget.laws.joint import Group, fit_jointly
-from embudget.laws.levenberg import Objective, refine
-from embudget.laws.points import Points
-from embudget.laws.problem import split
-from embudget.laws.varpro import projected_starts, search
+from embudget.laws.problem import Points, split
+from embudget.laws.sharing import Group, fit_jointly
+from embudget.laws.solve import Objective, projected_starts, refine
 from embudget.records import RunRecord
 from embudget.runs import RunTable
 
@@ -74,7 +73,7 @@ class Sample:
 
     @property
     def loss(self) -> Array:
-        """Of each run (n,), nats."""
+        """Loss of each run (n,), nats."""
         return np.array([record.loss for record in self.records], dtype=float)
 
     @property
@@ -179,7 +178,7 @@ def _curve_fit_logs(exponents: tuple[tuple[float, float], ...], sample: Sample) 
 
 
 def _suggested(sample: Sample, a: float, b: float) -> Parameters:
-    """From the lowest and the mean loss, for these exponents."""
+    """A start from the lowest and the mean loss, for these exponents."""
     E = 0.5 * float(sample.loss.min())
     share = 0.5 * (float(np.exp(np.log(sample.loss).mean())) - E)
     A, B = (

@@ -1,7 +1,7 @@
-"""How fast laws are fitted and recipes given, and how well known laws are recovered.
+"""How fast are laws fitted and recipes given, and how well are known laws recovered?
 
     .venv/bin/pip install chinchilla==0.2.0       # for the comparison alone; or --without-chinchilla
-    .venv/bin/python benchmarks/fitting.py --out results/speed/fitting.json
+    .venv/bin/python -m benchmarks.fitting --out results/speed/fitting.json
 
     fit         504 runs of 9 depths x 7 methods x 8 budgets, all forms of law, 1000 bootstrap draws     target  10 s
     table       100,000 runs read, checked and fitted (`large_table.py`)                          targets 60 s, 2 GB
@@ -10,7 +10,7 @@
                 (`recovery.py`: the truths and what counts as error; `fitters.py`: the fits)
 
 Compare times within one run of this program only, on a machine that does nothing else: the threads of OpenBLAS wait for
-each other by spinning, so that other load on the cores costs many times its share. OMP_NUM_THREADS=1 shows the rest.
+each other by spinning, so that other load on the cores costs many times its share. With OMP_NUM_THREADS=1 it does not.
 """
 
 import argparse
@@ -28,11 +28,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import fitters
-import large_table
 import numpy as np
-import recovery
 
+from benchmarks import fitters, large_table, recovery
 from embudget.files import save_text
 from embudget.laws import Coefficients, Laws, fit
 from embudget.recipe import recommend
@@ -54,7 +52,7 @@ def main() -> None:
     """Measure, print the numbers, write them."""
     options = parse()
     result: dict[str, Any] = {
-        "command": " ".join(["benchmarks/fitting.py", *sys.argv[1:]]),
+        "command": " ".join(["-m benchmarks.fitting", *sys.argv[1:]]),
         "date": datetime.now(UTC).date().isoformat(),
         "machine": platform.processor() or platform.machine(),
         "cores": len(os.sched_getaffinity(0)),
@@ -99,7 +97,7 @@ def parse() -> argparse.Namespace:
 
 
 def versions() -> dict[str, str]:
-    """Of what is compared, where it is installed."""
+    """The versions of what is compared, as far as it is installed."""
     found = {"python": platform.python_version()}
     for name in ("embudget", "numpy", "scipy", "chinchilla"):
         try:
@@ -110,12 +108,12 @@ def versions() -> dict[str, str]:
 
 
 def study(seed: int) -> list[RunRecord]:
-    """504 runs with noise of 0.5, 1 or 1.5 %, by the seed."""
+    """A study of 504 runs, whose noise is 0.5, 1 or 1.5 %, in turn with the seed."""
     return simulate(World(truth=TRUTH, suite="smollm2", budgets=BUDGETS, noise=0.005 * (1 + seed % 3)), seed)
 
 
 def full_fit(rounds: int, draws: int) -> dict[str, Any]:
-    """Seconds from records to laws, and of their summary."""
+    """Seconds from records to laws, and of printing their summary."""
     seconds, summaries, components = [], [], []
     for seed in range(rounds):
         records = study(seed)
@@ -139,7 +137,7 @@ def full_fit(rounds: int, draws: int) -> dict[str, Any]:
 
 
 def recipe(draws: int, calls: int) -> dict[str, float]:
-    """Milliseconds of a recipe by laws read from their file, from the smallest budget to 64 times the largest."""
+    """Milliseconds of a recipe from laws that were read from a file, at budgets up to 64 times the largest measured."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "laws.json"
         fit(study(1), draws=draws).save(path)
@@ -163,7 +161,7 @@ def recipe(draws: int, calls: int) -> dict[str, float]:
 
 
 def against_targets(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """What was to be reached, and whether it was; of several measurements the worst."""
+    """The targets, and whether the worst measurement meets each."""
     worst: dict[str, float] = {}
     if "fit" in result:
         worst["fit, s"] = result["fit"]["worst_seconds"]
@@ -201,7 +199,7 @@ def recover(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def told(result: dict[str, Any]) -> str:
-    """The numbers for a person."""
+    """The result as text for a person."""
     text = [
         f"{name}: {row['measured']:g}, target {row['target']:g}{'' if row['met'] else ': MISSED'}"
         for name, row in result["targets"].items()

@@ -1,4 +1,4 @@
-"""A table of 100,000 runs, read, checked and fitted in a process of its own, so that the peak of memory is its own.
+"""How long does a table of 100,000 runs take, and how much memory? Read, checked and fitted in a process of its own.
 
 Two tables, each as CSV and as Parquet:
 
@@ -6,7 +6,7 @@ Two tables, each as CSV and as Parquet:
     grid        10 sizes x 7 methods x 8 budgets, with learning rates and repeated seeds: few cells, many runs of each
 
 One row in 200 has no loss, one in 200 failed, one in 200 is there twice. Peak memory is `ru_maxrss`, the imports
-included; a process started by exec is handed its parent's peak, so writing is done in another process.
+included. A process inherits its parent's peak over exec, so the table is written in yet another process.
 """
 
 import multiprocessing
@@ -93,7 +93,7 @@ def _losses(truth: dict[str, Coefficients], method: Any, size: Any, tokens: Any)
 
 
 def read_and_fit(path: Path) -> dict[str, float]:
-    """Seconds of each step, CPU seconds of reading and fitting, peak memory in GB, and what was found."""
+    """Seconds of each step, CPU seconds of reading and fitting, peak memory in GB, and counts of what was found."""
     from embudget.laws import fit
     from embudget.runs import RunTable
 

@@ -19,7 +19,7 @@ from embudget.methods import parse_method
 from embudget.pairs import load_pairs
 from embudget.records import RunConfig
 from embudget.suite import find_shape
-from embudget.training.run import train_run
+from embudget.training.run import train
 
 
 def main() -> None:
@@ -77,7 +77,7 @@ def measure(options: argparse.Namespace) -> dict[str, list[float]]:
                 eval_pairs=2,
                 eval_candidates=2,
             )
-            record = train_run(config, pairs)[1]
+            record = train(config, pairs, with_record=True)[1]
             assert record.tokens is not None and record.seconds is not None
             if round_number > 0:
                 speeds[method].append(record.tokens / record.seconds)

@@ -1,4 +1,4 @@
-"""The paper's procedure, from the records alone: isoFLOP parabolas, and straight lines in log-log through their minima.
+"""What would the paper's own procedure choose? It has isoFLOP parabolas, and straight lines through their minima.
 
     per method and budget    loss = c0 + c1 x + c2 x^2, x = log N: the vertex is the best size and its loss; where the
                              measured sizes have no minimum between them, the best measured size and its loss
@@ -6,8 +6,8 @@
                              through the vertices, or through all best sizes where fewer than two budgets have a vertex
     choice                   the method whose line is lowest at the budget, on the member nearest to its size in log N
 
-Source: the description in "Repurposing Language Models into Embedding Models" (NeurIPS 2024). The seeds of a cell count
-by their mean, and of several learning rates the one with the lowest mean.
+Source: the description in "Repurposing Language Models into Embedding Models" (NeurIPS 2024). The seeds of a
+setting count by their mean, and a cell by the learning rate with the lowest mean.
 """
 
 from collections import defaultdict
@@ -22,21 +22,21 @@ from embudget.suite import ModelShape
 
 
 class Optimum(NamedTuple):
-    """The best size of one method at one budget."""
+    """The best size of one method at one budget, and its loss in nats."""
 
     budget: float
     params: float
     loss: float
     vertex: bool
-    """Whether it is that of a parabola; otherwise a measured one."""
+    """Whether it is the minimum of a parabola; otherwise it is a measured size."""
 
 
 Cells = dict[str, dict[float, dict[int, float]]]
-"""Method -> budget -> parameters -> mean loss over the seeds, nats."""
+"""Method -> budget -> N -> mean loss over the seeds at the best learning rate, nats."""
 
 
 def cells_of(records: Iterable[RunRecord]) -> Cells:
-    """The mean losses of the runs that are done."""
+    """The cells of the runs that are done."""
     losses: defaultdict[tuple[str, float, int, float], list[float]] = defaultdict(list)
     for record in records:
         if record.status == "done" and record.loss and record.model_params:
@@ -50,7 +50,7 @@ def cells_of(records: Iterable[RunRecord]) -> Cells:
 
 
 def optimum(budget: float, losses: dict[int, float]) -> Optimum:
-    """The vertex of the parabola over the sizes, or the best measured size."""
+    """The vertex of the parabola through the sizes, or the best measured size where it has none between them."""
     best = min(losses, key=losses.__getitem__)
     if len(losses) >= 3:
         x, y = np.log(list(losses)), np.array(list(losses.values()))
@@ -63,7 +63,7 @@ def optimum(budget: float, losses: dict[int, float]) -> Optimum:
 
 
 def choose(records: Iterable[RunRecord], budget: float, members: Sequence[ModelShape]) -> tuple[str, str]:
-    """The model and the method to take at a budget in FLOP."""
+    """Choose the model and the method for a budget in FLOP."""
     lines = {}
     for method, budgets in cells_of(records).items():
         optima = [optimum(at, losses) for at, losses in budgets.items()]
@@ -80,13 +80,13 @@ def choose(records: Iterable[RunRecord], budget: float, members: Sequence[ModelS
 
 
 def _at(budget: float, points: Sequence[tuple[float, float]]) -> float:
-    """The straight line in log-log through the points, at the budget."""
+    """The value at the budget of the straight line in log-log through the points."""
     x, y = np.log(np.array(points)).T
     slope, level = np.polyfit(x - x.mean(), y, 1)
     return float(np.exp(level + slope * (np.log(budget) - x.mean())))
 
 
 def expected_loss(records: Iterable[RunRecord], method: str, budget: float) -> float:
-    """The loss in nats that the method's straight line has at a budget in FLOP."""
+    """The loss in nats that the method's straight line predicts for a budget in FLOP."""
     optima = [optimum(at, losses) for at, losses in cells_of(records)[method].items()]
     return _at(budget, [(one.budget, one.loss) for one in optima])

@@ -1,4 +1,4 @@
-"""How well and how fast known laws are recovered: simulated studies of one method, fitted by all of `fitters.py`.
+"""How well and how fast are known laws recovered? Simulated studies of one method, fitted by all of `fitters.py`.
 
 A study has 6 sizes of Pythia x 6 budgets, 1.5e15 to 1.5e18 FLOP, of full fine-tuning: 36 runs about
 
@@ -7,9 +7,10 @@ A study has 6 sizes of Pythia x 6 budgets, 1.5e15 to 1.5e18 FLOP, of full fine-t
 
 of noise 0.5 %, or without noise, or with noise and one run diverged: its loss is 1.5 times as high.
 
-Errors: |x / truth - 1| of E, a and b; |ln(x / truth)| of A and B, which are losses at one parameter and one token, so
-far outside that an error of a by 0.01 moves A by 20 %; and of the loss at 16 times the largest budget, the largest
-|x / truth - 1| over the six sizes, which is what the parameters are wanted for. The fits take turns.
+Errors are |x / truth - 1| for E, a and b. For A and B, losses at one parameter and one token, they are |ln(x / truth)|,
+because that is so far outside that an error of a by 0.01 moves A by 20 %. The parameters are wanted for the loss at
+larger budgets, so that of the loss is the largest |x / truth - 1| over the six sizes at 16 times the largest budget.
+The fits take turns.
 """
 
 import time
@@ -18,8 +19,8 @@ from math import log
 from typing import Any, NamedTuple
 
 import numpy as np
-from fitters import METHOD, NAMES, Fit, FitFailedError, Parameters, Sample
 
+from benchmarks.fitters import METHOD, NAMES, Fit, FitFailedError, Parameters, Sample
 from embudget.errors import EmbudgetError
 from embudget.flops import tokens_for
 from embudget.laws import Coefficients
@@ -43,7 +44,7 @@ class Outcome(NamedTuple):
     """One fit of one sample."""
 
     errors: dict[str, float] | None
-    """of `QUANTITIES`; None where the fit failed"""
+    """The error of each of `QUANTITIES`; None where the fit failed."""
     seconds: float
 
 
@@ -135,7 +136,7 @@ def _digits(value: np.floating[Any]) -> float:
 
 
 def lines(table: dict[str, dict[str, Any]]) -> list[str]:
-    """The numbers for a person: median / worst of each error."""
+    """The table as text for a person: median / worst of each error."""
     head = f"{'':<20}{'sets':>5}{'failed':>7}{'off':>5}{'ms':>10}" + "".join(f"{name:>18}" for name in QUANTITIES)
     rows = [head]
     for name, row in table.items():

@@ -1,24 +1,29 @@
-"""How good recipes are in simulated worlds of many kinds: their regret, and how often their intervals hold the truth.
+"""How good are recipes where the truth is known? Their regret in simulated worlds, and how often intervals hold it.
 
-    .venv/bin/python benchmarks/regret.py --out results/simulation/regret.json
-    .venv/bin/python benchmarks/regret.py --kinds neither --out results/simulation/regret_neither.json
+    .venv/bin/python -m benchmarks.regret --out results/simulation/regret.json
+    .venv/bin/python -m benchmarks.regret --kinds neither --out results/simulation/regret_neither.json
 
-Every world (`worlds.py`) has a study, whose records are all that a procedure sees; it then chooses a member of the
+Every world (`worlds.py`) has a study, whose records are all that a procedure sees. It then chooses a member of the
 suite and a method at 4, 16 and 64 times the largest measured budget. The regret of a choice is (its true loss - the
-lowest true loss of any choice at that budget) / that lowest loss, without noise. Procedures:
+lowest true loss of any choice at that budget) / that lowest loss, without noise. The procedures are
 
     recipe      embudget: `fit` and `recommend`
     paper       parabolas per budget, straight lines per method (`paper_procedure.py`)
     largest     always the largest member, by lora:32
     best full   always full fine-tuning of the size that was the best at the largest measured budget
 
-Coverage is that of nominal 90 % intervals: `run` of the measured loss of a new run of the recipe, `best` of the lowest
-true loss at the budget, `crossing` of the budget at which one kind of method truly overtakes another, where the recipe
-claims to know it. The true one is that of the noise-free losses of the same choices on the same grid of budgets, up to
-16 times the recipe's, beyond the last one where two kinds take turns; where there is none, the claim is false.
+Coverage is the share of nominal 90 % intervals that hold the truth:
 
-Where a study gives no recipe, its world counts as one over the limit, and means are taken over the others alone, for
-all procedures alike.
+    run         the loss that a new run of the recipe has, noise included
+    best        the lowest true loss at the budget
+    crossing    the budget at which one kind of method truly overtakes another, where the recipe claims to know it
+
+The true crossing is found from the noise-free losses of the same choices on the same grid of budgets, up to 16 times
+the recipe's budget. Where two kinds take turns, each claim is held against the next crossing after the one before;
+where there is none, the claim is false.
+
+A world whose study gives no recipe counts as one over the limit, so that nothing is gained by refusing. Means are then
+taken over the other worlds, for all procedures alike.
 """
 
 import argparse
@@ -33,10 +38,10 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-import paper_procedure
-from regret_tables import PROCEDURES, Row, coverages, over, ratios, refusals, regrets, tables
-from worlds import DISTANCES, GROUPS, Case, make_case
 
+from benchmarks import paper_procedure
+from benchmarks.regret_tables import PROCEDURES, Row, coverages, over, ratios, refusals, regrets, tables
+from benchmarks.worlds import DISTANCES, GROUPS, Case, make_case
 from embudget.errors import EmbudgetError
 from embudget.files import save_text
 from embudget.laws import Laws, fit
@@ -75,14 +80,14 @@ def main() -> None:
     }
     sys.stdout.write(tables(summary, len(tasks)))
     if options.out is not None:
-        command = " ".join(["benchmarks/regret.py", *sys.argv[1:]])
+        command = " ".join(["-m benchmarks.regret", *sys.argv[1:]])
         about = {"command": command, "date": time.strftime("%Y-%m-%d"), "worlds": len(tasks), "kinds": options.kinds}
         save_text(options.out, json.dumps({**about, "level": 0.9, **summary}, indent=2) + "\n")
     sys.stderr.write(f"{len(tasks)} worlds in {time.perf_counter() - started:.0f} s\n")
 
 
 def parse() -> argparse.Namespace:
-    """The options."""
+    """Read the options; names of groups become their kinds."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--worlds", type=int, default=20, help="of each kind")
     parser.add_argument("--first", type=int, default=0, help="seed of the first world of each kind")
@@ -169,7 +174,7 @@ def _best_full(records: list[RunRecord]) -> tuple[str, str]:
 
 
 def _held(case: Case, recipe: Recipe | None, laws: Laws | EmbudgetError, budget: float) -> Row:
-    """Whether the recipe's intervals hold what they should, and how wide they are; None where there are none."""
+    """Whether the recipe's intervals hold the truth, and how wide they are; None where there is no recipe."""
     row: Row = dict.fromkeys(HELD)
     if recipe is None or isinstance(laws, EmbudgetError):
         return row
@@ -186,9 +191,10 @@ def _held(case: Case, recipe: Recipe | None, laws: Laws | EmbudgetError, budget:
 
 
 def _crossings(case: Case, recipe: Recipe, laws: Laws, budget: float) -> Row:
-    """How many crossovers the recipe claims to know, how many of their intervals hold the true one, how many are open.
+    """Count the crossovers that the recipe claims to know, those whose interval holds the true one, and the open ones.
 
-    The open ones are those that are undetermined; pairs of kinds that no budget tells apart are not among them.
+    A crossover is open where the recipe names a budget without an interval. Pairs of kinds that are alike at every
+    budget are not counted.
     """
     terms = Terms.of(laws, limits_of({"min_steps": 1}, 1))
     grid = grid_of(terms, find_suite(case.suite), *span_of(laws, high=BEYOND * budget))

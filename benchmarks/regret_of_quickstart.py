@@ -1,6 +1,6 @@
-"""How good the quickstart's recommendation was: its regret against rivals trained at the same budget.
+"""How good was the quickstart's recommendation? Its regret against rivals trained at the same budget.
 
-    .venv/bin/python benchmarks/regret_of_quickstart.py --quickstart quickstart/ --out results/quickstart/
+    .venv/bin/python -m benchmarks.regret_of_quickstart --quickstart quickstart/ --out results/quickstart/
 
 Rivals of the recipe: another method on the same member, and the same method one member smaller and one larger. Each is
 set up as the recipe would set it up. The records of the study, of the recipe and of its rivals are written as JSON
@@ -23,7 +23,7 @@ from embudget.records import RunConfig, RunRecord
 from embudget.study import Store
 from embudget.suite import DEFAULT_SUITE, find_shape, find_suite
 from embudget.training.export import RECORD_FILE
-from embudget.training.run import train_run
+from embudget.training.run import train
 
 
 def main() -> None:
@@ -39,7 +39,7 @@ def main() -> None:
         there = store.ids()
         for config in rivals(recipe, Laws.load(folder / "laws.json"), pairs):
             if config.id not in there:
-                store.add(train_run(config, pairs)[1])
+                store.add(train(config, pairs, with_record=True)[1])
         rival_records = store.records()
     with Store(folder / "study.db", create=False) as store:
         study_records = store.records()
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def rivals(recipe: Recipe, laws: Laws, pairs: Pairs) -> list[RunConfig]:
-    """The recipe's rivals: the next best method on its member, and its method one member down and one up."""
+    """Name the recipe's rivals: the next best method on its member, and its method one member down and one up."""
     names = [shape.name for shape in find_suite(DEFAULT_SUITE)]
     place = names.index(recipe.model)
     neighbours = [names[other] for other in (place - 1, place + 1) if 0 <= other < len(names)]

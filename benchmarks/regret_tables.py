@@ -1,11 +1,12 @@
-"""The numbers of the regret benchmark (`regret.py`): means, shares and tables of its rows."""
+"""What do the rows of the regret benchmark (`regret.py`) come to? Means, shares and tables."""
 
 from collections.abc import Sequence
 from itertools import product
 from typing import Any
 
 import numpy as np
-from worlds import DISTANCES
+
+from benchmarks.worlds import DISTANCES
 
 Row = dict[str, float | int | str | bool | None]
 PROCEDURES = ("recipe", "paper", "largest", "best full")
@@ -14,18 +15,18 @@ LIMIT = 0.05
 
 
 def values(rows: Sequence[Row], column: str, **fixed: str | int) -> np.ndarray:
-    """A column of the rows that have it and the fixed values."""
+    """The numbers in a column, from the rows with the fixed values; rows without a number are left out."""
     chosen = [row[column] for row in rows if all(row[name] == value for name, value in fixed.items())]
     return np.array([value for value in chosen if value is not None], dtype=float)
 
 
 def answered(rows: Sequence[Row]) -> list[Row]:
-    """Those where both our procedure and the paper's choose: the same worlds for all that is compared."""
+    """The rows where both our procedure and the paper's choose, so that all are compared in the same worlds."""
     return [row for row in rows if row["regret of recipe"] is not None and row["regret of paper"] is not None]
 
 
 def refusals(rows: Sequence[Row]) -> list[str]:
-    """The worlds and distances without a recipe, with the reason."""
+    """The worlds and distances without a recipe, each with the reason."""
     return [f"{row['kind']} {row['seed']} at {row['times']} x: {row['refused']}" for row in rows if row["refused"]]
 
 
@@ -49,7 +50,7 @@ def ratios(rows: Sequence[Row]) -> dict[str, float]:
 
 
 def over(rows: Sequence[Row]) -> list[str]:
-    """The worlds where the nearest distance has no recipe, or one of more regret than the limit, the worst first."""
+    """The worlds without a recipe at the nearest distance, or with more regret than the limit, the worst first."""
     near = [(row, row["regret of recipe"]) for row in rows if row["times"] == DISTANCES[0]]
     known = [(row, float("inf") if regret is None else float(regret)) for row, regret in near]
     return [
@@ -60,7 +61,7 @@ def over(rows: Sequence[Row]) -> list[str]:
 
 
 def coverages(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, float | None]]]:
-    """Kind, and all of them -> distance -> shares held, median half widths, mean regrets."""
+    """Kind of world, and `all` -> distance -> shares held, median half widths, mean regrets."""
     table: dict[str, dict[str, dict[str, float | None]]] = {}
     for kind, times in product([*dict.fromkeys(str(row["kind"]) for row in rows), "all"], DISTANCES):
         fixed: dict[str, str | int] = {"times": times} | ({} if kind == "all" else {"kind": kind})
@@ -89,7 +90,7 @@ def _crossing_shares(rows: Sequence[Row], fixed: dict[str, str | int]) -> dict[s
 
 
 def tables(summary: dict[str, Any], worlds: int) -> str:
-    """The numbers for a person."""
+    """The summary as text for a person."""
     refused = summary["refused"]
     lines = [f"{worlds} worlds, {len(refused)} times without a recipe; regret in %", *refused, ""]
     lines.append(f"{'':<12}" + "".join(f"{f'at {t} x: mean':>14}{'p90':>8}{'max':>8}" for t in DISTANCES))

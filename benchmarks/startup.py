@@ -1,6 +1,6 @@
-"""How long the command line takes to answer, as a whole process.
+"""How long does the command line take to answer, as a whole process?
 
-.venv/bin/python benchmarks/startup.py --out results/speed/startup.json
+.venv/bin/python -m benchmarks.startup --out results/speed/startup.json
 """
 
 import argparse
@@ -30,7 +30,7 @@ def main() -> None:
             subprocess.run([sys.executable, "-m", "embudget", *arguments.split()], capture_output=True, check=True)
             times.append(time.perf_counter() - started)
     result = {
-        "command": "benchmarks/startup.py",
+        "command": "-m benchmarks.startup",
         "date": datetime.now(UTC).date().isoformat(),
         "machine": platform.processor() or platform.machine(),
         "median_seconds": {arguments: round(statistics.median(times), 3) for arguments, times in seconds.items()},

@@ -1,6 +1,6 @@
 r"""Peak memory of one training step, each in a process of its own.
 
-    .venv/bin/python benchmarks/step_memory.py --pairs quickstart/pairs --cells neox:full:1024 neox:full:16384 \
+    .venv/bin/python -m benchmarks.step_memory --pairs quickstart/pairs --cells neox:full:1024 neox:full:16384 \
         smollm2-135m:30:lora:32:1024 --out results/speed/step_memory.json
 
 A cell is MODEL:METHOD:BATCH; `neox` is the 1 M model of `benchmarks/engine.py`. What is reported is the largest
@@ -68,10 +68,10 @@ def main() -> None:
 
 def step(connection: Any, model: str, method: str, batch_size: int, folder: Path, cache: str) -> None:  # noqa: ANN401
     """One step in this process; sends what it took."""
-    import engine
-
+    from benchmarks import engine
     from embudget.pairs import load_pairs
     from embudget.records import RunConfig
+    from embudget.training.job import Job
     from embudget.training.loop import Training
     from embudget.training.resources import Resources
 
@@ -82,7 +82,7 @@ def step(connection: Any, model: str, method: str, batch_size: int, folder: Path
             model=name, method=method, train_flops=1e18, pairs=pairs.hash, batch_size=batch_size,
             learning_rate=engine.RATE, max_length=engine.LENGTH,
         )  # fmt: skip
-        training = Training(config, pairs, Resources(cache))  # type: ignore[arg-type]
+        training = Training(Job.of(config, pairs, Resources(cache)))  # type: ignore[arg-type]
         tokens = training.next_tokens()
         before, started = peak_mb(), time.perf_counter()
         training.step(1.0)

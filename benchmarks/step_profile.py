@@ -1,6 +1,6 @@
 """Where the time of a training step goes, ours and plain sentence-transformers', and what bounds their ratio.
 
-    .venv/bin/python benchmarks/step_profile.py --pairs quickstart/pairs --out results/speed/step_profile.json
+    .venv/bin/python -m benchmarks.step_profile --pairs quickstart/pairs --out results/speed/step_profile.json
 
 Per cell both sides run on the same batches in turn, first by the clock, then under torch's profiler, whose self times
 are summed by kind of operation. `bound` is the ratio that a step of ours would reach if everything but its matrix
@@ -19,10 +19,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import engine
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from benchmarks import engine
 from embudget.files import write_whole
 from embudget.pairs import Pairs, load_pairs
 

@@ -1,4 +1,4 @@
-"""One trunk for all budgets of a cell against a cosine run for each: the loss, the FLOP and the law's intervals.
+"""One trunk for all budgets of a setting against a cosine run for each: the loss, the FLOP and the law's intervals.
 
     .venv/bin/python benchmarks/trunk.py --pairs quickstart/pairs --out results/trunk
 

@@ -1,44 +1,45 @@
-"""The laws of a simulated world's methods (`worlds.py`): one form, how the kinds of method differ, where they meet."""
+"""Which laws hold in a simulated world (`worlds.py`)? One form, in which the kinds of method differ, and meet."""
 
 from typing import NamedTuple
 
 import numpy as np
 
 from embudget.laws import Coefficients
-from embudget.laws.parameters import FormName
+from embudget.laws.forms import FormName
 from embudget.methods import Freeze, LoRA, parse_method
 
 
 class Base(NamedTuple):
-    """What the methods of a world have in common: the reducible loss at its best size and middle budget, nats."""
+    """What the methods of a world have in common. ``params`` and ``tokens`` are the best size at the middle budget."""
 
     form: FormName
     exponents: tuple[float, float]
     asymptote: float
     reducible: float
+    """Loss above the asymptote at the best size and middle budget, nats."""
     params: float
     tokens: float
     start: float
-    """D0 of the rectified form, tokens."""
+    """D0 of the rectified form: what pre-training counts for, in tokens."""
 
 
 class Family(NamedTuple):
-    """How a kind of method differs."""
+    """How one kind of method differs from what the methods have in common."""
 
     exponents: tuple[float, float]
     asymptote: float
     gains: tuple[float, float]
-    """Factors of the size's and the data's term."""
+    """Factors of the size term and of the data term."""
     slopes: tuple[float, float]
-    """Their powers in rank or active fraction."""
+    """Powers of the rank or active fraction, relative to the usual one, in the two gains."""
     meets: float | None
-    """A budget at which it is as good as full fine-tuning, FLOP."""
+    """A budget in FLOP at which the kind is as good as full fine-tuning; None where none was drawn."""
 
 
 def truth_of(
     base: Base, methods: tuple[str, ...], apart: bool, budgets: tuple[float, ...], rng: np.random.Generator
 ) -> dict[str, Coefficients] | None:
-    """The law of every method; None where one of them cannot meet full fine-tuning as it was drawn."""
+    """Draw the law of every method; None where a kind cannot meet full fine-tuning at the budget drawn for it."""
     spread = rng.choice([0.0, 0.03]) if not apart else 0.15
     families = {name: _family(base, apart, spread, budgets, rng) for name in ("full", "freeze", "lora", "bias")}
     families["full"] = families["full"]._replace(meets=None)
@@ -67,7 +68,7 @@ def _family(base: Base, apart: bool, spread: float, budgets: tuple[float, ...], 
 
 
 def _setting(method: str) -> float:
-    """Rank or active fraction relative to the usual one."""
+    """Rank or active fraction relative to the usual one, 32 and 0.5."""
     strategy = parse_method(method)
     if isinstance(strategy, LoRA):
         return strategy.rank / 32
@@ -75,7 +76,7 @@ def _setting(method: str) -> float:
 
 
 def _law(base: Base, family: Family, setting: float, scale: float) -> Coefficients:
-    """The form with equal marginal gains of size and data at the best size, then the family's own factors."""
+    """The law of a method: at the best size, size and data gain equally at the margin; then the kind's own factors."""
     (a, b), (log_n, log_d) = family.exponents, np.log([base.params, base.tokens])
     size, data = (scale * gain * setting**slope for gain, slope in zip(family.gains, family.slopes, strict=True))
     values: dict[str, float] = {}

@@ -1,20 +1,20 @@
-"""Random worlds of known truth, each made anew from its kind and seed, to judge fits and recipes by.
+"""Which worlds are recipes judged in? Random ones of known truth, each made anew from its kind and seed.
 
-A kind is FORM-EXPONENTS-STUDY, and -FLAW where the runs do not keep to their law:
+A kind is FORM-EXPONENTS-STUDY, with -FLAW behind it where the runs do not keep to their law:
 
     chinchilla, multiplicative, rectified, dense_retrieval     the form of the truth
-    neither           the geometric mean of two of these forms, with exponents of their own: no form here is right
+    neither           the geometric mean of two of these forms, with exponents of their own, so that no form is right
     shared, apart     whether the methods have the same exponents, or each its own (lognormal, standard deviation 0.35)
     small             4 sizes x 4 methods x 4 budgets x 1 to 3 seeds
     large             8 to 10 sizes x 5 to 8 methods x 6 budgets
-    short             a run of s steps loses by a factor 1 + k / s, k from 0.5 to 3, which no form knows of
+    short             the loss of a run of s steps is 1 + k / s times as high, k from 0.5 to 3: no form can say so
     outlier           one run diverged: its loss is 1.5 times as high
 
 Even seeds are worlds of SmolLM2-135M cut to several depths, odd ones of Pythia. Noise is log-uniform from 0.2 to 2 %.
-At the middle budget the best size lies inside the measured ones, and by full fine-tuning it grows with the budget; a
-product of powers has no best size, only a largest or a smallest, which is then measured. LoRA ranks and active
-fractions change a method smoothly. Where the methods' asymptotes differ, half of them meet full fine-tuning at some
-budget between the smallest and 64 times the largest, so that which method to take depends on the budget.
+At the middle budget the best size lies inside the measured ones, and with full fine-tuning it grows with the budget. A
+product of powers has no best size between the ends of the suite, so the end that it prefers is measured. The loss
+depends smoothly on LoRA's rank and on the active fraction. Where the methods' asymptotes differ, half of them meet full
+fine-tuning at some budget between the smallest and 64 times the largest, so that the best method depends on the budget.
 """
 
 from functools import cache
@@ -23,10 +23,10 @@ from math import sqrt
 from typing import NamedTuple
 
 import numpy as np
-from truths import Base, truth_of
 
+from benchmarks.truths import Base, truth_of
 from embudget.laws import Coefficients
-from embudget.laws.parameters import FORMS, FormName
+from embudget.laws.forms import FORMS, FormName
 from embudget.methods import parse_method
 from embudget.records import RunRecord
 from embudget.simulate import World, simulate
@@ -40,11 +40,11 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "neither": tuple(f"{NEITHER}-{rest}" for rest in STUDIES),
     "flawed": ("chinchilla-shared-small-short", "chinchilla-shared-small-outlier"),
 }
-"""Kinds by what is true of them: one of the fitted forms, none of them, or a form but for some runs."""
+"""Kinds by their truth: one of the fitted forms, none of them, or one that some runs do not keep to."""
 DISTANCES = (4, 16, 64)
-"""Times the largest measured budget."""
+"""Budgets of the recipes, times the largest measured one."""
 STEP = 4.0
-"""Between two budgets."""
+"""A budget of the study, times the one before."""
 SMALL_METHODS = {
     "smollm2": ("full", "freeze:0.5", "lora:8", "lora:32"),
     "pythia": ("full", "freeze:0.5", "bias", "lora:32"),
@@ -53,11 +53,11 @@ MORE_METHODS = ("freeze:0.25", "freeze:0.75", "lora:8", "lora:128")
 TOKENS_PER_PAIR = 60.0
 MIN_STEPS = 4
 CHANCE = 6.24
-"""The loss of 512 candidates taken by lot, nats."""
+"""The loss in nats of a model that knows nothing: log 512, for as many candidates."""
 
 
 class Case(NamedTuple):
-    """A world, and what its recipes may choose from."""
+    """A world, and the suite that its recipes may choose from."""
 
     kind: str
     seed: int
@@ -74,7 +74,10 @@ class Case(NamedTuple):
         return [(model, method) for model in SUITES[self.suite] for method in self.world.truth]
 
     def loss(self, model: str, method: str, budget: float) -> float:
-        """The true loss of a choice at exactly this budget, nats; beyond the budgets, batches grow with their root."""
+        """The true loss of a choice at exactly this budget, nats.
+
+        Beyond the study, batches grow with the root of the budget.
+        """
         params, per_token = _cost(model, method)
         tokens, largest = budget / per_token, self.world.budgets[-1]
         batch_size = self.world.batch_sizes[-1] * sqrt(max(1.0, budget / largest))
@@ -83,19 +86,19 @@ class Case(NamedTuple):
         )
 
     def changed(self, method: str, params: float, tokens: float, steps: float) -> float:
-        """The loss relative to that of the world's law."""
+        """The true loss divided by that of the world's law: 1 but for a flaw or a second law."""
         slowed = 1 + self.lag / steps
         if self.other is None:
             return slowed
         return slowed * sqrt(self.other[method].loss(params, tokens) / self.world.truth[method].loss(params, tokens))
 
     def best(self, budget: float, method: str | None = None) -> tuple[str, str]:
-        """The choice of the lowest true loss, of one method where it is given."""
+        """The choice with the lowest true loss, among all methods or with the one given."""
         choices = [choice for choice in self.choices if method in (None, choice[1])]
         return min(choices, key=lambda choice: self.loss(choice[0], choice[1], budget))
 
     def records(self) -> list[RunRecord]:
-        """The world's study, flaw included."""
+        """The records of the world's study, its flaw included."""
         records = [self._changed(record) for record in simulate(self.world, self.seed)]
         if self.kind.endswith("outlier"):
             hit = int(np.random.default_rng(self.seed).integers(len(records)))
@@ -112,7 +115,7 @@ class Case(NamedTuple):
 
 
 def make_case(kind: str, seed: int) -> Case:
-    """The world of this kind and seed, always the same one."""
+    """Make the world of this kind and seed, always the same: drawn until it looks like one that could be measured."""
     rng = np.random.default_rng([seed, *kind.encode()])
     suite = "smollm2" if seed % 2 == 0 else "pythia"
     for _ in range(10_000):
@@ -158,7 +161,10 @@ def _draw(kind: str, seed: int, suite: str, rng: np.random.Generator) -> Case | 
 
 
 def _models(suite: str, study: str, rng: np.random.Generator, largest: bool | None) -> tuple[str, ...]:
-    """Members to measure, smallest first; with the suite's ``largest`` or smallest one, where it must be measured."""
+    """Members to measure, smallest first.
+
+    ``largest`` says whether the suite's largest or its smallest must be among them; None leaves it to chance.
+    """
     members = SUITES[suite]
     if suite == "smollm2" and study == "small":
         picked = [0, 0]
@@ -183,13 +189,13 @@ def _methods(suite: str, study: str, rng: np.random.Generator) -> tuple[str, ...
 
 
 def _batch_size(budget: float, base: Base) -> int:
-    """About 64 steps at the best size, which is taken to grow with the root of the budget."""
+    """A batch that gives about 64 steps at the best size, if that grows with the root of the budget."""
     pairs = base.tokens * (budget / (6 * base.params * base.tokens)) ** 0.5 / TOKENS_PER_PAIR
     return int(np.clip(4 * round(pairs / 64 / 4), 4, 1024))
 
 
 def _plausible(case: Case) -> bool:
-    """Whether the world looks like one that somebody might measure."""
+    """Whether somebody might measure this world: a best size inside, a loss that falls and stays below chance."""
     budgets, models = case.world.budgets, case.world.models
     middle = float(np.sqrt(budgets[0] * budgets[-1]))
     if case.kind.startswith("multiplicative"):
@@ -198,7 +204,7 @@ def _plausible(case: Case) -> bool:
     else:
         inside = case.best(middle)[0] in models[1:-1]
     sizes = [_cost(case.best(at, "full")[0], "full")[0] for at in (budgets[0], middle, budgets[-1])]
-    if sizes != sorted(sizes):  # where the pre-learned data outweigh the smallest budgets' own
+    if sizes != sorted(sizes):  # happens where what pre-training taught outweighs the data of the smallest budgets
         return False
     first, last, beyond = (case.loss(*case.best(at), at) for at in (budgets[0], budgets[-1], 64 * budgets[-1]))
     if not inside or first < 1.08 * last or beyond < 0.2:
@@ -210,6 +216,6 @@ def _plausible(case: Case) -> bool:
 
 @cache
 def _cost(model: str, method: str) -> tuple[int, int]:
-    """Parameters, and FLOP per token."""
+    """N of a choice and its training FLOP per token."""
     shape = find_shape(model)
     return shape.model_params, parse_method(method).flops_per_token(shape)

@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "embudget"
 
 LAYERS = [
-    "errors", "frozen", "files", "checkpoints", "suite", "pairs", "methods", "flops", "memory", "records", "training",
+    "errors", "frozen", "files", "suite", "pairs", "methods", "flops", "memory", "records", "training",
     "study", "runs", "laws", "recipe", "findings", "evaluation", "report", "simulate", "judge",
     "end_to_end", "cli", "__main__",
 ]  # fmt: skip

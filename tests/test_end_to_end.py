@@ -7,7 +7,7 @@ import pytest
 from sentence_transformers import SentenceTransformer
 
 from embudget import end_to_end
-from embudget.end_to_end import Screen, Settings, quickstart
+from embudget.end_to_end import Screen, Size, quickstart
 from embudget.errors import ConfigError
 from embudget.pairs import Pairs
 from embudget.recipe import Recipe
@@ -37,7 +37,7 @@ class Log(Screen):
 
 
 @pytest.fixture
-def tiny_settings(tiny_neox: Path, tiny_pairs: Pairs, monkeypatch: pytest.MonkeyPatch) -> None:
+def tiny_size(tiny_neox: Path, tiny_pairs: Pairs, monkeypatch: pytest.MonkeyPatch) -> None:
     study = {
         "members": [f"{tiny_neox}:{depth}" for depth in (1, 2, 3)],
         "methods": ["full", "lora:4"],
@@ -50,11 +50,11 @@ def tiny_settings(tiny_neox: Path, tiny_pairs: Pairs, monkeypatch: pytest.Monkey
         "eval_candidates": 32,
     }
     made = tiny_pairs.folder.parent / "made.jsonl"
-    settings = Settings(sources=(f"files:{made}",), pairs_limit=None, study=study, max_queries=20)
-    monkeypatch.setattr(end_to_end, "FULL", settings)
+    size = Size(sources=(f"files:{made}",), pairs_limit=None, study=study, max_queries=20)
+    monkeypatch.setattr(end_to_end, "FULL", size)
 
 
-@pytest.mark.usefixtures("tiny_settings")
+@pytest.mark.usefixtures("tiny_size")
 def test_it_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
     out = tmp_path / "q"
     written: dict[str, int] = {}
@@ -81,7 +81,7 @@ def test_it_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
     assert Recipe.load(out / "recipe.yaml").train_flops == 4 * largest
 
 
-@pytest.mark.usefixtures("tiny_settings")
+@pytest.mark.usefixtures("tiny_size")
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="cannot write the folder"):

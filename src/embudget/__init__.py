@@ -33,8 +33,7 @@ if TYPE_CHECKING:
     from embudget.report import write_curve, write_report
     from embudget.study import Store, Study, plan, sweep
     from embudget.suite import find_shape, find_suite
-    from embudget.suite.pretrain import pretrain_suite
-    from embudget.training.fine_tune import train
+    from embudget.training.run import train
 
 __version__: str
 
@@ -56,12 +55,11 @@ _HOMES = {
     "index_pairs": "pairs",
     "load_pairs": "pairs",
     "plan": "study",
-    "pretrain_suite": "suite.pretrain",
     "quickstart": "end_to_end",
     "recipe_curve": "recipe",
     "recommend": "recipe",
     "sweep": "study",
-    "train": "training.fine_tune",
+    "train": "training.run",
     "write_curve": "report",
     "write_report": "report",
 }
@@ -86,7 +84,6 @@ __all__ = [
     "index_pairs",
     "load_pairs",
     "plan",
-    "pretrain_suite",
     "quickstart",
     "recipe_curve",
     "recommend",

@@ -22,7 +22,7 @@ from embudget.report import write_report
 from embudget.study import Store, Study, SweepListener, plan, sweep
 from embudget.study.planning import flops_per_second
 from embudget.training.export import RECORD_FILE, read_record
-from embudget.training.fine_tune import train_and_record
+from embudget.training.run import train
 
 if TYPE_CHECKING:
     from embudget.training.run import OnProgress
@@ -31,20 +31,20 @@ BEYOND = 4
 """The recipe is asked for at this multiple of the largest measured budget."""
 
 
-class Settings(NamedTuple):
-    """The size of a quickstart."""
+class Size(NamedTuple):
+    """How much a quickstart does."""
 
     sources: tuple[str, ...]
-    """Of text pairs."""
+    """Sources of text pairs."""
     pairs_limit: int | None
-    """Pairs of each source; None takes all."""
+    """Pairs to take from each source; None takes all."""
     study: dict[str, object]
     """The study, as in its YAML file."""
     max_queries: int
     """Test pairs for the retrieval scores."""
 
 
-FULL = Settings(
+FULL = Size(
     sources=("demo",),
     pairs_limit=None,
     study={
@@ -60,7 +60,7 @@ FULL = Settings(
     max_queries=2000,
 )
 
-SMOKE = Settings(
+SMOKE = Size(
     sources=("google-docs",),
     pairs_limit=4000,
     study={
@@ -79,13 +79,13 @@ SMOKE = Settings(
 
 
 class Screen:
-    """What a quickstart tells while it goes on; the base says nothing."""
+    """Is told how a quickstart goes on; this base class ignores it."""
 
     def stage(self, title: str, seconds: float | None) -> None:
-        """A stage begins; about how long it takes, where that is known."""
+        """A stage begins, and takes about so many seconds where that is known."""
 
     def say(self, text: str) -> None:
-        """A result."""
+        """There is a result."""
 
     @contextmanager
     def bar(self, title: str) -> Iterator["OnProgress"]:
@@ -119,16 +119,16 @@ def quickstart(out: str | Path, *, smoke: bool = False, screen: Screen | None = 
         EmbudgetError: what a stage raises.
     """
     screen, out = screen or Screen(), Path(out)
-    settings = SMOKE if smoke else FULL
+    size = SMOKE if smoke else FULL
     try:
         out.mkdir(parents=True, exist_ok=True)
         if not (out / "study.yaml").exists():
-            write_whole(out / "study.yaml", yaml.safe_dump(settings.study, sort_keys=False))
-        pairs = _pairs(out, settings, screen)
+            write_whole(out / "study.yaml", yaml.safe_dump(size.study, sort_keys=False))
+        pairs = _pairs(out, size, screen)
         records = _sweep(out, pairs, screen)
         laws = _fit(out, records, screen)
         recipe, record = _train(out, laws, records, pairs, screen)
-        _evaluate(out, record, pairs, settings, screen)
+        _evaluate(out, record, pairs, size, screen)
         screen.stage("report", 3)
         write_report(out / "report.html", records, laws, recipe, record)
     except OSError as error:
@@ -137,15 +137,15 @@ def quickstart(out: str | Path, *, smoke: bool = False, screen: Screen | None = 
     return out
 
 
-def _pairs(out: Path, settings: Settings, screen: Screen) -> Pairs:
+def _pairs(out: Path, size: Size, screen: Screen) -> Pairs:
     from embudget.suite.loading import find_checkpoint
 
     screen.stage("models and pairs", 120)
-    members = Study.from_yaml(out / "study.yaml").names()
+    members = [shape.name for shape in Study.from_yaml(out / "study.yaml").shapes()]
     checkpoint = find_checkpoint(members[0])
     screen.say(f"suite: {', '.join(members)} from {checkpoint.identity}")
     with screen.counter("pairs") as progress:
-        pairs = build_pairs(settings.sources, out / "pairs", limit=settings.pairs_limit, on_progress=progress)
+        pairs = build_pairs(size.sources, out / "pairs", limit=size.pairs_limit, on_progress=progress)
     counts = ", ".join(f"{pairs.rows(split):,} {split}" for split in ("train", "validation", "test"))
     screen.say(f"pairs: {counts} ({pairs.hash})")
     return pairs
@@ -180,7 +180,7 @@ def _train(out: Path, laws: Laws, records: list[RunRecord], pairs: Pairs, screen
     screen.say(str(recipe))
     if record is None or not done:
         with screen.bar(f"{recipe.model} {recipe.method}") as progress:
-            _, record = train_and_record(config, pairs, out / "model", progress)
+            _, record = train(config, pairs, out / "model", on_progress=progress, with_record=True)
     assert record.loss is not None
     low, high = recipe.predicted_interval
     screen.say(
@@ -190,7 +190,7 @@ def _train(out: Path, laws: Laws, records: list[RunRecord], pairs: Pairs, screen
     return recipe, record
 
 
-def _evaluate(out: Path, record: RunRecord, pairs: Pairs, settings: Settings, screen: Screen) -> None:
+def _evaluate(out: Path, record: RunRecord, pairs: Pairs, size: Size, screen: Screen) -> None:
     from embudget.suite.loading import load_embedder
 
     file = out / "evaluation.json"
@@ -202,7 +202,7 @@ def _evaluate(out: Path, record: RunRecord, pairs: Pairs, settings: Settings, sc
     screen.stage("evaluation", 60)
     base = load_embedder(record.config.model, record.config.max_length, record.config.pooling)
     against = {"untrained base": base}
-    result = evaluate(load_model(out / "model"), pairs, against=against, max_queries=settings.max_queries)
+    result = evaluate(load_model(out / "model"), pairs, against=against, max_queries=size.max_queries)
     result = result.model_copy(update={"run": record.id})
     write_whole(file, result.model_dump_json(indent=2))
     screen.say(str(result))

@@ -4,8 +4,8 @@ Algorithmic FLOP decide a budget. A run of a method on a model of shape s over D
 
     C = c(method, s) D        c: FLOP per token, the table in `embudget.methods.base`
 
-so that a budget buys D = C / c tokens. Executed FLOP say what the hardware did; beside the algorithmic ones they hold
-padding, the attention scores and second forward passes, each block counted as often as it ran:
+so that a budget buys D = C / c tokens. Executed FLOP say what the hardware did. They also count padding, attention
+scores and second forward passes, with each block counted as often as it ran:
 
     forward     2N tokens_padded + 4 l a d sum(length^2)      l blocks, a heads of size d; scores and weighted values
     backward    as the method's table, and twice the attention of the blocks it passes through
@@ -46,13 +46,13 @@ class Passes:
     """Tokens that went through a model, padding included, and the sums of the squared padded lengths of the texts."""
 
     prefix_tokens: int = 0
-    """Through the blocks below the first trained one."""
+    """Tokens through the blocks below the first trained one."""
     prefix_squares: int = 0
     forward_tokens: int = 0
-    """Through the blocks from the first trained one on; twice with gradient caching."""
+    """Tokens through the first trained block and those above it; gradient caching counts them twice."""
     forward_squares: int = 0
     backward_tokens: int = 0
-    """Back through the latter."""
+    """Tokens whose gradients went back through these blocks."""
     backward_squares: int = 0
 
     def __add__(self, other: "Passes") -> "Passes":
@@ -86,7 +86,7 @@ class Device(NamedTuple):
     """Peak dense throughput and a price of one accelerator."""
 
     peak_flops: float
-    """bf16 with fp32 accumulation, without sparsity, FLOP/s, from the vendor's data sheet."""
+    """FLOP/s in bf16 with fp32 accumulation and without sparsity, from the vendor's data sheet."""
     dollars_per_hour: float
     """assumption: order of magnitude of on-demand prices in 2025; give your own price wherever money matters."""
     source: str
@@ -102,10 +102,10 @@ DEVICES = {
     "mi300x": Device(1307.4e12, 3.0, "AMD Instinct MI300X data sheet"),
     "rtx4090": Device(165.2e12, 0.5, "NVIDIA Ada GPU architecture white paper, table 2"),
 }
-"""Devices by the name a user writes. Peaks are dense: half of the figure where a sheet prints the sparse one."""
+"""Devices by the name a user writes. Where a data sheet prints the sparse peak, the dense one is half of it."""
 
 DEFAULT_MFU = 0.4
-"""assumption: share of the peak that fine-tuning reaches; measure yours and pass it."""
+"""assumption: share of the peak throughput that fine-tuning reaches; measure yours and pass it."""
 
 
 def parse_budget(text: str | float) -> float:

@@ -3,7 +3,7 @@
     weights        4 bytes a parameter, embeddings and adapters included (float32 master weights)
     states         12 bytes a trained parameter: float32 gradient and the two moments of AdamW
     copy           2 bytes a parameter of the blocks: under bf16 autocast the matrix products take bf16 copies
-    activations    of one chunk, since gradient caching is what a run falls back to where a batch does not fit
+    activations    of one chunk: a run whose batch does not fit falls back to gradient caching
     batch          embeddings, their gradients and the scores of all pairs with all, in float32
 
 Activations: a block of hidden size h, inner size i and key-value width k keeps about 14h + 4k + 4i numbers per token
@@ -18,7 +18,7 @@ import math
 import re
 
 from embudget.errors import ConfigError
-from embudget.methods import Full, Method
+from embudget.methods import Method
 from embudget.suite.shapes import ModelShape
 
 CHUNK_TOKENS = 2048
@@ -26,10 +26,11 @@ CHUNK_TOKENS = 2048
 when gradients are cached; other values were not measured."""
 
 BF16_BYTES = 3
-"""Of an activation under bf16 autocast, on average: residuals and norms stay float32."""
+"""Bytes that an activation takes under bf16 autocast, on average: residuals and norms stay float32."""
 
 USABLE_SHARE = 0.9
-"""assumption: of a device's memory; the rest goes to the driver's context (about 0.5 GB) and to fragmentation."""
+"""assumption: share of a device's memory that training can use; the driver's context (about 0.5 GB) and fragmentation
+take the rest."""
 
 _UNITS = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12, "ki": 2.0**10, "mi": 2.0**20, "gi": 2.0**30, "ti": 2.0**40}
 _SIZE = re.compile(r"\s*([0-9.]+(?:e[+-]?[0-9]+)?)\s*(?:([kmgt]i?)?b)?\s*", re.IGNORECASE)
@@ -42,8 +43,8 @@ def activation_bytes(method: Method, shape: ModelShape, tokens: float, bytes_per
 
 
 def state_bytes(method: Method, shape: ModelShape) -> float:
-    """Bytes of gradients and of the optimiser's moments."""
-    embedding = shape.embedding_params if isinstance(method, Full) else 0
+    """Bytes of gradients and optimiser moments: 12 a trained parameter, the input embedding's included."""
+    embedding = shape.embedding_params if method.trains_embedding else 0
     return 12.0 * (method.trained_params(shape) + embedding)
 
 
@@ -54,8 +55,8 @@ def training_bytes(method: Method, shape: ModelShape, batch_size: int, max_lengt
         method: the fine-tuning method.
         shape: the model's sizes.
         batch_size: pairs a step.
-        max_length: tokens of the longest text; one longer than a chunk makes a chunk of its own.
-        bf16: whether under bf16 autocast, as on CUDA devices; else all is float32.
+        max_length: tokens of the longest text; a text longer than a chunk makes a chunk of its own.
+        bf16: under bf16 autocast, as on CUDA devices; otherwise all is float32.
     """
     weights = 4.0 * (method.total_params(shape) + shape.embedding_params)
     copy = 2.0 * method.total_params(shape) if bf16 else 0.0

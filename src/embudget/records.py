@@ -1,15 +1,21 @@
-"""What was run, and what came out: the configuration of a training run and its record.
+"""The configuration of a training run, and its record: what was run, and what came out.
 
 A record is append-only and complete: whoever holds it knows what was trained, on what, by which versions, and what was
-measured. Its id is a hash of its configuration, so that the same run is recognised wherever it is met again.
+measured. Its id is a hash of its configuration, so that the same run is recognised wherever it is met again. Both are
+text and numbers, as files and databases hold them; training looks the model and the method up once, in
+`embudget.training.job`.
 
 Runs of `schedule: wsd` that are equal but for their budget, and whose warm-ups are the same FLOP, share one *trunk*:
 a run at a constant rate from which each of them branches off for its decay (see `embudget.study.trunks`).
 """
 
+import csv
 import hashlib
+import io
 import json
-from typing import Annotated, Literal, Self
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -22,8 +28,12 @@ from pydantic import (
 )
 
 from embudget.errors import MethodError
+from embudget.files import save_text
 from embudget.frozen import Frozen
 from embudget.methods import parse_method
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def _canonical_method(text: str) -> str:
@@ -36,19 +46,19 @@ def _canonical_method(text: str) -> str:
 Schedule = Literal["cosine", "wsd"]
 
 Pooling = Literal["mean", "lasttoken"]
-"""By the names of sentence-transformers."""
+"""How the tokens' states become one embedding, by the names of sentence-transformers."""
 
 MethodText = Annotated[str, AfterValidator(_canonical_method)]
 """A method as written by the user, brought to its one canonical spelling."""
 
 
 def after_warmup(schedule: Schedule, decay: float) -> str:
-    """What the rate does after its warm-up, in words."""
+    """Say in words how the learning rate goes on after its warm-up."""
     return "cosine to 0" if schedule == "cosine" else f"constant, to 0 in the last {100 * decay:g} %"
 
 
 _ADDED = ("schedule", "decay", "pooling")
-"""Fields that the id leaves out at their default: stores that are older than these fields keep their ids."""
+"""Fields that the id leaves out at their default, so that runs in stores older than these fields keep their ids."""
 
 
 class RunConfig(Frozen):
@@ -78,7 +88,7 @@ class RunConfig(Frozen):
         default=512, description="positives each held-out query is compared with; chance is log of this"
     )
     schedule: Schedule = Field(
-        default="cosine", description="of the rate after warm-up: cosine to 0, or wsd: constant, then 1 - sqrt to 0"
+        default="cosine", description="the rate after warm-up: cosine to 0, or wsd: constant, then 1 - sqrt to 0"
     )
     decay: float = Field(default=0.2, gt=0, lt=1, description="share of the budget in which the rate of wsd falls")
     pooling: Pooling = Field(default="mean", description="how the tokens' states become the text's embedding")
@@ -141,7 +151,7 @@ class RunRecord(Frozen):
     train_flops: PositiveFloat | None = Field(default=None, description="algorithmic FLOP spent")
     shared_flops: NonNegativeFloat | None = Field(
         default=None,
-        description="those of train_flops that a cheaper run of the same trunk had spent; absent for a run of its own",
+        description="part of train_flops that a cheaper run of the same trunk had spent; absent for a run of its own",
     )
     executed_flops: PositiveFloat | None = Field(default=None, description="what the hardware did, padding included")
     seconds: PositiveFloat | None = Field(default=None, description="training alone, without loading and evaluation")
@@ -164,7 +174,7 @@ class RunRecord(Frozen):
 
     @property
     def own_share(self) -> float:
-        """Share of its FLOP that no cheaper run of its trunk had spent: what it adds to the cost of a study."""
+        """Share of its FLOP that no cheaper run of its trunk had spent: the part that it adds to a study's cost."""
         if not self.shared_flops or self.train_flops is None:
             return 1.0
         return 1.0 - self.shared_flops / self.train_flops
@@ -173,3 +183,58 @@ class RunRecord(Frozen):
     def id(self) -> str:
         """The id of the configuration."""
         return self.config.id
+
+
+COLUMNS: Final = (
+    "id", "status", "model", "method", "budget", "seed", "learning_rate", "batch_size", "model_params",
+    "trained_params", "steps", "pairs_seen", "tokens", "train_flops", "executed_flops", "seconds", "loss", "accuracy",
+    "ndcg", "train_loss", "pairs", "max_length", "eval_pairs", "eval_candidates", "scale", "warmup", "weight_decay",
+    "max_epochs", "schedule", "decay", "pooling", "shared_flops", "error",
+)  # fmt: skip
+"""The columns of a table of records. `budget` is the FLOP that were asked for, `train_flops` those that were spent."""
+_OF_TEXT = ("id", "status", "model", "method", "pairs", "schedule", "pooling", "error")
+_OF_CONFIG = {"budget": "train_flops"} | {
+    name: name for name in COLUMNS if name in RunConfig.model_fields and name != "train_flops"
+}
+"""Field of the configuration by its column; all other columns are fields of the record."""
+
+
+def record_row(record: RunRecord) -> dict[str, Any]:
+    """One record as a flat row, with a value for each of `COLUMNS`; None where nothing was measured."""
+    return {column: _value(record, column) for column in COLUMNS}
+
+
+def records_frame(records: Iterable[RunRecord], columns: Sequence[str] = COLUMNS) -> "pd.DataFrame":
+    """Records as a table, one row a run, in their order.
+
+    Every column of numbers is of floats, NaN where nothing was measured, so that a table looks the same whatever its
+    runs have measured; a text that is not there is None.
+    """
+    import pandas as pd
+
+    every = list(records)
+    return pd.DataFrame(
+        {
+            name: pd.Series([_value(record, name) for record in every], dtype=object if name in _OF_TEXT else float)
+            for name in columns
+        }
+    )
+
+
+def _value(record: RunRecord, column: str) -> Any:  # noqa: ANN401 - a number or a text, by the column
+    if column == "decay" and record.config.schedule == "cosine":
+        return None  # a cosine has no decay: the configuration keeps the default of wsd
+    return getattr(record.config, _OF_CONFIG[column]) if column in _OF_CONFIG else getattr(record, column)
+
+
+def write_records_csv(records: Iterable[RunRecord], path: str | Path) -> None:
+    """Write records as a CSV that `embudget.runs.RunTable.read` reads to the same cells, whole or not at all.
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(record_row(record) for record in records)
+    save_text(path, text.getvalue())

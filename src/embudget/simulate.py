@@ -20,7 +20,7 @@ from embudget.errors import ConfigError
 from embudget.files import read_text
 from embudget.flops import steps_for, tokens_for, train_flops
 from embudget.frozen import Frozen
-from embudget.laws.parameters import Coefficients
+from embudget.laws.forms import Coefficients
 from embudget.methods import Method, parse_method
 from embudget.records import MethodText, RunConfig, RunRecord
 from embudget.suite import DEFAULT_SUITE, ModelShape, find_shape, find_suite

@@ -124,7 +124,6 @@ def test_bad_files(run: Run, study_file: Path, tmp_path: Path) -> None:
         (["evaluate", tmp_path / "empty", "--pairs", tmp_path / "empty"], "empty"),
         (["report", tmp_path / "notes.txt"], "is not a store"),
         (["suite", "show", "pythia-71m"], "did you mean pythia-70m"),
-        (["suite", "pretrain", tmp_path / "notes.txt", "--out", tmp_path / "s"], "notes.txt"),
     ]
     for arguments, message in cases:
         code, _, err = run(*arguments)

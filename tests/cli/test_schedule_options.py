@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-import embudget.training.fine_tune
+import embudget.training.run
 from embudget.pairs import Pairs
 from embudget.records import RunConfig, RunRecord
 from embudget.study import Store
@@ -73,13 +73,13 @@ def test_a_single_run_may_have_the_schedule(
 ) -> None:
     asked: list[RunConfig] = []
 
-    def train_and_record(config: RunConfig, *_: object) -> tuple[None, RunRecord]:
+    def train(config: RunConfig, *_: object, **__: object) -> tuple[None, RunRecord]:
         asked.append(config)
         return None, RunRecord(
             config=config, status="done", train_flops=1e8, seconds=1, tokens=1, steps=1, loss=1, accuracy=1
         )
 
-    monkeypatch.setattr(embudget.training.fine_tune, "train_and_record", train_and_record)
+    monkeypatch.setattr(embudget.training.run, "train", train)
     options = ["--model", tiny_neox, "--method", "full", "--pairs", tiny_pairs.folder, "--out", tmp_path / "m"]
     assert run("train", *options, "--budget", "1e8", "--schedule", "wsd").code == 0
     assert run("train", *options, "--budget", "1e8").code == 0

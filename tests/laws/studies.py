@@ -4,10 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from embudget.laws.base import Array
-from embudget.laws.parameters import FORMS, Coefficients, FormName
-from embudget.laws.points import Points
-from embudget.laws.problem import Problem
+from embudget.laws.forms import FORMS, Array, Coefficients, FormName
+from embudget.laws.problem import Points, Problem
 from embudget.runs.cells import Cell, RunTable
 from embudget.simulate import World, simulate
 

@@ -5,7 +5,7 @@ import pytest
 
 from embudget.laws import diagnostics, fit
 from embudget.laws.diagnostics import STRONG_INFLUENCE, Diagnostics
-from embudget.laws.parameters import Coefficients, FormName
+from embudget.laws.forms import Coefficients, FormName
 from embudget.runs import RunTable
 from embudget.runs.cells import Cell
 from tests.laws.studies import BUDGETS, ONE, SHARED, WIDE, cells

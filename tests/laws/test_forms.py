@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from embudget.laws.base import Array, Form, Values
-from embudget.laws.parameters import FORMS, Coefficients, FormName
+from embudget.laws.forms import FORMS, Array, Coefficients, Form, FormName, Values
 
 NAMES = tuple(FORMS)
 RAW = {

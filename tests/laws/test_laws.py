@@ -1,40 +1,24 @@
-"""From records to laws: what is fitted, refused, predicted, saved and loaded."""
+"""What fitted laws predict and refuse, and their file."""
 
 import json
-import subprocess
-import sys
-from math import log
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from embudget.errors import BudgetError, ConfigError, MethodError
-from embudget.laws import FORMS, Coefficients, Laws, fit
-from embudget.runs import RunTable
+from embudget.laws import Laws, fit
 from embudget.simulate import World, simulate
+from tests.laws.studies import MODELS, SHARED
 
-TRUTH = {
-    "full": Coefficients(E=1.8, A=300, a=0.35, B=250, b=0.42),
-    "lora:32": Coefficients(E=1.8, A=330, a=0.35, B=210, b=0.42),
-}
-MODELS = ("smollm2-135m:1", "smollm2-135m:4", "smollm2-135m:12")
+TRUTH = {method: SHARED[method] for method in ("full", "lora:32")}
+Data = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
 def laws() -> Laws:
     return fit(simulate(World(truth=TRUTH, models=MODELS, noise=0.01)), draws=40)
-
-
-def test_a_world_without_noise_is_predicted_at_four_times_its_budget() -> None:
-    world = World(truth=TRUTH, models=MODELS, noise=0)
-    laws = fit(simulate(world), draws=2)
-    (row,) = laws.frontier([6.4e13])
-    assert row.predicted_loss == pytest.approx(world.loss(row.model, row.method, 6.4e13), rel=1e-3)
-    assert row.predicted_loss == pytest.approx(
-        min(world.loss(model, method, 6.4e13) for model in MODELS for method in TRUTH), rel=1e-3
-    )
-    assert row.measured_loss is None
-    assert row.extrapolation == pytest.approx(4)
 
 
 def test_the_frontier_at_measured_budgets_is_the_best_measured_cell(laws: Laws) -> None:
@@ -45,36 +29,6 @@ def test_the_frontier_at_measured_budgets_is_the_best_measured_cell(laws: Laws) 
         assert (row.model, row.method) == (best.config.model, best.config.method)
         assert row.measured_loss == pytest.approx(best.loss)
         assert row.interval[0] < row.predicted_loss < row.interval[1]
-
-
-def test_every_fit_or_its_refusal_is_there(laws: Laws) -> None:
-    assert set(laws.frontiers) == {"full", "lora:32", "over all"}
-    assert all(frontier.line.slope < 0 for frontier in laws.frontiers.values())
-    fitted = sum(len(isoflop.profiles) for isoflop in laws.isoflops.values())
-    refused = [refusal for refusal in laws.refusals if refusal.what.startswith("isoFLOP profile")]
-    assert fitted + len(refused) == 2 * 3
-    assert {refusal.error for refusal in refused} <= {"OptimumOutsideGridError", "ConcaveProfileError"}
-    assert {(no.method, no.budget) for no in refused} <= {(m, c) for m in TRUTH for c in (1e12, 4e12, 1.6e13)}
-    assert all(no.what == f"isoFLOP profile of {no.method} at {no.budget:.3g} FLOP" for no in refused)
-    assert laws.domain["full"].budgets == (1e12, 1.6e13)
-
-
-def test_a_table_is_fitted_as_its_records_are() -> None:
-    records = simulate(World(truth=TRUTH, models=MODELS, noise=0.01))
-    of_records, of_table = (fit(of, draws=3, forms=["multiplicative"]) for of in (records, RunTable.of(records)))
-    assert of_records == of_table
-
-
-def test_a_method_with_one_cell_is_refused_by_name() -> None:
-    records = simulate(World(truth=TRUTH, models=MODELS, noise=0.01))
-    records = [
-        r for r in records if r.config.method == "full" or (r.config.train_flops, r.config.model) == (1e12, MODELS[0])
-    ]
-    laws = fit(records, draws=5, forms=["chinchilla"])
-    assert laws.methods == ("full",)
-    assert [refusal.error for refusal in laws.refusals if refusal.what == "law of lora:32"] == ["TooFewRunsError"]
-    with pytest.raises(MethodError, match="lora:32 has no law"):
-        laws.predict("lora:32", 1e7, 1e6)
 
 
 def test_predictions_check_their_arguments(laws: Laws) -> None:
@@ -106,17 +60,6 @@ def test_extrapolation_of_a_method_is_from_its_own_budgets() -> None:
         laws.extrapolation(6.4e13, "bias")
 
 
-def test_the_summary_and_the_file_name_outlying_cells(tmp_path: Path) -> None:
-    records = simulate(World(truth=TRUTH, models=MODELS, noise=0.01))
-    records[4] = records[4].model_copy(update={"loss": (records[4].loss or 0) * 1.6})
-    laws = fit(records, draws=5, forms=["chinchilla"])
-    config = records[4].config
-    named = f"warning: {config.model} {config.method} at {config.train_flops:.3g} FLOP is outlying, +"
-    assert named in laws.summary()
-    laws.save(tmp_path / "laws.json")
-    assert [cell.model for cell in Laws.load(tmp_path / "laws.json").diagnostics.outlying] == [config.model]
-
-
 def test_laws_survive_their_file(laws: Laws, tmp_path: Path) -> None:
     laws.save(tmp_path / "laws.json")
     loaded = Laws.load(tmp_path / "laws.json")
@@ -146,68 +89,6 @@ def test_a_bad_file_of_laws_is_one_line(laws: Laws, tmp_path: Path) -> None:
         assert str(path) in str(error.value)
 
 
-def test_the_summary_names_what_was_found(laws: Laws) -> None:
-    text = laws.summary()
-    assert "18 runs in 18 cells" in text
-    for one in laws.ranking:
-        assert f"{one.form:<24} {one.sharing:<8}" in text
-    assert all(line in text for line in laws.surface.describe())
-    assert f"noise of one run about the law: {100 * laws.noise:.2g} %" in text
-    for row in laws.frontier():
-        assert f"{row.measured_loss:.3f}" in text
-    assert all(refusal.reason in text for refusal in laws.refusals)
-    assert all(f"warning: {line}" in text for line in laws.diagnostics.warnings())
-    for name in ("robust", "huber, starts", "huber, projected", "squares of logs", "squares"):
-        assert f"  {name:<17} " in text
-
-
-def test_ranking_and_weights_are_part_of_the_result(laws: Laws) -> None:
-    assert {one.form for one in laws.ranking} == set(FORMS)
-    assert sum(one.weight for one in laws.ranking) == pytest.approx(1)
-    errors = [one.forecast_error for one in laws.ranking if one.forecast_error is not None]
-    assert errors == sorted(errors)
-    assert min(one.criterion for one in laws.ranking if one.criterion is not None) == 0
-    heaviest = max(laws.ranking, key=lambda one: one.weight)
-    assert (heaviest.form, heaviest.sharing) == (laws.surface.components[0].form, laws.surface.components[0].sharing)
-
-
-def test_repeated_seeds_tell_the_noise_of_one_run() -> None:
-    laws = fit(simulate(World(truth=TRUTH, models=MODELS, noise=0.03, seeds=4)), draws=2, forms=["chinchilla"])
-    assert laws.noise == pytest.approx(0.03, rel=0.25)  # not 0.015, the noise of a cell's mean
-
-
-def test_one_diverged_run_ruins_neither_noise_nor_intervals_and_is_named() -> None:
-    records = simulate(World(truth=TRUTH, models=MODELS, noise=0.01), seed=2)
-    worse = records[9].model_copy(update={"loss": (records[9].loss or 0) * 1.5})
-    before, after = (fit(of, draws=60, forms=["chinchilla"]) for of in (records, [*records[:9], worse, *records[10:]]))
-    cell = max(after.diagnostics.outlying, key=lambda cell: cell.ratio)
-    assert (cell.model, cell.method, cell.budget) == (worse.config.model, worse.config.method, worse.config.train_flops)
-    assert cell.ratio == pytest.approx(1.5, abs=0.1)
-    assert after.noise < 2.5 * before.noise
-    widths = [log(high / low) for low, high in (one.interval("full", 1.4e7, 1.5e5) for one in (before, after))]
-    assert widths[1] < 2 * widths[0]  # inside the budgets; what the forecasts missed is added beyond them
-
-
-def test_ranks_that_were_measured_together_are_predicted_together() -> None:
-    truth = {
-        f"lora:{rank}": TRUTH["lora:32"].model_copy(update={"B": B}) for rank, B in ((8, 260), (32, 220), (128, 240))
-    }
-    laws = fit(simulate(World(truth=truth, models=MODELS, noise=0.002)), draws=10, forms=["chinchilla"])
-    assert laws.methods == ("lora:128", "lora:32", "lora:8")
-    losses = {method: laws.predict(method, 1.4e7, 1e6) for method in laws.methods}
-    assert min(losses, key=losses.__getitem__) == "lora:32"
-    with pytest.raises(MethodError, match="lora:64 has no law"):
-        laws.predict("lora:64", 1.4e7, 1e6)
-
-
-def test_the_same_seed_gives_the_same_laws() -> None:
-    records = simulate(World(truth=TRUTH, models=MODELS, noise=0.01))
-    first, again, other = (fit(records, seed=seed, draws=3, forms=["chinchilla"]) for seed in (5, 5, 6))
-    assert first == again
-    assert first.surface != other.surface
-    assert (first.ranking, first.noise) == (other.ranking, other.noise)
-
-
 def test_laws_are_compared_after_predictions_too(laws: Laws, tmp_path: Path) -> None:
     laws.save(tmp_path / "laws.json")
     loaded = Laws.load(tmp_path / "laws.json")
@@ -215,8 +96,64 @@ def test_laws_are_compared_after_predictions_too(laws: Laws, tmp_path: Path) -> 
     assert loaded == laws
 
 
-def test_fitting_and_planning_import_no_torch() -> None:
-    heavy = "{'torch', 'transformers'} & set(sys.modules)"
-    code = f"import sys, embudget.laws, embudget.recipe, embudget.simulate; print({heavy})"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"
+def drop_a_value(data: Data) -> None:
+    data["surface"]["components"][0]["branches"][0]["draws"][-1].pop()
+
+
+def drop_draws(data: Data) -> None:
+    data["surface"]["components"][0]["branches"][0]["draws"] = []
+
+
+def lengthen_all(data: Data) -> None:
+    branch = data["surface"]["components"][0]["branches"][0]
+    for values in (branch["fit"], *branch["draws"]):
+        values.append(0.0)
+
+
+def double_a_branch(data: Data) -> None:
+    component = data["surface"]["components"][0]
+    component["branches"].append(component["branches"][0] | {"draws": component["branches"][0]["draws"][:1]})
+
+
+def shorten_a_basis(data: Data) -> None:
+    data["surface"]["components"][0]["branches"][0]["basis"]["full"].pop()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (drop_a_value, r"every draw must have as many values as the fit of its branch, \d"),
+        (drop_draws, r"surface.components.0.branches.0.draws: Tuple should have at least 1 item"),
+        (lengthen_all, r"the fit of a \w+ branch must have \d+ values, got \d+"),
+        (double_a_branch, r"all branches of a component must have as many draws, got \[1, \d+\]"),
+        (shorten_a_basis, r"all methods of a basis must have as many weights"),
+        (lambda data: data["surface"]["components"][0].update(branches=[]), r"branches: Tuple should have at least 1"),
+        (lambda data: data["surface"].update(reach={}), r"must be those of reach, \[\], got \['full', 'lora:32'\]"),
+        (
+            lambda data: data["surface"]["reach"].pop("full"),
+            r"those of reach, \['lora:32'\], got \['full', 'lora:32'\]",
+        ),
+        (lambda data: data["surface"]["reach"].update(full=[0, 1]), r"reach.full.0: Input should be greater than 0"),
+        (lambda data: data["domain"].pop("full"), r"domain must have the methods of surface.* got \['lora:32'\]"),
+        (lambda data: data["table"].update(cells=[]), r"table must have the methods of surface.* got \[\]"),
+    ],
+)
+def test_laws_that_do_not_hang_together_are_one_line(
+    laws: Laws, tmp_path: Path, spoil: Callable[[Data], None], message: str
+) -> None:
+    data = laws.model_dump(mode="json")
+    spoil(data)
+    path = tmp_path / "laws.json"
+    path.write_text(json.dumps(data))
+    with pytest.raises(ConfigError, match=message) as error:
+        Laws.load(path)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("depth", [900, 100_000])
+def test_a_file_nested_deeply_is_one_line(tmp_path: Path, depth: int) -> None:
+    path = tmp_path / "laws.json"
+    path.write_text('{"format_version": 2, "table": ' + "[" * depth + "]" * depth + "}")
+    with pytest.raises(ConfigError, match=r"laws\.json: ") as error:
+        Laws.load(path)
+    assert "\n" not in str(error.value)

@@ -5,10 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from embudget.laws.base import Array
-from embudget.laws.basis import basis_of
-from embudget.laws.parameters import FORMS, FormName
-from embudget.laws.problem import EXPONENT_BOUNDS, START_BOUNDS, Problem, log_loss_of
+from embudget.laws.forms import FORMS, Array, FormName
+from embudget.laws.problem import EXPONENT_BOUNDS, MAX_LEVELS, START_BOUNDS, Points, Problem, log_loss_of
+from embudget.laws.sharing import basis_of
 from tests.laws.studies import CENTRE, ONE, plain, problem
 
 METHODS = ("full", "lora:4", "lora:16", "lora:64")
@@ -103,3 +102,13 @@ def test_mixed_methods_have_mixed_coefficients() -> None:
     assert above[1] == pytest.approx(0.2)  # lora:4, an end
     assert above[2] == pytest.approx(0.25 * 0.2 + 0.5 * 0.4 + 0.25 * 0.8)  # lora:16, half way to 64
     assert above[3] == pytest.approx(0.8)
+
+
+def test_many_budgets_are_put_together_even_where_nearly_all_cells_are_at_the_smallest() -> None:
+    def levels(budgets: np.ndarray) -> np.ndarray:
+        one = np.ones(len(budgets))
+        return np.unique(Points(np.full(len(budgets), "full"), budgets, *[one] * 6).levels)
+
+    assert len(levels(np.geomspace(1e12, 1e14, 300))) == MAX_LEVELS
+    assert levels(np.geomspace(1e12, 1e14, 5)).tolist() == [0, 1, 2, 3, 4]
+    assert len(levels(np.concatenate([np.full(400, 1e12), np.geomspace(2e12, 1e14, 20)]))) == 2

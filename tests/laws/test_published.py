@@ -15,7 +15,14 @@ import pytest
 
 from embudget.laws.rates import fit_rate_law
 from embudget.runs.envelope import RateSurface, fit_rate_surface
-from tests.laws.published import measurements
+from tests.laws.published import (
+    STEP_LAW_BATCHES,
+    STEP_LAW_CELL,
+    STEP_LAW_LOSSES,
+    STEP_LAW_OPTIMA,
+    STEP_LAW_RATES,
+    measurements,
+)
 
 SEQUENCE = 2048
 """Tokens; the batch sizes of the file count sequences."""
@@ -57,6 +64,27 @@ def factors(found: list[np.ndarray]) -> np.ndarray:
     published = np.array([cell.published for cell in step_cells()])
     off: np.ndarray = np.exp(np.abs(np.log(np.array(found) / published)))
     return off
+
+
+def test_the_surface_finds_the_optimum_of_sixteen_runs() -> None:
+    """The run with the lowest loss is 1.6 times away in both; these runs need no file."""
+    rates, batches = np.repeat(STEP_LAW_RATES, 4), SEQUENCE * np.tile(STEP_LAW_BATCHES, 4)
+    cell = StepCell(*STEP_LAW_CELL, np.stack([rates, batches, np.ravel(STEP_LAW_LOSSES)], axis=1))
+    surface = cell.surface()
+    assert surface.inside
+    assert (surface.learning_rate, surface.batch_size) == pytest.approx(tuple(cell.published), rel=0.15)
+    assert np.exp(np.abs(np.log(cell.lowest / cell.published))).min() > 1.5
+
+
+def test_the_best_rates_of_the_cells_have_the_published_law() -> None:
+    """Slopes, and the rates of the five cells of 0.5 and 1 B parameters from those of 0.2 to 0.4 B; no file needed."""
+    sizes, tokens, rates = np.array(STEP_LAW_OPTIMA).T
+    law = fit_rate_law(["full"] * 17, sizes, tokens, rates)
+    assert (law.model_params_slope, law.tokens_slope) == pytest.approx((-0.713, 0.307), abs=0.1)
+    known = sizes < 5e8
+    law = fit_rate_law(["full"] * 12, sizes[known], tokens[known], rates[known])
+    for n, d, rate in zip(sizes[~known], tokens[~known], rates[~known], strict=True):
+        assert abs(np.log(law.predict("full", n, d) / rate)) < np.log(1.3)
 
 
 def test_the_surface_finds_the_step_laws_optima(record_property: Callable[[str, object], None]) -> None:

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from embudget.laws import Laws, fit
-from embudget.laws.rates import MAX_LISTED, at_end, describe_rates, rate_law_of, rate_text, rate_warnings
+from embudget.laws.diagnostics import MAX_LISTED, rate_warnings
+from embudget.laws.rates import at_end, rate_law_of, rate_text
+from embudget.laws.summary import describe_rates
 from embudget.runs import Cell, RunTable
 from embudget.simulate import simulate
 from tests.recipe.test_rates import WORLD
@@ -33,17 +35,6 @@ def test_the_losses_of_a_tuned_study_are_those_at_the_best_rate(tuned: Laws) -> 
         assert cell.loss == pytest.approx(WORLD.truth[cell.method].loss(cell.model_params, cell.tokens), rel=0.006)
 
 
-def test_the_summary_has_the_law_of_the_rate(tuned: Laws) -> None:
-    lines = tuned.summary().splitlines()
-    start = lines.index("the laws describe tuned runs: 18 of 18 cells at the best of 3 or more learning rates")
-    head, *methods = lines[start + 1 : start + 4]
-    assert head.startswith("  best rate ~ N^-0.")
-    assert "by the rate law of 18 envelopes, spread x1." in head
-    assert [line.split()[0] for line in methods] == ["full", "lora:32"]
-    assert all("9 envelopes, best rates " in line for line in methods)
-    assert lines[start + 4] == ""
-
-
 def test_laws_with_rates_survive_their_file(tuned: Laws, tmp_path: Path) -> None:
     tuned.save(tmp_path / "laws.json")
     assert Laws.load(tmp_path / "laws.json") == tuned
@@ -67,7 +58,7 @@ def test_a_best_rate_at_an_end_is_warned_of_and_no_part_of_the_law() -> None:
 def test_one_envelope_is_no_law() -> None:
     lora = [cell for cell in MEASURED if cell.method == "lora:32"]
     assert rate_law_of(lora[:1]) is None
-    assert describe_rates(lora[:1], None)[1].startswith("  no law of the best rate: it needs 2 cells")
+    assert describe_rates(lora[:1], None)[2].startswith("  no law of the best rate: it needs 2 cells")
     assert rate_law_of(lora[:2]) is not None
 
 
@@ -99,3 +90,14 @@ def test_untuned_cells_beside_tuned_ones_are_warned_of() -> None:
 @pytest.mark.parametrize(("rate", "text"), [(1e-3, "1e-3"), (2.13e-3, "2.1e-3"), (0.5, "5e-1"), (9.96e-4, "1e-3")])
 def test_rates_are_written_short(rate: float, text: str) -> None:
     assert rate_text(rate) == text
+
+
+def test_the_summary_has_the_law_of_the_rate(tuned: Laws) -> None:
+    lines = tuned.summary().splitlines()
+    start = lines.index("the laws describe tuned runs: 18 of 18 cells at the best of 3 or more learning rates")
+    head, *methods = lines[start + 1 : start + 4]
+    assert head.startswith("  best rate ~ N^-0.")
+    assert "by the rate law of 18 envelopes, spread x1." in head
+    assert [line.split()[0] for line in methods] == ["full", "lora:32"]
+    assert all("9 envelopes, best rates " in line for line in methods)
+    assert lines[start + 4] == ""

@@ -1,7 +1,7 @@
 """Constraints and secondary aims: what they reject, what they cost, which of equals they take."""
 
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 
 import numpy as np
 import pytest
@@ -202,14 +202,18 @@ def test_the_losses_of_options_are_those_of_the_laws(laws: Laws) -> None:
 
 
 def test_a_recipe_takes_milliseconds() -> None:
+    """16 ms where the fit takes 1.8 s; their ratio is that of the work, whatever the processor and its load."""
     world = World(truth=TRUTH, models=SUITES["pythia"], budgets=(1e16, 4e16, 1.6e17, 6.4e17), noise=0.01, seeds=3)
-    laws = fit(simulate(world), draws=200)
+    runs = simulate(world)
+    started = process_time()
+    laws = fit(runs, draws=200)
+    fitting = process_time() - started
     seconds = []
-    for _ in range(4):  # the best of four: others may be at work on the machine
-        started = perf_counter()
+    for _ in range(4):  # the best of four: the first fills caches
+        started = process_time()
         recommend(laws, 1e19, pairs_available=10**9, device_memory="24GB", prefer="fast")
-        seconds.append(perf_counter() - started)
-    assert min(seconds) < 0.05
+        seconds.append(process_time() - started)
+    assert min(seconds) < fitting / 30
 
 
 def test_an_infeasible_wish_is_also_a_bad_configuration() -> None:

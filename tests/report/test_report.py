@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.command_line import Run
 
 from embudget.errors import ConfigError
 from embudget.laws import Coefficients, Laws, fit
@@ -18,6 +17,7 @@ from embudget.report.tables import recipe_table
 from embudget.simulate import World, simulate
 from embudget.study import Store
 from embudget.training.export import RECORD_FILE
+from tests.command_line import Run
 
 METHODS = {"full": (185.0, 20.5), "freeze:0.5": (195.0, 19.5), "lora:32": (205.0, 17.0)}
 MODELS = ("smollm2-135m:1", "smollm2-135m:2", "smollm2-135m:4")

@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.recipe.worlds import NOISY, TRUTH
 
 from embudget.errors import ConfigError
 from embudget.laws import Laws, fit
@@ -15,6 +14,7 @@ from embudget.report import curve_figure, write_curve
 from embudget.report.curve_folder import COLUMNS
 from embudget.report.tables import curve_table
 from embudget.simulate import simulate
+from tests.recipe.worlds import NOISY, TRUTH
 
 Points = tuple[CurvePoint, ...]
 

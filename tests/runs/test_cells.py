@@ -1,70 +1,22 @@
-"""Records as a table: what counts, what is dropped, what is refused, and what a cell says."""
+"""Runs as cells: which belong together, what a cell says of them, and that no published cell has changed."""
 
-from collections.abc import Mapping, Sequence
+import subprocess
+import sys
 from math import log
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from embudget.errors import FitError, TooFewRunsError
-from embudget.laws import Coefficients
+from embudget.laws import find_laws
 from embudget.methods import parse_method
 from embudget.records import RunRecord
 from embudget.runs import RunTable
-from embudget.simulate import World, simulate
+from embudget.simulate import simulate
 from embudget.suite import find_shape
+from tests.runs.tables import WORLD, changed, foreign, records
 
-WORLD = World(
-    truth={"full": Coefficients(E=1.5, A=300, a=0.35, B=250, b=0.4)},
-    models=("smollm2-135m:1", "smollm2-135m:4"),
-    budgets=(1e12, 4e12),
-)
-
-
-def records() -> list[RunRecord]:
-    return simulate(WORLD)
-
-
-def changed(record: RunRecord, config: dict[str, object] | None = None, **fields: object) -> RunRecord:
-    data = record.model_dump() | fields
-    return RunRecord.model_validate(data | {"config": data["config"] | (config or {})})
-
-
-def test_unusable_records_are_dropped_and_counted() -> None:
-    first, second, third, fourth = records()
-    failed = RunRecord(config=first.config.model_copy(update={"seed": 1}), status="failed", error="out of memory")
-    table = RunTable.of(
-        [first, first, failed, changed(second, loss=None), changed(third, loss=0.0), changed(fourth, tokens=None)]
-    )
-    assert [(cell.model, cell.budget, cell.loss) for cell in table.cells] == [
-        (first.config.model, first.config.train_flops, first.loss)
-    ]
-    assert table.run_count == 1
-    reasons = ["duplicate", "status is not done", "loss is missing", "loss is not positive", "tokens is missing"]
-    assert table.dropped == dict.fromkeys(reasons, 1)
-    assert table.listed == tuple(f"row {row}: {reason}" for row, reason in enumerate(reasons, start=2))
-
-
-def test_no_usable_record_is_refused_with_the_reasons() -> None:
-    failed = [changed(record, status="failed") for record in records()]
-    with pytest.raises(TooFewRunsError, match="got 4 whose status is not done"):
-        RunTable.of(failed)
-    with pytest.raises(TooFewRunsError, match="no records"):
-        RunTable.of([])
-
-
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [("pairs", "other"), ("eval_pairs", 1024), ("eval_candidates", 256), ("max_length", 48), ("scale", 20.0)],
-)
-def test_incomparable_runs_are_refused(field: str, value: object) -> None:
-    first, *others = records()
-    with pytest.raises(FitError, match=f"share one {field} .*: fit them separately$") as error:
-        RunTable.of([changed(first, {field: value}), *others])
-    assert "\n" not in str(error.value)
+RESULTS = Path(__file__).parents[2] / "results"
 
 
 def test_a_cell_takes_the_learning_rate_with_the_best_mean_over_its_seeds() -> None:
@@ -121,30 +73,8 @@ def test_rates_of_another_schedule_are_no_part_of_an_envelope() -> None:
     assert RunTable.of(mixed).cells[0].rate_inside is None
 
 
-def test_runs_that_diverged_are_left_out_for_that_reason() -> None:
-    first = records()[0]
-    diverged = RunRecord(config=first.config.model_copy(update={"seed": 1}), status="diverged", error="nan")
-    table = RunTable.of([first, diverged])
-    assert table.run_count == 1
-    assert table.listed == ("row 2: status is diverged",)
-    assert table.describe_dropped()[0] == "left out: status is diverged (1)"
-
-
 def test_tokens_per_pair_is_that_of_the_world() -> None:
     assert RunTable.of(records()).tokens_per_pair == pytest.approx(WORLD.tokens_per_pair)
-
-
-def foreign(tmp_path: Path, rows: Sequence[Mapping[str, object]]) -> RunTable:
-    pq.write_table(pa.Table.from_pylist([dict(row) for row in rows]), tmp_path / "runs.parquet")
-    return RunTable.read(tmp_path / "runs.parquet")
-
-
-def test_statuses_of_other_trackers_count_as_done(tmp_path: Path) -> None:
-    words = ("FINISHED", "Completed", "success", "", "done", "running", "crashed", "unfinished")
-    rows = [{"model_params": 1e7, "tokens": 1e9, "loss": 2 + i, "status": word} for i, word in enumerate(words)]
-    table = foreign(tmp_path, rows)
-    assert table.run_count == 5
-    assert table.listed == tuple(f"row {row}: status is not done" for row in (6, 7, 8))
 
 
 def test_without_budgets_runs_of_other_length_are_other_cells(tmp_path: Path) -> None:
@@ -179,14 +109,6 @@ def test_only_a_table_with_methods_is_priced_by_the_shapes_of_known_models(tmp_p
     assert full.tokens == pytest.approx(1e15 / parse_method("full").flops_per_token(shape))
 
 
-def test_a_seed_says_which_equal_losses_are_duplicates(tmp_path: Path) -> None:
-    rows = [{"model_params": 1e8, "tokens": 1e9, "loss": 2.5}] * 3
-    assert foreign(tmp_path, rows).dropped == {"duplicate": 2}
-    seeded = foreign(tmp_path, [row | {"seed": seed} for row, seed in zip(rows, (0, 1, 1), strict=True)])
-    assert (seeded.dropped, seeded.listed) == ({"duplicate": 1}, ("row 3: duplicate",))
-    assert seeded.cells[0].seeds == 2
-
-
 def test_models_of_one_name_and_two_sizes_are_two_cells(tmp_path: Path) -> None:
     rows = [{"model": "ours", "model_params": size, "tokens": 1e9, "loss": 2.5, "budget": 1e18} for size in (2e8, 1e8)]
     assert [cell.model_params for cell in foreign(tmp_path, rows).cells] == [1e8, 2e8]
@@ -207,3 +129,23 @@ def test_a_cell_of_seeds_has_their_means() -> None:
     (cell,) = RunTable.of(seeds).cells
     assert (cell.tokens, cell.seconds, cell.seeds, cell.train_flops) == (101, 1.5, 3, base.train_flops)
     assert cell.flops_per_token == (base.train_flops or 0) / 101
+
+
+@pytest.mark.parametrize("study", ["smollm2", "micro"])
+def test_the_records_of_a_published_study_are_the_cells_of_its_laws(study: str) -> None:
+    """289 and 479 runs, with envelopes of rates, surfaces and none; to rounding, which differs between processors."""
+    lines = (RESULTS / study / "records.jsonl").read_text().splitlines()
+    table = RunTable.of(RunRecord.model_validate_json(line) for line in lines)
+    published = find_laws(study).table
+    assert table.model_dump(exclude={"cells"}) == published.model_dump(exclude={"cells"})
+    assert len(table.cells) == len(published.cells)
+    for cell, known in zip(table.cells, published.cells, strict=True):
+        assert cell.model_dump() == {
+            name: pytest.approx(value, rel=1e-12) if isinstance(value, float) else value
+            for name, value in known.model_dump().items()
+        }
+
+
+def test_pandas_is_loaded_only_when_a_table_is_made() -> None:
+    code = "import sys; import embudget.runs, embudget.records; print('pandas' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

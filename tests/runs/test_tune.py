@@ -1,14 +1,14 @@
-"""Cells of several learning rates: what the envelope gives, what counts as its seeds, and where there is none."""
+"""Settings of a cell: their seeds, weighed; what an envelope of learning rates gives; and where there is none."""
 
 from math import exp, log
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.typing import ArrayLike
 
 from embudget.runs import Cell, RunTable
-from embudget.runs.columns import Columns
 
 RESULTS = Path(__file__).parents[2] / "results"
 RATES = (1e-3, 2.5e-3, 6e-3)
@@ -16,19 +16,41 @@ RATES = (1e-3, 2.5e-3, 6e-3)
 
 def table(**given: ArrayLike) -> tuple[Cell, ...]:
     """The cells of runs of one model and budget, or of those given."""
-    columns = {name: np.asarray(values, dtype=float) for name, values in given.items()}
-    count = max(map(len, columns.values()))
-    one_cell = {"model_params": 1e7, "budget": 1e15, "train_flops": 1e15, "tokens": 1.6e7}
-    numbers = {name: np.full(count, value) for name, value in one_cell.items()} | columns
-    empty = {name: np.isnan(values) for name, values in numbers.items()}
-    methods = np.full(count, "full", dtype=object)
-    return RunTable._of(Columns("runs", np.arange(1, count + 1), numbers, empty, {"method": methods})).cells
+    one_cell = {"method": "full", "model_params": 1e7, "budget": 1e15, "train_flops": 1e15, "tokens": 1.6e7}
+    count = max(len(np.atleast_1d(values)) for values in given.values())
+    runs = pd.DataFrame(one_cell | given, index=range(1, count + 1))
+    return RunTable._of(runs.assign(said_nan=""), None).cells
 
 
 def loss(rate: float, batch: float = 32, *, best: float = 2e-3, lowest: float = 3.0) -> float:
     """A quadratic in log rate, and about batch 48 in log batch."""
     x, y = log(rate / best), log(batch / 48)
     return lowest * exp(0.02 * x * x - 0.005 * x * y + 0.01 * y * y)
+
+
+def test_seeds_count_by_their_weight() -> None:
+    def cell(**weight: list[float]) -> Cell:
+        (only,) = table(seed=[0, 1], loss=[2.0, 3.0], **weight)
+        return only
+
+    weighted, equal, plain = cell(weight=[100.0, 1.0]), cell(weight=[7.0, 7.0]), cell()
+    assert weighted.log_loss == pytest.approx((100 * log(2) + log(3)) / 101)
+    assert (weighted.seeds, weighted.weight) == (2, 50.5)
+    squares = 100 * (log(2) - weighted.log_loss) ** 2 + (log(3) - weighted.log_loss) ** 2
+    assert weighted.seed_squares == pytest.approx(squares / 50.5)
+    assert (equal.loss, equal.seed_squares) == (plain.loss, plain.seed_squares)
+
+
+def test_weighted_seeds_have_the_noise_that_is_expected() -> None:
+    """4000 cells of 3 seeds with the variance 1e-4 / weight: that of their means, and their squares over 2."""
+    rng = np.random.default_rng(0)
+    weight = np.tile([0.2, 1.0, 6.0], 4000)
+    losses = np.exp(1 + 0.01 * rng.standard_normal(12_000) / np.sqrt(weight))
+    size = np.repeat(np.geomspace(1e7, 1e9, 4000), 3)
+    cells = table(model_params=size, loss=losses, weight=weight)
+    assert len(cells) == 4000
+    assert np.mean([cell.seed_squares / 2 for cell in cells]) == pytest.approx(1e-4 / 2.4, rel=0.05)
+    assert np.var([cell.log_loss for cell in cells]) == pytest.approx(1e-4 / 7.2, rel=0.1)
 
 
 def test_three_rates_give_the_loss_and_the_rate_of_their_vertex() -> None:

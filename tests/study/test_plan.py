@@ -38,7 +38,7 @@ def test_cells_with_few_steps_or_too_much_data_are_left_out(tiny_neox: object, t
     planned = plan(study, tiny_pairs)
     assert len(planned.runs) + len(planned.left_out) == 12
     assert all(run.steps >= 4 for run in planned.runs)
-    reasons = [cell.reason for cell in planned.left_out]
+    reasons = [run.reason for run in planned.left_out]
     assert any("fewer than min_steps=4" in reason for reason in reasons)
     assert sum("more than the" in reason for reason in reasons) == 4
 

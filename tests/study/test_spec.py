@@ -5,7 +5,7 @@ import yaml
 
 from embudget.errors import ConfigError, MethodError, ModelError
 from embudget.study import BatchRule, Study
-from embudget.study.trunks import jobs
+from embudget.study.trunks import tasks
 
 MINIMAL: dict[str, object] = {
     "members": ["smollm2-135m:2", "smollm2-135m:1"],
@@ -44,7 +44,7 @@ def test_the_runs_of_a_cell_share_warm_up_and_batch_with_wsd() -> None:
     warmups = {config.train_flops: config.warmup for config in configs}
     assert warmups[1e12] == 0.1
     assert [budget * warmup for budget, warmup in warmups.items()] == pytest.approx([1e11] * 3)
-    assert [len(job) for job in jobs(configs)] == [3] * 4
+    assert [len(task) for task in tasks(configs)] == [3] * 4
 
 
 def test_numbers_of_pairs_are_used_as_they_are_with_wsd() -> None:
@@ -83,7 +83,7 @@ def test_the_runs_of_further_grids_have_the_trunk_of_the_first() -> None:
     assert {config.seed for config in configs} == {0, 1}
     assert {config.warmup for config in configs} == {0.025}
     again = study(also=[{"min_steps": 99}])
-    assert set(again.min_steps_of("abc").values()) == {10}
+    assert {run.min_steps for run in again.runs("abc")} == {10}
 
 
 def test_rates_are_for_the_methods_of_any_grid() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from embudget.errors import StoreError
-from embudget.records import RunConfig, RunRecord
+from embudget.records import COLUMNS, RunConfig, RunRecord
 from embudget.study import Store
 from embudget.study.store import LEASE_SECONDS
 
@@ -28,6 +28,22 @@ def test_records_come_back_as_they_were_written(tmp_path: Path) -> None:
     with Store(tmp_path / "s.db", create=False) as store:
         assert store.records() == [done(1), done(0)]
         assert store.ids() == {done(0).id, done(1).id}
+
+
+def test_the_records_are_a_table_of_one_row_a_run(tmp_path: Path) -> None:
+    with Store(tmp_path / "s.db") as store:
+        assert store.frame().columns.tolist() == list(COLUMNS)
+        store.add(done(1))
+        store.add(RunRecord(config=config(2), status="failed", error="out of memory"))
+        runs = store.frame()
+    assert runs["id"].tolist() == [config(1).id, config(2).id]
+    assert runs[["seed", "budget", "learning_rate", "batch_size"]].to_numpy().tolist() == [
+        [1, 1e12, 1e-3, 8], [2, 1e12, 1e-3, 8]
+    ]  # fmt: skip
+    assert runs["loss"].dropna().to_dict() == {0: 1.5}, "a run that failed has no loss, not one of 0"
+    assert runs["seconds"].isna().all() and runs["seconds"].dtype == float
+    assert runs["error"].tolist() == [None, "out of memory"]
+    assert runs["decay"].isna().all(), "a cosine has no decay"
 
 
 def test_a_record_is_written_once(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from embudget.records import RunConfig, RunRecord
 from embudget.study import Plan, Store, Study, SweepListener, executor, sweep
 from embudget.study.driver import MAX_ATTEMPTS
 from embudget.training.resources import Resources
+from tests.training.batches import LOSS_ROUNDING
 
 
 @pytest.fixture
@@ -103,7 +104,7 @@ def test_a_worker_whose_driver_was_killed_ends_without_a_traceback(
 ) -> None:
     ours, theirs = multiprocessing.Pipe()
 
-    def execute(job: object, pairs: Path, on_progress: Callable[..., None], resources: Resources) -> Iterator[None]:
+    def execute(task: object, pairs: Path, on_progress: Callable[..., None], resources: Resources) -> Iterator[None]:
         ours.close()
         on_progress("a run", 0.5, 1.0)
         yield None
@@ -111,7 +112,7 @@ def test_a_worker_whose_driver_was_killed_ends_without_a_traceback(
     monkeypatch.setattr(executor, "execute", execute)
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     monkeypatch.setattr(torch, "set_num_threads", lambda _: None)
-    ours.send("a job")
+    ours.send("a task")
     executor._work(theirs, tmp_path, 0, 1, Resources())
     assert ours.closed
 
@@ -167,7 +168,7 @@ def test_a_run_whose_worker_dies_each_time_is_given_up(study: Study, tmp_path: P
 def test_worker_processes_give_the_same_records(study: Study, tmp_path: Path) -> None:
     alone = sweep(study, tmp_path / "a.db")
     shared = sweep(study, tmp_path / "b.db", workers=2)
-    assert [record.loss for record in alone] == pytest.approx([record.loss for record in shared], abs=1e-5)
+    assert [record.loss for record in alone] == pytest.approx([record.loss for record in shared], abs=LOSS_ROUNDING)
 
 
 def test_a_run_that_another_sweep_holds_is_left_to_it(study: Study, tmp_path: Path, tiny_pairs: Pairs) -> None:

@@ -8,13 +8,12 @@ import pytest
 import yaml
 
 import embudget.study.driver
-from embudget.checkpoints import newest_checkpoint
 from embudget.errors import StoreError
 from embudget.pairs import Pairs
 from embudget.records import RunConfig, RunRecord
 from embudget.study import Store, Study, sweep
 from embudget.training.resources import Resources
-from embudget.training.resuming import trunk_name
+from embudget.training.state import newest_checkpoint, trunk_name
 from tests.command_line import Run
 from tests.study.test_sweep import Log
 

@@ -1,4 +1,4 @@
-"""Sweeps with `schedule: wsd`: a trunk is one job, its runs are recorded one by one. The training is a stand-in."""
+"""Sweeps with `schedule: wsd`: a trunk is one task, its runs are recorded one by one. The training is a stand-in."""
 
 from pathlib import Path
 

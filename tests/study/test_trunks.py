@@ -3,7 +3,7 @@
 import pytest
 
 from embudget.records import RunConfig
-from embudget.study.trunks import jobs, own_flops, own_flops_of
+from embudget.study.trunks import own_flops, own_flops_of, tasks
 
 BUDGETS = (1e12, 2e12, 4e12)
 
@@ -25,13 +25,13 @@ def test_runs_that_differ_in_the_budget_alone_share_a_trunk() -> None:
         config(2e12, warmup_flops=2e11),
     ]
     mine = [config(budget) for budget in BUDGETS]
-    found = jobs([mine[2], *others, mine[0], mine[1]])
+    found = tasks([mine[2], *others, mine[0], mine[1]])
     assert found == [tuple(mine), *((other,) for other in others)]
 
 
 def test_runs_of_cosine_share_nothing() -> None:
     alone = [config(budget, schedule="cosine") for budget in BUDGETS]
-    assert jobs(alone) == [(run,) for run in alone]
+    assert tasks(alone) == [(run,) for run in alone]
     assert own_flops_of(alone) == {run.id: run.train_flops for run in alone}
 
 

@@ -1,16 +1,9 @@
 """The built-in families: published counts, and that every name leads somewhere."""
 
-import json
-from pathlib import Path
-
 import pytest
-import yaml
 
 from embudget.suite import DEFAULT_SUITE, SHAPES, SUITES, find_shape, find_suite
-from embudget.suite.loading import BUILTIN, PACKAGES
-from embudget.suite.pretrain_config import PretrainConfig
-
-ROOT = Path(__file__).parents[2]
+from embudget.suite.loading import PACKAGES
 
 
 @pytest.mark.parametrize(
@@ -50,25 +43,6 @@ def test_names_carry_the_nominal_size(name: str) -> None:
 @pytest.mark.parametrize(("name", "nominal"), [("200k", 2e5), ("450k", 4.5e5), ("1m", 1.2e6), ("3m", 2.9e6)])
 def test_micro_models_are_called_by_their_non_embedding_parameters(name: str, nominal: float) -> None:
     assert SHAPES[f"micro-{name}"].model_params == pytest.approx(nominal, rel=0.01)
-
-
-def test_the_micro_shapes_are_those_that_are_trained() -> None:
-    config = PretrainConfig.read(
-        yaml.safe_load((ROOT / "studies" / "micro_suite.yaml").read_text()), "micro_suite.yaml"
-    )
-    assert [member.name for member in config.members] == list(SUITES["micro"])
-    for member in config.members:
-        shape = SHAPES[member.name]
-        assert (shape.layers, shape.hidden, shape.heads) == (member.layers, member.hidden, member.heads)
-        assert shape.pretraining_learning_rate == member.learning_rate
-        assert (shape.vocab, shape.max_length) == (config.vocab_size, config.sequence_length)
-
-
-def test_the_micro_models_are_trained_as_the_study_says() -> None:
-    config = yaml.safe_load((ROOT / "studies" / "micro_suite.yaml").read_text())
-    made = json.loads((BUILTIN / "pretrain.json").read_text())["config"]
-    wanted = PretrainConfig.read(config, "micro_suite.yaml").model_dump(mode="json")
-    assert made == wanted
 
 
 def test_every_suite_is_found_in_order_of_size() -> None:

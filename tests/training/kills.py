@@ -14,12 +14,11 @@ from typing import Any
 
 import safetensors.torch
 
-from embudget import checkpoints
 from embudget.pairs import Pairs
 from embudget.records import RunConfig
-from embudget.training import resuming
+from embudget.training import state
 from embudget.training.resources import Resources
-from embudget.training.run import train_run
+from embudget.training.run import train
 
 WEIGHTS, RECORD = "weights.safetensors", "record.json"
 
@@ -30,7 +29,9 @@ Arm = Callable[[], None]
 def train_to(folder: Path, config: RunConfig, pairs: Pairs, on_step: Callable[[], None] = lambda: None) -> None:
     """Train a run with a checkpoint after each step, and write what came out of it to a folder."""
     resources = Resources(checkpoints=folder / "checkpoints", checkpoint_seconds=0)
-    model, record = train_run(config, pairs, lambda share, loss: on_step(), resources)
+    model, record = train(
+        config, pairs, on_progress=lambda share, loss: on_step(), resources=resources, with_record=True
+    )
     weights = {name: value.contiguous() for name, value in model.state_dict().items()}
     (folder / WEIGHTS).write_bytes(safetensors.torch.save(weights))
     (folder / RECORD).write_text(record.model_dump_json())
@@ -67,10 +68,10 @@ def survives(folder: Path, config: RunConfig, pairs: Pairs, arm: Arm | None = No
 def in_a_write(moment: random.Random) -> Arm:
     """Die in the second or third write of a checkpoint, before any of the lines that run in it."""
     after, lines = moment.randint(1, 2), moment.randint(1, 400)
-    original = checkpoints.write_checkpoint
+    original = state.write_checkpoint
 
     def arm() -> None:
-        vars(resuming)["write_checkpoint"] = dying
+        vars(state)["write_checkpoint"] = dying
 
     def dying(*arguments: Any) -> None:  # noqa: ANN401
         nonlocal after

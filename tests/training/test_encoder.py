@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from embudget.training.encoder import Encoder, base_decoder, make_chunks
+from embudget.training.chunks import make_chunks
+from embudget.training.encoder import Encoder, base_decoder
 from tests.conftest import save_tiny
 from tests.suite.test_loading import ARCHITECTURES
 from tests.training.batches import Texts, embedder, token_ids

@@ -16,7 +16,8 @@ from embudget.errors import RunError
 from embudget.methods import parse_method
 from embudget.suite import find_shape
 from embudget.training import engine as engine_module
-from embudget.training.encoder import Chunk, Encoder, base_decoder, make_chunks
+from embudget.training.chunks import Chunk, make_chunks
+from embudget.training.encoder import Encoder, base_decoder
 from tests.training.batches import (
     Texts,
     assert_same,

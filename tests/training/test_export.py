@@ -9,7 +9,7 @@ from transformers import AutoTokenizer
 from embudget.errors import RunError
 from embudget.pairs import Pairs
 from embudget.records import RunRecord
-from embudget.training.fine_tune import train_and_record
+from embudget.training.run import train
 from tests.training.test_run import config_for
 
 
@@ -18,7 +18,7 @@ def exported(
     request: pytest.FixtureRequest, tiny_llama: Path, tiny_pairs: Pairs, tmp_path: Path
 ) -> tuple[SentenceTransformer, RunRecord, Path]:
     config = config_for(tiny_llama, tiny_pairs, request.param, train_flops=2e8)
-    model, record = train_and_record(config, tiny_pairs, tmp_path / "model")
+    model, record = train(config, tiny_pairs, tmp_path / "model", with_record=True)
     return model, record, tmp_path / "model"
 
 
@@ -59,13 +59,13 @@ def test_modules_record_and_card_are_explicit(exported: tuple[SentenceTransforme
 def test_a_model_is_replaced_but_nothing_else(tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path) -> None:
     config = config_for(tiny_neox, tiny_pairs, train_flops=1e8)
     out = tmp_path / "out"
-    train_and_record(config, tiny_pairs, out)
-    train_and_record(config, tiny_pairs, out)
+    train(config, tiny_pairs, out)
+    train(config, tiny_pairs, out)
     other = tmp_path / "thesis"
     other.mkdir()
     (other / "chapter1.tex").write_text("precious")
     with pytest.raises(RunError, match="out must be a new folder or one that holds a model of embudget"):
-        train_and_record(config, tiny_pairs, other)
+        train(config, tiny_pairs, other)
     assert (other / "chapter1.tex").read_text() == "precious"
 
 
@@ -75,7 +75,10 @@ def test_a_folder_that_cannot_be_written_is_refused_before_training(
     (tmp_path / "file").write_text("")
     steps: list[float] = []
     with pytest.raises(RunError, match="cannot write"):
-        train_and_record(
-            config_for(tiny_neox, tiny_pairs), tiny_pairs, tmp_path / "file" / "model", lambda s, _: steps.append(s)
+        train(
+            config_for(tiny_neox, tiny_pairs),
+            tiny_pairs,
+            tmp_path / "file" / "model",
+            on_progress=lambda s, _: steps.append(s),
         )
     assert not steps

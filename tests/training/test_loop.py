@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,10 @@ from embudget.records import RunConfig
 from embudget.study.executor import execute
 from embudget.suite.loading import load_embedder
 from embudget.training.engine import Engine
+from embudget.training.job import Job
 from embudget.training.loop import Training, run_to_budget
 from embudget.training.resources import Resources
-from embudget.training.run import train_run
+from embudget.training.run import train
 from embudget.training.schedule import factor_of
 from tests.training.test_run import config_for
 
@@ -36,8 +38,8 @@ def test_the_parts_of_a_model_have_the_kernel_that_it_trains_with(
         model[0].model.set_attn_implementation("eager")
         return False
 
-    monkeypatch.setattr("embudget.training.assembly.use_flash_attention", other_kernel)
-    encoder = Training(config_for(tiny_neox, tiny_pairs, "freeze:0.5"), tiny_pairs).engine.encoder
+    monkeypatch.setattr("embudget.training.engine.use_flash_attention", other_kernel)
+    encoder = Training(Job.of(config_for(tiny_neox, tiny_pairs, "freeze:0.5"), tiny_pairs)).engine.encoder
     kernels = {part.config._attn_implementation for part in (encoder._prefix, encoder._suffix)}
     assert kernels == {layer.attention.config._attn_implementation for layer in encoder._suffix.layers} == {"eager"}
 
@@ -92,6 +94,45 @@ def plain_sentence_transformers(
     return loss.values, model
 
 
+@pytest.fixture
+def in_float64(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Both sides in float64, also where their code asks for float32.
+
+    The gradients of GPT-NeoX's key biases are rounding errors alone, since a softmax does not see them. AdamW divides
+    each gradient by its own size, which makes steps of 1e-3 out of 1e-9 in float32, another on every processor; in
+    float64 its eps of 1e-8 stands far above the rounding and such parameters stay where they are.
+    """
+    original = load_embedder
+
+    def doubled(*inputs: Any, **more: Any) -> SentenceTransformer:  # noqa: ANN401 - passed on
+        return original(*inputs, **more).double()
+
+    monkeypatch.setattr("embudget.suite.loading.load_embedder", doubled)
+    monkeypatch.setattr("tests.training.test_loop.load_embedder", doubled)
+    monkeypatch.setattr(Tensor, "float", Tensor.double)
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def both_trained(
+    folder: Path, pairs: Pairs, method: str, resources: Resources, trainer_folder: Path
+) -> tuple[Training, list[float], SentenceTransformer]:
+    """Our run to its budget, and losses and model of the library's own trainer at the same rates."""
+    config = config_for(
+        folder, pairs, method, train_flops=4e9, learning_rate=3e-3, weight_decay=0.1, warmup=0.3, seed=3
+    )
+    training = Training(Job.of(config, pairs, resources))
+    rates: list[float] = []
+    run_to_budget(training, config.train_flops, factor_of(config), lambda share, loss: rates.append(training.rate))
+    assert 8 <= len(rates) <= 20
+    assert max(rates) > 2e-3 > min(rates)
+    if training.rows is not None:
+        training.rows.catch_up_all()
+    return training, *plain_sentence_transformers(config, pairs, rates, trainer_folder)
+
+
+@pytest.mark.usefixtures("in_float64")
 @pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
 @pytest.mark.parametrize("cache", ["never", "always"])
 @pytest.mark.parametrize("method", ["full", "freeze:0.5", "lora:4"])
@@ -102,34 +143,36 @@ def test_batch_loss_and_update_are_those_of_plain_sentence_transformers(
     cache: Any,  # noqa: ANN401 - one of the policies
     tmp_path: Path,
 ) -> None:
-    config = config_for(
-        tiny_neox, tiny_pairs, method, train_flops=4e9, learning_rate=3e-3, weight_decay=0.1, warmup=0.3, seed=3
-    )
-    training = Training(config, tiny_pairs, Resources(cache=cache))
-    start = {name: value.detach().clone() for name, value in training.model.named_parameters()}
-    rates: list[float] = []
-    run_to_budget(training, config.train_flops, factor_of(config), lambda share, loss: rates.append(training.rate))
-    assert 8 <= len(rates) <= 20
-    assert max(rates) > 2e-3 > min(rates)
-    if training.rows is not None:
-        training.rows.catch_up_all()
-    losses, model = plain_sentence_transformers(config, tiny_pairs, rates, tmp_path)
-    assert [loss for _, loss in training.losses] == pytest.approx(losses, abs=1e-4)
+    training, losses, model = both_trained(tiny_neox, tiny_pairs, method, Resources(cache=cache), tmp_path)
+    assert [loss for _, loss in training.losses] == pytest.approx(losses, abs=1e-9)
     assert max(losses) - min(losses) > 0.1
-    # as a whole: GPT-NeoX's key biases have gradients of rounding errors alone, which AdamW scales up
+    fresh = Training(Job.of(training.job.config, tiny_pairs))  # as both began
+    start = {name: value.detach() for name, value in fresh.model.named_parameters()}
     moved = away = 0.0
     for (name, ours), theirs in zip(training.model.named_parameters(), model.parameters(), strict=True):
+        assert ours.dtype == theirs.dtype == torch.float64
         if ours.requires_grad:
             away += (ours - theirs).square().sum().item()
             moved += (theirs - start[name]).square().sum().item()
-    assert 0 < away < (1e-3) ** 2 * moved
+    assert 0 < away < (1e-9) ** 2 * moved
+
+
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
+@pytest.mark.parametrize("method", ["full", "freeze:0.5", "lora:4"])
+def test_in_float32_the_losses_are_those_of_plain_sentence_transformers(
+    tiny_neox: Path, tiny_pairs: Pairs, method: str, tmp_path: Path
+) -> None:
+    """The losses alone: what rounding does to the update, as above, is what the loss does not see."""
+    training, losses, model = both_trained(tiny_neox, tiny_pairs, method, Resources(), tmp_path)
+    assert {value.dtype for value in model.parameters()} == {torch.float32}
+    assert [loss for _, loss in training.losses] == pytest.approx(losses, abs=1e-4)
 
 
 @pytest.mark.parametrize("method", ["full", "lora:4"])
 def test_a_loss_that_is_no_number_ends_the_run(tiny_neox: Path, tiny_pairs: Pairs, method: str) -> None:
     config = config_for(tiny_neox, tiny_pairs, method, learning_rate=1e30)
     with pytest.raises(DivergedError, match=r"the loss became nan at step \d+ \(last losses: .*nan\): lower") as caught:
-        train_run(config, tiny_pairs)
+        train(config, tiny_pairs)
     curve = caught.value.curve
     assert math.isnan(curve[-1][1]) and math.isfinite(curve[0][1])
     assert all(math.isfinite(loss) for _, loss in caught.value.curve_of(config.train_flops))
@@ -172,10 +215,10 @@ def test_an_exploding_loss_ends_the_run(tiny_neox: Path, tiny_pairs: Pairs, forg
 def test_an_infinite_loss_ends_the_run_at_once(tiny_neox: Path, tiny_pairs: Pairs, forged: list[float]) -> None:
     forged.append(math.inf)
     with pytest.raises(DivergedError, match=r"the loss became inf at step 4 "):
-        train_run(config_for(tiny_neox, tiny_pairs, train_flops=8e9), tiny_pairs)
+        train(config_for(tiny_neox, tiny_pairs, train_flops=8e9), tiny_pairs)
 
 
 def test_one_bad_batch_is_not_taken_for_an_explosion(tiny_neox: Path, tiny_pairs: Pairs, forged: list[float]) -> None:
     forged.extend([30.0, 1.0])
-    record = train_run(config_for(tiny_neox, tiny_pairs, train_flops=8e9), tiny_pairs)[1]
+    record = train(config_for(tiny_neox, tiny_pairs, train_flops=8e9), tiny_pairs, with_record=True)[1]
     assert record.status == "done" and record.steps is not None and record.steps > 13

@@ -13,13 +13,14 @@ from typing import NamedTuple
 import pytest
 from accelerate import PartialState
 
-from embudget.checkpoints import newest_checkpoint
 from embudget.errors import RunError
 from embudget.pairs import Pairs
 from embudget.records import RunConfig, RunRecord
-from embudget.training.processes import share
+from embudget.training.device import share
 from embudget.training.resources import Resources
-from embudget.training.run import train_run
+from embudget.training.run import train
+from embudget.training.state import newest_checkpoint
+from tests.training.batches import LOSS_ROUNDING
 from tests.training.test_run import config_for
 
 ROOT = Path(__file__).parents[2]
@@ -80,7 +81,13 @@ def run_until(config: RunConfig, pairs: Pairs, folder: Path, stop: int | None) -
             raise Stopped
 
     with suppress(Stopped):
-        return train_run(config, pairs, on_progress, Resources(checkpoints=folder, checkpoint_seconds=0.0))[1]
+        return train(
+            config,
+            pairs,
+            on_progress=on_progress,
+            resources=Resources(checkpoints=folder, checkpoint_seconds=0.0),
+            with_record=True,
+        )[1]
     return None
 
 
@@ -90,11 +97,11 @@ def record_at(folder: Path, name: str, rank: int) -> RunRecord:
 
 def assert_same_curve(one: RunRecord, other: RunRecord) -> None:
     assert (one.steps, one.tokens, one.train_flops) == (other.steps, other.tokens, other.train_flops)
-    assert one.loss == pytest.approx(other.loss, abs=1e-5)
+    assert one.loss == pytest.approx(other.loss, abs=LOSS_ROUNDING)
     assert [share for share, _ in one.loss_curve] == [share for share, _ in other.loss_curve]
     differences = [abs(a - b) for (_, a), (_, b) in zip(one.loss_curve, other.loss_curve, strict=True)]
     assert len(differences) >= 5
-    assert max(differences) < 1e-5
+    assert max(differences) < LOSS_ROUNDING
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +123,7 @@ def launched(tiny_neox: Path, tiny_pairs: Pairs, tmp_path_factory: pytest.TempPa
 
 @pytest.mark.parametrize("method", ["full", "lora:4"])
 def test_two_processes_train_as_one_does(launched: Launched, tiny_pairs: Pairs, method: str) -> None:
-    alone = train_run(launched.configs[method], tiny_pairs)[1]
+    alone = train(launched.configs[method], tiny_pairs, with_record=True)[1]
     records = [record_at(launched.folder, method, rank) for rank in range(2)]
     for record in records:
         assert_same_curve(record, alone)
@@ -130,14 +137,14 @@ def test_what_two_began_one_ends(launched: Launched, tiny_pairs: Pairs) -> None:
     config = launched.configs["full"]
     assert (launched.folder / "begun-by-two-0.json").read_text() == "null"
     ended = run_until(config, tiny_pairs, launched.folder / "begun-by-two", None)
-    alone = train_run(config, tiny_pairs)[1]
+    alone = train(config, tiny_pairs, with_record=True)[1]
     assert ended is not None
     assert_same_curve(ended, alone)
     assert ended.executed_flops == pytest.approx(alone.executed_flops, rel=0.1), "of both processes, and of one"
 
 
 def test_what_one_began_two_end(launched: Launched, tiny_pairs: Pairs) -> None:
-    alone = train_run(launched.configs["full"], tiny_pairs)[1]
+    alone = train(launched.configs["full"], tiny_pairs, with_record=True)[1]
     for rank in range(2):
         ended = record_at(launched.folder, "begun-by-one", rank)
         assert_same_curve(ended, alone)
@@ -168,8 +175,8 @@ def test_processes_that_would_go_on_from_different_steps_are_refused(
 def test_three_processes_share_unevenly(tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path) -> None:
     config = config_for(tiny_neox, tiny_pairs, learning_rate=1e-3)
     assert [len(share([1] * 16, rank, 3)) for rank in range(3)] == [6, 5, 5]
-    launch(3, tmp_path, lambda rank: write(tmp_path, "full", rank, train_run(config, tiny_pairs)[1]))
-    alone = train_run(config, tiny_pairs)[1]
+    launch(3, tmp_path, lambda rank: write(tmp_path, "full", rank, train(config, tiny_pairs, with_record=True)[1]))
+    alone = train(config, tiny_pairs, with_record=True)[1]
     for rank in range(3):
         assert_same_curve(record_at(tmp_path, "full", rank), alone)
 

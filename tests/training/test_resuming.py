@@ -13,16 +13,16 @@ import pytest
 import safetensors.torch
 import torch
 
-from embudget.checkpoints import newest_checkpoint
 from embudget.errors import DivergedError, RunError
 from embudget.pairs import Pairs
 from embudget.records import Provenance, RunConfig, RunRecord
 from embudget.study.executor import execute
-from embudget.training import assembly
-from embudget.training.fine_tune import train_and_record
+from embudget.training import engine
+from embudget.training.job import Job
 from embudget.training.loop import Training
 from embudget.training.resources import Resources
-from embudget.training.run import train_run
+from embudget.training.run import train
+from embudget.training.state import newest_checkpoint
 from tests.command_line import Run
 from tests.conftest import save_tiny
 from tests.training.kills import RECORD, WEIGHTS, Arm, at_line, in_a_write, survives, train_to
@@ -89,13 +89,13 @@ def test_ten_kills_change_nothing(dropping: Path, tiny_pairs: Pairs, tmp_path: P
 @pytest.mark.parametrize("method", METHODS)
 def test_taken_apart_and_put_together_goes_on_to_the_last_bit(dropping: Path, tiny_pairs: Pairs, method: str) -> None:
     config = run_of(dropping, tiny_pairs, method)
-    whole = Training(config, tiny_pairs)
+    whole = Training(Job.of(config, tiny_pairs))
     for _ in range(4):
         whole.step(0.5)
     tensors = {name: value.clone() for name, value in whole.tensors().items()}
     numbers = json.loads(json.dumps(whole.numbers()))
     wanted = [whole.step(1.0 - step / 10) for step in range(5)]
-    again = Training(config.model_copy(update={"seed": 3}), tiny_pairs)
+    again = Training(Job.of(config.model_copy(update={"seed": 3}), tiny_pairs))
     again.order._seed = config.seed  # the order of the batches is the configuration's; all else comes from the state
     again.step(1.0)
     for training in (again, whole):
@@ -103,13 +103,13 @@ def test_taken_apart_and_put_together_goes_on_to_the_last_bit(dropping: Path, ti
         training.next_tokens()  # looking ahead does not matter
         assert [training.step(1.0 - step / 10) for step in range(5)] == wanted
         assert training.numbers()["order"] == whole.numbers()["order"]
-        assert training.measure(tiny_pairs) == whole.measure(tiny_pairs)
+        assert training.measure() == whole.measure()
     assert all(torch.equal(value, whole.tensors()[name]) for name, value in again.tensors().items())
 
 
 @pytest.mark.parametrize("look_ahead", [False, True])
 def test_the_position_is_behind_the_last_batch(tiny_neox: Path, tiny_pairs: Pairs, look_ahead: bool) -> None:
-    training = Training(run_of(tiny_neox, tiny_pairs, "bias"), tiny_pairs)
+    training = Training(Job.of(run_of(tiny_neox, tiny_pairs, "bias"), tiny_pairs))
     for _ in range(3):
         training.step(1.0)
     if look_ahead:
@@ -120,8 +120,8 @@ def test_the_position_is_behind_the_last_batch(tiny_neox: Path, tiny_pairs: Pair
 def test_what_memory_asked_for_is_kept(tiny_neox: Path, tiny_pairs: Pairs) -> None:
     config = run_of(tiny_neox, tiny_pairs, "full")
     cached, direct = (
-        Training(config, tiny_pairs, Resources(cache="always")),
-        Training(config, tiny_pairs, Resources(cache="never")),
+        Training(Job.of(config, tiny_pairs, Resources(cache="always"))),
+        Training(Job.of(config, tiny_pairs, Resources(cache="never"))),
     )
     cached.step(1.0)
     cached.engine.chunk_tokens = 64
@@ -151,11 +151,11 @@ def test_free_memory_that_has_changed_changes_nothing(
         if share > 0.5:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(assembly, "needs_cache", lambda *_: cached_at_first)
+    monkeypatch.setattr(engine, "needs_cache", lambda *_: cached_at_first)
     (whole,) = train(calm)
     with pytest.raises(KeyboardInterrupt):
         list(train(stop, resources))
-    monkeypatch.setattr(assembly, "needs_cache", lambda *_: not cached_at_first)
+    monkeypatch.setattr(engine, "needs_cache", lambda *_: not cached_at_first)
     (other,) = train(calm)
     (again,) = train(calm, resources)
     timeless = {"seconds", "provenance", "shared_flops"}
@@ -166,7 +166,7 @@ def test_free_memory_that_has_changed_changes_nothing(
 def test_other_threads_than_before_are_told_of(
     tiny_neox: Path, tiny_pairs: Pairs, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    training = Training(run_of(tiny_neox, tiny_pairs, "bias"), tiny_pairs)
+    training = Training(Job.of(run_of(tiny_neox, tiny_pairs, "bias"), tiny_pairs))
     training.step(1.0)
     tensors, numbers = training.tensors(), training.numbers()
     with caplog.at_level(logging.WARNING):
@@ -195,14 +195,14 @@ def test_a_checkpoint_of_another_model_is_refused_in_one_line(
     config = run_of(save_tiny(tmp_path / "model", "gpt_neox"), tiny_pairs, "bias", train_flops=1e9)
     resources = Resources(checkpoints=tmp_path / "kept", checkpoint_seconds=0)
     with pytest.raises(KeyboardInterrupt):
-        train_run(config, tiny_pairs, interrupted_after(2), resources)
+        train(config, tiny_pairs, on_progress=interrupted_after(2), resources=resources)
     monkeypatch.setattr(
-        "embudget.training.run.provenance_of", lambda config: Provenance.model_validate(_PROVENANCE | {"threads": 1})
+        "embudget.training.run.provenance", lambda model: Provenance.model_validate(_PROVENANCE | {"threads": 1})
     )
     with pytest.raises(
         RunError, match=r"is a checkpoint of folder model sha256:.*the model is now another one"
     ) as said:
-        train_run(config, tiny_pairs, resources=resources)
+        train(config, tiny_pairs, resources=resources)
     assert "\n" not in str(said.value)
     assert newest_checkpoint(tmp_path / "kept" / config.id) is not None, "it is the user's to remove"
 
@@ -222,7 +222,7 @@ def test_checkpoints_that_cannot_be_written_do_not_end_the_run(
     with caplog.at_level(logging.WARNING):
         (record,) = execute((config,), tiny_pairs.folder, lambda config, share, loss: None, resources)
     assert record.status == "done", record.error
-    assert record.loss == train_run(config, tiny_pairs)[1].loss
+    assert record.loss == train(config, tiny_pairs, with_record=True)[1].loss
     assert re.search(r"cannot write a checkpoint to .*: Not a directory; training goes on", caplog.text)
 
 
@@ -230,7 +230,7 @@ def test_a_disk_that_was_full_for_a_while_costs_no_older_checkpoint(
     dropping: Path, tiny_pairs: Pairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = run_of(dropping, tiny_pairs, "full")
-    whole = train_run(config, tiny_pairs)[1]
+    whole = train(config, tiny_pairs, with_record=True)[1]
     kept: list[int] = []
     writes = 0
 
@@ -253,9 +253,9 @@ def test_a_disk_that_was_full_for_a_while_costs_no_older_checkpoint(
     monkeypatch.setattr(safetensors.torch, "save_file", save_file)
     resources = Resources(checkpoints=tmp_path, checkpoint_seconds=0)
     with pytest.raises(KeyboardInterrupt):
-        train_run(config, tiny_pairs, on_progress, resources)
+        train(config, tiny_pairs, on_progress=on_progress, resources=resources)
     assert kept == [1, 2, 2, 2]
-    again = train_run(config, tiny_pairs, on_progress, resources)[1]
+    again = train(config, tiny_pairs, on_progress=on_progress, resources=resources, with_record=True)[1]
     assert kept[4:] == list(range(3, len(whole.loss_curve) + 1)), "it is tried again, and works"
     assert (again.loss, again.loss_curve) == (whole.loss, whole.loss_curve)
 
@@ -263,20 +263,22 @@ def test_a_disk_that_was_full_for_a_while_costs_no_older_checkpoint(
 def test_a_run_that_diverged_keeps_no_checkpoints(tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path) -> None:
     config = run_of(tiny_neox, tiny_pairs, "full", learning_rate=1e30)
     with pytest.raises(DivergedError):
-        train_run(config, tiny_pairs, None, Resources(checkpoints=tmp_path / "kept", checkpoint_seconds=0))
+        train(config, tiny_pairs, resources=Resources(checkpoints=tmp_path / "kept", checkpoint_seconds=0))
     assert not list((tmp_path / "kept").iterdir())
 
 
 def test_checkpoints_stay_for_whoever_stores_the_record(tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path) -> None:
     config = run_of(tiny_neox, tiny_pairs, "bias", train_flops=1e9)
     resources = Resources(checkpoints=tmp_path / "kept", checkpoint_seconds=0, keep_checkpoints=True)
-    first = train_run(config, tiny_pairs, resources=resources)[1]
+    first = train(config, tiny_pairs, resources=resources, with_record=True)[1]
     steps: list[float] = []
-    again = train_run(config, tiny_pairs, lambda share, loss: steps.append(share), resources)[1]
+    again = train(
+        config, tiny_pairs, on_progress=lambda share, loss: steps.append(share), resources=resources, with_record=True
+    )[1]
     assert not steps
     assert again.model_dump(exclude={"provenance"}) == first.model_dump(exclude={"provenance"})
     with pytest.raises(DivergedError):
-        train_run(config.model_copy(update={"learning_rate": 1e30}), tiny_pairs, resources=resources)
+        train(config.model_copy(update={"learning_rate": 1e30}), tiny_pairs, resources=resources)
     assert len(list((tmp_path / "kept").iterdir())) == 2
 
 
@@ -325,9 +327,11 @@ def test_a_model_that_cannot_be_written_does_not_cost_the_training(
     resources = Resources(checkpoint_seconds=0)
     with monkeypatch.context() as broken, pytest.raises(OSError, match="No space left"):
         broken.setattr("embudget.training.export.export", full)
-        train_and_record(config, tiny_pairs, tmp_path / "model", resources=resources)
+        train(config, tiny_pairs, tmp_path / "model", resources=resources)
     assert newest_checkpoint(tmp_path / "model.checkpoints" / config.id) is not None
     steps: list[float] = []
-    train_and_record(config, tiny_pairs, tmp_path / "model", lambda share, loss: steps.append(share), resources)
+    train(
+        config, tiny_pairs, tmp_path / "model", on_progress=lambda share, loss: steps.append(share), resources=resources
+    )
     assert not steps, "all of them had been done"
     assert [path.name for path in tmp_path.iterdir()] == ["model"]

@@ -61,12 +61,13 @@ def test_the_table_is_that_of_dense_adamw(size: float, within: float) -> None:
 
 @pytest.mark.parametrize("size", [1.0, 1e-3])
 def test_in_float32_it_loses_no_more_than_dense_adamw(size: float) -> None:
+    """Over all entries, half as much: which single entry loses most is luck, and another on every processor."""
     case = Case(size)
     rows = case.run(case.new())
     rows.catch_up_all()
     wanted_VH = case.dense()
-    lost_by_dense = (case.dense(torch.float32) - wanted_VH).abs().max()
-    assert 0 < (rows.table_VH - wanted_VH).abs().max() < lost_by_dense < 1e-5
+    lost_by_dense = (case.dense(torch.float32) - wanted_VH).square().mean().sqrt()
+    assert 0 < (rows.table_VH - wanted_VH).square().mean().sqrt() < 0.75 * lost_by_dense < 1e-6
 
 
 def test_every_row_is_up_to_date_when_it_is_needed() -> None:

@@ -8,9 +8,9 @@ from accelerate.tracking import LOGGER_TYPE_TO_CLASS, GeneralTracker
 
 from embudget.errors import ConfigError, DivergedError
 from embudget.pairs import Pairs
-from embudget.training.fine_tune import train_and_record
+from embudget.training.job import Job
 from embudget.training.loop import Training
-from embudget.training.run import train_run
+from embudget.training.run import train
 from embudget.training.tracking import check_trackers, tracked
 from tests.command_line import Run
 from tests.training.test_run import config_for
@@ -36,11 +36,11 @@ class Recorder(GeneralTracker):  # type: ignore[misc]
         self.heard.append(("start",))
 
     def store_init_configuration(self, values: dict[str, Any]) -> None:
-        """The run's."""
+        """The run's configuration."""
         self.heard.append(("configuration", values))
 
     def log(self, values: dict[str, Any], step: int | None = None, **_: object) -> None:
-        """Of a step."""
+        """The numbers of a step."""
         self.heard.append(("log", step, values))
 
     def finish(self) -> None:
@@ -88,7 +88,7 @@ def test_without_trackers_nothing_is_called(tiny_neox: Path, tiny_pairs: Pairs) 
 
 def test_every_step_is_logged(tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path, heard: list[tuple[Any, ...]]) -> None:
     config = config_for(tiny_neox, tiny_pairs)
-    _, record = train_and_record(config, tiny_pairs, tmp_path / "model", report_to=["tensorboard"])
+    _, record = train(config, tiny_pairs, tmp_path / "model", report_to=["tensorboard"], with_record=True)
     first, *logged, last = heard[2:]
     assert heard[:2] == [("made", "embudget", tmp_path / "model.logs"), ("start",)]
     assert first == ("configuration", config.model_dump(mode="json"))
@@ -105,8 +105,8 @@ def test_every_step_is_logged(tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path
 
 def test_a_run_that_diverges_is_finished_too(tiny_neox: Path, tiny_pairs: Pairs, heard: list[tuple[Any, ...]]) -> None:
     config = config_for(tiny_neox, tiny_pairs, learning_rate=1e30)
-    with pytest.raises(DivergedError), tracked(config, ["tensorboard"], None) as on_step:
-        train_run(config, tiny_pairs, on_step=on_step)
+    with pytest.raises(DivergedError):
+        train(config, tiny_pairs, report_to=["tensorboard"])
     assert heard[0] == ("made", "embudget", Path("logs"))
     assert [what[0] for what in heard].count("log") >= 1
     assert heard[-1] == ("finish",)
@@ -126,15 +126,16 @@ def test_a_tracker_that_fails_at_its_start_leaves_none_open(
 
 
 def test_tensorboard_itself_takes_the_values(tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path) -> None:
-    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
+
     config = config_for(tiny_neox, tiny_pairs)
-    training = Training(config, tiny_pairs)
+    training = Training(Job.of(config, tiny_pairs))
     with tracked(config, ["tensorboard"], tmp_path / "model") as on_step:
         assert on_step is not None
         losses = []
         for _ in range(2):
             losses.append(training.step(1.0))
             on_step(training)
-    events = accumulator.EventAccumulator(str(tmp_path / "model.logs" / "embudget"))
+    events = EventAccumulator(str(tmp_path / "model.logs" / "embudget"))
     events.Reload()
     assert [point.value for point in events.Scalars("train/loss")] == pytest.approx(losses)

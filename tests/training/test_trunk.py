@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from embudget.checkpoints import newest_checkpoint
 from embudget.errors import DivergedError
 from embudget.methods import parse_method
 from embudget.pairs import Pairs
@@ -17,8 +16,8 @@ from embudget.suite import find_shape
 from embudget.training.heldout import HeldOut
 from embudget.training.loop import Training
 from embudget.training.resources import Resources
-from embudget.training.resuming import trunk_name
-from embudget.training.run import train_run
+from embudget.training.run import train
+from embudget.training.state import newest_checkpoint, trunk_name
 from embudget.training.trunk import train_trunk
 from tests.training.test_run import config_for
 
@@ -48,7 +47,7 @@ def whole_steps(record: RunRecord) -> int:
 @pytest.mark.parametrize("method", ["full", "lora:4"])
 def test_each_run_is_to_the_last_bit_what_it_is_alone(tiny_neox: Path, tiny_pairs: Pairs, method: str) -> None:
     configs = runs_of(tiny_neox, tiny_pairs, method)
-    alone = [train_run(config, tiny_pairs)[1] for config in configs]
+    alone = [train(config, tiny_pairs, with_record=True)[1] for config in configs]
     seen: list[tuple[RunConfig, float]] = []
     together = list(train_trunk(configs[::-1], tiny_pairs, lambda config, share, loss: seen.append((config, share))))
     assert [measured(record) for record in together] == [measured(record) for record in alone]
@@ -97,7 +96,7 @@ def test_a_branch_that_diverges_does_not_cost_the_dearer_runs(
     tiny_neox: Path, tiny_pairs: Pairs, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     configs = runs_of(tiny_neox, tiny_pairs, method)
-    alone = [train_run(config, tiny_pairs)[1] for config in configs[1:]]
+    alone = [train(config, tiny_pairs, with_record=True)[1] for config in configs[1:]]
     branch = (1 - configs[0].decay) * BUDGETS[0]
     poisoned(monkeypatch, lambda spent, factor: 0.9 * branch < spent < BUDGETS[0] and factor < 1)
     first, *rest = execute(tuple(configs), tiny_pairs.folder, lambda config, share, loss: None)
@@ -112,10 +111,10 @@ def test_a_measurement_that_is_no_number_is_of_its_branch_alone(
 ) -> None:
     measure = Training.measure
 
-    def diverging(self: Training, pairs: Pairs) -> HeldOut:
+    def diverging(self: Training) -> HeldOut:
         if self.meter.train_flops < configs[1].train_flops:
             raise DivergedError("the held-out loss became nan", self.curve(1.0))
-        return measure(self, pairs)
+        return measure(self)
 
     configs = runs_of(tiny_neox, tiny_pairs)
     monkeypatch.setattr(Training, "measure", diverging)

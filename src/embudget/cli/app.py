@@ -94,9 +94,7 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     if code == INTERRUPTED:  # some versions of typer turn Ctrl-C into this code
-        typer.echo(
-            "embudget: interrupted; train, sweep, quickstart and suite pretrain go on where they stopped", err=True
-        )
+        typer.echo("embudget: interrupted; train, sweep and quickstart go on where they stopped", err=True)
     sys.exit(code if isinstance(code, int) else 0)
 
 

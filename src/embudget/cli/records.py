@@ -27,7 +27,7 @@ def command(
     with Store(store, create=False) as opened:
         records = opened.records()
     if csv is not None:
-        from embudget.runs.columns import write_records_csv
+        from embudget.records import write_records_csv
 
         write_records_csv(records, csv)
         typer.echo(f"{csv}: {len(records)} records")

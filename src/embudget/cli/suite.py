@@ -1,15 +1,12 @@
-"""`embudget suite`: what models there are, their sizes, and pre-training small ones."""
+"""`embudget suite`: which models there are, their sizes, and what a token costs with each method."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from embudget.cli.options import Verbose
 
-app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="Suites of language models: list, show, pretrain small ones."
-)
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Suites of language models: list them, show one.")
 
 
 @app.command("list")
@@ -69,30 +66,3 @@ def show(
         costs = f"{method.flops_per_token(shape):.3g}", f"{method.default_learning_rate(shape):g}"
         rows.append([text, f"{method.trained_params(shape):,}", *costs])
     typer.echo(table(["method", "trained (T)", "FLOP per token", "default rate"], rows))
-
-
-@app.command()
-def pretrain(
-    config: Annotated[Path, typer.Argument(help="YAML: text, vocabulary, members, tokens, ...")],
-    out: Annotated[Path, typer.Option(help="Folder for the suite; goes on from what is there.")],
-    verbose: Verbose = False,
-) -> None:
-    """Pre-train a small GPT-NeoX suite from scratch on any text; interrupted, it goes on.
-
-    \b
-    Example: embudget suite pretrain tiny.yaml --out tiny/
-    """  # noqa: D301
-    from embudget.cli.console import budget_bar, table
-    from embudget.suite.pretrain import PretrainConfig, Progress, pretrain_suite
-
-    parsed = PretrainConfig.from_yaml(config)
-    names = [member.name for member in parsed.members]
-    with budget_bar("pre-training") as bar:
-
-        def progress(now: Progress) -> None:
-            bar((names.index(now.member) + now.step / now.steps) / len(names), now.loss)
-
-        members = pretrain_suite(parsed, out, progress)
-    rows = [[m.name, f"{m.model_params:,}", f"{m.heldout_perplexity:.2f}", f"{m.seconds:.0f}"] for m in members]
-    typer.echo(table(["member", "N", "held-out perplexity", "seconds"], rows))
-    typer.echo(f"{out}: use it as `--suite {out}`, or `suite: {out}` in a study")

@@ -29,10 +29,6 @@ def command(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Do failed runs again; diverged ones would diverge again.")
     ] = False,
-    precompute_prefix: Annotated[
-        bool,
-        typer.Option("--precompute-prefix", help="Keep states of frozen blocks on disk for runs that share them."),
-    ] = False,
     verbose: Verbose = False,
 ) -> None:
     """Train the runs of a study that have no record yet.
@@ -53,7 +49,7 @@ def command(
         typer.echo(describe(spec, plan(spec, load_pairs(spec.pairs), there), {record.id for record in there}))
         return
     with Store(store) as opened, SweepBar() as bar:
-        records = sweep(spec, opened, workers, bar, retry_failed, precompute_prefix, checkpoints)
+        records = sweep(spec, opened, workers, bar, retry_failed, checkpoints)
     for record in records:
         if record.status != "done":
             typer.echo(f"{record.status}: {label(record.config)}: {record.error}")
@@ -96,7 +92,7 @@ def describe(study: "Study", plan: "Plan", done: set[str]) -> str:
     ]
     headers = ["member", "method", "FLOP", "batch", "rate", "seed", "tokens", "steps", "time"]
     lines = [table(headers, rows)]
-    lines += [f"left out: {label(cell.config)}: {cell.reason}" for cell in plan.left_out]
+    lines += [f"left out: {label(run.config)}: {run.reason}" for run in plan.left_out]
     lines.append(
         f"{len(plan.runs)} runs, {plan.train_flops:.3g} FLOP, {len(plan.left_out)} left out; {len(missing.runs)} to "
         f"do, about {missing.seconds / 3600:.2f} hours of training"
@@ -105,7 +101,7 @@ def describe(study: "Study", plan: "Plan", done: set[str]) -> str:
 
 
 def _savings(study: "Study", plan: "Plan") -> list[str]:
-    """What one trunk for all budgets of a cell saves, or would save."""
+    """Lines on what trunks, each for all budgets of a setting, save or would save."""
     from embudget.study import BatchRule
 
     spent = plan.train_flops

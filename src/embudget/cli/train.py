@@ -48,10 +48,6 @@ def command(
         CachePolicy,
         typer.Option(help="Gradient caching: auto where the batch does not fit the memory, always or never."),
     ] = "auto",
-    precompute_prefix: Annotated[
-        bool,
-        typer.Option("--precompute-prefix", help="Keep states of frozen blocks on disk for epochs and runs to come."),
-    ] = False,
     compile: Annotated[bool, typer.Option("--compile", help="Put the blocks through torch.compile.")] = False,
     checkpoint_minutes: Annotated[
         float,
@@ -81,7 +77,7 @@ def command(
     from embudget.flops import resolve_budget
     from embudget.pairs import load_pairs
     from embudget.recipe import Recipe
-    from embudget.training.fine_tune import train_and_record
+    from embudget.training.run import train
 
     data = load_pairs(pairs)
     asked = (budget, gpu_hours, dollars, device, dollars_per_hour, model, method, batch_size, learning_rate, max_length)
@@ -104,9 +100,11 @@ def command(
         overrides = {name: value for name, value in given.items() if value is not None}
         config = _config(model, method, flops, data, batch_size, learning_rate, overrides)
     with budget_bar(f"{config.model} {config.method} {config.train_flops:.3g} FLOP") as progress:
-        resources = Resources(cache, precompute_prefix, compile, checkpoint_seconds=60 * checkpoint_minutes)
-        _, record = train_and_record(config, data, out, progress, resources, report_to or ())
-    if int(os.environ.get("RANK", "0")):  # of several processes, the first speaks
+        resources = Resources(cache, compile, checkpoint_seconds=60 * checkpoint_minutes)
+        _, record = train(
+            config, data, out, on_progress=progress, resources=resources, report_to=report_to or (), with_record=True
+        )
+    if int(os.environ.get("RANK", "0")):  # only the first of several processes speaks
         return
     typer.echo(outcome(record))
     typer.echo(f"{out}: load it with SentenceTransformer({str(out)!r}), score it with `embudget evaluate {out}`")

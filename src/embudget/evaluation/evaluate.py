@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 MAX_QUERIES = 2000
-"""Test pairs that are used: each query ranks the positives of all of them."""
+"""Test pairs that are used; each of their queries ranks the positives of all of them."""
 
 
 class Evaluation(Frozen):
@@ -46,14 +46,19 @@ def evaluate(
     baselines: bool = True,
     max_queries: int = MAX_QUERIES,
 ) -> Evaluation:
-    """Rank the positives of held-out pairs for each of their queries.
+    """Rank the positives of held-out pairs for each of their queries, and score the ranks.
+
+        print(eb.evaluate("model/", pairs))
+
+    The text form of the result is a table of nDCG@10, MRR@10 and recall@10, the model first, then what it is compared
+    with.
 
     Args:
         model: a sentence-transformers model, or a folder that holds one.
-        pairs: text pairs; the test split shares no group (service, package, ...) with the training data.
-        against: other models to score beside it, by the name to print.
+        pairs: text pairs; their test split shares no group (service, package, ...) with the training data.
+        against: further models to score, by the names to print.
         baselines: whether to score BM25 and TF-IDF too.
-        max_queries: test pairs to use, from the first.
+        max_queries: the first so many test pairs are used.
 
     Raises:
         ConfigError: a model of ``against`` has the name of another system.

@@ -1,4 +1,4 @@
-"""What can be scored on retrieval: an embedding model, and the lexical baselines BM25 and TF-IDF.
+"""Systems that can be scored on retrieval: an embedding model, and the lexical baselines BM25 and TF-IDF.
 
 A system maps queries and documents to a matrix of similarities. The baselines are those of established libraries:
 bm25s (Lucene's variant, k1 = 1.5, b = 0.75) and scikit-learn's TfidfVectorizer with sublinear term frequencies.

@@ -21,7 +21,7 @@ import numpy as np
 from embudget.findings.choices import KINDS, Choices, measured_kinds
 from embudget.findings.finding import Finding, assertion, judge, spread, untested
 from embudget.laws import Laws
-from embudget.laws.base import Array
+from embudget.laws.forms import Array
 from embudget.methods import kind_of
 from embudget.runs import Cell
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embudget.laws import Laws, Surface
-from embudget.laws.base import Array
+from embudget.laws.forms import Array
 from embudget.methods import kind_of, parse_method
 from embudget.runs import Cell
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from embudget.frozen import Frozen
-from embudget.laws.base import Array
+from embudget.laws.forms import Array
 
 SURE = 0.9
 """Share of the draws from which on they decide about one claim."""

@@ -14,7 +14,7 @@ import numpy as np
 from embudget.findings.choices import Choices, lacking, shared_budgets, value_of
 from embudget.findings.finding import Assertion, Finding, Mask, assertion, judge, percent, spread, untested
 from embudget.laws import Laws
-from embudget.laws.base import Array
+from embudget.laws.forms import Array
 
 MIN_FRACTIONS = 3
 

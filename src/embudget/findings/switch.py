@@ -13,7 +13,7 @@ import numpy as np
 from embudget.findings.choices import KINDS, Choices, lacking, measured_kinds, shared_budgets
 from embudget.findings.finding import Finding, Mask, assertion, judge, spread, untested
 from embudget.laws import Laws
-from embudget.laws.base import Array
+from embudget.laws.forms import Array
 
 GRID = 41
 """Budgets between the lowest and the highest."""

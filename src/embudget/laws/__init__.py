@@ -1,24 +1,26 @@
-"""Laws of the loss over size, data, method and budget, with uncertainty, fitted to the records of a study.
+"""Laws of the loss over size, data, method and budget, with uncertainty, fitted to the cells of a study.
 
-forms       base, chinchilla, multiplicative, rectified, dense_retrieval, parameters: L(N, D), one file each
-            curve: L(D) of one model, not part of `Laws`
-            frontier, line: the best loss against budget     isoflop: parabolas over the sizes of one budget
-            rates: the best learning rate of a cell not measured
-fitting     support: what the cells must offer               points, basis, problem: the cells as arrays
-            levenberg: many fits at once                     varpro, lbfgs: starts and comparison
-            joint: several methods in one fit                ranking: which form, how much is shared
-            bootstrap: draws                                 mixture: all of it into one surface
-            misfit: the law's own error, if it has one       kriging: a smooth correction of it
-result      surface: prediction and interval                 diagnostics, alternatives, summary: what to make of it
-            fitting: records in, laws out                    result: the laws and their file
-            builtin: laws that come with the package, by name
+fit.py tells the story from runs to laws and names the files that it visits; each of them answers one question:
+
+    forms        which equations there are                 frontier     how the best loss falls with the budget
+    problem      what is fitted: cells as arrays           isoflop      which size is best at a budget
+    solve        how one law is fitted                     rates        which learning rate is best
+    sharing      what methods have in common               curve        how one model's loss falls with data alone
+    weights      which form to believe, and how much       line         a power law of one variable
+    noise        how noisy one run is                      checks       what the cells must offer
+    uncertainty  how uncertain the law is                  diagnostics  what may be wrong with a fitted law
+    misfit       where no form fits, and how far off       surface      prediction, interval and draws
+    laws         all of it, and its file                   summary      the same as text
+    builtin      the laws that come with the package
 """
 
 from embudget.laws.builtin import builtin_names, describe_origin, find_laws
+from embudget.laws.checks import Refusal
 from embudget.laws.curve import Curve, fit_curve
-from embudget.laws.fitting import fit
-from embudget.laws.parameters import FORMS, Coefficients, FormName
-from embudget.laws.result import FrontierRow, Laws, Refusal
+from embudget.laws.fit import fit
+from embudget.laws.forms import FORMS, Coefficients, FormName
+from embudget.laws.frontier import FrontierRow
+from embudget.laws.laws import Laws
 from embudget.laws.surface import Surface
 
 __all__ = [

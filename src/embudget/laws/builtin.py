@@ -1,13 +1,13 @@
-"""Laws that come with the package, as `embudget fit` wrote them: found by name, where no file has that name."""
+"""The laws that come with the package: found by name, unless there is a file of that name."""
 
 from difflib import get_close_matches
 from pathlib import Path
 
 from embudget.errors import ConfigError
-from embudget.laws.result import Laws
+from embudget.laws.laws import Laws
 
 FOLDER = Path(__file__).parents[1] / "data" / "laws"
-"""NAME.json for each of the built-in laws; only measured ones."""
+"""Holds NAME.json for each of the built-in laws. All were fitted to measured runs, never to simulated ones."""
 
 
 def builtin_names() -> tuple[str, ...]:

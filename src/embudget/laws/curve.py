@@ -3,8 +3,9 @@
     rectified    L = E + B / (D0^b + D^b)      D may be 0
     chinchilla   L = E + B / D^b
 
-With one size the size's term of a form is a constant, so that it takes the place of E. D counts tokens or examples.
-Least squares of log residuals, from projected starts (`varpro`) by `levenberg`, without a prior.
+With one size the size's term of a form is a constant, so that it takes the place of E. D counts tokens or examples. The
+fit is by least squares of log residuals, without a prior. These curves are for published tables of one model; they are
+no part of `Laws`, which need several sizes.
 """
 
 from collections.abc import Sequence
@@ -15,23 +16,21 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat
 
 from embudget.errors import ConfigError, FitError, TooFewRunsError
 from embudget.frozen import Frozen
-from embudget.laws.base import Array
-from embudget.laws.levenberg import Objective, refine
-from embudget.laws.parameters import FORMS
+from embudget.laws.forms import FORMS, Array
 from embudget.laws.problem import Problem
-from embudget.laws.varpro import projected_starts
+from embudget.laws.solve import Objective, projected_starts, refine
 
 CurveForm = Literal["rectified", "chinchilla"]
 
 
 class Curve(Frozen):
-    """The fitted law of one model."""
+    """The fitted L(D) of one model."""
 
     form: CurveForm
     E: NonNegativeFloat = Field(description="asymptote, nats")
     B: NonNegativeFloat
     b: PositiveFloat
-    D0: PositiveFloat | None = Field(description="what pre-training counts as; of the rectified form only")
+    D0: PositiveFloat | None = Field(description="data that pre-training counts as; only in the rectified form")
     log_rmsd: NonNegativeFloat = Field(description="root mean square of the log residuals")
 
     def loss(self, data: float) -> float:
@@ -68,7 +67,7 @@ def fit_curve(data: Sequence[float], losses: Sequence[float], form: CurveForm = 
 
 
 def _checked(data: Array, losses: Array, form: CurveForm) -> tuple[Array, Array]:
-    """Log D, minus infinity where D is 0, and log loss."""
+    """Log D, which is minus infinity where D is 0, and log loss."""
     if form not in ("rectified", "chinchilla"):
         raise ConfigError(f"form of a curve must be rectified or chinchilla, got {form!r}")
     if data.shape != losses.shape or data.ndim != 1:

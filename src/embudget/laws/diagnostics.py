@@ -3,13 +3,18 @@
 leverage h      how much a cell's own loss moves its fit, between 0 and 1 (the diagonal of the hat matrix)
 influence       Cook's distance sum_i (moved_i)^2 / (p s^2), with s the noise level and p the parameters: how far all
                 fitted losses move, in units of their uncertainty, if the cell is left out. For least squares it is
-                r^2 h / (p s^2 (1 - h)^2), r the residual; the fit here cuts the weight of large residuals, so that
-                the cells which matter by this formula are left out one by one and the law is fitted again
+                r^2 h / (p s^2 (1 - h)^2), r the residual. Since the fit here cuts the weight of large residuals, the
+                cells that matter by this formula are left out one by one and the law is fitted again
 condition       of the derivatives by the log parameters, each scaled to length 1 (Belsley, Kuh and Welsch 1980):
                 above 30 some parameters are known only together, though predictions may be good
 pattern         residuals that follow log N, log D or the budget, by a straight line or a bend: the form is wrong there
+learning rates  cells whose best rate may lie beyond those tried look worse than they are, and so do untuned ones
+                beside tuned ones
+settings        where some cells were trained by one schedule of the learning rate (or kind of pooling) and others by
+                another, a law takes what the schedule costs for an effect of size, data or method
 """
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,27 +22,30 @@ from pydantic import Field
 from scipy.stats import f as fisher
 
 from embudget.frozen import Frozen
-from embudget.laws.base import Array
-from embudget.laws.bootstrap import is_outlying
-from embudget.laws.joint import Group, JointFit
-from embudget.laws.levenberg import Objective, refine
-from embudget.laws.points import Points
-from embudget.laws.problem import EXPONENT_BOUNDS
-from embudget.laws.support import linked_methods
+from embudget.laws.checks import linked_methods
+from embudget.laws.forms import Array
+from embudget.laws.noise import is_outlying
+from embudget.laws.problem import EXPONENT_BOUNDS, Points
+from embudget.laws.rates import at_end, rate_text
+from embudget.laws.sharing import Group, JointFit
+from embudget.laws.solve import Objective, refine
 from embudget.laws.surface import Surface
 from embudget.runs.cells import Cell
 
 STRONG_INFLUENCE = 1.0
 """Cook's distance above which leaving one cell out would move the fit to the edge of its confidence region."""
 MAX_NAMED = 20
-"""Cells of each sort that are named."""
+"""Outlying cells, and influential ones, that are named at most."""
+MAX_LISTED = 5
+"""Cells with a best rate at an end that are warned of one by one."""
 HIGH_CONDITION = 1000.0
 """Above it the parameters themselves mean nothing; 30 to 300 is usual for laws with an asymptote (measured here)."""
 PATTERN_LEVEL = 0.001
-"""Of the F test for a pattern in the residuals: three are looked for in each study, and few should warn of one."""
-_REFITTED, _WORTH = 50, 0.05  # cells left out one by one at most, and the least influence by the formula for it
+"""p-value below which we warn of a pattern in the residuals. Three tests run on each study, so the level is strict to
+keep false alarms rare."""
 LOOSE_ASYMPTOTE = 0.5
-"""Width of E's 90 % interval, as a share of the lowest loss, from which on it is not identified."""
+"""Width of E's 90 % interval, as a share of the lowest loss, from which on E is not identified."""
+_REFITTED, _WORTH = 50, 0.05  # cells left out one by one at most, and the least influence by the formula for it
 
 
 class CellDiagnosis(Frozen):
@@ -46,32 +54,32 @@ class CellDiagnosis(Frozen):
     model: str
     method: str
     budget: float = Field(description="FLOP")
-    ratio: float = Field(description="measured loss / that of the law")
+    ratio: float = Field(description="measured loss / the law's")
     leverage: float = Field(ge=0, le=1)
     influence: float = Field(ge=0, description="Cook's distance")
 
 
 class Diagnostics(Frozen):
-    """What was looked at."""
+    """What was looked at, and what stood out."""
 
-    outlying: tuple[CellDiagnosis, ...] = Field(description="so far off that fit and noise were kept from following")
-    influential: tuple[CellDiagnosis, ...] = Field(description="without which the law would be another")
+    outlying: tuple[CellDiagnosis, ...] = Field(description="so far off that they got little weight")
+    influential: tuple[CellDiagnosis, ...] = Field(description="without which the law would differ")
     condition: float
     leverage: float = Field(description="the largest of all cells")
     influence: float = Field(description="the largest of all cells, Cook's distance")
     patterns: tuple[str, ...] = Field(description="what the residuals follow")
-    at_bound: tuple[str, ...] = Field(description="exponents that ended at an end of what is searched")
+    at_bound: tuple[str, ...] = Field(description="exponents that ended at a bound of the search")
     unlinked: tuple[str, ...] = Field(default=(), description="groups of methods without a common budget")
     asymptote: tuple[float, float] | None = Field(description="90 % of E's draws, nats; None where it was given")
     lowest_loss: float = Field(description="nats")
 
     @property
     def asymptote_identified(self) -> bool:
-        """Whether the cells say where the loss will end."""
+        """Whether the cells say where the loss will end with ever more size and data."""
         return self.asymptote is None or self.asymptote[1] - self.asymptote[0] < LOOSE_ASYMPTOTE * self.lowest_loss
 
     def warnings(self) -> tuple[str, ...]:
-        """One line each."""
+        """What the user should know of the fit, one line a fact."""
         lines = [
             f"{_name(cell)} decides the fit: influence {cell.influence:.2g}, {_off(cell)}" for cell in self.influential
         ]
@@ -91,6 +99,46 @@ class Diagnostics(Frozen):
                 f"the asymptote is not identified: E from {low:.2g} to {high:.2g} nats; far budgets are guesses"
             )
         return tuple(lines)
+
+
+def warnings_of(diagnostics: Diagnostics, cells: Sequence[Cell]) -> list[str]:
+    """All that the user should know: of the fit, of the learning rates, and of the settings of the cells."""
+    return [*diagnostics.warnings(), *rate_warnings(cells), *mixed_setting_warnings(cells)]
+
+
+def rate_warnings(cells: Sequence[Cell]) -> list[str]:
+    """A line for each cell whose best rate may lie beyond those tried, and one for cells untuned beside tuned ones."""
+    ends = [_best_rate_named(cell, problem) for cell in cells if (problem := at_end(cell))]
+    lines = ends[:MAX_LISTED]
+    if len(ends) > MAX_LISTED:
+        lines.append(f"and {len(ends) - MAX_LISTED} more cells without a minimum between the rates tried")
+    untuned = Counter(cell.method for cell in cells if cell.rate_inside is None)
+    if 0 < untuned.total() < len(cells):
+        counts = ", ".join(f"{method} {count}" for method, count in untuned.items())
+        lines.append(
+            f"fewer than 3 rates were tried in {untuned.total()} of {len(cells)} cells ({counts}): beside tuned cells "
+            "they may look worse than they are"
+        )
+    return lines
+
+
+def mixed_setting_warnings(cells: Sequence[Cell]) -> list[str]:
+    """A line where the cells have more than one schedule, and one where they have more than one kind of pooling.
+
+    Cells that do not say count as none.
+    """
+    return [*_mixed("schedule", "schedules", cells), *_mixed("pooling", "kinds of pooling", cells)]
+
+
+def _mixed(name: str, several: str, cells: Sequence[Cell]) -> list[str]:
+    counts = Counter(value for cell in cells if (value := getattr(cell, name)) is not None)
+    if len(counts) < 2:
+        return []
+    listed = ", ".join(f"{value} ({count})" for value, count in counts.most_common())
+    return [
+        f"the cells were trained by different {several}, {listed}: the laws take what a {name} costs for an effect "
+        "of size, data or method; fit them separately"
+    ]
 
 
 def diagnose(cells: Sequence[Cell], points: Points, fit: JointFit, surface: Surface) -> Diagnostics:
@@ -138,7 +186,7 @@ def diagnose(cells: Sequence[Cell], points: Points, fit: JointFit, surface: Surf
 
 
 def _refitted(fit: JointFit, influence: Array, noise: float) -> Array:
-    """The influence (n,), of the cells that have some by the formula from fits without each of them."""
+    """The influence (n,), where the formula gives some replaced by that of a fit without the cell."""
     found, worth = influence.copy(), np.argsort(-influence)[:_REFITTED]
     worth = worth[influence[worth] > _WORTH]
     for group, vector, prior in zip(fit.groups, fit.vectors, fit.priors, strict=True):
@@ -156,7 +204,7 @@ def _refitted(fit: JointFit, influence: Array, noise: float) -> Array:
 
 
 def _condition(scaled: Array, strength: Array) -> float:
-    """Of the derivatives (P, n) and the prior's part, with parameters that have no effect left out."""
+    """The condition number of the derivatives (P, n) and the prior's part, without parameters that have no effect."""
     rows = np.hstack([scaled, np.diag(np.sqrt(strength))])
     lengths = np.linalg.norm(rows, axis=1)
     rows = rows[lengths > 1e-6 * lengths.max()]
@@ -194,7 +242,7 @@ def _ends(group: Group, vector: Array) -> list[str]:
 
 
 def _asymptote(surface: Surface) -> tuple[float, float] | None:
-    """Over the components and methods, by weight."""
+    """The middle 90 % of E's draws over all components and methods; None where E was given."""
     if surface.asymptote is not None:
         return None
     draws = np.concatenate(
@@ -210,3 +258,9 @@ def _name(cell: CellDiagnosis) -> str:
 
 def _off(cell: CellDiagnosis) -> str:
     return f"{100 * (cell.ratio - 1):+.3g} % from the law"
+
+
+def _best_rate_named(cell: Cell, problem: str) -> str:
+    assert cell.learning_rate is not None
+    name = f"{cell.model} {cell.method} at {cell.budget:.3g} FLOP"
+    return f"{name}: best rate {rate_text(cell.learning_rate)} is {problem}"

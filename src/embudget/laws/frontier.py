@@ -1,10 +1,11 @@
-"""The frontier: the best measured loss at each budget, as a power law of the budget, with and without an asymptote.
+"""The frontier: the best loss at each budget, and the power law that it follows, with and without an asymptote.
 
     L = K C^-g          a straight line in log-log: how the paper draws a method's best loss against compute
     L = E + K C^-g      the same with a floor, for budgets far enough apart to see the line bend
 
-Both describe the measured budgets and need few of them. The minimum of several noisy losses lies a little below the
-best true loss, the more so the more sizes were run: good for the figure, while recipes come from L(N, D).
+Both are fitted to the best measured loss of each budget, and need few of them. The minimum of several noisy losses lies
+a little below the best true loss, the more so the more sizes were run. That is good enough for the figure, while
+recipes come from L(N, D).
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,7 +20,7 @@ from embudget.laws.line import PowerLine, fit_line
 from embudget.runs.cells import Cell
 
 MIN_BUDGETS = 4
-"""For a law with an asymptote: its three parameters, and one point that they do not merely connect."""
+"""Budgets that a law with an asymptote needs: its three parameters, and one point that they do not merely connect."""
 
 
 class FrontierPoint(Frozen):
@@ -31,12 +32,24 @@ class FrontierPoint(Frozen):
     loss: float
 
 
+class FrontierRow(Frozen):
+    """The best choice at one budget, measured or predicted."""
+
+    budget: float = Field(description="FLOP")
+    method: str
+    model: str
+    measured_loss: float | None = Field(description="nats; None where the budget was not measured")
+    predicted_loss: float = Field(description="nats")
+    interval: tuple[float, float] = Field(description="where the measured loss of a new run is expected")
+    extrapolation: float = Field(ge=1, description="budget / the nearest one measured of the method; 1 inside")
+
+
 class BentLine(Frozen):
-    """L = E + K C^-g."""
+    """L = E + K C^-g, a power law with a floor."""
 
     asymptote: NonNegativeFloat = Field(description="E, nats")
-    line: PowerLine = Field(description="of the loss above E")
-    residual_sd: NonNegativeFloat = Field(description="of log L, on points - 3 degrees of freedom")
+    line: PowerLine = Field(description="the power law of the loss above E")
+    residual_sd: NonNegativeFloat = Field(description="of log L about the law, on points - 3 degrees of freedom")
 
     def __call__(self, budget: float) -> PositiveFloat:
         """The loss at a budget in FLOP, nats."""
@@ -47,8 +60,8 @@ class Frontier(Frozen):
     """The best loss of one method, or over all methods, against the budget."""
 
     points: tuple[FrontierPoint, ...]
-    line: PowerLine = Field(description="E = 0")
-    bent: BentLine | None = Field(default=None, description="E free; None with fewer than 4 budgets")
+    line: PowerLine = Field(description="with E = 0")
+    bent: BentLine | None = Field(default=None, description="with E fitted; None with fewer than 4 budgets")
 
 
 def fit_frontier(cells: Iterable[Cell]) -> Frontier:
@@ -66,7 +79,7 @@ def fit_frontier(cells: Iterable[Cell]) -> Frontier:
 
 
 def fit_bent_line(budgets: Sequence[float], losses: Sequence[float]) -> BentLine:
-    """Fit E + K C^-g by least squares of log losses: E searched, the line solved inside.
+    """Fit E + K C^-g by least squares of log losses: E is searched, and the line is solved for each E.
 
     Raises:
         TooFewRunsError: fewer than 4 different budgets.

@@ -8,13 +8,14 @@ recipe uses L(N, D). A parabola without a minimum inside the measured sizes is r
 """
 
 from collections.abc import Sequence
+from itertools import groupby
 from math import exp, log
 
 import numpy as np
 
-from embudget.errors import ConcaveProfileError, OptimumOutsideGridError, TooFewRunsError
+from embudget.errors import ConcaveProfileError, FitError, OptimumOutsideGridError, TooFewRunsError
 from embudget.frozen import Frozen
-from embudget.laws.line import PowerLine
+from embudget.laws.line import PowerLine, fit_line
 from embudget.runs.cells import Cell
 
 
@@ -22,14 +23,15 @@ class Profile(Frozen):
     """The parabola of one method at one budget."""
 
     budget: float
+    """FLOP"""
     coefficients: tuple[float, float, float]
-    """c0, c1, c2 for x = log N - log(the geometric mean size), nats."""
+    """c0, c1, c2 for x = log N - log(the geometric mean size), nats"""
     centre: float
-    """log of the geometric mean size."""
+    """log of the geometric mean size"""
     model_params: float
-    """N*, the size at the vertex."""
+    """N*, the size at the vertex"""
     loss: float
-    """At the vertex, nats."""
+    """the loss at the vertex, nats"""
 
     def __call__(self, model_params: float) -> float:
         """The parabola's loss at a size, nats."""
@@ -43,15 +45,33 @@ class Isoflop(Frozen):
 
     profiles: tuple[Profile, ...]
     best_size: PowerLine | None
-    """N*(C); None with fewer than two profiles."""
+    """N*(C); None with fewer than two profiles"""
+
+
+def fit_isoflop(cells: Sequence[Cell]) -> tuple[Isoflop, dict[float, FitError]]:
+    """Fit the profiles of one method's cells, sorted by budget, and N*(C) through them.
+
+    Returns:
+        The profiles, and for each budget without one the error that says why.
+    """
+    profiles: list[Profile] = []
+    refused: dict[float, FitError] = {}
+    for budget, group in groupby(cells, key=lambda cell: cell.budget):
+        try:
+            profiles.append(fit_profile(list(group)))
+        except FitError as error:
+            refused[budget] = error
+    enough = len(profiles) >= 2
+    sizes = fit_line([p.budget for p in profiles], [p.model_params for p in profiles]) if enough else None
+    return Isoflop(profiles=tuple(profiles), best_size=sizes), refused
 
 
 def fit_profile(cells: Sequence[Cell]) -> Profile:
     """Fit the parabola through the cells of one method and budget.
 
     Raises:
-        TooFewRunsError: fewer than 3 sizes.
-        ConcaveProfileError: it opens downwards.
+        TooFewRunsError: there are fewer than 3 sizes.
+        ConcaveProfileError: the parabola opens downwards.
         OptimumOutsideGridError: its minimum is not between the smallest and the largest measured size.
     """
     sizes = np.array([cell.model_params for cell in cells], dtype=float)

@@ -1,12 +1,13 @@
-"""A straight line in log-log: y = K x^slope, by ordinary least squares, with its classical prediction interval.
+"""A power law of one variable, y = K x^slope: a straight line in log-log, by ordinary least squares.
 
 With n points, s the residual standard deviation on n - 2 degrees of freedom and c the mean of log x, a new log y at x
 lies with probability `level` within
 
     t(n - 2) s sqrt(1 + 1/n + (log x - c)^2 / sum((log x_i - c)^2))
 
-of the line (Draper and Smith, Applied Regression Analysis, section 1.4). It is exact for normal noise however few the
-points, which is why no bootstrap is used here; two points determine a line but no interval.
+of the line: the classical prediction interval (Draper and Smith, Applied Regression Analysis, section 1.4). It is exact
+for normal noise however few the points, which is why no bootstrap is used here; two points determine a line but no
+interval.
 """
 
 from collections.abc import Sequence
@@ -26,7 +27,7 @@ class PowerLine(Frozen):
     slope: float
     centre: float = Field(description="mean of log x")
     spread: PositiveFloat = Field(description="sum of squares of log x about the centre")
-    residual_sd: float | None = Field(description="of log y; None where two points leave none")
+    residual_sd: float | None = Field(description="of log y about the line; None with only two points")
     points: PositiveInt
 
     def __call__(self, x: float) -> float:

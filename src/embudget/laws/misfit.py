@@ -1,4 +1,4 @@
-"""How much of the residuals is the law's own error, and how much the noise of the runs.
+"""How much of the residuals is the law's own error rather than the noise of runs, and a correction of it.
 
 The noise of runs is seen without any law in two ways: between the seeds of a cell, and between neighbours. Along the
 budgets of one method and size, a smooth error of the law nearly cancels in
@@ -7,21 +7,42 @@ budgets of one method and size, a smooth error of the law nearly cancels in
 
 (the second differences of Gasser, Sroka and Jennen-Steinmetz 1986, for residuals). What residuals have beyond that
 noise, if it is more than chance would give, is the misfit: no form fits these data any better.
+
+A misfit is taken for a Gaussian process over (log N, log D) about the law:
+
+    log L = log f(N, D) + g(N, D) + noise
+    cov(g, g') = misfit^2 R exp(-(Delta log N / l_N)^2 / 2 - (Delta log D / l_D)^2 / 2)
+
+with R = 1 within a kind of method and `across` between two. At a new point g is predicted from the residuals, with its
+remaining variance (universal kriging; Rasmussen and Williams 2006, sections 2.2 and 2.7; as a law's discrepancy Kennedy
+and O'Hagan 2001). Far from all cells it fades, and the law alone is left, with the whole misfit as its uncertainty.
+`across` and the lengths, in units of the spread of the measured log N and log D, are those of a short list under which
+the residuals are most likely.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from itertools import product
+from typing import Self
 
 import numpy as np
+from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
+from scipy.linalg import cho_factor, cho_solve
 from scipy.stats import f as fisher
 
-from embudget.laws.base import Array
-from embudget.laws.bootstrap import noise_of_seeds, winsorised
-from embudget.laws.points import Points
+from embudget.frozen import Frozen
+from embudget.laws.forms import Array
+from embudget.laws.noise import variance_of_seeds, winsorised
+from embudget.laws.problem import Points
+from embudget.methods import kind_of
 
 CHANCE = 0.05
 """Probability of seeing a misfit where there is none."""
-_INDEPENDENT = 0.6
-"""Degrees of freedom of a second difference: neighbouring ones share residuals."""
+LENGTHS = (0.7, 1.4, 2.8)
+"""Tried l_N and l_D, in standard deviations of the measured log N or log D."""
+ACROSS = (0.0, 0.5, 0.9)
+"""Tried correlations of the errors of two kinds of method."""
+_INDEPENDENT = 0.6  # degrees of freedom of a second difference: neighbouring ones share residuals
 _FEWEST = 6.0  # degrees of freedom below which the noise of runs is not known
 
 
@@ -30,9 +51,9 @@ def misfit_of(points: Points, residuals: Array, noise: float, freedom: float) ->
 
     Args:
         points: the cells.
-        residuals: of their log losses (n,).
-        noise: of one run about the law.
-        freedom: degrees of freedom that ``noise`` is estimated from.
+        residuals: their measured log losses minus the law's (n,).
+        noise: relative standard deviation of one run about the law.
+        freedom: degrees of freedom that ``noise`` is estimated on.
     """
     mean_seeds = float(points.seeds.mean())
     scaled = winsorised(residuals, points.weights) * np.sqrt(points.weights * mean_seeds)  # as of one run each
@@ -41,7 +62,7 @@ def misfit_of(points: Points, residuals: Array, noise: float, freedom: float) ->
     known = float(repeats.sum()) + _INDEPENDENT * len(differences)
     if known < _FEWEST:
         return 0.0
-    of_seeds = float(repeats.sum()) * noise_of_seeds(points, residuals)
+    of_seeds = float(repeats.sum()) * variance_of_seeds(points, residuals)
     squares = of_seeds + _INDEPENDENT * float((differences**2).sum()) / 1.5
     of_runs = squares / known
     if noise**2 <= of_runs * float(fisher.ppf(1 - CHANCE, freedom, known)):
@@ -56,3 +77,80 @@ def _second_differences(points: Points, scaled: Array) -> Iterator[float]:
             rows = np.flatnonzero(of_method & (points.log_n == size))
             series = scaled[rows[np.argsort(points.log_d[rows])]]
             yield from series[1:-1] - (series[:-2] + series[2:]) / 2
+
+
+class Correction(Frozen):
+    """The residuals of the cells, and how they are carried to other points."""
+
+    kinds: tuple[str, ...] = Field(description="kind of method of each cell")
+    log_n: tuple[float, ...]
+    log_d: tuple[float, ...]
+    residuals: tuple[float, ...] = Field(description="measured log losses minus the law's")
+    variances: tuple[PositiveFloat, ...] = Field(description="what the noise of runs adds to each residual")
+    misfit: PositiveFloat = Field(description="standard deviation of g")
+    lengths: tuple[PositiveFloat, PositiveFloat] = Field(description="l_N and l_D")
+    across: NonNegativeFloat = Field(le=1)
+
+    @model_validator(mode="after")
+    def _of_equal_lengths(self) -> Self:
+        lengths = {len(self.kinds), len(self.log_n), len(self.log_d), len(self.residuals), len(self.variances)}
+        if len(lengths) > 1 or 0 in lengths:
+            raise ValueError(f"a correction needs as many kinds, sizes, tokens, residuals and variances, got {lengths}")
+        return self
+
+    @cached_property
+    def _solved(self) -> tuple[tuple[Array, bool], Array]:
+        own = np.array(self.log_n), np.array(self.log_d)
+        factor = cho_factor(self._covariance(self.kinds, *own) + np.diag(self.variances), lower=True)
+        return factor, cho_solve(factor, np.array(self.residuals))
+
+    def mean(self, methods: Sequence[str], log_n: Array, log_d: Array) -> Array:
+        """What g is expected to be at m points (m,)."""
+        expected: Array = self._covariance([kind_of(method) for method in methods], log_n, log_d) @ self._solved[1]
+        return expected
+
+    def variance(self, methods: Sequence[str], log_n: Array, log_d: Array) -> Array:
+        """The remaining variance of g about that mean (m,)."""
+        between = self._covariance([kind_of(method) for method in methods], log_n, log_d)
+        explained = (between * cho_solve(self._solved[0], between.T).T).sum(axis=1)
+        left: Array = np.maximum(self.misfit**2 - explained, 0.0)
+        return left
+
+    def log_likelihood(self) -> float:
+        """The log probability density of the residuals, up to a constant."""
+        (triangle, _), weights = self._solved
+        return float(-0.5 * np.array(self.residuals) @ weights - np.log(np.diag(triangle)).sum())
+
+    def _covariance(self, kinds: Sequence[str], log_n: Array, log_d: Array) -> Array:
+        """cov(g, g') between m points and the cells (m, cells)."""
+        squares = ((log_n[:, None] - np.array(self.log_n)) / self.lengths[0]) ** 2
+        squares += ((log_d[:, None] - np.array(self.log_d)) / self.lengths[1]) ** 2
+        same = np.array(kinds)[:, None] == np.array(self.kinds)
+        covariance: Array = self.misfit**2 * np.where(same, 1.0, self.across) * np.exp(-0.5 * squares)
+        return covariance
+
+
+def fit_correction(points: Points, residuals: Array, noise: float, misfit: float) -> Correction:
+    """The correction under whose lengths and `across` the residuals are most likely.
+
+    Args:
+        points: the cells.
+        residuals: their measured log losses minus the law's (n,).
+        noise: relative standard deviation of one run, without the misfit.
+        misfit: relative standard deviation of g.
+    """
+    common = {
+        "kinds": [kind_of(method) for method in points.method.tolist()],
+        "log_n": points.log_n.tolist(),
+        "log_d": points.log_d.tolist(),
+        "residuals": residuals.tolist(),
+        "variances": (max(noise, 1e-6) ** 2 / (points.seeds.mean() * points.weights)).tolist(),
+        "misfit": misfit,
+    }
+    spread_n, spread_d = (float(values.std()) or 1.0 for values in (points.log_n, points.log_d))
+    across = ACROSS if len(points.kinds) > 1 else (0.0,)
+    tried = (
+        Correction.model_validate({**common, "lengths": (size * spread_n, data * spread_d), "across": one})
+        for size, data, one in product(LENGTHS, LENGTHS, across)
+    )
+    return max(tried, key=lambda correction: correction.log_likelihood())

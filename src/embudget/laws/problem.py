@@ -1,30 +1,122 @@
-"""A form of law over measured cells: its log loss and derivatives for many parameter vectors at once.
+"""What is fitted: the measured cells as arrays (`Points`), and one form of law over them (`Problem`).
 
 A parameter vector holds logarithms: of E (unless the asymptote is given), of the exponents, then of each coefficient of
 the form for every column of the basis. The basis says which mixture of coefficients a cell's method has: one column a
-method, or a few columns for methods that differ by a number (`embudget.laws.basis`).
+method, or a few columns for methods that differ by a number (`embudget.laws.sharing`). A `Problem` gives the log losses
+and their derivatives for many parameter vectors at once, since a thousand bootstrap draws are a thousand of them.
 
 Shapes: R vectors, n cells, p columns of the basis, P parameters.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from embudget.laws.base import Array, Form, Values
+from embudget.laws.forms import Array, Form, Values
+from embudget.methods import kind_of
+from embudget.runs.cells import Cell
 
+MANY_CELLS = 2000
+"""Above so many cells the best start is sought on a random sample of this size, and only refined on all cells."""
+MAX_LEVELS = 12
+"""Budgets that are told apart; where there are more they are grouped, as many cells to each group."""
 EXPONENT_BOUNDS = (0.03, 2.0)
-"""Of a and b."""
+"""Smallest and largest a and b that are searched."""
 START_BOUNDS = (1e-15, 1e2)
-"""Of D0, in units of the mean tokens; at the lower one D0^b is next to nothing for small b too."""
-_FLOOR, _CEILING = 1e-7, 1e4  # of coefficients, in units of the mean loss; below the floor a term is as good as absent
+"""Smallest and largest D0, in units of the mean tokens. At the lower one D0^b is next to nothing even for small b."""
+_FLOOR, _CEILING = 1e-7, 1e4  # coefficients in units of the mean loss; below the floor a term is as good as absent
+
+
+@dataclass(frozen=True)
+class Points:
+    """n cells as arrays."""
+
+    method: NDArray[np.str_]
+    budget: Array
+    """FLOP"""
+    log_n: Array
+    log_d: Array
+    log_loss: Array
+    """mean over the seeds"""
+    precision: Array
+    """each cell's weight times its number of seeds"""
+    seeds: Array
+    """number of runs behind each cell"""
+    seed_squares: Array
+    """sum of squared deviations of the seeds' log losses"""
+
+    @classmethod
+    def of(cls, cells: Sequence[Cell]) -> Self:
+        """The cells as arrays."""
+        seeds = np.array([cell.seeds for cell in cells], dtype=float)
+        return cls(
+            method=np.array([cell.method for cell in cells]),
+            budget=np.array([cell.budget for cell in cells]),
+            log_n=np.log([cell.model_params for cell in cells]),
+            log_d=np.log([cell.tokens for cell in cells]),
+            log_loss=np.log([cell.loss for cell in cells]),
+            precision=seeds * np.array([cell.weight for cell in cells]),
+            seeds=seeds,
+            seed_squares=np.array([cell.seed_squares for cell in cells]),
+        )
+
+    def __len__(self) -> int:
+        return len(self.log_loss)
+
+    def where(self, rows: NDArray[np.bool_]) -> Self:
+        """The cells that ``rows`` (n,) marks."""
+        return type(self)(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+    def thinned(self, most: int) -> Self:
+        """At most ``most`` cells, drawn at random but the same ones at each call."""
+        return self.where(self.sampled(most))
+
+    def sampled(self, most: int) -> NDArray[np.bool_]:
+        """Which cells `thinned` keeps (n,)."""
+        return np.ones(len(self), dtype=bool) if len(self) <= most else sample(len(self), most)
+
+    @cached_property
+    def weights(self) -> Array:
+        """Relative precision of each log loss (n,), 1 on average."""
+        weights: Array = self.precision / self.precision.mean()
+        return weights
+
+    @cached_property
+    def methods(self) -> tuple[str, ...]:
+        """The methods of the cells, sorted."""
+        return tuple(sorted(set(self.method.tolist())))
+
+    @cached_property
+    def kinds(self) -> dict[str, NDArray[np.bool_]]:
+        """For each kind of method, which cells are of it (n,)."""
+        kind = np.array([kind_of(method) for method in self.method.tolist()])
+        return {name: kind == name for name in sorted(set(kind.tolist()))}
+
+    @cached_property
+    def levels(self) -> Array:
+        """Each cell's place among the budgets, counted from 0 (n,)."""
+        distinct, level = np.unique(self.budget, return_inverse=True)
+        if len(distinct) > MAX_LEVELS:
+            edges = np.quantile(self.budget, np.linspace(0, 1, MAX_LEVELS + 1)[1:-1])
+            together = np.searchsorted(edges, self.budget, side="right")
+            level = together if np.ptp(together) > 0 else np.minimum(level, 1)  # nearly all at the smallest budget
+        return np.asarray(level, dtype=float)
+
+
+def sample(count: int, most: int) -> NDArray[np.bool_]:
+    """Which of ``count`` rows are in a random sample of ``most`` (count,); the same ones at each call."""
+    chosen = np.zeros(count, dtype=bool)
+    chosen[np.random.default_rng(0).choice(count, most, replace=False)] = True
+    return chosen
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One form, the cells it is fitted to, and how much each counts."""
+    """One form, the cells that it is fitted to, and how much each of them counts."""
 
     form: Form
     log_n: Array
@@ -41,7 +133,7 @@ class Problem:
     """E where it is given, nats"""
 
     def where(self, rows: NDArray[np.bool_]) -> "Problem":
-        """The same form over some of the cells, centred as before."""
+        """The same form over the cells that ``rows`` (n,) marks, centred as before."""
         return replace(
             self, log_n=self.log_n[rows], log_d=self.log_d[rows], basis=self.basis[rows],
             log_loss=self.log_loss[rows], weights=self.weights[rows],
@@ -54,7 +146,7 @@ class Problem:
 
     @property
     def searched(self) -> slice:
-        """Where the exponents stand in a parameter vector."""
+        """The slice of a parameter vector that holds the exponents."""
         return slice(self.free, self.free + len(self.form.exponents))
 
     @property
@@ -64,7 +156,7 @@ class Problem:
 
     @cached_property
     def bounds(self) -> tuple[Array, Array]:
-        """The smallest and the largest parameter vector."""
+        """The smallest and the largest value of each parameter, (P,) and (P,)."""
         typical, least = float(np.exp(self.log_loss.mean())), float(np.exp(self.log_loss.min()))
         spans = [(1e-4 * least, least)] * self.free
         spans += [START_BOUNDS if name == "D0" else EXPONENT_BOUNDS for name in self.form.exponents]
@@ -73,7 +165,7 @@ class Problem:
         return low, high
 
     def join(self, asymptote: float, exponents: Array, coefficients: Array) -> Array:
-        """One parameter vector (P,), brought within the bounds."""
+        """One parameter vector (P,) of these values, clipped to the bounds."""
         values = np.concatenate([np.full(self.free, asymptote), exponents, coefficients])
         joined: Array = np.clip(np.log(np.maximum(values, 1e-300)), *self.bounds)
         return joined
@@ -83,7 +175,7 @@ class Problem:
         return log_loss_of(self.form, vectors, self.basis, self.log_n, self.log_d, self.asymptote)
 
     def linearise(self, vectors: Array) -> tuple[Array, Array]:
-        """The log loss of every cell (R, n), and its derivatives by the parameters (R, P, n)."""
+        """The log loss of every cell (R, n), and its derivatives by each parameter (R, P, n)."""
         asymptote, exponents, coefficients = split(self.form, vectors, self.asymptote)
         mixed = tuple(c @ self.basis.T for c in coefficients)
         g, by_exponents, by_coefficients = self.form.derivatives(exponents, mixed, self.log_n, self.log_d)

@@ -1,9 +1,12 @@
-"""The learning rates of a study: the law of the best one, and what to say of the cells that it was sought in.
+"""The law of the best learning rate: what rate to train a new model size on a new number of tokens with.
 
-A cell without a minimum between its rates says only that the best one lies beyond an end: it is no part of the law.
+    log rate* = log K_method + p (log N - mean log N) + q (log D - mean log D)
+
+It is fitted to the best rates of the cells that had at least three rates tried with a minimum between them (their
+*envelope*, `embudget.runs.envelope`); the slopes p and q are shared by the methods. A cell without a minimum between
+its rates says only that the best one lies beyond an end, and is no part of the law.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from math import exp, log
 
@@ -17,27 +20,26 @@ from embudget.runs.cells import Cell
 from embudget.runs.envelope import logs_of
 
 FEWEST = 2
-"""Envelopes with a minimum below which there is no law: a single rate is no more than the nearest cell's."""
-MAX_LISTED = 5
-"""Cells that are warned of one by one."""
+"""Envelopes with a minimum that a law needs: with a single one it could say no more than that cell's rate."""
 RIDGE = 0.25
-"""Of the slopes of the law of the rate, (0.25 / 0.5)^2: see `fit_rate_law`."""
+"""Ridge penalty on the slopes, (0.25 / 0.5)^2: see `fit_rate_law`."""
 REACH = 3.0
-"""Factor by which a rate for a new cell may lie beyond the best rates of its method: what the step law takes off for a
-model 16 times as large on 16 times the tokens. Too high a rate diverges, too low a one only costs some loss."""
+"""Factor by which a rate for a new cell may lie beyond the best rates of its method. The step law (Li et al. 2025,
+arXiv 2503.04715) takes so much off for a model 16 times as large on 16 times the tokens. Too high a rate diverges,
+while too low a one only costs some loss."""
 
 
 class RateLaw(Frozen):
     """The best rate of any model size and number of tokens, for the methods that had envelopes."""
 
-    intercepts: dict[str, float] = Field(min_length=1, description="by method: log rate at the centre")
+    intercepts: dict[str, float] = Field(min_length=1, description="method -> log rate at the centre")
     model_params_slope: float = Field(description="p, of log N")
     tokens_slope: float = Field(description="q, of log D")
     centre: tuple[float, float] = Field(description="log N and log D of the centre")
-    measured: dict[str, tuple[PositiveFloat, PositiveFloat]] = Field(description="by method: lowest and highest rate")
-    envelopes: dict[str, PositiveInt] = Field(description="by method: cells that it was fitted to")
+    measured: dict[str, tuple[PositiveFloat, PositiveFloat]] = Field(description="method -> lowest and highest rate")
+    envelopes: dict[str, PositiveInt] = Field(description="method -> cells that it was fitted to")
     residual_sd: NonNegativeFloat | None = Field(
-        description="of log rate about the law; None with no more cells than methods"
+        description="standard deviation of log rate about the law; None with no more cells than methods"
     )
 
     @property
@@ -46,7 +48,7 @@ class RateLaw(Frozen):
         return tuple(self.intercepts)
 
     def __str__(self) -> str:
-        """What it rests on, in a few words."""
+        """What it rests on, such as: the rate law of 12 envelopes, spread x1.20."""
         count = sum(self.envelopes.values())
         spread = "" if self.residual_sd is None else f", spread x{exp(self.residual_sd):.2f}"
         return f"the rate law of {count} envelopes{spread}"
@@ -84,12 +86,13 @@ def fit_rate_law(
 ) -> RateLaw:
     """Fit the law of the best rate to the envelopes of cells.
 
-    The slopes are shared by the methods and shrunk towards 0 by RIDGE: the posterior mean where a cell's log rate is
-    known to 0.25 and slopes are about 0.5 in size. An envelope from rates 4 times apart is off by a factor 1.2 (root
-    mean square over the step law's cells, thinned out; 1.4 with the best at an end), and published slopes are -0.713
-    and 0.307 (step law) or about -0.3 in D (Bjorck et al. 2024, arXiv 2409.19913), of either sign. A few cells within a
-    factor 2 of each other thus keep nearly one rate per method, a study over a decade follows its own slopes, and where
-    N and D did not vary apart the ridge shares the trend out between them.
+    The slopes are shrunk towards 0 by RIDGE: they are the posterior mean where a cell's log rate is known to 0.25 and
+    slopes are about 0.5 in size. The first number, because an envelope from rates 4 times apart is off by a factor 1.2
+    (root mean square over the step law's cells, thinned out; 1.4 with the best at an end). The second, because
+    published slopes are -0.713 in N and 0.307 in D (step law), or about -0.3 in D (Bjorck et al. 2024, arXiv
+    2409.19913), of either sign.
+    So a few cells within a factor 2 of each other keep nearly one rate per method, a study over a decade follows its
+    own slopes, and where N and D did not vary apart the ridge shares the trend out between them.
 
     Args:
         methods: of each cell, (n,).
@@ -140,44 +143,9 @@ def rate_law_of(cells: Sequence[Cell]) -> RateLaw | None:
 
 
 def rate_text(rate: float) -> str:
-    """To 2 significant digits: 1e-3, 2.1e-3."""
+    """A rate to 2 significant digits, such as 1e-3 or 2.1e-3."""
     mantissa, exponent = f"{rate:.1e}".split("e")
     return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
-
-
-def describe_rates(cells: Sequence[Cell], law: RateLaw | None) -> list[str]:
-    """The envelopes and the law of the best rate, in lines that end in an empty one; nothing without envelopes."""
-    envelopes = sum(cell.rate_inside is not None for cell in cells)
-    if not envelopes:
-        return []
-    lines = [f"the laws describe tuned runs: {envelopes} of {len(cells)} cells at the best of 3 or more learning rates"]
-    if law is None:
-        return [*lines, f"  no law of the best rate: it needs {FEWEST} cells with a minimum between their rates", ""]
-    n, d = (exp(centre) for centre in law.centre)
-    slopes = f"~ N^{law.model_params_slope:.2f} D^{law.tokens_slope:.2f}"
-    lines.append(f"  best rate {slopes}, by {law}; at N = {n:.3g}, D = {d:.3g}:")
-    for method, intercept in law.intercepts.items():
-        count = law.envelopes[method]
-        low, high = (rate_text(rate) for rate in law.measured[method])
-        measured = f"{count} envelopes, best rates {low} to {high}" if count > 1 else "1 envelope"
-        lines.append(f"  {method:<12} {rate_text(exp(intercept)):<7} {measured}")
-    return [*lines, ""]
-
-
-def rate_warnings(cells: Sequence[Cell]) -> list[str]:
-    """Cells whose best rate may lie beyond those tried, and cells without an envelope beside others with one."""
-    ends = [_named(cell, problem) for cell in cells if (problem := at_end(cell))]
-    lines = ends[:MAX_LISTED]
-    if len(ends) > MAX_LISTED:
-        lines.append(f"and {len(ends) - MAX_LISTED} more cells without a minimum between the rates tried")
-    untuned = Counter(cell.method for cell in cells if cell.rate_inside is None)
-    if 0 < untuned.total() < len(cells):
-        counts = ", ".join(f"{method} {count}" for method, count in untuned.items())
-        lines.append(
-            f"fewer than 3 rates were tried in {untuned.total()} of {len(cells)} cells ({counts}): beside tuned cells "
-            "they may look worse than they are"
-        )
-    return lines
 
 
 def at_end(cell: Cell) -> str | None:
@@ -187,9 +155,3 @@ def at_end(cell: Cell) -> str | None:
     if cell.learning_rate == cell.lowest_rate:
         return "the lowest tried"
     return "the highest tried" if cell.learning_rate == cell.highest_rate else "no clear minimum"
-
-
-def _named(cell: Cell, problem: str) -> str:
-    assert cell.learning_rate is not None
-    name = f"{cell.model} {cell.method} at {cell.budget:.3g} FLOP"
-    return f"{name}: best rate {rate_text(cell.learning_rate)} is {problem}"

@@ -1,48 +1,66 @@
-"""The laws as plain text, for a terminal or a log."""
+"""The parts of the laws as plain text, each as lines for a terminal or a log; `Laws.summary` puts them together."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from math import exp
 
-from embudget.laws.mixed_settings import mixed_setting_warnings
-from embudget.laws.rates import describe_rates, rate_warnings
+import numpy as np
 
-if TYPE_CHECKING:
-    from embudget.laws.result import Laws
-    from embudget.laws.surface import Surface
+from embudget.laws.checks import Refusal
+from embudget.laws.diagnostics import Diagnostics
+from embudget.laws.forms import FORMS, Array
+from embudget.laws.frontier import Frontier, FrontierRow
+from embudget.laws.isoflop import Isoflop
+from embudget.laws.rates import FEWEST, RateLaw, rate_text
+from embudget.laws.sharing import Sharing
+from embudget.laws.surface import Surface
+from embudget.laws.weights import Ranked
+from embudget.runs.cells import Cell, RunTable
+
+SHARED_IN_WORDS: dict[Sharing, str] = {
+    "shared": "shared by the methods",
+    "pooled": "of each kind of method, drawn together",
+    "separate": "of each kind of method",
+}
 
 
-def summarise(laws: "Laws") -> str:
-    """Runs, ranking, equation, warnings, frontier, isoFLOP minima, rates, other objectives, refusals, in this order."""
-    table, surface = laws.table, laws.surface
+def describe_runs(table: RunTable) -> list[str]:
+    """How many runs and cells there are, and what was left out."""
+    budgets = f"budgets {table.budgets[0]:.3g} to {table.budgets[-1]:.3g} FLOP"
+    return [f"{table.run_count} runs in {len(table.cells)} cells, {budgets}", *table.describe_dropped()]
+
+
+def describe_ranking(ranking: Sequence[Ranked]) -> list[str]:
+    """A table of the forms of law, with the weights that the data give them."""
     lines = [
-        f"{table.run_count} runs in {len(table.cells)} cells, "
-        f"budgets {table.budgets[0]:.3g} to {table.budgets[-1]:.3g} FLOP",
-        *table.describe_dropped(),
-        "",
-        *_ranking(laws),
-        "",
-        *surface.describe(),
-        _noise(surface),
-        f"condition number of the parameters: {laws.diagnostics.condition:.2g}; largest leverage of a cell: "
-        f"{laws.diagnostics.leverage:.2f}; largest influence: {laws.diagnostics.influence:.2f}",
-        *(f"warning: {line}" for line in _warnings(laws)),
-        "",
-        *_frontier(laws),
-        "",
-        *_powers(laws),
-        "",
-        *describe_rates(laws.cells, laws.rate_law),
-        *_alternatives(laws),
-    ]  # fmt: skip
-    if laws.refusals:
-        lines += ["", "not fitted:", *(f"  {no.what}: {no.reason} ({no.error})" for no in laws.refusals)]
-    return "\n".join(lines)
+        f"{'form of law':<24} {'methods':<8} {'forecast error':>14} {'criterion':>10} {'parameters':>10} {'weight':>7}"
+    ]
+    for one in ranking:
+        error = "" if one.forecast_error is None else f"{100 * one.forecast_error:.2f} %"
+        criterion = "" if one.criterion is None else f"+{one.criterion:.1f}"
+        judged = f"{error:>14} {criterion:>10} {one.parameters:10.1f} {100 * one.weight:5.0f} %"
+        lines.append(f"{one.form:<24} {one.sharing:<8} {judged}")
+    return lines
 
 
-def _warnings(laws: "Laws") -> list[str]:
-    return [*laws.diagnostics.warnings(), *rate_warnings(laws.cells), *mixed_setting_warnings(laws.cells)]
+def describe_surface(surface: Surface) -> list[str]:
+    """The heaviest component's equation and parameters, and the noise about the law."""
+    first = surface.components[0]
+    names = ", ".join(["E"] * (surface.asymptote is None) + list(FORMS[first.form].exponents))
+    shared = f"{names} {SHARED_IN_WORDS[first.sharing]}"
+    lines = [f"{FORMS[first.form].equation}, {shared} (medians of the draws, in brackets 90 % of them)"]
+    for method in surface.methods:
+        values = first.coefficients(method, surface.asymptote)
+        texts = [_with_bracket(name, draws[1:]) for name, draws in values.items()]
+        lines.append(f"  {method:<12} {'  '.join(texts)}")
+    return [*lines, _noise(surface)]
 
 
-def _noise(surface: "Surface") -> str:
+def _with_bracket(name: str, draws: Array) -> str:
+    middle, low, high = np.quantile(draws, (0.5, 0.05, 0.95))
+    return f"{name} {middle:.4g} [{low:.3g}, {high:.3g}]"
+
+
+def _noise(surface: Surface) -> str:
     text = f"noise of one run about the law: {100 * surface.noise:.2g} % ({surface.freedom:.0f} degrees of freedom)"
     if surface.misfit:
         text += f", of which {100 * surface.misfit:.2g} % is the law's own error, corrected near the measured cells"
@@ -51,35 +69,19 @@ def _noise(surface: "Surface") -> str:
     return text
 
 
-def _ranking(laws: "Laws") -> list[str]:
-    lines = [
-        f"{'form of law':<24} {'methods':<8} {'forecast error':>14} {'criterion':>10} {'parameters':>10} {'weight':>7}"
+def describe_diagnostics(diagnostics: Diagnostics, warnings: Sequence[str]) -> list[str]:
+    """The numbers of the diagnosis, then the warnings."""
+    return [
+        f"condition number of the parameters: {diagnostics.condition:.2g}; largest leverage of a cell: "
+        f"{diagnostics.leverage:.2f}; largest influence: {diagnostics.influence:.2f}",
+        *(f"warning: {line}" for line in warnings),
     ]
-    for one in laws.ranking:
-        error = "" if one.forecast_error is None else f"{100 * one.forecast_error:.2f} %"
-        criterion = "" if one.criterion is None else f"+{one.criterion:.1f}"
-        judged = f"{error:>14} {criterion:>10} {one.parameters:10.1f} {100 * one.weight:5.0f} %"
-        lines.append(f"{one.form:<24} {one.sharing:<8} {judged}")
-    return lines
 
 
-def _alternatives(laws: "Laws") -> list[str]:
-    found = laws.alternatives()
-    if not found:
-        return []
-    lines = [
-        "L = E + A/N^a + B/D^b, shared by the methods, under other objectives (b/(a+b): N* ~ C^it):",
-        f"  {'objective':<17} {'E':>7} {'a':>7} {'b':>7} {'b/(a+b)':>8} {'Huber 1e-3':>11}",
-    ]
-    for one in found:
-        numbers = f"{one.E:7.3f} {one.a:7.3f} {one.b:7.3f} {one.size_exponent:8.3f} {one.huber:11.3g}"
-        lines.append(f"  {one.name:<17} {numbers}   {one.starts}".rstrip())
-    return lines
-
-
-def _frontier(laws: "Laws") -> list[str]:
+def describe_frontier(rows: Sequence[FrontierRow]) -> list[str]:
+    """A table of the best choice at each budget."""
     lines = [f"{'budget':>9}  {'best method':<12} {'model':<20} {'measured':>8} {'predicted':>9}  90 % interval"]
-    for row in laws.frontier():
+    for row in rows:
         low, high = row.interval
         measured = f"{row.measured_loss:8.3f}" if row.measured_loss is not None else " " * 8
         lines.append(
@@ -89,12 +91,40 @@ def _frontier(laws: "Laws") -> list[str]:
     return lines
 
 
-def _powers(laws: "Laws") -> list[str]:
+def describe_powers(frontiers: Mapping[str, Frontier], isoflops: Mapping[str, Isoflop]) -> list[str]:
+    """The exponents of the best loss and of the best size against the budget."""
     lines = ["best loss against budget C, and best size N* of the isoFLOP profiles:"]
-    for name, frontier in laws.frontiers.items():
-        isoflop = laws.isoflops.get(name)
+    for name, frontier in frontiers.items():
+        isoflop = isoflops.get(name)
         size = f"   N* ~ C^{isoflop.best_size.slope:.2f}" if isoflop and isoflop.best_size else ""
         bent = frontier.bent
         floor = f"   or {bent.asymptote:.3g} + ~ C^{bent.line.slope:.3f}" if bent and bent.asymptote > 0 else ""
         lines.append(f"  {name:<12} L ~ C^{frontier.line.slope:.3f}{floor}{size}")
     return lines
+
+
+def describe_rates(cells: Sequence[Cell], law: RateLaw | None) -> list[str]:
+    """How many cells were tuned and the law of the best rate, after an empty line; nothing if none was tuned."""
+    envelopes = sum(cell.rate_inside is not None for cell in cells)
+    if not envelopes:
+        return []
+    tuned = f"{envelopes} of {len(cells)} cells at the best of 3 or more learning rates"
+    lines = ["", f"the laws describe tuned runs: {tuned}"]
+    if law is None:
+        return [*lines, f"  no law of the best rate: it needs {FEWEST} cells with a minimum between their rates"]
+    n, d = (exp(centre) for centre in law.centre)
+    slopes = f"~ N^{law.model_params_slope:.2f} D^{law.tokens_slope:.2f}"
+    lines.append(f"  best rate {slopes}, by {law}; at N = {n:.3g}, D = {d:.3g}:")
+    for method, intercept in law.intercepts.items():
+        count = law.envelopes[method]
+        low, high = (rate_text(rate) for rate in law.measured[method])
+        measured = f"{count} envelopes, best rates {low} to {high}" if count > 1 else "1 envelope"
+        lines.append(f"  {method:<12} {rate_text(exp(intercept)):<7} {measured}")
+    return lines
+
+
+def describe_refusals(refusals: Sequence[Refusal]) -> list[str]:
+    """What the data did not support, after an empty line; nothing if all was fitted."""
+    if not refusals:
+        return []
+    return ["", "not fitted:", *(f"  {no.what}: {no.reason} ({no.error})" for no in refusals)]

@@ -1,20 +1,18 @@
-"""The loss over N, D and method: several forms of law, each with bootstrap draws, as many as its weight.
+"""The loss over N, D and method: several forms of law, each with as many bootstrap draws as its weight deserves.
 
 Predictions are made by the mean of the draws, not by the one fit of the data (bagging, Breiman 1996), so that the
-prediction, its interval and the comparison of choices over the draws belong together; the uncertainty about the form
-is part of the draws.
+prediction, its interval and the comparison of choices over the draws belong together, and so that the uncertainty about
+the form is part of the draws.
 
-The interval at a level, for a loss predicted as f (log f the mean of the draws' log predictions):
+The interval of a loss predicted as f (log f the mean of the draws' log predictions) is that of
+`embudget.laws.uncertainty`, with these errors that the draws do not show:
 
-    log L  in  log f  +-  t(n - p) sqrt((INFLATION sd)^2 + shift^2 + (discrepancy steps)^2 + error^2 + noise^2)
-
-sd is the draws' robust standard deviation (from the 5 % and 95 % quantiles), shift the distance from log f to the fits
-of the data themselves, which is not 0 where the data determine them badly. Error is what is left of the law's own error
-(`embudget.laws.misfit`) where there is one, after its correction (`embudget.laws.kriging`), which is part of f. Noise,
-that of one run without that error, is there only where the measured loss of a new run is meant and not the loss itself.
-Discrepancy is by how much the forecasts of the largest budgets from the smaller ones (`embudget.laws.ranking`) missed
-more than the noise of runs and the draws explain, per step of the budgets: what no form here captures. Student's t, for
-the noise is estimated from n - p.
+    shift         the distance from log f to the fits of the data themselves: not 0 where the data determine them badly
+    discrepancy   by how much the forecasts of the largest budgets from the smaller ones (`embudget.laws.weights`)
+                  missed more than the noise of runs and the draws explain, for every step of the budgets that a choice
+                  lies outside the measured ones: what no form here captures
+    own error     what is left of the law's misfit after its correction (`embudget.laws.misfit`), which is part of f
+    noise         that of one run without the own error; only where the measured loss of a new run is meant
 """
 
 from collections.abc import Sequence
@@ -23,33 +21,21 @@ from typing import Literal, Self
 
 import numpy as np
 from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
-from scipy.stats import norm
-from scipy.stats import t as student
 
 from embudget.errors import ConfigError
 from embudget.frozen import Frozen
-from embudget.laws.base import Array
-from embudget.laws.joint import Sharing
-from embudget.laws.kriging import Correction
-from embudget.laws.parameters import FORMS, Coefficients, FormName
+from embudget.laws.forms import FORMS, Array, Coefficients, FormName
+from embudget.laws.misfit import Correction
 from embudget.laws.problem import log_loss_of, split
-
-SHARED_IN_WORDS: dict[Sharing, str] = {
-    "shared": "shared by the methods",
-    "pooled": "of each kind of method, drawn together",
-    "separate": "of each kind of method",
-}
-INFLATION = 1.1
-"""Of the draws' spread: without it nominal 90 % intervals of the best loss at 4 times the budget held the truth in 88 %
-of 320 simulated studies, in 84 % of the small ones (docs/log.md)."""
-_QUANTILES, _WIDTH = (0.05, 0.95), 2 * 1.6449
+from embudget.laws.sharing import Sharing
+from embudget.laws.uncertainty import half_width, widened
 
 Kind = Literal["run", "law"]
 """What an interval is for: the measured loss of a new run, or the loss without noise."""
 
 
 class Branch(Frozen):
-    """The methods that have one E and one set of exponents: `embudget.laws.joint.Group` with its draws."""
+    """The methods that have one E and one set of exponents: a group of `embudget.laws.sharing` with its draws."""
 
     basis: dict[str, tuple[float, ...]] = Field(min_length=1, description="method -> weights of its coefficients")
     centre_n: float
@@ -66,7 +52,7 @@ class Branch(Frozen):
         return self
 
     def __eq__(self, other: object) -> bool:
-        """By the fields alone: pydantic would compare the cached arrays too, and fail."""
+        """Compare the fields alone: pydantic would compare the cached arrays too, and fail."""
         return isinstance(other, Branch) and all(
             getattr(self, name) == getattr(other, name) for name in Branch.model_fields
         )
@@ -92,7 +78,7 @@ class Component(Frozen):
         return self
 
     def log_losses(self, methods: Sequence[str], log_n: Array, log_d: Array, asymptote: float | None) -> Array:
-        """By the fit and by the draws (1 + draws, m)."""
+        """Log losses of m choices by the fit, then by the draws (1 + draws, m)."""
         logs = np.empty((len(self.branches[0].vectors), len(methods)))
         for branch in self.branches:
             rows = [row for row, method in enumerate(methods) if method in branch.basis]
@@ -103,7 +89,7 @@ class Component(Frozen):
         return logs
 
     def coefficients(self, method: str, asymptote: float | None) -> dict[str, Array]:
-        """The parameters of the equation for a method, by the fit and by the draws (1 + draws,) each."""
+        """The equation's parameters for a method, each by the fit, then by the draws (1 + draws,)."""
         branch = next(branch for branch in self.branches if method in branch.basis)
         base, exponents, own = split(FORMS[self.form], branch.vectors, asymptote)
         mixed = tuple((c @ np.array(branch.basis[method]))[:, None] for c in own)
@@ -117,8 +103,8 @@ class Surface(Frozen):
     components: tuple[Component, ...] = Field(min_length=1, description="by weight, the heaviest first")
     asymptote: float | None = Field(default=None, description="E where it was given, nats")
     noise: NonNegativeFloat = Field(description="relative standard deviation of one run about the law")
-    misfit: NonNegativeFloat = Field(default=0.0, description="part of the noise that is the law's own error")
-    correction: Correction | None = Field(default=None, description="of that error, where there is one")
+    misfit: NonNegativeFloat = Field(default=0.0, description="the part of the noise that is the law's own error")
+    correction: Correction | None = Field(default=None, description="near the measured cells; None without misfit")
     freedom: PositiveFloat = Field(description="degrees of freedom: cells minus parameters")
     discrepancy: NonNegativeFloat = Field(
         description="unexplained relative error of forecasts, per step of the budgets"
@@ -145,28 +131,43 @@ class Surface(Frozen):
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """The methods it was fitted to, sorted."""
+        """The methods that it was fitted to, sorted."""
         return tuple(sorted(self.reach))
 
+    def log_draws(self, methods: Sequence[str], model_params: Array, tokens: Array) -> Array:
+        """The log losses of m choices by every draw (draws, m), as wide as the 90 % intervals of a loss are.
+
+        This is what choices are compared by: a row is one law that the data allow, so that the share of rows in which
+        one choice has a lower loss than another is how sure the laws are of it. The mean over the draws is the log of
+        `predict`. Beyond the measured reach of a method the draws widen by the discrepancy, as its intervals do.
+
+        Args:
+            methods: of each choice, m.
+            model_params: N of each choice (m,).
+            tokens: D of each choice (m,).
+
+        Example:
+            >>> logs = laws.surface.log_draws(["full", "lora:8"], np.array([1e8, 1e8]), np.array([1e6, 1e6]))
+            >>> share = (logs[:, 0] < logs[:, 1]).mean()  # of the draws, in which full fine-tuning is the better one
+        """
+        _, logs = self._logs(methods, model_params, tokens)
+        return widened(logs, self.freedom, self._beyond(methods, model_params * tokens))
+
     def drawn(self, methods: Sequence[str], model_params: Array, tokens: Array) -> Array:
-        """The loss of m choices by each draw (draws, m), nats; a row's values belong together."""
+        """The loss of m choices by each draw (draws, m), nats, not widened; going away, use `log_draws`."""
         losses: Array = np.exp(self._logs(methods, model_params, tokens)[1])
         return losses
 
     def calibrated(self, methods: Sequence[str], model_params: Array, tokens: Array) -> Array:
-        """Log losses of `drawn`, as far from their mean as 90 % intervals of the loss ask for (draws, m)."""
-        logs = self._logs(methods, model_params, tokens)[1]
-        mean = logs.mean(axis=0)
-        factor = INFLATION * float(student.ppf(0.95, self.freedom) / norm.ppf(0.95))
-        widened: Array = mean + factor * (logs - mean)
-        return widened
+        """Log losses by each draw (draws, m), widened but for the discrepancy; going away, use `log_draws`."""
+        return widened(self._logs(methods, model_params, tokens)[1], self.freedom)
 
     def predict(self, method: str, model_params: float, tokens: float) -> float:
         """The loss at (N, D), nats: the geometric mean of the draws."""
         return float(np.exp(self._one(method, model_params, tokens)[1].mean()))
 
     def fitted(self, method: str, model_params: float, tokens: float) -> float:
-        """The loss at (N, D) by the fits of the data themselves, each with its weight, nats."""
+        """The loss at (N, D) by the fits of the data themselves instead of the draws, nats."""
         return float(np.exp(self._one(method, model_params, tokens)[0][0]))
 
     def interval(
@@ -179,47 +180,43 @@ class Surface(Frozen):
     def intervals(
         self, methods: Sequence[str], model_params: Array, tokens: Array, level: float = 0.9, of: Kind = "run"
     ) -> tuple[Array, Array]:
-        """`interval` of m choices at once (m,) and (m,)."""
+        """The same for m choices at once, (m,) and (m,)."""
         fitted, logs = self._logs(methods, model_params, tokens)
         mean = logs.mean(axis=0)
-        low, high = np.quantile(logs, _QUANTILES, axis=0)
-        beyond = self.discrepancy * self._steps(methods, model_params * tokens)
-        own_error = self._own_error(methods, model_params, tokens)
         of_run = max(self.noise**2 - self.misfit**2, 0.0) if of == "run" else 0.0
-        squares = (INFLATION * (high - low) / _WIDTH) ** 2 + (mean - fitted) ** 2 + beyond**2 + own_error + of_run
-        half = float(student.ppf((1 + level) / 2, self.freedom)) * np.sqrt(squares)
+        variances = (mean - fitted) ** 2 + self._beyond(methods, model_params * tokens) ** 2
+        variances = variances + self._own_error(methods, model_params, tokens) + of_run
+        half = half_width(logs, self.freedom, level, variances)
         return np.exp(mean - half), np.exp(mean + half)
 
     def _own_error(self, methods: Sequence[str], model_params: Array, tokens: Array) -> Array | float:
-        """What the law's own error adds to the variance of a log loss (m,)."""
+        """The variance that the law's own error adds to a log loss (m,)."""
         if self.correction is None:
             return self.misfit**2
         return self.correction.variance(methods, np.log(model_params), np.log(tokens))
 
-    def _steps(self, methods: Sequence[str], product: Array) -> Array:
-        """How many steps of the budgets a choice lies outside those measured of its method (m,)."""
-        lowest, highest = np.log([self.reach[method] for method in methods]).T
+    def _beyond(self, methods: Sequence[str], product: Array) -> Array:
+        """The discrepancy of a log loss (m,), times the steps that it lies outside the measured N D of its method.
+
+        A step is the ratio of neighbouring budgets; inside it is 0.
+        """
+        lowest, highest = np.log(np.reshape([self.reach[method] for method in methods], (-1, 2))).T
         outside = np.maximum(np.log(product) - highest, lowest - np.log(product))
         steps: Array = np.maximum(outside, 0.0) / float(np.log(self.step))
-        return steps
+        return self.discrepancy * steps
 
     def _one(self, method: str, model_params: float, tokens: float) -> tuple[Array, Array]:
         return self._logs([method], np.array([model_params]), np.array([tokens]))
 
     def _logs(self, methods: Sequence[str], model_params: Array, tokens: Array) -> tuple[Array, Array]:
-        """Log losses by the fits (m,) and by the draws (draws, m)."""
-        log_n, log_d = np.log(model_params), np.log(tokens)
-        every = [component.log_losses(methods, log_n, log_d, self.asymptote) for component in self.components]
-        counts = np.array([len(logs) - 1 for logs in every], dtype=float)
-        fitted = np.average([logs[0] for logs in every], axis=0, weights=counts)
-        drawn = np.concatenate([logs[1:] for logs in every])
-        if self.correction is None:
-            return fitted, drawn
-        corrected = self.correction.mean(methods, log_n, log_d)
+        """Log losses by the fits (m,) and by the draws (draws, m), corrected but not widened."""
+        at = methods, np.log(model_params), np.log(tokens)
+        fitted, drawn = log_losses_of(self.components, *at, self.asymptote)
+        corrected = 0.0 if self.correction is None else self.correction.mean(*at)
         return fitted + corrected, drawn + corrected
 
     def coefficients(self, method: str, form: FormName | None = None) -> Coefficients:
-        """The parameters of a method by the fit of the heaviest component, or of the heaviest with a form.
+        """The parameters of a method by the heaviest component's fit, or by the heaviest one of a form.
 
         Raises:
             ConfigError: no component has this form.
@@ -233,19 +230,12 @@ class Surface(Frozen):
             {"form": component.form, **{name: float(value[0]) for name, value in values.items()}}
         )
 
-    def describe(self) -> list[str]:
-        """The heaviest component's equation and parameters, in lines of text."""
-        first = self.components[0]
-        shared = SHARED_IN_WORDS[first.sharing]
-        names = ", ".join(["E"] * (self.asymptote is None) + list(FORMS[first.form].exponents))
-        lines = [f"{FORMS[first.form].equation}, {names} {shared} (medians of the draws, in brackets 90 % of them)"]
-        for method in self.methods:
-            values = first.coefficients(method, self.asymptote)
-            texts = [_with_bracket(name, draws[1:]) for name, draws in values.items()]
-            lines.append(f"  {method:<12} {'  '.join(texts)}")
-        return lines
 
-
-def _with_bracket(name: str, draws: Array) -> str:
-    middle, low, high = np.quantile(draws, (0.5, 0.05, 0.95))
-    return f"{name} {middle:.4g} [{low:.3g}, {high:.3g}]"
+def log_losses_of(
+    components: Sequence[Component], methods: Sequence[str], log_n: Array, log_d: Array, asymptote: float | None
+) -> tuple[Array, Array]:
+    """Log losses by the fits, averaged by the components' draws (m,), and by all draws (draws, m)."""
+    every = [component.log_losses(methods, log_n, log_d, asymptote) for component in components]
+    counts = np.array([len(logs) - 1 for logs in every], dtype=float)
+    fitted: Array = np.average([logs[0] for logs in every], axis=0, weights=counts)
+    return fitted, np.concatenate([logs[1:] for logs in every])

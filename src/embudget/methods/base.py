@@ -1,4 +1,4 @@
-"""What every fine-tuning method states about itself, in one place: what trains, what it costs, at which rate.
+"""A fine-tuning method states three things about itself: what trains, what that costs, and at which learning rate.
 
 Compute follows the usual accounting of 2 FLOP per parameter and token in the forward pass, 2 for the gradients of the
 activations and 2 for those of the weights (Kaplan et al. 2020, section 2.1). N counts adapters but not embeddings, T of
@@ -26,16 +26,19 @@ FALLBACK_PRETRAINING_RATE = 1e-3
 
 
 class Method(ABC):
-    """One way to fine-tune a decoder. Frozen and hashable; ``str(method)`` is what ``parse_method`` reads."""
+    """One way to fine-tune a decoder. Frozen and hashable; ``parse_method`` reads back what ``str(method)`` writes."""
 
     name: ClassVar[str]
+    """The method's kind: the word before the colon."""
+    trains_embedding: ClassVar[bool] = False
+    """Whether the input embedding trains as well. It counts neither in N nor in T, but takes memory."""
 
     @abstractmethod
     def __str__(self) -> str: ...
 
     @property
     def number(self) -> float | None:
-        """What methods of one kind differ by: the rank of LoRA, the active fraction of freezing; None without one."""
+        """The number that tells methods of one kind apart: LoRA's rank, freezing's active fraction; else None."""
         return None
 
     def check(self, shape: ModelShape) -> None:  # noqa: B027 - most methods fit every model
@@ -69,7 +72,7 @@ class Method(ABC):
     @property
     @abstractmethod
     def flops_per_param(self) -> float:
-        """Training FLOP per token and parameter where the shape is not known; adapters and biases are not counted."""
+        """Training FLOP per token and parameter, for a model of unknown shape; adapters and biases are not counted."""
 
     def backward_layers(self, shape: ModelShape) -> int:
         """Blocks that the backward pass goes through."""
@@ -82,7 +85,7 @@ class Method(ABC):
 
     @abstractmethod
     def default_learning_rate(self, shape: ModelShape) -> float:
-        """Peak learning rate that is used where none is given."""
+        """Peak learning rate of a run that names none."""
 
     @abstractmethod
     def apply(self, model: "PreTrainedModel") -> "PreTrainedModel":

@@ -51,7 +51,7 @@ class Bias(Method):
         return 4.0
 
     def default_learning_rate(self, shape: ModelShape) -> float:
-        """The pre-training rate; assumption: like adapters, biases want about ten times the rate of full tuning."""
+        """The pre-training rate. assumption: like adapters, biases want about ten times the rate of full tuning."""
         return pretraining_rate(shape)
 
     def apply(self, model: "PreTrainedModel") -> "PreTrainedModel":

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def _active(layers: int, fraction: float) -> int:
-    """Round to the nearest number of blocks, halves upwards, at least one."""
+    """Number of active blocks: rounded, halves upwards, and at least one."""
     return max(1, int(layers * fraction + 0.5))
 
 
@@ -66,7 +66,7 @@ class Freeze(Method):
         return self.active_layers(shape)
 
     def default_learning_rate(self, shape: ModelShape) -> float:
-        """That of full fine-tuning: a tenth of the pre-training rate."""
+        """A tenth of the pre-training rate, as for full fine-tuning."""
         return pretraining_rate(shape) / 10
 
     def apply(self, model: "PreTrainedModel") -> "PreTrainedModel":

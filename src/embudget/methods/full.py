@@ -16,6 +16,7 @@ class Full(Method):
     """Train everything: 6N FLOP per token."""
 
     name: ClassVar[str] = "full"
+    trains_embedding: ClassVar[bool] = True
 
     def __str__(self) -> str:
         return self.name

@@ -23,7 +23,7 @@ ALPHA_PER_RANK = 2
 
 Layers: TypeAlias = Literal["all", "attention", "mlp"]
 _ATTENTION = ("query_key_value", "dense", "q_proj", "k_proj", "v_proj", "o_proj")
-"""Names of the linear layers of attention in transformers; the others of a block are those of its MLP."""
+"""Names of attention's linear layers in transformers; a block's other linear layers belong to its MLP."""
 
 
 @final
@@ -55,7 +55,7 @@ class LoRA(Method):
 
     @classmethod
     def read(cls, value: str) -> Self:
-        """Read what stands behind ``lora:``: the rank, then options.
+        """Read the rank and the options, which stand behind ``lora:``.
 
         Raises:
             MethodError: an option is unknown or out of range.
@@ -73,8 +73,8 @@ class LoRA(Method):
             else:
                 raise ValueError(f"{option} is no option of lora")
         if alpha == ALPHA_PER_RANK * int(rank):
-            alpha = None  # one spelling for one method
-        return cls(int(rank), alpha, cast("Layers", layers))  # which the class checks
+            alpha = None  # so that one method has one spelling
+        return cls(int(rank), alpha, cast("Layers", layers))  # the class refuses what is no Layers
 
     def __str__(self) -> str:
         text = f"{self.name}:{self.rank}"
@@ -139,7 +139,7 @@ class LoRA(Method):
 
 
 def _modules(model: "PreTrainedModel", layers: Layers) -> str | list[str]:
-    """What PEFT is told to wrap."""
+    """The modules that PEFT is to wrap, in its terms."""
     if layers == "all":
         return "all-linear"
     import torch

@@ -4,7 +4,7 @@ from collections import Counter
 from math import ceil
 
 from embudget.laws import Laws
-from embudget.laws.mixed_settings import mixed_setting_warnings
+from embudget.laws.diagnostics import mixed_setting_warnings
 from embudget.methods import Bias, Freeze, Full, LoRA, parse_method
 from embudget.recipe.members import base_of
 from embudget.recipe.options import Option

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from embudget.laws import Laws
 from embudget.laws.frontier import Frontier, FrontierPoint, frontier_points
-from embudget.laws.result import OVER_ALL
+from embudget.laws.laws import OVER_ALL
 from embudget.recipe import Recipe
 from embudget.records import RunRecord
 from embudget.report.drawing import (

@@ -1,16 +1,18 @@
 """Anyone's runs as cells: what the laws are fitted to, from the records of a study or from a file of runs.
 
-columns     what a table of runs holds
-read        a CSV or Parquet file, under anyone's column names
+A table of runs passes through these files in this order, each step a function from a DataFrame to a DataFrame; the list
+of steps is `RunTable._of`.
+
+columns     the names of a table's columns, and what each group of them is for
+read        records, or a CSV or Parquet file under anyone's column names, as a DataFrame
 clean       which runs count
-complete    methods, tokens, FLOP and budgets that the table does not say
-grouping    which runs belong together
-envelope    the best learning rate and batch size of a cell
-tune        the best setting of a cell
+complete    the methods, tokens, FLOP, budgets and names that a table leaves out
+tune        the best setting of each cell
+envelope    the best learning rate and batch size between those that were tried
 cells       `Cell` and `RunTable`
 """
 
+from embudget.records import COLUMNS, record_row, write_records_csv
 from embudget.runs.cells import Cell, RunTable
-from embudget.runs.columns import COLUMNS, record_row, write_records_csv
 
 __all__ = ["COLUMNS", "Cell", "RunTable", "record_row", "write_records_csv"]

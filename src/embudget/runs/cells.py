@@ -1,16 +1,12 @@
-"""Runs as a table: the cells that laws are fitted to, from the records of a study or from a file of anyone's runs.
+"""Cells, and the steps by which anyone's runs become them.
 
-A *cell* is what a law sees: one (model, method, budget) at its best setting, over its seeds; at the vertex of its
-envelope, where at least 3 learning rates were tried. Its values are plain numbers, whatever the runs came from. A file
-is a CSV or Parquet table with the columns
+Laws are fitted to cells. A *cell* is one (model, method, budget). Its runs may differ in their *setting* (learning
+rate, batch size, schedule and so on) and in their seed; the cell has the loss of its best setting, averaged over seeds,
+or that at the vertex of an envelope where at least 3 learning rates were tried. Its values are plain numbers, whatever
+the runs came from.
 
-    needed      model_params, loss, and tokens or train_flops: the other follows from the method
-    optional    method (full for all runs where there is none), model, budget, rank, active_fraction, learning_rate,
-                batch_size, seed, weight, and what else `embudget records --csv` writes; others are ignored
-
-Which runs count is said in `usable`, what is completed in `completion`, and what belongs together in `grouping`; runs
-with the same cell and setting but another loss are repeated seeds, with a seed column or without one. Losses of
-different held-out sets, numbers of candidates, text lengths or temperatures are not comparable: they are refused.
+Runs of one setting with different losses are repeated seeds, with a seed column or without one. Losses of different
+held-out sets, numbers of candidates, text lengths or temperatures are not comparable, so that they are refused.
 """
 
 from collections import Counter
@@ -18,31 +14,36 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from math import log
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator
 
 from embudget.errors import TooFewRunsError
 from embudget.frozen import Frozen
 from embudget.records import RunRecord
-from embudget.runs.clean import Dropped, keep_usable, left_out, shared_number, shared_text
-from embudget.runs.columns import COMPARABLE, Columns, columns_of_records
-from embudget.runs.complete import with_budgets, with_costs, with_methods
-from embudget.runs.grouping import cell_of_run, cells_of, repeated
-from embudget.runs.read import read_columns
+from embudget.runs.clean import flaws_of, repeats_of, shared
+from embudget.runs.columns import COMPARABLE
+from embudget.runs.complete import with_budgets, with_costs, with_names
+from embudget.runs.read import read_records, read_runs
+from embudget.runs.tune import best_settings, settings_of, tuned
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MAX_LISTED = 20
-"""Dropped rows that a table names one by one."""
+"""Rows left out that a table names one by one."""
 
 
 class Cell(Frozen):
-    """One (model, method, budget) at its best setting, over its seeds: see `tuning`. What the table lacks is None."""
+    """One (model, method, budget) at its best setting, over its seeds: see `embudget.runs.tune`.
+
+    What the table does not say is None.
+    """
 
     model: str = Field(description="a member's name; where the table has none, a text made of N: N=1.2e+08")
     method: str
     budget: PositiveFloat = Field(
-        description="FLOP asked for; in a table without budgets, the level of those spent: see `completion`"
+        description="FLOP asked for; in a table without budgets, the level of those spent: see `embudget.runs.complete`"
     )
     model_params: PositiveFloat = Field(description="N, without embeddings and adapters")
     tokens: PositiveFloat = Field(description="D, mean over the seeds")
@@ -50,15 +51,15 @@ class Cell(Frozen):
     loss: PositiveFloat = Field(
         description="held-out, nats, geometric mean over the seeds by weight, or of the envelope"
     )
-    seeds: PositiveInt = Field(description="runs that the loss is the mean of, or as good as")
+    seeds: PositiveInt = Field(description="runs whose mean the loss is, or is as precise as")
     seed_squares: NonNegativeFloat = Field(
-        description="sum of squared deviations of the seeds' log losses: see `grouping`"
+        description="sum of squared deviations of the seeds' log losses: see `embudget.runs.tune`"
     )
     weight: PositiveFloat = Field(default=1.0, description="mean over the seeds")
     steps: NonNegativeFloat | None = Field(default=None, description="mean over the seeds")
     pairs_seen: NonNegativeFloat | None = Field(default=None, description="mean over the seeds")
     seconds: NonNegativeFloat | None = Field(default=None, description="mean over the seeds")
-    learning_rate: PositiveFloat | None = Field(default=None, description="the best of those tried, or the envelope's")
+    learning_rate: PositiveFloat | None = Field(default=None, description="the best tried, or that of the envelope")
     rates: PositiveInt = Field(default=1, description="learning rates tried at otherwise equal settings")
     rate_inside: bool | None = Field(
         default=None, description="whether the envelope of 3 or more rates has a minimum between them; None without one"
@@ -71,7 +72,6 @@ class Cell(Frozen):
     max_epochs: PositiveFloat | None = None
     schedule: str | None = Field(default=None, description="of the learning rate, in the table's own words")
     decay: NonNegativeFloat | None = Field(default=None, description="share of the budget in the decay of wsd")
-
     pooling: str | None = Field(default=None, description="of the tokens' states, in the table's own words")
 
     @field_validator("schedule", "pooling", mode="before")
@@ -81,22 +81,31 @@ class Cell(Frozen):
 
     @property
     def log_loss(self) -> float:
-        """Mean over the seeds."""
+        """The mean log loss of the seeds, or that at the vertex of the envelope."""
         return log(self.loss)
 
     @property
     def flops_per_token(self) -> float:
-        """As measured."""
+        """C / D as measured, FLOP."""
         return self.train_flops / self.tokens
 
 
 class RunTable(Frozen):
-    """The usable runs of a study, comparable with each other, as cells."""
+    """The runs of a study that count, comparable with each other, as cells.
+
+    For runs that embudget made, `RunTable.of(store.records())` needs no names of columns.
+
+    Example:
+        >>> table = RunTable.read("runs.csv", {"model_params": "Model Size", "train_flops": "Training FLOP"})
+        >>> laws = embudget.fit(table)
+    """
 
     cells: tuple[Cell, ...] = Field(description="by method, budget and size")
-    run_count: PositiveInt = Field(description="usable runs, those of settings that are no cell's included")
-    dropped: dict[str, int] = Field(default={}, description="reason -> runs left out")
-    listed: tuple[str, ...] = Field(default=(), description="the first of them in words; rows count from 1")
+    run_count: PositiveInt = Field(description="runs that count, those at other than the best settings included")
+    dropped: dict[str, int] = Field(default={}, description="number of runs left out, by the reason")
+    listed: tuple[str, ...] = Field(
+        default=(), description=f"the first {MAX_LISTED} of them in words; rows count from 1"
+    )
     pairs: str | None = Field(default=None, description="content hash of the text pairs, the same for all")
     max_length: PositiveInt | None = None
     eval_pairs: PositiveInt | None = None
@@ -106,55 +115,63 @@ class RunTable(Frozen):
 
     @classmethod
     def of(cls, records: Iterable[RunRecord]) -> Self:
-        """Keep the usable records; count the others by reason.
+        """Make cells of records; those that do not count are left out, and counted by their reason.
 
         Raises:
-            TooFewRunsError: none is usable.
+            TooFewRunsError: no record counts.
             FitError: two of them are not comparable.
         """
-        return cls._of(columns_of_records(records))
+        return cls._of(read_records(records), None)
 
     @classmethod
     def read(  # type: ignore[override] # a table is read from a file, other values from data
         cls, path: str | Path, columns: Mapping[str, str] | None = None
     ) -> Self:
-        """Read a CSV or Parquet file of runs.
+        """Make cells of a CSV or Parquet file of runs, one row a run.
+
+        The file needs the columns `model_params`, `loss`, and `tokens` or `train_flops`: the other follows from the
+        method. It may have `method` (all runs are `full` without it), `model`, `budget`, `rank`, `active_fraction`,
+        `learning_rate`, `batch_size`, `seed`, `weight`, and what else `embudget records --csv` writes. All its other
+        columns are ignored.
 
         Args:
             path: ends in .csv or .parquet; at most 1 GB.
-            columns: our name -> the file's, where they differ; "" to ignore the file's column of our name.
+            columns: the file's name of a column by ours, where they differ; "" to ignore the file's column of our name.
 
         Raises:
             ConfigError: the file cannot be read, is too large, has no rows, lacks a needed column, has a column twice,
                 text where numbers belong, or a method that is none; or two of our names are mapped to one column.
-            TooFewRunsError: no row is usable.
+            TooFewRunsError: no row counts.
             FitError: two of them are not comparable.
         """
-        return cls._of(read_columns(path, columns))
+        return cls._of(read_runs(path, columns), str(Path(path)))
 
     @classmethod
-    def _of(cls, columns: Columns) -> Self:
-        read, dropped = keep_usable(columns)
-        usable, uncomputed = keep_usable(with_costs(with_methods(read), by_shape="method" in read.texts))
-        dropped += uncomputed
-        if not len(usable):
-            raise TooFewRunsError(
-                f"a law needs finished runs with a loss, got {_counted(dropped) or 'no records at all'}"
-            )
-        whole = with_budgets(usable)
-        cell = cell_of_run(whole, by_tokens="budget" not in columns.numbers)
-        again = repeated(whole, cell)
-        dropped += left_out(whole, again, ["duplicate"] * int(again.sum()))
-        whole, cell = whole.where(~again), cell[~again]
+    def _of(cls, runs: "pd.DataFrame", source: str | None) -> Self:
+        """Every step from runs to cells; ``source`` is the file that messages name, None for records."""
+        import pandas as pd
+
+        flawed = flaws_of(runs)
+        runs = with_costs(runs.drop(flawed.index), source)
+        absurd = flaws_of(runs)  # tokens or FLOP beyond the range of numbers
+        runs = with_names(with_budgets(runs.drop(absurd.index)))
+        repeated = repeats_of(runs)
+        runs = runs.drop(repeated.index)
+        left_out = pd.concat([flawed, absurd, repeated])
+        reasons = Counter(left_out.tolist()).most_common()
+        if runs.empty:
+            counted = ", ".join(f"{count} whose {reason}" for reason, count in reasons[:5])
+            raise TooFewRunsError(f"a law needs finished runs with a loss, got {counted or 'no records at all'}")
+        common = {name: shared(runs, name, source) for name in ("pairs", *COMPARABLE)}
+        cells = best_settings(tuned(settings_of(runs)))
         return cls.model_validate(
             {
-                "cells": cells_of(whole, cell),
-                "run_count": len(whole),
-                "dropped": dict(Counter(reason for _, reason in dropped).most_common()),
-                "listed": [f"row {row}: {reason}" for row, reason in sorted(dropped)[:MAX_LISTED]],
-                "pairs": shared_text(whole, "pairs"),
-                **{name: shared_number(whole, name) for name in COMPARABLE},
-                "tokens_per_pair": _tokens_per_pair(whole),
+                "cells": _fields(cells),
+                "run_count": len(runs),
+                "dropped": dict(reasons),
+                "listed": [f"row {row}: {reason}" for row, reason in left_out.sort_index().head(MAX_LISTED).items()],
+                **common,
+                "tokens_per_pair": _tokens_per_pair(runs),
             }
         )
 
@@ -184,14 +201,15 @@ class RunTable(Frozen):
         return [f"left out: {counts}", *rows]
 
 
-def _counted(dropped: Dropped) -> str:
-    reasons = Counter(reason for _, reason in dropped).most_common(5)
-    return ", ".join(f"{count} whose {reason}" for reason, count in reasons)
+def _fields(cells: "pd.DataFrame") -> list[dict[str, Any]]:
+    """The fields of each cell; those that are NaN are unknown and left out."""
+    fields = cells[[name for name in Cell.model_fields if name in cells]].to_dict("records")
+    return [{str(name): value for name, value in cell.items() if value == value} for cell in fields]
 
 
-def _tokens_per_pair(columns: Columns) -> float | None:
-    pairs = columns.numbers.get("pairs_seen", np.full(len(columns), np.nan))
-    known = pairs >= 1
-    if not known.any():
+def _tokens_per_pair(runs: "pd.DataFrame") -> float | None:
+    """The mean over all pairs that were seen; None where no run says how many it saw."""
+    known = runs[runs["pairs_seen"] >= 1] if "pairs_seen" in runs else runs.head(0)
+    if known.empty:
         return None
-    return float(columns.numbers["tokens"][known].sum() / pairs[known].sum())
+    return float(known["tokens"].to_numpy().sum() / known["pairs_seen"].to_numpy().sum())

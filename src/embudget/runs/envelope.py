@@ -1,16 +1,18 @@
-"""Learning-rate envelopes: the loss of a cell at its best rate, and that rate.
+"""The loss of a cell at its best learning rate, or its best rate and batch size, between those that were tried.
 
     log loss = c0 + c1 x + c2 x^2,  x = log rate;     with batch sizes, y = log batch:  ... + c3 y + c4 x y + c5 y^2
-Chinchilla takes the lower envelope of its training curves (Hoffmann et al. 2022, approach 1); here it is taken over
-the rates tried in a cell (one model, method and budget). The optimum is flat, so that the lowest loss says little about
-where it lies: on the 17 cells of the step law (Li et al. 2025, arXiv 2503.04715) it is up to a factor 1.71 in rate and
-1.89 in batch from the published law, the vertex of `fit_rate_surface` 1.26 and 1.33.
 
-A quadratic holds only near the optimum: a rate twice too high may diverge, one twice too low hardly matters. So an
-*excess* (log loss above the lowest) counts with weight exp(-excess / NEAR), and is cut where it is large. For the
-355 triples of rates 4 times apart at one batch size in the step law's runs, the best one in the middle, the vertex of a
-plain parabola lies up to 13 % below the lowest loss at that batch size and is off by 5.1 % in root mean square; that of
-the cut one lies at most 0.5 % below and 1.2 % above it, 0.2 % in root mean square.
+The cell's loss is that at the minimum of this quadratic, its *vertex*. Chinchilla takes the lower envelope of its
+training curves (Hoffmann et al. 2022, approach 1); here the envelope is over the settings tried in one cell. The lowest
+measured loss would not do, because the optimum is flat and noise decides which run is lowest: on the 17 cells of the
+step law (Li et al. 2025, arXiv 2503.04715) its rate is up to a factor 1.71 from the published law and its batch size up
+to 1.89, those of the vertex 1.26 and 1.33.
+
+A quadratic holds only near the optimum: a rate twice too high may diverge, while one twice too low hardly matters. So a
+run counts with weight exp(-excess / NEAR), where its *excess* is its log loss above the lowest, and a large excess is
+cut. This was checked on the 355 triples of rates in the step law's runs that are 4 times apart at one batch size with
+the best in the middle. The vertex of a plain parabola lies up to 13 % below the lowest loss at that batch size, and is
+off by 5.1 % in root mean square; with the cut it lies at most 0.5 % below and 1.2 % above it, and is off by 0.2 %.
 """
 
 from math import exp
@@ -25,46 +27,55 @@ from embudget.frozen import Frozen
 Array = NDArray[np.float64]
 
 NEAR = 0.005
-"""Excess at which a run's weight has fallen to 1/e. On the step law's 17 cells anything from 0.004 to 0.02 gives rates
-within a factor 1.6 and batches within 1.4 of the published; less follows noise, more the flanks, which are no
-parabola."""
+"""Excess at which a run's weight has fallen to 1/e. On the step law's 17 cells any value from 0.004 to 0.02 gives rates
+within a factor 1.6 of the published ones, and batch sizes within 1.4. A smaller one follows noise; a larger one follows
+the flanks, which are no parabola."""
 EFFECTIVE = 12
-"""Settings that a surface rests on at least, (sum w)^2 / sum w^2: twice its 6 coefficients; NEAR widens until it does,
-where losses are noisy or settings few (all but one of fewer than 13)."""
+"""Effective number of settings, (sum w)^2 / sum w^2, that a surface must rest on: twice its 6 coefficients. Where
+losses are noisy or settings few, NEAR is widened until it does; with fewer than 13 settings all but one suffice."""
 STEEPER, FLAT, STEEP = 4.0, 0.02, 0.2
-"""Of the two rates beside the best, the worse counts with at most STEEPER times the excess of the other, but up to FLAT
-in any case and never above STEEP. With evenly spaced rates the vertex is then at most 1.1 % below the lowest loss."""
+"""Cap the excess of the worse of the two rates beside the best, so that one diverged run cannot drag the minimum: at
+STEEPER times the excess of the better one, but not below FLAT and not above STEEP. With evenly spaced rates the vertex
+is then at most 1.1 % below the lowest loss."""
 PLAUSIBLE = 0.02
-"""A vertex further than this below the lowest measured log loss is not believed."""
+"""How far a vertex may lie below the lowest measured log loss. A deeper one is an artefact and not used."""
 
 
 class RateCurve(Frozen):
-    """The best rate of one cell."""
+    """The best rate of one cell, and the loss there."""
 
     learning_rate: PositiveFloat
     log_loss: float = Field(description="at that rate, mean over seeds")
-    curvature: float = Field(description="second derivative of log loss by log rate; not positive: no minimum")
-    inside: bool = Field(description="a minimum between tried rates; False: the best rate tried, and its loss")
+    curvature: float = Field(description="second derivative of log loss by log rate; there is no minimum if it is <= 0")
+    inside: bool = Field(
+        description="True: the minimum lies between tried rates; False: there is none, this is the best rate tried"
+    )
 
 
 class RateSurface(Frozen):
-    """The best rate and batch of one cell."""
+    """The best rate and batch size of one cell, and the loss there."""
 
     learning_rate: PositiveFloat
     batch_size: PositiveFloat = Field(description="in the unit it was given in; not rounded")
-    log_loss: float = Field(description="there, mean over seeds")
-    inside: bool = Field(description="a minimum between tried settings; False: the best setting tried, and its loss")
+    log_loss: float = Field(description="at that setting, mean over seeds")
+    inside: bool = Field(
+        description="True: the minimum lies between tried settings; False: there is none, this is the best one tried"
+    )
 
 
 def fit_rate_curve(rates: ArrayLike, log_losses: ArrayLike) -> RateCurve:
-    """Fit the parabola of one cell.
+    """Fit a parabola to the log losses of one cell by their rates.
 
-    The best rate and those on both sides of it count in full, the others the less the larger their excess; it goes
-    through three rates exactly, unless one is cut. Runs at the same rate (seeds) are averaged.
+    The best rate and its two neighbours have the weight 1, all others less, the larger their excess. So the parabola of
+    three rates goes through them, unless the excess of one is cut. Runs at the same rate (seeds) are averaged first.
+
+    Example:
+        >>> fit_rate_curve([1e-3, 2.5e-3, 6e-3], np.log([3.1, 3.0, 3.2])).learning_rate
+        0.0021189360164098527
 
     Args:
-        rates: (n,), of each run.
-        log_losses: (n,), of each run.
+        rates: of each run (n,).
+        log_losses: of each run (n,).
 
     Raises:
         TooFewRunsError: fewer than 3 different rates.
@@ -91,16 +102,16 @@ def fit_rate_curve(rates: ArrayLike, log_losses: ArrayLike) -> RateCurve:
 
 
 def fit_rate_surface(rates: ArrayLike, batch_sizes: ArrayLike, log_losses: ArrayLike) -> RateSurface:
-    """Fit the quadratic surface of one cell to the runs near its optimum.
+    """Fit a quadratic surface to the log losses of one cell by their rates and batch sizes.
 
-    Near is a weight, exp(-excess / NEAR), rather than a threshold: which runs a threshold lets in changes with the
-    noise of the best one, and on the step law's cells thresholds up to 0.01 miss batches by a factor 1.5. Runs at the
-    same setting (seeds) are averaged.
+    Runs near the optimum count by their weight, exp(-excess / NEAR), and not by a threshold: which runs a threshold
+    lets in changes with the noise of the best one, and on the step law's cells thresholds up to 0.01 miss the batch
+    size by a factor 1.5. Runs at the same rate and batch size (seeds) are averaged first.
 
     Args:
-        rates: (n,), of each run.
-        batch_sizes: (n,), of each run, in any unit.
-        log_losses: (n,), of each run.
+        rates: of each run (n,).
+        batch_sizes: of each run (n,), in any unit.
+        log_losses: of each run (n,).
 
     Raises:
         TooFewRunsError: fewer than 8 different settings, or they do not determine a surface (all on a line, say).
@@ -129,7 +140,11 @@ def fit_rate_surface(rates: ArrayLike, batch_sizes: ArrayLike, log_losses: Array
 
 
 def logs_of(name: str, values: ArrayLike) -> Array:
-    """The logarithms of values that must be positive and finite, or a FitError that names the first that is not."""
+    """The logarithms of values (n,).
+
+    Raises:
+        FitError: a value is not positive and finite; the first such is named.
+    """
     array = np.asarray(values, dtype=float)
     if wrong := [value for value in array.tolist() if not 0 < value < np.inf]:
         raise FitError(f"{name} must be positive and finite, got {wrong[0]:g}")
@@ -138,7 +153,7 @@ def logs_of(name: str, values: ArrayLike) -> Array:
 
 
 def _averaged(settings: Array, log_losses: ArrayLike) -> tuple[Array, Array]:
-    """The different settings in rising order (apart by 1e-6 of a rate or batch), and the mean log loss of each."""
+    """The different settings in rising order, and the mean log loss of each; a relative 1e-6 is no difference."""
     losses = np.asarray(log_losses, dtype=float)
     if not np.isfinite(losses).all():
         raise FitError(f"log loss must be finite, got {losses[~np.isfinite(losses)][0]:g}")
@@ -148,19 +163,19 @@ def _averaged(settings: Array, log_losses: ArrayLike) -> tuple[Array, Array]:
 
 
 def _cut(excess: Array, best: int) -> tuple[Array, Array]:
-    """The excess that counts at each rate of a curve, and its weight."""
+    """The excess of each rate of a curve after the cap, and its weight."""
     first = min(max(best - 1, 0), len(excess) - 3)
     three = slice(first, first + 3)
     weights = np.exp(-excess / NEAR)
     weights[three] = 1
-    lesser = float(np.sort(excess[three])[1])  # that of the best is 0
-    cut = excess.copy()  # beyond the three, a large excess has no weight
+    lesser = float(np.sort(excess[three])[1])  # the first is that of the best, which is 0
+    cut = excess.copy()  # all others keep theirs, since a large excess has hardly any weight
     cut[three] = np.minimum(cut[three], np.clip(STEEPER * lesser, FLAT, STEEP))
     return cut, weights
 
 
 def _near(excess: Array) -> Array:
-    """The weights of a surface."""
+    """The weights of the settings of a surface: those of NEAR, or of the least wider one that meets EFFECTIVE."""
     width = NEAR
     while True:
         weights: Array = np.exp(-excess / width)
@@ -170,7 +185,7 @@ def _near(excess: Array) -> Array:
 
 
 def _weighted(columns: Array, values: Array, weights: Array) -> Array:
-    """The coefficients of the columns (n, k) that fit the values (n,) best, in squares."""
+    """The weighted least-squares coefficients (k,) of the columns (n, k) for the values (n,)."""
     root: Array = np.sqrt(weights)
     solution: Array = np.linalg.lstsq(columns * root[:, None], values * root, rcond=None)[0].astype(np.float64)
     return solution

@@ -1,34 +1,50 @@
-"""A file of runs as columns: CSV or Parquet, ours or anyone's, read by pyarrow.
+"""Records, or a file of anyone's runs, as a table: see `embudget.runs.columns` for what a table is.
 
-Only the columns that are used are read. In CSV a number may have spaces around it; a field that is empty, NA, N/A, null
-or None has no value. Rows count from 1, the header and empty lines not counted.
+A file is CSV or Parquet. Only the columns that are used are read. In CSV a number may have spaces around it, and a
+field that is empty, NA, N/A, null or None has no value. Rows count from 1; the header and empty lines are not counted.
+
+pyarrow reads the file rather than pandas, because it keeps an empty field apart from one that says NaN, and because it
+turns text into numbers with an error where there is none, from which the row to name is found by halving.
 """
 
 import csv
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from embudget.errors import ConfigError
-from embudget.runs.columns import NUMBERS, TEXTS, Columns, Mask, Numbers, Texts
+from embudget.records import COLUMNS, RunRecord, records_frame
+from embudget.runs.columns import NEEDED, NUMBERS, SAID_NAN, TEXTS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MAX_BYTES = 1_000_000_000
-"""Size of a file, and of the columns of a Parquet file in memory, above which it is not read."""
+"""Size of a file, and of the used columns of a Parquet file in memory, above which it is refused unread."""
 _NO_VALUE = ("", "na", "n/a", "null", "none")
 _KNOWN = (*NUMBERS, *TEXTS)
-_GROUPS = (("model_params",), ("loss",), ("tokens", "train_flops"))
-"""Of each group, a table needs a column."""
+_ONE_OF = (("model_params",), ("loss",), ("tokens", "train_flops"))
+"""A file needs a column of each group."""
 
 
-def read_columns(path: str | Path, columns: Mapping[str, str] | None = None) -> Columns:
-    """Read the columns of a file of runs; ``columns`` maps our names to the file's, or to "" to ignore the file's.
+def read_records(records: Iterable[RunRecord]) -> "pd.DataFrame":
+    """Put records in a table, in their order."""
+    runs = records_frame(records, [name for name in _KNOWN if name in COLUMNS])
+    return runs.assign(**{SAID_NAN: ""}).set_axis(range(1, len(runs) + 1))
+
+
+def read_runs(path: str | Path, columns: Mapping[str, str] | None = None) -> "pd.DataFrame":
+    """Read a file of runs as a table; ``columns`` maps our names to the file's, or to "" to ignore the file's.
 
     Raises:
-        ConfigError: see `embudget.laws.RunTable.read`.
+        ConfigError: see `embudget.runs.RunTable.read`.
     """
+    import pandas as pd
+
     file = Path(path)
     if file.suffix.lower() not in (".csv", ".parquet"):
         raise ConfigError(f"{file}: a table of runs must end in .csv or .parquet")
@@ -39,15 +55,17 @@ def read_columns(path: str | Path, columns: Mapping[str, str] | None = None) -> 
     table = _read_csv(file, names) if is_csv else _read_parquet(file, names)
     if table.num_rows == 0:
         raise ConfigError(f"{file}: the table has no rows")
-    arrays = {ours: table.column(theirs).combine_chunks() for ours, theirs in names.items()}
-    read = {name: _numbers(file, name, arrays[name]) for name in NUMBERS if name in arrays}
-    return Columns(
-        source=str(file),
-        rows=np.arange(1, table.num_rows + 1),
-        numbers={name: values for name, (values, _) in read.items()},
-        empty={name: empty for name, (_, empty) in read.items()},
-        texts={name: _texts(file, name, arrays[name]) for name in TEXTS if name in arrays},
-    )
+    read = {name: _numbers(file, name, _array(table, names[name])) for name in NUMBERS if name in names}
+    said_nan = np.full(table.num_rows, "", dtype=object)
+    for name in (name for name in reversed(NEEDED) if name in read):  # so that the first of a row is written last
+        values, empty = read[name]
+        said_nan[np.isnan(values) & ~empty] = name
+    if "weight" in read:
+        weight, empty = read["weight"]
+        weight[empty] = 1.0  # a run that does not say its weight counts once
+    runs: dict[str, Any] = {name: values for name, (values, _) in read.items()}
+    runs |= {name: _texts(file, name, _array(table, names[name])) for name in TEXTS if name in names}
+    return pd.DataFrame(runs | {SAID_NAN: said_nan}).set_axis(range(1, table.num_rows + 1))
 
 
 def _check_size(file: Path) -> None:
@@ -92,7 +110,7 @@ def _parquet_header(file: Path) -> list[str]:
 
 
 def _names(file: Path, header: list[str], columns: Mapping[str, str]) -> dict[str, str]:
-    """Our name -> the file's, for every column that is used."""
+    """The file's name of every column that is used, by ours."""
     found = {name.strip(): name for name in header}
     if len(found) < len(header):
         twice, _ = Counter(name.strip() for name in header).most_common(1)[0]
@@ -107,7 +125,7 @@ def _names(file: Path, header: list[str], columns: Mapping[str, str]) -> dict[st
     ours_to_theirs = {name: name for name in _KNOWN if name in found} | dict(columns)
     names = {ours: found[theirs] for ours, theirs in ours_to_theirs.items() if theirs}
     _check_distinct(file, names)
-    for group in _GROUPS:
+    for group in _ONE_OF:
         if not any(name in names for name in group):
             raise ConfigError(
                 f"{file}: column {' or '.join(group)} is missing (there are: {there}); where it has another name, "
@@ -164,12 +182,15 @@ def _read_parquet(file: Path, names: Mapping[str, str]) -> Any:  # noqa: ANN401 
         raise ConfigError(f"{file}: not a Parquet file: {_first_line(error)}") from None
 
 
-def _numbers(file: Path, name: str, values: Any) -> tuple[Numbers, Mask]:  # noqa: ANN401 - pyarrow is not typed
-    """A column as numbers (n,), and where it has no value (n,)."""
+def _numbers(
+    file: Path,
+    name: str,
+    values: Any,  # noqa: ANN401 - pyarrow is not typed
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """The numbers of a column (n,), and where it has no value (n,)."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    values = _plain(values)
     kind = values.type
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         text = pc.utf8_trim_whitespace(values)
@@ -200,7 +221,7 @@ def _is_number(values: Any) -> bool:  # noqa: ANN401 - pyarrow is not typed
 
 
 def _first_text(values: Any) -> int:  # noqa: ANN401 - pyarrow is not typed
-    """The place of the first value that is no number, by halving."""
+    """The place of the first value that is no number: halve the column until it is alone."""
     low, high = 0, len(values)
     while high - low > 1:
         middle = (low + high) // 2
@@ -208,21 +229,23 @@ def _first_text(values: Any) -> int:  # noqa: ANN401 - pyarrow is not typed
     return low
 
 
-def _texts(file: Path, name: str, values: Any) -> Texts:  # noqa: ANN401 - pyarrow is not typed
+def _texts(file: Path, name: str, values: Any) -> "pd.Series[str]":  # noqa: ANN401 - pyarrow is not typed
     import pyarrow as pa
     import pyarrow.compute as pc
 
     try:
-        text = pc.utf8_trim_whitespace(pc.cast(_plain(values), pa.string()))
+        text = pc.utf8_trim_whitespace(pc.cast(values, pa.string()))
     except pa.ArrowException:
         raise ConfigError(f"{file}: column {name} must hold text, got {values.type}") from None
-    return np.asarray(pc.fill_null(text, "").to_numpy(zero_copy_only=False), dtype=object)
+    texts: pd.Series[str] = pc.fill_null(text, "").to_pandas()
+    return texts
 
 
-def _plain(values: Any) -> Any:  # noqa: ANN401 - pyarrow is not typed
-    """A column without a dictionary, as pandas writes its categories."""
+def _array(table: Any, name: str) -> Any:  # noqa: ANN401 - pyarrow is not typed
+    """A column as one plain array: pandas writes its categories as a dictionary."""
     import pyarrow as pa
 
+    values = table.column(name).combine_chunks()
     return values.dictionary_decode() if pa.types.is_dictionary(values.type) else values
 
 

@@ -1,15 +1,24 @@
-"""The setting that describes a cell: laws describe tuned runs.
+"""The best setting of each cell: laws describe tuned runs.
 
-Of the settings tried in a cell (learning rate, batch size, schedule, pooling, anything but the seed)
+Runs that share all that was chosen (learning rate, batch size, schedule, anything but the seed) are seeds of one
+setting. A weight w says that a run's log loss x has the variance s^2 / w, with one s for all runs (w is 1 where the
+table has none). The seeds of a setting give
+
+    log loss       m = sum w x / sum w, with variance s^2 / sum w; a cell's precision is seeds * mean w = sum w
+    weight         mean w
+    seed_squares   sum w (x - m)^2 / mean w, expected (seeds - 1) s^2 / mean w: the noise of a run of the mean weight
+    seeds          the runs, whatever they weigh
+
+Tokens, FLOP, steps and seconds are plain means. Among the settings of a cell
 
 - those that differ in nothing but learning rate and batch size are one, at the vertex of their surface, where at least
   8 of them determine one and it has a minimum between them;
 - those that differ in nothing but the learning rate are one, at the vertex of their curve, where at least 3 rates were
-  tried; without a minimum between them, the best of them (see `envelope`);
+  tried; without a minimum between them, the best of them (see `embudget.runs.envelope`);
 - any other stands for itself, with the mean log loss of its seeds.
 
-The lowest of these is the cell's. What an envelope does not give (tokens, FLOP, steps, seconds) is that of the best
-setting tried.
+The lowest of these is the cell's. What an envelope does not give (tokens, FLOP, steps, seconds, weight) is that of the
+best setting tried.
 
 An envelope counts as many seeds as its best tried setting has runs, but at most SUPPORT times the fewest of any of its
 settings, with their squares cut in proportion. Through three even rates the vertex half way between two of them has
@@ -20,130 +29,151 @@ does not count what a parabola is off by, however many the seeds: with three rat
 18 % worse, about 1.6 % of the loss.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from embudget.errors import TooFewRunsError
-from embudget.runs.columns import Key, Numbers, Rows, Texts, group
+from embudget.runs.columns import CELL, MEASURED, SETTING
 from embudget.runs.envelope import RateCurve, RateSurface, fit_rate_curve, fit_rate_surface
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 SUPPORT = 3
-"""Runs at the best setting of an envelope that one run at each of the others lends their weight to."""
+"""Runs that the best setting of an envelope counts as at most, for each run of the setting with the fewest."""
 FEWEST_RATES, FEWEST_SETTINGS = 3, 8
-"""Of a curve and of a surface."""
+"""Settings that a curve needs, and a surface."""
 RATE, BATCH = "learning_rate", "batch_size"
+Envelope = tuple[NDArray[np.int64], RateCurve | RateSurface]
+"""The rows of the settings that an envelope was fitted to, and its vertex."""
 
 
-@dataclass(frozen=True)
-class Settings:
-    """The different settings of all cells: arrays of one length, an entry for each setting."""
+def settings_of(runs: "pd.DataFrame") -> "pd.DataFrame":
+    """Average the seeds of each setting: one row a setting, sorted by cell, whose number is in the column `cell`.
 
-    cell: Rows
-    words: dict[str, Texts]
-    """Schedule and pooling, where the table says them."""
-    chosen: dict[str, Numbers]
-    """Learning rate, batch size and so on; NaN where it is not known."""
-    log_loss: Numbers
-    """Mean over the seeds; infinite where another setting stands for this one."""
-    seeds: Rows
-    seed_squares: Numbers
-    """Sum of squared deviations of the seeds' log losses."""
-
-    def alike(self, *but: str) -> list[Key]:
-        """Keys that settings share which differ only in these."""
-        return [self.cell, *self.words.values(), *(values for name, values in self.chosen.items() if name not in but)]
-
-
-class Tried(NamedTuple):
-    """The learning rates that were tried, an entry for each setting."""
-
-    rates: Rows
-    """How many, at settings that differ in nothing but rate and batch size."""
-    rate_inside: Numbers
-    """1 where an envelope has a minimum, 0 where it has none, NaN without envelope."""
-    lowest_rate: Numbers
-    """Of an envelope; NaN without."""
-    highest_rate: Numbers
+    numpy does the sums, in the order of the runs: pandas compensates for rounding in some versions, and the cells of a
+    study should be the same to the last bit with all of them.
+    """
+    chosen = [name for name in (*CELL, *SETTING) if name in runs]
+    codes = runs.groupby(chosen, dropna=False).ngroup().to_numpy()
+    first = np.unique(codes, return_index=True)[1]
+    settings = runs.iloc[first][[*chosen, "loss"]].reset_index(drop=True)
+    weight = runs["weight"].to_numpy() if "weight" in runs else np.ones(len(runs))
+    log_loss = np.log(runs["loss"].to_numpy())
+    seeds, mean_weight = np.bincount(codes), _means(weight, codes)
+    relative = weight / mean_weight[codes]  # exactly 1 where all are 1
+    mean = np.bincount(codes, relative * log_loss) / np.bincount(codes, relative)
+    squares = np.bincount(codes, relative * (log_loss - mean[codes]) ** 2)
+    measured = [name for name in ("tokens", "train_flops", *MEASURED) if name in runs]
+    return settings.assign(
+        cell=settings.groupby([name for name in CELL if name in runs]).ngroup(),
+        log_loss=mean,
+        loss=np.where(seeds == 1, settings["loss"], np.exp(mean)),
+        seeds=seeds,
+        seed_squares=np.where(seeds == 1, 0.0, squares),
+        weight=mean_weight,
+        **{name: _means(runs[name].to_numpy(), codes) for name in measured},
+    )
 
 
-class _Envelope(NamedTuple):
-    members: Rows
-    """The settings that it is of, by their places."""
-    best: int
-    """That of the lowest mean log loss."""
-    vertex: RateCurve | RateSurface
+def _means(values: NDArray[np.float64], codes: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
+    """The mean of the known values of each group; NaN where none is known."""
+    known = ~np.isnan(values)
+    count = np.bincount(codes, known)
+    total = np.bincount(codes, np.where(known, values, 0.0))
+    means: NDArray[np.float64] = np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
+    return means
 
 
-def tuned(settings: Settings) -> tuple[Settings, Tried]:
-    """The settings with each envelope in the place of its best one, and the rates that were tried."""
-    count = len(settings.cell)
-    tried = Tried(np.ones(count, dtype=np.intp), *(np.full(count, np.nan) for _ in range(3)))
-    if RATE not in settings.chosen:
-        return settings, tried
-    rate = settings.chosen[RATE]
-    several = np.flatnonzero((np.bincount(settings.cell)[settings.cell] > 1) & ~np.isnan(rate))
-    for alike in _groups(settings.alike(RATE, BATCH), several, 2):
-        tried.rates[alike] = len(set(rate[alike].tolist()))
-    envelopes = list(_envelopes(settings, several[tried.rates[several] >= FEWEST_RATES]))
-    for members, best, vertex in envelopes:
-        tried.rate_inside[best] = vertex.inside
-        tried.lowest_rate[best], tried.highest_rate[best] = rate[members].min(), rate[members].max()
-    return _enveloped(settings, envelopes), tried
+def tuned(settings: "pd.DataFrame") -> "pd.DataFrame":
+    """Put the vertex of each envelope in the place of its best setting, and add the rates that were tried.
+
+    The new columns are `rates`, how many were tried at settings that differ in nothing but rate and batch size; and,
+    NaN for a setting without an envelope, `rate_inside` (1 where it has a minimum, 0 where it has none), `lowest_rate`
+    and `highest_rate`. The log loss of an envelope's other settings becomes infinite, so that they are never the best.
+    """
+    import pandas as pd
+
+    settings = settings.assign(rates=1, rate_inside=np.nan, lowest_rate=np.nan, highest_rate=np.nan)
+    if RATE not in settings:
+        return settings
+    tried = settings.groupby(_alike(settings, RATE, BATCH), dropna=False)[RATE].transform("nunique")
+    settings["rates"] = tried.where(settings[RATE].notna(), 1)
+    envelopes = list(_envelopes(settings))
+    if envelopes:
+        found = pd.DataFrame(_at_best(settings, envelopes)).set_index("setting")
+        settings.loc[np.concatenate([members for members, _ in envelopes]), "log_loss"] = np.inf
+        for name in found:
+            changed = found[name].dropna()
+            settings.loc[changed.index, name] = changed
+    return settings
 
 
-def settled(settings: Settings) -> Rows:
-    """The setting of each cell, by its place: the one with the lowest log loss."""
-    order = np.lexsort([settings.log_loss, settings.cell])
-    first = np.flatnonzero(np.concatenate([[True], np.diff(settings.cell[order]) > 0]))
-    places: Rows = order[first]
-    return places
+def best_settings(settings: "pd.DataFrame") -> "pd.DataFrame":
+    """The setting with the lowest log loss of each cell, sorted by method, budget and size."""
+    best = settings.loc[settings.groupby("cell")["log_loss"].idxmin()]
+    return best.sort_values(["method", "budget", "model_params", "model", "tokens"])
 
 
-def _envelopes(settings: Settings, among: Rows) -> Iterator[_Envelope]:
-    """The surfaces that have a minimum, and the curves of what they leave."""
-    rate, log_loss = settings.chosen[RATE], settings.log_loss
-    batch = settings.chosen.get(BATCH, np.full(len(rate), np.nan))
-    left = np.zeros(len(rate), dtype=bool)
-    left[among] = True
-    for alike in _groups(settings.alike(RATE, BATCH), among[~np.isnan(batch[among])], FEWEST_SETTINGS):
-        with suppress(TooFewRunsError):  # 8 settings in a line, say
-            surface = fit_rate_surface(rate[alike], batch[alike], log_loss[alike])
-            if surface.inside:
-                left[alike] = False
-                yield _Envelope(alike, int(alike[log_loss[alike].argmin()]), surface)
-    for alike in _groups(settings.alike(RATE), np.flatnonzero(left), FEWEST_RATES):
+def _envelopes(settings: "pd.DataFrame") -> Iterator[Envelope]:
+    """Fit the surfaces and keep those that have a minimum; then the curves of all settings that are on no such surface.
+
+    The fits take arrays: with pandas in the loops, 20,000 envelopes would take 30 s instead of 4.
+    """
+    rate, log_loss = (settings[name].to_numpy() for name in (RATE, "log_loss"))
+    many = settings[settings["rates"] >= FEWEST_RATES]
+    if BATCH in settings:
+        batch = settings[BATCH].to_numpy()
+        on_surface = np.zeros(len(settings), dtype=bool)
+        for alike in _groups(many[many[BATCH].notna()], FEWEST_SETTINGS, RATE, BATCH):
+            with suppress(TooFewRunsError):  # 8 settings in a line, say
+                surface = fit_rate_surface(rate[alike], batch[alike], log_loss[alike])
+                if surface.inside:
+                    on_surface[alike] = True
+                    yield alike, surface
+        many = many[~on_surface[many.index]]
+    for alike in _groups(many, FEWEST_RATES, RATE):
         with suppress(TooFewRunsError):  # rates that differ in nothing but rounding
-            curve = fit_rate_curve(rate[alike], log_loss[alike])
-            yield _Envelope(alike, int(alike[log_loss[alike].argmin()]), curve)
+            yield alike, fit_rate_curve(rate[alike], log_loss[alike])
 
 
-def _enveloped(settings: Settings, envelopes: Sequence[_Envelope]) -> Settings:
-    """The settings with the vertices of the envelopes; what only adds to an envelope stands for nothing itself."""
-    chosen = {name: values.copy() for name, values in settings.chosen.items()}
-    log_loss, seeds, squares = settings.log_loss.copy(), settings.seeds.copy(), settings.seed_squares.copy()
-    for members, best, vertex in envelopes:
-        log_loss[members] = np.inf
-        log_loss[best] = settings.log_loss[best]
-        if not vertex.inside:
-            continue
-        log_loss[best], chosen[RATE][best] = vertex.log_loss, vertex.learning_rate
-        if isinstance(vertex, RateSurface):
-            chosen[BATCH][best] = vertex.batch_size
-        runs, most = int(seeds[best]), SUPPORT * int(settings.seeds[members].min())
-        if runs > most:
-            seeds[best], squares[best] = most, squares[best] * (most - 1) / (runs - 1)
-    return Settings(settings.cell, settings.words, chosen, log_loss, seeds, squares)
+def _at_best(settings: "pd.DataFrame", envelopes: list[Envelope]) -> list[dict[str, Any]]:
+    """What each envelope changes of its best setting, whose row is called `setting` here."""
+    rate, log_loss, seeds, squares = (settings[name].to_numpy() for name in (RATE, "log_loss", "seeds", "seed_squares"))
+    found = []
+    for members, vertex in envelopes:
+        best = members[log_loss[members].argmin()]
+        values: dict[str, Any] = {
+            "setting": best,
+            "rate_inside": float(vertex.inside),
+            "lowest_rate": rate[members].min(),
+            "highest_rate": rate[members].max(),
+            "log_loss": log_loss[best],
+        }
+        if vertex.inside:
+            values |= vertex.model_dump(include={"log_loss", RATE, BATCH})
+            if vertex.log_loss != log_loss[best]:  # if it is the measured one, the loss is not rounded by log and exp
+                values["loss"] = np.exp(vertex.log_loss)
+            runs, most = int(seeds[best]), SUPPORT * int(seeds[members].min())
+            if runs > most:
+                values |= {"seeds": most, "seed_squares": squares[best] * (most - 1) / (runs - 1)}
+        found.append(values)
+    return found
 
 
-def _groups(keys: Sequence[Key], among: Rows, least: int) -> Iterator[Rows]:
-    """Of these settings, the places of those with equal keys, if there are enough."""
-    _, codes = group(*(key[among] for key in keys))
-    order = among[np.argsort(codes, kind="stable")]
-    counts = np.bincount(codes)
-    ends = np.cumsum(counts)
-    for place in np.flatnonzero(counts >= least).tolist():
-        yield order[ends[place] - counts[place] : ends[place]]
+def _groups(settings: "pd.DataFrame", least: int, *but: str) -> Iterator[NDArray[np.int64]]:
+    """The rows of settings that differ in nothing but these columns, where at least so many do."""
+    codes = settings.groupby(_alike(settings, *but), dropna=False).ngroup().to_numpy()
+    places = settings.index.to_numpy()[np.argsort(codes, kind="stable")]
+    for alike in np.split(places, np.cumsum(np.bincount(codes))[:-1]):
+        if len(alike) >= least:
+            yield alike
+
+
+def _alike(settings: "pd.DataFrame", *but: str) -> list[str]:
+    """The columns in which settings are equal that differ in nothing but these."""
+    return ["cell", *(name for name in SETTING if name in settings and name not in but)]

@@ -16,18 +16,18 @@ from embudget.study.executor import Executor, InProcess, LocalProcesses, Lost, O
 from embudget.study.planning import Plan, plan
 from embudget.study.spec import Study
 from embudget.study.store import LEASE_SECONDS, Store
-from embudget.study.trunks import Job, jobs
+from embudget.study.trunks import Task, tasks
 from embudget.training.resources import Resources
-from embudget.training.resuming import trunk_name
+from embudget.training.state import trunk_name
 
 LOG = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 3
-"""A run whose process is lost this often is recorded as failed."""
+"""A run is recorded as failed once its process has been lost this often."""
 
 
 class SweepListener:
-    """What a sweep tells while it goes on; the base says nothing."""
+    """Is told how a sweep goes on; this base class ignores it."""
 
     def planned(self, plan: Plan, done: Sequence[RunRecord]) -> None:
         """The grid is sized; these of its runs have records already."""
@@ -54,7 +54,6 @@ def sweep(
     workers: int = 1,
     listener: SweepListener | None = None,
     retry_failed: bool = False,
-    precompute_prefix: bool = False,
     checkpoints: str | Path | None = None,
 ) -> list[RunRecord]:
     """Do the runs of a study that have no record yet.
@@ -64,8 +63,8 @@ def sweep(
         store: where records are kept: a SQLite file, a SQLAlchemy URL or an open store.
         workers: local processes; 1 trains in this process.
         listener: told of the progress.
-        retry_failed: whether to do the study's failed runs again; not those that diverged, which would do so again.
-        precompute_prefix: whether states below the first trained block are kept on disk for the runs that share them.
+        retry_failed: whether to do the study's failed runs again. Those that diverged are not, since they would do so
+            again.
         checkpoints: folder for what interrupted runs go on from, removed when it is empty; by default beside a SQLite
             file, `Store.checkpoints`. With another database and no folder interrupted runs start anew.
 
@@ -86,7 +85,6 @@ def sweep(
             opened.forget_failed(study.configs(pairs.hash))
         resources = Resources(
             checkpoints=opened.checkpoints if checkpoints is None else _made(Path(checkpoints)),
-            precompute_prefix=precompute_prefix,
             keep_checkpoints=True,
         )
         if resources.checkpoints is None:
@@ -108,7 +106,7 @@ def _drive(
     )
     missing = [config for config in configs if config.id not in there]
     with _Leases(store, missing, listener, resources.checkpoints) as leases:
-        for outcome in executor.run(leases.next_job, listener.progress):
+        for outcome in executor.run(leases.next_task, listener.progress):
             leases.settle(outcome)
     there = {record.id: record for record in store.records()}
     if resources.checkpoints is not None:
@@ -117,7 +115,7 @@ def _drive(
 
 
 def _made(checkpoints: Path) -> Path:
-    """The folder, which is there now; a sweep is not to train for hours before that fails."""
+    """Make the folder before anything is trained, so that its failure does not come after hours of training."""
     try:
         checkpoints.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -127,9 +125,10 @@ def _made(checkpoints: Path) -> Path:
 
 
 def _tidy(checkpoints: Path, configs: Sequence[RunConfig], there: Mapping[str, RunRecord]) -> None:
-    """Remove what a sweep that was killed at the wrong moment has left of runs with records, and an empty folder."""
+    """Remove the checkpoints that a killed sweep left of runs with records, and the folder if it is empty."""
     ended = {config.id for config in configs if config.id in there and there[config.id].status != "failed"}
-    wanted = {_checkpoints_name(config) for config in configs if config.id not in ended}  # a trunk has several runs
+    # several runs share the checkpoints of a trunk: they stay while one of them needs them
+    wanted = {_checkpoints_name(config) for config in configs if config.id not in ended}
     for name in {_checkpoints_name(config) for config in configs} - wanted:
         shutil.rmtree(checkpoints / name, ignore_errors=True)
     with suppress(OSError):  # there are none, or another sweep has some
@@ -144,8 +143,8 @@ def _checkpoints_name(config: RunConfig) -> str:
 class _Leases:
     """The runs that this sweep holds: claimed when they are begun, renewed meanwhile, let go at the end.
 
-    Of a job only the run under way is claimed, so that the attempts of the others do not count; another sweep that
-    meets it leaves the whole job alone.
+    Only the run under way is claimed, not its whole task, so that the attempts of the others do not count; another
+    sweep that meets it leaves the whole task alone.
     """
 
     def __init__(
@@ -153,10 +152,10 @@ class _Leases:
     ) -> None:
         self.store = store
         self.checkpoints = checkpoints
-        self.waiting = deque(jobs(missing))
+        self.waiting = deque(tasks(missing))
         self.listener = listener
-        self.following: dict[str, Job] = {}
-        """The id of a run under way -> the runs of its job that come after it."""
+        self.following: dict[str, Task] = {}
+        """The runs that come after a run under way in its task, by its id."""
         self.attempts: dict[str, int] = {}
         self.held: dict[str, RunConfig] = {}
         self._stop = threading.Event()
@@ -173,31 +172,31 @@ class _Leases:
             # an interruption by the user is not the run's fault
             self.store.release(config, forget=kind is not None)
 
-    def next_job(self) -> Job | None:
-        """The next job with a run to be had, or the rest of one whose process was lost; None if there is none."""
+    def next_task(self) -> Task | None:
+        """The next task with a run to be had, or the rest of one whose process was lost; None if there is none."""
         while self.waiting:
-            if job := self._begin(self.waiting.popleft()):
-                return job
+            if task := self._begin(self.waiting.popleft()):
+                return task
         return None
 
-    def _begin(self, job: Job) -> Job:
-        """Claim the first run of a job that is to be had; it and those after it."""
-        while job:
-            first, rest = job[0], job[1:]
+    def _begin(self, task: Task) -> Task:
+        """Claim the first run of a task that no one else has; return it and those after it."""
+        while task:
+            first, rest = task[0], task[1:]
             if self._claim(first, rest):
                 if self.attempts[first.id] <= MAX_ATTEMPTS:
-                    return job
+                    return task
                 self.listener.finished(self._give_up(first, "its process was lost each time"))
             elif first.id in self.store.ids():
                 self.listener.held(first)
             else:
-                for config in job:
+                for config in task:
                     self.listener.held(config)
                 return ()
-            job = rest
+            task = rest
         return ()
 
-    def _claim(self, config: RunConfig, rest: Job) -> bool:
+    def _claim(self, config: RunConfig, rest: Task) -> bool:
         """Hold a run that is begun; False where another sweep has it or its record is there."""
         attempt = self.store.claim(config)
         self.following[config.id] = rest
@@ -207,22 +206,22 @@ class _Leases:
         return attempt is not None
 
     def settle(self, outcome: Outcome) -> None:
-        """Write the record of a finished run; what is left of a lost job is queued again, or its first run given up."""
+        """Write the record of a finished run; queue again what is left of a lost task, or give up its first run."""
         if isinstance(outcome, Lost):
             self._lost(outcome)
             return
         rest = self.following.pop(outcome.id)
-        if rest:  # before the record is there, so that no other sweep finds the trunk free
+        if rest:  # claimed before the record is there, so that no other sweep finds the trunk free
             self._claim(rest[0], rest[1:])
         record = outcome.model_copy(update={"attempts": self.attempts[outcome.id]})
         self.store.add(record)  # or another sweep has, if this one was asleep for longer than its lease
         self.held.pop(record.id, None)
-        if not rest and record.status != "failed":  # one that failed may be done again, from there
+        if not rest and record.status != "failed":  # a failed run may be done again from its checkpoints
             self._remove_checkpoints(record.config)
         self.listener.finished(record)
 
     def _remove_checkpoints(self, config: RunConfig) -> None:
-        """Remove those of a run, or of its trunk, that has ended and whose records are stored."""
+        """Remove the checkpoints of a run, or of its trunk, once it has ended and its records are stored."""
         if self.checkpoints is not None:
             shutil.rmtree(self.checkpoints / _checkpoints_name(config), ignore_errors=True)
 

@@ -1,4 +1,4 @@
-"""What a study will run and what it leaves out, with tokens, steps, FLOP and time, before anything is trained."""
+"""Plans: the runs of a study and those it leaves out, with tokens, steps, FLOP and time, before anything is trained."""
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
@@ -6,13 +6,11 @@ from typing import NamedTuple
 
 from embudget.errors import PairsError
 from embudget.flops import steps_for, tokens_for
-from embudget.methods import parse_method
 from embudget.pairs import Pairs, token_stats
 from embudget.records import RunConfig, RunRecord
 from embudget.study.spec import Study
 from embudget.study.trunks import own_flops, own_flops_of
-from embudget.suite import find_shape
-from embudget.training.run import pairs_there
+from embudget.training.job import pairs_there
 
 
 class PlannedRun(NamedTuple):
@@ -22,9 +20,9 @@ class PlannedRun(NamedTuple):
     tokens: float
     steps: float
     own_flops: float
-    """What it adds to the FLOP of the plan: all of its own, without those that a cheaper run of its trunk spends."""
+    """FLOP that it adds to the plan: all of its own, without those that a cheaper run of its trunk spends."""
     seconds: float
-    """Estimate of what it adds, training alone."""
+    """Estimate of the time that these take, training alone."""
 
 
 class LeftOut(NamedTuple):
@@ -35,7 +33,7 @@ class LeftOut(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """The runs of a study, and the cells that are left out."""
+    """The runs of a study that are worth doing, and those that are left out."""
 
     runs: list[PlannedRun]
     left_out: list[LeftOut]
@@ -62,16 +60,16 @@ class Plan(NamedTuple):
         return Plan([_adding(run, own[run.config.id]) for run in left], self.left_out)
 
     def flops_by_trunks(self, decay: float) -> float:
-        """Algorithmic FLOP that the study would cost with a trunk for each cell, at one batch size for all budgets."""
-        cells = defaultdict(set)
+        """Algorithmic FLOP that the study would cost with trunks, if each had one batch size for all its budgets."""
+        trunks = defaultdict(set)
         for run in self.runs:
-            cell = run.config.model_copy(update={"train_flops": 1.0, "warmup": 0.0, "batch_size": 2})
-            cells[cell].add(run.config.train_flops)
-        return sum(sum(own_flops(sorted(budgets), decay)) for budgets in cells.values())
+            trunk = run.config.model_copy(update={"train_flops": 1.0, "warmup": 0.0, "batch_size": 2})
+            trunks[trunk].add(run.config.train_flops)
+        return sum(sum(own_flops(sorted(budgets), decay)) for budgets in trunks.values())
 
 
 def _adding(run: PlannedRun, flops: float) -> PlannedRun:
-    """The run where it adds so many FLOP."""
+    """The run with another number of FLOP that it adds, and their time."""
     return run._replace(own_flops=flops, seconds=run.seconds * flops / run.own_flops)
 
 
@@ -92,15 +90,13 @@ def plan(study: Study, pairs: Pairs, measured: Sequence[RunRecord] = ()) -> Plan
         raise PairsError(f"{pairs.folder} must hold {needed_pairs} validation pairs (eval_pairs), got {held_out}")
     result = Plan([], [])
     speed = flops_per_second(measured) or study.flops_per_second
-    min_steps = study.min_steps_of(pairs.hash)
-    for config in study.configs(pairs.hash):
-        shape, method = find_shape(config.model), parse_method(config.method)
+    for config, method, shape, min_steps in study.runs(pairs.hash):
         tokens_per_pair = token_stats(pairs, config.model, config.max_length).tokens_per_pair
         tokens = tokens_for(config.train_flops, method, shape)
         steps = steps_for(config.train_flops, method, shape, tokens_per_pair, config.batch_size)
         there = pairs_there(config, pairs)
-        if steps < (fewest := min_steps[config.id]):
-            result.left_out.append(LeftOut(config, f"{steps:.1f} steps, fewer than min_steps={fewest}"))
+        if steps < min_steps:
+            result.left_out.append(LeftOut(config, f"{steps:.1f} steps, fewer than min_steps={min_steps}"))
         elif tokens / tokens_per_pair > there:
             needed = tokens / tokens_per_pair
             result.left_out.append(LeftOut(config, f"needs {needed:,.0f} pairs, more than the {there:,} there are"))

@@ -5,21 +5,22 @@ methods: [full, freeze:0.5, lora:32]
 budgets: [1e12, 4e12, 1.6e13]
 pairs: pairs/                         # relative to this file
 batch_size: {at: 1e12, pairs: 16, exponent: 0.5}
-schedule: wsd                         # one run serves all budgets of a cell, the default; or cosine, one run each
-decay: 0.2                            # of wsd: the last share of each budget, in which the rate falls
+schedule: wsd                         # one run serves all budgets of a setting, the default; or cosine, one run each
+decay: 0.2                            # with wsd, the last share of each budget, in which the rate falls
 also:                                 # further grids, each as above but for what it names
   - {budgets: [4e12], members: [smollm2-135m:2], seeds: [1, 2]}
 
-With `schedule: wsd`, which loses nothing to cosine at a lower rate (docs/log.md), the runs of a cell (member, method,
-learning rate, seed) branch off one trunk. What they share must not depend on the budget: there is one batch size for
-all budgets of a grid, a rule's at the geometric middle sqrt(C_1 C_n) of the smallest and the largest, and the warm-up
-takes a tenth of the study's smallest budget C_1, which is the share 0.1 C_1 / C of a budget C. So another smallest
-budget, or with a rule another largest one, makes other runs.
+With `schedule: wsd`, which loses nothing to cosine at a lower rate (docs/log.md), the runs of one member, method,
+learning rate and seed branch off one trunk. What they share must not depend on the budget. So all budgets of a grid
+have one batch size, that of a rule at the geometric middle sqrt(C_1 C_n) of the smallest and the largest budget. And
+the warm-up takes a tenth of the study's smallest budget C_1, which is the share 0.1 C_1 / C of a budget C. Another
+smallest budget therefore makes other runs, and so does another largest one if the batch size follows a rule.
 """
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, NamedTuple, Self, TypeVar
 
 import yaml
 from pydantic import (
@@ -34,9 +35,9 @@ from pydantic import (
 
 from embudget.errors import ConfigError
 from embudget.frozen import Frozen, first_problem
-from embudget.methods import parse_method
+from embudget.methods import Method, parse_method
 from embudget.records import MethodText, Pooling, RunConfig, Schedule
-from embudget.suite import find_shape, find_suite
+from embudget.suite import ModelShape, find_shape, find_suite
 
 _WARMUP: float = RunConfig.model_fields["warmup"].default
 
@@ -67,6 +68,16 @@ def _unique(values: _Values) -> _Values:
     return values
 
 
+class GridRun(NamedTuple):
+    """One run of a study, its method and model looked up."""
+
+    config: RunConfig
+    method: Method
+    shape: ModelShape
+    min_steps: int
+    """The fewest steps that are worth training."""
+
+
 class Study(Frozen):
     """The grid of runs: every member with every method at every budget, learning rate and seed; and further grids."""
 
@@ -84,14 +95,16 @@ class Study(Frozen):
         "wsd for all budgets: see the module",
     )
     schedule: Schedule = Field(
-        default="wsd", description="wsd: one run of a cell serves all its budgets; cosine: a run for each"
+        default="wsd", description="wsd: one run of a setting serves all its budgets; cosine: a run for each"
     )
-    decay: float = Field(default=0.2, gt=0, lt=1, description="of wsd: share of each budget in which the rate falls")
+    decay: float = Field(
+        default=0.2, gt=0, lt=1, description="with wsd, the last share of each budget, in which the rate falls"
+    )
     learning_rates: dict[MethodText, tuple[PositiveFloat, ...]] = Field(
         default={}, description="rates to run for a method; the method's default where it is not named"
     )
-    min_steps: PositiveInt = Field(default=10, description="cells with fewer steps teach nothing and are left out")
-    max_epochs: PositiveInt = Field(default=1, description="cells that need more passes over the pairs are left out")
+    min_steps: PositiveInt = Field(default=10, description="runs with fewer steps teach nothing and are left out")
+    max_epochs: PositiveInt = Field(default=1, description="runs that need more passes over the pairs are left out")
     max_length: PositiveInt = 75
     pooling: Pooling = "mean"
     eval_pairs: Annotated[int, Field(ge=2)] = 512
@@ -182,14 +195,14 @@ class Study(Frozen):
         study = cls.read(data, str(path))
         return study.model_copy(update={"pairs": path.parent / study.pairs})
 
-    def names(self) -> list[str]:
-        """The members' names, smallest first, each looked up.
+    def shapes(self) -> list[ModelShape]:
+        """The members, looked up, smallest first.
 
         Raises:
             ModelError: a member or the suite is unknown.
         """
         shapes = find_suite(self.suite) if self.suite is not None else [find_shape(name) for name in self.members]
-        return [shape.name for shape in sorted(shapes, key=lambda shape: shape.model_params)]
+        return sorted(shapes, key=lambda shape: shape.model_params)
 
     def batch_at(self, budget: float) -> int:
         """Pairs a step at one of the study's budgets; with wsd at all of them."""
@@ -215,52 +228,57 @@ class Study(Frozen):
         }
 
     def configs(self, pairs_hash: str) -> list[RunConfig]:
-        """The configuration of every run, cheapest budget first; a run that several grids have is named once.
+        """The configuration of each of the study's `runs`.
 
         Raises:
             ModelError, MethodError: a member is unknown, or a method does not fit it.
         """
-        found = [config for _, config in self._by_grid(pairs_hash)]
-        return sorted({config.id: config for config in found}.values(), key=lambda config: config.train_flops)
+        return [run.config for run in self.runs(pairs_hash)]
 
-    def min_steps_of(self, pairs_hash: str) -> dict[str, int]:
-        """Id of a run -> the fewest steps that are worth it; of several grids that have the run, the least counts."""
-        found: dict[str, int] = {}
-        for grid, config in self._by_grid(pairs_hash):
-            found[config.id] = min(grid.min_steps, found.get(config.id, grid.min_steps))
-        return found
+    def runs(self, pairs_hash: str) -> list[GridRun]:
+        """Every run on the pairs with this content hash, cheapest budget first.
 
-    def _by_grid(self, pairs_hash: str) -> "list[tuple[Self, RunConfig]]":
+        A run that several grids have is named once, with the smallest ``min_steps`` of these grids.
+
+        Raises:
+            ModelError, MethodError: a member is unknown, or a method does not fit it.
+        """
         grids = self.grids()
         smallest = min(min(grid.budgets) for grid in grids)
-        return [(grid, config) for grid in grids for config in grid._own_configs(pairs_hash, smallest)]
+        found: dict[str, GridRun] = {}
+        for run in (run for grid in grids for run in grid._own_runs(pairs_hash, smallest)):
+            fewest = min(run.min_steps, found.get(run.config.id, run).min_steps)
+            found[run.config.id] = run._replace(min_steps=fewest)
+        return sorted(found.values(), key=lambda run: run.config.train_flops)
 
-    def _own_configs(self, pairs_hash: str, smallest: float) -> list[RunConfig]:
-        found = []
-        for name in self.names():
-            shape = find_shape(name)
-            for text in self.methods:
-                method = parse_method(text)
+    def _own_runs(self, pairs_hash: str, smallest: float) -> Iterator[GridRun]:
+        """The runs of this grid alone, in a study whose smallest budget is given."""
+        settings = list(self._settings())
+        for budget in sorted(self.budgets):
+            for shape, method, rate in settings:
+                for seed in self.seeds:
+                    config = RunConfig(
+                        model=shape.name,
+                        method=str(method),
+                        train_flops=budget,
+                        pairs=pairs_hash,
+                        batch_size=self.batch_at(budget),
+                        learning_rate=rate,
+                        seed=seed,
+                        max_length=self.max_length,
+                        pooling=self.pooling,
+                        max_epochs=self.max_epochs,
+                        eval_pairs=self.eval_pairs,
+                        eval_candidates=self.eval_candidates,
+                        **self._schedule_at(budget, smallest),
+                    )
+                    yield GridRun(config, method, shape, self.min_steps)
+
+    def _settings(self) -> Iterator[tuple[ModelShape, Method, float]]:
+        """Each member with each method at each of its peak rates."""
+        methods = [parse_method(text) for text in self.methods]
+        for shape in self.shapes():
+            for method in methods:
                 method.check(shape)
-                rates = self.learning_rates.get(text) or (method.default_learning_rate(shape),)
-                found += [(name, text, rate) for rate in rates]
-        return [
-            RunConfig(
-                model=name,
-                method=text,
-                train_flops=budget,
-                pairs=pairs_hash,
-                batch_size=self.batch_at(budget),
-                learning_rate=rate,
-                seed=seed,
-                max_length=self.max_length,
-                pooling=self.pooling,
-                max_epochs=self.max_epochs,
-                eval_pairs=self.eval_pairs,
-                eval_candidates=self.eval_candidates,
-                **self._schedule_at(budget, smallest),
-            )
-            for budget in sorted(self.budgets)
-            for name, text, rate in found
-            for seed in self.seeds
-        ]
+                for rate in self.learning_rates.get(str(method)) or (method.default_learning_rate(shape),):
+                    yield shape, method, rate

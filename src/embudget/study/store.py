@@ -1,9 +1,9 @@
 """The store of a study: one row a run, keyed by the hash of its configuration, in any database SQLAlchemy reaches.
 
-Rows are inserted whole, in one transaction, and never changed; failed ones may be forgotten, to be done again. Beside
-them stand leases: a sweep claims a run before it trains it, so that two sweeps on one store never train the same run,
-and counts the attempts. A lease ends with its run, when its sweep lets go of it, when its process is gone (seen on the
-same machine at once), or when it has not been renewed for a while.
+Rows are inserted whole, in one transaction, and never changed; those of failed runs may be deleted, so that the runs
+are done again. Beside them stand leases: a sweep claims a run before it trains it, so that two sweeps on one store
+never train the same run, and counts the attempts. A lease ends with its run, when its sweep lets go of it, or when it
+has not been renewed for two minutes. A sweep on the same machine also sees at once that the holder's process is gone.
 """
 
 import json
@@ -36,18 +36,19 @@ from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
 from sqlalchemy.schema import CreateTable
 
 from embudget.errors import StoreError
-from embudget.records import RunConfig, RunRecord
+from embudget.records import RunConfig, RunRecord, records_frame
 
 if TYPE_CHECKING:
+    import pandas as pd
     from sqlalchemy import Engine
 
 LEASE_SECONDS = 120.0
-"""A lease that was not renewed for this long is free again; sweeps renew theirs every quarter of it."""
+"""A lease is free again when it was not renewed for this long; sweeps renew theirs every quarter of it."""
 
 FORMAT = "1"
 
 _PROCESS = uuid.uuid4().hex[:12]
-"""Tells this process from an earlier one that had the same number, as happens in restarted containers."""
+"""Tells this process apart from an earlier one with the same number, as restarted containers have."""
 
 _METADATA = MetaData()
 _ABOUT = Table(
@@ -97,7 +98,7 @@ class Store:
 
     @property
     def checkpoints(self) -> Path | None:
-        """Folder beside a SQLite file for what its runs in training keep; None for a database that is no such file."""
+        """Folder for the checkpoints of runs in training, beside a SQLite file; None for any other database."""
         if "://" not in self.location:
             return Path(f"{self.location}.checkpoints")
         file = self._engine.url.database if self._engine.dialect.name == "sqlite" else None
@@ -120,6 +121,23 @@ class Store:
         with self._connect() as connection:
             rows = connection.execute(select(_RUNS.c.record).order_by(_RUNS.c.written)).scalars().all()
         return [RunRecord.read(json.loads(row), self.location) for row in rows]
+
+    def frame(self) -> "pd.DataFrame":
+        """All records as a table for a notebook: one row a run, in the order they were written.
+
+        The columns are `embudget.records.COLUMNS`, those of `embudget records --csv`: the configuration, with `budget`
+        for the FLOP that were asked for, and what was measured, NaN where it was not. To fit laws take `records`, or
+        `embudget.runs.RunTable.of`, which leaves out what does not count and averages the seeds.
+
+        Example:
+            >>> with Store("study.db") as store:
+            ...     runs = store.frame()
+            >>> runs[runs.status == "done"].pivot_table(index="model", columns="budget", values="loss", aggfunc="min")
+
+        Raises:
+            StoreError: the database cannot be read.
+        """
+        return records_frame(self.records())
 
     def ids(self) -> set[str]:
         """The ids of all runs that have a record."""

@@ -8,7 +8,7 @@ budgets C_1 < ... < C_n and the share d of each in its decay this costs, in FLOP
     trunk      (1 - d) C_n
     branches   d (C_1 + ... + C_n)
 
-in place of C_1 + ... + C_n. In the order of the budgets, run i adds C_i - (1 - d) C_{i-1}: what is between the last
+in place of C_1 + ... + C_n. In the order of the budgets, run i adds C_i - (1 - d) C_{i-1}: what lies between the last
 branching point and its own end. Source: Haegele et al. 2024, arXiv 2405.18392.
 """
 
@@ -17,12 +17,12 @@ from collections.abc import Iterable, Sequence
 
 from embudget.records import RunConfig
 
-Job = tuple[RunConfig, ...]
+Task = tuple[RunConfig, ...]
 """Runs that are trained together: those of one trunk, cheapest first, or one run alone."""
 
 
-def jobs(configs: Iterable[RunConfig]) -> list[Job]:
-    """Put runs that share a trunk together; jobs in the order of their first runs."""
+def tasks(configs: Iterable[RunConfig]) -> list[Task]:
+    """Put runs that share a trunk together; the tasks come in the order of their first runs."""
     alike: dict[RunConfig, list[list[RunConfig]]] = {}
     found: list[list[RunConfig]] = []
     for config in configs:
@@ -33,21 +33,21 @@ def jobs(configs: Iterable[RunConfig]) -> list[Job]:
         else:
             trunks.append([config])
             found.append(trunks[-1])
-    return [tuple(sorted(job, key=lambda config: config.train_flops)) for job in found]
+    return [tuple(sorted(task, key=lambda config: config.train_flops)) for task in found]
 
 
 def own_flops(budgets: Sequence[float], decay: float) -> list[float]:
-    """What each run of a trunk adds, in FLOP, given all its budgets, rising."""
+    """FLOP that each run of a trunk adds, given all the trunk's budgets in rising order."""
     before = [0.0, *budgets[:-1]]
     return [budget - (1 - decay) * last for budget, last in zip(budgets, before, strict=True)]
 
 
 def own_flops_of(configs: Iterable[RunConfig]) -> dict[str, float]:
-    """The id of each run -> what it adds to the cost of them all, in FLOP."""
+    """FLOP that each run adds to the cost of them all, by its id."""
     return {
         config.id: flops
-        for job in jobs(configs)
-        for config, flops in zip(job, own_flops([run.train_flops for run in job], job[0].decay), strict=True)
+        for task in tasks(configs)
+        for config, flops in zip(task, own_flops([run.train_flops for run in task], task[0].decay), strict=True)
     }
 
 

@@ -1,4 +1,4 @@
-"""Suites of decoder-only language models: shapes, built-in families, loading and depth truncation."""
+"""The models to start from: their shapes, the built-in families, finding them by name, loading, cutting to a depth."""
 
 from embudget.suite.families import DEFAULT_SUITE, SHAPES, SUITES
 from embudget.suite.members import find_shape, find_suite, known_shape

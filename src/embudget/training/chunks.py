@@ -6,15 +6,86 @@ length, the cheapest cut into consecutive chunks minimises
     sum over chunks of  texts x longest + CHUNK_OVERHEAD      [tokens]
 
 found by dynamic programming over the distinct lengths (75 at most for the default cut, so it takes a millisecond).
+For flash attention the texts of a chunk are laid end to end instead, without any padding.
+
+Shapes: T texts, L tokens.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
 
 from embudget.memory import CHUNK_TOKENS
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 CHUNK_OVERHEAD = 48
 """assumption: fixed cost of a chunk in tokens, for the launches and for reading the weights."""
+
+
+@dataclass
+class Chunk:
+    """Texts that are embedded together, padded to the longest or, flattened, laid end to end without padding."""
+
+    texts: list[int]
+    """Their positions in the batch."""
+    lengths: list[int]
+    """Tokens of each."""
+    tokens: int
+    """Tokens computed, padding included."""
+    squares: int
+    """Sum of the squared lengths that attention computes."""
+    ids: Tensor
+    """(T, L), or (1, tokens) where flattened."""
+    about: dict[str, Any]
+    """Further inputs of the transformer and the pooling: the mask, or where each text begins."""
+
+
+def make_chunks(
+    texts: "Sequence[NDArray[np.integer[Any]]]", chunk_tokens: int, device: torch.device, flatten: bool = False
+) -> list[Chunk]:
+    """Cut tokenised texts into chunks of similar length, longest first."""
+    chunks = []
+    for positions in length_sorted_chunks([len(text) for text in texts], chunk_tokens):
+        build = _flattened if flatten else _padded
+        chunks.append(build(positions, [texts[position] for position in positions], device))
+    return chunks
+
+
+def _padded(positions: list[int], texts: "list[NDArray[np.integer[Any]]]", device: torch.device) -> Chunk:
+    lengths = np.array([len(text) for text in texts])
+    length = max(1, int(lengths.max()))
+    ids_TL = np.zeros((len(texts), length), dtype=np.int64)
+    mask_TL = np.arange(length) < lengths[:, None]
+    ids_TL[mask_TL] = np.concatenate(texts)
+    # without padding no mask is needed, and attention may use its causal kernel
+    about = {} if mask_TL.all() else {"attention_mask": torch.from_numpy(mask_TL.astype(np.int64)).to(device)}
+    return Chunk(
+        positions, lengths.tolist(), ids_TL.size, ids_TL.size * length, torch.from_numpy(ids_TL).to(device), about
+    )
+
+
+def _flattened(positions: list[int], texts: "list[NDArray[np.integer[Any]]]", device: torch.device) -> Chunk:
+    """Texts end to end, as `transformers.DataCollatorWithFlattening` lays them for variable-length attention."""
+    lengths = [len(text) for text in texts]
+    ends = torch.tensor([0, *np.cumsum(lengths).tolist()], dtype=torch.int32, device=device)
+    length = max(lengths)
+    places = np.concatenate([np.arange(size) for size in lengths])
+    about = {
+        "position_ids": torch.from_numpy(places)[None].to(device),
+        "cu_seq_lens_q": ends,
+        "cu_seq_lens_k": ends,
+        "max_length_q": length,
+        "max_length_k": length,
+    }
+    ids = torch.from_numpy(np.concatenate(texts).astype(np.int64))[None].to(device)
+    return Chunk(positions, lengths, sum(lengths), sum(size * size for size in lengths), ids, about)
 
 
 def length_sorted_chunks(lengths: Sequence[int], chunk_tokens: int = CHUNK_TOKENS) -> list[list[int]]:

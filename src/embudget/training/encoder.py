@@ -12,93 +12,16 @@ Shapes: T texts, L tokens, H hidden size, E embedding size, R rows of the input 
 """
 
 import copy
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from embudget.training.chunks import length_sorted_chunks
+from embudget.training.chunks import Chunk
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
-
-
-@dataclass
-class Chunk:
-    """Texts that are embedded together, padded to the longest or, flattened, laid end to end without padding."""
-
-    texts: list[int]
-    """Their positions in the batch."""
-    lengths: list[int]
-    """Tokens of each."""
-    tokens: int
-    """Tokens computed, padding included."""
-    squares: int
-    """Sum of the squared lengths that attention computes."""
-    ids: Tensor
-    """(T, L), or (1, tokens) where flattened."""
-    about: dict[str, Any]
-    """What the transformer and the pooling are told beside the ids."""
-
-
-def make_chunks(
-    texts: "Sequence[NDArray[np.integer[Any]]]", chunk_tokens: int, device: torch.device, flatten: bool = False
-) -> list[Chunk]:
-    """Cut tokenised texts into chunks of similar length, longest first."""
-    chunks = []
-    for positions in length_sorted_chunks([len(text) for text in texts], chunk_tokens):
-        build = _flattened if flatten else _padded
-        chunks.append(build(positions, [texts[position] for position in positions], device))
-    return chunks
-
-
-def _padded(positions: list[int], texts: "list[NDArray[np.integer[Any]]]", device: torch.device) -> Chunk:
-    lengths = np.array([len(text) for text in texts])
-    length = max(1, int(lengths.max()))
-    ids_TL = np.zeros((len(texts), length), dtype=np.int64)
-    mask_TL = np.arange(length) < lengths[:, None]
-    ids_TL[mask_TL] = np.concatenate(texts)
-    # without padding no mask is needed, and attention may use its causal kernel
-    about = {} if mask_TL.all() else {"attention_mask": torch.from_numpy(mask_TL.astype(np.int64)).to(device)}
-    return Chunk(
-        positions, lengths.tolist(), ids_TL.size, ids_TL.size * length, torch.from_numpy(ids_TL).to(device), about
-    )
-
-
-def _flattened(positions: list[int], texts: "list[NDArray[np.integer[Any]]]", device: torch.device) -> Chunk:
-    """Texts end to end, as `transformers.DataCollatorWithFlattening` lays them for variable-length attention."""
-    lengths = [len(text) for text in texts]
-    ends = torch.tensor([0, *np.cumsum(lengths).tolist()], dtype=torch.int32, device=device)
-    length = max(lengths)
-    places = np.concatenate([np.arange(size) for size in lengths])
-    about = {
-        "position_ids": torch.from_numpy(places)[None].to(device),
-        "cu_seq_lens_q": ends,
-        "cu_seq_lens_k": ends,
-        "max_length_q": length,
-        "max_length_k": length,
-    }
-    ids = torch.from_numpy(np.concatenate(texts).astype(np.int64))[None].to(device)
-    return Chunk(positions, lengths, sum(lengths), sum(size * size for size in lengths), ids, about)
-
-
-def states_of_texts(chunk: Chunk, hidden_TLH: Tensor) -> list[Tensor]:
-    """The states of each text of a chunk, (L, H), without padding."""
-    if "cu_seq_lens_q" in chunk.about:
-        return list(hidden_TLH[0].split(chunk.lengths))
-    return [states_LH[:length] for states_LH, length in zip(hidden_TLH, chunk.lengths, strict=True)]
-
-
-def states_of_chunk(chunk: Chunk, states: list[Tensor]) -> Tensor:
-    """The inverse of `states_of_texts`; padding is 0."""
-    if "cu_seq_lens_q" in chunk.about:
-        return torch.cat(states)[None]
-    return nn.utils.rnn.pad_sequence(states, batch_first=True)
 
 
 class Encoder:
@@ -134,16 +57,8 @@ class Encoder:
             if value.requires_grad and value is not self.table
         ]
 
-    def hidden_to_keep(self, chunk: Chunk) -> Tensor:
-        """Like `hidden`, without dropout: one draw should not be that of all epochs and runs."""
-        self._prefix.eval()
-        try:
-            return self.hidden(chunk)
-        finally:
-            self._prefix.train(self.model.training)
-
     def hidden(self, chunk: Chunk, rows_RH: Tensor | None = None) -> Tensor:
-        """What enters the first trained block, (T, L, H).
+        """Hidden states that enter the first trained block, (T, L, H).
 
         Args:
             chunk: its ids are positions in ``rows_RH`` where that is given.
@@ -197,7 +112,7 @@ def _blocks(decoder: Any, first: int, last: int, with_norm: bool) -> Any:  # noq
     part.config.num_hidden_layers = last - first
     if getattr(decoder.config, "layer_types", None):
         part.config.layer_types = decoder.config.layer_types[first:last]
-    if first and "emb_dropout" in part._modules:  # of GPT-NeoX, which has drawn it below the first block
+    if first and "emb_dropout" in part._modules:  # GPT-NeoX has drawn it already, below the first block
         part._modules["emb_dropout"] = nn.Identity()
     if not with_norm:
         part._modules["final_layer_norm" if "final_layer_norm" in part._modules else "norm"] = nn.Identity()

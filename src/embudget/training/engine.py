@@ -1,12 +1,12 @@
-"""The gradient of one contrastive batch: every text through the model once, or twice where memory is short.
+"""The gradient of one contrastive batch: every text goes through the model once, or twice where memory is short.
 
     direct    embed the chunks with their graphs, take the loss's gradient with respect to the embeddings, go back
     cached    embed the chunks without graphs, take the same gradient, then embed each chunk again with a graph and go
               back (gradient caching, Gao et al. 2021): memory of one chunk for the price of a second forward pass
 
-Both give the same gradient; dropout is replayed. What is frozen below the first trained block runs once in either. Out
-of memory, the engine goes over to caching, then halves its chunks, and repeats what it had begun: nothing is counted
-twice, and the result is the same.
+Both give the same gradient; dropout is replayed. What is frozen below the first trained block runs once in either. When
+memory does not suffice, the engine goes over to caching, then halves its chunks, and repeats what it had begun: nothing
+is counted twice, and the result is the same.
 
 Shapes: B pairs, T = 2B texts, L tokens, E embedding size, R rows of the input embedding.
 """
@@ -25,20 +25,33 @@ from torch.utils.checkpoint import set_device_states
 from embudget.errors import RunError
 from embudget.flops import Passes
 from embudget.memory import CHUNK_TOKENS
-from embudget.training.encoder import Chunk, Encoder, make_chunks, states_of_chunk, states_of_texts
+from embudget.training.chunks import Chunk, make_chunks
+from embudget.training.device import (
+    add_up,
+    gather,
+    needs_cache,
+    share,
+    start_processes,
+    sum_counts,
+    use_flash_attention,
+    uses_bf16,
+)
+from embudget.training.encoder import Encoder, base_decoder
 from embudget.training.loss import info_nce_gradient
 from embudget.training.meter import BudgetMeter
-from embudget.training.prefix_store import PrefixStore, Text
-from embudget.training.processes import add_up, gather, share, sum_counts
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from sentence_transformers import SentenceTransformer
+
+    from embudget.training.job import Job
 
 LOG = logging.getLogger(__name__)
 
 KEPT_STATES_BYTES = 2**30
-"""Hidden states of a batch's frozen prefix are kept between the two passes up to this size, else computed again."""
+"""Up to this size the hidden states above a batch's frozen prefix are kept between the two passes; larger ones are
+computed again."""
 
 
 class Engine:
@@ -50,7 +63,6 @@ class Engine:
         cached: whether to start with gradient caching.
         chunk_tokens: padded tokens a chunk may hold.
         flatten: whether chunks are laid end to end for variable-length attention.
-        store: states above the frozen prefix, taken from there and put there, where given.
         rank: of this process.
         processes: that share each batch.
     """
@@ -62,7 +74,6 @@ class Engine:
         cached: bool = False,
         chunk_tokens: int = CHUNK_TOKENS,
         flatten: bool = False,
-        store: PrefixStore | None = None,
         rank: int = 0,
         processes: int = 1,
     ) -> None:
@@ -71,7 +82,6 @@ class Engine:
         self.cached = cached
         self.chunk_tokens = chunk_tokens
         self.flatten = flatten
-        self.store = store
         self.rank = rank
         self.processes = processes
 
@@ -80,24 +90,21 @@ class Engine:
         texts: "Sequence[NDArray[np.integer[Any]]]",
         meter: BudgetMeter | None = None,
         rows_RH: Tensor | None = None,
-        names: Sequence[Text] | None = None,
     ) -> float:
-        """Set the gradient of every trained parameter; the loss in nats.
+        """Set the gradient of every trained parameter; return the loss in nats.
 
         Args:
             texts: token ids of the queries, then of their positives; the same in every process. Where ``rows_RH`` is
                 given, positions in it.
             meter: counts what is computed, by all processes.
             rows_RH: rows of the input embedding that get a gradient, where it trains.
-            names: of the texts in the store, where there is one.
 
         Raises:
             RunError: memory does not suffice for one text at a time.
         """
         lengths = [len(text) for text in texts]
         mine = share(lengths, self.rank, self.processes)
-        own_names = [names[text] for text in mine] if names is not None else []
-        work = _Work(self, [texts[text] for text in mine], rows_RH, own_names)
+        work = _Work(self, [texts[text] for text in mine], rows_RH)
         queries_BE, positives_BE = gather(work.forward(), lengths, self.processes).chunk(2)
         loss, queries_grad_BE, positives_grad_BE = info_nce_gradient(queries_BE, positives_BE, self.scale)
         work.backward(torch.cat([queries_grad_BE, positives_grad_BE])[mine])
@@ -110,34 +117,45 @@ class Engine:
         return loss.item()
 
 
+def engine_of(job: "Job", model: "SentenceTransformer") -> Engine:
+    """The engine of a job, with the kernel, the precision and the caching that suit this machine and its resources."""
+    config, resources, place = job.config, job.resources, start_processes()
+    flatten = use_flash_attention(model)  # before the encoder, whose parts take over the kernel
+    encoder = Encoder(model, autocast=uses_bf16())
+    a_batch = job.tokens_per_pair * config.batch_size
+    sharing = resources.neighbours * (1 if place.device.type == "cuda" else place.num_processes)  # one machine's memory
+    cached = resources.cache == "always" or (
+        resources.cache == "auto" and needs_cache(job.method, job.shape, a_batch / place.num_processes, sharing)
+    )
+    if resources.compile:
+        for block in base_decoder(model[0].model).layers:
+            block.compile(dynamic=True)
+    return Engine(
+        encoder, config.scale, cached, flatten=flatten, rank=place.process_index, processes=place.num_processes
+    )
+
+
 class _Work:
     """One process's texts of one batch, on their way forward and back."""
 
-    def __init__(
-        self,
-        engine: Engine,
-        texts: "list[NDArray[np.integer[Any]]]",
-        rows_RH: Tensor | None,
-        names: list[Text],
-    ) -> None:
+    def __init__(self, engine: Engine, texts: "list[NDArray[np.integer[Any]]]", rows_RH: Tensor | None) -> None:
         self.engine = engine
         self.encoder = engine.encoder
         self.texts = texts
         self.rows_RH = rows_RH
-        self.names = names
         self.random_state = RandContext(torch.empty(0, device=self.encoder.model.device))
         self.chunks: list[Chunk] = []
         self.kept: list[Tensor | None] = []
-        """Per chunk, the hidden states above the frozen prefix where they are kept for the second pass."""
+        """The hidden states of each chunk above the frozen prefix, where they are kept for the second pass."""
         self.prefix_passes: list[int] = []
-        """Per chunk, how often it went through the frozen prefix."""
+        """How often each chunk went through the frozen prefix."""
         self.randomness: list[tuple[RandContext, RandContext]] = []
-        """Per chunk, what its prefix and its suffix drew from: either may have dropout."""
+        """The random states that each chunk's prefix and suffix drew from: either may have dropout."""
         self.embedded: list[Tensor] = []
-        """Per chunk, its embeddings with their graph; not where gradients are cached."""
+        """The embeddings of each chunk with their graph; empty where gradients are cached."""
 
     def leaves(self) -> list[Tensor]:
-        """What gets a gradient; zero where this process had no text that reaches it."""
+        """All that gets a gradient, which is zero where no text of this process reaches it."""
         leaves = [value for _, value in self.encoder.trained()] + ([] if self.rows_RH is None else [self.rows_RH])
         for leaf in leaves:
             if leaf.grad is None:
@@ -174,13 +192,13 @@ class _Work:
         device = self.encoder.model.device
         self.chunks = make_chunks(self.texts, engine.chunk_tokens, device, engine.flatten)
         self.kept, self.prefix_passes, self.randomness, self.embedded = [], [], [], []
-        worth_it = self.encoder.prefix_blocks > 0 and engine.store is None  # else the states are only looked up
-        keep = engine.cached and worth_it and self._states_bytes() <= KEPT_STATES_BYTES
+        # without frozen blocks the states are only looked up
+        keep = engine.cached and self.encoder.prefix_blocks > 0 and self._states_bytes() <= KEPT_STATES_BYTES
         embeddings_TE: Tensor | None = None
         for chunk in self.chunks:
             with torch.no_grad() if engine.cached else nullcontext():
                 before = self._randomness(chunk.ids)
-                hidden_TLH, passes = self._hidden(chunk)
+                hidden_TLH = self.encoder.hidden(chunk, self.rows_RH)
                 self.randomness.append((before, self._randomness(chunk.ids)))
                 embedded_TE = self.encoder.embed(chunk, hidden_TLH)
             if embeddings_TE is None:
@@ -189,7 +207,7 @@ class _Work:
             if not engine.cached:
                 self.embedded.append(embedded_TE)
             self.kept.append(hidden_TLH if keep else None)
-            self.prefix_passes.append(passes)
+            self.prefix_passes.append(1)
         assert embeddings_TE is not None
         return embeddings_TE
 
@@ -214,24 +232,11 @@ class _Work:
             of_prefix, of_suffix = self.randomness[index]
             if hidden_TLH is None:
                 with of_prefix:
-                    hidden_TLH, passes = self._hidden(chunk)
-                self.prefix_passes[index] += passes
+                    hidden_TLH = self.encoder.hidden(chunk, self.rows_RH)
+                self.prefix_passes[index] += 1
             with of_suffix:
                 embedded_TE = self.encoder.embed(chunk, hidden_TLH)
             embedded_TE.backward(gradient)
-
-    def _hidden(self, chunk: Chunk) -> tuple[Tensor, int]:
-        """What enters the first trained block, and how often the chunk went through the prefix for it."""
-        store = self.engine.store
-        if store is None:
-            return self.encoder.hidden(chunk, self.rows_RH), 1
-        names = [self.names[text] for text in chunk.texts]
-        states, passes = store.load(names), 0
-        if states is None:
-            fresh = states_of_texts(chunk, self.encoder.hidden_to_keep(chunk))
-            states, passes = [states_LH.bfloat16().float() for states_LH in fresh], 1
-            store.save(names, states)
-        return states_of_chunk(chunk, [states_LH.to(chunk.ids.device) for states_LH in states]), passes
 
     def _states_bytes(self) -> int:
         return 4 * sum(chunk.tokens for chunk in self.chunks) * self.encoder.hidden_size

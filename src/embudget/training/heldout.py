@@ -1,8 +1,8 @@
-"""The measure by which runs are compared: the contrastive loss on fixed held-out pairs with fixed candidates.
+"""The yardstick by which runs are compared: the contrastive loss on fixed held-out pairs with fixed candidates.
 
-The training loss depends on the batch size; this loss does not (arXiv 2403.18684): the first ``pairs`` validation
-pairs are compared in groups of ``candidates``, in float32, the same for every run of a study. Their order is random in
-a folder that was built; in one that was indexed it is the user's, and should be random too.
+The training loss depends on the batch size; this loss does not (arXiv 2403.18684). The first validation pairs are
+compared in groups of fixed size, in float32, the same for every run of a study. Their order is random in a folder that
+was built; in one that was indexed it is the user's, and should be random too.
 """
 
 from typing import TYPE_CHECKING, NamedTuple
@@ -32,7 +32,7 @@ class HeldOut(NamedTuple):
 def held_out(model: "SentenceTransformer", pairs: Pairs, count: int, candidates: int, scale: float) -> HeldOut:
     """Measure a model on ``count`` validation pairs, each query against ``candidates`` positives.
 
-    ``count`` is a multiple of ``candidates``, and there are as many pairs: `RunConfig` and `check_pairs` see to it.
+    `RunConfig` sees to it that ``count`` is a multiple of ``candidates``, and `Job.check` that there are as many pairs.
     """
     table = pairs.head("validation", count)
     assert count % candidates == 0 and count == len(table)
@@ -46,7 +46,7 @@ def held_out(model: "SentenceTransformer", pairs: Pairs, count: int, candidates:
 
 
 def ranks_of_own(scores_QP: torch.Tensor) -> torch.Tensor:
-    """Rank, from 1, of each query's own positive, which stands on the diagonal; of equal scores it is the last."""
+    """Rank, from 1, of each query's own positive, which stands on the diagonal and behind all of equal score."""
     own_Q = scores_QP.diagonal()[:, None]
     return (scores_QP >= own_Q).sum(dim=1)
 

@@ -5,13 +5,14 @@ updates. The input embedding, where it trains, is updated row by row (`embudget.
 what comes next can be taken out (`tensors`, `numbers`) and put back, to the last bit: checkpoints and the branches of a
 trunk are made of it.
 
-Parameters: AdamW with b1 = 0.9, b2 = 0.999; weight decay on all but biases and norms, as transformers' trainer has it.
+The optimiser is AdamW with b1 = 0.9 and b2 = 0.999, its weight decay on all parameters but biases and norms, as
+transformers' trainer has it.
 """
 
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,20 +20,12 @@ import torch
 from torch import Tensor
 
 from embudget.errors import DivergedError, RunError
-from embudget.methods import parse_method
-from embudget.pairs import Pairs
-from embudget.pairs.token_cache import TokenCache
-from embudget.records import RunConfig
-from embudget.suite import find_shape
-from embudget.training.assembly import engine_of_run
-from embudget.training.attention import in_float32
+from embudget.training.device import in_float32, start_processes
+from embudget.training.engine import engine_of
 from embudget.training.heldout import HeldOut, held_out
+from embudget.training.job import Job
 from embudget.training.meter import BudgetMeter
 from embudget.training.order import BatchOrder
-from embudget.training.parameters import parameter_groups
-from embudget.training.prefix_store import Text
-from embudget.training.processes import start_processes
-from embudget.training.resources import Resources
 from embudget.training.rows import RowAdamW
 
 if TYPE_CHECKING:
@@ -44,51 +37,49 @@ LOG = logging.getLogger(__name__)
 MAX_GRADIENT_NORM = 1.0
 
 EXPLODED = 3.0
-"""A mean loss of the last ten steps above this many times chance, or the first loss where that was more, has exploded.
-assumption: no run that recovers goes there; trained models start at 0.9 to 2 times chance and fall."""
+"""A run ends as diverged once the mean loss of its last ten steps is above this many times chance, or above this many
+times its first loss where that was more than chance. assumption: no run that recovers goes there; trained models start
+at 0.9 to 2 times chance and fall."""
+
+_NOT_DECAYED = [r"bias", r"layernorm", r"rmsnorm", r"(?:^|\.)norm(?:$|\.)", r"_norm(?:$|\.)"]
 
 
 class Training:
     """One model in training.
 
     Args:
-        config: what to run; its budget and schedule are the caller's business.
-        pairs: the text pairs.
-        resources: how to go about it.
+        job: what to train and how; its budget and schedule are the caller's business.
 
     Raises:
-        ModelError, MethodError: the model cannot be loaded or not be trained by the method.
+        ModelError: the model cannot be loaded.
     """
 
-    def __init__(self, config: RunConfig, pairs: Pairs, resources: Resources | None = None) -> None:
+    def __init__(self, job: Job) -> None:
         from transformers import set_seed
 
         from embudget.suite.loading import load_embedder
 
-        resources = resources or Resources()
-        self.config = config
-        self.method, shape = parse_method(config.method), find_shape(config.model)
-        self.method.check(shape)
+        config = job.config
+        self.job = job
         self.place = start_processes()
         set_seed(config.seed)
         self.model: SentenceTransformer = load_embedder(config.model, config.max_length, config.pooling)
-        self.model[0].model = self.method.apply(self.model[0].model)
+        self.model[0].model = job.method.apply(self.model[0].model)
         self.model.to(self.place.device).train()
-        self.meter = BudgetMeter(self.method, shape)
+        self.meter = BudgetMeter(job.method, job.shape)
         self.losses: list[tuple[int, float]] = []
         """(tokens processed, training loss) after each step."""
         self.seconds = 0.0
-        """Spent in steps."""
+        """Time spent in steps."""
         self.rate = 0.0
         """Learning rate of the last step."""
         self.step_tokens, self.step_seconds = 0, 0.0
 
-        self.tokens = TokenCache(pairs, config.model, config.max_length)
-        self.order = BatchOrder(self.tokens, config.batch_size, config.seed, config.max_epochs)
+        self.order = BatchOrder(job.tokens, config.batch_size, config.seed, config.max_epochs)
         self._before_drawn = self.order.state
         self._drawn: list[int] | None = None
 
-        self.engine = engine_of_run(self.model, self.method, config, pairs, self.tokens, resources)
+        self.engine = engine_of(job, self.model)
         encoder = self.engine.encoder
         self._named = encoder.trained()
         self.rows = RowAdamW(encoder.table, config.weight_decay) if encoder.table is not None else None
@@ -110,18 +101,16 @@ class Training:
             DivergedError: the loss is not finite, or has exploded.
         """
         started = time.perf_counter()
-        texts, rows = self._texts(), self._drawn
-        assert rows is not None
+        texts = self._texts()
         self._drawn = None
         self.model.train()
         self.step_tokens = sum(map(len, texts))
         self.meter.add_step(len(texts) // 2, self.step_tokens)
-        self.rate = rate = factor * self.config.learning_rate
+        self.rate = rate = factor * self.job.config.learning_rate
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         if self.rows is None:
-            names = [Text(row, side) for side in (0, 1) for row in rows]
-            loss = self.engine.gradients(texts, self.meter, names=names)
+            loss = self.engine.gradients(texts, self.meter)
             self._clip([])
         else:
             loss = self._step_with_rows(self.rows, texts, rate)
@@ -133,17 +122,17 @@ class Training:
         self._check(loss)
         return loss
 
-    def measure(self, pairs: Pairs) -> HeldOut:
-        """The held-out loss and accuracy of the model as it is now.
+    def measure(self) -> HeldOut:
+        """Measure the model as it is now on the held-out pairs.
 
         Raises:
             DivergedError: the loss is not finite.
         """
         if self.rows is not None:
             self.rows.catch_up_all()
-        config = self.config
+        config = self.job.config
         with in_float32(self.model):
-            measured = held_out(self.model, pairs, config.eval_pairs, config.eval_candidates, config.scale)
+            measured = held_out(self.model, self.job.pairs, config.eval_pairs, config.eval_candidates, config.scale)
         if not math.isfinite(measured.loss):
             text = f"the held-out loss became {measured.loss}: lower the learning rate"
             raise DivergedError(text, self.curve(1.0))
@@ -155,7 +144,7 @@ class Training:
         return [(per_token * tokens / budget, loss) for tokens, loss in self.losses]
 
     def tensors(self) -> dict[str, Tensor]:
-        """What changes in training, by name: trained parameters, moments, random state; not copied."""
+        """The tensors that training changes, by name and not copied: parameters, moments, random state."""
         found = {f"model.{name}": value.detach() for name, value in self._named}
         for index, moments in self._optimizer.state_dict()["state"].items():
             found |= {f"optimizer.{index}.{name}": value for name, value in moments.items()}
@@ -179,7 +168,7 @@ class Training:
         return state | {"losses": list(self.losses), "seconds": self.seconds}
 
     def restore(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
-        """Continue from what `tensors` and `numbers` gave; to the last bit with as many threads as there were."""
+        """Continue from what `tensors` and `numbers` gave, to the last bit if there are as many threads as before."""
         with torch.no_grad():
             for name, parameter in self._named:
                 parameter.copy_(tensors[f"model.{name}"])
@@ -200,7 +189,7 @@ class Training:
         self.meter.restore(numbers["meter"])
         self.losses = [(tokens, loss) for tokens, loss in numbers["losses"]]
         self.seconds = numbers["seconds"]
-        # the last bits of a gradient depend on them: as they were, whatever memory is free now
+        # a gradient's last bits depend on both, so they stay as they were, whatever memory is free now
         self.engine.cached = numbers["engine"]["cached"]
         self.engine.chunk_tokens = numbers["engine"]["chunk_tokens"]
         now = torch.get_num_threads()
@@ -215,10 +204,10 @@ class Training:
             self._drawn = next(self.order, None)
         if self._drawn is None:
             raise RunError("the pairs ended before the budget: allow more epochs")
-        return self.tokens.texts(self._drawn)
+        return self.job.tokens.texts(self._drawn)
 
     def _step_with_rows(self, rows: RowAdamW, texts: "list[NDArray[np.integer[Any]]]", rate: float) -> float:
-        """The part of a step that is different where the input embedding trains."""
+        """Fill and clip the gradients where the input embedding trains, and update the rows of it that occur."""
         present, places = np.unique(np.concatenate(texts), return_inverse=True)
         at = torch.from_numpy(present.astype(np.int64))
         rows.catch_up(at)
@@ -236,7 +225,7 @@ class Training:
         torch.nn.utils.clip_grad_norm_([*(value for _, value in self._named), *more], MAX_GRADIENT_NORM)
 
     def _check(self, loss: float) -> None:
-        chance = math.log(self.config.batch_size)
+        chance = math.log(self.job.config.batch_size)
         late = [value for _, value in self.losses[-10:]]
         exploded = len(late) == 10 and sum(late) / 10 > EXPLODED * max(chance, self.losses[0][1])
         if not math.isfinite(loss) or exploded:
@@ -268,3 +257,16 @@ def run_to_budget(
     while meter.share(budget) < 1:
         loss = training.step(factor(meter.share(budget, training.next_tokens() / 2)))
         after_step(meter.share(budget), loss)
+
+
+def parameter_groups(
+    model: "SentenceTransformer", named: Sequence[tuple[str, torch.nn.Parameter]], weight_decay: float
+) -> list[dict[str, Any]]:
+    """Sort trained parameters, given with their names in the model, into AdamW's groups: decayed, and not decayed."""
+    from transformers.trainer_pt_utils import get_parameter_names
+
+    decayed = set(get_parameter_names(model, [torch.nn.LayerNorm], _NOT_DECAYED))
+    return [
+        {"params": [value for name, value in named if name in decayed], "weight_decay": weight_decay, "lr": 0.0},
+        {"params": [value for name, value in named if name not in decayed], "weight_decay": 0.0, "lr": 0.0},
+    ]

@@ -8,9 +8,8 @@ For B pairs with unit embeddings q and p, and the scale s = 1 / temperature,
 
 Sources: van den Oord et al. 2018; both directions and s = 40 as in "Repurposing Language Models into Embedding Models"
 (NeurIPS 2024). The result equals sentence-transformers' `MultipleNegativesRankingLoss` with both directions and
-`partition_mode="per_direction"`. What differs is the way there: S is made in blocks of rows, once for the normalisers
-and once for the gradient, so that memory grows with B and not with its square. In bfloat16 scores would tie, so they
-are float32.
+`partition_mode="per_direction"`. Here S is made in blocks of rows, once for the normalisers and once for the gradient,
+so that memory grows with B and not with its square. Scores are float32, because in bfloat16 many would tie.
 
 Shapes: B pairs, E embedding size, K rows of a block.
 """
@@ -23,10 +22,10 @@ from torch import Tensor
 from torch.nn import functional
 
 BLOCK_SCORES = 2**20
-"""Entries of S at a time, 4 MB, whatever the batch; up to 1024 pairs S is made once, in one block."""
+"""Entries of S that are held at a time, 4 MB, whatever the batch; up to 1024 pairs S is made once, in one block."""
 
 MIN_BLOCK_ROWS = 16
-"""Rows of a block at least: thinner products are slow."""
+"""A block has at least so many rows, because thinner products are slow."""
 
 
 class LossAndGradient(NamedTuple):

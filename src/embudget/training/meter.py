@@ -20,7 +20,7 @@ class BudgetMeter:
     tokens: int = 0
     """Non-pad tokens of queries and positives: they alone are charged to the budget."""
     passes: Passes = field(default_factory=Passes)
-    """What was computed, padding and second passes included."""
+    """Tokens computed, padding and second passes included."""
 
     def add_step(self, pairs: int, tokens: int) -> None:
         """Charge a step; from now on the totals include it."""
@@ -29,7 +29,7 @@ class BudgetMeter:
         self.tokens += tokens
 
     def add_chunk(self, tokens: int, squares: int, forwards: int, prefix_forwards: int) -> None:
-        """Count the passes of one padded chunk: so often forward, so often through the frozen prefix, and once back."""
+        """Count one padded chunk: ``forwards`` passes, ``prefix_forwards`` through the frozen prefix, and one back."""
         self.passes = self.passes + Passes(
             prefix_tokens=prefix_forwards * tokens,
             prefix_squares=prefix_forwards * squares,
@@ -50,7 +50,7 @@ class BudgetMeter:
         return flops.executed_flops(self.method, self.shape, self.passes)
 
     def share(self, budget: float, more_tokens: float = 0) -> float:
-        """Share of a budget in FLOP that is spent, ``more_tokens`` from now; the last step may bring it above 1."""
+        """Share of a budget in FLOP spent after ``more_tokens`` from now; the last step may bring it above 1."""
         return flops.train_flops(self.method, self.shape, self.tokens + more_tokens) / budget
 
     def state(self) -> dict[str, Any]:

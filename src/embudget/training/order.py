@@ -1,4 +1,4 @@
-"""The order of the training batches: deterministic, free of repeated texts, resumable, in bounded memory.
+"""The order of the training batches: deterministic, without a repeated text in a batch, resumable, in bounded memory.
 
 A split of up to 131,072 rows is permuted as a whole in each epoch. A larger one is cut into blocks of 16,384 rows, the
 blocks are permuted, each 8 consecutive ones make a window, and the rows of a window are permuted: only the current
@@ -12,8 +12,8 @@ difference: where texts repeat so often that a pass gives fewer batches than row
 a second time in the epoch to reach the number, and this order does not.
 
 Rows that a window leaves over come first in the next one; those that the last window leaves over are not seen in this
-epoch. Texts are compared by 64-bit hashes: of 10^9 texts two different ones fall together with a probability of 3 %,
-and then only keep two rows out of one batch.
+epoch. Texts are compared by 64-bit hashes. Among 10^9 texts two different ones share a hash with a probability of 3 %,
+which does no more than keep these two out of one batch.
 """
 
 from collections.abc import Iterator, Mapping
@@ -31,7 +31,7 @@ WINDOW = 8 * BLOCK
 
 
 class HashedRows(Protocol):
-    """What the order needs to know of the pairs; a `TokenCache` is one."""
+    """The little that the order needs to know about the pairs; a `TokenCache` knows it."""
 
     @property
     def rows(self) -> int:
@@ -93,7 +93,7 @@ class BatchOrder:
 
     @property
     def state(self) -> dict[str, Any]:
-        """The position behind the last batch, for JSON; with large batches some 100 kB at most."""
+        """The position behind the last batch, as JSON can hold it: some 100 kB at most, with large batches."""
         return {
             "epoch": self._epoch,
             "window": self._window,
@@ -102,10 +102,10 @@ class BatchOrder:
         }
 
     def restore(self, state: Mapping[str, Any]) -> Self:
-        """Go to a position of an order with the same arguments: its next batches come, after a window's work at most.
+        """Go to a position, so that its next batches come; this takes the work of one window at most.
 
         Args:
-            state: what `state` gave.
+            state: a position that `state` gave in an order with the same arguments.
         """
         self._epoch, self._window, self._carried = state["epoch"], state["window"], list(state["carried"])
         self._draws, self._batches = None, 0
@@ -186,7 +186,7 @@ class _Draws:
 
 
 def _permutation(count: int, seed: int) -> np.ndarray:
-    """As the sampler permutes: int32 where that suffices, which decides what the generator draws."""
+    """Permute as the sampler does: in int32 where that suffices, because the type decides what the generator draws."""
     kind = torch.int32 if count <= np.iinfo(np.int32).max else torch.int64
     generator = torch.Generator().manual_seed(seed)
     order: np.ndarray = torch.randperm(count, generator=generator, dtype=kind).numpy().astype(np.int64)

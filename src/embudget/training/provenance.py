@@ -1,4 +1,4 @@
-"""Where a run comes from: versions, commit, device."""
+"""Where a run comes from: versions, commit, model files, device."""
 
 import importlib.metadata
 import platform
@@ -12,15 +12,21 @@ from embudget.records import Provenance
 PACKAGES = ("embudget", "torch", "transformers", "sentence-transformers", "peft")
 
 
-def provenance(model_revision: str) -> Provenance:
-    """Provenance of a run that starts now in this process."""
+def provenance(model: str) -> Provenance:
+    """The provenance of a run on a member that starts now in this process.
+
+    Raises:
+        ModelError: the member's files cannot be found.
+    """
     import torch
+
+    from embudget.suite.loading import find_checkpoint
 
     cuda = torch.cuda.is_available()
     return Provenance(
         versions={"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in PACKAGES},
         commit=_commit(),
-        model_revision=model_revision,
+        model_revision=find_checkpoint(model).identity,
         device=torch.cuda.get_device_name() if cuda else platform.machine() + " CPU",
         threads=torch.get_num_threads(),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -29,7 +35,7 @@ def provenance(model_revision: str) -> Provenance:
 
 @cache
 def _commit() -> str | None:
-    """The commit of the checkout that embudget runs from, `-dirty` with changes; None where it was installed."""
+    """The commit of the checkout that embudget runs from, with `-dirty` if it has changes; None for an installation."""
     root = Path(__file__).parents[3]
     if not (root / ".git").exists():
         return None

@@ -1,25 +1,26 @@
-"""How a run is carried out on this machine, as opposed to what is run."""
+"""How a run is carried out on this machine, as opposed to what is run.
+
+The command line names these types in its options, so this module imports nothing that takes time.
+"""
 
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 CachePolicy = Literal["auto", "always", "never"]
-"""Whether gradients are cached: where the estimate of memory asks for it, or by order."""
+"""When gradients are cached: where a batch is estimated not to fit the memory, always, or never."""
 
 
 class Resources(NamedTuple):
-    """How a run is carried out. Results are the same, but for rounding."""
+    """How a run is carried out; results are the same, but for rounding."""
 
     cache: CachePolicy = "auto"
-    precompute_prefix: bool = False
-    """Whether hidden states below the first trained block are kept on disk in bf16, for later epochs and runs."""
     compile: bool = False
-    """Whether blocks go through torch.compile: 1.05 to 1.1 times as fast on two cores, after 10 to 50 s."""
+    """Put the blocks through torch.compile: 1.05 to 1.1 times as fast on two cores, after 10 to 50 s of compiling."""
     neighbours: int = 1
-    """Runs that share this machine's memory at a time."""
+    """Runs that share this machine's memory at the same time."""
     checkpoints: Path | None = None
-    """Folder for the checkpoints of this machine's runs, each in a folder of its own; None keeps none."""
+    """Folder for checkpoints, in which every run or trunk has a folder of its own; None keeps none."""
     checkpoint_seconds: float = 600.0
     """Time between checkpoints."""
     keep_checkpoints: bool = False
-    """Whether those of a run that has ended stay, for whoever stores its record to remove."""
+    """Leave the checkpoints of a run that has ended to whoever stores its record."""

@@ -38,12 +38,12 @@ def check_trackers(names: Sequence[str]) -> None:
 def tracked(
     config: RunConfig, names: Sequence[str], folder: Path | None
 ) -> "Iterator[Callable[[Training], None] | None]":
-    """What to call after each step, for the length of a with block; None without trackers.
+    """Open trackers for the length of a with block, and give the function to call after each step; None without any.
 
     Args:
-        config: of the run.
-        names: of the trackers.
-        folder: of the model; TensorBoard's files go to ``{folder}.logs``, or to ``logs`` without one.
+        config: the run's configuration, which is logged first.
+        names: names of the trackers.
+        folder: the model's folder; TensorBoard's files go to ``{folder}.logs``, or to ``logs`` without one.
 
     Raises:
         ConfigError: a tracker is unknown or not installed.
@@ -75,7 +75,7 @@ def tracked(
 
 
 def values_of(training: "Training", config: RunConfig) -> dict[str, Any]:
-    """What is logged of the step just done."""
+    """The numbers to log after a step."""
     meter = training.meter
     return {
         "train/loss": training.losses[-1][1],

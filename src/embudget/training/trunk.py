@@ -1,4 +1,4 @@
-"""One trunk, many budgets: the runs of a cell whose rate is constant until it decays at each budget in turn.
+"""One trunk, many budgets: runs of one setting whose rate is constant until it decays at each budget in turn.
 
     trunk   ──────┬───────────┬──────────────────────┬
                   └ C_1       └ C_2                  └ C_3        branches: the last ``decay`` of each budget
@@ -10,26 +10,26 @@ on its own. Source: Hägele et al. 2024, arXiv 2405.18392.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 from embudget.errors import DivergedError
 from embudget.flops import tokens_for
 from embudget.pairs import Pairs
 from embudget.records import RunConfig, RunRecord
+from embudget.training.job import Job
 from embudget.training.loop import Training, run_to_budget
+from embudget.training.provenance import provenance
 from embudget.training.resources import Resources
-from embudget.training.resuming import Resuming, trunk_name
-from embudget.training.run import check_order, check_pairs, diverged_record, provenance_of, record_of
+from embudget.training.run import OnRunProgress, diverged_record, record_of
 from embudget.training.schedule import factor_of
-
-OnTrunkProgress = Callable[[RunConfig, float, float], None]
-"""Called after each step with the run that it serves next, the share of that run's budget spent, and the loss."""
+from embudget.training.state import Resuming, trunk_name
 
 
 def train_trunk(
     configs: Sequence[RunConfig],
     pairs: Pairs,
-    on_progress: OnTrunkProgress | None = None,
+    on_progress: OnRunProgress | None = None,
     resources: Resources | None = None,
 ) -> Iterator[RunRecord]:
     """Train the runs of one trunk; yield each one's record as its branch ends, cheapest budget first.
@@ -37,25 +37,26 @@ def train_trunk(
     A run that diverges in its own branch has its record too, and the trunk goes on.
 
     Args:
-        configs: of `schedule: wsd`, equal but for ``train_flops`` and for ``warmup``, which is the same FLOP in all.
+        configs: runs of `schedule: wsd`, equal but for ``train_flops`` and for ``warmup``, which is the same FLOP in
+            all.
         pairs: the text pairs whose content hash they name.
-        on_progress: called after each step.
+        on_progress: called after each step with the run that it serves next.
         resources: how to go about it; with checkpoints the trunk goes on where it was when it is started again.
 
     Raises:
-        See `embudget.training.run.train_run`; DivergedError where all the runs that are left diverge, on the trunk.
+        EmbudgetError: as `embudget.training.run.train`; DivergedError if the trunk itself diverges, and with it all the
+            runs that are left.
     """
-    resources = resources or Resources()
     configs = sorted(configs, key=lambda config: config.train_flops)
-    check_pairs(configs[-1], pairs)
-    training = Training(configs[-1], pairs, resources)
-    first = configs[0]
+    first, dearest = configs[0], Job.of(configs[-1], pairs, resources)
+    dearest.check_number()
+    training = Training(dearest)
     # a checkpoint beyond the first branch is of no use: a run that had been given up may have come back
-    end = tokens_for((1 - first.decay) * first.train_flops, training.method, training.meter.shape)
-    with Resuming(training, trunk_name(first), provenance_of(first), resources, end) as resuming:
+    end = tokens_for((1 - first.decay) * first.train_flops, dearest.method, dearest.shape)
+    with Resuming(training, trunk_name(first), provenance(first.model), dearest.resources, end) as resuming:
         shared = resuming.notes.setdefault("shared", [])  # (budget, FLOP of the trunk where its branch began)
         for config in configs:
-            check_order(config, pairs)
+            replace(dearest, config=config).check_batches()
             after_step = partial(on_progress or _say_nothing, config)
             _to_branch(training, config, resuming, after_step)
             tensors = {name: tensor.clone() for name, tensor in training.tensors().items()}
@@ -64,7 +65,7 @@ def train_trunk(
             resuming.save()
             try:
                 run_to_budget(training, config.train_flops, factor_of(config), after_step)
-                record = record_of(training, config, training.measure(pairs), resuming.provenance, before)
+                record = record_of(training, config, training.measure(), resuming.provenance, before)
             except DivergedError as error:  # in its decay, which the dearer runs do not go through
                 record = diverged_record(config, error)
             yield record
@@ -76,7 +77,7 @@ def _say_nothing(config: RunConfig, share: float, loss: float) -> None:
 
 
 def _shared(branches: Sequence[tuple[float, float]], budget: float) -> float:
-    """FLOP of the trunk that cheaper runs than one of a budget had paid for, also before an interruption."""
+    """FLOP of the trunk that runs cheaper than ``budget`` had paid for, also before an interruption."""
     return max((flops for other, flops in branches if other < budget), default=0.0)
 
 

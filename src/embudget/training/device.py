@@ -1,0 +1,164 @@
+"""Where and how a run computes: its processes, its precision, its attention kernel, and whether a batch fits.
+
+Several processes, started by torchrun, train one model. Every process makes the same batch; its texts, sorted by
+length, are dealt out in turn, so that all have about the same work. The embeddings of all are gathered, every process
+takes the loss of the whole batch and the gradient with respect to its own texts' embeddings, and the parameters'
+gradients are summed: the same update as one process makes, up to the order of summation. accelerate sets up gloo on
+CPUs and NCCL on CUDA devices.
+
+On CUDA devices that compute in bf16, training runs under bf16 autocast and, where the kernel is installed, by flash
+attention over texts laid end to end; a measurement runs in float32 with the kernel that every model has.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from embudget.memory import BF16_BYTES, CHUNK_TOKENS, activation_bytes, state_bytes
+from embudget.methods import Method
+from embudget.suite.shapes import ModelShape
+from embudget.training.encoder import base_decoder
+
+if TYPE_CHECKING:
+    from accelerate import PartialState
+    from sentence_transformers import SentenceTransformer
+
+SHARE_OF_FREE_MEMORY = 0.5
+"""assumption: activations and states together may take this share of what is free; the rest is a margin."""
+
+CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
+"""File in which a container's own limit stands, in bytes or as `max`."""
+
+_FLASH = "flash_attention_2"
+
+
+def uses_bf16() -> bool:
+    """Whether training runs under bf16 autocast: on CUDA devices that compute in it, not on those that emulate it."""
+    return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def use_flash_attention(model: "SentenceTransformer") -> bool:
+    """Switch to variable-length flash attention where CUDA, bf16 and an installed kernel allow it; whether they do."""
+    from transformers.utils import is_flash_attn_2_available
+
+    if not (uses_bf16() and is_flash_attn_2_available()):
+        return False
+    model[0].model.set_attn_implementation(_FLASH)
+    model[0].unpad_inputs = None  # look again whether inputs can be flattened
+    return bool(model[0].can_flatten_inputs)
+
+
+def use_plain_attention(model: "SentenceTransformer") -> None:
+    """Go back from flash attention, which takes no float32, to the kernel that every model has."""
+    decoder = base_decoder(model[0].model)
+    if decoder.config._attn_implementation == _FLASH:
+        decoder.set_attn_implementation("sdpa")
+        model[0].unpad_inputs = None
+
+
+@contextmanager
+def in_float32(model: "SentenceTransformer") -> Iterator[None]:
+    """Let a model be measured without autocast in the middle of its training."""
+    flash = base_decoder(model[0].model).config._attn_implementation == _FLASH
+    use_plain_attention(model)
+    try:
+        yield
+    finally:
+        if flash:
+            use_flash_attention(model)
+
+
+def needs_cache(method: Method, shape: ModelShape, tokens_per_batch: float, sharing: int = 1) -> bool:
+    """Whether gradients must be cached because a direct pass over a batch would take too much of the free memory.
+
+    A direct pass keeps the activations of the whole batch and, under bf16 autocast, a bf16 copy of the weights for each
+    chunk. Sizes are estimated as `embudget.memory` does.
+
+    Args:
+        method: the fine-tuning method.
+        shape: the model's sizes.
+        tokens_per_batch: tokens of the queries and positives that this process embeds.
+        sharing: processes that share the memory.
+    """
+    bf16 = uses_bf16()
+    copies = 2 * shape.model_params * (tokens_per_batch / CHUNK_TOKENS) if bf16 else 0
+    activations = activation_bytes(method, shape, tokens_per_batch, BF16_BYTES if bf16 else 4)
+    needed = activations + state_bytes(method, shape) + copies
+    return needed > SHARE_OF_FREE_MEMORY * free_bytes() / sharing
+
+
+def free_bytes() -> float:
+    """Free memory of the device that trains, in bytes: CUDA's where there is one, else the machine's or container's."""
+    if torch.cuda.is_available():
+        reusable = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
+        return float(torch.cuda.mem_get_info()[0] + reusable)
+    import psutil
+
+    free = float(psutil.virtual_memory().available)
+    limit = CGROUP_LIMIT.read_text().strip() if CGROUP_LIMIT.is_file() else "max"
+    return free if limit == "max" else min(free, float(limit) - psutil.Process().memory_info().rss)
+
+
+def start_processes() -> "PartialState":
+    """Find this process's place among those that torchrun started, and its device; without torchrun it is alone."""
+    from accelerate import PartialState
+
+    # accelerate takes a process on a CPU to be alone unless it is told that several are meant
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    return PartialState(cpu=several and not torch.cuda.is_available())
+
+
+def share(lengths: Sequence[int], rank: int, count: int) -> list[int]:
+    """Positions of the texts that a process embeds, longest first."""
+    return sorted(range(len(lengths)), key=lambda text: -lengths[text])[rank::count]
+
+
+def gather(own_TE: Tensor, lengths: Sequence[int], count: int) -> Tensor:
+    """The embeddings of all texts in the batch's order, from what each process has in the order of its `share`."""
+    if count == 1:
+        order = torch.tensor(share(lengths, 0, 1), device=own_TE.device).argsort()
+        return own_TE[order]
+    most = -(-len(lengths) // count)
+    padded_TE = torch.zeros(most, own_TE.shape[1], device=own_TE.device)
+    padded_TE[: len(own_TE)] = own_TE
+    parts = [torch.empty_like(padded_TE) for _ in range(count)]
+    torch.distributed.all_gather(parts, padded_TE)
+    all_TE = torch.empty(len(lengths), own_TE.shape[1], device=own_TE.device)
+    for rank, part_TE in enumerate(parts):
+        texts = share(lengths, rank, count)
+        all_TE[texts] = part_TE[: len(texts)]
+    return all_TE
+
+
+def add_up(gradients: Sequence[Tensor], count: int) -> None:
+    """Sum gradients over the processes, in place, in as few exchanges as their types allow."""
+    if count == 1 or not gradients:
+        return
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    torch.distributed.all_reduce(flat)
+    for gradient, total in zip(gradients, flat.split([gradient.numel() for gradient in gradients]), strict=True):
+        gradient.copy_(total.view_as(gradient))
+
+
+def collect(number: int, device: torch.device, count: int) -> list[int]:
+    """The number that each process has, in the order of their ranks."""
+    if count == 1:
+        return [number]
+    parts = [torch.zeros(1, dtype=torch.int64, device=device) for _ in range(count)]
+    torch.distributed.all_gather(parts, torch.tensor([number], device=device))
+    return [int(part) for part in parts]
+
+
+def sum_counts(counts: Sequence[int], device: torch.device, count: int) -> list[int]:
+    """Sum a list of numbers over the processes, entry by entry."""
+    if count == 1:
+        return list(counts)
+    total = torch.tensor(counts, device=device)
+    torch.distributed.all_reduce(total)
+    sums: list[int] = total.tolist()
+    return sums

@@ -1,0 +1,122 @@
+"""A job: one run as training sees it, its model and method looked up, and whether its pairs suffice for its budget.
+
+A `RunConfig` is text, for files and databases. A `Job` is made of it once, where training begins; everything below
+works with its `Method`, its `ModelShape` and its one open `TokenCache`.
+
+A budget of C FLOP asks for D = C / c tokens, c FLOP a token (see `embudget.flops`). Whether the pairs give as many is
+settled before the first step: by their number times the mean length of a pair, and then by drawing the batches that the
+run will see, because pairs whose texts repeat too often fit into no batch.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+from embudget.errors import PairsError, RunError
+from embudget.flops import tokens_for
+from embudget.methods import Method, parse_method
+from embudget.pairs import Pairs, token_stats
+from embudget.pairs.token_cache import TokenCache
+from embudget.records import RunConfig
+from embudget.suite import ModelShape, find_shape
+from embudget.training.resources import Resources
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run whose model and method are looked up, with its pairs and their tokens."""
+
+    config: RunConfig
+    method: Method
+    shape: ModelShape
+    pairs: Pairs
+    tokens: TokenCache
+    resources: Resources
+
+    @classmethod
+    def of(cls, config: RunConfig, pairs: Pairs, resources: Resources | None = None) -> Self:
+        """Look up what a configuration names.
+
+        Raises:
+            ModelError: there is no such model.
+            MethodError: the method cannot train this model.
+        """
+        method, shape = parse_method(config.method), find_shape(config.model)
+        method.check(shape)
+        tokens = TokenCache(pairs, config.model, config.max_length)
+        return cls(config, method, shape, pairs, tokens, resources or Resources())
+
+    @property
+    def tokens_needed(self) -> float:
+        """D: tokens that the budget buys."""
+        return tokens_for(self.config.train_flops, self.method, self.shape)
+
+    @property
+    def tokens_per_pair(self) -> float:
+        """Mean tokens of a query and its positive, cut as in training."""
+        return token_stats(self.pairs, self.config.model, self.config.max_length).tokens_per_pair
+
+    def check(self) -> None:
+        """Refuse, before anything is trained, pairs on which the run cannot be done.
+
+        Raises:
+            PairsError: they are not the configuration's, or too few for the budget or for the held-out measurement.
+            RunError: their texts repeat too often to make enough batches.
+        """
+        self.check_number()
+        self.check_batches()
+
+    def check_number(self) -> None:
+        """Refuse pairs that are not the configuration's, or too few.
+
+        Raises:
+            PairsError: says how many are needed, and how many there are.
+        """
+        config, pairs = self.config, self.pairs
+        if pairs.hash != config.pairs:
+            raise PairsError(f"pairs must have the content hash {config.pairs}, got {pairs.hash} in {pairs.folder}")
+        if (held_out := pairs.rows("validation")) < config.eval_pairs:
+            raise PairsError(
+                f"{pairs.folder} must hold {config.eval_pairs} validation pairs (eval_pairs), got {held_out}"
+            )
+        needed, there = self.tokens_needed / self.tokens_per_pair, pairs_there(config, pairs)
+        if needed > there:
+            raise PairsError(
+                f"{config.model} with {config.method} at {config.train_flops:g} FLOP needs about {needed:,.0f} pairs, "
+                f"got {there:,} in {pairs.folder} with max_epochs={config.max_epochs}: allow more epochs"
+            )
+
+    def check_batches(self) -> None:
+        """Refuse pairs whose texts repeat so often that the batches end before the budget.
+
+        The batches are drawn and their tokens counted, at 0.14 ms for a batch of 64. A split larger than one window
+        (see `embudget.training.order`) is not checked: its first window is read at the first step anyway, but all its
+        windows would take minutes.
+
+        Raises:
+            RunError: says what the batches give, and how many pairs find no batch.
+            PairsError: the pairs cannot be read, or the cache of their tokens cannot be written.
+        """
+        from embudget.training.order import WINDOW, BatchOrder
+
+        config, pairs = self.config, self.pairs
+        if pairs.rows("train") > WINDOW:
+            return
+        drawn = tokens = 0
+        for batch in BatchOrder(self.tokens, config.batch_size, config.seed, config.max_epochs):
+            drawn += len(batch)
+            tokens += sum(map(len, self.tokens.texts(batch)))
+            if self.method.flops_per_token(self.shape) * tokens >= config.train_flops:
+                return
+        there = pairs_there(config, pairs)
+        left = there - drawn
+        repeats = f", for {left:,} of {there:,} pairs find no batch of {config.batch_size} without one of their texts"
+        raise RunError(
+            f"{config.model} with {config.method} at {config.train_flops:g} FLOP needs {self.tokens_needed:,.0f} "
+            f"tokens, got {tokens:,} in the batches from {pairs.folder} with max_epochs={config.max_epochs}"
+            f"{repeats if left else ''}: allow more epochs" + (" or smaller batches" if left else "")
+        )
+
+
+def pairs_there(config: RunConfig, pairs: Pairs) -> int:
+    """The most training pairs that a run can see: whole batches in each of its epochs, if no text repeats."""
+    return config.max_epochs * (pairs.rows("train") // config.batch_size) * config.batch_size

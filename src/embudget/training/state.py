@@ -1,0 +1,215 @@
+"""The state of a run on disk: checkpoints, and going on from the newest of them to the same result.
+
+A checkpoint is a folder `step-NUMBER` of tensors (safetensors) and numbers (JSON). It gets its name only once all of it
+is on the disk, and its numbers carry the hash of its tensors. So one that is torn all the same, by a disk that lost
+what it had confirmed, is recognised, and the one before it is used: the last two are kept, and a new one displaces the
+oldest only after it has its name.
+
+The checkpoints of a run lie in `{checkpoints}/{id}`, those of a trunk in the folder of its `trunk_name`. They are
+removed when the run has its record or has diverged; in a study only when that record is in the store. The first process
+writes them and every process reads them, so that the number of processes may change in between.
+"""
+
+import hashlib
+import json
+import logging
+import math
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from embudget.errors import DivergedError, RunError
+from embudget.records import Provenance, RunConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from embudget.training.loop import Training
+    from embudget.training.resources import Resources
+
+LOG = logging.getLogger(__name__)
+
+TENSORS, NUMBERS = "state.safetensors", "state.json"
+KEPT = 2
+
+
+class State(NamedTuple):
+    """What a checkpoint holds, read back to the CPU."""
+
+    tensors: "dict[str, Tensor]"
+    numbers: dict[str, Any]
+
+
+def write_checkpoint(folder: Path, step: int, tensors: "Mapping[str, Tensor]", numbers: Mapping[str, Any]) -> None:
+    """Write a checkpoint under a temporary name, rename it once it is on the disk, and keep the one before.
+
+    Args:
+        folder: of the checkpoints of one run; made where it is missing.
+        step: number by which checkpoints are ordered.
+        tensors: by name.
+        numbers: what JSON can hold.
+
+    Raises:
+        OSError: the folder cannot be written or is full; older checkpoints are then untouched.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    part = folder / "part"
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir()
+    try:
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, part / TENSORS)
+        (part / NUMBERS).write_text(json.dumps({"tensors": _digest(part / TENSORS), "numbers": numbers}))
+        for path in (part / TENSORS, part / NUMBERS, part):
+            _flush(path)
+    except SafetensorError as error:  # its own name for a full disk
+        shutil.rmtree(part, ignore_errors=True)
+        raise OSError(str(error)) from None
+    except OSError:
+        shutil.rmtree(part, ignore_errors=True)  # half a checkpoint would keep the disk full
+        raise
+    final = folder / f"step-{step:09d}"
+    if final.exists():  # it could not be read, or is the same again
+        shutil.rmtree(final)
+    part.rename(final)
+    _flush(folder)
+    there = sorted(folder.glob("step-*"))
+    now = there.index(final)
+    for other in there[: max(0, now + 1 - KEPT)] + there[now + 1 :]:  # later ones were torn, or of no use
+        shutil.rmtree(other, ignore_errors=True)
+
+
+def newest_checkpoint(folder: Path, of_use: Callable[[dict[str, Any]], bool] | None = None) -> State | None:
+    """Read the newest checkpoint that is whole and whose numbers are ``of_use``; None where there is none."""
+    for path in sorted(folder.glob("step-*"), reverse=True):
+        found = _read(path)
+        if found is not None and (of_use is None or of_use(found.numbers)):
+            return found
+    return None
+
+
+class Resuming:
+    """Keeps a run on disk for the length of a with block, at whose start it goes on from its newest whole checkpoint.
+
+    Args:
+        training: the run; restored from its checkpoint, where there is one.
+        run: names the run, and its folder.
+        made: provenance of a run that starts now.
+        resources: where and how often to write; without a folder nothing is written.
+        end: checkpoints are of use up to this number of tokens, at which the middle of their last step must lie.
+
+    Raises:
+        RunError: the checkpoint is that of another model, or processes found checkpoints of different steps.
+    """
+
+    def __init__(
+        self, training: "Training", run: str, made: Provenance, resources: "Resources", end: float = math.inf
+    ) -> None:
+        self.training = training
+        self.provenance = made
+        """The provenance of the run's first start, before any interruption."""
+        self.notes: dict[str, Any] = {}
+        """Kept along with the training's state, as JSON."""
+        self._folder = None if resources.checkpoints is None else resources.checkpoints / run
+        self._end = end
+        self._keep = resources.keep_checkpoints
+        self._every = resources.checkpoint_seconds
+        self._written = time.monotonic()
+
+    def __enter__(self) -> "Resuming":
+        found = newest_checkpoint(self._folder, self._is_of_use) if self._folder is not None else None
+        if found is not None:
+            before = Provenance.model_validate(found.numbers.pop("provenance"))
+            if before.model_revision != self.provenance.model_revision:
+                raise RunError(
+                    f"{self._folder} is a checkpoint of {before.model_revision}, and the model is now "
+                    f"{self.provenance.model_revision}: remove the folder to start anew"
+                )
+            self.provenance, self.notes = before, found.numbers.pop("notes")
+            self.training.restore(*found)
+        self._check_the_others()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        ended = kind is None or issubclass(kind, DivergedError)  # a run that diverged would do so again
+        if ended and not self._keep and self._folder is not None and self.training.place.is_main_process:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def save_if_due(self) -> None:
+        """Write a checkpoint where the last one is long enough ago."""
+        if self._folder is not None and time.monotonic() - self._written >= self._every:
+            self.save()
+
+    def save(self) -> None:
+        """Write a checkpoint, where the run is kept at all; if that fails, warn and let the training go on."""
+        if self._folder is None or not self.training.place.is_main_process:
+            return
+        made = self.provenance.model_dump(mode="json")
+        numbers = self.training.numbers() | {"provenance": made, "notes": self.notes}
+        try:
+            write_checkpoint(self._folder, self.training.meter.steps, self.training.tensors(), numbers)
+        except OSError as error:  # a full disk may pass; until then the older ones serve
+            reason = error.strerror or error
+            LOG.warning("cannot write a checkpoint to %s: %s; training goes on", self._folder, reason)
+        self._written = time.monotonic()
+
+    def _check_the_others(self) -> None:
+        """Refuse to go on from different steps, as happens where every machine has a disk of its own."""
+        from embudget.training.device import collect
+
+        place = self.training.place
+        steps = collect(self.training.meter.steps, place.device, place.num_processes)
+        if len(set(steps)) > 1:
+            each = ", ".join(map(str, steps))
+            raise RunError(
+                f"all processes must find the same checkpoints, got steps {each} in {self._folder}: put the folder "
+                "where all machines see it"
+            )
+
+    def _is_of_use(self, numbers: dict[str, Any]) -> bool:
+        return _middle(numbers["losses"]) < self._end
+
+
+def trunk_name(config: RunConfig) -> str:
+    """A name that all runs of a trunk share: the id of the run whose budget is ten times their common warm-up."""
+    warmup_flops = float(f"{config.warmup * config.train_flops:.6g}") or config.train_flops
+    return "trunk-" + config.model_copy(update={"train_flops": 10 * warmup_flops, "warmup": 0.1}).id
+
+
+def _middle(losses: list[tuple[int, float]]) -> float:
+    """Tokens processed at the middle of the last step."""
+    ends = [0, 0, *(tokens for tokens, _ in losses)]
+    return (ends[-1] + ends[-2]) / 2
+
+
+def _read(path: Path) -> State | None:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        said = json.loads((path / NUMBERS).read_text())
+        if said["tensors"] != _digest(path / TENSORS):
+            return None
+        return State(load_file(path / TENSORS), said["numbers"])
+    except (OSError, ValueError, LookupError, TypeError, SafetensorError):
+        return None
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _flush(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk: a rename may overtake what it renames."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,1 @@
+"""The suite `micro`: four small language models, pre-trained from scratch."""

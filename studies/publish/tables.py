@@ -1,0 +1,242 @@
+"""The tables in the pages of results, made from the files of the published studies.
+
+    .venv/bin/python -m studies.publish.tables docs/results.md README.md
+
+Text is written by hand; what stands between `<!-- NAME STUDY -->` and `<!-- end -->` is replaced by the table of that
+name, made from the files in results/STUDY:
+
+    frontier     frontier.json: the best cell of each kind of method at each budget
+    findings     findings.json and downstream.json: the paper's statements with verdicts and numbers
+    verdicts     the same files of several studies: the verdicts side by side
+    forecast     forecast.json and verdict.json: what was forecast, and what came of it
+    ablations    ablations.json: what each change of a default does to the loss
+    other_rates  the same file: what each change does where the learning rate was chosen on other seeds
+    spent        spent.json: runs, FLOP and hours
+    sizes        data/models/pretrain.json: the models of a suite in the package; STUDY is the suite's name
+
+Several studies are joined by +, as in `<!-- verdicts smollm2+micro -->`.
+"""
+
+import argparse
+import re
+import statistics
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from embudget.files import write_whole
+from studies.publish.cells import member_text
+from studies.publish.files import read_json
+from studies.publish.forecast import read_forecast
+
+ROOT = Path(__file__).parents[2]
+BLOCK = re.compile(r"(<!-- (\w+) ([\w+/]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def main() -> None:
+    """Fill in the tables of the pages."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pages", type=Path, nargs="+")
+    for page in parser.parse_args().pages:
+        write_whole(page, filled(page.read_text()))
+
+
+def filled(text: str) -> str:
+    """A page's text with its tables made anew."""
+    return BLOCK.sub(lambda found: f"{found[1]}{TABLES[found[2]](found[3])}\n{found[4]}", text)
+
+
+def read(study: str, name: str) -> Any:  # noqa: ANN401 - whatever the file holds
+    """Read a file of a study's results."""
+    return read_json(ROOT / "results" / study / name)
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def frontier(study: str) -> str:
+    """Budgets down, kinds of method across; the lowest loss at a budget is bold."""
+    cells = {(row["kind"], row["train_flops"]): row for row in read(study, "frontier.json")}
+    kinds = list(dict.fromkeys(kind for kind, _ in cells))
+    rows = []
+    for budget in sorted({budget for _, budget in cells}):
+        lowest = min(row["loss"] for (_, at), row in cells.items() if at == budget)
+        found = [cells.get((kind, budget)) for kind in kinds]
+        rows.append([flops(budget), *("" if row is None else best_cell(row, lowest) for row in found)])
+    return table(["budget, FLOP", *kinds], rows)
+
+
+def best_cell(row: dict[str, Any], lowest: float) -> str:
+    """A cell's loss, method, member and seeds; a dagger says that the loss is the lowest point of a parabola."""
+    loss = f"**{row['loss']:.3f}**" if row["loss"] == lowest else f"{row['loss']:.3f}"
+    choice = [row["method"], member_text(row["model"]), f"{row['seeds']} seeds"]
+    told = choice[row["method"] == row["kind"] : 3 if row["seeds"] > 1 else 2]
+    return f"{loss}{'†' if row['vertex'] else ''} ({', '.join(told)})"
+
+
+def findings(study: str) -> str:
+    """A numbered list: each statement with the verdict on it, the numbers and what is missing."""
+    found = [(one["number"], one["statement"], one["verdict"], one["numbers"], one["why"]) for one in
+             read(study, "findings.json")]  # fmt: skip
+    scores = read(study, "downstream.json")
+    numbers = ""
+    if "spearman" in scores:
+        numbers = (
+            f"rank correlation of held-out loss and nDCG@10 over {scores['runs']} runs {scores['spearman']:.2f}; "
+            f"within budgets {by_budget(scores['spearman_within_budgets'])}"
+        )
+        if near := [scores["runs_near_the_best"][budget] for budget in scores["spearman_near_the_best"]]:
+            numbers += (
+                f"; among the {min(near)} to {max(near)} runs within 5 % of the lowest loss of their budget "
+                f"{by_budget(scores['spearman_near_the_best'])}"
+            )
+    found.append((8, scores["statement"], scores["verdict"], numbers, None))
+    return "\n".join(
+        f"{number}. {text} **{verdict[0].upper()}{verdict[1:]}**: {'; '.join(filter(None, [numbers, why]))}."
+        for number, text, verdict, numbers, why in found
+    )
+
+
+def verdicts(studies: str) -> str:
+    """The paper's statements down, studies across, a verdict in each field."""
+    names = studies.split("+")
+    found = [
+        {one["number"]: one for one in read(study, "findings.json")} | {8: read(study, "downstream.json")}
+        for study in names
+    ]
+    rows = [
+        [f"{number}. {one['statement']}", *(verdicts_of[number]["verdict"] for verdicts_of in found)]
+        for number, one in found[0].items()
+    ]
+    return table(["the paper's finding", *names], rows)
+
+
+def sizes(suite: str) -> str:
+    """The models of a suite in the package, from the smallest."""
+    members = read_json(ROOT / "src" / "embudget" / "data" / "models" / "pretrain.json")["members"]
+    rows = [
+        [one["name"], f"{one['model_params']:,}", f"{one['embedding_params']:,}", f"{one['heldout_perplexity']:.1f}"]
+        for one in sorted(members, key=lambda one: int(one["model_params"]))
+        if one["name"].startswith(f"{suite}-")
+    ]
+    if not rows:
+        sys.exit(f"sizes must be of a suite that comes with the package, got {suite}")
+    return table(["model", "N", "input embedding", "held-out perplexity"], rows)
+
+
+def by_budget(values: dict[str, float]) -> str:
+    """A list of numbers, each with its budget."""
+    return ", ".join(f"{value:.2f} at {budget}" for budget, value in values.items()) + " FLOP"
+
+
+def forecast(study: str) -> str:
+    """What was forecast and trained, a choice a row, the best measured loss first."""
+    made, verdict = read_forecast(ROOT / "results" / study), read(study, "verdict.json")
+    recipe, paper = made["recipe"], made["paper"]
+    expected = {f"{one['model']} {one['method']}": one for one in [paper, *made["rivals"]]}
+    expected[verdict["recipe"]] = {
+        "predicted_loss": recipe["predicted_loss"], "loss_interval": recipe["predicted_interval"]
+    }  # fmt: skip
+    roles = {verdict["recipe"]: ["the recipe"]}
+    by_line = f"the paper's procedure, which predicts {paper['loss_by_its_line']:.3f}"
+    roles.setdefault(verdict["paper"], []).append(by_line)
+    measured = {name: statistics.mean(losses) for name, losses in verdict["losses"].items()}
+    rows = []
+    for name in sorted(measured, key=measured.__getitem__):
+        low, high = expected[name]["loss_interval"]
+        model, method = name.split()
+        losses = ", ".join(f"{loss:.3f}" for loss in verdict["losses"][name])
+        rows.append(
+            [f"{method} on {member_text(model)}", " and ".join(roles.get(name, [])),
+             f"{expected[name]['predicted_loss']:.3f}", f"{low:.3f} to {high:.3f}", losses,
+             f"{verdict['regrets_percent'][name]:.1f} %"]
+        )  # fmt: skip
+    return table(["choice", "of", "predicted", "90 % interval", "measured", "regret"], rows)
+
+
+def ablations(study: str) -> str:
+    """Changes down, budgets across: differences from the base in nats, bold where outside the noise."""
+    found = read(study, "ablations.json")
+    rows = [
+        [f"*{base['change']}: loss*", rates_of(base), *(f"{loss:.3f}" for loss in base["losses"])]
+        for base in found["bases"]
+    ]
+    for row in found["changes"]:
+        differences = (
+            differing(*pair) if row["learned"] else "learns nothing"
+            for pair in zip(row["differences"], found["outside_the_noise"], strict=True)
+        )
+        rows.append([f"{row['change']} (against {row['base']})", rates_of(row), *differences])
+    for name, values in [
+        ("standard error", found["standard_error"]), ("outside the noise from", found["outside_the_noise"])
+    ]:  # fmt: skip
+        rows.append([f"*{name}*", "", *(f"{value:.3f}" for value in values)])
+    return table(["change", "rates", *(flops(budget) for budget in found["budgets"]), "mean of both"], rows)
+
+
+def other_rates(study: str) -> str:
+    """Changes down; across, the difference in nats where the rate is chosen on seeds that are not compared.
+
+    The last columns count the runs whose loss is below that of the base.
+    """
+    found = read(study, "ablations.json")
+    budgets, count = [flops(budget) for budget in found["budgets"]], len(found["budgets"])
+    ways = {"at_first_rates": "rates of seed 0", "at_rates_of_other_seeds": "rates of the other seeds"}
+    rows = [
+        [f"{row['change']} (against {row['base']})", *(f"{one:+.3f}" for way in ways for one in row[way][:count]),
+         *map(str, row["runs_below_the_base"])]
+        for row in found["changes"] if row["learned"]
+    ]  # fmt: skip
+    heads = [f"{way}, {budget}" for way in [*ways.values(), "runs below the base"] for budget in budgets]
+    return table(["change", *heads], rows)
+
+
+def rates_of(row: dict[str, Any]) -> str:
+    """The learning rate at each budget, with a star where it is the lowest or the highest of those tried."""
+    return ", ".join(f"{one['rate']:g}{'*' if one['at_an_end'] else ''}" for one in row["rates"])
+
+
+def differing(difference: float, outside: float) -> str:
+    """A difference with its sign; bold where it exceeds ``outside``, the edge of the noise."""
+    return f"**{difference:+.3f}**" if abs(difference) > outside else f"{difference:+.3f}"
+
+
+def spent(studies: str) -> str:
+    """A row for each study, and one for the check of its forecast where there was one."""
+    rows = []
+    for study in studies.split("+"):
+        rows.append(spent_row(study, read(study, "spent.json")))
+        if (ROOT / "results" / study / "verdict.json").exists():
+            rows.append(spent_row(f"{study}, the forecast's check", read(study, "verdict.json")["spent"]))
+    return table(["study", "runs", "FLOP", "hours of training", "median GFLOP/s"], rows)
+
+
+def spent_row(name: str, found: dict[str, Any]) -> list[str]:
+    """One row of runs, FLOP and hours."""
+    speed = f"{found['median_flops_per_second'] / 1e9:.0f}"
+    return [name, f"{found['runs']}", flops(found["train_flops"]), f"{found['hours']:.1f}", speed]
+
+
+def flops(number: float) -> str:
+    """A number of FLOP in three digits, as 1.6e13."""
+    return re.sub(r"e\+?0*", "e", f"{number:.3g}")
+
+
+TABLES: dict[str, Callable[[str], str]] = {
+    "frontier": frontier,
+    "findings": findings,
+    "verdicts": verdicts,
+    "sizes": sizes,
+    "forecast": forecast,
+    "ablations": ablations,
+    "other_rates": other_rates,
+    "spent": spent,
+}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+"""The draws of a law, and how wide they are made."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+from scipy.stats import t as student
+
+from embudget.laws import Coefficients, uncertainty
+from embudget.laws.forms import FORMS
+from embudget.laws.problem import Points
+from embudget.laws.sharing import fit_jointly
+from embudget.laws.uncertainty import INFLATION, deal_residuals, draw, half_width, spread_of, widened
+from embudget.runs.cells import RunTable
+from embudget.simulate import World, simulate
+from tests.laws.studies import APART, SHARED, points
+
+
+def test_dealt_residuals_have_the_variance_before_the_fit() -> None:
+    rng = np.random.default_rng(0)
+    log_fit, residuals = np.linspace(1, 2, 20), 0.01 * rng.standard_normal(20)
+    dealt = deal_residuals(residuals, log_fit, np.ones(20), freedom=12, draws=4000, rng=rng)
+    assert dealt.shape == (4000, 20)
+    assert dealt.mean(axis=0) == pytest.approx(log_fit, abs=1e-3)
+    assert (dealt - log_fit).var() == pytest.approx(residuals.var() * 20 / 12, rel=0.05)
+
+
+def test_a_cell_with_four_seeds_gets_half_the_deviation() -> None:
+    rng = np.random.default_rng(0)
+    weights = np.array([4.0] + [1.0] * 19)
+    residuals = 0.01 * rng.standard_normal(20)
+    dealt = deal_residuals(residuals, np.zeros(20), weights, freedom=12, draws=4000, rng=rng)
+    assert dealt[:, 0].std() / dealt[:, 1].std() == pytest.approx(0.5, rel=0.05)
+
+
+def test_the_draws_of_a_sharper_study_lie_closer_together() -> None:
+    spreads = []
+    for noise in (0.01, 0.04):
+        measured = points(SHARED, noise, wide=True)
+        fit = fit_jointly(FORMS["chinchilla"], measured, "shared")
+        (drawn,) = draw(fit, measured, 100, np.random.default_rng(0))
+        assert drawn.shape == (100, fit.groups[0].problem.parameters)
+        spreads.append(fit.groups[0].problem.predict(drawn).std(axis=0).mean())
+    assert spreads[1] / spreads[0] == pytest.approx(4, rel=0.4)
+
+
+def test_the_draws_spread_as_the_fits_of_new_studies_do() -> None:
+    """The fitted loss at a corner scatters over 40 studies of one truth as the draws of the first ones say."""
+    at = np.array(["full"]), np.log([1e8]), np.log([1e5])
+    fitted, spreads = [], []
+    for seed in range(40):
+        measured = points({"full": SHARED["full"]}, 0.02, seed, wide=True)
+        fit = fit_jointly(FORMS["chinchilla"], measured, "shared")
+        fitted.append(fit.predict(*at)[0])
+        if seed < 4:
+            (drawn,) = draw(fit, measured, 100, np.random.default_rng(seed))
+            group = replace(fit.groups[0].problem, log_n=at[1] - fit.groups[0].centre_n,
+                            log_d=at[2] - fit.groups[0].centre_d, basis=np.ones((1, 1)))  # fmt: skip
+            spreads.append(group.predict(drawn).std())
+    assert np.mean(spreads) == pytest.approx(np.std(fitted), rel=0.5)
+
+
+def test_groups_are_drawn_together_and_seeds_decide() -> None:
+    measured = points(APART, 0.01)
+    fit = fit_jointly(FORMS["chinchilla"], measured, "pooled")
+    first, again, other = (draw(fit, measured, 5, np.random.default_rng(seed)) for seed in (3, 3, 4))
+    assert [len(group) for group in first] == [5, 5]
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not any(np.allclose(a, b) for a, b in zip(first, other, strict=True))
+
+
+def test_many_cells_get_normal_draws_of_the_same_spread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As random weights give, also where the noise differs between cells."""
+    budgets = tuple(np.geomspace(1e11, 1e14, 60))
+    truth = {"full": Coefficients(E=1.8, A=300, a=0.35, B=250, b=0.42)}
+    models = ("smollm2-135m:1", "smollm2-135m:4", "smollm2-135m:12")
+    measured = Points.of(RunTable.of(simulate(World(truth=truth, models=models, budgets=budgets, noise=0))).cells)
+    noise = np.where(measured.budget < 1e12, 0.03, 0.003) * np.random.default_rng(1).standard_normal(len(measured))
+    measured = replace(measured, log_loss=measured.log_loss + noise)
+    fit = fit_jointly(FORMS["chinchilla"], measured, "shared")
+    (refitted,) = draw(fit, measured, 400, np.random.default_rng(0))
+    monkeypatch.setattr(uncertainty, "MANY_CELLS", 10)
+    (normal,) = draw(fit, measured, 400, np.random.default_rng(0))
+    spreads = [fit.groups[0].problem.predict(drawn).std(axis=0) for drawn in (refitted, normal)]
+    assert np.corrcoef(spreads)[0, 1] > 0.9  # wide and narrow at the same places
+    assert spreads[1].mean() == pytest.approx(spreads[0].mean(), rel=0.25)
+
+
+FREEDOM = 6.0
+SCALE = float(student.ppf(0.95, FREEDOM) / norm.ppf(0.95))
+
+
+def some_draws() -> np.ndarray:
+    """Log losses of 4 choices by 400 draws; the last choice is known exactly."""
+    drawn: np.ndarray = np.array([0.5, 1, 2, 3]) + np.random.default_rng(0).gamma(2, [0.01, 0.02, 0.1, 0], (400, 4))
+    return drawn
+
+
+def test_wider_draws_keep_their_mean_and_their_order() -> None:
+    drawn = some_draws()
+    for error in (0.0, np.array([0.0, 0.01, 0.3, 0.05])):
+        wide = widened(drawn, FREEDOM, error)
+        assert wide.mean(axis=0) == pytest.approx(drawn.mean(axis=0), abs=1e-12)
+        assert np.array_equal(wide[:, :3].argsort(axis=0), drawn[:, :3].argsort(axis=0))
+
+
+def test_without_an_error_draws_widen_by_one_factor() -> None:
+    drawn = some_draws()
+    mean = drawn.mean(axis=0)
+    assert widened(drawn, FREEDOM) == pytest.approx(mean + INFLATION * SCALE * (drawn - mean), rel=1e-12)
+
+
+def test_with_an_error_the_standard_deviation_is_that_of_both() -> None:
+    drawn, error = some_draws(), np.array([0.0, 0.01, 0.3, 0.05])
+    wanted = SCALE * np.hypot(INFLATION * spread_of(drawn), error)
+    assert spread_of(widened(drawn, FREEDOM, error)) == pytest.approx(wanted, rel=0.01)  # 400 quantiles of a normal
+
+
+def test_draws_that_are_all_the_same_get_the_errors_quantiles_or_stay() -> None:
+    same = np.full((101, 2), 1.5)
+    wide = widened(same, FREEDOM, np.array([0.0, 0.02]))
+    assert np.array_equal(wide[:, 0], same[:, 0])
+    assert wide[50, 1] == pytest.approx(1.5)
+    assert wide[[5, 95], 1] - 1.5 == pytest.approx(SCALE * 0.02 * norm.ppf([5.5 / 101, 95.5 / 101]), rel=1e-9)
+    assert np.array_equal(widened(same[:1], FREEDOM, 0.1), same[:1])  # a single draw has no quantiles
+
+
+def test_wider_draws_have_the_interval_as_their_quantiles() -> None:
+    """So that comparing choices by the draws and by their intervals cannot disagree."""
+    drawn, error = np.random.default_rng(1).normal(1, 0.02, (4000, 1)), 0.03
+    half = half_width(drawn, FREEDOM, 0.9, error**2)
+    assert np.quantile(widened(drawn, FREEDOM, error), (0.05, 0.95)) - 1 == pytest.approx([-half[0], half[0]], rel=0.02)
