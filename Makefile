@@ -20,7 +20,7 @@ results: setup
 	cp results/micro/laws.json src/embudget/data/laws/micro.json
 	$(BIN)/python -m studies.publish.micro_models
 	$(BIN)/python -m studies.publish.ablations results/ablations
-	$(BIN)/python -m studies.publish.tables docs/results.md README.md
+	$(BIN)/python -m studies.publish.tables docs/results.md
 
 # What takes minutes because it starts processes or trains the real model; the rest of the slow tests are measurements.
 test-processes: setup
