@@ -1,8 +1,9 @@
-# embudget: `make quickstart` goes the whole path, `make test` runs the fast tests; both set up .venv first.
+# embudget: `make quickstart` goes the whole path, `make test` runs the fast tests, `make docs` builds the site in
+# docs/_build/html; each sets up .venv first.
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: quickstart results test test-processes test-slow check lock setup clean
+.PHONY: quickstart results test test-processes test-slow check docs lock setup clean
 
 quickstart: setup
 	$(BIN)/embudget quickstart --out quickstart/
@@ -19,7 +20,7 @@ results: setup
 	cp results/micro/laws.json src/embudget/data/laws/micro.json
 	$(BIN)/python -m studies.publish.micro_models
 	$(BIN)/python -m studies.publish.ablations results/ablations
-	$(BIN)/python -m studies.publish.tables docs/results.md README.md
+	$(BIN)/python -m studies.publish.tables docs/results.md
 
 # What takes minutes because it starts processes or trains the real model; the rest of the slow tests are measurements.
 test-processes: setup
@@ -32,6 +33,10 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Every page is read anew, since the reference is made of the code.
+docs: setup
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --fresh-env --quiet docs docs/_build/html
 
 # The environment is made anew when the pinned versions have changed, and only then.
 setup:
@@ -50,4 +55,4 @@ lock: setup
 	sed -i 's/+cpu$$//' requirements.lock
 
 clean:
-	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv build dist docs/_build .mypy_cache .pytest_cache .ruff_cache

@@ -1,6 +1,6 @@
 """The tables in the pages of results, made from the files of the published studies.
 
-    .venv/bin/python -m studies.publish.tables docs/results.md README.md
+    .venv/bin/python -m studies.publish.tables docs/results.md
 
 Text is written by hand; what stands between `<!-- NAME STUDY -->` and `<!-- end -->` is replaced by the table of that
 name, made from the files in results/STUDY:

@@ -58,6 +58,8 @@ def embudget(
     \b
     embudget quickstart      the whole path on this machine, in minutes
     embudget COMMAND --help  one command, with an example
+
+    The path by hand: pairs build, sweep, fit, recipe, train, evaluate.
     """  # noqa: D301 - \b tells the help not to join the lines
 
 

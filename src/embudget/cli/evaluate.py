@@ -9,14 +9,21 @@ from embudget.cli.options import PairsFolder, Verbose
 
 
 def command(
-    model: Annotated[Path, typer.Argument(help="A sentence-transformers folder, e.g. one that `train` wrote.")],
+    model: Annotated[Path, typer.Argument(help="A sentence-transformers folder, such as `embudget train` writes.")],
     pairs: PairsFolder = Path("pairs"),
-    against: Annotated[list[Path] | None, typer.Option(help="Another model folder to score; may be repeated.")] = None,
-    base: Annotated[bool, typer.Option(help="Score the untrained base of a model of embudget, too.")] = True,
+    against: Annotated[
+        list[Path] | None, typer.Option(help="Another model folder to score beside it; may be repeated.")
+    ] = None,
+    base: Annotated[
+        bool, typer.Option(help="Also score the model that training began from, where embudget trained it.")
+    ] = True,
     json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
     verbose: Verbose = False,
 ) -> None:
-    """Score retrieval on the held-out groups of the pairs.
+    """Score retrieval on held-out pairs, beside BM25 and TF-IDF.
+
+    For each query of the test pairs the model ranks all their positives. Test pairs share no group (product, package,
+    ...) with those that were trained on. Printed are nDCG@10, MRR@10 and recall@10: 1 is perfect.
 
     \b
     Example: embudget evaluate model/ --pairs pairs/

@@ -12,12 +12,18 @@ def command(
     json: Annotated[bool, typer.Option("--json", help="Print the findings as a JSON list.")] = False,
     verbose: Verbose = False,
 ) -> None:
-    """Say which findings of the paper these runs reproduce, with the numbers that decide it.
+    """Say which of the paper's findings these runs reproduce.
 
-    Seven statements, from "full fine-tuning is best at low budgets, LoRA at high ones" to "the best loss falls along a
-    straight line": each is reproduced (it holds in at least 90 % of the draws), not reproduced (of its k parts, one
-    fails in at least 1 - 10 % / k of them), or undetermined, then with the reason. Draws are those of the laws; of the
-    second statement, 4,000 of a regression on the measured losses. Only measured budgets count.
+    The paper behind embudget (arXiv 2406.04165) has seven that a study can check, from "full fine-tuning is best at
+    low budgets, LoRA at high ones" to "the best loss falls along a straight line". Each is printed with the numbers
+    that decide it and one of three verdicts:
+
+    \b
+      reproduced       it holds in at least 90 % of the draws of the laws
+      not reproduced   one of its k parts fails in at least 1 - 10 % / k of them
+      undetermined     neither; the reason follows
+
+    Only measured budgets count. The second finding is judged by 4,000 draws of a regression on the measured losses.
 
     \b
     Example: embudget explain laws.json

@@ -13,42 +13,47 @@ if TYPE_CHECKING:
 
 def command(
     runs: Annotated[
-        str, typer.Argument(metavar="STORE|FILE.csv|FILE.parquet", help="A store, or a table with a row for each run.")
+        str,
+        typer.Argument(
+            metavar="STORE|FILE.csv|FILE.parquet", help="The store of a study, or a table with a row for each run."
+        ),
     ],
     columns: Annotated[
         str | None,
         typer.Option(
-            help="The table's names for our columns where they differ: loss=eval_loss,tokens=D; or scale= to ignore it."
+            help="Our name=the table's name, where they differ: loss=eval_loss,tokens=D. scale= ignores a column."
         ),
     ] = None,
-    out: Annotated[Path, typer.Option(help="File for the laws.")] = Path("laws.json"),
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
-    draws: Annotated[int, typer.Option(min=20, help="Bootstrap draws behind the intervals.")] = 200,
+    out: Annotated[Path, typer.Option(help="File to write the laws to.")] = Path("laws.json"),
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the resampling behind the intervals.")] = 0,
+    draws: Annotated[int, typer.Option(min=20, help="How often the runs are resampled for the intervals.")] = 200,
     form: Annotated[
         list[str] | None,
         typer.Option(
-            help="Only this form of law (chinchilla, multiplicative, rectified, dense_retrieval); repeatable."
+            help="Fit this form of law alone: chinchilla, multiplicative, rectified or dense_retrieval; repeatable."
         ),
     ] = None,
     asymptote: Annotated[
-        float | None, typer.Option(help="The loss that no budget gets below, nats, where it is known; else fitted.")
+        float | None,
+        typer.Option(help="The loss in nats that no budget gets below, if you know it; by default it is fitted."),
     ] = None,
     verbose: Verbose = False,
 ) -> None:
     """Fit the scaling laws of a study and print them.
 
-    Several forms of law are fitted, ranked by how well they forecast the largest budgets from the smaller ones, and
-    weighed; with --form only some of them.
+    Several forms of law are fitted. How well each forecasts the largest budgets from the smaller ones decides its
+    weight in the predictions.
 
-    A table needs the columns model_params, loss (nats), and tokens or train_flops; the other of the two follows from
-    the method. It may have method (full for all rows without it; lora and freeze with columns rank and
-    active_fraction, or as lora:32), model, budget, learning_rate, batch_size, seed, weight, and what else `embudget
-    records --csv` writes. Other columns are ignored, and one of our name that means something else by --columns NAME=.
+    A table needs three columns: model_params (without embeddings), loss (in nats, held-out), and tokens or
+    train_flops; the method gives the other of the two. Further columns are used where they are there: method (such as
+    lora:32; full for all rows without it), rank and active_fraction for methods written without a number, model,
+    budget, learning_rate, batch_size, seed, weight, and the others that `embudget records --csv` writes. All others
+    are ignored. If a column has one of these names but another meaning, --columns NAME= ignores it.
 
-    Rows are left out, counted and listed where their loss, size, tokens or FLOP is missing, NaN, infinite or not
-    positive, where they are not done, or where they are there twice. Equal settings with another loss are repeated
-    seeds; of three or more learning rates in a cell, the minimum of a parabola counts. Text where a number belongs and
-    files above 1 GB are refused.
+    Rows are left out, counted and listed if their loss, size, tokens or FLOP is missing, NaN, infinite or not
+    positive, if their status is not done, or if they are there twice. Rows of equal settings but another loss are
+    repeated seeds. If a cell has three or more learning rates, the minimum of a parabola through them counts. Text
+    where a number belongs and files above 1 GB are refused.
 
     \b
     Examples: embudget fit study.db --out laws.json

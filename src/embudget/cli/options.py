@@ -6,17 +6,21 @@ from typing import Annotated
 import typer
 
 Verbose = Annotated[
-    bool, typer.Option("--verbose", "-v", help="Show the libraries' messages, and the traceback of an error.")
+    bool, typer.Option("--verbose", "-v", help="Show what the libraries say, and the traceback of an error.")
 ]
 PairsFolder = Annotated[Path, typer.Option("--pairs", help="Folder made by `embudget pairs build`.")]
-Budget = Annotated[str | None, typer.Option("--budget", help="Training compute in FLOP, e.g. 1e13.")]
-GpuHours = Annotated[float | None, typer.Option("--gpu-hours", help="Budget as hours of one device.")]
-Dollars = Annotated[float | None, typer.Option("--dollars", help="Budget as money spent on a device.")]
-Device = Annotated[str | None, typer.Option("--device", help="Device of --gpu-hours and --dollars, e.g. h100.")]
+Budget = Annotated[str | None, typer.Option("--budget", help="The budget in FLOP, e.g. 1e13.")]
+GpuHours = Annotated[float | None, typer.Option("--gpu-hours", help="The budget as hours of one --device, e.g. 8.")]
+Dollars = Annotated[float | None, typer.Option("--dollars", help="The budget as money spent on a --device, e.g. 50.")]
+Device = Annotated[
+    str | None, typer.Option("--device", help="What --gpu-hours and --dollars are spent on, e.g. h100, a100, l4.")
+]
 Mfu = Annotated[
     float | None,
-    typer.Option("--mfu", help="Share of the device's peak that training reaches; 0.4 by default."),
+    typer.Option(
+        "--mfu", help="Share of the device's peak FLOP/s that training reaches; 0.4 by default, an assumption."
+    ),
 ]
 DollarsPerHour = Annotated[
-    float | None, typer.Option("--dollars-per-hour", help="Price of the device; a rough built-in one by default.")
+    float | None, typer.Option("--dollars-per-hour", help="Price of the device; by default a rough built-in one.")
 ]

@@ -10,7 +10,9 @@ from embudget.cli.options import Verbose
 if TYPE_CHECKING:
     from embudget.pairs import PairsInfo, TokenStats
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Text pairs: build, index, stats, show.")
+app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Text pairs: build them, index files of your own, count, show."
+)
 
 Folder = Annotated[Path, typer.Argument(help="Folder made by `embudget pairs build` or `index`.")]
 
@@ -21,7 +23,7 @@ def build(
         list[str],
         typer.Argument(
             metavar="SOURCE...",
-            help="demo, aws-docs, google-docs, docstrings, debian, hub:ORG/NAME or files:PATH (JSONL, CSV, ...).",
+            help="demo (aws-docs, google-docs and docstrings), debian, hub:ORG/NAME or files:PATH (JSONL, CSV, ...).",
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder to write.")],
@@ -36,6 +38,9 @@ def build(
     verbose: Verbose = False,
 ) -> None:
     """Build text pairs: read, clean, split by group, write Parquet and pairs.json.
+
+    A group is what belongs together, such as a product or a package: in files, the column `group`. No group is in two
+    splits. The same command again takes what is there.
 
     \b
     Examples: embudget pairs build demo --out pairs/
@@ -70,10 +75,10 @@ def index(
     positive_column: Annotated[str | None, typer.Option(help="Column of the positives.")] = None,
     verbose: Verbose = False,
 ) -> None:
-    """Make existing Parquet files of any size text pairs: write pairs.json beside them, without loading them.
+    """Use Parquet files of any size as text pairs: write a pairs.json beside them, without loading them.
 
-    Rows are taken as they are: not cleaned, and in the splits that the files' names say. Runs are measured on the first
-    validation pairs, which should therefore be in random order.
+    Rows are taken as they are. Nothing is cleaned, and the files' names say the splits. Runs are measured on the first
+    validation pairs, so these should be in random order.
 
     \b
     Example: embudget pairs index shards/ --query-column anchor --positive-column positive
@@ -86,7 +91,7 @@ def index(
 @app.command()
 def stats(
     folder: Folder,
-    model: Annotated[str, typer.Option(help="Whose tokenizer to count with.")] = "smollm2-135m",
+    model: Annotated[str, typer.Option(help="Model whose tokenizer counts.")] = "smollm2-135m",
     max_length: Annotated[int, typer.Option(min=1, help="Tokens at which texts are cut.")] = 75,
     verbose: Verbose = False,
 ) -> None:
@@ -105,7 +110,7 @@ def stats(
 @app.command()
 def show(
     folder: Folder,
-    split: Annotated[str, typer.Option(help="train, validation or test.")] = "train",
+    split: Annotated[str, typer.Option(help="Which split: train, validation or test.")] = "train",
     count: Annotated[int, typer.Option("-n", min=1, help="How many pairs.")] = 5,
     verbose: Verbose = False,
 ) -> None:

@@ -17,7 +17,7 @@ def command(
         str | None, typer.Argument(help="File written by `embudget fit`, or the name of built-in laws.")
     ] = None,
     named_laws: Annotated[
-        str | None, typer.Option("--laws", metavar="NAME|FILE", help="The same as the argument; give one of the two.")
+        str | None, typer.Option("--laws", metavar="NAME|FILE", help="The same as the argument: give one of the two.")
     ] = None,
     budget: Budget = None,
     gpu_hours: GpuHours = None,
@@ -26,52 +26,67 @@ def command(
     mfu: Mfu = None,
     dollars_per_hour: DollarsPerHour = None,
     curve: Annotated[
-        str | None, typer.Option(metavar="LOW:HIGH", help="Recipes for a range of budgets in FLOP, instead of one.")
+        str | None, typer.Option(metavar="LOW:HIGH", help="Recipes for a range of budgets in FLOP instead of one.")
     ] = None,
     points_per_decade: Annotated[
-        int | None, typer.Option(min=1, help="Budgets of the curve in a factor of ten; 4 by default.")
+        int | None, typer.Option(min=1, help="With --curve: budgets in each factor of ten; 4 by default.")
     ] = None,
     suite: Annotated[
         str | None,
-        typer.Option(help="Suite to choose from, built-in or a folder; by default that of the measured members."),
+        typer.Option(
+            help="Models to choose from: a built-in suite or a folder; by default those of the measured members."
+        ),
     ] = None,
     max_params: Annotated[
         float | None, typer.Option(help="Reject models with more parameters, embeddings not counted, e.g. 2e8.")
     ] = None,
     pairs_available: Annotated[int | None, typer.Option(min=1, help="Reject choices that need more pairs.")] = None,
     max_epochs: Annotated[
-        int | None, typer.Option(min=1, help="Passes over the pairs; by default those of the nearest measured run.")
+        int | None,
+        typer.Option(min=1, help="Most passes over the pairs; by default those of the nearest measured run."),
     ] = None,
     device_memory: Annotated[
-        str | None, typer.Option(help="Reject choices that need more than 90 % of it to train, e.g. 24GB.")
+        str | None,
+        typer.Option(help="Memory of the device, e.g. 24GB: reject choices whose training needs more than 90 % of it."),
     ] = None,
     serve_tokens: Annotated[
-        float | None, typer.Option(help="Tokens the model will embed; the budget pays 2N FLOP for each, e.g. 1e12.")
+        float | None,
+        typer.Option(help="Tokens that the model will embed in its life, e.g. 1e12: the budget pays 2N FLOP for each."),
     ] = None,
     prefer: Annotated[
         str,
-        typer.Option(metavar="loss|small|fast", help="Which to take of the choices that are predicted as good."),
+        typer.Option(
+            metavar="loss|small|fast",
+            help="Of the choices that cannot be told apart, take that of the lowest loss, the smallest or the fastest.",
+        ),
     ] = "loss",
     min_steps: Annotated[
         int | None,
-        typer.Option(min=1, help="Reject choices with fewer optimiser steps; by default the fewest of a fitted cell."),
+        typer.Option(
+            min=1, help="Reject choices with fewer optimiser steps; by default the fewest that were measured."
+        ),
     ] = None,
     allow_unmeasured_sizes: Annotated[
-        bool, typer.Option("--allow-unmeasured-sizes", help="Consider models far from the measured sizes too.")
+        bool, typer.Option("--allow-unmeasured-sizes", help="Also consider models far from the measured sizes.")
     ] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Answer more than a million times outside the measured budgets too.")
+        bool, typer.Option("--force", help="Answer even more than a million times outside the measured budgets.")
     ] = False,
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Write the recipe as YAML for `embudget train`; with --curve its folder, curve/ unless --json."
+            help="Write the recipe as YAML for `embudget train`. With --curve: its folder, curve/ by default."
         ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
     verbose: Verbose = False,
 ) -> None:
-    """Recommend model, method, data and hyperparameters for a budget.
+    """Say what to train with a budget.
+
+    The recipe names model, method, data and hyperparameters, and the loss to expect. Give the laws (a file of
+    `embudget fit`, or built-in ones: smollm2, micro) and one budget: --budget, --gpu-hours or --dollars. The other
+    options narrow the choice; if nothing is left, the error names the constraint that failed and the nearest budget at
+    which it would hold.
 
     \b
     Examples: embudget recipe laws.json --budget 4e13 --out recipe.yaml

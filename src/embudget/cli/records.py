@@ -10,10 +10,12 @@ from embudget.cli.options import Verbose
 
 def command(
     store: Annotated[str, typer.Argument(help="SQLite file or SQLAlchemy URL.")],
-    csv: Annotated[Path | None, typer.Option(help="Write all records to this file.")] = None,
+    csv: Annotated[
+        Path | None, typer.Option(help="Write all records to this file, which `embudget fit` reads too.")
+    ] = None,
     verbose: Verbose = False,
 ) -> None:
-    """List the records of a study, or write them as CSV.
+    """List the runs of a study, or write them as CSV.
 
     \b
     Examples: embudget records study.db

@@ -21,14 +21,21 @@ def command(
             help="File written by `embudget fit`, or the name of built-in laws; fitted anew by default.",
         ),
     ] = None,
-    recipe: Annotated[Path | None, typer.Option(help="YAML written by `embudget recipe`, to show beside.")] = None,
-    model: Annotated[
-        Path | None, typer.Option(help="Folder written by `embudget train`: the recipe's run, to set against it.")
+    recipe: Annotated[
+        Path | None, typer.Option(help="YAML written by `embudget recipe`, to show beside the study.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="File for the page.")] = Path("report.html"),
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder that `embudget train` wrote for that recipe: its measured loss is set against the prediction."
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="File to write the page to.")] = Path("report.html"),
     verbose: Verbose = False,
 ) -> None:
-    """Write figures and tables of a study as one HTML file that opens offline.
+    """Write a study's figures and tables as one page.
+
+    It is one HTML file, which opens offline.
 
     \b
     Examples: embudget report study.db --laws laws.json --out report.html

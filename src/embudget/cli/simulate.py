@@ -10,21 +10,25 @@ from embudget.cli.options import Verbose
 
 def command(
     world: Annotated[Path, typer.Argument(help="YAML: the true law of every method, models, budgets, noise, ...")],
-    out: Annotated[Path | None, typer.Option(help="CSV file for the records.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the noise, the failures and the losses.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="CSV file to write the simulated records to.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the noise, of failed runs and of lost ones.")] = 0,
     judge: Annotated[
-        str | None, typer.Option(metavar="FLOP", help="Judge the design: how well it knows the best choice there.")
+        str | None,
+        typer.Option(metavar="FLOP", help="Judge the design: how well it would know the best choice at this budget."),
     ] = None,
-    repeats: Annotated[int, typer.Option(min=1, help="Simulated studies behind the judgement.")] = 20,
+    repeats: Annotated[int, typer.Option(min=1, help="With --judge: how many studies are simulated.")] = 20,
     suite: Annotated[
-        str | None, typer.Option(help="Suite whose members may be chosen; by default that of the measured ones.")
+        str | None,
+        typer.Option(help="With --judge: the models to choose from; by default those of the measured members."),
     ] = None,
     draws: Annotated[
-        int | None, typer.Option(min=20, help="Bootstrap draws of each judged study; 100 by default.")
+        int | None, typer.Option(min=20, help="With --judge: resamples of each study's fit; 100 by default.")
     ] = None,
     verbose: Verbose = False,
 ) -> None:
-    """Simulate a study of a known law: for tests, and to plan one that tells enough.
+    """Simulate a study, to plan one that tells enough.
+
+    --judge simulates the study many times, fits each, asks for a recipe, and holds it against the truth.
 
     \b
     A world in YAML; suite: NAME may stand for models, and more fields are in studies/pythia_world.yaml:

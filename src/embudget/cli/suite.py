@@ -11,7 +11,7 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Suites of l
 
 @app.command("list")
 def list_suites(verbose: Verbose = False) -> None:
-    """List the built-in suites and their members.
+    """List the built-in suites and their members: parameters without embeddings (N), embeddings, sizes.
 
     \b
     Example: embudget suite list

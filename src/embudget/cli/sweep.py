@@ -14,24 +14,26 @@ if TYPE_CHECKING:
 
 def command(
     study: Annotated[Path, typer.Argument(help="YAML: suite or members, methods, budgets, pairs, ...")],
-    store: Annotated[str, typer.Option(help="SQLite file or SQLAlchemy URL for the records.")] = "study.db",
-    workers: Annotated[int, typer.Option(help="Local processes; they share the cores.")] = 1,
+    store: Annotated[str, typer.Option(help="Where records are kept: a SQLite file or a SQLAlchemy URL.")] = "study.db",
+    workers: Annotated[int, typer.Option(help="Local processes, which share the cores or take a GPU each.")] = 1,
     checkpoints: Annotated[
         Path | None,
         typer.Option(
-            help="Folder for what interrupted runs go on from; by default STORE.checkpoints beside a SQLite file, none "
-            "with another database: there they start anew."
+            help="Folder for checkpoints of interrupted runs; by default STORE.checkpoints beside a SQLite file. With "
+            "another database and no folder such runs start anew."
         ),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the runs and what is left out; train nothing.")
     ] = False,
     retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Do failed runs again, not diverged ones.")
+        bool, typer.Option("--retry-failed", help="Do failed runs again; diverged ones would diverge again.")
     ] = False,
     verbose: Verbose = False,
 ) -> None:
-    """Train the runs of a study that have no record yet; interrupted, it goes on.
+    """Train the runs of a study that have no record yet.
+
+    Each run's record is kept as it ends. Interrupted, the same command goes on; a study may grow, too.
 
     \b
     Examples: embudget sweep study.yaml --dry-run

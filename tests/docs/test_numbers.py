@@ -1,0 +1,75 @@
+"""The numbers in the pages' text are those of the files in results/; their tables are `benchmarks/`' own business."""
+
+import json
+import re
+from typing import Any
+
+from tests.docs.pages import ROOT
+
+
+def words_of(page: str) -> str:
+    return " ".join((ROOT / "docs" / page).read_text().split())
+
+
+def read(name: str) -> Any:  # noqa: ANN401 - whatever the file holds
+    return json.loads((ROOT / "results" / name).read_text())
+
+
+def test_what_was_best_on_smollm2() -> None:
+    best = {(row["kind"], row["train_flops"]): row for row in read("smollm2/frontier.json")}
+    budgets = sorted({budget for _, budget in best})
+    winners = [min(("full", "freeze", "lora"), key=lambda kind: best[kind, budget]["loss"]) for budget in budgets]
+    assert winners == ["lora"] * 2 + ["freeze"] * 3
+    assert {best["freeze", budget]["method"] for budget in budgets[2:]} == {"freeze:0.5"}
+    assert {best["freeze", budget]["model"] for budget in budgets[2:]} == {"smollm2-135m:2"}
+    ahead = [100 * (best["lora", budget]["loss"] / best["freeze", budget]["loss"] - 1) for budget in budgets[2:]]
+    text = words_of("results.md")
+    assert f"by {min(ahead):.1f} to {max(ahead):.1f} %, about the noise of a run" in text
+    scores = read("smollm2/downstream.json")
+    assert f"In {scores['runs']} runs" in text
+    within, near = scores["spearman_within_budgets"].values(), scores["spearman_near_the_best"].values()
+    assert f"with nDCG@10 {max(within):.2f} to {min(within):.2f})" in text
+    assert f"less so ({max(near):.2f} to {min(near):.2f})" in text
+    verdicts = {one["number"]: one["verdict"] for one in read("smollm2/findings.json")}
+    assert (verdicts[1], verdicts[6]) == ("not reproduced", "reproduced")
+
+
+def test_the_verdict_on_the_forecast_comes_from_its_check() -> None:
+    found = read("smollm2/verdict.json")
+    text, page = words_of("concepts/uncertainty.md"), words_of("results.md")
+    low, high = found["interval"]
+    line, paper, regret = found["paper_predicted"], found["paper_measured"], found["paper_regret_percent"]
+    predicted = f"Predicted {found['predicted']:.3f} (90 %: {low:.3f} to {high:.3f})"
+    assert f"{predicted}, measured {found['measured']:.3f}" in text
+    assert found["best"] == found["recipe"]
+    assert len(found["losses"]) == 8
+    noise = found["noise_percent"]
+    assert f"loses {regret:.1f} % (± {noise:.1f}), and its straight line promised {line:.3f} where" in text
+    assert found["inside"]
+    assert (
+        f"The recipe's loss, {found['measured']:.3f}, is {-found['error_percent']:.1f} % below the prediction" in page
+    )
+    assert f"its regret is {found['regret_percent']:.1f} %" in page
+    assert f"a standard error of {noise:.1f} % ({found['freedom']} degrees of freedom)" in page
+    assert f"promised {line:.3f}, and {paper:.3f} was measured, {found['paper_error_percent']:.1f} % more" in page
+
+
+def test_the_regrets_come_from_the_simulated_studies() -> None:
+    form, neither = read("simulation/regret.json"), read("simulation/regret_neither.json")
+    page = (ROOT / "docs" / "concepts" / "uncertainty.md").read_text()
+    rows = [line.split(" | ")[1:] for line in page.splitlines() if re.match(r"\| (embudget|the paper)", line)]
+    procedures = [(form, "recipe"), (form, "paper"), (neither, "recipe"), (neither, "paper")]
+    assert len(rows) == len(procedures)
+    for row, (found, name) in zip(rows, procedures, strict=True):
+        regrets = [found["regret"][times][name] for times in ("4", "16", "64")]
+        written = [f"{100 * regret['mean']:.2f} ({100 * regret['max']:.1f})" for regret in regrets]
+        assert [cell.removesuffix(" |") for cell in row] == written
+    shares = [round(100 * form["coverage"]["all"]["4"][what]) for what in ("run", "best", "crossing")]
+    assert shares == [int(share) for share in re.findall(r"(\d+) %", page[page.index("intervals hold ") :])[:3]]
+
+
+def test_the_rivals_of_the_quickstart() -> None:
+    found, text = read("quickstart/regret.json"), words_of("start/output.md")
+    assert f"{found['measured_loss']:.3f} was measured where {found['predicted_loss']:.3f} was predicted" in text
+    first, second, third = sorted(found["rivals"].values())
+    assert f"reached {first:.3f}, {second:.3f} and {third:.3f}" in text
