@@ -111,6 +111,6 @@ def test_the_same_seed_gives_the_same_laws() -> None:
 
 def test_fitting_and_planning_import_no_torch() -> None:
     heavy = "{'torch', 'transformers'} & set(sys.modules)"
-    code = f"import sys, embudget.laws, embudget.recipe, embudget.simulate; print({heavy})"
+    code = f"import sys, embudget.laws, embudget.recipe, embudget.design; print({heavy})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

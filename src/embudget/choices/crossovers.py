@@ -147,7 +147,7 @@ def _gaps(
     means: Array, draws: Array, first: int, second: int, widen: Callable[[Array, Array, Mask], Array]
 ) -> tuple[Mask, Array]:
     """The budgets at which two kinds have a choice (b,), and g between them by the widened draws (draws, m)."""
-    there = np.isfinite(means[[first, second]]).all(axis=0)
+    there = np.isfinite(means[first]) & np.isfinite(means[second])
     mean = means[first, there] - means[second, there]
     return there, widen(draws[:, first, there] - draws[:, second, there], mean, there)
 
