@@ -33,7 +33,7 @@ class SweepBar(SweepListener):
         self._total = self._done = 0.0
         self._left = 0
         self.runs = 0
-        """Of the study, those that have records included."""
+        """Runs of the study, those that have records included."""
         self._started = 0.0
         self._own: dict[str, float] = {}
         """The id of each missing run -> the FLOP that it adds."""
