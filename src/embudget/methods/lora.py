@@ -44,6 +44,7 @@ class LoRA(Method):
     alpha: float | None = None
     layers: Layers = "all"
     name: ClassVar[str] = "lora"
+    flops_per_param = 4.0
 
     def __post_init__(self) -> None:
         if self.rank < 1:
@@ -101,19 +102,6 @@ class LoRA(Method):
     def trained_params(self, shape: ModelShape) -> int:
         """T: the adapters."""
         return self.added_params(shape)
-
-    def forward_flops_per_token(self, shape: ModelShape) -> int:
-        """2N."""
-        return 2 * self.total_params(shape)
-
-    def backward_flops_per_token(self, shape: ModelShape) -> int:
-        """2N for the activations' gradients, 2T for the weights'."""
-        return 2 * self.total_params(shape) + 2 * self.trained_params(shape)
-
-    @property
-    def flops_per_param(self) -> float:
-        """4."""
-        return 4.0
 
     def default_learning_rate(self, shape: ModelShape) -> float:
         """1e-3, that of the paper's LoRA configuration, independent of the model's size."""
