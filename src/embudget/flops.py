@@ -16,7 +16,6 @@ below the first block trains, so that the gradients of its inputs, counted here,
 """
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from embudget.errors import BudgetError
@@ -41,8 +40,7 @@ def steps_for(budget: float, method: "Method", shape: "ModelShape", tokens_per_p
     return tokens_for(budget, method, shape) / (tokens_per_pair * batch_size)
 
 
-@dataclass(frozen=True)
-class Passes:
+class Passes(NamedTuple):
     """Tokens that went through a model, padding included, and the sums of the squared padded lengths of the texts."""
 
     prefix_tokens: int = 0
@@ -54,9 +52,6 @@ class Passes:
     backward_tokens: int = 0
     """Tokens whose gradients went back through these blocks."""
     backward_squares: int = 0
-
-    def __add__(self, other: "Passes") -> "Passes":
-        return Passes(*(getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__))
 
 
 def executed_flops(method: "Method", shape: "ModelShape", passes: Passes) -> float:

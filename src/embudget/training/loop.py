@@ -29,7 +29,6 @@ from embudget.training.order import BatchOrder
 from embudget.training.rows import RowAdamW
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
 
 LOG = logging.getLogger(__name__)
@@ -198,7 +197,7 @@ class Training:
         self.order.restore(numbers["order"])
         self._before_drawn, self._drawn = numbers["order"], None
 
-    def _texts(self) -> "list[NDArray[np.integer[Any]]]":
+    def _texts(self) -> list[np.ndarray]:
         if self._drawn is None:
             self._before_drawn = self.order.state
             self._drawn = next(self.order, None)
@@ -206,7 +205,7 @@ class Training:
             raise RunError("the pairs ended before the budget: allow more epochs")
         return self.job.tokens.texts(self._drawn)
 
-    def _step_with_rows(self, rows: RowAdamW, texts: "list[NDArray[np.integer[Any]]]", rate: float) -> float:
+    def _step_with_rows(self, rows: RowAdamW, texts: list[np.ndarray], rate: float) -> float:
         """Fill and clip the gradients where the input embedding trains, and update the rows of it that occur."""
         present, places = np.unique(np.concatenate(texts), return_inverse=True)
         at = torch.from_numpy(present.astype(np.int64))
