@@ -36,7 +36,7 @@ class Bias(Method):
         return shape.layers * shape.block_bias_params + (shape.hidden if shape.has_biases else 0)
 
     def default_learning_rate(self, shape: ModelShape) -> float:
-        """The pre-training rate. assumption: like adapters, biases want about ten times the rate of full tuning."""
+        """The pre-training rate. assumption: as with adapters, about ten times that of full fine-tuning is right."""
         return pretraining_rate(shape)
 
     def apply(self, model: "PreTrainedModel") -> "PreTrainedModel":

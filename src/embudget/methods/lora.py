@@ -63,16 +63,11 @@ class LoRA(Method):
             ValueError: a number is none.
         """
         rank, *options = value.split(":")
-        alpha: float | None = None
-        layers = "all"
-        for option in options:
-            name, _, text = option.partition("=")
-            if name == "alpha":
-                alpha = float(text)
-            elif name == "layers":
-                layers = text
-            else:
-                raise ValueError(f"{option} is no option of lora")
+        given = dict(option.partition("=")[::2] for option in options)
+        alpha = float(given.pop("alpha")) if "alpha" in given else None
+        layers = given.pop("layers", "all")
+        if given:
+            raise ValueError(f"{min(given)} is no option of lora")
         if alpha == ALPHA_PER_RANK * int(rank):
             alpha = None  # so that one method has one spelling
         return cls(int(rank), alpha, cast("Layers", layers))  # the class refuses what is no Layers

@@ -86,12 +86,7 @@ def _flattened(positions: list[int], texts: list[np.ndarray], device: torch.devi
 
 
 def length_sorted_chunks(lengths: Sequence[int], chunk_tokens: int = CHUNK_TOKENS) -> list[list[int]]:
-    """Positions of the texts in each chunk, longest texts first.
-
-    Args:
-        lengths: tokens of each text.
-        chunk_tokens: padded tokens a chunk may hold; a single longer text makes a chunk of its own.
-    """
+    """Positions of the texts in each chunk, longest texts first; a text longer than a chunk makes one of its own."""
     order = sorted(range(len(lengths)), key=lambda text: -lengths[text])
     groups = [list(group) for _, group in groupby(order, key=lambda text: lengths[text])]
     chunks = []

@@ -75,17 +75,12 @@ def in_float32(model: "SentenceTransformer") -> Iterator[None]:
             use_flash_attention(model)
 
 
-def needs_cache(method: Method, shape: ModelShape, tokens_per_batch: float, sharing: int = 1) -> bool:
+def needs_cache(method: Method, shape: ModelShape, tokens_per_batch: float, sharing: int) -> bool:
     """Whether gradients must be cached because a direct pass over a batch would take too much of the free memory.
 
     A direct pass keeps the activations of the whole batch and, under bf16 autocast, a bf16 copy of the weights for each
-    chunk. Sizes are estimated as `embudget.memory` does.
-
-    Args:
-        method: the fine-tuning method.
-        shape: the model's sizes.
-        tokens_per_batch: tokens of the queries and positives that this process embeds.
-        sharing: processes that share the memory.
+    chunk. Sizes are estimated as `embudget.memory` does. The tokens are those that this process embeds, and ``sharing``
+    is the number of processes that share the memory.
     """
     bf16 = uses_bf16()
     copies = 2 * shape.model_params * (tokens_per_batch / CHUNK_TOKENS) if bf16 else 0

@@ -178,8 +178,8 @@ class _Work:
         device = self.encoder.model.device
         self.chunks = make_chunks(self.texts, engine.chunk_tokens, device, engine.flatten)
         self.done = []
-        # without frozen blocks the states are only looked up
         states_bytes = 4 * sum(chunk.tokens for chunk in self.chunks) * self.encoder.hidden_size
+        # without frozen blocks the states are only looked up
         keep = engine.cached and self.encoder.prefix_blocks > 0 and states_bytes <= KEPT_STATES_BYTES
         embeddings_TE: Tensor | None = None
         for chunk in self.chunks:

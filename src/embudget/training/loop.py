@@ -158,13 +158,14 @@ class Training:
     def numbers(self) -> dict[str, Any]:
         """The rest of the state, for JSON: position in the data, totals, losses."""
         order = self.order.state if self._drawn is None else self._before_drawn  # a drawn batch is not trained on yet
-        engine = {
-            "cached": self.engine.cached,
-            "chunk_tokens": self.engine.chunk_tokens,
-            "threads": torch.get_num_threads(),
+        engine = {"cached": self.engine.cached, "chunk_tokens": self.engine.chunk_tokens}
+        return {
+            "order": order,
+            "meter": self.meter.state(),
+            "engine": engine | {"threads": torch.get_num_threads()},
+            "losses": list(self.losses),
+            "seconds": self.seconds,
         }
-        state = {"order": order, "meter": self.meter.state(), "engine": engine}
-        return state | {"losses": list(self.losses), "seconds": self.seconds}
 
     def restore(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
         """Continue from what `tensors` and `numbers` gave, to the last bit if there are as many threads as before."""
@@ -244,13 +245,10 @@ def run_to_budget(
     factor: Callable[[float], float],
     after_step: Callable[[float, float], None] = lambda share, loss: None,
 ) -> None:
-    """Train until the step that reaches a budget, each step at the rate of its middle.
+    """Train on until the step that reaches a budget in FLOP, each step at the rate of its middle.
 
-    Args:
-        training: goes on from where it stands.
-        budget: algorithmic FLOP from the run's beginning.
-        factor: share of the budget -> factor on the peak rate.
-        after_step: called with the share of the budget spent and the step's training loss.
+    ``factor`` maps the share of the budget to the factor on the peak rate; ``after_step`` is called with the share that
+    is spent and the step's training loss.
     """
     meter = training.meter
     while meter.share(budget) < 1:

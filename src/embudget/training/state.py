@@ -47,11 +47,7 @@ class State(NamedTuple):
 def write_checkpoint(folder: Path, step: int, tensors: "Mapping[str, Tensor]", numbers: Mapping[str, Any]) -> None:
     """Write a checkpoint under a temporary name, rename it once it is on the disk, and keep the one before.
 
-    Args:
-        folder: of the checkpoints of one run; made where it is missing.
-        step: number by which checkpoints are ordered.
-        tensors: by name.
-        numbers: what JSON can hold.
+    The folder is that of one run, and is made where it is missing; the numbers are whatever JSON can hold.
 
     Raises:
         OSError: the folder cannot be written or is full; older checkpoints are then untouched.
