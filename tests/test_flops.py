@@ -13,7 +13,6 @@ from embudget.errors import BudgetError
 from embudget.flops import (
     DEVICES,
     Passes,
-    budget_of_dollars,
     budget_of_gpu_hours,
     executed_flops,
     find_device,
@@ -121,8 +120,9 @@ def test_device_time_and_money() -> None:
     # 8 h at 40 % of 989.4 TFLOP/s, by hand
     assert budget_of_gpu_hours(8, "h100", 0.4) == pytest.approx(1.1398e19, rel=1e-4)
     assert budget_of_gpu_hours(8, "H100", 0.4) == budget_of_gpu_hours(8, "h100", 0.4)
-    assert budget_of_dollars(50, "h100", 0.4, dollars_per_hour=2.5) == budget_of_gpu_hours(20, "h100", 0.4)
-    assert budget_of_dollars(DEVICES["l4"].dollars_per_hour, "l4") == budget_of_gpu_hours(1, "l4")
+    by_price = resolve_budget(dollars=50, device="h100", mfu=0.4, dollars_per_hour=2.5)
+    assert by_price == budget_of_gpu_hours(20, "h100", 0.4)
+    assert resolve_budget(dollars=DEVICES["l4"].dollars_per_hour, device="l4") == budget_of_gpu_hours(1, "l4")
 
 
 def test_every_device_states_a_plausible_peak_and_its_source() -> None:
@@ -143,9 +143,9 @@ def test_bad_devices_and_amounts_are_refused() -> None:
         with pytest.raises(BudgetError, match="gpu_hours must be finite and > 0, got "):
             budget_of_gpu_hours(hours, "h100")
     with pytest.raises(BudgetError, match="dollars must be finite and > 0, got -5"):
-        budget_of_dollars(-5, "h100")
+        resolve_budget(dollars=-5, device="h100")
     with pytest.raises(BudgetError, match="dollars_per_hour must be finite and > 0, got 0"):
-        budget_of_dollars(5, "h100", dollars_per_hour=0)
+        resolve_budget(dollars=5, device="h100", dollars_per_hour=0)
 
 
 def test_a_budget_is_given_in_exactly_one_way() -> None:

@@ -126,7 +126,10 @@ def quickstart(out: str | Path, *, smoke: bool = False, screen: Screen | None = 
             write_whole(out / "study.yaml", yaml.safe_dump(size.study, sort_keys=False))
         pairs = _pairs(out, size, screen)
         records = _sweep(out, pairs, screen)
-        laws = _fit(out, records, screen)
+        screen.stage("laws", 5)
+        laws = fit(records)
+        laws.save(out / "laws.json")
+        screen.say(laws.summary())
         recipe, record = _train(out, laws, records, pairs, screen)
         _evaluate(out, record, pairs, size, screen)
         screen.stage("report", 3)
@@ -158,14 +161,6 @@ def _sweep(out: Path, pairs: Pairs, screen: Screen) -> list[RunRecord]:
         screen.stage("sweep", plan(study, pairs, there).without({record.id for record in there}).seconds)
         with screen.sweep() as listener:
             return sweep(study, store, listener=listener, retry_failed=True)
-
-
-def _fit(out: Path, records: list[RunRecord], screen: Screen) -> Laws:
-    screen.stage("laws", 5)
-    laws = fit(records)
-    laws.save(out / "laws.json")
-    screen.say(laws.summary())
-    return laws
 
 
 def _train(out: Path, laws: Laws, records: list[RunRecord], pairs: Pairs, screen: Screen) -> tuple[Recipe, RunRecord]:
@@ -201,8 +196,8 @@ def _evaluate(out: Path, record: RunRecord, pairs: Pairs, size: Size, screen: Sc
         return
     screen.stage("evaluation", 60)
     base = load_embedder(record.config.model, record.config.max_length, record.config.pooling)
-    against = {"untrained base": base}
-    result = evaluate(load_model(out / "model"), pairs, against=against, max_queries=size.max_queries)
+    model, against = load_model(out / "model"), {"untrained base": base}
+    result = evaluate(model, pairs, against=against, max_queries=size.max_queries)
     result = result.model_copy(update={"run": record.id})
     write_whole(file, result.model_dump_json(indent=2))
     screen.say(str(result))

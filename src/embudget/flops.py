@@ -16,7 +16,6 @@ below the first block trains, so that the gradients of its inputs, counted here,
 """
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from embudget.errors import BudgetError
@@ -41,8 +40,7 @@ def steps_for(budget: float, method: "Method", shape: "ModelShape", tokens_per_p
     return tokens_for(budget, method, shape) / (tokens_per_pair * batch_size)
 
 
-@dataclass(frozen=True)
-class Passes:
+class Passes(NamedTuple):
     """Tokens that went through a model, padding included, and the sums of the squared padded lengths of the texts."""
 
     prefix_tokens: int = 0
@@ -55,18 +53,9 @@ class Passes:
     """Tokens whose gradients went back through these blocks."""
     backward_squares: int = 0
 
-    def __add__(self, other: "Passes") -> "Passes":
-        return Passes(*(getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__))
-
 
 def executed_flops(method: "Method", shape: "ModelShape", passes: Passes) -> float:
-    """FLOP that the hardware executes, the optimiser's element-wise work not counted.
-
-    Args:
-        method: the fine-tuning method.
-        shape: the model's sizes.
-        passes: what went through the model.
-    """
+    """FLOP that the hardware executes, the optimiser's element-wise work not counted."""
     trained_blocks = method.backward_layers(shape)
     frozen_blocks = shape.layers - trained_blocks
     frozen = 2 * frozen_blocks * shape.block_params
@@ -132,18 +121,6 @@ def budget_of_gpu_hours(gpu_hours: float, device: str, mfu: float = DEFAULT_MFU)
     return _positive("gpu_hours", gpu_hours) * 3600 * find_device(device).peak_flops * mfu
 
 
-def budget_of_dollars(
-    dollars: float, device: str, mfu: float = DEFAULT_MFU, dollars_per_hour: float | None = None
-) -> float:
-    """FLOP that ``dollars`` buy on a device, at ``dollars_per_hour`` or the table's price.
-
-    Raises:
-        BudgetError: unknown device, an amount not positive, or mfu not in (0, 1].
-    """
-    price = find_device(device).dollars_per_hour if dollars_per_hour is None else dollars_per_hour
-    return budget_of_gpu_hours(_positive("dollars", dollars) / _positive("dollars_per_hour", price), device, mfu)
-
-
 def resolve_budget(
     budget: str | float | None = None,
     *,
@@ -154,6 +131,8 @@ def resolve_budget(
     dollars_per_hour: float | None = None,
 ) -> float:
     """FLOP of a budget given in one of three ways: FLOP, hours of a device, or dollars spent on a device.
+
+    Dollars buy hours at ``dollars_per_hour``, or else at the table's price.
 
     Raises:
         BudgetError: not exactly one of them is given, a device is missing, or a value is out of range.
@@ -170,11 +149,11 @@ def resolve_budget(
         return parse_budget(budget)
     if device is None:
         raise BudgetError(f"{names[0]} needs a device: one of {', '.join(DEVICES)}")
-    share = DEFAULT_MFU if mfu is None else mfu
-    if gpu_hours is not None:
-        return budget_of_gpu_hours(gpu_hours, device, share)
-    assert dollars is not None
-    return budget_of_dollars(dollars, device, share, dollars_per_hour)
+    if gpu_hours is None:
+        assert dollars is not None
+        price = find_device(device).dollars_per_hour if dollars_per_hour is None else dollars_per_hour
+        gpu_hours = _positive("dollars", dollars) / _positive("dollars_per_hour", price)
+    return budget_of_gpu_hours(gpu_hours, device, DEFAULT_MFU if mfu is None else mfu)
 
 
 def find_device(name: str) -> Device:

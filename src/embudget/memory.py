@@ -49,14 +49,9 @@ def state_bytes(method: Method, shape: ModelShape) -> float:
 
 
 def training_bytes(method: Method, shape: ModelShape, batch_size: int, max_length: int, *, bf16: bool = True) -> float:
-    """Bytes that training takes at its peak, with gradient caching.
+    """Bytes that training takes at its peak, with gradient caching, under bf16 autocast or all in float32.
 
-    Args:
-        method: the fine-tuning method.
-        shape: the model's sizes.
-        batch_size: pairs a step.
-        max_length: tokens of the longest text; a text longer than a chunk makes a chunk of its own.
-        bf16: under bf16 autocast, as on CUDA devices; otherwise all is float32.
+    The longest text counts with its ``max_length`` tokens, since one longer than a chunk makes a chunk of its own.
     """
     weights = 4.0 * (method.total_params(shape) + shape.embedding_params)
     copy = 2.0 * method.total_params(shape) if bf16 else 0.0

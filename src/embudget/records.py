@@ -94,13 +94,9 @@ class RunConfig(Frozen):
     pooling: Pooling = Field(default="mean", description="how the tokens' states become the text's embedding")
 
     @model_validator(mode="after")
-    def _groups_divide(self) -> Self:
+    def _consistent(self) -> Self:
         if self.eval_pairs % self.eval_candidates:
             raise ValueError(f"eval_pairs must be a multiple of eval_candidates={self.eval_candidates}")
-        return self
-
-    @model_validator(mode="after")
-    def _decay_fits(self) -> Self:
         if self.schedule == "cosine" and self.decay != type(self).model_fields["decay"].default:
             raise ValueError(f"decay belongs to schedule wsd, got {self.decay:g} with cosine")
         if self.schedule == "wsd" and self.warmup >= 1 - self.decay:

@@ -236,7 +236,7 @@ def test_bias_is_refused_on_a_model_without_biases(tiny_llama: Path, tiny_neox: 
     ("fraction", "layers", "active"), [(0.5, 4, 2), (0.5, 3, 2), (0.1, 4, 1), (0.25, 6, 2), (1, 30, 30), (0.75, 30, 23)]
 )
 def test_active_blocks_are_rounded_with_at_least_one(fraction: float, layers: int, active: int) -> None:
-    assert Freeze(fraction).active_layers(SHAPES["smollm2-135m"].truncated(layers)) == active
+    assert Freeze(fraction).backward_layers(SHAPES["smollm2-135m"].truncated(layers)) == active
 
 
 def test_default_rates() -> None:

@@ -1,5 +1,6 @@
 import json
 import random
+from collections.abc import Sequence
 from itertools import chain, islice
 from pathlib import Path
 
@@ -15,22 +16,22 @@ from embudget.pairs.token_cache import TokenCache
 from embudget.training.order import BatchOrder
 
 
-class Made:
+class Made(TokenCache):
     """Rows of made texts, of which ``repeated`` share theirs with others."""
 
     def __init__(self, rows: int, repeated: float = 0.3, texts: int = 40) -> None:
         rng = random.Random(0)
-        self.texts = [
+        self.sides = [
             tuple(f"common {rng.randrange(texts)}" if rng.random() < repeated else f"{side} {row}" for side in "qp")
             for row in range(rows)
         ]
         self.rows = rows
 
-    def hashes(self, rows: np.ndarray) -> np.ndarray:
-        return np.array([[hash(text) for text in self.texts[row]] for row in rows]).reshape(len(rows), 2)
+    def hashes(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
+        return np.array([[hash(text) for text in self.sides[row]] for row in rows]).reshape(len(rows), 2)
 
     def dataset(self) -> Dataset:
-        return Dataset.from_dict({"query": [q for q, _ in self.texts], "positive": [p for _, p in self.texts]})
+        return Dataset.from_dict({"query": [q for q, _ in self.sides], "positive": [p for _, p in self.sides]})
 
 
 def sampled(made: Made, batch_size: int, seed: int, epoch: int) -> list[list[int]]:
@@ -97,7 +98,7 @@ def test_no_text_twice_in_a_batch_and_no_row_twice_in_an_epoch(rows: int, block:
     batches = list(BatchOrder(made, 12, 1, max_epochs=1, block=block, window=window))
     for batch in batches:
         assert len(batch) == 12
-        texts = [text for row in batch for text in set(made.texts[row])]
+        texts = [text for row in batch for text in set(made.sides[row])]
         assert len(set(texts)) == len(texts)
     seen = [row for batch in batches for row in batch]
     assert len(set(seen)) == len(seen)
@@ -124,7 +125,7 @@ def test_only_the_current_window_is_looked_at() -> None:
     class Watched(Made):
         asked = 0
 
-        def hashes(self, rows: np.ndarray) -> np.ndarray:
+        def hashes(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
             self.asked += len(rows)
             return super().hashes(rows)
 

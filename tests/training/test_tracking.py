@@ -8,10 +8,12 @@ from accelerate.tracking import LOGGER_TYPE_TO_CLASS, GeneralTracker
 
 from embudget.errors import ConfigError, DivergedError
 from embudget.pairs import Pairs
+from embudget.records import RunConfig
+from embudget.training import tracking
 from embudget.training.job import Job
 from embudget.training.loop import Training
 from embudget.training.run import train
-from embudget.training.tracking import check_trackers, tracked
+from embudget.training.tracking import tracked
 from tests.command_line import Run
 from tests.training.test_run import config_for
 
@@ -54,21 +56,30 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     found = importlib.util.find_spec
     everywhere: Callable[..., object] = lambda name, *rest: found("json" if name == "tensorboard" else name, *rest)  # noqa: E731
     monkeypatch.setattr(importlib.util, "find_spec", everywhere)
+    monkeypatch.setattr(tracking, "find_spec", everywhere)
     monkeypatch.setitem(LOGGER_TYPE_TO_CLASS, "tensorboard", Recorder)
     monkeypatch.setattr(Recorder, "heard", [])
     return Recorder.heard
 
 
-def test_an_unknown_tracker_is_refused() -> None:
-    check_trackers([])
-    with pytest.raises(ConfigError, match="report_to must be among tensorboard, wandb, mlflow, trackio, got 'comet'"):
-        check_trackers(["comet"])
+@pytest.fixture
+def config(tiny_neox: Path, tiny_pairs: Pairs) -> RunConfig:
+    return config_for(tiny_neox, tiny_pairs)
 
 
-def test_a_tracker_that_is_not_installed_is_refused_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None)
-    with pytest.raises(ConfigError, match="report_to wandb needs the package wandb: pip install wandb"):
-        check_trackers(["wandb"])
+def test_an_unknown_tracker_is_refused(config: RunConfig) -> None:
+    message = "report_to must be among tensorboard, wandb, mlflow, trackio, got 'comet'"
+    with pytest.raises(ConfigError, match=message), tracked(config, ["comet"], None):
+        pytest.fail("nothing is trained")
+
+
+def test_a_tracker_that_is_not_installed_is_refused_with_its_package(
+    config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracking, "find_spec", lambda name: None)
+    message = "report_to wandb needs the package wandb: pip install wandb"
+    with pytest.raises(ConfigError, match=message), tracked(config, ["wandb"], None):
+        pytest.fail("nothing is trained")
 
 
 def test_the_command_refuses_before_it_trains(run: Run, tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path) -> None:

@@ -25,12 +25,7 @@ class Scores(Frozen):
 
 
 def ranks(scores_QD: np.ndarray, relevant_Q: np.ndarray) -> np.ndarray:
-    """Rank of each query's relevant document, from 1, ties counted half.
-
-    Args:
-        scores_QD: similarity of each query with each document.
-        relevant_Q: column of the relevant document.
-    """
+    """Rank of each query's relevant document, whose column is given, from 1, ties counted half."""
     own_Q1 = np.take_along_axis(scores_QD, relevant_Q[:, None], axis=1)
     higher = (scores_QD > own_Q1).sum(axis=1)
     ties = (scores_QD == own_Q1).sum(axis=1) - 1

@@ -33,8 +33,8 @@ class Method(ABC):
     trains_embedding: ClassVar[bool] = False
     """Whether the input embedding trains as well. It counts neither in N nor in T, but takes memory."""
 
-    @abstractmethod
-    def __str__(self) -> str: ...
+    def __str__(self) -> str:
+        return self.name
 
     @property
     def number(self) -> float | None:
@@ -61,13 +61,14 @@ class Method(ABC):
     def trained_params(self, shape: ModelShape) -> int:
         """T of the compute formulas: trained parameters, embeddings not counted."""
 
-    @abstractmethod
+    @final
     def forward_flops_per_token(self, shape: ModelShape) -> int:
-        """FLOP of the forward pass, per token."""
+        """2N."""
+        return 2 * self.total_params(shape)
 
-    @abstractmethod
     def backward_flops_per_token(self, shape: ModelShape) -> int:
-        """FLOP of the backward pass, per token."""
+        """2N for the gradients of the activations, 2T for those of the weights."""
+        return 2 * self.total_params(shape) + 2 * self.trained_params(shape)
 
     @property
     @abstractmethod
@@ -83,9 +84,9 @@ class Method(ABC):
         """Algorithmic training FLOP per token: forward and backward."""
         return self.forward_flops_per_token(shape) + self.backward_flops_per_token(shape)
 
-    @abstractmethod
     def default_learning_rate(self, shape: ModelShape) -> float:
-        """Peak learning rate of a run that names none."""
+        """Peak learning rate of a run that names none: a tenth of the pre-training rate, as in the paper's code."""
+        return pretraining_rate(shape) / 10
 
     @abstractmethod
     def apply(self, model: "PreTrainedModel") -> "PreTrainedModel":

@@ -17,9 +17,7 @@ class Bias(Method):
     """Train the bias terms: 4N + 2T FLOP per token. Refused where a model has none (Llama, Qwen3, ...)."""
 
     name: ClassVar[str] = "bias"
-
-    def __str__(self) -> str:
-        return self.name
+    flops_per_param = 4.0
 
     def check(self, shape: ModelShape) -> None:
         """Refuse a model without bias terms.
@@ -37,21 +35,8 @@ class Bias(Method):
         """T: the biases of the blocks and of the final norm."""
         return shape.layers * shape.block_bias_params + (shape.hidden if shape.has_biases else 0)
 
-    def forward_flops_per_token(self, shape: ModelShape) -> int:
-        """2N."""
-        return 2 * shape.model_params
-
-    def backward_flops_per_token(self, shape: ModelShape) -> int:
-        """2N for the activations' gradients, 2T for the weights'."""
-        return 2 * shape.model_params + 2 * self.trained_params(shape)
-
-    @property
-    def flops_per_param(self) -> float:
-        """4."""
-        return 4.0
-
     def default_learning_rate(self, shape: ModelShape) -> float:
-        """The pre-training rate. assumption: like adapters, biases want about ten times the rate of full tuning."""
+        """The pre-training rate. assumption: as with adapters, about ten times that of full fine-tuning is right."""
         return pretraining_rate(shape)
 
     def apply(self, model: "PreTrainedModel") -> "PreTrainedModel":

@@ -4,16 +4,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, final
 
 from embudget.errors import MethodError
-from embudget.methods.base import Method, pretraining_rate
+from embudget.methods.base import Method
 from embudget.suite.shapes import ModelShape
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-
-def _active(layers: int, fraction: float) -> int:
-    """Number of active blocks: rounded, halves upwards, and at least one."""
-    return max(1, int(layers * fraction + 0.5))
 
 
 @final
@@ -40,17 +35,9 @@ class Freeze(Method):
         """The active fraction."""
         return self.active_fraction
 
-    def active_layers(self, shape: ModelShape) -> int:
-        """Blocks that train: the fraction of the depth, rounded, at least one."""
-        return _active(shape.layers, self.active_fraction)
-
     def trained_params(self, shape: ModelShape) -> int:
         """T: the active blocks and the final norm."""
-        return self.active_layers(shape) * shape.block_params + shape.final_norm_params
-
-    def forward_flops_per_token(self, shape: ModelShape) -> int:
-        """2N."""
-        return 2 * shape.model_params
+        return self.backward_layers(shape) * shape.block_params + shape.final_norm_params
 
     def backward_flops_per_token(self, shape: ModelShape) -> int:
         """4T: the backward pass stops at the first trained block."""
@@ -63,18 +50,17 @@ class Freeze(Method):
 
     def backward_layers(self, shape: ModelShape) -> int:
         """The active blocks."""
-        return self.active_layers(shape)
-
-    def default_learning_rate(self, shape: ModelShape) -> float:
-        """A tenth of the pre-training rate, as for full fine-tuning."""
-        return pretraining_rate(shape) / 10
+        return self._active(shape.layers)
 
     def apply(self, model: "PreTrainedModel") -> "PreTrainedModel":
         """Freeze everything, then free the top blocks and the final norm."""
         model.requires_grad_(False)
-        blocks = model.layers
-        for block in blocks[len(blocks) - _active(len(blocks), self.active_fraction) :]:
+        for block in model.layers[-self._active(len(model.layers)) :]:
             block.requires_grad_(True)
         final_norm = model.final_layer_norm if hasattr(model, "final_layer_norm") else model.norm
         final_norm.requires_grad_(True)
         return model
+
+    def _active(self, layers: int) -> int:
+        """The active fraction of some blocks: rounded, halves upwards, and at least one."""
+        return max(1, int(layers * self.active_fraction + 0.5))

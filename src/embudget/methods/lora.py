@@ -44,6 +44,7 @@ class LoRA(Method):
     alpha: float | None = None
     layers: Layers = "all"
     name: ClassVar[str] = "lora"
+    flops_per_param = 4.0
 
     def __post_init__(self) -> None:
         if self.rank < 1:
@@ -62,16 +63,11 @@ class LoRA(Method):
             ValueError: a number is none.
         """
         rank, *options = value.split(":")
-        alpha: float | None = None
-        layers = "all"
-        for option in options:
-            name, _, text = option.partition("=")
-            if name == "alpha":
-                alpha = float(text)
-            elif name == "layers":
-                layers = text
-            else:
-                raise ValueError(f"{option} is no option of lora")
+        given = dict(option.partition("=")[::2] for option in options)
+        alpha = float(given.pop("alpha")) if "alpha" in given else None
+        layers = given.pop("layers", "all")
+        if given:
+            raise ValueError(f"{min(given)} is no option of lora")
         if alpha == ALPHA_PER_RANK * int(rank):
             alpha = None  # so that one method has one spelling
         return cls(int(rank), alpha, cast("Layers", layers))  # the class refuses what is no Layers
@@ -101,19 +97,6 @@ class LoRA(Method):
     def trained_params(self, shape: ModelShape) -> int:
         """T: the adapters."""
         return self.added_params(shape)
-
-    def forward_flops_per_token(self, shape: ModelShape) -> int:
-        """2N."""
-        return 2 * self.total_params(shape)
-
-    def backward_flops_per_token(self, shape: ModelShape) -> int:
-        """2N for the activations' gradients, 2T for the weights'."""
-        return 2 * self.total_params(shape) + 2 * self.trained_params(shape)
-
-    @property
-    def flops_per_param(self) -> float:
-        """4."""
-        return 4.0
 
     def default_learning_rate(self, shape: ModelShape) -> float:
         """1e-3, that of the paper's LoRA configuration, independent of the model's size."""

@@ -216,14 +216,10 @@ class _Leases:
         record = outcome.model_copy(update={"attempts": self.attempts[outcome.id]})
         self.store.add(record)  # or another sweep has, if this one was asleep for longer than its lease
         self.held.pop(record.id, None)
-        if not rest and record.status != "failed":  # a failed run may be done again from its checkpoints
-            self._remove_checkpoints(record.config)
+        ended = not rest and record.status != "failed"  # a failed run may be done again from its checkpoints
+        if ended and self.checkpoints is not None:
+            shutil.rmtree(self.checkpoints / _checkpoints_name(record.config), ignore_errors=True)
         self.listener.finished(record)
-
-    def _remove_checkpoints(self, config: RunConfig) -> None:
-        """Remove the checkpoints of a run, or of its trunk, once it has ended and its records are stored."""
-        if self.checkpoints is not None:
-            shutil.rmtree(self.checkpoints / _checkpoints_name(config), ignore_errors=True)
 
     def _lost(self, lost: Lost) -> None:
         first, rest = lost.runs[0], lost.runs[1:]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple, final
 
 from embudget.errors import DivergedError, EmbudgetError, MethodError, RunError
-from embudget.pairs import Pairs, load_pairs
+from embudget.pairs import load_pairs
 from embudget.records import RunRecord
 from embudget.study.trunks import Task
 from embudget.training.resources import Resources
@@ -58,7 +58,17 @@ def execute(
     """
     left = list(task)
     try:
-        for record in _train(task, load_pairs(pairs_folder), on_progress, resources or Resources()):
+        pairs = load_pairs(pairs_folder)
+        if task[0].schedule == "wsd":
+            from embudget.training.trunk import train_trunk
+
+            records: Iterator[RunRecord] = train_trunk(task, pairs, on_progress, resources)
+        else:
+            records = (
+                train(run, pairs, on_progress=partial(on_progress, run), resources=resources, with_record=True)[1]
+                for run in task
+            )
+        for record in records:
             left.remove(record.config)
             yield record
         assert not left, f"{len(left)} runs of a task have no record"
@@ -75,24 +85,13 @@ def execute(
         yield RunRecord(config=config, status="failed", error=reason)
 
 
-def _train(task: Task, pairs: Pairs, on_progress: OnRunProgress, resources: Resources) -> Iterator[RunRecord]:
-    if task[0].schedule == "wsd":
-        from embudget.training.trunk import train_trunk
-
-        yield from train_trunk(task, pairs, on_progress, resources)
-        return
-    (config,) = task
-    _, record = train(config, pairs, on_progress=partial(on_progress, config), resources=resources, with_record=True)
-    yield record
-
-
 @final
 class InProcess(Executor):
     """Train in this process, one task after the other."""
 
-    def __init__(self, pairs_folder: Path, resources: Resources | None = None) -> None:
+    def __init__(self, pairs_folder: Path, resources: Resources) -> None:
         self.pairs_folder = pairs_folder
-        self.resources = resources or Resources()
+        self.resources = resources
 
     def run(self, next_task: NextTask, on_progress: OnRunProgress) -> Iterator[Outcome]:
         """Train the tasks in their order."""
@@ -113,15 +112,11 @@ class _Worker:
         self.left: Task = ()
         """Runs of its task that have no record yet; none while it is idle."""
 
-    def start(self, task: Task) -> None:
-        self.left = task
-        with suppress(BrokenPipeError):  # it died while it was idle: the next read says so
-            self.connection.send(task)
-
-    def go_on(self) -> None:
-        """Tell it that its record is stored. It waits for that, so that a trunk does not outrun its records."""
-        with suppress(BrokenPipeError):
-            self.connection.send(None)
+    def tell(self, message: Task | None) -> None:
+        """Send a task, or None once its record is stored: it waits for that, so that no trunk outruns its records."""
+        self.left = self.left if message is None else message
+        with suppress(BrokenPipeError):  # it has died: the next read says so
+            self.connection.send(message)
 
     def stop(self) -> None:
         self.process.terminate()
@@ -133,43 +128,43 @@ class _Worker:
 class LocalProcesses(Executor):
     """Train in worker processes of this machine, which share its cores evenly; a lost worker is replaced."""
 
-    def __init__(self, pairs_folder: Path, workers: int, resources: Resources | None = None) -> None:
+    def __init__(self, pairs_folder: Path, workers: int, resources: Resources) -> None:
         self.pairs_folder = pairs_folder
-        self.resources = (resources or Resources())._replace(neighbours=workers)
+        self.resources = resources._replace(neighbours=workers)
         self.count = workers
 
     def run(self, next_task: NextTask, on_progress: OnRunProgress) -> Iterator[Outcome]:
         """Train the tasks, as many at a time as there are workers."""
-        workers: list[_Worker] = []
+        workers: dict[int, _Worker] = {}
         try:
             while True:
                 self._hand_out(next_task, workers)
-                busy = {worker.connection: worker for worker in workers if worker.left}
+                busy = {worker.connection: worker for worker in workers.values() if worker.left}
                 if not busy:
                     return
                 for connection in wait(list(busy)):
-                    outcome = _receive(busy[connection], on_progress)  # type: ignore[index]
+                    worker = busy[connection]  # type: ignore[index]
+                    outcome = _receive(worker, on_progress)
                     if isinstance(outcome, Lost):
-                        workers.remove(busy[connection])  # type: ignore[index]
+                        del workers[worker.slot]
                     if outcome is not None:
                         yield outcome
                     if isinstance(outcome, RunRecord):
-                        busy[connection].go_on()  # type: ignore[index]
+                        worker.tell(None)
         finally:
-            for worker in workers:
+            for worker in workers.values():
                 worker.stop()
 
-    def _hand_out(self, next_task: NextTask, workers: list[_Worker]) -> None:
+    def _hand_out(self, next_task: NextTask, workers: dict[int, _Worker]) -> None:
         for slot in range(self.count):
-            worker = next((worker for worker in workers if worker.slot == slot), None)
+            worker = workers.get(slot)
             if worker is not None and worker.left:
                 continue
             if (task := next_task()) is None:
                 return
             if worker is None:  # not yet started, or lost: the new one takes over its GPU
-                worker = _Worker(self.pairs_folder, slot, self.count, self.resources)
-                workers.append(worker)
-            worker.start(task)
+                worker = workers[slot] = _Worker(self.pairs_folder, slot, self.count, self.resources)
+            worker.tell(task)
 
 
 def _receive(worker: _Worker, on_progress: OnRunProgress) -> Outcome | None:

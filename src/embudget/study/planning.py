@@ -57,7 +57,9 @@ class Plan(NamedTuple):
         """The plan of the runs that are left when those with these ids are done."""
         left = [run for run in self.runs if run.config.id not in done]
         own = own_flops_of(run.config for run in left)
-        return Plan([_adding(run, own[run.config.id]) for run in left], self.left_out)
+        adding = [(run, own[run.config.id]) for run in left]
+        runs = [run._replace(own_flops=flops, seconds=run.seconds * flops / run.own_flops) for run, flops in adding]
+        return Plan(runs, self.left_out)
 
     def flops_by_trunks(self, decay: float) -> float:
         """Algorithmic FLOP that the study would cost with trunks, if each had one batch size for all its budgets."""
@@ -66,11 +68,6 @@ class Plan(NamedTuple):
             trunk = run.config.model_copy(update={"train_flops": 1.0, "warmup": 0.0, "batch_size": 2})
             trunks[trunk].add(run.config.train_flops)
         return sum(sum(own_flops(sorted(budgets), decay)) for budgets in trunks.values())
-
-
-def _adding(run: PlannedRun, flops: float) -> PlannedRun:
-    """The run with another number of FLOP that it adds, and their time."""
-    return run._replace(own_flops=flops, seconds=run.seconds * flops / run.own_flops)
 
 
 def plan(study: Study, pairs: Pairs, measured: Sequence[RunRecord] = ()) -> Plan:
@@ -94,11 +91,10 @@ def plan(study: Study, pairs: Pairs, measured: Sequence[RunRecord] = ()) -> Plan
         tokens_per_pair = token_stats(pairs, config.model, config.max_length).tokens_per_pair
         tokens = tokens_for(config.train_flops, method, shape)
         steps = steps_for(config.train_flops, method, shape, tokens_per_pair, config.batch_size)
-        there = pairs_there(config, pairs)
+        needed, there = tokens / tokens_per_pair, pairs_there(config, pairs)
         if steps < min_steps:
             result.left_out.append(LeftOut(config, f"{steps:.1f} steps, fewer than min_steps={min_steps}"))
-        elif tokens / tokens_per_pair > there:
-            needed = tokens / tokens_per_pair
+        elif needed > there:
             result.left_out.append(LeftOut(config, f"needs {needed:,.0f} pairs, more than the {there:,} there are"))
         else:
             result.runs.append(PlannedRun(config, tokens, steps, config.train_flops, config.train_flops / speed))

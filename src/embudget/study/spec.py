@@ -10,7 +10,7 @@ decay: 0.2                            # with wsd, the last share of each budget,
 also:                                 # further grids, each as above but for what it names
   - {budgets: [4e12], members: [smollm2-135m:2], seeds: [1, 2]}
 
-With `schedule: wsd`, which loses nothing to cosine at a lower rate (docs/log.md), the runs of one member, method,
+With `schedule: wsd`, which at a lower peak rate is as good as cosine (docs/log.md), the runs of one member, method,
 learning rate and seed branch off one trunk. What they share must not depend on the budget. So all budgets of a grid
 have one batch size, that of a rule at the geometric middle sqrt(C_1 C_n) of the smallest and the largest budget. And
 the warm-up takes a tenth of the study's smallest budget C_1, which is the share 0.1 C_1 / C of a budget C. Another
@@ -19,6 +19,7 @@ smallest budget therefore makes other runs, and so does another largest one if t
 
 import math
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, Self, TypeVar
 
@@ -217,16 +218,6 @@ class Study(Frozen):
         """The geometric middle of the smallest and the largest budget, FLOP."""
         return math.sqrt(min(self.budgets) * max(self.budgets))
 
-    def _schedule_at(self, budget: float, smallest: float) -> dict[str, Any]:
-        """The schedule's fields of a run: a warm-up of the same FLOP at all budgets of a trunk, and in all grids."""
-        if self.schedule == "cosine":
-            return {}
-        return {
-            "schedule": self.schedule,
-            "decay": self.decay,
-            "warmup": _WARMUP * (smallest / budget),
-        }
-
     def configs(self, pairs_hash: str) -> list[RunConfig]:
         """The configuration of each of the study's `runs`.
 
@@ -253,9 +244,11 @@ class Study(Frozen):
 
     def _own_runs(self, pairs_hash: str, smallest: float) -> Iterator[GridRun]:
         """The runs of this grid alone, in a study whose smallest budget is given."""
-        settings = list(self._settings())
-        for budget in sorted(self.budgets):
-            for shape, method, rate in settings:
+        shapes, methods = self.shapes(), [parse_method(text) for text in self.methods]
+        for shape, method in product(shapes, methods):
+            method.check(shape)
+        for budget, shape, method in product(sorted(self.budgets), shapes, methods):
+            for rate in self.learning_rates.get(str(method)) or (method.default_learning_rate(shape),):
                 for seed in self.seeds:
                     config = RunConfig(
                         model=shape.name,
@@ -270,15 +263,9 @@ class Study(Frozen):
                         max_epochs=self.max_epochs,
                         eval_pairs=self.eval_pairs,
                         eval_candidates=self.eval_candidates,
-                        **self._schedule_at(budget, smallest),
+                        schedule=self.schedule,
+                        decay=self.decay,
+                        # with wsd the same FLOP at all budgets of a trunk, and in all grids
+                        warmup=_WARMUP * (smallest / budget) if self.schedule == "wsd" else _WARMUP,
                     )
                     yield GridRun(config, method, shape, self.min_steps)
-
-    def _settings(self) -> Iterator[tuple[ModelShape, Method, float]]:
-        """Each member with each method at each of its peak rates."""
-        methods = [parse_method(text) for text in self.methods]
-        for shape in self.shapes():
-            for method in methods:
-                method.check(shape)
-                for rate in self.learning_rates.get(str(method)) or (method.default_learning_rate(shape),):
-                    yield shape, method, rate

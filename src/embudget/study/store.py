@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 from sqlalchemy import (
     Column,
     Connection,
@@ -99,8 +100,6 @@ class Store:
     @property
     def checkpoints(self) -> Path | None:
         """Folder for the checkpoints of runs in training, beside a SQLite file; None for any other database."""
-        if "://" not in self.location:
-            return Path(f"{self.location}.checkpoints")
         file = self._engine.url.database if self._engine.dialect.name == "sqlite" else None
         if not file or file == ":memory:" or file.startswith("file:"):
             return None
@@ -289,13 +288,7 @@ def _process_is_gone(owner: str) -> bool:
         return False
     if int(pid) == os.getpid():
         return process != _PROCESS
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False
+    return not psutil.pid_exists(int(pid))
 
 
 def _one_line(error: BaseException) -> str:

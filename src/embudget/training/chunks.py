@@ -14,16 +14,13 @@ Shapes: T texts, L tokens.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from embudget.memory import CHUNK_TOKENS
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 CHUNK_OVERHEAD = 48
 """assumption: fixed cost of a chunk in tokens, for the launches and for reading the weights."""
@@ -48,17 +45,17 @@ class Chunk:
 
 
 def make_chunks(
-    texts: "Sequence[NDArray[np.integer[Any]]]", chunk_tokens: int, device: torch.device, flatten: bool = False
+    texts: Sequence[np.ndarray], chunk_tokens: int, device: torch.device, flatten: bool = False
 ) -> list[Chunk]:
     """Cut tokenised texts into chunks of similar length, longest first."""
-    chunks = []
-    for positions in length_sorted_chunks([len(text) for text in texts], chunk_tokens):
-        build = _flattened if flatten else _padded
-        chunks.append(build(positions, [texts[position] for position in positions], device))
-    return chunks
+    build = _flattened if flatten else _padded
+    return [
+        build(positions, [texts[position] for position in positions], device)
+        for positions in length_sorted_chunks([len(text) for text in texts], chunk_tokens)
+    ]
 
 
-def _padded(positions: list[int], texts: "list[NDArray[np.integer[Any]]]", device: torch.device) -> Chunk:
+def _padded(positions: list[int], texts: list[np.ndarray], device: torch.device) -> Chunk:
     lengths = np.array([len(text) for text in texts])
     length = max(1, int(lengths.max()))
     ids_TL = np.zeros((len(texts), length), dtype=np.int64)
@@ -71,7 +68,7 @@ def _padded(positions: list[int], texts: "list[NDArray[np.integer[Any]]]", devic
     )
 
 
-def _flattened(positions: list[int], texts: "list[NDArray[np.integer[Any]]]", device: torch.device) -> Chunk:
+def _flattened(positions: list[int], texts: list[np.ndarray], device: torch.device) -> Chunk:
     """Texts end to end, as `transformers.DataCollatorWithFlattening` lays them for variable-length attention."""
     lengths = [len(text) for text in texts]
     ends = torch.tensor([0, *np.cumsum(lengths).tolist()], dtype=torch.int32, device=device)
@@ -89,12 +86,7 @@ def _flattened(positions: list[int], texts: "list[NDArray[np.integer[Any]]]", de
 
 
 def length_sorted_chunks(lengths: Sequence[int], chunk_tokens: int = CHUNK_TOKENS) -> list[list[int]]:
-    """Positions of the texts in each chunk, longest texts first.
-
-    Args:
-        lengths: tokens of each text.
-        chunk_tokens: padded tokens a chunk may hold; a single longer text makes a chunk of its own.
-    """
+    """Positions of the texts in each chunk, longest texts first; a text longer than a chunk makes one of its own."""
     order = sorted(range(len(lengths)), key=lambda text: -lengths[text])
     groups = [list(group) for _, group in groupby(order, key=lambda text: lengths[text])]
     chunks = []

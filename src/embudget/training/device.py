@@ -16,8 +16,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import accelerate.utils
 import torch
+from accelerate import PartialState
 from torch import Tensor
+from torch.nn import functional
 
 from embudget.memory import BF16_BYTES, CHUNK_TOKENS, activation_bytes, state_bytes
 from embudget.methods import Method
@@ -25,7 +28,6 @@ from embudget.suite.shapes import ModelShape
 from embudget.training.encoder import base_decoder
 
 if TYPE_CHECKING:
-    from accelerate import PartialState
     from sentence_transformers import SentenceTransformer
 
 SHARE_OF_FREE_MEMORY = 0.5
@@ -73,17 +75,12 @@ def in_float32(model: "SentenceTransformer") -> Iterator[None]:
             use_flash_attention(model)
 
 
-def needs_cache(method: Method, shape: ModelShape, tokens_per_batch: float, sharing: int = 1) -> bool:
+def needs_cache(method: Method, shape: ModelShape, tokens_per_batch: float, sharing: int) -> bool:
     """Whether gradients must be cached because a direct pass over a batch would take too much of the free memory.
 
     A direct pass keeps the activations of the whole batch and, under bf16 autocast, a bf16 copy of the weights for each
-    chunk. Sizes are estimated as `embudget.memory` does.
-
-    Args:
-        method: the fine-tuning method.
-        shape: the model's sizes.
-        tokens_per_batch: tokens of the queries and positives that this process embeds.
-        sharing: processes that share the memory.
+    chunk. Sizes are estimated as `embudget.memory` does. The tokens are those that this process embeds, and ``sharing``
+    is the number of processes that share the memory.
     """
     bf16 = uses_bf16()
     copies = 2 * shape.model_params * (tokens_per_batch / CHUNK_TOKENS) if bf16 else 0
@@ -104,10 +101,8 @@ def free_bytes() -> float:
     return free if limit == "max" else min(free, float(limit) - psutil.Process().memory_info().rss)
 
 
-def start_processes() -> "PartialState":
+def start_processes() -> PartialState:
     """Find this process's place among those that torchrun started, and its device; without torchrun it is alone."""
-    from accelerate import PartialState
-
     # accelerate takes a process on a CPU to be alone unless it is told that several are meant
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1
     return PartialState(cpu=several and not torch.cuda.is_available())
@@ -118,47 +113,21 @@ def share(lengths: Sequence[int], rank: int, count: int) -> list[int]:
     return sorted(range(len(lengths)), key=lambda text: -lengths[text])[rank::count]
 
 
-def gather(own_TE: Tensor, lengths: Sequence[int], count: int) -> Tensor:
+def gather(own_TE: Tensor, lengths: Sequence[int]) -> Tensor:
     """The embeddings of all texts in the batch's order, from what each process has in the order of its `share`."""
-    if count == 1:
-        order = torch.tensor(share(lengths, 0, 1), device=own_TE.device).argsort()
-        return own_TE[order]
-    most = -(-len(lengths) // count)
-    padded_TE = torch.zeros(most, own_TE.shape[1], device=own_TE.device)
-    padded_TE[: len(own_TE)] = own_TE
-    parts = [torch.empty_like(padded_TE) for _ in range(count)]
-    torch.distributed.all_gather(parts, padded_TE)
-    all_TE = torch.empty(len(lengths), own_TE.shape[1], device=own_TE.device)
-    for rank, part_TE in enumerate(parts):
-        texts = share(lengths, rank, count)
-        all_TE[texts] = part_TE[: len(texts)]
-    return all_TE
+    count = start_processes().num_processes
+    most = -(-len(lengths) // count)  # the shares differ by one text, and all must give tensors of one size
+    parts_TE: Tensor = accelerate.utils.gather(functional.pad(own_TE, (0, 0, 0, most - len(own_TE))))
+    dealt = torch.arange(len(lengths), device=own_TE.device)
+    order = torch.tensor(share(lengths, 0, 1), device=own_TE.device).argsort()
+    return parts_TE[(dealt % count * most + dealt // count)[order]]
 
 
-def add_up(gradients: Sequence[Tensor], count: int) -> None:
-    """Sum gradients over the processes, in place, in as few exchanges as their types allow."""
-    if count == 1 or not gradients:
+def add_up(gradients: Sequence[Tensor]) -> None:
+    """Sum gradients over the processes, in place, in one exchange."""
+    if start_processes().num_processes == 1:
         return
     flat = torch.cat([gradient.flatten() for gradient in gradients])
     torch.distributed.all_reduce(flat)
     for gradient, total in zip(gradients, flat.split([gradient.numel() for gradient in gradients]), strict=True):
         gradient.copy_(total.view_as(gradient))
-
-
-def collect(number: int, device: torch.device, count: int) -> list[int]:
-    """The number that each process has, in the order of their ranks."""
-    if count == 1:
-        return [number]
-    parts = [torch.zeros(1, dtype=torch.int64, device=device) for _ in range(count)]
-    torch.distributed.all_gather(parts, torch.tensor([number], device=device))
-    return [int(part) for part in parts]
-
-
-def sum_counts(counts: Sequence[int], device: torch.device, count: int) -> list[int]:
-    """Sum a list of numbers over the processes, entry by entry."""
-    if count == 1:
-        return list(counts)
-    total = torch.tensor(counts, device=device)
-    torch.distributed.all_reduce(total)
-    sums: list[int] = total.tolist()
-    return sums

@@ -97,10 +97,8 @@ def base_decoder(model: Any) -> Any:  # noqa: ANN401 - transformers and peft are
 
 def _first_trained(decoder: Any) -> int:  # noqa: ANN401
     """Index of the first block that trains; the number of blocks if none does."""
-    for index, block in enumerate(decoder.layers):
-        if any(parameter.requires_grad for parameter in block.parameters()):
-            return index
-    return len(decoder.layers)
+    trains = [any(parameter.requires_grad for parameter in block.parameters()) for block in decoder.layers]
+    return [*trains, True].index(True)
 
 
 def _blocks(decoder: Any, first: int, last: int, with_norm: bool) -> Any:  # noqa: ANN401

@@ -14,10 +14,12 @@ Shapes: B pairs, T = 2B texts, L tokens, E embedding size, R rows of the input e
 import logging
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import astuple
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+from accelerate.utils import reduce
 from sentence_transformers.base.losses.gradcache import RandContext
 from torch import Tensor
 from torch.utils.checkpoint import set_device_states
@@ -32,7 +34,6 @@ from embudget.training.device import (
     needs_cache,
     share,
     start_processes,
-    sum_counts,
     use_flash_attention,
     uses_bf16,
 )
@@ -41,8 +42,6 @@ from embudget.training.loss import info_nce_gradient
 from embudget.training.meter import BudgetMeter
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
 
     from embudget.training.job import Job
@@ -54,42 +53,22 @@ KEPT_STATES_BYTES = 2**30
 computed again."""
 
 
+@dataclass
 class Engine:
-    """Fills the gradients of a model's trained parameters from a batch of tokenised texts.
+    """Fills the gradients of a model's trained parameters from a batch of tokenised texts."""
 
-    Args:
-        encoder: the model.
-        scale: 1 / temperature of the loss.
-        cached: whether to start with gradient caching.
-        chunk_tokens: padded tokens a chunk may hold.
-        flatten: whether chunks are laid end to end for variable-length attention.
-        rank: of this process.
-        processes: that share each batch.
-    """
-
-    def __init__(
-        self,
-        encoder: Encoder,
-        scale: float,
-        cached: bool = False,
-        chunk_tokens: int = CHUNK_TOKENS,
-        flatten: bool = False,
-        rank: int = 0,
-        processes: int = 1,
-    ) -> None:
-        self.encoder = encoder
-        self.scale = scale
-        self.cached = cached
-        self.chunk_tokens = chunk_tokens
-        self.flatten = flatten
-        self.rank = rank
-        self.processes = processes
+    encoder: Encoder
+    scale: float
+    """1 / temperature of the loss."""
+    cached: bool = False
+    """Whether gradients are cached; from the first time that memory is short they are."""
+    chunk_tokens: int = CHUNK_TOKENS
+    """Padded tokens a chunk may hold; halved each time that memory is short in spite of caching."""
+    flatten: bool = False
+    """Whether chunks are laid end to end for variable-length attention."""
 
     def gradients(
-        self,
-        texts: "Sequence[NDArray[np.integer[Any]]]",
-        meter: BudgetMeter | None = None,
-        rows_RH: Tensor | None = None,
+        self, texts: Sequence[np.ndarray], meter: BudgetMeter | None = None, rows_RH: Tensor | None = None
     ) -> float:
         """Set the gradient of every trained parameter; return the loss in nats.
 
@@ -103,17 +82,16 @@ class Engine:
             RunError: memory does not suffice for one text at a time.
         """
         lengths = [len(text) for text in texts]
-        mine = share(lengths, self.rank, self.processes)
+        place = start_processes()
+        mine = share(lengths, place.process_index, place.num_processes)
         work = _Work(self, [texts[text] for text in mine], rows_RH)
-        queries_BE, positives_BE = gather(work.forward(), lengths, self.processes).chunk(2)
+        queries_BE, positives_BE = gather(work.forward(), lengths).chunk(2)
         loss, queries_grad_BE, positives_grad_BE = info_nce_gradient(queries_BE, positives_BE, self.scale)
         work.backward(torch.cat([queries_grad_BE, positives_grad_BE])[mine])
-        add_up([gradient for value in work.leaves() if (gradient := value.grad) is not None], self.processes)
+        add_up([gradient for value in work.leaves() if (gradient := value.grad) is not None])
         if meter is not None:
-            own = BudgetMeter(meter.method, meter.shape)
-            work.count(own)
-            counts = sum_counts(astuple(own.passes), queries_BE.device, self.processes)
-            meter.passes = meter.passes + Passes(*counts)
+            mine_P = torch.tensor(work.passes(), device=queries_BE.device).sum(dim=0)
+            meter.add_passes(reduce(mine_P, "sum").tolist())
         return loss.item()
 
 
@@ -130,29 +108,34 @@ def engine_of(job: "Job", model: "SentenceTransformer") -> Engine:
     if resources.compile:
         for block in base_decoder(model[0].model).layers:
             block.compile(dynamic=True)
-    return Engine(
-        encoder, config.scale, cached, flatten=flatten, rank=place.process_index, processes=place.num_processes
-    )
+    return Engine(encoder, config.scale, cached, flatten=flatten)
+
+
+@dataclass
+class _Done:
+    """What the forward pass over a chunk leaves for the way back."""
+
+    of_prefix: RandContext
+    of_suffix: RandContext
+    """The random states that its frozen prefix and what follows drew from: either may have dropout."""
+    hidden_TLH: Tensor | None
+    """The hidden states above the frozen prefix, where they are kept for the second pass."""
+    embedded_TE: Tensor | None
+    """The embeddings with their graph; None where gradients are cached."""
+    prefix_passes: int = 1
 
 
 class _Work:
     """One process's texts of one batch, on their way forward and back."""
 
-    def __init__(self, engine: Engine, texts: "list[NDArray[np.integer[Any]]]", rows_RH: Tensor | None) -> None:
+    def __init__(self, engine: Engine, texts: list[np.ndarray], rows_RH: Tensor | None) -> None:
         self.engine = engine
         self.encoder = engine.encoder
         self.texts = texts
         self.rows_RH = rows_RH
         self.random_state = RandContext(torch.empty(0, device=self.encoder.model.device))
         self.chunks: list[Chunk] = []
-        self.kept: list[Tensor | None] = []
-        """The hidden states of each chunk above the frozen prefix, where they are kept for the second pass."""
-        self.prefix_passes: list[int] = []
-        """How often each chunk went through the frozen prefix."""
-        self.randomness: list[tuple[RandContext, RandContext]] = []
-        """The random states that each chunk's prefix and suffix drew from: either may have dropout."""
-        self.embedded: list[Tensor] = []
-        """The embeddings of each chunk with their graph; empty where gradients are cached."""
+        self.done: list[_Done] = []
 
     def leaves(self) -> list[Tensor]:
         """All that gets a gradient, which is zero where no text of this process reaches it."""
@@ -181,33 +164,35 @@ class _Work:
                 leaf.grad = None
             self.forward()
 
-    def count(self, meter: BudgetMeter) -> None:
-        """Tell the meter what was computed."""
-        for chunk, prefix_passes in zip(self.chunks, self.prefix_passes, strict=True):
-            meter.add_chunk(chunk.tokens, chunk.squares, 2 if self.engine.cached else 1, prefix_passes)
+    def passes(self) -> list[Passes]:
+        """What went through the model, chunk by chunk."""
+        forward = 2 if self.engine.cached else 1
+        return [
+            Passes(*(n * size for n in (done.prefix_passes, forward, 1) for size in (chunk.tokens, chunk.squares)))
+            for chunk, done in zip(self.chunks, self.done, strict=True)
+        ]
 
     def _forward(self) -> Tensor:
         engine = self.engine
         _go_back_to(self.random_state)
         device = self.encoder.model.device
         self.chunks = make_chunks(self.texts, engine.chunk_tokens, device, engine.flatten)
-        self.kept, self.prefix_passes, self.randomness, self.embedded = [], [], [], []
+        self.done = []
+        states_bytes = 4 * sum(chunk.tokens for chunk in self.chunks) * self.encoder.hidden_size
         # without frozen blocks the states are only looked up
-        keep = engine.cached and self.encoder.prefix_blocks > 0 and self._states_bytes() <= KEPT_STATES_BYTES
+        keep = engine.cached and self.encoder.prefix_blocks > 0 and states_bytes <= KEPT_STATES_BYTES
         embeddings_TE: Tensor | None = None
         for chunk in self.chunks:
             with torch.no_grad() if engine.cached else nullcontext():
                 before = self._randomness(chunk.ids)
                 hidden_TLH = self.encoder.hidden(chunk, self.rows_RH)
-                self.randomness.append((before, self._randomness(chunk.ids)))
+                between = self._randomness(chunk.ids)
                 embedded_TE = self.encoder.embed(chunk, hidden_TLH)
             if embeddings_TE is None:
                 embeddings_TE = embedded_TE.new_empty(len(self.texts), embedded_TE.shape[1])
             embeddings_TE[chunk.texts] = embedded_TE.detach()
-            if not engine.cached:
-                self.embedded.append(embedded_TE)
-            self.kept.append(hidden_TLH if keep else None)
-            self.prefix_passes.append(1)
+            done = _Done(before, between, hidden_TLH if keep else None, None if engine.cached else embedded_TE)
+            self.done.append(done)
         assert embeddings_TE is not None
         return embeddings_TE
 
@@ -218,28 +203,25 @@ class _Work:
         the allocator from using their memory again.
         """
         now = RandContext(ids)
-        last = self.randomness[-1][1] if self.randomness else None
+        last = self.done[-1].of_suffix if self.done else None
         same = last is not None and not now.fwd_gpu_states and torch.equal(now.fwd_cpu_state, last.fwd_cpu_state)
         return last if same else now
 
     def _backward(self, gradient_TE: Tensor) -> None:
         gradients = [gradient_TE[chunk.texts] for chunk in self.chunks]
         if not self.engine.cached:
-            torch.autograd.backward(self.embedded, gradients)
+            embedded = [done.embedded_TE for done in self.done if done.embedded_TE is not None]
+            torch.autograd.backward(embedded, gradients)
             return
-        for index, (chunk, gradient) in enumerate(zip(self.chunks, gradients, strict=True)):
-            hidden_TLH = self.kept[index]
-            of_prefix, of_suffix = self.randomness[index]
+        for chunk, done, gradient in zip(self.chunks, self.done, gradients, strict=True):
+            hidden_TLH = done.hidden_TLH
             if hidden_TLH is None:
-                with of_prefix:
+                with done.of_prefix:
                     hidden_TLH = self.encoder.hidden(chunk, self.rows_RH)
-                self.prefix_passes[index] += 1
-            with of_suffix:
+                done.prefix_passes += 1
+            with done.of_suffix:
                 embedded_TE = self.encoder.embed(chunk, hidden_TLH)
             embedded_TE.backward(gradient)
-
-    def _states_bytes(self) -> int:
-        return 4 * sum(chunk.tokens for chunk in self.chunks) * self.encoder.hidden_size
 
     def _make_smaller(self, error: RuntimeError) -> None:
         """Prepare another attempt with less memory.
@@ -252,7 +234,7 @@ class _Work:
             raise error
         engine = self.engine
         largest = max((len(chunk.texts) for chunk in self.chunks), default=0)
-        self.kept, self.randomness, self.embedded = [], [], []
+        self.done = []
         if not engine.cached:
             engine.cached = True
             LOG.warning("out of memory: gradients are cached from now on")

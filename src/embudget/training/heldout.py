@@ -32,7 +32,7 @@ class HeldOut(NamedTuple):
 def held_out(model: "SentenceTransformer", pairs: Pairs, count: int, candidates: int, scale: float) -> HeldOut:
     """Measure a model on ``count`` validation pairs, each query against ``candidates`` positives.
 
-    `RunConfig` sees to it that ``count`` is a multiple of ``candidates``, and `Job.check` that there are as many pairs.
+    `RunConfig` sees to it that ``count`` is a multiple of ``candidates``, and `Job` that there are as many pairs.
     """
     table = pairs.head("validation", count)
     assert count % candidates == 0 and count == len(table)

@@ -55,18 +55,8 @@ class Job:
         """Mean tokens of a query and its positive, cut as in training."""
         return token_stats(self.pairs, self.config.model, self.config.max_length).tokens_per_pair
 
-    def check(self) -> None:
-        """Refuse, before anything is trained, pairs on which the run cannot be done.
-
-        Raises:
-            PairsError: they are not the configuration's, or too few for the budget or for the held-out measurement.
-            RunError: their texts repeat too often to make enough batches.
-        """
-        self.check_number()
-        self.check_batches()
-
     def check_number(self) -> None:
-        """Refuse pairs that are not the configuration's, or too few.
+        """Refuse pairs that are not the configuration's, or too few for the budget or for the held-out measurement.
 
         Raises:
             PairsError: says how many are needed, and how many there are.

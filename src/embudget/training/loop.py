@@ -29,7 +29,6 @@ from embudget.training.order import BatchOrder
 from embudget.training.rows import RowAdamW
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
 
 LOG = logging.getLogger(__name__)
@@ -159,13 +158,14 @@ class Training:
     def numbers(self) -> dict[str, Any]:
         """The rest of the state, for JSON: position in the data, totals, losses."""
         order = self.order.state if self._drawn is None else self._before_drawn  # a drawn batch is not trained on yet
-        engine = {
-            "cached": self.engine.cached,
-            "chunk_tokens": self.engine.chunk_tokens,
-            "threads": torch.get_num_threads(),
+        engine = {"cached": self.engine.cached, "chunk_tokens": self.engine.chunk_tokens}
+        return {
+            "order": order,
+            "meter": self.meter.state(),
+            "engine": engine | {"threads": torch.get_num_threads()},
+            "losses": list(self.losses),
+            "seconds": self.seconds,
         }
-        state = {"order": order, "meter": self.meter.state(), "engine": engine}
-        return state | {"losses": list(self.losses), "seconds": self.seconds}
 
     def restore(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
         """Continue from what `tensors` and `numbers` gave, to the last bit if there are as many threads as before."""
@@ -198,7 +198,7 @@ class Training:
         self.order.restore(numbers["order"])
         self._before_drawn, self._drawn = numbers["order"], None
 
-    def _texts(self) -> "list[NDArray[np.integer[Any]]]":
+    def _texts(self) -> list[np.ndarray]:
         if self._drawn is None:
             self._before_drawn = self.order.state
             self._drawn = next(self.order, None)
@@ -206,7 +206,7 @@ class Training:
             raise RunError("the pairs ended before the budget: allow more epochs")
         return self.job.tokens.texts(self._drawn)
 
-    def _step_with_rows(self, rows: RowAdamW, texts: "list[NDArray[np.integer[Any]]]", rate: float) -> float:
+    def _step_with_rows(self, rows: RowAdamW, texts: list[np.ndarray], rate: float) -> float:
         """Fill and clip the gradients where the input embedding trains, and update the rows of it that occur."""
         present, places = np.unique(np.concatenate(texts), return_inverse=True)
         at = torch.from_numpy(present.astype(np.int64))
@@ -245,13 +245,10 @@ def run_to_budget(
     factor: Callable[[float], float],
     after_step: Callable[[float, float], None] = lambda share, loss: None,
 ) -> None:
-    """Train until the step that reaches a budget, each step at the rate of its middle.
+    """Train on until the step that reaches a budget in FLOP, each step at the rate of its middle.
 
-    Args:
-        training: goes on from where it stands.
-        budget: algorithmic FLOP from the run's beginning.
-        factor: share of the budget -> factor on the peak rate.
-        after_step: called with the share of the budget spent and the step's training loss.
+    ``factor`` maps the share of the budget to the factor on the peak rate; ``after_step`` is called with the share that
+    is spent and the step's training loss.
     """
     meter = training.meter
     while meter.share(budget) < 1:

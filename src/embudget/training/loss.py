@@ -15,7 +15,6 @@ Shapes: B pairs, E embedding size, K rows of a block.
 """
 
 import math
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -28,14 +27,6 @@ MIN_BLOCK_ROWS = 16
 """A block has at least so many rows, because thinner products are slow."""
 
 
-class LossAndGradient(NamedTuple):
-    """The loss in nats, a scalar, and its gradient with respect to both sides' embeddings, (B, E) each."""
-
-    loss: Tensor
-    queries_BE: Tensor
-    positives_BE: Tensor
-
-
 def info_nce(queries_BE: Tensor, positives_BE: Tensor, scale: float) -> Tensor:
     """Symmetric InfoNCE of unit embeddings, in nats, computed in float32; all scores at once."""
     scores_BB = scale * queries_BE.float() @ positives_BE.float().T
@@ -46,8 +37,8 @@ def info_nce(queries_BE: Tensor, positives_BE: Tensor, scale: float) -> Tensor:
 @torch.no_grad()
 def info_nce_gradient(
     queries_BE: Tensor, positives_BE: Tensor, scale: float, block_rows: int | None = None
-) -> LossAndGradient:
-    """`info_nce` and its gradient, in blocks of rows."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`info_nce`, a scalar, and its gradients with respect to queries and positives, (B, E) each; in blocks of rows."""
     queries_BE, positives_BE = queries_BE.float(), positives_BE.float()
     pairs = len(queries_BE)
     block_rows = block_rows or max(MIN_BLOCK_ROWS, BLOCK_SCORES // pairs)
@@ -75,4 +66,4 @@ def info_nce_gradient(
         slope_KB.diagonal(rows.start).sub_(scale / pairs)
         queries_grad_BE[rows] = slope_KB @ positives_BE
         positives_grad_BE += slope_KB.T @ queries_BE[rows]
-    return LossAndGradient(loss, queries_grad_BE, positives_grad_BE)
+    return loss, queries_grad_BE, positives_grad_BE

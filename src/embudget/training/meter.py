@@ -1,7 +1,8 @@
 """Counting what a run processes, and with it how much of its budget is spent."""
 
-from dataclasses import asdict, dataclass, field
-from typing import Any, Self
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
 
 from embudget import flops
 from embudget.flops import Passes
@@ -28,16 +29,9 @@ class BudgetMeter:
         self.pairs += pairs
         self.tokens += tokens
 
-    def add_chunk(self, tokens: int, squares: int, forwards: int, prefix_forwards: int) -> None:
-        """Count one padded chunk: ``forwards`` passes, ``prefix_forwards`` through the frozen prefix, and one back."""
-        self.passes = self.passes + Passes(
-            prefix_tokens=prefix_forwards * tokens,
-            prefix_squares=prefix_forwards * squares,
-            forward_tokens=forwards * tokens,
-            forward_squares=forwards * squares,
-            backward_tokens=tokens,
-            backward_squares=squares,
-        )
+    def add_passes(self, more: Iterable[int]) -> None:
+        """Count what went through the model, given in the order of the fields of `Passes`."""
+        self.passes = Passes(*map(sum, zip(self.passes, more, strict=True)))
 
     @property
     def train_flops(self) -> float:
@@ -55,10 +49,9 @@ class BudgetMeter:
 
     def state(self) -> dict[str, Any]:
         """The totals, for a checkpoint."""
-        return {"steps": self.steps, "pairs": self.pairs, "tokens": self.tokens, "passes": asdict(self.passes)}
+        return {"steps": self.steps, "pairs": self.pairs, "tokens": self.tokens, "passes": self.passes._asdict()}
 
-    def restore(self, state: dict[str, Any]) -> Self:
+    def restore(self, state: dict[str, Any]) -> None:
         """Take over the totals that `state` gave."""
         self.steps, self.pairs, self.tokens = state["steps"], state["pairs"], state["tokens"]
         self.passes = Passes(**state["passes"])
-        return self

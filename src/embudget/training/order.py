@@ -18,46 +18,28 @@ which does no more than keep these two out of one batch.
 
 from collections.abc import Iterator, Mapping
 from itertools import chain
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
 
 from embudget.pairs.splitting import order_key
-from embudget.pairs.token_cache import BLOCK
+from embudget.pairs.token_cache import BLOCK, TokenCache
 
 WINDOW = 8 * BLOCK
 """Rows that are permuted together."""
 
 
-class HashedRows(Protocol):
-    """The little that the order needs to know about the pairs; a `TokenCache` knows it."""
-
-    @property
-    def rows(self) -> int:
-        """Training pairs."""
-
-    def hashes(self, rows: np.ndarray) -> np.ndarray:
-        """Hashes of query and positive of each of ``rows``, (B, 2)."""
-
-
 class BatchOrder:
-    """An iterator over batches, each a list of ``batch_size`` rows of the training split.
+    """An iterator over batches, each a list of ``batch_size`` rows of the training split, for ``max_epochs`` epochs.
 
-    Every process of a run computes the same batches and takes its share of each.
-
-    Args:
-        source: the rows and the hashes of their texts.
-        batch_size: rows a batch.
-        seed: another seed, another order.
-        max_epochs: passes over the split, after which the iterator ends.
-        block: rows that stay in one window.
-        window: rows that are permuted together, a multiple of ``block``.
+    Every process of a run computes the same batches and takes its share of each. The rows of a ``block`` stay in one
+    window; those of a ``window``, whose size is a multiple of the block's, are permuted together.
     """
 
     def __init__(
         self,
-        source: HashedRows,
+        source: TokenCache,
         batch_size: int,
         seed: int,
         max_epochs: int,

@@ -25,15 +25,13 @@ Shapes: V rows of the table, R rows at hand, U distinct ages, J steps looked bac
 import math
 from array import array
 from collections.abc import Iterator
-from typing import TypeAlias
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-_Steps: TypeAlias = NDArray[np.int64]
-_Numbers: TypeAlias = NDArray[np.float64]
+BETAS, EPS = (0.9, 0.999), 1e-8
+"""AdamW's decay of the two moments, and what it adds to the root of the second; torch's defaults."""
 
 BLOCK_ROWS = 256
 """Rows that go through an update together on a CPU, so that what it holds beside the table stays in the cache: on two
@@ -49,23 +47,14 @@ class RowAdamW:
     Args:
         table_VH: the parameter.
         weight_decay: decoupled, as in `torch.optim.AdamW`.
-        betas: decay of the two moments.
-        eps: added to the root of the second.
     """
 
-    def __init__(
-        self,
-        table_VH: nn.Parameter,
-        weight_decay: float,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-    ) -> None:
+    def __init__(self, table_VH: nn.Parameter, weight_decay: float) -> None:
         self.table_VH = table_VH
         self.weight_decay = weight_decay
-        self.betas = betas
-        self.eps = eps
         self.first_VH = torch.zeros_like(table_VH, requires_grad=False)
         self.second_VH = torch.zeros_like(table_VH, requires_grad=False)
+        self._tables = self.first_VH, self.second_VH, self.table_VH
         self.seen_V = torch.zeros(len(table_VH), dtype=torch.int64)
         """Step up to which each row is up to date, on the CPU."""
         self.moved_V = torch.zeros(len(table_VH), dtype=torch.int64)
@@ -73,10 +62,6 @@ class RowAdamW:
         self.rates = array("d", [0.0])
         """Learning rate of each step, the first step at index 1."""
         self._log_decay = array("d", [0.0])
-
-    @property
-    def _tables(self) -> tuple[Tensor, Tensor, Tensor]:
-        return self.first_VH, self.second_VH, self.table_VH
 
     @torch.no_grad()
     def catch_up(self, rows_R: Tensor) -> None:
@@ -112,29 +97,29 @@ class RowAdamW:
             gradient_RH: their gradient.
             rate: the step's learning rate.
         """
-        b1, b2 = self.betas
+        b1, b2 = BETAS
         self.rates.append(rate)
         self._log_decay.append(self._log_decay[-1] + self._log_kept(rate))
         now = len(self.rates) - 1
         device, dtype = self.table_VH.device, self.table_VH.dtype
         idle_R = torch.as_tensor(now - 1 - self.moved_V[rows_R], dtype=torch.float64)  # steps without a gradient
 
-        aged = [(beta ** (idle_R + 1)).to(device, dtype)[:, None] for beta in self.betas]
+        aged = [(beta ** (idle_R + 1)).to(device, dtype)[:, None] for beta in BETAS]
         for at, gradients_RH, aged1_R1, aged2_R1 in _in_blocks(rows_R.to(device), gradient_RH, *aged):
             first_RH, second_RH, values_RH = (table.index_select(0, at) for table in self._tables)
             first_RH.mul_(aged1_R1).add_(gradients_RH, alpha=1 - b1)
             second_RH.mul_(aged2_R1).addcmul_(gradients_RH, gradients_RH, value=1 - b2)
             self.first_VH.index_copy_(0, at, first_RH)
             self.second_VH.index_copy_(0, at, second_RH)
-            second_RH.div_(1 - b2**now).sqrt_().add_(self.eps)
+            second_RH.div_(1 - b2**now).sqrt_().add_(EPS)
             values_RH.mul_(1 - rate * self.weight_decay).addcdiv_(first_RH, second_RH, value=-rate / (1 - b1**now))
             self.table_VH.index_copy_(0, at, values_RH)
         self.seen_V[rows_R] = now
         self.moved_V[rows_R] = now
 
-    def _coefficients(self, seen_R: _Steps, moved_R: _Steps, now: int) -> tuple[_Numbers, _Numbers, _Numbers]:
+    def _coefficients(self, seen_R: np.ndarray, moved_R: np.ndarray, now: int) -> tuple[np.ndarray, ...]:
         """For each row the decay since ``seen``, the factor on m / (sqrt(v) + eps'), and eps'."""
-        b1, b2 = self.betas
+        b1, b2 = BETAS
         (seen_U, moved_U), place_R = np.unique(np.stack([seen_R, moved_R]), axis=1, return_inverse=True)
         rates, log_decay = np.frombuffer(self.rates), np.frombuffer(self._log_decay)  # views, however many steps
         decay_U = np.exp(log_decay[now] - log_decay[seen_U])
@@ -149,7 +134,7 @@ class RowAdamW:
         weight_UJ *= (b1 / np.sqrt(b2)) ** idle_J * unbias_UJ / (1 - b1**steps_UJ)
         pull_U = weight_UJ.sum(axis=1)
         grown_U = (weight_UJ * unbias_UJ * b2 ** (-idle_J / 2)).sum(axis=1)
-        eps_U = self.eps * np.divide(grown_U, pull_U, out=np.ones_like(pull_U), where=pull_U > 0)
+        eps_U = EPS * np.divide(grown_U, pull_U, out=np.ones_like(pull_U), where=pull_U > 0)
         return decay_U[place_R], pull_U[place_R], eps_U[place_R]
 
     def state(self) -> dict[str, Tensor]:

@@ -112,7 +112,8 @@ def train(
         check_folder(folder)
     with tracked(config, report_to if is_first else (), folder) as on_step:
         job = Job.of(config, pairs, resources)
-        job.check()
+        job.check_number()
+        job.check_batches()
         made = provenance(config.model)
         training = Training(job)
         with Resuming(training, config.id, made, resources) as resuming:
@@ -142,6 +143,7 @@ def record_of(
 ) -> RunRecord:
     """The record of a run that has spent its budget."""
     meter, curve = training.meter, training.curve(config.train_flops)
+    late = [loss for share, loss in curve if share >= 0.9]  # the last tenth of the budget, in which the last step ends
     return RunRecord(
         config=config,
         status="done",
@@ -155,10 +157,8 @@ def record_of(
         shared_flops=shared_flops,
         executed_flops=meter.executed_flops,
         seconds=training.seconds,
-        loss=measured.loss,
-        accuracy=measured.accuracy,
-        ndcg=measured.ndcg,
-        train_loss=_late_mean(curve),
+        **measured._asdict(),
+        train_loss=sum(late) / len(late),
         loss_curve=_thinned(curve),
     )
 
@@ -173,9 +173,3 @@ def _thinned(curve: list[tuple[float, float]]) -> tuple[tuple[float, float], ...
     """At most `CURVE_POINTS` evenly spaced points of a training curve, the last one among them."""
     stride = -(-len(curve) // CURVE_POINTS)
     return tuple((round(share, 6), loss) for share, loss in curve[::-stride][::-1]) if curve else ()
-
-
-def _late_mean(curve: list[tuple[float, float]]) -> float:
-    """Mean training loss over the last tenth of the budget, or that of the last step if it alone lies there."""
-    late = [loss for share, loss in curve if share >= 0.9] or [curve[-1][1]]
-    return sum(late) / len(late)

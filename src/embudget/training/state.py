@@ -47,11 +47,7 @@ class State(NamedTuple):
 def write_checkpoint(folder: Path, step: int, tensors: "Mapping[str, Tensor]", numbers: Mapping[str, Any]) -> None:
     """Write a checkpoint under a temporary name, rename it once it is on the disk, and keep the one before.
 
-    Args:
-        folder: of the checkpoints of one run; made where it is missing.
-        step: number by which checkpoints are ordered.
-        tensors: by name.
-        numbers: what JSON can hold.
+    The folder is that of one run, and is made where it is missing; the numbers are whatever JSON can hold.
 
     Raises:
         OSError: the folder cannot be written or is full; older checkpoints are then untouched.
@@ -68,12 +64,9 @@ def write_checkpoint(folder: Path, step: int, tensors: "Mapping[str, Tensor]", n
         (part / NUMBERS).write_text(json.dumps({"tensors": _digest(part / TENSORS), "numbers": numbers}))
         for path in (part / TENSORS, part / NUMBERS, part):
             _flush(path)
-    except SafetensorError as error:  # its own name for a full disk
-        shutil.rmtree(part, ignore_errors=True)
-        raise OSError(str(error)) from None
-    except OSError:
+    except (OSError, SafetensorError) as error:  # safetensors has its own name for a full disk
         shutil.rmtree(part, ignore_errors=True)  # half a checkpoint would keep the disk full
-        raise
+        raise error if isinstance(error, OSError) else OSError(str(error)) from None
     final = folder / f"step-{step:09d}"
     if final.exists():  # it could not be read, or is the same again
         shutil.rmtree(final)
@@ -85,11 +78,11 @@ def write_checkpoint(folder: Path, step: int, tensors: "Mapping[str, Tensor]", n
         shutil.rmtree(other, ignore_errors=True)
 
 
-def newest_checkpoint(folder: Path, of_use: Callable[[dict[str, Any]], bool] | None = None) -> State | None:
+def newest_checkpoint(folder: Path, of_use: Callable[[dict[str, Any]], bool] = lambda numbers: True) -> State | None:
     """Read the newest checkpoint that is whole and whose numbers are ``of_use``; None where there is none."""
     for path in sorted(folder.glob("step-*"), reverse=True):
         found = _read(path)
-        if found is not None and (of_use is None or of_use(found.numbers)):
+        if found is not None and of_use(found.numbers):
             return found
     return None
 
@@ -161,10 +154,9 @@ class Resuming:
 
     def _check_the_others(self) -> None:
         """Refuse to go on from different steps, as happens where every machine has a disk of its own."""
-        from embudget.training.device import collect
+        from accelerate.utils import gather_object
 
-        place = self.training.place
-        steps = collect(self.training.meter.steps, place.device, place.num_processes)
+        steps = gather_object([self.training.meter.steps])
         if len(set(steps)) > 1:
             each = ", ".join(map(str, steps))
             raise RunError(
@@ -173,19 +165,16 @@ class Resuming:
             )
 
     def _is_of_use(self, numbers: dict[str, Any]) -> bool:
-        return _middle(numbers["losses"]) < self._end
+        """Whether the middle of the last step lies before the end."""
+        tokens = [0, 0, *(tokens for tokens, _ in numbers["losses"])]
+        middle: float = (tokens[-1] + tokens[-2]) / 2
+        return middle < self._end
 
 
 def trunk_name(config: RunConfig) -> str:
     """A name that all runs of a trunk share: the id of the run whose budget is ten times their common warm-up."""
     warmup_flops = float(f"{config.warmup * config.train_flops:.6g}") or config.train_flops
     return "trunk-" + config.model_copy(update={"train_flops": 10 * warmup_flops, "warmup": 0.1}).id
-
-
-def _middle(losses: list[tuple[int, float]]) -> float:
-    """Tokens processed at the middle of the last step."""
-    ends = [0, 0, *(tokens for tokens, _ in losses)]
-    return (ends[-1] + ends[-2]) / 2
 
 
 def _read(path: Path) -> State | None:

@@ -7,6 +7,7 @@ in the same chart where the tracker allows it.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -19,36 +20,23 @@ if TYPE_CHECKING:
 TrackerName = Literal["tensorboard", "wandb", "mlflow", "trackio"]
 
 
-def check_trackers(names: Sequence[str]) -> None:
-    """Refuse trackers that are unknown or not installed, before anything is trained.
-
-    Raises:
-        ConfigError: names the tracker, and the package it needs.
-    """
-    from importlib.util import find_spec
-
-    for name in names:
-        if name not in get_args(TrackerName):
-            raise ConfigError(f"report_to must be among {', '.join(get_args(TrackerName))}, got {name!r}")
-        if find_spec(name) is None:
-            raise ConfigError(f"report_to {name} needs the package {name}: pip install {name}")
-
-
 @contextmanager
 def tracked(
     config: RunConfig, names: Sequence[str], folder: Path | None
 ) -> "Iterator[Callable[[Training], None] | None]":
     """Open trackers for the length of a with block, and give the function to call after each step; None without any.
 
-    Args:
-        config: the run's configuration, which is logged first.
-        names: names of the trackers.
-        folder: the model's folder; TensorBoard's files go to ``{folder}.logs``, or to ``logs`` without one.
+    Trackers that write files, as TensorBoard does, write them to ``{folder}.logs``, or to ``logs`` where the model has
+    no folder.
 
     Raises:
-        ConfigError: a tracker is unknown or not installed.
+        ConfigError: names the tracker that is unknown, or that is not installed and the package it needs.
     """
-    check_trackers(names)
+    for name in names:
+        if name not in get_args(TrackerName):
+            raise ConfigError(f"report_to must be among {', '.join(get_args(TrackerName))}, got {name!r}")
+        if find_spec(name) is None:
+            raise ConfigError(f"report_to {name} needs the package {name}: pip install {name}")
     if not names:
         yield None
         return
@@ -58,8 +46,17 @@ def tracked(
     trackers: list[Any] = []
 
     def log(training: "Training") -> None:
+        meter = training.meter
+        values = {
+            "train/loss": training.losses[-1][1],
+            "train/learning_rate": training.rate,
+            "train/tokens": meter.tokens,
+            "train/flops": meter.train_flops,
+            "train/share_of_budget": meter.share(config.train_flops),
+            "train/tokens_per_second": training.step_tokens / training.step_seconds,
+        }
         for tracker in trackers:
-            tracker.log(values_of(training, config), step=training.meter.steps)
+            tracker.log(values, step=meter.steps)
 
     try:
         for name in names:
@@ -72,16 +69,3 @@ def tracked(
     finally:
         for tracker in trackers:
             tracker.finish()
-
-
-def values_of(training: "Training", config: RunConfig) -> dict[str, Any]:
-    """The numbers to log after a step."""
-    meter = training.meter
-    return {
-        "train/loss": training.losses[-1][1],
-        "train/learning_rate": training.rate,
-        "train/tokens": meter.tokens,
-        "train/flops": meter.train_flops,
-        "train/share_of_budget": meter.share(config.train_flops),
-        "train/tokens_per_second": training.step_tokens / training.step_seconds,
-    }

@@ -9,7 +9,7 @@ is set aside, the branch trained and measured, and the state put back. Each reco
 on its own. Source: Hägele et al. 2024, arXiv 2405.18392.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -51,42 +51,30 @@ def train_trunk(
     first, dearest = configs[0], Job.of(configs[-1], pairs, resources)
     dearest.check_number()
     training = Training(dearest)
+    meter = training.meter
     # a checkpoint beyond the first branch is of no use: a run that had been given up may have come back
     end = tokens_for((1 - first.decay) * first.train_flops, dearest.method, dearest.shape)
     with Resuming(training, trunk_name(first), provenance(first.model), dearest.resources, end) as resuming:
         shared = resuming.notes.setdefault("shared", [])  # (budget, FLOP of the trunk where its branch began)
         for config in configs:
             replace(dearest, config=config).check_batches()
-            after_step = partial(on_progress or _say_nothing, config)
-            _to_branch(training, config, resuming, after_step)
+            factor, budget = factor_of(config), config.train_flops
+            after_step = partial(on_progress or (lambda config, share, loss: None), config)
+            # the first step whose middle lies in the decay is the branch's
+            while (middle := meter.share(budget, training.next_tokens() / 2)) < 1 - config.decay:
+                loss = training.step(factor(middle))
+                resuming.save_if_due()
+                after_step(meter.share(budget), loss)
             tensors = {name: tensor.clone() for name, tensor in training.tensors().items()}
-            numbers, before = training.numbers(), _shared(shared, config.train_flops)
-            shared.append((config.train_flops, training.meter.train_flops))
+            numbers = training.numbers()
+            # what cheaper runs had paid for, also before an interruption
+            before = max((flops for other, flops in shared if other < budget), default=0.0)
+            shared.append((budget, meter.train_flops))
             resuming.save()
             try:
-                run_to_budget(training, config.train_flops, factor_of(config), after_step)
+                run_to_budget(training, budget, factor, after_step)
                 record = record_of(training, config, training.measure(), resuming.provenance, before)
             except DivergedError as error:  # in its decay, which the dearer runs do not go through
                 record = diverged_record(config, error)
             yield record
             training.restore(tensors, numbers)
-
-
-def _say_nothing(config: RunConfig, share: float, loss: float) -> None:
-    pass
-
-
-def _shared(branches: Sequence[tuple[float, float]], budget: float) -> float:
-    """FLOP of the trunk that runs cheaper than ``budget`` had paid for, also before an interruption."""
-    return max((flops for other, flops in branches if other < budget), default=0.0)
-
-
-def _to_branch(
-    training: Training, config: RunConfig, resuming: Resuming, after_step: Callable[[float, float], None]
-) -> None:
-    """Train the trunk up to the first step whose middle lies in the decay of a run."""
-    factor, budget, meter = factor_of(config), config.train_flops, training.meter
-    while (middle := meter.share(budget, training.next_tokens() / 2)) < 1 - config.decay:
-        loss = training.step(factor(middle))
-        resuming.save_if_due()
-        after_step(meter.share(budget), loss)
