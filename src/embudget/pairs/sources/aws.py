@@ -11,22 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from embudget.errors import PairsError
-from embudget.pairs.sources.base import RawPair, Source, distribution, licence_of, package_folder
+from embudget.pairs.sources.base import PackagedSource, RawPair, package_folder
 from embudget.pairs.text import first_sentence, without_html, without_labels, without_markdown
 
 
-class AwsDocs(Source):
+class AwsDocs(PackagedSource):
     """Descriptions from the latest API version of every service in the installed botocore."""
 
     name = "aws-docs"
-
-    def versions(self) -> dict[str, str]:
-        """The version of the installed botocore."""
-        return {"botocore": distribution("botocore").version}
-
-    def licences(self) -> dict[str, str]:
-        """The licence that botocore's metadata names."""
-        return {"botocore": licence_of(distribution("botocore"))}
+    packages = ("botocore",)
 
     def read(self) -> Iterator[RawPair]:
         """Services in alphabetical order; a text that occurs several times in a service is read once."""

@@ -9,6 +9,7 @@
 The package lists are those of the machine's release and change with its updates; `versions` tells them apart.
 """
 
+import base64
 import gzip
 import hashlib
 import re
@@ -23,9 +24,6 @@ from embudget.pairs.text import join_lines
 
 _INSTALL = "get it with: apt-get install wordnet-base dict-gcide"
 _WORDNET_FILES = ("data.adj", "data.adv", "data.noun", "data.verb")
-_BASE64 = {
-    letter: value for value, letter in enumerate("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
-}
 _PRONUNCIATION = re.compile(r"\\[^\\]*\\,?")
 _BRACKETS = re.compile(r"\[[^\[\]]*\]")
 _PART_OF_SPEECH = re.compile(r"^(?:(?:n|a|adj|adv|v|vb|t|i|p|pl|prep|conj|interj|pron|imp|sing|syn|r)\.\s*[,;&]?\s*)+")
@@ -121,17 +119,11 @@ def pairs_of_dictionary(index: str, text: bytes) -> Iterator[RawPair]:
         headword, *numbers = line.split("\t")
         if len(numbers) != 2 or headword.startswith("00-database"):
             continue
-        begin, length = (_number(number) for number in numbers)
+        # base64 decodes multiples of 4 digits; A is the digit 0
+        begin, length = (int.from_bytes(base64.b64decode(number.rjust(8, "A"), validate=True)) for number in numbers)
         definition = _definition(text[begin : begin + length].decode("utf-8", errors="replace"))
         if definition:
             yield RawPair(headword, definition, f"gcide-{headword[:2].lower()}")
-
-
-def _number(digits: str) -> int:
-    value = 0
-    for digit in digits:
-        value = value * 64 + _BASE64[digit]
-    return value
 
 
 def _definition(entry: str) -> str:
