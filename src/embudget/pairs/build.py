@@ -4,6 +4,7 @@ Building the demo takes 50 s on one core and keeps 119,418 of 220,244 candidates
 the versions of the sources, the columns, the limit and the seed only, so an equal request opens what is there.
 """
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -90,13 +91,14 @@ def build_from(
         PairsError: see `build_pairs`.
     """
     out = Path(out)
-    progress = on_progress or _silent
+    progress = on_progress or (lambda stage, count: None)
     versions = {source.name: source.versions() for source in sources}
     request = _request(versions, columns, limit, seed)
     check_replaceable(out)
-    reusable = _reusable(out, request)
-    if reusable is not None:
-        return reusable
+    with contextlib.suppress(PairsError):  # there are no pairs yet, or damaged ones
+        there = load_pairs(out)
+        if there.info.request == request:
+            return there
     check_writable(out)
     cleaned = clean(sources, limit, seed, progress)
     rows = _split(cleaned.rows, seed)
@@ -110,10 +112,6 @@ def build_from(
         )
         write_info(part, info)
     return load_pairs(out)
-
-
-def _silent(stage: str, count: int) -> None:
-    del stage, count
 
 
 def _request(
@@ -132,15 +130,6 @@ def _request(
         return Request.read(data, "request")
     except ConfigError as error:
         raise PairsError(str(error)) from None
-
-
-def _reusable(out: Path, request: Request) -> Pairs | None:
-    """The pairs at ``out``, if they are undamaged and the answer to the same request."""
-    try:
-        pairs = load_pairs(out)
-    except PairsError:
-        return None
-    return pairs if pairs.info.request == request else None
 
 
 def _split(rows: Sequence[Row], seed: int) -> dict[Split, list[Row]]:

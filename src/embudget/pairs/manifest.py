@@ -142,10 +142,16 @@ class PairsInfo(Frozen):
 
 
 def _with_files(split: str, found: Any) -> Any:  # noqa: ANN401 - whatever the file held
-    if not isinstance(found, Mapping) or not {"pairs", "bytes", "sha256"} <= found.keys() or "files" in found:
+    if not isinstance(found, Mapping) or "files" in found or not {"pairs", "bytes", "sha256"} <= found.keys():
         return found
-    file = {"name": f"{split}.parquet", **{key: found[key] for key in ("pairs", "bytes", "sha256")}}
-    return {**{key: value for key, value in found.items() if key not in ("bytes", "sha256")}, "files": (file,)}
+    rest = dict(found)
+    file = {
+        "name": f"{split}.parquet",
+        "pairs": rest["pairs"],
+        "bytes": rest.pop("bytes"),
+        "sha256": rest.pop("sha256"),
+    }
+    return {**rest, "files": (file,)}
 
 
 def read_info(folder: Path) -> PairsInfo:
