@@ -152,10 +152,8 @@ def describe(info: "PairsInfo") -> str:
 
 def describe_tokens(found: "TokenStats") -> str:
     """Lengths of the training texts."""
-    return "\n".join(
-        [
-            f"tokens of {found.tokenizer}, cut at {found.max_length}: {found.tokens_per_pair:.1f} a pair",
-            f"  queries    mean {found.query_mean:.1f}, {100 * found.query_cut:.1f} % cut",
-            f"  positives  mean {found.positive_mean:.1f}, {100 * found.positive_cut:.1f} % cut",
-        ]
+    return (
+        f"tokens of {found.tokenizer}, cut at {found.max_length}: {found.tokens_per_pair:.1f} a pair\n"
+        f"  queries    mean {found.query_mean:.1f}, {100 * found.query_cut:.1f} % cut\n"
+        f"  positives  mean {found.positive_mean:.1f}, {100 * found.positive_cut:.1f} % cut"
     )

@@ -19,9 +19,10 @@ def list_suites(verbose: Verbose = False) -> None:
     from embudget.cli.console import table
     from embudget.suite import DEFAULT_SUITE, SUITES, find_suite
 
+    labels = {DEFAULT_SUITE: f"{DEFAULT_SUITE} (default)"}
     rows = [
         [
-            suite + (" (default)" if suite == DEFAULT_SUITE and index == 0 else "") if index == 0 else "",
+            labels.get(suite, suite) if index == 0 else "",
             shape.name,
             f"{shape.model_params / 1e6:,.1f}",
             f"{shape.embedding_params / 1e6:,.1f}",

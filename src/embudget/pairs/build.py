@@ -6,11 +6,11 @@ the versions of the sources, the columns, the limit and the seed only, so an equ
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from embudget.errors import ConfigError, PairsError
-from embudget.pairs.cleaning import Cleaned, Progress, Row, clean
+from embudget.pairs.cleaning import Progress, Row, clean
 from embudget.pairs.folder import Pairs, check_replaceable, check_writable, load_pairs, new_folder
 from embudget.pairs.formats import named_columns
 from embudget.pairs.manifest import PairsInfo, Request, SourceInfo, SplitInfo, write_info
@@ -31,7 +31,7 @@ def build_pairs(
     limit: int | None = None,
     seed: int = 0,
     tokenizers: Sequence[str] = (),
-    on_progress: Callable[[str, int], None] | None = None,
+    on_progress: Progress | None = None,
 ) -> Pairs:
     """Build text pairs, or open what an equal request has built at the same place.
 
@@ -79,16 +79,8 @@ def build_from(
 ) -> Pairs:
     """Build text pairs as `build_pairs` does, from sources given as objects, such as one of your own.
 
-    Args:
-        sources: a `Source` each; their order matters as in `build_pairs`.
-        out: the folder to make.
-        columns: the columns of query and positive, as far as they are part of the request.
-        limit: the most pairs to keep of each source.
-        seed: see `build_pairs`.
-        on_progress: see `build_pairs`.
-
-    Raises:
-        PairsError: see `build_pairs`.
+    The arguments are those of `build_pairs`, and so are the errors. ``columns`` does not change what the sources read:
+    it is kept in the request, as the columns of query and positive that the user named.
     """
     out = Path(out)
     progress = on_progress or (lambda stage, count: None)
@@ -108,7 +100,16 @@ def build_from(
             hash=content_hash(rows),
             request=request,
             splits={split: _write(part, split, rows[split]) for split in SPLITS},
-            sources={source.name: _describe(source, versions[source.name], cleaned, rows) for source in sources},
+            sources={
+                source.name: SourceInfo(
+                    candidates=cleaned.read[source.name],
+                    dropped=dict(cleaned.dropped[source.name].most_common()),
+                    pairs={split: sum(row.source == source.name for row in rows[split]) for split in SPLITS},
+                    versions=versions[source.name],
+                    licences=source.licences(),
+                )
+                for source in sources
+            },
         )
         write_info(part, info)
     return load_pairs(out)
@@ -150,7 +151,7 @@ def content_hash(rows: Mapping[Split, Sequence[Row]]) -> str:
     """Hash all rows in their order: 16 hexadecimal digits of a SHA-256.
 
     It covers query, positive, group and scope. The source is left out, because `files:PATH` says where a file lies, and
-    moving a file should not make its pairs others.
+    a file that is moved holds the same pairs.
     """
     digest = hashlib.sha256()
     for split in SPLITS:
@@ -169,13 +170,3 @@ def _write(folder: Path, split: Split, rows: Sequence[Row]) -> SplitInfo:
     pq.write_table(pa.table(columns), path, compression="zstd", row_group_size=_ROW_GROUP)
     groups = len({row.group for row in rows})
     return SplitInfo(pairs=len(rows), groups=groups, files=(describe_file(path, len(rows)),))
-
-
-def _describe(source: Source, versions: dict[str, str], cleaned: Cleaned, rows: dict[Split, list[Row]]) -> SourceInfo:
-    return SourceInfo(
-        candidates=cleaned.read[source.name],
-        dropped=dict(cleaned.dropped[source.name].most_common()),
-        pairs={split: sum(row.source == source.name for row in rows[split]) for split in SPLITS},
-        versions=versions,
-        licences=source.licences(),
-    )

@@ -72,13 +72,9 @@ class Cleaned:
 
 
 def clean(sources: Sequence[Source], limit: int | None, seed: int, progress: Progress) -> Cleaned:
-    """Read all sources and keep what passes the rules.
+    """Read all sources, in order of preference, and keep what passes the rules, up to ``limit`` pairs of each source.
 
-    Args:
-        sources: in order of preference, if a text occurs in several.
-        limit: the most pairs to keep of each source; None keeps all.
-        seed: changes the order of the rows, and so the subset that a limit keeps.
-        progress: told the stage and the number of pairs.
+    The seed changes the order of the rows, and so the subset that a limit keeps.
 
     Raises:
         PairsError: a source cannot be read.

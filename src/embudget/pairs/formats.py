@@ -36,15 +36,10 @@ def named_columns(query_column: str | None, positive_column: str | None) -> tupl
 
 
 def choose_columns(names: Sequence[str], wanted: tuple[str, str] | None, where: str) -> tuple[str, str]:
-    """Find the columns of query and positive.
-
-    Args:
-        names: the columns that are there.
-        wanted: what the user asked for; None: the first of `DEFAULT_COLUMNS` that are there.
-        where: the file and perhaps the line, which a message begins with.
+    """Find the columns of query and positive: those that are wanted, or the first of `DEFAULT_COLUMNS` that are there.
 
     Raises:
-        PairsError: they are not among ``names``.
+        PairsError: they are not among ``names``; the message begins with ``where``.
     """
     for pair in [wanted] if wanted else DEFAULT_COLUMNS:
         if set(pair) <= set(names):
@@ -82,9 +77,7 @@ def pair_of_record(record: dict[str, Any], columns: tuple[str, str], where: str)
 def read_pairs(path: Path, wanted: tuple[str, str] | None) -> Iterator[RawPair]:
     """Read the pairs of one file in the order of its rows. The suffix, one of `SUFFIXES`, tells the format.
 
-    Args:
-        path: the file.
-        wanted: columns of query and positive; None: the default ones, as the first row has them.
+    The columns are those that are wanted, or the default ones that the first row has.
 
     Raises:
         PairsError: the file cannot be read, is empty, or breaks a rule of its format.

@@ -29,12 +29,7 @@ def pieces_for(files: int) -> int:
 
 
 def describe_file(path: Path, rows: int, count: int = PIECES) -> FileInfo:
-    """Describe a file by its size and hash.
-
-    Args:
-        path: the file.
-        rows: pairs that it holds.
-        count: MiB of it that are read at most.
+    """Describe a file of so many rows by its size and hash, for which at most ``count`` MiB of it are read.
 
     Raises:
         OSError: it cannot be read.
@@ -79,12 +74,7 @@ def read_rows(
 ) -> "pa.Table":
     """Read rows ``start`` to ``stop`` (exclusive) of a split, decoding only the row groups that hold them.
 
-    Args:
-        folder: where the files are.
-        files: the split's files, in order.
-        columns: names of query and positive in the files, if they have others.
-        start: the first row, from 0.
-        stop: the row after the last.
+    ``columns`` holds the names of query and positive in the files, if they have others.
 
     Returns:
         A table of (stop - start, 4): query, positive, group and source, all strings; group and source are empty if a

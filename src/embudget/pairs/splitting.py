@@ -7,7 +7,7 @@ group larger than a share therefore always trains, and where a few groups are la
 """
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Literal, get_args
 
@@ -31,18 +31,13 @@ def order_key(seed: int, *parts: str) -> bytes:
 
 
 def assign_groups(rows: Iterable[tuple[str, str]], seed: int) -> dict[str, Split]:
-    """Decide the split of each group.
+    """Decide the split of each group, from the scope and the group of each row.
 
-    Args:
-        rows: scope and group of each row; a group's name is unique over all scopes.
-        seed: changes the order of the groups and so which of them are held out.
-
-    Returns:
-        Group -> split. With fewer than three groups in a scope, all of them may train.
+    A group's name is unique over all scopes. With fewer than three groups in a scope, all of them may train.
     """
-    sizes: dict[str, Counter[str]] = {}
+    sizes: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for scope, group in rows:
-        sizes.setdefault(scope, Counter())[group] += 1
+        sizes[scope][group] += 1
     assigned: dict[str, Split] = {}
     for of_scope in sizes.values():
         assigned |= _assign(of_scope, seed)
@@ -56,7 +51,7 @@ def _assign(sizes: Counter[str], seed: int) -> dict[str, Split]:
         chosen = _fill(free, sizes, round(share * sizes.total()))
         if not chosen and len(sizes) >= len(SPLITS):  # every group is too large: hold out more rather than nothing
             chosen = {min(free, key=lambda group: sizes[group])}
-        assigned.update(dict.fromkeys(chosen, split))
+        assigned |= dict.fromkeys(chosen, split)
         free = [group for group in free if group not in chosen]
     return assigned
 

@@ -30,12 +30,7 @@ class AwsDocs(PackagedSource):
 
 
 def pairs_of_service(model: dict[str, Any], group: str) -> Iterator[RawPair]:
-    """Make the pairs of one service.
-
-    Args:
-        model: the contents of botocore's service-2.json.
-        group: the service's name.
-    """
+    """Make the pairs of one service from the contents of its service-2.json."""
     for html in dict.fromkeys(_documentation(model)):
         query, positive = first_sentence(without_labels(without_markdown(without_html(html))))
         if positive:

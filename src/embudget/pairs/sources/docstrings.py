@@ -74,13 +74,7 @@ def parse(source: str) -> ast.Module | None:
 
 
 def pairs_of_module(tree: ast.Module, group: str, seen: set[str]) -> Iterator[RawPair]:
-    """Make the pairs of one module.
-
-    Args:
-        tree: the syntax tree of a .py file.
-        group: the package.
-        seen: docstrings to pass over, because the package had them before; those of this module are added.
-    """
+    """Make the pairs of one module. Docstrings in ``seen`` are passed over; those of this module are added to it."""
     for docstring in _docstrings(tree):
         if docstring in seen or len(docstring.split()) < _LEAST_WORDS or any(mark in docstring for mark in _TEMPLATE):
             continue

@@ -37,12 +37,7 @@ class GoogleDocs(PackagedSource):
 
 
 def pairs_of_api(document: dict[str, Any], group: str) -> Iterator[RawPair]:
-    """Make the pairs of one API.
-
-    Args:
-        document: the contents of its discovery document.
-        group: the API's name.
-    """
+    """Make the pairs of one API from the contents of its discovery document."""
     for description in dict.fromkeys(_descriptions(document)):
         text = without_html(description) if _HTML.search(description) else join_lines(without_markdown(description))
         query, positive = first_sentence(without_labels(text))
