@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from embudget.errors import ConfigError, PairsError
+from embudget.errors import PairsError
 from embudget.pairs.cleaning import Progress, Row, clean
 from embudget.pairs.folder import Pairs, check_replaceable, check_writable, load_pairs, new_folder
 from embudget.pairs.formats import named_columns
@@ -85,7 +85,19 @@ def build_from(
     out = Path(out)
     progress = on_progress or (lambda stage, count: None)
     versions = {source.name: source.versions() for source in sources}
-    request = _request(versions, columns, limit, seed)
+    query_column, positive_column = columns or (None, None)
+    request = Request.read(
+        {
+            "sources": tuple(versions),
+            "versions": {part: version for of_source in versions.values() for part, version in of_source.items()},
+            "query_column": query_column,
+            "positive_column": positive_column,
+            "limit": limit,
+            "seed": seed,
+        },
+        "request",
+        PairsError,
+    )
     check_replaceable(out)
     with contextlib.suppress(PairsError):  # there are no pairs yet, or damaged ones
         there = load_pairs(out)
@@ -113,24 +125,6 @@ def build_from(
         )
         write_info(part, info)
     return load_pairs(out)
-
-
-def _request(
-    versions: dict[str, dict[str, str]], columns: tuple[str, str] | None, limit: int | None, seed: int
-) -> Request:
-    query_column, positive_column = columns or (None, None)
-    data = {
-        "sources": tuple(versions),
-        "versions": {part: version for of_source in versions.values() for part, version in of_source.items()},
-        "query_column": query_column,
-        "positive_column": positive_column,
-        "limit": limit,
-        "seed": seed,
-    }
-    try:
-        return Request.read(data, "request")
-    except ConfigError as error:
-        raise PairsError(str(error)) from None
 
 
 def _split(rows: Sequence[Row], seed: int) -> dict[Split, list[Row]]:

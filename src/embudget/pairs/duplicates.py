@@ -119,8 +119,7 @@ def _shingles(keys: Sequence[str], vocabulary: "_Vocabulary") -> "tuple[NDArray[
     starts: list[int] = []
     for key in keys:
         starts.append(len(sequence))
-        sequence.append(0)
-        sequence.extend([vocabulary[word] for word in key.split()])
+        sequence += [0, *(vocabulary[word] for word in key.split())]
     sequence.append(0)
     word_hashes = np.array(sequence, dtype=np.uint64)
     mixed = word_hashes[:-1] * np.uint64(0x9E3779B97F4A7C15) ^ word_hashes[1:] * np.uint64(0xC2B2AE3D27D4EB4F)

@@ -130,8 +130,8 @@ def check_replaceable(out: Path) -> None:
             f"out must be a new folder or one that was built; {out} holds files of yours that were indexed"
         )
     if names and (MANIFEST not in names or names - _OURS):
-        alien = sorted(names - _OURS)[:1] or sorted(names)[:1]
-        raise PairsError(f"out must be a new folder or a folder of pairs; {out} holds other files, such as {alien[0]}")
+        alien = min(names - _OURS or names)
+        raise PairsError(f"out must be a new folder or a folder of pairs; {out} holds other files, such as {alien}")
 
 
 def _is_indexed(folder: Path) -> bool:

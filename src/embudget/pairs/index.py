@@ -40,7 +40,7 @@ _SHARD = re.compile(r"^(?P<stem>.*)-(?P<number>\d+)-of-(?P<count>\d+)\.parquet$"
 
 
 def index_pairs(folder: str | Path, *, query_column: str | None = None, positive_column: str | None = None) -> Pairs:
-    """Make a folder of your own Parquet files one of pairs: write its `pairs.json`, touch nothing else.
+    """Turn a folder of your own Parquet files into one of pairs: write its `pairs.json`, touch nothing else.
 
     The files may have any number of rows. Remove duplicates and texts that occur in two splits before, or use
     `build_pairs`, which does so but holds all rows in memory.

@@ -8,7 +8,7 @@ group larger than a share therefore always trains, and where a few groups are la
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Literal, get_args
 
 Split = Literal["train", "validation", "test"]
@@ -48,18 +48,14 @@ def _assign(sizes: Counter[str], seed: int) -> dict[str, Split]:
     assigned: dict[str, Split] = dict.fromkeys(sizes, "train")
     free = sorted(sizes, key=lambda group: order_key(seed, group))
     for split, share in SHARES.items():
-        chosen = _fill(free, sizes, round(share * sizes.total()))
+        room = round(share * sizes.total())
+        chosen: set[str] = set()
+        for group in free:
+            if sizes[group] <= room:
+                chosen.add(group)
+                room -= sizes[group]
         if not chosen and len(sizes) >= len(SPLITS):  # every group is too large: hold out more rather than nothing
             chosen = {min(free, key=lambda group: sizes[group])}
         assigned |= dict.fromkeys(chosen, split)
         free = [group for group in free if group not in chosen]
     return assigned
-
-
-def _fill(groups: Sequence[str], sizes: Counter[str], target: int) -> set[str]:
-    chosen: set[str] = set()
-    for group in groups:
-        if sizes[group] <= target:
-            chosen.add(group)
-            target -= sizes[group]
-    return chosen

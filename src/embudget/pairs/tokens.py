@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SAMPLE = 20_000
-"""At most so many training pairs are measured. Even if lengths vary as much as their mean, it is known to 0.7 %."""
+"""Training pairs that are measured at most. Even if lengths vary as much as their mean, its error is then 0.7 %."""
 _PIECES = 20  # stretches of rows in the sample of an indexed folder; each costs the reading of a row group
 _BATCH = 1000  # texts tokenised at a time
 

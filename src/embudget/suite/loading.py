@@ -116,7 +116,7 @@ def load_embedder(name: str, max_length: int, pooling: str = "mean") -> "Sentenc
     Args:
         name: as a user writes it, perhaps with a depth.
         max_length: tokens at which a text is cut.
-        pooling: of the tokens' states, in the words of sentence-transformers: mean, lasttoken, ...
+        pooling: how the tokens' states become one vector, in the words of sentence-transformers: mean, lasttoken, ...
 
     Returns:
         The model in float32, on whichever device sentence-transformers prefers.

@@ -37,15 +37,12 @@ def pairs_of_service(model: dict[str, Any], group: str) -> Iterator[RawPair]:
             yield RawPair(query, positive, group)
 
 
-def _documentation(model: dict[str, Any]) -> Iterator[str]:
-    yield model.get("documentation") or ""
-    for operation in model.get("operations", {}).values():
-        yield operation.get("documentation") or ""
+def _documentation(model: dict[str, Any]) -> list[str]:
+    parts = [model, *model.get("operations", {}).values()]
     for shape in model.get("shapes", {}).values():
-        yield shape.get("documentation") or ""
-        members = shape.get("members", {}).values()
-        for part in (*members, shape.get("member", {}), shape.get("key", {}), shape.get("value", {})):
-            yield part.get("documentation") or ""
+        parts += [shape, *shape.get("members", {}).values()]
+        parts += [shape.get(name, {}) for name in ("member", "key", "value")]
+    return [part.get("documentation") or "" for part in parts]
 
 
 def _load(path: Path) -> dict[str, Any]:

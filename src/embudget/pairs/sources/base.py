@@ -67,7 +67,7 @@ class Source(ABC):
 
     @property
     def scope(self) -> str:
-        """What the names of its groups are unique in, and what gives its shares to the held-out splits.
+        """The namespace of its groups' names. Each scope gives its own share of rows to every held-out split.
 
         It is a part of the content hash. Where the name says where a file lies, the scope must not.
         """
