@@ -17,17 +17,17 @@ PIECES, PIECE_BYTES = 64, 2**20
 """To tell a large file from another in 0.1 s instead of minutes, only 64 pieces of 1 MiB are read."""
 
 
-def pieces(path: Path, count: int = PIECES) -> Iterator[bytes]:
+def pieces(path: Path, count: int | None = None) -> Iterator[bytes]:
     """Read what a hash should cover: all of a small file, pieces of a large one.
 
-    A file of up to ``count`` MiB comes whole. A larger one comes as ``count`` pieces of 1 MiB, at least 2, at equal
-    distances, the first and the last MiB among them. Hash the file's size as well, because files of different sizes may
-    have equal pieces.
+    A file of up to ``count`` MiB, by default `PIECES`, comes whole. A larger one comes as ``count`` pieces of 1 MiB, at
+    least 2, at equal distances, the first and the last MiB among them. Hash the file's size as well, because files of
+    different sizes may have equal pieces.
 
     Raises:
         OSError: the file cannot be read.
     """
-    size = path.stat().st_size
+    count, size = count or PIECES, path.stat().st_size
     with path.open("rb") as file:
         if size <= count * PIECE_BYTES:
             yield file.read()
