@@ -38,32 +38,20 @@ if TYPE_CHECKING:
 __version__: str
 
 _HOMES = {
-    "EmbudgetError": "errors",
-    "Laws": "laws",
-    "Recipe": "recipe",
-    "RunConfig": "records",
-    "RunRecord": "records",
-    "Store": "study",
-    "Study": "study",
-    "build_pairs": "pairs",
-    "evaluate": "evaluation",
-    "explain": "findings",
-    "find_laws": "laws",
-    "find_shape": "suite",
-    "find_suite": "suite",
-    "fit": "laws",
-    "index_pairs": "pairs",
-    "load_pairs": "pairs",
-    "plan": "study",
-    "quickstart": "end_to_end",
-    "recipe_curve": "recipe",
-    "recommend": "recipe",
-    "sweep": "study",
-    "train": "training.run",
-    "write_curve": "report",
-    "write_report": "report",
+    "end_to_end": ("quickstart",),
+    "errors": ("EmbudgetError",),
+    "evaluation": ("evaluate",),
+    "findings": ("explain",),
+    "laws": ("Laws", "find_laws", "fit"),
+    "pairs": ("build_pairs", "index_pairs", "load_pairs"),
+    "recipe": ("Recipe", "recipe_curve", "recommend"),
+    "records": ("RunConfig", "RunRecord"),
+    "report": ("write_curve", "write_report"),
+    "study": ("Store", "Study", "plan", "sweep"),
+    "suite": ("find_shape", "find_suite"),
+    "training.run": ("train",),
 }
-"""Where each public name lives: the module, below `embudget`, that is imported when the name is first used."""
+"""Module below `embudget` -> the public names that live there; it is imported when one of them is first used."""
 
 __all__ = [
     "EmbudgetError",
@@ -99,9 +87,10 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the module holds
         from importlib.metadata import version
 
         return version("embudget")
-    if name not in _HOMES:
-        raise AttributeError(f"module 'embudget' has no attribute {name!r}")
-    return getattr(import_module(f"embudget.{_HOMES[name]}"), name)
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"embudget.{home}"), name)
+    raise AttributeError(f"module 'embudget' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -20,13 +20,9 @@ PIECES, PIECE_BYTES = 64, 2**20
 def pieces(path: Path, count: int | None = None) -> Iterator[bytes]:
     """Read what a hash should cover: all of a small file, pieces of a large one.
 
-    A file of up to ``count`` MiB comes whole. A larger one comes as ``count`` pieces of 1 MiB at equal distances, the
-    first and the last MiB among them. Hash the file's size as well, because files of different sizes may have equal
-    pieces.
-
-    Args:
-        path: the file.
-        count: at least 2; by default `PIECES`.
+    A file of up to ``count`` MiB, by default `PIECES`, comes whole. A larger one comes as ``count`` pieces of 1 MiB, at
+    least 2, at equal distances, the first and the last MiB among them. Hash the file's size as well, because files of
+    different sizes may have equal pieces.
 
     Raises:
         OSError: the file cannot be read.

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from embudget.errors import ConfigError
+from embudget.errors import ConfigError, EmbudgetError
 
 
 class Frozen(BaseModel):
@@ -16,12 +16,13 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
 
     @classmethod
-    def read(cls, data: Any, source: str) -> Self:  # noqa: ANN401 - whatever a file held
+    def read(cls, data: Any, source: str, kind: type[EmbudgetError] = ConfigError) -> Self:  # noqa: ANN401
         """Validate what a user wrote, and blame the place where it was written.
 
         Args:
-            data: usually a dict as JSON or YAML gave it.
+            data: whatever a file held, usually a dict as JSON or YAML gave it.
             source: where it came from, such as the file's name; the message begins with it.
+            kind: which error to raise.
 
         Raises:
             ConfigError: one line with the source, the first offending field, the rule and the value received, such as
@@ -30,7 +31,7 @@ class Frozen(BaseModel):
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            raise ConfigError(f"{source}: {first_problem(error)}") from None
+            raise kind(f"{source}: {first_problem(error)}") from None
 
 
 def first_problem(error: ValidationError) -> str:

@@ -85,7 +85,11 @@ def main() -> None:
     except EmbudgetError as error:
         _fail(str(error), verbose)
     except bad_arguments as error:
-        _complain(cast(Any, error).format_message())
+        message = cast(Any, error).format_message()
+        if message.startswith("Usage:"):  # no arguments at all: the help
+            typer.echo(message, err=True)
+            sys.exit(2)
+        _fail(message)
     except ModuleNotFoundError as error:
         extra = _EXTRAS.get((error.name or "").partition(".")[0])
         if extra is None:
@@ -103,13 +107,6 @@ _EXTRAS = dict.fromkeys(
     "train",
 ) | dict.fromkeys(("botocore", "gguf", "googleapiclient"), "demo")
 """Package -> the extra that installs it."""
-
-
-def _complain(message: str) -> None:
-    if message.startswith("Usage:"):  # no arguments at all: the help
-        typer.echo(message, err=True)
-        sys.exit(2)
-    _fail(message)
 
 
 def _fail(message: str, verbose: bool = False) -> None:

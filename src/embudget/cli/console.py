@@ -5,26 +5,28 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, ProgressColumn
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Lay rows out in columns, the first left-aligned, the others right-aligned."""
-    widths = [max(len(row[column]) for row in [headers, *rows]) for column in range(len(headers))]
-
-    def line(cells: Sequence[str]) -> str:
-        first, rest = f"{cells[0]:{widths[0]}}", (f"{c:>{w}}" for c, w in zip(cells[1:], widths[1:], strict=True))
-        return "  ".join([first, *rest]).rstrip()
-
-    return "\n".join(line(row) for row in [headers, *rows])
+    columns = []
+    for number, column in enumerate(zip(headers, *rows, strict=True)):
+        width = max(map(len, column))
+        columns.append([text.rjust(width) if number else text.ljust(width) for text in column])
+    return "\n".join("  ".join(line).rstrip() for line in zip(*columns, strict=True))
 
 
 _pressed = False
 
 
 def mind_ctrl_c() -> None:
-    """Remember Ctrl-C, which Python swallows where it falls into a destructor, for `still_wanted` to raise again."""
+    """Remember Ctrl-C for `still_wanted` to raise again, because Python swallows one that falls into a destructor."""
 
     def press(number: int, frame: object) -> None:
         global _pressed
@@ -36,11 +38,7 @@ def mind_ctrl_c() -> None:
 
 
 def still_wanted() -> None:
-    """Raise the Ctrl-C that has been pressed and not been heeded.
-
-    Raises:
-        KeyboardInterrupt: there was one.
-    """
+    """Raise a KeyboardInterrupt if Ctrl-C has been pressed and not been heeded yet."""
     global _pressed
     if _pressed:
         _pressed = False
@@ -52,26 +50,26 @@ def note(text: str) -> None:
     typer.echo(text, err=True)
 
 
+def _progress(columns: "Sequence[ProgressColumn]", *, speaks: bool = True) -> "Progress":
+    """A display on stderr that leaves nothing behind; it is silent where nobody watches, or if it is not to speak."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    return Progress(*columns, console=console, transient=True, disable=not (speaks and console.is_terminal))
+
+
 @contextmanager
 def budget_bar(title: str) -> Iterator[Callable[[float, float], None]]:
     """A progress bar in shares of a budget, with the training loss and the time left."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        TaskProgressColumn,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    from rich import progress as rich
 
     columns = [
-        TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[loss]}"),
-        TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+        rich.TextColumn("{task.description}"), rich.BarColumn(), rich.TaskProgressColumn(),
+        rich.TextColumn("{task.fields[loss]}"), rich.TimeElapsedColumn(), rich.TextColumn("left"),
+        rich.TimeRemainingColumn(),
     ]  # fmt: skip
-    console = Console(stderr=True)
-    silent = not console.is_terminal or os.environ.get("RANK", "0") != "0"  # of several processes, the first speaks
-    with Progress(*columns, console=console, transient=True, disable=silent) as progress:
+    with _progress(columns, speaks=os.environ.get("RANK", "0") == "0") as progress:  # of several processes, the first
         task = progress.add_task(title, total=1.0, loss="")
 
         def update(share: float, loss: float) -> None:
@@ -84,12 +82,9 @@ def budget_bar(title: str) -> Iterator[Callable[[float, float], None]]:
 @contextmanager
 def counter(title: str) -> Iterator[Callable[[str, int], None]]:
     """A spinner with what is being read and how much of it there is so far."""
-    from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with _progress([SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()]) as progress:
         task = progress.add_task(title)
 
         def update(what: str, count: int) -> None:

@@ -40,7 +40,7 @@ def build(
     """Build text pairs: read, clean, split by group, write Parquet and pairs.json.
 
     A group is what belongs together, such as a product or a package: in files, the column `group`. No group is in two
-    splits. The same command again takes what is there.
+    splits. The same command again opens what is there.
 
     \b
     Examples: embudget pairs build demo --out pairs/
@@ -138,24 +138,22 @@ def describe(info: "PairsInfo") -> str:
         [name, f"{source.candidates:,}", *(f"{source.pairs[split]:,}" for split in splits)]
         for name, source in info.sources.items()
     ]
-    totals = [f"{info.splits[split].pairs:,}" for split in splits]
-    rows.append(["all", f"{sum(source.candidates for source in info.sources.values()):,}", *totals])
-    groups = [info.splits[split].groups for split in splits]
-    rows.append(["groups", "", *("-" if count is None else f"{count:,}" for count in groups)])
+    read = sum(source.candidates for source in info.sources.values())
+    rows.append(["all", f"{read:,}", *(f"{split.pairs:,}" for split in info.splits.values())])
+    groups = ("-" if split.groups is None else f"{split.groups:,}" for split in info.splits.values())
+    rows.append(["groups", "", *groups])
     lines = [table(["source", "read", *splits], rows), ""]
     for name, source in info.sources.items():
         dropped = ", ".join(f"{count:,} {reason}" for reason, count in source.dropped.items()) or "nothing"
-        lines.append(f"{name}: dropped {dropped}")
-        lines.append(f"{name}: licence {', '.join(sorted(set(source.licences.values())))}")
+        licences = ", ".join(sorted(set(source.licences.values())))
+        lines += [f"{name}: dropped {dropped}", f"{name}: licence {licences}"]
     return "\n".join([*lines, f"content hash {info.hash}"])
 
 
 def describe_tokens(found: "TokenStats") -> str:
     """Lengths of the training texts."""
-    return "\n".join(
-        [
-            f"tokens of {found.tokenizer}, cut at {found.max_length}: {found.tokens_per_pair:.1f} a pair",
-            f"  queries    mean {found.query_mean:.1f}, {100 * found.query_cut:.1f} % cut",
-            f"  positives  mean {found.positive_mean:.1f}, {100 * found.positive_cut:.1f} % cut",
-        ]
+    return (
+        f"tokens of {found.tokenizer}, cut at {found.max_length}: {found.tokens_per_pair:.1f} a pair\n"
+        f"  queries    mean {found.query_mean:.1f}, {100 * found.query_cut:.1f} % cut\n"
+        f"  positives  mean {found.positive_mean:.1f}, {100 * found.positive_cut:.1f} % cut"
     )

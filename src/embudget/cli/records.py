@@ -32,23 +32,15 @@ def command(
         write_records_csv(records, csv)
         typer.echo(f"{csv}: {len(records)} records")
         return
-    schedules = {record.config.schedule for record in records} - {"cosine"}
-    rows = [
-        [
-            record.config.model,
-            record.config.method,
-            f"{record.config.train_flops:.3g}",
-            f"{record.config.learning_rate:g}",
-            str(record.config.seed),
-            f"{record.steps:,}" if record.steps is not None else "",
-            f"{record.tokens:,}" if record.tokens is not None else "",
-            f"{record.seconds:.0f}" if record.seconds is not None else "",
-            f"{record.loss:.4f}" if record.loss is not None else "",
-            f"{record.accuracy:.3f}" if record.accuracy is not None else "",
-            record.status,
-            *([record.config.schedule] if schedules else []),
-        ]
-        for record in records
-    ]
-    headers = ["member", "method", "FLOP", "rate", "seed", "steps", "tokens", "seconds", "loss", "accuracy", "status"]
-    typer.echo(table([*headers, "schedule"] if schedules else headers, rows))
+    configured = {"model": "", "method": "", "train_flops": ".3g", "learning_rate": "g", "seed": ""}
+    measured = {"steps": ",", "tokens": ",", "seconds": ".0f", "loss": ".4f", "accuracy": ".3f", "status": ""}
+    headers = ["member", "method", "FLOP", "rate", "seed", *measured]
+    other_schedules = any(record.config.schedule != "cosine" for record in records)
+    rows = []
+    for record in records:
+        cells = [format(getattr(record.config, field), form) for field, form in configured.items()]
+        for field, form in measured.items():
+            value = getattr(record, field)
+            cells.append("" if value is None else format(value, form))
+        rows.append([*cells, record.config.schedule] if other_schedules else cells)
+    typer.echo(table([*headers, "schedule"] if other_schedules else headers, rows))

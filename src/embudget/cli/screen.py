@@ -1,6 +1,6 @@
 """The quickstart on a terminal: stages with their estimated time, progress bars and results."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import typer
@@ -10,7 +10,6 @@ from embudget.cli.sweep_bar import SweepBar
 from embudget.end_to_end import Screen
 from embudget.report.formats import duration
 from embudget.study import SweepListener
-from embudget.training.run import OnProgress
 
 
 class Terminal(Screen):
@@ -31,17 +30,8 @@ class Terminal(Screen):
         """Print a result."""
         typer.echo(text)
 
-    @contextmanager
-    def bar(self, title: str) -> Iterator[OnProgress]:
-        """Show a bar over the budget of one run."""
-        with budget_bar(title) as progress:
-            yield progress
-
-    @contextmanager
-    def counter(self, title: str) -> Iterator[Callable[[str, int], None]]:
-        """Show a running count."""
-        with counter(title) as progress:
-            yield progress
+    bar = staticmethod(budget_bar)
+    counter = staticmethod(counter)
 
     @contextmanager
     def sweep(self) -> Iterator[SweepListener]:

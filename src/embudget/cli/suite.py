@@ -19,9 +19,10 @@ def list_suites(verbose: Verbose = False) -> None:
     from embudget.cli.console import table
     from embudget.suite import DEFAULT_SUITE, SUITES, find_suite
 
+    labels = {DEFAULT_SUITE: f"{DEFAULT_SUITE} (default)"}
     rows = [
         [
-            suite + (" (default)" if suite == DEFAULT_SUITE and index == 0 else "") if index == 0 else "",
+            labels.get(suite, suite) if index == 0 else "",
             shape.name,
             f"{shape.model_params / 1e6:,.1f}",
             f"{shape.embedding_params / 1e6:,.1f}",
@@ -51,11 +52,10 @@ def show(
     from embudget.suite import find_shape
 
     shape = find_shape(name)
-    for field, value in shape.model_dump(exclude_none=True).items():
+    counts = {"model_params (N)": f"{shape.model_params:,}", "embedding_params": f"{shape.embedding_params:,}"}
+    for field, value in {**shape.model_dump(exclude_none=True), **counts, "has_biases": shape.has_biases}.items():
         typer.echo(f"{field:26} {value}")
-    typer.echo(f"{'model_params (N)':26} {shape.model_params:,}")
-    typer.echo(f"{'embedding_params':26} {shape.embedding_params:,}")
-    typer.echo(f"{'has_biases':26} {shape.has_biases}\n")
+    typer.echo()
     rows = []
     for text in ("full", "freeze:0.5", "bias", "lora:32"):
         method = parse_method(text)

@@ -4,12 +4,13 @@ Building the demo takes 50 s on one core and keeps 119,418 of 220,244 candidates
 the versions of the sources, the columns, the limit and the seed only, so an equal request opens what is there.
 """
 
+import contextlib
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from embudget.errors import ConfigError, PairsError
-from embudget.pairs.cleaning import Cleaned, Progress, Row, clean
+from embudget.errors import PairsError
+from embudget.pairs.cleaning import Progress, Row, clean
 from embudget.pairs.folder import Pairs, check_replaceable, check_writable, load_pairs, new_folder
 from embudget.pairs.formats import named_columns
 from embudget.pairs.manifest import PairsInfo, Request, SourceInfo, SplitInfo, write_info
@@ -30,7 +31,7 @@ def build_pairs(
     limit: int | None = None,
     seed: int = 0,
     tokenizers: Sequence[str] = (),
-    on_progress: Callable[[str, int], None] | None = None,
+    on_progress: Progress | None = None,
 ) -> Pairs:
     """Build text pairs, or open what an equal request has built at the same place.
 
@@ -78,25 +79,30 @@ def build_from(
 ) -> Pairs:
     """Build text pairs as `build_pairs` does, from sources given as objects, such as one of your own.
 
-    Args:
-        sources: a `Source` each; their order matters as in `build_pairs`.
-        out: the folder to make.
-        columns: the columns of query and positive, as far as they are part of the request.
-        limit: the most pairs to keep of each source.
-        seed: see `build_pairs`.
-        on_progress: see `build_pairs`.
-
-    Raises:
-        PairsError: see `build_pairs`.
+    The arguments are those of `build_pairs`, and so are the errors. ``columns`` does not change what the sources read:
+    it is kept in the request, as the columns of query and positive that the user named.
     """
     out = Path(out)
-    progress = on_progress or _silent
+    progress = on_progress or (lambda stage, count: None)
     versions = {source.name: source.versions() for source in sources}
-    request = _request(versions, columns, limit, seed)
+    query_column, positive_column = columns or (None, None)
+    request = Request.read(
+        {
+            "sources": tuple(versions),
+            "versions": {part: version for of_source in versions.values() for part, version in of_source.items()},
+            "query_column": query_column,
+            "positive_column": positive_column,
+            "limit": limit,
+            "seed": seed,
+        },
+        "request",
+        PairsError,
+    )
     check_replaceable(out)
-    reusable = _reusable(out, request)
-    if reusable is not None:
-        return reusable
+    with contextlib.suppress(PairsError):  # there are no pairs yet, or damaged ones
+        there = load_pairs(out)
+        if there.info.request == request:
+            return there
     check_writable(out)
     cleaned = clean(sources, limit, seed, progress)
     rows = _split(cleaned.rows, seed)
@@ -106,41 +112,19 @@ def build_from(
             hash=content_hash(rows),
             request=request,
             splits={split: _write(part, split, rows[split]) for split in SPLITS},
-            sources={source.name: _describe(source, versions[source.name], cleaned, rows) for source in sources},
+            sources={
+                source.name: SourceInfo(
+                    candidates=cleaned.read[source.name],
+                    dropped=dict(cleaned.dropped[source.name].most_common()),
+                    pairs={split: sum(row.source == source.name for row in rows[split]) for split in SPLITS},
+                    versions=versions[source.name],
+                    licences=source.licences(),
+                )
+                for source in sources
+            },
         )
         write_info(part, info)
     return load_pairs(out)
-
-
-def _silent(stage: str, count: int) -> None:
-    del stage, count
-
-
-def _request(
-    versions: dict[str, dict[str, str]], columns: tuple[str, str] | None, limit: int | None, seed: int
-) -> Request:
-    query_column, positive_column = columns or (None, None)
-    data = {
-        "sources": tuple(versions),
-        "versions": {part: version for of_source in versions.values() for part, version in of_source.items()},
-        "query_column": query_column,
-        "positive_column": positive_column,
-        "limit": limit,
-        "seed": seed,
-    }
-    try:
-        return Request.read(data, "request")
-    except ConfigError as error:
-        raise PairsError(str(error)) from None
-
-
-def _reusable(out: Path, request: Request) -> Pairs | None:
-    """The pairs at ``out``, if they are undamaged and the answer to the same request."""
-    try:
-        pairs = load_pairs(out)
-    except PairsError:
-        return None
-    return pairs if pairs.info.request == request else None
 
 
 def _split(rows: Sequence[Row], seed: int) -> dict[Split, list[Row]]:
@@ -161,7 +145,7 @@ def content_hash(rows: Mapping[Split, Sequence[Row]]) -> str:
     """Hash all rows in their order: 16 hexadecimal digits of a SHA-256.
 
     It covers query, positive, group and scope. The source is left out, because `files:PATH` says where a file lies, and
-    moving a file should not make its pairs others.
+    a file that is moved holds the same pairs.
     """
     digest = hashlib.sha256()
     for split in SPLITS:
@@ -180,13 +164,3 @@ def _write(folder: Path, split: Split, rows: Sequence[Row]) -> SplitInfo:
     pq.write_table(pa.table(columns), path, compression="zstd", row_group_size=_ROW_GROUP)
     groups = len({row.group for row in rows})
     return SplitInfo(pairs=len(rows), groups=groups, files=(describe_file(path, len(rows)),))
-
-
-def _describe(source: Source, versions: dict[str, str], cleaned: Cleaned, rows: dict[Split, list[Row]]) -> SourceInfo:
-    return SourceInfo(
-        candidates=cleaned.read[source.name],
-        dropped=dict(cleaned.dropped[source.name].most_common()),
-        pairs={split: sum(row.source == source.name for row in rows[split]) for split in SPLITS},
-        versions=versions,
-        licences=source.licences(),
-    )

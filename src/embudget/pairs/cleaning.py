@@ -10,9 +10,10 @@ order of `Reason`; it is counted under the first one that it breaks.
 
 import gc
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import Literal, NamedTuple
 
 from embudget.pairs.duplicates import near_duplicates
@@ -71,23 +72,17 @@ class Cleaned:
 
 
 def clean(sources: Sequence[Source], limit: int | None, seed: int, progress: Progress) -> Cleaned:
-    """Read all sources and keep what passes the rules.
+    """Read all sources, in order of preference, and keep what passes the rules, up to ``limit`` pairs of each source.
 
-    Args:
-        sources: in order of preference, if a text occurs in several.
-        limit: the most pairs to keep of each source; None keeps all.
-        seed: of the order of the rows, and so of the subset that a limit keeps.
-        progress: told the stage and the number of pairs.
+    The seed changes the order of the rows, and so the subset that a limit keeps.
 
     Raises:
         PairsError: a source cannot be read.
     """
     result = Cleaned(dropped={source.name: Counter() for source in sources})
-    kept: list[_Candidate] = []
     seen: set[str] = set()
     with _no_garbage_collection():
-        for source in sources:
-            kept.extend(_read(source, seen, result, progress))
+        kept = [candidate for source in sources for candidate in _read(source, seen, result, progress)]
     progress("near-duplicates", len(kept))
     kept = _without_near(kept, [one.positive_key for one in kept], "near-duplicate positive", result)
     kept = _without_near(kept, [one.query_key for one in kept], "near-duplicate query", result)
@@ -149,9 +144,8 @@ def _flaw(candidate: _Candidate, rules: Rules) -> Reason | None:
     if rules.prose and not (_is_prose(row.query) and _is_prose(row.positive)):
         return "not prose"
     of_query, of_positive = set(query_key.split()), set(positive_key.split())
-    if len(of_query & of_positive) >= _OVERLAP * len(of_query | of_positive):
-        return "positive repeats query"
-    if len(of_positive) >= _ECHO_WORDS and of_positive <= of_query:
+    similar = len(of_query & of_positive) >= _OVERLAP * len(of_query | of_positive)
+    if similar or (len(of_positive) >= _ECHO_WORDS and of_positive <= of_query):
         return "positive repeats query"
     return None
 
@@ -172,15 +166,12 @@ def _repetition(candidate: _Candidate, seen: set[str]) -> Reason | None:
 
 
 def _without_near(
-    candidates: Iterable[_Candidate], keys: Sequence[str], reason: Reason, result: Cleaned
+    candidates: Sequence[_Candidate], keys: Sequence[str], reason: Reason, result: Cleaned
 ) -> list[_Candidate]:
-    kept: list[_Candidate] = []
-    for candidate, repeated in zip(candidates, near_duplicates(keys).tolist(), strict=True):
-        if repeated:
-            result.dropped[candidate.row.source][reason] += 1
-        else:
-            kept.append(candidate)
-    return kept
+    repeated = near_duplicates(keys)
+    for candidate in compress(candidates, repeated):
+        result.dropped[candidate.row.source][reason] += 1
+    return list(compress(candidates, ~repeated))
 
 
 def _limited(rows: list[Row], limit: int | None, seed: int, result: Cleaned) -> list[Row]:
@@ -189,12 +180,12 @@ def _limited(rows: list[Row], limit: int | None, seed: int, result: Cleaned) -> 
     The order does not depend on the limit, so a larger limit keeps all that a smaller one keeps.
     """
     rows = sorted(rows, key=lambda row: order_key(seed, row.query, row.positive))
-    taken: Counter[str] = Counter()
+    met: Counter[str] = Counter()
     kept: list[Row] = []
     for row in rows:
-        if limit is not None and taken[row.source] >= limit:
+        met[row.source] += 1
+        if limit is None or met[row.source] <= limit:
+            kept.append(row)
+        else:
             result.dropped[row.source]["over the limit"] += 1
-            continue
-        taken[row.source] += 1
-        kept.append(row)
     return kept

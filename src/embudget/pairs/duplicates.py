@@ -23,19 +23,18 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-THRESHOLD = 0.8
+THRESHOLD = 0.8  # Jaccard similarity of the sets of word bigrams from which two texts count as the same
 BANDS, ROWS = 16, 4
 _MARGIN = 0.15  # three standard errors of the estimate, below which a couple is ruled out
 _CHUNK = 4096  # texts hashed at a time, so that their bigrams stay in the processor's cache
 _NEIGHBOURS = 8  # a text meets the first text of its bucket and the 8 before it, so that huge buckets stay cheap
 
 
-def near_duplicates(keys: Sequence[str], threshold: float = THRESHOLD) -> "NDArray[np.bool_]":
+def near_duplicates(keys: Sequence[str]) -> "NDArray[np.bool_]":
     """Mark the texts that nearly repeat an earlier one.
 
     Args:
         keys: texts as words in lower case joined by spaces, see `embudget.pairs.text.words`.
-        threshold: Jaccard similarity of the sets of word bigrams from which two texts count as the same.
 
     Returns:
         A mask, shape (len(keys),). The first of a chain of similar texts is never marked.
@@ -59,9 +58,9 @@ def near_duplicates(keys: Sequence[str], threshold: float = THRESHOLD) -> "NDArr
             open_ = ~repeated[later]
             earlier, later = earlier[open_], later[open_]
             estimate = (signatures[earlier] == signatures[later]).mean(axis=1)
-            likely = estimate >= threshold - _MARGIN
+            likely = estimate >= THRESHOLD - _MARGIN
             for one, other in zip(earlier[likely].tolist(), later[likely].tolist(), strict=True):
-                repeated[other] |= _similarity(keys[one], keys[other]) >= threshold
+                repeated[other] |= _similarity(keys[one], keys[other]) >= THRESHOLD
     return repeated
 
 
@@ -120,8 +119,7 @@ def _shingles(keys: Sequence[str], vocabulary: "_Vocabulary") -> "tuple[NDArray[
     starts: list[int] = []
     for key in keys:
         starts.append(len(sequence))
-        sequence.append(0)
-        sequence.extend([vocabulary[word] for word in key.split()])
+        sequence += [0, *(vocabulary[word] for word in key.split())]
     sequence.append(0)
     word_hashes = np.array(sequence, dtype=np.uint64)
     mixed = word_hashes[:-1] * np.uint64(0x9E3779B97F4A7C15) ^ word_hashes[1:] * np.uint64(0xC2B2AE3D27D4EB4F)

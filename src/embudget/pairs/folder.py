@@ -8,11 +8,11 @@ A folder is written whole or not at all. When it is opened, its files are compar
 `pairs.json`, so that a run never trains on damaged or changed pairs under the name of the old ones.
 """
 
+import contextlib
 import json
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -130,17 +130,15 @@ def check_replaceable(out: Path) -> None:
             f"out must be a new folder or one that was built; {out} holds files of yours that were indexed"
         )
     if names and (MANIFEST not in names or names - _OURS):
-        alien = sorted(names - _OURS)[:1] or sorted(names)[:1]
-        raise PairsError(f"out must be a new folder or a folder of pairs; {out} holds other files, such as {alien[0]}")
+        alien = min(names - _OURS or names)
+        raise PairsError(f"out must be a new folder or a folder of pairs; {out} holds other files, such as {alien}")
 
 
 def _is_indexed(folder: Path) -> bool:
     """Whether `pairs.json` describes the user's own files, however damaged or old it is otherwise."""
-    try:
-        sources = json.loads((folder / MANIFEST).read_bytes())["request"]["sources"]
-    except (OSError, ValueError, LookupError, TypeError):
-        return False
-    return bool(sources == [INDEX])
+    with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
+        return bool(json.loads((folder / MANIFEST).read_bytes())["request"]["sources"] == [INDEX])
+    return False
 
 
 def check_writable(out: Path) -> None:
@@ -159,7 +157,7 @@ def check_writable(out: Path) -> None:
         raise _cannot_write(out, error) from None
 
 
-@contextmanager
+@contextlib.contextmanager
 def new_folder(out: Path) -> Iterator[Path]:
     """Give a temporary folder beside ``out`` that becomes ``out`` if the block succeeds, and disappears if it does not.
 

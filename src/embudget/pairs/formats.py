@@ -6,7 +6,9 @@ user's mistakes. The same rules hold for data sets of the hub and for indexed sh
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -28,23 +30,16 @@ def named_columns(query_column: str | None, positive_column: str | None) -> tupl
     Raises:
         PairsError: only one of them was named, which leaves the other to a guess.
     """
-    if query_column is None and positive_column is None:
-        return None
-    if query_column is None or positive_column is None:
+    if (query_column is None) != (positive_column is None):
         raise PairsError("query_column and positive_column must be given together")
-    return query_column, positive_column
+    return None if query_column is None or positive_column is None else (query_column, positive_column)
 
 
 def choose_columns(names: Sequence[str], wanted: tuple[str, str] | None, where: str) -> tuple[str, str]:
-    """Find the columns of query and positive.
-
-    Args:
-        names: the columns that are there.
-        wanted: what the user asked for; None: the first of `DEFAULT_COLUMNS` that are there.
-        where: the file and perhaps the line, which a message begins with.
+    """Find the columns of query and positive: those that are wanted, or the first of `DEFAULT_COLUMNS` that are there.
 
     Raises:
-        PairsError: they are not among ``names``.
+        PairsError: they are not among ``names``; the message begins with ``where``.
     """
     for pair in [wanted] if wanted else DEFAULT_COLUMNS:
         if set(pair) <= set(names):
@@ -82,9 +77,7 @@ def pair_of_record(record: dict[str, Any], columns: tuple[str, str], where: str)
 def read_pairs(path: Path, wanted: tuple[str, str] | None) -> Iterator[RawPair]:
     """Read the pairs of one file in the order of its rows. The suffix, one of `SUFFIXES`, tells the format.
 
-    Args:
-        path: the file.
-        wanted: columns of query and positive; None: the default ones, as the first row has them.
+    The columns are those that are wanted, or the default ones that the first row has.
 
     Raises:
         PairsError: the file cannot be read, is empty, or breaks a rule of its format.
@@ -126,25 +119,13 @@ def _read_jsonl(path: Path) -> Iterator[Record]:
         yield f"line {number}", record
 
 
-def _read_csv(path: Path) -> Iterator[Record]:
-    return _read_delimited(path, ",")
-
-
-def _read_tsv(path: Path) -> Iterator[Record]:
-    return _read_delimited(path, "\t")
-
-
 def _read_delimited(path: Path, delimiter: str) -> Iterator[Record]:
     # csv.DictReader would pad or swallow a row of another length, where we refuse it
     reader = csv.reader((line for _, line in _lines(path)), delimiter=delimiter, strict=True)
-    header: list[str] | None = None
     try:
-        for row in reader:
-            if not row:
-                continue
-            if header is None:
-                header = row
-                continue
+        rows = filter(None, reader)
+        header = next(rows, [])
+        for row in rows:
             if len(row) != len(header):
                 raise PairsError(
                     f"{path} line {reader.line_num}: must have {len(header)} columns as the header, got {len(row)}"
@@ -160,14 +141,17 @@ def _read_parquet(path: Path) -> Iterator[Record]:
 
     try:
         with pq.ParquetFile(path) as file:
-            row = 0
-            for batch in file.iter_batches(batch_size=10_000):
-                for record in batch.to_pylist():
-                    row += 1
-                    yield f"row {row}", record
+            records = chain.from_iterable(batch.to_pylist() for batch in file.iter_batches(batch_size=10_000))
+            for row, record in enumerate(records, start=1):
+                yield f"row {row}", record
     except pa.ArrowException as error:
         raise PairsError(f"{path}: not valid Parquet: {str(error).splitlines()[0]}") from None
 
 
-_READERS = {".jsonl": _read_jsonl, ".csv": _read_csv, ".tsv": _read_tsv, ".parquet": _read_parquet}
+_READERS: dict[str, Callable[[Path], Iterator[Record]]] = {
+    ".jsonl": _read_jsonl,
+    ".csv": partial(_read_delimited, delimiter=","),
+    ".tsv": partial(_read_delimited, delimiter="\t"),
+    ".parquet": _read_parquet,
+}
 SUFFIXES = tuple(_READERS)

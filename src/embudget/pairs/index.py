@@ -40,7 +40,7 @@ _SHARD = re.compile(r"^(?P<stem>.*)-(?P<number>\d+)-of-(?P<count>\d+)\.parquet$"
 
 
 def index_pairs(folder: str | Path, *, query_column: str | None = None, positive_column: str | None = None) -> Pairs:
-    """Make a folder of your own Parquet files one of pairs: write its `pairs.json`, touch nothing else.
+    """Turn a folder of your own Parquet files into one of pairs: write its `pairs.json`, touch nothing else.
 
     The files may have any number of rows. Remove duplicates and texts that occur in two splits before, or use
     `build_pairs`, which does so but holds all rows in memory.
@@ -66,7 +66,8 @@ def index_pairs(folder: str | Path, *, query_column: str | None = None, positive
     if not folder.is_dir():
         raise PairsError(f"folder must be one that holds train*.parquet and validation*.parquet, got {str(folder)!r}")
     found = {split: _find(folder, split) for split in SPLITS}
-    columns = _columns(found["train"][0], wanted)
+    first = found["train"][0]
+    columns = choose_columns(_open(first).schema.to_arrow_schema().names, wanted, str(first))
     splits = {split: _describe(paths, columns) for split, paths in found.items()}
     for split in ("train", "validation"):
         if not splits[split].pairs:
@@ -76,7 +77,15 @@ def index_pairs(folder: str | Path, *, query_column: str | None = None, positive
         request=Request(sources=(INDEX,), versions={}),
         columns={side: name for side, name in zip(SIDES, columns, strict=True) if side != name},
         splits=splits,
-        sources={INDEX: _source(folder, splits)},
+        sources={
+            INDEX: SourceInfo(
+                candidates=sum(info.pairs for info in splits.values()),
+                dropped={},
+                pairs={split: info.pairs for split, info in splits.items()},
+                versions={},
+                licences={folder.name: "the user's"},
+            )
+        },
     )
     _write(folder, info)
     return load_pairs(folder)
@@ -108,10 +117,6 @@ def _find(folder: Path, split: Split) -> list[Path]:
     return paths
 
 
-def _columns(path: Path, wanted: tuple[str, str] | None) -> tuple[str, str]:
-    return choose_columns(_open(path).schema.to_arrow_schema().names, wanted, str(path))
-
-
 def _describe(paths: Sequence[Path], columns: tuple[str, str]) -> SplitInfo:
     files = tuple(_file(path, columns, pieces_for(len(paths))) for path in paths)
     return SplitInfo(pairs=sum(file.pairs for file in files), files=files)
@@ -119,9 +124,13 @@ def _describe(paths: Sequence[Path], columns: tuple[str, str]) -> SplitInfo:
 
 def _file(path: Path, columns: tuple[str, str], pieces: int) -> FileInfo:
     metadata = _open(path)
-    choose_columns(metadata.schema.to_arrow_schema().names, columns, str(path))
+    schema = metadata.schema.to_arrow_schema()
+    choose_columns(schema.names, columns, str(path))
     for name in (*columns, "group", "source"):
-        _check_column(path, metadata, name, needed=name in columns)
+        if name in schema.names:
+            _check_strings(path, name, schema.field(name).type)
+        if name in columns:
+            _check_nulls(path, name, metadata)
     try:
         return describe_file(path, metadata.num_rows, pieces)
     except OSError as error:
@@ -138,21 +147,18 @@ def _open(path: Path) -> "pa.parquet.FileMetaData":
         raise PairsError(f"{path}: not valid Parquet: {str(error).splitlines()[0]}") from None
 
 
-def _check_column(path: Path, metadata: "pa.parquet.FileMetaData", name: str, *, needed: bool) -> None:
-    """Refuse a column that does not hold strings, or one that is needed if the metadata count nulls in it."""
+def _check_strings(path: Path, name: str, kind: "pa.DataType") -> None:
     import pyarrow as pa
 
-    schema = metadata.schema.to_arrow_schema()
-    if name not in schema.names:
-        return
-    kind = schema.field(name).type
     values = kind.value_type if pa.types.is_dictionary(kind) else kind
     if not (pa.types.is_string(values) or pa.types.is_large_string(values) or pa.types.is_string_view(values)):
         raise PairsError(f"{path}: column {name!r} must hold strings, got {kind}")
-    if not needed:
-        return
-    column = next(at for at in range(metadata.num_columns) if metadata.schema.column(at).path == name)
-    parts = (metadata.row_group(group).column(column).statistics for group in range(metadata.num_row_groups))
+
+
+def _check_nulls(path: Path, name: str, metadata: "pa.parquet.FileMetaData") -> None:
+    """Refuse a column if the metadata count nulls in it. Files may leave the count out; `read_rows` looks again."""
+    at = next(at for at in range(metadata.num_columns) if metadata.schema.column(at).path == name)
+    parts = (metadata.row_group(group).column(at).statistics for group in range(metadata.num_row_groups))
     nulls = sum(part.null_count for part in parts if part is not None and part.has_null_count)
     if nulls:
         raise PairsError(f"{path}: column {name!r} must have no nulls, got {nulls}")
@@ -169,16 +175,6 @@ def _hash(splits: dict[Split, SplitInfo], columns: tuple[str, str]) -> str:
         for file in info.files:
             digest.update(f"\x1f{file.sha256} {file.pairs}".encode())
     return digest.hexdigest()[:16]
-
-
-def _source(folder: Path, splits: dict[Split, SplitInfo]) -> SourceInfo:
-    return SourceInfo(
-        candidates=sum(info.pairs for info in splits.values()),
-        dropped={},
-        pairs={split: info.pairs for split, info in splits.items()},
-        versions={},
-        licences={folder.name: "the user's"},
-    )
 
 
 def _write(folder: Path, info: PairsInfo) -> None:

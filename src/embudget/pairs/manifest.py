@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 
-from embudget.errors import ConfigError, PairsError
+from embudget.errors import PairsError
 from embudget.files import write_whole
 from embudget.frozen import Frozen
 from embudget.pairs.cleaning import Reason
@@ -142,10 +142,12 @@ class PairsInfo(Frozen):
 
 
 def _with_files(split: str, found: Any) -> Any:  # noqa: ANN401 - whatever the file held
-    if not isinstance(found, Mapping) or not {"pairs", "bytes", "sha256"} <= found.keys() or "files" in found:
+    if not isinstance(found, Mapping) or "files" in found or not {"pairs", "bytes", "sha256"} <= found.keys():
         return found
-    file = {"name": f"{split}.parquet", **{key: found[key] for key in ("pairs", "bytes", "sha256")}}
-    return {**{key: value for key, value in found.items() if key not in ("bytes", "sha256")}, "files": (file,)}
+    rest = dict(found)
+    hashed = {"bytes": rest.pop("bytes"), "sha256": rest.pop("sha256")}
+    file = {"name": f"{split}.parquet", "pairs": rest["pairs"], **hashed}
+    return {**rest, "files": (file,)}
 
 
 def read_info(folder: Path) -> PairsInfo:
@@ -166,10 +168,7 @@ def read_info(folder: Path) -> PairsInfo:
     found = data.get("format") if isinstance(data, dict) else None
     if found != FORMAT:
         raise PairsError(f"{path}: format must be {FORMAT}, got {found!r}")
-    try:
-        info = PairsInfo.read(data, str(path))
-    except ConfigError as error:
-        raise PairsError(str(error)) from None
+    info = PairsInfo.read(data, str(path), PairsError)
     missing = [split for split in SPLITS if split not in info.splits]
     if missing:
         raise PairsError(f"{path}: splits.{missing[0]} is required")

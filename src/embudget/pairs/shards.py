@@ -8,6 +8,7 @@ Parquet file is always hashed, because it holds the counts, offsets and sizes of
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,12 +29,7 @@ def pieces_for(files: int) -> int:
 
 
 def describe_file(path: Path, rows: int, count: int = PIECES) -> FileInfo:
-    """Describe a file by its size and hash.
-
-    Args:
-        path: the file.
-        rows: pairs that it holds.
-        count: MiB of it that are read at most.
+    """Describe a file of so many rows by its size and hash, for which at most ``count`` MiB of it are read.
 
     Raises:
         OSError: it cannot be read.
@@ -46,13 +42,8 @@ def describe_file(path: Path, rows: int, count: int = PIECES) -> FileInfo:
 def check_file(folder: Path, file: FileInfo, remedy: str) -> None:
     """Compare a file with what `pairs.json` says of it.
 
-    Args:
-        folder: where the file is.
-        file: what `pairs.json` says.
-        remedy: what the user should do, the end of a message.
-
     Raises:
-        PairsError: it is missing, cannot be read, or has another content.
+        PairsError: it is missing, cannot be read, or has another content; the message ends with ``remedy``.
     """
     path = folder / file.name
     try:
@@ -83,12 +74,7 @@ def read_rows(
 ) -> "pa.Table":
     """Read rows ``start`` to ``stop`` (exclusive) of a split, decoding only the row groups that hold them.
 
-    Args:
-        folder: where the files are.
-        files: the split's files, in order.
-        columns: names of query and positive in the files, if they have others.
-        start: the first row, from 0.
-        stop: the row after the last.
+    ``columns`` holds the names of query and positive in the files, if they have others.
 
     Returns:
         A table of (stop - start, 4): query, positive, group and source, all strings; group and source are empty if a
@@ -143,12 +129,7 @@ def _read_file(path: Path, columns: Mapping[Side, str], begin: int, end: int) ->
 
 def _row_groups(metadata: "pa.parquet.FileMetaData", begin: int, end: int) -> tuple[list[int], int]:
     """Find the row groups that hold rows ``begin`` to ``end`` (exclusive), and the first row of the first of them."""
-    groups: list[int] = []
-    offset = first = 0
-    for group in range(metadata.num_row_groups):
-        rows = metadata.row_group(group).num_rows
-        if first < end and first + rows > begin:
-            offset = offset if groups else first
-            groups.append(group)
-        first += rows
-    return groups, offset
+    sizes = (metadata.row_group(group).num_rows for group in range(metadata.num_row_groups))
+    starts = list(accumulate(sizes, initial=0))
+    groups = [group for group, (first, after) in enumerate(pairwise(starts)) if first < end and after > begin]
+    return groups, starts[groups[0]] if groups else 0

@@ -7,8 +7,8 @@ group larger than a share therefore always trains, and where a few groups are la
 """
 
 import hashlib
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from typing import Literal, get_args
 
 Split = Literal["train", "validation", "test"]
@@ -31,18 +31,13 @@ def order_key(seed: int, *parts: str) -> bytes:
 
 
 def assign_groups(rows: Iterable[tuple[str, str]], seed: int) -> dict[str, Split]:
-    """Decide the split of each group.
+    """Decide the split of each group, from the scope and the group of each row.
 
-    Args:
-        rows: scope and group of each row; a group's name is unique over all scopes.
-        seed: changes the order of the groups and so which of them are held out.
-
-    Returns:
-        Group -> split. With fewer than three groups in a scope, all of them may train.
+    A group's name is unique over all scopes. With fewer than three groups in a scope, all of them may train.
     """
-    sizes: dict[str, Counter[str]] = {}
+    sizes: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for scope, group in rows:
-        sizes.setdefault(scope, Counter())[group] += 1
+        sizes[scope][group] += 1
     assigned: dict[str, Split] = {}
     for of_scope in sizes.values():
         assigned |= _assign(of_scope, seed)
@@ -53,18 +48,14 @@ def _assign(sizes: Counter[str], seed: int) -> dict[str, Split]:
     assigned: dict[str, Split] = dict.fromkeys(sizes, "train")
     free = sorted(sizes, key=lambda group: order_key(seed, group))
     for split, share in SHARES.items():
-        chosen = _fill(free, sizes, round(share * sizes.total()))
+        room = round(share * sizes.total())
+        chosen: set[str] = set()
+        for group in free:
+            if sizes[group] <= room:
+                chosen.add(group)
+                room -= sizes[group]
         if not chosen and len(sizes) >= len(SPLITS):  # every group is too large: hold out more rather than nothing
             chosen = {min(free, key=lambda group: sizes[group])}
-        assigned.update(dict.fromkeys(chosen, split))
+        assigned |= dict.fromkeys(chosen, split)
         free = [group for group in free if group not in chosen]
     return assigned
-
-
-def _fill(groups: Sequence[str], sizes: Counter[str], target: int) -> set[str]:
-    chosen: set[str] = set()
-    for group in groups:
-        if sizes[group] <= target:
-            chosen.add(group)
-            target -= sizes[group]
-    return chosen

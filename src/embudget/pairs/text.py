@@ -91,11 +91,9 @@ def first_sentence(text: str, least_words: int = 3) -> tuple[str, str]:
     """
     for boundary in _BOUNDARY.finditer(text):
         sentence = text[: boundary.end()].strip()
-        if len(sentence.split()) < least_words:
-            continue
-        if "\n" not in boundary.group() and _ends_in_abbreviation(sentence):
-            continue
-        return sentence, text[boundary.end() :].strip()
+        ended = "\n" in boundary.group() or not _ends_in_abbreviation(sentence)
+        if ended and len(sentence.split()) >= least_words:
+            return sentence, text[boundary.end() :].strip()
     return text.strip(), ""
 
 

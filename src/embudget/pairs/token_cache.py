@@ -14,11 +14,10 @@ They are uncompressed, since they could not be mapped otherwise: 1,000 pairs of 
 import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -36,27 +35,24 @@ if TYPE_CHECKING:
 BLOCK = 16_384
 """Rows of a block. Tokenising one takes 0.7 s on two cores and gives 2 MB of ids."""
 _OPEN = 32  # blocks that stay mapped; a window of batches needs 8
-_BATCH = (
-    1024  # texts tokenised at a time; with 4,096 a text takes 1.6 times as long, as they leave the processor's cache
-)
+_BATCH = 1024  # texts tokenised at a time; 4,096 leave the processor's cache, and a text takes 1.6 times as long
 _FORMAT = b"1"  # version of the files; part of their hash, so that those of another version are made anew
 _DIGEST_BYTES = 32
 
 
-@dataclass(frozen=True)
-class _TokenBlock:
-    """Views of a mapped file, for queries and for positives."""
+class _Texts(NamedTuple):
+    """The queries or the positives of a block, as views of its mapped file."""
 
-    offsets: tuple[np.ndarray, np.ndarray]
+    offsets: np.ndarray
     """Where each text begins among the ids, and the end of the last one, (rows + 1,)."""
-    ids: tuple[np.ndarray, np.ndarray]
+    ids: np.ndarray
     """All texts one after the other, (tokens,)."""
-    hashes: tuple[np.ndarray, np.ndarray]
+    hashes: np.ndarray
     """64-bit hashes of the texts, (rows,)."""
 
-    def text(self, side: int, row: int) -> np.ndarray:
-        begin, end = self.offsets[side][row : row + 2]
-        return self.ids[side][begin:end]
+    def text(self, row: int) -> np.ndarray:
+        begin, end = self.offsets[row : row + 2]
+        return self.ids[begin:end]
 
 
 class TokenCache:
@@ -93,7 +89,7 @@ class TokenCache:
         self.rows = pairs.rows("train")
         name = f"{pairs.hash}-{_tokenizer_key(self.model)}-{max_length}"
         self.folder = (folder or cache_folder() / "tokens") / (name if block == BLOCK else f"{name}-{block}")
-        self._open: OrderedDict[int, _TokenBlock] = OrderedDict()
+        self._open: OrderedDict[int, list[_Texts]] = OrderedDict()
 
     def texts(self, rows: Sequence[int]) -> list[np.ndarray]:
         """Get the token ids of some rows, tokenising their blocks if nobody has before.
@@ -108,7 +104,7 @@ class TokenCache:
             ModelError: the tokenizer cannot be loaded.
         """
         places = [(self._get(row // self.block), row % self.block) for row in rows]
-        return [block.text(side, row) for side in range(len(SIDES)) for block, row in places]
+        return [block[side].text(row) for side in range(len(SIDES)) for block, row in places]
 
     def hashes(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
         """Get hashes of the texts of some rows, by which a batch finds texts that occur twice in it.
@@ -124,11 +120,11 @@ class TokenCache:
         numbers = wanted // self.block
         for number in np.unique(numbers).tolist():
             here = numbers == number
-            for side, values in enumerate(self._get(number).hashes):
-                found[here, side] = values[wanted[here] % self.block]
+            for side, texts in enumerate(self._get(number)):
+                found[here, side] = texts.hashes[wanted[here] % self.block]
         return found
 
-    def _get(self, number: int) -> _TokenBlock:
+    def _get(self, number: int) -> list[_Texts]:
         block = self._open.get(number)
         if block is None:
             block = self._open[number] = self._read(number) or self._make(number)
@@ -143,7 +139,7 @@ class TokenCache:
     def _span(self, number: int) -> tuple[int, int]:
         return number * self.block, min((number + 1) * self.block, self.rows)
 
-    def _read(self, number: int) -> _TokenBlock | None:
+    def _read(self, number: int) -> list[_Texts] | None:
         """Map a block, if its file is there and undamaged."""
         import pyarrow as pa
 
@@ -159,7 +155,7 @@ class TokenCache:
         start, stop = self._span(number)
         return _views(batch) if batch.num_rows == stop - start else None
 
-    def _make(self, number: int) -> _TokenBlock:
+    def _make(self, number: int) -> list[_Texts]:
         """Tokenise a block, write it, and map what was written."""
         import pyarrow as pa
 
@@ -186,26 +182,23 @@ class TokenCache:
     def _tokenise(self, texts: list[str]) -> "pa.ListArray":
         import pyarrow as pa
 
-        kind = np.uint16 if len(self._tokenizer) <= 2**16 else np.int32
+        tokenizer, kind = self._tokenizer
         lengths, parts = [0], []
         for begin in range(0, len(texts), _BATCH):
-            encoded = [one.ids for one in self._backend.encode_batch_fast(texts[begin : begin + _BATCH])]
+            encoded = [one.ids for one in tokenizer.encode_batch_fast(texts[begin : begin + _BATCH])]
             lengths.extend(map(len, encoded))
             parts.append(np.fromiter(chain.from_iterable(encoded), kind))
         offsets = np.cumsum(lengths, dtype=np.int32)
         return pa.ListArray.from_arrays(pa.array(offsets), pa.array(np.concatenate(parts)))
 
     @cached_property
-    def _tokenizer(self) -> Any:  # noqa: ANN401 - transformers is untyped
-        return load_tokenizer(self.model)
-
-    @cached_property
-    def _backend(self) -> Any:  # noqa: ANN401 - tokenizers is untyped
-        """The Rust tokenizer inside transformers' one, 1.4 times as fast without the wrapping."""
-        backend = self._tokenizer.backend_tokenizer
-        backend.enable_truncation(self.max_length, direction=self._tokenizer.truncation_side)
+    def _tokenizer(self) -> tuple[Any, type[np.integer[Any]]]:
+        """The Rust tokenizer inside transformers' one, 1.4 times as fast without the wrapping, and the ids' type."""
+        wrapped = load_tokenizer(self.model)
+        backend = wrapped.backend_tokenizer
+        backend.enable_truncation(self.max_length, direction=wrapped.truncation_side)
         backend.no_padding()
-        return backend
+        return backend, np.uint16 if len(wrapped) <= 2**16 else np.int32
 
 
 def _tokenizer_key(name: str) -> str:
@@ -224,10 +217,6 @@ def _digest(stream: "pa.Buffer") -> bytes:
     return digest.digest()
 
 
-def _views(batch: "pa.RecordBatch") -> _TokenBlock:
-    query, positive = (batch.column(side) for side in SIDES)
-    return _TokenBlock(
-        offsets=(query.offsets.to_numpy(), positive.offsets.to_numpy()),
-        ids=(query.values.to_numpy(), positive.values.to_numpy()),
-        hashes=(batch.column("query_hash").to_numpy(), batch.column("positive_hash").to_numpy()),
-    )
+def _views(batch: "pa.RecordBatch") -> list[_Texts]:
+    columns = [(batch.column(side), batch.column(f"{side}_hash")) for side in SIDES]
+    return [_Texts(ids.offsets.to_numpy(), ids.values.to_numpy(), hashes.to_numpy()) for ids, hashes in columns]

@@ -1,6 +1,7 @@
 """Which weights and which tokenizer does a folder hold? Two folders of one name may hold different ones.
 
-Records name what they were trained from by these digits, and caches of tokens and of frozen blocks are found by them.
+Records name what they were trained from by eight digits of a hash, and caches of tokens and of frozen blocks are found
+by them. A file that cannot be read is a `ModelError`.
 """
 
 import hashlib
@@ -14,20 +15,12 @@ _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "merges.t
 
 
 def weights_identity(folder: Path) -> str:
-    """Eight digits that depend on the configuration and the weights, behind `sha256:`.
-
-    Raises:
-        ModelError: a file cannot be read.
-    """
+    """Eight digits that depend on the configuration and the weights, behind `sha256:`."""
     return _identity([folder / "config.json", *sorted(folder.glob("*.safetensors"))])
 
 
 def tokenizer_identity(folder: Path) -> str:
-    """Eight digits that depend on the tokenizer's files, behind `sha256:`.
-
-    Raises:
-        ModelError: a file cannot be read.
-    """
+    """Eight digits that depend on the tokenizer's files, behind `sha256:`."""
     return _identity([folder / name for name in _TOKENIZER_FILES])
 
 
@@ -49,7 +42,6 @@ def _digest(path: Path, size: int, modified: int) -> bytes:
     Pieces suffice, because training changes a tensor throughout and some piece of it is met. ``modified`` is not read:
     with it, the cache asks again when a file has changed.
     """
-    del modified
     digest = hashlib.sha256(str(size).encode())
     for piece in pieces(path):
         digest.update(piece)

@@ -71,18 +71,16 @@ def find_checkpoint(name: str) -> CheckpointFiles:
     folder = local_folder(base)
     if folder is not None:
         return CheckpointFiles(base, None, f"folder {folder.resolve().name} {weights_identity(folder)}")
-    shape = SHAPES.get(base)
-    if shape is not None and (BUILTIN / base / "config.json").exists():
+    if base in SHAPES and (BUILTIN / base / "config.json").exists():
         return CheckpointFiles(str(BUILTIN / base), None, f"built in {base} {weights_identity(BUILTIN / base)}")
-    package = PACKAGES.get(base)
-    if package is not None and base in packaged_names():
+    if base in packaged_names():
+        package = PACKAGES[base]
         version = importlib.metadata.version(package)
         folder = cache_folder() / f"{package}-{version}"
         if not (folder / "config.json").exists():
             _convert_gguf(package, folder)
         return CheckpointFiles(str(folder), None, f"{package} {version}")
-    if shape is None:
-        shape = find_shape(name)  # a hub id; or says what a name may be
+    shape = SHAPES.get(base) or find_shape(name)  # a hub id; or says what a name may be
     if shape.hub_id is None:
         raise ModelError(f"{name} has no weights: it is neither a folder nor on the hub")
     # a branch moves on: the record names the commit that it stands for today
@@ -118,7 +116,7 @@ def load_embedder(name: str, max_length: int, pooling: str = "mean") -> "Sentenc
     Args:
         name: as a user writes it, perhaps with a depth.
         max_length: tokens at which a text is cut.
-        pooling: of the tokens' states, in the words of sentence-transformers: mean, lasttoken, ...
+        pooling: how the tokens' states become one vector, in the words of sentence-transformers: mean, lasttoken, ...
 
     Returns:
         The model in float32, on whichever device sentence-transformers prefers.
@@ -136,8 +134,7 @@ def load_embedder(name: str, max_length: int, pooling: str = "mean") -> "Sentenc
         raise ModelError(f"max_length must be <= {shape.max_length} for {name}, got {max_length}")
     path, revision, _ = find_checkpoint(name)
     with loading(name):
-        cut = _cut(path, revision, shape.layers)
-        _check_whole(name, path, revision, cut)
+        cut = _cut(name, path, revision, shape.layers)
         transformer = Transformer(
             path,
             model_kwargs={"dtype": torch.float32, "revision": revision, "use_safetensors": True},
@@ -151,25 +148,19 @@ def load_embedder(name: str, max_length: int, pooling: str = "mean") -> "Sentenc
     return SentenceTransformer(modules=[transformer, Pooling(shape.hidden, pooling_mode=pooling), Normalize()])
 
 
-def _cut(path: str, revision: str | None, layers: int) -> dict[str, Any]:
-    """The changes to a configuration that keep its first blocks; the weights of the others are then not even read."""
-    from transformers import AutoConfig
+def _cut(name: str, path: str, revision: str | None, layers: int) -> dict[str, Any]:
+    """The changes to a configuration that keep its first blocks; the weights of the others are then not even read.
 
-    config = AutoConfig.from_pretrained(path, revision=revision)
-    cut: dict[str, Any] = {"num_hidden_layers": layers}
-    if getattr(config, "layer_types", None):
-        cut["layer_types"] = config.layer_types[:layers]
-    return cut
-
-
-def _check_whole(name: str, path: str, revision: str | None, cut: dict[str, Any]) -> None:
-    """Refuse a checkpoint that lacks weights of the cut model, or has them in other sizes.
-
-    transformers would draw such weights at random and go on with a warning. Loading on the meta device takes names and
-    sizes from the files' headers, in milliseconds.
+    A checkpoint that lacks weights of the cut model, or has them in other sizes, is refused, because transformers would
+    draw such weights at random and go on with a warning. Loading on the meta device takes names and sizes from the
+    files' headers, in milliseconds.
     """
     from transformers import AutoConfig, AutoModel
 
+    cut: dict[str, Any] = {"num_hidden_layers": layers}
+    config = AutoConfig.from_pretrained(path, revision=revision)
+    if getattr(config, "layer_types", None):
+        cut["layer_types"] = config.layer_types[:layers]
     config = AutoConfig.from_pretrained(path, revision=revision, **cut)
     _, found = AutoModel.from_pretrained(
         path, config=config, revision=revision, use_safetensors=True, device_map="meta", ignore_mismatched_sizes=True,
@@ -183,6 +174,7 @@ def _check_whole(name: str, path: str, revision: str | None, cut: dict[str, Any]
     if problems:
         others = f" (and {len(problems) - 1} more like it)" if len(problems) > 1 else ""
         raise ModelError(f"cannot load {name}: its weights do not fit its configuration: {problems[0]}{others}")
+    return cut
 
 
 def _bare(tokenizer: Any) -> Any:  # noqa: ANN401 - transformers is untyped

@@ -6,6 +6,7 @@ in `:K` for the first K blocks (`smollm2-135m:8`). A folder that has a built-in'
 
 import json
 import re
+from difflib import get_close_matches
 from pathlib import Path
 
 from embudget.errors import ModelError
@@ -54,9 +55,10 @@ def find_shape(name: str) -> ModelShape:
     elif _HUB_ID.fullmatch(base):
         shape = _shape_of_file(hub_config(base, None), base).model_copy(update={"hub_id": base})
     else:
+        similar = "".join(f"; did you mean {close}?" for close in get_close_matches(base, SHAPES, n=1))
         raise ModelError(
             f"model must be a built-in name (see `embudget suite list`), a local folder or a hub id, got {base!r}"
-            + _similar(base)
+            + similar
         )
     return shape if depth is None else shape.truncated(depth)
 
@@ -127,10 +129,3 @@ def _shape_of_file(path: Path, name: str) -> ModelShape:
     if not isinstance(config, dict):
         raise ModelError(f"{path}: must hold an object, got {type(config).__name__}")
     return shape_of_config(config, name=name)
-
-
-def _similar(name: str) -> str:
-    from difflib import get_close_matches
-
-    close = get_close_matches(name, SHAPES, n=1)
-    return f"; did you mean {close[0]}?" if close else ""

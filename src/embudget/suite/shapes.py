@@ -11,7 +11,7 @@ With h the hidden size, i the intermediate size, a heads of size d and g key-val
     Llama-like    h(a d) + 2 h(g d) + (a d)h + 3 h i      weights, and the norms of the architecture (below)
 """
 
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from pydantic import Field, PositiveInt, ValidationError
 
@@ -22,7 +22,7 @@ Architecture = Literal["gpt_neox", "llama", "qwen3", "gemma3_text", "olmo2"]
 """The value of ``model_type`` in a Hugging Face configuration."""
 
 
-class Linear(Frozen):
+class Linear(NamedTuple):
     """A linear layer of a block: its module's name in transformers, and its sizes."""
 
     name: str
@@ -58,16 +58,14 @@ class ModelShape(Frozen):
         """The linear layers of one block."""
         h, i, q, kv = self.hidden, self.intermediate, self.heads * self.head_dim, self.kv_heads * self.head_dim
         if self.architecture == "gpt_neox":
-            sizes = [
-                ("query_key_value", h, 3 * q), ("dense", q, h),
-                ("dense_h_to_4h", h, i), ("dense_4h_to_h", i, h),
-            ]  # fmt: skip
-        else:
-            sizes = [
-                ("q_proj", h, q), ("k_proj", h, kv), ("v_proj", h, kv), ("o_proj", q, h),
-                ("gate_proj", h, i), ("up_proj", h, i), ("down_proj", i, h),
-            ]  # fmt: skip
-        return tuple(Linear(name=name, inputs=inputs, outputs=outputs) for name, inputs, outputs in sizes)
+            return (
+                Linear("query_key_value", h, 3 * q), Linear("dense", q, h),
+                Linear("dense_h_to_4h", h, i), Linear("dense_4h_to_h", i, h),
+            )  # fmt: skip
+        return (
+            Linear("q_proj", h, q), Linear("k_proj", h, kv), Linear("v_proj", h, kv), Linear("o_proj", q, h),
+            Linear("gate_proj", h, i), Linear("up_proj", h, i), Linear("down_proj", i, h),
+        )  # fmt: skip
 
     @property
     def block_norm_params(self) -> int:

@@ -130,7 +130,7 @@ class Installed:
 
 
 def installed(monkeypatch: pytest.MonkeyPatch, package: Installed) -> None:
-    monkeypatch.setattr("embudget.pairs.sources.docstrings.PACKAGES", ("tiny",))
+    monkeypatch.setattr("embudget.pairs.sources.docstrings.Docstrings.packages", ("tiny",))
     monkeypatch.setattr("embudget.pairs.sources.docstrings.distribution", lambda name, extra: package)
 
 

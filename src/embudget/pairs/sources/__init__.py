@@ -26,9 +26,7 @@ DEMO = ("aws-docs", "google-docs", "docstrings")
 def find_sources(texts: Sequence[str], columns: tuple[str, str] | None = None) -> list[Source]:
     """Make the sources that a user names, each once, in the order in which they are named.
 
-    Args:
-        texts: such as `demo`, `debian`, `hub:ORG/NAME` or `files:PATH`.
-        columns: columns of query and positive, for hub and files.
+    The columns are those of query and positive in `hub:ORG/NAME` and `files:PATH`.
 
     Raises:
         PairsError: none is given, one is unknown, or columns are given although no source has any.

@@ -11,22 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from embudget.errors import PairsError
-from embudget.pairs.sources.base import RawPair, Source, distribution, licence_of, package_folder
+from embudget.pairs.sources.base import PackagedSource, RawPair, package_folder
 from embudget.pairs.text import first_sentence, without_html, without_labels, without_markdown
 
 
-class AwsDocs(Source):
+class AwsDocs(PackagedSource):
     """Descriptions from the latest API version of every service in the installed botocore."""
 
     name = "aws-docs"
-
-    def versions(self) -> dict[str, str]:
-        """The version of the installed botocore."""
-        return {"botocore": distribution("botocore").version}
-
-    def licences(self) -> dict[str, str]:
-        """The licence that botocore's metadata names."""
-        return {"botocore": licence_of(distribution("botocore"))}
+    packages = ("botocore",)
 
     def read(self) -> Iterator[RawPair]:
         """Services in alphabetical order; a text that occurs several times in a service is read once."""
@@ -37,27 +30,19 @@ class AwsDocs(Source):
 
 
 def pairs_of_service(model: dict[str, Any], group: str) -> Iterator[RawPair]:
-    """Make the pairs of one service.
-
-    Args:
-        model: the contents of botocore's service-2.json.
-        group: the service's name.
-    """
+    """Make the pairs of one service from the contents of its service-2.json."""
     for html in dict.fromkeys(_documentation(model)):
         query, positive = first_sentence(without_labels(without_markdown(without_html(html))))
         if positive:
             yield RawPair(query, positive, group)
 
 
-def _documentation(model: dict[str, Any]) -> Iterator[str]:
-    yield model.get("documentation") or ""
-    for operation in model.get("operations", {}).values():
-        yield operation.get("documentation") or ""
+def _documentation(model: dict[str, Any]) -> list[str]:
+    parts = [model, *model.get("operations", {}).values()]
     for shape in model.get("shapes", {}).values():
-        yield shape.get("documentation") or ""
-        members = shape.get("members", {}).values()
-        for part in (*members, shape.get("member", {}), shape.get("key", {}), shape.get("value", {})):
-            yield part.get("documentation") or ""
+        parts += [shape, *shape.get("members", {}).values()]
+        parts += [shape.get(name, {}) for name in ("member", "key", "value")]
+    return [part.get("documentation") or "" for part in parts]
 
 
 def _load(path: Path) -> dict[str, Any]:

@@ -62,19 +62,16 @@ class Source(ABC):
 
     name: str
     rules: Rules = Rules()
+    unparsed = 0
+    """Modules of Python that `read` could not parse, known once it has ended."""
 
     @property
     def scope(self) -> str:
-        """What the names of its groups are unique in, and what gives its shares to the held-out splits.
+        """The namespace of its groups' names. Each scope gives its own share of rows to every held-out split.
 
         It is a part of the content hash. Where the name says where a file lies, the scope must not.
         """
         return self.name
-
-    @property
-    def unparsed(self) -> int:
-        """Number of modules that the last reading could not parse; known once `read` has ended."""
-        return 0
 
     @abstractmethod
     def versions(self) -> dict[str, str]:
@@ -95,6 +92,21 @@ class Source(ABC):
         Raises:
             PairsError: the source cannot be read.
         """
+
+
+class PackagedSource(Source):
+    """A source that reads the texts inside installed Python packages, whose versions and licences are theirs."""
+
+    packages: tuple[str, ...]
+    extra = "demo"
+
+    def versions(self) -> dict[str, str]:
+        """The installed version of every package, without the build: torch 2.13.0+cpu holds the texts of 2.13.0."""
+        return {name: distribution(name, self.extra).version.partition("+")[0] for name in self.packages}
+
+    def licences(self) -> dict[str, str]:
+        """The licence that each package's metadata names."""
+        return {name: licence_of(distribution(name, self.extra)) for name in self.packages}
 
 
 def distribution(package: str, extra: str = "demo") -> importlib.metadata.Distribution:
@@ -124,8 +136,7 @@ def package_folder(package: str, folder: str) -> Path:
 def licence_of(package: importlib.metadata.Distribution) -> str:
     """Read the licence from the package's metadata: its SPDX expression, else a short name, else its classifiers.
 
-    Some packages put the whole text into the field for the name; more than 100 characters or several lines are passed
-    over.
+    A field that holds the whole text, with over 100 characters or several lines, is passed over.
     """
     metadata = package.metadata
     for field in ("License-Expression", "License"):

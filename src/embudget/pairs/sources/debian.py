@@ -9,12 +9,14 @@
 The package lists are those of the machine's release and change with its updates; `versions` tells them apart.
 """
 
+import base64
 import gzip
 import hashlib
 import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 
 from embudget.errors import PairsError
@@ -23,9 +25,6 @@ from embudget.pairs.text import join_lines
 
 _INSTALL = "get it with: apt-get install wordnet-base dict-gcide"
 _WORDNET_FILES = ("data.adj", "data.adv", "data.noun", "data.verb")
-_BASE64 = {
-    letter: value for value, letter in enumerate("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
-}
 _PRONUNCIATION = re.compile(r"\\[^\\]*\\,?")
 _BRACKETS = re.compile(r"\[[^\[\]]*\]")
 _PART_OF_SPEECH = re.compile(r"^(?:(?:n|a|adj|adv|v|vb|t|i|p|pl|prep|conj|interj|pron|imp|sing|syn|r)\.\s*[,;&]?\s*)+")
@@ -46,20 +45,17 @@ class Debian(Source):
         self.wordnet = Path(wordnet)
         self.index = Path(dictionaries) / "gcide.index"
         self.dictionary = Path(dictionaries) / "gcide.dict.dz"
-        self._lists: str | None = None
 
     def versions(self) -> dict[str, str]:
         """Hash the contents of each part."""
-        files = [*(self.wordnet / name for name in _WORDNET_FILES), self.index, self.dictionary]
-        for path in files:
-            if not path.is_file():
-                raise PairsError(f"{path} is missing; {_INSTALL}")
         try:
             parts = {
-                "wordnet-base": b"".join(path.read_bytes() for path in files[: len(_WORDNET_FILES)]),
+                "wordnet-base": b"".join((self.wordnet / name).read_bytes() for name in _WORDNET_FILES),
                 "dict-gcide": self.index.read_bytes() + self.dictionary.read_bytes(),
-                "apt": self._package_lists().encode(),
+                "apt": self._package_lists.encode(),
             }
+        except FileNotFoundError as error:
+            raise PairsError(f"{error.filename} is missing; {_INSTALL}") from None
         except OSError as error:
             raise PairsError(f"cannot read the dictionaries: {error.strerror}; {_INSTALL}") from None
         return {name: hashlib.sha256(data).hexdigest()[:16] for name, data in parts.items()}
@@ -78,19 +74,18 @@ class Debian(Source):
             yield from pairs_of_dictionary(self.index.read_text(encoding="utf-8"), text)
         except (OSError, EOFError, ValueError) as error:
             raise PairsError(f"cannot read the dictionaries: {error}; {_INSTALL}") from None
-        yield from pairs_of_packages(self._package_lists())
+        yield from pairs_of_packages(self._package_lists)
 
+    @cached_property
     def _package_lists(self) -> str:
-        if self._lists is None:
-            if shutil.which("apt-cache") is None:
-                raise PairsError("apt-cache is missing: the source debian needs Debian or Ubuntu")
-            # the archive keeps long descriptions as translations, which `apt-cache dumpavail` lacks but a search has
-            done = subprocess.run(["apt-cache", "search", "--full", "."], capture_output=True, check=False)
-            lists = done.stdout.decode("utf-8", errors="replace")
-            if next(pairs_of_packages(lists), None) is None:
-                raise PairsError("apt has no long descriptions; get them with: apt-get -o Acquire::Languages=en update")
-            self._lists = lists
-        return self._lists
+        if shutil.which("apt-cache") is None:
+            raise PairsError("apt-cache is missing: the source debian needs Debian or Ubuntu")
+        # the archive keeps long descriptions as translations, which `apt-cache dumpavail` lacks but a search has
+        done = subprocess.run(["apt-cache", "search", "--full", "."], capture_output=True, check=False)
+        lists = done.stdout.decode("utf-8", errors="replace")
+        if next(pairs_of_packages(lists), None) is None:
+            raise PairsError("apt has no long descriptions; get them with: apt-get -o Acquire::Languages=en update")
+        return lists
 
 
 def pairs_of_wordnet(lines: Iterable[str]) -> Iterator[RawPair]:
@@ -111,27 +106,19 @@ def pairs_of_wordnet(lines: Iterable[str]) -> Iterator[RawPair]:
 
 
 def pairs_of_dictionary(index: str, text: bytes) -> Iterator[RawPair]:
-    """Make pairs of a dictionary of dictd.
+    """Make pairs of a dictionary of dictd, all whose entries stand in ``text``, one after the other.
 
-    Args:
-        index: a line for each entry: headword, offset and length in bytes, the numbers in base 64.
-        text: all entries one after the other.
+    Each has a line in the index: headword, offset and length in bytes, the numbers in base 64.
     """
     for line in index.splitlines():
         headword, *numbers = line.split("\t")
         if len(numbers) != 2 or headword.startswith("00-database"):
             continue
-        begin, length = (_number(number) for number in numbers)
+        # base64 decodes multiples of 4 digits; A is the digit 0
+        begin, length = (int.from_bytes(base64.b64decode(number.rjust(8, "A"), validate=True)) for number in numbers)
         definition = _definition(text[begin : begin + length].decode("utf-8", errors="replace"))
         if definition:
             yield RawPair(headword, definition, f"gcide-{headword[:2].lower()}")
-
-
-def _number(digits: str) -> int:
-    value = 0
-    for digit in digits:
-        value = value * 64 + _BASE64[digit]
-    return value
 
 
 def _definition(entry: str) -> str:

@@ -117,58 +117,33 @@ def _parameter_name(line: str, following: str) -> str:
 
 def _without_code(lines: Iterator[str]) -> Iterator[str]:
     """Leave out doctests with their output, fenced and indented code, directives, tables and ruled lines."""
-    skipper = _Skipper()
+    indent: int | None = None  # a block that is left out ends at a line that is indented no more than this
+    fenced = doctest = False
     for line in lines:
-        kept = skipper.step(line)
-        if kept is not None:
-            yield kept
-
-
-class _Skipper:
-    """Reads a docstring line by line and knows what it is skipping: indented code, fenced code, or a doctest."""
-
-    def __init__(self) -> None:
-        self.indent: int | None = None  # the indented block ends at a line that is indented no more than this
-        self.fenced = False
-        self.doctest = False
-
-    def step(self, line: str) -> str | None:
-        """Return the line as it is kept, or None to leave it out."""
         stripped = line.strip()
-        if stripped.startswith("```"):
-            self.fenced = not self.fenced
-            return None
-        if self.fenced or self._in_indented(line) or self._in_doctest(stripped):
-            return None
-        return self._begin(line, stripped)
-
-    def _in_indented(self, line: str) -> bool:
-        if self.indent is None:
-            return False
-        if not line.strip() or len(line) - len(line.lstrip()) > self.indent:
-            return True
-        self.indent = None
-        return False
-
-    def _in_doctest(self, stripped: str) -> bool:
-        if stripped.startswith((">>>", "In [")):
-            self.doctest = True
-        elif not stripped:
-            self.doctest = False
-        return self.doctest
-
-    def _begin(self, line: str, stripped: str) -> str | None:
+        fence = stripped.startswith("```")
+        fenced ^= fence
+        if fence or fenced or (indent is not None and (not stripped or _indent(line) > indent)):
+            continue
+        indent = None
+        doctest = stripped.startswith((">>>", "In [")) or (doctest and bool(stripped))  # an empty line ends it
+        if doctest:
+            continue
         directive = _DIRECTIVE.fullmatch(line)
         if directive is not None:
-            name = directive.group("name")
-            if name is None or name in _DROPPED_DIRECTIVES:
-                self.indent = len(directive.group("indent"))
-                return ""
-            stripped = directive.group("text").strip()  # of another directive, such as a note, the text stays
-            line = directive.group("indent") + stripped
+            if directive["name"] is None or directive["name"] in _DROPPED_DIRECTIVES:
+                indent = len(directive["indent"])
+                yield ""
+                continue
+            stripped = directive["text"].strip()  # of another directive, such as a note, the text stays
+            line = directive["indent"] + stripped
         if stripped.startswith(("|", "+-", "+=")) or _UNDERLINE.fullmatch(line):
-            return None
-        if stripped.endswith("::"):
-            self.indent = len(line) - len(line.lstrip())
-            return line.rstrip()[:-1]
-        return line
+            continue
+        if stripped.endswith("::"):  # code follows
+            indent = _indent(line)
+            line = line.rstrip()[:-1]
+        yield line
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())

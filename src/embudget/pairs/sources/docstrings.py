@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from embudget.errors import PairsError
-from embudget.pairs.sources.base import RawPair, Source, distribution, licence_of
+from embudget.pairs.sources.base import PackagedSource, RawPair, distribution
 from embudget.pairs.sources.docstring_text import summary_and_rest
 
 PACKAGES = (
@@ -26,7 +26,6 @@ PACKAGES = (
     "sympy", "tifffile", "torch", "transformers",
 )  # fmt: skip
 """Packages to read. All of them come with the extras `train` and `demo`."""
-EXTRAS = "train,demo"
 
 _LEAST_WORDS = 8  # a docstring of fewer words is too short for two sides, see `Rules`
 _TEMPLATE = ("%(", "{{")  # marks of a template that its module fills on import, which we do not do
@@ -36,32 +35,18 @@ _GENERATED = ("plotly/graph_objs/", "plotly/validators/", "plotly/graph_objects/
 _DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
-class Docstrings(Source):
+class Docstrings(PackagedSource):
     """Docstrings of the modules, classes, methods and functions of the packages in `PACKAGES`."""
 
     name = "docstrings"
-
-    def __init__(self) -> None:
-        self._unparsed = 0
-
-    @property
-    def unparsed(self) -> int:
-        """Number of modules in a syntax that the running Python does not know."""
-        return self._unparsed
-
-    def versions(self) -> dict[str, str]:
-        """The installed version of every package, without the build: torch 2.13.0+cpu holds the texts of 2.13.0."""
-        return {package: distribution(package, EXTRAS).version.partition("+")[0] for package in PACKAGES}
-
-    def licences(self) -> dict[str, str]:
-        """The licence that each package's metadata names."""
-        return {package: licence_of(distribution(package, EXTRAS)) for package in PACKAGES}
+    packages = PACKAGES
+    extra = "train,demo"
 
     def read(self) -> Iterator[RawPair]:
         """Packages and their files in alphabetical order, objects in the order of their file."""
-        self._unparsed = 0
-        for package in PACKAGES:
-            installed = distribution(package, EXTRAS)
+        self.unparsed = 0
+        for package in self.packages:
+            installed = distribution(package, self.extra)
             if installed.files is None:
                 raise PairsError(f"package {package} has no list of its files (RECORD); install it again with pip")
             seen: set[str] = set()
@@ -73,7 +58,7 @@ class Docstrings(Source):
                     raise PairsError(f"cannot read {name} of package {package}: {error}; install it again") from None
                 tree = parse(source)
                 if tree is None:
-                    self._unparsed += 1
+                    self.unparsed += 1
                 else:
                     yield from pairs_of_module(tree, package, seen)
 
@@ -89,13 +74,7 @@ def parse(source: str) -> ast.Module | None:
 
 
 def pairs_of_module(tree: ast.Module, group: str, seen: set[str]) -> Iterator[RawPair]:
-    """Make the pairs of one module.
-
-    Args:
-        tree: the syntax tree of a .py file.
-        group: the package.
-        seen: docstrings to pass over, because the package had them before; those of this module are added.
-    """
+    """Make the pairs of one module. Docstrings in ``seen`` are passed over; those of this module are added to it."""
     for docstring in _docstrings(tree):
         if docstring in seen or len(docstring.split()) < _LEAST_WORDS or any(mark in docstring for mark in _TEMPLATE):
             continue

@@ -11,25 +11,18 @@ from collections.abc import Iterator
 from typing import Any
 
 from embudget.errors import PairsError
-from embudget.pairs.sources.base import RawPair, Source, distribution, licence_of, package_folder
+from embudget.pairs.sources.base import PackagedSource, RawPair, package_folder
 from embudget.pairs.text import first_sentence, join_lines, without_html, without_labels, without_markdown
 
 _PACKAGE = "google-api-python-client"
 _HTML = re.compile(r"</?(?:a|b|br|code|em|i|li|ol|p|pre|strong|table|td|tr|ul)\b[^>]*>", re.IGNORECASE)
 
 
-class GoogleDocs(Source):
+class GoogleDocs(PackagedSource):
     """Descriptions from every discovery document in the installed google-api-python-client."""
 
     name = "google-docs"
-
-    def versions(self) -> dict[str, str]:
-        """The version of the installed google-api-python-client."""
-        return {_PACKAGE: distribution(_PACKAGE).version}
-
-    def licences(self) -> dict[str, str]:
-        """The licence that the package's metadata names."""
-        return {_PACKAGE: licence_of(distribution(_PACKAGE))}
+    packages = (_PACKAGE,)
 
     def read(self) -> Iterator[RawPair]:
         """Documents in alphabetical order; a text that occurs several times in a document is read once."""
@@ -44,12 +37,7 @@ class GoogleDocs(Source):
 
 
 def pairs_of_api(document: dict[str, Any], group: str) -> Iterator[RawPair]:
-    """Make the pairs of one API.
-
-    Args:
-        document: the contents of its discovery document.
-        group: the API's name.
-    """
+    """Make the pairs of one API from the contents of its discovery document."""
     for description in dict.fromkeys(_descriptions(document)):
         text = without_html(description) if _HTML.search(description) else join_lines(without_markdown(description))
         query, positive = first_sentence(without_labels(text))

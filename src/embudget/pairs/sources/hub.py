@@ -7,6 +7,7 @@ is read, or the first one if none has that name; embudget makes its own splits. 
 
 import hashlib
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 from embudget.errors import PairsError
@@ -29,22 +30,20 @@ class Hub(Source):
         self.dataset = name
         self.columns = columns
         self.path, _, self.configuration = name.partition(":")
-        self._loaded: Any = None
 
     def versions(self) -> dict[str, str]:
         """Hash the addresses of the downloaded files, which hold the revision; without any, the data's fingerprint."""
-        data = self._load()
-        addresses = sorted(getattr(data.info, "download_checksums", None) or {})
-        identity = "\n".join(addresses) or data._fingerprint
+        addresses = sorted(getattr(self._data.info, "download_checksums", None) or {})
+        identity = "\n".join(addresses) or self._data._fingerprint
         return {self.dataset: hashlib.sha256(identity.encode()).hexdigest()[:16]}
 
     def licences(self) -> dict[str, str]:
         """The licence as the data set's card states it."""
-        return {self.dataset: getattr(self._load().info, "license", None) or "see the data set's card"}
+        return {self.dataset: getattr(self._data.info, "license", None) or "see the data set's card"}
 
     def read(self) -> Iterator[RawPair]:
         """Rows in the order of the data set."""
-        data = self._load()
+        data = self._data
         columns = choose_columns(data.column_names, self.columns, self.name)
         wanted = [*columns, GROUP] if GROUP in data.column_names and GROUP not in columns else list(columns)
         row = 0
@@ -53,18 +52,15 @@ class Hub(Source):
         if row == 0:
             raise PairsError(f"{self.name} is empty: it holds no pairs")
 
-    def _load(self) -> Any:  # noqa: ANN401 - datasets is untyped
-        if self._loaded is None:
-            try:
-                import datasets
-            except ImportError:
-                raise PairsError(
-                    "package datasets is not installed; get it with: pip install 'embudget[train]'"
-                ) from None
-            try:
-                loaded = datasets.load_dataset(self.path, self.configuration or None)
-            except Exception as error:  # the hub, the network or the data's own format failed: it is never our bug
-                reason = " ".join(str(error).split())[:300] or type(error).__name__
-                raise PairsError(f"cannot load {self.name}: {reason}") from error
-            self._loaded = loaded.get("train", next(iter(loaded.values()))) if isinstance(loaded, dict) else loaded
-        return self._loaded
+    @cached_property
+    def _data(self) -> Any:  # noqa: ANN401 - datasets is untyped
+        try:
+            import datasets
+        except ImportError:
+            raise PairsError("package datasets is not installed; get it with: pip install 'embudget[train]'") from None
+        try:
+            loaded = datasets.load_dataset(self.path, self.configuration or None)
+        except Exception as error:  # the hub, the network or the data's own format failed: it is never our bug
+            reason = " ".join(str(error).split())[:300] or type(error).__name__
+            raise PairsError(f"cannot load {self.name}: {reason}") from error
+        return loaded.get("train", next(iter(loaded.values()))) if isinstance(loaded, dict) else loaded
