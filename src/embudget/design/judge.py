@@ -20,7 +20,7 @@ from embudget.errors import BudgetError, ConfigError, EmbudgetError, FitError
 from embudget.frozen import Frozen
 from embudget.laws import fit
 from embudget.recipe import Recipe, recommend
-from embudget.recipe.hyperparameters import batch_size_for
+from embudget.recipe.hyperparameters import batch_rule
 from embudget.recipe.options import MAX_EXTRAPOLATION
 from embudget.runs import RunTable
 from embudget.suite import ModelShape, find_suite
@@ -166,7 +166,7 @@ def _true_losses(world: World, budget: float, members: tuple[ModelShape, ...]) -
 def _batch_size(world: World, budget: float) -> int:
     """Pairs a step of a recipe for the budget, by the design's own batch sizes."""
     whole = world.model_copy(update={"noise": 0.0, "seeds": 1, "fail_probability": 0.0, "lost_probability": 0.0})
-    return batch_size_for(budget, RunTable.of(simulate(whole)).cells)
+    return batch_rule(RunTable.of(simulate(whole)).cells)(budget)
 
 
 def _held(recipe: Recipe, true: float, noise: float, seed: int) -> bool:
