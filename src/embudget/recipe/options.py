@@ -1,7 +1,7 @@
 """What a budget allows: each candidate with its tokens, steps and batch size, or the first limit that it breaks.
 
-Serving T tokens later costs 2N FLOP for each, which the budget pays too, so that C - 2NT is left to train with. Of the
-sizes, those near the ones measured of the method, n_1 to n_2, are considered:
+Serving T tokens later costs 2N FLOP for each, which the budget pays too, so that C - 2NT is left to train with. Each
+method is considered on sizes near those that it was measured on, n_1 to n_2:
 
     at a measured budget, or between two        n_1     to  n_2
     at f times the largest measured budget      n_1     to  f n_2
@@ -160,4 +160,4 @@ def _too_much(practice: Practice, option: Option, limits: Limits) -> Broken | No
 
 
 _training_bytes = lru_cache(maxsize=4096)(training_bytes)
-"""The estimate does not depend on the budget, except by the batch size."""
+"""Cached, because along budgets the estimate of a choice changes with the batch size alone."""

@@ -25,6 +25,8 @@ def curve_figure(points: Sequence[CurvePoint], laws: Laws) -> "Figure":
         ValueError: no point has a recipe.
     """
     found = [(point.budget, point.recipe) for point in points if point.recipe is not None]
+    if not found:
+        raise ValueError("no point of the curve has a recipe")
     budgets, recipes = [budget for budget, _ in found], [recipe for _, recipe in found]
     losses, sizes = [one.predicted_loss for one in recipes], [one.model_params for one in recipes]
     lower, upper = (line(budgets, [one.predicted_interval[end] for one in recipes], {"width": 0}) for end in (0, 1))
