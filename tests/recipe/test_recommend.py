@@ -13,7 +13,7 @@ from embudget.flops import budget_of_gpu_hours
 from embudget.laws import Coefficients, Laws, fit
 from embudget.methods import parse_method
 from embudget.recipe import Choice, Recipe, recommend
-from embudget.recipe.hyperparameters import batch_size_for
+from embudget.recipe.hyperparameters import batch_rule
 from embudget.recipe.options import sizes_considered
 from embudget.records import RunConfig, RunRecord
 from embudget.runs import RunTable, record_row
@@ -175,7 +175,7 @@ def test_a_bad_recipe_file_is_one_line(tmp_path: Path, text: str | None, message
 def test_the_batch_size_follows_the_budget(sizes: tuple[int, ...], budget: float, expected: int) -> None:
     world = World(truth=TRUTH, models=MODELS, batch_sizes=sizes, noise=0)
     laws = fit(simulate(world), draws=2)
-    assert batch_size_for(budget, laws.cells) == expected
+    assert batch_rule(laws.cells)(budget) == expected
     assert recommend(laws, budget, min_steps=1).batch_size == expected
 
 
@@ -344,15 +344,15 @@ def test_only_suites_that_hold_every_measured_model_are_considered(tmp_path: Pat
 
 def test_a_rising_batch_size_stops_at_what_is_known() -> None:
     laws = fit(simulate(World(truth=TRUTH, models=MODELS, batch_sizes=(16, 64, 256), noise=0)), draws=2)
-    assert batch_size_for(6.4e13, laws.cells) == 1024
-    assert batch_size_for(1e18, laws.cells) == 1024
+    assert batch_rule(laws.cells)(6.4e13) == 1024
+    assert batch_rule(laws.cells)(1e18) == 1024
     large = fit(simulate(World(truth=TRUTH, models=MODELS, batch_sizes=(512, 1024, 2048), noise=0)), draws=2)
-    assert batch_size_for(1e18, large.cells) == 2048
+    assert batch_rule(large.cells)(1e18) == 2048
 
 
 def test_a_measured_budget_keeps_its_batch_size() -> None:
     laws = fit(simulate(World(truth=TRUTH, models=MODELS, batch_sizes=(20, 20, 60), noise=0)), draws=2)
-    assert [batch_size_for(budget, laws.cells) for budget in laws.table.budgets] == [20, 20, 60]
+    assert [batch_rule(laws.cells)(budget) for budget in laws.table.budgets] == [20, 20, 60]
 
 
 def test_whole_batches_of_the_pairs_are_counted_as_training_does(noisy: Laws) -> None:

@@ -17,9 +17,9 @@ from embudget.suite import SUITES, ModelShape, find_shape, find_suite, known_sha
 from embudget.suite.members import is_hub_id, split_depth
 
 MAX_SIZES = 40
-"""Measured sizes of one method that are looked at; of more, this many are taken evenly, both ends among them."""
+"""Most sizes of one method that are looked at. If more were measured, this many are taken evenly, with both ends."""
 BETWEEN = 60
-"""Sizes of each method, measured ones and those between them, where the best size is sought on a fine grid."""
+"""Sizes of each method, from the smallest measured to the largest, where its best size is sought on a fine grid."""
 
 
 class Candidate(NamedTuple):

@@ -1,14 +1,11 @@
 """`embudget fit`: scaling laws from runs."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from embudget.cli.options import Verbose
-
-if TYPE_CHECKING:
-    from embudget.runs import RunTable
 
 
 def command(
@@ -60,13 +57,19 @@ def command(
               embudget fit runs.csv --columns "loss=eval_loss,model_params=Model Size"
     """  # noqa: D301
     from embudget.choices import unknown_models
+    from embudget.errors import ConfigError
     from embudget.laws import fit
     from embudget.runs import RunTable
 
     if Path(runs).suffix.lower() in (".csv", ".parquet"):
         table = RunTable.read(runs, read_mapping(columns))
+    elif columns is not None:
+        raise ConfigError(f"--columns is for a file that ends in .csv or .parquet, got {runs}")
     else:
-        table = _table_of_store(runs, columns)
+        from embudget.study import Store
+
+        with Store(runs, create=False) as store:
+            table = RunTable.of(store.records())
     laws = fit(table, seed=seed, draws=draws, forms=form, asymptote=asymptote)
     laws.save(out)
     typer.echo(laws.summary())
@@ -91,14 +94,3 @@ def read_mapping(text: str | None) -> dict[str, str]:
             raise ConfigError(f"--columns must name each column once, got {ours} twice")
         mapping[ours] = theirs
     return mapping
-
-
-def _table_of_store(store: str, columns: str | None) -> "RunTable":
-    from embudget.errors import ConfigError
-    from embudget.runs import RunTable
-    from embudget.study import Store
-
-    if columns is not None:
-        raise ConfigError(f"--columns is for a file that ends in .csv or .parquet, got {store}")
-    with Store(store, create=False) as opened:
-        return RunTable.of(opened.records())

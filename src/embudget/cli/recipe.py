@@ -169,15 +169,16 @@ def _show_curve(
     from embudget.recipe import curve_warnings
     from embudget.report import write_curve
 
-    folder = None if json and out is None else write_curve(Path("curve") if out is None else out, points, laws)
     if json:
+        if out is not None:
+            write_curve(out, points, laws)
         typer.echo(dumps([point.model_dump(mode="json") for point in points], indent=2))
         return
+    folder = write_curve(Path("curve") if out is None else out, points, laws)
     for point in points:
         typer.echo(str(point))
     for warning in curve_warnings(points):
         typer.echo(f"warning   {warning}")
     if origin is not None:
         typer.echo(f"laws      {origin}")
-    assert folder is not None
     typer.echo(f"{folder}: curve.json, curve.csv and {folder / 'curve.html'}, to open in a browser")

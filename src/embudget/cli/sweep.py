@@ -76,20 +76,14 @@ def describe(study: "Study", plan: "Plan", done: set[str]) -> str:
 
     missing = plan.without(done)
     seconds = {run.config.id: run.seconds for run in missing.runs}
-    rows = [
-        [
-            run.config.model,
-            run.config.method,
-            f"{run.config.train_flops:.3g}",
-            str(run.config.batch_size),
-            f"{run.config.learning_rate:g}",
-            str(run.config.seed),
-            f"{run.tokens:,.0f}",
-            f"{run.steps:,.0f}",
-            duration(seconds[run.config.id]) if run.config.id in seconds else "done",
-        ]
-        for run in plan.runs
-    ]
+    rows = []
+    for run in plan.runs:
+        config = run.config
+        time = duration(seconds[config.id]) if config.id in seconds else "done"
+        rows.append([
+            config.model, config.method, f"{config.train_flops:.3g}", str(config.batch_size),
+            f"{config.learning_rate:g}", str(config.seed), f"{run.tokens:,.0f}", f"{run.steps:,.0f}", time,
+        ])  # fmt: skip
     headers = ["member", "method", "FLOP", "batch", "rate", "seed", "tokens", "steps", "time"]
     lines = [table(headers, rows)]
     lines += [f"left out: {label(run.config)}: {run.reason}" for run in plan.left_out]

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
@@ -23,10 +22,10 @@ def label(config: RunConfig) -> str:
 
 
 class SweepBar(SweepListener):
-    """A bar over the FLOP of a study, those that runs share counted once, with the run under way and the time left."""
+    """A bar over a study's FLOP, with the run under way and the time left. What several runs share counts once."""
 
     def __init__(self) -> None:
-        columns: list[Any] = [BarColumn(), TaskProgressColumn(), TextColumn("{task.description}"), TimeElapsedColumn()]
+        columns = BarColumn(), TaskProgressColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
         console = Console(stderr=True)
         self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._task = self._bar.add_task("", total=None)
@@ -38,7 +37,7 @@ class SweepBar(SweepListener):
         self._own: dict[str, float] = {}
         """The id of each missing run -> the FLOP that it adds."""
         self._spent: dict[str, float] = {}
-        """Likewise those spent of the runs under way."""
+        """The id of each run under way -> how much of its own FLOP is spent."""
 
     def __enter__(self) -> "SweepBar":
         self._bar.start()

@@ -90,15 +90,14 @@ def command(
         flops = resolve_budget(
             budget, gpu_hours=gpu_hours, dollars=dollars, device=device, mfu=mfu, dollars_per_hour=dollars_per_hour
         )
-        given = {
+        given: dict[str, object] = {
+            "batch_size": batch_size,
+            "learning_rate": learning_rate,
             "max_length": max_length,
-            "pooling": pooling,
-            "max_epochs": max_epochs,
             "seed": seed,
-            "schedule": schedule,
         }
-        overrides = {name: value for name, value in given.items() if value is not None}
-        config = _config(model, method, flops, data, batch_size, learning_rate, overrides)
+        given |= {"pooling": pooling, "max_epochs": max_epochs, "schedule": schedule}
+        config = _config(model, method, flops, data, {name: one for name, one in given.items() if one is not None})
     with budget_bar(f"{config.model} {config.method} {config.train_flops:.3g} FLOP") as progress:
         resources = Resources(cache, compile, checkpoint_seconds=60 * checkpoint_minutes)
         _, record = train(
@@ -127,14 +126,9 @@ def outcome(record: "RunRecord") -> str:
 
 
 def _config(
-    model: str | None,
-    method: str | None,
-    flops: float,
-    pairs: "Pairs",
-    batch_size: int | None,
-    learning_rate: float | None,
-    overrides: "dict[str, int | str]",
+    model: str | None, method: str | None, flops: float, pairs: "Pairs", given: dict[str, object]
 ) -> "RunConfig":
+    """The run of a member, a method and a budget, with what else was given."""
     from embudget.errors import ConfigError
     from embudget.methods import parse_method
     from embudget.records import RunConfig
@@ -145,14 +139,15 @@ def _config(
         raise ConfigError("give a recipe, or --model, --method and a budget")
     shape, parsed = find_shape(model), parse_method(method)
     parsed.check(shape)
+    candidates = min(RunConfig.model_fields["eval_candidates"].default, pairs.rows("validation"))
     values = {
         "model": model,
         "method": method,
         "train_flops": flops,
         "pairs": pairs.hash,
-        "batch_size": BatchRule().batch_size(flops) if batch_size is None else batch_size,
-        "learning_rate": parsed.default_learning_rate(shape) if learning_rate is None else learning_rate,
+        "batch_size": BatchRule().batch_size(flops),
+        "learning_rate": parsed.default_learning_rate(shape),
+        "eval_pairs": candidates,
+        "eval_candidates": candidates,
     }
-    candidates = min(RunConfig.model_fields["eval_candidates"].default, pairs.rows("validation"))
-    values |= overrides | {"eval_pairs": candidates, "eval_candidates": candidates}
-    return RunConfig.read(values, "train")
+    return RunConfig.read(values | given, "train")

@@ -19,11 +19,11 @@ from embudget.design.simulate import World, planned, simulate
 from embudget.errors import BudgetError, ConfigError, EmbudgetError, FitError
 from embudget.frozen import Frozen
 from embudget.laws import fit
-from embudget.recipe import Recipe, recommend
-from embudget.recipe.hyperparameters import batch_size_for
+from embudget.recipe import recommend
+from embudget.recipe.hyperparameters import batch_rule
 from embudget.recipe.options import MAX_EXTRAPOLATION
 from embudget.runs import RunTable
-from embudget.suite import ModelShape, find_suite
+from embudget.suite import find_suite
 
 SHARE = 0.9
 """Share of the studies whose regret the judgement names as the one that is kept to."""
@@ -94,35 +94,28 @@ def judge(
         FitError: no study gave a recipe; with the first reason.
     """
     runs = check(world, budget, repeats)
-    losses = _true_losses(world, budget, _members(world, suite))
+    losses = _true_losses(world, budget, suite)
     best = min(losses, key=losses.__getitem__)
     regrets, held, refusals = [], [], []
     for study in range(seed, seed + repeats):
-        recipe = _recipe(world, budget, suite, draws, study)
-        if isinstance(recipe, str):
-            refusals.append(recipe)
+        try:
+            laws = fit(simulate(world, study), draws=draws)
+            recipe = recommend(laws, budget, suite=suite or world.suite, min_steps=world.min_steps)
+        except EmbudgetError as error:
+            refusals.append(str(error))
         else:
             true = world.loss(recipe.model, recipe.method, budget, recipe.learning_rate)
+            low, high = recipe.predicted_interval
+            new_run = true * float(np.exp(world.noise * np.random.default_rng([study, 2]).standard_normal()))
             regrets.append(true / losses[best] - 1)
-            held.append(_held(recipe, true, world.noise, study))
+            held.append(low <= new_run <= high)
         progress(study - seed + 1)
     if not regrets:
         raise FitError(f"no study of this design gives a recipe: {refusals[0]}")
     return Judgement(
         train_flops=budget, runs=runs, repeats=repeats, model=best[0], method=best[1], loss=losses[best],
-        regrets=tuple(regrets),
-        coverage=float(np.mean(held)),
-        refusals=tuple(refusals),
+        regrets=tuple(regrets), coverage=float(np.mean(held)), refusals=tuple(refusals),
     )  # fmt: skip
-
-
-def _recipe(world: World, budget: float, suite: str | None, draws: int, seed: int) -> Recipe | str:
-    """The recipe of one simulated study, or why there is none."""
-    try:
-        laws = fit(simulate(world, seed), draws=draws)
-        return recommend(laws, budget, suite=suite or world.suite, min_steps=world.min_steps)
-    except EmbudgetError as error:
-        return str(error)
 
 
 def check(world: World, budget: float, repeats: int = 1) -> int:
@@ -140,37 +133,21 @@ def check(world: World, budget: float, repeats: int = 1) -> int:
     return planned(world)
 
 
-def _members(world: World, suite: str | None) -> tuple[ModelShape, ...]:
-    """The members that `recommend` chooses from where it is given this suite, the world's, or none."""
+def _true_losses(world: World, budget: float, suite: str | None) -> dict[tuple[str, str], float]:
+    """(model, method) -> the true loss, nats, of every choice that `recommend` has where it is given this suite."""
     named = suite or world.suite
-    return find_suite(named) if named else members_for([shape.name for shape in world.shapes()], None)
-
-
-def _true_losses(world: World, budget: float, members: tuple[ModelShape, ...]) -> dict[tuple[str, str], float]:
-    """(model, method) -> the true loss, nats, of what can be trained and takes as many steps as a recipe must."""
-    batch_size = _batch_size(world, budget)
+    members = find_suite(named) if named else members_for([shape.name for shape in world.shapes()], None)
+    # a recipe takes its batch size from those of the design
+    whole = world.model_copy(update={"noise": 0.0, "seeds": 1, "fail_probability": 0.0, "lost_probability": 0.0})
+    pairs = batch_rule(RunTable.of(simulate(whole)).cells)(budget)
     able = [one for one in candidates_of(members, world.truth) if one.refusal is None]
     if not able:
         raise ConfigError("no method of the world can train a member of the suite")
-    steps = [budget / one.flops_per_token / (world.tokens_per_pair * batch_size) for one in able]
     losses = {
         (one.model, str(one.method)): world.loss(one.model, str(one.method), budget)
-        for one, count in zip(able, steps, strict=True)
-        if ceil(count) >= world.min_steps
+        for one in able
+        if ceil(budget / one.flops_per_token / (world.tokens_per_pair * pairs)) >= world.min_steps
     }
     if not losses:
         raise ConfigError(f"no choice takes min_steps={world.min_steps} steps at {budget:.3g} FLOP")
     return losses
-
-
-def _batch_size(world: World, budget: float) -> int:
-    """Pairs a step of a recipe for the budget, by the design's own batch sizes."""
-    whole = world.model_copy(update={"noise": 0.0, "seeds": 1, "fail_probability": 0.0, "lost_probability": 0.0})
-    return batch_size_for(budget, RunTable.of(simulate(whole)).cells)
-
-
-def _held(recipe: Recipe, true: float, noise: float, seed: int) -> bool:
-    """Whether the recipe's interval holds the measured loss of a new run of it."""
-    low, high = recipe.predicted_interval
-    measured = true * float(np.exp(noise * np.random.default_rng([seed, 2]).standard_normal()))
-    return low <= measured <= high

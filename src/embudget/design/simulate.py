@@ -8,6 +8,7 @@ also fail, or leave no record at all. This serves tests, the planning of a study
 """
 
 from collections.abc import Iterator
+from itertools import product
 from math import ceil, exp, log
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, Self, TypeVar
@@ -228,39 +229,25 @@ def _too_short(world: World) -> str:
 
 def _runs(world: World) -> Iterator[_Run]:
     """Every run of the grid, those of too few steps included, so that they do not shift the noise of the others."""
-    shapes, methods = world.shapes(), [parse_method(text) for text in world.truth]
-    for position, budget in enumerate(world.budgets):
-        batch_size = world.batch_sizes[min(position, len(world.batch_sizes) - 1)]
-        for shape in shapes:
-            for method in methods:
-                method.check(shape)
-                steps = ceil(steps_for(budget, method, shape, world.tokens_per_pair, batch_size))
-                tokens = round(steps * batch_size * world.tokens_per_pair)
-                for rate in world._rates(method, shape, tokens):
-                    for seed in range(world.seeds):
-                        config = RunConfig(
-                            model=shape.name,
-                            method=str(method),
-                            train_flops=budget,
-                            pairs="simulated",
-                            batch_size=batch_size,
-                            learning_rate=rate,
-                            seed=seed,
-                        )
-                        yield _Run(config, shape, method, steps, tokens)
+    methods = [parse_method(text) for text in world.truth]
+    for (place, budget), shape, method in product(enumerate(world.budgets), world.shapes(), methods):
+        method.check(shape)
+        batch_size = world.batch_sizes[min(place, len(world.batch_sizes) - 1)]
+        steps = ceil(steps_for(budget, method, shape, world.tokens_per_pair, batch_size))
+        tokens = round(steps * batch_size * world.tokens_per_pair)
+        for rate, seed in product(world._rates(method, shape, tokens), range(world.seeds)):
+            config = RunConfig(
+                model=shape.name, method=str(method), train_flops=budget, pairs="simulated", batch_size=batch_size,
+                learning_rate=rate, seed=seed,
+            )  # fmt: skip
+            yield _Run(config, shape, method, steps, tokens)
 
 
 def _done(world: World, run: _Run, deviation: float) -> RunRecord:
-    size = run.shape.model_params
-    loss = world._loss(run.config.method, size, run.tokens, run.config.learning_rate)
+    loss = world._loss(run.config.method, run.shape.model_params, run.tokens, run.config.learning_rate)
     return RunRecord(
-        config=run.config,
-        status="done",
-        model_params=size,
-        trained_params=run.method.trained_params(run.shape),
-        steps=run.steps,
-        pairs_seen=run.steps * run.config.batch_size,
-        tokens=run.tokens,
-        train_flops=train_flops(run.method, run.shape, run.tokens),
-        loss=loss * exp(world.noise * deviation),
-    )
+        config=run.config, status="done", model_params=run.shape.model_params,
+        trained_params=run.method.trained_params(run.shape), steps=run.steps,
+        pairs_seen=run.steps * run.config.batch_size, tokens=run.tokens,
+        train_flops=train_flops(run.method, run.shape, run.tokens), loss=loss * exp(world.noise * deviation),
+    )  # fmt: skip

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from embudget.choices import considered, with_sizes_between
 from embudget.choices.table import Array
 from embudget.findings.finding import Finding, assertion, conclude, spread, untested
 from embudget.findings.measured import KINDS, Candidates, fine, measured_kinds, of_kind
@@ -112,11 +111,9 @@ def best_size(laws: Laws, candidates: Candidates) -> Finding:
         moved = ends[:, 1] - ends[:, 0]
         claims.append(assertion(f"the best size of {KINDS[one.kind]} grows", moved > 0, moved < 0))
         texts.append(_told(one, ends, of_kind(candidates, one.kind), laws))
-    names = [KINDS[one.kind] for one in profiles]
-    only = (
-        f"the only method measured is {names[0]}" if len(names) == 1 else f"for {', '.join(names[:-1])} and {names[-1]}"
-    )
-    return conclude(2, claims, "; ".join([only, *texts]))
+    *others, last = (KINDS[one.kind] for one in profiles)
+    kinds = f"for {', '.join(others)} and {last}" if others else f"the only method measured is {last}"
+    return conclude(2, claims, "; ".join([kinds, *texts]))
 
 
 def _told(profiles: Profiles, ends: Array, candidates: Candidates, laws: Laws) -> str:
@@ -124,11 +121,11 @@ def _told(profiles: Profiles, ends: Array, candidates: Candidates, laws: Laws) -
     sizes = np.exp(smallest + (np.median(ends, axis=0) + 1) / 2 * (largest - smallest))
     moved = ends[:, 1] - ends[:, 0]
     budgets = sorted({cell.budget for cell in laws.cells if kind_of(cell.method) == profiles.kind})
-    grid = considered(with_sizes_between(candidates), np.geomspace(budgets[0], budgets[-1], 9).tolist())
+    best = fine(laws, candidates, np.geomspace(budgets[0], budgets[-1], 9).tolist())
     by_law = ""
-    if len(grid) > 1:
-        centred = np.log(grid) - np.log(grid).mean()
-        exponent = fine(laws, candidates, grid).best_log_sizes() @ centred / (centred @ centred)
+    if len(best.budgets) > 1:
+        centred = np.log(best.budgets) - np.log(best.budgets).mean()
+        exponent = best.best_log_sizes() @ centred / (centred @ centred)
         by_law = f"; by its law N* ~ C^{spread(exponent, 3)}"
     return (
         f"{KINDS[profiles.kind]}: best by a regression of the measured losses {sizes[0]:.2g} parameters at "

@@ -13,8 +13,7 @@ hardly any draw has them all, and by chance one of them fails in 90 % of the dra
 
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,15 +69,12 @@ class Finding(Frozen):
         return textwrap.fill(text, WIDTH, subsequent_indent="   ", break_long_words=False, break_on_hyphens=False)
 
 
-@dataclass(frozen=True)
-class Assertion:
-    """A claim in every draw."""
+class Assertion(NamedTuple):
+    """A claim in every draw (draws,)."""
 
     text: str
     holds: Mask
-    """(draws,)"""
     fails: Mask
-    """(draws,)"""
 
 
 def assertion(text: str, holds: Mask, fails: Mask | None = None) -> Assertion:
@@ -92,14 +88,15 @@ def conclude(number: int, tests: Sequence[Assertion], numbers: str) -> Finding:
     share = float(np.logical_and.reduce([one.holds for one in tests]).mean())
     worst = max(claims, key=lambda claim: (claim.fails, -claim.holds))
     verdict: Verdict = "undetermined"
+    why, decides = None, ""
     if share >= SURE:
-        verdict = "reproduced"
+        verdict, decides = "reproduced", f"holds in {100 * share:.0f} % of the draws; "
     elif worst.fails >= refuting(len(claims)) - 1e-9:
-        verdict = "not reproduced"
-    why = _open(share, worst, len(claims)) if verdict == "undetermined" else None
-    decides = numbers if why else f"{_decided(share, worst, verdict)}; {numbers}"
+        verdict, decides = "not reproduced", f"that {worst.text} holds in {100 * worst.holds:.0f} % of the draws; "
+    else:
+        why = _open(share, worst, len(claims))
     return Finding(
-        number=number, statement=STATEMENTS[number], verdict=verdict, share=share, numbers=decides, why=why,
+        number=number, statement=STATEMENTS[number], verdict=verdict, share=share, numbers=decides + numbers, why=why,
         claims=claims,
     )  # fmt: skip
 
@@ -107,12 +104,6 @@ def conclude(number: int, tests: Sequence[Assertion], numbers: str) -> Finding:
 def refuting(claims: int) -> float:
     """The share of the draws in which one of so many claims must fail to refute the statement."""
     return 1 - (1 - SURE) / claims
-
-
-def _decided(share: float, worst: Claim, verdict: Verdict) -> str:
-    if verdict == "reproduced":
-        return f"holds in {100 * share:.0f} % of the draws"
-    return f"that {worst.text} holds in {100 * worst.holds:.0f} % of the draws"
 
 
 def _open(share: float, worst: Claim, claims: int) -> str:

@@ -40,9 +40,9 @@ def freezing(laws: Laws, candidates: Candidates) -> Finding:
         assertion(f"freezing is worse for {sizes[i]:.2g} parameters at {budgets[j]:.3g} FLOP", excess[:, i, j] > 0)
         for i, j in np.argwhere(known & ~excepted).tolist()
     ]
-    return conclude(
-        3, claims, "; ".join([_average(excess[:, known & ~excepted]), _wins(excess, known, sizes, budgets)])
-    )
+    average = percent(excess[:, known & ~excepted].mean(axis=1))
+    numbers = f"freezing against full where the model is not large for the budget, on average {average}"
+    return conclude(3, claims, f"{numbers}; {_wins(excess, known, sizes, budgets)}")
 
 
 def _place(values: list[float]) -> Array:
@@ -67,12 +67,6 @@ def _excess(laws: Laws, full: Candidates, frozen: Candidates, sizes: list[float]
     with np.errstate(invalid="ignore"):
         excess: Array = by_size[0] - by_size[1]
     return excess
-
-
-def _average(excess: Array) -> str:
-    return (
-        f"freezing against full where the model is not large for the budget, on average {percent(excess.mean(axis=1))}"
-    )
 
 
 def _wins(excess: Array, known: Mask, sizes: list[float], budgets: list[float]) -> str:

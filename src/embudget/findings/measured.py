@@ -6,14 +6,14 @@ step of the budgets beyond (`embudget.choices.measured_candidates`).
 
 from collections.abc import Iterable, Sequence
 
-from embudget.choices import Candidate, Choices, evenly, with_sizes_between
+from embudget.choices import Candidate, Choices, considered, evenly, with_sizes_between
 from embudget.laws import Laws
 from embudget.methods import kind_of
 
 KINDS = {"full": "full fine-tuning", "freeze": "block freezing", "bias": "bias-only tuning", "lora": "LoRA"}
 """Kinds of method, as text."""
 MAX_BUDGETS = 12
-"""Budgets that are compared; of more, this many are taken evenly, both ends among them."""
+"""Most budgets that are compared. If more were measured, this many are taken evenly, with both ends."""
 
 Candidates = Sequence[Candidate]
 
@@ -24,8 +24,9 @@ def of_kind(candidates: Candidates, kind: str) -> list[Candidate]:
 
 
 def fine(laws: Laws, candidates: Candidates, budgets: Iterable[float]) -> Choices:
-    """The same methods at budgets in FLOP, on sizes between the measured ones too."""
-    return Choices.of(laws.surface, with_sizes_between(candidates), list(budgets))
+    """The same methods on sizes between the measured ones too, at those of the budgets where one is considered."""
+    between = with_sizes_between(candidates)
+    return Choices.of(laws.surface, between, considered(between, budgets))
 
 
 def shared_budgets(laws: Laws, methods: Iterable[str]) -> list[float]:

@@ -8,7 +8,6 @@ highest. Bends show over a wide range of budgets only; with 3 budgets a verdict 
 
 import numpy as np
 
-from embudget.choices import considered, with_sizes_between
 from embudget.findings.finding import Finding, assertion, conclude, spread, untested
 from embudget.findings.measured import KINDS, Candidates, fine, measured_kinds, of_kind
 from embudget.laws import Laws
@@ -30,13 +29,12 @@ def straight(laws: Laws, candidates: Candidates) -> Finding:
             return untested(
                 7, f"a bend shows with at least {MIN_BUDGETS} budgets, and {KINDS[kind]} has {len(budgets)}"
             )
-        mine = of_kind(candidates, kind)
-        grid = considered(with_sizes_between(mine), np.geomspace(budgets[0], budgets[-1], GRID).tolist())
+        best = fine(laws, of_kind(candidates, kind), np.geomspace(budgets[0], budgets[-1], GRID).tolist())
+        grid = best.budgets
         if len(grid) < MIN_BUDGETS:
             return untested(7, f"the budgets of {KINDS[kind]} lie too far apart")
-        logs = fine(laws, mine, grid).lowest()
         x = np.log(grid) - np.log(grid).mean()
-        curvature, slope, _ = np.polyfit(x, logs.T, 2)
+        curvature, slope, _ = np.polyfit(x, best.lowest().T, 2)
         low, high = slope + 2 * curvature * x[0], slope + 2 * curvature * x[-1]
         claims += [
             assertion(f"the best loss of {KINDS[kind]} falls", slope < 0),

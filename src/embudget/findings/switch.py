@@ -11,10 +11,10 @@ from itertools import groupby
 
 import numpy as np
 
-from embudget.choices import considered, with_sizes_between
+from embudget.choices import Choices, considered, with_sizes_between
 from embudget.choices.table import Array
 from embudget.findings.finding import Finding, Mask, assertion, conclude, spread, untested
-from embudget.findings.measured import KINDS, Candidates, fine, lacking, measured_kinds, of_kind, shared_budgets
+from embudget.findings.measured import KINDS, Candidates, lacking, measured_kinds, of_kind, shared_budgets
 from embudget.laws import Laws
 
 GRID = 41
@@ -33,7 +33,8 @@ def switch(laws: Laws, candidates: Candidates) -> Finding:
         between = considered(with_sizes_between(of_kind(candidates, kind)), between)
     grid = np.array(between)
     kinds = measured_kinds(laws)
-    best = np.argmin([fine(laws, of_kind(candidates, kind), between).lowest() for kind in kinds], axis=0)
+    sizes = [with_sizes_between(of_kind(candidates, kind)) for kind in kinds]
+    best = np.argmin([Choices.of(laws.surface, mine, between).lowest() for mine in sizes], axis=0)
     full, lora = kinds.index("full"), kinds.index("lora")
     changes = best[:, 1:] != best[:, :-1]
     claims = [

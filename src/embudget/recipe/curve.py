@@ -78,7 +78,7 @@ def recipe_curve(
         >>> [point.recipe.model for point in points if point.recipe]
         ['smollm2-135m:2', 'smollm2-135m:2', 'smollm2-135m:12']
     """
-    budgets = _budgets(parse_budget(low), parse_budget(high), points_per_decade)
+    budgets = _budgets(*_ordered(parse_budget(low), parse_budget(high)), points_per_decade)
     question = Question.of(laws, wishes, suite)
     points = []
     for budget in budgets:
@@ -129,18 +129,16 @@ def parse_curve(text: str) -> tuple[float, float]:
     parts = text.split(":")
     if len(parts) != 2:
         raise BudgetError(f"curve must be two budgets in FLOP such as 1e15:1e19, got {text!r}")
-    low, high = map(parse_budget, parts)
-    _check_order(low, high)
+    return _ordered(*map(parse_budget, parts))
+
+
+def _ordered(low: float, high: float) -> tuple[float, float]:
+    if low >= high:
+        raise BudgetError(f"the first budget of a curve must be below the second, got {low:g} and {high:g}")
     return low, high
 
 
-def _check_order(low: float, high: float) -> None:
-    if low >= high:
-        raise BudgetError(f"the first budget of a curve must be below the second, got {low:g} and {high:g}")
-
-
 def _budgets(low: float, high: float, points_per_decade: int) -> list[float]:
-    _check_order(low, high)
     if points_per_decade < 1:
         raise ConfigError(f"points_per_decade must be >= 1, got {points_per_decade}")
     steps = max(1, round(points_per_decade * log10(high / low)))

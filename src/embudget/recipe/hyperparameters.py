@@ -31,17 +31,10 @@ DEFAULT_BATCH_SIZE = 16
 """Pairs a step where the table does not say: the batch size of the quickstart's study."""
 DEFAULT_TOKENS_PER_PAIR = 55.0
 """Tokens a pair where the table does not say: the mean of the demo pairs, cut at 75 tokens a text."""
-_OF_CELL = ("warmup", "weight_decay", "max_epochs")
-_OF_TABLE = ("scale", "max_length", "eval_pairs", "eval_candidates")
-
-
-def batch_size_for(budget: float, cells: Sequence[Cell]) -> int:
-    """Pairs a step at a budget in FLOP. Between the measured budgets it is a multiple of 8 from 8 upwards."""
-    return batch_rule(cells)(budget)
 
 
 def batch_rule(cells: Sequence[Cell]) -> Callable[[float], int]:
-    """`batch_size_for` as a function of the budget alone, so that the line is fitted once."""
+    """Pairs a step as a function of the budget in FLOP; between the measured ones a multiple of 8 from 8 upwards."""
     known = [(cell.budget, max(2, round(cell.batch_size))) for cell in cells if cell.batch_size is not None]
     if not known:
         return lambda budget: DEFAULT_BATCH_SIZE
@@ -166,19 +159,15 @@ def hyperparameters(laws: Laws, candidate: Candidate, train_flops: float, tokens
     assert candidate.shape is not None, "a recipe is for a model that can be trained"
     table, cell = laws.table, nearest_cell(candidate.method, candidate.model_params, train_flops, laws.cells)
     rate = learning_rate_for(laws, cell, candidate.method, candidate.shape, tokens)
-    said = {
-        **_schedule(cell),
-        "pooling": cell.pooling if cell.pooling in get_args(Pooling) else None,
-        "max_epochs": max_epochs_of(cell),
-        **{name: getattr(cell, name) for name in ("warmup", "weight_decay")},
-        **{name: getattr(table, name) for name in _OF_TABLE},
-    }
-    values = {name: _default(name) if value is None else value for name, value in said.items()}
-    values |= {"learning_rate": rate.rate, "rate_source": rate.source}
+    said = {name: getattr(cell, name) for name in ("warmup", "weight_decay", "max_epochs")}
+    said |= {name: getattr(table, name) for name in ("scale", "max_length", "eval_pairs", "eval_candidates")}
     unsaid = ["batch_size"] if all(one.batch_size is None for one in laws.cells) else []
     unsaid += [] if rate.known else ["learning_rate"]
-    unsaid += [name for name in _OF_CELL if getattr(cell, name) is None]
-    unsaid += [name for name in _OF_TABLE if getattr(table, name) is None]
+    unsaid += [name for name, value in said.items() if value is None]
+    pooling = cell.pooling if cell.pooling in get_args(Pooling) else None
+    said |= _schedule(cell) | {"pooling": pooling, "max_epochs": max_epochs_of(cell)}
+    values = {name: _default(name) if value is None else value for name, value in said.items()}
+    values |= {"learning_rate": rate.rate, "rate_source": rate.source}
     return Hyperparameters(values, unsaid, ceil(cell.max_epochs or 1))
 
 

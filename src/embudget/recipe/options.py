@@ -1,7 +1,7 @@
 """What a budget allows: each candidate with its tokens, steps and batch size, or the first limit that it breaks.
 
-Serving T tokens later costs 2N FLOP for each, which the budget pays too, so that C - 2NT is left to train with. Of the
-sizes, those near the ones measured of the method, n_1 to n_2, are considered:
+Serving T tokens later costs 2N FLOP for each, which the budget pays too, so that C - 2NT is left to train with. Each
+method is considered on sizes near those that it was measured on, n_1 to n_2:
 
     at a measured budget, or between two        n_1     to  n_2
     at f times the largest measured budget      n_1     to  f n_2
@@ -82,10 +82,12 @@ class Question(NamedTuple):
     def option(self, candidate: Candidate, budget: float) -> Option | Broken:
         """What a candidate does with a budget in FLOP, or the first limit that it does not keep to."""
         serve_flops = 2.0 * candidate.model_params * self.limits.serve_tokens
-        broken = unsuitable(candidate, self.limits) or _too_dear(candidate, budget, serve_flops, self.limits)
-        if broken is not None:
+        if (broken := unsuitable(candidate, self.limits)) is not None:
             return broken
-        train_flops = budget - serve_flops
+        if (train_flops := budget - serve_flops) <= 0:
+            served = f"serving {self.limits.serve_tokens:.3g} tokens"
+            reason = f"{served} takes {serve_flops:.3g} FLOP, which leaves none to train with"
+            return Broken(candidate, f"{served} leaves nothing of the budget", reason)
         tokens, batch = train_flops / candidate.flops_per_token, self.practice.batch_size(train_flops)
         steps = ceil(tokens / (self.practice.tokens_per_pair * batch))
         option = Option(candidate, train_flops, serve_flops, tokens, batch, steps, steps * batch)
@@ -107,13 +109,6 @@ def unsuitable(candidate: Candidate, limits: Limits) -> Broken | None:
         reason = f"{candidate.model_params:.3g} parameters, more than {limits.max_params:.3g}"
         return Broken(candidate, f"more than the {limits.max_params:.3g} parameters of max_params", reason)
     return None
-
-
-def _too_dear(candidate: Candidate, budget: float, serve_flops: float, limits: Limits) -> Broken | None:
-    if serve_flops < budget:
-        return None
-    reason = f"serving {limits.serve_tokens:.3g} tokens takes {serve_flops:.3g} FLOP, which leaves none to train with"
-    return Broken(candidate, f"serving {limits.serve_tokens:.3g} tokens leaves nothing of the budget", reason)
 
 
 def _too_far(laws: Laws, option: Option, limits: Limits) -> Broken | None:
@@ -165,4 +160,4 @@ def _too_much(practice: Practice, option: Option, limits: Limits) -> Broken | No
 
 
 _training_bytes = lru_cache(maxsize=4096)(training_bytes)
-"""The estimate does not depend on the budget, except by the batch size."""
+"""Cached, because along budgets the estimate of a choice changes with the batch size alone."""

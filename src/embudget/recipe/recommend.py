@@ -13,7 +13,7 @@ from typing import Unpack
 
 import numpy as np
 
-from embudget.choices import Choices, Crossover, budgets_between, crossovers_of
+from embudget.choices import Candidate, Choices, Crossover, budgets_between, crossovers_of
 from embudget.errors import BudgetError, InfeasibleError
 from embudget.flops import parse_budget, resolve_budget
 from embudget.laws import Laws
@@ -92,24 +92,46 @@ def answer(question: Question, budget: float) -> tuple[Recipe, tuple[Caution, ..
         InfeasibleError: no choice meets the constraints, which are named.
     """
     _check_distance(question, budget)
+    laws, limits = question.laws, question.limits
     found = [question.option(candidate, budget) for candidate in question.candidates]
     options = [one for one in found if isinstance(one, Option)]
     broken = [one for one in found if isinstance(one, Broken)]
     if not options:
         raise InfeasibleError(f"no model and method is feasible at {budget:.3g} FLOP: {_counted(broken)}")
     tokens = np.array([[one.tokens] for one in options])
-    choices = Choices(question.laws.surface, [one.candidate for one in options], np.array([budget]), tokens)
+    choices = Choices(laws.surface, [one.candidate for one in options], np.array([budget]), tokens)
     losses, tied = choices.predicted[:, 0], choices.ties()[:, 0]
     order = [int(row) for row in np.argsort(losses, kind="stable")]
     flat = [options[row] for row in order if tied[row]]
-    as_good = _choices(question.laws, flat, [float(losses[row]) for row in order if tied[row]])
-    taken, why = preferred(question.laws, flat, question.limits.prefer)
-    worse = [_worse(options[row], losses[row], losses[order[0]]) for row in order if not tied[row]]
-    rejected = [*worse, *(_rejection(one) for one in broken)]
-    others = (*as_good[:taken], *as_good[taken + 1 :])
-    recipe, cautions = _recipe(question, flat[taken], as_good[taken], rejected)
-    beside = {"chosen": why, "flat": others, "crossovers": _crossovers(question, budget)}
-    return recipe.model_copy(update=beside), cautions
+    as_good = _choices(laws, flat, [float(losses[row]) for row in order if tied[row]])
+    place, why = preferred(laws, flat, limits.prefer)
+    option, choice = flat[place], as_good.pop(place)
+    worse = [
+        _rejection(
+            options[row].candidate,
+            f"predicted loss {losses[row]:.3f}, {100 * (losses[row] / losses[order[0]] - 1):.1f} % worse",
+        )
+        for row in order
+        if not tied[row]
+    ]
+    how = hyperparameters(laws, option.candidate, option.train_flops, option.tokens)
+    cautions = tuple(cautions_for(question, option, choice, how))
+    recipe = Recipe(
+        **choice.model_dump(),
+        **how.values | ({"max_epochs": limits.max_epochs} if limits.max_epochs else {}),
+        serve_flops=option.serve_flops,
+        prefer=limits.prefer,
+        chosen=why,
+        pairs=option.pairs,
+        batch_size=option.batch_size,
+        measured_on=laws.table.pairs,
+        level=LEVEL,
+        flat=tuple(as_good),
+        rejected=(*worse, *(_rejection(one.candidate, one.reason) for one in broken), *without_law(laws)),
+        crossovers=_crossovers(question, budget),
+        warnings=tuple(caution.text for caution in cautions),
+    )
+    return recipe, cautions
 
 
 def _check_distance(question: Question, budget: float) -> None:
@@ -128,13 +150,8 @@ def _counted(broken: Sequence[Broken]) -> str:
     return "; ".join(f"{limit} ({count} choice{'' if count == 1 else 's'})" for limit, count in counts)
 
 
-def _worse(option: Option, loss: float, lowest: float) -> Rejection:
-    reason = f"predicted loss {loss:.3f}, {100 * (loss / lowest - 1):.1f} % worse"
-    return Rejection(model=option.candidate.model, method=str(option.candidate.method), reason=reason)
-
-
-def _rejection(broken: Broken) -> Rejection:
-    return Rejection(model=broken.candidate.model, method=str(broken.candidate.method), reason=broken.reason)
+def _rejection(candidate: Candidate, reason: str) -> Rejection:
+    return Rejection(model=candidate.model, method=str(candidate.method), reason=reason)
 
 
 def _choices(laws: Laws, options: Sequence[Option], losses: Sequence[float]) -> list[Choice]:
@@ -191,28 +208,6 @@ def _seconds(laws: Laws, option: Option) -> float | None:
     nearest = min(timed, key=distance)
     assert nearest.seconds is not None
     return option.train_flops * nearest.seconds / nearest.train_flops
-
-
-def _recipe(
-    question: Question, option: Option, choice: Choice, rejected: Sequence[Rejection]
-) -> tuple[Recipe, tuple[Caution, ...]]:
-    """A choice with its hyperparameters, and what to mistrust in it."""
-    laws, limits = question.laws, question.limits
-    how = hyperparameters(laws, option.candidate, option.train_flops, option.tokens)
-    cautions = cautions_for(question, option, choice, how)
-    recipe = Recipe(
-        **choice.model_dump(),
-        **how.values | ({"max_epochs": limits.max_epochs} if limits.max_epochs else {}),
-        serve_flops=option.serve_flops,
-        prefer=limits.prefer,
-        pairs=option.pairs,
-        batch_size=option.batch_size,
-        measured_on=laws.table.pairs,
-        level=LEVEL,
-        rejected=(*rejected, *without_law(laws)),
-        warnings=tuple(caution.text for caution in cautions),
-    )
-    return recipe, cautions
 
 
 def _crossovers(question: Question, budget: float) -> tuple[Crossover, ...]:

@@ -1,6 +1,7 @@
 """What the reader of a recipe should mistrust, and the methods that it could not consider."""
 
 from collections import Counter
+from collections.abc import Iterator
 from math import ceil
 from typing import NamedTuple
 
@@ -23,87 +24,62 @@ class Caution(NamedTuple):
     text: str
 
 
-def cautions_for(question: Question, option: Option, choice: Choice, how: Hyperparameters) -> tuple[Caution, ...]:
+def cautions_for(question: Question, option: Option, choice: Choice, how: Hyperparameters) -> Iterator[Caution]:
     """All that there is to mistrust in a choice and how it is trained."""
     laws = question.laws
-    return (
-        *_unmeasured(question, choice),
-        *_far(choice),
-        *_unlinked(laws),
-        *(Caution(text, text) for text in mixed_setting_warnings(laws.cells)),  # the same in all recipes of the laws
-        *_repetition(option, how.epochs_measured, question.limits.pairs_available),
-        *_defaults(laws, how),
-    )
+    yield from _unmeasured(question, base_of(choice.model))
+    if choice.extrapolation > MAX_TRUSTED:
+        text = (
+            f"the budget is {choice.extrapolation:.3g} times outside those that {choice.method} was measured at; "
+            f"intervals are checked up to {MAX_TRUSTED:g} times"
+        )
+        yield Caution("far budget", text)
+    if laws.diagnostics.unlinked:
+        groups = " and ".join(laws.diagnostics.unlinked)
+        text = f"{groups} were measured at no common budget: which of them is better is extrapolated"
+        yield Caution("no common budget", text)
+    for text in mixed_setting_warnings(laws.cells):  # the same in all recipes of the laws
+        yield Caution(text, text)
+    yield from _repeated(option, how.epochs_measured, question.limits.pairs_available)
+    if names := ", ".join(how.unsaid):
+        yield Caution(f"defaults: {names}", f"the table of runs does not say {names}: defaults are taken")
+    if laws.table.tokens_per_pair is None:
+        text = (
+            f"the table of runs does not say how many tokens a pair has: {DEFAULT_TOKENS_PER_PAIR:g} are assumed, on "
+            "which pairs and steps depend"
+        )
+        yield Caution("tokens of a pair", text)
 
 
-def _unmeasured(question: Question, choice: Choice) -> list[Caution]:
+def _unmeasured(question: Question, base: str) -> Iterator[Caution]:
     """The laws may have seen other models only."""
     measured = list(dict.fromkeys(map(base_of, question.laws.table.models)))
-    base = base_of(choice.model)
     bases = ", ".join(measured[:4]) + (f" and {len(measured) - 4} more" if len(measured) > 4 else "")
     if not set(measured) & {base_of(one.model) for one in question.candidates}:
         text = (
             f"no member of {question.suite or 'the suite'} was measured: the laws come from {bases}, and the losses of "
             f"{base} may lie elsewhere; measure a few members"
         )
-        return [Caution("no member measured", text)]
-    if base not in measured:
+        yield Caution("no member measured", text)
+    elif base not in measured:
         text = (
             f"the laws were measured on {bases}, not on {base}: its losses may lie elsewhere, measure it or a few "
             "members of its suite"
         )
-        return [Caution("model not measured", text)]
-    return []
+        yield Caution("model not measured", text)
 
 
-def _far(choice: Choice) -> list[Caution]:
-    """Intervals were checked near the measured budgets only."""
-    if choice.extrapolation <= MAX_TRUSTED:
-        return []
-    text = (
-        f"the budget is {choice.extrapolation:.3g} times outside those that {choice.method} was measured at; "
-        f"intervals are checked up to {MAX_TRUSTED:g} times"
-    )
-    return [Caution("far budget", text)]
-
-
-def _unlinked(laws: Laws) -> list[Caution]:
-    """Methods that were never measured side by side."""
-    if not laws.diagnostics.unlinked:
-        return []
-    groups = " and ".join(laws.diagnostics.unlinked)
-    text = f"{groups} were measured at no common budget: which of them is better is extrapolated"
-    return [Caution("no common budget", text)]
-
-
-def _repetition(option: Option, measured: int, pairs_available: int | None) -> list[Caution]:
+def _repeated(option: Option, measured: int, pairs_available: int | None) -> Iterator[Caution]:
     """Laws count repeated pairs as fresh ones, so warn where there are more passes than in the measured runs."""
     if pairs_available is None:
-        return []
-    whole = pairs_available // option.batch_size * option.batch_size
-    passes = ceil(option.pairs / whole)
-    if passes <= measured:
-        return []
-    text = (
-        f"the pairs are seen up to {passes} times, and in the measured runs at most {measured}: the laws take repeated "
-        "pairs for new ones, so that the loss may be higher"
-    )
-    return [Caution("repeated pairs", text)]
-
-
-def _defaults(laws: Laws, how: Hyperparameters) -> list[Caution]:
-    """What the table of runs does not say and the recipe assumes."""
-    found = []
-    if names := ", ".join(how.unsaid):
-        text = f"the table of runs does not say {names}: defaults are taken"
-        found.append(Caution(f"defaults: {names}", text))
-    if laws.table.tokens_per_pair is None:
+        return
+    passes = ceil(option.pairs / (pairs_available // option.batch_size * option.batch_size))
+    if passes > measured:
         text = (
-            f"the table of runs does not say how many tokens a pair has: {DEFAULT_TOKENS_PER_PAIR:g} are assumed, on "
-            "which pairs and steps depend"
+            f"the pairs are seen up to {passes} times, and in the measured runs at most {measured}: the laws take "
+            "repeated pairs for new ones, so that the loss may be higher"
         )
-        found.append(Caution("tokens of a pair", text))
-    return found
+        yield Caution("repeated pairs", text)
 
 
 def without_law(laws: Laws) -> tuple[Rejection, ...]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from embudget.laws import Laws
 from embudget.recipe import CurvePoint, Recipe
-from embudget.report.drawing import BAND, BUDGET, GRID, LEGEND, LOSS, Mark, axis, finish, hover, marks
+from embudget.report.drawing import BAND, BUDGET, GRID, LEGEND, LOSS, Mark, axis, drawn, hover, line, markers, marks
 from embudget.report.formats import number, plotly_text
 
 if TYPE_CHECKING:
@@ -24,20 +24,23 @@ def curve_figure(points: Sequence[CurvePoint], laws: Laws) -> "Figure":
     Raises:
         ValueError: no point has a recipe.
     """
-    import plotly.graph_objects as go
-
     found = [(point.budget, point.recipe) for point in points if point.recipe is not None]
-    style = marks(laws.table.methods)
-    traces = [*_band(found), _line(found, [recipe.predicted_loss for _, recipe in found], "y")]
-    traces.append(_line(found, [recipe.model_params for _, recipe in found], "y2"))
-    for method, mark in style.items():
+    if not found:
+        raise ValueError("no point of the curve has a recipe")
+    budgets, recipes = [budget for budget, _ in found], [recipe for _, recipe in found]
+    losses, sizes = [one.predicted_loss for one in recipes], [one.model_params for one in recipes]
+    lower, upper = (line(budgets, [one.predicted_interval[end] for one in recipes], {"width": 0}) for end in (0, 1))
+    band = {"name": f"interval ({100 * recipes[0].level:.0f} %)", "fill": "tonexty", "fillcolor": BAND}
+    unnamed = {"showlegend": False}
+    traces = [lower | unnamed, upper | band]
+    for values, panel in ((losses, "y"), (sizes, "y2")):
+        traces.append(line(budgets, values, {"color": _LINE}) | unnamed | {"yaxis": panel})
+    for method, mark in marks(laws.table.methods).items():
         traces += _method_traces(method, [one for one in found if one[1].method == method], mark)
-    x = axis(BUDGET, [point.budget for point in points], log=True, pad=0.03)
-    losses = axis(LOSS, _loss_range([recipe for _, recipe in found]), log=True)
-    figure = finish(go.Figure(traces), x | {"anchor": "y2"}, losses | {"domain": _UPPER}, height=660)
-    sizes = axis("best N, parameters", [recipe.model_params for _, recipe in found], log=True, pad=0.15)
-    figure.update_layout(LEGEND, yaxis2=sizes | {"domain": _LOWER, "anchor": "x"}, shapes=_measured(laws, x["range"]))
-    return figure
+    x = axis(BUDGET, [point.budget for point in points], log=True, pad=0.03) | {"anchor": "y2"}
+    y = axis(LOSS, _loss_range(recipes), log=True) | {"domain": _UPPER}
+    y2 = axis("best N, parameters", sizes, log=True, pad=0.15) | {"domain": _LOWER, "anchor": "x"}
+    return drawn(traces, x, y, height=660, yaxis2=y2, shapes=_measured(laws, x["range"]), **LEGEND)
 
 
 def _loss_range(recipes: Sequence[Recipe]) -> list[float]:
@@ -47,46 +50,16 @@ def _loss_range(recipes: Sequence[Recipe]) -> list[float]:
     return [max(low, min(predicted) / _WIDEST), min(high, max(predicted) * _WIDEST)]
 
 
-def _band(found: Sequence[tuple[float, Recipe]]) -> list[dict[str, Any]]:
-    """The prediction intervals, as two lines with the space between them filled."""
-    shared = {"type": "scatter", "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip"}
-    budgets = [budget for budget, _ in found]
-    name = f"interval ({100 * found[0][1].level:.0f} %)"
-    lower = shared | {"x": budgets, "y": [recipe.predicted_interval[0] for _, recipe in found], "showlegend": False}
-    upper = shared | {"x": budgets, "y": [recipe.predicted_interval[1] for _, recipe in found], "name": name}
-    return [lower, upper | {"fill": "tonexty", "fillcolor": BAND}]
-
-
-def _line(found: Sequence[tuple[float, Recipe]], values: Sequence[float], panel: str) -> dict[str, Any]:
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "x": [budget for budget, _ in found],
-        "y": list(values),
-        "yaxis": panel,
-        "line": {"color": _LINE},
-        "showlegend": False,
-        "hoverinfo": "skip",
-    }
-
-
 def _method_traces(method: str, found: Sequence[tuple[float, Recipe]], mark: Mark) -> list[dict[str, Any]]:
     """The points where a method is the recipe's, in both panels."""
     if not found:
         return []
-    shared = {
-        "type": "scatter",
-        "name": plotly_text(method),
-        "legendgroup": method,
-        "mode": "markers",
-        "marker": {"color": mark.color, "symbol": mark.symbol, "size": 10},
-        "x": [budget for budget, _ in found],
-        "hovertext": [_text(budget, recipe) for budget, recipe in found],
-        "hoverinfo": "text",
-    }
-    upper = shared | {"y": [recipe.predicted_loss for _, recipe in found]}
-    lower = {"y": [recipe.model_params for _, recipe in found], "yaxis": "y2", "showlegend": False}
-    return [upper, shared | lower]
+    budgets, texts = [budget for budget, _ in found], [_text(budget, recipe) for budget, recipe in found]
+    losses = [recipe.predicted_loss for _, recipe in found]
+    upper = markers(plotly_text(method), budgets, losses, mark._asdict() | {"size": 10}, texts)
+    upper["legendgroup"] = method
+    sizes = [recipe.model_params for _, recipe in found]
+    return [upper, upper | {"y": sizes, "yaxis": "y2", "showlegend": False}]
 
 
 def _text(budget: float, recipe: Recipe) -> str:

@@ -28,19 +28,11 @@ LOSS = "held-out loss, nats"
 BUDGET = "budget, FLOP"
 SIZE = "N, parameters without embeddings"
 
-LEGEND = {
-    "showlegend": True,
-    "legend": {
-        "orientation": "h",
-        "x": 0,
-        "xanchor": "left",
-        "y": 1.02,
-        "yanchor": "bottom",
-        "bgcolor": "rgba(0,0,0,0)",
-        "font": {"size": 12},
-    },
-}
+_ABOVE = {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom", "font": {"size": 12}}
+LEGEND: dict[str, Any] = {"showlegend": True, "legend": _ABOVE | {"bgcolor": "rgba(0,0,0,0)"}}
 """Above the plot, where it wraps on a narrow screen and covers nothing."""
+STAR = {"color": ACCENT, "symbol": "star", "size": 14, "line": {"width": 0}}
+"""Marker of the recipe's own run."""
 _LABEL_PIXELS = 17
 """Least distance between two labels, for text of 13 pixels."""
 
@@ -118,13 +110,21 @@ def _padded(low: float, high: float, log: bool, pad: float) -> tuple[float, floa
     return max(low - room, 0.0), high + room
 
 
-def finish(
-    figure: "Figure", x: dict[str, Any], y: dict[str, Any], labels: Sequence[Label] = (), height: int = 460
+def drawn(
+    traces: Sequence[dict[str, Any]],
+    x: dict[str, Any],
+    y: dict[str, Any],
+    labels: Sequence[Label] = (),
+    height: int = 460,
+    **layout: Any,  # noqa: ANN401 - whatever plotly knows
 ) -> "Figure":
-    """Give the figure its axes, its labels on the right and the layout that all figures have."""
+    """The figure of these traces and axes, with labels on the right and the layout that all figures have."""
+    from plotly.graph_objects import Figure
+
     margin = {"l": 56, "r": 16, "t": 24, "b": 48}
     if labels:
-        margin["r"] = 22 + max(_width(label.text) for label in labels)
+        margin["r"] = 22 + ceil(7.2 * max(len(line) for label in labels for line in label.text.split("<br>")))
+    figure = Figure(traces)
     figure.update_layout(
         template="none",
         height=height,
@@ -137,11 +137,7 @@ def finish(
         showlegend=False,
         annotations=_annotations(labels, y["range"], height - margin["t"] - margin["b"]),
     )
-    return figure
-
-
-def _width(text: str) -> int:
-    return ceil(7.2 * max(len(line) for line in text.split("<br>")))
+    return figure.update_layout(layout)
 
 
 def _annotations(labels: Sequence[Label], span: Sequence[float], pixels: int) -> list[dict[str, Any]]:
@@ -149,18 +145,9 @@ def _annotations(labels: Sequence[Label], span: Sequence[float], pixels: int) ->
     lines = max((label.text.count("<br>") + 1 for label in labels), default=1)
     gap = lines * _LABEL_PIXELS * (span[1] - span[0]) / pixels
     heights = spread_apart([label.y for label in ordered], gap)
+    shared = {"x": 1.0, "xref": "paper", "xanchor": "left", "xshift": 8, "showarrow": False, "align": "left"}
     return [
-        {
-            "text": label.text,
-            "x": 1.0,
-            "xref": "paper",
-            "xanchor": "left",
-            "xshift": 8,
-            "y": height,
-            "showarrow": False,
-            "align": "left",
-            "font": {"color": label.color},
-        }
+        shared | {"text": label.text, "y": height, "font": {"color": label.color}}
         for label, height in zip(ordered, heights, strict=True)
     ]
 
@@ -170,8 +157,8 @@ def spread_apart(values: Sequence[float], gap: float) -> list[float]:
     if not values:
         return []
     offsets = gap * np.arange(len(values))
-    moved = isotonic_regression(np.asarray(values, dtype=float) - offsets).x + offsets
-    return [float(value) for value in moved]
+    moved: list[float] = (isotonic_regression(np.asarray(values, dtype=float) - offsets).x + offsets).tolist()
+    return moved
 
 
 def hover(*lines: str | None) -> str:
@@ -179,32 +166,25 @@ def hover(*lines: str | None) -> str:
     return "<br>".join(plotly_text(line) for line in lines if line is not None)
 
 
-def point(name: str, at: tuple[float, float], marker: dict[str, Any], text: str) -> dict[str, Any]:
-    """A trace of one marker; ``text`` is shown on hovering."""
-    return {
-        "type": "scatter",
-        "name": name,
-        "x": [at[0]],
-        "y": [at[1]],
-        "mode": "markers",
-        "marker": marker,
-        "hovertext": [text],
-        "hoverinfo": "text",
-    }
+def markers(
+    name: str, x: Sequence[float], y: Sequence[float], marker: dict[str, Any], texts: Sequence[str]
+) -> dict[str, Any]:
+    """A trace of markers, each with its text on hovering."""
+    points = {"type": "scatter", "name": name, "x": list(x), "y": list(y), "mode": "markers", "marker": marker}
+    return points | {"hovertext": list(texts), "hoverinfo": "text"}
+
+
+def line(x: Sequence[float], y: Sequence[float], style: dict[str, Any], name: str | None = None) -> dict[str, Any]:
+    """A trace of a line, with nothing to see on hovering."""
+    ends = {"type": "scatter", "name": name, "x": list(x), "y": list(y)}
+    return ends | {"mode": "lines", "line": style, "hoverinfo": "skip"}
 
 
 def interval_bar(recipe: Recipe) -> dict[str, Any]:
     """The recipe's prediction interval as a plotly error bar about the predicted loss."""
     low, high = recipe.predicted_interval
-    return {
-        "type": "data",
-        "symmetric": False,
-        "array": [high - recipe.predicted_loss],
-        "arrayminus": [recipe.predicted_loss - low],
-        "color": ACCENT,
-        "thickness": 2,
-        "width": 7,
-    }
+    ends = {"symmetric": False, "array": [high - recipe.predicted_loss], "arrayminus": [recipe.predicted_loss - low]}
+    return {"type": "data", "color": ACCENT, "thickness": 2, "width": 7} | ends
 
 
 def run_text(record: RunRecord, predicted: float | None = None) -> str:

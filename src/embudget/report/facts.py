@@ -1,7 +1,7 @@
 """What the study is and what it answers, in facts and one sentence."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Literal
 
 from embudget.laws import Laws
 from embudget.recipe import Recipe
@@ -11,14 +11,16 @@ from embudget.report.formats import MISSING, duration, html, methods_in_order, n
 
 def facts_list(records: Sequence[RunRecord], laws: Laws) -> str:
     """The study as a definition list: what was run, what it cost, where it ran and with which versions."""
-    done = [record for record in records if record.status == "done"]
-    flops, seconds = (_total(_own(r, value) for r in records) for value in ("train_flops", "seconds"))
+    ended = Counter(record.status for record in records)
+    diverged = f"{ended['diverged']:,} diverged, " if ended["diverged"] else ""
+    flops = sum(record.train_flops * record.own_share for record in records if record.train_flops is not None)
+    seconds = sum(record.seconds * record.own_share for record in records if record.seconds is not None)
     budgets = sorted({record.config.train_flops for record in records})
     facts = {
         "Members": _listed(_by_size(records)),
         "Methods": _listed(methods_in_order({record.config.method for record in records})),
         "Budgets": _listed([number(budget) for budget in budgets]) + " FLOP",
-        "Runs": f"{len(done):,} done, {_not_done(records)}",
+        "Runs": f"{ended['done']:,} done, {diverged}{ended['failed']:,} failed",
         "Spent": f"{number(flops)} FLOP" + (f" in {duration(seconds)} of training" if seconds else ""),
         "Held-out loss": _held_out(laws),
         "Pairs": _listed(sorted({record.config.pairs for record in records})),
@@ -26,18 +28,6 @@ def facts_list(records: Sequence[RunRecord], laws: Laws) -> str:
     }
     rows = "".join(f"<div><dt>{name}</dt><dd>{_unbroken(text)}</dd></div>" for name, text in facts.items())
     return f'<dl class="facts">{rows}</dl>'
-
-
-def _own(record: RunRecord, value: Literal["train_flops", "seconds"]) -> float | None:
-    """A cost of a run without what a cheaper run of its trunk had spent; None where it was not measured."""
-    whole: float | None = getattr(record, value)
-    return None if whole is None else whole * record.own_share
-
-
-def _not_done(records: Sequence[RunRecord]) -> str:
-    diverged = sum(record.status == "diverged" for record in records)
-    failed = sum(record.status == "failed" for record in records)
-    return (f"{diverged:,} diverged, " if diverged else "") + f"{failed:,} failed"
 
 
 def _held_out(laws: Laws) -> str:
@@ -79,10 +69,6 @@ def _provenance(records: Iterable[RunRecord]) -> dict[str, str]:
 def _listed(texts: Sequence[str], most: int = 16) -> str:
     left = len(texts) - most
     return ", ".join(texts[:most]) + (f" and {left} more" if left > 0 else "") if texts else MISSING
-
-
-def _total(values: Iterable[float | None]) -> float:
-    return sum(value for value in values if value is not None)
 
 
 def answer_of(recipe: Recipe, measured: RunRecord | None) -> str:

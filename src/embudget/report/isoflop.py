@@ -11,7 +11,7 @@ import numpy as np
 
 from embudget.laws import Laws
 from embudget.laws.isoflop import Profile
-from embudget.report.drawing import LOSS, SIZE, Label, Mark, axis, finish, hover, marks, point
+from embudget.report.drawing import LOSS, SIZE, Label, Mark, axis, drawn, hover, line, markers, marks
 from embudget.report.formats import number
 from embudget.runs.cells import Cell
 
@@ -25,8 +25,6 @@ def isoflop_figure(laws: Laws, method: str) -> "Figure":
     Where there is none the runs are joined by dots and the label says so; `Laws.refusals` tell why. All methods of a
     study get the same axes.
     """
-    import plotly.graph_objects as go
-
     mark = marks(laws.table.methods)[method]
     cells = [cell for cell in laws.table.cells if cell.method == method]
     profiles = {p.budget: p for p in laws.isoflops[method].profiles} if method in laws.isoflops else {}
@@ -36,57 +34,29 @@ def isoflop_figure(laws: Laws, method: str) -> "Figure":
         # Large budgets in full colour, small ones paler; by place in the whole study, so that panels agree.
         opacity = 0.5 + 0.5 * (laws.table.budgets.index(budget) + 1) / len(laws.table.budgets)
         profile = profiles.get(budget)
-        traces += [_profile_trace(group, profile, mark, opacity), _cells_trace(group, mark, opacity)]
-        if profile is not None:
-            traces.append(_vertex_trace(profile, mark, opacity))
+        traces += [trace | {"opacity": opacity} for trace in _curve_traces(group, profile, mark)]
         note = "" if profile is not None else "<br>no vertex"
         labels.append(Label(group[-1].loss, f"<b>{number(budget)}</b>{note}", mark.color))
     sizes = [float(cell.model_params) for cell in laws.table.cells]
     losses = [cell.loss for cell in laws.table.cells]
-    return finish(go.Figure(traces), axis(SIZE, sizes, log=True), axis(LOSS, losses, log=False), labels, 380)
+    return drawn(traces, axis(SIZE, sizes, log=True), axis(LOSS, losses, log=False), labels, 380)
 
 
-def _profile_trace(cells: Sequence[Cell], profile: Profile | None, mark: Mark, opacity: float) -> dict[str, Any]:
-    sizes = [float(cell.model_params) for cell in cells]
-    losses = [cell.loss for cell in cells]
-    if profile is not None:
-        sizes = [float(size) for size in np.geomspace(min(sizes), max(sizes), 60)]
-        losses = [profile(size) for size in sizes]
-    return {
-        "type": "scatter",
-        "name": f"curve of {number(cells[0].budget)} FLOP",
-        "x": sizes,
-        "y": losses,
-        "mode": "lines",
-        "line": {"color": mark.color, "width": 2, "dash": "dot" if profile is None else "solid", "simplify": False},
-        "opacity": opacity,
-        "hoverinfo": "skip",
-    }
-
-
-def _cells_trace(cells: Sequence[Cell], mark: Mark, opacity: float) -> dict[str, Any]:
-    return {
-        "type": "scatter",
-        "name": f"runs of {number(cells[0].budget)} FLOP",
-        "x": [cell.model_params for cell in cells],
-        "y": [cell.loss for cell in cells],
-        "mode": "markers",
-        "marker": {"color": mark.color, "symbol": mark.symbol, "size": 9},
-        "opacity": opacity,
-        "hovertext": [_cell_text(cell) for cell in cells],
-        "hoverinfo": "text",
-    }
-
-
-def _vertex_trace(profile: Profile, mark: Mark, opacity: float) -> dict[str, Any]:
+def _curve_traces(cells: Sequence[Cell], profile: Profile | None, mark: Mark) -> list[dict[str, Any]]:
+    """The runs of one budget, their parabola or the dots between them, and the vertex."""
+    budget = f"{number(cells[0].budget)} FLOP"
+    sizes, losses = [cell.model_params for cell in cells], [cell.loss for cell in cells]
+    runs = markers(f"runs of {budget}", sizes, losses, mark._asdict() | {"size": 9}, [_cell_text(c) for c in cells])
+    style = {"color": mark.color, "width": 2, "dash": "dot", "simplify": False}
+    if profile is None:
+        return [line(sizes, losses, style, f"curve of {budget}"), runs]
+    grid = np.geomspace(min(sizes), max(sizes), 60).tolist()
+    parabola = line(grid, [profile(size) for size in grid], style | {"dash": "solid"}, f"curve of {budget}")
     text = hover(
-        f"vertex at {number(profile.budget)} FLOP",
-        f"N* = {number(profile.model_params)} parameters",
-        f"loss {profile.loss:.3f} nats",
+        f"vertex at {budget}", f"N* = {number(profile.model_params)} parameters", f"loss {profile.loss:.3f} nats"
     )
-    marker = {"color": mark.color, "symbol": "x-thin", "size": 12, "line": {"color": mark.color, "width": 3}}
-    vertex = point(f"vertex of {number(profile.budget)} FLOP", (profile.model_params, profile.loss), marker, text)
-    return vertex | {"opacity": opacity}
+    cross = {"color": mark.color, "symbol": "x-thin", "size": 12, "line": {"color": mark.color, "width": 3}}
+    return [parabola, runs, markers(f"vertex of {budget}", [profile.model_params], [profile.loss], cross, [text])]
 
 
 def _cell_text(cell: Cell) -> str:
