@@ -22,8 +22,7 @@ from embudget.laws.forms import Array
 from embudget.laws.frontier import Frontier, fit_frontier
 from embudget.laws.isoflop import Isoflop, fit_isoflop
 from embudget.laws.laws import OVER_ALL, Domain, Laws
-from embudget.laws.misfit import Correction, fit_correction, misfit_of
-from embudget.laws.noise import is_outlying, noise_of_run
+from embudget.laws.misfit import Correction, fit_correction, is_outlying, misfit_of, noise_of_run
 from embudget.laws.problem import MANY_CELLS, Points
 from embudget.laws.rates import rate_law_of
 from embudget.laws.surface import Branch, Component, Surface, log_losses_of
@@ -149,7 +148,7 @@ def _component(judged: JudgedForm, points: Points, count: int, rng: np.random.Ge
         )
         for group, vector, drawn in zip(fit.groups, fit.vectors, draw(fit, points, count, rng), strict=True)
     ]
-    return Component(form=judged.name, sharing=fit.sharing, weight=judged.weight, branches=tuple(branches))
+    return Component(form=fit.form.name, sharing=fit.sharing, weight=judged.weight, branches=tuple(branches))
 
 
 def _log_draws(components: Sequence[Component], points: Points, asymptote: float | None) -> Array:

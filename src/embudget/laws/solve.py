@@ -56,6 +56,10 @@ class Prior:
         """The part of a batch of fits; one centre for all of them stays as it is."""
         return self if len(self.centre) == 1 else Prior(self.centre[rows], self.sd)
 
+    def strength(self, noise: float, parameters: int) -> Array:
+        """The curvature (P,) that it adds to the objective at a noise level; 0 for the coefficients."""
+        return np.pad((noise / self.sd) ** 2, (0, parameters - len(self.sd)))
+
 
 @dataclass(frozen=True)
 class Objective:
@@ -67,6 +71,11 @@ class Objective:
     """s, relative; 0 switches the prior off"""
     prior: Prior | None = None
     """None for `usual_prior`"""
+
+    @classmethod
+    def robust(cls, noise: float, prior: Prior | None = None) -> "Objective":
+        """The one for a noise level: delta is HUBER times it."""
+        return cls(HUBER * noise, noise, prior)
 
 
 def usual_prior(problem: Problem) -> Prior:
@@ -108,17 +117,16 @@ def refine(
 
 def gradient_of(problem: Problem, vector: Array, objective: Objective) -> tuple[float, Array]:
     """The objective of one parameter vector (P,), and its gradient (P,)."""
-    batch = _Batch(problem, problem.log_loss, problem.weights, objective)
-    gradient, _ = batch.quadratic(vector[None], np.zeros(1, dtype=np.intp))
-    return float(batch.value(vector[None])[0]), gradient[0]
+    batch, only = _Batch(problem, problem.log_loss, problem.weights, objective), np.zeros(1, dtype=np.intp)
+    gradient, _ = batch.quadratic(vector[None], only)
+    return float(batch.value(vector[None], only)[0]), gradient[0]
 
 
 def curvature(problem: Problem, vector: Array, objective: Objective) -> tuple[Array, Array]:
     """The Gauss-Newton curvature of the data's part (P, P) at a fit (1, P), and that of the prior (P,)."""
     batch = _Batch(problem, problem.log_loss, problem.weights, objective)
     _, whole = batch.quadratic(vector, np.zeros(1, dtype=np.intp))
-    strength = np.zeros(problem.parameters)
-    strength[: batch.head] = batch.strength
+    strength = batch.prior.strength(objective.noise, problem.parameters)
     return whole[0] - np.diag(strength), strength
 
 
@@ -128,16 +136,16 @@ class _Batch:
     def __init__(self, problem: Problem, targets: Array, weights: Array, objective: Objective) -> None:
         self.problem, self.objective = problem, objective
         self.targets, self.weights = np.atleast_2d(targets), np.atleast_2d(weights)
-        prior = objective.prior or usual_prior(problem)
-        self.centre, self.strength = prior.centre, (objective.noise / prior.sd) ** 2
-        self.head = len(prior.sd)
+        self.prior = objective.prior or usual_prior(problem)
+        self.head = len(self.prior.sd)
+        self.strength = self.prior.strength(objective.noise, self.head)
 
     def run(self, vectors: Array) -> tuple[Array, Array]:
         low, high = self.problem.bounds
         vectors = np.clip(vectors, low, high)
-        value = self.value(vectors)
         damping = np.full(len(vectors), 1e-2)
         active = np.arange(len(vectors))
+        value = self.value(vectors, active)
         for _ in range(_ROUNDS):
             gradient, curvature = self.quadratic(vectors[active], active)
             at_low, at_high = vectors[active] <= low, vectors[active] >= high
@@ -155,14 +163,14 @@ class _Batch:
                 break
         return vectors, value
 
-    def _rows(self, array: Array, active: Rows | None) -> Array:
-        return array if active is None or len(array) == 1 else array[active]
+    def _rows(self, array: Array, active: Rows) -> Array:
+        return array if len(array) == 1 else array[active]
 
-    def value(self, vectors: Array, active: Rows | None = None) -> Array:
+    def value(self, vectors: Array, active: Rows) -> Array:
         residuals = np.abs(self._rows(self.targets, active) - self.problem.predict(vectors))
         quadratic = np.minimum(residuals, self.objective.delta)
         value: Array = (self._rows(self.weights, active) * quadratic * (residuals - 0.5 * quadratic)).sum(axis=1)
-        off = vectors[:, : self.head] - self._rows(self.centre, active)
+        off = vectors[:, : self.head] - self._rows(self.prior.centre, active)
         value += 0.5 * (self.strength * off**2).sum(axis=1)
         return value
 
@@ -176,7 +184,7 @@ class _Batch:
         weighted = jacobian * robust[:, None, :]
         gradient = -(weighted @ residuals[:, :, None])[:, :, 0]
         curvature = _products(weighted, jacobian)
-        off = vectors[:, : self.head] - self._rows(self.centre, active)
+        off = vectors[:, : self.head] - self._rows(self.prior.centre, active)
         gradient[:, : self.head] += self.strength * off
         places = np.arange(self.head)
         curvature[:, places, places] += self.strength

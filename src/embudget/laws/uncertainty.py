@@ -8,7 +8,7 @@ Many cells   With 5 cells or more for each parameter, every cell gets a random w
              smallest budget, 0.5 % elsewhere) this gives the published intervals, while dealing residuals out gives a
              third of their width.
 Few cells    A small study is a designed grid, so the design is kept and the residuals are dealt out anew (Davison and
-             Hinkley 1997, section 6.2), those of outlying cells cut to the limit of `embudget.laws.noise`.
+             Hinkley 1997, section 6.2), those of outlying cells cut to the limit of `embudget.laws.misfit`.
 Thousands    With more than `MANY_CELLS` cells refits would say nothing new: the draws are normal, with the covariance
              that the random weights tend to (White 1980).
 
@@ -31,10 +31,10 @@ from scipy.stats import norm
 from scipy.stats import t as student
 
 from embudget.laws.forms import Array
-from embudget.laws.noise import winsorised
+from embudget.laws.misfit import winsorised
 from embudget.laws.problem import MANY_CELLS, Points
 from embudget.laws.sharing import JointFit
-from embudget.laws.solve import Objective, Prior, refine
+from embudget.laws.solve import HUBER, Objective, Prior, refine
 
 CELLS_PER_PARAMETER = 5.0
 """Cells for each parameter from which on the noise of single cells is told well enough."""
@@ -163,23 +163,20 @@ def _moved(fit: JointFit, draws: int, rng: np.random.Generator) -> list[Prior]:
 def _refitted(
     fit: JointFit, place: int, prior: Prior, *, targets: Array | None = None, weights: Array | None = None
 ) -> Array:
-    objective = Objective(fit.objective.delta, fit.noise, prior)
     starts = np.repeat(fit.vectors[place][None], len(prior.centre), axis=0)
-    vectors, _ = refine(fit.groups[place].problem, starts, objective, targets, weights)
+    vectors, _ = refine(fit.groups[place].problem, starts, Objective.robust(fit.noise, prior), targets, weights)
     return vectors
 
 
 def _normal(fit: JointFit, place: int, draws: int, rng: np.random.Generator) -> Array:
     """Draws with the sandwich covariance H^-1 M H^-1, H the objective's curvature and M its gradient's covariance."""
     problem, vector, prior = fit.groups[place].problem, fit.vectors[place][None], fit.priors[place]
-    delta, strength = fit.objective.delta, np.zeros(problem.parameters)
-    strength[: len(prior.sd)] = (fit.noise / prior.sd) ** 2
+    delta, strength = HUBER * fit.noise, np.diag(prior.strength(fit.noise, problem.parameters))
     predicted, (jacobian,) = problem.linearise(vector)
     residuals = problem.log_loss - predicted[0]
     scores = jacobian * problem.weights * np.clip(residuals, -delta, delta)
     inner = jacobian * np.sqrt(problem.weights * (np.abs(residuals) < delta))  # beyond delta the pull is constant
-    inverse = np.linalg.pinv(inner @ inner.T + np.diag(strength))
-    covariance = inverse @ (scores @ scores.T + np.diag(strength) * fit.noise**2) @ inverse
-    low, high = problem.bounds
-    drawn: Array = np.clip(rng.multivariate_normal(vector[0], covariance, draws, method="eigh"), low, high)
+    inverse = np.linalg.pinv(inner @ inner.T + strength)
+    covariance = inverse @ (scores @ scores.T + strength * fit.noise**2) @ inverse
+    drawn: Array = np.clip(rng.multivariate_normal(vector[0], covariance, draws, method="eigh"), *problem.bounds)
     return drawn
