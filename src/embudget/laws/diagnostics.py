@@ -127,22 +127,17 @@ def rate_warnings(cells: Sequence[Cell]) -> list[str]:
 
 
 def mixed_setting_warnings(cells: Sequence[Cell]) -> list[str]:
-    """A line where the cells have more than one schedule, and one where they have more than one kind of pooling.
-
-    Cells that do not say count as none.
-    """
-    return [*_mixed("schedule", "schedules", cells), *_mixed("pooling", "kinds of pooling", cells)]
-
-
-def _mixed(name: str, several: str, cells: Sequence[Cell]) -> list[str]:
-    counts = Counter(value for cell in cells if (value := getattr(cell, name)) is not None)
-    if len(counts) < 2:
-        return []
-    listed = ", ".join(f"{value} ({count})" for value, count in counts.most_common())
-    return [
-        f"the cells were trained by different {several}, {listed}: the laws take what a {name} costs for an effect "
-        "of size, data or method; fit them separately"
-    ]
+    """A line where the cells that say it have several schedules, and one where they have several kinds of pooling."""
+    lines = []
+    for name, several in (("schedule", "schedules"), ("pooling", "kinds of pooling")):
+        counts = Counter(value for cell in cells if (value := getattr(cell, name)) is not None)
+        listed = ", ".join(f"{value} ({count})" for value, count in counts.most_common())
+        if len(counts) > 1:
+            lines.append(
+                f"the cells were trained by different {several}, {listed}: the laws take what a {name} costs for an "
+                "effect of size, data or method; fit them separately"
+            )
+    return lines
 
 
 def diagnose(cells: Sequence[Cell], points: Points, fit: JointFit, surface: Surface) -> Diagnostics:

@@ -79,15 +79,13 @@ def outlying_limit(residuals: Array, weights: Array) -> float:
 
 def is_outlying(residuals: Array, weights: Array) -> NDArray[np.bool_]:
     """Which cells lie beyond the limit (n,)."""
-    beyond: NDArray[np.bool_] = np.abs(residuals) * np.sqrt(weights) > outlying_limit(residuals, weights)
-    return beyond
+    return np.abs(residuals) * np.sqrt(weights) > outlying_limit(residuals, weights)
 
 
 def winsorised(residuals: Array, weights: Array) -> Array:
     """The residuals (n,), with those of outlying cells cut to the limit."""
     limit = outlying_limit(residuals, weights) / np.sqrt(weights)
-    cut: Array = np.clip(residuals, -limit, limit)
-    return cut
+    return np.clip(residuals, -limit, limit)
 
 
 def noise_of_run(points: Points, residuals: Array, freedom: float) -> float:
@@ -113,13 +111,9 @@ def variance_of_seeds(points: Points, residuals: Array) -> float:
 
 
 def misfit_of(points: Points, residuals: Array, noise: float, freedom: float) -> float:
-    """Relative standard deviation of the law's own error at the measured cells; 0 where none is seen.
+    """Relative standard deviation of the law's own error at the cells, from their residuals (n,); 0 where none is seen.
 
-    Args:
-        points: the cells.
-        residuals: their measured log losses minus the law's (n,).
-        noise: relative standard deviation of one run about the law.
-        freedom: degrees of freedom that ``noise`` is estimated on.
+    ``noise`` is the relative standard deviation of one run about the law, on ``freedom`` degrees of freedom.
     """
     mean_seeds = float(points.seeds.mean())
     scaled = winsorised(residuals, points.weights) * np.sqrt(points.weights * mean_seeds)  # as of one run each
@@ -172,8 +166,7 @@ class Correction(Frozen):
 
     def mean(self, methods: Sequence[str], log_n: Array, log_d: Array) -> Array:
         """What g is expected to be at m points (m,)."""
-        expected: Array = self._covariance([kind_of(method) for method in methods], log_n, log_d) @ self._solved[1]
-        return expected
+        return self._covariance([kind_of(method) for method in methods], log_n, log_d) @ self._solved[1]
 
     def variance(self, methods: Sequence[str], log_n: Array, log_d: Array) -> Array:
         """The remaining variance of g about that mean (m,)."""
@@ -197,13 +190,9 @@ class Correction(Frozen):
 
 
 def fit_correction(points: Points, residuals: Array, noise: float, misfit: float) -> Correction:
-    """The correction under whose lengths and `across` the residuals are most likely.
+    """The correction under whose lengths and `across` the residuals (n,) of the cells are most likely.
 
-    Args:
-        points: the cells.
-        residuals: their measured log losses minus the law's (n,).
-        noise: relative standard deviation of one run, without the misfit.
-        misfit: relative standard deviation of g.
+    ``misfit`` is the standard deviation of g and ``noise`` that of one run without it, both relative.
     """
     common = {
         "kinds": [kind_of(method) for method in points.method.tolist()],

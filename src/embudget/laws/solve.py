@@ -87,30 +87,21 @@ def usual_prior(problem: Problem) -> Prior:
 def refine(
     problem: Problem, starts: Array, objective: Objective, targets: Array | None = None, weights: Array | None = None
 ) -> tuple[Array, Array]:
-    """Fit from every start.
-
-    Args:
-        problem: the form, the cells and their weights.
-        starts: parameter vectors (R, P).
-        objective: what is minimised.
-        targets: log losses (R, n) instead of the measured ones.
-        weights: (R, n) instead of the problem's.
+    """Fit from every start (R, P); each fit may have log losses (``targets``) and ``weights`` (R, n) of its own.
 
     Returns:
         The parameter vectors (R, P) and their objectives (R,).
     """
     size = max(1, int(BATCH_NUMBERS / (problem.parameters * len(problem.log_n))))
-    fits = []
-    for first in range(0, len(starts), size):
-        rows = slice(first, first + size)
-        fits.append(
-            _Batch(
-                problem,
-                problem.log_loss if targets is None else targets[rows],
-                problem.weights if weights is None else weights[rows],
-                replace(objective, prior=objective.prior.of(rows) if objective.prior else None),
-            ).run(starts[rows])
-        )
+    fits = [
+        _Batch(
+            problem,
+            problem.log_loss if targets is None else targets[rows],
+            problem.weights if weights is None else weights[rows],
+            replace(objective, prior=objective.prior.of(rows) if objective.prior else None),
+        ).run(starts[rows])
+        for rows in (slice(first, first + size) for first in range(0, len(starts), size))
+    ]
     vectors, values = zip(*fits, strict=True)
     return np.concatenate(vectors), np.concatenate(values)
 
@@ -213,8 +204,7 @@ def _solve(gradient: Array, curvature: Array, damping: Array, fixed: NDArray[np.
     diagonal = curvature[:, places, places]
     curvature[:, places, places] += damping[:, None] * diagonal + 1e-12 * diagonal.max(axis=1, keepdims=True) + fixed
     step = np.linalg.solve(curvature, -(gradient * free)[:, :, None])[:, :, 0]
-    limited: Array = np.clip(step, -2.0, 2.0)  # logs: no parameter changes by more than a factor e^2 in a step
-    return limited
+    return np.clip(step, -2.0, 2.0)  # logs: no parameter changes by more than a factor e^2 in a step
 
 
 def projected_starts(problem: Problem) -> Array:
@@ -261,8 +251,7 @@ def non_negative(columns: Array, target: Array) -> Array:
     if len(columns) > 4 * columns.shape[1]:  # R alone: forming Q is 100 times slower where BLAS has several threads
         both: Array = np.asarray(np.linalg.qr(np.column_stack([columns, target]), mode="r"))
         columns, target = both[:, :-1], both[:, -1]
-    solved: Array = nnls(columns, target, maxiter=100 * columns.shape[1])[0]
-    return solved
+    return nnls(columns, target, maxiter=100 * columns.shape[1])[0]
 
 
 def _rough(problem: Problem, exponents: Array) -> Array:

@@ -55,16 +55,11 @@ def spread_of(logs: Array) -> Array:
 
 
 def half_width(logs: Array, freedom: float, level: float, variances: Array | float) -> Array:
-    """Half the width of the interval of a log loss that holds it with probability ``level`` (m,).
+    """Half the width (m,) of the interval that holds a log loss with probability ``level``.
 
-    Args:
-        logs: log losses by the draws (draws, m).
-        freedom: degrees of freedom that the noise is estimated on.
-        level: in (0, 1).
-        variances: sum of squares of the errors that the draws do not show (m,).
+    ``logs`` are the draws (draws, m), and ``variances`` (m,) those of the errors that the draws do not show.
     """
-    half: Array = float(student.ppf((1 + level) / 2, freedom)) * np.sqrt((INFLATION * spread_of(logs)) ** 2 + variances)
-    return half
+    return float(student.ppf((1 + level) / 2, freedom)) * np.sqrt((INFLATION * spread_of(logs)) ** 2 + variances)
 
 
 def widened(logs: Array, freedom: float) -> Array:
@@ -75,10 +70,6 @@ def widened(logs: Array, freedom: float) -> Array:
     to the choices at that budget, so that it says little about which is the better one. With it, three times beyond
     the measured budgets 34 choices of the SmolLM2 study would tie instead of 7, and `prefer` would take one of them
     that is predicted to be 6 % worse.
-
-    Args:
-        logs: log losses by the draws (draws, m).
-        freedom: degrees of freedom that the noise is estimated on.
     """
     mean = logs.mean(axis=0)
     wide: Array = mean + INFLATION * _scale(freedom) * (logs - mean)
@@ -86,16 +77,10 @@ def widened(logs: Array, freedom: float) -> Array:
 
 
 def with_error(gaps: Array, mean: Array, freedom: float, error: Array) -> Array:
-    """Widened differences (draws, m) about a mean (m,), with an error beside that the draws do not show.
+    """Differences of `widened` draws (draws, m) about their means (m,), with an ``error`` (m,) that no draw shows.
 
     Their standard deviation becomes sqrt(sd^2 + (t / z error)^2). Differences that are all the same have no deviations
     that could be scaled: they get the normal distribution's quantiles instead, in the order of the draws.
-
-    Args:
-        gaps: differences of log losses that `widened` gave (draws, m).
-        mean: the difference of the predictions (m,).
-        freedom: degrees of freedom that the noise is estimated on.
-        error: standard deviation (m,).
     """
     sd = spread_of(gaps)
     spreads = sd > _LEAST_SD
@@ -178,5 +163,4 @@ def _normal(fit: JointFit, place: int, draws: int, rng: np.random.Generator) -> 
     inner = jacobian * np.sqrt(problem.weights * (np.abs(residuals) < delta))  # beyond delta the pull is constant
     inverse = np.linalg.pinv(inner @ inner.T + strength)
     covariance = inverse @ (scores @ scores.T + strength * fit.noise**2) @ inverse
-    drawn: Array = np.clip(rng.multivariate_normal(vector[0], covariance, draws, method="eigh"), *problem.bounds)
-    return drawn
+    return np.clip(rng.multivariate_normal(vector[0], covariance, draws, method="eigh"), *problem.bounds)

@@ -73,13 +73,9 @@ def repeats_of(runs: pd.DataFrame) -> "pd.Series[str]":
 def shared(runs: pd.DataFrame, name: str, source: str | None) -> Any:  # noqa: ANN401 - a number or a text
     """The one value of a column that all runs must share; None where the table does not say.
 
-    Args:
-        runs: those that count.
-        name: of the column.
-        source: the file, None for records. A file's column may mean something else; the error says how to ignore it.
-
     Raises:
-        FitError: there are two values.
+        FitError: there are two values. If the runs are those of a file, its ``source``, whose column may mean something
+            else, the message says how to ignore the column.
     """
     if name not in runs:
         return None

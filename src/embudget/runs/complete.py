@@ -38,12 +38,8 @@ def with_costs(runs: pd.DataFrame, source: str | None) -> pd.DataFrame:
 
     Tokens or FLOP that follow from absurd numbers may be infinite or 0; `embudget.runs.clean` refuses them afterwards.
 
-    Args:
-        runs: those that count.
-        source: the file, for the message; None for records.
-
     Raises:
-        ConfigError: a method cannot be read; the row is named.
+        ConfigError: a method cannot be read; the row is named, with its ``source`` if that is a file.
     """
     by_shape = "method" in runs
     runs = _with_methods(runs, source) if by_shape else runs.assign(method="full")
@@ -119,8 +115,7 @@ def asked(budgets: "pd.Series[float]") -> "pd.Series[float]":
     most = given[given["runs"] == given.groupby("one")["runs"].transform("max")]
     values = most.groupby("one")["value"]
     middle = most[values.cumcount() == (values.transform("size") - 1) // 2].set_index("one")["value"]
-    meant: pd.Series[float] = budgets.map(given.set_index("value")["one"].map(middle))
-    return meant
+    return budgets.map(given.set_index("value")["one"].map(middle))
 
 
 def levels_of(train_flops: "pd.Series[float]") -> "pd.Series[float]":

@@ -170,8 +170,7 @@ def _near(excess: Array) -> Array:
 def _weighted(columns: Array, values: Array, weights: Array) -> Array:
     """The weighted least-squares coefficients (k,) of the columns (n, k) for the values (n,)."""
     root: Array = np.sqrt(weights)
-    solution: Array = np.linalg.lstsq(columns * root[:, None], values * root, rcond=None)[0].astype(np.float64)
-    return solution
+    return np.linalg.lstsq(columns * root[:, None], values * root, rcond=None)[0].astype(np.float64)
 
 
 def _within(tried: Array, value: float) -> bool:
