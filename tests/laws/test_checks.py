@@ -67,7 +67,7 @@ def test_methods_without_a_common_budget_are_refused_unless_each_has_enough() ->
     assert laws.surface.components[0].sharing != "shared"
     assert any("no common budget" in line for line in laws.diagnostics.warnings())
     for method, law in APART.items():
-        assert laws.surface.fitted(method, 1e7, 1e6) == pytest.approx(law.loss(1e7, 1e6), rel=1e-3)
+        assert laws.surface.coefficients(method).loss(1e7, 1e6) == pytest.approx(law.loss(1e7, 1e6), rel=1e-3)
 
 
 def test_methods_are_linked_through_others() -> None:

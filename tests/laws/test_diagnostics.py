@@ -53,7 +53,7 @@ def test_the_influence_is_how_far_the_law_moves_without_the_cell() -> None:
     whole = with_a_lone_run(1.3)
     laws, rest = (fit(RunTable(cells=tuple(t), run_count=len(t)), draws=2, forms=ONLY) for t in (whole, whole[:-1]))
     before, after = (
-        np.log([one.surface.fitted("full", c.model_params, c.tokens) for c in whole]) for one in (laws, rest)
+        np.log([one.surface.coefficients("full").loss(c.model_params, c.tokens) for c in whole]) for one in (laws, rest)
     )
     assert laws.diagnostics.influential[0].influence == pytest.approx(
         ((after - before) ** 2).sum() / 5 / laws.noise**2, rel=0.3

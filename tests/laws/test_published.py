@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from embudget.laws.rates import fit_rate_law
-from embudget.runs.envelope import RateSurface, fit_rate_surface
+from embudget.runs.envelope import Vertex, fit_rate_surface
 from tests.laws.published import (
     STEP_LAW_BATCHES,
     STEP_LAW_CELL,
@@ -45,7 +45,7 @@ class StepCell(NamedTuple):
         """Rate and batch of the run with the lowest loss."""
         return self.runs[self.runs[:, 2].argmin(), :2]
 
-    def surface(self) -> RateSurface:
+    def surface(self) -> Vertex:
         return fit_rate_surface(self.runs[:, 0], self.runs[:, 1], np.log(self.runs[:, 2]))
 
 

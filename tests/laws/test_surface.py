@@ -77,7 +77,7 @@ def test_the_prediction_is_the_geometric_mean_of_the_draws_and_lies_in_its_inter
         assert predicted == pytest.approx(exp(drawn[:, place].mean()))
         low, high = surface.interval(method, size, tokens)
         assert low < predicted < high
-    assert surface.fitted("full", 3e6, 4e5) == pytest.approx(SHARED["full"].loss(3e6, 4e5), rel=0.05)
+    assert surface.coefficients("full").loss(3e6, 4e5) == pytest.approx(SHARED["full"].loss(3e6, 4e5), rel=0.05)
 
 
 def test_many_choices_at_once_are_as_one_at_a_time(surface: Surface) -> None:
@@ -131,7 +131,7 @@ def test_the_same_seed_gives_the_same_draws() -> None:
     first, again, other = (fitted("chinchilla", draws=3, seed=seed) for seed in (5, 5, 6))
     assert first == again
     assert not np.allclose(first.log_draws(*PLACES), other.log_draws(*PLACES), rtol=1e-6)
-    assert first.fitted("full", 1e7, 1e6) == other.fitted("full", 1e7, 1e6)
+    assert first.coefficients("full") == other.coefficients("full")
 
 
 def test_a_known_asymptote_is_in_every_draw() -> None:

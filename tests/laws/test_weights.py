@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from embudget.laws.forms import FORMS, Coefficients, FormName
-from embudget.laws.noise import winsorised
+from embudget.laws.misfit import winsorised
 from embudget.laws.problem import Points
 from embudget.laws.sharing import fit_jointly, parameters_of
 from embudget.laws.weights import rank
@@ -20,8 +20,8 @@ def test_the_form_that_made_the_data_wins(form: FormName) -> None:
     found = rank(points({"full": ONE[form]}, noise=0.002, wide=True), ALL)
     assert len(found) == 4
     assert sum(one.weight for one in found) == pytest.approx(1)
-    assert max(found, key=lambda one: one.weight).name == form
-    assert found[0].name in ({form, "rectified"} if form == "chinchilla" else {form})  # D0 = 0 is the same law
+    assert max(found, key=lambda one: one.weight).fit.form.name == form
+    assert found[0].fit.form.name in ({form, "rectified"} if form == "chinchilla" else {form})  # D0 = 0 is the same law
     assert [one.forecast for one in found] == sorted(one.forecast or 0 for one in found)
 
 
@@ -49,8 +49,8 @@ def test_two_budgets_allow_no_forecast() -> None:
 def test_a_form_without_a_forecast_is_not_the_best_one() -> None:
     """Rectified has as many parameters as there are cells below the largest of three budgets."""
     found = rank(points({"full": ONE["chinchilla"]}, noise=0.01), ALL)
-    assert [one.name for one in found if one.forecast is None] == ["rectified"]
-    assert found[-1].name == "rectified"
+    assert [one.fit.form.name for one in found if one.forecast is None] == ["rectified"]
+    assert found[-1].fit.form.name == "rectified"
 
 
 def test_a_forecast_uses_only_smaller_budgets() -> None:
@@ -81,7 +81,7 @@ def test_as_many_cells_as_parameters_give_all_weight_to_the_first_form() -> None
     found = rank(Points.of(measured), ["chinchilla", "dense_retrieval", "multiplicative"])
     assert len(measured) == 6
     assert all(not np.isfinite(one.criterion) for one in found)
-    assert [(one.name, one.weight) for one in found if one.weight > 0] == [("chinchilla", 1.0)]
+    assert [(one.fit.form.name, one.weight) for one in found if one.weight > 0] == [("chinchilla", 1.0)]
 
 
 @pytest.mark.parametrize(("form", "one", "three"), [("chinchilla", 5, 9), ("multiplicative", 4, 6),
@@ -95,7 +95,7 @@ def test_forms_are_compared_by_the_same_forecasts() -> None:
     """3 sizes x 4 budgets: the 6 cells below the third budget are too few for the 6 parameters of rectified."""
     few = Points.of(cells({"full": SHARED["full"]}, 0.01, seed=4, budgets=BUDGETS))
     assert len(few) == 12
-    found = {one.name: one for one in rank(few, ("chinchilla", "rectified"))}
+    found = {one.fit.form.name: one for one in rank(few, ("chinchilla", "rectified"))}
     last = few.where(few.levels < 3), few.where(few.levels == 3)
     for name, one in found.items():
         fit = fit_jointly(FORMS[name], last[0], "shared")
@@ -107,7 +107,7 @@ def test_forms_are_compared_by_the_same_forecasts() -> None:
 def test_a_form_that_cannot_forecast_is_taken_to_do_it_no_better() -> None:
     measured = points({"full": SHARED["full"]}, 0.01, seed=2)
     three = measured.where(measured.levels < 3)
-    found = {one.name: one for one in rank(three, ("chinchilla", "multiplicative", "rectified"))}
+    found = {one.fit.form.name: one for one in rank(three, ("chinchilla", "multiplicative", "rectified"))}
     assert found["rectified"].forecast is None
     assert found["chinchilla"].forecast is not None
     assert sum(one.weight for one in found.values()) == pytest.approx(1)

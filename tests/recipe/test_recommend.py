@@ -394,10 +394,10 @@ def test_a_recipe_says_which_pairs_it_was_measured_on(noisy: Laws) -> None:
 def test_choices_are_ranked_by_what_they_are_predicted_to_reach(noisy: Laws) -> None:
     recipe = recommend(noisy, BUDGET)
     for choice in recipe.flat:
-        at = (choice.method, choice.model_params, choice.tokens)
         draws = noisy.surface.log_draws([choice.method], np.array([choice.model_params]), np.array([choice.tokens]))
         assert choice.predicted_loss == pytest.approx(np.exp(draws.mean()))
-        assert choice.predicted_interval[0] < noisy.surface.fitted(*at) < choice.predicted_interval[1]
+        by_fit = noisy.surface.coefficients(choice.method).loss(choice.model_params, choice.tokens)
+        assert choice.predicted_interval[0] < by_fit < choice.predicted_interval[1]
 
 
 def test_intervals_are_of_a_new_run_and_of_the_loss_without_its_noise(noisy: Laws) -> None:

@@ -46,7 +46,7 @@ Rates = Annotated[tuple[Rate, ...], Field(min_length=1), AfterValidator(_unique)
 class TrueRate(Frozen):
     """The true best learning rate of a method, and what another rate costs.
 
-    `embudget.laws.RateLaw` is what a study learns of it.
+    `embudget.laws.rates.RateLaw` is what a study learns of it.
     """
 
     at: PositiveFloat = Field(description="the best peak rate for 1e7 parameters and 1e6 tokens")

@@ -6,10 +6,9 @@ fit.py tells the story from runs to laws and names the files that it visits; eac
     problem      what is fitted: cells as arrays           isoflop      which size is best at a budget
     solve        how one law is fitted                     rates        which learning rate is best
     sharing      what methods have in common               curve        how one model's loss falls with data alone
-    weights      which form to believe, and how much       line         a power law of one variable
-    noise        how noisy one run is                      checks       what the cells must offer
+    weights      which form to believe, and how much       checks       what the cells must offer
     uncertainty  how uncertain the law is                  diagnostics  what may be wrong with a fitted law
-    misfit       where no form fits, and how far off       surface      prediction, interval and draws
+    misfit       what is noise, and where no form fits     surface      prediction, interval and draws
     laws         all of it, and its file                   summary      the same as text
     builtin      the laws that come with the package
 """

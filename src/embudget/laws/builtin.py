@@ -33,18 +33,13 @@ def find_laws(wanted: str | Path) -> Laws:
     try:
         Path(wanted).stat()
     except FileNotFoundError:
-        raise ConfigError(f"cannot read {wanted}: no such file, and {_known(str(wanted))}") from None
+        names = builtin_names()
+        known = f"the built-in laws are {', '.join(names)}" if names else "there are no built-in laws"
+        close = "".join(f"; did you mean {one}?" for one in get_close_matches(str(wanted).lower(), names, n=1))
+        raise ConfigError(f"cannot read {wanted}: no such file, and {known}{close}") from None
     except OSError:
         pass  # the reader says what is wrong
     return Laws.load(wanted)
-
-
-def _known(wanted: str) -> str:
-    names = builtin_names()
-    if not names:
-        return "there are no built-in laws"
-    close = get_close_matches(wanted.lower(), names, n=1)
-    return f"the built-in laws are {', '.join(names)}" + (f"; did you mean {close[0]}?" if close else "")
 
 
 def describe_origin(wanted: str | Path, laws: Laws) -> str | None:

@@ -24,7 +24,7 @@ from scipy.stats import f as fisher
 from embudget.frozen import Frozen
 from embudget.laws.checks import linked_methods
 from embudget.laws.forms import Array
-from embudget.laws.noise import is_outlying
+from embudget.laws.misfit import is_outlying
 from embudget.laws.problem import EXPONENT_BOUNDS, Points
 from embudget.laws.rates import at_end, rate_text
 from embudget.laws.sharing import Group, JointFit
@@ -108,7 +108,11 @@ def warnings_of(diagnostics: Diagnostics, cells: Sequence[Cell]) -> list[str]:
 
 def rate_warnings(cells: Sequence[Cell]) -> list[str]:
     """A line for each cell whose best rate may lie beyond those tried, and one for cells untuned beside tuned ones."""
-    ends = [_best_rate_named(cell, problem) for cell in cells if (problem := at_end(cell))]
+    ends = [
+        f"{_name(cell)}: best rate {rate_text(cell.learning_rate)} is {problem}"
+        for cell in cells
+        if cell.learning_rate is not None and (problem := at_end(cell))
+    ]
     lines = ends[:MAX_LISTED]
     if len(ends) > MAX_LISTED:
         lines.append(f"and {len(ends) - MAX_LISTED} more cells without a minimum between the rates tried")
@@ -123,22 +127,17 @@ def rate_warnings(cells: Sequence[Cell]) -> list[str]:
 
 
 def mixed_setting_warnings(cells: Sequence[Cell]) -> list[str]:
-    """A line where the cells have more than one schedule, and one where they have more than one kind of pooling.
-
-    Cells that do not say count as none.
-    """
-    return [*_mixed("schedule", "schedules", cells), *_mixed("pooling", "kinds of pooling", cells)]
-
-
-def _mixed(name: str, several: str, cells: Sequence[Cell]) -> list[str]:
-    counts = Counter(value for cell in cells if (value := getattr(cell, name)) is not None)
-    if len(counts) < 2:
-        return []
-    listed = ", ".join(f"{value} ({count})" for value, count in counts.most_common())
-    return [
-        f"the cells were trained by different {several}, {listed}: the laws take what a {name} costs for an effect "
-        "of size, data or method; fit them separately"
-    ]
+    """A line where the cells that say it have several schedules, and one where they have several kinds of pooling."""
+    lines = []
+    for name, several in (("schedule", "schedules"), ("pooling", "kinds of pooling")):
+        counts = Counter(value for cell in cells if (value := getattr(cell, name)) is not None)
+        listed = ", ".join(f"{value} ({count})" for value, count in counts.most_common())
+        if len(counts) > 1:
+            lines.append(
+                f"the cells were trained by different {several}, {listed}: the laws take what a {name} costs for an "
+                "effect of size, data or method; fit them separately"
+            )
+    return lines
 
 
 def diagnose(cells: Sequence[Cell], points: Points, fit: JointFit, surface: Surface) -> Diagnostics:
@@ -147,8 +146,7 @@ def diagnose(cells: Sequence[Cell], points: Points, fit: JointFit, surface: Surf
     for group, vector, prior in zip(fit.groups, fit.vectors, fit.priors, strict=True):
         _, jacobian = group.problem.linearise(vector[None])
         scaled = jacobian[0] * np.sqrt(group.problem.weights)
-        strength = np.zeros(len(scaled))
-        strength[: len(prior.sd)] = (fit.noise / prior.sd) ** 2
+        strength = prior.strength(fit.noise, len(scaled))
         inverse = np.linalg.pinv(scaled @ scaled.T + np.diag(strength))
         leverage[group.rows] = np.einsum("pn,pq,qn->n", scaled, inverse, scaled)
         condition = max(condition, _condition(scaled, strength))
@@ -196,8 +194,8 @@ def _refitted(fit: JointFit, influence: Array, noise: float) -> Array:
         problem, count = group.problem, len(left_out)
         weights = np.tile(problem.weights, (count, 1))
         weights[np.arange(count), left_out] = 0.0
-        objective = Objective(fit.objective.delta, fit.noise, prior)
-        vectors, _ = refine(problem, np.repeat(vector[None], count, axis=0), objective, weights=weights)
+        starts = np.repeat(vector[None], count, axis=0)
+        vectors, _ = refine(problem, starts, Objective.robust(fit.noise, prior), weights=weights)
         moved = problem.predict(vectors) - problem.predict(vector[None])
         found[group.rows[left_out]] = (problem.weights * moved**2).sum(axis=1) / (fit.parameters * noise**2)
     return found
@@ -252,15 +250,9 @@ def _asymptote(surface: Surface) -> tuple[float, float] | None:
     return float(low), float(high)
 
 
-def _name(cell: CellDiagnosis) -> str:
+def _name(cell: Cell | CellDiagnosis) -> str:
     return f"{cell.model} {cell.method} at {cell.budget:.3g} FLOP"
 
 
 def _off(cell: CellDiagnosis) -> str:
     return f"{100 * (cell.ratio - 1):+.3g} % from the law"
-
-
-def _best_rate_named(cell: Cell, problem: str) -> str:
-    assert cell.learning_rate is not None
-    name = f"{cell.model} {cell.method} at {cell.budget:.3g} FLOP"
-    return f"{name}: best rate {rate_text(cell.learning_rate)} is {problem}"

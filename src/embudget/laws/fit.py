@@ -5,7 +5,7 @@ The steps, with the files that take them:
 checks         what the cells must offer                              -> cells, points
 weights        every form fitted (`sharing`, by `solve`) and judged   -> forms with weights
 uncertainty    bootstrap draws of each, as many as its weight         -> components
-noise, misfit  what the fits leave unexplained                        -> the surface L(N, D, method)
+misfit         what the fits leave unexplained                        -> the surface L(N, D, method)
 diagnostics    what may be wrong with it
 frontier, isoflop, rates    the best loss, the best size and the best rate, as the cells show them
 """
@@ -22,8 +22,7 @@ from embudget.laws.forms import Array
 from embudget.laws.frontier import Frontier, fit_frontier
 from embudget.laws.isoflop import Isoflop, fit_isoflop
 from embudget.laws.laws import OVER_ALL, Domain, Laws
-from embudget.laws.misfit import Correction, fit_correction, misfit_of
-from embudget.laws.noise import is_outlying, noise_of_run
+from embudget.laws.misfit import Correction, fit_correction, is_outlying, misfit_of, noise_of_run
 from embudget.laws.problem import MANY_CELLS, Points
 from embudget.laws.rates import rate_law_of
 from embudget.laws.surface import Branch, Component, Surface, log_losses_of
@@ -109,21 +108,14 @@ def _with_law(table: RunTable, refusals: list[Refusal]) -> dict[str, list[Cell]]
 def surface_of(
     points: Points, drawn: Sequence[tuple[JudgedForm, int]], asymptote: float | None, rng: np.random.Generator
 ) -> Surface:
-    """Draw from every form as often as its weight asks, and measure what the forms together leave unexplained.
-
-    Args:
-        points: the cells.
-        drawn: forms with their numbers of draws, the heaviest first.
-        asymptote: E in nats where it is given.
-        rng: of the draws.
-    """
+    """Draw from every form, the heaviest first, and measure what they leave unexplained together."""
     counts = [count for _, count in drawn]
     components = tuple(_component(one, points, count, rng) for one, count in drawn)
     freedom = max(len(points) - _mean([one.fit.parameters for one, _ in drawn], counts), 1.0)
     residuals = points.log_loss - np.average([one.fit.log_fit for one, _ in drawn], axis=0, weights=counts)
     noise = noise_of_run(points, residuals, freedom)
     misfit = misfit_of(points.thinned(MANY_CELLS), residuals[points.sampled(MANY_CELLS)], noise, freedom)
-    step = step_of(points)
+    step, products = step_of(points), np.exp(points.log_n + points.log_d)
     return Surface(
         components=components,
         asymptote=asymptote,
@@ -133,7 +125,7 @@ def surface_of(
         freedom=freedom,
         discrepancy=_discrepancy(components, points, asymptote, step, _forecast(drawn), noise**2 - misfit**2),
         step=step,
-        reach={method: _reach(points.where(points.method == method)) for method in points.methods},
+        reach={method: _span(products[points.method == method]) for method in points.methods},
     )
 
 
@@ -149,7 +141,7 @@ def _component(judged: JudgedForm, points: Points, count: int, rng: np.random.Ge
         )
         for group, vector, drawn in zip(fit.groups, fit.vectors, draw(fit, points, count, rng), strict=True)
     ]
-    return Component(form=judged.name, sharing=fit.sharing, weight=judged.weight, branches=tuple(branches))
+    return Component(form=fit.form.name, sharing=fit.sharing, weight=judged.weight, branches=tuple(branches))
 
 
 def _log_draws(components: Sequence[Component], points: Points, asymptote: float | None) -> Array:
@@ -204,9 +196,8 @@ def step_of(points: Points) -> float:
     return max(LEAST_STEP, float(np.exp(np.median(np.diff(np.log(levels))))))
 
 
-def _reach(points: Points) -> tuple[float, float]:
-    product = np.exp(points.log_n + points.log_d)
-    return float(product.min()), float(product.max())
+def _span(values: Sequence[float] | Array) -> tuple[float, float]:
+    return float(np.min(values)), float(np.max(values))
 
 
 def _frontiers(groups: dict[str, list[Cell]], refusals: list[Refusal]) -> dict[str, Frontier]:
@@ -227,11 +218,8 @@ def _isoflop(method: str, cells: list[Cell], refusals: list[Refusal]) -> Isoflop
 
 
 def _domain(cells: list[Cell]) -> Domain:
-    def span(values: list[float]) -> tuple[float, float]:
-        return min(values), max(values)
-
     return Domain(
-        model_params=span([float(cell.model_params) for cell in cells]),
-        tokens=span([cell.tokens for cell in cells]),
-        budgets=span([cell.budget for cell in cells]),
+        model_params=_span([cell.model_params for cell in cells]),
+        tokens=_span([cell.tokens for cell in cells]),
+        budgets=_span([cell.budget for cell in cells]),
     )

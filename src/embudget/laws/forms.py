@@ -29,14 +29,16 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
 
 from embudget.frozen import Frozen
 
+FormName = Literal["chinchilla", "multiplicative", "rectified", "dense_retrieval"]
 Array = NDArray[np.float64]
 Values = tuple[Array, ...]
+Derivatives = tuple[Array, Values, Values]
 
 
 class Form(ABC):
     """One equation of the loss over model size and data."""
 
-    name: ClassVar[str]
+    name: ClassVar[FormName]
     equation: ClassVar[str]
     exponents: ClassVar[tuple[str, ...]]
     coefficients: ClassVar[tuple[str, ...]]
@@ -48,14 +50,12 @@ class Form(ABC):
         """g, the loss above the asymptote, nats."""
 
     @abstractmethod
-    def derivatives(
-        self, exponents: Values, coefficients: Values, log_n: Array, log_d: Array
-    ) -> tuple[Array, Values, Values]:
+    def derivatives(self, exponents: Values, coefficients: Values, log_n: Array, log_d: Array) -> Derivatives:
         """g, its derivatives by the logarithm of each exponent, and those by each coefficient."""
 
-    @abstractmethod
     def from_raw(self, values: Mapping[str, Array]) -> tuple[Values, Values]:
         """Exponents and coefficients for N and D as they are, from the parameters of the equation."""
+        return tuple(values[name] for name in self.exponents), tuple(values[name] for name in self.coefficients)
 
     @abstractmethod
     def to_raw(self, exponents: Values, coefficients: Values, centre_n: float, centre_d: float) -> dict[str, Array]:
@@ -69,7 +69,7 @@ class Chinchilla(Form):
     Source: Hoffmann et al. 2022 (arXiv 2203.15556), approach 3.
     """
 
-    name: ClassVar[str] = "chinchilla"
+    name: ClassVar[FormName] = "chinchilla"
     equation: ClassVar[str] = "L = E + A/N^a + B/D^b"
     exponents: ClassVar[tuple[str, ...]] = ("a", "b")
     coefficients: ClassVar[tuple[str, ...]] = ("A", "B")
@@ -79,18 +79,12 @@ class Chinchilla(Form):
         (a, b), (A, B) = exponents, coefficients
         return A * np.exp(-a * log_n) + B * np.exp(-b * log_d)
 
-    def derivatives(
-        self, exponents: Values, coefficients: Values, log_n: Array, log_d: Array
-    ) -> tuple[Array, Values, Values]:
+    def derivatives(self, exponents: Values, coefficients: Values, log_n: Array, log_d: Array) -> Derivatives:
         """See `Form.derivatives`."""
         (a, b), (A, B) = exponents, coefficients
         by_A, by_B = np.exp(-a * log_n), np.exp(-b * log_d)
         size, data = A * by_A, B * by_B
         return size + data, (-a * log_n * size, -b * log_d * data), (by_A, by_B)
-
-    def from_raw(self, values: Mapping[str, Array]) -> tuple[Values, Values]:
-        """See `Form.from_raw`."""
-        return (values["a"], values["b"]), (values["A"], values["B"])
 
     def to_raw(self, exponents: Values, coefficients: Values, centre_n: float, centre_d: float) -> dict[str, Array]:
         """A, a, B and b."""
@@ -105,7 +99,7 @@ class Multiplicative(Form):
     Source: Zhang et al. 2024 (arXiv 2402.17193), for fine-tuning.
     """
 
-    name: ClassVar[str] = "multiplicative"
+    name: ClassVar[FormName] = "multiplicative"
     equation: ClassVar[str] = "L = E + A/(N^a D^b)"
     exponents: ClassVar[tuple[str, ...]] = ("a", "b")
     coefficients: ClassVar[tuple[str, ...]] = ("A",)
@@ -115,18 +109,12 @@ class Multiplicative(Form):
         (a, b), (A,) = exponents, coefficients
         return A * np.exp(-a * log_n - b * log_d)
 
-    def derivatives(
-        self, exponents: Values, coefficients: Values, log_n: Array, log_d: Array
-    ) -> tuple[Array, Values, Values]:
+    def derivatives(self, exponents: Values, coefficients: Values, log_n: Array, log_d: Array) -> Derivatives:
         """See `Form.derivatives`."""
         (a, b), (A,) = exponents, coefficients
         by_A = np.exp(-a * log_n - b * log_d)
         g = A * by_A
         return g, (-a * log_n * g, -b * log_d * g), (by_A,)
-
-    def from_raw(self, values: Mapping[str, Array]) -> tuple[Values, Values]:
-        """See `Form.from_raw`."""
-        return (values["a"], values["b"]), (values["A"],)
 
     def to_raw(self, exponents: Values, coefficients: Values, centre_n: float, centre_d: float) -> dict[str, Array]:
         """A, a and b."""
@@ -142,7 +130,7 @@ class Rectified(Form):
     term, as in the law of Hoffmann et al., and the pre-learned data size is a number of tokens, D_l = D0^b. D may be 0.
     """
 
-    name: ClassVar[str] = "rectified"
+    name: ClassVar[FormName] = "rectified"
     equation: ClassVar[str] = "L = E + A/N^a + B/(D0^b + D^b)"
     exponents: ClassVar[tuple[str, ...]] = ("a", "b", "D0")
     coefficients: ClassVar[tuple[str, ...]] = ("A", "B")
@@ -152,9 +140,7 @@ class Rectified(Form):
         (a, b, start), (A, B) = exponents, coefficients
         return A * np.exp(-a * log_n) + B / (start**b + np.exp(b * log_d))
 
-    def derivatives(
-        self, exponents: Values, coefficients: Values, log_n: Array, log_d: Array
-    ) -> tuple[Array, Values, Values]:
+    def derivatives(self, exponents: Values, coefficients: Values, log_n: Array, log_d: Array) -> Derivatives:
         """See `Form.derivatives`."""
         (a, b, start), (A, B) = exponents, coefficients
         log_start = np.log(start)
@@ -165,10 +151,6 @@ class Rectified(Form):
         by_log_b = -b * data * by_B * (learned * log_start + seen * with_zero)
         by_log_start = -b * data * by_B * learned
         return size + data, (-a * log_n * size, by_log_b, by_log_start), (by_A, by_B)
-
-    def from_raw(self, values: Mapping[str, Array]) -> tuple[Values, Values]:
-        """See `Form.from_raw`."""
-        return (values["a"], values["b"], values["D0"]), (values["A"], values["B"])
 
     def to_raw(self, exponents: Values, coefficients: Values, centre_n: float, centre_d: float) -> dict[str, Array]:
         """A, a, B, b and D0 (tokens)."""
@@ -188,7 +170,7 @@ class DenseRetrieval(Form):
     (arXiv 2403.18684) fit it to dense retrieval.
     """
 
-    name: ClassVar[str] = "dense_retrieval"
+    name: ClassVar[FormName] = "dense_retrieval"
     equation: ClassVar[str] = "L = E + ((A/N)^(a/b) + B/D)^b"
     exponents: ClassVar[tuple[str, ...]] = ("a", "b")
     coefficients: ClassVar[tuple[str, ...]] = ("A", "B")
@@ -199,18 +181,12 @@ class DenseRetrieval(Form):
         (a, b), (A, B) = exponents, coefficients
         return np.exp(b * np.logaddexp((np.log(A) - a * log_n) / b, (np.log(B) - b * log_d) / b))
 
-    def derivatives(
-        self, exponents: Values, coefficients: Values, log_n: Array, log_d: Array
-    ) -> tuple[Array, Values, Values]:
+    def derivatives(self, exponents: Values, coefficients: Values, log_n: Array, log_d: Array) -> Derivatives:
         """See `Form.derivatives`."""
         (a, b), (A, B) = exponents, coefficients
         log_p, log_q = np.log(A) - a * log_n, np.log(B) - b * log_d
         log_g = b * np.logaddexp(log_p / b, log_q / b)
-        g, of_p, of_q = (
-            np.exp(log_g),
-            np.exp((log_p - log_g) / b),
-            np.exp((log_q - log_g) / b),
-        )  # shares: of_p + of_q = 1
+        g, of_p, of_q = np.exp(log_g), np.exp((log_p - log_g) / b), np.exp((log_q - log_g) / b)  # of_p + of_q = 1
         by_order = log_g - of_p * log_p - of_q * log_q
         return g, (-g * of_p * a * log_n, g * (by_order - of_q * b * log_d)), (g * of_p / A, g * of_q / B)
 
@@ -224,12 +200,8 @@ class DenseRetrieval(Form):
         return {"A": A ** (1 / a) * np.exp(centre_n), "a": a, "B": B ** (1 / b) * np.exp(centre_d), "b": b}
 
 
-FormName = Literal["chinchilla", "multiplicative", "rectified", "dense_retrieval"]
 FORMS: Mapping[FormName, Form] = {
-    "chinchilla": Chinchilla(),
-    "multiplicative": Multiplicative(),
-    "rectified": Rectified(),
-    "dense_retrieval": DenseRetrieval(),
+    form.name: form for form in (Chinchilla(), Multiplicative(), Rectified(), DenseRetrieval())
 }
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from embudget.errors import ConcaveProfileError, FitError, OptimumOutsideGridError, TooFewRunsError
 from embudget.frozen import Frozen
-from embudget.laws.line import PowerLine, fit_line
+from embudget.laws.frontier import PowerLine, fit_line
 from embudget.runs.cells import Cell
 
 

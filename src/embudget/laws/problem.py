@@ -209,5 +209,4 @@ def log_loss_of(form: Form, vectors: Array, basis: Array, log_n: Array, log_d: A
     """The log loss (R, m) by R parameter vectors at m points with their rows of the basis (m, p)."""
     base, exponents, coefficients = split(form, vectors, asymptote)
     mixed = tuple(own @ basis.T for own in coefficients)
-    predicted: Array = np.log(base + form.reducible(exponents, mixed, log_n, log_d))
-    return predicted
+    return np.log(base + form.reducible(exponents, mixed, log_n, log_d))

@@ -84,7 +84,7 @@ class RateLaw(Frozen):
 def fit_rate_law(
     methods: Sequence[str], model_params: ArrayLike, tokens: ArrayLike, learning_rates: ArrayLike
 ) -> RateLaw:
-    """Fit the law of the best rate to the envelopes of cells.
+    """Fit the law of the best rate to the envelopes of n cells: their methods, N, D and best rates.
 
     The slopes are shrunk towards 0 by RIDGE: they are the posterior mean where a cell's log rate is known to 0.25 and
     slopes are about 0.5 in size. The first number, because an envelope from rates 4 times apart is off by a factor 1.2
@@ -93,12 +93,6 @@ def fit_rate_law(
     2409.19913), of either sign.
     So a few cells within a factor 2 of each other keep nearly one rate per method, a study over a decade follows its
     own slopes, and where N and D did not vary apart the ridge shares the trend out between them.
-
-    Args:
-        methods: of each cell, (n,).
-        model_params: N of each cell, (n,).
-        tokens: D of each cell, (n,).
-        learning_rates: the best rate of each cell, (n,).
 
     Raises:
         TooFewRunsError: no cell.

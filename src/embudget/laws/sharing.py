@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embudget.laws.forms import FORMS, Array, Form, FormName
-from embudget.laws.noise import noise_level
+from embudget.laws.misfit import noise_level
 from embudget.laws.problem import MANY_CELLS, Points, Problem, log_loss_of, sample
 from embudget.laws.solve import HUBER, Objective, Prior, curvature, projected_starts, refine, usual_prior
 from embudget.methods import parse_method
@@ -121,16 +121,6 @@ class JointFit:
                 predicted[rows] = log_loss_of(self.form, vector[None], basis, *at, group.problem.asymptote)[0]
         return predicted
 
-    @property
-    def methods(self) -> tuple[str, ...]:
-        """The fitted methods."""
-        return tuple(sorted(method for group in self.groups for method in group.basis))
-
-    @property
-    def objective(self) -> Objective:
-        """Huber's delta and the noise of this fit; the prior differs from group to group."""
-        return Objective(HUBER * self.noise, self.noise)
-
 
 def fit_jointly(form: Form, points: Points, sharing: Sharing, asymptote: float | None = None) -> JointFit:
     """Fit a form to all points, of which there must be more than the form has parameters."""
@@ -146,7 +136,7 @@ def _fit_shared(form: Form, points: Points, sharing: Sharing, asymptote: float |
     noise, prior = 0.0, usual_prior(problem)
     for _ in range(3):
         noise = noise_level(problem.log_loss - problem.predict(vector)[0], problem.weights, problem.parameters)
-        vector = _best(problem, vector, Objective(HUBER * noise, noise))
+        vector = _best(problem, vector, Objective.robust(noise))
     decided = _decided(problem, vector, prior, noise)
     return JointFit(
         form, sharing, (group,), (vector[0],), (prior,), noise, problem.predict(vector)[0], float(decided.sum())
@@ -163,7 +153,7 @@ def _fit_by_kind(form: Form, points: Points, sharing: Sharing, asymptote: float 
         priors = _priors(points, groups, vectors, sharing)
         before, last = vectors, noise
         vectors = [
-            _best(group.problem, vector, Objective(HUBER * noise, noise, prior))
+            _best(group.problem, vector, Objective.robust(noise, prior))
             for group, vector, prior in zip(groups, before, priors, strict=True)
         ]
         fit = _joined(form, points, sharing, groups, vectors, priors, noise)
@@ -236,7 +226,7 @@ def _best(problem: Problem, starts: Array, objective: Objective) -> Array:
 
 def _decided(problem: Problem, vector: Array, prior: Prior, noise: float) -> Array:
     """How far the data decide each parameter (P,): the diagonal of (H + P)^-1 H, H their curvature, P the prior's."""
-    data, strength = curvature(problem, vector, Objective(HUBER * noise, noise, prior))
+    data, strength = curvature(problem, vector, Objective.robust(noise, prior))
     shares: Array = np.diag(np.linalg.solve(data + np.diag(strength) + 1e-12 * np.eye(len(data)), data))
     return np.clip(shares, 0.0, 1.0)
 
@@ -250,22 +240,15 @@ def parameters_of(name: FormName, points: Points) -> int:
 
 def basis_of(methods: Sequence[str]) -> dict[str, Array]:
     """Method -> the weights (p,) of its coefficients; all have the same p, with 0 in the columns of other families."""
-    families = sorted({_family(method) for method in methods})
-    numbers = {
-        family: sorted({_number(method) for method in methods if _family(method) == family}) for family in families
-    }
-    degrees = {family: min(MAX_DEGREE, len(numbers[family]) - 1) for family in families}
-    total = sum(degree + 1 for degree in degrees.values())
-    starts = dict(zip(families, np.cumsum([0, *(degrees[family] + 1 for family in families)])[:-1], strict=True))
-    basis = {}
-    for method in methods:
-        family = _family(method)
-        low, high = numbers[family][0], numbers[family][-1]
-        x = (_number(method) - low) / (high - low) if high > low else 0.0
-        row = np.zeros(total)
-        row[starts[family] : starts[family] + degrees[family] + 1] = _bernstein(degrees[family], x)
-        basis[method] = row
-    return basis
+    rows: dict[str, list[float]] = {method: [] for method in methods}
+    for family in sorted({_family(method) for method in methods}):
+        numbers = {method: _number(method) for method in methods if _family(method) == family}
+        low, high = min(numbers.values()), max(numbers.values())
+        degree = min(MAX_DEGREE, len(set(numbers.values())) - 1)
+        for method, row in rows.items():
+            x = (numbers[method] - low) / (high - low) if method in numbers and high > low else 0.0
+            row += _bernstein(degree, x) if method in numbers else [0.0] * (degree + 1)
+    return {method: np.array(row) for method, row in rows.items()}
 
 
 def _family(method: str) -> str:

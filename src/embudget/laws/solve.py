@@ -56,6 +56,10 @@ class Prior:
         """The part of a batch of fits; one centre for all of them stays as it is."""
         return self if len(self.centre) == 1 else Prior(self.centre[rows], self.sd)
 
+    def strength(self, noise: float, parameters: int) -> Array:
+        """The curvature (P,) that it adds to the objective at a noise level; 0 for the coefficients."""
+        return np.pad((noise / self.sd) ** 2, (0, parameters - len(self.sd)))
+
 
 @dataclass(frozen=True)
 class Objective:
@@ -68,6 +72,11 @@ class Objective:
     prior: Prior | None = None
     """None for `usual_prior`"""
 
+    @classmethod
+    def robust(cls, noise: float, prior: Prior | None = None) -> "Objective":
+        """The one for a noise level: delta is HUBER times it."""
+        return cls(HUBER * noise, noise, prior)
+
 
 def usual_prior(problem: Problem) -> Prior:
     """What is expected of any law: nothing of E, moderate exponents."""
@@ -78,47 +87,37 @@ def usual_prior(problem: Problem) -> Prior:
 def refine(
     problem: Problem, starts: Array, objective: Objective, targets: Array | None = None, weights: Array | None = None
 ) -> tuple[Array, Array]:
-    """Fit from every start.
-
-    Args:
-        problem: the form, the cells and their weights.
-        starts: parameter vectors (R, P).
-        objective: what is minimised.
-        targets: log losses (R, n) instead of the measured ones.
-        weights: (R, n) instead of the problem's.
+    """Fit from every start (R, P); each fit may have log losses (``targets``) and ``weights`` (R, n) of its own.
 
     Returns:
         The parameter vectors (R, P) and their objectives (R,).
     """
     size = max(1, int(BATCH_NUMBERS / (problem.parameters * len(problem.log_n))))
-    fits = []
-    for first in range(0, len(starts), size):
-        rows = slice(first, first + size)
-        fits.append(
-            _Batch(
-                problem,
-                problem.log_loss if targets is None else targets[rows],
-                problem.weights if weights is None else weights[rows],
-                replace(objective, prior=objective.prior.of(rows) if objective.prior else None),
-            ).run(starts[rows])
-        )
+    fits = [
+        _Batch(
+            problem,
+            problem.log_loss if targets is None else targets[rows],
+            problem.weights if weights is None else weights[rows],
+            replace(objective, prior=objective.prior.of(rows) if objective.prior else None),
+        ).run(starts[rows])
+        for rows in (slice(first, first + size) for first in range(0, len(starts), size))
+    ]
     vectors, values = zip(*fits, strict=True)
     return np.concatenate(vectors), np.concatenate(values)
 
 
 def gradient_of(problem: Problem, vector: Array, objective: Objective) -> tuple[float, Array]:
     """The objective of one parameter vector (P,), and its gradient (P,)."""
-    batch = _Batch(problem, problem.log_loss, problem.weights, objective)
-    gradient, _ = batch.quadratic(vector[None], np.zeros(1, dtype=np.intp))
-    return float(batch.value(vector[None])[0]), gradient[0]
+    batch, only = _Batch(problem, problem.log_loss, problem.weights, objective), np.zeros(1, dtype=np.intp)
+    gradient, _ = batch.quadratic(vector[None], only)
+    return float(batch.value(vector[None], only)[0]), gradient[0]
 
 
 def curvature(problem: Problem, vector: Array, objective: Objective) -> tuple[Array, Array]:
     """The Gauss-Newton curvature of the data's part (P, P) at a fit (1, P), and that of the prior (P,)."""
     batch = _Batch(problem, problem.log_loss, problem.weights, objective)
     _, whole = batch.quadratic(vector, np.zeros(1, dtype=np.intp))
-    strength = np.zeros(problem.parameters)
-    strength[: batch.head] = batch.strength
+    strength = batch.prior.strength(objective.noise, problem.parameters)
     return whole[0] - np.diag(strength), strength
 
 
@@ -128,16 +127,16 @@ class _Batch:
     def __init__(self, problem: Problem, targets: Array, weights: Array, objective: Objective) -> None:
         self.problem, self.objective = problem, objective
         self.targets, self.weights = np.atleast_2d(targets), np.atleast_2d(weights)
-        prior = objective.prior or usual_prior(problem)
-        self.centre, self.strength = prior.centre, (objective.noise / prior.sd) ** 2
-        self.head = len(prior.sd)
+        self.prior = objective.prior or usual_prior(problem)
+        self.head = len(self.prior.sd)
+        self.strength = self.prior.strength(objective.noise, self.head)
 
     def run(self, vectors: Array) -> tuple[Array, Array]:
         low, high = self.problem.bounds
         vectors = np.clip(vectors, low, high)
-        value = self.value(vectors)
         damping = np.full(len(vectors), 1e-2)
         active = np.arange(len(vectors))
+        value = self.value(vectors, active)
         for _ in range(_ROUNDS):
             gradient, curvature = self.quadratic(vectors[active], active)
             at_low, at_high = vectors[active] <= low, vectors[active] >= high
@@ -155,14 +154,14 @@ class _Batch:
                 break
         return vectors, value
 
-    def _rows(self, array: Array, active: Rows | None) -> Array:
-        return array if active is None or len(array) == 1 else array[active]
+    def _rows(self, array: Array, active: Rows) -> Array:
+        return array if len(array) == 1 else array[active]
 
-    def value(self, vectors: Array, active: Rows | None = None) -> Array:
+    def value(self, vectors: Array, active: Rows) -> Array:
         residuals = np.abs(self._rows(self.targets, active) - self.problem.predict(vectors))
         quadratic = np.minimum(residuals, self.objective.delta)
         value: Array = (self._rows(self.weights, active) * quadratic * (residuals - 0.5 * quadratic)).sum(axis=1)
-        off = vectors[:, : self.head] - self._rows(self.centre, active)
+        off = vectors[:, : self.head] - self._rows(self.prior.centre, active)
         value += 0.5 * (self.strength * off**2).sum(axis=1)
         return value
 
@@ -176,7 +175,7 @@ class _Batch:
         weighted = jacobian * robust[:, None, :]
         gradient = -(weighted @ residuals[:, :, None])[:, :, 0]
         curvature = _products(weighted, jacobian)
-        off = vectors[:, : self.head] - self._rows(self.centre, active)
+        off = vectors[:, : self.head] - self._rows(self.prior.centre, active)
         gradient[:, : self.head] += self.strength * off
         places = np.arange(self.head)
         curvature[:, places, places] += self.strength
@@ -205,8 +204,7 @@ def _solve(gradient: Array, curvature: Array, damping: Array, fixed: NDArray[np.
     diagonal = curvature[:, places, places]
     curvature[:, places, places] += damping[:, None] * diagonal + 1e-12 * diagonal.max(axis=1, keepdims=True) + fixed
     step = np.linalg.solve(curvature, -(gradient * free)[:, :, None])[:, :, 0]
-    limited: Array = np.clip(step, -2.0, 2.0)  # logs: no parameter changes by more than a factor e^2 in a step
-    return limited
+    return np.clip(step, -2.0, 2.0)  # logs: no parameter changes by more than a factor e^2 in a step
 
 
 def projected_starts(problem: Problem) -> Array:
@@ -253,8 +251,7 @@ def non_negative(columns: Array, target: Array) -> Array:
     if len(columns) > 4 * columns.shape[1]:  # R alone: forming Q is 100 times slower where BLAS has several threads
         both: Array = np.asarray(np.linalg.qr(np.column_stack([columns, target]), mode="r"))
         columns, target = both[:, :-1], both[:, -1]
-    solved: Array = nnls(columns, target, maxiter=100 * columns.shape[1])[0]
-    return solved
+    return nnls(columns, target, maxiter=100 * columns.shape[1])[0]
 
 
 def _rough(problem: Problem, exponents: Array) -> Array:

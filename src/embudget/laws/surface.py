@@ -154,22 +154,19 @@ class Surface(Frozen):
         return widened(logs, self.freedom)
 
     def with_discrepancy(self, gaps: Array, mean: Array, times: Array) -> Array:
-        """Differences of `log_draws` between kinds of method, with what no form of law explains (draws, b).
+        """Log losses of one kind of method minus another's (draws, b), with what no form of law explains at b budgets.
 
         Args:
-            gaps: log losses of one kind minus those of another by each draw (draws, b).
-            mean: the same by the predictions (b,).
+            gaps: the differences of `log_draws` (draws, b).
+            mean: those of the predictions (b,).
             times: factors by which the budgets lie outside the measured ones, 1 inside (b,).
         """
         return with_error(gaps, mean, self.freedom, self.discrepancy * np.log(times) / float(np.log(self.step)))
 
     def predict(self, method: str, model_params: float, tokens: float) -> float:
         """The loss at (N, D), nats: the geometric mean of the draws."""
-        return float(np.exp(self._one(method, model_params, tokens)[1].mean()))
-
-    def fitted(self, method: str, model_params: float, tokens: float) -> float:
-        """The loss at (N, D) by the fits of the data themselves instead of the draws, nats."""
-        return float(np.exp(self._one(method, model_params, tokens)[0][0]))
+        _, logs = self._logs([method], np.array([model_params]), np.array([tokens]))
+        return float(np.exp(logs.mean()))
 
     def interval(
         self, method: str, model_params: float, tokens: float, level: float = 0.9, of: Kind = "run"
@@ -185,16 +182,12 @@ class Surface(Frozen):
         fitted, logs = self._logs(methods, model_params, tokens)
         mean = logs.mean(axis=0)
         of_run = max(self.noise**2 - self.misfit**2, 0.0) if of == "run" else 0.0
-        variances = (mean - fitted) ** 2 + self._beyond(methods, model_params * tokens) ** 2
-        variances = variances + self._own_error(methods, model_params, tokens) + of_run
+        own_error: Array | float = self.misfit**2
+        if self.correction is not None:
+            own_error = self.correction.variance(methods, np.log(model_params), np.log(tokens))
+        variances = (mean - fitted) ** 2 + self._beyond(methods, model_params * tokens) ** 2 + own_error + of_run
         half = half_width(logs, self.freedom, level, variances)
         return np.exp(mean - half), np.exp(mean + half)
-
-    def _own_error(self, methods: Sequence[str], model_params: Array, tokens: Array) -> Array | float:
-        """The variance that the law's own error adds to a log loss (m,)."""
-        if self.correction is None:
-            return self.misfit**2
-        return self.correction.variance(methods, np.log(model_params), np.log(tokens))
 
     def _beyond(self, methods: Sequence[str], product: Array) -> Array:
         """The discrepancy of a log loss (m,), times the steps that it lies outside the measured N D of its method.
@@ -205,9 +198,6 @@ class Surface(Frozen):
         outside = np.maximum(np.log(product) - highest, lowest - np.log(product))
         steps: Array = np.maximum(outside, 0.0) / float(np.log(self.step))
         return self.discrepancy * steps
-
-    def _one(self, method: str, model_params: float, tokens: float) -> tuple[Array, Array]:
-        return self._logs([method], np.array([model_params]), np.array([tokens]))
 
     def _logs(self, methods: Sequence[str], model_params: Array, tokens: Array) -> tuple[Array, Array]:
         """Log losses by the fits (m,) and by the draws (draws, m), corrected but not widened."""

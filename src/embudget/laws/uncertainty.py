@@ -8,7 +8,7 @@ Many cells   With 5 cells or more for each parameter, every cell gets a random w
              smallest budget, 0.5 % elsewhere) this gives the published intervals, while dealing residuals out gives a
              third of their width.
 Few cells    A small study is a designed grid, so the design is kept and the residuals are dealt out anew (Davison and
-             Hinkley 1997, section 6.2), those of outlying cells cut to the limit of `embudget.laws.noise`.
+             Hinkley 1997, section 6.2), those of outlying cells cut to the limit of `embudget.laws.misfit`.
 Thousands    With more than `MANY_CELLS` cells refits would say nothing new: the draws are normal, with the covariance
              that the random weights tend to (White 1980).
 
@@ -31,10 +31,10 @@ from scipy.stats import norm
 from scipy.stats import t as student
 
 from embudget.laws.forms import Array
-from embudget.laws.noise import winsorised
+from embudget.laws.misfit import winsorised
 from embudget.laws.problem import MANY_CELLS, Points
 from embudget.laws.sharing import JointFit
-from embudget.laws.solve import Objective, Prior, refine
+from embudget.laws.solve import HUBER, Objective, Prior, refine
 
 CELLS_PER_PARAMETER = 5.0
 """Cells for each parameter from which on the noise of single cells is told well enough."""
@@ -55,16 +55,11 @@ def spread_of(logs: Array) -> Array:
 
 
 def half_width(logs: Array, freedom: float, level: float, variances: Array | float) -> Array:
-    """Half the width of the interval of a log loss that holds it with probability ``level`` (m,).
+    """Half the width (m,) of the interval that holds a log loss with probability ``level``.
 
-    Args:
-        logs: log losses by the draws (draws, m).
-        freedom: degrees of freedom that the noise is estimated on.
-        level: in (0, 1).
-        variances: sum of squares of the errors that the draws do not show (m,).
+    ``logs`` are the draws (draws, m), and ``variances`` (m,) those of the errors that the draws do not show.
     """
-    half: Array = float(student.ppf((1 + level) / 2, freedom)) * np.sqrt((INFLATION * spread_of(logs)) ** 2 + variances)
-    return half
+    return float(student.ppf((1 + level) / 2, freedom)) * np.sqrt((INFLATION * spread_of(logs)) ** 2 + variances)
 
 
 def widened(logs: Array, freedom: float) -> Array:
@@ -75,10 +70,6 @@ def widened(logs: Array, freedom: float) -> Array:
     to the choices at that budget, so that it says little about which is the better one. With it, three times beyond
     the measured budgets 34 choices of the SmolLM2 study would tie instead of 7, and `prefer` would take one of them
     that is predicted to be 6 % worse.
-
-    Args:
-        logs: log losses by the draws (draws, m).
-        freedom: degrees of freedom that the noise is estimated on.
     """
     mean = logs.mean(axis=0)
     wide: Array = mean + INFLATION * _scale(freedom) * (logs - mean)
@@ -86,16 +77,10 @@ def widened(logs: Array, freedom: float) -> Array:
 
 
 def with_error(gaps: Array, mean: Array, freedom: float, error: Array) -> Array:
-    """Widened differences (draws, m) about a mean (m,), with an error beside that the draws do not show.
+    """Differences of `widened` draws (draws, m) about their means (m,), with an ``error`` (m,) that no draw shows.
 
     Their standard deviation becomes sqrt(sd^2 + (t / z error)^2). Differences that are all the same have no deviations
     that could be scaled: they get the normal distribution's quantiles instead, in the order of the draws.
-
-    Args:
-        gaps: differences of log losses that `widened` gave (draws, m).
-        mean: the difference of the predictions (m,).
-        freedom: degrees of freedom that the noise is estimated on.
-        error: standard deviation (m,).
     """
     sd = spread_of(gaps)
     spreads = sd > _LEAST_SD
@@ -163,23 +148,19 @@ def _moved(fit: JointFit, draws: int, rng: np.random.Generator) -> list[Prior]:
 def _refitted(
     fit: JointFit, place: int, prior: Prior, *, targets: Array | None = None, weights: Array | None = None
 ) -> Array:
-    objective = Objective(fit.objective.delta, fit.noise, prior)
     starts = np.repeat(fit.vectors[place][None], len(prior.centre), axis=0)
-    vectors, _ = refine(fit.groups[place].problem, starts, objective, targets, weights)
+    vectors, _ = refine(fit.groups[place].problem, starts, Objective.robust(fit.noise, prior), targets, weights)
     return vectors
 
 
 def _normal(fit: JointFit, place: int, draws: int, rng: np.random.Generator) -> Array:
     """Draws with the sandwich covariance H^-1 M H^-1, H the objective's curvature and M its gradient's covariance."""
     problem, vector, prior = fit.groups[place].problem, fit.vectors[place][None], fit.priors[place]
-    delta, strength = fit.objective.delta, np.zeros(problem.parameters)
-    strength[: len(prior.sd)] = (fit.noise / prior.sd) ** 2
+    delta, strength = HUBER * fit.noise, np.diag(prior.strength(fit.noise, problem.parameters))
     predicted, (jacobian,) = problem.linearise(vector)
     residuals = problem.log_loss - predicted[0]
     scores = jacobian * problem.weights * np.clip(residuals, -delta, delta)
     inner = jacobian * np.sqrt(problem.weights * (np.abs(residuals) < delta))  # beyond delta the pull is constant
-    inverse = np.linalg.pinv(inner @ inner.T + np.diag(strength))
-    covariance = inverse @ (scores @ scores.T + np.diag(strength) * fit.noise**2) @ inverse
-    low, high = problem.bounds
-    drawn: Array = np.clip(rng.multivariate_normal(vector[0], covariance, draws, method="eigh"), low, high)
-    return drawn
+    inverse = np.linalg.pinv(inner @ inner.T + strength)
+    covariance = inverse @ (scores @ scores.T + strength * fit.noise**2) @ inverse
+    return np.clip(rng.multivariate_normal(vector[0], covariance, draws, method="eigh"), *problem.bounds)

@@ -27,7 +27,7 @@ from pydantic import Field
 
 from embudget.frozen import Frozen
 from embudget.laws.forms import FORMS, Array, FormName
-from embudget.laws.noise import is_outlying, winsorised
+from embudget.laws.misfit import is_outlying, winsorised
 from embudget.laws.problem import MANY_CELLS, Points
 from embudget.laws.sharing import JointFit, Sharing, fit_jointly, parameters_of
 
@@ -55,7 +55,6 @@ class Ranked(Frozen):
 class JudgedForm:
     """A form and a sharing, fitted and judged."""
 
-    name: FormName
     fit: JointFit
     criterion: float
     forecast: float | None
@@ -66,14 +65,14 @@ class JudgedForm:
 def rank(points: Points, forms: Sequence[FormName], asymptote: float | None = None) -> list[JudgedForm]:
     """Every form that the cells can determine, with each sharing, the best forecast first; the weights sum to 1."""
     sharings: tuple[Sharing, ...] = get_args(Sharing) if len(points.kinds) > 1 else ("shared",)
-    fits = [(name, fit_jointly(FORMS[name], points, sharing, asymptote)) for name in forms for sharing in sharings]
-    criteria = [_criterion(fit, points) for _, fit in fits]
-    best = fits[int(np.argmin(criteria))][1]
+    fits = [fit_jointly(FORMS[name], points, sharing, asymptote) for name in forms for sharing in sharings]
+    criteria = [_criterion(fit, points) for fit in fits]
+    best = fits[int(np.argmin(criteria))]
     splits = _splits(points.where(~is_outlying(points.log_loss - best.log_fit, points.weights)).thinned(MANY_CELLS))
     splits, judged = _common(splits, forms)
     found = [
-        JudgedForm(name, fit, criterion, _forecast(fit, splits, asymptote) if name in judged else None)
-        for (name, fit), criterion in zip(fits, criteria, strict=True)
+        JudgedForm(fit, criterion, _forecast(fit, splits, asymptote) if fit.form.name in judged else None)
+        for fit, criterion in zip(fits, criteria, strict=True)
     ]
     weighed = [replace(one, weight=float(weight)) for one, weight in zip(found, _weights(found), strict=True)]
     return sorted(weighed, key=lambda one: (float("inf") if one.forecast is None else one.forecast, -one.weight))
@@ -84,7 +83,7 @@ def ranking_of(judged: Sequence[JudgedForm]) -> tuple[Ranked, ...]:
     best = min(one.criterion for one in judged)
     return tuple(
         Ranked(
-            form=one.name,
+            form=one.fit.form.name,
             sharing=one.fit.sharing,
             forecast_error=one.forecast,
             criterion=one.criterion - best if np.isfinite(one.criterion) else None,

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Self, get_args
 from embudget.choices import Candidate
 from embudget.errors import MethodError
 from embudget.laws import Laws
-from embudget.laws.line import fit_line
+from embudget.laws.frontier import fit_line
 from embudget.laws.rates import REACH, at_end
 from embudget.methods import Method
 from embudget.records import Pooling, RunConfig

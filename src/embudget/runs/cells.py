@@ -21,11 +21,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_
 from embudget.errors import TooFewRunsError
 from embudget.frozen import Frozen
 from embudget.records import RunRecord
-from embudget.runs.clean import flaws_of, repeats_of, shared
 from embudget.runs.columns import COMPARABLE
-from embudget.runs.complete import with_budgets, with_costs, with_names
-from embudget.runs.read import read_records, read_runs
-from embudget.runs.tune import best_settings, settings_of, tuned
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,6 +117,8 @@ class RunTable(Frozen):
             TooFewRunsError: no record counts.
             FitError: two of them are not comparable.
         """
+        from embudget.runs.read import read_records
+
         return cls._of(read_records(records), None)
 
     @classmethod
@@ -144,12 +142,21 @@ class RunTable(Frozen):
             TooFewRunsError: no row counts.
             FitError: two of them are not comparable.
         """
+        from embudget.runs.read import read_runs
+
         return cls._of(read_runs(path, columns), str(Path(path)))
 
     @classmethod
     def _of(cls, runs: "pd.DataFrame", source: str | None) -> Self:
-        """Every step from runs to cells; ``source`` is the file that messages name, None for records."""
+        """Every step from runs to cells; ``source`` is the file that messages name, None for records.
+
+        The steps need pandas, which takes half a second to load: the laws of a file do without it.
+        """
         import pandas as pd
+
+        from embudget.runs.clean import flaws_of, repeats_of, shared
+        from embudget.runs.complete import with_budgets, with_costs, with_names
+        from embudget.runs.tune import best_settings, settings_of, tuned
 
         flawed = flaws_of(runs)
         runs = with_costs(runs.drop(flawed.index), source)

@@ -14,16 +14,14 @@ Runs are checked as they were read, and once more when their tokens and FLOP hav
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 
 from embudget.errors import FitError
 from embudget.runs.columns import CELL, COMPARABLE, MEASURED, NEEDED, NUMBERS, SAID_NAN, SETTING
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 DONE = ("", "done", "finished", "complete", "completed", "success", "succeeded")
 """Statuses of a run that ended well, in lower case; an unknown one is empty."""
@@ -35,16 +33,14 @@ _WHOLE = ("max_length", "eval_pairs", "eval_candidates")
 _CHECKED = tuple(name for name in (*NEEDED, *SETTING, *MEASURED, *COMPARABLE) if name in NUMBERS)
 
 
-def flaws_of(runs: "pd.DataFrame") -> "pd.Series[str]":
+def flaws_of(runs: pd.DataFrame) -> "pd.Series[str]":
     """Say why runs do not count: a reason by the number of the row, the first where a run has several."""
-    import pandas as pd
-
     masks, reasons = zip(*_flaws(runs), strict=True)
     found = pd.Series(np.select(masks, reasons, default=""), index=runs.index)
     return found[found != ""]
 
 
-def _flaws(runs: "pd.DataFrame") -> Iterator[tuple[ArrayLike, str]]:
+def _flaws(runs: pd.DataFrame) -> Iterator[tuple[ArrayLike, str]]:
     """Everything that may be wrong with a run: where it is, and the reason in words."""
     if "status" in runs:
         status = runs["status"].str.lower()
@@ -68,24 +64,18 @@ def _flaws(runs: "pd.DataFrame") -> Iterator[tuple[ArrayLike, str]]:
             yield ~whole & ~np.isnan(values), f"{name} is not whole"
 
 
-def repeats_of(runs: "pd.DataFrame") -> "pd.Series[str]":
+def repeats_of(runs: pd.DataFrame) -> "pd.Series[str]":
     """The runs that repeat an earlier one in cell, setting, seed, tokens, FLOP and loss, as `flaws_of` returns its."""
-    import pandas as pd
-
     same = [name for name in (*CELL, *SETTING, "seed", "tokens", "train_flops", "loss") if name in runs]
     return pd.Series("duplicate", index=runs.index[runs.duplicated(same)])
 
 
-def shared(runs: "pd.DataFrame", name: str, source: str | None) -> Any:  # noqa: ANN401 - a number or a text
+def shared(runs: pd.DataFrame, name: str, source: str | None) -> Any:  # noqa: ANN401 - a number or a text
     """The one value of a column that all runs must share; None where the table does not say.
 
-    Args:
-        runs: those that count.
-        name: of the column.
-        source: the file, None for records. A file's column may mean something else; the error says how to ignore it.
-
     Raises:
-        FitError: there are two values.
+        FitError: there are two values. If the runs are those of a file, its ``source``, whose column may mean something
+            else, the message says how to ignore the column.
     """
     if name not in runs:
         return None

@@ -12,16 +12,12 @@ budget      as given, without what rounding or jitter has added: see `asked`; wh
 model       as given, or a text made of N
 """
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+import pandas as pd
 
 from embudget.errors import ConfigError, MethodError
 from embudget.methods import parse_method
 from embudget.suite import known_shape
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 LEVEL_GAP = 1.15
 """Factor between neighbouring FLOP above which a new level starts."""
@@ -37,17 +33,13 @@ _VALUE_OF = {"lora": "rank", "freeze": "active_fraction"}
 """The column that holds the value of a method, by the method's bare name."""
 
 
-def with_costs(runs: "pd.DataFrame", source: str | None) -> "pd.DataFrame":
+def with_costs(runs: pd.DataFrame, source: str | None) -> pd.DataFrame:
     """Add the canonical method, the tokens and the FLOP of each run.
 
     Tokens or FLOP that follow from absurd numbers may be infinite or 0; `embudget.runs.clean` refuses them afterwards.
 
-    Args:
-        runs: those that count.
-        source: the file, for the message; None for records.
-
     Raises:
-        ConfigError: a method cannot be read; the row is named.
+        ConfigError: a method cannot be read; the row is named, with its ``source`` if that is a file.
     """
     by_shape = "method" in runs
     runs = _with_methods(runs, source) if by_shape else runs.assign(method="full")
@@ -60,7 +52,7 @@ def with_costs(runs: "pd.DataFrame", source: str | None) -> "pd.DataFrame":
         return runs.assign(tokens=runs["train_flops"] / per_token)
 
 
-def _with_methods(runs: "pd.DataFrame", source: str | None) -> "pd.DataFrame":
+def _with_methods(runs: pd.DataFrame, source: str | None) -> pd.DataFrame:
     """Put the canonical text of each method in the place of what was written; each spelling is parsed once."""
     columns = ["method", *(column for column in _VALUE_OF.values() if column in runs)]
     canonical = []
@@ -83,10 +75,8 @@ def _spelled(method: str, **values: float) -> str:
     return f"{name}:{int(value) if value.is_integer() else repr(value)}"
 
 
-def _flops_per_token(runs: "pd.DataFrame", *, by_shape: bool) -> "pd.Series[float]":
+def _flops_per_token(runs: pd.DataFrame, *, by_shape: bool) -> "pd.Series[float]":
     """The training FLOP per token of each run, by the shape of a known member, or else from N alone."""
-    import pandas as pd
-
     columns = [name for name in ("model", "method") if name in runs]
     costs = []
     for values in runs[columns].drop_duplicates().to_dict("records"):
@@ -100,7 +90,7 @@ def _flops_per_token(runs: "pd.DataFrame", *, by_shape: bool) -> "pd.Series[floa
     return pd.Series(np.where(same, of_shape, per_param * sizes), index=runs.index)
 
 
-def with_budgets(runs: "pd.DataFrame") -> "pd.DataFrame":
+def with_budgets(runs: pd.DataFrame) -> pd.DataFrame:
     """Add the budget of each run; where the table has none, also its length, the tokens to 4 digits."""
     if "budget" in runs:
         return runs.assign(budget=asked(runs["budget"]))
@@ -125,8 +115,7 @@ def asked(budgets: "pd.Series[float]") -> "pd.Series[float]":
     most = given[given["runs"] == given.groupby("one")["runs"].transform("max")]
     values = most.groupby("one")["value"]
     middle = most[values.cumcount() == (values.transform("size") - 1) // 2].set_index("one")["value"]
-    meant: pd.Series[float] = budgets.map(given.set_index("value")["one"].map(middle))
-    return meant
+    return budgets.map(given.set_index("value")["one"].map(middle))
 
 
 def levels_of(train_flops: "pd.Series[float]") -> "pd.Series[float]":
@@ -135,8 +124,6 @@ def levels_of(train_flops: "pd.Series[float]") -> "pd.Series[float]":
     Sorted, a new level starts where the next lies more than LEVEL_GAP above; a level that spans more than a factor
     LEVEL_SPAN is cut on a grid of that factor from its lowest on.
     """
-    import pandas as pd
-
     flops = train_flops.sort_values(kind="stable")
     logs = pd.Series(np.log(flops), index=flops.index)
     gapless = (logs.diff() > np.log(LEVEL_GAP)).cumsum()
@@ -151,7 +138,7 @@ def levels_of(train_flops: "pd.Series[float]") -> "pd.Series[float]":
     return levels.reindex(train_flops.index)
 
 
-def with_names(runs: "pd.DataFrame") -> "pd.DataFrame":
+def with_names(runs: pd.DataFrame) -> pd.DataFrame:
     """Give models without a name one that is made of their size: N=1.2e+08."""
     sizes = runs["model_params"]
     made = sizes.map({size: f"N={size:.4g}" for size in sizes.unique().tolist()})

@@ -41,30 +41,21 @@ PLAUSIBLE = 0.02
 """How far a vertex may lie below the lowest measured log loss. A deeper one is an artefact and not used."""
 
 
-class RateCurve(Frozen):
-    """The best rate of one cell, and the loss there."""
+class Vertex(Frozen):
+    """The best setting of one cell, and the loss there."""
 
     learning_rate: PositiveFloat
-    log_loss: float = Field(description="at that rate, mean over seeds")
-    curvature: float = Field(description="second derivative of log loss by log rate; there is no minimum if it is <= 0")
-    inside: bool = Field(
-        description="True: the minimum lies between tried rates; False: there is none, this is the best rate tried"
+    batch_size: PositiveFloat | None = Field(
+        default=None, description="in the unit it was given in, not rounded; None where only rates were compared"
     )
-
-
-class RateSurface(Frozen):
-    """The best rate and batch size of one cell, and the loss there."""
-
-    learning_rate: PositiveFloat
-    batch_size: PositiveFloat = Field(description="in the unit it was given in; not rounded")
     log_loss: float = Field(description="at that setting, mean over seeds")
     inside: bool = Field(
         description="True: the minimum lies between tried settings; False: there is none, this is the best one tried"
     )
 
 
-def fit_rate_curve(rates: ArrayLike, log_losses: ArrayLike) -> RateCurve:
-    """Fit a parabola to the log losses of one cell by their rates.
+def fit_rate_curve(rates: ArrayLike, log_losses: ArrayLike) -> Vertex:
+    """Fit a parabola to the log losses (n,) of one cell by their rates (n,).
 
     The best rate and its two neighbours have the weight 1, all others less, the larger their excess. So the parabola of
     three rates goes through them, unless the excess of one is cut. Runs at the same rate (seeds) are averaged first.
@@ -72,10 +63,6 @@ def fit_rate_curve(rates: ArrayLike, log_losses: ArrayLike) -> RateCurve:
     Example:
         >>> fit_rate_curve([1e-3, 2.5e-3, 6e-3], np.log([3.1, 3.0, 3.2])).learning_rate
         0.0021189360164098527
-
-    Args:
-        rates: of each run (n,).
-        log_losses: of each run (n,).
 
     Raises:
         TooFewRunsError: fewer than 3 different rates.
@@ -93,25 +80,15 @@ def fit_rate_curve(rates: ArrayLike, log_losses: ArrayLike) -> RateCurve:
     inside = c2 > 0 and 0 < best < len(x) - 1 and _within(x, offset) and depth >= -PLAUSIBLE
     if not inside:
         offset = depth = 0.0
-    return RateCurve(
-        learning_rate=exp(settings[best, 0] + offset),
-        log_loss=float(means.min()) + depth,
-        curvature=2 * c2,
-        inside=inside,
-    )
+    return Vertex(learning_rate=exp(settings[best, 0] + offset), log_loss=float(means.min()) + depth, inside=inside)
 
 
-def fit_rate_surface(rates: ArrayLike, batch_sizes: ArrayLike, log_losses: ArrayLike) -> RateSurface:
-    """Fit a quadratic surface to the log losses of one cell by their rates and batch sizes.
+def fit_rate_surface(rates: ArrayLike, batch_sizes: ArrayLike, log_losses: ArrayLike) -> Vertex:
+    """Fit a quadratic surface to the log losses (n,) of one cell by their rates and batch sizes (n,), in any unit.
 
     Runs near the optimum count by their weight, exp(-excess / NEAR), and not by a threshold: which runs a threshold
     lets in changes with the noise of the best one, and on the step law's cells thresholds up to 0.01 miss the batch
     size by a factor 1.5. Runs at the same rate and batch size (seeds) are averaged first.
-
-    Args:
-        rates: of each run (n,).
-        batch_sizes: of each run (n,), in any unit.
-        log_losses: of each run (n,).
 
     Raises:
         TooFewRunsError: fewer than 8 different settings, or they do not determine a surface (all on a line, say).
@@ -131,12 +108,18 @@ def fit_rate_surface(rates: ArrayLike, batch_sizes: ArrayLike, log_losses: Array
         )
     c = _weighted(columns, excess, _near(excess))
     hessian = np.array([[2 * c[3], c[4]], [c[4], 2 * c[5]]])
+    offset, depth, inside = np.zeros(2), 0.0, False
     if np.linalg.eigvalsh(hessian)[0] > 0:
         offset = -np.linalg.solve(hessian, c[1:3])
         depth = float(c[0] + c[1:3] @ offset / 2)
-        if depth >= -PLAUSIBLE and _within(x, offset[0]) and _within(y, offset[1]):
-            return _surface_at(best + offset, float(means.min()) + depth, inside=True)
-    return _surface_at(best, float(means.min()), inside=False)
+        inside = depth >= -PLAUSIBLE and _within(x, offset[0]) and _within(y, offset[1])
+    rate, batch = best + offset if inside else best
+    return Vertex(
+        learning_rate=exp(rate),
+        batch_size=exp(batch),
+        log_loss=float(means.min()) + (depth if inside else 0.0),
+        inside=inside,
+    )
 
 
 def logs_of(name: str, values: ArrayLike) -> Array:
@@ -187,13 +170,8 @@ def _near(excess: Array) -> Array:
 def _weighted(columns: Array, values: Array, weights: Array) -> Array:
     """The weighted least-squares coefficients (k,) of the columns (n, k) for the values (n,)."""
     root: Array = np.sqrt(weights)
-    solution: Array = np.linalg.lstsq(columns * root[:, None], values * root, rcond=None)[0].astype(np.float64)
-    return solution
+    return np.linalg.lstsq(columns * root[:, None], values * root, rcond=None)[0].astype(np.float64)
 
 
 def _within(tried: Array, value: float) -> bool:
     return bool(tried.min() <= value <= tried.max())
-
-
-def _surface_at(setting: Array, log_loss: float, *, inside: bool) -> RateSurface:
-    return RateSurface(learning_rate=exp(setting[0]), batch_size=exp(setting[1]), log_loss=log_loss, inside=inside)

@@ -11,17 +11,19 @@ import csv
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from embudget.errors import ConfigError
 from embudget.records import COLUMNS, RunRecord, records_frame
 from embudget.runs.columns import NEEDED, NUMBERS, SAID_NAN, TEXTS
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 MAX_BYTES = 1_000_000_000
 """Size of a file, and of the used columns of a Parquet file in memory, above which it is refused unread."""
@@ -31,20 +33,18 @@ _ONE_OF = (("model_params",), ("loss",), ("tokens", "train_flops"))
 """A file needs a column of each group."""
 
 
-def read_records(records: Iterable[RunRecord]) -> "pd.DataFrame":
+def read_records(records: Iterable[RunRecord]) -> pd.DataFrame:
     """Put records in a table, in their order."""
     runs = records_frame(records, [name for name in _KNOWN if name in COLUMNS])
     return runs.assign(**{SAID_NAN: ""}).set_axis(range(1, len(runs) + 1))
 
 
-def read_runs(path: str | Path, columns: Mapping[str, str] | None = None) -> "pd.DataFrame":
+def read_runs(path: str | Path, columns: Mapping[str, str] | None = None) -> pd.DataFrame:
     """Read a file of runs as a table; ``columns`` maps our names to the file's, or to "" to ignore the file's.
 
     Raises:
         ConfigError: see `embudget.runs.RunTable.read`.
     """
-    import pandas as pd
-
     file = Path(path)
     if file.suffix.lower() not in (".csv", ".parquet"):
         raise ConfigError(f"{file}: a table of runs must end in .csv or .parquet")
@@ -100,9 +100,6 @@ def _csv_header(file: Path) -> list[str]:
 
 
 def _parquet_header(file: Path) -> list[str]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     try:
         return list(pq.read_schema(file).names)
     except (pa.ArrowException, OSError) as error:
@@ -148,16 +145,13 @@ def _check_distinct(file: Path, names: Mapping[str, str]) -> None:
         by_theirs[theirs] = ours
 
 
-def _read_csv(file: Path, names: Mapping[str, str]) -> Any:  # noqa: ANN401 - pyarrow is not typed
-    import pyarrow as pa
-    import pyarrow.csv as pc
-
+def _read_csv(file: Path, names: Mapping[str, str]) -> pa.Table:
     used = sorted(set(names.values()))
     try:
-        return pc.read_csv(
+        return pa_csv.read_csv(
             file,
-            parse_options=pc.ParseOptions(newlines_in_values=True),
-            convert_options=pc.ConvertOptions(include_columns=used, column_types=dict.fromkeys(used, pa.string())),
+            parse_options=pa_csv.ParseOptions(newlines_in_values=True),
+            convert_options=pa_csv.ConvertOptions(include_columns=used, column_types=dict.fromkeys(used, pa.string())),
         )
     except (pa.ArrowException, OSError) as error:
         reason = _first_line(error)
@@ -168,10 +162,7 @@ def _read_csv(file: Path, names: Mapping[str, str]) -> Any:  # noqa: ANN401 - py
         raise ConfigError(f"{file}: not a CSV file: {reason.removeprefix('CSV parse error: ')}") from None
 
 
-def _read_parquet(file: Path, names: Mapping[str, str]) -> Any:  # noqa: ANN401 - pyarrow is not typed
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
+def _read_parquet(file: Path, names: Mapping[str, str]) -> pa.Table:
     used = sorted(set(names.values()))
     try:
         size = pq.read_metadata(file).num_rows * 8 * len(used)
@@ -182,15 +173,8 @@ def _read_parquet(file: Path, names: Mapping[str, str]) -> Any:  # noqa: ANN401 
         raise ConfigError(f"{file}: not a Parquet file: {_first_line(error)}") from None
 
 
-def _numbers(
-    file: Path,
-    name: str,
-    values: Any,  # noqa: ANN401 - pyarrow is not typed
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def _numbers(file: Path, name: str, values: pa.Array) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """The numbers of a column (n,), and where it has no value (n,)."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     kind = values.type
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         text = pc.utf8_trim_whitespace(values)
@@ -209,10 +193,7 @@ def _numbers(
     return pc.cast(values, pa.float64(), safe=False).to_numpy(zero_copy_only=False).astype(np.float64), empty
 
 
-def _is_number(values: Any) -> bool:  # noqa: ANN401 - pyarrow is not typed
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
+def _is_number(values: pa.Array) -> bool:
     try:
         pc.cast(values, pa.float64())
     except pa.ArrowInvalid:
@@ -220,7 +201,7 @@ def _is_number(values: Any) -> bool:  # noqa: ANN401 - pyarrow is not typed
     return True
 
 
-def _first_text(values: Any) -> int:  # noqa: ANN401 - pyarrow is not typed
+def _first_text(values: pa.Array) -> int:
     """The place of the first value that is no number: halve the column until it is alone."""
     low, high = 0, len(values)
     while high - low > 1:
@@ -229,10 +210,7 @@ def _first_text(values: Any) -> int:  # noqa: ANN401 - pyarrow is not typed
     return low
 
 
-def _texts(file: Path, name: str, values: Any) -> "pd.Series[str]":  # noqa: ANN401 - pyarrow is not typed
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
+def _texts(file: Path, name: str, values: pa.Array) -> "pd.Series[str]":
     try:
         text = pc.utf8_trim_whitespace(pc.cast(values, pa.string()))
     except pa.ArrowException:
@@ -241,10 +219,8 @@ def _texts(file: Path, name: str, values: Any) -> "pd.Series[str]":  # noqa: ANN
     return texts
 
 
-def _array(table: Any, name: str) -> Any:  # noqa: ANN401 - pyarrow is not typed
+def _array(table: pa.Table, name: str) -> pa.Array:
     """A column as one plain array: pandas writes its categories as a dictionary."""
-    import pyarrow as pa
-
     values = table.column(name).combine_chunks()
     return values.dictionary_decode() if pa.types.is_dictionary(values.type) else values
 

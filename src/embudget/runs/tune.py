@@ -31,28 +31,26 @@ does not count what a parabola is off by, however many the seeds: with three rat
 
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from embudget.errors import TooFewRunsError
 from embudget.runs.columns import CELL, MEASURED, SETTING
-from embudget.runs.envelope import RateCurve, RateSurface, fit_rate_curve, fit_rate_surface
-
-if TYPE_CHECKING:
-    import pandas as pd
+from embudget.runs.envelope import Vertex, fit_rate_curve, fit_rate_surface
 
 SUPPORT = 3
 """Runs that the best setting of an envelope counts as at most, for each run of the setting with the fewest."""
 FEWEST_RATES, FEWEST_SETTINGS = 3, 8
 """Settings that a curve needs, and a surface."""
 RATE, BATCH = "learning_rate", "batch_size"
-Envelope = tuple[NDArray[np.int64], RateCurve | RateSurface]
+Envelope = tuple[NDArray[np.int64], Vertex]
 """The rows of the settings that an envelope was fitted to, and its vertex."""
 
 
-def settings_of(runs: "pd.DataFrame") -> "pd.DataFrame":
+def settings_of(runs: pd.DataFrame) -> pd.DataFrame:
     """Average the seeds of each setting: one row a setting, sorted by cell, whose number is in the column `cell`.
 
     numpy does the sums, in the order of the runs: pandas compensates for rounding in some versions, and the cells of a
@@ -89,15 +87,13 @@ def _means(values: NDArray[np.float64], codes: NDArray[np.integer[Any]]) -> NDAr
     return means
 
 
-def tuned(settings: "pd.DataFrame") -> "pd.DataFrame":
+def tuned(settings: pd.DataFrame) -> pd.DataFrame:
     """Put the vertex of each envelope in the place of its best setting, and add the rates that were tried.
 
     The new columns are `rates`, how many were tried at settings that differ in nothing but rate and batch size; and,
     NaN for a setting without an envelope, `rate_inside` (1 where it has a minimum, 0 where it has none), `lowest_rate`
     and `highest_rate`. The log loss of an envelope's other settings becomes infinite, so that they are never the best.
     """
-    import pandas as pd
-
     settings = settings.assign(rates=1, rate_inside=np.nan, lowest_rate=np.nan, highest_rate=np.nan)
     if RATE not in settings:
         return settings
@@ -113,13 +109,13 @@ def tuned(settings: "pd.DataFrame") -> "pd.DataFrame":
     return settings
 
 
-def best_settings(settings: "pd.DataFrame") -> "pd.DataFrame":
+def best_settings(settings: pd.DataFrame) -> pd.DataFrame:
     """The setting with the lowest log loss of each cell, sorted by method, budget and size."""
     best = settings.loc[settings.groupby("cell")["log_loss"].idxmin()]
     return best.sort_values(["method", "budget", "model_params", "model", "tokens"])
 
 
-def _envelopes(settings: "pd.DataFrame") -> Iterator[Envelope]:
+def _envelopes(settings: pd.DataFrame) -> Iterator[Envelope]:
     """Fit the surfaces and keep those that have a minimum; then the curves of all settings that are on no such surface.
 
     The fits take arrays: with pandas in the loops, 20,000 envelopes would take 30 s instead of 4.
@@ -141,7 +137,7 @@ def _envelopes(settings: "pd.DataFrame") -> Iterator[Envelope]:
             yield alike, fit_rate_curve(rate[alike], log_loss[alike])
 
 
-def _at_best(settings: "pd.DataFrame", envelopes: list[Envelope]) -> list[dict[str, Any]]:
+def _at_best(settings: pd.DataFrame, envelopes: list[Envelope]) -> list[dict[str, Any]]:
     """What each envelope changes of its best setting, whose row is called `setting` here."""
     rate, log_loss, seeds, squares = (settings[name].to_numpy() for name in (RATE, "log_loss", "seeds", "seed_squares"))
     found = []
@@ -155,7 +151,7 @@ def _at_best(settings: "pd.DataFrame", envelopes: list[Envelope]) -> list[dict[s
             "log_loss": log_loss[best],
         }
         if vertex.inside:
-            values |= vertex.model_dump(include={"log_loss", RATE, BATCH})
+            values |= vertex.model_dump(include={"log_loss", RATE, BATCH}, exclude_none=True)
             if vertex.log_loss != log_loss[best]:  # if it is the measured one, the loss is not rounded by log and exp
                 values["loss"] = np.exp(vertex.log_loss)
             runs, most = int(seeds[best]), SUPPORT * int(seeds[members].min())
@@ -165,7 +161,7 @@ def _at_best(settings: "pd.DataFrame", envelopes: list[Envelope]) -> list[dict[s
     return found
 
 
-def _groups(settings: "pd.DataFrame", least: int, *but: str) -> Iterator[NDArray[np.int64]]:
+def _groups(settings: pd.DataFrame, least: int, *but: str) -> Iterator[NDArray[np.int64]]:
     """The rows of settings that differ in nothing but these columns, where at least so many do."""
     codes = settings.groupby(_alike(settings, *but), dropna=False).ngroup().to_numpy()
     places = settings.index.to_numpy()[np.argsort(codes, kind="stable")]
@@ -174,6 +170,6 @@ def _groups(settings: "pd.DataFrame", least: int, *but: str) -> Iterator[NDArray
             yield alike
 
 
-def _alike(settings: "pd.DataFrame", *but: str) -> list[str]:
+def _alike(settings: pd.DataFrame, *but: str) -> list[str]:
     """The columns in which settings are equal that differ in nothing but these."""
     return ["cell", *(name for name in SETTING if name in settings and name not in but)]
