@@ -97,7 +97,7 @@ def _read(source: Source, seen: set[str], result: Cleaned, progress: Progress) -
         if result.read[source.name] % _REPORT_EVERY == 0:
             progress(stage, result.read[source.name])
         candidate = _candidate(pair, source)
-        reason = _flaw(candidate, source.rules) or _repetition(candidate, seen)
+        reason = _flaw(candidate, source.rules, seen)
         if reason is None:
             yield candidate
         else:
@@ -134,8 +134,8 @@ def _candidate(pair: RawPair, source: Source) -> _Candidate:
     return _Candidate(row, query_key, positive_key)
 
 
-def _flaw(candidate: _Candidate, rules: Rules) -> Reason | None:
-    """Name the first rule that a pair breaks, whatever the other pairs are."""
+def _flaw(candidate: _Candidate, rules: Rules, seen: set[str]) -> Reason | None:
+    """Name the first rule that a pair breaks. The texts of a pair that breaks none become ``seen``."""
     row, query_key, positive_key = candidate
     if not row.query or len(row.query.split()) < rules.query_words:
         return "query too short"
@@ -147,22 +147,17 @@ def _flaw(candidate: _Candidate, rules: Rules) -> Reason | None:
     similar = len(of_query & of_positive) >= _OVERLAP * len(of_query | of_positive)
     if similar or (len(of_positive) >= _ECHO_WORDS and of_positive <= of_query):
         return "positive repeats query"
+    if query_key in seen:
+        return "duplicate query"
+    if positive_key in seen:
+        return "duplicate positive"
+    seen.update((query_key, positive_key))
     return None
 
 
 def _is_prose(text: str) -> bool:
     letters = sum(map(str.isalpha, text)) + text.count(" ")
     return letters >= _LEAST_LETTERS * len(text)
-
-
-def _repetition(candidate: _Candidate, seen: set[str]) -> Reason | None:
-    """Say whether an earlier pair holds one of the texts; if not, remember both."""
-    if candidate.query_key in seen:
-        return "duplicate query"
-    if candidate.positive_key in seen:
-        return "duplicate positive"
-    seen.update((candidate.query_key, candidate.positive_key))
-    return None
 
 
 def _without_near(
