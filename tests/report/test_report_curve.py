@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from math import log10
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,13 @@ def test_the_figure_shows_loss_interval_size_and_method(laws: Laws, points: Poin
     assert list(band.y) == [recipe.predicted_interval[1] for _, recipe in recipes]
     (shaded,) = figure.layout.shapes
     assert (shaded.x0, shaded.x1) == (1e12, 1.6e13)
+
+
+def test_budgets_without_a_recipe_keep_their_place_on_the_axis(laws: Laws, points: Points) -> None:
+    assert points[0].recipe is None
+    assert curve_figure(points, laws).layout.xaxis.range[0] < log10(points[0].budget)
+    with pytest.raises(ValueError, match="no point of the curve has a recipe"):
+        curve_figure(points[:1], laws)
 
 
 def test_nothing_is_shaded_where_nothing_was_measured(laws: Laws) -> None:
