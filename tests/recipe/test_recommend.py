@@ -13,7 +13,7 @@ from embudget.flops import budget_of_gpu_hours
 from embudget.laws import Coefficients, Laws, fit
 from embudget.methods import parse_method
 from embudget.recipe import Choice, Recipe, recommend
-from embudget.recipe.hyperparameters import batch_rule
+from embudget.recipe.batch_size import batch_rule
 from embudget.recipe.options import sizes_considered
 from embudget.records import RunConfig, RunRecord
 from embudget.runs import RunTable, record_row

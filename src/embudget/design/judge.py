@@ -20,7 +20,7 @@ from embudget.errors import BudgetError, ConfigError, EmbudgetError, FitError
 from embudget.frozen import Frozen
 from embudget.laws import fit
 from embudget.recipe import recommend
-from embudget.recipe.hyperparameters import batch_rule
+from embudget.recipe.batch_size import batch_rule
 from embudget.recipe.options import MAX_EXTRAPOLATION
 from embudget.runs import RunTable
 from embudget.suite import find_suite

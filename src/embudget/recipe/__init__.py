@@ -3,7 +3,8 @@
 recommend          the recipe for a budget, and the crossovers of the best kind of method
 wishes, options    what may be asked for; what a budget allows each candidate under these limits
 nearest            for a wish that cannot be met: the budget at which it could
-hyperparameters    batch size and rates of a choice that was not measured
+batch_size         pairs a step at a budget that was not measured
+hyperparameters    rates and the rest for a choice that was not measured
 warnings           what to mistrust in a recipe
 curve              recipes along budgets
 values             what a recipe holds

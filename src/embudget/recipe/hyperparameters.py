@@ -1,7 +1,6 @@
 """How to train a choice that was not measured: hyperparameters from the cells that were.
 
-batch size      At a measured budget the study's own. Elsewhere a power law through its (budget, batch size), up to the
-                largest measured or 1024; or its one batch size where it had only one.
+batch size      By the rule of `embudget.recipe.batch_size`.
 learning rate   By the rate law where envelopes of the method were measured. Else the best rate of the nearest cell.
 the others      Those of the same method's measured cell that is nearest in (log N, log C).
 
@@ -17,43 +16,15 @@ from typing import Any, NamedTuple, Self, get_args
 from embudget.choices import Candidate
 from embudget.errors import MethodError
 from embudget.laws import Laws
-from embudget.laws.frontier import fit_line
 from embudget.laws.rates import REACH, at_end
 from embudget.methods import Method
+from embudget.recipe.batch_size import DEFAULT_BATCH_SIZE, batch_rule
 from embudget.records import Pooling, RunConfig
 from embudget.runs.cells import Cell, RunTable
 from embudget.suite import ModelShape
 
-MAX_BATCH_SIZE = 1024
-"""Pairs a step up to which a rising batch size is extrapolated: twice the 512 candidates of the held-out loss.
-assumption: more candidates than that in a batch teach little more."""
-DEFAULT_BATCH_SIZE = 16
-"""Pairs a step where the table does not say: the batch size of the quickstart's study."""
 DEFAULT_TOKENS_PER_PAIR = 55.0
 """Tokens a pair where the table does not say: the mean of the demo pairs, cut at 75 tokens a text."""
-
-
-def batch_rule(cells: Sequence[Cell]) -> Callable[[float], int]:
-    """Pairs a step as a function of the budget in FLOP; between the measured ones a multiple of 8 from 8 upwards."""
-    known = [(cell.budget, max(2, round(cell.batch_size))) for cell in cells if cell.batch_size is not None]
-    if not known:
-        return lambda budget: DEFAULT_BATCH_SIZE
-    budgets, sizes = [at for at, _ in known], [size for _, size in known]
-    tried: dict[float, set[int]] = {}
-    for at, size in known:
-        tried.setdefault(at, set()).add(size)
-    measured = {at: here.pop() for at, here in tried.items() if len(here) == 1}
-    mean, line = round(sum(sizes) / len(sizes)), fit_line(budgets, sizes) if len(tried) > 1 else None
-
-    def rule(budget: float) -> int:
-        if budget in measured:
-            return measured[budget]
-        if line is None or len(set(sizes)) == 1:
-            return mean
-        size = min(line(budget), max(MAX_BATCH_SIZE, *sizes))
-        return 8 * round(size / 8) if size >= 8 else max(2, round(size))
-
-    return rule
 
 
 def nearest_cell(method: Method, model_params: float, budget: float, cells: Sequence[Cell]) -> Cell:

@@ -1,0 +1,25 @@
+"""The batch size that a study's runs have at a budget, where the study names no other."""
+
+import math
+from typing import Annotated
+
+from pydantic import Field, PositiveFloat
+
+from embudget.frozen import Frozen
+
+
+class BatchRule(Frozen):
+    """Pairs a step as a power of the budget C: ``pairs (C / at)^exponent``, a multiple of 4 from 4 to ``most``.
+
+    The default gives 16 pairs at 1e12 FLOP, where steps matter more than negatives, and reaches the 1024 pairs of the
+    paper at its smallest budgets (1.5e15 to 4e15 FLOP).
+    """
+
+    at: PositiveFloat = Field(default=1e12, description="FLOP")
+    pairs: Annotated[int, Field(ge=2)] = 16
+    exponent: float = Field(default=0.5, ge=0, le=1)
+    most: Annotated[int, Field(ge=4)] = 1024
+
+    def batch_size(self, budget: float) -> int:
+        """Pairs a step at a budget in FLOP."""
+        return min(self.most, max(4, 4 * round(self.pairs * math.pow(budget / self.at, self.exponent) / 4)))
