@@ -19,8 +19,9 @@ def command(
     that decide it and one of three verdicts:
 
     \b
-      reproduced       it holds in at least 90 % of the draws of the laws
-      not reproduced   one of its k parts fails in at least 1 - 10 % / k of them
+      reproduced       in at least 90 % of the draws of the laws all its claims hold
+      not reproduced   one of its claims fails in nearly all draws: in 90 % if it is
+                       the only one, in 95 % if there are two, in 97.5 % if four
       undetermined     neither; the reason follows
 
     Only measured budgets count. The second finding is judged by 4,000 draws of a regression on the measured losses.

@@ -83,6 +83,11 @@ class Store:
 
     Raises:
         StoreError: the database cannot be opened, or its tables are another program's.
+
+    Example:
+        >>> with eb.Store("study.db") as store:
+        ...     records = store.records()
+        >>> laws = eb.fit(records)
     """
 
     def __init__(self, location: str | Path, create: bool = True) -> None:
