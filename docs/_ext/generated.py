@@ -12,6 +12,7 @@ import re
 import types
 from collections.abc import Iterator
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
@@ -103,7 +104,7 @@ def sentence(text: str | None) -> str:
 
 PLAIN = {
     float: "number", int: "integer", str: "text", bool: "true or false", dict: "mapping", type(None): "nothing",
-    Any: "anything", tuple: "list",
+    Any: "anything", tuple: "list", Path: "path",
 }  # fmt: skip
 
 

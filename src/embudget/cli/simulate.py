@@ -34,8 +34,9 @@ def command(
     --judge simulates the study many times, fits each, asks for a recipe, and holds it against the truth.
 
     \b
-    A world in YAML (more fields are in studies/pythia_world.yaml):
-      models: ["smollm2-135m:2", "smollm2-135m:8"]  # or suite: NAME
+    A world in YAML; suite: NAME may stand for models. More fields are in
+    studies/pythia_world.yaml:
+      models: ["smollm2-135m:2", "smollm2-135m:4", "smollm2-135m:8"]
       budgets: [1.0e12, 4.0e12, 1.6e13]    # FLOP
       truth:                               # L = E + A/N^a + B/D^b, nats
         full: {E: 1.0, A: 300, a: 0.35, B: 250, b: 0.4}

@@ -83,7 +83,9 @@ class Study(Frozen):
     """The grid of runs: every member with every method at every budget, learning rate and seed; and further grids.
 
     Example:
-        >>> study = eb.Study(suite="micro", methods=["full", "lora:8"], budgets=[5e10, 2e11, 8e11], pairs="pairs/")
+        >>> study = eb.Study(
+        ...     suite="micro", methods=["full", "lora:8"], budgets=[5e10, 2e11, 8e11], pairs="pairs/"
+        ... )
         >>> len(study.configs(eb.load_pairs("pairs/").hash))
         24
     """
@@ -104,8 +106,8 @@ class Study(Frozen):
     )
     batch_size: Annotated[int, Field(ge=2)] | dict[PositiveFloat, Annotated[int, Field(ge=2)]] | BatchRule = Field(
         default=BatchRule(),
-        description="pairs a step: a number, a number for each budget, or a rule (below). With wsd all budgets have one; "
-        "that of a rule is taken at the geometric middle of the smallest and the largest budget",
+        description="pairs a step: a number, a number for each budget, or a rule (below). With wsd all budgets have "
+        "one; that of a rule is taken at the geometric middle of the smallest and the largest budget",
     )
     schedule: Schedule = Field(
         default="wsd", description="wsd: one run of a setting serves all its budgets; cosine: a run for each"
@@ -126,7 +128,7 @@ class Study(Frozen):
         default=512, description="held-out pairs that the loss is measured on; a multiple of eval_candidates"
     )
     eval_candidates: Annotated[int, Field(ge=2)] = Field(
-        default=512, description="positives that each held-out query must tell its own from; chance is their log"
+        default=512, description="positives that each held-out query must tell its own from; guessing gives ln of this"
     )
     flops_per_second: PositiveFloat = Field(
         default=4e10, description="speed to estimate hours with until runs are measured; assumption: two CPU cores"

@@ -45,7 +45,7 @@ def find_shape(name: str) -> ModelShape:
         ModelError: nothing has this name, its configuration cannot be used, or the depth is out of range.
 
     Example:
-        >>> eb.find_shape("smollm2-135m:8").model_params  # N of the first 8 blocks and the final norm
+        >>> eb.find_shape("smollm2-135m:8").model_params  # N of the first 8 blocks
         28321344
     """
     base, depth = split_depth(name)
