@@ -136,7 +136,8 @@ class Store:
         Example:
             >>> with Store("study.db") as store:
             ...     runs = store.frame()
-            >>> runs[runs.status == "done"].pivot_table(index="model", columns="budget", values="loss", aggfunc="min")
+            >>> done = runs[runs.status == "done"]
+            >>> done.pivot_table(index="model", columns="budget", values="loss", aggfunc="min")
 
         Raises:
             StoreError: the database cannot be read.

@@ -93,7 +93,8 @@ def train(
             suffice for one text at a time, or a checkpoint is that of another model.
 
     Example:
-        >>> model = eb.train(eb.Recipe.load("recipe.yaml"), eb.load_pairs("pairs/"), out="model/")
+        >>> recipe = eb.Recipe.load("recipe.yaml")
+        >>> model = eb.train(recipe, eb.load_pairs("pairs/"), out="model/")
         >>> model.encode(["a query", "a document"]).shape
         (2, 576)
     """
