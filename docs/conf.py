@@ -21,9 +21,11 @@ default_role = "literal"  # the docstrings write `code` with one backtick, as Ma
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
 autodoc_member_order = "bysource"
+autodoc_default_options = {"exclude-members": "model_config"}  # how pydantic is set up is no business of a caller
 autodoc_preserve_defaults = True
 napoleon_numpy_docstring = False
 
 html_theme = "furo"
 html_title = f"embudget {release}"
 html_copy_source = False
+html_show_copyright = False  # the licence is in the repository; without a holder the footer would be empty

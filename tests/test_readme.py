@@ -61,7 +61,8 @@ def test_its_commands_run(run: Run) -> None:
 
 
 def test_its_output_comes_from_the_records(run: Run, tmp_path: Path) -> None:
-    from embudget import fit
+    from embudget import find_shape, fit
+    from embudget.methods import parse_method
     from embudget.records import RunRecord
 
     folder = ROOT / "results" / "quickstart"
@@ -76,7 +77,12 @@ def test_its_output_comes_from_the_records(run: Run, tmp_path: Path) -> None:
 
     measured = [record for record in records if record.config.train_flops < budget]
     assert f"It trains {len(measured)} short runs" in TEXT
-    fit(measured).save(tmp_path / "laws.json")
+    laws = fit(measured)
+    members = [find_shape(f"smollm2-135m:{depth}") for depth in (1, 2, 3)]
+    lora = parse_method("lora:32")
+    expected = [laws.predict(str(lora), shape.model_params, budget / lora.flops_per_token(shape)) for shape in members]
+    assert f"expect {min(expected):.2f} of LoRA" in TEXT
+    laws.save(tmp_path / "laws.json")
     shown = README[README.index("9.6e+12 FLOP, 4 times") : README.index("\nheld-out loss: predicted")]
     compare(shown.replace("\n", "\n...\n"), run("recipe", tmp_path / "laws.json", "--budget", "9.6e12").out)
 

@@ -12,6 +12,7 @@ import re
 import types
 from collections.abc import Iterator
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
@@ -20,7 +21,7 @@ from pydantic_core import PydanticUndefined
 from sphinx.application import Sphinx
 
 MARK = re.compile(r"^<!-- (commands|fields) ?([\w.:]*) -->$", re.MULTILINE)
-WIDTH = 96
+WIDTH = 88
 """Characters a line of the help, which is what the theme shows without a scroll bar."""
 
 
@@ -76,13 +77,24 @@ def fields(place: str) -> str:
 def default_of(info: Any) -> str:  # noqa: ANN401 - pydantic's FieldInfo
     """A default as YAML would have it; what is made by a factory is shown as made."""
     value = info.get_default(call_default_factory=True)
-    if value is PydanticUndefined or value is None:
+    return "none" if value is PydanticUndefined else yaml_of(value)
+
+
+def yaml_of(value: Any) -> str:  # noqa: ANN401 - whatever a field holds
+    """A value on one line of YAML; large numbers as a user writes them, 1e12."""
+    if value is None:
         return "none"
     if isinstance(value, BaseModel):
-        return str(value.model_dump())
+        return yaml_of(value.model_dump())
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {yaml_of(one)}" for key, one in value.items()) + "}"
+    if isinstance(value, tuple):
+        return "[" + ", ".join(map(yaml_of, value)) + "]"
     if isinstance(value, bool):
         return str(value).lower()
-    return str(list(value)) if isinstance(value, tuple) else str(value)
+    if isinstance(value, float) and float(f"{value:g}") == value:
+        return re.sub(r"e\+?(-?)0*", r"e\1", f"{value:g}")
+    return str(value)
 
 
 def sentence(text: str | None) -> str:
@@ -92,7 +104,7 @@ def sentence(text: str | None) -> str:
 
 PLAIN = {
     float: "number", int: "integer", str: "text", bool: "true or false", dict: "mapping", type(None): "nothing",
-    Any: "anything", tuple: "list",
+    Any: "anything", tuple: "list", Path: "path",
 }  # fmt: skip
 
 

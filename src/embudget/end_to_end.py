@@ -117,6 +117,9 @@ def quickstart(out: str | Path, *, smoke: bool = False, screen: Screen | None = 
     Raises:
         ConfigError: the folder cannot be written.
         EmbudgetError: what a stage raises.
+
+    Example:
+        >>> folder = eb.quickstart("quickstart/")
     """
     screen, out = screen or Screen(), Path(out)
     size = SMOKE if smoke else FULL

@@ -16,7 +16,14 @@ import math
 
 
 class EmbudgetError(Exception):
-    """Base of all errors that a user can cause and mend; catch this one to catch them all."""
+    """Base of all errors that a user can cause and mend; catch this one to catch them all.
+
+    Example:
+        >>> try:
+        ...     laws = eb.fit(records)
+        ... except eb.EmbudgetError as error:
+        ...     print(error)
+    """
 
 
 class ConfigError(EmbudgetError):

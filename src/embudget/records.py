@@ -65,14 +65,14 @@ class RunConfig(Frozen):
     """Everything that determines a training run. Two runs with equal configurations are the same run."""
 
     model: str = Field(description="a member as `embudget.suite.find_shape` reads it: smollm2-135m:8, or a folder")
-    method: MethodText
+    method: MethodText = Field(description="what is trained: full, freeze:F, bias or lora:R")
     train_flops: PositiveFloat = Field(
         description="budget, algorithmic FLOP; the run stops at the step that reaches it"
     )
     pairs: str = Field(description="content hash of the text pairs")
     batch_size: Annotated[int, Field(ge=2)] = Field(description="pairs a step; also the in-batch candidates")
     learning_rate: PositiveFloat = Field(description="peak rate")
-    seed: NonNegativeInt = 0
+    seed: NonNegativeInt = Field(default=0, description="of the order of the pairs and of new weights, as of LoRA")
     max_length: PositiveInt = Field(default=75, description="tokens; longer texts are cut")
     scale: PositiveFloat = Field(default=40.0, description="1 / temperature of the contrastive loss")
     warmup: float = Field(
@@ -81,7 +81,7 @@ class RunConfig(Frozen):
         lt=1,
         description="share of the budget with a rising rate; runs of one trunk have the same warmup * train_flops",
     )
-    weight_decay: NonNegativeFloat = 0.1
+    weight_decay: NonNegativeFloat = Field(default=0.1, description="of AdamW")
     max_epochs: PositiveInt = Field(default=1, description="passes over the training pairs before the run is refused")
     eval_pairs: Annotated[int, Field(ge=2)] = Field(default=512, description="held-out pairs the loss is measured on")
     eval_candidates: Annotated[int, Field(ge=2)] = Field(
@@ -131,18 +131,18 @@ class RunRecord(Frozen):
     A run of a trunk counts whole: its FLOP, tokens and seconds are those it would have taken alone.
     """
 
-    config: RunConfig
+    config: RunConfig = Field(description="what was asked for")
     status: Literal["done", "failed", "diverged"] = Field(
         description="diverged: the loss became NaN, infinite or exploded, which it would do again"
     )
     error: str | None = Field(default=None, description="why the run failed, or what was seen as it diverged")
-    attempts: PositiveInt = 1
-    provenance: Provenance | None = None
+    attempts: PositiveInt = Field(default=1, description="times it was started, until it ended")
+    provenance: Provenance | None = Field(default=None, description="versions, device and time of its training")
 
     model_params: PositiveInt | None = Field(default=None, description="N, without embeddings and adapters")
     trained_params: PositiveInt | None = Field(default=None, description="T, without embeddings")
-    steps: PositiveInt | None = None
-    pairs_seen: PositiveInt | None = None
+    steps: PositiveInt | None = Field(default=None, description="optimiser steps")
+    pairs_seen: PositiveInt | None = Field(default=None, description="pairs of all steps, repeated ones included")
     tokens: PositiveInt | None = Field(default=None, description="D: non-pad tokens of queries and positives")
     train_flops: PositiveFloat | None = Field(default=None, description="algorithmic FLOP spent")
     shared_flops: NonNegativeFloat | None = Field(
@@ -170,7 +170,7 @@ class RunRecord(Frozen):
 
     @property
     def own_share(self) -> float:
-        """Share of its FLOP that no cheaper run of its trunk had spent: the part that it adds to a study's cost."""
+        """Share of its FLOP that no cheaper run of its trunk had spent, which is the part it adds to a study's cost."""
         if not self.shared_flops or self.train_flops is None:
             return 1.0
         return 1.0 - self.shared_flops / self.train_flops

@@ -186,7 +186,7 @@ def test_a_bad_file_is_one_line(tmp_path: Path, change: dict[str, Any], message:
             {"truth": {"full": Coefficients(E=0, A=1e-300, a=9, B=0, b=9)}},
             "truth.full: the loss must be finite and > 0",
         ),
-        ({"min_steps": 10**9}, "leaves no record: no cell reaches min_steps=1000000000, the longest takes"),
+        ({"min_steps": 10**9}, "leaves no record: no run reaches min_steps=1000000000, the longest takes"),
         ({"lost_probability": 0.99999}, r"leaves no record: all \d+ runs are lost, lost_probability=0.99999"),
     ],
 )
@@ -198,7 +198,7 @@ def test_a_study_that_cannot_be_simulated_is_one_line(change: dict[str, Any], me
 
 
 def test_a_design_without_runs_is_refused() -> None:
-    with pytest.raises(ConfigError, match="has no runs: no cell reaches min_steps=1000000000"):
+    with pytest.raises(ConfigError, match="has no runs: no run reaches min_steps=1000000000"):
         planned(World(truth=TRUTH, min_steps=10**9))
 
 

@@ -1,4 +1,4 @@
-"""The numbers in the pages' text are those of the files in results/; their tables are `benchmarks/`' own business."""
+"""The numbers in the pages' text are those of the files in results/; their tables are made by `studies/publish/`."""
 
 import json
 import re

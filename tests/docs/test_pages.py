@@ -99,5 +99,13 @@ def test_an_output_that_is_not_printed_is_found_out() -> None:
             compare(wrong, printed)
 
 
+def test_whole_numbers_are_compared_exactly() -> None:
+    printed = "N 28,321,344, in 1.006e+07 steps\n"
+    compare("N 28,321,344, in 1e+07 steps", printed)
+    for wrong in ("N 28,320,192, in ...", "N 28321344, in ..."):
+        with pytest.raises(AssertionError):
+            compare(wrong, printed)
+
+
 def test_the_made_up_pairs_are_enough_to_measure_on(faq_pairs: Pairs) -> None:
     assert load_pairs(faq_pairs.folder).rows("validation") >= 512

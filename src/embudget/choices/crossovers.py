@@ -81,7 +81,7 @@ def crossovers_by(
     draws: Array,
     widen: Callable[[Array, Array, Mask], Array] = lambda gaps, mean, there: gaps,
 ) -> tuple[Crossover, ...]:
-    """The same from log losses alone.
+    """The crossovers that log losses show, as `crossovers_of` has them.
 
     Args:
         kinds: of method (k,).
@@ -119,9 +119,10 @@ def changes(budgets: Array, logs: Array) -> list[tuple[int, int, float]]:
 
 
 def overtakings(budgets: Array, gaps: Array, near: float, after: Array | float = 0.0) -> Array:
-    """Where each row of g (R, b) turns positive: the budget nearest to ``near``; 0 below all, infinite beyond them.
+    """The budget nearest to ``near`` at which each row of g (R, b) turns positive (R,).
 
-    Only budgets above ``after``, given for each row (R,) or for all, count; where it is infinite, none does.
+    A row that is positive at all budgets gets 0, and one that is negative at the last gets infinity. Budgets up to
+    ``after``, given for each row (R,) or for all, do not count; where it is infinite, none does.
     """
     after = np.broadcast_to(after, len(gaps))
     outside = np.where((gaps[:, -1] > 0) & (after <= 0), 0.0, np.inf)

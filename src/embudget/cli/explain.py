@@ -15,12 +15,13 @@ def command(
     """Say which of the paper's findings these runs reproduce.
 
     The paper behind embudget (arXiv 2406.04165) has seven that a study can check, from "full fine-tuning is best at
-    low budgets, LoRA at high ones" to "the best loss falls along a straight line". Each is printed with the numbers
-    that decide it and one of three verdicts:
+    low budgets, LoRA at high ones" to "the best loss falls along a straight line". Each is cut into one or
+    more claims, and printed with the numbers that decide it and one of three verdicts:
 
     \b
-      reproduced       it holds in at least 90 % of the draws of the laws
-      not reproduced   one of its k parts fails in at least 1 - 10 % / k of them
+      reproduced       in at least 90 % of the draws of the laws all its claims hold
+      not reproduced   one of its claims fails in nearly all draws: in at least 90 %
+                       if it is the only one, 95 % if one of two, 97.5 % if of four
       undetermined     neither; the reason follows
 
     Only measured budgets count. The second finding is judged by 4,000 draws of a regression on the measured losses.

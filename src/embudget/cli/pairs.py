@@ -27,8 +27,12 @@ def build(
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder to write.")],
-    query_column: Annotated[str | None, typer.Option(help="Column of the queries, for hub and files.")] = None,
-    positive_column: Annotated[str | None, typer.Option(help="Column of the positives, for hub and files.")] = None,
+    query_column: Annotated[
+        str | None, typer.Option(help="Column of the queries, for hub and files; by default query, anchor or question.")
+    ] = None,
+    positive_column: Annotated[
+        str | None, typer.Option(help="Column of the positives, for hub and files; by default positive or answer.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most this many pairs of each source.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the split and of the order.")] = 0,
     tokenizer: Annotated[
@@ -37,14 +41,15 @@ def build(
     ] = None,
     verbose: Verbose = False,
 ) -> None:
-    """Build text pairs: read, clean, split by group, write Parquet and pairs.json.
+    """Build text pairs: read, clean and split by group what you name.
 
     A group is what belongs together, such as a product or a package: in files, the column `group`. No group is in two
-    splits. The same command again opens what is there.
+    splits. Parquet files and a pairs.json are written; the same command again opens what is there.
 
     \b
     Examples: embudget pairs build demo --out pairs/
-              embudget pairs build files:faq.csv --query-column question --positive-column answer --out faq/
+              embudget pairs build files:faq.csv \\
+                --query-column question --positive-column answer --out faq/
     """  # noqa: D301
     from embudget.cli.console import counter
     from embudget.pairs import build_pairs
@@ -71,14 +76,19 @@ def index(
     folder: Annotated[
         Path, typer.Argument(help="Folder of train*.parquet, validation*.parquet and maybe test*.parquet.")
     ],
-    query_column: Annotated[str | None, typer.Option(help="Column of the queries.")] = None,
-    positive_column: Annotated[str | None, typer.Option(help="Column of the positives.")] = None,
+    query_column: Annotated[
+        str | None, typer.Option(help="Column of the queries; by default query, anchor or question.")
+    ] = None,
+    positive_column: Annotated[
+        str | None, typer.Option(help="Column of the positives; by default positive or answer.")
+    ] = None,
     verbose: Verbose = False,
 ) -> None:
-    """Use Parquet files of any size as text pairs: write a pairs.json beside them, without loading them.
+    """Use Parquet files of any size as text pairs, without loading them.
 
-    Rows are taken as they are. Nothing is cleaned, and the files' names say the splits. Runs are measured on the first
-    validation pairs, so these should be in random order.
+    A pairs.json is written beside them. Rows are taken as they are. Nothing is cleaned, and the files' names say the
+    splits. Runs are measured on the first validation pairs, so these should be in random order. Columns `group` and
+    `source` are used where they are there.
 
     \b
     Example: embudget pairs index shards/ --query-column anchor --positive-column positive
@@ -95,7 +105,7 @@ def stats(
     max_length: Annotated[int, typer.Option(min=1, help="Tokens at which texts are cut.")] = 75,
     verbose: Verbose = False,
 ) -> None:
-    """Show counts, what was dropped and why, licences and token statistics.
+    """Show counts, what was dropped, licences and token statistics.
 
     \b
     Example: embudget pairs stats pairs/

@@ -34,7 +34,8 @@ def command(
     suite: Annotated[
         str | None,
         typer.Option(
-            help="Models to choose from: a built-in suite or a folder; by default those of the measured members."
+            help="Models to choose from: a built-in suite or a folder; by default the measured members and every "
+            "built-in suite that holds them all, with its members that were never run."
         ),
     ] = None,
     max_params: Annotated[
@@ -92,7 +93,7 @@ def command(
     Examples: embudget recipe laws.json --budget 4e13 --out recipe.yaml
               embudget recipe laws.json --gpu-hours 8 --device h100 --device-memory 80GB
               embudget recipe laws.json --budget 1e19 --serve-tokens 1e12 --prefer small
-              embudget recipe laws.json --budget 4e13 --pairs-available 50000 --max-epochs 3
+              embudget recipe laws.json --budget 4e13 --pairs-available 50000
               embudget recipe laws.json --curve 1e15:1e19 --out curve/
               embudget recipe --laws smollm2 --budget 4e13
     """  # noqa: D301

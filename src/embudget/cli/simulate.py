@@ -19,7 +19,10 @@ def command(
     repeats: Annotated[int, typer.Option(min=1, help="With --judge: how many studies are simulated.")] = 20,
     suite: Annotated[
         str | None,
-        typer.Option(help="With --judge: the models to choose from; by default those of the measured members."),
+        typer.Option(
+            help="With --judge: the models to choose from; by default the world's suite, or the measured members and "
+            "every built-in suite that holds them all, with its members that were never run."
+        ),
     ] = None,
     draws: Annotated[
         int | None, typer.Option(min=20, help="With --judge: resamples of each study's fit; 100 by default.")
@@ -31,7 +34,8 @@ def command(
     --judge simulates the study many times, fits each, asks for a recipe, and holds it against the truth.
 
     \b
-    A world in YAML; suite: NAME may stand for models, and more fields are in studies/pythia_world.yaml:
+    A world in YAML; suite: NAME may stand for models. More fields are in
+    studies/pythia_world.yaml:
       models: ["smollm2-135m:2", "smollm2-135m:4", "smollm2-135m:8"]
       budgets: [1.0e12, 4.0e12, 1.6e13]    # FLOP
       truth:                               # L = E + A/N^a + B/D^b, nats

@@ -11,7 +11,9 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Suites of l
 
 @app.command("list")
 def list_suites(verbose: Verbose = False) -> None:
-    """List the built-in suites and their members: parameters without embeddings (N), embeddings, sizes.
+    """List the built-in suites and the sizes of their members.
+
+    N counts the parameters without the embeddings.
 
     \b
     Example: embudget suite list

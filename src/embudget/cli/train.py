@@ -70,7 +70,8 @@ def command(
 
     \b
     Examples: embudget train recipe.yaml
-              embudget train --model smollm2-135m:8 --method lora:32 --budget 1e13 --pairs pairs/ --out model/
+              embudget train --model smollm2-135m:8 --method lora:32 --budget 1e13 \\
+                --pairs pairs/ --out model/
     """  # noqa: D301
     from embudget.cli.console import budget_bar
     from embudget.errors import ConfigError

@@ -26,7 +26,7 @@ from embudget.runs import RunTable
 from embudget.suite import find_suite
 
 SHARE = 0.9
-"""Share of the studies whose regret the judgement names as the one that is kept to."""
+"""The judgement names the regret that this share of the studies does not exceed."""
 DRAWS = 100
 """Bootstrap draws of each fit."""
 

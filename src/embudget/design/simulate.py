@@ -92,11 +92,11 @@ class World(Frozen):
         default=(16,), min_length=1, description="one for all budgets, or one for each"
     )
     noise: float = Field(default=0.01, ge=0, lt=1, description="relative standard deviation of one run")
-    seeds: PositiveInt = Field(default=1, description="runs of each cell and learning rate")
+    seeds: PositiveInt = Field(default=1, description="runs of each choice, budget and learning rate")
     tokens_per_pair: float = Field(
         default=60.0, ge=1, le=1e9, description="of a query and its positive, without padding"
     )
-    min_steps: PositiveInt = Field(default=1, description="a cell with fewer steps is not run")
+    min_steps: PositiveInt = Field(default=1, description="fewest steps of a run; shorter ones are left out")
     rate_laws: dict[MethodText, TrueRate] = Field(
         default={}, description="of the methods whose rate matters; the others run once, at their default rate"
     )
@@ -224,7 +224,7 @@ def planned(world: World) -> int:
 
 def _too_short(world: World) -> str:
     longest = max(run.steps for run in _runs(world))
-    return f"no cell reaches min_steps={world.min_steps}, the longest takes {longest} steps"
+    return f"no run reaches min_steps={world.min_steps}, the longest takes {longest} steps"
 
 
 def _runs(world: World) -> Iterator[_Run]:

@@ -24,8 +24,8 @@ class Evaluation(Frozen):
     """Scores of several systems on the same test pairs, the model first."""
 
     pairs: str = Field(description="content hash of the pairs")
-    documents: int
-    scores: dict[str, Scores]
+    documents: int = Field(description="positives that each query ranks")
+    scores: dict[str, Scores] = Field(description="nDCG@10, MRR@10 and recall@10 of each system, the model first")
     run: str | None = Field(default=None, description="id of the run that made the model, where that is known")
 
     def __str__(self) -> str:
@@ -48,8 +48,6 @@ def evaluate(
 ) -> Evaluation:
     """Rank the positives of held-out pairs for each of their queries, and score the ranks.
 
-        print(eb.evaluate("model/", pairs))
-
     The text form of the result is a table of nDCG@10, MRR@10 and recall@10, the model first, then what it is compared
     with.
 
@@ -64,6 +62,9 @@ def evaluate(
         ConfigError: a model of ``against`` has the name of another system.
         ModelError: the folder holds no sentence-transformers model, or its embeddings are not finite.
         PairsError: there are fewer than two test pairs.
+
+    Example:
+        >>> print(eb.evaluate("model/", eb.load_pairs("pairs/")))
     """
     if taken := {"model", *BASELINES} & set(against or {}):
         raise ConfigError(f"a model to compare with cannot be called {min(taken)!r}")

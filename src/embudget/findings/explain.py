@@ -20,7 +20,8 @@ def explain(laws: Laws) -> tuple[Finding, ...]:
 
     Example:
         >>> import embudget as eb
-        >>> [finding.number for finding in eb.explain(eb.find_laws("smollm2")) if finding.verdict == "reproduced"]
+        >>> findings = eb.explain(eb.find_laws("smollm2"))
+        >>> [finding.number for finding in findings if finding.verdict == "reproduced"]
         [6]
 
     Raises:

@@ -53,13 +53,13 @@ class Claim(Frozen):
 class Finding(Frozen):
     """One statement and what the study says of it."""
 
-    number: int = Field(ge=1, le=7)
-    statement: str
-    verdict: Verdict
+    number: int = Field(ge=1, le=7, description="of the paper's finding")
+    statement: str = Field(description="what the paper found")
+    verdict: Verdict = Field(description="what the study says of it, see `embudget explain --help`")
     share: float | None = Field(default=None, description="of the draws in which the statement holds; None if untested")
     numbers: str = Field(default="", description="what decides it, with units")
     why: str | None = Field(default=None, description="why it is undetermined")
-    claims: tuple[Claim, ...] = ()
+    claims: tuple[Claim, ...] = Field(default=(), description="the parts of the statement that were tested")
 
     def __str__(self) -> str:
         """One paragraph, the verdict first."""

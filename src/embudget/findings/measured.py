@@ -19,7 +19,7 @@ Candidates = Sequence[Candidate]
 
 
 def of_kind(candidates: Candidates, kind: str) -> list[Candidate]:
-    """Those of a kind of method."""
+    """The candidates whose method is of this kind."""
     return [one for one in candidates if one.kind == kind]
 
 

@@ -26,6 +26,10 @@ def find_laws(wanted: str | Path) -> Laws:
 
     Raises:
         ConfigError: there is neither, or the file cannot be read or is not of laws.
+
+    Example:
+        >>> eb.find_laws("smollm2").methods[:3]
+        ('freeze:0.25', 'freeze:0.5', 'freeze:0.75')
     """
     name = builtin_name(wanted)
     if name is not None:

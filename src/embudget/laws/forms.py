@@ -213,12 +213,12 @@ class Coefficients(Frozen):
         1.936...
     """
 
-    form: FormName = "chinchilla"
+    form: FormName = Field(default="chinchilla", description="the form of law")
     E: NonNegativeFloat = Field(description="asymptote, nats")
-    A: NonNegativeFloat
-    a: PositiveFloat
+    A: NonNegativeFloat = Field(description="scale of the part that falls with N")
+    a: PositiveFloat = Field(description="exponent of N")
     B: NonNegativeFloat | None = Field(default=None, description="absent from the multiplicative form")
-    b: PositiveFloat
+    b: PositiveFloat = Field(description="exponent of D")
     D0: PositiveFloat | None = Field(default=None, description="tokens; only in the rectified form")
 
     @model_validator(mode="after")

@@ -175,7 +175,8 @@ class Laws(Frozen):
 
         Example:
             >>> cells = laws.cells_frame()
-            >>> cells.assign(error=cells.loss / cells.predicted_loss - 1).groupby("kind")["error"].std()
+            >>> errors = cells.loss / cells.predicted_loss - 1
+            >>> errors.groupby(cells.kind).std()
 
         Raises:
             ConfigError: ``level`` is not between 0 and 1.

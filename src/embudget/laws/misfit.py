@@ -190,7 +190,7 @@ class Correction(Frozen):
 
 
 def fit_correction(points: Points, residuals: Array, noise: float, misfit: float) -> Correction:
-    """The correction under whose lengths and `across` the residuals (n,) of the cells are most likely.
+    """The correction whose `lengths` and `across` make the residuals (n,) of the cells most likely.
 
     ``misfit`` is the standard deviation of g and ``noise`` that of one run without it, both relative.
     """

@@ -9,8 +9,9 @@ E and the exponents of the methods are
                law of its own, with few it leans on the others
     separate   of each kind of method, whatever the others have
 
-The common centre is the mean of the kinds, with the usual prior as one more of them, found by alternating with the
-fits. The noise level s that weighs the prior and sets Huber's delta is estimated in the same rounds.
+The common centre is the mean of the kinds, in which the usual prior counts as one kind more. It is found by
+alternating with the fits. The noise level s that weighs the prior and sets Huber's delta is estimated in the same
+rounds.
 
 Methods of one kind that differ by a number x (LoRA by its rank, freezing by its active fraction) share coefficients.
 With x running from 0 at the smallest to 1 at the largest measured log number, a coefficient is

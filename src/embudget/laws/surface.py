@@ -139,7 +139,7 @@ class Surface(Frozen):
 
         This is what choices are compared by: a row is one law that the data allow, so that the share of rows in which
         one choice has a lower loss than another is how sure the laws are of it. The mean over the draws is the log of
-        `predict`, and they are as far from it as 90 % intervals ask for without the discrepancy.
+        `predict`. Their spread is that of the 90 % interval without the discrepancy.
 
         Args:
             methods: of each choice, m.
@@ -178,7 +178,7 @@ class Surface(Frozen):
     def intervals(
         self, methods: Sequence[str], model_params: Array, tokens: Array, level: float = 0.9, of: Kind = "run"
     ) -> tuple[Array, Array]:
-        """The same for m choices at once, (m,) and (m,)."""
+        """The ends of `interval` for m choices at once, (m,) and (m,)."""
         fitted, logs = self._logs(methods, model_params, tokens)
         mean = logs.mean(axis=0)
         of_run = max(self.noise**2 - self.misfit**2, 0.0) if of == "run" else 0.0

@@ -134,7 +134,7 @@ def _reweighted(
 
 
 def _moved(fit: JointFit, draws: int, rng: np.random.Generator) -> list[Prior]:
-    """The prior of every group with its centre drawn anew; a common centre varies too, as the mean of so many kinds."""
+    """The prior of every group with its centre drawn anew; a common centre varies less, as a mean over kinds."""
     count = len(fit.groups)
     spread = np.where(np.isinf(fit.priors[0].sd), 0.0, fit.priors[0].sd)
     pooled = fit.sharing == "pooled"

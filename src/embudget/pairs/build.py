@@ -54,7 +54,9 @@ def build_pairs(
         ModelError: a tokenizer cannot be loaded; the pairs are built nevertheless.
 
     Example:
-        >>> pairs = build_pairs(["files:faq.csv"], "pairs/", query_column="title", positive_column="body")
+        >>> pairs = build_pairs(
+        ...     ["files:faq.csv"], "pairs/", query_column="title", positive_column="body"
+        ... )
         >>> {split: pairs.rows(split) for split in ("train", "validation", "test")}
         {'train': 91, 'validation': 4, 'test': 5}
     """

@@ -74,7 +74,8 @@ def recipe_curve(
 
     Example:
         >>> import embudget as eb
-        >>> points = eb.recipe_curve(eb.find_laws("smollm2"), 1e13, 1e15, points_per_decade=1)
+        >>> laws = eb.find_laws("smollm2")
+        >>> points = eb.recipe_curve(laws, 1e13, 1e15, points_per_decade=1)
         >>> [point.recipe.model for point in points if point.recipe]
         ['smollm2-135m:2', 'smollm2-135m:2', 'smollm2-135m:12']
     """

@@ -75,7 +75,7 @@ class Practice(NamedTuple):
 
 
 def _steps_of(cell: Cell, tokens_per_pair: float) -> int:
-    """Optimiser steps as an option at the cell's budget would be reckoned, or as recorded where they were fewer."""
+    """Optimiser steps that the cell's budget buys, counted as for an option, or the recorded ones if fewer."""
     pairs = cell.budget / (cell.flops_per_token * tokens_per_pair)
     reckoned = max(1, ceil(pairs / (cell.batch_size or DEFAULT_BATCH_SIZE) - 1e-6))
     return min(reckoned, ceil(cell.steps)) if cell.steps else reckoned

@@ -132,7 +132,7 @@ def _too_far(laws: Laws, option: Option, limits: Limits) -> Broken | None:
 
 
 def sizes_considered(laws: Laws, method: str, train_flops: float) -> tuple[float, float]:
-    """The fewest and the most parameters that are considered of a method with a law at a budget in FLOP."""
+    """The smallest and the largest N that is considered for a method at a budget in FLOP."""
     measured = laws.domain[method]
     (least, most), (low, high) = measured.model_params, measured.budgets
     return least * min(1.0, train_flops / low), most * max(1.0, train_flops / high)

@@ -39,18 +39,25 @@ class Rejection(Frozen):
 
 
 class Recipe(Frozen):
-    """The answer for one budget: what to train, how, and what to expect."""
+    """The answer for one budget: what to train, how, and what to expect.
+
+    Example:
+        >>> recipe = eb.recommend(eb.find_laws("smollm2"), 4e13)
+        >>> recipe.save("recipe.yaml")
+        >>> eb.Recipe.load("recipe.yaml") == recipe
+        True
+    """
 
     train_flops: PositiveFloat = Field(
         description="algorithmic FLOP of training: the budget without what serving takes"
     )
     serve_flops: NonNegativeFloat = Field(default=0.0, description="set aside for the tokens to be served: 2N for each")
-    model: str
+    model: str = Field(description="the member to train")
     method: MethodText = Field(description="with its rank or active fraction: lora:32, freeze:0.5")
     model_params: PositiveInt = Field(description="N, without embeddings and adapters")
     tokens: PositiveFloat = Field(description="D that the budget buys, queries and positives")
     pairs: PositiveInt = Field(description="pairs seen, repetitions included")
-    steps: PositiveInt
+    steps: PositiveInt = Field(description="optimiser steps")
     batch_size: Annotated[int, Field(ge=2)] = Field(description="pairs a step")
     learning_rate: PositiveFloat = Field(description="peak rate")
     rate_source: str = Field(default="", description="where the rate comes from, in words")
@@ -58,12 +65,14 @@ class Recipe(Frozen):
     pooling: Pooling = Field(default="mean", description="that of the measured runs")
     schedule: Schedule = Field(default="cosine", description="of the rate after the warm-up, that of the measured runs")
     decay: float = Field(default=0.2, gt=0, lt=1, description="share of the budget in which the rate of wsd falls")
-    weight_decay: NonNegativeFloat
+    weight_decay: NonNegativeFloat = Field(description="of AdamW")
     scale: PositiveFloat = Field(description="1 / temperature of the contrastive loss")
     max_length: PositiveInt = Field(description="tokens; longer texts are cut")
     max_epochs: PositiveInt = Field(description="passes over the training pairs at most")
     eval_pairs: Annotated[int, Field(ge=2)] = Field(description="held-out pairs the prediction refers to")
-    eval_candidates: Annotated[int, Field(ge=2)]
+    eval_candidates: Annotated[int, Field(ge=2)] = Field(
+        description="positives that each held-out query is compared with"
+    )
     predicted_loss: PositiveFloat = Field(description="held-out, nats")
     predicted_interval: tuple[float, float] = Field(description="of the measured loss of a new run, nats")
     loss_interval: tuple[float, float] = Field(description="of the loss itself, without the noise of a run, nats")
@@ -75,9 +84,9 @@ class Recipe(Frozen):
     flat: tuple[Choice, ...] = Field(
         default=(), description="the other choices within the noise of the best, the lowest predicted loss first"
     )
-    rejected: tuple[Rejection, ...] = ()
+    rejected: tuple[Rejection, ...] = Field(default=(), description="the choices that were not taken, and why")
     crossovers: tuple[Crossover, ...] = Field(default=(), description="of the best kind of method, by rising budget")
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = Field(default=(), description="what to doubt, in words")
 
     @property
     def budget(self) -> float:

@@ -29,6 +29,11 @@ def write_curve(out: str | Path, points: Sequence[CurvePoint], laws: Laws) -> Pa
 
     Raises:
         ConfigError: the folder cannot be written, or holds other files.
+
+    Example:
+        >>> laws = eb.find_laws("smollm2")
+        >>> eb.write_curve("curve/", eb.recipe_curve(laws, 1e13, 1e15), laws)
+        PosixPath('curve')
     """
     folder = Path(out).resolve()  # behind a symbolic link, the real folder is replaced
     try:

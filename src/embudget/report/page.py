@@ -38,6 +38,12 @@ def write_report(
 
     Raises:
         ConfigError: the file cannot be written.
+
+    Example:
+        >>> with eb.Store("study.db") as store:
+        ...     records = store.records()
+        >>> eb.write_report("report.html", records, laws=eb.fit(records))
+        PosixPath('report.html')
     """
     sections = _sections(records, laws, recipe, measured)
     save_text(out, document("embudget: scaling study", "How contrastive fine-tuning scales", sections))

@@ -15,10 +15,10 @@ class BatchRule(Frozen):
     paper at its smallest budgets (1.5e15 to 4e15 FLOP).
     """
 
-    at: PositiveFloat = Field(default=1e12, description="FLOP")
-    pairs: Annotated[int, Field(ge=2)] = 16
-    exponent: float = Field(default=0.5, ge=0, le=1)
-    most: Annotated[int, Field(ge=4)] = 1024
+    at: PositiveFloat = Field(default=1e12, description="a budget, FLOP")
+    pairs: Annotated[int, Field(ge=2)] = Field(default=16, description="pairs a step at that budget")
+    exponent: float = Field(default=0.5, ge=0, le=1, description="how fast the batch grows; 0 leaves it the same")
+    most: Annotated[int, Field(ge=4)] = Field(default=1024, description="pairs a step that are never exceeded")
 
     def batch_size(self, budget: float) -> int:
         """Pairs a step at a budget in FLOP."""

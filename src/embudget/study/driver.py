@@ -75,6 +75,11 @@ def sweep(
     Raises:
         ConfigError: fewer than one worker, a grid of which no run is worth doing, or a folder that cannot be made.
         StoreError, PairsError, ModelError, MethodError: what the study names cannot be used.
+
+    Example:
+        >>> records = eb.sweep(eb.Study.from_yaml("study.yaml"), store="study.db")
+        >>> [record.config.id for record in records if record.status == "failed"]
+        []
     """
     if workers < 1:
         raise ConfigError(f"workers must be >= 1, got {workers}")

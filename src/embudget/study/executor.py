@@ -113,7 +113,7 @@ class _Worker:
         """Runs of its task that have no record yet; none while it is idle."""
 
     def tell(self, message: Task | None) -> None:
-        """Send a task, or None once its record is stored: it waits for that, so that no trunk outruns its records."""
+        """Send a task; or None once a record is stored. A worker waits for it, so that no trunk outruns its records."""
         self.left = self.left if message is None else message
         with suppress(BrokenPipeError):  # it has died: the next read says so
             self.connection.send(message)

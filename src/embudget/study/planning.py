@@ -81,6 +81,10 @@ def plan(study: Study, pairs: Pairs, measured: Sequence[RunRecord] = ()) -> Plan
     Raises:
         PairsError: there are fewer validation pairs than the study measures on.
         ModelError, MethodError: a member is unknown, or a method does not fit it.
+
+    Example:
+        >>> study = eb.Study.from_yaml("study.yaml")
+        >>> hours = eb.plan(study, eb.load_pairs(study.pairs)).seconds / 3600
     """
     needed_pairs = max(grid.eval_pairs for grid in study.grids())
     if (held_out := pairs.rows("validation")) < needed_pairs:

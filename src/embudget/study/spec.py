@@ -64,20 +64,34 @@ class GridRun(NamedTuple):
 
 
 class Study(Frozen):
-    """The grid of runs: every member with every method at every budget, learning rate and seed; and further grids."""
+    """The grid of runs: every member with every method at every budget, learning rate and seed; and further grids.
+
+    Example:
+        >>> study = eb.Study(
+        ...     suite="micro", methods=["full", "lora:8"], budgets=[5e10, 2e11, 8e11], pairs="pairs/"
+        ... )
+        >>> len(study.configs(eb.load_pairs("pairs/").hash))
+        24
+    """
 
     pairs: Path = Field(description="folder made by `embudget pairs build`; relative to the study's file")
     suite: str | None = Field(default=None, description="a built-in suite or a folder of models; or give members")
-    members: Annotated[tuple[str, ...], AfterValidator(_unique)] = ()
-    methods: Annotated[tuple[MethodText, ...], Field(min_length=1), AfterValidator(_unique)]
-    budgets: Annotated[tuple[PositiveFloat, ...], Field(min_length=1), AfterValidator(_unique)] = Field(
-        description="algorithmic FLOP"
+    members: Annotated[tuple[str, ...], AfterValidator(_unique)] = Field(
+        default=(), description="models by name, folder or hub id, each perhaps cut as smollm2-135m:8; or give suite"
     )
-    seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1), AfterValidator(_unique)] = (0,)
+    methods: Annotated[tuple[MethodText, ...], Field(min_length=1), AfterValidator(_unique)] = Field(
+        description="what to train of each member: full, freeze:F, bias or lora:R"
+    )
+    budgets: Annotated[tuple[PositiveFloat, ...], Field(min_length=1), AfterValidator(_unique)] = Field(
+        description="algorithmic FLOP of a run, one or more"
+    )
+    seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1), AfterValidator(_unique)] = Field(
+        default=(0,), description="each setting is trained once with each; a second one shows the noise of a run"
+    )
     batch_size: Annotated[int, Field(ge=2)] | dict[PositiveFloat, Annotated[int, Field(ge=2)]] | BatchRule = Field(
         default=BatchRule(),
-        description="pairs a step: a number, one per budget, or a rule; the same for all methods and members, and with "
-        "wsd for all budgets: see the module",
+        description="pairs a step: a number, a number for each budget, or a rule (below). With wsd all budgets have "
+        "one; that of a rule is taken at the geometric middle of the smallest and the largest budget",
     )
     schedule: Schedule = Field(
         default="wsd", description="wsd: one run of a setting serves all its budgets; cosine: a run for each"
@@ -90,10 +104,16 @@ class Study(Frozen):
     )
     min_steps: PositiveInt = Field(default=10, description="runs with fewer steps teach nothing and are left out")
     max_epochs: PositiveInt = Field(default=1, description="runs that need more passes over the pairs are left out")
-    max_length: PositiveInt = 75
-    pooling: Pooling = "mean"
-    eval_pairs: Annotated[int, Field(ge=2)] = 512
-    eval_candidates: Annotated[int, Field(ge=2)] = 512
+    max_length: PositiveInt = Field(default=75, description="tokens at which a text is cut")
+    pooling: Pooling = Field(
+        default="mean", description="how the tokens' states become the text's embedding: their mean, or the last one"
+    )
+    eval_pairs: Annotated[int, Field(ge=2)] = Field(
+        default=512, description="held-out pairs that the loss is measured on; a multiple of eval_candidates"
+    )
+    eval_candidates: Annotated[int, Field(ge=2)] = Field(
+        default=512, description="positives that each held-out query must tell its own from; guessing gives ln of this"
+    )
     flops_per_second: PositiveFloat = Field(
         default=4e10, description="speed to estimate hours with until runs are measured; assumption: two CPU cores"
     )

@@ -83,6 +83,11 @@ class Store:
 
     Raises:
         StoreError: the database cannot be opened, or its tables are another program's.
+
+    Example:
+        >>> with eb.Store("study.db") as store:
+        ...     records = store.records()
+        >>> laws = eb.fit(records)
     """
 
     def __init__(self, location: str | Path, create: bool = True) -> None:
@@ -131,7 +136,8 @@ class Store:
         Example:
             >>> with Store("study.db") as store:
             ...     runs = store.frame()
-            >>> runs[runs.status == "done"].pivot_table(index="model", columns="budget", values="loss", aggfunc="min")
+            >>> done = runs[runs.status == "done"]
+            >>> done.pivot_table(index="model", columns="budget", values="loss", aggfunc="min")
 
         Raises:
             StoreError: the database cannot be read.

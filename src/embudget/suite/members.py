@@ -39,12 +39,14 @@ def local_folder(base: str) -> Path | None:
 def find_shape(name: str) -> ModelShape:
     """Find the shape of a built-in checkpoint, a local folder or a hub id, cut to its depth where one is given.
 
-        find_shape("smollm2-135m:8").model_params    # N of the first 8 blocks and the final norm
-
     Only a hub id needs the network, for the checkpoint's config.json.
 
     Raises:
         ModelError: nothing has this name, its configuration cannot be used, or the depth is out of range.
+
+    Example:
+        >>> eb.find_shape("smollm2-135m:8").model_params  # N of the first 8 blocks
+        28321344
     """
     base, depth = split_depth(name)
     folder = local_folder(base)
@@ -84,10 +86,12 @@ def known_shape(name: str) -> ModelShape | None:
 def find_suite(name: str) -> tuple[ModelShape, ...]:
     """Find the members of a built-in suite, or of a folder of model folders, smallest first.
 
-        [shape.name for shape in find_suite("micro")]    # micro-200k, micro-450k, micro-1m, micro-3m
-
     Raises:
         ModelError: there is no such suite.
+
+    Example:
+        >>> [shape.name for shape in eb.find_suite("micro")]
+        ['micro-200k', 'micro-450k', 'micro-1m', 'micro-3m']
     """
     if name in SUITES:
         members = [find_shape(member) for member in SUITES[name]]

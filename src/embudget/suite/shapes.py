@@ -35,17 +35,17 @@ class ModelShape(Frozen):
 
     name: str = Field(description="as a user writes it: smollm2-135m, smollm2-135m:8 or a folder")
     family: str = Field(description="the checkpoints it was pre-trained with, e.g. pythia")
-    architecture: Architecture
+    architecture: Architecture = Field(description="the value of `model_type` in its configuration")
     layers: PositiveInt = Field(description="blocks")
-    hidden: PositiveInt
+    hidden: PositiveInt = Field(description="hidden size, that of the embeddings")
     heads: PositiveInt = Field(description="query heads")
     kv_heads: PositiveInt = Field(description="key and value heads; equal to heads without grouped-query attention")
-    head_dim: PositiveInt
+    head_dim: PositiveInt = Field(description="size of one head")
     intermediate: PositiveInt = Field(description="inner size of the feed-forward network")
     vocab: PositiveInt = Field(description="rows of the input embedding")
     max_length: PositiveInt = Field(description="tokens, the longest sequence the positions allow")
     pretraining_learning_rate: float | None = Field(default=None, gt=0, description="peak rate, where published")
-    hub_id: str | None = None
+    hub_id: str | None = Field(default=None, description="its name on the hub, where it has one")
     revision: str | None = Field(default=None, description="pinned revision on the hub")
 
     @property
@@ -98,7 +98,7 @@ class ModelShape(Frozen):
 
     @property
     def model_params(self) -> int:
-        """N: all parameters but the embeddings."""
+        """N, the number of all parameters but the embeddings."""
         return self.layers * self.block_params + self.final_norm_params
 
     @property

@@ -68,9 +68,6 @@ def train(
 ) -> "SentenceTransformer | tuple[SentenceTransformer, RunRecord]":
     """Train a recipe or a configuration to its budget, measure the model and, given ``out``, write it.
 
-        model = eb.train(best, pairs, out="model/")
-        model.encode(["a query", "a document"])
-
     To train many settings use `embudget.sweep`, which keeps their records and lets runs share trunks.
 
     Args:
@@ -94,6 +91,12 @@ def train(
         DivergedError: the loss became NaN or infinite, or exploded.
         RunError: ``out`` cannot be written, the pairs' texts repeat too often to make enough batches, memory does not
             suffice for one text at a time, or a checkpoint is that of another model.
+
+    Example:
+        >>> recipe = eb.Recipe.load("recipe.yaml")
+        >>> model = eb.train(recipe, eb.load_pairs("pairs/"), out="model/")
+        >>> model.encode(["a query", "a document"]).shape
+        (2, 576)
     """
     from embudget.training.device import start_processes, use_plain_attention
     from embudget.training.export import check_folder, export
