@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from embudget.laws import fit
+from embudget.findings import explain
+from embudget.laws import find_laws, fit
 from studies.publish.files import read_json, read_lines
 
 ROOT = Path(__file__).parents[3]
@@ -36,3 +37,15 @@ def test_the_laws_in_the_package_come_from_the_records(study: str, largest: floa
             assert made[path] == pytest.approx(value, rel=loose, abs=loose), path
         else:
             assert made[path] == value, path
+
+
+@pytest.mark.parametrize("study", ["smollm2", "micro"])
+def test_the_published_verdicts_and_summary_are_those_of_the_laws(study: str) -> None:
+    """They were published before the redesign of 2026-11-29, but for the summary's block on other objectives."""
+    laws, folder = find_laws(study), ROOT / "results" / study
+    published = {one["number"]: one for one in read_json(folder / "findings.json")}
+    for finding in explain(laws):
+        expected = published[finding.number]
+        assert (finding.verdict, finding.why is None) == (expected["verdict"], expected["why"] is None)
+        assert finding.share == pytest.approx(expected["share"], abs=0.011)  # two of 200 draws
+    assert laws.summary() + "\n" == (folder / "summary.txt").read_text()
