@@ -25,7 +25,18 @@ FORBIDDEN = {
     "findings": {"pairs", "training"},
     "methods": {"pairs"},
 }
-HEAVY = {"torch", "transformers", "sentence_transformers", "peft", "datasets", "accelerate", "sklearn"}
+HEAVY = {
+    "torch",
+    "transformers",
+    "sentence_transformers",
+    "peft",
+    "datasets",
+    "accelerate",
+    "sklearn",
+    "psutil",
+    "bm25s",
+}
+"""Packages of the extra `train`, without which plans, fits and recipes must work."""
 
 
 def layer_of(path: Path) -> str:
@@ -118,7 +129,7 @@ def test_a_public_function_has_its_name_for_itself() -> None:
     "code",
     [
         "import embudget.cli.app",
-        "import embudget as eb; eb.fit, eb.recommend, eb.explain, eb.write_report, eb.Study, eb.load_pairs",
+        "import embudget as eb; eb.fit, eb.recommend, eb.explain, eb.write_report, eb.Study, eb.Store, eb.load_pairs",
     ],
 )
 def test_planning_and_fitting_load_no_torch(code: str) -> None:

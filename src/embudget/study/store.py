@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
 from sqlalchemy import (
     Column,
     Connection,
@@ -294,7 +293,11 @@ def _process_is_gone(owner: str) -> bool:
         return False
     if int(pid) == os.getpid():
         return process != _PROCESS
-    return not psutil.pid_exists(int(pid))
+    try:
+        os.kill(int(pid), 0)
+    except OSError as error:  # of another user's process: permission is denied
+        return isinstance(error, ProcessLookupError)
+    return False
 
 
 def _one_line(error: BaseException) -> str:
