@@ -22,9 +22,10 @@ results: setup
 	$(BIN)/python -m studies.publish.ablations results/ablations
 	$(BIN)/python -m studies.publish.tables docs/results.md
 
-# What takes minutes because it starts processes or trains the real model; the rest of the slow tests are measurements.
+# What takes long because it starts processes, runs whole pages of the documentation or trains the real model; the rest of
+# the slow tests are measurements.
 test-processes: setup
-	$(BIN)/pytest -m slow tests/test_end_to_end.py tests/study tests/training
+	$(BIN)/pytest -m slow tests/test_end_to_end.py tests/cli tests/docs tests/studies tests/study tests/training
 
 test-slow: setup
 	$(BIN)/pytest -m slow

@@ -54,6 +54,7 @@ def tiny_size(tiny_neox: Path, tiny_pairs: Pairs, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(end_to_end, "FULL", size)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("tiny_size")
 def test_it_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
     out = tmp_path / "q"

@@ -43,6 +43,7 @@ def test_ctrl_c_that_falls_into_a_destructor_is_not_lost(monkeypatch: pytest.Mon
     still_wanted()
 
 
+@pytest.mark.slow
 def test_an_interrupted_sweep_says_so_and_goes_on(run: Run, tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path) -> None:
     study = {
         "members": [str(tiny_neox)],

@@ -15,8 +15,8 @@ from tests.docs.faq import write_faq
 from tests.docs.pages import ROOT, blocks_of, compare, run_page
 
 PAGES = sorted(path for folder in ("start", "howto") for path in (ROOT / "docs" / folder).glob("*.md"))
-SLOW = {"start/quickstart", "howto/gpus"}
-"""Pages that take a minute: the real model, or several processes."""
+SLOW = {"start/python", "start/quickstart", "howto/dollars", "howto/gpus", "howto/judge", "howto/resume", "howto/study"}
+"""Pages that train, or simulate, for longer than 5 seconds; `make test-processes` runs them."""
 
 
 @pytest.fixture(scope="session")

@@ -145,6 +145,7 @@ def test_trouble_that_is_not_the_runs_fault_ends_the_sweep(
         assert store.records() == []
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_replaced_and_its_run_done_again(study: Study, tmp_path: Path) -> None:
     log = Killing(times=1)
     one = study.model_copy(update={"members": study.members[:1], "methods": ("full",)})

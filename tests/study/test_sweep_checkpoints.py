@@ -66,7 +66,7 @@ def broken_at_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Store, "add", add)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_record_that_is_not_stored_does_not_cost_the_training(
     study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
@@ -82,7 +82,7 @@ def test_a_record_that_is_not_stored_does_not_cost_the_training(
     assert not (tmp_path / "s.db.checkpoints").exists()
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_trunk_waits_until_the_record_of_its_branch_is_stored(
     study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:

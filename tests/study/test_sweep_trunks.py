@@ -80,6 +80,7 @@ def test_an_interrupted_trunk_keeps_the_runs_that_have_ended(study: Study, trunk
     assert set(attempts(records).values()) == {1}
 
 
+@pytest.mark.slow
 def test_a_trunk_whose_process_is_lost_is_redone_from_there(study: Study, trunks: Path, tmp_path: Path) -> None:
     (trunks / "4e+09").write_text("kill 1")
     log = Log()
