@@ -131,7 +131,7 @@ def test_a_run_that_cannot_be_done_does_not_end_the_sweep(study: Study, tmp_path
     assert not log.ended, "it would diverge again"
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_trouble_that_is_not_the_runs_fault_ends_the_sweep(
     study: Study, tmp_path: Path, tiny_neox: Path, workers: int
 ) -> None:

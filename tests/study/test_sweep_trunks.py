@@ -52,7 +52,7 @@ def attempts(records: list[RunRecord]) -> dict[float, int]:
     return {record.config.train_flops: record.attempts for record in records}
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_one_trunk_serves_all_budgets(study: Study, trunks: Path, tmp_path: Path, workers: int) -> None:
     both = study.model_copy(update={"methods": ("full", "lora:4")})
     log = Log()
