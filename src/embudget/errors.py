@@ -89,3 +89,8 @@ class ConcaveProfileError(FitError):
 
 class OptimumOutsideGridError(FitError):
     """The minimum of an isoFLOP profile lies outside the measured model sizes, where it would be a guess."""
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of a library says, cut to one line for a message of ours; its type where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from embudget.errors import ConfigError
 
@@ -90,6 +91,23 @@ def read_text(path: str | Path) -> str:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: not a UTF-8 text file") from None
+
+
+def read_yaml(path: str | Path, what: str) -> dict[str, Any]:
+    """Read a YAML file that must hold a mapping; messages call it ``what``, as in "a study (members, methods, ...)".
+
+    Raises:
+        ConfigError: it cannot be read, is not YAML, or holds something else.
+    """
+    import yaml
+
+    try:
+        data = yaml.safe_load(read_text(path))
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path} must hold {what}, got {type(data).__name__}")
+    return data
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 Code behind the border can then rely on what it gets and needs no checks of its own.
 """
 
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -53,3 +53,13 @@ def first_problem(error: ValidationError) -> str:
     if message.endswith(f"got {value}"):
         return f"{field}: {message}"
     return f"{field}: {message}, got {value if len(value) <= 80 else value[:77] + '...'}"
+
+
+_Values = TypeVar("_Values", bound=tuple[Any, ...])
+
+
+def unique(values: _Values) -> _Values:
+    """The rule of a field that lists things to run: each of them once."""
+    if len(set(values)) < len(values):
+        raise ValueError("must not name anything twice")
+    return values

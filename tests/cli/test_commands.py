@@ -115,7 +115,7 @@ def test_bad_files(run: Run, study_file: Path, tmp_path: Path) -> None:
         (["pairs", "stats", tmp_path / "empty"], "pairs"),
         (["pairs", "build", "nonsense", "--out", tmp_path / "p"], "nonsense"),
         (["pairs", "build", f"files:{tmp_path / 'none.jsonl'}", "--out", tmp_path / "p"], "none.jsonl"),
-        (["sweep", tmp_path / "none.yaml"], "cannot read the study"),
+        (["sweep", tmp_path / "none.yaml"], "none.yaml: No such file"),
         (["sweep", study_file, "--store", tmp_path / "notes.txt"], "is not a store"),
         (["records", tmp_path / "none.db"], "there is no store"),
         (["fit", tmp_path / "none.db"], "there is no store"),

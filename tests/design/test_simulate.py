@@ -203,7 +203,7 @@ def test_a_design_without_runs_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("{", "is not YAML"), ("- 1", "must hold a world"), (None, "cannot read")]
+    ("text", "message"), [("{", "not valid YAML"), ("- 1", "must hold a world"), (None, "cannot read")]
 )
 def test_what_is_no_world_is_refused(tmp_path: Path, text: str | None, message: str) -> None:
     path = tmp_path / "world.yaml"

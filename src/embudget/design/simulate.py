@@ -11,36 +11,26 @@ from collections.abc import Iterator
 from itertools import product
 from math import ceil, exp, log
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, Self, TypeVar
+from typing import Annotated, NamedTuple, Self
 
 import numpy as np
-import yaml
 from pydantic import AfterValidator, Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from embudget.errors import ConfigError
-from embudget.files import read_text
+from embudget.files import read_yaml
 from embudget.flops import steps_for, tokens_for, train_flops
-from embudget.frozen import Frozen
+from embudget.frozen import Frozen, unique
 from embudget.laws.forms import Coefficients
 from embudget.methods import Method, parse_method
 from embudget.records import MethodText, RunConfig, RunRecord
 from embudget.suite import DEFAULT_SUITE, ModelShape, find_shape, find_suite
-
-_Values = TypeVar("_Values", bound=tuple[Any, ...])
-
-
-def _unique(values: _Values) -> _Values:
-    if len(set(values)) < len(values):
-        raise ValueError("must not name anything twice")
-    return values
-
 
 _MAX_LOG = log(1e200)
 """Largest logarithm of a number that can be squared without an overflow."""
 Probability = Annotated[float, Field(ge=0, lt=1)]
 Budget = Annotated[float, Field(ge=1, le=1e40)]
 Rate = Annotated[float, Field(ge=1e-12, le=1e12)]
-Rates = Annotated[tuple[Rate, ...], Field(min_length=1), AfterValidator(_unique)]
+Rates = Annotated[tuple[Rate, ...], Field(min_length=1), AfterValidator(unique)]
 
 
 class TrueRate(Frozen):
@@ -82,10 +72,10 @@ class World(Frozen):
     suite: str | None = Field(
         default=None, description=f"whose members are measured, {DEFAULT_SUITE} by default; not beside models"
     )
-    models: Annotated[tuple[str, ...], AfterValidator(_unique)] = Field(
+    models: Annotated[tuple[str, ...], AfterValidator(unique)] = Field(
         default=(), description="the members that are measured; not beside suite"
     )
-    budgets: Annotated[tuple[Budget, ...], Field(min_length=1), AfterValidator(_unique)] = Field(
+    budgets: Annotated[tuple[Budget, ...], Field(min_length=1), AfterValidator(unique)] = Field(
         default=(1e12, 4e12, 1.6e13), description="FLOP"
     )
     batch_sizes: tuple[Annotated[int, Field(ge=2, le=10**9)], ...] = Field(
@@ -124,13 +114,7 @@ class World(Frozen):
         Raises:
             ConfigError: the file cannot be read, or breaks a rule; one line that names field, rule and value.
         """
-        try:
-            data = yaml.safe_load(read_text(path))
-        except yaml.YAMLError as error:
-            raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
-        if not isinstance(data, dict):
-            raise ConfigError(f"{path} must hold a world (truth, models, budgets, ...), got {type(data).__name__}")
-        return cls.read(data, str(path))
+        return cls.read(read_yaml(path, "a world (truth, models, budgets, ...)"), str(path))
 
     def shapes(self) -> tuple[ModelShape, ...]:
         """The members that are measured.

@@ -12,7 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from embudget.errors import PairsError
+from embudget.errors import PairsError, first_line
 from embudget.pairs.sources.base import RawPair
 
 DEFAULT_COLUMNS = [("query", "positive"), ("anchor", "positive"), ("question", "answer")]
@@ -145,7 +145,7 @@ def _read_parquet(path: Path) -> Iterator[Record]:
             for row, record in enumerate(records, start=1):
                 yield f"row {row}", record
     except pa.ArrowException as error:
-        raise PairsError(f"{path}: not valid Parquet: {str(error).splitlines()[0]}") from None
+        raise PairsError(f"{path}: not valid Parquet: {first_line(error)}") from None
 
 
 _READERS: dict[str, Callable[[Path], Iterator[Record]]] = {

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from embudget.errors import PairsError
+from embudget.errors import PairsError, first_line
 from embudget.pairs.folder import Pairs, load_pairs
 from embudget.pairs.formats import choose_columns, named_columns
 from embudget.pairs.manifest import (
@@ -144,7 +144,7 @@ def _open(path: Path) -> "pa.parquet.FileMetaData":
     try:
         return pq.read_metadata(path)
     except (OSError, pa.ArrowException) as error:
-        raise PairsError(f"{path}: not valid Parquet: {str(error).splitlines()[0]}") from None
+        raise PairsError(f"{path}: not valid Parquet: {first_line(error)}") from None
 
 
 def _check_strings(path: Path, name: str, kind: "pa.DataType") -> None:

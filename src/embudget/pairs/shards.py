@@ -12,7 +12,7 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from embudget.errors import PairsError
+from embudget.errors import PairsError, first_line
 from embudget.files import PIECE_BYTES, PIECES, pieces
 from embudget.pairs.manifest import SIDES, FileInfo, Side
 
@@ -94,7 +94,7 @@ def read_rows(
             try:
                 parts.append(_read_file(path, columns, begin, end))
             except (OSError, LookupError, pa.ArrowException) as error:
-                raise PairsError(f"cannot read {path}: {str(error).splitlines()[0]}") from None
+                raise PairsError(f"cannot read {path}: {first_line(error)}") from None
         first += file.pairs
     return pa.concat_tables(parts)
 

@@ -8,8 +8,7 @@ import yaml
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from embudget.choices import Crossover
-from embudget.errors import ConfigError
-from embudget.files import read_text, save_text
+from embudget.files import read_yaml, save_text
 from embudget.frozen import Frozen
 from embudget.recipe.wishes import Prefer
 from embudget.records import MethodText, Pooling, RunConfig, Schedule
@@ -154,12 +153,7 @@ class Recipe(Frozen):
         Raises:
             ConfigError: the file cannot be read, is not YAML, or breaks a rule.
         """
-        try:
-            data = yaml.safe_load(read_text(path))
-        except yaml.YAMLError as error:
-            reason = " ".join(str(error).split())
-            raise ConfigError(f"{path}: not valid YAML: {reason}") from None
-        return cls.read(data, str(path))
+        return cls.read(read_yaml(path, "a recipe (model, method, train_flops, ...)"), str(path))
 
 
 def _listed(items: Iterable[str], most: int = 8) -> str:

@@ -21,7 +21,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from embudget.errors import ConfigError
+from embudget.errors import ConfigError, first_line
 from embudget.records import COLUMNS, RunRecord, records_frame
 from embudget.runs.columns import NEEDED, NUMBERS, SAID_NAN, TEXTS
 
@@ -103,7 +103,7 @@ def _parquet_header(file: Path) -> list[str]:
     try:
         return list(pq.read_schema(file).names)
     except (pa.ArrowException, OSError) as error:
-        raise ConfigError(f"{file}: not a Parquet file: {_first_line(error)}") from None
+        raise ConfigError(f"{file}: not a Parquet file: {first_line(error)}") from None
 
 
 def _names(file: Path, header: list[str], columns: Mapping[str, str]) -> dict[str, str]:
@@ -154,7 +154,7 @@ def _read_csv(file: Path, names: Mapping[str, str]) -> pa.Table:
             convert_options=pa_csv.ConvertOptions(include_columns=used, column_types=dict.fromkeys(used, pa.string())),
         )
     except (pa.ArrowException, OSError) as error:
-        reason = _first_line(error)
+        reason = first_line(error)
         if "Empty CSV file" in reason:  # a header without a line end
             raise ConfigError(f"{file}: the table has no rows") from None
         if "UTF8" in reason:
@@ -170,7 +170,7 @@ def _read_parquet(file: Path, names: Mapping[str, str]) -> pa.Table:
             raise _too_large(file, size)
         return pq.ParquetFile(file).read(columns=used)
     except (pa.ArrowException, OSError) as error:
-        raise ConfigError(f"{file}: not a Parquet file: {_first_line(error)}") from None
+        raise ConfigError(f"{file}: not a Parquet file: {first_line(error)}") from None
 
 
 def _numbers(file: Path, name: str, values: pa.Array) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
@@ -223,7 +223,3 @@ def _array(table: pa.Table, name: str) -> pa.Array:
     """A column as one plain array: pandas writes its categories as a dictionary."""
     values = table.column(name).combine_chunks()
     return values.dictionary_decode() if pa.types.is_dictionary(values.type) else values
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

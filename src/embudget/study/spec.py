@@ -21,9 +21,8 @@ import math
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, Self, TypeVar
+from typing import Annotated, Any, NamedTuple, Self
 
-import yaml
 from pydantic import (
     AfterValidator,
     Field,
@@ -34,23 +33,14 @@ from pydantic import (
     model_validator,
 )
 
-from embudget.errors import ConfigError
-from embudget.frozen import Frozen, first_problem
+from embudget.files import read_yaml
+from embudget.frozen import Frozen, first_problem, unique
 from embudget.methods import Method, parse_method
 from embudget.records import MethodText, Pooling, RunConfig, Schedule
 from embudget.study.batch_size import BatchRule
 from embudget.suite import ModelShape, find_shape, find_suite
 
 _WARMUP: float = RunConfig.model_fields["warmup"].default
-
-
-_Values = TypeVar("_Values", bound=tuple[Any, ...])
-
-
-def _unique(values: _Values) -> _Values:
-    if len(set(values)) < len(values):
-        raise ValueError("must not name anything twice")
-    return values
 
 
 class GridRun(NamedTuple):
@@ -76,16 +66,16 @@ class Study(Frozen):
 
     pairs: Path = Field(description="folder made by `embudget pairs build`; relative to the study's file")
     suite: str | None = Field(default=None, description="a built-in suite or a folder of models; or give members")
-    members: Annotated[tuple[str, ...], AfterValidator(_unique)] = Field(
+    members: Annotated[tuple[str, ...], AfterValidator(unique)] = Field(
         default=(), description="models by name, folder or hub id, each perhaps cut as smollm2-135m:8; or give suite"
     )
-    methods: Annotated[tuple[MethodText, ...], Field(min_length=1), AfterValidator(_unique)] = Field(
+    methods: Annotated[tuple[MethodText, ...], Field(min_length=1), AfterValidator(unique)] = Field(
         description="what to train of each member: full, freeze:F, bias or lora:R"
     )
-    budgets: Annotated[tuple[PositiveFloat, ...], Field(min_length=1), AfterValidator(_unique)] = Field(
+    budgets: Annotated[tuple[PositiveFloat, ...], Field(min_length=1), AfterValidator(unique)] = Field(
         description="algorithmic FLOP of a run, one or more"
     )
-    seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1), AfterValidator(_unique)] = Field(
+    seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1), AfterValidator(unique)] = Field(
         default=(0,), description="each setting is trained once with each; a second one shows the noise of a run"
     )
     batch_size: Annotated[int, Field(ge=2)] | dict[PositiveFloat, Annotated[int, Field(ge=2)]] | BatchRule = Field(
@@ -189,15 +179,7 @@ class Study(Frozen):
             ConfigError: the file cannot be read, or breaks a rule; one line that names field, rule and value.
         """
         path = Path(path)
-        try:
-            data = yaml.safe_load(path.read_text())
-        except OSError as error:
-            raise ConfigError(f"cannot read the study {path}: {error.strerror}") from None
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
-        if not isinstance(data, dict):
-            raise ConfigError(f"{path} must hold a study (members, methods, budgets, ...), got {type(data).__name__}")
-        study = cls.read(data, str(path))
+        study = cls.read(read_yaml(path, "a study (members, methods, budgets, ...)"), str(path))
         return study.model_copy(update={"pairs": path.parent / study.pairs})
 
     def shapes(self) -> list[ModelShape]:

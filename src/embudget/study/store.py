@@ -35,7 +35,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
 from sqlalchemy.schema import CreateTable
 
-from embudget.errors import StoreError
+from embudget.errors import StoreError, first_line
 from embudget.records import RunConfig, RunRecord, records_frame
 
 if TYPE_CHECKING:
@@ -301,5 +301,5 @@ def _process_is_gone(owner: str) -> bool:
 
 
 def _one_line(error: BaseException) -> str:
-    cause = getattr(error, "orig", None) or error
-    return str(cause).strip().splitlines()[0]
+    """What the database's driver says, or SQLAlchemy where it was no error of the driver."""
+    return first_line(getattr(error, "orig", None) or error)

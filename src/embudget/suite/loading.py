@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from embudget.errors import ModelError
+from embudget.errors import ModelError, first_line
 from embudget.files import whole_folder
 from embudget.suite.families import SHAPES
 from embudget.suite.identity import weights_identity
@@ -214,8 +214,7 @@ def loading(name: str) -> Iterator[None]:
         with quietly():
             yield
     except (OSError, ValueError, KeyError, SafetensorError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ModelError(f"cannot load {name}: {reason}") from error
+        raise ModelError(f"cannot load {name}: {first_line(error)}") from error
 
 
 def _convert_gguf(package: str, folder: Path) -> None:

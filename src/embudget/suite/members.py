@@ -9,7 +9,7 @@ import re
 from difflib import get_close_matches
 from pathlib import Path
 
-from embudget.errors import ModelError
+from embudget.errors import ModelError, first_line
 from embudget.suite.families import SHAPES, SUITES
 from embudget.suite.shapes import ModelShape, shape_of_config
 
@@ -119,8 +119,8 @@ def hub_config(hub_id: str, revision: str | None) -> Path:
     try:
         return Path(hf_hub_download(hub_id, "config.json", revision=revision))
     except (OSError, ValueError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ModelError(f"{hub_id} is neither a folder nor can it be read from the hub: {reason}") from None
+        said = first_line(error)
+        raise ModelError(f"{hub_id} is neither a folder nor can it be read from the hub: {said}") from None
 
 
 def _shape_of_file(path: Path, name: str) -> ModelShape:

@@ -24,7 +24,7 @@ from sentence_transformers.base.losses.gradcache import RandContext
 from torch import Tensor
 from torch.utils.checkpoint import set_device_states
 
-from embudget.errors import RunError
+from embudget.errors import RunError, first_line
 from embudget.flops import Passes
 from embudget.memory import CHUNK_TOKENS
 from embudget.training.chunks import Chunk, make_chunks
@@ -242,7 +242,7 @@ class _Work:
             engine.chunk_tokens //= 2
             LOG.warning("out of memory: chunks hold %d tokens from now on", engine.chunk_tokens)
         else:
-            raise RunError(f"out of memory with one text at a time: {str(error).splitlines()[0][:200]}") from None
+            raise RunError(f"out of memory with one text at a time: {first_line(error)[:200]}") from None
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
