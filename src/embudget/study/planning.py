@@ -11,6 +11,7 @@ from embudget.records import RunConfig, RunRecord
 from embudget.study.spec import Study
 from embudget.study.trunks import own_flops, own_flops_of
 from embudget.training.job import pairs_there
+from embudget.training.yardstick import check_yardstick
 
 
 class PlannedRun(NamedTuple):
@@ -79,7 +80,7 @@ def plan(study: Study, pairs: Pairs, measured: Sequence[RunRecord] = ()) -> Plan
         measured: records of earlier runs; their median speed replaces the study's assumed one.
 
     Raises:
-        PairsError: there are fewer validation pairs than the study measures on.
+        PairsError: there are fewer validation pairs than the study measures on, or nothing in them to tell apart.
         ModelError, MethodError: a member is unknown, or a method does not fit it.
 
     Example:
@@ -89,6 +90,8 @@ def plan(study: Study, pairs: Pairs, measured: Sequence[RunRecord] = ()) -> Plan
     needed_pairs = max(grid.eval_pairs for grid in study.grids())
     if (held_out := pairs.rows("validation")) < needed_pairs:
         raise PairsError(f"{pairs.folder} must hold {needed_pairs} validation pairs (eval_pairs), got {held_out}")
+    for grid in study.grids():
+        check_yardstick(pairs, grid.eval_pairs, grid.eval_candidates)
     result = Plan([], [])
     speed = flops_per_second(measured) or study.flops_per_second
     for config, method, shape, min_steps in study.runs(pairs.hash):

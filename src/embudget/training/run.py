@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, overload
 
 from embudget.errors import DivergedError
 from embudget.pairs import Pairs
-from embudget.records import Provenance, RunConfig, RunRecord
+from embudget.records import Provenance, RunConfig, RunRecord, no_gain
 from embudget.training.job import Job
 from embudget.training.provenance import provenance
 from embudget.training.resources import Resources
@@ -144,12 +144,15 @@ def train(
 def record_of(
     training: "Training", config: RunConfig, measured: "HeldOut", made: Provenance, shared_flops: float | None = None
 ) -> RunRecord:
-    """The record of a run that has spent its budget."""
+    """The record of a run that has spent its budget; whether it learned anything is decided here."""
     meter, curve = training.meter, training.curve(config.train_flops)
     late = [loss for share, loss in curve if share >= 0.9]  # the last tenth of the budget, in which the last step ends
+    gained = not no_gain(measured.loss, measured.chance, config.eval_pairs)
+    seen = f"the held-out loss {measured.loss:.4f} nats is no better than chance, {measured.chance:.4f}"
     return RunRecord(
         config=config,
-        status="done",
+        status="done" if gained else "no_gain",
+        error=None if gained else f"{seen}: try another learning rate or a larger budget",
         provenance=made,
         model_params=meter.shape.model_params,
         trained_params=meter.method.trained_params(meter.shape),
