@@ -115,13 +115,14 @@ class RunConfig(Frozen):
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
-LUCK = 4.5
-"""A held-out loss over n pairs says that something was learned where it is below chance by more than LUCK / n nats.
+LUCK = 0.5
+"""A held-out loss over n pairs says that something was learned where it is below chance by more than LUCK / n nats,
+which is its own error.
 
 A model that cannot tell its candidates apart, and whose scores (cosine times scale) have standard deviation s, has a
-mean loss of s^2 / 2 above chance, with a standard error of about s / sqrt(n), whatever s is. Three standard errors
-below the mean is lowest for s = 3 / sqrt(n), where it is 4.5 / n below chance: such luck comes to at most 0.2 % of
-these models (simulated for n of 16 to 512)."""
+mean loss of s^2 / 2 above chance, with a standard error of s / sqrt(n). One standard error below that mean is lowest
+for s = 1 / sqrt(n), where it is 1 / 2n below chance: whatever s is, luck seldom leads further. With 512 pairs that is
+0.001 nats. Models whose embeddings collapsed to one point are within it, runs that begin to learn are not."""
 
 
 def no_gain(loss: Any, chance: Any, eval_pairs: Any) -> Any:  # noqa: ANN401 - floats, or arrays of them
@@ -215,8 +216,8 @@ class RunRecord(Frozen):
 COLUMNS: Final = (
     "id", "status", "model", "method", "budget", "seed", "learning_rate", "batch_size", "model_params",
     "trained_params", "steps", "pairs_seen", "tokens", "train_flops", "executed_flops", "seconds", "loss", "chance",
-    "accuracy", "ndcg", "train_loss", "pairs", "max_length", "eval_pairs", "eval_candidates", "scale", "warmup", "weight_decay",
-    "max_epochs", "schedule", "decay", "pooling", "shared_flops", "error",
+    "accuracy", "ndcg", "train_loss", "pairs", "max_length", "eval_pairs", "eval_candidates", "scale", "warmup",
+    "weight_decay", "max_epochs", "schedule", "decay", "pooling", "shared_flops", "error",
 )  # fmt: skip
 """The columns of a table of records. `budget` is the FLOP that were asked for, `train_flops` those that were spent."""
 _OF_TEXT = ("id", "status", "model", "method", "pairs", "schedule", "pooling", "error")

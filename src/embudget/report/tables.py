@@ -107,8 +107,8 @@ def _run_row(record: RunRecord, laws: Laws) -> list[Entry]:
     return [
         config.model, config.method, config.train_flops, record.model_params, record.tokens, record.steps,
         config.batch_size, config.learning_rate, Value(str(config.seed), config.seed), _fixed(record.loss),
-        None if record.loss is None else _fixed(record.by_chance), _fixed(law_loss(laws, record)), _fixed(record.accuracy), _fixed(record.seconds, ",.0f"), record.status,
-        record.id,
+        None if record.loss is None else _fixed(record.by_chance), _fixed(law_loss(laws, record)),
+        _fixed(record.accuracy), _fixed(record.seconds, ",.0f"), record.status, record.id,
     ]  # fmt: skip
 
 

@@ -2,11 +2,12 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from embudget.errors import PairsError
 from embudget.flops import steps_for, tokens_for
-from embudget.pairs import Pairs, token_stats
+from embudget.pairs import Pairs, as_pairs, token_stats
 from embudget.records import RunConfig, RunRecord
 from embudget.study.spec import Study
 from embudget.study.trunks import own_flops, own_flops_of
@@ -71,12 +72,12 @@ class Plan(NamedTuple):
         return sum(sum(own_flops(sorted(budgets), decay)) for budgets in trunks.values())
 
 
-def plan(study: Study, pairs: Pairs, measured: Sequence[RunRecord] = ()) -> Plan:
+def plan(study: Study, pairs: Pairs | str | Path, measured: Sequence[RunRecord] = ()) -> Plan:
     """Size every run of the grid.
 
     Args:
         study: the grid.
-        pairs: the study's text pairs.
+        pairs: the study's text pairs, or their folder.
         measured: records of earlier runs; their median speed replaces the study's assumed one.
 
     Raises:
@@ -85,8 +86,9 @@ def plan(study: Study, pairs: Pairs, measured: Sequence[RunRecord] = ()) -> Plan
 
     Example:
         >>> study = eb.Study.from_yaml("study.yaml")
-        >>> hours = eb.plan(study, eb.load_pairs(study.pairs)).seconds / 3600
+        >>> hours = eb.plan(study, study.pairs).seconds / 3600
     """
+    pairs = as_pairs(pairs)
     needed_pairs = max(grid.eval_pairs for grid in study.grids())
     if (held_out := pairs.rows("validation")) < needed_pairs:
         raise PairsError(f"{pairs.folder} must hold {needed_pairs} validation pairs (eval_pairs), got {held_out}")

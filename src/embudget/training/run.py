@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, overload
 
 from embudget.errors import DivergedError
-from embudget.pairs import Pairs
+from embudget.pairs import Pairs, as_pairs
 from embudget.records import Provenance, RunConfig, RunRecord, no_gain
 from embudget.training.job import Job
 from embudget.training.provenance import provenance
@@ -44,21 +44,23 @@ class Plans(Protocol):
 
 @overload
 def train(
-    what: RunConfig | Plans, pairs: Pairs, out: str | Path | None = None, *, on_progress: OnProgress | None = None,
-    resources: Resources | None = None, report_to: Sequence[str] = (), with_record: Literal[False] = False,
+    what: RunConfig | Plans, pairs: Pairs | str | Path, out: str | Path | None = None, *,
+    on_progress: OnProgress | None = None, resources: Resources | None = None, report_to: Sequence[str] = (),
+    with_record: Literal[False] = False,
 ) -> "SentenceTransformer": ...  # fmt: skip
 
 
 @overload
 def train(
-    what: RunConfig | Plans, pairs: Pairs, out: str | Path | None = None, *, on_progress: OnProgress | None = None,
-    resources: Resources | None = None, report_to: Sequence[str] = (), with_record: Literal[True],
+    what: RunConfig | Plans, pairs: Pairs | str | Path, out: str | Path | None = None, *,
+    on_progress: OnProgress | None = None, resources: Resources | None = None, report_to: Sequence[str] = (),
+    with_record: Literal[True],
 ) -> "tuple[SentenceTransformer, RunRecord]": ...  # fmt: skip
 
 
 def train(
     what: RunConfig | Plans,
-    pairs: Pairs,
+    pairs: Pairs | str | Path,
     out: str | Path | None = None,
     *,
     on_progress: OnProgress | None = None,
@@ -72,7 +74,7 @@ def train(
 
     Args:
         what: a recipe (`embudget.recommend`), or a `RunConfig`.
-        pairs: the text pairs; those of a `RunConfig` are named there by their content hash.
+        pairs: the text pairs, or their folder; those of a `RunConfig` are named there by their content hash.
         out: folder for the model, new or of an earlier model. While the run lasts, ``{out}.checkpoints`` holds what an
             interrupted run goes on from when it is started again.
         on_progress: called after each step with the share of the budget spent and the training loss in nats.
@@ -94,7 +96,7 @@ def train(
 
     Example:
         >>> recipe = eb.Recipe.load("recipe.yaml")
-        >>> model = eb.train(recipe, eb.load_pairs("pairs/"), out="model/")
+        >>> model = eb.train(recipe, "pairs/", out="model/")
         >>> model.encode(["a query", "a document"]).shape
         (2, 576)
     """
@@ -105,6 +107,7 @@ def train(
     from embudget.training.state import Resuming
     from embudget.training.tracking import tracked
 
+    pairs = as_pairs(pairs)
     config = what if isinstance(what, RunConfig) else what.run_config(pairs.hash)
     resources = resources or Resources()
     is_first = start_processes().is_main_process

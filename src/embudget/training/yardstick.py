@@ -44,7 +44,9 @@ def check_yardstick(pairs: Pairs, count: int, candidates: int) -> None:
     """Refuse validation pairs that leave nothing to tell apart, and warn, once, of those that leave little.
 
     Args:
-        pairs: the pairs; ``count`` of the validation split are measured on, ``candidates`` at a time.
+        pairs: whose validation split is measured on.
+        count: its first so many pairs are.
+        candidates: pairs of a group.
 
     Raises:
         PairsError: no query has a wrong answer.
