@@ -76,7 +76,7 @@ def _is_by_chance(runs: pd.DataFrame) -> ArrayLike:
     """Which losses are no better than chance; none where the table does not say what chance is."""
     unknown = pd.Series(np.nan, index=runs.index)
     candidates, pairs, chance = (runs.get(name, unknown) for name in ("eval_candidates", "eval_pairs", "chance"))
-    chance = chance.fillna(np.log(candidates.where(candidates >= 2)))
+    chance = chance.where(chance.notna(), np.log(candidates.where(candidates >= 2)))
     by_chance: pd.Series[bool] = no_gain(runs["loss"], chance, pairs.where(pairs >= 1, np.inf))
     return by_chance
 
