@@ -1,5 +1,6 @@
 """Which runs count: what is left out and for what reason, what is no seed but a repetition, what is not comparable."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -152,7 +153,7 @@ def test_a_column_that_means_something_else_is_ignored_where_it_is_said(tmp_path
 def test_runs_no_better_than_chance_are_left_out(fields: dict[str, object]) -> None:
     """They would bend the law of those that learned; so also in records older than that status."""
     first, *others = records()
-    table = RunTable.of([changed(first, **fields), *others])
+    table = RunTable.of([changed(first, None, **fields), *others])
     assert table.run_count == len(others)
     assert table.listed == ("row 1: loss is no better than chance",)
     assert table.describe_dropped()[0] == "left out: loss is no better than chance (1)"
@@ -165,7 +166,7 @@ def test_runs_on_the_way_to_learning_count() -> None:
 
 @pytest.mark.parametrize("name", ["runs.csv", "runs.parquet"])
 def test_a_file_is_held_against_chance_where_it_says_what_chance_is(tmp_path: Path, name: str) -> None:
-    def left(**columns: list[float]) -> list[str]:
+    def left(**columns: Sequence[object]) -> list[str]:
         table = RunTable.read(write(tmp_path / name, FOREIGN | columns))
         return [line.removesuffix(": loss is no better than chance") for line in table.listed]
 
