@@ -1,10 +1,12 @@
 """Configurations and records: one identity per run, strict at the border, unchanged by a round trip."""
 
+import math
+
 import pytest
 from pydantic import ValidationError
 
 from embudget.errors import ConfigError
-from embudget.records import Provenance, RunConfig, RunRecord
+from embudget.records import Provenance, RunConfig, RunRecord, no_gain, record_row
 
 SETTINGS: dict[str, object] = {
     "model": "smollm2-135m:8", "method": "lora:32", "train_flops": 1e13, "pairs": "0" * 16, "batch_size": 64,
@@ -117,3 +119,28 @@ def test_a_run_that_diverged_has_no_loss() -> None:
     seen = RunRecord(config=config(), status="diverged", error="the loss became nan at 12 % of the budget")
     with pytest.raises(ValidationError, match="loss must be absent with status diverged, got 9"):
         RunRecord.model_validate(seen.model_dump() | {"loss": 9.0})
+
+
+def test_a_loss_must_be_below_chance_by_more_than_its_error() -> None:
+    """Collapsed models land a hair below chance; what is clearly below it has begun to learn."""
+    chance = math.log(512)
+    assert [no_gain(chance + gap, chance, 512) for gap in (2.0, 0.0, -0.0005, -0.002, -0.05)] == [True] * 3 + [
+        False
+    ] * 2
+    assert no_gain(chance - 0.01, chance, 32), "fewer pairs say less"
+
+
+def test_chance_is_that_of_the_candidates_where_a_record_does_not_say() -> None:
+    old = RunRecord(config=config(), status="done", loss=2.5)
+    assert old.by_chance == math.log(512)
+    assert record_row(old)["chance"] == math.log(512)
+    assert "chance" not in old.model_dump_json(exclude_none=True)
+    assert record_row(old.model_copy(update={"chance": 4.0}))["chance"] == 4.0
+    assert record_row(RunRecord(config=config(), status="failed"))["chance"] is None
+
+
+def test_a_run_without_gain_keeps_its_measurements() -> None:
+    record = RunRecord(
+        config=config(), status="no_gain", error="no better than chance", loss=7.0, chance=6.2, accuracy=0.1
+    )
+    assert RunRecord.model_validate_json(record.model_dump_json()) == record

@@ -13,6 +13,7 @@ import csv
 import hashlib
 import io
 import json
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
@@ -114,6 +115,24 @@ class RunConfig(Frozen):
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
+LUCK = 0.5
+"""A held-out loss over n pairs says that something was learned where it is below chance by more than LUCK / n nats,
+which is its own error.
+
+A model that cannot tell its candidates apart, and whose scores (cosine times scale) have standard deviation s, has a
+mean loss of s^2 / 2 above chance, with a standard error of s / sqrt(n). One standard error below that mean is lowest
+for s = 1 / sqrt(n), where it is 1 / 2n below chance: whatever s is, luck seldom leads further. With 512 pairs that is
+0.001 nats. Models whose embeddings collapsed to one point are within it, runs that begin to learn are not."""
+
+
+def no_gain(loss: Any, chance: Any, eval_pairs: Any) -> Any:  # noqa: ANN401 - floats, or arrays of them
+    """Whether a held-out loss is no better than chance, by the rule of `LUCK`; numbers or arrays.
+
+    Such a run, and one whose loss is above chance, says nothing of how training scales: it is left out of laws.
+    """
+    return loss >= chance - LUCK / eval_pairs
+
+
 class Provenance(Frozen):
     """Where a record comes from."""
 
@@ -132,10 +151,13 @@ class RunRecord(Frozen):
     """
 
     config: RunConfig = Field(description="what was asked for")
-    status: Literal["done", "failed", "diverged"] = Field(
-        description="diverged: the loss became NaN, infinite or exploded, which it would do again"
+    status: Literal["done", "no_gain", "failed", "diverged"] = Field(
+        description="no_gain: trained to its end, but no better than chance; diverged: the loss became NaN, infinite "
+        "or exploded. Either would do so again"
     )
-    error: str | None = Field(default=None, description="why the run failed, or what was seen as it diverged")
+    error: str | None = Field(
+        default=None, description="why the run failed, or what was seen as it diverged or gained nothing"
+    )
     attempts: PositiveInt = Field(default=1, description="times it was started, until it ended")
     provenance: Provenance | None = Field(default=None, description="versions, device and time of its training")
 
@@ -153,6 +175,11 @@ class RunRecord(Frozen):
     seconds: PositiveFloat | None = Field(default=None, description="training alone, without loading and evaluation")
     loss: NonNegativeFloat | None = Field(
         default=None, description="held-out contrastive loss, nats; never of a run that diverged"
+    )
+    chance: NonNegativeFloat | None = Field(
+        default=None,
+        description="held-out loss of a model that cannot tell texts apart, nats: log(eval_candidates), or less where "
+        "texts repeat; absent in older records",
     )
     accuracy: float | None = Field(default=None, ge=0, le=1, description="held-out: share of queries ranked first")
     ndcg: float | None = Field(default=None, ge=0, le=1, description="held-out: nDCG@10 of queries among candidates")
@@ -176,6 +203,11 @@ class RunRecord(Frozen):
         return 1.0 - self.shared_flops / self.train_flops
 
     @property
+    def by_chance(self) -> float:
+        """The held-out loss by chance, nats: as it was measured, else log(eval_candidates)."""
+        return math.log(self.config.eval_candidates) if self.chance is None else self.chance
+
+    @property
     def id(self) -> str:
         """The id of the configuration."""
         return self.config.id
@@ -183,9 +215,9 @@ class RunRecord(Frozen):
 
 COLUMNS: Final = (
     "id", "status", "model", "method", "budget", "seed", "learning_rate", "batch_size", "model_params",
-    "trained_params", "steps", "pairs_seen", "tokens", "train_flops", "executed_flops", "seconds", "loss", "accuracy",
-    "ndcg", "train_loss", "pairs", "max_length", "eval_pairs", "eval_candidates", "scale", "warmup", "weight_decay",
-    "max_epochs", "schedule", "decay", "pooling", "shared_flops", "error",
+    "trained_params", "steps", "pairs_seen", "tokens", "train_flops", "executed_flops", "seconds", "loss", "chance",
+    "accuracy", "ndcg", "train_loss", "pairs", "max_length", "eval_pairs", "eval_candidates", "scale", "warmup",
+    "weight_decay", "max_epochs", "schedule", "decay", "pooling", "shared_flops", "error",
 )  # fmt: skip
 """The columns of a table of records. `budget` is the FLOP that were asked for, `train_flops` those that were spent."""
 _OF_TEXT = ("id", "status", "model", "method", "pairs", "schedule", "pooling", "error")
@@ -220,6 +252,8 @@ def records_frame(records: Iterable[RunRecord], columns: Sequence[str] = COLUMNS
 def _value(record: RunRecord, column: str) -> Any:  # noqa: ANN401 - a number or a text, by the column
     if column == "decay" and record.config.schedule == "cosine":
         return None  # a cosine has no decay: the configuration keeps the default of wsd
+    if column == "chance":
+        return None if record.loss is None else record.by_chance
     return getattr(record.config, _OF_CONFIG[column]) if column in _OF_CONFIG else getattr(record, column)
 
 

@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 import torch
 
+from embudget.errors import TooFewRunsError
 from embudget.methods import parse_method
 from embudget.pairs import Pairs
 from embudget.pairs.token_cache import TokenCache
 from embudget.records import RunConfig
+from embudget.runs import RunTable
 from embudget.suite import find_shape
 from embudget.training.heldout import held_out
 from embudget.training.run import train
@@ -139,3 +141,16 @@ def test_gradient_caching_trains_the_same(tiny_llama: Path, tiny_pairs: Pairs, m
     assert cached.executed_flops is not None and direct.executed_flops is not None
     assert cached.executed_flops > 1.2 * direct.executed_flops, "a second forward pass"
     assert cached.train_flops == direct.train_flops
+
+
+def test_a_run_that_learned_nothing_is_marked(tiny_neox: Path, tiny_pairs: Pairs) -> None:
+    """At a temperature of a billion all scores are alike."""
+    _, record = train(config_for(tiny_neox, tiny_pairs, scale=1e-9), str(tiny_pairs.folder), with_record=True)
+    assert record.status == "no_gain"
+    assert record.loss == pytest.approx(math.log(16)) and record.chance == math.log(16)
+    assert record.accuracy is not None and record.tokens is not None, "its measurements are kept"
+    assert record.error == (
+        "the held-out loss 2.7726 nats is no better than chance, 2.7726: try another learning rate or a larger budget"
+    )
+    with pytest.raises(TooFewRunsError, match="got 1 whose loss is no better than chance"):
+        RunTable.of([record])

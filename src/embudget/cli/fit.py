@@ -48,9 +48,10 @@ def command(
     are ignored. If a column has one of these names but another meaning, --columns NAME= ignores it.
 
     Rows are left out, counted and listed if their loss, size, tokens or FLOP is missing, NaN, infinite or not
-    positive, if their status is not done, or if they are there twice. Rows of equal settings but another loss are
-    repeated seeds. If a cell has three or more learning rates, the minimum of a parabola through them counts. Text
-    where a number belongs and files above 1 GB are refused.
+    positive, if their status is not done, if their loss is no better than chance (log of eval_candidates, where the
+    table says it), or if they are there twice. Rows of equal settings but another loss are repeated seeds. If a cell
+    has three or more learning rates, the minimum of a parabola through them counts. Text where a number belongs and
+    files above 1 GB are refused.
 
     \b
     Examples: embudget fit study.db --out laws.json

@@ -27,7 +27,10 @@ def command(
         bool, typer.Option("--dry-run", help="Show the runs and what is left out; train nothing.")
     ] = False,
     retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Do failed runs again; diverged ones would diverge again.")
+        bool,
+        typer.Option(
+            "--retry-failed", help="Do failed runs again; diverged ones, and those without a gain, would end as before."
+        ),
     ] = False,
     verbose: Verbose = False,
 ) -> None:
@@ -39,7 +42,7 @@ def command(
     Examples: embudget sweep study.yaml --dry-run
               embudget sweep study.yaml --store study.db
     """  # noqa: D301
-    from embudget.cli.sweep_bar import SweepBar, label
+    from embudget.cli.sweep_bar import SweepBar, label, outcome
     from embudget.pairs import load_pairs
     from embudget.study import Store, Study, plan, sweep
 
@@ -52,7 +55,7 @@ def command(
         records = sweep(spec, opened, workers, bar, retry_failed, checkpoints)
     for record in records:
         if record.status != "done":
-            typer.echo(f"{record.status}: {label(record.config)}: {record.error}")
+            typer.echo(f"{label(record.config)}: {outcome(record)}")
     held = f", {bar.runs - len(records)} held by another sweep" if bar.runs > len(records) else ""
     typer.echo(f"{store}: {_counts(records)}{held}")
     typer.echo(f"next: embudget fit {store}")
@@ -65,7 +68,8 @@ def _counts(records: "list[RunRecord]") -> str:
     by_status = Counter(record.status for record in records)
     again = "; --retry-failed does them again" if by_status["failed"] else ""
     diverged = f", {by_status['diverged']} diverged" if by_status["diverged"] else ""
-    return f"{by_status['done']} runs done{diverged}, {by_status['failed']} failed{again}"
+    no_gain = f", {by_status['no_gain']} no better than chance" if by_status["no_gain"] else ""
+    return f"{by_status['done']} runs done{no_gain}{diverged}, {by_status['failed']} failed{again}"
 
 
 def describe(study: "Study", plan: "Plan", done: set[str]) -> str:

@@ -21,6 +21,13 @@ def label(config: RunConfig) -> str:
     )
 
 
+def outcome(record: RunRecord) -> str:
+    """What came of a run in a few words: its loss beside that by chance, or why it does not count."""
+    if record.status == "done":
+        return f"loss {record.loss:.3f} (chance {record.by_chance:.3f})"
+    return f"{record.status.replace('_', ' ')}: {record.error}"
+
+
 class SweepBar(SweepListener):
     """A bar over a study's FLOP, with the run under way and the time left. What several runs share counts once."""
 
@@ -73,8 +80,7 @@ class SweepBar(SweepListener):
         self._left -= 1
         self._spent.pop(record.id, None)
         self._done += self._own[record.id]
-        outcome = f"loss {record.loss:.3f}" if record.status == "done" else f"{record.status}: {record.error}"
-        self._say(f"{label(record.config)}: {outcome}")
+        self._say(f"{label(record.config)}: {outcome(record)}")
 
     def lost(self, config: RunConfig, reason: str, attempt: int) -> None:
         """Print a lost process."""

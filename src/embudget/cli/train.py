@@ -111,7 +111,7 @@ def command(
 
 
 def outcome(record: "RunRecord") -> str:
-    """A finished run in three lines."""
+    """A finished run in three lines, and a fourth where it learned nothing."""
     from embudget.report.formats import duration
 
     config = record.config
@@ -121,7 +121,9 @@ def outcome(record: "RunRecord") -> str:
         [
             f"{config.model} {config.method}: {record.train_flops:.4g} FLOP in {duration(record.seconds)} ({rate})",
             f"{record.tokens:,} tokens, {record.steps:,} steps of {config.batch_size} pairs",
-            f"held-out loss {record.loss:.4f} nats, accuracy {record.accuracy:.3f} in {config.eval_candidates}",
+            f"held-out loss {record.loss:.4f} nats (chance {record.by_chance:.4f}), accuracy {record.accuracy:.3f} in "
+            f"{config.eval_candidates}",
+            *([f"no gain: {record.error}"] if record.status == "no_gain" else []),
         ]
     )
 

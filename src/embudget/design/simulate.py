@@ -160,6 +160,11 @@ class _Run(NamedTuple):
     tokens: int
 
 
+NO_CHANCE = 1e99
+"""The chance of a simulated run, nats: a world's losses, on whatever scale, are none over candidates, so that none of
+them is as bad as guessing."""
+
+
 def simulate(world: World, seed: int = 0) -> list[RunRecord]:
     """Run the world's study: every model, method, budget, rate and seed. The same ``seed`` gives the same records.
 
@@ -234,4 +239,5 @@ def _done(world: World, run: _Run, deviation: float) -> RunRecord:
         trained_params=run.method.trained_params(run.shape), steps=run.steps,
         pairs_seen=run.steps * run.config.batch_size, tokens=run.tokens,
         train_flops=train_flops(run.method, run.shape, run.tokens), loss=loss * exp(world.noise * deviation),
+        chance=NO_CHANCE,
     )  # fmt: skip

@@ -111,6 +111,15 @@ def load_pairs(folder: str | Path) -> Pairs:
     return Pairs(folder, info)
 
 
+def as_pairs(pairs: Pairs | str | Path) -> Pairs:
+    """Take pairs, or open the folder that holds them, so that a function of the public API takes either.
+
+    Raises:
+        PairsError: see `load_pairs`.
+    """
+    return pairs if isinstance(pairs, Pairs) else load_pairs(pairs)
+
+
 def check_replaceable(out: Path) -> None:
     """Refuse to overwrite anything but an empty folder or pairs that embudget built.
 

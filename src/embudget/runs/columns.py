@@ -19,7 +19,7 @@ TEXTS: Final = ("model", "method", "status", "pairs", "schedule", "pooling")
 """The columns of text that are read."""
 NUMBERS: Final = (
     "model_params", "loss", "tokens", "train_flops", "budget", "rank", "active_fraction", "seed", "weight",
-    *(name for name in SETTING if name not in TEXTS), *MEASURED, *COMPARABLE,
+    *(name for name in SETTING if name not in TEXTS), *MEASURED, *COMPARABLE, "chance",
 )  # fmt: skip
 """The columns of numbers that are read."""
 NEEDED: Final = ("loss", "model_params", "tokens", "train_flops", "budget", "weight")

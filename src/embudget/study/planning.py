@@ -2,15 +2,17 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from embudget.errors import PairsError
 from embudget.flops import steps_for, tokens_for
-from embudget.pairs import Pairs, token_stats
+from embudget.pairs import Pairs, as_pairs, token_stats
 from embudget.records import RunConfig, RunRecord
 from embudget.study.spec import Study
 from embudget.study.trunks import own_flops, own_flops_of
 from embudget.training.job import pairs_there
+from embudget.training.yardstick import check_yardstick
 
 
 class PlannedRun(NamedTuple):
@@ -70,25 +72,28 @@ class Plan(NamedTuple):
         return sum(sum(own_flops(sorted(budgets), decay)) for budgets in trunks.values())
 
 
-def plan(study: Study, pairs: Pairs, measured: Sequence[RunRecord] = ()) -> Plan:
+def plan(study: Study, pairs: Pairs | str | Path, measured: Sequence[RunRecord] = ()) -> Plan:
     """Size every run of the grid.
 
     Args:
         study: the grid.
-        pairs: the study's text pairs.
+        pairs: the study's text pairs, or their folder.
         measured: records of earlier runs; their median speed replaces the study's assumed one.
 
     Raises:
-        PairsError: there are fewer validation pairs than the study measures on.
+        PairsError: there are fewer validation pairs than the study measures on, or nothing in them to tell apart.
         ModelError, MethodError: a member is unknown, or a method does not fit it.
 
     Example:
         >>> study = eb.Study.from_yaml("study.yaml")
-        >>> hours = eb.plan(study, eb.load_pairs(study.pairs)).seconds / 3600
+        >>> hours = eb.plan(study, study.pairs).seconds / 3600
     """
+    pairs = as_pairs(pairs)
     needed_pairs = max(grid.eval_pairs for grid in study.grids())
     if (held_out := pairs.rows("validation")) < needed_pairs:
         raise PairsError(f"{pairs.folder} must hold {needed_pairs} validation pairs (eval_pairs), got {held_out}")
+    for grid in study.grids():
+        check_yardstick(pairs, grid.eval_pairs, grid.eval_candidates)
     result = Plan([], [])
     speed = flops_per_second(measured) or study.flops_per_second
     for config, method, shape, min_steps in study.runs(pairs.hash):

@@ -93,7 +93,8 @@ def model_card(record: RunRecord) -> str:
         f"then {after_warmup(config.schedule, config.decay)}",
         "loss": f"symmetric InfoNCE, scale {config.scale:g}",
         "max length": f"{config.max_length} tokens",
-        "held-out loss": f"{record.loss:.4f} nats over {config.eval_candidates} candidates",
+        "held-out loss": f"{record.loss:.4f} nats over {config.eval_candidates} candidates; by chance "
+        f"{record.by_chance:.4f}",
         "held-out accuracy": f"{record.accuracy:.3f}",
     }
     table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())

@@ -19,6 +19,7 @@ from embudget.pairs.token_cache import TokenCache
 from embudget.records import RunConfig
 from embudget.suite import ModelShape, find_shape
 from embudget.training.resources import Resources
+from embudget.training.yardstick import check_yardstick
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ class Job:
             raise PairsError(
                 f"{pairs.folder} must hold {config.eval_pairs} validation pairs (eval_pairs), got {held_out}"
             )
+        check_yardstick(pairs, config.eval_pairs, config.eval_candidates)
         needed, there = self.tokens_needed / self.tokens_per_pair, pairs_there(config, pairs)
         if needed > there:
             raise PairsError(

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, overload
 
 from embudget.errors import DivergedError
-from embudget.pairs import Pairs
-from embudget.records import Provenance, RunConfig, RunRecord
+from embudget.pairs import Pairs, as_pairs
+from embudget.records import Provenance, RunConfig, RunRecord, no_gain
 from embudget.training.job import Job
 from embudget.training.provenance import provenance
 from embudget.training.resources import Resources
@@ -44,21 +44,23 @@ class Plans(Protocol):
 
 @overload
 def train(
-    what: RunConfig | Plans, pairs: Pairs, out: str | Path | None = None, *, on_progress: OnProgress | None = None,
-    resources: Resources | None = None, report_to: Sequence[str] = (), with_record: Literal[False] = False,
+    what: RunConfig | Plans, pairs: Pairs | str | Path, out: str | Path | None = None, *,
+    on_progress: OnProgress | None = None, resources: Resources | None = None, report_to: Sequence[str] = (),
+    with_record: Literal[False] = False,
 ) -> "SentenceTransformer": ...  # fmt: skip
 
 
 @overload
 def train(
-    what: RunConfig | Plans, pairs: Pairs, out: str | Path | None = None, *, on_progress: OnProgress | None = None,
-    resources: Resources | None = None, report_to: Sequence[str] = (), with_record: Literal[True],
+    what: RunConfig | Plans, pairs: Pairs | str | Path, out: str | Path | None = None, *,
+    on_progress: OnProgress | None = None, resources: Resources | None = None, report_to: Sequence[str] = (),
+    with_record: Literal[True],
 ) -> "tuple[SentenceTransformer, RunRecord]": ...  # fmt: skip
 
 
 def train(
     what: RunConfig | Plans,
-    pairs: Pairs,
+    pairs: Pairs | str | Path,
     out: str | Path | None = None,
     *,
     on_progress: OnProgress | None = None,
@@ -72,7 +74,7 @@ def train(
 
     Args:
         what: a recipe (`embudget.recommend`), or a `RunConfig`.
-        pairs: the text pairs; those of a `RunConfig` are named there by their content hash.
+        pairs: the text pairs, or their folder; those of a `RunConfig` are named there by their content hash.
         out: folder for the model, new or of an earlier model. While the run lasts, ``{out}.checkpoints`` holds what an
             interrupted run goes on from when it is started again.
         on_progress: called after each step with the share of the budget spent and the training loss in nats.
@@ -94,7 +96,7 @@ def train(
 
     Example:
         >>> recipe = eb.Recipe.load("recipe.yaml")
-        >>> model = eb.train(recipe, eb.load_pairs("pairs/"), out="model/")
+        >>> model = eb.train(recipe, "pairs/", out="model/")
         >>> model.encode(["a query", "a document"]).shape
         (2, 576)
     """
@@ -105,6 +107,7 @@ def train(
     from embudget.training.state import Resuming
     from embudget.training.tracking import tracked
 
+    pairs = as_pairs(pairs)
     config = what if isinstance(what, RunConfig) else what.run_config(pairs.hash)
     resources = resources or Resources()
     is_first = start_processes().is_main_process
@@ -144,12 +147,15 @@ def train(
 def record_of(
     training: "Training", config: RunConfig, measured: "HeldOut", made: Provenance, shared_flops: float | None = None
 ) -> RunRecord:
-    """The record of a run that has spent its budget."""
+    """The record of a run that has spent its budget; whether it learned anything is decided here."""
     meter, curve = training.meter, training.curve(config.train_flops)
     late = [loss for share, loss in curve if share >= 0.9]  # the last tenth of the budget, in which the last step ends
+    gained = not no_gain(measured.loss, measured.chance, config.eval_pairs)
+    seen = f"the held-out loss {measured.loss:.4f} nats is no better than chance, {measured.chance:.4f}"
     return RunRecord(
         config=config,
-        status="done",
+        status="done" if gained else "no_gain",
+        error=None if gained else f"{seen}: try another learning rate or a larger budget",
         provenance=made,
         model_params=meter.shape.model_params,
         trained_params=meter.method.trained_params(meter.shape),
