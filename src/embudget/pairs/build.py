@@ -100,7 +100,7 @@ def build_from(
         "request",
         PairsError,
     )
-    check_replaceable(out)
+    check_replaceable(out, request.versions)
     with contextlib.suppress(PairsError):  # there are no pairs yet, or damaged ones
         there = load_pairs(out)
         if there.info.request == request:
