@@ -41,9 +41,9 @@ def check_file_output(out: str | Path, holds: str | None, inputs: Iterable[Input
     try:
         if is_stream(path):
             return
-        check_apart(path, inputs)
         if path.is_dir():
             raise ConfigError(f"out must be a file, got the folder {shown(path)}: name a file in it")
+        check_apart(path, inputs)
         check_contents(path, holds)
         target = real_path(path)
         check_replaceable_file(target)
