@@ -19,13 +19,17 @@ TABLE, PAGE, PAIRS, RECORD = "a table", "a web page", "the description of pairs"
 
 _READ = 2**20
 """A MiB is enough: what tells one sort from another stands near the beginning."""
-_IN_JSON = {
+_IN_JSON: dict[str, tuple[str, ...]] = {
     LAWS: ("format_version",),
     RECIPE: ("predicted_loss", "method"),
     PAIRS: ("splits", "request"),
     RECORD: ("config", "status"),
 }
-_IN_YAML = {RECIPE: ("predicted_loss", "method"), WORLD: ("truth", "budgets"), STUDY: ("methods", "budgets")}
+_IN_YAML: dict[str, tuple[str, ...]] = {
+    RECIPE: ("predicted_loss", "method"),
+    WORLD: ("truth", "budgets"),
+    STUDY: ("methods", "budgets"),
+}
 _TABLES = (".csv", ".tsv", ".jsonl")
 
 

@@ -3,8 +3,8 @@
 The rule:
 
 - An output is never an input of the same command, however either is written: another spelling of the path, a symbolic
-  or hard link, the logs and checkpoints beside a SQLite store, a place inside an input folder, or a folder around an
-  input.
+  or hard link, the logs and checkpoints beside a SQLite store, a folder inside an input folder or around an input. A
+  file may be added to an input folder, but replaces none in it except one of its own sort.
 - A file is replaced only by the same sort of thing, or if it is text of no sort that embudget knows; a store and any
   other file that is not text never is (`embudget.contents`).
 - A folder is replaced only if it is empty or embudget wrote all that is in it (`embudget.owned`).
@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
+from embudget.contents import contents_of
 from embudget.errors import ConfigError, EmbudgetError
 from embudget.files import check_contents, check_replaceable_file, is_stream, real_path
 from embudget.parts import claimed
@@ -43,7 +44,8 @@ def check_file_output(out: str | Path, holds: str | None, inputs: Iterable[Input
             return
         if path.is_dir():
             raise ConfigError(f"out must be a file, got the folder {shown(path)}: name a file in it")
-        check_apart(path, inputs)
+        is_new = not path.exists() or contents_of(path) == holds
+        _check_apart(path, inputs, ConfigError, may_be_inside=is_new)
         check_contents(path, holds)
         target = real_path(path)
         check_replaceable_file(target)
@@ -99,14 +101,13 @@ def check_apart(out: Path, inputs: Iterable[Input], error: type[EmbudgetError] =
         raise _cannot_write(out, problem, error) from None
 
 
-def _check_apart(out: Path, inputs: Iterable[Input], error: type[EmbudgetError]) -> None:
-    for one in filter(None, inputs):
-        place = Path(one)
+def _check_apart(out: Path, inputs: Iterable[Input], error: type[EmbudgetError], may_be_inside: bool = False) -> None:
+    for place in (Path(one) for one in inputs if one):
         if not place.exists() and not _is_companion(place):
             continue
         if _is_same(out, place):
             raise error(f"{shown(out)} is an input of this command and would be overwritten: name another output")
-        if _is_around(place, out):
+        if not may_be_inside and _is_around(place, out):
             raise error(f"{shown(out)} lies in the input {shown(place)}: name an output outside of it")
         if out.is_dir() and _is_around(out, place):
             raise error(f"{shown(out)} holds the input {shown(place)}: name another output")

@@ -159,6 +159,17 @@ def test_a_place_that_cannot_be_written_is_refused_first(
     assert "cannot write" in refused(run, here, "recipe", "l.json", BUDGET, "--out", out)
 
 
+def test_a_file_may_be_added_to_an_input_folder_but_replaces_none_in_it(run: Run, here: Path, tiny_neox: Path) -> None:
+    shutil.copytree(tiny_neox, "suite/small")
+    shutil.copytree(tiny_neox, "suite/large")
+    recipe = ("recipe", "l.json", BUDGET, "--suite", "suite", "--allow-unmeasured-sizes", "--out")
+    for name in ("config.json", "model.safetensors", "tokenizer.json"):
+        assert "lies in the input suite" in refused(run, here, *recipe, f"suite/small/{name}")
+    for _ in range(2):
+        done = run(*recipe, "suite/recipe.yaml")
+        assert done.code == 0, done.err
+
+
 def test_a_curve_replaces_a_curve_and_nothing_else(run: Run, here: Path) -> None:
     curve = ("recipe", "l.json", "--curve", "1e12:1e13", "--points-per-decade", 1, "--out")
     for out in (".", "..", "/", str(here)):
