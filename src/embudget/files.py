@@ -275,8 +275,9 @@ def _settle(folder: Path, mode: int) -> None:
     ``mode`` is what the umask gave the folder itself.
     """
     for path in [*folder.rglob("*"), folder]:
-        path.chmod(mode if path.is_dir() else mode & 0o666)
-        _flush(path)
+        if not path.is_symlink():
+            path.chmod(mode if path.is_dir() else mode & 0o666)
+            _flush(path)
 
 
 def _flush(path: Path) -> None:

@@ -15,7 +15,6 @@ nothing is at the output, the finished folder is put there first, or else the ol
 
 import ctypes
 import errno
-import fcntl
 import hashlib
 import os
 import re
@@ -109,7 +108,7 @@ def _lock(target: Path) -> tuple[Part, int]:
         part = _part(target, secrets.token_hex(4))
         handle = os.open(part.lock, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _hold(handle)
             if part.lock.exists():  # or another took it for a dead one's between the two lines above, and removed it
                 return part, handle
         except OSError as error:
@@ -121,6 +120,20 @@ def _lock(target: Path) -> tuple[Part, int]:
         os.close(handle)
 
 
+def _hold(handle: int) -> None:
+    """Lock an open file, until it is closed or the process ends.
+
+    Raises:
+        BlockingIOError: another process, or another open file of this one, holds the lock.
+        OSError: the system or the file system has no locks.
+    """
+    try:
+        import fcntl
+    except ImportError:  # as on Windows
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK)) from None
+    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 @contextmanager
 def _dead(lock: Path) -> Iterator[bool]:
     """Whether the writer with this lock has ended. The lock is held meanwhile, so that only one clears up."""
@@ -130,7 +143,7 @@ def _dead(lock: Path) -> Iterator[bool]:
         yield isinstance(error, FileNotFoundError)  # it is made first and removed last
         return
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _hold(handle)
     except OSError:
         yield False
     else:
