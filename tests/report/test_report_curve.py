@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from embudget.contents import LISTING
 from embudget.design import simulate
 from embudget.errors import ConfigError
 from embudget.laws import Laws, fit
@@ -33,7 +34,7 @@ def points(laws: Laws) -> Points:
 
 def test_the_json_is_the_points(laws: Laws, points: Points, tmp_path: Path) -> None:
     folder = write_curve(tmp_path / "new" / "curve", points, laws)
-    assert {path.name for path in folder.iterdir()} == {"curve.json", "curve.csv", "curve.html"}
+    assert {path.name for path in folder.iterdir()} == {"curve.json", "curve.csv", "curve.html", LISTING}
     read = tuple(CurvePoint.model_validate(one) for one in json.loads((folder / "curve.json").read_text()))
     assert read == points
 

@@ -1,4 +1,7 @@
 import json
+import os
+import signal
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -6,9 +9,11 @@ import pytest
 from sentence_transformers import SentenceTransformer
 from transformers import AutoTokenizer
 
+from embudget.contents import LISTING
 from embudget.errors import RunError
 from embudget.pairs import Pairs
-from embudget.records import RunRecord
+from embudget.records import RunConfig, RunRecord
+from embudget.training import export as export_module
 from embudget.training.run import train
 from tests.training.test_run import config_for
 
@@ -56,17 +61,114 @@ def test_modules_record_and_card_are_explicit(exported: tuple[SentenceTransforme
     assert [path.name for path in folder.parent.iterdir()] == [folder.name], "nothing temporary stays"
 
 
-def test_a_model_is_replaced_but_nothing_else(tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path) -> None:
+@pytest.fixture
+def trained(tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path) -> tuple[RunConfig, Path]:
+    """A run of a few steps, and the folder of its model."""
     config = config_for(tiny_neox, tiny_pairs, train_flops=1e8)
-    out = tmp_path / "out"
-    train(config, tiny_pairs, out)
+    train(config, tiny_pairs, tmp_path / "out")
+    return config, tmp_path / "out"
+
+
+def untrained(config: RunConfig, pairs: Pairs, out: Path, message: str) -> None:
+    """Training to a folder is refused before its first step, and leaves the folder as it was."""
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    with pytest.raises(RunError, match=message) as caught:
+        train(config, pairs, out, on_progress=lambda share, loss: pytest.fail("it trained"))
+    assert "\n" not in str(caught.value)
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+
+
+def test_a_model_is_replaced_but_nothing_else(
+    trained: tuple[RunConfig, Path], tiny_pairs: Pairs, tmp_path: Path
+) -> None:
+    config, out = trained
     train(config, tiny_pairs, out)
     other = tmp_path / "thesis"
     other.mkdir()
     (other / "chapter1.tex").write_text("precious")
-    with pytest.raises(RunError, match="out must be a new folder or one that holds a model of embudget"):
-        train(config, tiny_pairs, other)
-    assert (other / "chapter1.tex").read_text() == "precious"
+    untrained(config, tiny_pairs, other, "out must be a new folder or one that holds a model of embudget")
+    for record in ("{}", "", (out / "embudget.json").read_text()):
+        (other / "embudget.json").write_text(record)
+        untrained(config, tiny_pairs, other, "holds other files, such as chapter1.tex")
+
+
+@pytest.mark.parametrize(
+    "name", ["notes.txt", "1_Pooling/mine.json", "README.md", "model.safetensors", "embudget.json"]
+)
+def test_files_added_to_a_model_or_changed_are_kept(
+    trained: tuple[RunConfig, Path], tiny_pairs: Pairs, name: str
+) -> None:
+    config, out = trained
+    with (out / name).open("ab") as file:
+        file.write(b"precious")
+    untrained(config, tiny_pairs, out, f"{name}: move them away|{name} was changed since: move it away")
+
+
+def test_a_model_of_which_no_list_tells_is_kept(trained: tuple[RunConfig, Path], tiny_pairs: Pairs) -> None:
+    """As embudget wrote it before it listed files: whether somebody changed it is not known."""
+    config, out = trained
+    (out / LISTING).unlink()
+    untrained(config, tiny_pairs, out, f"{LISTING}; .* holds other files, .*: move it away or name another")
+
+
+def test_files_that_come_while_it_trains_are_kept(trained: tuple[RunConfig, Path], tiny_pairs: Pairs) -> None:
+    config, out = trained
+    before = (out / "model.safetensors").stat().st_ino
+
+    def add(share: float, loss: float) -> None:
+        (out / "notes.txt").write_text("mine")
+
+    with pytest.raises(RunError, match=r"holds other files, such as notes\.txt"):
+        train(config, tiny_pairs, out, on_progress=add)
+    assert (out / "notes.txt").read_text() == "mine"
+    assert (out / "model.safetensors").stat().st_ino == before
+
+
+def test_a_model_is_not_written_over_its_start_or_its_pairs(
+    trained: tuple[RunConfig, Path], tiny_pairs: Pairs, tmp_path: Path
+) -> None:
+    """Also where the start is a model that embudget wrote and would replace otherwise."""
+    config, out = trained
+    link = tmp_path / "link"
+    link.symlink_to(out)
+    for model in (str(out), f"{out}:2", f"{out}/", str(link)):
+        for place in (out, link):
+            untrained(config.model_copy(update={"model": model}), tiny_pairs, place, "is an input of this command")
+    untrained(config, tiny_pairs, tiny_pairs.folder, "is an input of this command")
+    untrained(config, tiny_pairs, tiny_pairs.folder / "model", "lies in the input")
+
+
+def test_modes_are_those_of_the_umask(tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path) -> None:
+    """Safetensors makes its files with 0600, which nobody else could read on a shared disk."""
+    before = os.umask(0o027)
+    try:
+        train(config_for(tiny_neox, tiny_pairs, train_flops=1e8), tiny_pairs, tmp_path / "out")
+    finally:
+        os.umask(before)
+    found = {
+        (path.is_dir(), stat.S_IMODE(path.stat().st_mode))
+        for path in [*(tmp_path / "out").rglob("*"), tmp_path / "out"]
+    }
+    assert found == {(True, 0o750), (False, 0o640)}
+
+
+@pytest.mark.parametrize("moment", ["check", "list_files", "model_card"])
+def test_a_kill_while_it_is_written_keeps_the_old_model(
+    trained: tuple[RunConfig, Path], tiny_pairs: Pairs, moment: str
+) -> None:
+    config, out = trained
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    child = os.fork()
+    if not child:
+        name = "_check_model" if moment == "check" else moment
+        calls = iter([lambda: None] * 2 if moment == "check" else [])
+        vars(export_module)[name] = lambda *_: next(calls, lambda *_: os.kill(os.getpid(), signal.SIGKILL))()
+        train(config, tiny_pairs, out)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    train(config, tiny_pairs, out)
+    assert [path.name for path in out.parent.iterdir()] == [out.name]
 
 
 def test_a_folder_that_cannot_be_written_is_refused_before_training(

@@ -58,10 +58,13 @@ def command(
               embudget fit runs.csv --columns "loss=eval_loss,model_params=Model Size"
     """  # noqa: D301
     from embudget.choices import unknown_models
+    from embudget.contents import LAWS
     from embudget.errors import ConfigError
     from embudget.laws import fit
+    from embudget.outputs import check_file_output, store_places
     from embudget.runs import RunTable
 
+    check_file_output(out, LAWS, store_places(runs))
     if Path(runs).suffix.lower() in (".csv", ".parquet"):
         table = RunTable.read(runs, read_mapping(columns))
     elif columns is not None:

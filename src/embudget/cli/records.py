@@ -22,9 +22,13 @@ def command(
               embudget records study.db --csv records.csv
     """  # noqa: D301
     from embudget.cli.console import table
+    from embudget.contents import TABLE
+    from embudget.outputs import check_file_output, store_places
     from embudget.records import record_row, write_records_csv
     from embudget.study import Store
 
+    if csv is not None:
+        check_file_output(csv, TABLE, store_places(store))
     with Store(store, create=False) as opened:
         records = opened.records()
     if csv is not None:

@@ -50,15 +50,19 @@ def command(
     from collections import Counter
 
     from embudget.cli.console import counter
+    from embudget.contents import TABLE
     from embudget.design import DRAWS, World, check, planned, simulate
     from embudget.design import judge as judge_design
     from embudget.errors import ConfigError
     from embudget.flops import parse_budget
+    from embudget.outputs import check_file_output
     from embudget.runs import write_records_csv
 
     if out is None and judge is None:
         raise ConfigError("give --out to write records, --judge to judge the design, or both")
     budget = None if judge is None else parse_budget(judge)
+    if out is not None:
+        check_file_output(out, TABLE, (world,))
     truth = World.from_yaml(world)
     if budget is not None:
         check(truth, budget)

@@ -43,10 +43,19 @@ def command(
               embudget sweep study.yaml --store study.db
     """  # noqa: D301
     from embudget.cli.sweep_bar import SweepBar, label, outcome
+    from embudget.errors import ConfigError
+    from embudget.outputs import check_apart, store_places
     from embudget.pairs import load_pairs
     from embudget.study import Store, Study, plan, sweep
+    from embudget.suite.members import local_folder, split_depth
 
     spec = Study.from_yaml(study)
+    if checkpoints is not None:
+        folders = (local_folder(split_depth(member)[0]) for member in spec.members)
+        files = (place for place in store_places(store) if place.suffix != ".checkpoints")
+        check_apart(checkpoints, (study, spec.pairs, spec.suite, *files, *folders))
+        if checkpoints.exists() and not checkpoints.is_dir():
+            raise ConfigError(f"--checkpoints must be a folder, got the file {checkpoints}")
     if dry_run:
         there = Store(store, create=False).records() if "://" in store or Path(store).exists() else []
         typer.echo(describe(spec, plan(spec, load_pairs(spec.pairs), there), {record.id for record in there}))

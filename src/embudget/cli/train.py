@@ -76,10 +76,12 @@ def command(
     from embudget.cli.console import budget_bar
     from embudget.errors import ConfigError
     from embudget.flops import resolve_budget
+    from embudget.outputs import check_apart
     from embudget.pairs import load_pairs
     from embudget.recipe import Recipe
     from embudget.training.run import train
 
+    check_apart(out, (recipe,))
     data = load_pairs(pairs)
     asked = (budget, gpu_hours, dollars, device, dollars_per_hour, model, method, batch_size, learning_rate, max_length)
     if recipe is not None:

@@ -41,7 +41,8 @@ def build_pairs(
         sources: `demo` (which is aws-docs, google-docs and docstrings), `aws-docs`, `google-docs`, `docstrings`,
             `debian`, `hub:ORG/NAME` or `files:PATH`, where PATH is a file, a folder or a pattern. If a text occurs in
             two sources, the one of the earlier source stays.
-        out: the folder to make. Pairs of another request are replaced there; a folder with other files is refused.
+        out: the folder to make. Pairs of another request are replaced there; a folder with other files, or with
+            pairs that somebody changed, is refused.
         query_column: the column of the queries in `hub:` and `files:`; by default query, anchor or question.
         positive_column: the column of the positives in `hub:` and `files:`; by default positive or answer.
         limit: the most pairs to keep of each source, a random subset of what cleaning leaves; by default all.
@@ -100,7 +101,7 @@ def build_from(
         "request",
         PairsError,
     )
-    check_replaceable(out)
+    check_replaceable(out, request.versions)
     with contextlib.suppress(PairsError):  # there are no pairs yet, or damaged ones
         there = load_pairs(out)
         if there.info.request == request:

@@ -2,16 +2,19 @@
 
 The modules (transformer, pooling, normalisation) are explicit in `modules.json`; the tokenizer carries no chat
 template, so that `SentenceTransformer(folder)` feeds the same token ids as training did. Beside them lie the record of
-the run (`embudget.json`) and a model card.
+the run (`embudget.json`), a model card, and the list of all files (`embudget-files.json`), by which a later model knows
+what it may replace.
 """
 
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from embudget.errors import ModelError, RunError
 from embudget.files import whole_folder
+from embudget.outputs import check_folder_output
+from embudget.owned import check_owned, list_files
 from embudget.records import Pooling, RunRecord, after_warmup
+from embudget.suite.members import local_folder, split_depth
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -19,21 +22,27 @@ if TYPE_CHECKING:
 RECORD_FILE = "embudget.json"
 
 
-def check_folder(folder: Path) -> None:
-    """Refuse, before anything is trained, a folder that a model cannot be written to.
+def check_folder(folder: Path, model: str | None = None, pairs: Path | None = None) -> None:
+    """Refuse, before anything is trained, a folder that a model must not or cannot be written to.
+
+    Args:
+        folder: where the model goes.
+        model: what training begins from, which may be a folder too.
+        pairs: the folder of the pairs.
 
     Raises:
-        RunError: something else is there, or it cannot be created.
+        RunError: it is one of the two, holds files that embudget did not write, or cannot be created.
     """
+    base = None if model is None else local_folder(split_depth(model)[0])
+    check_folder_output(folder, (base, pairs), RunError)
     try:
-        empty = folder.is_dir() and not any(folder.iterdir())
-        if folder.exists() and not empty and not (folder / RECORD_FILE).is_file():
-            raise RunError(f"out must be a new folder or one that holds a model of embudget, got {folder}")
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent):
-            pass
+        _check_model(folder)
     except OSError as error:
         raise RunError(f"cannot write {folder}: {error.strerror}") from None
+
+
+def _check_model(folder: Path) -> None:
+    check_owned(folder, "a model of embudget", RunError)
 
 
 def read_record(folder: Path) -> RunRecord:
@@ -62,10 +71,11 @@ def export(model: "SentenceTransformer", record: RunRecord, folder: Path) -> Non
 
     check_folder(folder)
     try:
-        with whole_folder(folder) as part, quietly():
+        with whole_folder(folder, check=_check_model) as part, quietly():
             model.save_pretrained(str(part), create_model_card=False)
             (part / RECORD_FILE).write_text(record.model_dump_json(indent=2, exclude_none=True))
             (part / "README.md").write_text(model_card(record))
+            list_files(part)
     except (OSError, SafetensorError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or " ".join(str(error).split())
         raise RunError(f"cannot write {folder}: {reason}") from error

@@ -75,8 +75,8 @@ def train(
     Args:
         what: a recipe (`embudget.recommend`), or a `RunConfig`.
         pairs: the text pairs, or their folder; those of a `RunConfig` are named there by their content hash.
-        out: folder for the model, new or of an earlier model. While the run lasts, ``{out}.checkpoints`` holds what an
-            interrupted run goes on from when it is started again.
+        out: folder for the model: new, or of an earlier model that was not changed since. While the run lasts,
+            ``{out}.checkpoints`` holds what an interrupted run goes on from when it is started again.
         on_progress: called after each step with the share of the budget spent and the training loss in nats.
         resources: how to go about it: gradient caching, compilation, where and how often to write checkpoints.
         report_to: experiment trackers: tensorboard, wandb, mlflow, trackio.
@@ -113,9 +113,9 @@ def train(
     is_first = start_processes().is_main_process
     folder = None if out is None else Path(out)
     if folder is not None and resources.checkpoints is None:
-        resources = resources._replace(checkpoints=folder.with_name(f"{folder.name}.checkpoints"))
+        resources = resources._replace(checkpoints=Path(f"{folder}.checkpoints"))
     if folder is not None and is_first:
-        check_folder(folder)
+        check_folder(folder, config.model, pairs.folder)
     with tracked(config, report_to if is_first else (), folder) as on_step:
         job = Job.of(config, pairs, resources)
         job.check_number()
