@@ -39,6 +39,18 @@ def local_folder(base: str) -> Path | None:
     return _folder(base) if base not in SHAPES else None
 
 
+def name_beside(here: Path, name: str) -> str:
+    """A name that stands in a file, whose folder is ``here``: of a folder beside the file its path, else itself."""
+    if name in SHAPES or name in SUITES or name.startswith(("/", "~")):
+        return name
+    base, colon, depth = name.rpartition(":")
+    if base in SHAPES:
+        return name
+    beside = here.resolve() / name
+    folder = beside if not depth.isdecimal() or beside.is_dir() or not colon else here.resolve() / base
+    return str(beside) if is_path(name) or _folder(str(folder)) is not None else name
+
+
 def is_path(name: str) -> bool:
     """Whether a name can only be a path, because it begins as one: `/`, `./`, `../` or `~`."""
     return name.startswith(("/", "./", "../", "~")) or name in (".", "..")
