@@ -10,6 +10,7 @@ program can set back. A file that cannot be read is a `ModelError`.
 import hashlib
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from embudget.errors import ModelError
@@ -99,4 +100,5 @@ def _keep_hash(kept: Path, found: str) -> None:
         part.write_text(found, encoding="ascii")
         part.replace(kept)
     except OSError:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()

@@ -92,7 +92,7 @@ def find_shape(name: str) -> ModelShape:
         if depth is None:
             return shape.model_copy(update={"name": _canonical(folder, shape)})
     elif is_path(base):
-        raise ModelError(f"there is no model folder {base}")
+        raise ModelError(f"there is no model folder {_cut(base)}")
     elif _HUB_ID.fullmatch(base):
         shape = _shape_of_file(hub_config(base, None), base).model_copy(update={"hub_id": base})
     else:

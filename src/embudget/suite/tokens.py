@@ -163,4 +163,8 @@ def _template(processor: Any) -> Any:  # noqa: ANN401 - JSON
 
 def _rarest(known: dict[str, int]) -> str:
     """A token for padding where the tokenizer names none: one whose letters texts do not have."""
-    return max(known, key=lambda token: (any(mark in token for mark in _MARKS), len(token), -known[token]))
+
+    def is_rare(token: str) -> bool:
+        return token[:1] + token[-1:] in ("<>", "[]") or any(mark in token for mark in _MARKS)
+
+    return max(known, key=lambda token: (is_rare(token), len(token), -known[token]))
