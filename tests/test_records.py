@@ -66,8 +66,14 @@ def test_last_token_runs_from_before_the_end_token_are_other_runs() -> None:
 def test_a_folder_counts_by_its_weights_and_depth_and_not_by_its_place() -> None:
     one = config(model="/here/m:2", weights="sha256:0123456789abcdef")
     assert one.id == config(model="/there/other:02", weights=one.weights).id
-    others = [{"model": "/here/m:3"}, {"model": "/here/m"}, {"weights": "sha256:1123456789abcdef"}, {"weights": None}]
-    assert len({one.id, *(config(**{"model": one.model, "weights": one.weights} | other).id for other in others)}) == 5
+    others: list[dict[str, str | None]] = [
+        {"model": "/here/m:3"},
+        {"model": "/here/m"},
+        {"weights": "sha256:1123456789abcdef"},
+        {"weights": None},
+    ]
+    same: dict[str, object] = {"model": one.model, "weights": one.weights}
+    assert len({one.id, *(config(**{**same, **other}).id for other in others)}) == 5
     on_hub = config(model="a/b", weights="0" * 40)
     assert len({on_hub.id, config(model="a/c", weights="0" * 40).id, config(model="a/b", weights="1" * 40).id}) == 3
 

@@ -84,7 +84,9 @@ def test_equal_texts_have_equal_hashes(cache: TokenCache, tiny_pairs: Pairs, mon
 def test_a_block_is_made_when_it_is_needed_and_once(cache: TokenCache, monkeypatch: pytest.MonkeyPatch) -> None:
     ids, hashes = cache.texts([300]), cache.hashes([300])
     assert [path.name for path in cache.folder.iterdir()] == ["000001.arrow"]
-    monkeypatch.setattr("embudget.pairs.token_cache.load_tokenizer", lambda name, end_token: pytest.fail("tokenised again"))
+    monkeypatch.setattr(
+        "embudget.pairs.token_cache.load_tokenizer", lambda name, end_token: pytest.fail("tokenised again")
+    )
     assert same(again(cache).texts([300]), ids)
     assert np.array_equal(again(cache).hashes([300]), hashes)
 

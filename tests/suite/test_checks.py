@@ -107,7 +107,10 @@ BAD: dict[str, tuple[Change, str]] = {
     "infinity": (setting("model.layers.3.mlp.up_proj.weight", float("-inf")), "up_proj.weight holds NaN or inf"),
     "missing": (of_weights(lambda weights: weights.pop(NORM)), "norm.weight is missing"),
     "shape": (of_weights(lambda w: w.update({NORM: w[NORM][:9].clone()})), r"must have the shape \[64\], got \[9\]"),
-    "zero size": (of_weights(lambda w: w.update({EMBEDDING: torch.zeros(0, 64)})), r"must have the shape .*got \[0, 64"),
+    "zero size": (
+        of_weights(lambda w: w.update({EMBEDDING: torch.zeros(0, 64)})),
+        r"must have the shape .*got \[0, 64",
+    ),
     "more layers": (of_config(num_hidden_layers=9), "layers.4.* is missing"),
     "more words": (of_config(vocab_size=500), r"must have the shape \[500, 64\], got \[400, 64\]"),
     "no layers": (of_config(num_hidden_layers=0), "layers"),

@@ -48,9 +48,7 @@ def test_a_file_written_over_with_its_old_time_is_noticed(
     assert weights_identity(folder) != before
 
 
-def test_the_hash_of_a_settled_large_file_is_kept(
-    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_hash_of_a_settled_large_file_is_kept(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(identity, "KEPT_BYTES", 10)
     folder = folder_of(tmp_path / "m", b"a" * 100)
     found = weights_identity(folder)

@@ -16,8 +16,8 @@ from transformers import AutoModel, AutoTokenizer
 from transformers.utils import logging
 
 from embudget.errors import ModelError
-from embudget.suite.families import SHAPES, SUITES
 from embudget.suite.cache import cache_folder
+from embudget.suite.families import SHAPES, SUITES
 from embudget.suite.loading import BUILTIN, find_checkpoint, load_embedder, load_tokenizer
 from embudget.suite.shapes import shape_of_config
 from embudget.suite.tokens import AS_IT_IS

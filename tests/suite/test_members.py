@@ -80,7 +80,15 @@ def test_a_folder_has_one_name_however_it_is_written(
     (tmp_path / "link").symlink_to(folder)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
-    ways = ["models/mine", "models/mine/", "./models/../models/mine", str(folder), f"{folder}/", "link", "~/models/mine"]
+    ways = [
+        "models/mine",
+        "models/mine/",
+        "./models/../models/mine",
+        str(folder),
+        f"{folder}/",
+        "link",
+        "~/models/mine",
+    ]
     assert {find_shape(way).name for way in ways} == {str(folder)}
     assert {find_shape(f"{way}:2").name for way in ways} == {f"{folder}:2"}
     assert {find_shape(name).name for name in (find_shape(way).name for way in ways)} == {str(folder)}

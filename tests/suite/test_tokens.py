@@ -102,7 +102,7 @@ def test_special_tokens_beyond_the_embedding_are_text(tmp_path: Path) -> None:
 
 def test_a_tokenizer_that_fails_at_unknown_text_is_refused() -> None:
     tokenizer = Tokenizer(models.WordLevel({"a": 0}))
-    with pytest.raises(ModelError, match="^m: its tokenizer fails at unknown text: WordLevel error"):
+    with pytest.raises(ModelError, match=r"^m: its tokenizer fails at unknown text: WordLevel error"):
         ruled(PreTrainedTokenizerFast(tokenizer_object=tokenizer), "m", 1)
 
 

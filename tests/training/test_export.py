@@ -62,7 +62,9 @@ def test_every_text_is_served_as_it_was_trained_and_again_after_a_reload(
     for served in (model, loaded, again):
         fed = served.preprocess(texts)
         found = [row[mask.bool()].tolist() for row, mask in zip(fed["input_ids"], fed["attention_mask"], strict=True)]
-        assert found == [ids(text or " " * (pooling == "mean"), truncation=True, max_length=32)["input_ids"] for text in texts]
+        assert found == [
+            ids(text or " " * (pooling == "mean"), truncation=True, max_length=32)["input_ids"] for text in texts
+        ]
         alone = np.stack([served.encode(text) for text in texts])
         assert np.isfinite(alone).all()
         np.testing.assert_allclose(np.linalg.norm(alone, axis=1), 1, atol=1e-5)

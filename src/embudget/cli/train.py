@@ -42,7 +42,10 @@ def command(
     ] = None,
     pooling: Annotated[
         str | None,
-        typer.Option(metavar="mean|lasttoken", help="How token states become an embedding: by default as the model does, else mean."),
+        typer.Option(
+            metavar="mean|lasttoken",
+            help="How token states become an embedding: by default as the model does, else mean.",
+        ),
     ] = None,
     cache: Annotated[
         CachePolicy,

@@ -81,7 +81,8 @@ class Study(Frozen):
 
     pairs: Path = Field(description="folder made by `embudget pairs build`; relative to the study's file")
     suite: str | None = Field(
-        default=None, description="a built-in suite, or a folder of models relative to the study's file; or give members"
+        default=None,
+        description="a built-in suite, or a folder of models relative to the study's file; or give members",
     )
     members: Annotated[tuple[str, ...], AfterValidator(unique)] = Field(
         default=(),

@@ -15,7 +15,7 @@ from typing import Any
 
 from embudget.errors import ModelError
 from embudget.suite.identity import model_identity
-from embudget.suite.loading import cut_config, find_checkpoint, load_tokenizer, loading
+from embudget.suite.loading import cut_config, load_tokenizer, loading
 from embudget.suite.members import find_shape, hub_file, local_folder, split_depth
 from embudget.suite.pooling import own_pooling
 
@@ -81,7 +81,7 @@ def _check_tensors(name: str, folder: Path, layers: int) -> None:
                     continue
                 if (dtype := tensors.get_slice(key).get_dtype()) not in _FLOATS:
                     raise ModelError(
-                        f"cannot train {name}: {key[:60]} holds numbers of type {dtype}, not one of {', '.join(_FLOATS)}"
+                        f"cannot train {name}: {key[:60]} holds numbers of type {dtype}, not {', '.join(_FLOATS)}"
                     )
                 # the sum is not finite if a number is not, and is 10 times as fast as asking each; but it may overflow
                 tensor = tensors.get_tensor(key)
@@ -94,6 +94,10 @@ def _is_kept(key: str, layers: int) -> bool:
     block = _BLOCK.search(key)
     if block is not None and int(block[1]) >= layers:
         return False
-    return key.endswith((".weight", ".bias")) and not key.startswith(("lm_head.", "embed_out.")) and (
-        not key.endswith("attention.bias")  # the causal mask in old checkpoints of GPT-NeoX
+    return (
+        key.endswith((".weight", ".bias"))
+        and not key.startswith(("lm_head.", "embed_out."))
+        and (
+            not key.endswith("attention.bias")  # the causal mask in old checkpoints of GPT-NeoX
+        )
     )
