@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from embudget.errors import ModelError
 from embudget.pairs import Pairs
 from embudget.study import Study, plan, sweep
+from embudget.study.executor import execute
 from embudget.training.job import Job
 from tests.command_line import Run
 from tests.suite.test_checks import BAD
@@ -145,3 +146,10 @@ def test_texts_longer_than_a_members_positions_leave_it_out(mine: Path, tiny_pai
     assert [one.reason for one in planned.left_out if one.config.model == str(mine)] == [
         "max_length must be <= 128 for this model, got 129"
     ]
+
+
+def test_a_model_that_fails_late_fails_its_own_runs(mine: Path, tiny_pairs: Pairs) -> None:
+    (config,) = study_of(tiny_pairs, mine).configs(tiny_pairs.hash)
+    nudge(mine)
+    (record,) = execute((config,), tiny_pairs.folder, lambda *_: None)
+    assert record.status == "failed" and "are not those that the run was made for" in (record.error or "")
