@@ -1,6 +1,8 @@
 """Configurations and records: one identity per run, strict at the border, unchanged by a round trip."""
 
+import hashlib
 import math
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -31,6 +33,50 @@ def test_the_id_outlives_this_version() -> None:
     assert config(schedule="cosine", decay=0.2).id == "dc55c90e9d2cbbe4"
     assert config(pooling="mean").id == config().id != config(pooling="lasttoken").id
     assert config(schedule="wsd").id == "4afa025a9799b70b"
+
+
+PUBLISHED = {
+    "ablations/records.jsonl": "863674b1a3270fb9",
+    "micro/records.jsonl": "d173cf6634d4d85a",
+    "quickstart/records.jsonl": "1542269a9059d4c0",
+    "quickstart_point/records.jsonl": "0785fb39a4d07f8f",
+    "smollm2/check.jsonl": "4cd4445e7b138f70",
+    "smollm2/records.jsonl": "0a1e054d5cae48f5",
+    "trunk/records.jsonl": "1a90773fe0b2e2b2",
+}
+"""The first digits of the SHA-256 of all ids of a published study, with a space between them."""
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_runs_keep_their_ids(name: str) -> None:
+    lines = (Path(__file__).parents[1] / "results" / name).read_text().splitlines()
+    ids = " ".join(RunRecord.model_validate_json(line).id for line in lines)
+    assert hashlib.sha256(ids.encode()).hexdigest()[:16] == PUBLISHED[name]
+
+
+def test_last_token_runs_from_before_the_end_token_are_other_runs() -> None:
+    now = config(pooling="lasttoken")
+    assert now.end_token and not config().end_token
+    record = RunRecord(config=now, status="failed").model_dump(mode="json", exclude_none=True)
+    assert RunRecord.model_validate(record).id == now.id
+    del record["config"]["end_token"]
+    old = RunRecord.model_validate(record)
+    assert not old.config.end_token and old.id != now.id
+
+
+def test_a_folder_counts_by_its_weights_and_depth_and_not_by_its_place() -> None:
+    one = config(model="/here/m:2", weights="sha256:0123456789abcdef")
+    assert one.id == config(model="/there/other:02", weights=one.weights).id
+    others: list[dict[str, str | None]] = [
+        {"model": "/here/m:3"},
+        {"model": "/here/m"},
+        {"weights": "sha256:1123456789abcdef"},
+        {"weights": None},
+    ]
+    same: dict[str, object] = {"model": one.model, "weights": one.weights}
+    assert len({one.id, *(config(**{**same, **other}).id for other in others)}) == 5
+    on_hub = config(model="a/b", weights="0" * 40)
+    assert len({on_hub.id, config(model="a/c", weights="0" * 40).id, config(model="a/b", weights="1" * 40).id}) == 3
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ from embudget.errors import MethodError
 from embudget.files import save_text
 from embudget.frozen import Frozen
 from embudget.methods import parse_method
+from embudget.suite.pooling import PooledBy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +47,7 @@ def _canonical_method(text: str) -> str:
 
 Schedule = Literal["cosine", "wsd"]
 
-Pooling = Literal["mean", "lasttoken"]
+Pooling = PooledBy
 """How the tokens' states become one embedding, by the names of sentence-transformers."""
 
 MethodText = Annotated[str, AfterValidator(_canonical_method)]
@@ -58,7 +59,7 @@ def after_warmup(schedule: Schedule, decay: float) -> str:
     return "cosine to 0" if schedule == "cosine" else f"constant, to 0 in the last {100 * decay:g} %"
 
 
-_ADDED = ("schedule", "decay", "pooling")
+_ADDED = ("schedule", "decay", "pooling", "end_token", "weights")
 """Fields that the id leaves out at their default, so that runs in stores older than these fields keep their ids."""
 
 
@@ -93,6 +94,23 @@ class RunConfig(Frozen):
     )
     decay: float = Field(default=0.2, gt=0, lt=1, description="share of the budget in which the rate of wsd falls")
     pooling: Pooling = Field(default="mean", description="how the tokens' states become the text's embedding")
+    end_token: bool = Field(
+        default=False,
+        description="whether each text ends with an end token; by default with pooling lasttoken. Records from before "
+        "this field had none",
+    )
+    weights: str | None = Field(
+        default=None,
+        description="what the model's weights are: the hash of a folder, or the commit on the hub; None for those that "
+        "come with embudget or with a package it names, and where nobody has looked",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _end_with_last_token(cls, data: Any) -> Any:  # noqa: ANN401 - whatever was given
+        if isinstance(data, dict) and "end_token" not in data and data.get("pooling") == "lasttoken":
+            return {**data, "end_token": True}
+        return data
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -106,8 +124,14 @@ class RunConfig(Frozen):
 
     @property
     def id(self) -> str:
-        """16 hexadecimal digits of the SHA-256 of the configuration."""
+        """16 hexadecimal digits of the SHA-256 of the configuration.
+
+        A folder counts by its weights and depth, not by its place: a study that is moved keeps its records.
+        """
         values = self.model_dump(mode="json")
+        if self.weights is not None and self.weights.startswith("sha256:"):
+            _, colon, depth = self.model.rpartition(":")
+            values["model"] = f":{int(depth)}" if colon and depth.isdecimal() else ""
         for name in _ADDED:
             if getattr(self, name) == type(self).model_fields[name].default:
                 del values[name]
@@ -185,6 +209,15 @@ class RunRecord(Frozen):
     ndcg: float | None = Field(default=None, ge=0, le=1, description="held-out: nDCG@10 of queries among candidates")
     train_loss: NonNegativeFloat | None = Field(default=None, description="mean over the budget's last tenth, nats")
     loss_curve: tuple[tuple[float, float], ...] = Field(default=(), description="(share of the budget, train loss)")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_end_token(cls, data: Any) -> Any:  # noqa: ANN401 - whatever a file held
+        """Runs that were recorded before `RunConfig.end_token` had no end token, with last-token pooling either."""
+        config = data.get("config") if isinstance(data, dict) else None
+        if isinstance(config, dict) and "end_token" not in config:
+            return {**data, "config": {**config, "end_token": False}}
+        return data
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

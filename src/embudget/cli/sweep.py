@@ -67,7 +67,11 @@ def command(
             typer.echo(f"{label(record.config)}: {outcome(record)}")
     held = f", {bar.runs - len(records)} held by another sweep" if bar.runs > len(records) else ""
     typer.echo(f"{store}: {_counts(records)}{held}")
+    for name, reason in bar.refused.items():
+        typer.echo(f"left out: {name}: {reason}")
     typer.echo(f"next: embudget fit {store}")
+    if bar.refused:
+        raise typer.Exit(1)
 
 
 def _counts(records: "list[RunRecord]") -> str:
@@ -99,6 +103,7 @@ def describe(study: "Study", plan: "Plan", done: set[str]) -> str:
         ])  # fmt: skip
     headers = ["member", "method", "FLOP", "batch", "rate", "seed", "tokens", "steps", "time"]
     lines = [table(headers, rows)]
+    lines += [f"left out: {name}: {reason}" for name, reason in plan.refused.items()]
     lines += [f"left out: {label(run.config)}: {run.reason}" for run in plan.left_out]
     lines.append(
         f"{len(plan.runs)} runs, {plan.train_flops:.3g} FLOP, {len(plan.left_out)} left out; {len(missing.runs)} to "

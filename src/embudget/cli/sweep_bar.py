@@ -40,6 +40,8 @@ class SweepBar(SweepListener):
         self._left = 0
         self.runs = 0
         """Runs of the study, those that have records included."""
+        self.refused: dict[str, str] = {}
+        """The members that cannot be trained, and why."""
         self._started = 0.0
         self._own: dict[str, float] = {}
         """The id of each missing run -> the FLOP that it adds."""
@@ -55,7 +57,7 @@ class SweepBar(SweepListener):
 
     def planned(self, plan: Plan, done: Sequence[RunRecord]) -> None:
         """Set the bar's length to the FLOP of the runs that are missing."""
-        self.runs = len(plan.runs)
+        self.runs, self.refused = len(plan.runs), plan.refused
         missing = plan.without({record.id for record in done})
         self._own = {run.config.id: run.own_flops for run in missing.runs}
         self._total, self._left = missing.train_flops, len(missing.runs)

@@ -42,7 +42,10 @@ def command(
     ] = None,
     pooling: Annotated[
         str | None,
-        typer.Option(metavar="mean|lasttoken", help="How token states become an embedding: mean by default."),
+        typer.Option(
+            metavar="mean|lasttoken",
+            help="How token states become an embedding: by default as the model does, else mean.",
+        ),
     ] = None,
     cache: Annotated[
         CachePolicy,
@@ -139,6 +142,8 @@ def _config(
     from embudget.records import RunConfig
     from embudget.study import BatchRule
     from embudget.suite import find_shape
+    from embudget.suite.loading import weights_of
+    from embudget.suite.pooling import pooling_for
 
     if model is None or method is None:
         raise ConfigError("give a recipe, or --model, --method and a budget")
@@ -146,7 +151,8 @@ def _config(
     parsed.check(shape)
     candidates = min(RunConfig.model_fields["eval_candidates"].default, pairs.rows("validation"))
     values = {
-        "model": model,
+        "model": shape.name,
+        "weights": weights_of(model),
         "method": method,
         "train_flops": flops,
         "pairs": pairs.hash,
@@ -155,4 +161,6 @@ def _config(
         "eval_pairs": candidates,
         "eval_candidates": candidates,
     }
-    return RunConfig.read(values | given, "train")
+    config = RunConfig.read(values | given, "train")
+    asked = config.pooling if "pooling" in given else None
+    return RunConfig.read(values | given | {"pooling": pooling_for(model, asked)}, "train")

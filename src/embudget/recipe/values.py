@@ -12,6 +12,9 @@ from embudget.files import read_yaml, save_text
 from embudget.frozen import Frozen
 from embudget.recipe.wishes import Prefer
 from embudget.records import MethodText, Pooling, RunConfig, Schedule
+from embudget.suite import find_shape, known_shape
+from embudget.suite.loading import weights_of
+from embudget.suite.members import is_hub_id
 
 
 class Choice(Frozen):
@@ -133,9 +136,12 @@ class Recipe(Frozen):
 
         Raises:
             ConfigError: the seed is negative.
+            ModelError: the model's weights cannot be read, or their commit cannot be asked for on the hub.
         """
         shared = set(RunConfig.model_fields) & set(type(self).model_fields) - {"pairs"}
         values = {name: getattr(self, name) for name in shared} | {"pairs": pairs_hash, "seed": seed}
+        if known_shape(self.model) is not None or is_hub_id(self.model):  # a table's model may be no more than a size
+            values |= {"model": find_shape(self.model).name, "weights": weights_of(self.model)}
         return RunConfig.read(values, "run of the recipe")
 
     def save(self, path: str | Path) -> None:

@@ -102,6 +102,8 @@ def _drive(
 ) -> list[RunRecord]:
     there = {record.id: record for record in store.records()}
     planned = plan(study, pairs, list(there.values()))
+    for name, reason in planned.refused.items():
+        LOG.warning("left out: %s: %s", name, reason)
     if not planned.runs:
         raise ConfigError(f"no run of the study is worth doing: {planned.left_out[0].reason}")
     configs = [run.config for run in planned.runs]

@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import NamedTuple, final
 
-from embudget.errors import DivergedError, EmbudgetError, MethodError, RunError
+from embudget.errors import DivergedError, EmbudgetError, MethodError, ModelError, RunError
 from embudget.pairs import load_pairs
 from embudget.records import RunRecord
 from embudget.study.trunks import Task
@@ -53,7 +53,7 @@ def execute(
     those after it, which the trunk did not reach.
 
     Raises:
-        EmbudgetError: trouble that other runs would meet too: the model or the pairs cannot be read.
+        EmbudgetError: trouble that other runs would meet too: the pairs cannot be read.
         OSError: likewise, of the disk.
     """
     left = list(task)
@@ -77,7 +77,7 @@ def execute(
         for config in left:
             yield diverged_record(config, error)
         return
-    except (RunError, MethodError) as error:
+    except (RunError, MethodError, ModelError) as error:  # a model that has changed meanwhile is one task's trouble
         reason = str(error)
     except (MemoryError, RuntimeError) as error:  # torch says out of memory by a RuntimeError
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"

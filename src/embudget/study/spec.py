@@ -1,6 +1,6 @@
 """A study as a user writes it in YAML: members, methods, budgets, pairs, and how each run of the grid is set up.
 
-suite: smollm2                        # or members: [smollm2-135m:1, ...]
+suite: smollm2                        # or members: [smollm2-135m:1, ...]; folders are relative to this file
 methods: [full, freeze:0.5, lora:32]
 budgets: [1e12, 4e12, 1.6e13]
 pairs: pairs/                         # relative to this file
@@ -33,13 +33,20 @@ from pydantic import (
     model_validator,
 )
 
+from embudget.errors import ModelError
 from embudget.files import read_yaml
 from embudget.frozen import Frozen, first_problem, unique
 from embudget.methods import Method, parse_method
 from embudget.records import MethodText, Pooling, RunConfig, Schedule
 from embudget.study.batch_size import BatchRule
-from embudget.suite import ModelShape, find_shape, find_suite
+from embudget.suite import ModelShape, find_shape
+from embudget.suite.checks import check_member
+from embudget.suite.loading import weights_of
+from embudget.suite.members import local_folder, name_beside, split_depth, suite_names
+from embudget.suite.pooling import pooling_for
 
+_OF_MODELS = ("suite", "members")
+"""The fields that name models, or a folder of them."""
 _WARMUP: float = RunConfig.model_fields["warmup"].default
 
 
@@ -51,6 +58,14 @@ class GridRun(NamedTuple):
     shape: ModelShape
     min_steps: int
     """The fewest steps that are worth training."""
+
+
+class _Member(NamedTuple):
+    """A member of a grid as its runs name it."""
+
+    shape: ModelShape
+    pooling: Pooling
+    weights: str | None
 
 
 class Study(Frozen):
@@ -65,9 +80,14 @@ class Study(Frozen):
     """
 
     pairs: Path = Field(description="folder made by `embudget pairs build`; relative to the study's file")
-    suite: str | None = Field(default=None, description="a built-in suite or a folder of models; or give members")
+    suite: str | None = Field(
+        default=None,
+        description="a built-in suite, or a folder of models relative to the study's file; or give members",
+    )
     members: Annotated[tuple[str, ...], AfterValidator(unique)] = Field(
-        default=(), description="models by name, folder or hub id, each perhaps cut as smollm2-135m:8; or give suite"
+        default=(),
+        description="models by name, folder (relative to the study's file) or hub id, each perhaps cut as "
+        "smollm2-135m:8; or give suite",
     )
     methods: Annotated[tuple[MethodText, ...], Field(min_length=1), AfterValidator(unique)] = Field(
         description="what to train of each member: full, freeze:F, bias or lora:R"
@@ -95,8 +115,10 @@ class Study(Frozen):
     min_steps: PositiveInt = Field(default=10, description="runs with fewer steps teach nothing and are left out")
     max_epochs: PositiveInt = Field(default=1, description="runs that need more passes over the pairs are left out")
     max_length: PositiveInt = Field(default=75, description="tokens at which a text is cut")
-    pooling: Pooling = Field(
-        default="mean", description="how the tokens' states become the text's embedding: their mean, or the last one"
+    pooling: Pooling | None = Field(
+        default=None,
+        description="how the tokens' states become the text's embedding: mean, or lasttoken; by default as the model "
+        "does by itself, else mean",
     )
     eval_pairs: Annotated[int, Field(ge=2)] = Field(
         default=512, description="held-out pairs that the loss is measured on; a multiple of eval_candidates"
@@ -173,14 +195,16 @@ class Study(Frozen):
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> Self:
-        """Read a study from a file; its pairs folder is taken relative to that file.
+        """Read a study from a file; its folders, of pairs and of models, are taken relative to that file.
 
         Raises:
             ConfigError: the file cannot be read, or breaks a rule; one line that names field, rule and value.
         """
         path = Path(path)
         study = cls.read(read_yaml(path, "a study (members, methods, budgets, ...)"), str(path))
-        return study.model_copy(update={"pairs": path.parent / study.pairs})
+        here = path.parent
+        beside = {"pairs": here / study.pairs} | _beside(here, {name: getattr(study, name) for name in _OF_MODELS})
+        return study.model_copy(update=beside | {"also": tuple(grid | _beside(here, grid) for grid in study.also)})
 
     def shapes(self) -> list[ModelShape]:
         """The members, looked up, smallest first.
@@ -188,8 +212,58 @@ class Study(Frozen):
         Raises:
             ModelError: a member or the suite is unknown.
         """
-        shapes = find_suite(self.suite) if self.suite is not None else [find_shape(name) for name in self.members]
-        return sorted(shapes, key=lambda shape: shape.model_params)
+        found, refused = self._members()
+        if refused:
+            raise ModelError(next(iter(refused.values())))
+        return [member.shape for member in found]
+
+    def refused(self) -> dict[str, str]:
+        """The members that cannot be trained, and why, in one line each.
+
+        Every weight of a member that is a folder is read for it.
+
+        Raises:
+            ModelError: a name is no member's at all.
+        """
+        reasons: dict[str, str] = {}
+        for grid in self.grids():
+            found, unusable = grid._members()
+            reasons |= unusable
+            for name in (member.shape.name for member in found):
+                try:
+                    check_member(name)
+                except ModelError as error:
+                    reasons[name] = str(error)
+        return reasons
+
+    def _members(self) -> tuple[list[_Member], dict[str, str]]:
+        """The members by rising size, and why the others, folders all, are none.
+
+        Raises:
+            ModelError: a name is no member's, or two names are of one.
+        """
+        found: list[_Member] = []
+        refused: dict[str, str] = {}
+        names: dict[tuple[str | None, str], str] = {}
+        for name in suite_names(self.suite) if self.suite is not None else self.members:
+            try:
+                shape = find_shape(name)
+                member = _Member(shape, pooling_for(name, self.pooling), weights_of(name))
+            except ModelError as error:
+                if local_folder(split_depth(name)[0]) is None:
+                    raise
+                refused[name] = str(error)
+                continue
+            # a folder is known by what it holds
+            is_folder = (member.weights or "").startswith("sha256:")
+            key = (member.weights, shape.name.rpartition(":")[2]) if is_folder else (None, shape.name)
+            if is_folder and "/" in key[1]:  # no depth, but a part of the path
+                key = (member.weights, "")
+            if key in names:
+                raise ModelError(f"members {names[key]} and {name} are the same model: name it once")
+            names[key] = name
+            found.append(member)
+        return sorted(found, key=lambda member: member.shape.model_params), refused
 
     def batch_at(self, budget: float) -> int:
         """Pairs a step at one of the study's budgets; with wsd at all of them."""
@@ -230,10 +304,10 @@ class Study(Frozen):
 
     def _own_runs(self, pairs_hash: str, smallest: float) -> Iterator[GridRun]:
         """The runs of this grid alone, in a study whose smallest budget is given."""
-        shapes, methods = self.shapes(), [parse_method(text) for text in self.methods]
-        for shape, method in product(shapes, methods):
-            method.check(shape)
-        for budget, shape, method in product(sorted(self.budgets), shapes, methods):
+        members, methods = self._members()[0], [parse_method(text) for text in self.methods]
+        for member, method in product(members, methods):
+            method.check(member.shape)
+        for budget, (shape, pooling, weights), method in product(sorted(self.budgets), members, methods):
             for rate in self.learning_rates.get(str(method)) or (method.default_learning_rate(shape),):
                 for seed in self.seeds:
                     config = RunConfig(
@@ -245,7 +319,8 @@ class Study(Frozen):
                         learning_rate=rate,
                         seed=seed,
                         max_length=self.max_length,
-                        pooling=self.pooling,
+                        pooling=pooling,
+                        weights=weights,
                         max_epochs=self.max_epochs,
                         eval_pairs=self.eval_pairs,
                         eval_candidates=self.eval_candidates,
@@ -255,3 +330,12 @@ class Study(Frozen):
                         warmup=_WARMUP * (smallest / budget) if self.schedule == "wsd" else _WARMUP,
                     )
                     yield GridRun(config, method, shape, self.min_steps)
+
+
+def _beside(here: Path, fields: dict[str, Any]) -> dict[str, Any]:
+    """Those of the fields that name models, the folders among these relative to the folder of a study's file."""
+    named = {name: fields[name] for name in _OF_MODELS if fields.get(name)}
+    return {
+        name: name_beside(here, value) if isinstance(value, str) else tuple(name_beside(here, one) for one in value)
+        for name, value in named.items()
+    }

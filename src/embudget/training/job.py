@@ -11,13 +11,16 @@ run will see, because pairs whose texts repeat too often fit into no batch.
 from dataclasses import dataclass
 from typing import Self
 
-from embudget.errors import PairsError, RunError
+from embudget.errors import ModelError, PairsError, RunError
 from embudget.flops import tokens_for
 from embudget.methods import Method, parse_method
 from embudget.pairs import Pairs, token_stats
 from embudget.pairs.token_cache import TokenCache
 from embudget.records import RunConfig
 from embudget.suite import ModelShape, find_shape
+from embudget.suite.checks import check_member
+from embudget.suite.loading import weights_of
+from embudget.suite.pooling import pooling_for
 from embudget.training.resources import Resources
 from embudget.training.yardstick import check_yardstick
 
@@ -38,12 +41,15 @@ class Job:
         """Look up what a configuration names.
 
         Raises:
-            ModelError: there is no such model.
+            ModelError: there is no such model, it cannot be trained, or its weights are others than the run's.
             MethodError: the method cannot train this model.
         """
         method, shape = parse_method(config.method), find_shape(config.model)
         method.check(shape)
-        tokens = TokenCache(pairs, config.model, config.max_length)
+        check_weights(config)
+        check_member(config.model)
+        pooling_for(config.model, config.pooling)
+        tokens = TokenCache(pairs, config.model, config.max_length, end_token=config.end_token)
         return cls(config, method, shape, pairs, tokens, resources or Resources())
 
     @property
@@ -54,7 +60,8 @@ class Job:
     @property
     def tokens_per_pair(self) -> float:
         """Mean tokens of a query and its positive, cut as in training."""
-        return token_stats(self.pairs, self.config.model, self.config.max_length).tokens_per_pair
+        config = self.config
+        return token_stats(self.pairs, config.model, config.max_length, config.end_token).tokens_per_pair
 
     def check_number(self) -> None:
         """Refuse pairs that are not the configuration's, or too few for the budget or for the held-out measurement.
@@ -106,6 +113,19 @@ class Job:
             f"{config.model} with {config.method} at {config.train_flops:g} FLOP needs {self.tokens_needed:,.0f} "
             f"tokens, got {tokens:,} in the batches from {pairs.folder} with max_epochs={config.max_epochs}"
             f"{repeats if left else ''}: allow more epochs" + (" or smaller batches" if left else "")
+        )
+
+
+def check_weights(config: RunConfig) -> None:
+    """Refuse weights that have changed since the run was made: its record would tell of others.
+
+    Raises:
+        ModelError: they are others, or cannot be read.
+    """
+    if config.weights is not None and (now := weights_of(config.model)) != config.weights:
+        raise ModelError(
+            f"the weights of {config.model} are not those that the run was made for: they were {config.weights}, and "
+            f"are now {now or 'those that come with embudget'}: start again to train the new ones"
         )
 
 

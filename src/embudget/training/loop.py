@@ -62,7 +62,9 @@ class Training:
         self.job = job
         self.place = start_processes()
         set_seed(config.seed)
-        self.model: SentenceTransformer = load_embedder(config.model, config.max_length, config.pooling)
+        self.model: SentenceTransformer = load_embedder(
+            config.model, config.max_length, config.pooling, config.end_token
+        )
         self.model[0].model = job.method.apply(self.model[0].model)
         self.model.to(self.place.device).train()
         self.meter = BudgetMeter(job.method, job.shape)
