@@ -194,11 +194,14 @@ def _split(cleaned: Cleaned, seed: int) -> tuple[dict[Split, list[Row]], Togethe
         splits[assigned[sets[row.group]]].append(row)
     empty = [split for split in SPLITS if not splits[split]]
     if empty:
-        joined = " that share no text" if len(assigned) < len(sets) else ""
+        joined, index = "", ""
+        if len(assigned) < len(sets):
+            joined = ", joined by the texts that they share,"
+            index = "split them yourself (embudget pairs index): "
         raise PairsError(
             f"too few pairs: {len(rows)} in {len(assigned)} group(s){joined} are left after cleaning"
-            f"{_dropped(cleaned)}, which leaves nothing for {' and '.join(empty)}; at least {len(SPLITS)} groups are "
-            "needed"
+            f"{_dropped(cleaned)}, which leaves nothing for {' and '.join(empty)}; {index}at least {len(SPLITS)} "
+            "groups are needed"
         )
     sizes = Counter(sets[row.group] for row in rows)
     return splits, Together(largest=max(sizes.values()), labelled=sum(labels(texts).values()))

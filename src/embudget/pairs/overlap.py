@@ -63,8 +63,8 @@ def _confirm(split: Split, paths: Sequence[Path], query: str, texts: Mapping[int
     if count:
         at_least = "at least " if len(texts) == _CONFIRMED else ""
         raise PairsError(
-            f"{split} queries must not be in train: {first} is, {at_least}{count:,} in all; take them out of one of the "
-            "two, or let embudget pairs build make the splits"
+            f"{split} queries must not be in train: {first} is, {at_least}{count:,} in all; take them out of one, or "
+            "let embudget pairs build make the splits"
         )
 
 

@@ -10,7 +10,8 @@ from embudget.pairs.manifest import PairsInfo, SourceInfo
 from embudget.pairs.splitting import SHARES, label_pairs
 
 _MUCH = 1 / 5  # share of a source's pairs from which dropping them is worth a line
-_TOO_LITTLE = 1 / 2  # of the share that a held-out split should have
+_TOO_LITTLE, _TOO_MUCH = 1 / 2, 2  # of the share that a held-out split should have
+_MANY = 100  # pairs; a few always miss the share
 
 
 def remarks(info: PairsInfo) -> list[str]:
@@ -50,9 +51,9 @@ def _of_splits(info: PairsInfo) -> Iterator[str]:
             f"{info.together.labelled:,} of {pairs:,} pairs have a positive that over {label_pairs(pairs):,} pairs "
             "share: such labels are in several splits, queries never"
         )
-    held_out = info.splits["validation"].pairs
-    if held_out < int(_TOO_LITTLE * SHARES["validation"] * pairs):
+    held_out, share = info.splits["validation"].pairs, SHARES["validation"] * pairs
+    if pairs >= _MANY and not _TOO_LITTLE * share <= held_out <= _TOO_MUCH * share:
         yield (
-            f"validation holds {held_out:,} of {pairs:,} pairs only: {info.together.largest:,} pairs are joined by a "
-            "group, or by texts that they share, and stay in one split; name smaller groups, or split the rows yourself"
+            f"validation holds {held_out:,} of {pairs:,} pairs: up to {info.together.largest:,} pairs are joined by a "
+            "group or by texts that they share, and stay in one split; name smaller groups, or split the rows yourself"
         )

@@ -102,11 +102,12 @@ def assign_groups(rows: Iterable[tuple[str, str]], seed: int) -> dict[str, Split
 def _assign(sizes: Counter[str], seed: int) -> dict[str, Split]:
     assigned: dict[str, Split] = dict.fromkeys(sizes, "train")
     free = sorted(sizes, key=lambda group: order_key(seed, group))
-    for split, share in SHARES.items():
+    for behind, (split, share) in zip((2, 1), SHARES.items(), strict=True):
         room = round(share * sizes.total())
+        spare = len(free) - behind if len(sizes) >= len(SPLITS) else len(free)  # each split behind needs a group
         chosen: set[str] = set()
         for group in free:
-            if sizes[group] <= room:
+            if sizes[group] <= room and len(chosen) < spare:
                 chosen.add(group)
                 room -= sizes[group]
         if not chosen and len(sizes) >= len(SPLITS):  # every group is too large: hold out more rather than nothing

@@ -4,9 +4,15 @@ TSV has no quoting: a quote is text, and a cell holds neither a tab nor a line b
 quote goes on, over commas and line breaks, to the next quote that is not doubled. Its cells may as well be separated by
 semicolons, tabs or bars, as its header shows.
 
-A stray quote at the beginning of a CSV cell would swallow the rows behind it. A row is refused, at the line where its
-quote opens, if the cell goes on over 20 lines that look like rows (as many cells as the header, none empty or
-indented), and 9 of 10 do, or if it does not end as a cell does. Long cells that hold code or prose look otherwise.
+A stray quote at the beginning of a CSV cell would swallow the rows behind it. A row is refused at the line where its
+quote opens
+
+- if the cell goes on over 20 lines that look like rows (as many cells as the header, none empty or indented), and 9 of
+  10 do,
+- if the row ends well, but has 10 lines, all of which look like rows, or
+- if the cell does not end as a cell does.
+
+Long cells that hold code or prose look otherwise.
 """
 
 import csv
@@ -22,6 +28,8 @@ _DELIMITERS = ",;\t|"
 _QUOTE = '"'
 _SWALLOWED, _MOST_UNLIKE = 20, 0.1
 """Lines in a cell that look like rows before it is taken for a runaway one, and the share that may look otherwise."""
+_CLOSED = 10
+"""Lines of a row that closed well, and each of which looks like a row, its first and its last line included."""
 _MEND = "write quotes in a cell twice, or the table as .tsv or .jsonl"
 
 
@@ -112,10 +120,12 @@ class _Lines:
             self._row, self._like, self._unlike, self._length = [], 0, 0, 0
             try:
                 row = next(reader)
+                if len(self._row) >= _CLOSED and all(self._looks_like_a_row(line) for _, line in self._row):
+                    raise _Runaway
             except StopIteration:
                 return
             except (_Runaway, csv.Error) as error:
-                opened = self._opened(at_the_end="end of data" in str(error))
+                opened = self._opened(at_the_end="end of data" in str(error)) if str(error) else self._first()
                 number, last = self._row[opened][0], self._row[-1][0]
                 yield f"line {number}", BadRow(_refusal(error, number, last)), None
                 self._ahead.extendleft(reversed(self._row[opened + 1 :]))
@@ -143,12 +153,18 @@ class _Lines:
         if _QUOTE in line:
             self._like = self._unlike = 0
         elif line.strip():
-            cells = line.rstrip("\r\n").split(self._delimiter)
-            looks = len(cells) == self.cells and not line[0].isspace() and all(cell.strip() for cell in cells)
+            looks = self._looks_like_a_row(line)
             self._like += looks
             self._unlike += not looks
         if self._like >= _SWALLOWED and self._unlike <= _MOST_UNLIKE * (self._like + self._unlike):
             raise _Runaway
+
+    def _first(self) -> int:
+        return next((at for at, (_, line) in enumerate(self._row) if _QUOTE in line), 0)
+
+    def _looks_like_a_row(self, line: str) -> bool:
+        cells = line.rstrip("\r\n").split(self._delimiter)
+        return len(cells) == self.cells and not line[0].isspace() and all(cell.strip() for cell in cells)
 
     def _opened(self, *, at_the_end: bool) -> int:
         """Find the line of the row in which the cell opens that made the trouble: the last one with a quote.
