@@ -70,3 +70,10 @@ def test_a_frequent_positive_is_no_label_where_many_others_fit_into_validation(p
     for times, is_label in [(5, False), (40, pairs < 100_000), (41, True)]:
         made = [Texts(f"g{n}", f"q{n}", "p" if n < times else f"p{n}") for n in range(pairs)]
         assert bool(labels(made)) == is_label
+
+
+def test_small_groups_beside_a_huge_one_fill_both_held_out_splits() -> None:
+    """All three fit into the share of test, which left the huge one for validation and nothing to train on."""
+    assigned = assign_groups(_rows({"a": 1, "b": 1, "c": 1, "huge": 197}), 0)
+    assert assigned["huge"] == "train"
+    assert set(assigned.values()) == {"train", "validation", "test"}

@@ -35,7 +35,7 @@ def check_apart(paths: Mapping[Split, Sequence[Path]], query: str) -> None:
     """
     import numpy as np
 
-    held_out = {
+    held_out: dict[Split, NDArray[np.uint64]] = {
         split: np.unique(np.concatenate([_hashes(keys) for _, _, keys in _batches(paths[split], query)]))
         for split in SPLITS
         if split != "train" and paths[split]
