@@ -211,5 +211,5 @@ def test_the_texts_are_kept_as_they_are(tmp_path: Path) -> None:
 def test_other_options_are_another_request(tmp_path: Path) -> None:
     source = MadeSource(made_pairs(20, 5))
     for number, options in enumerate([{}, {"near_duplicates": False}, {"one_per_query": True}, {"skip_bad": True}]):
-        build_from([source], tmp_path / "out", **options)
+        build_from([source], tmp_path / "out", **options)  # type: ignore[arg-type]
         assert source.reads == number + 1
