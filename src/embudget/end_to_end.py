@@ -183,7 +183,13 @@ def _pairs(out: Path, size: Size, screen: Screen) -> Pairs:
     checkpoint = find_checkpoint(members[0])
     screen.say(f"suite: {', '.join(members)} from {checkpoint.identity}")
     with screen.counter("pairs") as progress:
-        pairs = build_pairs(size.sources, out / "pairs", limit=size.pairs_limit, on_progress=progress)
+        pairs = build_pairs(
+            size.sources,
+            out / "pairs",
+            limit=size.pairs_limit,
+            on_progress=progress,
+            on_remark=lambda line: None,  # how much of the documentation repeats itself is no news
+        )
     counts = ", ".join(f"{pairs.rows(split):,} {split}" for split in ("train", "validation", "test"))
     screen.say(f"pairs: {counts} ({pairs.hash})")
     return pairs

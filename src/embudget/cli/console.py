@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -11,6 +12,9 @@ import typer
 
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn
+
+
+_SILENT_SECONDS = 2.0
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -81,14 +85,22 @@ def budget_bar(title: str) -> Iterator[Callable[[float, float], None]]:
 
 @contextmanager
 def counter(title: str) -> Iterator[Callable[[str, int], None]]:
-    """A spinner with what is being read and how much of it there is so far."""
+    """A spinner with what is being read and how much of it there is so far.
+
+    Where nobody watches, such as in a log, what takes longer than 2 s says a line for each stage instead.
+    """
     from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
+    started, told = time.monotonic(), ""
     with _progress([SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()]) as progress:
         task = progress.add_task(title)
 
         def update(what: str, count: int) -> None:
+            nonlocal told
             still_wanted()
             progress.update(task, description=f"{title}: {what} {count:,}")
+            if progress.disable and what != told and time.monotonic() - started > _SILENT_SECONDS:
+                told = what
+                note(f"{title}: {what}")
 
         yield update

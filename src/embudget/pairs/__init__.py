@@ -14,6 +14,7 @@ from embudget.pairs.build import build_from, build_pairs
 from embudget.pairs.folder import Pairs, as_pairs, load_pairs
 from embudget.pairs.index import index_pairs
 from embudget.pairs.manifest import FileInfo, PairsInfo, SourceInfo, SplitInfo, TokenStats
+from embudget.pairs.remarks import remarks
 from embudget.pairs.sources import RawPair, Rules, Source
 from embudget.pairs.splitting import Split
 from embudget.pairs.token_cache import TokenCache
@@ -36,5 +37,6 @@ __all__ = [
     "build_pairs",
     "index_pairs",
     "load_pairs",
+    "remarks",
     "token_stats",
 ]
