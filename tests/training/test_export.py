@@ -3,6 +3,7 @@ import os
 import signal
 import stat
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from transformers import AutoTokenizer
 from embudget.contents import LISTING
 from embudget.errors import ModelError, RunError
 from embudget.pairs import Pairs
-from embudget.records import RunConfig, RunRecord
+from embudget.records import Pooling, RunConfig, RunRecord
 from embudget.suite.loading import load_embedder, load_tokenizer, weights_of
 from embudget.suite.tokens import AS_IT_IS
 from embudget.training import export as export_module
@@ -106,6 +107,33 @@ def test_modules_record_and_card_are_explicit(exported: tuple[SentenceTransforme
     assert record.config.method in (folder / "README.md").read_text()
     assert not list(folder.glob("adapter*"))
     assert [path.name for path in folder.parent.iterdir()] == [folder.name], "nothing temporary stays"
+
+
+@pytest.mark.parametrize("pooling", ["mean", "lasttoken"])
+def test_releases_5_and_6_of_sentence_transformers_can_read_it(
+    pooling: Pooling, tiny_llama: Path, tiny_pairs: Pairs, tmp_path: Path
+) -> None:
+    """Release 5.2 knows these names and keys alone, and fails on any other; transformers 4 must fail, not differ."""
+    config = config_for(tiny_llama, tiny_pairs, train_flops=1e8, pooling=pooling)
+    train(config, tiny_pairs, tmp_path / "model")
+
+    def read(name: str) -> Any:  # noqa: ANN401 - JSON
+        return json.loads((tmp_path / "model" / name).read_text())
+
+    assert [(module["path"], module["type"]) for module in read("modules.json")] == [
+        ("", "sentence_transformers.models.Transformer"),
+        ("1_Pooling", "sentence_transformers.models.Pooling"),
+        ("2_Normalize", "sentence_transformers.models.Normalize"),
+    ]
+    assert read("sentence_bert_config.json") == {"max_seq_length": config.max_length, "do_lower_case": False}
+    assert read("1_Pooling/config.json") == {
+        "word_embedding_dimension": 64,
+        "pooling_mode": pooling,
+        "include_prompt": True,
+    }
+    assert read("tokenizer_config.json")["tokenizer_class"] == "TokenizersBackend"
+    card = " ".join((tmp_path / "model" / "README.md").read_text().split())
+    assert "needs sentence-transformers 5.2 or later with transformers 5 or later" in card
 
 
 @pytest.fixture

