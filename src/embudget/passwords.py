@@ -10,14 +10,20 @@ from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 HIDDEN = "***"
 
-_ADDRESS = re.compile(r"([A-Za-z][\w+.-]*)://(\S+)")
+_ADDRESS = re.compile(r"://(\S+)")
 _TELLING = re.compile(r"pass|pwd|secret|token|credential|api_?key|odbc_connect", re.IGNORECASE)
-_PARAMETER = re.compile(r"([?&;])([^=&;\s]+)=([^&;\s]*)")
+_PARAMETER = re.compile(r"([?&])([^=&]+)=([^&]*)")
 
 
 def hide_passwords(text: str) -> str:
     """Replace the passwords of all addresses in a text by `***`; users, hosts and names stay readable."""
-    return _ADDRESS.sub(lambda found: f"{found[1]}://{_without(found[2])}", text)
+    return _ADDRESS.sub(lambda found: f"://{_without(found[1])}", text)
+
+
+def hide_in_address(address: str) -> str:
+    """Replace the passwords of one address, in which they may hold white space, by `***`."""
+    scheme, mark, rest = address.partition("://")
+    return scheme + mark + _without(rest)
 
 
 def hide_secrets(text: str, secrets: Iterable[str]) -> str:

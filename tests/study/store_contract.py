@@ -9,7 +9,7 @@ import pytest
 from embudget.records import RunConfig, RunRecord
 from embudget.study import Store
 from embudget.study import leases as leases_module
-from embudget.study.leases import Claim, Leases, Losses
+from embudget.study.leases import Hold, Leases, Losses
 
 
 def config(seed: int = 0) -> RunConfig:
@@ -57,7 +57,7 @@ class StoreContract:
             assert not store.add(done().model_copy(update={"loss": 9.0}))
             assert not store.add(failed())
             assert store.records() == [done()]
-            assert leases.claim(config()) is Claim.RECORDED
+            assert leases.claim(config()) is Hold.RECORDED
 
     def test_a_late_record_wins_over_a_failed_one(self, place: str | Path) -> None:
         with Store(place) as store:
@@ -79,28 +79,28 @@ class StoreContract:
 
     def test_a_claimed_run_is_not_claimed_again(self, place: str | Path) -> None:
         with Store(place) as one, Store(place) as two, one.leases() as ours, two.leases() as theirs:
-            assert ours.claim(config()) is Claim.OURS
-            assert ours.claim(config()) is Claim.OURS, "its own lease is not another's"
-            assert theirs.claim(config()) is Claim.HELD
+            assert ours.claim(config()) is Hold.OURS
+            assert ours.claim(config()) is Hold.OURS, "its own lease is not another's"
+            assert theirs.claim(config()) is Hold.HELD
             ours.release(config())
-            assert theirs.claim(config()) is Claim.OURS
-            assert ours.claim(config()) is Claim.HELD
+            assert theirs.claim(config()) is Hold.OURS
+            assert ours.claim(config()) is Hold.HELD
 
     def test_a_sweep_that_ended_badly_does_not_hold_its_runs(self, place: str | Path) -> None:
         with Store(place) as store:
             ended = store.leases()
-            assert ended.claim(config()) is Claim.OURS
+            assert ended.claim(config()) is Hold.OURS
             leases_module._in_use.discard(ended._token)  # all that is left of one that could not let go
             with store.leases() as leases:
-                assert leases.claim(config()) is Claim.OURS
+                assert leases.claim(config()) is Hold.OURS
 
     def test_losses_stay_known_and_progress_is_told_from_none(self, place: str | Path) -> None:
         with Store(place) as store, store.leases() as leases:
             for step, expected in [(-1, (1, 1, -1)), (-1, (2, 2, -1)), (5, (3, 1, 5)), (5, (4, 2, 5)), (3, (5, 3, 5))]:
-                assert leases.claim(config()) is Claim.OURS
+                assert leases.claim(config()) is Hold.OURS
                 assert leases.lost(config(), step) == Losses(*expected)
                 leases.release(config())
-            assert leases.claim(config()) is Claim.OURS
+            assert leases.claim(config()) is Hold.OURS
             assert leases.losses(config()) == Losses(5, 3, 5)
 
     def test_a_sweep_that_ends_or_is_taken_over_costs_no_attempt(
@@ -109,7 +109,7 @@ class StoreContract:
         with Store(place) as store:
             for _ in range(5):
                 ended = store.leases()
-                assert ended.claim(config()) is Claim.OURS
+                assert ended.claim(config()) is Hold.OURS
                 assert ended.losses(config()) == Losses()
                 leases_module._in_use.discard(ended._token)
 
@@ -118,7 +118,7 @@ class StoreContract:
         stores = [Store(place) for _ in range(6)]
         every = [store.leases() for store in stores]
         barrier = threading.Barrier(len(stores))
-        claims: list[Claim] = []
+        claims: list[Hold] = []
 
         def claim(leases: Leases) -> None:
             barrier.wait()
@@ -132,7 +132,7 @@ class StoreContract:
         for leases, store in zip(every, stores, strict=True):
             leases.close()
             store.close()
-        assert claims.count(Claim.OURS) == 1 and len(claims) == 6
+        assert claims.count(Hold.OURS) == 1 and len(claims) == 6
 
     def test_a_new_store_may_be_opened_by_many_at_once(self, place: str | Path) -> None:
         barrier = threading.Barrier(6)
@@ -155,17 +155,17 @@ class StoreContract:
     ) -> None:
         monkeypatch.setattr(leases_module, "LEASE_SECONDS", 1.0)
         with Store(place) as store, store.leases() as theirs, store.leases() as ours:
-            assert theirs.claim(config()) is Claim.OURS
+            assert theirs.claim(config()) is Hold.OURS
             as_of_another_process(theirs, monkeypatch)
-            assert ours.claim(config()) is Claim.UNSURE, "nobody knows yet"
+            assert ours.claim(config()) is Hold.UNSURE, "nobody knows yet"
             until = time.monotonic() + 2.5
             while time.monotonic() < until:
                 time.sleep(0.2)
                 theirs.renew()
-                assert ours.claim(config()) is Claim.HELD, "it was renewed"
+                assert ours.claim(config()) is Hold.HELD, "it was renewed"
             began = time.monotonic()
-            while (came := ours.claim(config())) is not Claim.OURS:
-                assert came in (Claim.HELD, Claim.UNSURE)
+            while (came := ours.claim(config())) is not Hold.OURS:
+                assert came in (Hold.HELD, Hold.UNSURE)
                 assert time.monotonic() - began < 5
                 time.sleep(0.1)
             assert time.monotonic() - began > 0.7
@@ -178,11 +178,11 @@ class StoreContract:
         self, place: str | Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with Store(place) as store, store.leases() as theirs, store.leases() as ours:
-            assert theirs.claim(config()) is Claim.OURS
+            assert theirs.claim(config()) is Hold.OURS
             as_of_another_process(theirs, monkeypatch)
             now = time.time()
             for off in (600.0, -600.0, 1e6):
                 monkeypatch.setattr(time, "time", lambda off=off: now + off)
-                assert ours.claim(config()) is not Claim.OURS
+                assert ours.claim(config()) is not Hold.OURS
                 theirs.renew()
-                assert ours.claim(config()) is Claim.HELD
+                assert ours.claim(config()) is Hold.HELD

@@ -13,7 +13,7 @@ from embudget.errors import StoreError
 from embudget.records import COLUMNS, RunRecord
 from embudget.study import Store
 from embudget.study import leases as leases_module
-from embudget.study.leases import Claim
+from embudget.study.leases import Hold
 from tests.study.store_contract import StoreContract, config, done, failed
 
 
@@ -59,7 +59,7 @@ def test_the_lease_of_a_process_that_is_gone_ends_at_once(tmp_path: Path) -> Non
     with start("os._exit(0)", tmp_path / "s.db") as other:
         assert other.communicate()[0].strip() == "OURS"
     with Store(tmp_path / "s.db") as store, store.leases() as leases:
-        assert leases.claim(config()) is Claim.OURS
+        assert leases.claim(config()) is Hold.OURS
         assert leases.losses(config()).total == 0
 
 
@@ -67,7 +67,7 @@ def test_the_lease_of_a_process_that_lives_is_known_to_hold(tmp_path: Path) -> N
     with start("sys.stdin.read()", tmp_path / "s.db") as other:
         assert other.stdout is not None and other.stdout.readline().strip() == "OURS"
         with Store(tmp_path / "s.db") as store, store.leases() as leases:
-            assert leases.claim(config()) is Claim.HELD
+            assert leases.claim(config()) is Hold.HELD
         other.communicate("")
 
 
@@ -79,18 +79,18 @@ def test_a_file_that_sleepers_and_locks_left_alone_is_watched_anew(
 
     now = 0.0
     with Store(tmp_path / "s.db") as store, store.leases() as theirs, store.leases() as ours:
-        assert theirs.claim(config()) is Claim.OURS
+        assert theirs.claim(config()) is Hold.OURS
         as_of_another_process(theirs, monkeypatch)
         monkeypatch.setattr(leases_module.time, "monotonic", lambda: now)
-        assert ours.claim(config()) is Claim.UNSURE
+        assert ours.claim(config()) is Hold.UNSURE
         now = 10_000.0
-        assert ours.claim(config()) is Claim.UNSURE, "it looked twice, not all the time"
+        assert ours.claim(config()) is Hold.UNSURE, "it looked twice, not all the time"
         for _ in range(4):
             now += leases_module.LEASE_SECONDS / 4
             ours.renew()
-        assert ours.claim(config()) is Claim.UNSURE
+        assert ours.claim(config()) is Hold.UNSURE
         now += 1
-        assert ours.claim(config()) is Claim.OURS
+        assert ours.claim(config()) is Hold.OURS
 
 
 def test_a_store_whose_making_was_interrupted_is_completed(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_store_whose_making_was_interrupted_is_completed(tmp_path: Path) -> No
         connection.execute("drop table leases")
     connection.close()
     with Store(tmp_path / "s.db") as store, store.leases() as leases:
-        assert leases.claim(config()) is Claim.OURS
+        assert leases.claim(config()) is Hold.OURS
 
 
 OLD = """
@@ -126,8 +126,8 @@ def test_a_store_of_the_older_format_is_read_as_it_is_and_goes_on(tmp_path: Path
         assert store.records() == [done()]
     assert old.read_bytes() == before, "reading changes nothing"
     with Store(old) as one, Store(old) as two, one.leases() as ours, two.leases() as theirs:
-        assert ours.claim(config(1)) is Claim.OURS, "leases of the older format end with it"
-        assert theirs.claim(config(1)) is Claim.HELD, "its leases are replaced once"
+        assert ours.claim(config(1)) is Hold.OURS, "leases of the older format end with it"
+        assert theirs.claim(config(1)) is Hold.HELD, "its leases are replaced once"
         assert one.add(done(1))
         assert two.records() == [done(), done(1)]
 

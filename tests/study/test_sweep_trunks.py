@@ -10,7 +10,7 @@ from embudget.pairs import Pairs
 from embudget.records import RunConfig, RunRecord
 from embudget.study import Store, Study, plan, sweep
 from embudget.study.claims import MAX_ATTEMPTS
-from embudget.study.leases import Claim
+from embudget.study.leases import Hold
 from tests.study.fake_trunk import FOLDER, FakingPath, train_trunk
 from tests.study.test_sweep import Interrupting, Log
 
@@ -131,7 +131,7 @@ def test_a_trunk_that_another_sweep_is_on_is_left_to_it(
     log = Log()
     with Store(tmp_path / "s.db") as other, other.leases() as leases:
         other.add(RunRecord(config=configs[0], status="done", loss=1.0))
-        assert leases.claim(configs[1]) is Claim.OURS
+        assert leases.claim(configs[1]) is Hold.OURS
         records = sweep(two, tmp_path / "s.db", listener=log)
     assert log.elsewhere == configs[1:]
     assert {record.config.method for record in records[1:]} == {"lora:4"}
@@ -144,7 +144,7 @@ def test_the_run_under_way_is_held_until_its_trunk_ends(study: Study, trunks: Pa
 
         def progress(self, config: RunConfig, share: float, loss: float) -> None:
             with Store(tmp_path / "s.db") as rival, rival.leases() as leases:
-                assert leases.claim(config) is Claim.HELD
+                assert leases.claim(config) is Hold.HELD
 
     assert len(sweep(study, tmp_path / "s.db", listener=Rival())) == 3
 

@@ -17,7 +17,7 @@ from embudget.errors import StoreError
 from embudget.records import RunConfig, RunRecord
 from embudget.study.executor import Lost, Outcome
 from embudget.study.kept import store_record
-from embudget.study.leases import Claim
+from embudget.study.leases import Hold
 from embudget.study.listener import SweepListener
 from embudget.study.store import Store
 from embudget.study.trunks import Task, tasks
@@ -42,7 +42,7 @@ class Claims:
         self._leases = store.leases()
         self._checkpoints = checkpoints
         self._waiting = deque(tasks(missing))
-        self._elsewhere: list[tuple[Task, Claim]] = []
+        self._elsewhere: list[tuple[Task, Hold]] = []
         """Tasks that other sweeps are on."""
         self._listener = listener
         self._following: dict[str, Task] = {}
@@ -96,14 +96,14 @@ class Claims:
         self._listener.finished(record)
 
     def _begin(self, task: Task) -> Task:
-        """Claim the first run of a task that no one else has; return it and those after it."""
+        """Hold the first run of a task that no one else has; return it and those after it."""
         while task:
             came = self._claim(task)
-            if came is Claim.OURS:
+            if came is Hold.OURS:
                 if self._leases.losses(task[0]).stuck < MAX_ATTEMPTS:
                     return task
                 self._give_up(task[0], "its process was lost each time")
-            elif came is Claim.RECORDED:
+            elif came is Hold.RECORDED:
                 self._listener.held(task[0])
             else:
                 self._elsewhere.append((task, came))
@@ -111,7 +111,7 @@ class Claims:
             task = task[1:]
         return ()
 
-    def _claim(self, task: Task) -> Claim:
+    def _claim(self, task: Task) -> Hold:
         self._following[task[0].id] = task[1:]
         return self._leases.claim(task[0])
 
@@ -123,7 +123,7 @@ class Claims:
         if self._leases.holds_any:  # workers of ours are busy, and one is idle
             if now < self._next_look:
                 return False
-        elif all(came is Claim.HELD for _, came in self._elsewhere):
+        elif all(came is Hold.HELD for _, came in self._elsewhere):
             for task, _ in self._elsewhere:
                 for config in task:
                     self._listener.held(config)

@@ -58,7 +58,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_all)
 
 
-class Claim(Enum):
+class Hold(Enum):
     """What came of claiming a run."""
 
     OURS = "ours"
@@ -135,26 +135,26 @@ class Leases:
             self._database.write(lambda connection: connection.execute(_let_go(mine)), patience=5.0)
         self._held.clear()
 
-    def claim(self, config: RunConfig) -> Claim:
+    def claim(self, config: RunConfig) -> Hold:
         """Lease a run, if it has no record and nobody holds it."""
         run = config.id
         if not self._ready:
             self._database.write(bring_up_to_date)
             self._ready = True
 
-        def work(connection: Connection) -> tuple[Claim, Losses]:
+        def work(connection: Connection) -> tuple[Hold, Losses]:
             came, losses = self._take(connection, run)
             # looked up after the lease is ours: until then another sweep could have written it
             if connection.execute(select(RUNS.c.id).where(RUNS.c.id == run)).first() is not None:
-                if came is Claim.OURS:
+                if came is Hold.OURS:
                     connection.execute(delete(LEASES).where(LEASES.c.id == run))
-                return Claim.RECORDED, losses
+                return Hold.RECORDED, losses
             return came, losses
 
         came, losses = self._database.write(work)
-        if came is Claim.OURS:
+        if came is Hold.OURS:
             self._held[run] = losses
-        if came in (Claim.OURS, Claim.RECORDED):
+        if came in (Hold.OURS, Hold.RECORDED):
             with self._lock:
                 self._watched.pop(run, None)
         return came
@@ -218,7 +218,7 @@ class Leases:
             self._held.pop(run, None)
         return taken
 
-    def _take(self, connection: Connection, run: str) -> tuple[Claim, Losses]:
+    def _take(self, connection: Connection, run: str) -> tuple[Hold, Losses]:
         """Take the lease of a run if it is free."""
         ours = {"token": self._token, "renewed": self._now(), "process": name_process()}
         row = connection.execute(select(LEASES, self._age().label("age")).where(LEASES.c.id == run)).first()
@@ -228,22 +228,22 @@ class Leases:
                 with connection.begin_nested():
                     connection.execute(insert(LEASES).values(fresh))
             except IntegrityError:  # another was first
-                return Claim.UNSURE, Losses()
-            return Claim.OURS, Losses()
+                return Hold.UNSURE, Losses()
+            return Hold.OURS, Losses()
         if (held := self._state(row)) is not None:
             return held, Losses()
         same = (LEASES.c.id == run) & (LEASES.c.token == row.token) & (LEASES.c.beat == row.beat)
         taken = connection.execute(update(LEASES).where(same).values(ours | {"beat": row.beat + 1}))
         if taken.rowcount != 1:
-            return Claim.UNSURE, Losses()
-        return Claim.OURS, Losses(row.losses, row.stuck, row.step)
+            return Hold.UNSURE, Losses()
+        return Hold.OURS, Losses(row.losses, row.stuck, row.step)
 
-    def _state(self, row: "Row[Any]") -> Claim | None:
+    def _state(self, row: "Row[Any]") -> Hold | None:
         """How far another holds a lease; None if it is free."""
         if row.token in ("", self._token):
             return None
         if row.token in _issued:
-            return Claim.HELD if row.token in _in_use else None
+            return Hold.HELD if row.token in _in_use else None
         running = is_running(row.process)
         if running is False:
             return None
@@ -255,7 +255,7 @@ class Leases:
             if over > self.seconds:
                 return None
             moving = watch.moved is not None and now - watch.moved < self.seconds / 2
-        return Claim.HELD if running or moving else Claim.UNSURE
+        return Hold.HELD if running or moving else Hold.UNSURE
 
     def _now(self) -> "ColumnElement[float] | None":
         """The server's time in seconds; None where the database has no server."""

@@ -12,7 +12,7 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from embudget.errors import StoreError
-from embudget.passwords import hide_passwords, hide_secrets, secrets_of
+from embudget.passwords import hide_in_address, hide_passwords, hide_secrets, secrets_of
 
 _SQLITE = ("sqlite", "sqlite+pysqlite")
 _LIBPQ = {
@@ -43,7 +43,7 @@ class Location:
             raise StoreError(f"a store is the path of a file or a URL, got {text!r}"[:200])
         self._secrets: set[str] = set()
         if isinstance(given, str) and "://" in given:
-            self.shown = hide_passwords(text)
+            self.shown = hide_in_address(text)
             self._secrets = secrets_of(text)
             self.url = _driven(_parsed(text, self.shown))
             if self.url.password:

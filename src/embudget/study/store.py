@@ -20,7 +20,7 @@ from embudget.records import RunConfig, RunRecord, records_frame
 from embudget.study.database import Database
 from embudget.study.leases import Leases
 from embudget.study.location import Location
-from embudget.study.tables import LEASES, RUNS, check, make
+from embudget.study.tables import LEASES, RUNS, check_tables, make_tables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -144,10 +144,10 @@ class Store:
         self._database.write(work)
 
     def _prepare(self, create: bool) -> None:
-        if self._database.read(lambda connection: check(connection, self.location, create)):
+        if self._database.read(lambda connection: check_tables(connection, self.location, create)):
             return
         with suppress(IntegrityError):  # another process was first
-            self._database.write(make)
+            self._database.write(make_tables)
 
     def _read(self, run: str, text: Any) -> RunRecord:  # noqa: ANN401 - whatever the row holds
         try:

@@ -52,7 +52,7 @@ LEASES = Table(
 )
 
 
-def check(connection: Connection, location: str, create: bool) -> bool:
+def check_tables(connection: Connection, location: str, create: bool) -> bool:
     """Whether the tables are there and can be used.
 
     Raises:
@@ -69,7 +69,7 @@ def check(connection: Connection, location: str, create: bool) -> bool:
     return found is not None
 
 
-def make(connection: Connection) -> None:
+def make_tables(connection: Connection) -> None:
     """Make all tables, also where a start at this was interrupted.
 
     Raises:
