@@ -144,6 +144,8 @@ SECRET = "s3cr/t@x"
         f"oracle://me:{SECRET}@host/db",
         f"://me:{SECRET}@host/db",
         f"a b://me:{SECRET}@host/db",
+        f"postgresql://me:{SECRET} more@127.0.0.1:1/db",
+        f"postgresql://127.0.0.1:1/db?user=me&password=more {SECRET}",
         f"postgresql://me:{SECRET}@[::1/db",
         f"sqlite://me:{SECRET}@host/db",
     ],
