@@ -48,10 +48,23 @@ class Server:
             cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         until = time.monotonic() + 60
-        ready = self._as_user(self.binaries / "pg_isready", "-q", "-h", "127.0.0.1", "-p", self.port)
-        while subprocess.run(ready, cwd=self.folder, check=False).returncode:
-            assert self._process.poll() is None and time.monotonic() < until, "the server does not start"
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > until:
+                self._process.kill()
+                self._process.wait()
+                raise RuntimeError("the server does not start")
             time.sleep(0.1)
+
+    def _answers(self) -> bool:
+        import psycopg
+
+        try:
+            psycopg.connect(
+                host="127.0.0.1", port=self.port, user="me", password=PASSWORD, dbname="postgres", connect_timeout=5
+            ).close()
+        except psycopg.OperationalError:
+            return False
+        return True
 
     def stop(self) -> None:
         """Drop all connections at once, as a restart in the middle of work does."""
@@ -75,7 +88,7 @@ def server() -> Iterator[Server]:
     pytest.importorskip("psycopg")
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     in_path = shutil.which("initdb")
-    binaries = Path(in_path).parent if in_path else found[-1].parent if found else None
+    binaries = found[-1].parent if found else Path(in_path).resolve().parent if in_path else None
     assert binaries is not None, "PostgreSQL's server must be installed: apt-get install postgresql"
     # others must get through to it, which pytest's own folders do not let them
     with tempfile.TemporaryDirectory(prefix="embudget-postgresql-", ignore_cleanup_errors=True) as name:
