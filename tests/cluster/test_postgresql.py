@@ -143,8 +143,8 @@ def test_the_command_line_shows_no_password(run: Run, place: str, study: Study, 
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(study.model_dump(mode="json", exclude_defaults=True)))
     kept = ("--checkpoints", tmp_path / "kept")
     printed = [
-        run("sweep", tmp_path / "study.yaml", "--store", place, *kept, "-v"),
-        run("sweep", tmp_path / "study.yaml", "--store", place, *kept, "--dry-run"),
+        run("sweep", str(tmp_path / "study.yaml"), "--store", place, *kept, "-v"),
+        run("sweep", str(tmp_path / "study.yaml"), "--store", place, *kept, "--dry-run"),
         run("records", place),
         run("records", place, place),
         run("fit", place, "--columns", "loss=x"),
@@ -165,8 +165,8 @@ def test_two_sweeps_share_the_runs(place: str, study: Study, tmp_path: Path) -> 
 
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(study.model_dump(mode="json", exclude_defaults=True)))
     command = [
-        sys.executable, "-m", "embudget", "sweep", tmp_path / "study.yaml", "--store", place,
-        "--checkpoints", tmp_path / "k",
+        sys.executable, "-m", "embudget", "sweep", str(tmp_path / "study.yaml"), "--store", place,
+        "--checkpoints", str(tmp_path / "k"),
     ]  # fmt: skip
     sweeps = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     said = [one.communicate(timeout=300) for one in sweeps]

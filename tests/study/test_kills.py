@@ -61,11 +61,11 @@ def drive(study: Study, store: Path, workers: int, address: str | None) -> None:
     """A driver: `embudget sweep`, but that its workers come from the tests' process that starts them fast."""
     from embudget.study import sweep
 
-    server: Any = forkserver._forkserver  # type: ignore[attr-defined]
+    server: Any = forkserver._forkserver
     server._forkserver_address = address
     server.ensure_running = lambda: None
     chosen = multiprocessing.get_context("forkserver")
-    multiprocessing.get_context = lambda method=None: chosen  # type: ignore[assignment,misc,method-assign]
+    multiprocessing.get_context = lambda method=None: chosen  # type: ignore[assignment]
     sweep(study, store, workers, checkpoint_seconds=0)
 
 
@@ -138,7 +138,7 @@ def undisturbed(
     return measured(records)
 
 
-def children() -> set[int | None]:
+def children() -> set[int]:
     """All drivers and workers: they are children of the process that starts them fast."""
     return {child.pid for child in psutil.Process(forkserver._forkserver._forkserver_pid).children()}  # type: ignore[attr-defined]
 
@@ -219,7 +219,7 @@ def _workers(sweeps: Sweeps, rng: random.Random, kills: int, driver_too: bool = 
             process = sweeps.start()
         until(partial(got_on, process, seen or dict.fromkeys(sweeps.trunks(), ())))
         time.sleep(rng.uniform(0.0, 0.3))
-        found = sorted(children() - before - {process.pid})
+        found = sorted(children() - before - {process.pid or 0})
         if process.is_alive() and found:
             seen = sweeps.trunks()
             os.kill(rng.choice(found), signal.SIGKILL)

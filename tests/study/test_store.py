@@ -81,7 +81,7 @@ def test_a_file_that_sleepers_and_locks_left_alone_is_watched_anew(
     with Store(tmp_path / "s.db") as store, store.leases() as theirs, store.leases() as ours:
         assert theirs.claim(config()) is Hold.OURS
         as_of_another_process(theirs, monkeypatch)
-        monkeypatch.setattr(leases_module.time, "monotonic", lambda: now)
+        monkeypatch.setattr(time, "monotonic", lambda: now)
         assert ours.claim(config()) is Hold.UNSURE
         now = 10_000.0
         assert ours.claim(config()) is Hold.UNSURE, "it looked twice, not all the time"

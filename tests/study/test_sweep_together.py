@@ -11,11 +11,12 @@ import yaml
 from embudget.errors import ConfigError, StoreError
 from embudget.pairs import Pairs
 from embudget.records import RunConfig
-from embudget.study import Store, Study, database, driver, sweep
+from embudget.study import Store, Study, database, sweep
 from embudget.study import leases as leases_module
 from embudget.study.claims import MAX_ATTEMPTS, Claims
-from embudget.study.executor import Lost
+from embudget.study.executor import InProcess, Lost
 from embudget.study.leases import Hold
+from embudget.training.resources import Resources
 from tests.command_line import Run
 from tests.study.store_contract import as_of_another_process
 from tests.study.test_sweep import Log
@@ -194,16 +195,16 @@ def test_the_time_between_checkpoints_reaches_the_runs(
     study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run
 ) -> None:
     seen: list[float | None] = []
-    original = driver.InProcess.__init__
+    original = InProcess.__init__
 
-    def init(self: driver.InProcess, pairs: Path, resources: driver.Resources) -> None:
+    def init(self: InProcess, pairs: Path, resources: Resources) -> None:
         seen.append(resources.checkpoint_seconds)
         original(self, pairs, resources)
 
-    monkeypatch.setattr(driver.InProcess, "__init__", init)
+    monkeypatch.setattr(InProcess, "__init__", init)
     sweep(study, tmp_path / "s.db")
     sweep(study, tmp_path / "s.db", checkpoint_seconds=7.0)
-    assert seen == [driver.Resources().checkpoint_seconds, 7.0]
+    assert seen == [Resources().checkpoint_seconds, 7.0]
     for bad in (-1.0, float("nan")):
         with pytest.raises(ConfigError, match="checkpoint_seconds must be >= 0"):
             sweep(study, tmp_path / "s.db", checkpoint_seconds=bad)

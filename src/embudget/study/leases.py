@@ -206,7 +206,7 @@ class Leases:
             )
             asked = [*self._held, *self._watched]
             found = connection.execute(select(LEASES.c.id, LEASES.c.token, LEASES.c.beat).where(LEASES.c.id.in_(asked)))
-            return list(found)
+            return list(found.all())
 
         rows = {row.id: row for row in self._database.write(work, stop=stop)}
         with self._lock:
@@ -265,7 +265,7 @@ class Leases:
             return literal_column("unix_timestamp(current_timestamp(6))", Double)
         return None
 
-    def _age(self) -> "ColumnElement[float | None]":
+    def _age(self) -> "ColumnElement[Any]":
         """Seconds since a lease was renewed, by the server's clock; NULL where there is none.
 
         It does not grow while the server is down, because then nobody can renew a lease.
