@@ -200,7 +200,7 @@ class Leases:
             The runs that another sweep has taken over since, because we had not renewed them in time.
         """
 
-        def work(connection: Connection) -> "list[Row[Any]]":
+        def work(connection: Connection) -> list[Any]:
             connection.execute(
                 update(LEASES).where(LEASES.c.token == self._token).values(beat=LEASES.c.beat + 1, renewed=self._now())
             )
