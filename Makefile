@@ -5,7 +5,7 @@ BIN := .venv/bin
 PIP := $(BIN)/pip --quiet --disable-pip-version-check
 LOCKS := requirements.lock requirements-torch.lock requirements-models.lock
 
-.PHONY: quickstart results test test-minimum test-processes test-slow check docs lock setup clean
+.PHONY: quickstart results test test-minimum test-processes test-slow test-cluster check docs lock setup clean
 
 quickstart: setup
 	$(BIN)/embudget quickstart --out quickstart/
@@ -28,6 +28,10 @@ results: setup
 # the slow tests are measurements.
 test-processes: setup
 	$(BIN)/pytest -m slow tests/test_end_to_end.py tests/cli tests/docs tests/studies tests/study tests/training
+
+# With a real PostgreSQL, whose server the tests start and stop: apt-get install postgresql.
+test-cluster: setup
+	$(BIN)/pytest -m cluster -n 0 tests/cluster
 
 test-slow: setup
 	$(BIN)/pytest -m slow

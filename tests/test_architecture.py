@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "embudget"
 
 LAYERS = [
-    "errors", "frozen", "contents", "parts", "files", "owned", "outputs", "suite", "pairs", "methods",
+    "errors", "passwords", "frozen", "contents", "parts", "files", "owned", "outputs", "suite", "pairs", "methods",
     "flops", "memory", "records", "training", "evaluation", "study", "runs", "choices", "laws", "recipe",
     "findings", "design", "report", "end_to_end", "cli", "__main__",
 ]  # fmt: skip

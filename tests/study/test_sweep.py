@@ -12,7 +12,8 @@ from embudget.errors import ConfigError, ModelError
 from embudget.pairs import Pairs
 from embudget.records import RunConfig, RunRecord
 from embudget.study import Plan, Store, Study, SweepListener, executor, sweep
-from embudget.study.driver import MAX_ATTEMPTS
+from embudget.study.claims import MAX_ATTEMPTS
+from embudget.study.leases import Hold
 from embudget.training.resources import Resources
 from tests.training.batches import LOSS_ROUNDING
 
@@ -175,8 +176,8 @@ def test_worker_processes_give_the_same_records(study: Study, tmp_path: Path) ->
 def test_a_run_that_another_sweep_holds_is_left_to_it(study: Study, tmp_path: Path, tiny_pairs: Pairs) -> None:
     held = study.configs(tiny_pairs.hash)[0]
     log = Log()
-    with Store(tmp_path / "s.db") as other:
-        assert other.claim(held) == 1
+    with Store(tmp_path / "s.db") as other, other.leases() as leases:
+        assert leases.claim(held) is Hold.OURS
         records = sweep(study, tmp_path / "s.db", listener=log)
     assert len(records) == 3
     assert held.id not in {record.id for record in records}

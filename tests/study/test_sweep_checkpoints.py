@@ -59,7 +59,7 @@ def broken_at_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that takes no record the first time."""
     original = Store.add
 
-    def add(self: Store, record: RunRecord) -> bool:
+    def add(self: Store, record: RunRecord, on_trouble: object = None) -> bool:
         monkeypatch.setattr(Store, "add", original)
         raise StoreError("cannot use the store: database or disk is full")
 
@@ -72,8 +72,11 @@ def test_a_record_that_is_not_stored_does_not_cost_the_training(
 ) -> None:
     whole = sweep(study, tmp_path / "whole.db", workers)
     broken_at_the_first(monkeypatch)
-    with pytest.raises(StoreError, match="disk is full"):
+    with pytest.raises(StoreError, match=r"disk is full; the finished run is kept in .*s.db.checkpoints"):
         sweep(study, tmp_path / "s.db", workers)
+    (kept,) = (tmp_path / "s.db.checkpoints").glob("*.record.json")
+    assert kept.name == f"{whole[0].id}.record.json"
+    kept.unlink()
     found = newest_checkpoint(tmp_path / "s.db.checkpoints" / whole[0].id)
     assert found is not None and len(found.numbers["losses"]) == whole[0].steps
     log = Steps()
@@ -93,6 +96,8 @@ def test_a_trunk_waits_until_the_record_of_its_branch_is_stored(
     with pytest.raises(StoreError, match="disk is full"):
         sweep(trunk, tmp_path / "s.db", workers, log)
     assert {budget for budget, _ in log.shares} == {1e9}
+    for kept in (tmp_path / "s.db.checkpoints").glob("*.record.json"):
+        kept.unlink()  # as if the disk had been full for it too
     again = Steps()
     assert results(sweep(trunk, tmp_path / "s.db", workers, again)) == results(whole)
     branch = [share for _, share in log.shares if share > 1 - trunk.decay]

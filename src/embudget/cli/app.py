@@ -28,6 +28,7 @@ from embudget.cli import (
 )
 from embudget.cli.console import mind_ctrl_c
 from embudget.errors import EmbudgetError
+from embudget.passwords import hide_passwords
 
 app = typer.Typer(
     name="embudget",
@@ -117,7 +118,7 @@ _EXTRAS = (
 def _fail(message: str, verbose: bool = False) -> None:
     if verbose:
         traceback.print_exc()
-    typer.echo(f"embudget: {' '.join(message.split())}", err=True)
+    typer.echo(f"embudget: {hide_passwords(' '.join(message.split()))}", err=True)
     sys.exit(2)
 
 

@@ -62,13 +62,14 @@ def command(
     from embudget.errors import ConfigError
     from embudget.laws import fit
     from embudget.outputs import check_file_output, store_places
+    from embudget.passwords import hide_passwords
     from embudget.runs import RunTable
 
     check_file_output(out, LAWS, store_places(runs))
-    if Path(runs).suffix.lower() in (".csv", ".parquet"):
+    if "://" not in runs and Path(runs).suffix.lower() in (".csv", ".parquet"):
         table = RunTable.read(runs, read_mapping(columns))
     elif columns is not None:
-        raise ConfigError(f"--columns is for a file that ends in .csv or .parquet, got {runs}")
+        raise ConfigError(f"--columns is for a file that ends in .csv or .parquet, got {hide_passwords(runs)}")
     else:
         from embudget.study import Store
 

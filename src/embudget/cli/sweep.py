@@ -23,6 +23,10 @@ def command(
             "another database and no folder such runs start anew."
         ),
     ] = None,
+    checkpoint_minutes: Annotated[
+        float | None,
+        typer.Option(min=0, help="Minutes between the checkpoints of a run; by default a share of the run."),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the runs and what is left out; train nothing.")
     ] = False,
@@ -37,6 +41,9 @@ def command(
     """Train the runs of a study that have no record yet.
 
     Each run's record is kept as it ends. Interrupted, the same command goes on; a study may grow, too.
+
+    Exit code 1: a run failed. Its worker was lost three times without progress in between, or it could not be done.
+    Runs that diverged are results, and no failure.
 
     \b
     Examples: embudget sweep study.yaml --dry-run
@@ -61,16 +68,18 @@ def command(
         typer.echo(describe(spec, plan(spec, load_pairs(spec.pairs), there), {record.id for record in there}))
         return
     with Store(store) as opened, SweepBar() as bar:
-        records = sweep(spec, opened, workers, bar, retry_failed, checkpoints)
+        shown = opened.location
+        every = None if checkpoint_minutes is None else 60 * checkpoint_minutes
+        records = sweep(spec, opened, workers, bar, retry_failed, checkpoints, every)
     for record in records:
         if record.status != "done":
             typer.echo(f"{label(record.config)}: {outcome(record)}")
     held = f", {bar.runs - len(records)} held by another sweep" if bar.runs > len(records) else ""
-    typer.echo(f"{store}: {_counts(records)}{held}")
+    typer.echo(f"{shown}: {_counts(records)}{held}")
     for name, reason in bar.refused.items():
         typer.echo(f"left out: {name}: {reason}")
-    typer.echo(f"next: embudget fit {store}")
-    if bar.refused:
+    typer.echo(f"next: embudget fit {shown}")
+    if bar.refused or any(record.status == "failed" for record in records):
         raise typer.Exit(1)
 
 

@@ -94,6 +94,11 @@ class SweepBar(SweepListener):
         self._total -= self._own[config.id]
         self._say(f"{label(config)}: another sweep has it")
 
+    def watching(self, count: int, seconds: float) -> None:
+        """Say why nothing happens for a while."""
+        runs = "1 run is" if count == 1 else f"{count} runs are"
+        self._say(f"{runs} held by another sweep: watching for up to {duration(seconds)} whether it is still at work")
+
     def _say(self, line: str) -> None:
         """Print one line as it is, however long: in a file it stays one."""
         self._bar.console.print(line, soft_wrap=True, markup=False, emoji=False, highlight=False)
