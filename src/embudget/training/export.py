@@ -1,12 +1,14 @@
 """Writing a trained model as a sentence-transformers folder that says what it feeds and how it pools.
 
-The modules (transformer, pooling, normalisation) are explicit in `modules.json`; the tokenizer carries no chat
-template, so that `SentenceTransformer(folder)` feeds the same token ids as training did. Beside them lie the record of
-the run (`embudget.json`), a model card, and the list of all files (`embudget-files.json`), by which a later model knows
-what it may replace.
+The modules (transformer, pooling, normalisation) are explicit in `modules.json`; the tokenizer follows the rule of
+`embudget.suite.tokens`, so that `SentenceTransformer(folder)` feeds the same token ids as training did. Beside them lie
+the record of the run (`embudget.json`), a model card, and the list of all files (`embudget-files.json`), by which a
+later model knows what it may replace.
 
 sentence-transformers writes the names of its own release into these files. They are replaced by those that releases 5
-and 6 both read, because models from before release 5 carry them. The tests hold what stands there.
+and 6 both read, because models from before release 5 carry them. The tests hold what stands there. Where the tokenizer
+needs a chat template to read an empty text, the names stay, since only release 6 reads texts through it; the card says
+which release is needed.
 """
 
 import json
@@ -77,9 +79,10 @@ def export(model: "SentenceTransformer", record: RunRecord, folder: Path) -> Non
     try:
         with whole_folder(folder, check=_check_model) as part, quietly():
             model.save_pretrained(str(part), create_model_card=False)
-            _name_as_before(model, part)
+            if not model.tokenizer.chat_template:
+                _name_as_before(model, part)
             (part / RECORD_FILE).write_text(record.model_dump_json(indent=2, exclude_none=True))
-            (part / "README.md").write_text(model_card(record))
+            (part / "README.md").write_text(model_card(record, "6" if model.tokenizer.chat_template else "5.2"))
             list_files(part)
     except (OSError, SafetensorError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or " ".join(str(error).split())
@@ -116,8 +119,8 @@ _POOLED: dict[Pooling, str] = {
 }
 
 
-def model_card(record: RunRecord) -> str:
-    """The model card: what was trained, how, on what, with which result."""
+def model_card(record: RunRecord, needs: str = "6") -> str:
+    """The model card: what was trained, how, on what, with which result, and the sentence-transformers that it needs."""
     config = record.config
     base = record.provenance.model_revision if record.provenance else config.model
     rows = {
@@ -154,7 +157,7 @@ model = SentenceTransformer("path/to/this/folder")
 embeddings = model.encode(["first text", "second text"])
 ```
 
-It needs sentence-transformers 5.2 or later with transformers 5 or later.
+It needs sentence-transformers {needs} or later with transformers 5 or later.
 
 | recipe | |
 |---|---|
