@@ -43,14 +43,16 @@ def check_file_output(out: str | Path, holds: str | None, inputs: Iterable[Input
         if is_stream(path):
             return
         if path.is_dir():
-            raise ConfigError(f"out must be a file, got the folder {shown(path)}: name a file in it")
+            raise ConfigError(f"out must be a file, got the folder {shown_path(path)}: name a file in it")
         is_new = not path.exists() or contents_of(path) == holds
         _check_apart(path, inputs, ConfigError, may_be_inside=is_new)
         check_contents(path, holds)
         target = real_path(path)
         check_replaceable_file(target)
         if not target.parent.is_dir():
-            raise ConfigError(f"cannot write {shown(path)}: there is no folder {shown(path.parent)}, make it first")
+            raise ConfigError(
+                f"cannot write {shown_path(path)}: there is no folder {shown_path(path.parent)}, make it first"
+            )
         with claimed(target):
             pass
     except OSError as error:
@@ -76,12 +78,14 @@ def check_folder_output(
     try:
         target = real_path(path)
         if _is_around(target, Path.cwd()):
-            raise error(f"out must be a folder of its own, got {shown(path)}, in which you are: name a folder in it")
+            raise error(
+                f"out must be a folder of its own, got {shown_path(path)}, in which you are: name a folder in it"
+            )
         if os.path.ismount(target):
-            raise error(f"out must not be a mounted disk, got {shown(path)}: name a folder in it")
+            raise error(f"out must not be a mounted disk, got {shown_path(path)}: name a folder in it")
         check_apart(path, inputs, error)
         if os.path.lexists(target) and not target.is_dir():
-            raise error(f"out must be a folder, got the file {shown(path)}")
+            raise error(f"out must be a folder, got the file {shown_path(path)}")
         target.parent.mkdir(parents=True, exist_ok=True)
         with claimed(target):
             pass
@@ -106,11 +110,11 @@ def _check_apart(out: Path, inputs: Iterable[Input], error: type[EmbudgetError],
         if not place.exists() and not _is_companion(place):
             continue
         if _is_same(out, place):
-            raise error(f"{shown(out)} is an input of this command and would be overwritten: name another output")
+            raise error(f"{shown_path(out)} is an input of this command and would be overwritten: name another output")
         if not may_be_inside and _is_around(place, out):
-            raise error(f"{shown(out)} lies in the input {shown(place)}: name an output outside of it")
+            raise error(f"{shown_path(out)} lies in the input {shown_path(place)}: name an output outside of it")
         if out.is_dir() and _is_around(out, place):
-            raise error(f"{shown(out)} holds the input {shown(place)}: name another output")
+            raise error(f"{shown_path(out)} holds the input {shown_path(place)}: name another output")
 
 
 _COMPANIONS = ("-wal", "-shm", "-journal", ".checkpoints")
@@ -130,7 +134,7 @@ def store_places(location: str | Path) -> Iterator[Path]:
             yield from (place.with_name(place.name + companion) for companion in _COMPANIONS if place.name)
 
 
-def shown(path: str | Path) -> str:
+def shown_path(path: str | Path) -> str:
     """A path for a message of one line, cut in the middle where it is very long."""
     text = str(path)
     return text if len(text) <= 160 else f"{text[:60]}...{text[-97:]}"
@@ -158,4 +162,4 @@ def _is_around(folder: Path, inner: Path) -> bool:
 
 
 def _cannot_write(path: Path, error: OSError, kind: type[EmbudgetError]) -> EmbudgetError:
-    return kind(f"cannot write {shown(path)}: {error.strerror or error}")
+    return kind(f"cannot write {shown_path(path)}: {error.strerror or error}")

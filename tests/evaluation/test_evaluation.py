@@ -74,8 +74,8 @@ def repeated(folder: Path, text: list[str]) -> Pairs:
     ]
     rows += [(query, f"{positive} Or so.") for query, positive in rows[::3]]
     folder.mkdir()
-    for split in ("train", "validation", "test"):
-        queries, positives = zip(*rows, strict=True)
+    for split, asked in (("train", "When"), ("validation", "Where"), ("test", "What")):
+        queries, positives = zip(*[(f"{asked} or {query}", positive) for query, positive in rows], strict=True)
         pq.write_table(pa.table({"query": queries, "positive": positives}), folder / f"{split}.parquet")
     return index_pairs(folder)
 

@@ -32,7 +32,7 @@ from embudget.pairs.manifest import (
     read_info,
     write_info,
 )
-from embudget.pairs.overlap import check_apart
+from embudget.pairs.overlap import check_held_out
 from embudget.pairs.remarks import remarks
 from embudget.pairs.shards import describe_file, pieces_for
 from embudget.pairs.splitting import SPLITS, Split
@@ -88,7 +88,7 @@ def index_pairs(
     for split in ("train", "validation"):
         if not splits[split].pairs:
             raise PairsError(f"{folder} must hold at least 1 {split} pair, got 0")
-    check_apart(found, columns[0])
+    check_held_out(found, columns[0])
     info = PairsInfo(
         hash=_hash(splits, columns),
         request=Request(sources=(INDEX,), versions={}),

@@ -23,7 +23,7 @@ _ROWS = 8192  # decoded at a time, so that a file with one huge row group needs 
 _CONFIRMED = 1000  # texts that are kept to confirm hits; one is enough to refuse
 
 
-def check_apart(paths: Mapping[Split, Sequence[Path]], query: str) -> None:
+def check_held_out(paths: Mapping[Split, Sequence[Path]], query: str) -> None:
     """Refuse splits of which one that is held out has a query of the training split.
 
     Args:

@@ -120,7 +120,7 @@ _POOLED: dict[Pooling, str] = {
 
 
 def model_card(record: RunRecord, needs: str = "6") -> str:
-    """The model card: what was trained, how, on what, with which result, and the sentence-transformers that it needs."""
+    """The model card: what was trained, how, on what, with which result; ``needs`` is of sentence-transformers."""
     config = record.config
     base = record.provenance.model_revision if record.provenance else config.model
     rows = {
