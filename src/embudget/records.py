@@ -250,11 +250,11 @@ COLUMNS: Final = (
     "id", "status", "model", "method", "budget", "seed", "learning_rate", "batch_size", "model_params",
     "trained_params", "steps", "pairs_seen", "tokens", "train_flops", "executed_flops", "seconds", "loss", "chance",
     "accuracy", "ndcg", "train_loss", "pairs", "max_length", "eval_pairs", "eval_candidates", "scale", "warmup",
-    "weight_decay", "max_epochs", "schedule", "decay", "pooling", "shared_flops", "error",
+    "weight_decay", "max_epochs", "schedule", "decay", "pooling", "model_weights", "shared_flops", "error",
 )  # fmt: skip
 """The columns of a table of records. `budget` is the FLOP that were asked for, `train_flops` those that were spent."""
-_OF_TEXT = ("id", "status", "model", "method", "pairs", "schedule", "pooling", "error")
-_OF_CONFIG = {"budget": "train_flops"} | {
+_OF_TEXT = ("id", "status", "model", "method", "pairs", "schedule", "pooling", "model_weights", "error")
+_OF_CONFIG = {"budget": "train_flops", "model_weights": "weights"} | {
     name: name for name in COLUMNS if name in RunConfig.model_fields and name != "train_flops"
 }
 """Field of the configuration by its column; all other columns are fields of the record."""

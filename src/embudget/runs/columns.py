@@ -15,7 +15,7 @@ MEASURED: Final = ("steps", "pairs_seen", "seconds")
 """What a cell keeps the mean of, where it is known."""
 COMPARABLE: Final = ("max_length", "eval_pairs", "eval_candidates", "scale")
 """What all runs must share, with the text pairs, for their losses to be comparable."""
-TEXTS: Final = ("model", "method", "status", "pairs", "schedule", "pooling")
+TEXTS: Final = ("model", "method", "status", "pairs", "schedule", "pooling", "model_weights")
 """The columns of text that are read."""
 NUMBERS: Final = (
     "model_params", "loss", "tokens", "train_flops", "budget", "rank", "active_fraction", "seed", "weight",
