@@ -77,7 +77,7 @@ def test_the_module_runs_like_the_command() -> None:
         (["trian"], "No such command"),
         (["train", "--colour", "red"], "No such option"),
         (["train", "--pairs"], "requires an argument"),
-        (["recipe", "laws.json", "--mfu", "much"], "is not a valid"),
+        (["recipe", "laws.json", "--mfu", "much"], "valid number"),
         (["sweep"], "Missing argument"),
     ],
 )
