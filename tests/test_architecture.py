@@ -11,8 +11,8 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "embudget"
 
 LAYERS = [
-    "errors", "frozen", "files", "suite", "pairs", "methods", "flops", "memory", "records", "training",
-    "evaluation", "study", "runs", "choices", "laws", "recipe", "findings", "design", "report",
+    "errors", "frozen", "limits", "reading", "files", "suite", "pairs", "methods", "flops", "memory", "records",
+    "training", "evaluation", "study", "runs", "choices", "laws", "recipe", "findings", "design", "report",
     "end_to_end", "cli", "__main__",
 ]  # fmt: skip
 """A module may import from its own layer and from earlier ones."""

@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from embudget.errors import ConfigError
 
@@ -77,37 +76,6 @@ def save_text(path: str | Path, text: str) -> None:
         write_whole(Path(path), text)
     except OSError as error:
         raise ConfigError(f"cannot write {path}: {error.strerror}") from None
-
-
-def read_text(path: str | Path) -> str:
-    """Read a UTF-8 text file that the user named; a byte order mark at its start is dropped.
-
-    Raises:
-        ConfigError: it is missing, a folder, not readable or not UTF-8.
-    """
-    try:
-        return Path(path).read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path}: not a UTF-8 text file") from None
-
-
-def read_yaml(path: str | Path, what: str) -> dict[str, Any]:
-    """Read a YAML file that must hold a mapping; messages call it ``what``, as in "a study (members, methods, ...)".
-
-    Raises:
-        ConfigError: it cannot be read, is not YAML, or holds something else.
-    """
-    import yaml
-
-    try:
-        data = yaml.safe_load(read_text(path))
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(data, dict):
-        raise ConfigError(f"{path} must hold {what}, got {type(data).__name__}")
-    return data
 
 
 @contextmanager

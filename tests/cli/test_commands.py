@@ -92,7 +92,7 @@ def test_training_from_options(run: Run, tiny_neox: Path, tiny_pairs: Pairs, tmp
         (["--model", "smollm2-135m:1", "--method", "full"], "exactly one of budget"),
         (
             ["--model", "smollm2-135m:1", "--method", "full", "--budget", "1e9", "--schedule", "linear"],
-            "schedule: Input should be 'cosine' or 'wsd', got 'linear'",
+            "schedule: must be 'cosine' or 'wsd', got 'linear'",
         ),
         (["recipe.yaml", "--schedule", "wsd"], "either a recipe or --model"),
         (["--budget", "1e9"], "give a recipe, or --model"),

@@ -1,17 +1,16 @@
 """What a study taught: the fitted laws, the domain they saw, what could not be fitted; and their file, laws.json."""
 
-import json
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Final, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from embudget.choices import Candidate, Choices
 from embudget.errors import BudgetError, ConfigError, MethodError
-from embudget.files import read_text, save_text
+from embudget.files import save_text
 from embudget.frozen import Frozen
 from embudget.laws import summary
 from embudget.laws.checks import Refusal
@@ -22,6 +21,7 @@ from embudget.laws.rates import RateLaw
 from embudget.laws.surface import Kind, Surface
 from embudget.laws.weights import Ranked
 from embudget.methods import parse_method
+from embudget.reading import read_json
 from embudget.runs.cells import Cell, RunTable
 
 if TYPE_CHECKING:
@@ -237,14 +237,9 @@ class Laws(Frozen):
         Raises:
             ConfigError: the file cannot be read, is cut short, is not of laws, or of a newer version.
         """
-        try:
-            data: Any = json.loads(read_text(path))
-        except ValueError as error:
-            raise ConfigError(f"{path}: not valid JSON, perhaps cut short: {error}") from None
-        except RecursionError:
-            raise ConfigError(f"{path}: not a file of laws: it is nested too deeply") from None
+        data = read_json(path)
         version = data.get("format_version") if isinstance(data, dict) else None
-        if not isinstance(version, int):
+        if not isinstance(version, int) or isinstance(version, bool):
             raise ConfigError(f"{path}: not a file of laws: it has no format_version")
         if version > FORMAT:
             raise ConfigError(f"{path}: format_version {version} is newer than this embudget's {FORMAT}: upgrade it")
