@@ -40,14 +40,20 @@ def command(
               embudget sweep study.yaml --store study.db
     """  # noqa: D301
     from embudget.cli.sweep_bar import SweepBar, label
+    from embudget.errors import ConfigError
     from embudget.pairs import load_pairs
     from embudget.study import Store, Study, plan, sweep
 
+    if workers < 1:
+        raise ConfigError(f"workers must be >= 1, got {workers}")
     spec = Study.from_yaml(study)
+    pairs = load_pairs(spec.pairs)
     if dry_run:
         there = Store(store, create=False).records() if "://" in store or Path(store).exists() else []
-        typer.echo(describe(spec, plan(spec, load_pairs(spec.pairs), there), {record.id for record in there}))
+        typer.echo(describe(spec, plan(spec, pairs, there), {record.id for record in there}))
         return
+    if not (planned := plan(spec, pairs)).runs:  # before there is a store for it
+        raise ConfigError(f"no run of the study is worth doing: {planned.left_out[0].reason}")
     with Store(store) as opened, SweepBar() as bar:
         records = sweep(spec, opened, workers, bar, retry_failed, checkpoints)
     for record in records:

@@ -141,7 +141,7 @@ def _ordered(low: float, high: float) -> tuple[float, float]:
 
 
 def _budgets(low: float, high: float, points_per_decade: int) -> list[float]:
-    read_number(points_per_decade, "points_per_decade", least=1, most=MOST_POINTS)
+    read_number(points_per_decade, "points_per_decade", least=1)
     steps = max(1, round(points_per_decade * (log10(high) - log10(low))))
     if steps >= MOST_POINTS:
         raise ConfigError(f"a curve has at most {MOST_POINTS} points, got {steps + 1}: lower points_per_decade")

@@ -6,7 +6,6 @@ never train the same run, and counts the attempts. A lease ends with its run, wh
 has not been renewed for two minutes. A sweep on the same machine also sees at once that the holder's process is gone.
 """
 
-import json
 import os
 import socket
 import time
@@ -36,6 +35,7 @@ from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
 from sqlalchemy.schema import CreateTable
 
 from embudget.errors import StoreError, first_line
+from embudget.reading import parse_json
 from embudget.records import RunConfig, RunRecord, records_frame
 
 if TYPE_CHECKING:
@@ -123,7 +123,10 @@ class Store:
         """All records, in the order they were written."""
         with self._connect() as connection:
             rows = connection.execute(select(_RUNS.c.record).order_by(_RUNS.c.written)).scalars().all()
-        return [RunRecord.read(json.loads(row), self.location) for row in rows]
+        return [
+            RunRecord.read(parse_json(row, f"{self.location}: a row", StoreError), self.location, StoreError)
+            for row in rows
+        ]
 
     def frame(self) -> "pd.DataFrame":
         """All records as a table for a notebook: one row a run, in the order they were written.

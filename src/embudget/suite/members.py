@@ -4,12 +4,12 @@ A name is that of a built-in checkpoint (`pythia-70m`), a local folder, or a hub
 in `:K` for the first K blocks (`smollm2-135m:8`). A folder that has a built-in's name is written `./pythia-70m`.
 """
 
-import json
 import re
 from difflib import get_close_matches
 from pathlib import Path
 
 from embudget.errors import ModelError, first_line
+from embudget.reading import read_json
 from embudget.suite.families import SHAPES, SUITES
 from embudget.suite.shapes import ModelShape, shape_of_config
 
@@ -124,12 +124,9 @@ def hub_config(hub_id: str, revision: str | None) -> Path:
 
 
 def _shape_of_file(path: Path, name: str) -> ModelShape:
-    try:
-        config = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise ModelError(f"a model folder holds config.json, got {name!r} without one") from None
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path}: not readable as JSON: {error}") from None
+    if not path.exists():
+        raise ModelError(f"a model folder holds config.json, got {name!r} without one")
+    config = read_json(path, ModelError)
     if not isinstance(config, dict):
         raise ModelError(f"{path}: must hold an object, got {type(config).__name__}")
     return shape_of_config(config, name=name)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from embudget.errors import ModelError, RunError
 from embudget.files import whole_folder
+from embudget.reading import read_json
 from embudget.records import Pooling, RunRecord, after_warmup
 
 if TYPE_CHECKING:
@@ -43,11 +44,7 @@ def read_record(folder: Path) -> RunRecord:
         ModelError: it is missing or damaged.
     """
     file = folder / RECORD_FILE
-    try:
-        return RunRecord.model_validate_json(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is damaged"
-        raise ModelError(f"cannot read {file}: {reason}") from None
+    return RunRecord.read(read_json(file, ModelError), str(file), ModelError)
 
 
 def export(model: "SentenceTransformer", record: RunRecord, folder: Path) -> None:
