@@ -74,7 +74,7 @@ def test_a_folder_whose_name_has_a_colon(tmp_path: Path, tiny_neox: Path) -> Non
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "without one"), ("{", "not readable as JSON"), ("[]", "must hold an object"), ("{}", "model_type must be")],
+    [(None, "without one"), ("{", "not valid JSON"), ("[]", "must hold an object"), ("{}", "model_type must be")],
 )
 def test_bad_folders_are_refused(tmp_path: Path, content: str | None, message: str) -> None:
     if content is not None:

@@ -154,7 +154,7 @@ def _fail(message: str, verbose: bool = False) -> NoReturn:
 
 
 def _write_any_letter() -> None:
-    """Print what the terminal's encoding lacks as \\u escapes, instead of failing at a letter."""
+    """Print what the terminal's encoding lacks as an escape, instead of failing at a letter."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
