@@ -14,10 +14,8 @@ _LONGEST_WORD = 90
 
 def one_line(message: str) -> str:
     """A message in one line of at most `MOST` characters; what it leaves out is the middle of long values."""
-    printable = "".join(
-        letter if letter.isprintable() or letter.isspace() else repr(letter)[1:-1] for letter in message
-    )
-    words = printable.split()
+    letters = (letter if letter.isprintable() or letter.isspace() else repr(letter)[1:-1] for letter in message)
+    words = "".join(letters).split()
     if len(line := " ".join(words)) > MOST:
         line = " ".join(shortened(word, _LONGEST_WORD) for word in words)
     return shortened(line, MOST)

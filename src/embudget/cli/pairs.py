@@ -54,11 +54,13 @@ def build(
     from embudget.cli.console import counter
     from embudget.errors import ConfigError
     from embudget.pairs import build_pairs
-    from embudget.suite.loading import packaged_names
+    from embudget.suite.loading import load_tokenizer, packaged_names
 
     for option, value in {"--query-column": query_column, "--positive-column": positive_column}.items():
         if value is not None and not any(source.startswith(("files:", "hub:")) for source in sources):
             raise ConfigError(f"{option} is for sources files:PATH and hub:ORG/NAME, got {', '.join(sources)}")
+    for name in tokenizer or ():  # before minutes are spent on pairs
+        load_tokenizer(name)
     with counter("pairs") as progress:
         pairs = build_pairs(
             sources,

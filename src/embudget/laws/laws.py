@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, Self
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveFloat, model_validator
 
 from embudget.choices import Candidate, Choices
 from embudget.errors import BudgetError, ConfigError, MethodError
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 FORMAT: Final = 2
 """Version of laws.json; raised when a reader of the old one would misread the new."""
+CHECKED = 200
+"""Cells at which the predictions of laws are tried as they are read."""
 OVER_ALL = "over all"
 """The key of the frontier over all methods."""
 
@@ -36,9 +38,17 @@ OVER_ALL = "over all"
 class Domain(Frozen):
     """What was measured of one method: (smallest, largest)."""
 
-    model_params: tuple[float, float]
-    tokens: tuple[float, float]
-    budgets: tuple[float, float] = Field(description="FLOP")
+    model_params: tuple[PositiveFloat, PositiveFloat]
+    tokens: tuple[PositiveFloat, PositiveFloat]
+    budgets: tuple[PositiveFloat, PositiveFloat] = Field(description="FLOP")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        for name in ("model_params", "tokens", "budgets"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise ValueError(f"{name} must be (smallest, largest), got {low:g} and {high:g}")
+        return self
 
 
 class Laws(Frozen):
@@ -68,6 +78,11 @@ class Laws(Frozen):
         for name, methods in (("domain", set(self.domain)), ("table", measured & set(self.methods))):
             if methods != set(self.methods):
                 raise ValueError(f"{name} must have the methods of surface, {[*self.methods]}, got {sorted(methods)}")
+        for name, found in (("frontiers", set(self.frontiers)), ("isoflops", set(self.isoflops))):
+            if unknown := found - {*self.methods, OVER_ALL}:
+                raise ValueError(f"{name} must have methods of surface, {[*self.methods]}, got {min(unknown)}")
+        if self.rate_law is not None and (unknown := set(self.rate_law.methods) - set(self.methods)):
+            raise ValueError(f"rate_law must have methods of surface, {[*self.methods]}, got {min(unknown)}")
         return self
 
     @property
@@ -245,4 +260,27 @@ class Laws(Frozen):
             raise ConfigError(f"{path}: format_version {version} is newer than this embudget's {FORMAT}: upgrade it")
         if version < FORMAT:
             raise ConfigError(f"{path}: format_version {version} is older than this embudget's {FORMAT}: fit again")
-        return cls.read(data, str(path))
+        laws = cls.read(data, str(path))
+        laws._check_predictions(str(path))
+        return laws
+
+    def _check_predictions(self, source: str) -> None:
+        """Refuse a file whose numbers are each within their limits, but which predicts no losses together."""
+        for method in self.table.methods:
+            try:
+                parse_method(method)
+            except MethodError as error:
+                raise ConfigError(f"{source}: table: {error}") from None
+        cells = self.cells[:: max(1, len(self.cells) // CHECKED)]
+        sizes, tokens = (np.array([getattr(cell, name) for cell in cells]) for name in ("model_params", "tokens"))
+        with np.errstate(all="ignore"):  # what comes of an overflow is refused below
+            try:
+                bounds = self.surface.intervals([cell.method for cell in cells], sizes, tokens, 0.9)
+            except ValueError as error:  # LinAlgError among them
+                raise ConfigError(f"{source}: surface predicts nothing: {error}") from None
+        for cell, low, high in zip(cells, *bounds, strict=True):
+            if not 0 < low <= high < float("inf"):
+                raise ConfigError(
+                    f"{source}: surface must predict finite losses > 0, got {low:g} to {high:g} for {cell.method} at "
+                    f"{cell.model_params:.3g} parameters and {cell.tokens:.3g} tokens"
+                )

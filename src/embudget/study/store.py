@@ -123,10 +123,8 @@ class Store:
         """All records, in the order they were written."""
         with self._connect() as connection:
             rows = connection.execute(select(_RUNS.c.record).order_by(_RUNS.c.written)).scalars().all()
-        return [
-            RunRecord.read(parse_json(row, f"{self.location}: a row", StoreError), self.location, StoreError)
-            for row in rows
-        ]
+        row_of = f"{self.location}: a row"
+        return [RunRecord.read(parse_json(row, row_of, StoreError), row_of, StoreError) for row in rows]
 
     def frame(self) -> "pd.DataFrame":
         """All records as a table for a notebook: one row a run, in the order they were written.
@@ -268,7 +266,7 @@ class Store:
                 yield connection
         except IntegrityError:
             raise
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, UnicodeError) as error:  # the driver lets text through that is not UTF-8
             raise StoreError(f"cannot use the store {self.location}: {_one_line(error)}") from None
 
 
