@@ -2,6 +2,7 @@
 
 import os
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from embudget.reading import MOST_YAML_VALUES, parse_json, parse_yaml, read_numb
     [
         ("a: 1\nb: 2\na: 3", r"x: line 3: a is there twice"),
         ("a: {b: 1, b: 2}", r"x: line 1: b is there twice"),
-        ("a: [", r"x: not valid YAML: line 1: "),
+        ("a: [", r"x: not valid YAML: line 2: "),
         ("a: !!timestamp 2024-99-99", r"x: line 1: unknown tag .*timestamp: leave it out"),
         ("a: !!python/object:os.system {}", r"x: line 1: unknown tag "),
         ("a: !!bool maybe", r"x: not valid YAML: a value cannot be read"),
@@ -43,7 +44,7 @@ def test_aliases_may_repeat_but_not_multiply() -> None:
     assert parse_yaml("a: &a {b: 1}\nc: *a\nd: {<<: *a, b: 2}", "x") == {"a": {"b": 1}, "c": {"b": 1}, "d": {"b": 2}}
     names = "abcdefghij"
     bomb = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
-        f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n" for old, new in zip(names, names[1:], strict=False)
+        f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n" for old, new in pairwise(names)
     )
     with pytest.raises(ConfigError, match=f"more than {MOST_YAML_VALUES:,} values"):
         parse_yaml(bomb, "x")
@@ -51,7 +52,7 @@ def test_aliases_may_repeat_but_not_multiply() -> None:
 
 def test_values_are_those_of_before() -> None:
     """1e12 is a text in YAML 1.1, which a field of numbers reads; a date is one too, since no field is a date."""
-    assert parse_yaml("[1e12, 1.0e12, yes, 2024-13-45, 2024-01-02, 0x10, ~]", "x") == [
+    assert parse_yaml("[1e12, 1.0e+12, yes, 2024-13-45, 2024-01-02, 0x10, ~]", "x") == [
         "1e12", 1e12, True, "2024-13-45", "2024-01-02", 16, None,
     ]  # fmt: skip
 
@@ -125,7 +126,8 @@ def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "file").touch()
     cases = {
-        tmp_path / "pipe": "it is no regular file", Path("/dev/zero"): "it is no regular file", tmp_path: "it is a folder",
+        tmp_path / "pipe": "it is no regular file", Path("/dev/zero"): "it is no regular file",
+        tmp_path: "it is a folder",
         tmp_path / ("n" * 300): "File name too long", tmp_path / "file" / "x": "Not a directory",
         tmp_path / "missing": "No such file", Path("a\x00b"): "null byte",
     }  # fmt: skip

@@ -12,12 +12,14 @@ import json
 import logging
 import os
 import random
+import re
 import shutil
 import signal
 import sqlite3
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -44,14 +46,19 @@ bounded = settings(
 )
 
 NUMBERS = (
-    "0", "1", "2", "-1", "0.5", "3", "16", "1e9", "1e12", "4e13", "1e15", "1e19", "1e30", "1e31", "1e300", "1e400", "-1e9",
-    "nan", "inf", "-inf", "1_000", "1e", "e5", "0x10", "", " ", "9" * 300, "9" * 5000, "1" + "0" * 20, "1e-300", "5e-324",
+    "0", "1", "2", "-1", "0.5", "3", "16", "1e9", "1e12", "4e13", "1e15", "1e19", "1e30", "1e31", "1e300", "1e400",
+    "-1e9",
+    "nan", "inf", "-inf", "1_000", "1e", "e5", "0x10", "", " ", "9" * 300, "9" * 5000, "1" + "0" * 20, "1e-300",
+    "5e-324",
     "1,5", "½", "١٢", "true", "None", "--", "1e5 FLOP", "1:2", "2**3", "4294967296", "1048577", "1048576",
 )  # fmt: skip
 TEXTS = (
-    "", " ", "a", ".", "..", "/", "~", "é", "💥", "\u202e", "a\nb", "a\tb", "a" * 300, "a" * 5000, "a/" * 2000 + "b", "{}",
-    "%s", "$HOME", "*", "?", "#", "a:b", ":", "::", "a=b", "=", "=,=", "loss=", "--out", "-", "\x1b[31m", "\x00", "\udcff",
-    "../x", "http://", "://x", "sqlite://", "sqlite:///", "postgresql://", "x://y", "sqlite:///:memory:", "NUL", "/dev/null/x",
+    "", " ", "a", ".", "..", "/", "~", "é", "💥", "\u202e", "a\nb", "a\tb", "a" * 300, "a" * 5000, "a/" * 2000 + "b",
+    "{}",
+    "%s", "$HOME", "*", "?", "#", "a:b", ":", "::", "a=b", "=", "=,=", "loss=", "--out", "-", "\x1b[31m", "\x00",
+    "\udcff",
+    "../x", "http://", "://x", "sqlite://", "sqlite:///", "postgresql://", "x://y", "sqlite:///:memory:", "NUL",
+    "/dev/null/x",
 )  # fmt: skip
 MODELS = (
     "micro-200k",
@@ -63,13 +70,16 @@ MODELS = (
     "nope",
     "micro-200k:",
 )
-METHODS = ("full", "bias", "freeze:0.5", "lora:4", "lora:0", "freeze:2", "lora:9" + "9" * 400, "freeze:1e-400", "lora:4:alpha=nan",
+METHODS = ("full", "bias", "freeze:0.5", "lora:4", "lora:0", "freeze:2", "lora:9" + "9" * 400, "freeze:1e-400",
+    "lora:4:alpha=nan",
            "lora:4:layers=x", "full:1", "lora:" + "9" * 5000, "magic", "lora:4:alpha=1e300")  # fmt: skip
 DEVICES = ("h100", "A100", "l4", "tpu", "")
 SUITES = ("micro", "smollm2", "pythia", "nope", "")
 EXTREME: tuple[Any, ...] = (
-    None, True, False, 0, -1, 1, 2, 10**6, 10**30, 10**310, 1e300, -1e300, 1e-300, "", "x", "x" * 400, "1e12", "nan", "1e400",
-    [], {}, [[]], [1], ["x", "x"], {"x": 1}, [{"a": 1}], float("nan"), float("inf"), "\ud800", "\u0000", "full", "lora:4",
+    None, True, False, 0, -1, 1, 2, 10**6, 10**30, 10**310, 1e300, -1e300, 1e-300, "", "x", "x" * 400, "1e12", "nan",
+    "1e400",
+    [], {}, [[]], [1], ["x", "x"], {"x": 1}, [{"a": 1}], float("nan"), float("inf"), "\ud800", "\u0000", "full",
+    "lora:4",
 )  # fmt: skip
 
 
@@ -122,44 +132,51 @@ def seen(folder: Path) -> dict[str, tuple[int, int]]:
     return found
 
 
+BOMB = b"a: &a [x,x,x,x,x,x,x,x,x]\n" + b"".join(
+    f"{new}: &{new} [{','.join([f'*{old}'] * 9)}]\n".encode() for old, new in pairwise("abcdefghi")
+)
+WHOLE = (
+    b"", b"\n", b"null", b"[]", b"{}", b"1", b'"x"', b"[" * 20000, b"{" * 3000, b"&a [*a]", b"a: !!python/object:os.x {}",
+    b"x: 2024-13-45", b"x: !!timestamp 2024-99-99", BOMB, b"9" * 5000, b"? [a]\n: b", b"a: 1\na: 2",
+    b'{"a": 1, "a": 2}', b"%PDF-1.4",
+)  # fmt: skip
+PARTS = (b"\x00", b"\xff\xfe", b"\n\n", b'"', b"{", b"[" * 20000, b"- " * 20000)
+VALUES = (b"1e400", b"-1", b"0", b"nan", b"NaN", b"Infinity", b"9" * 5000, b"1e300", b'"x"', b"true", b"null")
+
+
+def _flipped(data: bytes, rng: random.Random) -> bytes:
+    return bytes(byte ^ (1 << rng.randrange(8)) if rng.random() < 20 / len(data) else byte for byte in data)
+
+
+def _with_part(data: bytes, rng: random.Random) -> bytes:
+    place = rng.randrange(len(data) + 1)
+    return data[:place] + rng.choice(PARTS) + data[place:]
+
+
+def _with_value(data: bytes, rng: random.Random) -> bytes:
+    """With another value in place of one of the numbers."""
+    numbers = [found.span() for found in re.finditer(rb"\d[\d.e+-]*", data)]
+    start, end = rng.choice(numbers or [(0, 0)])
+    return data[:start] + rng.choice(VALUES) + data[end:]
+
+
+DAMAGES: tuple[Callable[[bytes, random.Random], bytes], ...] = (
+    lambda data, rng: data[: rng.randrange(len(data))],
+    lambda data, rng: b"".join([*(lines := data.splitlines(keepends=True)), rng.choice(lines)]),
+    lambda data, rng: b"\xef\xbb\xbf" + data,
+    lambda data, rng: data.decode("utf-8", "replace").encode("utf-16"),
+    lambda data, rng: data + b"\n---\n" + data,
+    lambda data, rng: rng.choice(WHOLE),
+    _flipped,
+    _with_part,
+    _with_value,
+)
+"""What may happen to the bytes of a file."""
+
+
 def damaged(data: bytes, rng: random.Random) -> bytes:
     """The bytes of a file with one kind of damage."""
-    kind = rng.randrange(9)
-    place = rng.randrange(len(data) + 1)
-    if kind == 0:
-        return data[:place]
-    if kind == 1:
-        return bytes(byte ^ (1 << rng.randrange(8)) if rng.random() < 20 / len(data) else byte for byte in data)
-    if kind == 2:
-        lines = data.splitlines(keepends=True)
-        return b"".join(lines + [rng.choice(lines)])
-    if kind == 3:
-        return (
-            data[:place]
-            + rng.choice((b"\x00", b"\xff\xfe", b"\n\n", b'"', b"{", b"[" * 20000, b"- " * 20000))
-            + data[place:]
-        )
-    if kind == 4:
-        return b"\xef\xbb\xbf" + data
-    if kind == 5:
-        return data.decode("utf-8", "replace").encode("utf-16")
-    if kind == 6:
-        return data + b"\n---\n" + data
-    if kind == 7:
-        return rng.choice((b"", b"\n", b"null", b"[]", b"{}", b"1", b'"x"', b"[" * 20000, b"&a [*a]", b"a: !!python/object:os.x {}",
-                           b"{" * 3000, b"x: 2024-13-45", b"x: !!timestamp 2024-99-99", b"a: &a [x,x,x,x,x,x,x,x,x]\n" + b"".join(
-                               f"{c}: &{c} [{','.join([f'*{b}'] * 9)}]\n".encode() for b, c in zip("abcdefgh", "bcdefghi", strict=True)),
-                           b"9" * 5000, b"? [a]\n: b", b"a: 1\na: 2", b'{"a": 1, "a": 2}', b"%PDF-1.4"))  # fmt: skip
-    number = rng.choice(
-        (b"1e400", b"-1", b"0", b"nan", b"NaN", b"Infinity", b"9" * 5000, b"1e300", b'"x"', b"true", b"null")
-    )
-    digits = [at for at, byte in enumerate(data) if 48 <= byte <= 57]
-    if not digits:
-        return data
-    start = end = rng.choice(digits)
-    while end < len(data) and data[end : end + 1] in b"0123456789.e+-":
-        end += 1
-    return data[:start] + number + data[end:]
+    return rng.choice(DAMAGES)(data, rng)
 
 
 def twisted(value: Any, rng: random.Random) -> Any:  # noqa: ANN401 - any parsed file
@@ -278,7 +295,8 @@ def _valid_files(folder: Path, pairs_hash: str) -> dict[str, bytes]:
     laws.save(folder / "laws.json")
     recommend(laws, 2e10, suite="micro").save(folder / "recipe.yaml")
     study = {
-        "members": ["micro-200k", "micro-450k"], "methods": ["full", "lora:4"], "budgets": [1e9, 4e9], "pairs": "pairs/",
+        "members": ["micro-200k", "micro-450k"], "methods": ["full", "lora:4"], "budgets": [1e9, 4e9],
+    "pairs": "pairs/",
         "batch_size": {"at": 1e9, "pairs": 4, "exponent": 0.5}, "min_steps": 1, "eval_pairs": 8, "eval_candidates": 8,
         "learning_rates": {"full": [1e-3, 2e-3]}, "also": [{"budgets": [1e9], "seeds": [1, 2]}],
     }  # fmt: skip

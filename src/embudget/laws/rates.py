@@ -50,7 +50,7 @@ class RateLaw(Frozen):
         for name, found in (("measured", set(self.measured)), ("envelopes", set(self.envelopes))):
             if found != set(self.intercepts):
                 raise ValueError(
-                    f"{name} must have the methods of intercepts, {[*self.intercepts]}, got {sorted(found)}"
+                    f"{name} must have the methods of intercepts {[*self.intercepts]}, got {sorted(found)}"
                 )
         return self
 
