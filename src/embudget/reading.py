@@ -139,9 +139,7 @@ def _check_events(events: Iterator[Any], source: str) -> None:
             values += 1
             tag = getattr(event, "tag", None)
             if tag is not None and tag not in _TAGS:
-                raise ConfigError(
-                    f"{source}: line {line}: the tag {shortened(str(tag), 40)} is not known: leave it out"
-                )
+                raise ConfigError(f"{source}: line {line}: unknown tag {shortened(str(tag), 40)}: leave it out")
             if isinstance(event, yaml.ScalarEvent):
                 sizes |= {event.anchor: 1} if event.anchor else {}
             else:

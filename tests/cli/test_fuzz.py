@@ -136,7 +136,8 @@ BOMB = b"a: &a [x,x,x,x,x,x,x,x,x]\n" + b"".join(
     f"{new}: &{new} [{','.join([f'*{old}'] * 9)}]\n".encode() for old, new in pairwise("abcdefghi")
 )
 WHOLE = (
-    b"", b"\n", b"null", b"[]", b"{}", b"1", b'"x"', b"[" * 20000, b"{" * 3000, b"&a [*a]", b"a: !!python/object:os.x {}",
+    b"", b"\n", b"null", b"[]", b"{}", b"1", b'"x"', b"[" * 20000, b"{" * 3000, b"&a [*a]",
+    b"a: !!python/object:os.x {}",
     b"x: 2024-13-45", b"x: !!timestamp 2024-99-99", BOMB, b"9" * 5000, b"? [a]\n: b", b"a: 1\na: 2",
     b'{"a": 1, "a": 2}', b"%PDF-1.4",
 )  # fmt: skip

@@ -72,8 +72,8 @@ for command in (train, sweep, records, fit, recipe, explain, simulate, evaluate,
     app.command(command.__name__.rpartition(".")[2])(command.command)
 
 
-INTERRUPTED, BROKEN_PIPE = 130, 141
-"""Exit codes after Ctrl-C and after the reader of a pipe has gone, as of shells: 128 and the signal's number."""
+INTERRUPTED, BROKEN_PIPE = 130, 1
+"""Exit codes after Ctrl-C, as of shells 128 and the signal's number, and after the reader of a pipe has gone."""
 _RESUMING = ("train", "sweep", "quickstart")
 """Commands that go on where they stopped when they are given again."""
 
