@@ -34,7 +34,7 @@ from tests.command_line import Outcome
 
 SECONDS, WAITING = 10, 60
 """Of computing, which another program does not slow down, and of waiting for whatever it may be."""
-EXAMPLES = int(os.environ.get("N", "350"))
+EXAMPLES = 350
 """Of each group of commands; there are six."""
 bounded = settings(
     max_examples=EXAMPLES,
@@ -387,10 +387,11 @@ def tables(data: st.DataObject, room: Room) -> list[str]:
 
 
 def worlds(data: st.DataObject, room: Room) -> list[str]:
-    values = {name: lambda: number(data) for name in ("--seed", "--judge", "--repeats", "--draws")}
+    values = {name: lambda: number(data) for name in ("--seed",)}
     values |= {"--suite": lambda: text(data, *SUITES), "--out": lambda: text(data, "out.csv")}
-    few = ["--repeats=1", "--draws=20"] if data.draw(st.booleans()) else []
-    return ["simulate", room.path(data, "world.yaml"), "--out=out.csv", *options(data, values, 2), *few]
+    judged = options(data, {"--judge": lambda: number(data)})
+    few = ["--repeats=1", "--draws=20"] if judged or data.draw(st.booleans()) else []
+    return ["simulate", room.path(data, "world.yaml"), "--out=out.csv", *options(data, values, 2), *judged, *few]
 
 
 def training(data: st.DataObject, room: Room) -> list[str]:

@@ -35,7 +35,7 @@ from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
 from sqlalchemy.schema import CreateTable
 
 from embudget.errors import StoreError, first_line
-from embudget.reading import parse_json
+from embudget.reading import check_regular, parse_json
 from embudget.records import RunConfig, RunRecord, records_frame
 
 if TYPE_CHECKING:
@@ -275,6 +275,7 @@ def _check_file(path: Path, create: bool) -> None:
         if path.is_dir():
             raise StoreError(f"a store is a file or a URL, got the folder {path}")
         if path.exists():
+            check_regular(path)
             with path.open("rb") as file:
                 start = file.read(16)
             if start and start != b"SQLite format 3\0":
@@ -285,6 +286,8 @@ def _check_file(path: Path, create: bool) -> None:
             raise StoreError(f"cannot make the store {path}: its folder does not exist")
     except OSError as error:
         raise StoreError(f"cannot open the store {path}: {error.strerror}") from None
+    except ValueError as error:  # a name with a NUL
+        raise StoreError(f"cannot open the store {str(path)!r}: {error}") from None
 
 
 def _process_is_gone(owner: str) -> bool:
