@@ -19,8 +19,8 @@ MOST_STEP_TOKENS = 2**31
 """Pairs a step times tokens of the longest text: their token ids alone take 16 GB."""
 MOST_SEED = 2**32 - 1
 """What numpy and torch both take as a seed."""
-MOST_COUNT = 10**15
-"""Tokens, pairs, steps and parameters."""
+MOST_COUNT = 10**30
+"""Tokens, pairs, steps and parameters: no budget pays for more."""
 MOST_EPOCHS = 10**6
 LEAST_RATE, MOST_RATE = 1e-12, 1e12
 

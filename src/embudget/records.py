@@ -29,7 +29,7 @@ from pydantic import (
 from embudget.errors import MethodError
 from embudget.files import save_text
 from embudget.frozen import Frozen
-from embudget.limits import BatchSize, Candidates, Epochs, Flops, Length, Rate, Seed, step_problem
+from embudget.limits import BatchSize, Candidates, Count, Epochs, Flops, Length, Rate, Seed, step_problem
 from embudget.methods import parse_method
 
 if TYPE_CHECKING:
@@ -139,11 +139,11 @@ class RunRecord(Frozen):
     attempts: PositiveInt = Field(default=1, description="times it was started, until it ended")
     provenance: Provenance | None = Field(default=None, description="versions, device and time of its training")
 
-    model_params: PositiveInt | None = Field(default=None, description="N, without embeddings and adapters")
-    trained_params: PositiveInt | None = Field(default=None, description="T, without embeddings")
-    steps: PositiveInt | None = Field(default=None, description="optimiser steps")
-    pairs_seen: PositiveInt | None = Field(default=None, description="pairs of all steps, repeated ones included")
-    tokens: PositiveInt | None = Field(default=None, description="D: non-pad tokens of queries and positives")
+    model_params: Count | None = Field(default=None, description="N, without embeddings and adapters")
+    trained_params: Count | None = Field(default=None, description="T, without embeddings")
+    steps: Count | None = Field(default=None, description="optimiser steps")
+    pairs_seen: Count | None = Field(default=None, description="pairs of all steps, repeated ones included")
+    tokens: Count | None = Field(default=None, description="D: non-pad tokens of queries and positives")
     train_flops: PositiveFloat | None = Field(default=None, description="algorithmic FLOP spent")
     shared_flops: NonNegativeFloat | None = Field(
         default=None,

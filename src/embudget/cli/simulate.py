@@ -70,13 +70,8 @@ def command(
     truth = World.from_yaml(world)
     if budget is not None:
         check(truth, budget, repeats)
-    if out is not None:
-        records = simulate(truth, seed)
-        status = Counter(record.status for record in records)
-        runs = planned(truth)
-        write_records_csv(records, out)
-        typer.echo(f"{out}: {runs} runs: {status['done']} done, {status['failed']} failed, {runs - len(records)} lost")
-        typer.echo(f"next: embudget fit {out}")
+    records = simulate(truth, seed) if out is not None else []
+    verdict = None
     if budget is not None:
         with counter("judging the design") as update:
             verdict = judge_design(
@@ -88,4 +83,11 @@ def command(
                 seed=seed,
                 progress=lambda done: update(f"study of {repeats}:", done),
             )
+    if out is not None:  # last, so that a command that fails leaves no file
+        status = Counter(record.status for record in records)
+        runs = planned(truth)
+        write_records_csv(records, out)
+        typer.echo(f"{out}: {runs} runs: {status['done']} done, {status['failed']} failed, {runs - len(records)} lost")
+        typer.echo(f"next: embudget fit {out}")
+    if verdict is not None:
         typer.echo(str(verdict))
