@@ -22,7 +22,7 @@ MOST_SEED = 2**32 - 1
 MOST_COUNT = 10**30
 """Tokens, pairs, steps and parameters: no budget pays for more."""
 MOST_EPOCHS = 10**6
-LEAST_RATE, MOST_RATE = 1e-12, 1e12
+LEAST_RATE, MOST_RATE = 1e-12, 1e30
 
 
 def _no_bool(value: Any) -> Any:  # noqa: ANN401 - whatever a file held

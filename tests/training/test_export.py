@@ -17,7 +17,7 @@ from tests.training.test_run import config_for
 def exported(
     request: pytest.FixtureRequest, tiny_llama: Path, tiny_pairs: Pairs, tmp_path: Path
 ) -> tuple[SentenceTransformer, RunRecord, Path]:
-    config = config_for(tiny_llama, tiny_pairs, request.param, train_flops=2e8)
+    config = config_for(tiny_llama, tiny_pairs, request.param, train_flops=8e8)
     model, record = train(config, tiny_pairs, tmp_path / "model", with_record=True)
     return model, record, tmp_path / "model"
 
@@ -57,7 +57,7 @@ def test_modules_record_and_card_are_explicit(exported: tuple[SentenceTransforme
 
 
 def test_a_model_is_replaced_but_nothing_else(tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path) -> None:
-    config = config_for(tiny_neox, tiny_pairs, train_flops=1e8)
+    config = config_for(tiny_neox, tiny_pairs, train_flops=6e8)
     out = tmp_path / "out"
     train(config, tiny_pairs, out)
     train(config, tiny_pairs, out)

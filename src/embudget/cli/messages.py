@@ -11,6 +11,8 @@ MOST = 299 - len("embudget: ")
 _LONGEST_WORD = 90
 """Characters of a word, such as a path, above which its middle is left out first."""
 
+_BESIDE = ("device", "dollars", "mfu")
+
 
 def one_line(message: str) -> str:
     """A message in one line of at most `MOST` characters; what it leaves out is the middle of long values."""
@@ -40,9 +42,11 @@ def with_options(message: str, command: Any, arguments: Sequence[str]) -> str:  
         for one in getattr(command, "params", ())
         if one.opts and one.opts[0].startswith("-")
     }
+    beside = any("_" in name and re.search(rf"\b{name}\b", message) for name in options)
     for name, option in options.items():
-        # a plain word is an option only where a rule about it begins the message
-        pattern = rf"(?<![\w.-]){name}(?![\w.])" if "_" in name else rf"^{name}(?=:| must | needs )"
+        # a plain word is an option only where a rule about it begins the message, or some words beside other options
+        anywhere = "_" in name or (beside and name in _BESIDE)
+        pattern = rf"(?<![\w.-]){name}(?![\w.])" if anywhere else rf"^{name}(?=:| must | needs )"
         message = re.sub(pattern, option, message)
     return message
 
