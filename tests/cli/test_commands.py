@@ -91,7 +91,7 @@ def test_training_from_options(run: Run, tiny_neox: Path, tiny_pairs: Pairs, tmp
             ["--model", "smollm2-135m:1", "--method", "full", "--budget", "1e9", "--batch-size", "1"],
             "--batch-size: must be >= 2",
         ),
-        (["--model", "smollm2-135m:1", "--method", "full", "--gpu-hours", "1"], "--gpu-hours needs a device"),
+        (["--model", "smollm2-135m:1", "--method", "full", "--gpu-hours", "1"], "--gpu-hours needs a --device"),
         (["--model", "smollm2-135m:1", "--method", "full"], "exactly one of budget"),
         (
             ["--model", "smollm2-135m:1", "--method", "full", "--budget", "1e9", "--schedule", "linear"],

@@ -31,7 +31,7 @@ def test_a_message_of_any_length_is_one_short_line() -> None:
 @pytest.mark.parametrize(
     ("message", "arguments", "said"),
     [
-        ("gpu_hours needs a device", ["recipe"], "--gpu-hours needs a device"),
+        ("gpu_hours needs a device", ["recipe"], "--gpu-hours needs a --device"),
         ("unless allow_unmeasured_sizes is set", ["recipe"], "unless --allow-unmeasured-sizes is set"),
         ("mfu must be in (0, 1]", ["train"], "--mfu must be in (0, 1]"),
         ("a model must be", ["train"], "a model must be"),
