@@ -112,8 +112,8 @@ def run(arguments: list[str]) -> Outcome:
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
-        for one, handler in before:
-            signal.signal(one, handler)
+        for one, earlier in before:
+            signal.signal(one, earlier)
         sys.argv = argv
     return Outcome(code if isinstance(code, int) else -1, out.getvalue(), err.getvalue())
 
@@ -390,7 +390,7 @@ def worlds(data: st.DataObject, room: Room) -> list[str]:
     values = {name: lambda: number(data) for name in ("--seed",)}
     values |= {"--suite": lambda: text(data, *SUITES), "--out": lambda: text(data, "out.csv")}
     judged = options(data, {"--judge": lambda: number(data)})
-    few = ["--repeats=1", "--draws=20"] if judged or data.draw(st.booleans()) else []
+    few = ["--repeats=1", "--draws=20"] if judged or data.draw(st.integers(0, 1)) else []
     return ["simulate", room.path(data, "world.yaml"), "--out=out.csv", *options(data, values, 2), *judged, *few]
 
 
