@@ -390,7 +390,8 @@ def worlds(data: st.DataObject, room: Room) -> list[str]:
     values = {name: lambda: number(data) for name in ("--seed",)}
     values |= {"--suite": lambda: text(data, *SUITES), "--out": lambda: text(data, "out.csv")}
     judged = options(data, {"--judge": lambda: number(data)})
-    few = ["--repeats=1", "--draws=20"] if judged or data.draw(st.integers(0, 1)) else []
+    is_small = data.draw(st.booleans())
+    few = ["--repeats=1", "--draws=20"] if judged or is_small else []
     return ["simulate", room.path(data, "world.yaml"), "--out=out.csv", *options(data, values, 2), *judged, *few]
 
 
