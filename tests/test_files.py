@@ -13,7 +13,7 @@ import pytest
 from embudget import files
 from embudget.contents import SQLITE
 from embudget.errors import ConfigError
-from embudget.files import pieces, read_text, save_text, whole_file, whole_folder
+from embudget.files import pieces, save_text, whole_file, whole_folder
 
 
 def test_a_file_is_replaced_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
@@ -32,14 +32,6 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
     with pytest.raises(ConfigError, match=r"cannot write"):
         save_text(tmp_path / "missing" / "laws.json", "new")
-
-
-def test_an_unreadable_file_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"cannot read .*missing: No such file"):
-        read_text(tmp_path / "missing")
-    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ConfigError, match="not a UTF-8 text file"):
-        read_text(tmp_path / "binary")
 
 
 def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from embudget.contents import contents_of, is_database, recognise
 from embudget.errors import ConfigError
@@ -196,37 +196,6 @@ def check_replaceable_file(target: Path) -> None:
         raise ConfigError(f"{target} is a SQLite database, perhaps a store: name another file")
     if target.exists() and not os.access(target, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(target))
-
-
-def read_text(path: str | Path) -> str:
-    """Read a UTF-8 text file that the user named; a byte order mark at its start is dropped.
-
-    Raises:
-        ConfigError: it is missing, a folder, not readable or not UTF-8.
-    """
-    try:
-        return Path(path).read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path}: not a UTF-8 text file") from None
-
-
-def read_yaml(path: str | Path, what: str) -> dict[str, Any]:
-    """Read a YAML file that must hold a mapping; messages call it ``what``, as in "a study (members, methods, ...)".
-
-    Raises:
-        ConfigError: it cannot be read, is not YAML, or holds something else.
-    """
-    import yaml
-
-    try:
-        data = yaml.safe_load(read_text(path))
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(data, dict):
-        raise ConfigError(f"{path} must hold {what}, got {type(data).__name__}")
-    return data
 
 
 @contextmanager

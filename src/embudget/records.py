@@ -22,7 +22,6 @@ from pydantic import (
     AfterValidator,
     Field,
     NonNegativeFloat,
-    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     model_validator,
@@ -31,6 +30,7 @@ from pydantic import (
 from embudget.errors import MethodError
 from embudget.files import save_text
 from embudget.frozen import Frozen
+from embudget.limits import BatchSize, Candidates, Count, Epochs, Flops, Length, Rate, Seed, step_problem
 from embudget.methods import parse_method
 from embudget.suite.pooling import PooledBy
 
@@ -68,25 +68,23 @@ class RunConfig(Frozen):
 
     model: str = Field(description="a member as `embudget.suite.find_shape` reads it: smollm2-135m:8, or a folder")
     method: MethodText = Field(description="what is trained: full, freeze:F, bias or lora:R")
-    train_flops: PositiveFloat = Field(
-        description="budget, algorithmic FLOP; the run stops at the step that reaches it"
-    )
+    train_flops: Flops = Field(description="budget, algorithmic FLOP; the run stops at the step that reaches it")
     pairs: str = Field(description="content hash of the text pairs")
-    batch_size: Annotated[int, Field(ge=2)] = Field(description="pairs a step; also the in-batch candidates")
-    learning_rate: PositiveFloat = Field(description="peak rate")
-    seed: NonNegativeInt = Field(default=0, description="of the order of the pairs and of new weights, as of LoRA")
-    max_length: PositiveInt = Field(default=75, description="tokens; longer texts are cut")
-    scale: PositiveFloat = Field(default=40.0, description="1 / temperature of the contrastive loss")
+    batch_size: BatchSize = Field(description="pairs a step; also the in-batch candidates")
+    learning_rate: Rate = Field(description="peak rate")
+    seed: Seed = Field(default=0, description="of the order of the pairs and of new weights, as of LoRA")
+    max_length: Length = Field(default=75, description="tokens; longer texts are cut")
+    scale: PositiveFloat = Field(default=40.0, le=1e6, description="1 / temperature of the contrastive loss")
     warmup: float = Field(
         default=0.1,
         ge=0,
         lt=1,
         description="share of the budget with a rising rate; runs of one trunk have the same warmup * train_flops",
     )
-    weight_decay: NonNegativeFloat = Field(default=0.1, description="of AdamW")
-    max_epochs: PositiveInt = Field(default=1, description="passes over the training pairs before the run is refused")
-    eval_pairs: Annotated[int, Field(ge=2)] = Field(default=512, description="held-out pairs the loss is measured on")
-    eval_candidates: Annotated[int, Field(ge=2)] = Field(
+    weight_decay: NonNegativeFloat = Field(default=0.1, le=1e6, description="of AdamW")
+    max_epochs: Epochs = Field(default=1, description="passes over the training pairs before the run is refused")
+    eval_pairs: Candidates = Field(default=512, description="held-out pairs the loss is measured on")
+    eval_candidates: Candidates = Field(
         default=512, description="positives each held-out query is compared with; chance is log of this"
     )
     schedule: Schedule = Field(
@@ -114,6 +112,8 @@ class RunConfig(Frozen):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if problem := step_problem(self.batch_size, self.max_length):
+            raise ValueError(problem)
         if self.eval_pairs % self.eval_candidates:
             raise ValueError(f"eval_pairs must be a multiple of eval_candidates={self.eval_candidates}")
         if self.schedule == "cosine" and self.decay != type(self).model_fields["decay"].default:
@@ -185,11 +185,11 @@ class RunRecord(Frozen):
     attempts: PositiveInt = Field(default=1, description="times it was started, until it ended")
     provenance: Provenance | None = Field(default=None, description="versions, device and time of its training")
 
-    model_params: PositiveInt | None = Field(default=None, description="N, without embeddings and adapters")
-    trained_params: PositiveInt | None = Field(default=None, description="T, without embeddings")
-    steps: PositiveInt | None = Field(default=None, description="optimiser steps")
-    pairs_seen: PositiveInt | None = Field(default=None, description="pairs of all steps, repeated ones included")
-    tokens: PositiveInt | None = Field(default=None, description="D: non-pad tokens of queries and positives")
+    model_params: Count | None = Field(default=None, description="N, without embeddings and adapters")
+    trained_params: Count | None = Field(default=None, description="T, without embeddings")
+    steps: Count | None = Field(default=None, description="optimiser steps")
+    pairs_seen: Count | None = Field(default=None, description="pairs of all steps, repeated ones included")
+    tokens: Count | None = Field(default=None, description="D: non-pad tokens of queries and positives")
     train_flops: PositiveFloat | None = Field(default=None, description="algorithmic FLOP spent")
     shared_flops: NonNegativeFloat | None = Field(
         default=None,

@@ -134,7 +134,7 @@ def test_a_folder_that_breaks_a_rule_is_one_line(run: Run, shards: Path, spoil: 
 def test_bad_arguments_are_one_line(run: Run, shards: Path, tmp_path: Path) -> None:
     for arguments, message in [
         ((shards / "nowhere",), "folder must be one that holds train*.parquet and validation*.parquet, got "),
-        ((shards, "--query-column", "query"), "query_column and positive_column must be given together"),
+        ((shards, "--query-column", "query"), "--query-column and --positive-column must be given together"),
         ((shards, "--query-column", "q", "--positive-column", "positive"), "column 'q' is missing"),
     ]:
         done = run("pairs", "index", *arguments)

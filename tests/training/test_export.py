@@ -26,7 +26,7 @@ from tests.training.test_run import config_for
 def exported(
     request: pytest.FixtureRequest, tiny_llama: Path, tiny_pairs: Pairs, tmp_path: Path
 ) -> tuple[SentenceTransformer, RunRecord, Path]:
-    config = config_for(tiny_llama, tiny_pairs, request.param, train_flops=2e8)
+    config = config_for(tiny_llama, tiny_pairs, request.param, train_flops=8e8)
     model, record = train(config, tiny_pairs, tmp_path / "model", with_record=True)
     return model, record, tmp_path / "model"
 
@@ -113,7 +113,7 @@ def test_the_card_says_that_release_6_is_needed_to_read_an_empty_text(
     tiny_llama: Path, tiny_pairs: Pairs, tmp_path: Path
 ) -> None:
     """With mean pooling this tokenizer has no token for it, and release 5 does not read through a chat template."""
-    train(config_for(tiny_llama, tiny_pairs, train_flops=1e8), tiny_pairs, tmp_path / "model")
+    train(config_for(tiny_llama, tiny_pairs, train_flops=6e8), tiny_pairs, tmp_path / "model")
     card = " ".join((tmp_path / "model" / "README.md").read_text().split())
     assert "needs sentence-transformers 6 or later with transformers 5 or later" in card
     assert np.isfinite(SentenceTransformer(str(tmp_path / "model")).encode("")).all()
@@ -123,7 +123,7 @@ def test_releases_5_and_6_of_sentence_transformers_can_read_it(
     tiny_llama: Path, tiny_pairs: Pairs, tmp_path: Path
 ) -> None:
     """Release 5.2 knows these names and keys alone, and fails on any other; transformers 4 must fail, not differ."""
-    config = config_for(tiny_llama, tiny_pairs, train_flops=1e8, pooling="lasttoken")
+    config = config_for(tiny_llama, tiny_pairs, train_flops=6e8, pooling="lasttoken")
     train(config, tiny_pairs, tmp_path / "model")
 
     def read(name: str) -> Any:  # noqa: ANN401 - JSON
@@ -148,7 +148,7 @@ def test_releases_5_and_6_of_sentence_transformers_can_read_it(
 @pytest.fixture
 def trained(tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path) -> tuple[RunConfig, Path]:
     """A run of a few steps, and the folder of its model."""
-    config = config_for(tiny_neox, tiny_pairs, train_flops=1e8)
+    config = config_for(tiny_neox, tiny_pairs, train_flops=6e8)
     train(config, tiny_pairs, tmp_path / "out")
     return config, tmp_path / "out"
 

@@ -88,7 +88,7 @@ def test_the_command_refuses_before_it_trains(run: Run, tiny_neox: Path, tiny_pa
         "--batch-size", "8", "--max-length", "32", "--out", tmp_path / "model", "--report-to", "comet",
     )  # fmt: skip
     assert (done.code, done.err.count("\n")) == (2, 1)
-    assert "report_to must be among tensorboard" in done.err
+    assert "--report-to must be among tensorboard" in done.err
     assert not list(tmp_path.iterdir())
 
 

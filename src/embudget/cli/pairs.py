@@ -61,9 +61,15 @@ def build(
                 --query-column question --positive-column answer --out faq/
     """  # noqa: D301
     from embudget.cli.console import counter, note
+    from embudget.errors import ConfigError
     from embudget.pairs import build_pairs
-    from embudget.suite.loading import packaged_names
+    from embudget.suite.loading import load_tokenizer, packaged_names
 
+    for option, value in {"--query-column": query_column, "--positive-column": positive_column}.items():
+        if value is not None and not any(source.startswith(("files:", "hub:")) for source in sources):
+            raise ConfigError(f"{option} is for sources files:PATH and hub:ORG/NAME, got {', '.join(sources)}")
+    for name in tokenizer or ():  # before minutes are spent on pairs
+        load_tokenizer(name)
     said: list[str] = []
     with counter("pairs") as progress:
         pairs = build_pairs(
@@ -131,8 +137,9 @@ def stats(
     from embudget.pairs import load_pairs, token_stats
 
     pairs = load_pairs(folder)
+    found = token_stats(pairs, model, max_length)
     typer.echo(describe(pairs.info))
-    typer.echo(describe_tokens(token_stats(pairs, model, max_length)))
+    typer.echo(describe_tokens(found))
 
 
 @app.command()

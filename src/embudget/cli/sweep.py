@@ -56,6 +56,8 @@ def command(
     from embudget.study import Store, Study, plan, sweep
     from embudget.suite.members import local_folder, split_depth
 
+    if workers < 1:
+        raise ConfigError(f"workers must be >= 1, got {workers}")
     spec = Study.from_yaml(study)
     if checkpoints is not None:
         folders = (local_folder(split_depth(member)[0]) for member in spec.members)
@@ -63,10 +65,13 @@ def command(
         check_apart(checkpoints, (study, spec.pairs, spec.suite, *files, *folders))
         if checkpoints.exists() and not checkpoints.is_dir():
             raise ConfigError(f"--checkpoints must be a folder, got the file {checkpoints}")
+    pairs = load_pairs(spec.pairs)
     if dry_run:
         there = Store(store, create=False).records() if "://" in store or Path(store).exists() else []
-        typer.echo(describe(spec, plan(spec, load_pairs(spec.pairs), there), {record.id for record in there}))
+        typer.echo(describe(spec, plan(spec, pairs, there), {record.id for record in there}))
         return
+    if not (planned := plan(spec, pairs)).runs:  # before there is a store for it
+        raise ConfigError(f"no run of the study is worth doing: {planned.left_out[0].reason}")
     with Store(store) as opened, SweepBar() as bar:
         shown = opened.location
         every = None if checkpoint_minutes is None else 60 * checkpoint_minutes

@@ -86,9 +86,10 @@ def command(
 
     check_apart(out, (recipe,))
     data = load_pairs(pairs)
-    asked = (budget, gpu_hours, dollars, device, dollars_per_hour, model, method, batch_size, learning_rate, max_length)
+    budget_asked = (budget, gpu_hours, dollars, device, mfu, dollars_per_hour)
+    asked = (*budget_asked, model, method, batch_size, learning_rate, max_length, schedule, pooling)
     if recipe is not None:
-        if any(option is not None for option in (*asked, schedule, pooling)):
+        if any(option is not None for option in asked):
             raise ConfigError("give either a recipe or --model, --method and a budget, not both")
         config = Recipe.load(recipe).run_config(data.hash, seed)
         config = config.model_copy(update={"max_epochs": max_epochs or config.max_epochs})
@@ -161,6 +162,6 @@ def _config(
         "eval_pairs": candidates,
         "eval_candidates": candidates,
     }
-    config = RunConfig.read(values | given, "train")
+    config = RunConfig.read(values | given, "")
     asked = config.pooling if "pooling" in given else None
-    return RunConfig.read(values | given | {"pooling": pooling_for(model, asked)}, "train")
+    return RunConfig.read(values | given | {"pooling": pooling_for(model, asked)}, "")

@@ -16,6 +16,7 @@ from embudget.files import write_whole
 from embudget.frozen import Frozen
 from embudget.pairs.comparison import Reason
 from embudget.pairs.splitting import SPLITS, Split
+from embudget.reading import read_json
 
 MANIFEST = "pairs.json"
 FORMAT: Literal[1] = 1
@@ -171,14 +172,9 @@ def read_info(folder: Path) -> PairsInfo:
         PairsError: it is missing, damaged, or of another format.
     """
     path = folder / MANIFEST
-    try:
-        data = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise PairsError(f"{folder} is not a pairs folder: it holds no {MANIFEST}") from None
-    except OSError as error:
-        raise PairsError(f"cannot read {path}: {error.strerror}") from None
-    except ValueError as error:
-        raise PairsError(f"{path} is damaged: not valid JSON: {error}") from None
+    if not path.exists():
+        raise PairsError(f"{folder} is not a pairs folder: it holds no {MANIFEST}")
+    data = read_json(path, PairsError)
     found = data.get("format") if isinstance(data, dict) else None
     if found != FORMAT:
         raise PairsError(f"{path}: format must be {FORMAT}, got {found!r}")

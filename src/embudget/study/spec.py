@@ -23,20 +23,13 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, Self
 
-from pydantic import (
-    AfterValidator,
-    Field,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationError, model_validator
 
 from embudget.errors import ModelError
-from embudget.files import read_yaml
 from embudget.frozen import Frozen, first_problem, unique
+from embudget.limits import BatchSize, Candidates, Count, Epochs, Flops, Length, Rate, Seed, step_problem
 from embudget.methods import Method, parse_method
+from embudget.reading import read_yaml
 from embudget.records import MethodText, Pooling, RunConfig, Schedule
 from embudget.study.batch_size import BatchRule
 from embudget.suite import ModelShape, find_shape
@@ -48,6 +41,22 @@ from embudget.suite.pooling import pooling_for
 _OF_MODELS = ("suite", "members")
 """The fields that name models, or a folder of them."""
 _WARMUP: float = RunConfig.model_fields["warmup"].default
+
+
+def _shape_of_batch(value: Any) -> str:  # noqa: ANN401 - whatever a file held
+    """Which of the three ways to give a batch size is meant, so that a message speaks of that one alone."""
+    if isinstance(value, BatchRule) or (isinstance(value, dict) and set(value) & set(BatchRule.model_fields)):
+        return "(rule)"
+    return "(budgets)" if isinstance(value, dict) else "(number)"
+
+
+BatchSizes = Annotated[
+    Annotated[BatchSize, Tag("(number)")]
+    | Annotated[dict[Flops, BatchSize], Tag("(budgets)")]
+    | Annotated[BatchRule, Tag("(rule)")],
+    Discriminator(_shape_of_batch),
+]
+"""A number of pairs a step, one for each budget, or a rule."""
 
 
 class GridRun(NamedTuple):
@@ -92,13 +101,13 @@ class Study(Frozen):
     methods: Annotated[tuple[MethodText, ...], Field(min_length=1), AfterValidator(unique)] = Field(
         description="what to train of each member: full, freeze:F, bias or lora:R"
     )
-    budgets: Annotated[tuple[PositiveFloat, ...], Field(min_length=1), AfterValidator(unique)] = Field(
+    budgets: Annotated[tuple[Flops, ...], Field(min_length=1), AfterValidator(unique)] = Field(
         description="algorithmic FLOP of a run, one or more"
     )
-    seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1), AfterValidator(unique)] = Field(
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(unique)] = Field(
         default=(0,), description="each setting is trained once with each; a second one shows the noise of a run"
     )
-    batch_size: Annotated[int, Field(ge=2)] | dict[PositiveFloat, Annotated[int, Field(ge=2)]] | BatchRule = Field(
+    batch_size: BatchSizes = Field(
         default=BatchRule(),
         description="pairs a step: a number, a number for each budget, or a rule (below). With wsd all budgets have "
         "one; that of a rule is taken at the geometric middle of the smallest and the largest budget",
@@ -109,24 +118,24 @@ class Study(Frozen):
     decay: float = Field(
         default=0.2, gt=0, lt=1, description="with wsd, the last share of each budget, in which the rate falls"
     )
-    learning_rates: dict[MethodText, tuple[PositiveFloat, ...]] = Field(
+    learning_rates: dict[MethodText, tuple[Rate, ...]] = Field(
         default={}, description="rates to run for a method; the method's default where it is not named"
     )
-    min_steps: PositiveInt = Field(default=10, description="runs with fewer steps teach nothing and are left out")
-    max_epochs: PositiveInt = Field(default=1, description="runs that need more passes over the pairs are left out")
-    max_length: PositiveInt = Field(default=75, description="tokens at which a text is cut")
+    min_steps: Count = Field(default=10, description="runs with fewer steps teach nothing and are left out")
+    max_epochs: Epochs = Field(default=1, description="runs that need more passes over the pairs are left out")
+    max_length: Length = Field(default=75, description="tokens at which a text is cut")
     pooling: Pooling | None = Field(
         default=None,
         description="how the tokens' states become the text's embedding: mean, or lasttoken; by default as the model "
         "does by itself, else mean",
     )
-    eval_pairs: Annotated[int, Field(ge=2)] = Field(
+    eval_pairs: Candidates = Field(
         default=512, description="held-out pairs that the loss is measured on; a multiple of eval_candidates"
     )
-    eval_candidates: Annotated[int, Field(ge=2)] = Field(
+    eval_candidates: Candidates = Field(
         default=512, description="positives that each held-out query must tell its own from; guessing gives ln of this"
     )
-    flops_per_second: PositiveFloat = Field(
+    flops_per_second: Flops = Field(
         default=4e10, description="speed to estimate hours with until runs are measured; assumption: two CPU cores"
     )
     also: tuple[dict[str, Any], ...] = Field(
@@ -139,6 +148,8 @@ class Study(Frozen):
             raise ValueError("give either suite or members")
         if isinstance(self.batch_size, dict) and (missing := set(self.budgets) - set(self.batch_size)):
             raise ValueError(f"batch_size lacks the budget {min(missing):g}")
+        if problem := step_problem(max(map(self.batch_at, self.budgets)), self.max_length):
+            raise ValueError(problem)
         if self.eval_pairs % self.eval_candidates:
             raise ValueError(f"eval_pairs must be a multiple of eval_candidates={self.eval_candidates}")
         return self

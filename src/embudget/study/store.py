@@ -5,7 +5,6 @@ a run that ended well after all, or when they are deleted so that the runs are d
 of the sweeps at work (see `embudget.study.leases`).
 """
 
-import json
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -16,6 +15,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from embudget.errors import StoreError
+from embudget.reading import parse_json
 from embudget.records import RunConfig, RunRecord, records_frame
 from embudget.study.database import Database
 from embudget.study.leases import Leases
@@ -150,11 +150,8 @@ class Store:
             self._database.write(make_tables)
 
     def _read(self, run: str, text: Any) -> RunRecord:  # noqa: ANN401 - whatever the row holds
-        try:
-            values = json.loads(text)
-        except (ValueError, TypeError, RecursionError):
-            raise StoreError(f"{self.location}: the record of run {str(run)[:40]} is no JSON") from None
-        return RunRecord.read(values, f"{self.location}: run {str(run)[:40]}", StoreError)
+        row = f"{self.location}: run {str(run)[:40]}"
+        return RunRecord.read(parse_json(text, row, StoreError), row, StoreError)
 
 
 def _write(connection: Connection, record: RunRecord) -> bool:

@@ -7,12 +7,12 @@ A folder has one canonical name however it was written: its absolute path, links
 so that a study, its records and a recipe mean the same folder from wherever they are read.
 """
 
-import json
 import re
 from difflib import get_close_matches
 from pathlib import Path
 
 from embudget.errors import ModelError, first_line
+from embudget.reading import read_json
 from embudget.suite.families import SHAPES, SUITES
 from embudget.suite.shapes import ModelShape, shape_of_config
 
@@ -184,12 +184,9 @@ def hub_file(hub_id: str, name: str) -> Path | None:
 
 
 def _shape_of_file(path: Path, name: str) -> ModelShape:
-    try:
-        config = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise ModelError(f"a model folder holds config.json, got {name!r} without one") from None
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path}: not readable as JSON: {error}") from None
+    if not path.exists():
+        raise ModelError(f"a model folder holds config.json, got {name!r} without one")
+    config = read_json(path, ModelError)
     if not isinstance(config, dict):
         raise ModelError(f"{path}: must hold an object, got {type(config).__name__}")
     return shape_of_config(config, name=name)

@@ -19,6 +19,7 @@ from embudget.errors import ModelError, RunError
 from embudget.files import whole_folder
 from embudget.outputs import check_folder_output
 from embudget.owned import check_owned, list_files
+from embudget.reading import read_json
 from embudget.records import Pooling, RunRecord, after_warmup
 from embudget.suite.members import local_folder, split_depth
 
@@ -58,11 +59,7 @@ def read_record(folder: Path) -> RunRecord:
         ModelError: it is missing or damaged.
     """
     file = folder / RECORD_FILE
-    try:
-        return RunRecord.model_validate_json(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is damaged"
-        raise ModelError(f"cannot read {file}: {reason}") from None
+    return RunRecord.read(read_json(file, ModelError), str(file), ModelError)
 
 
 def export(model: "SentenceTransformer", record: RunRecord, folder: Path) -> None:

@@ -11,8 +11,8 @@ run will see, because pairs whose texts repeat too often fit into no batch.
 from dataclasses import dataclass
 from typing import Self
 
-from embudget.errors import ModelError, PairsError, RunError
-from embudget.flops import tokens_for
+from embudget.errors import BudgetError, ModelError, PairsError, RunError
+from embudget.flops import steps_for, tokens_for
 from embudget.methods import Method, parse_method
 from embudget.pairs import Pairs, token_stats
 from embudget.pairs.token_cache import TokenCache
@@ -67,6 +67,7 @@ class Job:
         """Refuse pairs that are not the configuration's, or too few for the budget or for the held-out measurement.
 
         Raises:
+            BudgetError: the budget does not pay for a single step.
             PairsError: says how many are needed, and how many there are.
         """
         config, pairs = self.config, self.pairs
@@ -77,6 +78,13 @@ class Job:
                 f"{pairs.folder} must hold {config.eval_pairs} validation pairs (eval_pairs), got {held_out}"
             )
         check_yardstick(pairs, config.eval_pairs, config.eval_candidates)
+        steps = steps_for(config.train_flops, self.method, self.shape, self.tokens_per_pair, config.batch_size)
+        if steps < 1:
+            step = config.train_flops / steps
+            raise BudgetError(
+                f"train_flops must pay for one step, which takes {step:.3g} FLOP with {config.batch_size} pairs, got "
+                f"{config.train_flops:.3g}: raise the budget or lower batch_size"
+            )
         needed, there = self.tokens_needed / self.tokens_per_pair, pairs_there(config, pairs)
         if needed > there:
             raise PairsError(
