@@ -209,7 +209,7 @@ BAD_FILES = [
     ("a.csv", b"query,r\xe9ponse\na,b", r"a.csv line 1: not UTF-8 at byte 8; .*iconv"),
     ("a.tsv", b"query,positive\na,b\n", r"a.tsv line 2: none of the columns"),
     ("a.parquet", b"PAR1 but not really", r"a.parquet: not valid Parquet: "),
-    ("a.csv.gz", gzip.compress(b"query,positive\na,b\n" * 99)[:-9], r"a.csv.gz: damaged or cut off .*; fetch it"),
+    ("a.csv.gz", gzip.compress(b"query,positive\na,b\n" * 99, mtime=0)[:-9], r"a.csv.gz: damaged or cut off .*; fetch it"),
     ("a.csv.gz", b"query,positive\na,b\n", r"a.csv.gz: damaged or cut off"),
     ("a.csv.xz", lzma.compress(b"query,positive\na,b\n" * 99)[:-9], r"a.csv.xz: damaged or cut off"),
 ]  # fmt: skip
@@ -252,7 +252,7 @@ def test_a_cell_without_end_is_refused(tmp_path: Path, name: str, monkeypatch: p
             "csv": f"query,positive\n{'x' * length},y\n",
             "tsv": f"query\tpositive\n{'x' * length}\ty\n",
         }[name.split(".")[1]]
-        (tmp_path / name).write_bytes(gzip.compress(rows.encode()) if name.endswith("gz") else rows.encode())
+        (tmp_path / name).write_bytes(gzip.compress(rows.encode(), mtime=0) if name.endswith("gz") else rows.encode())
         with pytest.raises(PairsError, match=message):
             list(read_pairs(tmp_path / name, None))
 
@@ -260,7 +260,7 @@ def test_a_cell_without_end_is_refused(tmp_path: Path, name: str, monkeypatch: p
 @pytest.mark.parametrize("line", [b"\n", b"a,b\n"])
 def test_a_bomb_is_refused(tmp_path: Path, line: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("embudget.pairs.formats.lines.FREE_CHARACTERS", 2**20)
-    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(b"query,positive\n" + line * 3_000_000))
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(b"query,positive\n" + line * 3_000_000, mtime=0))
     with pytest.raises(PairsError, match=r"a.csv.gz: expands to over 100 times its size; decompress it first"):
         for _ in read_pairs(tmp_path / "a.csv.gz", None):
             pass

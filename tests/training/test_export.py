@@ -59,7 +59,7 @@ def test_it_feeds_the_ids_of_the_bare_tokenizer(
 def test_every_text_is_served_as_it_was_trained_and_again_after_a_reload(
     tiny_llama: Path, tiny_pairs: Pairs, tmp_path: Path, pooling: str
 ) -> None:
-    config = config_for(tiny_llama, tiny_pairs, train_flops=2e8, pooling=pooling)
+    config = config_for(tiny_llama, tiny_pairs, train_flops=8e8, pooling=pooling)
     model, _ = train(config, tiny_pairs, tmp_path / "model", with_record=True)
     loaded = SentenceTransformer(str(tmp_path / "model"))
     again = load_embedder(str(tmp_path / "model"), 32, pooling)
@@ -85,8 +85,8 @@ def test_every_text_is_served_as_it_was_trained_and_again_after_a_reload(
 def test_training_on_an_exported_model_goes_on_with_its_pooling(
     tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path, run: Run
 ) -> None:
-    train(config_for(tiny_neox, tiny_pairs, train_flops=1e8, pooling="lasttoken"), tiny_pairs, tmp_path / "one")
-    options = ["--method", "full", "--budget", "1e8", "--pairs", str(tiny_pairs.folder), "--max-length", "32"]
+    train(config_for(tiny_neox, tiny_pairs, train_flops=8e8, pooling="lasttoken"), tiny_pairs, tmp_path / "one")
+    options = ["--method", "full", "--budget", "8e8", "--pairs", str(tiny_pairs.folder), "--max-length", "32"]
     shared = ["train", "--model", str(tmp_path / "one"), *options, "--batch-size", "8"]
     assert run(*shared, "--out", str(tmp_path / "two")).code == 0
     record = RunRecord.model_validate_json((tmp_path / "two" / "embudget.json").read_text())
@@ -226,7 +226,7 @@ def test_modes_are_those_of_the_umask(tiny_neox: Path, tiny_pairs: Pairs, tmp_pa
     """Safetensors makes its files with 0600, which nobody else could read on a shared disk."""
     before = os.umask(0o027)
     try:
-        train(config_for(tiny_neox, tiny_pairs, train_flops=1e8), tiny_pairs, tmp_path / "out")
+        train(config_for(tiny_neox, tiny_pairs, train_flops=8e8), tiny_pairs, tmp_path / "out")
     finally:
         os.umask(before)
     found = {

@@ -8,19 +8,19 @@ from embudget.errors import PairsError, first_line
 from embudget.pairs.columns import Record, Table
 from embudget.pairs.formats.arrow import is_saved, read_parquet, read_saved
 from embudget.pairs.formats.delimited import read_csv, read_tsv
-from embudget.pairs.formats.json_rows import read_json, read_jsonl
+from embudget.pairs.formats.json_rows import rows_of_json, rows_of_jsonl
 from embudget.pairs.formats.lines import COMPRESSED
 from embudget.pairs.sources.base import RawPair
 
 Reader = Callable[[Path, Table], Iterator[Record]]
 
 _READERS: dict[str, Reader] = {
-    ".jsonl": read_jsonl,
+    ".jsonl": rows_of_jsonl,
     ".csv": read_csv,
     ".tsv": read_tsv,
     ".parquet": read_parquet,
-    ".json": read_json,
-    ".ndjson": read_jsonl,
+    ".json": rows_of_json,
+    ".ndjson": rows_of_jsonl,
 }
 SUFFIXES = tuple(_READERS)
 """Endings of files that are read; all but `.parquet` may be followed by `.gz`, `.bz2` or `.xz`."""

@@ -14,7 +14,7 @@ _MOST = 2**30
 _SHAPES = 'an array of objects, {"data": [...]}, or one object a line'
 
 
-def read_jsonl(path: Path, table: Table) -> Iterator[Record]:
+def rows_of_jsonl(path: Path, table: Table) -> Iterator[Record]:
     """Read an object a line; empty lines are passed over.
 
     Raises:
@@ -25,7 +25,7 @@ def read_jsonl(path: Path, table: Table) -> Iterator[Record]:
             yield f"line {number}", _object(path, line)
 
 
-def read_json(path: Path, table: Table) -> Iterator[Record]:
+def rows_of_json(path: Path, table: Table) -> Iterator[Record]:
     """Read an array of objects, alone or under the key `data`, or what is in truth an object a line.
 
     Raises:
@@ -33,7 +33,7 @@ def read_json(path: Path, table: Table) -> Iterator[Record]:
         OSError: the file cannot be read.
     """
     if _has_object_lines(path):
-        yield from read_jsonl(path, table)
+        yield from rows_of_jsonl(path, table)
         return
     pieces: list[str] = []
     length = 0
