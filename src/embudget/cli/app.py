@@ -8,6 +8,7 @@ import os
 import sys
 import traceback
 import warnings
+from contextlib import suppress
 from typing import Annotated, Any, cast
 
 import typer
@@ -28,6 +29,7 @@ from embudget.cli import (
 )
 from embudget.cli.console import mind_ctrl_c
 from embudget.errors import EmbudgetError
+from embudget.training.interrupt import came, told
 
 app = typer.Typer(
     name="embudget",
@@ -70,7 +72,7 @@ for command in (train, sweep, records, fit, recipe, explain, simulate, evaluate,
 
 
 INTERRUPTED = 130
-"""Exit code after Ctrl-C, as of shells: 128 and the signal's number."""
+"""Exit code after Ctrl-C, as of shells: 128 and the signal's number; so it is after SIGTERM and SIGHUP."""
 
 
 def main() -> None:
@@ -97,8 +99,14 @@ def main() -> None:
         _fail(f"this needs the package {error.name}: pip install 'embudget[{extra}]'", verbose)
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
+    except OSError:
+        if came() is None:  # else a terminal that was closed, or a pipe
+            raise
+        code = INTERRUPTED
     if code == INTERRUPTED:  # some versions of typer turn Ctrl-C into this code
-        typer.echo("embudget: interrupted; train, sweep and quickstart go on where they stopped", err=True)
+        code = 128 + (came() or INTERRUPTED - 128)
+        with suppress(OSError):
+            typer.echo(f"embudget: interrupted{'; ' if told() else ''}{told() or ''}", err=True)
     sys.exit(code if isinstance(code, int) else 0)
 
 
