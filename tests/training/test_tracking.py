@@ -1,4 +1,5 @@
 import importlib.util
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -123,17 +124,27 @@ def test_a_run_that_diverges_is_finished_too(tiny_neox: Path, tiny_pairs: Pairs,
     assert heard[-1] == ("finish",)
 
 
-def test_a_tracker_that_fails_at_its_start_leaves_none_open(
-    tiny_neox: Path, tiny_pairs: Pairs, monkeypatch: pytest.MonkeyPatch, heard: list[tuple[Any, ...]]
+@pytest.mark.parametrize("where", ["__init__", "start", "store_init_configuration", "log", "finish"])
+@pytest.mark.parametrize("kind", [ValueError, SystemExit])
+def test_a_tracker_that_fails_is_named_once_and_left_out(
+    tiny_neox: Path,
+    tiny_pairs: Pairs,
+    monkeypatch: pytest.MonkeyPatch,
+    heard: list[tuple[Any, ...]],
+    caplog: pytest.LogCaptureFixture,
+    where: str,
+    kind: type[BaseException],
 ) -> None:
-    def fail(self: Recorder, values: dict[str, Any]) -> None:
-        raise ValueError("no such project")
+    def fail(*_: object, **__: object) -> None:
+        raise kind("no such\nproject")
 
-    monkeypatch.setattr(Recorder, "store_init_configuration", fail)
-    config = config_for(tiny_neox, tiny_pairs)
-    with pytest.raises(ValueError, match="no such project"), tracked(config, ["tensorboard"], None):
-        pytest.fail("nothing is trained")
-    assert heard[-1] == ("finish",)
+    monkeypatch.setattr(Recorder, where, fail)
+    config = config_for(tiny_neox, tiny_pairs, train_flops=1e9)
+    with caplog.at_level(logging.WARNING):
+        _, record = train(config, tiny_pairs, report_to=["tensorboard"], with_record=True)
+    assert record.loss is not None
+    warned = [text for text in caplog.messages if "tensorboard" in text]
+    assert warned == [f"tensorboard fails and is left out: {kind.__name__}: no such project"]
 
 
 def test_tensorboard_itself_takes_the_values(tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path) -> None:

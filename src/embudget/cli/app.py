@@ -32,6 +32,7 @@ from embudget.cli.console import mind_ctrl_c
 from embudget.cli.messages import check_arguments, one_line, with_options
 from embudget.errors import EmbudgetError
 from embudget.passwords import hide_passwords
+from embudget.training.interrupt import came, told
 
 app = typer.Typer(
     name="embudget",
@@ -75,8 +76,8 @@ for command in (train, sweep, records, fit, recipe, explain, simulate, evaluate,
 
 INTERRUPTED, BROKEN_PIPE = 130, 1
 """Exit codes after Ctrl-C, as of shells 128 and the signal's number, and after the reader of a pipe has gone."""
-_RESUMING = ("train", "sweep", "quickstart")
-"""Commands that go on where they stopped when they are given again."""
+_RESUMING = ("sweep", "quickstart")
+"""Commands that go on where they stopped when they are given again. What `train` kept is said by the run itself."""
 
 
 def main() -> None:
@@ -118,16 +119,21 @@ def _run(verbose: bool) -> int:
         if extra is None:
             raise
         _fail(f"this needs the package {error.name}: pip install 'embudget[{extra}]'", verbose)
-    except OSError as error:
-        if error.filename is None:
-            raise
-        _fail(f"cannot use {os.fsdecode(error.filename)}: {error.strerror}", verbose)
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
+    except OSError as error:
+        if came() is not None:  # a terminal that was closed, or a pipe
+            code = INTERRUPTED
+        elif error.filename is None:
+            raise
+        else:
+            _fail(f"cannot use {os.fsdecode(error.filename)}: {error.strerror}", verbose)
     if code == INTERRUPTED:  # some versions of typer turn Ctrl-C into this code
+        code = 128 + (came() or INTERRUPTED - 128)
         resuming = sys.argv[1:2] and sys.argv[1] in _RESUMING
-        again = "; the same command goes on where it stopped" if resuming else ""
-        typer.echo(f"embudget: interrupted{again}", err=True)
+        kept = told() or ("the same command goes on where it stopped" if resuming else "")
+        with contextlib.suppress(OSError):  # a terminal that was closed
+            typer.echo(f"embudget: interrupted{'; ' if kept else ''}{kept}", err=True)
     return code if isinstance(code, int) else 0
 
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from embudget.training.interrupt import SIGNALS, on_signal, raise_pending
+
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn
 
@@ -26,27 +28,17 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("  ".join(line).rstrip() for line in zip(*columns, strict=True))
 
 
-_pressed = False
-
-
 def mind_ctrl_c() -> None:
-    """Remember Ctrl-C for `still_wanted` to raise again, because Python swallows one that falls into a destructor."""
-
-    def press(number: int, frame: object) -> None:
-        global _pressed
-        _pressed = True
-        raise KeyboardInterrupt
-
+    """Let Ctrl-C, SIGTERM and SIGHUP end the program in order; who started it may have chosen to ignore the others."""
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, press)
+        for number in SIGNALS:
+            if number == signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, on_signal)
 
 
 def still_wanted() -> None:
-    """Raise a KeyboardInterrupt if Ctrl-C has been pressed and not been heeded yet."""
-    global _pressed
-    if _pressed:
-        _pressed = False
-        raise KeyboardInterrupt
+    """Raise an interruption that Python has swallowed, as it does in a destructor."""
+    raise_pending()
 
 
 def note(text: str) -> None:

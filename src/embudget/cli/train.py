@@ -53,11 +53,13 @@ def command(
     ] = "auto",
     compile: Annotated[bool, typer.Option("--compile", help="Put the blocks through torch.compile.")] = False,
     checkpoint_minutes: Annotated[
-        float,
+        float | None,
         typer.Option(
-            min=0, help="Minutes between checkpoints, in OUT.checkpoints; the same command goes on from them."
+            min=0,
+            help="Minutes between checkpoints, in OUT.checkpoints; by default a twentieth of the time that the run "
+            "takes, at most 10. Interrupted, the same command goes on from them.",
         ),
-    ] = 10.0,
+    ] = None,
     report_to: Annotated[
         list[str] | None,
         typer.Option(
@@ -106,7 +108,8 @@ def command(
         given |= {"pooling": pooling, "max_epochs": max_epochs, "schedule": schedule}
         config = _config(model, method, flops, data, {name: one for name, one in given.items() if one is not None})
     with budget_bar(f"{config.model} {config.method} {config.train_flops:.3g} FLOP") as progress:
-        resources = Resources(cache, compile, checkpoint_seconds=60 * checkpoint_minutes)
+        seconds = None if checkpoint_minutes is None else 60 * checkpoint_minutes
+        resources = Resources(cache, compile, checkpoint_seconds=seconds)
         _, record = train(
             config, data, out, on_progress=progress, resources=resources, report_to=report_to or (), with_record=True
         )

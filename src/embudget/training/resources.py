@@ -20,7 +20,7 @@ class Resources(NamedTuple):
     """Runs that share this machine's memory at the same time."""
     checkpoints: Path | None = None
     """Folder for checkpoints, in which every run or trunk has a folder of its own; None keeps none."""
-    checkpoint_seconds: float = 600.0
-    """Time between checkpoints."""
+    checkpoint_seconds: float | None = None
+    """Time between checkpoints; None: a twentieth of the time that the run takes, see `state.interval`."""
     keep_checkpoints: bool = False
     """Leave the checkpoints of a run that has ended to whoever stores its record."""

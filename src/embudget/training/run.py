@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, overload
 from embudget.errors import DivergedError
 from embudget.pairs import Pairs, as_pairs
 from embudget.records import Provenance, RunConfig, RunRecord, no_gain
+from embudget.training.interrupt import interruptible_run
 from embudget.training.job import Job
 from embudget.training.provenance import provenance
 from embudget.training.resources import Resources
@@ -116,13 +117,13 @@ def train(
         resources = resources._replace(checkpoints=Path(f"{folder}.checkpoints"))
     if folder is not None and is_first:
         check_folder(folder, config.model, pairs.folder)
-    with tracked(config, report_to if is_first else (), folder) as on_step:
+    with interruptible_run(), tracked(config, report_to if is_first else (), folder) as on_step:
         job = Job.of(config, pairs, resources)
         job.check_number()
         job.check_batches()
         made = provenance(config.model)
         training = Training(job)
-        with Resuming(training, config.id, made, resources) as resuming:
+        with Resuming(training, config.id, made, resources, config.train_flops) as resuming:
 
             def after_step(share: float, loss: float) -> None:
                 resuming.save_if_due()
@@ -133,6 +134,9 @@ def train(
 
             run_to_budget(training, config.train_flops, factor_of(config), after_step)
             record = record_of(training, config, training.measure(), resuming.provenance)
+            if folder is not None:  # the last moment for it: merged, the state is another one
+                resuming.save()
+            resuming.aside = True
             use_plain_attention(training.model)  # whoever gets the model may use it in float32
             training.model[0].model = job.method.merge(training.model[0].model)
             if folder is not None and is_first:  # while the checkpoints are still there
