@@ -129,12 +129,17 @@ def _run(verbose: bool) -> int:
         else:
             _fail(f"cannot use {os.fsdecode(error.filename)}: {error.strerror}", verbose)
     if code == INTERRUPTED:  # some versions of typer turn Ctrl-C into this code
-        code = 128 + (came() or INTERRUPTED - 128)
-        resuming = sys.argv[1:2] and sys.argv[1] in _RESUMING
-        kept = told() or ("the same command goes on where it stopped" if resuming else "")
-        with contextlib.suppress(OSError):  # a terminal that was closed
-            typer.echo(f"embudget: interrupted{'; ' if kept else ''}{kept}", err=True)
+        return _interrupted()
     return code if isinstance(code, int) else 0
+
+
+def _interrupted() -> int:
+    """Say that a signal ended the command, and what is kept; the exit code."""
+    resuming = sys.argv[1:2] and sys.argv[1] in _RESUMING
+    kept = told() or ("the same command goes on where it stopped" if resuming else "")
+    with contextlib.suppress(OSError):  # a terminal that was closed
+        typer.echo(f"embudget: interrupted{'; ' if kept else ''}{kept}", err=True)
+    return 128 + (came() or INTERRUPTED - 128)
 
 
 _EXTRAS = dict.fromkeys(
