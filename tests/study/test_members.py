@@ -100,7 +100,7 @@ def test_folders_are_relative_to_the_study(
     monkeypatch.chdir(tmp_path)
     assert [{shape.name for shape in grid.shapes()} for grid in Study.from_yaml("study.yaml").grids()] == names
     file.write_text(yaml.safe_dump(values(tiny_pairs, "../nothing")))
-    with pytest.raises(ModelError, match=r"there is no model folder .*nothing"):
+    with pytest.raises(ModelError, match=r"there is no model folder "):
         Study.from_yaml(file).configs(tiny_pairs.hash)
 
 
