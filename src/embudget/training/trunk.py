@@ -50,7 +50,7 @@ def train_trunk(
             runs that are left.
     """
     configs = sorted(configs, key=lambda config: config.train_flops)
-    first, dearest = configs[0], Job.of(configs[-1], pairs, resources)
+    dearest = Job.of(configs[-1], pairs, resources)
     dearest.check_number()
     with interruptible_run():
         yield from _trained(configs, dearest, on_progress or (lambda config, share, loss: None))
