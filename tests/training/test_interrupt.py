@@ -165,6 +165,8 @@ def test_wherever_a_signal_falls_the_run_ends_as_undisturbed(
     moments = random.Random(0)
     for place, name in MOMENTS.values():
         for nth in (1, moments.randint(2, 8)):
+            if len(done) == len(configs):  # the moments have been used up; the records are compared below
+                break
             with monkeypatch.context() as patch:
                 patch.setattr(place, name, at(nth, getattr(place, name)))
                 try:

@@ -214,9 +214,7 @@ class Resuming:
         if not steps:
             return tell(error, "nothing was saved: training had not begun")
         if training.torn:
-            return tell(
-                error, f"the step under way could not be saved; older checkpoints, if any, are in {self._folder}"
-            )
+            return tell(error, f"the step under way was torn; only older checkpoints in {self._folder} are of use")
         self.save()
         if self._failure is not None:
             return tell(error, f"no checkpoint could be written to {self._folder}: {self._failure}")
