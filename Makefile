@@ -27,7 +27,7 @@ results: setup
 # What takes long because it starts processes, runs whole pages of the documentation or trains the real model; the rest of
 # the slow tests are measurements.
 test-processes: setup
-	$(BIN)/pytest -m slow tests/test_end_to_end.py tests/cli tests/docs tests/studies tests/study tests/training
+	$(BIN)/pytest -m slow tests/test_end_to_end.py tests/test_parts.py tests/cli tests/docs tests/studies tests/study tests/training
 
 # With a real PostgreSQL, whose server the tests start and stop: apt-get install postgresql.
 test-cluster: setup

@@ -236,7 +236,8 @@ def _evaluate(out: Path, record: RunRecord, pairs: Pairs, size: Size, screen: Sc
         screen.say(str(there))
         return
     screen.stage("evaluation", 60)
-    base = load_embedder(record.config.model, record.config.max_length, record.config.pooling)
+    config = record.config
+    base = load_embedder(config.model, config.max_length, config.pooling, config.end_token)
     model, against = load_model(out / "model"), {"untrained base": base}
     result = evaluate(model, pairs, against=against, max_queries=size.max_queries)
     result = result.model_copy(update={"run": record.id})

@@ -228,9 +228,14 @@ def _replace_folder(names: Part, target: Path) -> None:
     `embudget.parts` clears up wherever this ends, and so does the next writer if the process is killed here.
     """
     names.new.rename(names.whole)
-    if not target.exists():
-        names.whole.rename(target)
-    elif not target.is_dir():
+    try:
+        names.whole.rename(target)  # where nothing is there, or an empty folder
+        _flush(target.parent)
+        return
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            raise
+    if not target.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(target))
     elif not exchange(names.whole, target):
         target.rename(names.old)

@@ -250,10 +250,10 @@ COLUMNS: Final = (
     "id", "status", "model", "method", "budget", "seed", "learning_rate", "batch_size", "model_params",
     "trained_params", "steps", "pairs_seen", "tokens", "train_flops", "executed_flops", "seconds", "loss", "chance",
     "accuracy", "ndcg", "train_loss", "pairs", "max_length", "eval_pairs", "eval_candidates", "scale", "warmup",
-    "weight_decay", "max_epochs", "schedule", "decay", "pooling", "model_weights", "shared_flops", "error",
+    "weight_decay", "max_epochs", "schedule", "decay", "pooling", "end_token", "model_weights", "shared_flops", "error",
 )  # fmt: skip
 """The columns of a table of records. `budget` is the FLOP that were asked for, `train_flops` those that were spent."""
-_OF_TEXT = ("id", "status", "model", "method", "pairs", "schedule", "pooling", "model_weights", "error")
+_OF_TEXT = ("id", "status", "model", "method", "pairs", "schedule", "pooling", "end_token", "model_weights", "error")
 _OF_CONFIG = {"budget": "train_flops", "model_weights": "weights"} | {
     name: name for name in COLUMNS if name in RunConfig.model_fields and name != "train_flops"
 }
@@ -285,6 +285,8 @@ def records_frame(records: Iterable[RunRecord], columns: Sequence[str] = COLUMNS
 def _value(record: RunRecord, column: str) -> Any:  # noqa: ANN401 - a number or a text, by the column
     if column == "decay" and record.config.schedule == "cosine":
         return None  # a cosine has no decay: the configuration keeps the default of wsd
+    if column == "end_token":
+        return "yes" if record.config.end_token else "no"
     if column == "chance":
         return None if record.loss is None else record.by_chance
     return getattr(record.config, _OF_CONFIG[column]) if column in _OF_CONFIG else getattr(record, column)

@@ -18,7 +18,7 @@ from embudget.records import RunConfig, RunRecord
 from embudget.study.executor import execute
 from embudget.training import interrupt, loop, rows
 from embudget.training.engine import Engine
-from embudget.training.interrupt import Interrupted, breakable, deferred, interruptible, told
+from embudget.training.interrupt import Interrupted, breakable, came, deferred, interruptible, raise_pending, told
 from embudget.training.job import Job
 from embudget.training.loop import Training
 from embudget.training.resources import Resources
@@ -253,3 +253,12 @@ def test_checkpoints_come_at_a_share_of_the_run(
 
 def test_an_error_is_no_interruption() -> None:
     assert not issubclass(Interrupted, EmbudgetError)
+
+
+def test_a_signal_that_ended_a_run_in_a_notebook_does_not_end_the_next() -> None:
+    with pytest.raises(Interrupted), interruptible():
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(1)
+    with interruptible():
+        raise_pending()
+        assert came() is None

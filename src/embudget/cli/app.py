@@ -81,7 +81,7 @@ _RESUMING = ("sweep", "quickstart")
 
 
 def main() -> None:
-    """Run the command line; a user's error is one line on stderr and exit code 2, Ctrl-C exit code 130."""
+    """Run the command line; a user's error is one line on stderr and exit code 2, a signal gives 128 + its number."""
     verbose = bool({"-v", "--verbose"} & set(sys.argv))
     _quieten(not verbose)
     _write_any_letter()
@@ -94,6 +94,8 @@ def main() -> None:
         _forget_output()
         code = BROKEN_PIPE
     except OSError as error:
+        if error.errno is None:  # a bug, which keeps its traceback
+            raise
         _forget_output()
         _fail(f"cannot write the output: {error.strerror}", verbose)
     sys.exit(code)
@@ -122,15 +124,19 @@ def _run(verbose: bool) -> int:
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except OSError as error:
-        if came() is not None:  # a terminal that was closed, or a pipe
-            code = INTERRUPTED
-        elif error.filename is None:
-            raise
-        else:
-            _fail(f"cannot use {os.fsdecode(error.filename)}: {error.strerror}", verbose)
+        if came() is None:  # else a terminal that was closed, or a pipe
+            _fail_of_file(error, verbose)
+        code = INTERRUPTED
     if code == INTERRUPTED:  # some versions of typer turn Ctrl-C into this code
         return _interrupted()
     return code if isinstance(code, int) else 0
+
+
+def _fail_of_file(error: OSError, verbose: bool) -> NoReturn:
+    """Blame the file that an error names; without a name it is no user's error."""
+    if error.filename is None:
+        raise error
+    _fail(f"cannot use {os.fsdecode(error.filename)}: {error.strerror}", verbose)
 
 
 def _interrupted() -> int:

@@ -50,6 +50,6 @@ def command(
         from embudget.suite.loading import load_embedder
 
         config = read_record(model).config
-        others = {_BASE: load_embedder(config.model, config.max_length, config.pooling)} | others
+        others = {_BASE: load_embedder(config.model, config.max_length, config.pooling, config.end_token)} | others
     result = evaluate(loaded, data, against=others)
     typer.echo(result.model_dump_json(indent=2) if json else str(result))

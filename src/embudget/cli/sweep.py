@@ -42,7 +42,8 @@ def command(
 
     Each run's record is kept as it ends. Interrupted, the same command goes on; a study may grow, too.
 
-    Exit code 1: a run failed. Its worker was lost three times without progress in between, or it could not be done.
+    Exit code 1: a run failed, or a member was left out. A run fails if its worker was lost three times without progress
+    in between, or if it could not be done.
     Runs that diverged are results, and no failure.
 
     \b

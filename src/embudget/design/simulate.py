@@ -28,8 +28,6 @@ from embudget.suite import DEFAULT_SUITE, ModelShape, find_shape, find_suite
 
 _MAX_LOG = log(1e200)
 """Largest logarithm of a number that can be squared without an overflow."""
-MOST_RUNS = 200_000
-"""Runs of a simulated study at most: these take 10 s."""
 Probability = Annotated[float, Field(ge=0, lt=1)]
 Budget = Annotated[Flops, Field(ge=1)]
 Rates = Annotated[tuple[Rate, ...], Field(min_length=1), AfterValidator(unique)]

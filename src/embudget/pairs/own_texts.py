@@ -5,7 +5,8 @@ served with the texts that its user has. Only for comparing are they normalised:
 normalisation and with each run of white space as one space (`embudget.pairs.text.text_key`). Case and symbols count.
 
 A pair repeats another if both of its sides do. Many questions for one answer, or many answers for one question, are all
-kept: batches keep equal texts apart (`embudget.training.order`), and so do the splits (`embudget.pairs.splitting`).
+kept: batches keep texts apart that are equal character by character (`embudget.training.order`), and splits those that
+are equal as above (`embudget.pairs.splitting`).
 """
 
 from embudget.pairs.comparison import Compared, Comparison, Dropped, Reason, compared, leave_out

@@ -76,7 +76,7 @@ def sweep(
         )
         if checkpoint_seconds is not None:
             resources = resources._replace(checkpoint_seconds=checkpoint_seconds)
-        add_kept(opened, resources.checkpoints)
+        add_kept(opened, resources.checkpoints, {config.id for config in study.configs(pairs.hash)})
         if resources.checkpoints is None:
             LOG.warning("no checkpoints are kept: the store is no SQLite file, and no folder for checkpoints was given")
         return _drive(study, pairs, opened, workers, listener, resources)

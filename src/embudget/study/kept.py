@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,9 +44,14 @@ def store_record(store: "Store", record: RunRecord, folder: Path | None) -> None
         _file(folder, record.id).unlink(missing_ok=True)
 
 
-def add_kept(store: "Store", folder: Path | None) -> None:
-    """Add to a store the records that an earlier sweep could not, and remove their files."""
+def add_kept(store: "Store", folder: Path | None, runs: Collection[str]) -> None:
+    """Add to a store the records of these runs, by id, that an earlier sweep could not add, and remove their files.
+
+    Those of other runs stay: they may be another store's, which has its checkpoints in the same folder.
+    """
     for path in sorted(folder.glob(f"*{_ENDING}")) if folder is not None else ():
+        if path.name.removesuffix(_ENDING) not in runs:
+            continue
         try:
             record = RunRecord.read(json.loads(path.read_bytes()), str(path))
         except (OSError, ValueError, RecursionError, EmbudgetError) as error:

@@ -28,6 +28,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 _depth = 0
+_blocks = 0
 _pending: int | None = None
 _first: int | None = None
 _told: str | None = None
@@ -46,7 +47,15 @@ def on_signal(number: int, frame: object) -> None:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Let the signals raise `Interrupted` for the length of a with block, where nobody else minds or ignores them."""
+    """Let the signals raise `Interrupted` for the length of a with block, where nobody else minds or ignores them.
+
+    What came before the outermost of such blocks is forgotten, and a signal that ends it is heeded: in a notebook the
+    next run must not hear of it.
+    """
+    global _blocks, _first, _told
+    if not _blocks:
+        _first = _told = None
+    _blocks += 1
     before: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():
         for number in SIGNALS:
@@ -54,7 +63,12 @@ def interruptible() -> Iterator[None]:
                 before[number] = signal.signal(number, on_signal)
     try:
         yield
+    except KeyboardInterrupt:
+        if _blocks == 1:
+            heed()
+        raise
     finally:
+        _blocks -= 1
         if threading.current_thread() is threading.main_thread():
             for number, handler in before.items():
                 signal.signal(number, handler)

@@ -6,8 +6,8 @@
 A run of `schedule: wsd` does not depend on its budget before its decay (see `embudget.training.schedule`), so runs
 that differ in nothing else share their beginnings: the trunk is trained once, and where a run's decay begins its state
 is set aside, the branch trained and measured, and the state put back. A branch has checkpoints of its own, in the
-folder of the trunk's. Each record is, to the last bit, that of the run
-on its own. Source: Hägele et al. 2024, arXiv 2405.18392.
+folder of the trunk's. Each record is, to the last bit, that of the run on its own. Source: Hägele et al. 2024, arXiv
+2405.18392.
 """
 
 from collections.abc import Iterator, Sequence
