@@ -14,7 +14,6 @@ import yaml
 from embudget.pairs import Pairs
 from embudget.study import Store
 from embudget.training.state import newest_checkpoint
-from tests.command_line import Run
 
 LONG = 1e12
 """FLOP that take minutes with the tiny model."""
@@ -72,17 +71,19 @@ def test_workers_save_and_end_with_their_driver(
 
 
 @pytest.mark.slow
-def test_a_worker_that_is_told_to_end_saves_and_is_replaced(
-    run: Run, tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path
-) -> None:
+def test_a_worker_that_is_told_to_end_saves_and_is_replaced(tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path) -> None:
     sweep = start(tmp_path, tiny_neox, tiny_pairs)
-    workers = workers_of(sweep)
-    workers[0].terminate()
-    workers[0].wait(15)
-    (kept,) = (tmp_path / "s.db.checkpoints").glob("*/step-*")
-    assert newest_checkpoint(kept.parent) is not None
-    assert sweep.poll() is None, "it goes on"
-    sweep.terminate()
-    said = sweep.communicate(timeout=30)[1]
+    try:
+        worker, _ = workers_of(sweep)
+        told = time.time()
+        worker.terminate()
+        worker.wait(15)
+        kept = list((tmp_path / "s.db.checkpoints").glob("*/step-*"))
+        assert max(path.stat().st_mtime for path in kept) > told, "it has saved before it ended"
+        assert all(newest_checkpoint(path.parent) is not None for path in kept)
+        assert sweep.poll() is None, "it goes on"
+    finally:
+        sweep.terminate()
+        said = sweep.communicate(timeout=30)[1]
     assert "its process ended with signal 15" in said
     assert not Store(tmp_path / "s.db").records()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from embudget.training.interrupt import SIGNALS, on_signal, raise_pending
+from embudget.training.interrupt import SIGNALS, forget, on_signal, raise_pending
 
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn
@@ -30,6 +30,7 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def mind_ctrl_c() -> None:
     """Let Ctrl-C, SIGTERM and SIGHUP end the program in order; who started it may have chosen to ignore the others."""
+    forget()
     if threading.current_thread() is threading.main_thread():
         for number in SIGNALS:
             if number == signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN:

@@ -153,6 +153,13 @@ def told() -> str | None:
     return _told
 
 
+def forget() -> None:
+    """Begin as a program does to which no signal has come."""
+    global _told, _first
+    _told = _first = None
+    heed()
+
+
 def came() -> int | None:
     """The first signal that came, if any did."""
     return _first
