@@ -23,7 +23,7 @@ from embudget.training.job import Job
 from embudget.training.loop import Training
 from embudget.training.resources import Resources
 from embudget.training.run import train
-from embudget.training.state import interval
+from embudget.training.state import interval, newest_checkpoint
 from tests.conftest import save_tiny
 from tests.training.test_run import config_for
 
@@ -263,3 +263,23 @@ def test_a_signal_that_ended_a_run_in_a_notebook_does_not_end_the_next() -> None
     with interruptible():
         raise_pending()
         assert came() is None
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError(), SystemExit(3), ConnectionError("another process is gone")])
+def test_whatever_ends_a_run_does_not_cost_it(
+    tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path, error: BaseException
+) -> None:
+    """A caller's own mistake, or the other processes of a run: the first checkpoint was not due yet."""
+    steps = 0
+
+    def on_progress(share: float, loss: float) -> None:
+        nonlocal steps
+        steps += 1
+        if steps == 4:
+            raise error
+
+    config = config_for(tiny_neox, tiny_pairs)
+    with pytest.raises(type(error)):
+        train(config, tiny_pairs, on_progress=on_progress, resources=Resources(checkpoints=tmp_path))
+    found = newest_checkpoint(tmp_path / config.id)
+    assert found is not None and found.numbers["meter"]["steps"] == 4

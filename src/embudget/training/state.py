@@ -98,8 +98,8 @@ class Resuming:
         training: the run; restored from its checkpoint, where there is one.
         run: names the run, and its folder.
         made: provenance of a run that starts now.
-        resources: where and how often to write; without a folder nothing is written. A run that is interrupted, by a
-            KeyboardInterrupt of whatever kind, is written before it ends.
+        resources: where and how often to write; without a folder nothing is written. A run that an exception ends is
+            written before it ends; what is kept is said where that is a KeyboardInterrupt.
         budget: FLOP of the run, for how far it is.
         end: checkpoints are of use up to this number of tokens, at which the middle of their last step must lie.
 
@@ -157,6 +157,9 @@ class Resuming:
                 self._save_at_last(error)
                 heed()  # a second signal while this was written asked for the same
         ended = kind is None or issubclass(kind, DivergedError)  # a run that diverged would do so again
+        whole = self.training.meter.steps and not self.aside and not self.training.torn
+        if not ended and whole and not isinstance(error, KeyboardInterrupt):  # as the loss of another process
+            self.save()
         if ended and not self._keep:
             self.forget()
 
