@@ -12,7 +12,7 @@ import pytest
 
 from embudget.pairs import Pairs, RawPair, Rules, build_from, build_pairs
 from embudget.pairs.cleaning import Cleaned, clean
-from embudget.pairs.near_pairs import LEAST_CHARACTERS, near_pairs
+from embudget.pairs.near_pairs import near_pairs
 from embudget.pairs.sources.base import OWN_TEXTS
 from embudget.pairs.splitting import SPLITS
 
@@ -102,27 +102,37 @@ SCRIPTS = {
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_long_texts_may_differ_in_next_to_nothing(script: str) -> None:
-    sentences = [SCRIPTS[script][at:] + SCRIPTS[script][:at] for at in range(0, 40, 4)]
-    text = " ".join(sentences)
+def test_a_long_text_is_another_one_by_a_single_letter_numeral_or_symbol(script: str) -> None:
+    """In 400 characters one numeral, `!` or word was too little to be seen, in Chinese and in code above all."""
+    text = " ".join(SCRIPTS[script][at:] + SCRIPTS[script][:at] for at in range(0, 40, 4))
     assert len(text) > 400
     letter = next(sign for sign in text if unicodedata.category(sign).startswith("L"))
-    typo = text[:200] + letter + text[200:]
-    marked = near_pairs(["q", "q", "other"], [text, typo, typo])
-    assert marked.tolist() == [False, True, False], "a typo in 400 characters, with the same query"
-    for other in (text + " " + "".join(sentences[0]), text[:200] + " 7 " + text[200:], text[:200] + " + " + text[200:]):
-        assert not near_pairs(["q", "q"], [text, other]).any()
+    for more in (letter, "7", "\u4e09", "+", "!", "(", " 7 "):
+        assert not near_pairs(["q", "q"], [text, text[:200] + more + text[200:]]).any(), more
+    assert near_pairs(["q", "q", "other"], [text, f"{text}.", f"{text}."]).tolist() == [False, True, False]
 
 
-def test_a_short_text_is_near_to_its_equals_only() -> None:
-    text = "".join(f"{number:02d} " for number in range(100)).translate({ord("0") + n: ord("a") + n for n in range(10)})
-    short = text[: LEAST_CHARACTERS - 5]
-    assert not near_pairs(["q", "q", "q"], [short, short + "x", "x" + short]).any()
-    assert not near_pairs([short, short + "x"], [text, text]).any()
-
-
-def test_repetition_is_no_resemblance() -> None:
-    assert not near_pairs(["q", "q"], ["ha " * 100, "ha " * 200]).any()
+@pytest.mark.parametrize(
+    ("one", "other", "near"),
+    [
+        ("The answer, in short: yes.", "The answer in short yes", True),
+        ("\u201cquoted\u201d \u2013 it\u2019s", '"quoted" - it\'s', True),
+        ("\u7b54\u6848\u3002", "\u7b54\u6848", True),
+        ("\u0909\u0924\u094d\u0924\u0930\u0964", "\u0909\u0924\u094d\u0924\u0930", True),
+        ("It opens on Monday", "It opens on Sunday", False),
+        ("if (ready) go()", "if (!ready) go()", False),
+        ("a[0]", "a(0)", False),
+        ("version 3.10", "version 3.11", False),
+        ("version 3.10", "version 310", False),
+        ("C++", "C", False),
+        ("\u7b2c\u4e00\u6b21", "\u7b2c\u4e8c\u6b21", False),
+        ("Is it so?", "It is so.", False),
+        ("ha ha", "ha ha ha", False),
+    ],
+)
+def test_what_makes_another_text(one: str, other: str, near: bool) -> None:
+    assert near_pairs(["q", "q"], [one, other]).tolist() == [False, near]
+    assert near_pairs([one, other], ["p", "p"]).tolist() == [False, near]
 
 
 def test_near_pairs_are_found_among_many() -> None:

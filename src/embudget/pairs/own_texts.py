@@ -53,7 +53,7 @@ class ByTexts(Comparison):
         return None
 
     def without_near(self, pairs: list[Compared], dropped: Dropped) -> list[Compared]:
-        """Compare both sides of long pairs; short ones are near to their equals only, which are gone already."""
+        """Leave out the pairs that nearly repeat an earlier one on both sides."""
         return leave_out(
             pairs,
             lambda some: near_pairs([one.query_key for one in some], [one.positive_key for one in some]),
