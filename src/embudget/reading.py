@@ -197,7 +197,7 @@ def parse_json(text: str | bytes, source: str, kind: type[EmbudgetError] = Confi
         ConfigError, or ``kind``: it is not JSON (NaN and Infinity are not), is nested too deeply, or names a key twice.
     """
     try:
-        return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+        return json.loads(text, object_pairs_hook=unique_keys, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
         raise kind(f"{source}: not valid JSON, perhaps cut short: line {error.lineno}: {error.msg}") from None
     except RecursionError:
@@ -207,7 +207,12 @@ def parse_json(text: str | bytes, source: str, kind: type[EmbudgetError] = Confi
         raise kind(f"{source}: not valid JSON: {reason}") from None
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make a JSON object of its keys and values, for `json.loads`.
+
+    Raises:
+        ValueError: a key is there twice.
+    """
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]

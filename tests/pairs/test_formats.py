@@ -88,6 +88,19 @@ def test_behind_a_runaway_quote_reading_goes_on(tmp_path: Path, closes: int) -> 
     assert table.bad_rows == 1 and "a.csv line 302: " in table.examples[0]
 
 
+@pytest.mark.parametrize("end", ['q 8,a 8"\n', 'q 8 text,a 8 text",end\n'])
+def test_a_few_rows_that_a_quote_may_have_swallowed_are_told_of(tmp_path: Path, end: str) -> None:
+    """They may be meant, but three rows that became one in silence would be lost."""
+    rows = "".join(f"q {n},a {n}\n" for n in range(5)) + '"q 5,a 5\nq 6,a 6\nq 7,a 7\n' + end + "q 9,a 9\n"
+    (tmp_path / "a.csv").write_text("query,positive\n" + rows)
+    table = Table(None, skip_bad=True)
+    assert len(list(read_pairs(tmp_path / "a.csv", None, table))) == (7 if end.endswith("end\n") else 6)
+    assert table.bad_rows or [place.rpartition(" line ")[2] for place in table.doubtful] == ["10"]
+    with (tmp_path / "b.csv").open("w") as file:
+        file.write('query,positive\n"Dear Sir,\nhow do I, as a guest, pay?\nBest, Tom",by card\n')
+    assert list(read_pairs(tmp_path / "b.csv", None, table := Table(None))) and not table.doubtful
+
+
 def test_code_and_prose_in_a_cell_may_be_long(tmp_path: Path) -> None:
     code = "def f(x):\n" + "\n".join(f"    y = g({n}, x)" for n in range(300))
     prose = "\n\n".join(f"Paragraph {n} says, as others do, a bit." if n % 3 else f"Line {n}" for n in range(300))
@@ -180,6 +193,7 @@ def test_named_columns_and_groups(tmp_path: Path) -> None:
 GOOD = b'{"query": "a", "positive": "b"}\n'
 BAD_ROWS = [
     ("a.jsonl", GOOD + b'{"query": "a", ', r"a.jsonl line 2: not valid JSON: "),
+    ("a.jsonl", b'{"query": "a", "query": "z", "positive": "b"}', r"line 1: not valid JSON: query is there twice"),
     ("a.jsonl", b"[1]", r"a.jsonl line 1: must be a JSON object, got list; "),
     ("a.jsonl", GOOD + b'\n{"query": "a"}', r"line 3: column 'positive' is missing; "),
     ("a.jsonl", b'{"query": "a", "positive": 3}', r"line 1: column 'positive' must be a string, got int; "),

@@ -173,6 +173,7 @@ def _build(sources: Sequence[Source], out: Path, request: Request, progress: Pro
                     versions=versions[source.name],
                     licences=source.licences(),
                     bad_rows=source.unused.examples,
+                    doubtful_rows=source.unused.doubtful,
                     ignored_columns=source.unused.columns,
                     ignored_splits=source.unused.splits,
                 )

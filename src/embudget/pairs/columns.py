@@ -40,12 +40,18 @@ class Table:
     splits: dict[str, None] = field(default_factory=dict)
     bad_rows: int = 0
     examples: list[str] = field(default_factory=list)
+    doubtful: list[str] = field(default_factory=list)
+    """Places of rows that may be several, swallowed by a stray quote."""
 
     @property
     def unused(self) -> Unused:
         """What was passed over so far."""
         return Unused(
-            tuple(map(shown, self.columns)), tuple(map(shown, self.splits)), self.bad_rows, tuple(self.examples)
+            tuple(map(shown, self.columns)),
+            tuple(map(shown, self.splits)),
+            self.bad_rows,
+            tuple(self.examples),
+            tuple(self.doubtful),
         )
 
     def pairs(self, records: Iterable[Record], place: Callable[[str], str]) -> Iterator[RawPair]:

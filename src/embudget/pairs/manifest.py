@@ -53,6 +53,9 @@ class SourceInfo(Frozen):
     candidates: NonNegativeInt = Field(description="pairs before cleaning, modules not parsed and bad rows")
     dropped: dict[Reason, PositiveInt] = Field(description="pairs left out, by the first rule they broke")
     bad_rows: tuple[str, ...] = Field(default=(), description="what is wrong with the first bad rows left out")
+    doubtful_rows: tuple[str, ...] = Field(
+        default=(), description="where rows were read whose lines look like rows of their own"
+    )
     ignored_columns: tuple[str, ...] = ()
     ignored_splits: tuple[str, ...] = ()
     pairs: dict[Split, NonNegativeInt]

@@ -36,6 +36,11 @@ def _of_source(name: str, source: SourceInfo) -> Iterator[str]:
     if bad:
         yield f"{name}: {bad:,} bad rows were left out, the first of them:"
         yield from (f"  {example}" for example in source.bad_rows)
+    if source.doubtful_rows:
+        yield (
+            f"{name}: {len(source.doubtful_rows):,} rows hold lines that look like rows of their own, the first at "
+            f"{source.doubtful_rows[0]}: is there a stray quote?"
+        )
     if source.ignored_columns:
         yield f"{name}: not used: column {listed(source.ignored_columns)}"
     if source.ignored_splits:

@@ -3,13 +3,13 @@
 Only the columns that are used are read, so the others may hold anything.
 """
 
-import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embudget.errors import PairsError, first_line
 from embudget.pairs.columns import GROUP, Record, Table, choose_columns
+from embudget.reading import read_json
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -94,12 +94,9 @@ def _rows(batches: "Iterable[pa.RecordBatch]") -> Iterator[Record]:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise PairsError(f"{path} is missing; save the data set again") from None
-    except (ValueError, RecursionError) as error:
-        raise PairsError(f"{path}: not valid JSON: {first_line(error)}") from None
+    if not path.exists():
+        raise PairsError(f"{path} is missing; save the data set again")
+    value = read_json(path, PairsError)
     if not isinstance(value, dict):
         raise PairsError(f"{path}: must be a JSON object, got {type(value).__name__}")
     return value

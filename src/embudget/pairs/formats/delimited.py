@@ -12,7 +12,8 @@ quote opens
 - if the row ends well, but has 10 lines, all of which look like rows, or
 - if the cell does not end as a cell does.
 
-Long cells that hold code or prose look otherwise.
+Long cells that hold code or prose look otherwise. A row whose inner lines all look like rows, but are fewer, may be
+meant: it is read, and its place is told.
 """
 
 import csv
@@ -65,6 +66,8 @@ def read_csv(path: Path, table: Table) -> Iterator[Record]:
         names = _names(path, header, wrong)
         numbered.cells = len(names)
         for place, row, wrong in rows:
+            if numbered.looks_like_several():
+                table.doubtful.append(f"{path} {place}")
             yield place, row if isinstance(row, BadRow) else _record(names, row, wrong)
     finally:
         csv.field_size_limit(most)
@@ -134,6 +137,10 @@ class _Lines:
             if row:
                 wrong = next(filter(None, (wrong_byte(self._path, line) for _, line in self._row)), None)
                 yield f"line {self._row[-1][0]}", row, wrong
+
+    def looks_like_several(self) -> bool:
+        """Whether all lines between the first and the last of the row that was read look like rows of their own."""
+        return len(self._row) > 2 and all(self._looks_like_a_row(line) for _, line in self._row[1:-1])
 
     def __iter__(self) -> Iterator[str]:
         return self

@@ -8,6 +8,7 @@ from typing import Any
 from embudget.errors import PairsError
 from embudget.pairs.columns import BadRow, Record, Table, listed
 from embudget.pairs.formats.lines import read_lines, read_pieces, wrong_byte
+from embudget.reading import unique_keys
 
 _MOST = 2**30
 """Characters of a file that holds one array, because parsing it takes several times as much memory at once."""
@@ -82,7 +83,7 @@ def _object(path: Path, line: str) -> dict[str, Any] | BadRow:
 
 def _parse(text: str) -> Any:  # noqa: ANN401 - whatever the file held
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=unique_keys)  # NaN is let through: it is a common score
     except ValueError as error:
         return BadRow(f"not valid JSON: {error}")
     except RecursionError:

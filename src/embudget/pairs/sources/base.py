@@ -52,6 +52,8 @@ class Unused(NamedTuple):
     """Rows that break a rule of their format, left out because the user wanted it so."""
     examples: tuple[str, ...] = ()
     """What is wrong with the first of them."""
+    doubtful: tuple[str, ...] = ()
+    """Places of rows that were read, but may be several, swallowed by a stray quote."""
 
 
 class Source(ABC):
