@@ -177,7 +177,7 @@ def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
         load_model(tmp_path)
     for text in ("[]broken", "{}", "[1]", "[" * 100_000, '[{"path": "", "type": 1}]'):
         (tmp_path / "modules.json").write_text(text)
-        with pytest.raises(ModelError, match="cannot load"):
+        with pytest.raises(ModelError, match=r"cannot load|modules\.json: not valid JSON"):
             load_model(tmp_path)
     (tmp_path / "modules.json").write_text("[]")
     with pytest.raises(ModelError):

@@ -134,7 +134,7 @@ BAD: dict[str, tuple[Change, str]] = {
     "two poolings": (pooled(["mean", "max"]), "pools by mean and max"),
     "dense": (pooled("mean", "Dense"), "has a module Dense, which would be lost"),
     "modules": (lambda f: (f / "modules.json").write_text("[1]"), "modules.json is damaged"),
-    "modules cut": (lambda f: (f / "modules.json").write_text("["), "modules.json cannot be read"),
+    "modules cut": (lambda f: (f / "modules.json").write_text("["), "modules.json: not valid JSON"),
 }
 
 

@@ -6,12 +6,12 @@ is loaded, with the file to blame. Code of its own that a configuration names (a
 unless it is told to, which we never do.
 """
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embudget.errors import ModelError, first_line
+from embudget.reading import read_json
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -55,7 +55,7 @@ def _modules(folder: Path) -> Iterator[Path]:
         ModelError: a module is no class of sentence-transformers, or lies outside the folder.
     """
     file = folder / "modules.json"
-    entries = _json(file)
+    entries = read_json(file, ModelError)
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise ModelError(f"cannot load {folder}: {file} must be a list of modules")
     for entry in entries:
@@ -74,7 +74,7 @@ def _checked(root: Path, parent: Path, path: str, kind: Any, source: Path) -> It
     yield module
     if kind.endswith((".Router", ".Asym")):
         file = next((module / name for name in _ROUTER if (module / name).is_file()), None)
-        types = _json(file).get("types") if file else None
+        types = read_json(file, ModelError).get("types") if file else None
         for inner, inner_kind in (types if isinstance(types, dict) else {}).items():
             yield from _checked(root, module, inner, inner_kind, file or source)
 
@@ -91,11 +91,3 @@ def _check_safe(module: Path) -> None:
             f"{pickles[0]} is a pickle, which may run code, and is not read: load the model where you trust it and "
             "save it again by SentenceTransformer(folder).save_pretrained(new folder), as safetensors"
         )
-
-
-def _json(file: Path) -> Any:  # noqa: ANN401 - whatever the file holds
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        reason = error.strerror if isinstance(error, OSError) else first_line(error)
-        raise ModelError(f"cannot load {file.parent}: {file.name}: {reason}") from None

@@ -1,6 +1,5 @@
 """Finished records that the store did not take: kept as files beside the checkpoints until it does."""
 
-import json
 import logging
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from embudget.errors import EmbudgetError, StoreError
 from embudget.files import write_whole
+from embudget.reading import read_json
 from embudget.records import RunRecord
 
 if TYPE_CHECKING:
@@ -53,8 +53,8 @@ def add_kept(store: "Store", folder: Path | None, runs: Collection[str]) -> None
         if path.name.removesuffix(_ENDING) not in runs:
             continue
         try:
-            record = RunRecord.read(json.loads(path.read_bytes()), str(path))
-        except (OSError, ValueError, RecursionError, EmbudgetError) as error:
+            record = RunRecord.read(read_json(path), str(path))
+        except EmbudgetError as error:
             LOG.warning("%s is no record and is left as it is: %s", path, str(error)[:100])
             continue
         store.add(record)

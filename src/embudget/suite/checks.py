@@ -7,13 +7,13 @@ missing or larger than the embedding; a pooling that we do not train. Each is on
 Members that come with embudget, or with a package that it names, are not checked again.
 """
 
-import json
 import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from embudget.errors import ModelError
+from embudget.reading import read_json
 from embudget.suite.identity import model_identity
 from embudget.suite.loading import cut_config, load_tokenizer, loading
 from embudget.suite.members import find_shape, hub_file, local_folder, split_depth
@@ -61,7 +61,7 @@ def _check_folder(name: str, folder: str, layers: int, identity: str) -> None:
 
 
 def _check_quantised(name: str, config: Path | None) -> None:
-    content: Any = json.loads(config.read_text(encoding="utf-8")) if config is not None else {}  # `find_shape` read it
+    content: Any = read_json(config, ModelError) if config is not None else {}
     if how := content.get("quantization_config"):
         kind = how.get("quant_method", "an unknown method") if isinstance(how, dict) else how
         raise ModelError(

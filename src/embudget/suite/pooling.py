@@ -4,11 +4,11 @@ A folder of sentence-transformers says in `modules.json` what follows the transf
 followed by nothing but normalisation; of another model a part would be lost without a word.
 """
 
-import json
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 from embudget.errors import ModelError
+from embudget.reading import read_json
 from embudget.suite.families import SHAPES
 from embudget.suite.members import hub_file, is_hub_id, local_folder, split_depth
 
@@ -78,10 +78,7 @@ def _read(base: str, folder: Path | None, file: str) -> Any:  # noqa: ANN401 - J
         path = hub_file(base, file)
     else:
         return None
-    try:
-        return json.loads(path.read_text(encoding="utf-8")) if path is not None and path.exists() else None
-    except (OSError, ValueError, RecursionError):
-        raise ModelError(f"{_short(base)}: its {file} cannot be read") from None
+    return read_json(path, ModelError) if path is not None and path.exists() else None
 
 
 def _short(name: str) -> str:
