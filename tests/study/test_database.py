@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from embudget.errors import StoreError
 from embudget.study import Store, database
+from embudget.study.location import Location
 from embudget.study.trouble import passes
 from tests.study.store_contract import config, done
 
@@ -156,3 +157,22 @@ def test_no_error_shows_a_password(url: str) -> None:
     for part in ("s3cr", "t@x", "t%40x"):
         assert part not in str(error.value)
     assert "\n" not in str(error.value) and len(str(error.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("url", "cut"),
+    [
+        ("postgresql://joe:s3cr@topsecret/w@localhost:1/db", True),
+        ("postgresql://joe:p/w@host/db", True),
+        ("postgresql://joe:pa?ss@host/db", True),
+        ("postgresql://joe:p%40%2Fw@host/db", False),
+        ("postgresql://host:5432/db?options=a@b", False),
+        ("sqlite:////there/a@b/c@d.db", False),
+    ],
+)
+def test_a_password_that_would_be_cut_is_refused_before_any_part_is_looked_up(url: str, cut: bool) -> None:
+    if not cut:
+        assert Location(url).shown
+        return
+    with pytest.raises(StoreError, match="as %40, %2F and %3F"):
+        Location(url)

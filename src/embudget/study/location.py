@@ -44,6 +44,7 @@ class Location:
         self._secrets: set[str] = set()
         if isinstance(given, str) and "://" in given:
             self.shown = hide_in_address(text)
+            _check_letters(text)
             self._secrets = secrets_of(text)
             self.url = _driven(_parsed(text, self.shown))
             if self.url.password:
@@ -124,6 +125,18 @@ class Location:
             raise StoreError(f"cannot open the store {str(path)[:150]}: {error.strerror}") from None
         except ValueError:  # characters that no file's name can hold
             raise StoreError(f"cannot open the store {str(path)[:100]!r}: no file can have this name") from None
+
+
+def _check_letters(address: str) -> None:
+    """Refuse a server's address that would be cut in the middle of its password, a part of which is then looked up."""
+    scheme, _, rest = address.partition("://")
+    if scheme.partition("+")[0] == "sqlite":
+        return
+    path = rest.partition("?")[0]
+    authority = path.partition("/")[0]
+    cut_at_a_question_mark = path == authority and ":" in path and "@" not in path and "@" in rest
+    if authority.count("@") > 1 or "@" in path[len(authority) :] or cut_at_a_question_mark:
+        raise StoreError("in the URL of a store, write @, / and ? of a user or a password as %40, %2F and %3F")
 
 
 def _parsed(text: str, shown: str) -> URL:
