@@ -32,14 +32,11 @@ from embudget.methods import Method, parse_method
 from embudget.reading import read_yaml
 from embudget.records import MethodText, Pooling, RunConfig, Schedule
 from embudget.study.batch_size import BatchRule
-from embudget.suite import ModelShape, find_shape
+from embudget.study.members import OF_MODELS, Member, beside, members_of
+from embudget.suite import ModelShape
 from embudget.suite.checks import check_member
-from embudget.suite.loading import weights_of
-from embudget.suite.members import local_folder, name_beside, split_depth, suite_names
-from embudget.suite.pooling import pooling_for
+from embudget.suite.members import suite_names
 
-_OF_MODELS = ("suite", "members")
-"""The fields that name models, or a folder of them."""
 _WARMUP: float = RunConfig.model_fields["warmup"].default
 
 
@@ -67,14 +64,6 @@ class GridRun(NamedTuple):
     shape: ModelShape
     min_steps: int
     """The fewest steps that are worth training."""
-
-
-class _Member(NamedTuple):
-    """A member of a grid as its runs name it."""
-
-    shape: ModelShape
-    pooling: Pooling
-    weights: str | None
 
 
 class Study(Frozen):
@@ -214,8 +203,8 @@ class Study(Frozen):
         path = Path(path)
         study = cls.read(read_yaml(path, "a study (members, methods, budgets, ...)"), str(path))
         here = path.parent
-        beside = {"pairs": here / study.pairs} | _beside(here, {name: getattr(study, name) for name in _OF_MODELS})
-        return study.model_copy(update=beside | {"also": tuple(grid | _beside(here, grid) for grid in study.also)})
+        places = {"pairs": here / study.pairs} | beside(here, {name: getattr(study, name) for name in OF_MODELS})
+        return study.model_copy(update=places | {"also": tuple(grid | beside(here, grid) for grid in study.also)})
 
     def shapes(self) -> list[ModelShape]:
         """The members, looked up, smallest first.
@@ -247,34 +236,8 @@ class Study(Frozen):
                     reasons[name] = str(error)
         return reasons
 
-    def _members(self) -> tuple[list[_Member], dict[str, str]]:
-        """The members by rising size, and why the others, folders all, are none.
-
-        Raises:
-            ModelError: a name is no member's, or two names are of one.
-        """
-        found: list[_Member] = []
-        refused: dict[str, str] = {}
-        names: dict[tuple[str | None, str], str] = {}
-        for name in suite_names(self.suite) if self.suite is not None else self.members:
-            try:
-                shape = find_shape(name)
-                member = _Member(shape, pooling_for(name, self.pooling), weights_of(name))
-            except ModelError as error:
-                if local_folder(split_depth(name)[0]) is None:
-                    raise
-                refused[name] = str(error)
-                continue
-            # a folder is known by what it holds
-            is_folder = (member.weights or "").startswith("sha256:")
-            key = (member.weights, shape.name.rpartition(":")[2]) if is_folder else (None, shape.name)
-            if is_folder and "/" in key[1]:  # no depth, but a part of the path
-                key = (member.weights, "")
-            if key in names:
-                raise ModelError(f"members {names[key]} and {name} are the same model: name it once")
-            names[key] = name
-            found.append(member)
-        return sorted(found, key=lambda member: member.shape.model_params), refused
+    def _members(self) -> tuple[list[Member], dict[str, str]]:
+        return members_of(suite_names(self.suite) if self.suite is not None else self.members, self.pooling)
 
     def batch_at(self, budget: float) -> int:
         """Pairs a step at one of the study's budgets; with wsd at all of them."""
@@ -341,12 +304,3 @@ class Study(Frozen):
                         warmup=_WARMUP * (smallest / budget) if self.schedule == "wsd" else _WARMUP,
                     )
                     yield GridRun(config, method, shape, self.min_steps)
-
-
-def _beside(here: Path, fields: dict[str, Any]) -> dict[str, Any]:
-    """Those of the fields that name models, the folders among these relative to the folder of a study's file."""
-    named = {name: fields[name] for name in _OF_MODELS if fields.get(name)}
-    return {
-        name: name_beside(here, value) if isinstance(value, str) else tuple(name_beside(here, one) for one in value)
-        for name, value in named.items()
-    }
