@@ -4,7 +4,7 @@ import logging
 import math
 import shutil
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import closing, nullcontext, suppress
 from pathlib import Path
 
 from embudget.errors import ConfigError
@@ -97,8 +97,12 @@ def _drive(
         InProcess(study.pairs, resources) if workers == 1 else LocalProcesses(study.pairs, workers, resources)
     )
     missing = [config for config in configs if config.id not in there]
-    with Claims(store, missing, listener, resources.checkpoints) as claims:
-        for outcome in executor.run(claims.next_task, listener.progress):
+    with (
+        Claims(store, missing, listener, resources.checkpoints) as claims,
+        # closed first, so that workers have saved their runs before their leases are let go
+        closing(executor.run(claims.next_task, listener.progress)) as outcomes,
+    ):
+        for outcome in outcomes:
             claims.settle(outcome)
     there = {record.id: record for record in store.records()}
     if resources.checkpoints is not None:

@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from multiprocessing.connection import Connection, wait
@@ -49,7 +49,7 @@ class Executor(ABC):
     """Trains runs somewhere."""
 
     @abstractmethod
-    def run(self, next_task: NextTask, on_progress: OnRunProgress) -> Iterator[Outcome]:
+    def run(self, next_task: NextTask, on_progress: OnRunProgress) -> Generator[Outcome, None, None]:
         """Train until there is no task left, asking for each when there is room for it; yield runs as they end."""
 
 
@@ -102,7 +102,7 @@ class InProcess(Executor):
         self.pairs_folder = pairs_folder
         self.resources = resources
 
-    def run(self, next_task: NextTask, on_progress: OnRunProgress) -> Iterator[Outcome]:
+    def run(self, next_task: NextTask, on_progress: OnRunProgress) -> Generator[Outcome, None, None]:
         """Train the tasks in their order."""
         with interruptible():
             while (task := next_task()) is not None:
@@ -171,7 +171,7 @@ class LocalProcesses(Executor):
         self.resources = resources._replace(neighbours=workers)
         self.count = workers
 
-    def run(self, next_task: NextTask, on_progress: OnRunProgress) -> Iterator[Outcome]:
+    def run(self, next_task: NextTask, on_progress: OnRunProgress) -> Generator[Outcome, None, None]:
         """Train the tasks, as many at a time as there are workers."""
         workers: dict[int, _Worker] = {}
         with interruptible():

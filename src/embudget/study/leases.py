@@ -77,7 +77,7 @@ class Losses(NamedTuple):
     stuck: int = 0
     """The last of them, between which it made no progress."""
     step: int = -1
-    """Of its newest checkpoint at the last loss; -1 before any."""
+    """The step of its newest checkpoint when a worker was last lost; -1 before any loss."""
 
     def another(self, step: int) -> "Losses":
         """With one more, at which the newest checkpoint was that of ``step``."""
