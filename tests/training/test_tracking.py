@@ -1,6 +1,7 @@
 import importlib.util
 import logging
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,6 +15,7 @@ from embudget.training import tracking
 from embudget.training.job import Job
 from embudget.training.loop import Training
 from embudget.training.run import train
+from embudget.training.schedule import factor_of
 from embudget.training.tracking import tracked
 from tests.command_line import Run
 from tests.training.test_run import config_for
@@ -111,7 +113,9 @@ def test_every_step_is_logged(tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path
     assert values[-1]["train/tokens"] == record.tokens
     assert values[-1]["train/flops"] == record.train_flops
     rates = [of["train/learning_rate"] for of in values]
-    assert 0 <= rates[-1] < max(rates) <= config.learning_rate
+    shares = [0.0, *(of["train/share_of_budget"] for of in values)]
+    middles = [(before + after) / 2 for before, after in pairwise(shares)]
+    assert rates == pytest.approx([config.learning_rate * factor_of(config)(middle) for middle in middles], abs=1e-9)
     assert all(of["train/tokens_per_second"] > 0 for of in values)
 
 
