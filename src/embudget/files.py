@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -70,7 +70,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         mode = names.new.stat().st_mode
         yield names.new
         names.new.chmod(stat.S_IMODE(target.stat().st_mode if target.exists() else mode))
-        _flush(names.new)
+        flush(names.new)
         names.new.replace(target)
 
 
@@ -230,7 +230,7 @@ def _replace_folder(names: Part, target: Path) -> None:
     names.new.rename(names.whole)
     try:
         names.whole.rename(target)  # where nothing is there, or an empty folder
-        _flush(target.parent)
+        flush(target.parent)
         return
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
@@ -240,7 +240,7 @@ def _replace_folder(names: Part, target: Path) -> None:
     elif not exchange(names.whole, target):
         target.rename(names.old)
         names.whole.rename(target)
-    _flush(target.parent)
+    flush(target.parent)
 
 
 def _settle(folder: Path, mode: int) -> None:
@@ -251,12 +251,17 @@ def _settle(folder: Path, mode: int) -> None:
     for path in [*folder.rglob("*"), folder]:
         if not path.is_symlink():
             path.chmod(mode if path.is_dir() else mode & 0o666)
-            _flush(path)
+            flush(path)
 
 
-def _flush(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the disk: a rename may overtake what it renames."""
-    with suppress(OSError):  # some file systems cannot, for folders
+def flush(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk: a rename may overtake what it renames.
+
+    Raises:
+        OSError: a file could not be written after all, as a full disk behind a network may say only now. Some file
+            systems cannot flush a folder, which is no error.
+    """
+    with suppress(OSError) if path.is_dir() else nullcontext():
         handle = os.open(path, os.O_RDONLY)
         try:
             os.fsync(handle)

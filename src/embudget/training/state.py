@@ -14,7 +14,6 @@ import hashlib
 import json
 import logging
 import math
-import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -23,6 +22,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from embudget.errors import DivergedError, RunError
+from embudget.files import flush
 from embudget.records import Provenance, RunConfig
 from embudget.training.interrupt import deferred, heed, pending, tell
 
@@ -67,7 +67,7 @@ def write_checkpoint(folder: Path, step: int, tensors: "Mapping[str, Tensor]", n
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, part / TENSORS)
         (part / NUMBERS).write_text(json.dumps({"tensors": _digest(part / TENSORS), "numbers": numbers}))
         for path in (part / TENSORS, part / NUMBERS, part):
-            _flush(path)
+            flush(path)
     except (OSError, SafetensorError) as error:  # safetensors has its own name for a full disk
         shutil.rmtree(part, ignore_errors=True)  # half a checkpoint would keep the disk full
         raise error if isinstance(error, OSError) else OSError(str(error)) from None
@@ -75,10 +75,10 @@ def write_checkpoint(folder: Path, step: int, tensors: "Mapping[str, Tensor]", n
     if final.exists():  # it could not be read, or is the same again
         shutil.rmtree(final)
     part.rename(final)
-    _flush(folder)
-    there = sorted(folder.glob("step-*"))
-    now = there.index(final)
-    for other in there[: max(0, now + 1 - KEPT)] + there[now + 1 :]:  # later ones were torn, or of no use
+    flush(folder)
+    others = sorted(path for path in folder.glob("step-*") if path != final)
+    earlier = [path for path in others if path < final]
+    for other in {*others} - {*earlier[len(earlier) + 1 - KEPT :]}:  # later ones were torn, or of no use
         shutil.rmtree(other, ignore_errors=True)
 
 
@@ -280,12 +280,3 @@ def _read(path: Path) -> State | None:
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _flush(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the disk: a rename may overtake what it renames."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
