@@ -19,7 +19,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from embudget.contents import contents_of
-from embudget.errors import ConfigError, EmbudgetError
+from embudget.errors import ConfigError, EmbudgetError, shortened
 from embudget.files import check_contents, check_replaceable_file, is_stream, real_path
 from embudget.parts import claimed
 
@@ -136,8 +136,7 @@ def store_places(location: str | Path) -> Iterator[Path]:
 
 def shown_path(path: str | Path) -> str:
     """A path for a message of one line, cut in the middle where it is very long."""
-    text = str(path)
-    return text if len(text) <= 160 else f"{text[:60]}...{text[-97:]}"
+    return shortened(str(path), 160)
 
 
 def _is_companion(place: Path) -> bool:

@@ -187,9 +187,7 @@ def _numbers(file: Path, name: str, values: pa.Array) -> tuple[NDArray[np.float6
         if not _is_number(values):
             row = _first_text(values)
             said = repr(values[row].as_py())
-            raise ConfigError(
-                f"{file}: row {row + 1}: {name} must be a number, got {said if len(said) <= 60 else said[:57] + '...'}"
-            )
+            raise ConfigError(f"{file}: row {row + 1}: {name} must be a number, got {shortened(said, 60)}")
     elif not any(is_kind(kind) for is_kind in (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal,
                                                pa.types.is_null)):  # fmt: skip
         raise ConfigError(f"{file}: column {name} must hold numbers, got {kind}")

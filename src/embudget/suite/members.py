@@ -11,7 +11,7 @@ import re
 from difflib import get_close_matches
 from pathlib import Path
 
-from embudget.errors import ModelError, first_line
+from embudget.errors import ModelError, first_line, shortened
 from embudget.reading import read_json
 from embudget.suite.families import SHAPES, SUITES
 from embudget.suite.shapes import ModelShape, shape_of_config
@@ -92,14 +92,14 @@ def find_shape(name: str) -> ModelShape:
         if depth is None:
             return shape.model_copy(update={"name": _canonical(folder, shape)})
     elif is_path(base):
-        raise ModelError(f"there is no model folder {_cut(base)}")
+        raise ModelError(f"there is no model folder {shortened(base, 80)}")
     elif _HUB_ID.fullmatch(base):
         shape = _shape_of_file(hub_config(base, None), base).model_copy(update={"hub_id": base})
     else:
         similar = "".join(f"; did you mean {close}?" for close in get_close_matches(base, SHAPES, n=1))
         raise ModelError(
-            f"model must be a built-in name (see `embudget suite list`), a local folder or a hub id, got {_cut(base)!r}"
-            + similar
+            "model must be a built-in name (see `embudget suite list`), a local folder or a hub id, got "
+            f"{shortened(base, 80)!r}{similar}"
         )
     return shape if depth is None else shape.truncated(depth)
 
@@ -135,7 +135,7 @@ def suite_names(name: str) -> tuple[str, ...]:
     names = [str(one.parent) for one in sorted(folder.glob("*/config.json"))] if folder is not None else []
     names = [one for one in names if not Path(one).name.startswith(".")]
     if not names:
-        raise ModelError(f"suite must be one of {', '.join(SUITES)} or a folder of models, got {_cut(name)!r}")
+        raise ModelError(f"suite must be one of {', '.join(SUITES)} or a folder of models, got {shortened(name, 80)!r}")
     return tuple(names)
 
 
@@ -150,10 +150,6 @@ def find_suite(name: str) -> tuple[ModelShape, ...]:
         ['micro-200k', 'micro-450k', 'micro-1m', 'micro-3m']
     """
     return tuple(sorted(map(find_shape, suite_names(name)), key=lambda shape: shape.model_params))
-
-
-def _cut(name: str) -> str:
-    return name if len(name) <= 80 else name[:77] + "..."
 
 
 def hub_config(hub_id: str, revision: str | None) -> Path:

@@ -7,7 +7,7 @@ followed by nothing but normalisation; of another model a part would be lost wit
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
-from embudget.errors import ModelError
+from embudget.errors import ModelError, shortened
 from embudget.reading import read_json
 from embudget.suite.families import SHAPES
 from embudget.suite.members import hub_file, is_hub_id, local_folder, split_depth
@@ -31,7 +31,8 @@ def pooling_for(name: str, asked: PooledBy | None) -> PooledBy:
     own = own_pooling(name)
     if own is not None and asked not in (None, own):
         raise ModelError(
-            f"{_short(name)} pools by {own}, as its modules.json says, but pooling is {asked}: set pooling to {own}"
+            f"{shortened(name, 80)} pools by {own}, as its modules.json says, but pooling is {asked}: set pooling to "
+            f"{own}"
         )
     return own or asked or "mean"
 
@@ -50,22 +51,24 @@ def own_pooling(name: str) -> PooledBy | None:
     try:
         kinds = [(str(module["type"]).rpartition(".")[2], str(module["path"])) for module in modules]
     except (TypeError, KeyError):
-        raise ModelError(f"{_short(name)}: its modules.json is damaged") from None
+        raise ModelError(f"{shortened(name, 80)}: its modules.json is damaged") from None
     if unknown := [kind for kind, _ in kinds if kind not in ("Transformer", "Pooling", "Normalize")]:
         raise ModelError(
-            f"{_short(name)} has a module {unknown[0][:40]}, which would be lost: only models of Transformer, Pooling "
-            "and Normalize are trained"
+            f"{shortened(name, 80)} has a module {unknown[0][:40]}, which would be lost: only models of Transformer, "
+            "Pooling and Normalize are trained"
         )
     paths = [path for kind, path in kinds if kind == "Pooling"]
     config = _read(base, folder, f"{paths[0]}/config.json") if len(paths) == 1 else None
     if not isinstance(config, dict):
-        raise ModelError(f"{_short(name)}: it must have one module Pooling with its config.json, got {len(paths)}")
+        raise ModelError(
+            f"{shortened(name, 80)}: it must have one module Pooling with its config.json, got {len(paths)}"
+        )
     mode = config.get("pooling_mode") or [how for flag, how in _LEGACY.items() if config.get(flag)] or ["mean"]
     modes = [mode] if isinstance(mode, str) else list(mode)
     if len(modes) != 1 or modes[0] not in get_args(PooledBy):
         raise ModelError(
-            f"{_short(name)} pools by {' and '.join(map(str, modes))[:60]}: only {' or '.join(get_args(PooledBy))} "
-            "is trained"
+            f"{shortened(name, 80)} pools by {' and '.join(map(str, modes))[:60]}: only "
+            f"{' or '.join(get_args(PooledBy))} is trained"
         )
     return cast(PooledBy, modes[0])
 
@@ -79,7 +82,3 @@ def _read(base: str, folder: Path | None, file: str) -> Any:  # noqa: ANN401 - J
     else:
         return None
     return read_json(path, ModelError) if path is not None and path.exists() else None
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 80 else f"...{name[-77:]}"
