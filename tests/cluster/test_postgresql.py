@@ -18,6 +18,7 @@ from embudget.study.leases import Hold
 from tests.cluster.conftest import PASSWORD, Server
 from tests.command_line import Run
 from tests.study.store_contract import StoreContract, as_of_another_process, config, done
+from tests.study.studies import tiny_study
 from tests.study.test_sweep import Log
 
 pytestmark = pytest.mark.cluster
@@ -34,19 +35,7 @@ def place(server: Server) -> str:
 
 @pytest.fixture
 def study(tiny_neox: Path, tiny_pairs: Pairs) -> Study:
-    values = {
-        "members": [f"{tiny_neox}:1"],
-        "methods": ["full", "lora:4"],
-        "budgets": [6e8],
-        "seeds": [0, 1],
-        "pairs": str(tiny_pairs.folder),
-        "batch_size": 8,
-        "max_length": 32,
-        "min_steps": 2,
-        "eval_pairs": 16,
-        "eval_candidates": 16,
-    }
-    return Study.read(values, "study.yaml")
+    return tiny_study(tiny_neox, tiny_pairs, methods=["full", "lora:4"], seeds=[0, 1])
 
 
 class TestPostgresql(StoreContract):

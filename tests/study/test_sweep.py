@@ -15,23 +15,13 @@ from embudget.study import Plan, Store, Study, SweepListener, executor, sweep
 from embudget.study.claims import MAX_ATTEMPTS
 from embudget.study.leases import Hold
 from embudget.training.resources import Resources
+from tests.study.studies import tiny_study
 from tests.training.batches import LOSS_ROUNDING
 
 
 @pytest.fixture
 def study(tiny_neox: Path, tiny_pairs: Pairs) -> Study:
-    values = {
-        "members": [f"{tiny_neox}:1", f"{tiny_neox}:2"],
-        "methods": ["full", "lora:4"],
-        "budgets": [6e8],
-        "pairs": str(tiny_pairs.folder),
-        "batch_size": 8,
-        "max_length": 32,
-        "min_steps": 2,
-        "eval_pairs": 16,
-        "eval_candidates": 16,
-    }
-    return Study.read(values, "study.yaml")
+    return tiny_study(tiny_neox, tiny_pairs, members=[f"{tiny_neox}:1", f"{tiny_neox}:2"], methods=["full", "lora:4"])
 
 
 class Log(SweepListener):

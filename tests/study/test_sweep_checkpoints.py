@@ -15,6 +15,7 @@ from embudget.study import Store, Study, sweep
 from embudget.training.resources import Resources
 from embudget.training.state import newest_checkpoint, trunk_name
 from tests.command_line import Run
+from tests.study.studies import tiny_study
 from tests.study.test_sweep import Log
 
 
@@ -25,19 +26,7 @@ def _a_checkpoint_each_step(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def study(tiny_neox: Path, tiny_pairs: Pairs) -> Study:
-    values = {
-        "members": [f"{tiny_neox}:1"],
-        "methods": ["full"],
-        "budgets": [6e8],
-        "pairs": str(tiny_pairs.folder),
-        "batch_size": 8,
-        "max_length": 32,
-        "min_steps": 2,
-        "schedule": "cosine",
-        "eval_pairs": 16,
-        "eval_candidates": 16,
-    }
-    return Study.read(values, "study.yaml")
+    return tiny_study(tiny_neox, tiny_pairs, schedule="cosine")
 
 
 class Steps(Log):

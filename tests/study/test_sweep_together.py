@@ -19,25 +19,13 @@ from embudget.study.leases import Hold
 from embudget.training.resources import Resources
 from tests.command_line import Run
 from tests.study.store_contract import as_of_another_process
+from tests.study.studies import tiny_study
 from tests.study.test_sweep import Log
 
 
 @pytest.fixture
 def study(tiny_neox: Path, tiny_pairs: Pairs) -> Study:
-    values = {
-        "members": [f"{tiny_neox}:1"],
-        "methods": ["full"],
-        "budgets": [6e8],
-        "seeds": [0, 1],
-        "pairs": str(tiny_pairs.folder),
-        "batch_size": 8,
-        "max_length": 32,
-        "min_steps": 2,
-        "schedule": "cosine",
-        "eval_pairs": 16,
-        "eval_candidates": 16,
-    }
-    return Study.read(values, "study.yaml")
+    return tiny_study(tiny_neox, tiny_pairs, seeds=[0, 1], schedule="cosine")
 
 
 class Watching(Log):
