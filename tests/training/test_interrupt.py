@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from embudget.errors import EmbudgetError
+from embudget.errors import ConfigError, EmbudgetError
 from embudget.pairs import Pairs
 from embudget.records import RunConfig, RunRecord
 from embudget.study.executor import execute
@@ -283,3 +283,12 @@ def test_whatever_ends_a_run_does_not_cost_it(
         train(config, tiny_pairs, on_progress=on_progress, resources=Resources(checkpoints=tmp_path))
     found = newest_checkpoint(tmp_path / config.id)
     assert found is not None and found.numbers["meter"]["steps"] == 4
+
+
+@pytest.mark.parametrize("seconds", [-1.0, float("nan")])
+def test_a_time_between_checkpoints_that_would_write_none_is_refused(
+    tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path, seconds: float
+) -> None:
+    with pytest.raises(ConfigError, match="checkpoint_seconds must be >= 0"):
+        train(config_for(tiny_neox, tiny_pairs), tiny_pairs, resources=Resources(checkpoint_seconds=seconds))
+    assert not list(tmp_path.iterdir())

@@ -1,7 +1,6 @@
 """Running a study: the driver hands out the runs that are missing and writes each record as it comes."""
 
 import logging
-import math
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import closing, nullcontext, suppress
@@ -17,7 +16,7 @@ from embudget.study.listener import SweepListener
 from embudget.study.planning import plan
 from embudget.study.spec import Study
 from embudget.study.store import Store
-from embudget.training.resources import Resources
+from embudget.training.resources import Resources, check_interval
 
 LOG = logging.getLogger(__name__)
 
@@ -63,8 +62,7 @@ def sweep(
     """
     if workers < 1:
         raise ConfigError(f"workers must be >= 1, got {workers}")
-    if checkpoint_seconds is not None and (math.isnan(checkpoint_seconds) or checkpoint_seconds < 0):
-        raise ConfigError(f"checkpoint_seconds must be >= 0, got {checkpoint_seconds:g}")
+    check_interval(checkpoint_seconds)
     listener = listener or SweepListener()
     pairs = load_pairs(study.pairs)
     with nullcontext(store) if isinstance(store, Store) else Store(store) as opened:
@@ -72,10 +70,9 @@ def sweep(
             opened.forget_failed(study.configs(pairs.hash))
         resources = Resources(
             checkpoints=opened.checkpoints if checkpoints is None else _made(Path(checkpoints)),
+            checkpoint_seconds=checkpoint_seconds,
             keep_checkpoints=True,
         )
-        if checkpoint_seconds is not None:
-            resources = resources._replace(checkpoint_seconds=checkpoint_seconds)
         add_kept(opened, resources.checkpoints, {config.id for config in study.configs(pairs.hash)})
         if resources.checkpoints is None:
             LOG.warning("no checkpoints are kept: the store is no SQLite file, and no folder for checkpoints was given")

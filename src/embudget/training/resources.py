@@ -6,6 +6,8 @@ The command line names these types in its options, so this module imports nothin
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from embudget.errors import ConfigError
+
 CachePolicy = Literal["auto", "always", "never"]
 """When gradients are cached: where a batch is estimated not to fit the memory, always, or never."""
 
@@ -24,3 +26,13 @@ class Resources(NamedTuple):
     """Time between checkpoints; None: a twentieth of the time that the run takes, see `state.interval`."""
     keep_checkpoints: bool = False
     """Leave the checkpoints of a run that has ended to whoever stores its record."""
+
+
+def check_interval(seconds: float | None) -> None:
+    """Refuse a time between checkpoints that is none.
+
+    Raises:
+        ConfigError: it is negative or NaN, with which no checkpoint would ever be due.
+    """
+    if seconds is not None and not seconds >= 0:
+        raise ConfigError(f"checkpoint_seconds must be >= 0, got {seconds:g}")

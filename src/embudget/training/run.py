@@ -17,7 +17,7 @@ from embudget.records import Provenance, RunConfig, RunRecord, no_gain
 from embudget.training.interrupt import interruptible_run
 from embudget.training.job import Job
 from embudget.training.provenance import provenance
-from embudget.training.resources import Resources
+from embudget.training.resources import Resources, check_interval
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -90,7 +90,7 @@ def train(
     Raises:
         ModelError, MethodError: the model cannot be loaded, or not be trained by the method.
         PairsError: the pairs are others than the configuration's, or too few for the budget or the measurement.
-        ConfigError: a tracker is unknown or not installed.
+        ConfigError: a tracker is unknown or not installed, or the time between checkpoints is none.
         DivergedError: the loss became NaN or infinite, or exploded.
         RunError: ``out`` cannot be written, the pairs' texts repeat too often to make enough batches, memory does not
             suffice for one text at a time, or a checkpoint is that of another model.
@@ -111,6 +111,7 @@ def train(
     pairs = as_pairs(pairs)
     config = what if isinstance(what, RunConfig) else what.run_config(pairs.hash)
     resources = resources or Resources()
+    check_interval(resources.checkpoint_seconds)
     is_first = start_processes().is_main_process
     folder = None if out is None else Path(out)
     if folder is not None and resources.checkpoints is None:
