@@ -7,21 +7,18 @@ from pathlib import Path
 import pytest
 import yaml
 
-import embudget.study.driver
+import embudget.study
 from embudget.errors import StoreError
 from embudget.pairs import Pairs
 from embudget.records import RunConfig, RunRecord
-from embudget.study import Store, Study, sweep
-from embudget.training.resources import Resources
+from embudget.study import Store, Study
 from embudget.training.state import newest_checkpoint, trunk_name
 from tests.command_line import Run
 from tests.study.studies import tiny_study
 from tests.study.test_sweep import Log
 
-
-@pytest.fixture(autouse=True)
-def _a_checkpoint_each_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embudget.study.driver, "Resources", partial(Resources, checkpoint_seconds=0))
+sweep = partial(embudget.study.sweep, checkpoint_seconds=0)
+"""A sweep that writes a checkpoint after each step."""
 
 
 @pytest.fixture
