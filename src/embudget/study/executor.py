@@ -290,7 +290,7 @@ def _end_with_the_driver() -> None:
         return
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
-    if os.getppid() != driver.pid:  # it was gone before
+    if not driver.is_alive():  # it was gone before
         raise Interrupted(signal.SIGTERM)
 
 
