@@ -124,13 +124,11 @@ def draw(fit: JointFit, points: Points, draws: int, rng: np.random.Generator) ->
 def _reweighted(
     fit: JointFit, points: Points, priors: list[Prior], inflation: float, rng: np.random.Generator
 ) -> tuple[Array, ...]:
-    weights = points.weights * rng.exponential(size=(len(priors[0].centre), len(points)))
-    drawn = []
-    for place, prior in enumerate(priors):
-        group, vector = fit.groups[place], fit.vectors[place]
-        moved = _refitted(fit, place, prior, weights=weights[:, group.rows])
-        drawn.append(np.clip(vector + inflation * (moved - vector), *group.problem.bounds))
-    return tuple(drawn)
+    shape = 1 / inflation**2  # of a gamma distribution of mean 1 and variance inflation^2; 1 is the exponential
+    weights = points.weights * rng.gamma(shape, 1 / shape, (len(priors[0].centre), len(points)))
+    return tuple(
+        _refitted(fit, place, prior, weights=weights[:, fit.groups[place].rows]) for place, prior in enumerate(priors)
+    )
 
 
 def _moved(fit: JointFit, draws: int, rng: np.random.Generator) -> list[Prior]:
