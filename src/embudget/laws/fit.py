@@ -22,7 +22,7 @@ from embudget.laws.forms import Array
 from embudget.laws.frontier import Frontier, fit_frontier
 from embudget.laws.isoflop import Isoflop, fit_isoflop
 from embudget.laws.laws import OVER_ALL, Domain, Laws
-from embudget.laws.misfit import Correction, fit_correction, is_outlying, misfit_of, noise_of_run
+from embudget.laws.misfit import Correction, fit_correction, is_outlying, misfit_of, noise_of_run, series_of
 from embudget.laws.problem import MANY_CELLS, Points
 from embudget.laws.rates import rate_law_of
 from embudget.laws.surface import Branch, Component, Surface, log_losses_of
@@ -111,9 +111,11 @@ def surface_of(
     """Draw from every form, the heaviest first, and measure what they leave unexplained together."""
     counts = [count for _, count in drawn]
     components = tuple(_component(one, points, count, rng) for one, count in drawn)
-    freedom = max(len(points) - _mean([one.fit.parameters for one, _ in drawn], counts), 1.0)
     residuals = points.log_loss - np.average([one.fit.log_fit for one, _ in drawn], axis=0, weights=counts)
-    noise = noise_of_run(points, residuals, freedom)
+    parameters = _mean([one.fit.parameters for one, _ in drawn], counts)
+    effective = series_of(points, residuals).effective
+    freedom = max(effective - parameters, 1.0)
+    noise = noise_of_run(points, residuals, freedom * len(points) / effective)
     misfit = misfit_of(points.thinned(MANY_CELLS), residuals[points.sampled(MANY_CELLS)], noise, freedom)
     step, products = step_of(points), np.exp(points.log_n + points.log_d)
     return Surface(

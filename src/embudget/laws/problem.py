@@ -48,11 +48,14 @@ class Points:
     """number of runs behind each cell"""
     seed_squares: Array
     """sum of squared deviations of the seeds' log losses"""
+    series: NDArray[np.int_]
+    """number of the series of cells that err together: those of one model and method, as the branches of a trunk"""
 
     @classmethod
     def of(cls, cells: Sequence[Cell]) -> Self:
         """The cells as arrays."""
         seeds = np.array([cell.seeds for cell in cells], dtype=float)
+        _, series = np.unique([f"{cell.model}\n{cell.method}" for cell in cells], return_inverse=True)
         return cls(
             method=np.array([cell.method for cell in cells]),
             budget=np.array([cell.budget for cell in cells]),
@@ -62,6 +65,7 @@ class Points:
             precision=seeds * np.array([cell.weight for cell in cells]),
             seeds=seeds,
             seed_squares=np.array([cell.seed_squares for cell in cells]),
+            series=series,
         )
 
     def __len__(self) -> int:

@@ -27,11 +27,12 @@ form of law explains is added to their difference (`with_error`).
 """
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import norm
 from scipy.stats import t as student
 
 from embudget.laws.forms import Array
-from embudget.laws.misfit import winsorised
+from embudget.laws.misfit import series_of, winsorised
 from embudget.laws.problem import MANY_CELLS, Points
 from embudget.laws.sharing import JointFit
 from embudget.laws.solve import HUBER, Objective, Prior, refine
@@ -95,27 +96,37 @@ def _scale(freedom: float) -> float:
     return float(student.ppf(1 - TAIL, freedom) / norm.ppf(1 - TAIL))
 
 
-def deal_residuals(
-    residuals: Array, log_fit: Array, weights: Array, freedom: float, draws: int, rng: np.random.Generator
-) -> Array:
-    """Resamples of the log losses (draws, n): the fit plus residuals of other cells, scaled to each cell's weight."""
-    residuals = residuals * np.sqrt(weights)
-    inflation = np.sqrt(len(residuals) / freedom)
-    dealt = rng.choice(residuals - residuals.mean(), (draws, len(residuals)))
-    resampled: Array = log_fit + inflation * dealt / np.sqrt(weights)
-    return resampled
+def deal_residuals(points: Points, residuals: Array, common: float, draws: int, rng: np.random.Generator) -> Array:
+    """Residuals of other cells (draws, n), scaled to a cell of weight 1; those of outlying cells are cut.
+
+    Where the cells of a series have a share ``common`` of the variance in common, every series gets the mean residual
+    of another, and every cell the deviation of another from its series' mean. Both are scaled to the variance that they
+    have as effects of their own: the mean of a few cells also holds a part of their deviations.
+    """
+    scaled = winsorised(residuals, points.weights) * np.sqrt(points.weights)
+    scaled -= scaled.mean()
+    if not common:
+        return rng.choice(scaled, (draws, len(scaled)))
+    _, code, sizes = np.unique(points.series, return_inverse=True, return_counts=True)
+    means = np.bincount(code, scaled) / sizes
+    own = scaled - means[code]
+    of_series = means * np.sqrt(common * scaled.var() / np.average(means**2, weights=sizes))
+    of_cell = own * np.sqrt((1 - common) * scaled.var() / max(own.var(), 1e-300))
+    return rng.choice(of_series, (draws, len(sizes)))[:, code] + rng.choice(of_cell, (draws, len(scaled)))
 
 
 def draw(fit: JointFit, points: Points, draws: int, rng: np.random.Generator) -> tuple[Array, ...]:
     """Draws of the parameter vectors of every group (draws, P each); row r of all groups belongs together."""
+    series = series_of(points, points.log_loss - fit.log_fit)
     if len(points) > MANY_CELLS:
-        return tuple(_normal(fit, place, draws, rng) for place in range(len(fit.groups)))
-    freedom = max(len(points) - fit.parameters, 1.0)
+        together = points.series if series.common else np.arange(len(points))
+        return tuple(_normal(fit, place, together, draws, rng) for place in range(len(fit.groups)))
+    inflation = float(np.sqrt(series.effective / max(series.effective - fit.parameters, 1.0)))
     priors = _moved(fit, draws, rng)
-    if len(points) >= CELLS_PER_PARAMETER * fit.parameters:
-        return _reweighted(fit, points, priors, float(np.sqrt(len(points) / freedom)), rng)
-    residuals = winsorised(points.log_loss - fit.log_fit, points.weights)
-    targets = deal_residuals(residuals, fit.log_fit, points.weights, freedom, draws, rng)
+    if not series.common and len(points) >= CELLS_PER_PARAMETER * fit.parameters:
+        return _reweighted(fit, points, priors, inflation, rng)
+    dealt = inflation * deal_residuals(points, points.log_loss - fit.log_fit, series.common, draws, rng)
+    targets = fit.log_fit + dealt / np.sqrt(points.weights)
     return tuple(
         _refitted(fit, place, prior, targets=targets[:, fit.groups[place].rows]) for place, prior in enumerate(priors)
     )
@@ -151,14 +162,26 @@ def _refitted(
     return vectors
 
 
-def _normal(fit: JointFit, place: int, draws: int, rng: np.random.Generator) -> Array:
-    """Draws with the sandwich covariance H^-1 M H^-1, H the objective's curvature and M its gradient's covariance."""
+def _normal(fit: JointFit, place: int, together: NDArray[np.int_], draws: int, rng: np.random.Generator) -> Array:
+    """Draws with the sandwich covariance H^-1 M H^-1, H the objective's curvature and M its gradient's covariance.
+
+    Cells with equal numbers in ``together`` (n,) may err together: their gradients are added up before M is taken.
+    """
     problem, vector, prior = fit.groups[place].problem, fit.vectors[place][None], fit.priors[place]
     delta, strength = HUBER * fit.noise, np.diag(prior.strength(fit.noise, problem.parameters))
     predicted, (jacobian,) = problem.linearise(vector)
     residuals = problem.log_loss - predicted[0]
-    scores = jacobian * problem.weights * np.clip(residuals, -delta, delta)
+    scores = _summed(jacobian * problem.weights * np.clip(residuals, -delta, delta), together[fit.groups[place].rows])
     inner = jacobian * np.sqrt(problem.weights * (np.abs(residuals) < delta))  # beyond delta the pull is constant
     inverse = np.linalg.pinv(inner @ inner.T + strength)
     covariance = inverse @ (scores @ scores.T + strength * fit.noise**2) @ inverse
     return np.clip(rng.multivariate_normal(vector[0], covariance, draws, method="eigh"), *problem.bounds)
+
+
+def _summed(scores: Array, together: NDArray[np.int_]) -> Array:
+    """The columns (P, n) of cells with equal numbers (n,) added up; S of them vary by S / (S - 1) more than they seem."""
+    codes, code = np.unique(together, return_inverse=True)
+    if len(codes) == len(code):
+        return scores
+    sums = np.stack([np.bincount(code, row) for row in scores])
+    return sums * np.sqrt(len(codes) / (len(codes) - 1))
