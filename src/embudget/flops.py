@@ -15,10 +15,11 @@ no element-wise work, no embedding look-up), while N also holds the norms' weigh
 below the first block trains, so that the gradients of its inputs, counted here, are not computed.
 """
 
-import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from embudget.errors import BudgetError
+from embudget.limits import MOST_FLOPS
+from embudget.reading import read_number
 
 if TYPE_CHECKING:
     from embudget.methods import Method
@@ -101,13 +102,9 @@ def parse_budget(text: str | float) -> float:
     """Read a budget in FLOP: ``1e17``, ``1.5e15``.
 
     Raises:
-        BudgetError: not a number, not finite or not positive.
+        BudgetError: not a number, not finite, not positive, or above 1e30.
     """
-    try:
-        budget = float(text)
-    except ValueError:
-        raise BudgetError(f"budget must be a number of FLOP such as 1e17, got {text!r}") from None
-    return _positive("budget", budget)
+    return read_number(text, "budget", above=0, most=MOST_FLOPS, unit="of FLOP such as 1e17", kind=BudgetError)
 
 
 def budget_of_gpu_hours(gpu_hours: float, device: str, mfu: float = DEFAULT_MFU) -> float:
@@ -118,7 +115,8 @@ def budget_of_gpu_hours(gpu_hours: float, device: str, mfu: float = DEFAULT_MFU)
     """
     if not 0 < mfu <= 1:
         raise BudgetError(f"mfu must be in (0, 1], got {mfu:g}")
-    return _positive("gpu_hours", gpu_hours) * 3600 * find_device(device).peak_flops * mfu
+    hours = _positive("gpu_hours", gpu_hours)
+    return parse_budget(hours * 3600 * find_device(device).peak_flops * mfu)
 
 
 def resolve_budget(
@@ -149,6 +147,8 @@ def resolve_budget(
         return parse_budget(budget)
     if device is None:
         raise BudgetError(f"{names[0]} needs a device: one of {', '.join(DEVICES)}")
+    if gpu_hours is not None and dollars_per_hour is not None:
+        raise BudgetError("dollars_per_hour goes with dollars, not with gpu_hours, which have no price")
     if gpu_hours is None:
         assert dollars is not None
         price = find_device(device).dollars_per_hour if dollars_per_hour is None else dollars_per_hour
@@ -169,6 +169,4 @@ def find_device(name: str) -> Device:
 
 
 def _positive(field: str, value: float) -> float:
-    if not (math.isfinite(value) and value > 0):
-        raise BudgetError(f"{field} must be finite and > 0, got {value:g}")
-    return value
+    return read_number(value, field, above=0, most=MOST_FLOPS, kind=BudgetError)

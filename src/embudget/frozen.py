@@ -3,17 +3,29 @@
 Code behind the border can then rely on what it gets and needs no checks of its own.
 """
 
+import re
 from typing import Any, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
 
-from embudget.errors import ConfigError, EmbudgetError
+from embudget.errors import ConfigError, EmbudgetError, shortened
 
 
 class Frozen(BaseModel):
-    """An immutable value that refuses unknown fields, NaN and infinity."""
+    """An immutable value that refuses unknown fields, NaN, infinity, and keys of a mapping that mean the same."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _keys_are_unique(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:  # noqa: ANN401
+        """Refuse a mapping such as {1e12: 16, 1000000000000: 32}, of which the last would silently win."""
+        value = handler(data)
+        for name, given in data.items() if isinstance(data, dict) else ():
+            kept = getattr(value, name, None) if isinstance(given, dict) else None
+            if isinstance(kept, dict) and len(kept) < len(given):
+                raise ValueError(f"{name} names something twice, in two spellings: {', '.join(map(str, given))}")
+        return value
 
     @classmethod
     def read(cls, data: Any, source: str, kind: type[EmbudgetError] = ConfigError) -> Self:  # noqa: ANN401
@@ -21,17 +33,56 @@ class Frozen(BaseModel):
 
         Args:
             data: whatever a file held, usually a dict as JSON or YAML gave it.
-            source: where it came from, such as the file's name; the message begins with it.
+            source: where it came from, such as the file's name; the message begins with it. Empty where the fields are
+                arguments of the call or options of the command line.
             kind: which error to raise.
 
         Raises:
             ConfigError: one line with the source, the first offending field, the rule and the value received, such as
-                "study.yaml: seeds: Input should be greater than 0, got -1".
+                "study.yaml: seeds.0: must be > 0, got -1".
         """
+        where = f"{source}: " if source else ""
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            raise kind(f"{source}: {first_problem(error)}") from None
+            raise kind(where + first_problem(error)) from None
+        except RecursionError:
+            raise kind(f"{where}it is nested too deeply") from None
+
+
+_NUMBER, _WHOLE = "must be a number", "must be a whole number"
+_RULES = {
+    "greater_than": "must be > {gt:g}",
+    "greater_than_equal": "must be >= {ge:g}",
+    "less_than": "must be < {lt:g}",
+    "less_than_equal": "must be <= {le:g}",
+    "multiple_of": "must be a multiple of {multiple_of:g}",
+    "finite_number": "must be finite",
+    "literal_error": "must be {expected}",
+    "string_pattern_mismatch": "must match {pattern}",
+    "too_short": "must have at least {min_length}, got {actual_length}",
+    "too_long": "must have at most {max_length}, got {actual_length}",
+    "string_too_short": "must have at least {min_length} characters",
+    "string_type": "must be text",
+    "string_unicode": "must be text that UTF-8 can hold",
+    "path_type": "must be a path",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "int_type": _WHOLE,
+    "int_parsing": _WHOLE,
+    "int_parsing_size": "must be a whole number of fewer digits",
+    "int_from_float": _WHOLE,
+    "float_type": _NUMBER,
+    "float_parsing": _NUMBER,
+    "tuple_type": "must be a list",
+    "list_type": "must be a list",
+    "dict_type": "must be a mapping",
+    "model_type": "must be a mapping",
+    "model_attributes_type": "must be a mapping",
+    "invalid_key": "must have keys of text",
+    "recursion_loop": "must not contain itself",
+}
+"""Our words for pydantic's types of errors, whose own speak of its classes; other types keep pydantic's message."""
 
 
 def first_problem(error: ValidationError) -> str:
@@ -40,19 +91,37 @@ def first_problem(error: ValidationError) -> str:
     A value whose representation is longer than 80 characters is cut.
     """
     problem = error.errors(include_url=False)[0]
-    # pydantic appends "[key]" to the path where a dict's key, not its value, is wrong
-    field = ".".join(str(part) for part in problem["loc"] if part != "[key]")
-    message = problem["msg"].removeprefix("Value error, ")
-    if not field:  # the rule is about several fields at once, and its message names them
-        return message
+    # pydantic appends "[key]" to the path where a dict's key, not its value, is wrong, and the tag of a union's branch,
+    # which ours write in brackets
+    field = ".".join(str(part) for part in problem["loc"] if not re.fullmatch(r"\[key\]|\(.*\)", str(part)))
+    field = shortened(field, 80)
     if problem["type"] == "missing":
         return f"{field} is required"
     if problem["type"] == "extra_forbidden":
         return f"{field} is not a known field"
-    value = repr(problem["input"])
-    if message.endswith(f"got {value}"):
+    message = _rule(problem)
+    if not field:  # the rule is about several fields at once, and its message names them
+        return message
+    if ", got " in message:
         return f"{field}: {message}"
-    return f"{field}: {message}, got {value if len(value) <= 80 else value[:77] + '...'}"
+    return f"{field}: {message}, got {_value(problem['input'])}"
+
+
+def _rule(problem: Any) -> str:  # noqa: ANN401 - a TypedDict of pydantic's core
+    if problem["type"] in _RULES:
+        return _RULES[problem["type"]].format(**problem.get("ctx", {}))
+    message: str = problem["msg"]
+    return message.removeprefix("Value error, ")
+
+
+def _value(value: Any) -> str:  # noqa: ANN401 - whatever a user wrote
+    """A value for a message, as a user would write it."""
+    if value is None or isinstance(value, bool):
+        return {None: "nothing", True: "true", False: "false"}[value]
+    try:
+        return shortened(repr(value), 80)
+    except ValueError:  # an integer of over 4,300 digits
+        return "a number of thousands of digits"
 
 
 _Values = TypeVar("_Values", bound=tuple[Any, ...])

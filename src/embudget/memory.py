@@ -17,7 +17,7 @@ assumption: the same holds on a device.
 import math
 import re
 
-from embudget.errors import ConfigError
+from embudget.errors import ConfigError, shortened
 from embudget.methods import Method
 from embudget.suite.shapes import ModelShape
 
@@ -32,6 +32,8 @@ USABLE_SHARE = 0.9
 """assumption: share of a device's memory that training can use; the driver's context (about 0.5 GB) and fragmentation
 take the rest."""
 
+LEAST_MEMORY = 1e6
+"""Bytes that any device has: a smaller number without a unit is one whose unit was forgotten."""
 _UNITS = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12, "ki": 2.0**10, "mi": 2.0**20, "gi": 2.0**30, "ti": 2.0**40}
 _SIZE = re.compile(r"\s*([0-9.]+(?:e[+-]?[0-9]+)?)\s*(?:([kmgt]i?)?b)?\s*", re.IGNORECASE)
 
@@ -72,8 +74,11 @@ def parse_bytes(text: str | float) -> float:
         amount = float(found[1]) * _UNITS[(found[2] or "").lower()] if found else 0.0
     except ValueError:  # 1.2.3
         amount = 0.0
+    said = shortened(repr(text), 60)
     if not 0 < amount < math.inf:
-        raise ConfigError(f"device_memory must be > 0, as 24GB, 80GiB, 512MB or a number of bytes, got {text!r}")
+        raise ConfigError(f"device_memory must be > 0, as 24GB, 80GiB, 512MB or a number of bytes, got {said}")
+    if found and not found[2] and amount < LEAST_MEMORY and not str(text).rstrip().lower().endswith("b"):
+        raise ConfigError(f"device_memory without a unit is in bytes, got {said}: did you mean {found[1]}GB?")
     return amount
 
 

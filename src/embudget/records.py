@@ -13,6 +13,7 @@ import csv
 import hashlib
 import io
 import json
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
@@ -21,7 +22,6 @@ from pydantic import (
     AfterValidator,
     Field,
     NonNegativeFloat,
-    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     model_validator,
@@ -30,7 +30,9 @@ from pydantic import (
 from embudget.errors import MethodError
 from embudget.files import save_text
 from embudget.frozen import Frozen
+from embudget.limits import BatchSize, Candidates, Count, Epochs, Flops, Length, Rate, Seed, step_problem
 from embudget.methods import parse_method
+from embudget.suite.pooling import PooledBy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,7 +47,7 @@ def _canonical_method(text: str) -> str:
 
 Schedule = Literal["cosine", "wsd"]
 
-Pooling = Literal["mean", "lasttoken"]
+Pooling = PooledBy
 """How the tokens' states become one embedding, by the names of sentence-transformers."""
 
 MethodText = Annotated[str, AfterValidator(_canonical_method)]
@@ -57,7 +59,7 @@ def after_warmup(schedule: Schedule, decay: float) -> str:
     return "cosine to 0" if schedule == "cosine" else f"constant, to 0 in the last {100 * decay:g} %"
 
 
-_ADDED = ("schedule", "decay", "pooling")
+_ADDED = ("schedule", "decay", "pooling", "end_token", "weights")
 """Fields that the id leaves out at their default, so that runs in stores older than these fields keep their ids."""
 
 
@@ -66,25 +68,23 @@ class RunConfig(Frozen):
 
     model: str = Field(description="a member as `embudget.suite.find_shape` reads it: smollm2-135m:8, or a folder")
     method: MethodText = Field(description="what is trained: full, freeze:F, bias or lora:R")
-    train_flops: PositiveFloat = Field(
-        description="budget, algorithmic FLOP; the run stops at the step that reaches it"
-    )
+    train_flops: Flops = Field(description="budget, algorithmic FLOP; the run stops at the step that reaches it")
     pairs: str = Field(description="content hash of the text pairs")
-    batch_size: Annotated[int, Field(ge=2)] = Field(description="pairs a step; also the in-batch candidates")
-    learning_rate: PositiveFloat = Field(description="peak rate")
-    seed: NonNegativeInt = Field(default=0, description="of the order of the pairs and of new weights, as of LoRA")
-    max_length: PositiveInt = Field(default=75, description="tokens; longer texts are cut")
-    scale: PositiveFloat = Field(default=40.0, description="1 / temperature of the contrastive loss")
+    batch_size: BatchSize = Field(description="pairs a step; also the in-batch candidates")
+    learning_rate: Rate = Field(description="peak rate")
+    seed: Seed = Field(default=0, description="of the order of the pairs and of new weights, as of LoRA")
+    max_length: Length = Field(default=75, description="tokens; longer texts are cut")
+    scale: PositiveFloat = Field(default=40.0, le=1e6, description="1 / temperature of the contrastive loss")
     warmup: float = Field(
         default=0.1,
         ge=0,
         lt=1,
         description="share of the budget with a rising rate; runs of one trunk have the same warmup * train_flops",
     )
-    weight_decay: NonNegativeFloat = Field(default=0.1, description="of AdamW")
-    max_epochs: PositiveInt = Field(default=1, description="passes over the training pairs before the run is refused")
-    eval_pairs: Annotated[int, Field(ge=2)] = Field(default=512, description="held-out pairs the loss is measured on")
-    eval_candidates: Annotated[int, Field(ge=2)] = Field(
+    weight_decay: NonNegativeFloat = Field(default=0.1, le=1e6, description="of AdamW")
+    max_epochs: Epochs = Field(default=1, description="passes over the training pairs before the run is refused")
+    eval_pairs: Candidates = Field(default=512, description="held-out pairs the loss is measured on")
+    eval_candidates: Candidates = Field(
         default=512, description="positives each held-out query is compared with; chance is log of this"
     )
     schedule: Schedule = Field(
@@ -92,9 +92,28 @@ class RunConfig(Frozen):
     )
     decay: float = Field(default=0.2, gt=0, lt=1, description="share of the budget in which the rate of wsd falls")
     pooling: Pooling = Field(default="mean", description="how the tokens' states become the text's embedding")
+    end_token: bool = Field(
+        default=False,
+        description="whether each text ends with an end token; by default with pooling lasttoken. Records from before "
+        "this field had none",
+    )
+    weights: str | None = Field(
+        default=None,
+        description="what the model's weights are: the hash of a folder, or the commit on the hub; None for those that "
+        "come with embudget or with a package it names, and where nobody has looked",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _end_with_last_token(cls, data: Any) -> Any:  # noqa: ANN401 - whatever was given
+        if isinstance(data, dict) and "end_token" not in data and data.get("pooling") == "lasttoken":
+            return {**data, "end_token": True}
+        return data
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if problem := step_problem(self.batch_size, self.max_length):
+            raise ValueError(problem)
         if self.eval_pairs % self.eval_candidates:
             raise ValueError(f"eval_pairs must be a multiple of eval_candidates={self.eval_candidates}")
         if self.schedule == "cosine" and self.decay != type(self).model_fields["decay"].default:
@@ -105,13 +124,37 @@ class RunConfig(Frozen):
 
     @property
     def id(self) -> str:
-        """16 hexadecimal digits of the SHA-256 of the configuration."""
+        """16 hexadecimal digits of the SHA-256 of the configuration.
+
+        A folder counts by its weights and depth, not by its place: a study that is moved keeps its records.
+        """
         values = self.model_dump(mode="json")
+        if self.weights is not None and self.weights.startswith("sha256:"):
+            _, colon, depth = self.model.rpartition(":")
+            values["model"] = f":{int(depth)}" if colon and depth.isdecimal() else ""
         for name in _ADDED:
             if getattr(self, name) == type(self).model_fields[name].default:
                 del values[name]
         canonical = json.dumps(values, sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+LUCK = 0.5
+"""A held-out loss over n pairs says that something was learned where it is below chance by more than LUCK / n nats,
+which is its own error.
+
+A model that cannot tell its candidates apart, and whose scores (cosine times scale) have standard deviation s, has a
+mean loss of s^2 / 2 above chance, with a standard error of s / sqrt(n). One standard error below that mean is lowest
+for s = 1 / sqrt(n), where it is 1 / 2n below chance: whatever s is, luck seldom leads further. With 512 pairs that is
+0.001 nats. Models whose embeddings collapsed to one point are within it, runs that begin to learn are not."""
+
+
+def no_gain(loss: Any, chance: Any, eval_pairs: Any) -> Any:  # noqa: ANN401 - floats, or arrays of them
+    """Whether a held-out loss is no better than chance, by the rule of `LUCK`; numbers or arrays.
+
+    Such a run, and one whose loss is above chance, says nothing of how training scales: it is left out of laws.
+    """
+    return loss >= chance - LUCK / eval_pairs
 
 
 class Provenance(Frozen):
@@ -132,18 +175,21 @@ class RunRecord(Frozen):
     """
 
     config: RunConfig = Field(description="what was asked for")
-    status: Literal["done", "failed", "diverged"] = Field(
-        description="diverged: the loss became NaN, infinite or exploded, which it would do again"
+    status: Literal["done", "no_gain", "failed", "diverged"] = Field(
+        description="no_gain: trained to its end, but no better than chance; diverged: the loss became NaN, infinite "
+        "or exploded. Either would do so again"
     )
-    error: str | None = Field(default=None, description="why the run failed, or what was seen as it diverged")
+    error: str | None = Field(
+        default=None, description="why the run failed, or what was seen as it diverged or gained nothing"
+    )
     attempts: PositiveInt = Field(default=1, description="times it was started, until it ended")
     provenance: Provenance | None = Field(default=None, description="versions, device and time of its training")
 
-    model_params: PositiveInt | None = Field(default=None, description="N, without embeddings and adapters")
-    trained_params: PositiveInt | None = Field(default=None, description="T, without embeddings")
-    steps: PositiveInt | None = Field(default=None, description="optimiser steps")
-    pairs_seen: PositiveInt | None = Field(default=None, description="pairs of all steps, repeated ones included")
-    tokens: PositiveInt | None = Field(default=None, description="D: non-pad tokens of queries and positives")
+    model_params: Count | None = Field(default=None, description="N, without embeddings and adapters")
+    trained_params: Count | None = Field(default=None, description="T, without embeddings")
+    steps: Count | None = Field(default=None, description="optimiser steps")
+    pairs_seen: Count | None = Field(default=None, description="pairs of all steps, repeated ones included")
+    tokens: Count | None = Field(default=None, description="D: non-pad tokens of queries and positives")
     train_flops: PositiveFloat | None = Field(default=None, description="algorithmic FLOP spent")
     shared_flops: NonNegativeFloat | None = Field(
         default=None,
@@ -154,10 +200,24 @@ class RunRecord(Frozen):
     loss: NonNegativeFloat | None = Field(
         default=None, description="held-out contrastive loss, nats; never of a run that diverged"
     )
+    chance: NonNegativeFloat | None = Field(
+        default=None,
+        description="held-out loss of a model that cannot tell texts apart, nats: log(eval_candidates), or less where "
+        "texts repeat; absent in older records",
+    )
     accuracy: float | None = Field(default=None, ge=0, le=1, description="held-out: share of queries ranked first")
     ndcg: float | None = Field(default=None, ge=0, le=1, description="held-out: nDCG@10 of queries among candidates")
     train_loss: NonNegativeFloat | None = Field(default=None, description="mean over the budget's last tenth, nats")
     loss_curve: tuple[tuple[float, float], ...] = Field(default=(), description="(share of the budget, train loss)")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_end_token(cls, data: Any) -> Any:  # noqa: ANN401 - whatever a file held
+        """Runs that were recorded before `RunConfig.end_token` had no end token, with last-token pooling either."""
+        config = data.get("config") if isinstance(data, dict) else None
+        if isinstance(config, dict) and "end_token" not in config:
+            return {**data, "config": {**config, "end_token": False}}
+        return data
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -176,6 +236,11 @@ class RunRecord(Frozen):
         return 1.0 - self.shared_flops / self.train_flops
 
     @property
+    def by_chance(self) -> float:
+        """The held-out loss by chance, nats: as it was measured, else log(eval_candidates)."""
+        return math.log(self.config.eval_candidates) if self.chance is None else self.chance
+
+    @property
     def id(self) -> str:
         """The id of the configuration."""
         return self.config.id
@@ -183,13 +248,13 @@ class RunRecord(Frozen):
 
 COLUMNS: Final = (
     "id", "status", "model", "method", "budget", "seed", "learning_rate", "batch_size", "model_params",
-    "trained_params", "steps", "pairs_seen", "tokens", "train_flops", "executed_flops", "seconds", "loss", "accuracy",
-    "ndcg", "train_loss", "pairs", "max_length", "eval_pairs", "eval_candidates", "scale", "warmup", "weight_decay",
-    "max_epochs", "schedule", "decay", "pooling", "shared_flops", "error",
+    "trained_params", "steps", "pairs_seen", "tokens", "train_flops", "executed_flops", "seconds", "loss", "chance",
+    "accuracy", "ndcg", "train_loss", "pairs", "max_length", "eval_pairs", "eval_candidates", "scale", "warmup",
+    "weight_decay", "max_epochs", "schedule", "decay", "pooling", "end_token", "model_weights", "shared_flops", "error",
 )  # fmt: skip
 """The columns of a table of records. `budget` is the FLOP that were asked for, `train_flops` those that were spent."""
-_OF_TEXT = ("id", "status", "model", "method", "pairs", "schedule", "pooling", "error")
-_OF_CONFIG = {"budget": "train_flops"} | {
+_OF_TEXT = ("id", "status", "model", "method", "pairs", "schedule", "pooling", "end_token", "model_weights", "error")
+_OF_CONFIG = {"budget": "train_flops", "model_weights": "weights"} | {
     name: name for name in COLUMNS if name in RunConfig.model_fields and name != "train_flops"
 }
 """Field of the configuration by its column; all other columns are fields of the record."""
@@ -220,6 +285,10 @@ def records_frame(records: Iterable[RunRecord], columns: Sequence[str] = COLUMNS
 def _value(record: RunRecord, column: str) -> Any:  # noqa: ANN401 - a number or a text, by the column
     if column == "decay" and record.config.schedule == "cosine":
         return None  # a cosine has no decay: the configuration keeps the default of wsd
+    if column == "end_token":
+        return "yes" if record.config.end_token else "no"
+    if column == "chance":
+        return None if record.loss is None else record.by_chance
     return getattr(record.config, _OF_CONFIG[column]) if column in _OF_CONFIG else getattr(record, column)
 
 

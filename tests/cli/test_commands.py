@@ -87,12 +87,15 @@ def test_training_from_options(run: Run, tiny_neox: Path, tiny_pairs: Pairs, tmp
         (["--model", "smollm2-135m:1", "--method", "bias", "--budget", "1e9"], "bias needs a model with bias terms"),
         (["--model", "smollm2-135m:1", "--method", "full", "--budget", "abc"], "budget must be a number of FLOP"),
         (["--model", "smollm2-135m:1", "--method", "full", "--budget", "-5"], "budget must be finite and > 0, got -5"),
-        (["--model", "smollm2-135m:1", "--method", "full", "--budget", "1e9", "--batch-size", "1"], "batch_size"),
-        (["--model", "smollm2-135m:1", "--method", "full", "--gpu-hours", "1"], "gpu_hours needs a device"),
+        (
+            ["--model", "smollm2-135m:1", "--method", "full", "--budget", "1e9", "--batch-size", "1"],
+            "--batch-size: must be >= 2",
+        ),
+        (["--model", "smollm2-135m:1", "--method", "full", "--gpu-hours", "1"], "--gpu-hours needs a --device"),
         (["--model", "smollm2-135m:1", "--method", "full"], "exactly one of budget"),
         (
             ["--model", "smollm2-135m:1", "--method", "full", "--budget", "1e9", "--schedule", "linear"],
-            "schedule: Input should be 'cosine' or 'wsd', got 'linear'",
+            "schedule: must be 'cosine' or 'wsd', got 'linear'",
         ),
         (["recipe.yaml", "--schedule", "wsd"], "either a recipe or --model"),
         (["--budget", "1e9"], "give a recipe, or --model"),

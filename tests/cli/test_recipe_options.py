@@ -32,7 +32,7 @@ def test_steps_and_sizes_can_be_allowed(run: Run, laws: Path) -> None:
     assert far["model"] == "smollm2-135m:30"
     refused = run("recipe", laws, "--budget", "4e12", "--min-steps", 10**6)
     assert refused.code == 2
-    assert "unless min_steps is set lower" in refused.err
+    assert "unless --min-steps is set lower" in refused.err
 
 
 def test_a_negative_seed_is_refused(run: Run, tmp_path: Path) -> None:
@@ -62,9 +62,9 @@ def test_wishes_reach_the_recipe(run: Run, laws: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--budget", "4e12", "--device-memory", "24G"], "device_memory must be > 0, as 24GB"),
+        (["--budget", "4e12", "--device-memory", "24G"], "--device-memory must be > 0, as 24GB"),
         (["--budget", "4e12", "--prefer", "cheap"], "prefer must be one of loss, small, fast, got 'cheap'"),
-        (["--budget", "4e12", "--max-params", "0"], "max_params must be >= 1, got 0"),
+        (["--budget", "4e12", "--max-params", "0"], "--max-params must be >= 1, got 0"),
         (["--budget", "4e12", "--max-params", "10"], "no budget within 1e+06 times the measured ones meets this"),
         (["--budget", "4e12", "--max-epochs", "0"], "--max-epochs"),
         (["--budget", "4e12", "--serve-tokens", "1e7"], "FLOP it would hold: smollm2-135m:1 full"),
@@ -72,7 +72,10 @@ def test_wishes_reach_the_recipe(run: Run, laws: Path) -> None:
         (["--budget", "4e12", "--points-per-decade", "2"], "--points-per-decade goes with --curve"),
         (["--curve", "1e12:1e14", "--budget", "4e12"], "give either --curve or one budget, not both"),
         (["--curve", "1e12:1e14", "--mfu", "0.3"], "give either --curve or one budget, not both"),
-        (["--budget", "4e12", "--mfu", "0.3"], "device, mfu and dollars_per_hour go with gpu_hours or dollars"),
+        (
+            ["--budget", "4e12", "--mfu", "0.3"],
+            "--device, --mfu and --dollars-per-hour go with --gpu-hours or --dollars",
+        ),
         (["--curve", "1e14:1e12"], "must be below the second"),
         (["--curve", "1e14"], "curve must be two budgets in FLOP such as 1e15:1e19"),
         (["--curve", "1e12:1e14", "--max-params", "10"], "no budget of the curve has a recipe"),

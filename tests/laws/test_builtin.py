@@ -52,7 +52,7 @@ def test_a_folder_is_no_file_of_laws(laws: Laws) -> None:
     Path("smollm2").mkdir()
     Path("other").mkdir()
     assert find_laws("smollm2") == laws
-    with pytest.raises(ConfigError, match="cannot read other: Is a directory"):
+    with pytest.raises(ConfigError, match="cannot read other: it is a folder"):
         find_laws("other")
 
 

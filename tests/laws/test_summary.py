@@ -26,7 +26,10 @@ def test_the_summary_names_what_was_found(laws: Laws) -> None:
     assert f"noise of one run about the law: {100 * laws.noise:.2g} %" in text
     for row in laws.frontier():
         assert f"{row.measured_loss:.3f}" in text
-    assert all(refusal.reason in text for refusal in laws.refusals)
+    assert all(refusal.reason in text for refusal in laws.refusals if refusal.budget is None)
+    assert "Error" not in text, "a class's name says nothing to a user"
+    profiles = {(refusal.method, refusal.error) for refusal in laws.refusals if refusal.budget is not None}
+    assert text.count("isoFLOP profile of ") == len(profiles), "those of a method that fail alike take one line"
     assert all(f"warning: {line}" in text for line in laws.diagnostics.warnings())
 
 

@@ -68,7 +68,7 @@ def test_a_file_that_disappears_after_loading(pairs: Pairs) -> None:
         ({"format": 2}, "format must be 1, got 2$"),
         ({"format": None}, "format must be 1, got None$"),
         ({"colour": "red"}, "colour is not a known field$"),
-        ({"hash": None}, "hash: .*valid string, got None$"),
+        ({"hash": None}, "hash: must be text, got nothing$"),
         ({"splits": {}}, "splits.train is required$"),
     ],
 )
@@ -83,5 +83,5 @@ def test_another_pairs_json_is_refused(pairs: Pairs, change: dict[str, object], 
 @pytest.mark.parametrize("text", ["", '{"format": 1', "[]", "\x00"])
 def test_a_broken_pairs_json_is_refused(pairs: Pairs, text: str) -> None:
     (pairs.folder / "pairs.json").write_text(text)
-    with pytest.raises(PairsError, match=r"pairs.json(: format must be 1| is damaged: not valid JSON)"):
+    with pytest.raises(PairsError, match=r"pairs.json(: format must be 1|: not valid JSON)"):
         load_pairs(pairs.folder)

@@ -53,8 +53,8 @@ def test_the_hash_is_of_the_content_not_of_the_place(shards: Path, tmp_path: Pat
 
 
 def test_which_column_is_which_changes_the_hash(tmp_path: Path) -> None:
-    for split in ("train", "validation"):
-        write(tmp_path / f"{split}.parquet", 0, 9, ("anchor", "positive"))
+    for number, split in enumerate(("train", "validation")):
+        write(tmp_path / f"{split}.parquet", 9 * number, 9 * number + 9, ("anchor", "positive"))
     first = index_pairs(tmp_path)
     assert first.table("train")["query"].to_pylist()[0] == "what is 0"
     turned = index_pairs(tmp_path, query_column="positive", positive_column="anchor")
@@ -134,7 +134,7 @@ def test_a_folder_that_breaks_a_rule_is_one_line(run: Run, shards: Path, spoil: 
 def test_bad_arguments_are_one_line(run: Run, shards: Path, tmp_path: Path) -> None:
     for arguments, message in [
         ((shards / "nowhere",), "folder must be one that holds train*.parquet and validation*.parquet, got "),
-        ((shards, "--query-column", "query"), "query_column and positive_column must be given together"),
+        ((shards, "--query-column", "query"), "--query-column and --positive-column must be given together"),
         ((shards, "--query-column", "q", "--positive-column", "positive"), "column 'q' is missing"),
     ]:
         done = run("pairs", "index", *arguments)
@@ -153,8 +153,8 @@ def test_built_pairs_are_not_indexed_over(tmp_path: Path) -> None:
 
 
 def test_indexed_files_are_not_built_over(tmp_path: Path) -> None:
-    for split in ("train", "validation"):
-        write(tmp_path / f"{split}.parquet", 0, 9)
+    for number, split in enumerate(("train", "validation")):
+        write(tmp_path / f"{split}.parquet", 9 * number, 9 * number + 9)
     index_pairs(tmp_path)
     with pytest.raises(PairsError, match=r"holds files of yours that were indexed$"):
         build_from([MadeSource(made_pairs(20, 5))], tmp_path)
@@ -178,7 +178,7 @@ def test_lengths_are_of_rows_from_all_over_the_files(
         passages = [f"{row} plus zero" + ", as anybody knows who has counted up to it" * (number > 0) for row in rows]
         table = pa.table({"query": [f"what is {row}" for row in rows], "positive": passages})
         pq.write_table(table, tmp_path / f"train-{number:05d}-of-00004.parquet", row_group_size=40)
-    write(tmp_path / "validation.parquet", 0, 20)
+    write(tmp_path / "validation.parquet", 5000, 5020)
     whole = token_stats(index_pairs(tmp_path), str(tiny_llama))
     assert whole.pairs == 1000 and whole.positive_quantiles.p5 < 0.5 * whole.positive_quantiles.p50
     (tmp_path / "pairs.json").unlink()
@@ -194,7 +194,7 @@ def test_the_sample_takes_no_row_twice(
 ) -> None:
     monkeypatch.setattr("embudget.pairs.tokens.SAMPLE", 200)
     write(tmp_path / "train.parquet", 0, rows)
-    write(tmp_path / "validation.parquet", 0, 20)
+    write(tmp_path / "validation.parquet", 5000, 5020)
     read: list[int] = []
     whole = Pairs.read
 
@@ -207,3 +207,32 @@ def test_the_sample_takes_no_row_twice(
     assert len(set(read)) == 200
     assert min(read) < rows / 20 and max(read) >= rows - rows / 20
     assert set(read) <= set(range(rows))
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+@pytest.mark.parametrize("change", [str, " {} ".format, "{}\n".format])
+def test_a_held_out_query_in_train_is_refused(run: Run, shards: Path, split: str, change: object) -> None:
+    assert callable(change)
+    texts = ["a new one", change("what is 150"), "another one", "what is 7"]
+    table = pa.table({"query": texts, "positive": [f"{n} is an answer" for n in range(4)]})
+    pq.write_table(table, shards / f"{split}-00000-of-00001.parquet")
+    done = run("pairs", "index", shards)
+    assert done.code == 2 and done.err.count("\n") == 1
+    place = f"{split}-00000-of-00001.parquet row 2 ('what is 150')"
+    assert f"{split} queries must not be in train: {place} is, 2 in all; take them out" in done.err
+    assert not (shards / "pairs.json").exists()
+
+
+def test_an_equal_positive_is_no_leak(shards: Path) -> None:
+    table = pa.table({"query": ["a new one", "another"], "positive": ["5 plus zero", "7 plus zero"]})
+    pq.write_table(table, shards / "validation-00000-of-00001.parquet")
+    assert index_pairs(shards).rows("validation") == 2
+
+
+def test_columns_that_are_not_used_are_named(run: Run, shards: Path) -> None:
+    table = pa.table({"query": ["v"], "positive": ["w"], "negative": ["x"], "group": ["g"], "score": [1.0]})
+    for number in range(3):
+        pq.write_table(table, shards / f"train-{number:05d}-of-00003.parquet")
+    done = run("pairs", "index", shards)
+    assert done.code == 0 and done.err == "index: not used: column negative, score\n"
+    assert load_pairs(shards).info.sources["index"].ignored_columns == ("negative", "score")

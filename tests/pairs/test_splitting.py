@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from embudget.pairs.splitting import SHARES, assign_groups
+from embudget.pairs.splitting import SHARES, Texts, assign_groups, join_groups, labels
 
 
 def _rows(sizes: dict[str, int], source: str = "s") -> list[tuple[str, str]]:
@@ -43,3 +43,37 @@ def test_three_groups_are_enough_and_the_largest_trains() -> None:
 
 def test_two_groups_train() -> None:
     assert set(assign_groups(_rows({"a": 10, "b": 30}), 0).values()) == {"train"}
+
+
+def test_groups_that_share_a_text_on_either_side_are_joined() -> None:
+    pairs = [
+        Texts("a", "q1", "p1"),
+        Texts("b", "q1", "p2"),  # many answers for one question
+        Texts("c", "q3", "p2"),  # many questions for one answer
+        Texts("d", "p2", "p4"),  # a positive that is a query elsewhere
+        Texts("e", "q5", "p5"),
+        Texts("e", "q6", "p6"),
+    ]
+    assert join_groups(pairs) == {"a": "a", "b": "a", "c": "a", "d": "a", "e": "e"}
+    assert join_groups(pairs[::-1]) == join_groups(pairs)
+
+
+def test_labels_join_nothing_but_their_queries_do() -> None:
+    pairs = [Texts(f"g{n}", f"q{n // 2}", f"label {n % 3}") for n in range(60)]
+    sets = join_groups(pairs)
+    assert len(set(sets.values())) == 30
+    assert labels(pairs) == {"label 0": 20, "label 1": 20, "label 2": 20}
+
+
+@pytest.mark.parametrize("pairs", [100, 12_500, 100_000])
+def test_a_frequent_positive_is_no_label_where_many_others_fit_into_validation(pairs: int) -> None:
+    for times, is_label in [(5, False), (40, pairs < 100_000), (41, True)]:
+        made = [Texts(f"g{n}", f"q{n}", "p" if n < times else f"p{n}") for n in range(pairs)]
+        assert bool(labels(made)) == is_label
+
+
+def test_small_groups_beside_a_huge_one_fill_both_held_out_splits() -> None:
+    """All three fit into the share of test, which left the huge one for validation and nothing to train on."""
+    assigned = assign_groups(_rows({"a": 1, "b": 1, "c": 1, "huge": 197}), 0)
+    assert assigned["huge"] == "train"
+    assert set(assigned.values()) == {"train", "validation", "test"}

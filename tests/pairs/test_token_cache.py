@@ -51,7 +51,7 @@ def test_special_tokens_count_towards_the_cut(
     tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
         single="<|end|> $A <|pad|>", special_tokens=[("<|end|>", 0), ("<|pad|>", 1)]
     )
-    monkeypatch.setattr("embudget.pairs.token_cache.load_tokenizer", lambda name: tokenizer)
+    monkeypatch.setattr("embudget.pairs.token_cache.load_tokenizer", lambda name, end_token: tokenizer)
     cache = TokenCache(tiny_pairs, str(tiny_llama), 9, folder=tmp_path)
     texts = tiny_pairs.head("train", 40)["query"].to_pylist()
     found = cache.texts(range(40))[:40]
@@ -84,7 +84,9 @@ def test_equal_texts_have_equal_hashes(cache: TokenCache, tiny_pairs: Pairs, mon
 def test_a_block_is_made_when_it_is_needed_and_once(cache: TokenCache, monkeypatch: pytest.MonkeyPatch) -> None:
     ids, hashes = cache.texts([300]), cache.hashes([300])
     assert [path.name for path in cache.folder.iterdir()] == ["000001.arrow"]
-    monkeypatch.setattr("embudget.pairs.token_cache.load_tokenizer", lambda name: pytest.fail("tokenised again"))
+    monkeypatch.setattr(
+        "embudget.pairs.token_cache.load_tokenizer", lambda name, end_token: pytest.fail("tokenised again")
+    )
     assert same(again(cache).texts([300]), ids)
     assert np.array_equal(again(cache).hashes([300]), hashes)
 

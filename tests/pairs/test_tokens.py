@@ -119,5 +119,5 @@ def test_the_command_counts_those_of_an_installed_checkpoint_by_itself(
     assert _build(run, tmp_path) == []
     monkeypatch.setitem(carried, "smollm2-135m", "json")  # a package that is there
     tokenizer = load_tokenizer(str(tiny_llama))
-    monkeypatch.setattr("embudget.pairs.tokens.load_tokenizer", lambda name: tokenizer)
+    monkeypatch.setattr("embudget.pairs.tokens.load_tokenizer", lambda name, end_token: tokenizer)
     assert _build(run, tmp_path) == ["smollm2-135m"]

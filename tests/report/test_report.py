@@ -356,3 +356,14 @@ def test_what_has_no_vertex_is_known_by_fields_and_not_by_words(
     assert "No vertex at" in pages[0].source
     before, after = (page.source.partition("<h2>Laws</h2>")[0] for page in pages)
     assert before == after
+
+
+def test_chance_stands_beside_each_loss_and_runs_without_gain_are_named(
+    tmp_path: Path, records: list[RunRecord], laws: Laws
+) -> None:
+    config = records[0].config.model_copy(update={"seed": 9})
+    idle = RunRecord(config=config, status="no_gain", error="no better than chance", loss=6.25, chance=6.2375)
+    words = Page(write_report(tmp_path / "r.html", [*records, idle], laws)).words
+    assert "27 done, 1 no better than chance, 0 failed" in words
+    assert "no gain: no better than chance" in words
+    assert "6.250" in words and f"{6.2375:.3f}" in words

@@ -1,5 +1,6 @@
 """Which runs count: what is left out and for what reason, what is no seed but a repetition, what is not comparable."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -144,3 +145,34 @@ def test_a_column_that_means_something_else_is_ignored_where_it_is_said(tmp_path
         RunTable.read(path, {"max_length": ""})
     table = RunTable.read(path, {"max_length": "", "scale": ""})
     assert (table.run_count, table.scale, table.max_length) == (3, None, None)
+
+
+@pytest.mark.parametrize(
+    "fields", [{"status": "no_gain", "loss": 3.0}, {"chance": None, "loss": 6.3}, {"chance": 3.0, "loss": 3.1}]
+)
+def test_runs_no_better_than_chance_are_left_out(fields: dict[str, object]) -> None:
+    """They would bend the law of those that learned; so also in records older than that status."""
+    first, *others = records()
+    table = RunTable.of([changed(first, None, **fields), *others])
+    assert table.run_count == len(others)
+    assert table.listed == ("row 1: loss is no better than chance",)
+    assert table.describe_dropped()[0] == "left out: loss is no better than chance (1)"
+
+
+def test_runs_on_the_way_to_learning_count() -> None:
+    first, *others = records()
+    assert RunTable.of([changed(first, chance=None, loss=6.2), *others]).run_count == 4
+
+
+@pytest.mark.parametrize("name", ["runs.csv", "runs.parquet"])
+def test_a_file_is_held_against_chance_where_it_says_what_chance_is(tmp_path: Path, name: str) -> None:
+    def left(**columns: Sequence[object]) -> list[str]:
+        table = RunTable.read(write(tmp_path / name, FOREIGN | columns))
+        return [line.removesuffix(": loss is no better than chance") for line in table.listed]
+
+    losses = {"loss": [2.8, 2.77, 2.5]}
+    assert left(**losses) == [], "without candidates nothing is known"
+    assert left(**losses, eval_candidates=[16.0] * 3) == ["row 1"], "ln 16 = 2.7726"
+    assert left(**losses, eval_candidates=[16.0] * 3, eval_pairs=[32.0] * 3) == ["row 1", "row 2"]
+    assert left(**losses, eval_candidates=[16.0] * 3, chance=[9.0, 2.6, 9.0]) == ["row 2"]
+    assert left(**losses, status=["no_gain", "done", "done"]) == ["row 1"]

@@ -156,3 +156,15 @@ def test_a_level_that_spans_too_much_is_cut_on_a_grid() -> None:
         assert level == pytest.approx(np.exp(np.log(members).mean()))
     within = np.geomspace(1e15, 1.99e15, 20)
     assert len(set(levels_of(pd.Series(within)))) == 1
+
+
+def test_weights_that_were_moved_are_one_model_and_those_that_were_replaced_are_two() -> None:
+    """Or one curve would be fitted through the losses of two models."""
+    named = with_names(
+        runs(
+            model=["/a/m:2", "/b/m:2", "/b/m", "/c/m", "/c/m", "micro-1m"],
+            model_weights=["sha256:1", "sha256:1", "sha256:1", "sha256:2", "sha256:3", None],
+            **COSTS,
+        )
+    )
+    assert named["model"].tolist() == ["/b/m:2", "/b/m:2", "/b/m", "/c/m (sha256:2)", "/c/m", "micro-1m"]

@@ -177,7 +177,7 @@ def test_an_unreadable_table_is_one_line(tmp_path: Path) -> None:
     pq.write_table(pa.table({name: [True] for name in FOREIGN}), tmp_path / "bool.parquet")
     for name, message in {
         "missing.csv": "cannot read .*missing.csv: No such file",
-        "folder.csv": "cannot read .*folder.csv: Is a directory",
+        "folder.csv": "cannot read .*folder.csv: it is a folder",
         "binary.csv": "not a UTF-8 text file",
         "late.csv": "not a UTF-8 text file",
         "text.parquet": "not a Parquet file",

@@ -1,33 +1,29 @@
+"""A SQLite file as a store: what holds for every database, and what is its own."""
+
+import os
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from embudget.errors import StoreError
-from embudget.records import COLUMNS, RunConfig, RunRecord
+from embudget.records import COLUMNS, RunRecord
 from embudget.study import Store
-from embudget.study.store import LEASE_SECONDS
+from embudget.study import leases as leases_module
+from embudget.study.leases import Hold
+from tests.study.store_contract import StoreContract, config, done, failed
 
 
-def config(seed: int = 0) -> RunConfig:
-    return RunConfig(model="m", method="full", train_flops=1e12, pairs="p", batch_size=8, learning_rate=1e-3, seed=seed)
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    return tmp_path / "s.db"
 
 
-def done(seed: int = 0) -> RunRecord:
-    return RunRecord(config=config(seed), status="done", loss=1.5, tokens=10)
-
-
-def test_records_come_back_as_they_were_written(tmp_path: Path) -> None:
-    with Store(tmp_path / "s.db") as store:
-        store.add(done(1))
-        store.add(done(0))
-    with Store(tmp_path / "s.db", create=False) as store:
-        assert store.records() == [done(1), done(0)]
-        assert store.ids() == {done(0).id, done(1).id}
+class TestSqlite(StoreContract):
+    pass
 
 
 def test_the_records_are_a_table_of_one_row_a_run(tmp_path: Path) -> None:
@@ -46,85 +42,55 @@ def test_the_records_are_a_table_of_one_row_a_run(tmp_path: Path) -> None:
     assert runs["decay"].isna().all(), "a cosine has no decay"
 
 
-def test_a_record_is_written_once(tmp_path: Path) -> None:
-    with Store(tmp_path / "s.db") as store:
-        assert store.add(done())
-        assert not store.add(done().model_copy(update={"loss": 9.0}))
-        assert store.records() == [done()]
-        assert store.claim(config()) is None
+CLAIM = (
+    "import sys, os; from embudget.study import Store; from tests.study.store_contract import config;"
+    "leases = Store(sys.argv[1]).leases(); print(leases.claim(config()).name, flush=True);"
+)
 
 
-def test_a_claimed_run_is_not_claimed_again(tmp_path: Path) -> None:
-    with Store(tmp_path / "s.db") as one, Store(tmp_path / "s.db") as two:
-        assert one.claim(config()) == 1
-        assert two.claim(config()) is None
-        one.release(config())
-        assert two.claim(config()) == 2
-        two.release(config(), forget=True)
-        assert one.claim(config()) == 2
-
-
-def test_a_lease_that_is_not_renewed_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Store(tmp_path / "s.db") as store:
-        now = time.time()
-        assert store.claim(config()) == 1
-        monkeypatch.setattr(time, "time", lambda: now + LEASE_SECONDS - 1)
-        assert store.claim(config()) is None
-        store.renew()
-        monkeypatch.setattr(time, "time", lambda: now + LEASE_SECONDS + 1)
-        assert store.claim(config()) is None, "renewed"
-        monkeypatch.setattr(time, "time", lambda: now + 3 * LEASE_SECONDS)
-        assert store.claim(config()) == 2
+def start(code: str, *arguments: object) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-c", CLAIM + code, *map(str, arguments)]
+    return subprocess.Popen(
+        command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True
+    )
 
 
 def test_the_lease_of_a_process_that_is_gone_ends_at_once(tmp_path: Path) -> None:
-    code = (
-        "import sys; from embudget.study import Store; from tests.study.test_store import config;"
-        "print(Store(sys.argv[1]).claim(config()))"
-    )
-    root = Path(__file__).parents[2]
-    claimed = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "s.db")], cwd=root, capture_output=True, text=True, check=True
-    )
-    assert claimed.stdout.strip() == "1"
-    with Store(tmp_path / "s.db") as store:
-        assert store.claim(config()) == 2
+    with start("os._exit(0)", tmp_path / "s.db") as other:
+        assert other.communicate()[0].strip() == "OURS"
+    with Store(tmp_path / "s.db") as store, store.leases() as leases:
+        assert leases.claim(config()) is Hold.OURS
+        assert leases.losses(config()).total == 0
 
 
-def test_of_many_at_once_one_gets_the_run(tmp_path: Path) -> None:
-    stores = [Store(tmp_path / "s.db") for _ in range(6)]
-    barrier = threading.Barrier(len(stores))
-    claims: list[int | None] = []
-
-    def claim(store: Store) -> None:
-        barrier.wait()
-        claims.append(store.claim(config()))
-
-    threads = [threading.Thread(target=claim, args=(store,)) for store in stores]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for store in stores:
-        store.close()
-    assert sorted(claims, key=str) == [1, *[None] * 5]
+def test_the_lease_of_a_process_that_lives_is_known_to_hold(tmp_path: Path) -> None:
+    with start("sys.stdin.read()", tmp_path / "s.db") as other:
+        assert other.stdout is not None and other.stdout.readline().strip() == "OURS"
+        with Store(tmp_path / "s.db") as store, store.leases() as leases:
+            assert leases.claim(config()) is Hold.HELD
+        other.communicate("")
 
 
-def test_a_new_store_may_be_opened_by_many_at_once(tmp_path: Path) -> None:
-    barrier = threading.Barrier(6)
-    opened: list[set[str]] = []
+def test_a_file_that_sleepers_and_locks_left_alone_is_watched_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever slept through the lease's time has seen nothing of it."""
+    from tests.study.store_contract import as_of_another_process
 
-    def start() -> None:
-        barrier.wait()
-        with Store(tmp_path / "s.db") as store:
-            opened.append(store.ids())
-
-    threads = [threading.Thread(target=start) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert opened == [set()] * 6
+    now = 0.0
+    with Store(tmp_path / "s.db") as store, store.leases() as theirs, store.leases() as ours:
+        assert theirs.claim(config()) is Hold.OURS
+        as_of_another_process(theirs, monkeypatch)
+        monkeypatch.setattr(time, "monotonic", lambda: now)
+        assert ours.claim(config()) is Hold.UNSURE
+        now = 10_000.0
+        assert ours.claim(config()) is Hold.UNSURE, "it looked twice, not all the time"
+        for _ in range(4):
+            now += leases_module.LEASE_SECONDS / 4
+            ours.renew()
+        assert ours.claim(config()) is Hold.UNSURE
+        now += 1
+        assert ours.claim(config()) is Hold.OURS
 
 
 def test_a_store_whose_making_was_interrupted_is_completed(tmp_path: Path) -> None:
@@ -133,17 +99,37 @@ def test_a_store_whose_making_was_interrupted_is_completed(tmp_path: Path) -> No
         connection.execute("delete from embudget")
         connection.execute("drop table leases")
     connection.close()
-    with Store(tmp_path / "s.db") as store:
-        assert store.claim(config()) == 1
+    with Store(tmp_path / "s.db") as store, store.leases() as leases:
+        assert leases.claim(config()) is Hold.OURS
 
 
-def test_failed_runs_can_be_forgotten(tmp_path: Path) -> None:
-    with Store(tmp_path / "s.db") as store:
-        store.add(done())
-        store.add(RunRecord(config=config(1), status="failed", error="lost"))
-        store.add(RunRecord(config=config(2), status="failed", error="of another study"))
-        store.forget_failed([config(0), config(1)])
-        assert store.ids() == {config(0).id, config(2).id}
+OLD = """
+create table embudget (key varchar(32) primary key, value varchar(64) not null);
+create table runs (id varchar(16) primary key, config text not null, status varchar(16) not null, record text not null,
+    written double not null);
+create table leases (id varchar(16) primary key, owner varchar(128) not null, expires double not null,
+    attempts integer not null);
+insert into embudget values ('format', '1');
+"""
+
+
+def test_a_store_of_the_older_format_is_read_as_it_is_and_goes_on(tmp_path: Path) -> None:
+    old = tmp_path / "old.db"
+    with sqlite3.connect(old) as connection:
+        connection.executescript(OLD)
+        connection.execute("insert into leases values (?, 'host:1:x', 9e99, 2)", (config(1).id,))
+        row = (done().id, done().config.model_dump_json(), "done", done().model_dump_json(exclude_none=True), 1.0)
+        connection.execute("insert into runs values (?, ?, ?, ?, ?)", row)
+    connection.close()
+    before = old.read_bytes()
+    with Store(old) as store:
+        assert store.records() == [done()]
+    assert old.read_bytes() == before, "reading changes nothing"
+    with Store(old) as one, Store(old) as two, one.leases() as ours, two.leases() as theirs:
+        assert ours.claim(config(1)) is Hold.OURS, "leases of the older format end with it"
+        assert theirs.claim(config(1)) is Hold.HELD, "its leases are replaced once"
+        assert one.add(done(1))
+        assert two.records() == [done(), done(1)]
 
 
 @pytest.mark.parametrize("url", ["sqlite:///s.db", "sqlite+pysqlite:///s.db", "sqlite:///s.db?timeout=30"])
@@ -156,20 +142,58 @@ def test_checkpoints_lie_beside_a_sqlite_file_however_it_is_given(
         assert absolute.checkpoints == tmp_path / "s.db.checkpoints"
 
 
-@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "sqlite:///file:s.db?uri=true"])
-def test_a_database_that_is_not_known_to_be_a_file_has_no_place_for_checkpoints(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str
+def test_a_uri_of_sqlite_and_a_file_that_is_called_like_one_are_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    with Store("sqlite:///file:s.db?uri=true") as store:
+        store.add(done())
+        assert store.checkpoints == Path("s.db.checkpoints")
+    assert Store("s.db", create=False).records() == [done()]
+    with Store("file:t.db") as store:
+        assert store.checkpoints == Path("file:t.db.checkpoints")
+    assert (tmp_path / "file:t.db").is_file()
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", ":memory:", "sqlite:///file::memory:?uri=true"])
+def test_a_database_in_memory_has_no_place_for_checkpoints_and_serves_all_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    import threading
+
+    monkeypatch.chdir(tmp_path)
+    found: list[set[str]] = []
     with Store(url) as store:
         assert store.checkpoints is None
+        store.add(done())
+        thread = threading.Thread(target=lambda: found.append(store.ids()))
+        thread.start()
+        thread.join()
+    assert found == [{done().id}]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "name", ["s?x=1.db", "100%.db", "a%20b.db", "a#b.db", "with space.db", 'it\'s "quoted".db', "ü?&=.db", "a@b:c.db"]
+)
+def test_a_file_may_have_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    for place in (name, tmp_path / name):
+        with Store(place) as store:
+            store.add(done())
+            assert store.checkpoints == Path(f"{place}.checkpoints")
+            assert store.location == str(place)
+        assert [path.name for path in tmp_path.iterdir()] == [name]
+        with Store(place, create=False) as store:
+            assert store.records() == [done()]
 
 
 def test_what_is_no_store_is_left_alone(tmp_path: Path) -> None:
     text = tmp_path / "notes.txt"
     text.write_text("hello, these are my notes")
-    with pytest.raises(StoreError, match="it is no SQLite file"):
-        Store(text)
+    for place in (text, f"sqlite:///{text}"):
+        with pytest.raises(StoreError, match="it is no SQLite file"):
+            Store(place)
     other = tmp_path / "other.db"
     with sqlite3.connect(other) as connection:
         connection.execute("create table recipes (id integer)")
@@ -180,12 +204,24 @@ def test_what_is_no_store_is_left_alone(tmp_path: Path) -> None:
     assert other.read_bytes() == before
     with pytest.raises(StoreError, match="got the folder"):
         Store(tmp_path)
-    with pytest.raises(StoreError, match="there is no store"):
-        Store(tmp_path / "missing.db", create=False)
+    for missing in (tmp_path / "missing.db", f"sqlite:///{tmp_path}/missing.db"):
+        with pytest.raises(StoreError, match="there is no store"):
+            Store(missing, create=False)
+    assert not (tmp_path / "missing.db").exists()
     with pytest.raises(StoreError, match="its folder does not exist"):
         Store(tmp_path / "no" / "such.db")
-    with pytest.raises(StoreError, match="cannot open the store"):
-        Store("nonsense://x")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(StoreError, match="a device or a pipe"):
+        Store(tmp_path / "pipe")
+
+
+@pytest.mark.parametrize("wrong", [None, 3, b"s.db", "a\0b.db", "x" * 300 + ".db", "nonsense://x", "", "://"])
+def test_what_cannot_be_a_store_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: object) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StoreError) as error:
+        Store(wrong)  # type: ignore[arg-type]
+    assert len(str(error.value)) < 300 and "\n" not in str(error.value)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_store_of_another_format_is_refused(tmp_path: Path) -> None:
@@ -195,3 +231,32 @@ def test_a_store_of_another_format_is_refused(tmp_path: Path) -> None:
     connection.close()
     with pytest.raises(StoreError, match="has format 99"):
         Store(tmp_path / "s.db")
+
+
+@pytest.mark.parametrize("row", ["{", "[1]", "null", "[" * 50_000, b"\xff\xfe", 3, '{"config": 1}'])
+def test_a_row_that_is_no_record_is_one_line(tmp_path: Path, row: object) -> None:
+    with Store(tmp_path / "s.db") as store:
+        store.add(failed())
+        with sqlite3.connect(tmp_path / "s.db") as connection:
+            connection.execute("update runs set record = ?", (row,))
+        connection.close()
+        with pytest.raises(StoreError, match=config().id) as error:
+            store.records()
+    assert len(str(error.value)) < 300 + len(str(tmp_path))
+
+
+def test_errors_that_do_not_pass_end_at_once(tmp_path: Path) -> None:
+    began = time.monotonic()
+    with Store(tmp_path / "s.db") as store:
+        with sqlite3.connect(tmp_path / "s.db") as connection:
+            connection.execute("drop table runs")
+        connection.close()
+        with pytest.raises(StoreError, match="no such table: runs"):
+            store.add(done())
+    with Store(f"sqlite:///file:{tmp_path}/t.db?uri=true") as store:
+        store.add(done())
+    with Store(f"sqlite:///file:{tmp_path}/t.db?mode=ro&uri=true") as store:
+        assert store.records() == [done()]
+        with pytest.raises(StoreError, match="readonly"):
+            store.add(done(1))
+    assert time.monotonic() - began < 5

@@ -12,25 +12,16 @@ from embudget.errors import ConfigError, ModelError
 from embudget.pairs import Pairs
 from embudget.records import RunConfig, RunRecord
 from embudget.study import Plan, Store, Study, SweepListener, executor, sweep
-from embudget.study.driver import MAX_ATTEMPTS
+from embudget.study.claims import MAX_ATTEMPTS
+from embudget.study.leases import Hold
 from embudget.training.resources import Resources
+from tests.study.studies import tiny_study
 from tests.training.batches import LOSS_ROUNDING
 
 
 @pytest.fixture
 def study(tiny_neox: Path, tiny_pairs: Pairs) -> Study:
-    values = {
-        "members": [f"{tiny_neox}:1", f"{tiny_neox}:2"],
-        "methods": ["full", "lora:4"],
-        "budgets": [6e8],
-        "pairs": str(tiny_pairs.folder),
-        "batch_size": 8,
-        "max_length": 32,
-        "min_steps": 2,
-        "eval_pairs": 16,
-        "eval_candidates": 16,
-    }
-    return Study.read(values, "study.yaml")
+    return tiny_study(tiny_neox, tiny_pairs, members=[f"{tiny_neox}:1", f"{tiny_neox}:2"], methods=["full", "lora:4"])
 
 
 class Log(SweepListener):
@@ -175,8 +166,8 @@ def test_worker_processes_give_the_same_records(study: Study, tmp_path: Path) ->
 def test_a_run_that_another_sweep_holds_is_left_to_it(study: Study, tmp_path: Path, tiny_pairs: Pairs) -> None:
     held = study.configs(tiny_pairs.hash)[0]
     log = Log()
-    with Store(tmp_path / "s.db") as other:
-        assert other.claim(held) == 1
+    with Store(tmp_path / "s.db") as other, other.leases() as leases:
+        assert leases.claim(held) is Hold.OURS
         records = sweep(study, tmp_path / "s.db", listener=log)
     assert len(records) == 3
     assert held.id not in {record.id for record in records}

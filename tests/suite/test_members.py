@@ -8,7 +8,7 @@ import pytest
 
 from embudget.errors import ModelError
 from embudget.suite import SHAPES, find_shape, find_suite
-from embudget.suite.loading import find_checkpoint, load_embedder
+from embudget.suite.loading import find_checkpoint, load_embedder, weights_of
 from embudget.suite.members import is_hub_id, known_shape, split_depth
 
 
@@ -62,7 +62,7 @@ def test_a_built_in_name_is_not_shadowed_by_a_folder(
     with pytest.raises(ModelError, match="EleutherAI/pythia-70m"):  # the hub, which does not answer here
         find_checkpoint("pythia-70m:2")
     assert find_shape("./pythia-70m").hidden == find_shape("./pythia-70m:2").hidden == 64
-    assert find_checkpoint("./pythia-70m").path == "./pythia-70m"
+    assert find_checkpoint("./pythia-70m").path == find_shape("./pythia-70m").name == str(tmp_path / "pythia-70m")
 
 
 def test_a_folder_whose_name_has_a_colon(tmp_path: Path, tiny_neox: Path) -> None:
@@ -72,9 +72,49 @@ def test_a_folder_whose_name_has_a_colon(tmp_path: Path, tiny_neox: Path) -> Non
     assert find_shape(str(odd)).layers == 4
 
 
+def test_a_folder_has_one_name_however_it_is_written(
+    tmp_path: Path, tiny_neox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "models" / "mine"
+    shutil.copytree(tiny_neox, folder)
+    (tmp_path / "link").symlink_to(folder)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    ways = [
+        "models/mine",
+        "models/mine/",
+        "./models/../models/mine",
+        str(folder),
+        f"{folder}/",
+        "link",
+        "~/models/mine",
+    ]
+    assert {find_shape(way).name for way in ways} == {str(folder)}
+    assert {find_shape(f"{way}:2").name for way in ways} == {f"{folder}:2"}
+    assert {find_shape(name).name for name in (find_shape(way).name for way in ways)} == {str(folder)}
+    assert len({weights_of(way) for way in ways} | {weights_of(f"{folder}:2")}) == 1
+    odd = folder.rename(tmp_path / "run:2")
+    assert find_shape("run:2").name == f"{odd}:4"  # or its name would read as the first two blocks of `run`
+    assert find_shape(f"{odd}:4").name == f"{odd}:4" and find_shape("run:2:3").layers == 3
+
+
+@pytest.mark.parametrize("name", ["./nothing", "../nothing/there:2", "/nothing", "~/nothing", "~nobody-of-this-name/m"])
+def test_a_path_to_nothing_is_said_to_be_one(name: str) -> None:
+    with pytest.raises(ModelError, match="there is no model folder") as caught:
+        find_shape(name)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["a" * 5000, "nul\0", "/" + "b" * 300, "./" + "c/" * 3000])
+def test_names_that_no_file_system_takes_are_one_short_line(name: str) -> None:
+    with pytest.raises(ModelError) as caught:
+        find_shape(name)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 300
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "without one"), ("{", "not readable as JSON"), ("[]", "must hold an object"), ("{}", "model_type must be")],
+    [(None, "without one"), ("{", "not valid JSON"), ("[]", "must hold an object"), ("{}", "model_type must be")],
 )
 def test_bad_folders_are_refused(tmp_path: Path, content: str | None, message: str) -> None:
     if content is not None:
@@ -116,6 +156,7 @@ def test_hub_ids(hub_cache: str) -> None:
     assert (shape.name, shape.hub_id, shape.layers) == ("somebody/tiny:2", "somebody/tiny", 2)
     found = find_checkpoint("somebody/tiny:2")
     assert found == ("somebody/tiny", hub_cache, f"somebody/tiny at {hub_cache}")
+    assert weights_of("somebody/tiny:2") == hub_cache
     assert load_embedder("somebody/tiny:2", 16).encode(["text"]).shape == (1, 64)
 
 

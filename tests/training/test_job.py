@@ -21,9 +21,9 @@ from tests.training.test_run import config_for
 @pytest.fixture
 def repetitive(tmp_path: Path) -> Pairs:
     """1,000 training pairs of which 300 share their positive, so that batches of 64 end after 11 of 15."""
-    for split, rows in (("train", 1000), ("validation", 64)):
-        positives = ["see the manual" if split == "train" and row % 10 < 3 else f"answer {row}" for row in range(rows)]
-        columns = {"query": [f"question {row}" for row in range(rows)], "positive": positives}
+    for split, rows in (("train", range(1000)), ("validation", range(1000, 1064))):
+        positives = ["see the manual" if split == "train" and row % 10 < 3 else f"answer {row}" for row in rows]
+        columns = {"query": [f"question {row}" for row in rows], "positive": positives}
         pq.write_table(pa.table(columns), tmp_path / f"{split}.parquet")
     return index_pairs(tmp_path)
 

@@ -256,7 +256,7 @@ def test_a_disk_that_was_full_for_a_while_costs_no_older_checkpoint(
         train(config, tiny_pairs, on_progress=on_progress, resources=resources)
     assert kept == [1, 2, 2, 2]
     again = train(config, tiny_pairs, on_progress=on_progress, resources=resources, with_record=True)[1]
-    assert kept[4:] == list(range(3, len(whole.loss_curve) + 1)), "it is tried again, and works"
+    assert kept[4:] == list(range(5, len(whole.loss_curve) + 1)), "it is tried again at the interruption, and works"
     assert (again.loss, again.loss_curve) == (whole.loss, whole.loss_curve)
 
 
@@ -310,7 +310,7 @@ def test_the_same_command_goes_on(
     done = run(*command, "--out", tmp_path / "model")
     assert done.code == 0, done.err
     assert steps[:3] == [1, 2, 3]
-    assert steps[3] == 3, "the third has had no checkpoint yet"
+    assert steps[3] == 4, "the third was written when it was interrupted"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "whole"]
     weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("model", "whole")]
     assert weights[0] == weights[1]

@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 import torch
 
+from embudget.errors import TooFewRunsError
 from embudget.methods import parse_method
 from embudget.pairs import Pairs
 from embudget.pairs.token_cache import TokenCache
 from embudget.records import RunConfig
+from embudget.runs import RunTable
 from embudget.suite import find_shape
 from embudget.training.heldout import held_out
 from embudget.training.run import train
@@ -50,7 +52,7 @@ def test_a_run_spends_its_budget_and_is_measured(tiny_neox: Path, tiny_pairs: Pa
 
 
 def test_the_model_comes_alone_unless_its_record_is_asked_for(tiny_neox: Path, tiny_pairs: Pairs) -> None:
-    config = config_for(tiny_neox, tiny_pairs, train_flops=1e8)
+    config = config_for(tiny_neox, tiny_pairs, train_flops=6e8)
     model = train(config, tiny_pairs)
     assert model.encode(["a query", "a document"]).shape == (2, 64)
     other, record = train(config, tiny_pairs, with_record=True)
@@ -70,7 +72,7 @@ def test_the_tokens_of_a_run_are_opened_once(
         original(self, *inputs, **more)
 
     monkeypatch.setattr(TokenCache, "__init__", counted)
-    train(config_for(tiny_neox, tiny_pairs, train_flops=1e8), tiny_pairs)
+    train(config_for(tiny_neox, tiny_pairs, train_flops=6e8), tiny_pairs)
     assert len(opened) == 1
 
 
@@ -79,12 +81,12 @@ def test_training_leaves_nothing_behind(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    train(config_for(tiny_neox, tiny_pairs, train_flops=1e8), tiny_pairs)
+    train(config_for(tiny_neox, tiny_pairs, train_flops=6e8), tiny_pairs)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_training_lowers_the_held_out_loss(tiny_neox: Path, tiny_pairs: Pairs) -> None:
-    untouched = config_for(tiny_neox, tiny_pairs, train_flops=1e8, learning_rate=1e-9)
+    untouched = config_for(tiny_neox, tiny_pairs, train_flops=6e8, learning_rate=1e-9)
     _, short = train(untouched, tiny_pairs, with_record=True)
     _, trained = train(config_for(tiny_neox, tiny_pairs, train_flops=6e9), tiny_pairs, with_record=True)
     assert trained.loss is not None and short.loss is not None
@@ -116,7 +118,7 @@ def test_groups_of_candidates_must_divide(tiny_neox: Path, tiny_pairs: Pairs) ->
 def test_under_autocast_the_measure_and_the_model_are_float32(
     tiny_llama: Path, tiny_pairs: Pairs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = config_for(tiny_llama, tiny_pairs, train_flops=2e8)
+    config = config_for(tiny_llama, tiny_pairs, train_flops=8e8)
     exact = train(config, tiny_pairs, with_record=True)[1]
     monkeypatch.setattr("embudget.training.engine.uses_bf16", lambda: True)
     model, record = train(config, tiny_pairs, with_record=True)
@@ -131,7 +133,7 @@ def test_under_autocast_the_measure_and_the_model_are_float32(
 def test_gradient_caching_trains_the_same(tiny_llama: Path, tiny_pairs: Pairs, monkeypatch: pytest.MonkeyPatch) -> None:
     from embudget.training import device
 
-    config = config_for(tiny_llama, tiny_pairs, train_flops=4e8)
+    config = config_for(tiny_llama, tiny_pairs, train_flops=8e8)
     _, direct = train(config, tiny_pairs, with_record=True)
     monkeypatch.setattr(device, "free_bytes", lambda: 1e6)
     _, cached = train(config, tiny_pairs, with_record=True)
@@ -139,3 +141,16 @@ def test_gradient_caching_trains_the_same(tiny_llama: Path, tiny_pairs: Pairs, m
     assert cached.executed_flops is not None and direct.executed_flops is not None
     assert cached.executed_flops > 1.2 * direct.executed_flops, "a second forward pass"
     assert cached.train_flops == direct.train_flops
+
+
+def test_a_run_that_learned_nothing_is_marked(tiny_neox: Path, tiny_pairs: Pairs) -> None:
+    """At a temperature of a billion all scores are alike."""
+    _, record = train(config_for(tiny_neox, tiny_pairs, scale=1e-9), str(tiny_pairs.folder), with_record=True)
+    assert record.status == "no_gain"
+    assert record.loss == pytest.approx(math.log(16)) and record.chance == math.log(16)
+    assert record.accuracy is not None and record.tokens is not None, "its measurements are kept"
+    assert record.error == (
+        "the held-out loss 2.7726 nats is no better than chance, 2.7726: try another learning rate or a larger budget"
+    )
+    with pytest.raises(TooFewRunsError, match="got 1 whose loss is no better than chance"):
+        RunTable.of([record])

@@ -1,5 +1,7 @@
 import importlib.util
+import logging
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,6 +15,7 @@ from embudget.training import tracking
 from embudget.training.job import Job
 from embudget.training.loop import Training
 from embudget.training.run import train
+from embudget.training.schedule import factor_of
 from embudget.training.tracking import tracked
 from tests.command_line import Run
 from tests.training.test_run import config_for
@@ -88,7 +91,7 @@ def test_the_command_refuses_before_it_trains(run: Run, tiny_neox: Path, tiny_pa
         "--batch-size", "8", "--max-length", "32", "--out", tmp_path / "model", "--report-to", "comet",
     )  # fmt: skip
     assert (done.code, done.err.count("\n")) == (2, 1)
-    assert "report_to must be among tensorboard" in done.err
+    assert "--report-to must be among tensorboard" in done.err
     assert not list(tmp_path.iterdir())
 
 
@@ -110,7 +113,9 @@ def test_every_step_is_logged(tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path
     assert values[-1]["train/tokens"] == record.tokens
     assert values[-1]["train/flops"] == record.train_flops
     rates = [of["train/learning_rate"] for of in values]
-    assert 0 < rates[-1] < max(rates) <= config.learning_rate
+    shares = [0.0, *(of["train/share_of_budget"] for of in values)]
+    middles = [(before + after) / 2 for before, after in pairwise(shares)]
+    assert rates == pytest.approx([config.learning_rate * factor_of(config)(middle) for middle in middles], abs=1e-9)
     assert all(of["train/tokens_per_second"] > 0 for of in values)
 
 
@@ -123,17 +128,27 @@ def test_a_run_that_diverges_is_finished_too(tiny_neox: Path, tiny_pairs: Pairs,
     assert heard[-1] == ("finish",)
 
 
-def test_a_tracker_that_fails_at_its_start_leaves_none_open(
-    tiny_neox: Path, tiny_pairs: Pairs, monkeypatch: pytest.MonkeyPatch, heard: list[tuple[Any, ...]]
+@pytest.mark.parametrize("where", ["__init__", "start", "store_init_configuration", "log", "finish"])
+@pytest.mark.parametrize("kind", [ValueError, SystemExit])
+def test_a_tracker_that_fails_is_named_once_and_left_out(
+    tiny_neox: Path,
+    tiny_pairs: Pairs,
+    monkeypatch: pytest.MonkeyPatch,
+    heard: list[tuple[Any, ...]],
+    caplog: pytest.LogCaptureFixture,
+    where: str,
+    kind: type[BaseException],
 ) -> None:
-    def fail(self: Recorder, values: dict[str, Any]) -> None:
-        raise ValueError("no such project")
+    def fail(*_: object, **__: object) -> None:
+        raise kind("no such\nproject")
 
-    monkeypatch.setattr(Recorder, "store_init_configuration", fail)
-    config = config_for(tiny_neox, tiny_pairs)
-    with pytest.raises(ValueError, match="no such project"), tracked(config, ["tensorboard"], None):
-        pytest.fail("nothing is trained")
-    assert heard[-1] == ("finish",)
+    monkeypatch.setattr(Recorder, where, fail)
+    config = config_for(tiny_neox, tiny_pairs, train_flops=1e9)
+    with caplog.at_level(logging.WARNING):
+        _, record = train(config, tiny_pairs, report_to=["tensorboard"], with_record=True)
+    assert record.loss is not None
+    warned = [text for text in caplog.messages if "tensorboard" in text]
+    assert warned == [f"tensorboard fails and is left out: {kind.__name__}: no such project"]
 
 
 def test_tensorboard_itself_takes_the_values(tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path) -> None:

@@ -3,12 +3,14 @@
 Only signatures are read at start-up; each command imports what it needs when it runs.
 """
 
+import contextlib
+import io
 import logging
 import os
 import sys
 import traceback
 import warnings
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, NoReturn, cast
 
 import typer
 
@@ -27,7 +29,10 @@ from embudget.cli import (
     train,
 )
 from embudget.cli.console import mind_ctrl_c
+from embudget.cli.messages import check_arguments, one_line, with_options
 from embudget.errors import EmbudgetError
+from embudget.passwords import hide_passwords
+from embudget.training.interrupt import came, told
 
 app = typer.Typer(
     name="embudget",
@@ -69,26 +74,47 @@ for command in (train, sweep, records, fit, recipe, explain, simulate, evaluate,
     app.command(command.__name__.rpartition(".")[2])(command.command)
 
 
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as of shells: 128 and the signal's number."""
+INTERRUPTED, BROKEN_PIPE = 130, 1
+"""Exit codes after Ctrl-C, as of shells 128 and the signal's number, and after the reader of a pipe has gone."""
+_RESUMING = ("sweep", "quickstart")
+"""Commands that go on where they stopped when they are given again. What `train` kept is said by the run itself."""
 
 
 def main() -> None:
-    """Run the command line; a user's error is one line on stderr and exit code 2, Ctrl-C exit code 130."""
+    """Run the command line; a user's error is one line on stderr and exit code 2, a signal gives 128 + its number."""
     verbose = bool({"-v", "--verbose"} & set(sys.argv))
     _quieten(not verbose)
+    _write_any_letter()
     mind_ctrl_c()
+    try:
+        code = _run(verbose)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # here, where a full disk is still one line
+    except BrokenPipeError:  # as of `embudget records study.db | head`
+        _forget_output()
+        code = BROKEN_PIPE
+    except OSError as error:
+        if error.errno is None:  # a bug, which keeps its traceback
+            raise
+        _forget_output()
+        _fail(f"cannot write the output: {error.strerror}", verbose)
+    sys.exit(code)
+
+
+def _run(verbose: bool) -> int:
+    """Run the command of the arguments; its exit code."""
     # the base of all complaints about arguments; typer does not export it by name
     bad_arguments: type[Exception] = typer.BadParameter.__bases__[0].__bases__[0]
     try:
+        check_arguments(sys.argv[1:])
         code = app(standalone_mode=False)
     except EmbudgetError as error:
-        _fail(str(error), verbose)
+        _fail(with_options(str(error), typer.main.get_command(app), sys.argv[1:]), verbose)
     except bad_arguments as error:
         message = cast(Any, error).format_message()
         if message.startswith("Usage:"):  # no arguments at all: the help
             typer.echo(message, err=True)
-            sys.exit(2)
+            return 2
         _fail(message)
     except ModuleNotFoundError as error:
         extra = _EXTRAS.get((error.name or "").partition(".")[0])
@@ -97,23 +123,65 @@ def main() -> None:
         _fail(f"this needs the package {error.name}: pip install 'embudget[{extra}]'", verbose)
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
+    except OSError as error:
+        if came() is None:  # else a terminal that was closed, or a pipe
+            _fail_of_file(error, verbose)
+        code = INTERRUPTED
     if code == INTERRUPTED:  # some versions of typer turn Ctrl-C into this code
-        typer.echo("embudget: interrupted; train, sweep and quickstart go on where they stopped", err=True)
-    sys.exit(code if isinstance(code, int) else 0)
+        return _interrupted()
+    return code if isinstance(code, int) else 0
+
+
+def _fail_of_file(error: OSError, verbose: bool) -> NoReturn:
+    """Blame the file that an error names; without a name it is no user's error."""
+    if error.filename is None:
+        raise error
+    _fail(f"cannot use {os.fsdecode(error.filename)}: {error.strerror}", verbose)
+
+
+def _interrupted() -> int:
+    """Say that a signal ended the command, and what is kept; the exit code."""
+    resuming = sys.argv[1:2] and sys.argv[1] in _RESUMING
+    kept = told() or ("the same command goes on where it stopped" if resuming else "")
+    with contextlib.suppress(OSError):  # a terminal that was closed
+        typer.echo(f"embudget: interrupted{'; ' if kept else ''}{kept}", err=True)
+    return 128 + (came() or INTERRUPTED - 128)
 
 
 _EXTRAS = dict.fromkeys(
-    ("accelerate", "bm25s", "datasets", "peft", "psutil", "sentence_transformers", "sklearn", "torch", "transformers"),
+    (
+        "accelerate", "bm25s", "datasets", "huggingface_hub", "peft", "psutil", "safetensors", "sentence_transformers",
+        "sklearn", "tokenizers", "torch", "transformers",
+    ),
     "train",
-) | dict.fromkeys(("botocore", "gguf", "googleapiclient"), "demo")
+) | dict.fromkeys(
+    (
+        "aiohttp", "botocore", "gguf", "googleapiclient", "matplotlib", "networkx", "skimage", "statsmodels", "sympy",
+    ),
+    "demo",
+) | {"psycopg": "postgresql"}  # fmt: skip
 """Package -> the extra that installs it."""
 
 
-def _fail(message: str, verbose: bool = False) -> None:
+def _fail(message: str, verbose: bool = False) -> NoReturn:
     if verbose:
         traceback.print_exc()
-    typer.echo(f"embudget: {' '.join(message.split())}", err=True)
+    with contextlib.suppress(OSError):  # nobody can be told
+        typer.echo(f"embudget: {one_line(hide_passwords(message))}", err=True)
     sys.exit(2)
+
+
+def _write_any_letter() -> None:
+    """Print what the terminal's encoding lacks as an escape, instead of failing at a letter."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _forget_output() -> None:
+    """Have what could not be written go nowhere, or Python would complain of it once more as it ends."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _quieten(quiet: bool) -> None:

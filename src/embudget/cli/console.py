@@ -3,14 +3,20 @@
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import typer
 
+from embudget.training.interrupt import SIGNALS, forget, on_signal, raise_pending
+
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn
+
+
+_SILENT_SECONDS = 2.0
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -22,27 +28,18 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("  ".join(line).rstrip() for line in zip(*columns, strict=True))
 
 
-_pressed = False
-
-
 def mind_ctrl_c() -> None:
-    """Remember Ctrl-C for `still_wanted` to raise again, because Python swallows one that falls into a destructor."""
-
-    def press(number: int, frame: object) -> None:
-        global _pressed
-        _pressed = True
-        raise KeyboardInterrupt
-
+    """Let Ctrl-C, SIGTERM and SIGHUP end the program in order; who started it may have chosen to ignore the others."""
+    forget()
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, press)
+        for number in SIGNALS:
+            if number == signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, on_signal)
 
 
 def still_wanted() -> None:
-    """Raise a KeyboardInterrupt if Ctrl-C has been pressed and not been heeded yet."""
-    global _pressed
-    if _pressed:
-        _pressed = False
-        raise KeyboardInterrupt
+    """Raise an interruption that Python has swallowed, as it does in a destructor."""
+    raise_pending()
 
 
 def note(text: str) -> None:
@@ -81,14 +78,22 @@ def budget_bar(title: str) -> Iterator[Callable[[float, float], None]]:
 
 @contextmanager
 def counter(title: str) -> Iterator[Callable[[str, int], None]]:
-    """A spinner with what is being read and how much of it there is so far."""
+    """A spinner with what is being read and how much of it there is so far.
+
+    Where nobody watches, such as in a log, what takes longer than 2 s says a line for each stage instead.
+    """
     from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
+    started, told = time.monotonic(), ""
     with _progress([SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()]) as progress:
         task = progress.add_task(title)
 
         def update(what: str, count: int) -> None:
+            nonlocal told
             still_wanted()
             progress.update(task, description=f"{title}: {what} {count:,}")
+            if progress.disable and what != told and time.monotonic() - started > _SILENT_SECONDS:
+                told = what
+                note(f"{title}: {what}")
 
         yield update

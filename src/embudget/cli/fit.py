@@ -48,23 +48,28 @@ def command(
     are ignored. If a column has one of these names but another meaning, --columns NAME= ignores it.
 
     Rows are left out, counted and listed if their loss, size, tokens or FLOP is missing, NaN, infinite or not
-    positive, if their status is not done, or if they are there twice. Rows of equal settings but another loss are
-    repeated seeds. If a cell has three or more learning rates, the minimum of a parabola through them counts. Text
-    where a number belongs and files above 1 GB are refused.
+    positive, if their status is not done, if their loss is no better than chance (log of eval_candidates, where the
+    table says it), or if they are there twice. Rows of equal settings but another loss are repeated seeds. If a cell
+    has three or more learning rates, the minimum of a parabola through them counts. Text where a number belongs and
+    files above 1 GB are refused.
 
     \b
     Examples: embudget fit study.db --out laws.json
               embudget fit runs.csv --columns "loss=eval_loss,model_params=Model Size"
     """  # noqa: D301
     from embudget.choices import unknown_models
+    from embudget.contents import LAWS
     from embudget.errors import ConfigError
     from embudget.laws import fit
+    from embudget.outputs import check_file_output, store_places
+    from embudget.passwords import hide_passwords
     from embudget.runs import RunTable
 
-    if Path(runs).suffix.lower() in (".csv", ".parquet"):
+    check_file_output(out, LAWS, store_places(runs))
+    if "://" not in runs and Path(runs).suffix.lower() in (".csv", ".parquet"):
         table = RunTable.read(runs, read_mapping(columns))
     elif columns is not None:
-        raise ConfigError(f"--columns is for a file that ends in .csv or .parquet, got {runs}")
+        raise ConfigError(f"--columns is for a file that ends in .csv or .parquet, got {hide_passwords(runs)}")
     else:
         from embudget.study import Store
 

@@ -23,7 +23,7 @@ def build(
         list[str],
         typer.Argument(
             metavar="SOURCE...",
-            help="demo (aws-docs, google-docs and docstrings), debian, hub:ORG/NAME or files:PATH (JSONL, CSV, ...).",
+            help="demo (aws-docs, google-docs and docstrings), debian, hub:ORG/NAME or files:PATH (JSON, CSV, ...).",
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder to write.")],
@@ -35,6 +35,15 @@ def build(
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most this many pairs of each source.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the split and of the order.")] = 0,
+    keep_near_duplicates: Annotated[
+        bool, typer.Option("--keep-near-duplicates", help="Keep pairs that nearly repeat an earlier one.")
+    ] = False,
+    one_per_query: Annotated[
+        bool, typer.Option("--one-per-query", help="Keep only the first pair of each query, for hub and files.")
+    ] = False,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out rows that cannot be read, and count them, for hub and files.")
+    ] = False,
     tokenizer: Annotated[
         list[str] | None,
         typer.Option(help="Model whose tokens to count; repeatable. By default smollm2-135m where it is installed."),
@@ -51,10 +60,17 @@ def build(
               embudget pairs build files:faq.csv \\
                 --query-column question --positive-column answer --out faq/
     """  # noqa: D301
-    from embudget.cli.console import counter
+    from embudget.cli.console import counter, note
+    from embudget.errors import ConfigError
     from embudget.pairs import build_pairs
-    from embudget.suite.loading import packaged_names
+    from embudget.suite.loading import load_tokenizer, packaged_names
 
+    for option, value in {"--query-column": query_column, "--positive-column": positive_column}.items():
+        if value is not None and not any(source.startswith(("files:", "hub:")) for source in sources):
+            raise ConfigError(f"{option} is for sources files:PATH and hub:ORG/NAME, got {', '.join(sources)}")
+    for name in tokenizer or ():  # before minutes are spent on pairs
+        load_tokenizer(name)
+    said: list[str] = []
     with counter("pairs") as progress:
         pairs = build_pairs(
             sources,
@@ -63,9 +79,15 @@ def build(
             positive_column=positive_column,
             limit=limit,
             seed=seed,
+            near_duplicates=not keep_near_duplicates,
+            one_per_query=one_per_query,
+            skip_bad=skip_bad,
             tokenizers=packaged_names() if tokenizer is None else tokenizer,
             on_progress=progress,
+            on_remark=said.append,
         )
+    for line in said:
+        note(line)
     typer.echo(describe(pairs.info))
     for found in pairs.info.tokens.values():
         typer.echo(describe_tokens(found))
@@ -87,15 +109,17 @@ def index(
     """Use Parquet files of any size as text pairs, without loading them.
 
     A pairs.json is written beside them. Rows are taken as they are. Nothing is cleaned, and the files' names say the
-    splits. Runs are measured on the first validation pairs, so these should be in random order. Columns `group` and
-    `source` are used where they are there.
+    splits. Held-out queries must not be in train. Runs are measured on the first validation pairs, so these should be
+    in random order. Columns `group` and `source` are used where they are there.
 
     \b
     Example: embudget pairs index shards/ --query-column anchor --positive-column positive
     """  # noqa: D301
+    from embudget.cli.console import note
     from embudget.pairs import index_pairs
 
-    typer.echo(describe(index_pairs(folder, query_column=query_column, positive_column=positive_column).info))
+    pairs = index_pairs(folder, query_column=query_column, positive_column=positive_column, on_remark=note)
+    typer.echo(describe(pairs.info))
 
 
 @app.command()
@@ -113,8 +137,9 @@ def stats(
     from embudget.pairs import load_pairs, token_stats
 
     pairs = load_pairs(folder)
+    found = token_stats(pairs, model, max_length)
     typer.echo(describe(pairs.info))
-    typer.echo(describe_tokens(token_stats(pairs, model, max_length)))
+    typer.echo(describe_tokens(found))
 
 
 @app.command()

@@ -97,10 +97,13 @@ def command(
               embudget recipe laws.json --curve 1e15:1e19 --out curve/
               embudget recipe --laws smollm2 --budget 4e13
     """  # noqa: D301
+    from embudget.contents import RECIPE
     from embudget.errors import ConfigError
     from embudget.laws import describe_origin, find_laws
+    from embudget.outputs import check_file_output
     from embudget.recipe import Wishes, recipe_curve, recommend
     from embudget.recipe.curve import POINTS_PER_DECADE, parse_curve
+    from embudget.report import check_curve_folder
 
     wanted = _one_of(laws, named_laws)
     wishes = Wishes(
@@ -118,6 +121,10 @@ def command(
         if any(option is not None for option in (budget, gpu_hours, dollars, device, mfu, dollars_per_hour)):
             raise ConfigError("give either --curve or one budget, not both")
         low, high = parse_curve(curve)
+        if out is None and not json:
+            out = Path("curve")
+        if out is not None:
+            check_curve_folder(out, (wanted, suite))
         read = find_laws(wanted)
         every = points_per_decade or POINTS_PER_DECADE
         points = recipe_curve(read, low, high, points_per_decade=every, suite=suite, **wishes)
@@ -125,6 +132,8 @@ def command(
         return
     if points_per_decade is not None:
         raise ConfigError("--points-per-decade goes with --curve")
+    if out is not None:
+        check_file_output(out, RECIPE, (wanted, suite))
     read = find_laws(wanted)
     recipe = recommend(
         read,
@@ -170,16 +179,16 @@ def _show_curve(
     from embudget.recipe import curve_warnings
     from embudget.report import write_curve
 
+    if out is not None:
+        write_curve(out, points, laws)
     if json:
-        if out is not None:
-            write_curve(out, points, laws)
         typer.echo(dumps([point.model_dump(mode="json") for point in points], indent=2))
         return
-    folder = write_curve(Path("curve") if out is None else out, points, laws)
     for point in points:
         typer.echo(str(point))
     for warning in curve_warnings(points):
         typer.echo(f"warning   {warning}")
     if origin is not None:
         typer.echo(f"laws      {origin}")
-    typer.echo(f"{folder}: curve.json, curve.csv and {folder / 'curve.html'}, to open in a browser")
+    if out is not None:
+        typer.echo(f"{out}: curve.json, curve.csv and {out / 'curve.html'}, to open in a browser")

@@ -22,25 +22,37 @@ def command(
               embudget records study.db --csv records.csv
     """  # noqa: D301
     from embudget.cli.console import table
+    from embudget.contents import TABLE
+    from embudget.outputs import check_file_output, store_places
+    from embudget.records import record_row, write_records_csv
     from embudget.study import Store
 
+    if csv is not None:
+        check_file_output(csv, TABLE, store_places(store))
     with Store(store, create=False) as opened:
         records = opened.records()
     if csv is not None:
-        from embudget.records import write_records_csv
-
         write_records_csv(records, csv)
         typer.echo(f"{csv}: {len(records)} records")
         return
     configured = {"model": "", "method": "", "train_flops": ".3g", "learning_rate": "g", "seed": ""}
-    measured = {"steps": ",", "tokens": ",", "seconds": ".0f", "loss": ".4f", "accuracy": ".3f", "status": ""}
+    measured = {
+        "steps": ",",
+        "tokens": ",",
+        "seconds": ".0f",
+        "loss": ".4f",
+        "chance": ".4g",
+        "accuracy": ".3f",
+        "status": "",
+    }
     headers = ["member", "method", "FLOP", "rate", "seed", *measured]
     other_schedules = any(record.config.schedule != "cosine" for record in records)
     rows = []
     for record in records:
+        row = record_row(record)
         cells = [format(getattr(record.config, field), form) for field, form in configured.items()]
         for field, form in measured.items():
-            value = getattr(record, field)
+            value = row[field]
             cells.append("" if value is None else format(value, form))
         rows.append([*cells, record.config.schedule] if other_schedules else cells)
     typer.echo(table([*headers, "schedule"] if other_schedules else headers, rows))

@@ -41,12 +41,15 @@ def command(
     Examples: embudget report study.db --laws laws.json --out report.html
               embudget report study.db --recipe recipe.yaml --model model/
     """  # noqa: D301
+    from embudget.contents import PAGE
     from embudget.laws import describe_origin, find_laws, fit
+    from embudget.outputs import check_file_output, store_places
     from embudget.recipe import Recipe
     from embudget.report import write_report
     from embudget.study import Store
     from embudget.training.export import read_record
 
+    check_file_output(out, PAGE, (*store_places(store), laws, recipe, model))
     answer = Recipe.load(recipe) if recipe is not None else None
     measured = read_record(model) if model is not None else None
     if answer is not None and measured is not None:

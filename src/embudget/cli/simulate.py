@@ -7,6 +7,8 @@ import typer
 
 from embudget.cli.options import Verbose
 
+REPEATS = 20
+
 
 def command(
     world: Annotated[Path, typer.Argument(help="YAML: the true law of every method, models, budgets, noise, ...")],
@@ -16,7 +18,9 @@ def command(
         str | None,
         typer.Option(metavar="FLOP", help="Judge the design: how well it would know the best choice at this budget."),
     ] = None,
-    repeats: Annotated[int, typer.Option(min=1, help="With --judge: how many studies are simulated.")] = 20,
+    repeats: Annotated[
+        int | None, typer.Option(min=1, help="With --judge: how many studies are simulated; 20 by default.")
+    ] = None,
     suite: Annotated[
         str | None,
         typer.Option(
@@ -50,25 +54,28 @@ def command(
     from collections import Counter
 
     from embudget.cli.console import counter
+    from embudget.contents import TABLE
     from embudget.design import DRAWS, World, check, planned, simulate
     from embudget.design import judge as judge_design
     from embudget.errors import ConfigError
     from embudget.flops import parse_budget
+    from embudget.outputs import check_file_output
     from embudget.runs import write_records_csv
 
     if out is None and judge is None:
         raise ConfigError("give --out to write records, --judge to judge the design, or both")
+    for name, value in {"repeats": repeats, "suite": suite, "draws": draws}.items():
+        if judge is None and value is not None:
+            raise ConfigError(f"--{name} goes with --judge")
+    repeats = REPEATS if repeats is None else repeats
     budget = None if judge is None else parse_budget(judge)
+    if out is not None:
+        check_file_output(out, TABLE, (world,))
     truth = World.from_yaml(world)
     if budget is not None:
-        check(truth, budget)
-    if out is not None:
-        records = simulate(truth, seed)
-        status = Counter(record.status for record in records)
-        runs = planned(truth)
-        write_records_csv(records, out)
-        typer.echo(f"{out}: {runs} runs: {status['done']} done, {status['failed']} failed, {runs - len(records)} lost")
-        typer.echo(f"next: embudget fit {out}")
+        check(truth, budget, repeats)
+    records = simulate(truth, seed) if out is not None else []
+    verdict = None
     if budget is not None:
         with counter("judging the design") as update:
             verdict = judge_design(
@@ -80,4 +87,11 @@ def command(
                 seed=seed,
                 progress=lambda done: update(f"study of {repeats}:", done),
             )
+    if out is not None:  # last, so that a command that fails leaves no file
+        status = Counter(record.status for record in records)
+        runs = planned(truth)
+        write_records_csv(records, out)
+        typer.echo(f"{out}: {runs} runs: {status['done']} done, {status['failed']} failed, {runs - len(records)} lost")
+        typer.echo(f"next: embudget fit {out}")
+    if verdict is not None:
         typer.echo(str(verdict))

@@ -23,11 +23,18 @@ def command(
             "another database and no folder such runs start anew."
         ),
     ] = None,
+    checkpoint_minutes: Annotated[
+        float | None,
+        typer.Option(min=0, help="Minutes between the checkpoints of a run; by default a share of the run."),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the runs and what is left out; train nothing.")
     ] = False,
     retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Do failed runs again; diverged ones would diverge again.")
+        bool,
+        typer.Option(
+            "--retry-failed", help="Do failed runs again; diverged ones, and those without a gain, would end as before."
+        ),
     ] = False,
     verbose: Verbose = False,
 ) -> None:
@@ -35,27 +42,51 @@ def command(
 
     Each run's record is kept as it ends. Interrupted, the same command goes on; a study may grow, too.
 
+    Exit code 1: a run failed, or a member was left out. A run fails if its worker was lost three times without progress
+    in between, or if it could not be done.
+    Runs that diverged are results, and no failure.
+
     \b
     Examples: embudget sweep study.yaml --dry-run
               embudget sweep study.yaml --store study.db
     """  # noqa: D301
-    from embudget.cli.sweep_bar import SweepBar, label
+    from embudget.cli.sweep_bar import SweepBar, label, outcome
+    from embudget.errors import ConfigError
+    from embudget.outputs import check_apart, store_places
     from embudget.pairs import load_pairs
     from embudget.study import Store, Study, plan, sweep
+    from embudget.suite.members import local_folder, split_depth
 
+    if workers < 1:
+        raise ConfigError(f"workers must be >= 1, got {workers}")
     spec = Study.from_yaml(study)
+    if checkpoints is not None:
+        folders = (local_folder(split_depth(member)[0]) for member in spec.members)
+        files = (place for place in store_places(store) if place.suffix != ".checkpoints")
+        check_apart(checkpoints, (study, spec.pairs, spec.suite, *files, *folders))
+        if checkpoints.exists() and not checkpoints.is_dir():
+            raise ConfigError(f"--checkpoints must be a folder, got the file {checkpoints}")
+    pairs = load_pairs(spec.pairs)
     if dry_run:
         there = Store(store, create=False).records() if "://" in store or Path(store).exists() else []
-        typer.echo(describe(spec, plan(spec, load_pairs(spec.pairs), there), {record.id for record in there}))
+        typer.echo(describe(spec, plan(spec, pairs, there), {record.id for record in there}))
         return
+    if not (planned := plan(spec, pairs)).runs:  # before there is a store for it
+        raise ConfigError(f"no run of the study is worth doing: {planned.left_out[0].reason}")
     with Store(store) as opened, SweepBar() as bar:
-        records = sweep(spec, opened, workers, bar, retry_failed, checkpoints)
+        shown = opened.location
+        every = None if checkpoint_minutes is None else 60 * checkpoint_minutes
+        records = sweep(spec, opened, workers, bar, retry_failed, checkpoints, every)
     for record in records:
         if record.status != "done":
-            typer.echo(f"{record.status}: {label(record.config)}: {record.error}")
+            typer.echo(f"{label(record.config)}: {outcome(record)}")
     held = f", {bar.runs - len(records)} held by another sweep" if bar.runs > len(records) else ""
-    typer.echo(f"{store}: {_counts(records)}{held}")
-    typer.echo(f"next: embudget fit {store}")
+    typer.echo(f"{shown}: {_counts(records)}{held}")
+    for name, reason in bar.refused.items():
+        typer.echo(f"left out: {name}: {reason}")
+    typer.echo(f"next: embudget fit {shown}")
+    if bar.refused or any(record.status == "failed" for record in records):
+        raise typer.Exit(1)
 
 
 def _counts(records: "list[RunRecord]") -> str:
@@ -65,7 +96,8 @@ def _counts(records: "list[RunRecord]") -> str:
     by_status = Counter(record.status for record in records)
     again = "; --retry-failed does them again" if by_status["failed"] else ""
     diverged = f", {by_status['diverged']} diverged" if by_status["diverged"] else ""
-    return f"{by_status['done']} runs done{diverged}, {by_status['failed']} failed{again}"
+    no_gain = f", {by_status['no_gain']} no better than chance" if by_status["no_gain"] else ""
+    return f"{by_status['done']} runs done{no_gain}{diverged}, {by_status['failed']} failed{again}"
 
 
 def describe(study: "Study", plan: "Plan", done: set[str]) -> str:
@@ -86,6 +118,7 @@ def describe(study: "Study", plan: "Plan", done: set[str]) -> str:
         ])  # fmt: skip
     headers = ["member", "method", "FLOP", "batch", "rate", "seed", "tokens", "steps", "time"]
     lines = [table(headers, rows)]
+    lines += [f"left out: {name}: {reason}" for name, reason in plan.refused.items()]
     lines += [f"left out: {label(run.config)}: {run.reason}" for run in plan.left_out]
     lines.append(
         f"{len(plan.runs)} runs, {plan.train_flops:.3g} FLOP, {len(plan.left_out)} left out; {len(missing.runs)} to "

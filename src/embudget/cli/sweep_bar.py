@@ -21,6 +21,13 @@ def label(config: RunConfig) -> str:
     )
 
 
+def outcome(record: RunRecord) -> str:
+    """What came of a run in a few words: its loss beside that by chance, or why it does not count."""
+    if record.status == "done":
+        return f"loss {record.loss:.3f} (chance {record.by_chance:.3f})"
+    return f"{record.status.replace('_', ' ')}: {record.error}"
+
+
 class SweepBar(SweepListener):
     """A bar over a study's FLOP, with the run under way and the time left. What several runs share counts once."""
 
@@ -33,6 +40,8 @@ class SweepBar(SweepListener):
         self._left = 0
         self.runs = 0
         """Runs of the study, those that have records included."""
+        self.refused: dict[str, str] = {}
+        """The members that cannot be trained, and why."""
         self._started = 0.0
         self._own: dict[str, float] = {}
         """The id of each missing run -> the FLOP that it adds."""
@@ -48,7 +57,7 @@ class SweepBar(SweepListener):
 
     def planned(self, plan: Plan, done: Sequence[RunRecord]) -> None:
         """Set the bar's length to the FLOP of the runs that are missing."""
-        self.runs = len(plan.runs)
+        self.runs, self.refused = len(plan.runs), plan.refused
         missing = plan.without({record.id for record in done})
         self._own = {run.config.id: run.own_flops for run in missing.runs}
         self._total, self._left = missing.train_flops, len(missing.runs)
@@ -73,8 +82,7 @@ class SweepBar(SweepListener):
         self._left -= 1
         self._spent.pop(record.id, None)
         self._done += self._own[record.id]
-        outcome = f"loss {record.loss:.3f}" if record.status == "done" else f"{record.status}: {record.error}"
-        self._say(f"{label(record.config)}: {outcome}")
+        self._say(f"{label(record.config)}: {outcome(record)}")
 
     def lost(self, config: RunConfig, reason: str, attempt: int) -> None:
         """Print a lost process."""
@@ -85,6 +93,11 @@ class SweepBar(SweepListener):
         self._left -= 1
         self._total -= self._own[config.id]
         self._say(f"{label(config)}: another sweep has it")
+
+    def watching(self, count: int, seconds: float) -> None:
+        """Say why nothing happens for a while."""
+        runs = "1 run is" if count == 1 else f"{count} runs are"
+        self._say(f"{runs} held by another sweep: watching for up to {duration(seconds)} whether it is still at work")
 
     def _say(self, line: str) -> None:
         """Print one line as it is, however long: in a file it stays one."""

@@ -42,7 +42,10 @@ def command(
     ] = None,
     pooling: Annotated[
         str | None,
-        typer.Option(metavar="mean|lasttoken", help="How token states become an embedding: mean by default."),
+        typer.Option(
+            metavar="mean|lasttoken",
+            help="How token states become an embedding: by default as the model does, else mean.",
+        ),
     ] = None,
     cache: Annotated[
         CachePolicy,
@@ -50,11 +53,13 @@ def command(
     ] = "auto",
     compile: Annotated[bool, typer.Option("--compile", help="Put the blocks through torch.compile.")] = False,
     checkpoint_minutes: Annotated[
-        float,
+        float | None,
         typer.Option(
-            min=0, help="Minutes between checkpoints, in OUT.checkpoints; the same command goes on from them."
+            min=0,
+            help="Minutes between checkpoints, in OUT.checkpoints; by default a twentieth of the time that the run "
+            "takes, at most 10. Interrupted, the same command goes on from them.",
         ),
-    ] = 10.0,
+    ] = None,
     report_to: Annotated[
         list[str] | None,
         typer.Option(
@@ -76,14 +81,17 @@ def command(
     from embudget.cli.console import budget_bar
     from embudget.errors import ConfigError
     from embudget.flops import resolve_budget
+    from embudget.outputs import check_apart
     from embudget.pairs import load_pairs
     from embudget.recipe import Recipe
     from embudget.training.run import train
 
+    check_apart(out, (recipe,))
     data = load_pairs(pairs)
-    asked = (budget, gpu_hours, dollars, device, dollars_per_hour, model, method, batch_size, learning_rate, max_length)
+    budget_asked = (budget, gpu_hours, dollars, device, mfu, dollars_per_hour)
+    asked = (*budget_asked, model, method, batch_size, learning_rate, max_length, schedule, pooling)
     if recipe is not None:
-        if any(option is not None for option in (*asked, schedule, pooling)):
+        if any(option is not None for option in asked):
             raise ConfigError("give either a recipe or --model, --method and a budget, not both")
         config = Recipe.load(recipe).run_config(data.hash, seed)
         config = config.model_copy(update={"max_epochs": max_epochs or config.max_epochs})
@@ -100,7 +108,8 @@ def command(
         given |= {"pooling": pooling, "max_epochs": max_epochs, "schedule": schedule}
         config = _config(model, method, flops, data, {name: one for name, one in given.items() if one is not None})
     with budget_bar(f"{config.model} {config.method} {config.train_flops:.3g} FLOP") as progress:
-        resources = Resources(cache, compile, checkpoint_seconds=60 * checkpoint_minutes)
+        seconds = None if checkpoint_minutes is None else 60 * checkpoint_minutes
+        resources = Resources(cache, compile, checkpoint_seconds=seconds)
         _, record = train(
             config, data, out, on_progress=progress, resources=resources, report_to=report_to or (), with_record=True
         )
@@ -111,7 +120,7 @@ def command(
 
 
 def outcome(record: "RunRecord") -> str:
-    """A finished run in three lines."""
+    """A finished run in three lines, and a fourth where it learned nothing."""
     from embudget.report.formats import duration
 
     config = record.config
@@ -121,7 +130,9 @@ def outcome(record: "RunRecord") -> str:
         [
             f"{config.model} {config.method}: {record.train_flops:.4g} FLOP in {duration(record.seconds)} ({rate})",
             f"{record.tokens:,} tokens, {record.steps:,} steps of {config.batch_size} pairs",
-            f"held-out loss {record.loss:.4f} nats, accuracy {record.accuracy:.3f} in {config.eval_candidates}",
+            f"held-out loss {record.loss:.4f} nats (chance {record.by_chance:.4f}), accuracy {record.accuracy:.3f} in "
+            f"{config.eval_candidates}",
+            *([f"no gain: {record.error}"] if record.status == "no_gain" else []),
         ]
     )
 
@@ -135,6 +146,8 @@ def _config(
     from embudget.records import RunConfig
     from embudget.study import BatchRule
     from embudget.suite import find_shape
+    from embudget.suite.loading import weights_of
+    from embudget.suite.pooling import pooling_for
 
     if model is None or method is None:
         raise ConfigError("give a recipe, or --model, --method and a budget")
@@ -142,7 +155,8 @@ def _config(
     parsed.check(shape)
     candidates = min(RunConfig.model_fields["eval_candidates"].default, pairs.rows("validation"))
     values = {
-        "model": model,
+        "model": shape.name,
+        "weights": weights_of(model),
         "method": method,
         "train_flops": flops,
         "pairs": pairs.hash,
@@ -151,4 +165,6 @@ def _config(
         "eval_pairs": candidates,
         "eval_candidates": candidates,
     }
-    return RunConfig.read(values | given, "train")
+    config = RunConfig.read(values | given, "")
+    asked = config.pooling if "pooling" in given else None
+    return RunConfig.read(values | given | {"pooling": pooling_for(model, asked)}, "")

@@ -17,19 +17,19 @@ import numpy as np
 from pydantic import AfterValidator, Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from embudget.errors import ConfigError
-from embudget.files import read_yaml
 from embudget.flops import steps_for, tokens_for, train_flops
 from embudget.frozen import Frozen, unique
 from embudget.laws.forms import Coefficients
+from embudget.limits import MOST_SEED, BatchSize, Count, Flops, Rate
 from embudget.methods import Method, parse_method
+from embudget.reading import read_number, read_yaml
 from embudget.records import MethodText, RunConfig, RunRecord
 from embudget.suite import DEFAULT_SUITE, ModelShape, find_shape, find_suite
 
 _MAX_LOG = log(1e200)
 """Largest logarithm of a number that can be squared without an overflow."""
 Probability = Annotated[float, Field(ge=0, lt=1)]
-Budget = Annotated[float, Field(ge=1, le=1e40)]
-Rate = Annotated[float, Field(ge=1e-12, le=1e12)]
+Budget = Annotated[Flops, Field(ge=1)]
 Rates = Annotated[tuple[Rate, ...], Field(min_length=1), AfterValidator(unique)]
 
 
@@ -78,15 +78,15 @@ class World(Frozen):
     budgets: Annotated[tuple[Budget, ...], Field(min_length=1), AfterValidator(unique)] = Field(
         default=(1e12, 4e12, 1.6e13), description="FLOP"
     )
-    batch_sizes: tuple[Annotated[int, Field(ge=2, le=10**9)], ...] = Field(
+    batch_sizes: tuple[BatchSize, ...] = Field(
         default=(16,), min_length=1, description="one for all budgets, or one for each"
     )
     noise: float = Field(default=0.01, ge=0, lt=1, description="relative standard deviation of one run")
-    seeds: PositiveInt = Field(default=1, description="runs of each choice, budget and learning rate")
+    seeds: PositiveInt = Field(default=1, le=10**6, description="runs of each choice, budget and learning rate")
     tokens_per_pair: float = Field(
         default=60.0, ge=1, le=1e9, description="of a query and its positive, without padding"
     )
-    min_steps: PositiveInt = Field(default=1, description="fewest steps of a run; shorter ones are left out")
+    min_steps: Count = Field(default=1, description="fewest steps of a run; shorter ones are left out")
     rate_laws: dict[MethodText, TrueRate] = Field(
         default={}, description="of the methods whose rate matters; the others run once, at their default rate"
     )
@@ -160,6 +160,11 @@ class _Run(NamedTuple):
     tokens: int
 
 
+NO_CHANCE = 1e99
+"""The chance of a simulated run, nats: a world's losses, on whatever scale, are none over candidates, so that none of
+them is as bad as guessing."""
+
+
 def simulate(world: World, seed: int = 0) -> list[RunRecord]:
     """Run the world's study: every model, method, budget, rate and seed. The same ``seed`` gives the same records.
 
@@ -175,8 +180,7 @@ def simulate(world: World, seed: int = 0) -> list[RunRecord]:
         MethodError: a method cannot be applied to a model.
         ModelError: a model or the suite is unknown.
     """
-    if seed < 0:
-        raise ConfigError(f"seed must be >= 0, got {seed}")
+    read_number(seed, "seed", least=0, most=MOST_SEED)
     noise, fate = np.random.default_rng(seed), np.random.default_rng([seed, 1])
     records, runs = [], 0
     for run in _runs(world):
@@ -234,4 +238,5 @@ def _done(world: World, run: _Run, deviation: float) -> RunRecord:
         trained_params=run.method.trained_params(run.shape), steps=run.steps,
         pairs_seen=run.steps * run.config.batch_size, tokens=run.tokens,
         train_flops=train_flops(run.method, run.shape, run.tokens), loss=loss * exp(world.noise * deviation),
+        chance=NO_CHANCE,
     )  # fmt: skip

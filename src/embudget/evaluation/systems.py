@@ -17,12 +17,14 @@ System = Callable[[Sequence[str], Sequence[str]], np.ndarray]
 
 
 def embedding_system(model: "SentenceTransformer", batch_size: int = 64) -> System:
-    """Cosine similarity of a model's embeddings, computed in float32."""
+    """Cosine similarity of a model's embeddings, queries and documents with its own prompts, computed in float32."""
 
     def similarities(queries: Sequence[str], documents: Sequence[str]) -> np.ndarray:
+        ways = (getattr(model, name, model.encode) for name in ("encode_query", "encode_document"))
+        sides = zip(ways, (queries, documents), strict=True)
         q_QE, d_DE = (
-            model.encode(list(texts), batch_size=batch_size, normalize_embeddings=True, show_progress_bar=False)
-            for texts in (queries, documents)
+            encode(list(texts), batch_size=batch_size, normalize_embeddings=True, show_progress_bar=False)
+            for encode, texts in sides
         )
         result: np.ndarray = q_QE.astype(np.float32) @ d_DE.astype(np.float32).T
         return result
@@ -35,9 +37,12 @@ def bm25(queries: Sequence[str], documents: Sequence[str]) -> np.ndarray:
     import bm25s
 
     index = bm25s.BM25()
-    index.index(bm25s.tokenize(list(documents), stopwords="en", show_progress=False), show_progress=False)
-    tokens = bm25s.tokenize(list(queries), stopwords="en", show_progress=False, return_ids=False)
-    return np.stack([index.get_scores(words) if words else np.zeros(len(documents)) for words in tokens])
+    words = bm25s.tokenize(list(documents), stopwords="en", show_progress=False)
+    if not any(words.ids):  # no document has a word: symbols, or stop words alone
+        return np.zeros((len(queries), len(documents)), dtype=np.float32)
+    index.index(words, show_progress=False)
+    asked = bm25s.tokenize(list(queries), stopwords="en", show_progress=False, return_ids=False)
+    return np.stack([index.get_scores(tokens) if tokens else np.zeros(len(documents)) for tokens in asked])
 
 
 def tfidf(queries: Sequence[str], documents: Sequence[str]) -> np.ndarray:
@@ -45,6 +50,8 @@ def tfidf(queries: Sequence[str], documents: Sequence[str]) -> np.ndarray:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     vectorizer = TfidfVectorizer(stop_words="english", sublinear_tf=True)
+    if not any(map(vectorizer.build_analyzer(), documents)):
+        return np.zeros((len(queries), len(documents)), dtype=np.float32)
     d_DV = vectorizer.fit_transform(documents)
     result: np.ndarray = (vectorizer.transform(queries) @ d_DV.T).toarray()
     return result

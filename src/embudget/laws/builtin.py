@@ -3,7 +3,7 @@
 from difflib import get_close_matches
 from pathlib import Path
 
-from embudget.errors import ConfigError
+from embudget.errors import ConfigError, shortened
 from embudget.laws.laws import Laws
 
 FOLDER = Path(__file__).parents[1] / "data" / "laws"
@@ -40,8 +40,8 @@ def find_laws(wanted: str | Path) -> Laws:
         names = builtin_names()
         known = f"the built-in laws are {', '.join(names)}" if names else "there are no built-in laws"
         close = "".join(f"; did you mean {one}?" for one in get_close_matches(str(wanted).lower(), names, n=1))
-        raise ConfigError(f"cannot read {wanted}: no such file, and {known}{close}") from None
-    except OSError:
+        raise ConfigError(f"cannot read {shortened(str(wanted), 100)}: no such file, and {known}{close}") from None
+    except (OSError, ValueError):
         pass  # the reader says what is wrong
     return Laws.load(wanted)
 

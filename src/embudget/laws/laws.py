@@ -1,17 +1,16 @@
 """What a study taught: the fitted laws, the domain they saw, what could not be fitted; and their file, laws.json."""
 
-import json
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Final, Literal, Self
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveFloat, model_validator
 
 from embudget.choices import Candidate, Choices
 from embudget.errors import BudgetError, ConfigError, MethodError
-from embudget.files import read_text, save_text
+from embudget.files import save_text
 from embudget.frozen import Frozen
 from embudget.laws import summary
 from embudget.laws.checks import Refusal
@@ -22,6 +21,7 @@ from embudget.laws.rates import RateLaw
 from embudget.laws.surface import Kind, Surface
 from embudget.laws.weights import Ranked
 from embudget.methods import parse_method
+from embudget.reading import read_json
 from embudget.runs.cells import Cell, RunTable
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 FORMAT: Final = 2
 """Version of laws.json; raised when a reader of the old one would misread the new."""
+CHECKED = 200
+"""Cells at which the predictions of laws are tried as they are read."""
 OVER_ALL = "over all"
 """The key of the frontier over all methods."""
 
@@ -36,9 +38,17 @@ OVER_ALL = "over all"
 class Domain(Frozen):
     """What was measured of one method: (smallest, largest)."""
 
-    model_params: tuple[float, float]
-    tokens: tuple[float, float]
-    budgets: tuple[float, float] = Field(description="FLOP")
+    model_params: tuple[PositiveFloat, PositiveFloat]
+    tokens: tuple[PositiveFloat, PositiveFloat]
+    budgets: tuple[PositiveFloat, PositiveFloat] = Field(description="FLOP")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        for name in ("model_params", "tokens", "budgets"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise ValueError(f"{name} must be (smallest, largest), got {low:g} and {high:g}")
+        return self
 
 
 class Laws(Frozen):
@@ -68,6 +78,11 @@ class Laws(Frozen):
         for name, methods in (("domain", set(self.domain)), ("table", measured & set(self.methods))):
             if methods != set(self.methods):
                 raise ValueError(f"{name} must have the methods of surface, {[*self.methods]}, got {sorted(methods)}")
+        for name, found in (("frontiers", set(self.frontiers)), ("isoflops", set(self.isoflops))):
+            if unknown := found - {*self.methods, OVER_ALL}:
+                raise ValueError(f"{name} must have methods of surface, {[*self.methods]}, got {min(unknown)}")
+        if self.rate_law is not None and (unknown := set(self.rate_law.methods) - set(self.methods)):
+            raise ValueError(f"rate_law must have methods of surface, {[*self.methods]}, got {min(unknown)}")
         return self
 
     @property
@@ -237,17 +252,35 @@ class Laws(Frozen):
         Raises:
             ConfigError: the file cannot be read, is cut short, is not of laws, or of a newer version.
         """
-        try:
-            data: Any = json.loads(read_text(path))
-        except ValueError as error:
-            raise ConfigError(f"{path}: not valid JSON, perhaps cut short: {error}") from None
-        except RecursionError:
-            raise ConfigError(f"{path}: not a file of laws: it is nested too deeply") from None
+        data = read_json(path)
         version = data.get("format_version") if isinstance(data, dict) else None
-        if not isinstance(version, int):
+        if not isinstance(version, int) or isinstance(version, bool):
             raise ConfigError(f"{path}: not a file of laws: it has no format_version")
         if version > FORMAT:
             raise ConfigError(f"{path}: format_version {version} is newer than this embudget's {FORMAT}: upgrade it")
         if version < FORMAT:
             raise ConfigError(f"{path}: format_version {version} is older than this embudget's {FORMAT}: fit again")
-        return cls.read(data, str(path))
+        laws = cls.read(data, str(path))
+        laws._check_predictions(str(path))
+        return laws
+
+    def _check_predictions(self, source: str) -> None:
+        """Refuse a file whose numbers are each within their limits, but which predicts no losses together."""
+        for method in self.table.methods:
+            try:
+                parse_method(method)
+            except MethodError as error:
+                raise ConfigError(f"{source}: table: {error}") from None
+        cells = self.cells[:: max(1, len(self.cells) // CHECKED)]
+        sizes, tokens = (np.array([getattr(cell, name) for cell in cells]) for name in ("model_params", "tokens"))
+        with np.errstate(all="ignore"):  # what comes of an overflow is refused below
+            try:
+                bounds = self.surface.intervals([cell.method for cell in cells], sizes, tokens, 0.9)
+            except ValueError as error:  # LinAlgError among them
+                raise ConfigError(f"{source}: surface predicts nothing: {error}") from None
+        for cell, low, high in zip(cells, *bounds, strict=True):
+            if not 0 < low <= high < float("inf"):
+                raise ConfigError(
+                    f"{source}: surface must predict finite losses > 0, got {low:g} to {high:g} for {cell.method} at "
+                    f"{cell.model_params:.3g} parameters and {cell.tokens:.3g} tokens"
+                )

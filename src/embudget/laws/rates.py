@@ -9,10 +9,11 @@ its rates says only that the best one lies beyond an end, and is no part of the 
 
 from collections.abc import Sequence
 from math import exp, log
+from typing import Annotated, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from embudget.errors import MethodError, TooFewRunsError
 from embudget.frozen import Frozen
@@ -32,15 +33,26 @@ while too low a one only costs some loss."""
 class RateLaw(Frozen):
     """The best rate of any model size and number of tokens, for the methods that had envelopes."""
 
-    intercepts: dict[str, float] = Field(min_length=1, description="method -> log rate at the centre")
-    model_params_slope: float = Field(description="p, of log N")
-    tokens_slope: float = Field(description="q, of log D")
+    intercepts: dict[str, Annotated[float, Field(ge=-100, le=100)]] = Field(
+        min_length=1, description="method -> log rate at the centre"
+    )
+    model_params_slope: float = Field(ge=-100, le=100, description="p, of log N")
+    tokens_slope: float = Field(ge=-100, le=100, description="q, of log D")
     centre: tuple[float, float] = Field(description="log N and log D of the centre")
     measured: dict[str, tuple[PositiveFloat, PositiveFloat]] = Field(description="method -> lowest and highest rate")
     envelopes: dict[str, PositiveInt] = Field(description="method -> cells that it was fitted to")
     residual_sd: NonNegativeFloat | None = Field(
         description="standard deviation of log rate about the law; None with no more cells than methods"
     )
+
+    @model_validator(mode="after")
+    def _of_the_same_methods(self) -> Self:
+        for name, found in (("measured", set(self.measured)), ("envelopes", set(self.envelopes))):
+            if found != set(self.intercepts):
+                raise ValueError(
+                    f"{name} must have the methods of intercepts {[*self.intercepts]}, got {sorted(found)}"
+                )
+        return self
 
     @property
     def methods(self) -> tuple[str, ...]:

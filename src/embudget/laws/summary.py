@@ -21,6 +21,12 @@ SHARED_IN_WORDS: dict[Sharing, str] = {
     "pooled": "of each kind of method, drawn together",
     "separate": "of each kind of method",
 }
+PROFILE_IN_WORDS = {
+    "OptimumOutsideGridError": "the best size lies outside the measured ones",
+    "ConcaveProfileError": "no size between the others is best",
+    "TooFewRunsError": "fewer than 3 sizes",
+}
+"""Why an isoFLOP profile has no minimum, by the error's name."""
 
 
 def describe_runs(table: RunTable) -> list[str]:
@@ -124,7 +130,22 @@ def describe_rates(cells: Sequence[Cell], law: RateLaw | None) -> list[str]:
 
 
 def describe_refusals(refusals: Sequence[Refusal]) -> list[str]:
-    """What the data did not support, after an empty line; nothing if all was fitted."""
+    """What the data did not support, after an empty line; the profiles of a method that fail alike take one line."""
     if not refusals:
         return []
-    return ["", "not fitted:", *(f"  {no.what}: {no.reason} ({no.error})" for no in refusals)]
+    profiles: dict[tuple[str | None, str], list[Refusal]] = {}
+    lines = []
+    for no in refusals:
+        if no.budget is None:
+            lines.append(f"  {no.what}: {no.reason}")
+        else:
+            profiles.setdefault((no.method, no.error), []).append(no)
+    for (method, error), alike in profiles.items():
+        budgets = [no.budget for no in alike if no.budget is not None]
+        at = (
+            f"{budgets[0]:.3g}"
+            if len(budgets) == 1
+            else f"{len(budgets)} budgets, {min(budgets):.3g} to {max(budgets):.3g}"
+        )
+        lines.append(f"  isoFLOP profile of {method} at {at} FLOP: {PROFILE_IN_WORDS.get(error, alike[0].reason)}")
+    return ["", "not fitted:", *lines]

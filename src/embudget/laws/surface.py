@@ -17,7 +17,7 @@ The interval of a loss predicted as f (log f the mean of the draws' log predicti
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 import numpy as np
 from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
@@ -29,7 +29,11 @@ from embudget.laws.misfit import Correction
 from embudget.laws.problem import log_loss_of, split
 from embudget.laws.sharing import Sharing
 from embudget.laws.uncertainty import half_width, widened, with_error
+from embudget.records import MethodText
 
+Log = Annotated[float, Field(ge=-800, le=100)]
+"""The logarithm of a parameter or of a size; fitted ones lie within -750, which is that of 0, and 50."""
+Weight = Annotated[float, Field(ge=-1e3, le=1e3)]
 Kind = Literal["run", "law"]
 """What an interval is for: the measured loss of a new run, or the loss without noise."""
 
@@ -37,11 +41,11 @@ Kind = Literal["run", "law"]
 class Branch(Frozen):
     """The methods that have one E and one set of exponents: a group of `embudget.laws.sharing` with its draws."""
 
-    basis: dict[str, tuple[float, ...]] = Field(min_length=1, description="method -> weights of its coefficients")
-    centre_n: float
-    centre_d: float
-    fit: tuple[float, ...] = Field(description="log E, log exponents, log coefficients")
-    draws: tuple[tuple[float, ...], ...] = Field(min_length=1, description="the same for each draw")
+    basis: dict[MethodText, tuple[Weight, ...]] = Field(min_length=1, description="method -> weights of coefficients")
+    centre_n: Log
+    centre_d: Log
+    fit: tuple[Log, ...] = Field(description="log E, log exponents, log coefficients")
+    draws: tuple[tuple[Log, ...], ...] = Field(min_length=1, description="the same for each draw")
 
     @model_validator(mode="after")
     def _even(self) -> Self:
@@ -101,13 +105,15 @@ class Surface(Frozen):
     """A fitted function L(N, D) for each method."""
 
     components: tuple[Component, ...] = Field(min_length=1, description="by weight, the heaviest first")
-    asymptote: float | None = Field(default=None, description="E where it was given, nats")
-    noise: NonNegativeFloat = Field(description="relative standard deviation of one run about the law")
-    misfit: NonNegativeFloat = Field(default=0.0, description="the part of the noise that is the law's own error")
+    asymptote: PositiveFloat | None = Field(default=None, description="E where it was given, nats")
+    noise: NonNegativeFloat = Field(le=100, description="relative standard deviation of one run about the law")
+    misfit: NonNegativeFloat = Field(
+        default=0.0, le=100, description="the part of the noise that is the law's own error"
+    )
     correction: Correction | None = Field(default=None, description="near the measured cells; None without misfit")
     freedom: PositiveFloat = Field(description="degrees of freedom: cells minus parameters")
     discrepancy: NonNegativeFloat = Field(
-        description="unexplained relative error of forecasts, per step of the budgets"
+        le=100, description="unexplained relative error of forecasts, per step of the budgets"
     )
     step: float = Field(gt=1, description="ratio of neighbouring budgets")
     reach: dict[str, tuple[PositiveFloat, PositiveFloat]] = Field(

@@ -11,9 +11,10 @@ The content hash `Pairs.hash` names the pairs in every record, so that runs on o
 """
 
 from embudget.pairs.build import build_from, build_pairs
-from embudget.pairs.folder import Pairs, load_pairs
+from embudget.pairs.folder import Pairs, as_pairs, load_pairs
 from embudget.pairs.index import index_pairs
 from embudget.pairs.manifest import FileInfo, PairsInfo, SourceInfo, SplitInfo, TokenStats
+from embudget.pairs.remarks import remarks
 from embudget.pairs.sources import RawPair, Rules, Source
 from embudget.pairs.splitting import Split
 from embudget.pairs.token_cache import TokenCache
@@ -31,9 +32,11 @@ __all__ = [
     "SplitInfo",
     "TokenCache",
     "TokenStats",
+    "as_pairs",
     "build_from",
     "build_pairs",
     "index_pairs",
     "load_pairs",
+    "remarks",
     "token_stats",
 ]

@@ -1,23 +1,21 @@
-"""Which texts nearly repeat an earlier one: MinHash (Broder 1997) with banded locality-sensitive hashing, in numpy.
+"""Which texts of documentation nearly repeat an earlier one, compared by their words.
 
 A text is taken as the set of its word bigrams, its two edges included so that short texts have some as well. Two texts
-count as the same if the Jaccard similarity s of their sets, the bigrams they share over all that either has, is 0.8 or
-more. Comparing every text with every other would take too long, so the work is done in three steps:
+count as the same if the Jaccard similarity of their sets, the bigrams they share over all that either has, is 0.8 or
+more. `embudget.pairs.minhash` finds who meets: with 64 minima the estimate of a similarity has a standard error of 0.05
+at 0.8, and in 16 bands of 4 rows two texts of that similarity meet with a probability of 0.9998. Couples whose estimate
+is not clearly below the threshold are compared by the sets themselves, because the estimate alone would, in millions of
+comparisons, sometimes call different texts the same.
 
-1. Signature: with 64 random hashes h_j, each text gets its minima min h_j. Two texts agree in a share s of them on
-   average, with a standard error of 0.05 at s = 0.8.
-2. Candidates: the signature is cut into 16 bands of 4 rows, and texts that agree in a whole band meet. The probability
-   of that is 1 - (1 - s^4)^16, which is 0.9998 at s = 0.8.
-3. Decision: couples whose estimate is not clearly below the threshold are compared by the sets themselves. The estimate
-   alone would, in millions of comparisons, sometimes call different texts the same.
-
-Every hash is fixed, so that the same texts are dropped on every machine.
+The user's own texts are compared more strictly, see `embudget.pairs.near_pairs`.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
+
+from embudget.pairs.minhash import MIXER, couples, minima
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +25,6 @@ THRESHOLD = 0.8  # Jaccard similarity of the sets of word bigrams from which two
 BANDS, ROWS = 16, 4
 _MARGIN = 0.15  # three standard errors of the estimate, below which a couple is ruled out
 _CHUNK = 4096  # texts hashed at a time, so that their bigrams stay in the processor's cache
-_NEIGHBOURS = 8  # a text meets the first text of its bucket and the 8 before it, so that huge buckets stay cheap
 
 
 def near_duplicates(keys: Sequence[str]) -> "NDArray[np.bool_]":
@@ -46,21 +43,9 @@ def near_duplicates(keys: Sequence[str]) -> "NDArray[np.bool_]":
     import numpy as np
 
     repeated = np.zeros(len(keys), dtype=bool)
-    if len(keys) < 2:
-        return repeated
-    signatures = _signatures(keys)
-    for band in range(BANDS):
-        rows = signatures[:, band * ROWS : (band + 1) * ROWS].astype(np.uint64)
-        bucket = rows[:, 0]
-        for row in range(1, ROWS):
-            bucket = bucket * np.uint64(0x9E3779B97F4A7C15) + rows[:, row]
-        for earlier, later in _candidates(bucket):
-            open_ = ~repeated[later]
-            earlier, later = earlier[open_], later[open_]
-            estimate = (signatures[earlier] == signatures[later]).mean(axis=1)
-            likely = estimate >= THRESHOLD - _MARGIN
-            for one, other in zip(earlier[likely].tolist(), later[likely].tolist(), strict=True):
-                repeated[other] |= _similarity(keys[one], keys[other]) >= THRESHOLD
+    if len(keys) >= 2:
+        for one, other in couples(_signatures(keys), BANDS, repeated, THRESHOLD - _MARGIN):
+            repeated[other] |= _similarity(keys[one], keys[other]) >= THRESHOLD
     return repeated
 
 
@@ -69,39 +54,13 @@ def _similarity(one: str, other: str) -> float:
     return len(first & second) / len(first | second)
 
 
-def _candidates(bucket: "NDArray[np.uint64]") -> "Iterable[tuple[NDArray[np.int64], NDArray[np.int64]]]":
-    """Couple each text of a bucket with the bucket's first text and with its closest predecessors.
-
-    Yields:
-        Indices (earlier, later), shape (couples,) each.
-    """
-    import numpy as np
-
-    order = np.argsort(bucket, kind="stable")
-    ordered = bucket[order]
-    starts = np.r_[True, ordered[1:] != ordered[:-1]]
-    first = np.maximum.accumulate(np.where(starts, np.arange(len(order)), 0))
-    yield order[first[~starts]], order[~starts]
-    for shift in range(1, _NEIGHBOURS + 1):
-        together = ordered[shift:] == ordered[:-shift]
-        yield order[:-shift][together], order[shift:][together]
-
-
 def _signatures(keys: Sequence[str]) -> "NDArray[np.uint32]":
     """Compute the MinHash signatures, shape (len(keys), BANDS * ROWS)."""
     import numpy as np
 
-    # the hashes are fixed, not drawn by the user's seed: they are part of what "near" means, and so is this string
-    draw = np.frombuffer(hashlib.shake_128(b"embudget.pairs.near").digest(BANDS * ROWS * 16), dtype="<u8")
-    multipliers, offsets = draw[::2] | np.uint64(1), draw[1::2]
     vocabulary = _Vocabulary()
-    signatures = np.empty((len(keys), BANDS * ROWS), dtype=np.uint32)
-    for begin in range(0, len(keys), _CHUNK):
-        shingles, starts = _shingles(keys[begin : begin + _CHUNK], vocabulary)
-        for column, (multiplier, offset) in enumerate(zip(multipliers, offsets, strict=True)):
-            hashed = ((shingles * multiplier + offset) >> np.uint64(32)).astype(np.uint32)
-            signatures[begin : begin + _CHUNK, column] = np.minimum.reduceat(hashed, starts)
-    return signatures
+    chunks = (keys[begin : begin + _CHUNK] for begin in range(0, len(keys), _CHUNK))
+    return np.concatenate([minima(*_shingles(chunk, vocabulary), BANDS * ROWS) for chunk in chunks])
 
 
 def _shingles(keys: Sequence[str], vocabulary: "_Vocabulary") -> "tuple[NDArray[np.uint64], NDArray[np.int64]]":
@@ -122,7 +81,7 @@ def _shingles(keys: Sequence[str], vocabulary: "_Vocabulary") -> "tuple[NDArray[
         sequence += [0, *(vocabulary[word] for word in key.split())]
     sequence.append(0)
     word_hashes = np.array(sequence, dtype=np.uint64)
-    mixed = word_hashes[:-1] * np.uint64(0x9E3779B97F4A7C15) ^ word_hashes[1:] * np.uint64(0xC2B2AE3D27D4EB4F)
+    mixed = word_hashes[:-1] * np.uint64(MIXER) ^ word_hashes[1:] * np.uint64(0xC2B2AE3D27D4EB4F)
     mixed ^= mixed >> np.uint64(29)
     return mixed * np.uint64(0xBF58476D1CE4E5B9), np.array(starts, dtype=np.int64)
 

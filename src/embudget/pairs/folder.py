@@ -11,14 +11,14 @@ A folder is written whole or not at all. When it is opened, its files are compar
 import contextlib
 import json
 import os
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from embudget.errors import PairsError
+from embudget.errors import PairsError, first_line
 from embudget.files import whole_folder
+from embudget.outputs import Input, check_apart, check_folder_output
 from embudget.pairs.manifest import INDEX, MANIFEST, PairsInfo, read_info
 from embudget.pairs.shards import check_file, read_rows
 from embudget.pairs.splitting import SPLITS, Split
@@ -111,18 +111,35 @@ def load_pairs(folder: str | Path) -> Pairs:
     return Pairs(folder, info)
 
 
-def check_replaceable(out: Path) -> None:
-    """Refuse to overwrite anything but an empty folder or pairs that embudget built.
+def as_pairs(pairs: Pairs | str | Path) -> Pairs:
+    """Take pairs, or open the folder that holds them, so that a function of the public API takes either.
 
     Raises:
-        PairsError: at ``out`` is a file, or a folder with the user's own files.
+        PairsError: see `load_pairs`.
     """
-    if not out.exists() and not out.is_symlink():
-        return
-    if not out.is_dir():
-        raise PairsError(f"out must be a folder, got the file {out}")
+    return pairs if isinstance(pairs, Pairs) else load_pairs(pairs)
+
+
+def check_replaceable(out: Path, inputs: Iterable[Input] = ()) -> None:
+    """Refuse to overwrite anything but an empty folder or pairs that embudget built and nobody changed.
+
+    Pairs that are damaged, so that nobody can read them, may be replaced; those that were changed and can still be read
+    are somebody's.
+
+    Args:
+        out: the folder that is to be written.
+        inputs: the files that the pairs are made of.
+
+    Raises:
+        PairsError: at ``out`` is a file, a folder with the user's own files, or one of the inputs.
+    """
     try:
-        names = {path.name for path in out.iterdir()}
+        check_apart(out, inputs, PairsError)
+        if not out.exists() and not out.is_symlink():
+            return
+        if out.exists() and not out.is_dir():
+            raise PairsError(f"out must be a folder, got the file {out}")
+        names = {path.name for path in out.iterdir()} if out.exists() else set()
     except OSError as error:
         raise PairsError(f"cannot read {out}: {error.strerror}") from None
     if MANIFEST in names and _is_indexed(out):
@@ -132,6 +149,40 @@ def check_replaceable(out: Path) -> None:
     if names and (MANIFEST not in names or names - _OURS):
         alien = min(names - _OURS or names)
         raise PairsError(f"out must be a new folder or a folder of pairs; {out} holds other files, such as {alien}")
+    if names:
+        _check_unchanged(out)
+
+
+def _check_unchanged(out: Path) -> None:
+    try:
+        listed = {file.name: file for split in read_info(out).splits.values() for file in split.files}
+    except PairsError as error:
+        raise PairsError(f"{error}; move it away or name another folder to build pairs in") from None
+    for name in _OURS - {MANIFEST}:
+        path = out / name
+        if not os.path.lexists(path):
+            continue
+        try:
+            check_file(out, listed[name], "")
+        except (PairsError, LookupError):
+            if _is_readable(path):
+                raise PairsError(
+                    f"out must be a new folder or pairs as they were built; {path} was changed since: move it away or "
+                    "name another folder"
+                ) from None
+
+
+def _is_readable(path: Path) -> bool:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if path.is_symlink() or not path.is_file():
+        return True  # whatever it is, it is not ours
+    try:
+        pq.read_metadata(path)
+    except (OSError, pa.ArrowException):
+        return False
+    return True
 
 
 def _is_indexed(folder: Path) -> bool:
@@ -149,12 +200,7 @@ def check_writable(out: Path) -> None:
     Raises:
         PairsError: it cannot be made.
     """
-    out = out.resolve()
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-").cleanup()
-    except OSError as error:
-        raise _cannot_write(out, error) from None
+    check_folder_output(out, error=PairsError)
 
 
 @contextlib.contextmanager
@@ -165,13 +211,9 @@ def new_folder(out: Path) -> Iterator[Path]:
         PairsError: it cannot be made, written or moved: no permission, a full disk, something else in its place.
     """
     try:
-        with whole_folder(out.resolve()) as part:  # resolved: behind a symbolic link, the real folder is replaced
+        # what is there is checked once more, since the user may have put files there during the build
+        with whole_folder(out, check=check_replaceable) as part:
             yield part
-            check_replaceable(out)  # once more, since the user may have put files there during the build
     except OSError as error:
-        raise _cannot_write(out, error) from None
-
-
-def _cannot_write(out: Path, error: OSError) -> PairsError:
-    reason = os.strerror(error.errno) if error.errno else " ".join(str(error).split())
-    return PairsError(f"cannot write {out}: {reason}")
+        reason = os.strerror(error.errno) if error.errno else first_line(error)
+        raise PairsError(f"cannot write {out}: {reason}") from None

@@ -1,8 +1,9 @@
 """How the user's own Parquet files become a folder of pairs, without loading or rewriting them.
 
-Pairs of any size are opened in seconds, because only the files' metadata and up to 64 MiB of each split are read. The
-price is that rows are taken as they are: not cleaned, in the splits that the files' names say, in the order of the
-names and of the rows.
+Pairs of any size are opened in seconds, because only the files' metadata and up to 64 MiB of each split are read. When
+they are indexed, all queries are read once as well: held-out ones must not be in the training split. The price is that
+rows are taken as they are: not cleaned, in the splits that the files' names say, in the order of the names and of the
+rows.
 
 The order of the training pairs does not matter, since runs permute them and the lengths of texts are measured on evenly
 spaced ones. The order of the validation pairs does: runs are measured on the first `eval_pairs` of them, each query
@@ -10,14 +11,15 @@ against its neighbours, so they should be in random order.
 """
 
 import hashlib
+import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from embudget.errors import PairsError, first_line
+from embudget.pairs.columns import choose_columns, named_columns, shown
 from embudget.pairs.folder import Pairs, load_pairs
-from embudget.pairs.formats import choose_columns, named_columns
 from embudget.pairs.manifest import (
     INDEX,
     MANIFEST,
@@ -30,20 +32,30 @@ from embudget.pairs.manifest import (
     read_info,
     write_info,
 )
+from embudget.pairs.overlap import check_held_out
+from embudget.pairs.remarks import remarks
 from embudget.pairs.shards import describe_file, pieces_for
 from embudget.pairs.splitting import SPLITS, Split
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+LOG = logging.getLogger(__name__)
+_OTHERS = ("group", "source")  # columns that are used where they are there
 _SHARD = re.compile(r"^(?P<stem>.*)-(?P<number>\d+)-of-(?P<count>\d+)\.parquet$")
 
 
-def index_pairs(folder: str | Path, *, query_column: str | None = None, positive_column: str | None = None) -> Pairs:
+def index_pairs(
+    folder: str | Path,
+    *,
+    query_column: str | None = None,
+    positive_column: str | None = None,
+    on_remark: Callable[[str], None] = LOG.warning,
+) -> Pairs:
     """Turn a folder of your own Parquet files into one of pairs: write its `pairs.json`, touch nothing else.
 
-    The files may have any number of rows. Remove duplicates and texts that occur in two splits before, or use
-    `build_pairs`, which does so but holds all rows in memory.
+    The files may have any number of rows. Remove duplicates before, and pairs of the training split from the others, or
+    use `build_pairs`, which does so but holds all rows in memory.
 
     Args:
         folder: holds `train*.parquet`, `validation*.parquet` and perhaps `test*.parquet`. A split is one file, several,
@@ -51,10 +63,12 @@ def index_pairs(folder: str | Path, *, query_column: str | None = None, positive
         query_column: the column of the queries; by default query, anchor or question.
         positive_column: the column of the positives; by default positive or answer. Columns `group` and `source` are
             used if they are there.
+        on_remark: called with each line about what is not used; by default a warning is logged.
 
     Raises:
         PairsError: a file is missing, is not Parquet, or lacks a column of strings without nulls; there is no pair
-            to train on or to validate; or the folder cannot be written. Nothing is written then.
+            to train on or to validate; a held-out query is in the training split; or the folder cannot be written.
+            Nothing is written then.
 
     Example:
         >>> pairs = index_pairs("shards/", query_column="title", positive_column="body")
@@ -67,11 +81,14 @@ def index_pairs(folder: str | Path, *, query_column: str | None = None, positive
         raise PairsError(f"folder must be one that holds train*.parquet and validation*.parquet, got {str(folder)!r}")
     found = {split: _find(folder, split) for split in SPLITS}
     first = found["train"][0]
-    columns = choose_columns(_open(first).schema.to_arrow_schema().names, wanted, str(first))
+    names = _open(first).schema.to_arrow_schema().names
+    columns = choose_columns(names, wanted, str(first))
+    ignored = [name for name in names if name not in (*columns, *_OTHERS)]
     splits = {split: _describe(paths, columns) for split, paths in found.items()}
     for split in ("train", "validation"):
         if not splits[split].pairs:
             raise PairsError(f"{folder} must hold at least 1 {split} pair, got 0")
+    check_held_out(found, columns[0])
     info = PairsInfo(
         hash=_hash(splits, columns),
         request=Request(sources=(INDEX,), versions={}),
@@ -84,10 +101,13 @@ def index_pairs(folder: str | Path, *, query_column: str | None = None, positive
                 pairs={split: info.pairs for split, info in splits.items()},
                 versions={},
                 licences={folder.name: "the user's"},
+                ignored_columns=tuple(map(shown, ignored)),
             )
         },
     )
     _write(folder, info)
+    for line in remarks(info):
+        on_remark(line)
     return load_pairs(folder)
 
 
@@ -126,7 +146,7 @@ def _file(path: Path, columns: tuple[str, str], pieces: int) -> FileInfo:
     metadata = _open(path)
     schema = metadata.schema.to_arrow_schema()
     choose_columns(schema.names, columns, str(path))
-    for name in (*columns, "group", "source"):
+    for name in (*columns, *_OTHERS):
         if name in schema.names:
             _check_strings(path, name, schema.field(name).type)
         if name in columns:

@@ -14,13 +14,14 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model
 from embudget.errors import PairsError
 from embudget.files import write_whole
 from embudget.frozen import Frozen
-from embudget.pairs.cleaning import Reason
+from embudget.pairs.comparison import Reason
 from embudget.pairs.splitting import SPLITS, Split
+from embudget.reading import read_json
 
 MANIFEST = "pairs.json"
 FORMAT: Literal[1] = 1
 """Version of `pairs.json` and of the files it describes. A folder of another version is refused."""
-CLEANING = 2
+CLEANING = 3
 """Version of the rules that turn sources into pairs. Raise it whenever the same sources would give other pairs, so that
 pairs from before are built again instead of reused."""
 INDEX = "index"
@@ -40,14 +41,23 @@ class Request(Frozen):
     positive_column: str | None = None
     limit: PositiveInt | None = Field(default=None, description="pairs per source after cleaning")
     seed: NonNegativeInt = 0
+    near_duplicates: bool = Field(default=True, description="whether near-duplicates were dropped")
+    one_per_query: bool = False
+    skip_bad: bool = Field(default=False, description="whether bad rows were left out instead of refused")
     cleaning: PositiveInt = CLEANING
 
 
 class SourceInfo(Frozen):
     """What one source gave, and what became of it."""
 
-    candidates: NonNegativeInt = Field(description="pairs before cleaning, and modules not parsed")
+    candidates: NonNegativeInt = Field(description="pairs before cleaning, modules not parsed and bad rows")
     dropped: dict[Reason, PositiveInt] = Field(description="pairs left out, by the first rule they broke")
+    bad_rows: tuple[str, ...] = Field(default=(), description="what is wrong with the first bad rows left out")
+    doubtful_rows: tuple[str, ...] = Field(
+        default=(), description="where rows were read whose lines look like rows of their own"
+    )
+    ignored_columns: tuple[str, ...] = ()
+    ignored_splits: tuple[str, ...] = ()
     pairs: dict[Split, NonNegativeInt]
     versions: dict[str, str]
     licences: dict[str, str]
@@ -109,6 +119,13 @@ class TokenStats(Frozen):
         return self.query_mean + self.positive_mean
 
 
+class Together(Frozen):
+    """How much pairs share their texts, which decides what may be held out; see `embudget.pairs.splitting`."""
+
+    largest: NonNegativeInt = Field(description="pairs of the largest set that has to stay in one split")
+    labelled: NonNegativeInt = Field(description="pairs whose positive is as frequent as a label")
+
+
 class PairsInfo(Frozen):
     """The contents of `pairs.json`."""
 
@@ -118,6 +135,7 @@ class PairsInfo(Frozen):
     columns: dict[Side, str] = Field(default={}, description="names in the files, where they are others")
     splits: dict[Split, SplitInfo]
     sources: dict[str, SourceInfo]
+    together: Together | None = Field(default=None, description="null: not counted")
     tokens: dict[str, TokenStats] = Field(
         default={},
         description="'{tokenizer}@{max_length}', of a folder '{folder} sha256:{8 digits}@{max_length}' -> lengths",
@@ -157,14 +175,9 @@ def read_info(folder: Path) -> PairsInfo:
         PairsError: it is missing, damaged, or of another format.
     """
     path = folder / MANIFEST
-    try:
-        data = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise PairsError(f"{folder} is not a pairs folder: it holds no {MANIFEST}") from None
-    except OSError as error:
-        raise PairsError(f"cannot read {path}: {error.strerror}") from None
-    except ValueError as error:
-        raise PairsError(f"{path} is damaged: not valid JSON: {error}") from None
+    if not path.exists():
+        raise PairsError(f"{folder} is not a pairs folder: it holds no {MANIFEST}")
+    data = read_json(path, PairsError)
     found = data.get("format") if isinstance(data, dict) else None
     if found != FORMAT:
         raise PairsError(f"{path}: format must be {FORMAT}, got {found!r}")

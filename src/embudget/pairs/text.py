@@ -1,7 +1,8 @@
 """How text as documentation holds it becomes plain prose: white space, HTML, Markdown, first sentences.
 
-The sources use it to take markup away and to tell a summary from what follows; cleaning uses it to normalise every
-text. A change here changes the pairs: raise `CLEANING` in `embudget.pairs.manifest` with it.
+The sources use it to take markup away and to tell a summary from what follows; cleaning uses it to normalise
+documentation, and to compare all texts. A change here changes the pairs: raise `CLEANING` in `embudget.pairs.manifest`
+with it.
 """
 
 import re
@@ -13,6 +14,7 @@ MAX_CHARACTERS = 1000
 run reads by default are about 350 characters. The user's own texts stay whole, for a run may read more."""
 
 _INVISIBLE = re.compile("[\x00-\x08\x0e-\x1b\x7f\u00ad\u200b\u2060\ufeff\ufffe\uffff\ud800-\udfff]")
+_WIDTHS = re.compile("[\uff00-\uffef]+")
 _WORD = re.compile(r"\w+")
 _BOUNDARY = re.compile(r"""[.!?]+["')\]”’`*]*[ \t]+(?=["'(\[`“‘*_]*[A-Z]|["'(\[]*`)|\n+""")
 _LAST_WORD = re.compile(r"(\S+)\.[\"')\]”’`*]*\s*$")
@@ -53,6 +55,24 @@ def normalise(text: str) -> str:
     return " ".join(_INVISIBLE.sub("", text).split())
 
 
+def text_key(text: str) -> str:
+    r"""Give what two texts have in common if a reader would call them the same, in any script.
+
+    It is the text as `normalise` gives it, with full-width and half-width forms in their usual width. Case, vowel
+    signs, punctuation and symbols count: "C", "c", "C++" and "C#" are four texts, and so are "x2" and "x²".
+
+    Example:
+        >>> text_key(" Ｃ++  or\nC# ")
+        'C++ or C#'
+    """
+    key = normalise(text if text.isascii() else _WIDTHS.sub(_usual_width, text))
+    return text if key == text else key  # one object for both where they are equal, for millions of texts
+
+
+def _usual_width(match: re.Match[str]) -> str:
+    return unicodedata.normalize("NFKC", match[0])
+
+
 def cut(text: str, characters: int) -> str:
     """Keep the first words of a text, at most ``characters`` long together; a longer first word is cut inside."""
     if len(text) <= characters:
@@ -62,13 +82,27 @@ def cut(text: str, characters: int) -> str:
 
 
 def words(text: str) -> list[str]:
-    """List the words of a text in lower case: letters, digits, underscores. A text without any is a word itself.
+    """List the words of a text in lower case: letters with their marks, digits, underscores.
+
+    A text without any is a word itself. Vowel signs, as Devanagari and Thai write them, are marks and belong to words.
 
     Example:
         >>> words("Is it S3?"), words("+")
         (['is', 'it', 's3'], ['+'])
     """
-    return _WORD.findall(text.lower()) or [text]
+    lower = text.lower()
+    if lower.isascii():
+        return _WORD.findall(lower) or [text]
+    return "".join(sign if _in_word(sign) else " " for sign in lower).split() or [text]
+
+
+def _in_word(sign: str) -> bool:
+    return sign.isalnum() or sign == "_" or is_mark(sign)
+
+
+def is_mark(sign: str) -> bool:
+    """Whether a character belongs to the letter before it, as accents and the vowel signs of many scripts do."""
+    return unicodedata.category(sign).startswith("M")
 
 
 def first_sentence(text: str, least_words: int = 3) -> tuple[str, str]:

@@ -22,7 +22,7 @@ _PIECES = 20  # stretches of rows in the sample of an indexed folder; each costs
 _BATCH = 1000  # texts tokenised at a time
 
 
-def token_stats(pairs: Pairs, tokenizer: str, max_length: int = 75) -> TokenStats:
+def token_stats(pairs: Pairs, tokenizer: str, max_length: int = 75, end_token: bool = False) -> TokenStats:
     """Measure how many tokens queries and positives have, up to 20,000 training pairs.
 
     The numbers are kept in `pairs.json` if that can be written, so that they are computed once.
@@ -31,6 +31,7 @@ def token_stats(pairs: Pairs, tokenizer: str, max_length: int = 75) -> TokenStat
         pairs: the pairs; their training split is measured.
         tokenizer: a model's name or folder; its depth does not matter.
         max_length: tokens after which a text is cut, special tokens included.
+        end_token: whether each text ends with an end token, as for last-token pooling.
 
     Raises:
         PairsError: ``max_length`` is below 1, or the pairs cannot be read.
@@ -47,10 +48,11 @@ def token_stats(pairs: Pairs, tokenizer: str, max_length: int = 75) -> TokenStat
     folder = local_folder(name)
     # the user may put another tokenizer into the same folder, so its content is a part of the key
     key = f"{name}@{max_length}" if folder is None else f"{name} {tokenizer_identity(folder)}@{max_length}"
+    key += " end" if end_token else ""
     known = pairs.info.tokens.get(key) or read_info(pairs.folder).tokens.get(key)
     if known is not None:
         return known
-    stats = _measure(pairs, name, max_length)
+    stats = _measure(pairs, name, max_length, end_token)
     with contextlib.suppress(OSError):  # in a read-only folder the numbers are right, only not kept
         info = read_info(pairs.folder)
         if info.hash == pairs.hash:
@@ -58,10 +60,10 @@ def token_stats(pairs: Pairs, tokenizer: str, max_length: int = 75) -> TokenStat
     return stats
 
 
-def _measure(pairs: Pairs, name: str, max_length: int) -> TokenStats:
+def _measure(pairs: Pairs, name: str, max_length: int, end_token: bool) -> TokenStats:
     import numpy as np
 
-    tokenizer = load_tokenizer(name)
+    tokenizer = load_tokenizer(name, end_token=end_token)
     table = _sample(pairs)
     # one token more than allowed is asked for, to tell texts that are cut from those that just fit
     options = {"truncation": True, "max_length": max_length + 1, "return_attention_mask": False}
@@ -69,7 +71,8 @@ def _measure(pairs: Pairs, name: str, max_length: int) -> TokenStats:
     for side in SIDES:
         texts = table.column(side).to_pylist()
         batches = (texts[begin : begin + _BATCH] for begin in range(0, len(texts), _BATCH))
-        lengths = np.array([len(ids) for batch in batches for ids in tokenizer(batch, **options)["input_ids"]])
+        counted = [len(ids) for batch in batches for ids in tokenizer(batch, **options)["input_ids"]]
+        lengths = np.maximum(counted, 1)  # an empty text is read as a space
         cut = np.minimum(lengths, max_length)
         values[f"{side}_mean"] = float(cut.mean())
         values[f"{side}_cut"] = float((lengths > max_length).mean())

@@ -11,6 +11,7 @@ from embudget.errors import BudgetError, ConfigError, InfeasibleError
 from embudget.flops import parse_budget
 from embudget.frozen import Frozen
 from embudget.laws import Laws
+from embudget.reading import read_number
 from embudget.recipe.options import Question
 from embudget.recipe.recommend import answer
 from embudget.recipe.values import Recipe
@@ -140,9 +141,8 @@ def _ordered(low: float, high: float) -> tuple[float, float]:
 
 
 def _budgets(low: float, high: float, points_per_decade: int) -> list[float]:
-    if points_per_decade < 1:
-        raise ConfigError(f"points_per_decade must be >= 1, got {points_per_decade}")
-    steps = max(1, round(points_per_decade * log10(high / low)))
+    read_number(points_per_decade, "points_per_decade", least=1)
+    steps = max(1, round(points_per_decade * (log10(high) - log10(low))))
     if steps >= MOST_POINTS:
         raise ConfigError(f"a curve has at most {MOST_POINTS} points, got {steps + 1}: lower points_per_decade")
     inner = [float(f"{budget:.4g}") for budget in np.geomspace(low, high, steps + 1)[1:-1]]

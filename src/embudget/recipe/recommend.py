@@ -116,20 +116,24 @@ def answer(question: Question, budget: float) -> tuple[Recipe, tuple[Caution, ..
     ]
     how = hyperparameters(laws, option.candidate, option.train_flops, option.tokens)
     cautions = tuple(cautions_for(question, option, choice, how))
-    recipe = Recipe(
-        **choice.model_dump(),
-        **how.values | ({"max_epochs": limits.max_epochs} if limits.max_epochs else {}),
-        serve_flops=option.serve_flops,
-        prefer=limits.prefer,
-        chosen=why,
-        pairs=option.pairs,
-        batch_size=option.batch_size,
-        measured_on=laws.table.pairs,
-        level=LEVEL,
-        flat=tuple(as_good),
-        rejected=(*worse, *(_rejection(one.candidate, one.reason) for one in broken), *without_law(laws)),
-        crossovers=_crossovers(question, budget),
-        warnings=tuple(caution.text for caution in cautions),
+    recipe = Recipe.read(
+        {
+            **choice.model_dump(),
+            **how.values,
+            **({"max_epochs": limits.max_epochs} if limits.max_epochs else {}),
+            "serve_flops": option.serve_flops,
+            "prefer": limits.prefer,
+            "chosen": why,
+            "pairs": option.pairs,
+            "batch_size": option.batch_size,
+            "measured_on": laws.table.pairs,
+            "level": LEVEL,
+            "flat": tuple(as_good),
+            "rejected": (*worse, *(_rejection(one.candidate, one.reason) for one in broken), *without_law(laws)),
+            "crossovers": _crossovers(question, budget),
+            "warnings": tuple(caution.text for caution in cautions),
+        },
+        "the recipe of these laws",
     )
     return recipe, cautions
 

@@ -2,16 +2,21 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Self
 
 import yaml
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from embudget.choices import Crossover
-from embudget.files import read_yaml, save_text
+from embudget.files import save_text
 from embudget.frozen import Frozen
+from embudget.limits import MOST_FLOPS, BatchSize, Candidates, Count, Epochs, Flops, Length, Rate, step_problem
+from embudget.reading import read_yaml
 from embudget.recipe.wishes import Prefer
 from embudget.records import MethodText, Pooling, RunConfig, Schedule
+from embudget.suite import find_shape, known_shape
+from embudget.suite.loading import weights_of
+from embudget.suite.members import is_hub_id
 
 
 class Choice(Frozen):
@@ -47,31 +52,29 @@ class Recipe(Frozen):
         True
     """
 
-    train_flops: PositiveFloat = Field(
-        description="algorithmic FLOP of training: the budget without what serving takes"
+    train_flops: Flops = Field(description="algorithmic FLOP of training: the budget without what serving takes")
+    serve_flops: NonNegativeFloat = Field(
+        default=0.0, le=MOST_FLOPS, description="set aside for the tokens to be served: 2N for each"
     )
-    serve_flops: NonNegativeFloat = Field(default=0.0, description="set aside for the tokens to be served: 2N for each")
     model: str = Field(description="the member to train")
     method: MethodText = Field(description="with its rank or active fraction: lora:32, freeze:0.5")
-    model_params: PositiveInt = Field(description="N, without embeddings and adapters")
+    model_params: Count = Field(description="N, without embeddings and adapters")
     tokens: PositiveFloat = Field(description="D that the budget buys, queries and positives")
     pairs: PositiveInt = Field(description="pairs seen, repetitions included")
     steps: PositiveInt = Field(description="optimiser steps")
-    batch_size: Annotated[int, Field(ge=2)] = Field(description="pairs a step")
-    learning_rate: PositiveFloat = Field(description="peak rate")
+    batch_size: BatchSize = Field(description="pairs a step")
+    learning_rate: Rate = Field(description="peak rate")
     rate_source: str = Field(default="", description="where the rate comes from, in words")
     warmup: float = Field(ge=0, lt=1, description="share of the budget with a rising rate")
     pooling: Pooling = Field(default="mean", description="that of the measured runs")
     schedule: Schedule = Field(default="cosine", description="of the rate after the warm-up, that of the measured runs")
     decay: float = Field(default=0.2, gt=0, lt=1, description="share of the budget in which the rate of wsd falls")
-    weight_decay: NonNegativeFloat = Field(description="of AdamW")
-    scale: PositiveFloat = Field(description="1 / temperature of the contrastive loss")
-    max_length: PositiveInt = Field(description="tokens; longer texts are cut")
-    max_epochs: PositiveInt = Field(description="passes over the training pairs at most")
-    eval_pairs: Annotated[int, Field(ge=2)] = Field(description="held-out pairs the prediction refers to")
-    eval_candidates: Annotated[int, Field(ge=2)] = Field(
-        description="positives that each held-out query is compared with"
-    )
+    weight_decay: NonNegativeFloat = Field(le=1e6, description="of AdamW")
+    scale: PositiveFloat = Field(le=1e6, description="1 / temperature of the contrastive loss")
+    max_length: Length = Field(description="tokens; longer texts are cut")
+    max_epochs: Epochs = Field(description="passes over the training pairs at most")
+    eval_pairs: Candidates = Field(description="held-out pairs the prediction refers to")
+    eval_candidates: Candidates = Field(description="positives that each held-out query is compared with")
     predicted_loss: PositiveFloat = Field(description="held-out, nats")
     predicted_interval: tuple[float, float] = Field(description="of the measured loss of a new run, nats")
     loss_interval: tuple[float, float] = Field(description="of the loss itself, without the noise of a run, nats")
@@ -86,6 +89,12 @@ class Recipe(Frozen):
     rejected: tuple[Rejection, ...] = Field(default=(), description="the choices that were not taken, and why")
     crossovers: tuple[Crossover, ...] = Field(default=(), description="of the best kind of method, by rising budget")
     warnings: tuple[str, ...] = Field(default=(), description="what to doubt, in words")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if problem := step_problem(self.batch_size, self.max_length):
+            raise ValueError(problem)
+        return self
 
     @property
     def budget(self) -> float:
@@ -132,10 +141,13 @@ class Recipe(Frozen):
         good guess, but expect another loss.
 
         Raises:
-            ConfigError: the seed is negative.
+            ConfigError: the seed is out of range.
+            ModelError: the model's weights cannot be read, or their commit cannot be asked for on the hub.
         """
         shared = set(RunConfig.model_fields) & set(type(self).model_fields) - {"pairs"}
         values = {name: getattr(self, name) for name in shared} | {"pairs": pairs_hash, "seed": seed}
+        if known_shape(self.model) is not None or is_hub_id(self.model):  # a table's model may be no more than a size
+            values |= {"model": find_shape(self.model).name, "weights": weights_of(self.model)}
         return RunConfig.read(values, "run of the recipe")
 
     def save(self, path: str | Path) -> None:

@@ -1,10 +1,11 @@
 """What a user may ask of a recipe besides the budget: constraints, and what to prefer among choices that tie."""
 
-from math import isfinite
-from typing import Literal, NamedTuple, TypedDict, get_args
+from typing import Literal, NamedTuple, TypedDict, cast, get_args
 
 from embudget.errors import ConfigError
+from embudget.limits import MOST_COUNT, MOST_EPOCHS, MOST_FLOPS
 from embudget.memory import parse_bytes
+from embudget.reading import read_number
 
 Prefer = Literal["loss", "small", "fast"]
 """What decides between choices that the laws cannot tell apart."""
@@ -63,11 +64,11 @@ def limits_of(wishes: Wishes, fewest_steps: int) -> Limits:
     if unknown := sorted(set(wishes) - set(Wishes.__annotations__)):
         raise TypeError(f"unknown keyword argument {unknown[0]!r}; known are {', '.join(Wishes.__annotations__)}")
     for name in ("max_params", "pairs_available", "max_epochs", "min_steps"):
-        if (count := wishes.get(name)) is not None and not count >= 1:  # type: ignore[operator]
-            raise ConfigError(f"{name} must be >= 1, got {count}")
-    serve_tokens = wishes.get("serve_tokens")
-    if serve_tokens is not None and not (isfinite(serve_tokens) and serve_tokens > 0):
-        raise ConfigError(f"serve_tokens must be finite and > 0, got {serve_tokens:g}")
+        if (count := wishes.get(name)) is not None:
+            most = MOST_EPOCHS if name == "max_epochs" else MOST_COUNT
+            read_number(cast("float", count), name, least=1, most=most)
+    if (serve_tokens := wishes.get("serve_tokens")) is not None:
+        read_number(serve_tokens, "serve_tokens", above=0, most=MOST_FLOPS)
     prefer = wishes.get("prefer") or "loss"
     if prefer not in get_args(Prefer):
         raise ConfigError(f"prefer must be one of {', '.join(get_args(Prefer))}, got {prefer!r}")

@@ -9,9 +9,17 @@ browser, formats                style sheet and script; numbers as text
 
 from embudget.report.agreement import agreement_figure
 from embudget.report.curve import curve_figure
-from embudget.report.curve_folder import write_curve
+from embudget.report.curve_folder import check_curve_folder, write_curve
 from embudget.report.frontier import frontier_figure
 from embudget.report.isoflop import isoflop_figure
 from embudget.report.page import write_report
 
-__all__ = ["agreement_figure", "curve_figure", "frontier_figure", "isoflop_figure", "write_curve", "write_report"]
+__all__ = [
+    "agreement_figure",
+    "check_curve_folder",
+    "curve_figure",
+    "frontier_figure",
+    "isoflop_figure",
+    "write_curve",
+    "write_report",
+]

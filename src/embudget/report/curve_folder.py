@@ -3,20 +3,21 @@
 import csv
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from embudget.errors import ConfigError
 from embudget.files import whole_folder
 from embudget.laws import Laws
+from embudget.outputs import Input, check_folder_output
+from embudget.owned import check_owned, list_files
 from embudget.recipe import CurvePoint, curve_warnings
 from embudget.report.curve import curve_figure
 from embudget.report.document import document, figure_element
 from embudget.report.formats import html, number
 from embudget.report.tables import curve_table
 
-FILES = ("curve.json", "curve.csv", "curve.html")
 COLUMNS = (
     "budget", "model", "method", "model_params", "train_flops", "serve_flops", "tokens", "steps", "batch_size",
     "learning_rate", "predicted_loss", "low", "high", "loss_low", "loss_high", "extrapolation", "flat", "warnings",
@@ -35,30 +36,36 @@ def write_curve(out: str | Path, points: Sequence[CurvePoint], laws: Laws) -> Pa
         >>> eb.write_curve("curve/", eb.recipe_curve(laws, 1e13, 1e15), laws)
         PosixPath('curve')
     """
-    folder = Path(out).resolve()  # behind a symbolic link, the real folder is replaced
+    check_curve_folder(out)
     try:
-        _check_replaceable(folder, out)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with whole_folder(folder) as part:
+        with whole_folder(Path(out), check=_check_curve) as part:
             data = [point.model_dump(mode="json") for point in points]
             (part / "curve.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
             (part / "curve.csv").write_text(_csv(points), encoding="utf-8")
             sections = _sections(points, laws)
             page = document("embudget: recipes along budgets", "The best choice at every budget", sections)
             (part / "curve.html").write_text(page, encoding="utf-8")
+            list_files(part)
     except OSError as error:
         raise ConfigError(f"cannot write {out}: {error.strerror}") from None
     return Path(out)
 
 
-def _check_replaceable(folder: Path, out: str | Path) -> None:
-    """Refuse to replace what is no curve."""
-    if not folder.exists():
-        return
-    if not folder.is_dir():
-        raise ConfigError(f"out must be a folder, got the file {out}")
-    if alien := sorted({path.name for path in folder.iterdir()} - set(FILES)):
-        raise ConfigError(f"out must be a new folder or one of a curve; {out} holds other files, such as {alien[0]}")
+def check_curve_folder(out: str | Path, inputs: Iterable[Input] = ()) -> None:
+    """Refuse, before anything is computed, a folder that a curve must not or cannot be written to.
+
+    Raises:
+        ConfigError: it is one of the inputs, holds other files, or cannot be written.
+    """
+    check_folder_output(out, inputs)
+    try:
+        _check_curve(Path(out))
+    except OSError as error:
+        raise ConfigError(f"cannot read {out}: {error.strerror}") from None
+
+
+def _check_curve(folder: Path) -> None:
+    check_owned(folder, "a curve")
 
 
 def _csv(points: Sequence[CurvePoint]) -> str:

@@ -13,6 +13,7 @@ def facts_list(records: Sequence[RunRecord], laws: Laws) -> str:
     """The study as a definition list: what was run, what it cost, where it ran and with which versions."""
     ended = Counter(record.status for record in records)
     diverged = f"{ended['diverged']:,} diverged, " if ended["diverged"] else ""
+    no_gain = f"{ended['no_gain']:,} no better than chance, " if ended["no_gain"] else ""
     flops = sum(record.train_flops * record.own_share for record in records if record.train_flops is not None)
     seconds = sum(record.seconds * record.own_share for record in records if record.seconds is not None)
     budgets = sorted({record.config.train_flops for record in records})
@@ -20,7 +21,7 @@ def facts_list(records: Sequence[RunRecord], laws: Laws) -> str:
         "Members": _listed(_by_size(records)),
         "Methods": _listed(methods_in_order({record.config.method for record in records})),
         "Budgets": _listed([number(budget) for budget in budgets]) + " FLOP",
-        "Runs": f"{ended['done']:,} done, {diverged}{ended['failed']:,} failed",
+        "Runs": f"{ended['done']:,} done, {no_gain}{diverged}{ended['failed']:,} failed",
         "Spent": f"{number(flops)} FLOP" + (f" in {duration(seconds)} of training" if seconds else ""),
         "Held-out loss": _held_out(laws),
         "Pairs": _listed(sorted({record.config.pairs for record in records})),

@@ -64,7 +64,7 @@ def _sections(
     yield f"<h2>Laws</h2>\n<pre>{html(laws.summary())}</pre>"
     yield "<h2>Runs</h2>"
     if failed := [record for record in records if record.status != "done"]:
-        yield "<h3>Failed</h3>\n" + failed_table(failed) + "\n<h3>All</h3>"
+        yield "<h3>Without a loss that counts</h3>\n" + failed_table(failed) + "\n<h3>All</h3>"
     yield '<p class="lead">Click a column to sort.</p>' + runs_table(records, laws)
 
 

@@ -78,11 +78,12 @@ def rejected_table(recipe: Recipe) -> str:
 
 
 def failed_table(failed: Iterable[RunRecord]) -> str:
-    """The runs that failed, with the reason."""
+    """The runs that failed, diverged or gained nothing, with the reason."""
     rows: list[list[Entry]] = []
     for record in failed:
         config = record.config
-        why = ("diverged: " if record.status == "diverged" else "") + (record.error or "no reason recorded")
+        kind = "" if record.status == "failed" else f"{record.status.replace('_', ' ')}: "
+        why = kind + (record.error or "no reason recorded")
         seed, attempts = str(config.seed), str(record.attempts)
         rows.append([config.model, config.method, config.train_flops, seed, attempts, why])
     return _table(["model", "method", "budget, FLOP", "seed", "attempts", "reason"], rows)
@@ -95,7 +96,7 @@ def runs_table(records: Iterable[RunRecord], laws: Laws) -> str:
     )
     headers = [
         "model", "method", "budget, FLOP", "N", "tokens", "steps", "batch", "rate", "seed", "loss, nats",
-        "law, nats", "accuracy", "seconds", "status", "id",
+        "chance", "law, nats", "accuracy", "seconds", "status", "id",
     ]  # fmt: skip
     failed = [record.status != "done" for record in ordered]
     return _table(headers, [_run_row(record, laws) for record in ordered], failed=failed, sortable=True)
@@ -106,8 +107,8 @@ def _run_row(record: RunRecord, laws: Laws) -> list[Entry]:
     return [
         config.model, config.method, config.train_flops, record.model_params, record.tokens, record.steps,
         config.batch_size, config.learning_rate, Value(str(config.seed), config.seed), _fixed(record.loss),
-        _fixed(law_loss(laws, record)), _fixed(record.accuracy), _fixed(record.seconds, ",.0f"), record.status,
-        record.id,
+        None if record.loss is None else _fixed(record.by_chance), _fixed(law_loss(laws, record)),
+        _fixed(record.accuracy), _fixed(record.seconds, ",.0f"), record.status, record.id,
     ]  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_
 
 from embudget.errors import TooFewRunsError
 from embudget.frozen import Frozen
+from embudget.limits import Candidates, Length
 from embudget.records import RunRecord
 from embudget.runs.columns import COMPARABLE
 
@@ -103,10 +104,10 @@ class RunTable(Frozen):
         default=(), description=f"the first {MAX_LISTED} of them in words; rows count from 1"
     )
     pairs: str | None = Field(default=None, description="content hash of the text pairs, the same for all")
-    max_length: PositiveInt | None = None
-    eval_pairs: PositiveInt | None = None
-    eval_candidates: PositiveInt | None = None
-    scale: PositiveFloat | None = Field(default=None, description="1 / temperature, of the held-out loss too")
+    max_length: Length | None = None
+    eval_pairs: Candidates | None = None
+    eval_candidates: Candidates | None = None
+    scale: PositiveFloat | None = Field(default=None, le=1e6, description="1 / temperature, of the held-out loss too")
     tokens_per_pair: PositiveFloat | None = Field(default=None, description="mean non-pad tokens, query and positive")
 
     @classmethod
@@ -171,7 +172,7 @@ class RunTable(Frozen):
             raise TooFewRunsError(f"a law needs finished runs with a loss, got {counted or 'no records at all'}")
         common = {name: shared(runs, name, source) for name in ("pairs", *COMPARABLE)}
         cells = best_settings(tuned(settings_of(runs)))
-        return cls.model_validate(
+        return super().read(
             {
                 "cells": _fields(cells),
                 "run_count": len(runs),
@@ -179,7 +180,8 @@ class RunTable(Frozen):
                 "listed": [f"row {row}: {reason}" for row, reason in left_out.sort_index().head(MAX_LISTED).items()],
                 **common,
                 "tokens_per_pair": _tokens_per_pair(runs),
-            }
+            },
+            source or "records",
         )
 
     @cached_property

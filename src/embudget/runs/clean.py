@@ -4,6 +4,9 @@ A run is left out, counted and listed with its reason, where
 
 - it has a status that is none of DONE, however it is spelled; the words of other trackers are among them, and a run
   that diverged has a reason of its own;
+- its loss is no better than chance: its status is no_gain, or, where the table has a column chance or eval_candidates,
+  its loss is not below chance by more than luck (see `embudget.records.LUCK`; without eval_pairs, not below chance).
+  Laws of losses are about models that learn: the plateau at chance is no part of their form;
 - its loss, size, tokens, FLOP, budget or weight is missing, NaN, infinite or not positive, among those columns that the
   table has (a missing weight is 1);
 - a setting or measurement of it is infinite, or has a sign that it cannot have (a missing or NaN one is unknown);
@@ -21,6 +24,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from embudget.errors import FitError
+from embudget.records import no_gain
 from embudget.runs.columns import CELL, COMPARABLE, MEASURED, NEEDED, NUMBERS, SAID_NAN, SETTING
 
 DONE = ("", "done", "finished", "complete", "completed", "success", "succeeded")
@@ -28,9 +32,10 @@ DONE = ("", "done", "finished", "complete", "completed", "success", "succeeded")
 LARGEST = 1e100
 """Numbers above it count as infinite, and positive ones below its reciprocal as 0: a product of two is then finite."""
 _LARGEST_WHOLE = 2.0**53  # above it floats skip whole numbers
-_MAY_BE_ZERO = ("warmup", "weight_decay", "decay", *MEASURED)
+_MAY_BE_ZERO = ("warmup", "weight_decay", "decay", "chance", *MEASURED)
+_BY_CHANCE = "loss is no better than chance"
 _WHOLE = ("max_length", "eval_pairs", "eval_candidates")
-_CHECKED = tuple(name for name in (*NEEDED, *SETTING, *MEASURED, *COMPARABLE) if name in NUMBERS)
+_CHECKED = tuple(name for name in (*NEEDED, *SETTING, *MEASURED, *COMPARABLE, "chance") if name in NUMBERS)
 
 
 def flaws_of(runs: pd.DataFrame) -> "pd.Series[str]":
@@ -45,6 +50,7 @@ def _flaws(runs: pd.DataFrame) -> Iterator[tuple[ArrayLike, str]]:
     if "status" in runs:
         status = runs["status"].str.lower()
         yield status == "diverged", "status is diverged"
+        yield status == "no_gain", _BY_CHANCE
         yield ~status.isin(DONE), "status is not done"
     if "method" in runs:
         yield runs["method"] == "", "method is missing"
@@ -62,6 +68,17 @@ def _flaws(runs: pd.DataFrame) -> Iterator[tuple[ArrayLike, str]]:
         if name in _WHOLE:
             whole = (values == np.floor(values)) & (values <= _LARGEST_WHOLE)
             yield ~whole & ~np.isnan(values), f"{name} is not whole"
+    if "loss" in runs:
+        yield _is_by_chance(runs), _BY_CHANCE
+
+
+def _is_by_chance(runs: pd.DataFrame) -> ArrayLike:
+    """Which losses are no better than chance; none where the table does not say what chance is."""
+    unknown = pd.Series(np.nan, index=runs.index)
+    candidates, pairs, chance = (runs.get(name, unknown) for name in ("eval_candidates", "eval_pairs", "chance"))
+    chance = chance.where(chance.notna(), np.log(candidates.where(candidates >= 2)))
+    by_chance: pd.Series[bool] = no_gain(runs["loss"], chance, pairs.where(pairs >= 1, np.inf))
+    return by_chance
 
 
 def repeats_of(runs: pd.DataFrame) -> "pd.Series[str]":

@@ -139,7 +139,19 @@ def levels_of(train_flops: "pd.Series[float]") -> "pd.Series[float]":
 
 
 def with_names(runs: pd.DataFrame) -> pd.DataFrame:
-    """Give models without a name one that is made of their size: N=1.2e+08."""
+    """Give models without a name one that is made of their size, N=1.2e+08, and other weights another name.
+
+    Weights that were moved to another folder have the name of the last run. Where the weights behind a name were
+    replaced, the runs of the earlier ones get theirs in brackets, so that they are another model.
+    """
     sizes = runs["model_params"]
     made = sizes.map({size: f"N={size:.4g}" for size in sizes.unique().tolist()})
-    return runs.assign(model=runs["model"].where(runs["model"] != "", made) if "model" in runs else made)
+    names = runs["model"].where(runs["model"] != "", made) if "model" in runs else made
+    if "model_weights" not in runs:
+        return runs.assign(model=names)
+    weights = runs["model_weights"].fillna("")
+    known = weights != ""
+    depth = names.str.extract(r":(\d+)$", expand=False).fillna("")
+    names = names.where(~known, names.groupby([weights, depth]).transform("last"))
+    earlier = known & (weights != weights.groupby(names).transform("last"))
+    return runs.assign(model=names.where(~earlier, names + " (" + weights + ")"))

@@ -21,7 +21,8 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from embudget.errors import ConfigError, first_line
+from embudget.errors import ConfigError, first_line, shortened
+from embudget.reading import check_regular
 from embudget.records import COLUMNS, RunRecord, records_frame
 from embudget.runs.columns import NEEDED, NUMBERS, SAID_NAN, TEXTS
 
@@ -70,11 +71,14 @@ def read_runs(path: str | Path, columns: Mapping[str, str] | None = None) -> pd.
 
 def _check_size(file: Path) -> None:
     try:
+        check_regular(file)
         size = file.stat().st_size
-        with file.open("rb"):  # a folder or a forbidden file fails here
+        with file.open("rb"):  # a forbidden file fails here
             pass
     except OSError as error:
         raise ConfigError(f"cannot read {file}: {error.strerror}") from None
+    except ValueError as error:  # a name with a NUL
+        raise ConfigError(f"cannot read {str(file)!r}: {error}") from None
     if size > MAX_BYTES:
         raise _too_large(file, size)
 
@@ -112,7 +116,7 @@ def _names(file: Path, header: list[str], columns: Mapping[str, str]) -> dict[st
     if len(found) < len(header):
         twice, _ = Counter(name.strip() for name in header).most_common(1)[0]
         raise ConfigError(f"{file}: column {twice or 'without a name'} is there twice")
-    there = ", ".join(list(found)[:30]) + (", ..." if len(found) > 30 else "")
+    there = shortened(", ".join(list(found)[:30]) + (", ..." if len(found) > 30 else ""), 120)
     for ours, theirs in columns.items():
         if ours not in _KNOWN:
             raise ConfigError(f"columns must map one of {', '.join(_KNOWN)}, got {ours!r}")
@@ -126,7 +130,7 @@ def _names(file: Path, header: list[str], columns: Mapping[str, str]) -> dict[st
         if not any(name in names for name in group):
             raise ConfigError(
                 f"{file}: column {' or '.join(group)} is missing (there are: {there}); where it has another name, "
-                f"map it: {group[0]}=NAME"
+                f"map it: --columns {group[0]}=NAME"
             )
     for value in ("rank", "active_fraction"):
         if value in names and "method" not in names:
@@ -183,9 +187,7 @@ def _numbers(file: Path, name: str, values: pa.Array) -> tuple[NDArray[np.float6
         if not _is_number(values):
             row = _first_text(values)
             said = repr(values[row].as_py())
-            raise ConfigError(
-                f"{file}: row {row + 1}: {name} must be a number, got {said if len(said) <= 60 else said[:57] + '...'}"
-            )
+            raise ConfigError(f"{file}: row {row + 1}: {name} must be a number, got {shortened(said, 60)}")
     elif not any(is_kind(kind) for is_kind in (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal,
                                                pa.types.is_null)):  # fmt: skip
         raise ConfigError(f"{file}: column {name} must hold numbers, got {kind}")

@@ -1,11 +1,11 @@
 """The batch size that a study's runs have at a budget, where the study names no other."""
 
 import math
-from typing import Annotated
 
-from pydantic import Field, PositiveFloat
+from pydantic import Field
 
 from embudget.frozen import Frozen
+from embudget.limits import BatchSize, Flops
 
 
 class BatchRule(Frozen):
@@ -15,10 +15,10 @@ class BatchRule(Frozen):
     paper at its smallest budgets (1.5e15 to 4e15 FLOP).
     """
 
-    at: PositiveFloat = Field(default=1e12, description="a budget, FLOP")
-    pairs: Annotated[int, Field(ge=2)] = Field(default=16, description="pairs a step at that budget")
+    at: Flops = Field(default=1e12, description="a budget, FLOP")
+    pairs: BatchSize = Field(default=16, description="pairs a step at that budget")
     exponent: float = Field(default=0.5, ge=0, le=1, description="how fast the batch grows; 0 leaves it the same")
-    most: Annotated[int, Field(ge=4)] = Field(default=1024, description="pairs a step that are never exceeded")
+    most: BatchSize = Field(default=1024, ge=4, description="pairs a step that are never exceeded")
 
     def batch_size(self, budget: float) -> int:
         """Pairs a step at a budget in FLOP."""

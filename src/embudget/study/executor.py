@@ -1,25 +1,34 @@
 """Executors: where the runs of a sweep are trained.
 
 An executor asks for one task at a time: the runs of one trunk, or a run alone. It yields a record as each run ends, or
-the loss of the process that trained them; the driver, which owns the store, decides what follows.
+the loss of the process that trained them; the driver, which owns the store, decides what follows. However it ends, by a
+signal or a kill, the runs under way write checkpoints and no worker outlives its driver.
 """
 
+import ctypes
 import multiprocessing
 import os
+import signal
+import sys
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import NamedTuple, final
 
-from embudget.errors import DivergedError, EmbudgetError, MethodError, RunError
+from embudget.errors import DivergedError, EmbudgetError, MethodError, ModelError, RunError
 from embudget.pairs import load_pairs
 from embudget.records import RunRecord
 from embudget.study.trunks import Task
+from embudget.training.interrupt import Interrupted, deferred, heed, interruptible, tell, told
 from embudget.training.resources import Resources
 from embudget.training.run import OnRunProgress, diverged_record, train
+
+STOP_SECONDS = 15.0
+"""Workers that are told to stop have this long for their checkpoints."""
 
 NextTask = Callable[[], Task | None]
 """Gives the next task to train, or None while there is none; the rest of a lost one may come again."""
@@ -40,7 +49,7 @@ class Executor(ABC):
     """Trains runs somewhere."""
 
     @abstractmethod
-    def run(self, next_task: NextTask, on_progress: OnRunProgress) -> Iterator[Outcome]:
+    def run(self, next_task: NextTask, on_progress: OnRunProgress) -> Generator[Outcome, None, None]:
         """Train until there is no task left, asking for each when there is room for it; yield runs as they end."""
 
 
@@ -53,7 +62,7 @@ def execute(
     those after it, which the trunk did not reach.
 
     Raises:
-        EmbudgetError: trouble that other runs would meet too: the model or the pairs cannot be read.
+        EmbudgetError: trouble that other runs would meet too: the pairs cannot be read.
         OSError: likewise, of the disk.
     """
     left = list(task)
@@ -77,7 +86,7 @@ def execute(
         for config in left:
             yield diverged_record(config, error)
         return
-    except (RunError, MethodError) as error:
+    except (RunError, MethodError, ModelError) as error:  # a model that has changed meanwhile is one task's trouble
         reason = str(error)
     except (MemoryError, RuntimeError) as error:  # torch says out of memory by a RuntimeError
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
@@ -93,10 +102,11 @@ class InProcess(Executor):
         self.pairs_folder = pairs_folder
         self.resources = resources
 
-    def run(self, next_task: NextTask, on_progress: OnRunProgress) -> Iterator[Outcome]:
+    def run(self, next_task: NextTask, on_progress: OnRunProgress) -> Generator[Outcome, None, None]:
         """Train the tasks in their order."""
-        while (task := next_task()) is not None:
-            yield from execute(task, self.pairs_folder, on_progress, self.resources)
+        with interruptible():
+            while (task := next_task()) is not None:
+                yield from execute(task, self.pairs_folder, on_progress, self.resources)
 
 
 class _Worker:
@@ -107,8 +117,16 @@ class _Worker:
         self.slot = slot
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=_work, args=(theirs, pairs_folder, slot, count, resources), daemon=True)
-        self.process.start()
+        # Ctrl-C reaches the whole group; the driver decides, and no worker is to stumble over it while it starts
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if _POSIX else None
+        try:
+            self.process.start()
+        finally:
+            if before is not None:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
+        self.said = ""
+        """What it saved when it was interrupted."""
         self.left: Task = ()
         """Runs of its task that have no record yet; none while it is idle."""
 
@@ -118,10 +136,30 @@ class _Worker:
         with suppress(BrokenPipeError):  # it has died: the next read says so
             self.connection.send(message)
 
-    def stop(self) -> None:
-        self.process.terminate()
+    def join(self, until: float) -> None:
+        """Wait for its end, reading on meanwhile so that it is not held up; kill it when the time is over."""
+        with suppress(EOFError, OSError):
+            while (left := until - time.monotonic()) > 0 and self.connection.poll(left):
+                message = self.connection.recv()
+                self.said = message if isinstance(message, str) else self.said
+        self.process.join(max(0.1, until - time.monotonic()))
+        self.process.kill()
         self.process.join()
         self.connection.close()
+
+
+def _stop(workers: Sequence[_Worker]) -> None:
+    """End workers, which save what they have trained; a signal meanwhile asks for no more than that."""
+    with deferred():
+        busy = [worker for worker in workers if worker.left]
+        for worker in workers:
+            worker.process.terminate()
+        until = time.monotonic() + STOP_SECONDS
+        for worker in workers:
+            worker.join(until)
+        if busy:
+            each = [f"{worker.left[0].model}: {worker.said or 'no checkpoint was written'}" for worker in busy]
+            tell(None, "; ".join(each))
 
 
 @final
@@ -133,27 +171,30 @@ class LocalProcesses(Executor):
         self.resources = resources._replace(neighbours=workers)
         self.count = workers
 
-    def run(self, next_task: NextTask, on_progress: OnRunProgress) -> Iterator[Outcome]:
+    def run(self, next_task: NextTask, on_progress: OnRunProgress) -> Generator[Outcome, None, None]:
         """Train the tasks, as many at a time as there are workers."""
         workers: dict[int, _Worker] = {}
-        try:
-            while True:
-                self._hand_out(next_task, workers)
-                busy = {worker.connection: worker for worker in workers.values() if worker.left}
-                if not busy:
-                    return
-                for connection in wait(list(busy)):
-                    worker = busy[connection]  # type: ignore[index]
-                    outcome = _receive(worker, on_progress)
-                    if isinstance(outcome, Lost):
-                        del workers[worker.slot]
-                    if outcome is not None:
-                        yield outcome
-                    if isinstance(outcome, RunRecord):
-                        worker.tell(None)
-        finally:
-            for worker in workers.values():
-                worker.stop()
+        with interruptible():
+            try:
+                yield from self._run(workers, next_task, on_progress)
+            finally:
+                _stop(list(workers.values()))
+
+    def _run(self, workers: dict[int, _Worker], next_task: NextTask, on_progress: OnRunProgress) -> Iterator[Outcome]:
+        while True:
+            self._hand_out(next_task, workers)
+            busy = {worker.connection: worker for worker in workers.values() if worker.left}
+            if not busy:
+                return
+            for connection in wait(list(busy)):
+                worker = busy[connection]  # type: ignore[index]
+                outcome = _receive(worker, on_progress)
+                if isinstance(outcome, Lost):
+                    del workers[worker.slot]
+                if outcome is not None:
+                    yield outcome
+                if isinstance(outcome, RunRecord):
+                    worker.tell(None)
 
     def _hand_out(self, next_task: NextTask, workers: dict[int, _Worker]) -> None:
         for slot in range(self.count):
@@ -172,13 +213,17 @@ def _receive(worker: _Worker, on_progress: OnRunProgress) -> Outcome | None:
     try:
         message = worker.connection.recv()
     except (EOFError, OSError):
-        worker.process.join()
+        worker.join(time.monotonic() + STOP_SECONDS)
         code = worker.process.exitcode or 0
-        how = f"signal {-code}" if code < 0 else f"exit code {code}"
-        worker.stop()
+        # a worker that saves before it ends by a signal ends as a shell would say it
+        number = -code if code < 0 else code - 128
+        how = f"signal {number}" if number > 0 else f"exit code {code}"
         return Lost(worker.left, f"its process ended with {how}")
     if isinstance(message, EmbudgetError):
         raise message
+    if isinstance(message, str):
+        worker.said = message
+        return None
     if isinstance(message, RunRecord):
         worker.left = tuple(config for config in worker.left if config != message.config)
         return message
@@ -188,26 +233,65 @@ def _receive(worker: _Worker, on_progress: OnRunProgress) -> Outcome | None:
 
 def _work(connection: Connection, pairs_folder: Path, slot: int, count: int, resources: Resources) -> None:
     """Train tasks in a worker process, on an even share of the cores or on one of the GPUs, until none comes."""
-    import signal
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver decides
+    if _POSIX:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    with interruptible():
+        try:
+            _end_with_the_driver()
+            _take_one_gpu(slot)
+            _work_on(connection, pairs_folder, count, resources)
+        except Interrupted as error:
+            try:
+                with deferred():
+                    connection.send(told() or "")
+                    heed()
+            except OSError:  # the driver was killed
+                return
+            sys.exit(128 + error.signal)
+
+
+def _work_on(connection: Connection, pairs_folder: Path, count: int, resources: Resources) -> None:
     import torch
 
-    _take_one_gpu(slot)
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // count))
+
+    def send(message: object) -> None:
+        try:
+            with deferred():  # half a message would leave the driver waiting for its end
+                connection.send(message)
+        except BrokenPipeError:
+            raise Interrupted(signal.SIGTERM) from None  # the driver was killed
+
     while True:
         try:
             task: Task = connection.recv()
         except EOFError:
             return
         try:
-            for record in execute(task, pairs_folder, lambda *now: connection.send(now), resources):
-                connection.send(record)
+            for record in execute(task, pairs_folder, lambda *now: send(now), resources):
+                send(record)
                 connection.recv()  # says that the record is stored
         except EmbudgetError as error:
-            connection.send(error)
-        except BrokenPipeError:
-            return  # the driver was killed; what is done of the task is in its checkpoints
+            send(error)
+        except EOFError:
+            return  # the driver was killed before it had stored the record: its checkpoints are there
+
+
+_POSIX = hasattr(signal, "pthread_sigmask")
+
+_PR_SET_PDEATHSIG = 1
+
+
+def _end_with_the_driver() -> None:
+    """Have Linux tell this process when its driver is gone; elsewhere the broken pipe does, behind the step."""
+    driver = multiprocessing.parent_process()
+    if not sys.platform.startswith("linux") or driver is None:
+        return
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
+    if os.getppid() != driver.pid:  # it was gone before
+        raise Interrupted(signal.SIGTERM)
 
 
 def _take_one_gpu(slot: int) -> None:

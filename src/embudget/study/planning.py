@@ -2,15 +2,17 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
-from embudget.errors import PairsError
+from embudget.errors import ModelError, PairsError
 from embudget.flops import steps_for, tokens_for
-from embudget.pairs import Pairs, token_stats
+from embudget.pairs import Pairs, as_pairs, token_stats
 from embudget.records import RunConfig, RunRecord
 from embudget.study.spec import Study
 from embudget.study.trunks import own_flops, own_flops_of
 from embudget.training.job import pairs_there
+from embudget.training.yardstick import check_yardstick
 
 
 class PlannedRun(NamedTuple):
@@ -37,6 +39,8 @@ class Plan(NamedTuple):
 
     runs: list[PlannedRun]
     left_out: list[LeftOut]
+    refused: dict[str, str]
+    """The members that cannot be trained, by name, and why; none of their runs is planned."""
 
     @property
     def train_flops(self) -> float:
@@ -59,7 +63,7 @@ class Plan(NamedTuple):
         own = own_flops_of(run.config for run in left)
         adding = [(run, own[run.config.id]) for run in left]
         runs = [run._replace(own_flops=flops, seconds=run.seconds * flops / run.own_flops) for run, flops in adding]
-        return Plan(runs, self.left_out)
+        return Plan(runs, self.left_out, self.refused)
 
     def flops_by_trunks(self, decay: float) -> float:
         """Algorithmic FLOP that the study would cost with trunks, if each had one batch size for all its budgets."""
@@ -70,29 +74,40 @@ class Plan(NamedTuple):
         return sum(sum(own_flops(sorted(budgets), decay)) for budgets in trunks.values())
 
 
-def plan(study: Study, pairs: Pairs, measured: Sequence[RunRecord] = ()) -> Plan:
+def plan(study: Study, pairs: Pairs | str | Path, measured: Sequence[RunRecord] = ()) -> Plan:
     """Size every run of the grid.
 
     Args:
         study: the grid.
-        pairs: the study's text pairs.
+        pairs: the study's text pairs, or their folder.
         measured: records of earlier runs; their median speed replaces the study's assumed one.
 
     Raises:
-        PairsError: there are fewer validation pairs than the study measures on.
-        ModelError, MethodError: a member is unknown, or a method does not fit it.
+        PairsError: there are fewer validation pairs than the study measures on, or nothing in them to tell apart.
+        ModelError, MethodError: a member is unknown, none of them can be trained, or a method does not fit one.
 
     Example:
         >>> study = eb.Study.from_yaml("study.yaml")
-        >>> hours = eb.plan(study, eb.load_pairs(study.pairs)).seconds / 3600
+        >>> hours = eb.plan(study, study.pairs).seconds / 3600
     """
+    pairs = as_pairs(pairs)
     needed_pairs = max(grid.eval_pairs for grid in study.grids())
     if (held_out := pairs.rows("validation")) < needed_pairs:
         raise PairsError(f"{pairs.folder} must hold {needed_pairs} validation pairs (eval_pairs), got {held_out}")
-    result = Plan([], [])
+    for grid in study.grids():
+        check_yardstick(pairs, grid.eval_pairs, grid.eval_candidates)
+    result = Plan([], [], study.refused())
     speed = flops_per_second(measured) or study.flops_per_second
-    for config, method, shape, min_steps in study.runs(pairs.hash):
-        tokens_per_pair = token_stats(pairs, config.model, config.max_length).tokens_per_pair
+    runs = [run for run in study.runs(pairs.hash) if run.config.model not in result.refused]
+    if not runs:
+        first, *others = result.refused.values()
+        raise ModelError(first + (f" (and {len(others)} more members that cannot be trained)" if others else ""))
+    for config, method, shape, min_steps in runs:
+        if config.max_length > shape.max_length:
+            reason = f"max_length must be <= {shape.max_length} for this model, got {config.max_length}"
+            result.left_out.append(LeftOut(config, reason))
+            continue
+        tokens_per_pair = token_stats(pairs, config.model, config.max_length, config.end_token).tokens_per_pair
         tokens = tokens_for(config.train_flops, method, shape)
         steps = steps_for(config.train_flops, method, shape, tokens_per_pair, config.batch_size)
         needed, there = tokens / tokens_per_pair, pairs_there(config, pairs)

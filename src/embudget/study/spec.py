@@ -1,6 +1,6 @@
 """A study as a user writes it in YAML: members, methods, budgets, pairs, and how each run of the grid is set up.
 
-suite: smollm2                        # or members: [smollm2-135m:1, ...]
+suite: smollm2                        # or members: [smollm2-135m:1, ...]; folders are relative to this file
 methods: [full, freeze:0.5, lora:32]
 budgets: [1e12, 4e12, 1.6e13]
 pairs: pairs/                         # relative to this file
@@ -23,24 +23,37 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, Self
 
-from pydantic import (
-    AfterValidator,
-    Field,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationError, model_validator
 
-from embudget.files import read_yaml
+from embudget.errors import ModelError
 from embudget.frozen import Frozen, first_problem, unique
+from embudget.limits import BatchSize, Candidates, Count, Epochs, Flops, Length, Rate, Seed, step_problem
 from embudget.methods import Method, parse_method
+from embudget.reading import read_yaml
 from embudget.records import MethodText, Pooling, RunConfig, Schedule
 from embudget.study.batch_size import BatchRule
-from embudget.suite import ModelShape, find_shape, find_suite
+from embudget.study.members import OF_MODELS, Member, beside, members_of
+from embudget.suite import ModelShape
+from embudget.suite.checks import check_member
+from embudget.suite.members import suite_names
 
 _WARMUP: float = RunConfig.model_fields["warmup"].default
+
+
+def _shape_of_batch(value: Any) -> str:  # noqa: ANN401 - whatever a file held
+    """Which of the three ways to give a batch size is meant, so that a message speaks of that one alone."""
+    if isinstance(value, BatchRule) or (isinstance(value, dict) and set(value) & set(BatchRule.model_fields)):
+        return "(rule)"
+    return "(budgets)" if isinstance(value, dict) else "(number)"
+
+
+BatchSizes = Annotated[
+    Annotated[BatchSize, Tag("(number)")]
+    | Annotated[dict[Flops, BatchSize], Tag("(budgets)")]
+    | Annotated[BatchRule, Tag("(rule)")],
+    Discriminator(_shape_of_batch),
+]
+"""A number of pairs a step, one for each budget, or a rule."""
 
 
 class GridRun(NamedTuple):
@@ -65,20 +78,25 @@ class Study(Frozen):
     """
 
     pairs: Path = Field(description="folder made by `embudget pairs build`; relative to the study's file")
-    suite: str | None = Field(default=None, description="a built-in suite or a folder of models; or give members")
+    suite: str | None = Field(
+        default=None,
+        description="a built-in suite, or a folder of models relative to the study's file; or give members",
+    )
     members: Annotated[tuple[str, ...], AfterValidator(unique)] = Field(
-        default=(), description="models by name, folder or hub id, each perhaps cut as smollm2-135m:8; or give suite"
+        default=(),
+        description="models by name, folder (relative to the study's file) or hub id, each perhaps cut as "
+        "smollm2-135m:8; or give suite",
     )
     methods: Annotated[tuple[MethodText, ...], Field(min_length=1), AfterValidator(unique)] = Field(
         description="what to train of each member: full, freeze:F, bias or lora:R"
     )
-    budgets: Annotated[tuple[PositiveFloat, ...], Field(min_length=1), AfterValidator(unique)] = Field(
+    budgets: Annotated[tuple[Flops, ...], Field(min_length=1), AfterValidator(unique)] = Field(
         description="algorithmic FLOP of a run, one or more"
     )
-    seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1), AfterValidator(unique)] = Field(
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(unique)] = Field(
         default=(0,), description="each setting is trained once with each; a second one shows the noise of a run"
     )
-    batch_size: Annotated[int, Field(ge=2)] | dict[PositiveFloat, Annotated[int, Field(ge=2)]] | BatchRule = Field(
+    batch_size: BatchSizes = Field(
         default=BatchRule(),
         description="pairs a step: a number, a number for each budget, or a rule (below). With wsd all budgets have "
         "one; that of a rule is taken at the geometric middle of the smallest and the largest budget",
@@ -89,22 +107,24 @@ class Study(Frozen):
     decay: float = Field(
         default=0.2, gt=0, lt=1, description="with wsd, the last share of each budget, in which the rate falls"
     )
-    learning_rates: dict[MethodText, tuple[PositiveFloat, ...]] = Field(
+    learning_rates: dict[MethodText, tuple[Rate, ...]] = Field(
         default={}, description="rates to run for a method; the method's default where it is not named"
     )
-    min_steps: PositiveInt = Field(default=10, description="runs with fewer steps teach nothing and are left out")
-    max_epochs: PositiveInt = Field(default=1, description="runs that need more passes over the pairs are left out")
-    max_length: PositiveInt = Field(default=75, description="tokens at which a text is cut")
-    pooling: Pooling = Field(
-        default="mean", description="how the tokens' states become the text's embedding: their mean, or the last one"
+    min_steps: Count = Field(default=10, description="runs with fewer steps teach nothing and are left out")
+    max_epochs: Epochs = Field(default=1, description="runs that need more passes over the pairs are left out")
+    max_length: Length = Field(default=75, description="tokens at which a text is cut")
+    pooling: Pooling | None = Field(
+        default=None,
+        description="how the tokens' states become the text's embedding: mean, or lasttoken; by default as the model "
+        "does by itself, else mean",
     )
-    eval_pairs: Annotated[int, Field(ge=2)] = Field(
+    eval_pairs: Candidates = Field(
         default=512, description="held-out pairs that the loss is measured on; a multiple of eval_candidates"
     )
-    eval_candidates: Annotated[int, Field(ge=2)] = Field(
+    eval_candidates: Candidates = Field(
         default=512, description="positives that each held-out query must tell its own from; guessing gives ln of this"
     )
-    flops_per_second: PositiveFloat = Field(
+    flops_per_second: Flops = Field(
         default=4e10, description="speed to estimate hours with until runs are measured; assumption: two CPU cores"
     )
     also: tuple[dict[str, Any], ...] = Field(
@@ -117,6 +137,8 @@ class Study(Frozen):
             raise ValueError("give either suite or members")
         if isinstance(self.batch_size, dict) and (missing := set(self.budgets) - set(self.batch_size)):
             raise ValueError(f"batch_size lacks the budget {min(missing):g}")
+        if problem := step_problem(max(map(self.batch_at, self.budgets)), self.max_length):
+            raise ValueError(problem)
         if self.eval_pairs % self.eval_candidates:
             raise ValueError(f"eval_pairs must be a multiple of eval_candidates={self.eval_candidates}")
         return self
@@ -173,14 +195,16 @@ class Study(Frozen):
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> Self:
-        """Read a study from a file; its pairs folder is taken relative to that file.
+        """Read a study from a file; its folders, of pairs and of models, are taken relative to that file.
 
         Raises:
             ConfigError: the file cannot be read, or breaks a rule; one line that names field, rule and value.
         """
         path = Path(path)
         study = cls.read(read_yaml(path, "a study (members, methods, budgets, ...)"), str(path))
-        return study.model_copy(update={"pairs": path.parent / study.pairs})
+        here = path.parent
+        places = {"pairs": here / study.pairs} | beside(here, {name: getattr(study, name) for name in OF_MODELS})
+        return study.model_copy(update=places | {"also": tuple(grid | beside(here, grid) for grid in study.also)})
 
     def shapes(self) -> list[ModelShape]:
         """The members, looked up, smallest first.
@@ -188,8 +212,32 @@ class Study(Frozen):
         Raises:
             ModelError: a member or the suite is unknown.
         """
-        shapes = find_suite(self.suite) if self.suite is not None else [find_shape(name) for name in self.members]
-        return sorted(shapes, key=lambda shape: shape.model_params)
+        found, refused = self._members()
+        if refused:
+            raise ModelError(next(iter(refused.values())))
+        return [member.shape for member in found]
+
+    def refused(self) -> dict[str, str]:
+        """The members that cannot be trained, and why, in one line each.
+
+        Every weight of a member that is a folder is read for it.
+
+        Raises:
+            ModelError: a name is no member's at all.
+        """
+        reasons: dict[str, str] = {}
+        for grid in self.grids():
+            found, unusable = grid._members()
+            reasons |= unusable
+            for name in (member.shape.name for member in found):
+                try:
+                    check_member(name)
+                except ModelError as error:
+                    reasons[name] = str(error)
+        return reasons
+
+    def _members(self) -> tuple[list[Member], dict[str, str]]:
+        return members_of(suite_names(self.suite) if self.suite is not None else self.members, self.pooling)
 
     def batch_at(self, budget: float) -> int:
         """Pairs a step at one of the study's budgets; with wsd at all of them."""
@@ -230,10 +278,10 @@ class Study(Frozen):
 
     def _own_runs(self, pairs_hash: str, smallest: float) -> Iterator[GridRun]:
         """The runs of this grid alone, in a study whose smallest budget is given."""
-        shapes, methods = self.shapes(), [parse_method(text) for text in self.methods]
-        for shape, method in product(shapes, methods):
-            method.check(shape)
-        for budget, shape, method in product(sorted(self.budgets), shapes, methods):
+        members, methods = self._members()[0], [parse_method(text) for text in self.methods]
+        for member, method in product(members, methods):
+            method.check(member.shape)
+        for budget, (shape, pooling, weights), method in product(sorted(self.budgets), members, methods):
             for rate in self.learning_rates.get(str(method)) or (method.default_learning_rate(shape),):
                 for seed in self.seeds:
                     config = RunConfig(
@@ -245,7 +293,8 @@ class Study(Frozen):
                         learning_rate=rate,
                         seed=seed,
                         max_length=self.max_length,
-                        pooling=self.pooling,
+                        pooling=pooling,
+                        weights=weights,
                         max_epochs=self.max_epochs,
                         eval_pairs=self.eval_pairs,
                         eval_candidates=self.eval_candidates,

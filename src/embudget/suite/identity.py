@@ -1,48 +1,104 @@
 """Which weights and which tokenizer does a folder hold? Two folders of one name may hold different ones.
 
-Records name what they were trained from by eight digits of a hash, and caches of tokens and of frozen blocks are found
-by them. A file that cannot be read is a `ModelError`.
+Runs and their records name what they were trained from by a hash, and caches of tokens are found by one. It covers
+every byte, because the weights of a retrained model may differ in a single tensor. So that 10 GB are read once and not
+at every start (SHA-256 takes about a second for each GB), the hashes of large files are kept in the cache folder, by
+the file's place, size, inode and times. The time of the last change of its inode (ctime) is among them, which no
+program can set back. A file that cannot be read is a `ModelError`.
 """
 
 import hashlib
-from functools import lru_cache
+import os
+import time
+from contextlib import suppress
 from pathlib import Path
 
 from embudget.errors import ModelError
-from embudget.files import pieces
+from embudget.suite.cache import cache_folder
 
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt", "tokenizer_config.json")
+TOKENIZER_FILES = (
+    "tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt", "tokenizer_config.json",
+    "special_tokens_map.json", "added_tokens.json", "vocab.txt",
+)  # fmt: skip
+
+KEPT_BYTES = 64 * 2**20
+"""The hashes of larger files are kept on disk; a smaller one is hashed in 0.1 s."""
+SETTLED_SECONDS = 2.0
+"""A file that has changed so recently may change again without another time, and its hash is not kept."""
+
+_KNOWN: dict[tuple[int | str, ...], str] = {}
 
 
 def weights_identity(folder: Path) -> str:
     """Eight digits that depend on the configuration and the weights, behind `sha256:`."""
-    return _identity([folder / "config.json", *sorted(folder.glob("*.safetensors"))])
+    return f"sha256:{_hash(_weights_files(folder))[:8]}"
 
 
 def tokenizer_identity(folder: Path) -> str:
     """Eight digits that depend on the tokenizer's files, behind `sha256:`."""
-    return _identity([folder / name for name in _TOKENIZER_FILES])
+    return f"sha256:{_hash(_tokenizer_files(folder))[:8]}"
 
 
-def _identity(files: list[Path]) -> str:
+def model_identity(folder: Path) -> str:
+    """Sixteen digits that depend on configuration, weights and tokenizer, behind `sha256:`: the same, the same runs."""
+    return f"sha256:{_hash([*_weights_files(folder), *_tokenizer_files(folder)])[:16]}"
+
+
+def _weights_files(folder: Path) -> list[Path]:
+    return [folder / "config.json", *sorted(folder.glob("*.safetensors"))]
+
+
+def _tokenizer_files(folder: Path) -> list[Path]:
+    return [folder / name for name in TOKENIZER_FILES]
+
+
+def _hash(files: list[Path]) -> str:
     digest = hashlib.sha256()
     try:
-        for file in filter(Path.exists, files):
-            status = file.stat()
-            digest.update(f"{file.name} ".encode() + _digest(file, status.st_size, status.st_mtime_ns))
+        for file in filter(Path.is_file, files):
+            digest.update(f"{file.name} ".encode() + bytes.fromhex(_file_hash(file)))
     except OSError as error:
         raise ModelError(f"cannot read {error.filename}: {error.strerror}") from None
-    return f"sha256:{digest.hexdigest()[:8]}"
+    return digest.hexdigest()
 
 
-@lru_cache(maxsize=256)
-def _digest(path: Path, size: int, modified: int) -> bytes:
-    """SHA-256 of a file's size and of its `pieces`: of a large file 64 MiB, which takes 0.1 s instead of minutes.
+def _file_hash(path: Path) -> str:
+    """SHA-256 of a file's size and content, in hexadecimal digits; known ones of unchanged files are not made again."""
+    path = path.resolve()  # the hub's cache is made of links
+    before = path.stat()
+    key = (str(path), before.st_size, before.st_dev, before.st_ino, before.st_mtime_ns, before.st_ctime_ns)
+    kept = cache_folder() / "hashes" / hashlib.sha256(repr(key).encode()).hexdigest()[:32]
+    large = before.st_size > KEPT_BYTES
+    found = _KNOWN.get(key) or (_kept_hash(kept) if large else None)
+    if found is None:
+        digest = hashlib.sha256(str(before.st_size).encode())
+        with path.open("rb") as file:
+            while piece := file.read(2**20):
+                digest.update(piece)
+        found = digest.hexdigest()
+        if time.time() - before.st_ctime < SETTLED_SECONDS:
+            return found
+        if large:
+            _keep_hash(kept, found)
+    _KNOWN[key] = found
+    return found
 
-    Pieces suffice, because training changes a tensor throughout and some piece of it is met. ``modified`` is not read:
-    with it, the cache asks again when a file has changed.
-    """
-    digest = hashlib.sha256(str(size).encode())
-    for piece in pieces(path):
-        digest.update(piece)
-    return digest.digest()
+
+def _kept_hash(kept: Path) -> str | None:
+    try:
+        text = kept.read_text(encoding="ascii")
+        return text if len(bytes.fromhex(text)) == hashlib.sha256().digest_size else None
+    except (OSError, ValueError):
+        return None
+
+
+def _keep_hash(kept: Path, found: str) -> None:
+    """Keep a hash, whole or not at all; where the cache cannot be written it is only made again."""
+    part = kept.with_name(f"{kept.name}-{os.getpid()}")
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(found, encoding="ascii")
+        part.replace(kept)
+    except OSError:
+        with suppress(OSError):
+            part.unlink()

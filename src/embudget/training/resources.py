@@ -6,6 +6,8 @@ The command line names these types in its options, so this module imports nothin
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from embudget.errors import ConfigError
+
 CachePolicy = Literal["auto", "always", "never"]
 """When gradients are cached: where a batch is estimated not to fit the memory, always, or never."""
 
@@ -20,7 +22,17 @@ class Resources(NamedTuple):
     """Runs that share this machine's memory at the same time."""
     checkpoints: Path | None = None
     """Folder for checkpoints, in which every run or trunk has a folder of its own; None keeps none."""
-    checkpoint_seconds: float = 600.0
-    """Time between checkpoints."""
+    checkpoint_seconds: float | None = None
+    """Time between checkpoints; None: a twentieth of the time that the run takes, see `state.interval`."""
     keep_checkpoints: bool = False
     """Leave the checkpoints of a run that has ended to whoever stores its record."""
+
+
+def check_interval(seconds: float | None) -> None:
+    """Refuse a time between checkpoints that is none.
+
+    Raises:
+        ConfigError: it is negative or NaN, with which no checkpoint would ever be due.
+    """
+    if seconds is not None and not seconds >= 0:
+        raise ConfigError(f"checkpoint_seconds must be >= 0, got {seconds:g}")

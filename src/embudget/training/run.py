@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, overload
 
 from embudget.errors import DivergedError
-from embudget.pairs import Pairs
-from embudget.records import Provenance, RunConfig, RunRecord
+from embudget.pairs import Pairs, as_pairs
+from embudget.records import Provenance, RunConfig, RunRecord, no_gain
+from embudget.training.interrupt import interruptible_run
 from embudget.training.job import Job
 from embudget.training.provenance import provenance
-from embudget.training.resources import Resources
+from embudget.training.resources import Resources, check_interval
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -44,21 +45,23 @@ class Plans(Protocol):
 
 @overload
 def train(
-    what: RunConfig | Plans, pairs: Pairs, out: str | Path | None = None, *, on_progress: OnProgress | None = None,
-    resources: Resources | None = None, report_to: Sequence[str] = (), with_record: Literal[False] = False,
+    what: RunConfig | Plans, pairs: Pairs | str | Path, out: str | Path | None = None, *,
+    on_progress: OnProgress | None = None, resources: Resources | None = None, report_to: Sequence[str] = (),
+    with_record: Literal[False] = False,
 ) -> "SentenceTransformer": ...  # fmt: skip
 
 
 @overload
 def train(
-    what: RunConfig | Plans, pairs: Pairs, out: str | Path | None = None, *, on_progress: OnProgress | None = None,
-    resources: Resources | None = None, report_to: Sequence[str] = (), with_record: Literal[True],
+    what: RunConfig | Plans, pairs: Pairs | str | Path, out: str | Path | None = None, *,
+    on_progress: OnProgress | None = None, resources: Resources | None = None, report_to: Sequence[str] = (),
+    with_record: Literal[True],
 ) -> "tuple[SentenceTransformer, RunRecord]": ...  # fmt: skip
 
 
 def train(
     what: RunConfig | Plans,
-    pairs: Pairs,
+    pairs: Pairs | str | Path,
     out: str | Path | None = None,
     *,
     on_progress: OnProgress | None = None,
@@ -72,9 +75,9 @@ def train(
 
     Args:
         what: a recipe (`embudget.recommend`), or a `RunConfig`.
-        pairs: the text pairs; those of a `RunConfig` are named there by their content hash.
-        out: folder for the model, new or of an earlier model. While the run lasts, ``{out}.checkpoints`` holds what an
-            interrupted run goes on from when it is started again.
+        pairs: the text pairs, or their folder; those of a `RunConfig` are named there by their content hash.
+        out: folder for the model: new, or of an earlier model that was not changed since. While the run lasts,
+            ``{out}.checkpoints`` holds what an interrupted run goes on from when it is started again.
         on_progress: called after each step with the share of the budget spent and the training loss in nats.
         resources: how to go about it: gradient caching, compilation, where and how often to write checkpoints.
         report_to: experiment trackers: tensorboard, wandb, mlflow, trackio.
@@ -87,14 +90,14 @@ def train(
     Raises:
         ModelError, MethodError: the model cannot be loaded, or not be trained by the method.
         PairsError: the pairs are others than the configuration's, or too few for the budget or the measurement.
-        ConfigError: a tracker is unknown or not installed.
+        ConfigError: a tracker is unknown or not installed, or the time between checkpoints is none.
         DivergedError: the loss became NaN or infinite, or exploded.
         RunError: ``out`` cannot be written, the pairs' texts repeat too often to make enough batches, memory does not
             suffice for one text at a time, or a checkpoint is that of another model.
 
     Example:
         >>> recipe = eb.Recipe.load("recipe.yaml")
-        >>> model = eb.train(recipe, eb.load_pairs("pairs/"), out="model/")
+        >>> model = eb.train(recipe, "pairs/", out="model/")
         >>> model.encode(["a query", "a document"]).shape
         (2, 576)
     """
@@ -105,21 +108,23 @@ def train(
     from embudget.training.state import Resuming
     from embudget.training.tracking import tracked
 
+    pairs = as_pairs(pairs)
     config = what if isinstance(what, RunConfig) else what.run_config(pairs.hash)
     resources = resources or Resources()
+    check_interval(resources.checkpoint_seconds)
     is_first = start_processes().is_main_process
     folder = None if out is None else Path(out)
     if folder is not None and resources.checkpoints is None:
-        resources = resources._replace(checkpoints=folder.with_name(f"{folder.name}.checkpoints"))
+        resources = resources._replace(checkpoints=Path(f"{folder}.checkpoints"))
     if folder is not None and is_first:
-        check_folder(folder)
-    with tracked(config, report_to if is_first else (), folder) as on_step:
+        check_folder(folder, config.model, pairs.folder)
+    with interruptible_run(), tracked(config, report_to if is_first else (), folder) as on_step:
         job = Job.of(config, pairs, resources)
         job.check_number()
         job.check_batches()
         made = provenance(config.model)
         training = Training(job)
-        with Resuming(training, config.id, made, resources) as resuming:
+        with Resuming(training, config.id, made, resources, config.train_flops) as resuming:
 
             def after_step(share: float, loss: float) -> None:
                 resuming.save_if_due()
@@ -130,6 +135,9 @@ def train(
 
             run_to_budget(training, config.train_flops, factor_of(config), after_step)
             record = record_of(training, config, training.measure(), resuming.provenance)
+            if folder is not None:  # the last moment for it: merged, the state is another one
+                resuming.save()
+            resuming.aside = True
             use_plain_attention(training.model)  # whoever gets the model may use it in float32
             training.model[0].model = job.method.merge(training.model[0].model)
             if folder is not None and is_first:  # while the checkpoints are still there
@@ -144,12 +152,15 @@ def train(
 def record_of(
     training: "Training", config: RunConfig, measured: "HeldOut", made: Provenance, shared_flops: float | None = None
 ) -> RunRecord:
-    """The record of a run that has spent its budget."""
+    """The record of a run that has spent its budget; whether it learned anything is decided here."""
     meter, curve = training.meter, training.curve(config.train_flops)
     late = [loss for share, loss in curve if share >= 0.9]  # the last tenth of the budget, in which the last step ends
+    gained = not no_gain(measured.loss, measured.chance, config.eval_pairs)
+    seen = f"the held-out loss {measured.loss:.4f} nats is no better than chance, {measured.chance:.4f}"
     return RunRecord(
         config=config,
-        status="done",
+        status="done" if gained else "no_gain",
+        error=None if gained else f"{seen}: try another learning rate or a larger budget",
         provenance=made,
         model_params=meter.shape.model_params,
         trained_params=meter.method.trained_params(meter.shape),

@@ -14,7 +14,6 @@ import hashlib
 import json
 import logging
 import math
-import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -23,7 +22,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from embudget.errors import DivergedError, RunError
+from embudget.files import flush
 from embudget.records import Provenance, RunConfig
+from embudget.training.interrupt import deferred, heed, pending, tell
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,6 +36,9 @@ LOG = logging.getLogger(__name__)
 
 TENSORS, NUMBERS = "state.safetensors", "state.json"
 KEPT = 2
+
+FIRST_SECONDS, LEAST_SECONDS, MOST_SECONDS = 30.0, 15.0, 600.0
+SHARE_OF_RUN, TIMES_WRITING = 0.05, 20.0
 
 
 class State(NamedTuple):
@@ -63,7 +67,7 @@ def write_checkpoint(folder: Path, step: int, tensors: "Mapping[str, Tensor]", n
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, part / TENSORS)
         (part / NUMBERS).write_text(json.dumps({"tensors": _digest(part / TENSORS), "numbers": numbers}))
         for path in (part / TENSORS, part / NUMBERS, part):
-            _flush(path)
+            flush(path)
     except (OSError, SafetensorError) as error:  # safetensors has its own name for a full disk
         shutil.rmtree(part, ignore_errors=True)  # half a checkpoint would keep the disk full
         raise error if isinstance(error, OSError) else OSError(str(error)) from None
@@ -71,10 +75,10 @@ def write_checkpoint(folder: Path, step: int, tensors: "Mapping[str, Tensor]", n
     if final.exists():  # it could not be read, or is the same again
         shutil.rmtree(final)
     part.rename(final)
-    _flush(folder)
-    there = sorted(folder.glob("step-*"))
-    now = there.index(final)
-    for other in there[: max(0, now + 1 - KEPT)] + there[now + 1 :]:  # later ones were torn, or of no use
+    flush(folder)
+    others = sorted(path for path in folder.glob("step-*") if path != final)
+    earlier = [path for path in others if path < final]
+    for other in {*others} - {*earlier[len(earlier) + 1 - KEPT :]}:  # later ones were torn, or of no use
         shutil.rmtree(other, ignore_errors=True)
 
 
@@ -94,7 +98,9 @@ class Resuming:
         training: the run; restored from its checkpoint, where there is one.
         run: names the run, and its folder.
         made: provenance of a run that starts now.
-        resources: where and how often to write; without a folder nothing is written.
+        resources: where and how often to write; without a folder nothing is written. A run that an exception ends is
+            written before it ends; what is kept is said where that is a KeyboardInterrupt.
+        budget: FLOP of the run, for how far it is.
         end: checkpoints are of use up to this number of tokens, at which the middle of their last step must lie.
 
     Raises:
@@ -102,18 +108,30 @@ class Resuming:
     """
 
     def __init__(
-        self, training: "Training", run: str, made: Provenance, resources: "Resources", end: float = math.inf
+        self,
+        training: "Training",
+        run: str,
+        made: Provenance,
+        resources: "Resources",
+        budget: float,
+        end: float = math.inf,
     ) -> None:
         self.training = training
         self.provenance = made
         """The provenance of the run's first start, before any interruption."""
         self.notes: dict[str, Any] = {}
         """Kept along with the training's state, as JSON."""
+        self.aside = False
+        """Whether the training's state is no longer this run's, and must not be written."""
+        self.budget = budget
         self._folder = None if resources.checkpoints is None else resources.checkpoints / run
         self._end = end
         self._keep = resources.keep_checkpoints
         self._every = resources.checkpoint_seconds
-        self._written = time.monotonic()
+        self._ended = time.monotonic()
+        self._took: float | None = None
+        self._there: object = None
+        self._failure: str | None = None
 
     def __enter__(self) -> "Resuming":
         found = newest_checkpoint(self._folder, self._is_of_use) if self._folder is not None else None
@@ -125,32 +143,90 @@ class Resuming:
                     f"{self.provenance.model_revision}: remove the folder to start anew"
                 )
             self.provenance, self.notes = before, found.numbers.pop("notes")
-            self.training.restore(*found)
+            with deferred():
+                self.training.restore(*found)
+                self._there = self._state_now()
         self._check_the_others()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None and isinstance(error, KeyboardInterrupt):
+            with deferred():
+                self._save_at_last(error)
+                heed()  # a second signal while this was written asked for the same
         ended = kind is None or issubclass(kind, DivergedError)  # a run that diverged would do so again
-        if ended and not self._keep and self._folder is not None and self.training.place.is_main_process:
+        whole = self.training.meter.steps and not self.aside and not self.training.torn
+        if not ended and whole and not isinstance(error, KeyboardInterrupt):  # as the loss of another process
+            self.save()
+        if ended and not self._keep:
+            self.forget()
+
+    def forget(self) -> None:
+        """Remove the checkpoints: the run has its record."""
+        if self._folder is not None and self.training.place.is_main_process:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def save_if_due(self) -> None:
         """Write a checkpoint where the last one is long enough ago."""
-        if self._folder is not None and time.monotonic() - self._written >= self._every:
+        if self._folder is None:
+            return
+        every = self._every
+        if every is None:
+            every = interval(self.training.seconds, self.training.meter.share(self.budget), self._took)
+        if time.monotonic() - self._ended >= every:
             self.save()
 
     def save(self) -> None:
         """Write a checkpoint, where the run is kept at all; if that fails, warn and let the training go on."""
-        if self._folder is None or not self.training.place.is_main_process:
+        if self._folder is None or not self.training.place.is_main_process or self._there == self._state_now():
             return
+        with deferred():
+            started = time.monotonic()
+            self._write(self._folder)
+            if self._failure is not None and not pending():
+                LOG.warning("cannot write a checkpoint to %s: %s; training goes on", self._folder, self._failure)
+            self._ended = time.monotonic()
+            self._took = self._ended - started
+
+    def _write(self, folder: Path) -> None:
         made = self.provenance.model_dump(mode="json")
         numbers = self.training.numbers() | {"provenance": made, "notes": self.notes}
         try:
-            write_checkpoint(self._folder, self.training.meter.steps, self.training.tensors(), numbers)
+            write_checkpoint(folder, self.training.meter.steps, self.training.tensors(), numbers)
         except OSError as error:  # a full disk may pass; until then the older ones serve
-            reason = error.strerror or error
-            LOG.warning("cannot write a checkpoint to %s: %s; training goes on", self._folder, reason)
-        self._written = time.monotonic()
+            self._failure = str(error.strerror or error)
+        else:
+            self._failure, self._there = None, self._state_now()
+
+    def _state_now(self) -> object:
+        return self.training.changes, json.dumps(self.notes)
+
+    def _save_at_last(self, error: BaseException) -> None:
+        """Write what an interrupted run has reached, and say whether that is kept."""
+        training, steps = self.training, self.training.meter.steps
+        if self._folder is None:
+            return tell(error, "nothing was saved: the run has no folder for checkpoints")
+        if not training.place.is_main_process:
+            return None
+        if self.aside:
+            if self._there is not None:
+                tell(error, f"the trained state is in a checkpoint in {self._folder.parent}: start it again to go on")
+            return None
+        if not steps:
+            return tell(error, "nothing was saved: training had not begun")
+        if training.torn:
+            return tell(error, f"the step under way was torn; only older checkpoints in {self._folder} are of use")
+        self.save()
+        if self._failure is not None:
+            return tell(error, f"no checkpoint could be written to {self._folder}: {self._failure}")
+        share = min(1.0, training.meter.share(self.budget))
+        return tell(
+            error,
+            f"a checkpoint was written at {100 * share:.3g} % of the budget, in {self._folder.parent}: "
+            "start it again to go on from there",
+        )
 
     def _check_the_others(self) -> None:
         """Refuse to go on from different steps, as happens where every machine has a disk of its own."""
@@ -169,6 +245,17 @@ class Resuming:
         tokens = [0, 0, *(tokens for tokens, _ in numbers["losses"])]
         middle: float = (tokens[-1] + tokens[-2]) / 2
         return middle < self._end
+
+
+def interval(seconds: float, share: float, took: float | None) -> float:
+    """Seconds between two checkpoints of a run whose first ``share`` took so many seconds.
+
+    They are a twentieth of what the whole run takes, but 15 s to 10 minutes and at least 20 times what writing the last
+    one took (None: there is none yet; the first comes after 30 s at most).
+    """
+    expected = seconds / share if share > 0 else math.inf
+    usual = min(MOST_SECONDS, max(LEAST_SECONDS, SHARE_OF_RUN * expected))
+    return min(usual, FIRST_SECONDS) if took is None else max(usual, TIMES_WRITING * took)
 
 
 def trunk_name(config: RunConfig) -> str:
@@ -193,12 +280,3 @@ def _read(path: Path) -> State | None:
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _flush(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the disk: a rename may overtake what it renames."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -2,11 +2,13 @@
 
 Each step is logged with its training loss, learning rate, tokens, FLOP, share of the budget and tokens per second; the
 configuration of the run comes first. The step number is the optimiser's, so that a run that was interrupted goes on
-in the same chart where the tracker allows it.
+in the same chart where the tracker allows it. A tracker that fails, at whatever it is asked, is named in one warning
+and left out from then on: the training is worth more.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -16,6 +18,8 @@ from embudget.records import RunConfig
 
 if TYPE_CHECKING:
     from embudget.training.loop import Training
+
+LOG = logging.getLogger(__name__)
 
 TrackerName = Literal["tensorboard", "wandb", "mlflow", "trackio"]
 
@@ -43,7 +47,7 @@ def tracked(
     from accelerate.tracking import LOGGER_TYPE_TO_CLASS
 
     logs = Path("logs") if folder is None else folder.with_name(f"{folder.name}.logs")
-    trackers: list[Any] = []
+    trackers: dict[str, Any] = {}
 
     def log(training: "Training") -> None:
         meter = training.meter
@@ -55,17 +59,34 @@ def tracked(
             "train/share_of_budget": meter.share(config.train_flops),
             "train/tokens_per_second": training.step_tokens / training.step_seconds,
         }
-        for tracker in trackers:
-            tracker.log(values, step=meter.steps)
+        for name in list(trackers):
+            with _left_out_if_it_fails(name, trackers):
+                trackers[name].log(values, step=meter.steps)
 
     try:
         for name in names:
-            kind = LOGGER_TYPE_TO_CLASS[name]
-            tracker = kind("embudget", logging_dir=logs) if kind.requires_logging_directory else kind("embudget")
-            tracker.start()
-            trackers.append(tracker)
-            tracker.store_init_configuration(config.model_dump(mode="json"))
+            with _left_out_if_it_fails(name, trackers):
+                kind = LOGGER_TYPE_TO_CLASS[name]
+                tracker = kind("embudget", logging_dir=logs) if kind.requires_logging_directory else kind("embudget")
+                tracker.start()
+                trackers[name] = tracker
+                tracker.store_init_configuration(config.model_dump(mode="json"))
         yield log
     finally:
-        for tracker in trackers:
-            tracker.finish()
+        for name in list(trackers):
+            with _left_out_if_it_fails(name, trackers):
+                trackers[name].finish()
+
+
+@contextmanager
+def _left_out_if_it_fails(name: str, trackers: dict[str, Any]) -> Iterator[None]:
+    """Warn of a tracker's failure and go on without it; what it holds open is closed if it can be."""
+    try:
+        yield
+    except (Exception, SystemExit) as error:  # some trackers end the program on a bad key
+        said = " ".join(str(error).split())[:200]
+        LOG.warning("%s fails and is left out: %s: %s", name, type(error).__name__, said)
+        tracker = trackers.pop(name, None)
+        with suppress(Exception, SystemExit):
+            if tracker is not None:
+                tracker.finish()

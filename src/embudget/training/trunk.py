@@ -5,8 +5,9 @@
 
 A run of `schedule: wsd` does not depend on its budget before its decay (see `embudget.training.schedule`), so runs
 that differ in nothing else share their beginnings: the trunk is trained once, and where a run's decay begins its state
-is set aside, the branch trained and measured, and the state put back. Each record is, to the last bit, that of the run
-on its own. Source: Hägele et al. 2024, arXiv 2405.18392.
+is set aside, the branch trained and measured, and the state put back. A branch has checkpoints of its own, in the
+folder of the trunk's. Each record is, to the last bit, that of the run on its own. Source: Hägele et al. 2024, arXiv
+2405.18392.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,11 +18,12 @@ from embudget.errors import DivergedError
 from embudget.flops import tokens_for
 from embudget.pairs import Pairs
 from embudget.records import RunConfig, RunRecord
+from embudget.training.interrupt import interruptible_run
 from embudget.training.job import Job
-from embudget.training.loop import Training, run_to_budget
+from embudget.training.loop import Training, run_to_budget, whole_steps
 from embudget.training.provenance import provenance
 from embudget.training.resources import Resources
-from embudget.training.run import OnRunProgress, diverged_record, record_of
+from embudget.training.run import OnProgress, OnRunProgress, diverged_record, record_of
 from embudget.training.schedule import factor_of
 from embudget.training.state import Resuming, trunk_name
 
@@ -48,33 +50,51 @@ def train_trunk(
             runs that are left.
     """
     configs = sorted(configs, key=lambda config: config.train_flops)
-    first, dearest = configs[0], Job.of(configs[-1], pairs, resources)
+    dearest = Job.of(configs[-1], pairs, resources)
     dearest.check_number()
+    with interruptible_run():
+        yield from _trained(configs, dearest, on_progress or (lambda config, share, loss: None))
+
+
+def _trained(configs: Sequence[RunConfig], dearest: Job, on_progress: OnRunProgress) -> Iterator[RunRecord]:
+    first, resources = configs[0], dearest.resources
     training = Training(dearest)
     meter = training.meter
     # a checkpoint beyond the first branch is of no use: a run that had been given up may have come back
     end = tokens_for((1 - first.decay) * first.train_flops, dearest.method, dearest.shape)
-    with Resuming(training, trunk_name(first), provenance(first.model), dearest.resources, end) as resuming:
+    name, all_of_it = trunk_name(first), dearest.config.train_flops
+    with Resuming(training, name, provenance(first.model), resources, all_of_it, end) as resuming:
         shared = resuming.notes.setdefault("shared", [])  # (budget, FLOP of the trunk where its branch began)
         for config in configs:
             replace(dearest, config=config).check_batches()
             factor, budget = factor_of(config), config.train_flops
-            after_step = partial(on_progress or (lambda config, share, loss: None), config)
+            after_step = partial(on_progress, config)
             # the first step whose middle lies in the decay is the branch's
             while (middle := meter.share(budget, training.next_tokens() / 2)) < 1 - config.decay:
-                loss = training.step(factor(middle))
-                resuming.save_if_due()
-                after_step(meter.share(budget), loss)
+                with whole_steps(training):
+                    loss = training.step(factor(middle))
+                    resuming.save_if_due()
+                    after_step(meter.share(budget), loss)
             tensors = {name: tensor.clone() for name, tensor in training.tensors().items()}
             numbers = training.numbers()
             # what cheaper runs had paid for, also before an interruption
             before = max((flops for other, flops in shared if other < budget), default=0.0)
             shared.append((budget, meter.train_flops))
             resuming.save()
+            resuming.aside = True
+            branch = Resuming(training, f"{name}/branch-{config.id}", resuming.provenance, resources, budget)
             try:
-                run_to_budget(training, budget, factor, after_step)
-                record = record_of(training, config, training.measure(), resuming.provenance, before)
+                with branch:
+                    run_to_budget(training, budget, factor, partial(_saving, branch, after_step))
+                    record = record_of(training, config, training.measure(), resuming.provenance, before)
             except DivergedError as error:  # in its decay, which the dearer runs do not go through
                 record = diverged_record(config, error)
             yield record
+            branch.forget()
             training.restore(tensors, numbers)
+            resuming.aside = False
+
+
+def _saving(branch: Resuming, after_step: OnProgress, share: float, loss: float) -> None:
+    branch.save_if_due()
+    after_step(share, loss)

@@ -26,7 +26,9 @@ def test_folder_and_pattern(tmp_path: Path) -> None:
 
 def test_a_file_of_unknown_format_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("text")
-    with pytest.raises(PairsError, match=r"^a pairs file must end in .jsonl, .csv, .tsv, .parquet, got "):
+    with pytest.raises(
+        PairsError, match=r"^a pairs file must end in .jsonl, .csv, .tsv, .parquet, .json, .ndjson, got"
+    ):
         list(Files(str(tmp_path / "a.txt")).read())
 
 

@@ -38,7 +38,7 @@ def test_bad_data_is_refused(hub: dict[tuple[str, str | None], Any]) -> None:
 
     hub["org/name", None] = Dataset.from_dict({"query": ["a", None], "positive": ["c", "d"]})
     hub["org/empty", None] = Dataset.from_dict({"query": [], "positive": []})
-    with pytest.raises(PairsError, match=r"^hub:org/name row 2: column 'query' must be a string, got null$"):
+    with pytest.raises(PairsError, match=r"^hub:org/name row 2: column 'query' must be a string, got null; mend it"):
         list(Hub("org/name").read())
     with pytest.raises(PairsError, match=r"^hub:org/name: column 'title' is missing; there are query, positive$"):
         list(Hub("org/name", ("title", "positive")).read())

@@ -23,10 +23,12 @@ DEMO = ("aws-docs", "google-docs", "docstrings")
 """The sources that `demo` stands for: documentation inside Python packages, which is there without a network."""
 
 
-def find_sources(texts: Sequence[str], columns: tuple[str, str] | None = None) -> list[Source]:
+def find_sources(
+    texts: Sequence[str], columns: tuple[str, str] | None = None, *, skip_bad: bool = False
+) -> list[Source]:
     """Make the sources that a user names, each once, in the order in which they are named.
 
-    The columns are those of query and positive in `hub:ORG/NAME` and `files:PATH`.
+    The columns are those of query and positive in `hub:ORG/NAME` and `files:PATH`, whose bad rows may be left out.
 
     Raises:
         PairsError: none is given, one is unknown, or columns are given although no source has any.
@@ -36,19 +38,19 @@ def find_sources(texts: Sequence[str], columns: tuple[str, str] | None = None) -
     names = dict.fromkeys(name for text in texts for name in (DEMO if text == "demo" else [text]))
     if not names:
         raise PairsError("at least one source is needed, such as demo")
-    sources = [_find(name, columns) for name in names]
+    sources = [_find(name, columns, skip_bad) for name in names]
     if columns and not any(isinstance(source, Files | Hub) for source in sources):
         raise PairsError(f"columns can be named for files: and hub: only, got {', '.join(names)}")
     return sources
 
 
-def _find(name: str, columns: tuple[str, str] | None) -> Source:
+def _find(name: str, columns: tuple[str, str] | None, skip_bad: bool) -> Source:
     if name in BUILT_IN:
         return BUILT_IN[name]()
     kind, _, rest = name.partition(":")
     if kind == "files" and rest:
-        return Files(rest, columns)
+        return Files(rest, columns, skip_bad=skip_bad)
     if kind == "hub" and rest:
-        return Hub(rest, columns)
+        return Hub(rest, columns, skip_bad=skip_bad)
     known = ", ".join(["demo", *BUILT_IN])
     raise PairsError(f"source must be one of {known}, hub:ORG/NAME or files:PATH, got {name!r}")

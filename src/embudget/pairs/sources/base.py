@@ -32,10 +32,28 @@ class Rules(NamedTuple):
     """Whether at least 70 % of the characters of each side must be letters or spaces."""
     characters: int | None = MAX_CHARACTERS
     """Longer sides are cut at a word; None leaves them whole."""
+    own: bool = False
+    """Whether these are the user's own texts: they stay as they are, only empty and repeated pairs are dropped, and the
+    other rules do not matter. See `embudget.pairs.own_texts`."""
 
 
-OWN_TEXTS = Rules(query_words=1, positive_words=1, prose=False, characters=None)
-"""Rules for the user's own pairs, which are kept as they are: only empty and repeated texts are dropped."""
+OWN_TEXTS = Rules(query_words=1, positive_words=1, prose=False, characters=None, own=True)
+"""Rules for the user's own pairs."""
+
+
+class Unused(NamedTuple):
+    """What of a source was passed over while its pairs were read."""
+
+    columns: tuple[str, ...] = ()
+    """Columns that are neither query nor positive nor group, such as a negative or a score."""
+    splits: tuple[str, ...] = ()
+    """Splits of a data set whose split `train` was read."""
+    bad_rows: int = 0
+    """Rows that break a rule of their format, left out because the user wanted it so."""
+    examples: tuple[str, ...] = ()
+    """What is wrong with the first of them."""
+    doubtful: tuple[str, ...] = ()
+    """Places of rows that were read, but may be several, swallowed by a stray quote."""
 
 
 class Source(ABC):
@@ -64,6 +82,8 @@ class Source(ABC):
     rules: Rules = Rules()
     unparsed = 0
     """Modules of Python that `read` could not parse, known once it has ended."""
+    unused = Unused()
+    """What `read` passed over, known once it has ended."""
 
     @property
     def scope(self) -> str:

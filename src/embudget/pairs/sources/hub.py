@@ -2,7 +2,7 @@
 
 Write `hub:ORG/NAME`, or `hub:ORG/NAME:CONFIGURATION` for a data set that has several configurations. Its split `train`
 is read, or the first one if none has that name; embudget makes its own splits. Columns and groups follow the rules of
-`embudget.pairs.formats`. Licence: the data set's own, as far as its card states it.
+`embudget.pairs.columns`. Licence: the data set's own, as far as its card states it.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from embudget.errors import PairsError
-from embudget.pairs.formats import GROUP, choose_columns, pair_of_record
+from embudget.pairs.columns import GROUP, Record, Table, choose_columns
 from embudget.pairs.sources.base import OWN_TEXTS, RawPair, Source
 
 
@@ -20,15 +20,17 @@ class Hub(Source):
 
     Args:
         name: ORG/NAME, perhaps followed by :CONFIGURATION.
-        columns: columns of query and positive; by default see `embudget.pairs.formats.DEFAULT_COLUMNS`.
+        columns: columns of query and positive; by default see `embudget.pairs.columns.DEFAULT_COLUMNS`.
+        skip_bad: leave out rows without a text, and count them, instead of refusing the data set.
     """
 
     rules = OWN_TEXTS
 
-    def __init__(self, name: str, columns: tuple[str, str] | None = None) -> None:
+    def __init__(self, name: str, columns: tuple[str, str] | None = None, *, skip_bad: bool = False) -> None:
         self.name = f"hub:{name}"
         self.dataset = name
         self.columns = columns
+        self.skip_bad = skip_bad
         self.path, _, self.configuration = name.partition(":")
 
     def versions(self) -> dict[str, str]:
@@ -43,17 +45,28 @@ class Hub(Source):
 
     def read(self) -> Iterator[RawPair]:
         """Rows in the order of the data set."""
-        data = self._data
+        data, table = self._data, Table(self.columns, self.skip_bad)
         columns = choose_columns(data.column_names, self.columns, self.name)
+        table.ignore(data.column_names, columns)
+        table.splits.update(dict.fromkeys(self._others))
         wanted = [*columns, GROUP] if GROUP in data.column_names and GROUP not in columns else list(columns)
-        row = 0
-        for row, record in enumerate(data.select_columns(wanted), start=1):
-            yield pair_of_record(record, columns, f"{self.name} row {row}")
-        if row == 0:
-            raise PairsError(f"{self.name} is empty: it holds no pairs")
+        records: Iterator[Record] = (
+            (f"row {row}", record) for row, record in enumerate(data.select_columns(wanted), start=1)
+        )
+        yield from table.pairs(records, lambda row: f"{self.name} {row}")
+        self.unused = table.unused
+
+    @property
+    def _data(self) -> Any:  # noqa: ANN401 - datasets is untyped
+        return self._splits[0]
+
+    @property
+    def _others(self) -> list[str]:
+        return self._splits[1]
 
     @cached_property
-    def _data(self) -> Any:  # noqa: ANN401 - datasets is untyped
+    def _splits(self) -> tuple[Any, list[str]]:
+        """The split that is read, and the names of the others."""
         try:
             import datasets
         except ImportError:
@@ -63,4 +76,7 @@ class Hub(Source):
         except Exception as error:  # the hub, the network or the data's own format failed: it is never our bug
             reason = " ".join(str(error).split())[:300] or type(error).__name__
             raise PairsError(f"cannot load {self.name}: {reason}") from error
-        return loaded.get("train", next(iter(loaded.values()))) if isinstance(loaded, dict) else loaded
+        if not isinstance(loaded, dict):
+            return loaded, []
+        chosen = "train" if "train" in loaded else next(iter(loaded))
+        return loaded[chosen], [str(split) for split in loaded if split != chosen]

@@ -1,0 +1,1 @@
+"""How the files that pin versions are made; the Makefile runs these modules."""

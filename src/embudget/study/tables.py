@@ -1,0 +1,103 @@
+"""The tables of a store, and bringing older ones up to date.
+
+Format 2 has other leases than format 1, where they ended by the clock of whoever looked. Records are the same in both,
+so a store of format 1 is read as it is, and changed only by the first sweep that claims a run in it.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Double,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    insert,
+    inspect,
+    select,
+    update,
+)
+from sqlalchemy.schema import CreateTable, DropTable
+
+from embudget.errors import StoreError
+
+FORMAT, _OLD_FORMATS = "2", ("1",)
+
+_METADATA = MetaData()
+ABOUT = Table(
+    "embudget", _METADATA, Column("key", String(32), primary_key=True), Column("value", String(64), nullable=False)
+)
+RUNS = Table(
+    "runs",
+    _METADATA,
+    Column("id", String(16), primary_key=True),
+    Column("config", Text, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("record", Text, nullable=False),
+    Column("written", Double, nullable=False),
+)
+LEASES = Table(
+    "leases",
+    _METADATA,
+    Column("id", String(16), primary_key=True),
+    Column("token", String(32), nullable=False),  # of its holder; empty where it is free
+    Column("beat", BigInteger, nullable=False),  # grows with each renewal
+    Column("renewed", Double),  # seconds by the server's clock, where there is one
+    Column("process", String(255), nullable=False),
+    Column("losses", Integer, nullable=False),
+    Column("stuck", Integer, nullable=False),  # the last losses, without progress in between
+    Column("step", BigInteger, nullable=False),  # of the newest checkpoint at the last loss
+)
+
+
+def check_tables(connection: Connection, location: str, create: bool) -> bool:
+    """Whether the tables are there and can be used.
+
+    Raises:
+        StoreError: they are another program's or of an unknown format, or missing and not to be made.
+    """
+    tables = set(inspect(connection).get_table_names())
+    if tables and ABOUT.name not in tables:
+        raise StoreError(f"{location} is a database of another program: it holds {min(tables)}")
+    found = _format(connection) if tables else None
+    if found is None and not create:
+        raise StoreError(f"{location} holds no study")
+    if found not in (None, FORMAT, *_OLD_FORMATS):
+        raise StoreError(f"{location} has format {found}, this version of embudget reads {FORMAT}")
+    return found is not None
+
+
+def make_tables(connection: Connection) -> None:
+    """Make all tables, also where a start at this was interrupted.
+
+    Raises:
+        IntegrityError: another process has just done so.
+    """
+    connection.execute(CreateTable(ABOUT, if_not_exists=True))
+    connection.execute(insert(ABOUT).values(key="format", value=FORMAT))
+    connection.execute(CreateTable(RUNS, if_not_exists=True))
+    _replace_leases(connection)
+
+
+def bring_up_to_date(connection: Connection) -> None:
+    """Replace the leases of format 1, which are those of sweeps by an older version."""
+    if _format(connection) == FORMAT:
+        return
+    # of several at once, the first changes the row and the others wait for it
+    changed = connection.execute(
+        update(ABOUT).where(ABOUT.c.key == "format", ABOUT.c.value.in_(_OLD_FORMATS)).values(value=FORMAT)
+    )
+    if changed.rowcount == 1:
+        _replace_leases(connection)
+
+
+def _replace_leases(connection: Connection) -> None:
+    connection.execute(DropTable(LEASES, if_exists=True))
+    connection.execute(CreateTable(LEASES))
+
+
+def _format(connection: Connection) -> str | None:
+    found = connection.execute(select(ABOUT.c.value).where(ABOUT.c.key == "format")).scalar()
+    return None if found is None else str(found)

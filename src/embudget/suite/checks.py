@@ -1,0 +1,103 @@
+"""Can a member be trained at all? Asked before anything is, so that one bad model costs a sweep no FLOP.
+
+What can be wrong with a folder that anybody may have made: weights that are quantised, missing, of other sizes, not
+finite or only a pickle; files that are cut short; a configuration that lies about its weights; a tokenizer that is
+missing or larger than the embedding; a pooling that we do not train. Each is one line.
+
+Members that come with embudget, or with a package that it names, are not checked again.
+"""
+
+import re
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from embudget.errors import ModelError
+from embudget.reading import read_json
+from embudget.suite.identity import model_identity
+from embudget.suite.loading import cut_config, load_tokenizer, loading
+from embudget.suite.members import find_shape, hub_file, local_folder, split_depth
+from embudget.suite.pooling import own_pooling
+
+_FLOATS = ("F64", "F32", "F16", "BF16")
+_BLOCK = re.compile(r"(?:^|\.)layers\.(\d+)\.")
+
+
+def check_member(name: str) -> None:
+    """Refuse a member that cannot be trained.
+
+    A folder is checked whole: every weight of the blocks that are kept is read, at about a second for each GB, once in
+    a process. Of a checkpoint on the hub only what is small is fetched.
+
+    Raises:
+        ModelError: one line that says what is wrong with it.
+    """
+    shape = find_shape(name)
+    base, _ = split_depth(name)
+    folder = local_folder(base)
+    if folder is not None:
+        _check_folder(name, str(folder), shape.layers, model_identity(folder))
+    elif shape.hub_id == base:
+        _check_quantised(name, hub_file(base, "config.json"))
+        own_pooling(name)
+        load_tokenizer(name)
+
+
+@lru_cache(maxsize=256)
+def _check_folder(name: str, folder: str, layers: int, identity: str) -> None:
+    """Check a folder; ``identity`` is not read: with it, the cache asks again when a file has changed."""
+    path = Path(folder)
+    _check_quantised(name, path / "config.json")
+    own_pooling(name)
+    if not any(path.glob("*.safetensors")):
+        pickles = " (a pickle may run code, and is never read)" if any(path.glob("*.bin")) else ""
+        raise ModelError(f"cannot load {name}: it has no model.safetensors{pickles}")
+    if not any((path / file).is_file() for file in ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")):
+        raise ModelError(f"cannot load {name}: it has no tokenizer.json")
+    load_tokenizer(name)
+    with loading(name):
+        cut_config(name, folder, None, layers)
+        _check_tensors(name, path, layers)
+
+
+def _check_quantised(name: str, config: Path | None) -> None:
+    content: Any = read_json(config, ModelError) if config is not None else {}
+    if how := content.get("quantization_config"):
+        kind = how.get("quant_method", "an unknown method") if isinstance(how, dict) else how
+        raise ModelError(
+            f"cannot train {name}: its weights are quantised ({str(kind)[:40]}): take the model in full precision"
+        )
+
+
+def _check_tensors(name: str, folder: Path, layers: int) -> None:
+    """Refuse weights of the kept blocks that are no finite floats."""
+    import torch
+    from safetensors import safe_open
+
+    for file in sorted(folder.glob("*.safetensors")):
+        with safe_open(file, framework="pt") as tensors:
+            for key in tensors.keys():  # noqa: SIM118 - it is no dict
+                if not _is_kept(key, layers):
+                    continue
+                if (dtype := tensors.get_slice(key).get_dtype()) not in _FLOATS:
+                    raise ModelError(
+                        f"cannot train {name}: {key[:60]} holds numbers of type {dtype}, not {', '.join(_FLOATS)}"
+                    )
+                # the sum is not finite if a number is not, and is 10 times as fast as asking each; but it may overflow
+                tensor = tensors.get_tensor(key)
+                if not torch.isfinite(tensor.sum(dtype=torch.float32)) and not torch.isfinite(tensor).all():
+                    raise ModelError(f"cannot train {name}: {key[:60]} holds NaN or infinity in {file.name}")
+
+
+def _is_kept(key: str, layers: int) -> bool:
+    """Whether a tensor is a weight of the embedding model: not of a block that is cut off, the head or a mask."""
+    block = _BLOCK.search(key)
+    if block is not None and int(block[1]) >= layers:
+        return False
+    return (
+        key.endswith((".weight", ".bias"))
+        and not key.startswith(("lm_head.", "embed_out."))
+        and (
+            not key.endswith("attention.bias")  # the causal mask in old checkpoints of GPT-NeoX
+        )
+    )

@@ -1,0 +1,193 @@
+"""A member that cannot be trained is refused in one line before anything is, whatever is wrong with it."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoConfig, AutoModel
+
+from embudget.errors import ModelError
+from embudget.suite.checks import check_member
+from tests.conftest import save_tiny, save_tokenizer
+
+Change = Callable[[Path], object]
+
+
+def of_config(**values: object) -> Change:
+    def change(folder: Path) -> None:
+        path = folder / "config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+    return change
+
+
+def of_weights(change: Callable[[dict[str, torch.Tensor]], object]) -> Change:
+    def changed(folder: Path) -> None:
+        weights = load_file(folder / "model.safetensors")
+        change(weights)
+        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+    return changed
+
+
+def setting(name: str, value: float) -> Change:
+    def change(weights: dict[str, torch.Tensor]) -> None:
+        weights[name].view(-1)[7] = value
+
+    return of_weights(change)
+
+
+def cast(dtype: torch.dtype) -> Change:
+    def change(weights: dict[str, torch.Tensor]) -> None:
+        for name in weights:
+            weights[name] = weights[name].to(dtype)
+
+    return of_weights(change)
+
+
+def pickled(folder: Path) -> None:
+    torch.save(AutoModel.from_pretrained(folder).state_dict(), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+
+
+def truncated(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+def sharded(folder: Path) -> None:
+    AutoModel.from_pretrained(folder).save_pretrained(folder / "parts", max_shard_size="100KB")
+    (folder / "model.safetensors").unlink()
+    for part in sorted((folder / "parts").glob("model*"))[1:]:
+        shutil.move(part, folder / part.name)
+
+
+def without_tokenizer(folder: Path) -> None:
+    for path in folder.glob("tokenizer*"):
+        path.unlink()
+
+
+def grown_tokenizer(folder: Path) -> None:
+    tokenizer = save_tokenizer(folder)
+    tokenizer.add_tokens([f"new{number}" for number in range(50)])
+    tokenizer.save_pretrained(folder)
+
+
+def emptied(name: str) -> Change:
+    return lambda folder: (folder / name).write_bytes(b"")
+
+
+def pooled(mode: object, *more: str) -> Change:
+    def change(folder: Path) -> None:
+        kinds = ["Transformer", "Pooling", *more]
+        modules = [
+            {"idx": place, "name": str(place), "path": "" if place == 0 else f"{place}_{kind}",
+             "type": f"sentence_transformers.models.{kind}"}
+            for place, kind in enumerate(kinds)
+        ]  # fmt: skip
+        (folder / "modules.json").write_text(json.dumps(modules))
+        (folder / "1_Pooling").mkdir()
+        (folder / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode": mode}))
+
+    return change
+
+
+NORM = "model.norm.weight"
+EMBEDDING = "model.embed_tokens.weight"
+
+BAD: dict[str, tuple[Change, str]] = {
+    "bitsandbytes": (of_config(quantization_config={"quant_method": "bitsandbytes"}), r"quantised \(bitsandbytes\)"),
+    "GPTQ": (of_config(quantization_config={"quant_method": "gptq", "bits": 4}), r"quantised \(gptq\): take"),
+    "AWQ": (of_config(quantization_config={"bits": 4}), r"quantised \(an unknown method\)"),
+    "NaN": (setting(NORM, float("nan")), f"{NORM} holds NaN or infinity in model.safetensors"),
+    "infinity": (setting("model.layers.3.mlp.up_proj.weight", float("-inf")), "up_proj.weight holds NaN or inf"),
+    "missing": (of_weights(lambda weights: weights.pop(NORM)), "norm.weight is missing"),
+    "shape": (of_weights(lambda w: w.update({NORM: w[NORM][:9].clone()})), r"must have the shape \[64\], got \[9\]"),
+    "zero size": (
+        of_weights(lambda w: w.update({EMBEDDING: torch.zeros(0, 64)})),
+        r"must have the shape .*got \[0, 64",
+    ),
+    "more layers": (of_config(num_hidden_layers=9), "layers.4.* is missing"),
+    "more words": (of_config(vocab_size=500), r"must have the shape \[500, 64\], got \[400, 64\]"),
+    "no layers": (of_config(num_hidden_layers=0), "layers"),
+    "no hidden size": (of_config(hidden_size=0), "hidden"),
+    "text as size": (of_config(hidden_size="wide"), "hidden"),
+    "odd activation": (of_config(hidden_act="nope"), "cannot load"),
+    "float8": (cast(torch.float8_e4m3fn), "holds numbers of type F8_E4M3"),
+    "int8": (cast(torch.int8), "holds numbers of type I8"),
+    "truncated": (truncated, "cannot load"),
+    "empty weights": (emptied("model.safetensors"), "cannot load"),
+    "missing shard": (sharded, "cannot load"),
+    "only a pickle": (pickled, r"no model.safetensors \(a pickle may run code"),
+    "no tokenizer": (without_tokenizer, "it has no tokenizer.json"),
+    "empty tokenizer": (emptied("tokenizer.json"), "cannot load"),
+    "other tokenizer": (lambda f: (f / "tokenizer.json").write_text('{"version": "1.0"}'), "cannot load"),
+    "larger tokenizer": (grown_tokenizer, "tokenizer is larger than its embedding: token 'new0'"),
+    "encoder": (of_config(model_type="bert"), "model_type must be one of"),
+    "encoder-decoder": (of_config(model_type="t5"), "model_type must be one of"),
+    "no object": (lambda f: (f / "config.json").write_text("[]"), "must hold an object"),
+    "cls": (pooled("cls"), "pools by cls: only mean or lasttoken is trained"),
+    "two poolings": (pooled(["mean", "max"]), "pools by mean and max"),
+    "dense": (pooled("mean", "Dense"), "has a module Dense, which would be lost"),
+    "modules": (lambda f: (f / "modules.json").write_text("[1]"), "modules.json is damaged"),
+    "modules cut": (lambda f: (f / "modules.json").write_text("["), "modules.json: not valid JSON"),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_a_bad_member_is_refused_in_one_line(tmp_path: Path, tiny_llama: Path, what: str) -> None:
+    change, message = BAD[what]
+    folder = tmp_path / "m"
+    shutil.copytree(tiny_llama, folder)
+    change(folder)
+    with pytest.raises(ModelError, match=message) as caught:
+        check_member(str(folder))
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 300 + len(str(folder))
+
+
+@pytest.mark.parametrize("name", ["lm_head.weight", "model.layers.3.mlp.up_proj.weight"])
+def test_weights_that_are_not_used_may_be_anything(tmp_path: Path, tiny_llama: Path, name: str) -> None:
+    folder = tmp_path / "m"
+    shutil.copytree(tiny_llama, folder)
+    setting(name, float("nan"))(folder)
+    check_member(f"{folder}:3")
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_good_members_pass(tmp_path: Path, tiny_neox: Path, dtype: torch.dtype) -> None:
+    folder = tmp_path / "m"
+    shutil.copytree(tiny_neox, folder)
+    cast(dtype)(folder)
+    check_member(str(folder))
+    check_member("micro-200k:2")
+
+
+def test_large_numbers_are_no_infinity(tmp_path: Path, tiny_llama: Path) -> None:
+    folder = tmp_path / "m"
+    shutil.copytree(tiny_llama, folder)
+    of_weights(lambda weights: weights[EMBEDDING].fill_(3e38))(folder)
+    check_member(str(folder))
+
+
+def test_tied_heads_and_weights_of_the_decoder_alone_pass(tmp_path: Path) -> None:
+    check_member(str(save_tiny(tmp_path / "tied", "llama", tie_word_embeddings=True)))
+    alone = save_tiny(tmp_path / "alone", "qwen3")
+    AutoModel.from_config(AutoConfig.from_pretrained(alone)).save_pretrained(alone)
+    check_member(str(alone))
+
+
+def test_a_repaired_member_is_checked_again(tmp_path: Path, tiny_llama: Path) -> None:
+    folder = tmp_path / "m"
+    shutil.copytree(tiny_llama, folder)
+    setting(NORM, float("nan"))(folder)
+    with pytest.raises(ModelError):
+        check_member(str(folder))
+    shutil.copy(tiny_llama / "model.safetensors", folder)
+    check_member(str(folder))
+    setting(NORM, float("nan"))(folder)
+    with pytest.raises(ModelError):
+        check_member(str(folder))
