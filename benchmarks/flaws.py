@@ -13,7 +13,6 @@ A flaw changes the truth, what is measured of it, or both. Every number is drawn
                  method, 4 times apart about the best one of the smallest budget
 """
 
-from abc import ABC
 from collections.abc import Sequence
 from math import exp, log
 from typing import ClassVar, final
@@ -25,11 +24,10 @@ from embudget.design import TrueRate
 from embudget.methods import kind_of
 from embudget.records import RunRecord
 
-
 KINDS = ("full", "freeze", "bias", "lora")
 
 
-class Flaw(ABC):
+class Flaw:
     """One flaw, drawn for a world; this base class changes nothing."""
 
     name: ClassVar[str]

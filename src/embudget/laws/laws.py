@@ -13,6 +13,7 @@ from embudget.errors import BudgetError, ConfigError, MethodError
 from embudget.files import save_text
 from embudget.frozen import Frozen
 from embudget.laws import summary
+from embudget.laws.backtests import Backtest
 from embudget.laws.checks import Refusal
 from embudget.laws.diagnostics import Diagnostics, warnings_of
 from embudget.laws.frontier import Frontier, FrontierRow
@@ -64,6 +65,9 @@ class Laws(Frozen):
     format_version: Literal[2] = FORMAT
     table: RunTable
     surface: Surface = Field(description="the loss over N, D and method")
+    backtests: tuple[Backtest, ...] = Field(
+        default=(), description="forecasts of measured budgets from smaller ones; none with fewer than 4 budgets"
+    )
     ranking: tuple[Ranked, ...] = Field(description="forms of law by forecast error, the best first")
     diagnostics: Diagnostics
     frontiers: dict[str, Frontier] = Field(description="by method, and over all")

@@ -100,8 +100,8 @@ class Series(NamedTuple):
 def series_of(points: Points, residuals: Array) -> Series:
     """What the residuals (n,) of one model and method have in common: the runs of a trunk, checkpoints of a run.
 
-    It is the intraclass correlation rho of a one-way analysis of variance. With m cells in a series, on the average over
-    cells, n cells are worth n / (1 + (m - 1) rho) independent ones (the design effect of Kish 1965, section 5.4).
+    It is the intraclass correlation rho of a one-way analysis of variance. With m cells in a series, on the average
+    over cells, n cells are worth n / (1 + (m - 1) rho) independent ones (the design effect of Kish 1965, section 5.4).
     """
     count, (_, code, sizes) = len(points), np.unique(points.series, return_inverse=True, return_counts=True)
     scaled = winsorised(residuals, points.weights) * np.sqrt(points.weights)

@@ -1,7 +1,7 @@
 """The parts of the laws as plain text, each as lines for a terminal or a log; `Laws.summary` puts them together."""
 
 from collections.abc import Mapping, Sequence
-from math import exp
+from math import exp, log
 
 import numpy as np
 
@@ -71,7 +71,8 @@ def _noise(surface: Surface) -> str:
     if surface.misfit:
         text += f", of which {100 * surface.misfit:.2g} % is the law's own error, corrected near the measured cells"
     if surface.discrepancy:
-        text += f"; unexplained, per {surface.step:.2g} times the budget: {100 * surface.discrepancy:.2g} %"
+        ahead = 100 * surface.discrepancy * log(4) ** 0.5
+        text += f"; what no form explains at 4 times the measured budgets: {ahead:.2g} %"
     return text
 
 

@@ -60,7 +60,13 @@ def half_width(logs: Array, freedom: float, level: float, variances: Array | flo
 
     ``logs`` are the draws (draws, m), and ``variances`` (m,) those of the errors that the draws do not show.
     """
-    return float(student.ppf((1 + level) / 2, freedom)) * np.sqrt((INFLATION * spread_of(logs)) ** 2 + variances)
+    return float(student.ppf((1 + level) / 2, freedom)) * np.sqrt(variance_of(logs) + variances)
+
+
+def variance_of(logs: Array) -> Array:
+    """What the draws (draws, m) say of the variance of m predictions (m,), without Student's factor."""
+    variance: Array = (INFLATION * spread_of(logs)) ** 2
+    return variance
 
 
 def widened(logs: Array, freedom: float) -> Array:
@@ -179,7 +185,7 @@ def _normal(fit: JointFit, place: int, together: NDArray[np.int_], draws: int, r
 
 
 def _summed(scores: Array, together: NDArray[np.int_]) -> Array:
-    """The columns (P, n) of cells with equal numbers (n,) added up; S of them vary by S / (S - 1) more than they seem."""
+    """The columns (P, n) of cells with equal numbers (n,) added up: S sums vary by S / (S - 1) more than they seem."""
     codes, code = np.unique(together, return_inverse=True)
     if len(codes) == len(code):
         return scores
