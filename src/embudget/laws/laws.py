@@ -13,11 +13,13 @@ from embudget.errors import BudgetError, ConfigError, MethodError
 from embudget.files import save_text
 from embudget.frozen import Frozen
 from embudget.laws import summary
+from embudget.laws.cells_frame import cells_frame
 from embudget.laws.checks import Refusal
 from embudget.laws.diagnostics import Diagnostics, warnings_of
 from embudget.laws.frontier import Frontier, FrontierRow
 from embudget.laws.isoflop import Isoflop
 from embudget.laws.rates import RateLaw
+from embudget.laws.size_exponent import SizeExponent, exponent_of, exponents_of
 from embudget.laws.surface import Kind, Surface
 from embudget.laws.weights import Ranked
 from embudget.methods import parse_method
@@ -181,6 +183,30 @@ class Laws(Frozen):
             extrapolation=self.extrapolation(budget, cell.method),
         )
 
+    def size_exponent(self, method: str, level: float = 0.9) -> SizeExponent:
+        """How the best size of a method grows with the budget: the exponent s of N*(C) ~ C^s, by the laws.
+
+        For the learning rate, the batch and the size at one budget ask `embudget.recommend`.
+
+        Args:
+            method: such as full.
+            level: probability with which s lies in the interval, in (0, 1).
+
+        Example:
+            >>> laws = embudget.find_laws("smollm2")
+            >>> exponent = laws.size_exponent("full")
+            >>> exponent.value, exponent.interval
+
+        Raises:
+            MethodError: the method is unknown or has no law.
+            ConfigError: ``level`` is not between 0 and 1.
+            FitError: the laws know no best size within ten times the measured ones, or one budget or size was measured.
+        """
+        name = self._known(method)
+        if not 0 < level < 1:
+            raise ConfigError(f"level must be in (0, 1), got {level:g}")
+        return exponent_of(self.surface, name, self.cells, level)
+
     def cells_frame(self, level: float = 0.9) -> "pd.DataFrame":
         """The measured cells beside what the laws predict for them, as a table for a notebook: one row a cell.
 
@@ -196,24 +222,9 @@ class Laws(Frozen):
         Raises:
             ConfigError: ``level`` is not between 0 and 1.
         """
-        import pandas as pd
-
         if not 0 < level < 1:
             raise ConfigError(f"level must be in (0, 1), got {level:g}")
-        cells = pd.DataFrame([cell.model_dump() for cell in self.table.cells])
-        for name in Cell.model_fields:
-            if cells[name].isna().all():
-                cells[name] = np.nan  # floats, where pandas has made a column of None
-        methods = [parse_method(method) for method in cells["method"]]
-        cells = cells.assign(
-            kind=[method.name for method in methods],
-            number=pd.Series([method.number for method in methods], dtype=float),
-        )
-        known = cells[cells["method"].isin(self.methods)]
-        at = known["method"].tolist(), known["model_params"].to_numpy(), known["tokens"].to_numpy()
-        cells.loc[known.index, "predicted_loss"] = np.exp(self.surface.log_draws(*at).mean(axis=0))
-        cells.loc[known.index, "low"], cells.loc[known.index, "high"] = self.surface.intervals(*at, level)
-        return cells
+        return cells_frame(self.table, self.surface, level)
 
     @cached_property
     def _candidates(self) -> tuple[Candidate, ...]:
@@ -231,7 +242,7 @@ class Laws(Frozen):
             summary.describe_surface(self.surface),
             [*summary.describe_diagnostics(self.diagnostics, warnings_of(self.diagnostics, self.cells)), ""],
             [*summary.describe_frontier(self.frontier()), ""],
-            summary.describe_powers(self.frontiers, self.isoflops),
+            summary.describe_powers(self.frontiers, self.isoflops, exponents_of(self.surface, self.cells)),
             summary.describe_rates(self.cells, self.rate_law),
             summary.describe_refusals(self.refusals),
         ]
