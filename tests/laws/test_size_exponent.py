@@ -20,8 +20,7 @@ FREEDOM = 1e6
 
 
 def surface_of(form: FormName, *vectors: tuple[float, ...], method: str = "full") -> Surface:
-    """A surface whose fit is the first of these parameter vectors, centred at N = 1e8 and D = 2e9, and whose draws
-    are all of them."""
+    """A surface centred at N = 1e8 and D = 2e9; its draws are these vectors, and its fit is the first of them."""
     rows = [tuple(np.log(vector)) for vector in vectors]
     centres = {"centre_n": float(np.log(1e8)), "centre_d": float(np.log(2e9))}
     branch = Branch(basis={method: (1.0,)}, **centres, fit=rows[0], draws=tuple(rows))
