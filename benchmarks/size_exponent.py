@@ -140,18 +140,22 @@ def fitted(runs: Sequence[dict[str, float]], draws: int) -> Laws:
 
 
 def summarised(found: Sequence[Outcome]) -> dict[str, Any]:
-    """Mean and root mean square of the errors where both answer, and how the laws' intervals hold."""
+    """The errors where both answer, the share of tables in which the laws are nearer, and how their intervals hold."""
     both = [(one.laws, one.parabolas, one.truth) for one in found if one.laws is not None and one.parabolas is not None]
     errors = np.array([[laws - truth, parabolas - truth] for laws, parabolas, truth in both])
     known = [(one.low, one.high, one.truth) for one in found if one.low is not None and one.high is not None]
+    means = {
+        "mean_error": np.abs(errors).mean(axis=0),
+        "median_error": np.median(np.abs(errors), axis=0),
+        "rms_error": np.sqrt((errors**2).mean(axis=0)),
+    }
     return {
         "tables": len(found),
         "without": {
             "laws": sum(one.laws is None for one in found),
             "parabolas": sum(one.parabolas is None for one in found),
         },
-        "mean_error": dict(zip(("laws", "parabolas"), np.abs(errors).mean(axis=0).round(4).tolist(), strict=True)),
-        "rms_error": dict(zip(("laws", "parabolas"), np.sqrt((errors**2).mean(axis=0)).round(4).tolist(), strict=True)),
+        **{name: dict(zip(("laws", "parabolas"), mean.round(4).tolist(), strict=True)) for name, mean in means.items()},
         "nearer": round(float((np.abs(errors[:, 0]) < np.abs(errors[:, 1])).mean()), 3),
         "held": round(float(np.mean([low <= truth <= high for low, high, truth in known])), 3),
         "width": round(float(np.mean([high - low for low, high, _ in known])), 3),
@@ -159,14 +163,13 @@ def summarised(found: Sequence[Outcome]) -> dict[str, Any]:
 
 
 def lines(summary: dict[str, dict[str, Any]]) -> str:
-    """The summary as a table."""
-    text = [f"{'':<16}{'tables':>7}{'laws':>9}{'parabolas':>10}{'nearer':>8}{'held':>6}{'width':>7}"]
+    """The summary as a table: mean, median and root mean square of the errors of both."""
+    text = [f"{'':<16}{'tables':>7}{'mean':>16}{'median':>16}{'rms':>16}{'nearer':>8}{'held':>6}{'width':>7}"]
     for kind, one in summary.items():
-        error = one["mean_error"]
-        text.append(
-            f"{kind:<16}{one['tables']:>7}{error['laws']:>9.4f}{error['parabolas']:>10.4f}"
-            f"{100 * one['nearer']:>7.0f}%{100 * one['held']:>5.0f}%{one['width']:>7.3f}"
-        )
+        pairs = [one[name] for name in ("mean_error", "median_error", "rms_error")]
+        errors = "".join(f"{pair['laws']:>9.4f} {pair['parabolas']:.4f}" for pair in pairs)
+        rest = f"{100 * one['nearer']:>7.0f}%{100 * one['held']:>5.0f}%{one['width']:>7.3f}"
+        text.append(f"{kind:<16}{one['tables']:>7}{errors}{rest}")
     return "\n".join(text) + "\n"
 
 
