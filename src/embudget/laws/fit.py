@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from embudget.errors import ConfigError, FitError, TooFewRunsError
 from embudget.laws.checks import Refusal, check_support, supported_forms
@@ -73,6 +74,11 @@ def fit(
         if value < least:
             raise ConfigError(f"{name} must be >= {least}, got {value}")
     table = records if isinstance(records, RunTable) else RunTable.of(records)
+    with threadpool_limits(1, user_api="blas"):  # its matrices are small: a second thread costs CPU time and saves none
+        return _fit(table, seed, draws, forms, asymptote)
+
+
+def _fit(table: RunTable, seed: int, draws: int, forms: Sequence[str] | None, asymptote: float | None) -> Laws:
     refusals: list[Refusal] = []
     by_method = _with_law(table, refusals)
     cells = [cell for group in by_method.values() for cell in group]
