@@ -126,8 +126,8 @@ def main() -> None:
     parser.add_argument(
         "--worlds", type=int, default=2, help="of each kind; of even seeds, whose methods are the same"
     )
-    parser.add_argument("--warmup", type=int, default=300)
-    parser.add_argument("--draws", type=int, default=300, help="of the posterior")
+    parser.add_argument("--warmup", type=int, default=250)
+    parser.add_argument("--draws", type=int, default=250, help="of the posterior")
     parser.add_argument("--out", type=Path, help="JSON file for the numbers")
     options = parser.parse_args()
     worlds = product(options.kinds, range(0, 2 * options.worlds, 2))
