@@ -123,9 +123,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("studies", nargs="*", type=Path, help="folders with a records.jsonl")
     parser.add_argument("--kinds", nargs="*", default=WORLDS, help="of simulated worlds")
-    parser.add_argument(
-        "--worlds", type=int, default=2, help="of each kind; of even seeds, whose methods are the same"
-    )
+    parser.add_argument("--worlds", type=int, default=2, help="of each kind; of even seeds, whose methods are the same")
     parser.add_argument("--warmup", type=int, default=250)
     parser.add_argument("--draws", type=int, default=250, help="of the posterior")
     parser.add_argument("--out", type=Path, help="JSON file for the numbers")
