@@ -68,6 +68,15 @@ def test_the_regrets_come_from_the_simulated_studies() -> None:
     assert shares == [int(share) for share in re.findall(r"(\d+) %", page[page.index("intervals hold ") :])[:3]]
 
 
+def test_the_errors_of_the_exponent_come_from_simulated_tables() -> None:
+    found, text = read("simulation/size_exponent.json")["summary"]["all"], words_of("concepts/uncertainty.md")
+    for row, name in (("law", "laws"), ("parabolas", "parabolas")):
+        mean, rms, median = (found[f"{what}_error"][name] for what in ("mean", "rms", "median"))
+        assert f"by {'the ' * (row == 'law')}{row} | {mean:.3f} | {rms:.3f} | {median:.3f} |" in text
+    assert f"held the truth in {100 * found['held']:.0f} % of the sets" in text
+    assert f"{found['tables']} sets, half of them of no form" in text
+
+
 def test_the_rivals_of_the_quickstart() -> None:
     found, text = read("quickstart/regret.json"), words_of("start/output.md")
     assert f"{found['measured_loss']:.3f} was measured where {found['predicted_loss']:.3f} was predicted" in text

@@ -2,13 +2,17 @@
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from math import log
 
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from embudget.design import World, simulate
 from embudget.errors import MethodError
-from embudget.laws import FORMS, Laws, fit
+from embudget.laws import FORMS, FormName, Laws, fit
+from embudget.laws.problem import Points
+from embudget.laws.weights import JudgedForm, rank
 from embudget.runs import RunTable
 from tests.laws.studies import MODELS, SHARED
 
@@ -48,6 +52,24 @@ def test_a_table_is_fitted_as_its_records_are() -> None:
     records = simulate(World(truth=TRUTH, models=MODELS, noise=0.01))
     of_records, of_table = (fit(of, draws=3, forms=["multiplicative"]) for of in (records, RunTable.of(records)))
     assert of_records == of_table
+
+
+def blas_threads() -> set[int]:
+    return {int(pool["num_threads"]) for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+
+def test_a_fit_uses_one_blas_thread_and_leaves_the_others_their_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With two a fit takes several times the CPU and no less time, since its matrices are small."""
+    seen: list[set[int]] = []
+
+    def watched(points: Points, forms: Sequence[FormName], asymptote: float | None) -> list[JudgedForm]:
+        seen.append(blas_threads())
+        return rank(points, forms, asymptote)
+
+    monkeypatch.setitem(fit.__globals__, "rank", watched)
+    with threadpool_limits(2, user_api="blas"):
+        fit(simulate(World(truth=TRUTH, models=MODELS, noise=0.01)), draws=2, forms=["chinchilla"])
+        assert (seen, blas_threads()) == ([{1}], {2})
 
 
 def test_a_method_with_one_cell_is_refused_by_name() -> None:

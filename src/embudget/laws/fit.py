@@ -14,6 +14,7 @@ frontier, isoflop, rates    the best loss, the best size and the best rate, as t
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from embudget.errors import ConfigError, FitError, TooFewRunsError
 from embudget.laws.backtests import backtests, discrepancy_of, fall_of
@@ -67,6 +68,11 @@ def fit(
         if value < least:
             raise ConfigError(f"{name} must be >= {least}, got {value}")
     table = records if isinstance(records, RunTable) else RunTable.of(records)
+    with threadpool_limits(1, user_api="blas"):  # its matrices are small: a second thread costs CPU time and saves none
+        return _fit(table, seed, draws, forms, asymptote)
+
+
+def _fit(table: RunTable, seed: int, draws: int, forms: Sequence[str] | None, asymptote: float | None) -> Laws:
     refusals: list[Refusal] = []
     by_method = _with_law(table, refusals)
     cells = [cell for group in by_method.values() for cell in group]

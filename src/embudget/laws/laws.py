@@ -1,37 +1,35 @@
 """What a study taught: the fitted laws, the domain they saw, what could not be fitted; and their file, laws.json."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
-import numpy as np
 from pydantic import Field, PositiveFloat, model_validator
 
 from embudget.choices import Candidate, Choices
 from embudget.errors import BudgetError, ConfigError, MethodError
 from embudget.files import save_text
 from embudget.frozen import Frozen
-from embudget.laws import summary
+from embudget.laws import plot, summary
 from embudget.laws.backtests import Backtest
+from embudget.laws.cells_frame import cells_frame
 from embudget.laws.checks import Refusal
 from embudget.laws.diagnostics import Diagnostics, warnings_of
 from embudget.laws.frontier import Frontier, FrontierRow
 from embudget.laws.isoflop import Isoflop
 from embudget.laws.rates import RateLaw
+from embudget.laws.size_exponent import SizeExponent, exponent_of, exponents_of
+from embudget.laws.stored import FORMAT, check_predictions, read_data
 from embudget.laws.surface import Kind, Surface
 from embudget.laws.weights import Ranked
 from embudget.methods import parse_method
-from embudget.reading import read_json
 from embudget.runs.cells import Cell, RunTable
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
 
-FORMAT: Final = 2
-"""Version of laws.json; raised when a reader of the old one would misread the new."""
-CHECKED = 200
-"""Cells at which the predictions of laws are tried as they are read."""
 OVER_ALL = "over all"
 """The key of the frontier over all methods."""
 
@@ -185,6 +183,30 @@ class Laws(Frozen):
             extrapolation=self.extrapolation(budget, cell.method),
         )
 
+    def size_exponent(self, method: str, level: float = 0.9) -> SizeExponent:
+        """How the best size of a method grows with the budget: the exponent s of N*(C) ~ C^s, by the laws.
+
+        For the learning rate, the batch and the size at one budget ask `embudget.recommend`.
+
+        Args:
+            method: such as full.
+            level: probability with which s lies in the interval, in (0, 1).
+
+        Example:
+            >>> laws = embudget.find_laws("smollm2")
+            >>> exponent = laws.size_exponent("full")
+            >>> exponent.value, exponent.interval
+
+        Raises:
+            MethodError: the method is unknown or has no law.
+            ConfigError: ``level`` is not between 0 and 1.
+            FitError: the laws know no best size within ten times the measured ones, or one budget or size was measured.
+        """
+        name = self._known(method)
+        if not 0 < level < 1:
+            raise ConfigError(f"level must be in (0, 1), got {level:g}")
+        return exponent_of(self.surface, name, self.cells, level)
+
     def cells_frame(self, level: float = 0.9) -> "pd.DataFrame":
         """The measured cells beside what the laws predict for them, as a table for a notebook: one row a cell.
 
@@ -200,24 +222,43 @@ class Laws(Frozen):
         Raises:
             ConfigError: ``level`` is not between 0 and 1.
         """
-        import pandas as pd
-
         if not 0 < level < 1:
             raise ConfigError(f"level must be in (0, 1), got {level:g}")
-        cells = pd.DataFrame([cell.model_dump() for cell in self.table.cells])
-        for name in Cell.model_fields:
-            if cells[name].isna().all():
-                cells[name] = np.nan  # floats, where pandas has made a column of None
-        methods = [parse_method(method) for method in cells["method"]]
-        cells = cells.assign(
-            kind=[method.name for method in methods],
-            number=pd.Series([method.number for method in methods], dtype=float),
-        )
-        known = cells[cells["method"].isin(self.methods)]
-        at = known["method"].tolist(), known["model_params"].to_numpy(), known["tokens"].to_numpy()
-        cells.loc[known.index, "predicted_loss"] = np.exp(self.surface.log_draws(*at).mean(axis=0))
-        cells.loc[known.index, "low"], cells.loc[known.index, "high"] = self.surface.intervals(*at, level)
-        return cells
+        return cells_frame(self.table, self.surface, level)
+
+    def plot(
+        self,
+        methods: Sequence[str] | None = None,
+        up_to: float | None = None,
+        level: float = 0.9,
+        ax: "Axes | None" = None,
+    ) -> "Axes":
+        """Draw loss against budget by method: the measured cells, the laws' curves, and where new runs are expected.
+
+        Large points are the best cells of a budget. A curve is the lowest prediction among the measured models, dashed
+        beyond the measured budgets. For figures to explore use `embudget.write_report`.
+
+        Args:
+            methods: by default the best method of each kind.
+            up_to: FLOP to which the curves go on; by default 4 times the largest measured budget.
+            level: share of new runs within the bands.
+            ax: matplotlib axes to draw on; by default those of a new figure.
+
+        Example:
+            >>> axes = embudget.find_laws("smollm2").plot(["full", "lora:8"])
+            >>> axes.figure.savefig("laws.png", dpi=200)
+
+        Raises:
+            ConfigError: ``level`` is not between 0 and 1, ``methods`` is empty, or matplotlib is not installed.
+            MethodError: a method is unknown or has no law.
+            BudgetError: ``up_to`` is not positive.
+        """
+        if not 0 < level < 1:
+            raise ConfigError(f"level must be in (0, 1), got {level:g}")
+        if up_to is not None:
+            self.extrapolation(up_to)  # refuses what is not a budget
+        known = plot.best_of_kinds(self.cells) if methods is None else [self._known(method) for method in methods]
+        return plot.draw_laws(self.surface, self.cells, known, up_to, level, ax)
 
     @cached_property
     def _candidates(self) -> tuple[Candidate, ...]:
@@ -235,7 +276,7 @@ class Laws(Frozen):
             summary.describe_surface(self.surface),
             [*summary.describe_diagnostics(self.diagnostics, warnings_of(self.diagnostics, self.cells)), ""],
             [*summary.describe_frontier(self.frontier()), ""],
-            summary.describe_powers(self.frontiers, self.isoflops),
+            summary.describe_powers(self.frontiers, self.isoflops, exponents_of(self.surface, self.cells)),
             summary.describe_rates(self.cells, self.rate_law),
             summary.describe_refusals(self.refusals),
         ]
@@ -256,35 +297,6 @@ class Laws(Frozen):
         Raises:
             ConfigError: the file cannot be read, is cut short, is not of laws, or of a newer version.
         """
-        data = read_json(path)
-        version = data.get("format_version") if isinstance(data, dict) else None
-        if not isinstance(version, int) or isinstance(version, bool):
-            raise ConfigError(f"{path}: not a file of laws: it has no format_version")
-        if version > FORMAT:
-            raise ConfigError(f"{path}: format_version {version} is newer than this embudget's {FORMAT}: upgrade it")
-        if version < FORMAT:
-            raise ConfigError(f"{path}: format_version {version} is older than this embudget's {FORMAT}: fit again")
-        laws = cls.read(data, str(path))
-        laws._check_predictions(str(path))
+        laws = cls.read(read_data(path), str(path))
+        check_predictions(laws.table, laws.surface, str(path))
         return laws
-
-    def _check_predictions(self, source: str) -> None:
-        """Refuse a file whose numbers are each within their limits, but which predicts no losses together."""
-        for method in self.table.methods:
-            try:
-                parse_method(method)
-            except MethodError as error:
-                raise ConfigError(f"{source}: table: {error}") from None
-        cells = self.cells[:: max(1, len(self.cells) // CHECKED)]
-        sizes, tokens = (np.array([getattr(cell, name) for cell in cells]) for name in ("model_params", "tokens"))
-        with np.errstate(all="ignore"):  # what comes of an overflow is refused below
-            try:
-                bounds = self.surface.intervals([cell.method for cell in cells], sizes, tokens, 0.9)
-            except ValueError as error:  # LinAlgError among them
-                raise ConfigError(f"{source}: surface predicts nothing: {error}") from None
-        for cell, low, high in zip(cells, *bounds, strict=True):
-            if not 0 < low <= high < float("inf"):
-                raise ConfigError(
-                    f"{source}: surface must predict finite losses > 0, got {low:g} to {high:g} for {cell.method} at "
-                    f"{cell.model_params:.3g} parameters and {cell.tokens:.3g} tokens"
-                )

@@ -12,6 +12,7 @@ from embudget.laws.frontier import Frontier, FrontierRow
 from embudget.laws.isoflop import Isoflop
 from embudget.laws.rates import FEWEST, RateLaw, rate_text
 from embudget.laws.sharing import Sharing
+from embudget.laws.size_exponent import SizeExponent
 from embudget.laws.surface import Surface
 from embudget.laws.weights import Ranked
 from embudget.runs.cells import Cell, RunTable
@@ -98,14 +99,21 @@ def describe_frontier(rows: Sequence[FrontierRow]) -> list[str]:
     return lines
 
 
-def describe_powers(frontiers: Mapping[str, Frontier], isoflops: Mapping[str, Isoflop]) -> list[str]:
-    """The exponents of the best loss and of the best size against the budget."""
-    lines = ["best loss against budget C, and best size N* of the isoFLOP profiles:"]
+def describe_powers(
+    frontiers: Mapping[str, Frontier], isoflops: Mapping[str, Isoflop], exponents: Mapping[str, SizeExponent]
+) -> list[str]:
+    """The exponents against the budget of the best loss and of the best size, the latter by law and by parabolas."""
+    lines = ["best loss against budget C; best size N* by the law (90 % interval) and by isoFLOP profiles:"]
     for name, frontier in frontiers.items():
-        isoflop = isoflops.get(name)
-        size = f"   N* ~ C^{isoflop.best_size.slope:.2f}" if isoflop and isoflop.best_size else ""
         bent = frontier.bent
         floor = f"   or {bent.asymptote:.3g} + ~ C^{bent.line.slope:.3f}" if bent and bent.asymptote > 0 else ""
+        sizes = []
+        if exponent := exponents.get(name):
+            low, high = exponent.interval
+            sizes.append(f"C^{exponent.value:.2f} ({low:.2f} to {high:.2f})")
+        if (isoflop := isoflops.get(name)) and isoflop.best_size:
+            sizes.append(f"C^{isoflop.best_size.slope:.2f} by isoFLOP")
+        size = f"   N* ~ {', '.join(sizes)}" if sizes else ""
         lines.append(f"  {name:<12} L ~ C^{frontier.line.slope:.3f}{floor}{size}")
     return lines
 
