@@ -23,9 +23,9 @@ from embudget.methods import kind_of
 Slope = Annotated[float, Field(ge=-100, le=100)]
 
 SLOPE = 0.46
-"""Standard deviation of the prior of the common slopes about 0. Published ones are -0.713 in N and 0.307 in D (step law,
-Li et al. 2025, arXiv 2503.04715), or about -0.3 in D (Bjorck et al. 2024, arXiv 2409.19913), of either sign, so that
-those of a kind are about 0.5 in size."""
+"""Standard deviation of the prior of the common slopes about 0. Published ones are -0.713 in N and 0.307 in D (step
+law, Li et al. 2025, arXiv 2503.04715), or about -0.3 in D (Bjorck et al. 2024, arXiv 2409.19913), of either sign: with
+APART, a slope is about 0.5 in size."""
 APART = 0.2
 """Assumption: standard deviation of a kind's slope about the common one."""
 INTERCEPT = 3.0

@@ -28,7 +28,7 @@ from embudget.runs.cells import Cell
 CURVATURE = 0.045
 """Curvature where none was measured: the geometric mean of the two published studies, 0.063 over 32 cells of smollm2
 and 0.035 over 77 of micro (results/smollm2 and results/micro, records.jsonl)."""
-VERTEX = 0.15
+VERTEX = 0.12
 """Standard deviation of the log of a measured best rate, noise aside: on the step law's triples of rates 4 times apart
 the vertices are off by 0.1 to 0.15, since a loss is no exact parabola."""
 OFF = 0.4
@@ -47,13 +47,15 @@ class RatePoint(NamedTuple):
     """0: the best rate itself; -1: it lies below; 1: above."""
 
 
-def rate_point(cell: Cell, curvature: float, noise: float) -> RatePoint | None:
+def rate_point(cell: Cell, curvature: float, noise: float, expected: float | None = None) -> RatePoint | None:
     """What the envelope of a cell tells; None where it has none, or says nothing.
 
     Args:
         cell: any.
         curvature: of its kind of method.
         noise: relative standard deviation of one run.
+        expected: the best rate by a law, if there is one. It sets the error of a one-sided distance: the distance found
+            would give those cells the most weight in which noise has made it small, and so flatten the law.
     """
     if cell.rate_inside is None or cell.learning_rate is None or cell.lowest_rate is None or cell.highest_rate is None:
         return None
@@ -65,10 +67,13 @@ def rate_point(cell: Cell, curvature: float, noise: float) -> RatePoint | None:
     if cell.rate_middle is not None and cell.rate_slope is not None:
         most = apart / 2 if cell.rate_inside else inf
         distance = min(max(-cell.rate_slope / (2 * curvature), -most), most)
-        return RatePoint(log(cell.rate_middle) + distance, sqrt(of_noise**2 + VERTEX**2 + (OFF * distance) ** 2))
+        far = distance if expected is None else log(expected / cell.rate_middle)
+        return RatePoint(log(cell.rate_middle) + distance, sqrt(of_noise**2 + VERTEX**2 + (OFF * far) ** 2))
     if end == 0:
         return None
-    return RatePoint(log(cell.rate_middle or cell.learning_rate * exp(-end * apart / 2)), float(np.hypot(of_noise, VERTEX)), end)
+    return RatePoint(
+        log(cell.rate_middle or cell.learning_rate * exp(-end * apart / 2)), float(np.hypot(of_noise, VERTEX)), end
+    )
 
 
 def end_of(cell: Cell) -> int:

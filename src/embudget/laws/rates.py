@@ -2,12 +2,12 @@
 
     log rate* = log K_method + p_kind (log N - mean log N) + q_kind (log D - mean log D) + u_model,kind + e
 
-It is fitted to what the cells with at least three rates tell (`embudget.laws.rate_points`), bounds included: a best rate
-at an end of those tried is an observation as well, and without it the law would be that of the cells which happened to
-lie between the ends, too flat and too high or too low.
+It is fitted to what the cells with at least three rates tell (`embudget.laws.rate_points`), bounds included. A best
+rate at an end of those tried is an observation as well: without it the law would be that of the cells which happen to
+lie between the ends, and too flat.
 
-Slopes differ by kind of method, but are drawn towards common ones, and these weakly towards 0. Each measured model has a
-deviation u of its own from the law, drawn towards 0 by its share of the scatter; e is what one cell scatters by. So all
+Slopes differ by kind of method, but are drawn towards common ones, and these weakly towards 0. Each measured model has
+a deviation u of its own from the law, drawn towards 0 by its share of the scatter; e is what a cell scatters by. So all
 coefficients have a normal prior, and their posterior gives every rate its standard error. The scatter of u and e is
 that of the highest evidence (`embudget.laws.censored`).
 """
@@ -22,7 +22,8 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, mod
 
 from embudget.errors import MethodError, TooFewRunsError
 from embudget.frozen import Frozen
-from embudget.laws.rate_lines import Array, Design, RateLine, Slope, scatter_of
+from embudget.laws.censored import Array
+from embudget.laws.rate_lines import Design, RateLine, Slope, scatter_of
 from embudget.laws.rate_points import VERTEX, curvatures_of, end_of, noise_of, rate_point
 from embudget.methods import kind_of
 from embudget.runs.cells import Cell
@@ -30,6 +31,8 @@ from embudget.runs.envelope import logs_of
 
 FEWEST = 2
 """Envelopes with a minimum that a law needs: with a single one it could say no more than that cell's rate."""
+FLOATS = 700.0
+"""Logarithms that a float can hold the exponential of; a recipe refuses rates long before."""
 REACH = 3.0
 """Factor from the best rates measured of a method beyond which a recipe says that its rate is far."""
 
@@ -57,12 +60,11 @@ class RateLaw(Frozen):
 
     @model_validator(mode="after")
     def _of_the_same_methods(self) -> Self:
-        every = {"measured": self.measured, "envelopes": self.envelopes}
-        every |= {name: value for name in ("ends", "lines") if (value := getattr(self, name))}
-        for name, values in every.items():
-            if set(values) != set(self.intercepts):
+        optional = [(name, set(one)) for name, one in (("ends", self.ends), ("lines", self.lines)) if one]
+        for name, found in (("measured", set(self.measured)), ("envelopes", set(self.envelopes)), *optional):
+            if found != set(self.intercepts):
                 raise ValueError(
-                    f"{name} must have the methods of intercepts {[*self.intercepts]}, got {sorted(values)}"
+                    f"{name} must have the methods of intercepts {[*self.intercepts]}, got {sorted(found)}"
                 )
         return self
 
@@ -78,6 +80,10 @@ class RateLaw(Frozen):
         spread = "" if self.residual_sd is None else f", spread x{exp(self.residual_sd):.2f}"
         return f"the rate law of {sum(self.envelopes.values())} envelopes{ends}{spread}"
 
+    def slopes(self, method: str) -> tuple[float, float]:
+        """The powers of N and D of a method; errors as `predict`."""
+        return self._line(method, None).slopes
+
     def predict(self, method: str, model_params: float, tokens: float, model: str | None = None) -> float:
         """The best rate at (N, D), on a measured model if it is named.
 
@@ -86,7 +92,8 @@ class RateLaw(Frozen):
         """
         line, (x, z) = self._line(method, model), self._from_centre(model_params, tokens)
         p, q = line.slopes
-        return exp(self.intercepts[method] + line.deviation + p * float(x) + q * float(z))
+        log_rate = self.intercepts[method] + line.deviation + p * float(x) + q * float(z)
+        return exp(min(max(log_rate, -FLOATS), FLOATS))
 
     def error(self, method: str, model_params: ArrayLike, tokens: ArrayLike, model: str | None = None) -> Array:
         """Standard error of the log of the best rate at each (N, D), of a cell there; errors as `predict`.
@@ -99,15 +106,14 @@ class RateLaw(Frozen):
     def excess(self, method: str, model_params: ArrayLike, tokens: ArrayLike, model: str | None = None) -> Array:
         """How far the log loss at the predicted rate lies above that at the best one, on average; errors as `predict`.
 
-        Its second derivative times the variance of the log rate / 2. 0 without a curvature, in a file of an older
-        version.
+        This is its second derivative times the variance of the log rate / 2, or 0 where an older file has no curvature.
         """
         curvature = self.curvatures.get(kind_of(method), 0.0)
         excess: Array = curvature * self.error(method, model_params, tokens, model) ** 2
         return excess
 
     def beyond(self, method: str, rate: float) -> float:
-        """Factor by which a rate lies above the best ones measured of its method, below 1 where below; 1 between them."""
+        """Factor by which a rate is above the best ones measured of its method, < 1 where below; 1 between them."""
         low, high = self.measured[method]
         return min(rate / low, 1.0) * max(rate / high, 1.0)
 
@@ -199,17 +205,22 @@ def rate_law_of(cells: Sequence[Cell]) -> RateLaw | None:
     if sum(bool(cell.rate_inside) and cell.learning_rate is not None for cell in cells) < FEWEST:
         return None
     curvatures, noise = curvatures_of(cells), noise_of(cells)
-    found = [(cell, rate_point(cell, curvatures[kind_of(cell.method)], noise)) for cell in cells]
-    known = [(cell, point) for cell, point in found if point is not None]
-    law = fit_rate_law(
-        [cell.method for cell, _ in known],
-        [cell.model_params for cell, _ in known],
-        [cell.tokens for cell, _ in known],
-        [exp(point.log_rate) for _, point in known],
-        models=[cell.model for cell, _ in known],
-        errors=[point.error for _, point in known],
-        ends=[point.end for _, point in known],
-    )
+    law: RateLaw | None = None
+    for _ in range(2):  # a law of the rate says how far it lies from those tried, and that how surely a cell tells it
+        found = [
+            (cell, rate_point(cell, curvatures[kind_of(cell.method)], noise, _expected(law, cell))) for cell in cells
+        ]
+        known = [(cell, point) for cell, point in found if point is not None]
+        law = fit_rate_law(
+            [cell.method for cell, _ in known],
+            [cell.model_params for cell, _ in known],
+            [cell.tokens for cell, _ in known],
+            [exp(point.log_rate) for _, point in known],
+            models=[cell.model for cell, _ in known],
+            errors=[point.error for _, point in known],
+            ends=[point.end for _, point in known],
+        )
+    assert law is not None
     best = {name: [c.learning_rate for c, _ in known if c.method == name and c.learning_rate] for name in law.methods}
     inside = {name: sum(bool(c.rate_inside) for c, _ in known if c.method == name) for name in law.methods}
     return law.model_copy(
@@ -220,6 +231,12 @@ def rate_law_of(cells: Sequence[Cell]) -> RateLaw | None:
             "curvatures": {kind: value for kind, value in curvatures.items() if kind in set(map(kind_of, law.methods))},
         }
     )
+
+
+def _expected(law: RateLaw | None, cell: Cell) -> float | None:
+    if law is None or cell.method not in law.methods:
+        return None
+    return law.predict(cell.method, cell.model_params, cell.tokens, cell.model)
 
 
 def rate_text(rate: float) -> str:
