@@ -24,7 +24,7 @@ from embudget.laws.isoflop import Isoflop, fit_isoflop
 from embudget.laws.laws import OVER_ALL, Domain, Laws
 from embudget.laws.misfit import Correction, fit_correction, is_outlying, misfit_of, noise_of_run, series_of
 from embudget.laws.problem import MANY_CELLS, Points
-from embudget.laws.rates import rate_law_of
+from embudget.laws.rates import at_best_rates, rate_law_of
 from embudget.laws.surface import Branch, Component, Surface, log_losses_of
 from embudget.laws.uncertainty import draw
 from embudget.laws.weights import JudgedForm, draws_of, rank, ranking_of
@@ -75,6 +75,8 @@ def fit(
     table = records if isinstance(records, RunTable) else RunTable.of(records)
     refusals: list[Refusal] = []
     by_method = _with_law(table, refusals)
+    rate_law = rate_law_of([cell for group in by_method.values() for cell in group])
+    by_method = {method: at_best_rates(group, rate_law) for method, group in by_method.items()}
     cells = [cell for group in by_method.values() for cell in group]
     points = Points.of(cells)
     check_support(cells, points, asymptote)
@@ -89,7 +91,7 @@ def fit(
         frontiers=_frontiers({**by_method, OVER_ALL: cells}, refusals),
         isoflops={method: _isoflop(method, group, refusals) for method, group in by_method.items()},
         domain={method: _domain(group) for method, group in by_method.items()},
-        rate_law=rate_law_of(cells),
+        rate_law=rate_law,
         refusals=tuple(refusals),
     )
 

@@ -13,7 +13,7 @@ that of the highest evidence (`embudget.laws.censored`).
 """
 
 from collections.abc import Sequence
-from math import exp
+from math import exp, log
 from typing import Self
 
 import numpy as np
@@ -231,6 +231,28 @@ def rate_law_of(cells: Sequence[Cell]) -> RateLaw | None:
             "curvatures": {kind: value for kind, value in curvatures.items() if kind in set(map(kind_of, law.methods))},
         }
     )
+
+
+def at_best_rates(cells: Sequence[Cell], law: RateLaw | None) -> list[Cell]:
+    """The cells with the losses that they would have at their best rates, as laws of tuned runs need them.
+
+    A cell whose best rate lies beyond an end of those tried has the loss at that end. Where rates drift with the
+    budget, that is the more too high the larger the budget, and the law of the loss would be too flat. So it is lowered
+    by the curvature times the squared distance of the end from the law's rate, where this lies beyond it: between the
+    rates tried, the cell knows better than the law.
+
+    Checked on the step law's triples of rates 4 times apart with the best at an end. Where it is the lowest, the loss
+    is too high by 1.4 times as much, where it is the highest, by half as much: 0.1 to 0.4 % either way.
+    """
+    if law is None:
+        return list(cells)
+    found = []
+    for cell in cells:
+        best, end = _expected(law, cell), end_of(cell)
+        beyond = end * log(best / cell.learning_rate) if best is not None and cell.learning_rate is not None else 0.0
+        excess = law.curvatures.get(kind_of(cell.method), 0.0) * max(beyond, 0.0) ** 2
+        found.append(cell.model_copy(update={"loss": cell.loss * exp(-excess)}) if excess > 0 else cell)
+    return found
 
 
 def _expected(law: RateLaw | None, cell: Cell) -> float | None:
