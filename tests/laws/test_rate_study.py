@@ -72,26 +72,30 @@ def test_a_one_sided_cell_tells_its_best_rate_by_the_curvature_of_the_others() -
 
 
 def test_cells_beyond_an_end_are_lowered_to_their_best_rate() -> None:
-    """Without noise the losses at the ends are up to 4 % too high; lowered, all are right within 0.5 %."""
+    """Losses at the ends are up to 5 % too high, 1.5 in the mean; lowered, 0.5, as the curvature is drawn to others'."""
     cells, _ = study(0, 0.0, curvature=0.1)
     true = np.array([TRUTH.loss(cell.model_params, cell.tokens) for cell in cells])
     ended = np.array([cell.rate_inside is False for cell in cells])
     lowered = at_best_rates(cells, law_of(cells))
     before, after = (np.array([cell.loss for cell in found]) / true - 1 for found in (cells, lowered))
-    assert before[ended].max() > 0.02
-    assert np.abs(after[ended]).max() < 0.005
+    assert before[ended].max() > 0.04
+    assert 0.01 < before[ended].mean() < 0.02
+    assert np.abs(after[ended]).max() < 0.012
+    assert np.abs(after[ended]).mean() < 0.006
     assert (after[~ended] == before[~ended]).all()
     assert at_best_rates(cells, None) == list(cells)
 
 
-def test_a_cell_whose_end_the_law_does_not_believe_keeps_its_loss() -> None:
-    """Its best rate is the highest tried, and the law's lies between those tried."""
+def test_a_cell_that_contradicts_the_law_is_lowered_no_further_than_to_its_own_side() -> None:
+    """Its best rate is the highest tried, while the law's is the middle one, where the cell was worse."""
     cells, _ = study(0, 0.0)
-    law = law_of(cells)
     cell = next(cell for cell in cells if cell.rate_inside)
     assert cell.highest_rate is not None
-    odd = cell.model_copy(update={"rate_inside": False, "learning_rate": cell.highest_rate})
-    assert at_best_rates([odd], law) == [odd]
+    update = {"rate_inside": False, "learning_rate": cell.highest_rate, "rate_middle": cell.highest_rate / 2}
+    odd = cell.model_copy(update=update | {"rate_slope": 0.0})
+    law = law_of(cells)
+    (lowered,) = at_best_rates([odd], law)
+    assert lowered.loss == pytest.approx(odd.loss * np.exp(-law.curvatures["full"] * np.log(2) ** 2))
 
 
 def test_a_diverged_neighbour_tells_a_bound_alone() -> None:

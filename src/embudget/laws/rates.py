@@ -236,23 +236,31 @@ def rate_law_of(cells: Sequence[Cell]) -> RateLaw | None:
 def at_best_rates(cells: Sequence[Cell], law: RateLaw | None) -> list[Cell]:
     """The cells with the losses that they would have at their best rates, as laws of tuned runs need them.
 
-    A cell whose best rate lies beyond an end of those tried has the loss at that end. Where rates drift with the
-    budget, that is the more too high the larger the budget, and the law of the loss would be too flat. So it is lowered
-    by the curvature times the squared distance of the end from the law's rate, where this lies beyond it: between the
-    rates tried, the cell knows better than the law.
+    A cell whose lowest or highest rate is the best has the loss at that rate, where others have that of the vertex
+    between three. Where rates drift with the budget, that is the more too high the larger the budget, and the law of
+    the loss would be too flat. So it is lowered by the curvature times the squared distance of that rate from the best
+    one. What the cell and the law say of this are averaged by their precision, on the side that the cell knows.
 
     Checked on the step law's triples of rates 4 times apart with the best at an end. Where it is the lowest, the loss
     is too high by 1.4 times as much, where it is the highest, by half as much: 0.1 to 0.4 % either way.
     """
-    if law is None:
-        return list(cells)
-    found = []
-    for cell in cells:
-        best, end = _expected(law, cell), end_of(cell)
-        beyond = end * log(best / cell.learning_rate) if best is not None and cell.learning_rate is not None else 0.0
-        excess = law.curvatures.get(kind_of(cell.method), 0.0) * max(beyond, 0.0) ** 2
-        found.append(cell.model_copy(update={"loss": cell.loss * exp(-excess)}) if excess > 0 else cell)
-    return found
+    noise = noise_of(cells)
+    return [cell if law is None or not end_of(cell) else _at_best_rate(cell, law, noise) for cell in cells]
+
+
+def _at_best_rate(cell: Cell, law: RateLaw, noise: float) -> Cell:
+    expected, curvature = _expected(law, cell), law.curvatures.get(kind_of(cell.method), 0.0)
+    point = rate_point(cell, curvature, noise, expected) if curvature and expected is not None else None
+    if point is None or expected is None or cell.learning_rate is None:
+        return cell
+    end, best = end_of(cell), log(expected)
+    if not point.end:
+        of_law = float(law.error(cell.method, cell.model_params, cell.tokens, cell.model)) ** 2
+        best = (best * point.error**2 + point.log_rate * of_law) / (point.error**2 + of_law)
+    middle = point.log_rate if point.end else log(cell.rate_middle or cell.learning_rate)
+    best = end * max(end * best, end * middle)
+    excess = curvature * (log(cell.learning_rate) - best) ** 2
+    return cell.model_copy(update={"loss": cell.loss * exp(-excess)})
 
 
 def _expected(law: RateLaw | None, cell: Cell) -> float | None:
