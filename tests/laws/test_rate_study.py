@@ -72,7 +72,7 @@ def test_a_one_sided_cell_tells_its_best_rate_by_the_curvature_of_the_others() -
 
 
 def test_cells_beyond_an_end_are_lowered_to_their_best_rate() -> None:
-    """Losses at the ends are up to 5 % too high, 1.5 in the mean; lowered, 0.5, as the curvature is drawn to others'."""
+    """Losses at the ends are up to 5 % too high, 1.5 in the mean; lowered, 0.5, the curvature being drawn down."""
     cells, _ = study(0, 0.0, curvature=0.1)
     true = np.array([TRUTH.loss(cell.model_params, cell.tokens) for cell in cells])
     ended = np.array([cell.rate_inside is False for cell in cells])

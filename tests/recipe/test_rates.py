@@ -86,7 +86,7 @@ def test_the_loss_pays_for_an_uncertain_rate(tuned: Laws) -> None:
         low, high = tuned.interval(after.method, after.model_params, after.tokens, of=of)  # type: ignore[arg-type]
         assert interval[0] > low * np.exp(-1.4 * excess)
         assert interval[1] > high * np.exp(excess)
-    assert "right within a factor 1.8" in after.rate_source
+    assert "standard error a factor 1.8" in after.rate_source
 
 
 def test_a_method_without_envelopes_takes_the_rate_of_the_nearest_cell(records: list[RunRecord]) -> None:

@@ -110,7 +110,7 @@ def learning_rate_for(laws: Laws, cell: Cell, method: Method, shape: ModelShape,
     if law is not None and name in law.methods:
         at = name, shape.model_params, tokens, shape.name
         off = exp(min(float(law.error(*at)), 99.0))
-        return LearningRate(law.predict(*at), f"by {law}; right within a factor {off:.2g}", known=True)
+        return LearningRate(law.predict(*at), f"by {law}; standard error a factor {off:.2g}", known=True)
     if cell.learning_rate is None:
         return LearningRate(method.default_learning_rate(shape), f"the default of {name}", known=False)
     end = at_end(cell)
