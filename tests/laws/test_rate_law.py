@@ -5,8 +5,9 @@ import time
 import numpy as np
 import pytest
 
-from embudget.errors import FitError, MethodError, TooFewRunsError
+from embudget.errors import ConfigError, FitError, MethodError, TooFewRunsError
 from embudget.laws.rates import RateLaw, fit_rate_law
+from embudget.runs.envelope import STEEP
 
 
 def cells(sizes: int, budgets: int, span: float) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
@@ -113,6 +114,7 @@ def test_the_excess_of_a_rate_is_that_of_its_error() -> None:
     errors = np.random.default_rng(3).normal(0, float(law.error("full", 1e9, 1e9)), 100_000)
     assert law.excess("full", 1e9, 1e9) == pytest.approx(np.mean(0.03 * errors**2), rel=0.02)
     assert law.excess("lora:32", 1e9, 1e9) == 0
+    assert law.excess("full", 1e30, 1e30) == STEEP, "a rate that is far off is noticed"
 
 
 def test_many_cells_take_no_time() -> None:
@@ -151,6 +153,20 @@ def test_what_has_no_law_is_refused() -> None:
         fit_rate_law([], [], [], [])
     with pytest.raises(FitError, match="tokens must be positive and finite, got inf"):
         fit_rate_law(["full"], [1e7], [float("inf")], [1e-3])
+
+
+def test_a_file_whose_parts_do_not_belong_together_is_refused() -> None:
+    law = fit_rate_law(["full"] * 3, [1e7, 2e7, 4e7], [1e8] * 3, [1e-3, 2e-3, 1e-3])
+    for wrong, message in (
+        (
+            {"lines": {"bias": law.lines["full"]}},
+            r"lines must have the methods of intercepts \['full'\], got \['bias'\]",
+        ),
+        ({"members": {"bias": {"m": law.lines["full"]}}}, r"members must have methods of intercepts .*, got bias"),
+        ({"curvatures": {"full": 0.0}}, "curvatures.full"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            RateLaw.read(law.model_dump() | wrong, "laws.json")
 
 
 def test_the_law_survives_its_file() -> None:

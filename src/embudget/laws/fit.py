@@ -75,9 +75,10 @@ def fit(
     table = records if isinstance(records, RunTable) else RunTable.of(records)
     refusals: list[Refusal] = []
     by_method = _with_law(table, refusals)
-    rate_law = rate_law_of([cell for group in by_method.values() for cell in group])
-    by_method = {method: at_best_rates(group, rate_law) for method, group in by_method.items()}
-    cells = [cell for group in by_method.values() for cell in group]
+    tried = [cell for group in by_method.values() for cell in group]
+    rate_law = rate_law_of(tried)
+    cells = at_best_rates(tried, rate_law)
+    by_method = {method: [cell for cell in cells if cell.method == method] for method in by_method}
     points = Points.of(cells)
     check_support(cells, points, asymptote)
     judged = rank(points, supported_forms(points, forms), asymptote)

@@ -13,7 +13,7 @@ from typing import Annotated, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, NonNegativeFloat
+from pydantic import Field
 from scipy.optimize import minimize_scalar
 
 from embudget.frozen import Frozen
@@ -43,12 +43,12 @@ SHARES = (0.0, 0.25, 0.5, 0.75)
 class RateLine(Frozen):
     """The best rates of a method, on any model or on a measured one."""
 
-    deviation: float = Field(default=0.0, description="of the log rate at the centre from the method's")
+    deviation: Slope = Field(default=0.0, description="of the log rate at the centre from the method's")
     slopes: tuple[Slope, Slope] = Field(description="p of log N and q of log D")
-    covariance: tuple[float, float, float, float, float, float] = Field(
+    covariance: tuple[Slope, Slope, Slope, Slope, Slope, Slope] = Field(
         description="of the log rate at the centre, p and q: the upper triangle by rows"
     )
-    scatter: NonNegativeFloat = Field(description="standard deviation of a cell's log rate about the line")
+    scatter: float = Field(ge=0, le=100, description="standard deviation of a cell's log rate about the line")
 
     def variance(self, x: Array, z: Array) -> Array:
         """Of the log of the best rate, log N and log D being x and z from the centre."""

@@ -14,7 +14,7 @@ that of the highest evidence (`embudget.laws.censored`).
 
 from collections.abc import Sequence
 from math import exp, log
-from typing import Self
+from typing import Annotated, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -27,7 +27,7 @@ from embudget.laws.rate_lines import Design, RateLine, Slope, scatter_of
 from embudget.laws.rate_points import VERTEX, curvatures_of, end_of, noise_of, rate_point
 from embudget.methods import kind_of
 from embudget.runs.cells import Cell
-from embudget.runs.envelope import logs_of
+from embudget.runs.envelope import STEEP, logs_of
 
 FEWEST = 2
 """Envelopes with a minimum that a law needs: with a single one it could say no more than that cell's rate."""
@@ -54,7 +54,7 @@ class RateLaw(Frozen):
     )
     lines: dict[str, RateLine] = Field(default={}, description="method -> its line; empty in older files")
     members: dict[str, dict[str, RateLine]] = Field(default={}, description="method -> measured model -> its line")
-    curvatures: dict[str, PositiveFloat] = Field(
+    curvatures: dict[str, Annotated[float, Field(gt=0, le=100)]] = Field(
         default={}, description="kind of method -> log loss per squared natural log of rate / best rate"
     )
 
@@ -66,6 +66,8 @@ class RateLaw(Frozen):
                 raise ValueError(
                     f"{name} must have the methods of intercepts {[*self.intercepts]}, got {sorted(found)}"
                 )
+        if unknown := set(self.members) - set(self.intercepts):
+            raise ValueError(f"members must have methods of intercepts {[*self.intercepts]}, got {min(unknown)}")
         return self
 
     @property
@@ -106,10 +108,11 @@ class RateLaw(Frozen):
     def excess(self, method: str, model_params: ArrayLike, tokens: ArrayLike, model: str | None = None) -> Array:
         """How far the log loss at the predicted rate lies above that at the best one, on average; errors as `predict`.
 
-        This is its second derivative times the variance of the log rate / 2, or 0 where an older file has no curvature.
+        This is its second derivative times the variance of the log rate / 2, at most STEEP, since a rate that is so far
+        off shows itself early in a run. It is 0 where an older file has no curvature.
         """
         curvature = self.curvatures.get(kind_of(method), 0.0)
-        excess: Array = curvature * self.error(method, model_params, tokens, model) ** 2
+        excess: Array = np.minimum(curvature * self.error(method, model_params, tokens, model) ** 2, STEEP)
         return excess
 
     def beyond(self, method: str, rate: float) -> float:
@@ -191,7 +194,7 @@ def fit_rate_law(
             name: {model: design.line(posterior, scatter, name, model) for model in design.models_of(name)}
             for name in design.methods
         }
-        if models is not None
+        if scatter.models > 0
         else {},
     )
 
