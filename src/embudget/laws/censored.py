@@ -59,7 +59,8 @@ def fit_censored(columns: Array, values: Array, variances: Array, ends: Array, p
     hessian = (columns.T * curvature) @ columns + np.diag(precision)
     log_prior = float(np.log(precision).sum() - (precision * mean**2).sum()) / 2
     evidence = log_likelihood + log_prior - float(np.linalg.slogdet(hessian)[1]) / 2
-    return Posterior(mean, np.linalg.inv(hessian), evidence)
+    covariance: Array = np.linalg.inv(hessian).astype(np.float64)
+    return Posterior(mean, covariance, evidence)
 
 
 def _likelihood(residuals: Array, root: Array, ends: Array, censored: NDArray[np.bool_]) -> tuple[Array, Array, float]:
