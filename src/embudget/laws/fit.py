@@ -25,7 +25,7 @@ from embudget.laws.frontier import Frontier, fit_frontier
 from embudget.laws.isoflop import Isoflop, fit_isoflop
 from embudget.laws.laws import OVER_ALL, Domain, Laws
 from embudget.laws.problem import Points
-from embudget.laws.rates import rate_law_of
+from embudget.laws.rates import at_best_rates, rate_law_of
 from embudget.laws.weights import draws_of, rank, ranking_of
 from embudget.records import RunRecord
 from embudget.runs.cells import Cell, RunTable
@@ -75,7 +75,10 @@ def fit(
 def _fit(table: RunTable, seed: int, draws: int, forms: Sequence[str] | None, asymptote: float | None) -> Laws:
     refusals: list[Refusal] = []
     by_method = _with_law(table, refusals)
-    cells = [cell for group in by_method.values() for cell in group]
+    tried = [cell for group in by_method.values() for cell in group]
+    rate_law = rate_law_of(tried)
+    cells = at_best_rates(tried, rate_law)
+    by_method = {method: [cell for cell in cells if cell.method == method] for method in by_method}
     points = Points.of(cells)
     check_support(cells, points, asymptote)
     judged = rank(points, supported_forms(points, forms), asymptote)
@@ -93,7 +96,7 @@ def _fit(table: RunTable, seed: int, draws: int, forms: Sequence[str] | None, as
         frontiers=_frontiers({**by_method, OVER_ALL: cells}, refusals),
         isoflops={method: _isoflop(method, group, refusals) for method, group in by_method.items()},
         domain={method: _domain(group) for method, group in by_method.items()},
-        rate_law=rate_law_of(cells),
+        rate_law=rate_law,
         refusals=tuple(refusals),
     )
 

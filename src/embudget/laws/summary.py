@@ -134,7 +134,10 @@ def describe_rates(cells: Sequence[Cell], law: RateLaw | None) -> list[str]:
         count = law.envelopes[method]
         low, high = (rate_text(rate) for rate in law.measured[method])
         measured = f"{count} envelopes, best rates {low} to {high}" if count > 1 else "1 envelope"
-        lines.append(f"  {method:<12} {rate_text(exp(intercept)):<7} {measured}")
+        if ended := law.ends.get(method, 0):
+            measured = f"{count} envelopes, {ended} at an end, best rates {low} to {high}"
+        p, q = law.slopes(method)
+        lines.append(f"  {method:<12} {rate_text(exp(intercept)):<7} ~ N^{p:.2f} D^{q:.2f}, {measured}")
     return lines
 
 

@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike
 from embudget.choices import Candidate, Choices, candidates_of, members_for
 from embudget.laws import Laws
 from embudget.memory import USABLE_SHARE, training_bytes, written
-from embudget.recipe.hyperparameters import Practice
+from embudget.recipe.hyperparameters import Practice, rate_excess
 from embudget.recipe.wishes import Limits, Wishes, limits_of
 from embudget.suite import ModelShape
 
@@ -98,7 +98,9 @@ class Question(NamedTuple):
         at = np.asarray(budgets, dtype=float)
         found = [[self.option(one, budget) for budget in at.tolist()] for one in self.candidates]
         tokens = [[one.tokens if isinstance(one, Option) else np.nan for one in row] for row in found]
-        return Choices(self.laws.surface, self.candidates, at, np.array(tokens).reshape(len(found), len(at)))
+        every = np.array(tokens).reshape(len(found), len(at))
+        excess = [rate_excess(self.laws, *each) for each in zip(self.candidates, every, strict=True)]
+        return Choices(self.laws.surface, self.candidates, at, every, np.reshape(excess, every.shape))
 
 
 def unsuitable(candidate: Candidate, limits: Limits) -> Broken | None:

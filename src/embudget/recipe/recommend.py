@@ -17,7 +17,7 @@ from embudget.choices import Candidate, Choices, Crossover, budgets_between, cro
 from embudget.errors import BudgetError, InfeasibleError
 from embudget.flops import parse_budget, resolve_budget
 from embudget.laws import Laws
-from embudget.recipe.hyperparameters import hyperparameters
+from embudget.recipe.hyperparameters import Array, hyperparameters, rate_excess, with_excess
 from embudget.recipe.nearest import nearest_feasible
 from embudget.recipe.options import MAX_EXTRAPOLATION, Broken, Option, Question
 from embudget.recipe.values import Choice, Recipe, Rejection
@@ -99,11 +99,13 @@ def answer(question: Question, budget: float) -> tuple[Recipe, tuple[Caution, ..
     if not options:
         raise InfeasibleError(f"no model and method is feasible at {budget:.3g} FLOP: {_counted(broken)}")
     tokens = np.array([[one.tokens] for one in options])
-    choices = Choices(laws.surface, [one.candidate for one in options], np.array([budget]), tokens)
+    excess = np.array([rate_excess(laws, one.candidate, one.tokens) for one in options])
+    choices = Choices(laws.surface, [one.candidate for one in options], np.array([budget]), tokens, excess[:, None])
     losses, tied = choices.predicted[:, 0], choices.ties()[:, 0]
     order = [int(row) for row in np.argsort(losses, kind="stable")]
     flat = [options[row] for row in order if tied[row]]
-    as_good = _choices(laws, flat, [float(losses[row]) for row in order if tied[row]])
+    near = [row for row in order if tied[row]]
+    as_good = _choices(laws, flat, losses[near].tolist(), excess[near])
     place, why = preferred(laws, flat, limits.prefer)
     option, choice = flat[place], as_good.pop(place)
     worse = [
@@ -158,12 +160,15 @@ def _rejection(candidate: Candidate, reason: str) -> Rejection:
     return Rejection(model=candidate.model, method=str(candidate.method), reason=reason)
 
 
-def _choices(laws: Laws, options: Sequence[Option], losses: Sequence[float]) -> list[Choice]:
-    """The options with their predicted losses in nats and intervals."""
+def _choices(laws: Laws, options: Sequence[Option], losses: Sequence[float], excess: Array) -> list[Choice]:
+    """The options with their predicted losses in nats and intervals, which contain the excess of an uncertain rate."""
     names = [str(option.candidate.method) for option in options]
     sizes = np.array([option.candidate.model_params for option in options], dtype=float)
     tokens = np.array([option.tokens for option in options])
-    run, law = (np.stack(laws.surface.intervals(names, sizes, tokens, LEVEL, of), axis=1) for of in ("run", "law"))
+    run, law = (
+        np.stack(with_excess(*laws.surface.intervals(names, sizes, tokens, LEVEL, of), excess, LEVEL), axis=1)
+        for of in ("run", "law")
+    )
     return [
         Choice(
             model=option.candidate.model,

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from embudget.choices import base_of
 from embudget.laws import Laws
 from embudget.laws.diagnostics import mixed_setting_warnings
+from embudget.laws.rates import REACH, rate_text
 from embudget.methods import Bias, Freeze, Full, LoRA, kind_of
 from embudget.recipe.hyperparameters import DEFAULT_TOKENS_PER_PAIR, Hyperparameters
 from embudget.recipe.options import Option, Question
@@ -40,6 +41,7 @@ def cautions_for(question: Question, option: Option, choice: Choice, how: Hyperp
         yield Caution("no common budget", text)
     for text in mixed_setting_warnings(laws.cells):  # the same in all recipes of the laws
         yield Caution(text, text)
+    yield from _far_rate(laws, choice.method, how.values["learning_rate"])
     yield from _repeated(option, how.epochs_measured, question.limits.pairs_available)
     if names := ", ".join(how.unsaid):
         yield Caution(f"defaults: {names}", f"the table of runs does not say {names}: defaults are taken")
@@ -80,6 +82,22 @@ def _repeated(option: Option, measured: int, pairs_available: int | None) -> Ite
             "repeated pairs for new ones, so that the loss may be higher"
         )
         yield Caution("repeated pairs", text)
+
+
+def _far_rate(laws: Laws, method: str, rate: float) -> Iterator[Caution]:
+    """Beyond the best rates measured, the law of the rate is extrapolated."""
+    law = laws.rate_law
+    if law is None or method not in law.methods:
+        return
+    times = law.beyond(method, rate)
+    if not 1 / REACH <= times <= REACH:
+        low, high = (rate_text(one) for one in law.measured[method])
+        how_far = f"{max(times, 1 / times):.2g} times {'above' if times > 1 else 'below'}"
+        text = (
+            f"the learning rate {rate_text(rate)} is {how_far} any best rate measured of {method} ({low} to {high}): "
+            "compare three rates about it at a smaller budget before the run"
+        )
+        yield Caution("far rate", text)
 
 
 def without_law(laws: Laws) -> tuple[Rejection, ...]:

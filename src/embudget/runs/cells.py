@@ -63,6 +63,11 @@ class Cell(Frozen):
     )
     lowest_rate: PositiveFloat | None = Field(default=None, description="of the envelope")
     highest_rate: PositiveFloat | None = Field(default=None, description="of the envelope")
+    rate_curvature: PositiveFloat | None = Field(
+        default=None, description="log loss per squared natural log of rate / best rate, where the envelope tells it"
+    )
+    rate_middle: PositiveFloat | None = Field(default=None, description="between the envelope's two best rates")
+    rate_slope: float | None = Field(default=None, description="of log loss in log rate, there")
     batch_size: PositiveFloat | None = None
     warmup: NonNegativeFloat | None = None
     weight_decay: NonNegativeFloat | None = None
