@@ -2,7 +2,8 @@
 
 The steps, with the files that take them:
 
-checks         what the cells must offer                              -> cells, points
+checks         what the cells must offer                              -> cells
+repetition     what repeated tokens are worth                         -> points, in effective tokens
 weights        every form fitted (`sharing`, by `solve`) and judged   -> forms with weights
 uncertainty    bootstrap draws of each, as many as its weight         -> components
 misfit         what the fits leave unexplained                        -> the surface L(N, D, method)
@@ -25,6 +26,7 @@ from embudget.laws.laws import OVER_ALL, Domain, Laws
 from embudget.laws.misfit import Correction, fit_correction, is_outlying, misfit_of, noise_of_run, series_of
 from embudget.laws.problem import MANY_CELLS, Points
 from embudget.laws.rates import rate_law_of
+from embudget.laws.repetition import fit_repetition
 from embudget.laws.surface import Branch, Component, Surface, log_losses_of
 from embudget.laws.uncertainty import draw
 from embudget.laws.weights import JudgedForm, draws_of, rank, ranking_of
@@ -78,7 +80,10 @@ def fit(
     cells = [cell for group in by_method.values() for cell in group]
     points = Points.of(cells)
     check_support(cells, points, asymptote)
-    judged = rank(points, supported_forms(points, forms), asymptote)
+    supported = supported_forms(points, forms)
+    repetition = fit_repetition(cells, supported, asymptote)
+    points = Points.of(cells, repetition)
+    judged = rank(points, supported, asymptote)
     drawn = draws_of(judged, draws)
     surface = surface_of(points, drawn, asymptote, np.random.default_rng(seed))
     return Laws(
@@ -90,6 +95,7 @@ def fit(
         isoflops={method: _isoflop(method, group, refusals) for method, group in by_method.items()},
         domain={method: _domain(group) for method, group in by_method.items()},
         rate_law=rate_law_of(cells),
+        repetition=repetition,
         refusals=tuple(refusals),
     )
 

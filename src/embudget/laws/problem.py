@@ -11,7 +11,7 @@ Shapes: R vectors, n cells, p columns of the basis, P parameters.
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,9 @@ from numpy.typing import NDArray
 from embudget.laws.forms import Array, Form, Values
 from embudget.methods import kind_of
 from embudget.runs.cells import Cell
+
+if TYPE_CHECKING:
+    from embudget.laws.repetition import Repetition
 
 MANY_CELLS = 2000
 """Above so many cells the best start is sought on a random sample of this size, and only refined on all cells."""
@@ -40,6 +43,7 @@ class Points:
     """FLOP"""
     log_n: Array
     log_d: Array
+    """of the effective tokens, those that are repeated counting less: see `embudget.laws.repetition`"""
     log_loss: Array
     """mean over the seeds"""
     precision: Array
@@ -52,15 +56,15 @@ class Points:
     """number of the series of cells that err together: those of one model and method, as the branches of a trunk"""
 
     @classmethod
-    def of(cls, cells: Sequence[Cell]) -> Self:
-        """The cells as arrays."""
+    def of(cls, cells: Sequence[Cell], repetition: "Repetition | None" = None) -> Self:
+        """The cells as arrays; without a ``repetition`` all tokens count as new."""
         seeds = np.array([cell.seeds for cell in cells], dtype=float)
         _, series = np.unique([f"{cell.model}\n{cell.method}" for cell in cells], return_inverse=True)
         return cls(
             method=np.array([cell.method for cell in cells]),
             budget=np.array([cell.budget for cell in cells]),
             log_n=np.log([cell.model_params for cell in cells]),
-            log_d=np.log([cell.tokens for cell in cells]),
+            log_d=np.log([cell.tokens for cell in cells] if repetition is None else repetition.of_cells(cells)),
             log_loss=np.log([cell.loss for cell in cells]),
             precision=seeds * np.array([cell.weight for cell in cells]),
             seeds=seeds,

@@ -11,6 +11,7 @@ from embudget.laws.forms import FORMS, Array
 from embudget.laws.frontier import Frontier, FrontierRow
 from embudget.laws.isoflop import Isoflop
 from embudget.laws.rates import FEWEST, RateLaw, rate_text
+from embudget.laws.repetition import Repetition, unique_tokens_of
 from embudget.laws.sharing import Sharing
 from embudget.laws.surface import Surface
 from embudget.laws.weights import Ranked
@@ -107,6 +108,19 @@ def describe_powers(frontiers: Mapping[str, Frontier], isoflops: Mapping[str, Is
         floor = f"   or {bent.asymptote:.3g} + ~ C^{bent.line.slope:.3f}" if bent and bent.asymptote > 0 else ""
         lines.append(f"  {name:<12} L ~ C^{frontier.line.slope:.3f}{floor}{size}")
     return lines
+
+
+def describe_repetition(cells: Sequence[Cell], repetition: Repetition) -> list[str]:
+    """What repeated tokens are worth, after an empty line; nothing where no cell repeats any."""
+    passes = np.array([cell.tokens for cell in cells]) / unique_tokens_of(cells)
+    if not repetition.fitted:
+        return []
+    repeated = passes[passes > 1]
+    return [
+        "",
+        f"{len(repeated)} of {len(cells)} cells repeat their tokens, up to {repeated.max():.3g} passes: those of many "
+        f"passes are worth at most 1 + R passes of new ones, {repetition}",
+    ]
 
 
 def describe_rates(cells: Sequence[Cell], law: RateLaw | None) -> list[str]:

@@ -182,16 +182,17 @@ class Surface(Frozen):
         return float(low[0]), float(high[0])
 
     def intervals(
-        self, methods: Sequence[str], model_params: Array, tokens: Array, level: float = 0.9, of: Kind = "run"
-    ) -> tuple[Array, Array]:
-        """The ends of `interval` for m choices at once, (m,) and (m,)."""
+        self, methods: Sequence[str], model_params: Array, tokens: Array, level: float = 0.9, of: Kind = "run",
+        more: Array | float = 0.0,
+    ) -> tuple[Array, Array]:  # fmt: skip
+        """The ends of `interval` for m choices at once, (m,) and (m,); ``more`` variance of the log losses is added."""
         fitted, logs = self._logs(methods, model_params, tokens)
         mean = logs.mean(axis=0)
         of_run = max(self.noise**2 - self.misfit**2, 0.0) if of == "run" else 0.0
         own_error: Array | float = self.misfit**2
         if self.correction is not None:
             own_error = self.correction.variance(methods, np.log(model_params), np.log(tokens))
-        variances = (mean - fitted) ** 2 + self._beyond(methods, model_params * tokens) ** 2 + own_error + of_run
+        variances = (mean - fitted) ** 2 + self._beyond(methods, model_params * tokens) ** 2 + own_error + of_run + more
         half = half_width(logs, self.freedom, level, variances)
         return np.exp(mean - half), np.exp(mean + half)
 
