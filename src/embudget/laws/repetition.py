@@ -40,9 +40,9 @@ from embudget.runs.cells import Cell
 REUSE = 15.0
 """R before anything is measured: 15.4 in the paper, from 182 runs of language models on C4."""
 SPREAD = 0.6
-"""Standard deviation of log R before anything is measured, which makes 5.6 to 40 in 90 % of the cases. assumption: parts
-of the paper's own runs give 6 (up to 50 passes, at least 4e8 unique tokens) to 36 (up to 16 passes), and contrastive
-pairs, whose negatives change with each pass, need not be worth the same."""
+"""Standard deviation of log R before anything is measured, which makes 5.6 to 40 in 90 % of the cases.
+assumption: parts of the paper's own runs give 6 (up to 50 passes, at least 4e8 unique tokens) to 36 (up to 16 passes),
+and contrastive pairs, whose negatives change with each pass, need not be worth the same."""
 MOST_CELLS = 200
 """Cells that R is fitted to at most; of more, a random sample."""
 _REACH, _POINTS = 3.0, 9  # standard deviations to each side of the grid of log R, and its points
@@ -111,6 +111,12 @@ class OnPairs:
         logs = self.surface.log_draws(methods, model_params, self.repetition.effective(tokens, self.unique_tokens))
         slope = self._by_reuse(methods, model_params, tokens)
         return logs + _normal(len(logs))[:, None] * slope if slope.any() else logs
+
+    def log_losses(self, methods: Sequence[str], model_params: Array, tokens: Array) -> Array:
+        """The predicted log loss (m,) of m choices, the mean over the draws."""
+        effective = self.repetition.effective(tokens, self.unique_tokens)
+        logs: Array = self.surface.log_draws(methods, model_params, effective).mean(axis=0)
+        return logs
 
     def predict(self, method: str, model_params: float, tokens: float) -> float:
         """As `Surface.predict`."""

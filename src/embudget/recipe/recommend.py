@@ -20,6 +20,7 @@ from embudget.laws import Laws
 from embudget.recipe.hyperparameters import hyperparameters
 from embudget.recipe.nearest import nearest_feasible
 from embudget.recipe.options import MAX_EXTRAPOLATION, Broken, Option, Question
+from embudget.recipe.spending import worthwhile
 from embudget.recipe.values import Choice, Recipe, Rejection
 from embudget.recipe.warnings import Caution, cautions_for, without_law
 from embudget.recipe.wishes import Prefer, Wishes
@@ -99,11 +100,13 @@ def answer(question: Question, budget: float) -> tuple[Recipe, tuple[Caution, ..
     if not options:
         raise InfeasibleError(f"no model and method is feasible at {budget:.3g} FLOP: {_counted(broken)}")
     tokens = np.array([[one.tokens] for one in options])
-    choices = Choices(laws.surface, [one.candidate for one in options], np.array([budget]), tokens)
+    choices = Choices(question.law, [one.candidate for one in options], np.array([budget]), tokens)
     losses, tied = choices.predicted[:, 0], choices.ties()[:, 0]
     order = [int(row) for row in np.argsort(losses, kind="stable")]
     flat = [options[row] for row in order if tied[row]]
-    as_good = _choices(laws, flat, [float(losses[row]) for row in order if tied[row]])
+    as_good = _choices(question, flat, [float(losses[row]) for row in order if tied[row]])
+    if (shorter := worthwhile(question, flat)) != flat:
+        flat, as_good = shorter, _choices(question, shorter, _losses(question, shorter))
     place, why = preferred(laws, flat, limits.prefer)
     option, choice = flat[place], as_good.pop(place)
     worse = [
@@ -116,12 +119,15 @@ def answer(question: Question, budget: float) -> tuple[Recipe, tuple[Caution, ..
     ]
     how = hyperparameters(laws, option.candidate, option.train_flops, option.tokens)
     cautions = tuple(cautions_for(question, option, choice, how))
+    passes = option.passes_over(question.pairs)
     recipe = Recipe.read(
         {
             **choice.model_dump(),
             **how.values,
-            **({"max_epochs": limits.max_epochs} if limits.max_epochs else {}),
+            "max_epochs": limits.max_epochs or max(how.values["max_epochs"], passes),
             "serve_flops": option.serve_flops,
+            "unspent_flops": max(budget - option.serve_flops - option.train_flops, 0.0),
+            "training_pairs": question.pairs,
             "prefer": limits.prefer,
             "chosen": why,
             "pairs": option.pairs,
@@ -158,12 +164,21 @@ def _rejection(candidate: Candidate, reason: str) -> Rejection:
     return Rejection(model=candidate.model, method=str(candidate.method), reason=reason)
 
 
-def _choices(laws: Laws, options: Sequence[Option], losses: Sequence[float]) -> list[Choice]:
+def _losses(question: Question, options: Sequence[Option]) -> list[float]:
+    """The predicted losses of options, nats."""
+    losses = [
+        question.law.predict(str(one.candidate.method), one.candidate.model_params, one.tokens) for one in options
+    ]
+    return losses
+
+
+def _choices(question: Question, options: Sequence[Option], losses: Sequence[float]) -> list[Choice]:
     """The options with their predicted losses in nats and intervals."""
+    laws, law = question.laws, question.law
     names = [str(option.candidate.method) for option in options]
     sizes = np.array([option.candidate.model_params for option in options], dtype=float)
     tokens = np.array([option.tokens for option in options])
-    run, law = (np.stack(laws.surface.intervals(names, sizes, tokens, LEVEL, of), axis=1) for of in ("run", "law"))
+    of_run, of_law = (np.stack(law.intervals(names, sizes, tokens, LEVEL, of), axis=1) for of in ("run", "law"))
     return [
         Choice(
             model=option.candidate.model,
@@ -173,11 +188,13 @@ def _choices(laws: Laws, options: Sequence[Option], losses: Sequence[float]) -> 
             tokens=option.tokens,
             steps=option.steps,
             predicted_loss=loss,
-            predicted_interval=of_run,
-            loss_interval=of_law,
+            predicted_interval=run,
+            loss_interval=loss_only,
             extrapolation=laws.extrapolation(option.train_flops, name),
         )
-        for option, name, loss, of_run, of_law in zip(options, names, losses, run.tolist(), law.tolist(), strict=True)
+        for option, name, loss, run, loss_only in zip(
+            options, names, losses, of_run.tolist(), of_law.tolist(), strict=True
+        )
     ]
 
 

@@ -40,7 +40,7 @@ def cautions_for(question: Question, option: Option, choice: Choice, how: Hyperp
         yield Caution("no common budget", text)
     for text in mixed_setting_warnings(laws.cells):  # the same in all recipes of the laws
         yield Caution(text, text)
-    yield from _repeated(option, how.epochs_measured, question.limits.pairs_available)
+    yield from _repeated(question, option, how.epochs_measured)
     if names := ", ".join(how.unsaid):
         yield Caution(f"defaults: {names}", f"the table of runs does not say {names}: defaults are taken")
     if laws.table.tokens_per_pair is None:
@@ -69,15 +69,15 @@ def _unmeasured(question: Question, base: str) -> Iterator[Caution]:
         yield Caution("model not measured", text)
 
 
-def _repeated(option: Option, measured: int, pairs_available: int | None) -> Iterator[Caution]:
-    """Laws count repeated pairs as fresh ones, so warn where there are more passes than in the measured runs."""
-    if pairs_available is None:
-        return
-    passes = ceil(option.pairs / (pairs_available // option.batch_size * option.batch_size))
+def _repeated(question: Question, option: Option, allowed: int) -> Iterator[Caution]:
+    """Say where what repeated pairs are worth was not measured; ``allowed`` are the passes of the nearest run."""
+    cells, repetition = question.laws.cells, question.laws.repetition
+    passes = option.passes_over(question.pairs)
+    measured = max(allowed, *(ceil(cell.tokens / (cell.unique_tokens or cell.tokens) - 1e-6) for cell in cells))
     if passes > measured:
         text = (
-            f"the pairs are seen up to {passes} times, and in the measured runs at most {measured}: the laws take "
-            "repeated pairs for new ones, so that the loss may be higher"
+            f"the pairs are seen up to {passes} times, and in the measured runs at most {measured}: how much they still "
+            f"teach is {'extrapolated' if repetition.fitted else 'assumed'}, {repetition}, and training may overfit"
         )
         yield Caution("repeated pairs", text)
 
