@@ -80,9 +80,9 @@ class Repetition(Frozen):
         return self.effective([cell.tokens for cell in cells], unique_tokens_of(cells))
 
     def __str__(self) -> str:
-        """R with its 90 % interval, and whether it was measured."""
+        """R with its 90 % interval."""
         low, high = (self.reuse * exp(sign * 1.645 * self.log_sd) for sign in (-1, 1))
-        return f"R {self.reuse:.3g} [{low:.3g}, {high:.3g}], {'fitted' if self.fitted else 'assumed'}"
+        return f"R {self.reuse:.3g} [{low:.3g}, {high:.3g}]"
 
 
 def unique_tokens_of(cells: Sequence[Cell]) -> Array:

@@ -90,7 +90,7 @@ class Question(NamedTuple):
 
     @property
     def pairs(self) -> int | None:
-        """Training pairs that there are, each counted once: by the wishes, or else the study's; None where not known."""
+        """Training pairs that there are, each counted once: those wished for, or else the study's; None: not known."""
         return self.limits.pairs_available or self.laws.table.training_pairs
 
     @property

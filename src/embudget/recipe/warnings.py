@@ -76,8 +76,8 @@ def _repeated(question: Question, option: Option, allowed: int) -> Iterator[Caut
     measured = max(allowed, *(ceil(cell.tokens / (cell.unique_tokens or cell.tokens) - 1e-6) for cell in cells))
     if passes > measured:
         text = (
-            f"the pairs are seen up to {passes} times, and in the measured runs at most {measured}: how much they still "
-            f"teach is {'extrapolated' if repetition.fitted else 'assumed'}, {repetition}, and training may overfit"
+            f"the pairs are seen up to {passes} times, and in the measured runs at most {measured}: how much they "
+            f"still teach is {'extrapolated' if repetition.fitted else 'assumed'} ({repetition}), and they may be overfitted"
         )
         yield Caution("repeated pairs", text)
 
