@@ -12,10 +12,11 @@ The measured runs give R and its uncertainty as the mean and standard deviation 
 
     log p(R | losses)  =  - h(R) - (log R - log REUSE)^2 / (2 SPREAD^2) + constant
 
-with h(R) what the best form of law leaves when it is fitted to D'(R): Huber's loss in units of the noise, as the fits
-minimise it, plus the form's parameters. It is the profile likelihood of that noise times a prior. So where few runs
-repeat, or all by the same factor, R is what the prior says, and its uncertainty widens the intervals of choices that
-repeat. Runs that their repeated data made worse are no part of the law; Huber's loss keeps them from deciding R.
+with h(R) what a form of law leaves when it is fitted to D'(R): Huber's loss in units of its own dispersion, as the fits
+minimise it, plus the form's parameters; the forms have a say by exp(-h). It is the profile likelihood of that noise
+times a prior. So where few runs repeat, or all by the same factor, R is what the prior says, and its uncertainty widens
+the intervals of choices that repeat. Runs that their repeated data made worse are no part of the law; Huber's loss
+keeps them from deciding R.
 """
 
 from collections.abc import Sequence
@@ -26,6 +27,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 from scipy.interpolate import PchipInterpolator
+from scipy.special import logsumexp
 from scipy.stats import norm
 
 from embudget.frozen import Frozen
@@ -198,13 +200,15 @@ def _log_posterior(
     points = replace(points, log_d=log_ds[0])
     sharing: Sharing = "pooled" if len(points.kinds) > 1 else "shared"
     fits = [fit_jointly(FORMS[name], points, sharing, asymptote) for name in forms]
-    best = min(fits, key=lambda fit: fit.noise)
+    noise = float(np.median([fit.noise for fit in fits]))
+    best = min(fits, key=lambda fit: _huber(points, fit.log_fit, noise) + fit.parameters)
     share = series_of(points, points.log_loss - best.log_fit).effective / len(points)
+    unit = _dispersion(points, best) / share
     misses = [
-        [share * _huber(points, _refitted(fit, log_d), best.noise) + fit.parameters for fit in fits]
+        [_huber(points, _refitted(fit, log_d), best.noise) / unit + fit.parameters for fit in fits]
         for log_d in log_ds[1:]
     ]
-    found: Array = -0.5 * ((log_reuses - log(REUSE)) / SPREAD) ** 2 - np.min(misses, axis=1)
+    found: Array = logsumexp(-np.array(misses), axis=1) - 0.5 * ((log_reuses - log(REUSE)) / SPREAD) ** 2
     return found
 
 
@@ -223,6 +227,18 @@ def _huber(points: Points, log_fit: Array, noise: float) -> float:
     deviations = np.abs(points.log_loss - log_fit) * np.sqrt(points.weights) / noise
     linear = HUBER * (deviations - HUBER / 2)
     return float(np.where(deviations < HUBER, deviations**2 / 2, linear).sum())
+
+
+def _dispersion(points: Points, fit: JointFit) -> float:
+    """What Huber's loss is to be divided by to be a log likelihood, E psi^2 / E psi' (Huber and Ronchetti 2009, 13.4).
+
+    It makes up for a noise level, that of the median residual, which is off by chance or hides a long tail.
+    """
+    deviations = (points.log_loss - fit.log_fit) * np.sqrt(points.weights) / fit.noise
+    pulls = np.clip(deviations, -HUBER, HUBER)
+    freedom = max(len(points) - fit.parameters, 1.0)
+    near = max(float((np.abs(deviations) < HUBER).mean()), 0.1)
+    return max(float((pulls**2).sum()) / freedom / near, 0.1)
 
 
 def _moments(grid: Array, logs: Array) -> tuple[float, float]:
