@@ -14,7 +14,8 @@ from embudget.errors import ConfigError
 from embudget.laws import FORMS, Laws, fit
 from embudget.laws.forms import Array, Coefficients
 from embudget.laws.problem import Points
-from embudget.laws.repetition import REUSE, SPREAD, Repetition, fit_repetition
+from embudget.laws.repetition import REUSE, SPREAD, Repetition
+from embudget.laws.reuse import fit_repetition
 from embudget.records import RunRecord
 from embudget.runs import RunTable
 from embudget.runs.cells import Cell

@@ -8,7 +8,8 @@ import pytest
 from embudget.design import simulate
 from embudget.errors import InfeasibleError
 from embudget.laws import Laws, fit
-from embudget.laws.repetition import OnPairs, Repetition
+from embudget.laws.on_pairs import OnPairs
+from embudget.laws.repetition import Repetition
 from embudget.recipe import Recipe, recommend
 from embudget.recipe.options import Option, Question
 from embudget.recipe.spending import WORTH

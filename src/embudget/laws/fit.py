@@ -3,7 +3,7 @@
 The steps, with the files that take them:
 
 checks         what the cells must offer                              -> cells
-repetition     what repeated tokens are worth                         -> points, in effective tokens
+reuse          what repeated tokens are worth                         -> points, in effective tokens
 weights        every form fitted (`sharing`, by `solve`) and judged   -> forms with weights
 uncertainty    bootstrap draws of each, as many as its weight         -> components
 misfit         what the fits leave unexplained                        -> the surface L(N, D, method)
@@ -26,7 +26,7 @@ from embudget.laws.laws import OVER_ALL, Domain, Laws
 from embudget.laws.misfit import Correction, fit_correction, is_outlying, misfit_of, noise_of_run, series_of
 from embudget.laws.problem import MANY_CELLS, Points
 from embudget.laws.rates import rate_law_of
-from embudget.laws.repetition import fit_repetition
+from embudget.laws.reuse import fit_repetition
 from embudget.laws.surface import Branch, Component, Surface, log_losses_of
 from embudget.laws.uncertainty import draw
 from embudget.laws.weights import JudgedForm, draws_of, rank, ranking_of

@@ -18,8 +18,9 @@ from embudget.laws.diagnostics import Diagnostics, warnings_of
 from embudget.laws.forms import Array
 from embudget.laws.frontier import Frontier, FrontierRow
 from embudget.laws.isoflop import Isoflop
+from embudget.laws.on_pairs import OnPairs
 from embudget.laws.rates import RateLaw
-from embudget.laws.repetition import OnPairs, Repetition, unique_tokens_of
+from embudget.laws.repetition import Repetition, unique_tokens_of
 from embudget.laws.surface import Kind, Surface
 from embudget.laws.weights import Ranked
 from embudget.methods import parse_method

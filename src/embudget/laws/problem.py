@@ -11,17 +11,15 @@ Shapes: R vectors, n cells, p columns of the basis, P parameters.
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from embudget.laws.forms import Array, Form, Values
+from embudget.laws.repetition import Repetition
 from embudget.methods import kind_of
 from embudget.runs.cells import Cell
-
-if TYPE_CHECKING:
-    from embudget.laws.repetition import Repetition
 
 MANY_CELLS = 2000
 """Above so many cells the best start is sought on a random sample of this size, and only refined on all cells."""
@@ -56,7 +54,7 @@ class Points:
     """number of the series of cells that err together: those of one model and method, as the branches of a trunk"""
 
     @classmethod
-    def of(cls, cells: Sequence[Cell], repetition: "Repetition | None" = None) -> Self:
+    def of(cls, cells: Sequence[Cell], repetition: Repetition | None = None) -> Self:
         """The cells as arrays; without a ``repetition`` all tokens count as new."""
         seeds = np.array([cell.seeds for cell in cells], dtype=float)
         _, series = np.unique([f"{cell.model}\n{cell.method}" for cell in cells], return_inverse=True)

@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike
 
 from embudget.choices import Candidate, Choices, candidates_of, members_for
 from embudget.laws import Laws, Surface
-from embudget.laws.repetition import OnPairs
+from embudget.laws.on_pairs import OnPairs
 from embudget.memory import USABLE_SHARE, training_bytes, written
 from embudget.recipe.hyperparameters import Practice
 from embudget.recipe.wishes import Limits, Wishes, limits_of

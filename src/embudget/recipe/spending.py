@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from embudget.laws.repetition import OnPairs
+from embudget.laws.on_pairs import OnPairs
 from embudget.recipe.options import Option, Question
 
 WORTH = 0.001

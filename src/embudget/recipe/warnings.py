@@ -77,7 +77,8 @@ def _repeated(question: Question, option: Option, allowed: int) -> Iterator[Caut
     if passes > measured:
         text = (
             f"the pairs are seen up to {passes} times, and in the measured runs at most {measured}: how much they "
-            f"still teach is {'extrapolated' if repetition.fitted else 'assumed'} ({repetition}), and they may be overfitted"
+            f"still teach is {'extrapolated' if repetition.fitted else 'assumed'} ({repetition}), and they may be "
+            "overfitted"
         )
         yield Caution("repeated pairs", text)
 
