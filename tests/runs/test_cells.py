@@ -169,9 +169,8 @@ def test_runs_that_repeat_other_data_are_other_cells(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("value", "reason"), [("0", "not positive"), ("-1", "not positive"), ("inf", "infinite")])
 def test_unique_tokens_that_cannot_be_are_left_out(tmp_path: Path, value: str, reason: str) -> None:
-    sizes, tokens, losses = [1e7, 2e7], [1e8, 1e8], [3.0, 3.2]
-    unique: list[object] = ["1e7", value]
-    columns = {"model_params": sizes, "tokens": tokens, "unique_tokens": unique, "loss": losses}
+    columns: dict[str, list[object]] = {"model_params": [1e7, 2e7], "tokens": [1e8, 1e8], "loss": [3.0, 3.2]}
+    columns["unique_tokens"] = ["1e7", value]
     table = RunTable.read(write(tmp_path / "runs.csv", columns))
     assert table.dropped == {f"unique_tokens is {reason}": 1}
 

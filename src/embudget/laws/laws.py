@@ -111,7 +111,7 @@ class Laws(Frozen):
     @property
     def on_study(self) -> Surface | OnPairs:
         """What predicts losses on the study's own pairs, repeated where a budget buys more; all new where not known."""
-        pairs, length = self.table.training_pairs, self.table.tokens_per_pair
+        pairs, length = self.table.known_pairs, self.table.tokens_per_pair
         return self.on(None if pairs is None or length is None else pairs * length)
 
     def predict(self, method: str, model_params: float, tokens: float, unique_tokens: float | None = None) -> float:

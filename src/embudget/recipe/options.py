@@ -91,7 +91,7 @@ class Question(NamedTuple):
     @property
     def pairs(self) -> int | None:
         """Training pairs that there are, each counted once: those wished for, or else the study's; None: not known."""
-        return self.limits.pairs_available or self.laws.table.training_pairs
+        return self.limits.pairs_available or self.laws.table.known_pairs
 
     @property
     def law(self) -> Surface | OnPairs:

@@ -31,6 +31,10 @@ MAX_LISTED = 20
 """Rows left out that a table names one by one."""
 
 
+DEMO_PAIRS = {"4053029677a7d86a": 108_732}
+"""Training pairs of the demo by content hash, for records from before they said it, those of the built-in laws."""
+
+
 class Cell(Frozen):
     """One (model, method, budget) at its best setting, over its seeds: see `embudget.runs.tune`.
 
@@ -190,6 +194,11 @@ class RunTable(Frozen):
             },
             source or "records",
         )
+
+    @property
+    def known_pairs(self) -> int | None:
+        """Training pairs of the study, each counted once; None where neither its runs nor their content hash tell."""
+        return self.training_pairs or DEMO_PAIRS.get(self.pairs or "")
 
     @cached_property
     def methods(self) -> tuple[str, ...]:
