@@ -65,9 +65,8 @@ def test_what_repeats_beyond_use_is_left_over(known: Callable[[int], Laws]) -> N
     assert whole * (1 + WORTH) == pytest.approx(recipe.predicted_loss, rel=WORTH / 50)
     first = str(recipe).splitlines()[0]
     assert first.startswith(f"{recipe.train_flops:.3g} of 3e+16 FLOP, ")
-    assert first.endswith(
-        f"{recipe.unspent_flops:.3g} are left over: more than {recipe.passes:.3g} passes would not help"
-    )
+    why = f"more than {recipe.passes:.3g} passes over the 2,000 pairs would not help"
+    assert first.endswith(f"{recipe.unspent_flops:.3g} are left over, since {why}")
     assert Recipe.read(recipe.model_dump(), "again") == recipe
     for choice in recipe.flat:
         assert choice.train_flops <= FAR
@@ -86,12 +85,15 @@ def test_one_pass_is_always_spent(unlimited: Laws, known: Callable[[int], Laws])
 
 
 def test_wishes_limit_the_passes(known: Callable[[int], Laws]) -> None:
+    """Over the study's pairs a choice stops there; one that needs more of the user's own is rejected, as ever."""
     laws = known(FEW)
-    twice = recommend(laws, BUDGET / 8, max_epochs=4)
-    assert twice.pairs <= 4 * FEW
-    assert twice.max_epochs == 4
+    recipe = recommend(laws, FAR, max_epochs=4)
+    assert (recipe.pairs, recipe.max_epochs) == (4 * FEW, 4)
+    assert recipe.budget == pytest.approx(FAR)
+    assert recipe.left_over == "max_epochs allows no more than 4 passes over the 2,000 pairs"
+    assert recommend(laws, BUDGET / 8, max_epochs=4).pairs <= 4 * FEW
     with pytest.raises(InfeasibleError, match="more pairs than the 2000 there are: build more, or allow more passes"):
-        recommend(laws, FAR, max_epochs=4)
+        recommend(laws, FAR, max_epochs=4, pairs_available=FEW)
     own = recommend(laws, BUDGET, pairs_available=10**6)
     assert (own.training_pairs, own.pairs <= 10**6, own.warnings) == (10**6, True, ())
 

@@ -12,7 +12,8 @@ that says otherwise is an artefact of a badly determined exponent: in simulated 
 choices of all.
 
 What a budget buys beyond the pairs that there are, the user's or else the study's, is repeated: its loss is that of
-`embudget.laws.repetition`. Only where somebody says how many pairs or passes there may be does a choice break a limit.
+`embudget.laws.repetition`. Of the study's pairs a choice makes as many passes as it can pay, or as ``max_epochs``
+allows, and leaves the rest of the budget over; of the user's it breaks a limit if it needs more than are allowed.
 """
 
 from collections.abc import Sequence
@@ -108,6 +109,8 @@ class Question(NamedTuple):
             reason = f"{served} takes {serve_flops:.3g} FLOP, which leaves none to train with"
             return Broken(candidate, f"{served} leaves nothing of the budget", reason)
         tokens, batch = train_flops / candidate.flops_per_token, self.practice.batch_size(train_flops)
+        if (most := self._most_tokens(batch)) < tokens:
+            tokens, train_flops = most, most * candidate.flops_per_token
         steps = ceil(tokens / (self.practice.tokens_per_pair * batch))
         option = Option(candidate, train_flops, serve_flops, tokens, batch, steps, steps * batch)
         limits = self.limits
@@ -117,6 +120,13 @@ class Question(NamedTuple):
             or _too_long(self.practice, option, limits, self.pairs)
             or option
         )
+
+    def _most_tokens(self, batch: int) -> float:
+        """The tokens after which a choice stops, since the study's pairs may be repeated no more often."""
+        if self.limits.max_epochs is None or self.limits.pairs_available is not None or not (pairs := self.pairs or 0):
+            return float("inf")
+        whole = pairs // batch * batch
+        return self.limits.max_epochs * whole * self.practice.tokens_per_pair * (1 - 1e-9) or float("inf")
 
     def choices(self, budgets: ArrayLike) -> Choices:
         """The candidates at budgets in FLOP (b,), at each those that keep to the limits."""
@@ -180,8 +190,7 @@ def _too_large(practice: Practice, option: Option, limits: Limits) -> Broken | N
 def _too_long(practice: Practice, option: Option, limits: Limits, pairs: int | None) -> Broken | None:
     """Whether an option takes more passes over the pairs than are allowed, or larger batches than there are pairs.
 
-    The study's own pairs may be repeated as often as it helps, unless ``max_epochs`` is wished for; pairs that are
-    wished for, as often as those of the nearest run.
+    The user's pairs may be repeated as often as ``max_epochs`` says, or else as those of the nearest run.
     """
     candidate, batch = option.candidate, option.batch_size
     if pairs is None or option.pairs <= (whole := (pairs // batch) * batch):

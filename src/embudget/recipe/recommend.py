@@ -126,7 +126,7 @@ def answer(question: Question, budget: float) -> tuple[Recipe, tuple[Caution, ..
             **how.values,
             "max_epochs": limits.max_epochs or max(how.values["max_epochs"], passes),
             "serve_flops": option.serve_flops,
-            "unspent_flops": max(budget - option.serve_flops - option.train_flops, 0.0),
+            **_left_over(question, option, budget),
             "training_pairs": question.pairs,
             "prefer": limits.prefer,
             "chosen": why,
@@ -142,6 +142,18 @@ def answer(question: Question, budget: float) -> tuple[Recipe, tuple[Caution, ..
         "the recipe of these laws",
     )
     return recipe, cautions
+
+
+def _left_over(question: Question, option: Option, budget: float) -> dict[str, float | str]:
+    """The FLOP of a budget that an option does not spend, and why."""
+    unspent, pairs, most = budget - option.serve_flops - option.train_flops, question.pairs, question.limits.max_epochs
+    if unspent <= 0 or pairs is None:
+        return {}
+    if most is not None and option.pairs + option.batch_size > most * (pairs // option.batch_size) * option.batch_size:
+        why = f"max_epochs allows no more than {most} passes over the {pairs:,} pairs"
+    else:
+        why = f"more than {option.pairs / pairs:.3g} passes over the {pairs:,} pairs would not help"
+    return {"unspent_flops": unspent, "left_over": why}
 
 
 def _check_distance(question: Question, budget: float) -> None:

@@ -57,8 +57,9 @@ class Recipe(Frozen):
         default=0.0, le=MOST_FLOPS, description="set aside for the tokens to be served: 2N for each"
     )
     unspent_flops: NonNegativeFloat = Field(
-        default=0.0, le=MOST_FLOPS, description="of the budget, left over where more passes over the pairs gain nothing"
+        default=0.0, le=MOST_FLOPS, description="of the budget, left over since the pairs were repeated often enough"
     )
+    left_over: str = Field(default="", description="why FLOP are left over, in words; empty where all are spent")
     model: str = Field(description="the member to train")
     method: MethodText = Field(description="with its rank or active fraction: lora:32, freeze:0.5")
     model_params: Count = Field(description="N, without embeddings and adapters")
@@ -147,7 +148,7 @@ class Recipe(Frozen):
         factor = f", {self.extrapolation:.3g} times outside the measured budgets of the method"
         beyond = factor if self.extrapolation > 1 else ""
         if self.unspent_flops:
-            beyond += f"; {self.unspent_flops:.3g} are left over: more than {self.passes:.3g} passes would not help"
+            beyond += f"; {self.unspent_flops:.3g} are left over, since {self.left_over}"
         if not self.serve_flops:
             of = f" of {self.budget:.3g}" if self.unspent_flops else ""
             return f"{self.train_flops:.3g}{of} FLOP{beyond}"
