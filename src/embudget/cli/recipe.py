@@ -46,8 +46,8 @@ def command(
         int | None,
         typer.Option(
             min=1,
-            help="Most passes over the pairs; by default as many as help, or with --pairs-available those of the nearest "
-            "measured run.",
+            help="Most passes over the pairs; by default as many as help, or with --pairs-available those of the "
+            "nearest measured run.",
         ),
     ] = None,
     device_memory: Annotated[
