@@ -106,10 +106,8 @@ def test_fewer_pairs_than_a_batch_are_refused(known: Callable[[int], Laws]) -> N
 def test_what_was_measured_to_repeat_is_not_warned_of(known: Callable[[int], Laws]) -> None:
     laws = known(FEW)
     few = recommend(laws, BUDGET)
-    passes = few.max_epochs
-    cells = tuple(cell.model_copy(update={"unique_tokens": cell.tokens / passes}) for cell in laws.table.cells)
-    table = laws.table.model_copy(update={"cells": cells})
-    measured = Laws.read(laws.model_dump() | {"table": table.model_dump()}, "measured")
+    repetition = Repetition(fitted=True, passes=float(few.max_epochs))
+    measured = laws.model_copy(update={"repetition": repetition})
     assert recommend(measured, BUDGET).warnings == ()
 
 

@@ -56,10 +56,11 @@ class OnPairs:
     def intervals(
         self, methods: Sequence[str], model_params: Array, tokens: Array, level: float = 0.9, of: Kind = "run"
     ) -> tuple[Array, Array]:
-        """As `Surface.intervals`, wider by what is not known of R."""
+        """As `Surface.intervals`, wider by what is not known of R, and by the law's own error beyond measured passes."""
         effective = self.repetition.effective(tokens, self.unique_tokens)
         slope = self._by_reuse(methods, model_params, tokens)
-        return self.surface.intervals(methods, model_params, effective, level, of, slope**2)
+        own_error = self.repetition.own_error(tokens, self.unique_tokens)
+        return self.surface.intervals(methods, model_params, effective, level, of, slope**2 + own_error**2)
 
     def with_discrepancy(self, gaps: Array, mean: Array, times: Array) -> Array:
         """As `Surface.with_discrepancy`."""

@@ -28,6 +28,10 @@ SPREAD = 0.6
 """Standard deviation of log R before anything is measured, which makes 5.6 to 40 in 90 % of the cases.
 assumption: parts of the paper's own runs give 6 (up to 50 passes, at least 4e8 unique tokens) to 36 (up to 16 passes),
 and contrastive pairs, whose negatives change with each pass, need not be worth the same."""
+BEYOND = 0.03
+"""Relative error of the law itself for each factor e of passes beyond those of any measured run. Published runs of 12
+to 50 passes, forecast from up to 4, miss by 4 to 7 % for each (root mean square, docs/log.md), since some overfit.
+assumption: less, since those are large models on as little as 1e8 tokens; and the same for contrastive pairs."""
 
 
 class Repetition(Frozen):
@@ -36,6 +40,7 @@ class Repetition(Frozen):
     reuse: PositiveFloat = Field(default=REUSE, le=1e6, description="R: extra passes that are ever worth as fresh ones")
     log_sd: NonNegativeFloat = Field(default=SPREAD, le=10, description="standard deviation of log R")
     fitted: bool = Field(default=False, description="whether measured runs repeated tokens; False: assumed")
+    passes: float = Field(default=1.0, ge=1, le=1e30, description="the most of any measured run")
 
     def effective(self, tokens: ArrayLike, unique_tokens: ArrayLike, deviation: float = 0.0) -> Array:
         """D' of tokens D with so many unique ones; D where these are more, or NaN.
@@ -55,6 +60,12 @@ class Repetition(Frozen):
         passes = np.where(repeated, d / np.where(repeated, u, 1.0), 1.0)
         found: Array = np.where(repeated, u * (1 - reuse * np.expm1(-(passes - 1) / reuse)), d)
         return found
+
+    def own_error(self, tokens: ArrayLike, unique_tokens: ArrayLike) -> Array:
+        """Relative error of the law itself (m,); 0 for no more passes than were measured."""
+        passes = np.asarray(tokens, dtype=float) / unique_tokens
+        error: Array = BEYOND * np.log(np.maximum(passes / self.passes, 1.0))
+        return error
 
     def of_cells(self, cells: Sequence[Cell]) -> Array:
         """D' of each cell (n,)."""

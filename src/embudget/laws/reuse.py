@@ -41,7 +41,8 @@ def fit_repetition(cells: Sequence[Cell], forms: Sequence[FormName], asymptote: 
         forms: of law, the best of which is fitted at each R.
         asymptote: E in nats where it is given.
     """
-    if not (np.array([cell.tokens for cell in cells]) > unique_tokens_of(cells)).any():
+    passes = float((np.array([cell.tokens for cell in cells]) / unique_tokens_of(cells)).max())
+    if passes <= 1:
         return Repetition()
     every = Points.of(cells)
     rows = every.sampled(MOST_CELLS)
@@ -50,7 +51,7 @@ def fit_repetition(cells: Sequence[Cell], forms: Sequence[FormName], asymptote: 
     for _ in range(2):  # the second time with the noise that is left at about the right R, and on a finer grid
         log_reuses = centre + max(sd, SPREAD / _POINTS) * np.linspace(-_REACH, _REACH, _POINTS)
         centre, sd = _moments(log_reuses, _log_posterior(few, points, forms, asymptote, centre, log_reuses))
-    return Repetition(reuse=exp(centre), log_sd=sd, fitted=True)
+    return Repetition(reuse=exp(centre), log_sd=sd, fitted=True, passes=passes)
 
 
 def _log_posterior(

@@ -112,13 +112,12 @@ def describe_powers(frontiers: Mapping[str, Frontier], isoflops: Mapping[str, Is
 
 def describe_repetition(cells: Sequence[Cell], repetition: Repetition) -> list[str]:
     """What repeated tokens are worth, after an empty line; nothing where no cell repeats any."""
-    passes = np.array([cell.tokens for cell in cells]) / unique_tokens_of(cells)
     if not repetition.fitted:
         return []
-    repeated = passes[passes > 1]
+    repeated = int((np.array([cell.tokens for cell in cells]) > unique_tokens_of(cells)).sum())
     return [
         "",
-        f"{len(repeated)} of {len(cells)} cells repeat their tokens, up to {repeated.max():.3g} passes: those of many "
+        f"{repeated} of {len(cells)} cells repeat their tokens, up to {repetition.passes:.3g} passes: those of many "
         f"passes are worth at most 1 + R passes of new ones, {repetition}",
     ]
 

@@ -71,9 +71,8 @@ def _unmeasured(question: Question, base: str) -> Iterator[Caution]:
 
 def _repeated(question: Question, option: Option, allowed: int) -> Iterator[Caution]:
     """Say where what repeated pairs are worth was not measured; ``allowed`` are the passes of the nearest run."""
-    cells, repetition = question.laws.cells, question.laws.repetition
-    passes = option.passes_over(question.pairs)
-    measured = max(allowed, *(ceil(cell.tokens / (cell.unique_tokens or cell.tokens) - 1e-6) for cell in cells))
+    repetition, passes = question.laws.repetition, option.passes_over(question.pairs)
+    measured = max(allowed, ceil(repetition.passes - 1e-6))
     if passes > measured:
         text = (
             f"the pairs are seen up to {passes} times, and in the measured runs at most {measured}: how much they "
