@@ -56,7 +56,7 @@ class OnPairs:
     def intervals(
         self, methods: Sequence[str], model_params: Array, tokens: Array, level: float = 0.9, of: Kind = "run"
     ) -> tuple[Array, Array]:
-        """As `Surface.intervals`, wider by what is not known of R, and by the law's own error beyond measured passes."""
+        """As `Surface.intervals`, wider by what is not known of R, and by its own error beyond measured passes."""
         effective = self.repetition.effective(tokens, self.unique_tokens)
         slope = self._by_reuse(methods, model_params, tokens)
         own_error = self.repetition.own_error(tokens, self.unique_tokens)
