@@ -11,16 +11,20 @@ A flaw changes the truth, what is measured of it, or both. Every number is drawn
     correlated   nine tenths of the variance of the noise is common to the runs of one model and method, as on a trunk
     rates        the best learning rate drifts with N and D, and every cell is tried at the same three rates of its
                  method, 4 times apart about the best one of the smallest budget
+    repeated     there are so few pairs that the longest run sees them 5 to 15 times; repeated tokens count less, by the
+                 law of `embudget.laws.repetition` with R from 5 to 40
 """
 
 from collections.abc import Sequence
-from math import exp, log
+from math import ceil, exp, log
 from typing import ClassVar, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from embudget.design import TrueRate
+from embudget.laws import Coefficients
+from embudget.laws.repetition import Repetition
 from embudget.methods import kind_of
 from embudget.records import RunRecord
 
@@ -194,8 +198,39 @@ class Rates(Flaw):
         return {method: (rate / self.APART, rate, rate * self.APART) for method, rate in best.items()}
 
 
+@final
+class Repeated(Flaw):
+    """The pairs run out; `benchmarks.worlds` says of which laws, and how long the longest run is."""
+
+    name: ClassVar[str] = "repeated"
+
+    def __init__(self, rng: np.random.Generator, sizes: Sequence[int]) -> None:
+        self.repetition = Repetition(reuse=float(np.exp(rng.uniform(np.log(5), np.log(40)))))
+        self.passes = float(np.exp(rng.uniform(np.log(5), np.log(15))))
+        """Of the longest run."""
+
+    def limit(self, truth: dict[str, Coefficients], most_tokens: float, tokens_per_pair: float) -> None:
+        """Set the number of pairs by the tokens of the longest run; ``truth`` are the laws of tokens that are new."""
+        self._truth = truth
+        self.pairs = max(1, round(most_tokens / self.passes / tokens_per_pair))
+        self._unique_tokens = self.pairs * tokens_per_pair
+
+    def factor(self, method: str, params: float, tokens: float, steps: float) -> float:
+        """The loss at the effective tokens, divided by that at as many new ones."""
+        effective = float(self.repetition.effective(tokens, self._unique_tokens))
+        return self._truth[method].loss(params, effective) / self._truth[method].loss(params, tokens)
+
+    def measured(self, records: list[RunRecord], noise: float, rng: np.random.Generator) -> list[RunRecord]:
+        """Let the records know the pairs."""
+        config = {"max_epochs": ceil(self.passes)}
+        return [
+            one.model_copy(update={"training_pairs": self.pairs, "config": one.config.model_copy(update=config)})
+            for one in records
+        ]
+
+
 FLAWS: dict[str, type[Flaw]] = {
-    kind.name: kind for kind in (Short, Bump, Misfit, Outlier, Tails, Mislabelled, Correlated, Rates)
+    kind.name: kind for kind in (Short, Bump, Misfit, Outlier, Tails, Mislabelled, Correlated, Rates, Repeated)
 }
 NOISY = (Tails.name, Correlated.name)
 """Flaws that bring the noise themselves, so that their records are made without any."""

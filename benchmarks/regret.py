@@ -170,7 +170,8 @@ def _row(case: Case, records: list[RunRecord], laws: Laws | EmbudgetError, times
         rate = (
             recipe.learning_rate if name == "recipe" and recipe is not None else _nearest_rate(case, records, *choice)
         )
-        row[f"regret of {name}"] = case.loss(*choice, budget, rate) / case.loss(*best, budget) - 1
+        spent = recipe.train_flops if name == "recipe" and recipe is not None else budget  # less, if pairs repeat
+        row[f"regret of {name}"] = case.loss(*choice, spent, rate) / case.loss(*best, budget) - 1
     return row | {"refused": refused} | _held(case, recipe, laws, budget)
 
 
@@ -208,9 +209,9 @@ def _held(case: Case, recipe: Recipe | None, laws: Laws | EmbudgetError, budget:
         return row
     rng = np.random.default_rng([case.seed, int(budget) % 2**32])
     best = case.best(budget)
-    true = case.loss(recipe.model, recipe.method, budget, recipe.learning_rate)
+    true = case.loss(recipe.model, recipe.method, recipe.train_flops, recipe.learning_rate)
     run = true * float(np.exp(rng.normal(0, case.world.noise)))
-    row["rate_cost"] = true / case.loss(recipe.model, recipe.method, budget) - 1
+    row["rate_cost"] = true / case.loss(recipe.model, recipe.method, recipe.train_flops) - 1
     intervals = {"run": (recipe.predicted_interval, run)}
     intervals["best"] = (recipe.loss_interval, case.loss(*best, budget))
     for name, ((low, high), value) in intervals.items():

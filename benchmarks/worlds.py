@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.flaws import FLAWS, NOISY, Flaw, Rates
+from benchmarks.flaws import FLAWS, NOISY, Flaw, Rates, Repeated
 from benchmarks.truths import Base, truth_of
 from embudget.design import World, simulate
 from embudget.laws import Coefficients
@@ -164,6 +164,9 @@ def _draw(kind: str, seed: int, suite: str, rng: np.random.Generator) -> Case | 
     if isinstance(flaw, Rates):
         laws = flaw.rate_laws(methods, params, tokens)
         world = world.model_copy(update={"rate_laws": laws, "learning_rates": flaw.tried(laws, sizes, budgets)})
+    if isinstance(flaw, Repeated):
+        least = min(_cost(model, method)[1] for model in models for method in methods)
+        flaw.limit(truth, budgets[-1] / least, TOKENS_PER_PAIR)
     return Case(kind, seed, world, suite, flaw, other)
 
 

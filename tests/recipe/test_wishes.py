@@ -1,5 +1,6 @@
 """Constraints and secondary aims: what they reject, what they cost, which of equals they take."""
 
+import re
 from pathlib import Path
 from time import process_time
 
@@ -55,11 +56,10 @@ def test_more_passes_over_the_pairs_than_were_measured_are_warned_of(laws: Laws)
     free = recommend(laws, BUDGET)
     fifth = 16 * -(-free.steps // 5)
     warned = recommend(laws, BUDGET, pairs_available=fifth, max_epochs=5)
-    assert (warned.model, warned.predicted_loss) == (free.model, free.predicted_loss)
-    assert warned.warnings == (
-        "the pairs are seen up to 5 times, and in the measured runs at most 1: the laws take repeated pairs for new "
-        "ones, so that the loss may be higher",
-    )
+    assert warned.max_epochs == 5
+    assert free.predicted_loss < warned.predicted_loss < free.predicted_interval[1]
+    (warning,) = warned.warnings
+    assert re.match(r"the pairs are seen up to [45] times, and in the measured runs at most 1: how much they", warning)
     assert recommend(laws, BUDGET, pairs_available=free.pairs, max_epochs=5).warnings == ()
     cells = tuple(cell.model_copy(update={"max_epochs": 5}) for cell in laws.table.cells)
     repeated = laws.model_copy(update={"table": laws.table.model_copy(update={"cells": cells})})

@@ -12,9 +12,9 @@ from embudget.design import simulate
 from embudget.laws import find_laws
 from embudget.methods import parse_method
 from embudget.records import RunRecord
-from embudget.runs import RunTable
+from embudget.runs import RunTable, write_records_csv
 from embudget.suite import find_shape
-from tests.runs.tables import WORLD, changed, foreign, records
+from tests.runs.tables import WORLD, changed, foreign, records, write
 
 RESULTS = Path(__file__).parents[2] / "results"
 
@@ -149,3 +149,40 @@ def test_the_records_of_a_published_study_are_the_cells_of_its_laws(study: str) 
 def test_pandas_is_loaded_only_when_a_table_is_made() -> None:
     code = "import sys; import embudget.runs, embudget.records; print('pandas' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_runs_that_repeat_other_data_are_other_cells(tmp_path: Path) -> None:
+    columns: dict[str, list[object]] = {
+        "N": [1e7] * 5,
+        "D": [1e8] * 5,
+        "U": [1e8, 1e7, 1e7, 2e7, ""],
+        "loss": [3.0, 3.2, 3.3, 3.1, 3.1],
+    }
+    table = RunTable.read(
+        write(tmp_path / "runs.csv", columns),
+        {"model_params": "N", "tokens": "D", "unique_tokens": "U"},
+    )
+    found = {cell.unique_tokens: (cell.seeds, round(cell.loss, 3)) for cell in table.cells}
+    assert found == {1e7: (2, 3.25), 2e7: (1, 3.1), 1e8: (2, 3.05)}
+    assert (table.training_pairs, table.dropped) == (None, {})
+
+
+@pytest.mark.parametrize(("value", "reason"), [("0", "not positive"), ("-1", "not positive"), ("inf", "infinite")])
+def test_unique_tokens_that_cannot_be_are_left_out(tmp_path: Path, value: str, reason: str) -> None:
+    columns: dict[str, list[object]] = {"model_params": [1e7, 2e7], "tokens": [1e8, 1e8], "loss": [3.0, 3.2]}
+    columns["unique_tokens"] = ["1e7", value]
+    table = RunTable.read(write(tmp_path / "runs.csv", columns))
+    assert table.dropped == {f"unique_tokens is {reason}": 1}
+
+
+def test_records_know_the_pairs_that_they_repeat(tmp_path: Path) -> None:
+    plain = RunTable.of(records())
+    known = [record.model_copy(update={"training_pairs": 500}) for record in records()]
+    table = RunTable.of(known)
+    assert table.training_pairs == 500
+    for cell, before in zip(table.cells, plain.cells, strict=True):
+        assert cell.unique_tokens == pytest.approx(500 * 60)
+        assert cell.model_copy(update={"unique_tokens": None}) == before
+    write_records_csv(known, tmp_path / "runs.csv")
+    again = RunTable.read(tmp_path / "runs.csv")
+    assert (again.cells, again.training_pairs) == (table.cells, 500)

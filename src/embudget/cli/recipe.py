@@ -44,7 +44,11 @@ def command(
     pairs_available: Annotated[int | None, typer.Option(min=1, help="Reject choices that need more pairs.")] = None,
     max_epochs: Annotated[
         int | None,
-        typer.Option(min=1, help="Most passes over the pairs; by default those of the nearest measured run."),
+        typer.Option(
+            min=1,
+            help="Most passes over the pairs; by default as many as help, or with --pairs-available those of the "
+            "nearest measured run.",
+        ),
     ] = None,
     device_memory: Annotated[
         str | None,

@@ -1,9 +1,11 @@
 """The measured cells beside what the laws predict for them, as a table: `Laws.cells_frame`."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from embudget.laws.on_pairs import OnPairs
 from embudget.laws.surface import Surface
 from embudget.methods import parse_method
 from embudget.runs.cells import Cell, RunTable
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def cells_frame(table: RunTable, surface: Surface, level: float) -> "pd.DataFrame":
+def cells_frame(table: RunTable, law: Surface | OnPairs, have_law: Sequence[str], level: float) -> "pd.DataFrame":
     """The cells of all methods; those without a law have no prediction."""
     import pandas as pd
 
@@ -25,8 +27,8 @@ def cells_frame(table: RunTable, surface: Surface, level: float) -> "pd.DataFram
         kind=[method.name for method in methods],
         number=pd.Series([method.number for method in methods], dtype=float),
     )
-    known = cells[cells["method"].isin(surface.methods)]
+    known = cells[cells["method"].isin(have_law)]
     at = known["method"].tolist(), known["model_params"].to_numpy(), known["tokens"].to_numpy()
-    cells.loc[known.index, "predicted_loss"] = np.exp(surface.log_draws(*at).mean(axis=0))
-    cells.loc[known.index, "low"], cells.loc[known.index, "high"] = surface.intervals(*at, level)
+    cells.loc[known.index, "predicted_loss"] = np.exp(law.log_draws(*at).mean(axis=0))
+    cells.loc[known.index, "low"], cells.loc[known.index, "high"] = law.intervals(*at, level)
     return cells

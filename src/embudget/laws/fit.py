@@ -2,7 +2,8 @@
 
 The steps, with the files that take them:
 
-checks         what the cells must offer                              -> cells, points
+checks         what the cells must offer                              -> cells
+reuse          what repeated tokens are worth                         -> points, in effective tokens
 weights        every form fitted (`sharing`, by `solve`) and judged   -> forms with weights
 ensemble       bootstrap draws of each (`uncertainty`), as many as its weight, and what they leave unexplained
                (`misfit`)                                             -> the surface L(N, D, method)
@@ -26,6 +27,7 @@ from embudget.laws.isoflop import Isoflop, fit_isoflop
 from embudget.laws.laws import OVER_ALL, Domain, Laws
 from embudget.laws.problem import Points
 from embudget.laws.rates import at_best_rates, rate_law_of
+from embudget.laws.reuse import fit_repetition
 from embudget.laws.weights import draws_of, rank, ranking_of
 from embudget.records import RunRecord
 from embudget.runs.cells import Cell, RunTable
@@ -81,7 +83,10 @@ def _fit(table: RunTable, seed: int, draws: int, forms: Sequence[str] | None, as
     by_method = {method: [cell for cell in cells if cell.method == method] for method in by_method}
     points = Points.of(cells)
     check_support(cells, points, asymptote)
-    judged = rank(points, supported_forms(points, forms), asymptote)
+    supported = supported_forms(points, forms)
+    repetition = fit_repetition(cells, supported, asymptote)
+    points = Points.of(cells, repetition)
+    judged = rank(points, supported, asymptote)
     drawn = draws_of(judged, draws)
     rng = np.random.default_rng(seed)
     surface = surface_of(points, drawn, asymptote, rng)
@@ -97,6 +102,7 @@ def _fit(table: RunTable, seed: int, draws: int, forms: Sequence[str] | None, as
         isoflops={method: _isoflop(method, group, refusals) for method, group in by_method.items()},
         domain={method: _domain(group) for method, group in by_method.items()},
         rate_law=rate_law,
+        repetition=repetition,
         refusals=tuple(refusals),
     )
 

@@ -16,9 +16,12 @@ from embudget.laws.backtests import Backtest
 from embudget.laws.cells_frame import cells_frame
 from embudget.laws.checks import Refusal
 from embudget.laws.diagnostics import Diagnostics, warnings_of
+from embudget.laws.forms import Array
 from embudget.laws.frontier import Frontier, FrontierRow
 from embudget.laws.isoflop import Isoflop
+from embudget.laws.on_pairs import OnPairs
 from embudget.laws.rates import RateLaw
+from embudget.laws.repetition import Repetition, unique_tokens_of
 from embudget.laws.size_exponent import SizeExponent, exponent_of, exponents_of
 from embudget.laws.stored import FORMAT, check_predictions, read_data
 from embudget.laws.surface import Kind, Surface
@@ -72,6 +75,7 @@ class Laws(Frozen):
     isoflops: dict[str, Isoflop] = Field(description="by method")
     domain: dict[str, Domain] = Field(description="by method")
     rate_law: RateLaw | None = Field(default=None, description="None with fewer than 2 cells whose best rate is known")
+    repetition: Repetition = Field(default=Repetition(), description="what repeated tokens are worth")
     refusals: tuple[Refusal, ...] = ()
 
     @model_validator(mode="after")
@@ -102,17 +106,37 @@ class Laws(Frozen):
         """The measured cells of the methods that have a law."""
         return tuple(cell for cell in self.table.cells if cell.method in self.methods)
 
-    def predict(self, method: str, model_params: float, tokens: float) -> float:
+    def on(self, unique_tokens: float | Array | None) -> Surface | OnPairs:
+        """What predicts losses where training has so many unique tokens and repeats them; None: all are new."""
+        return self.surface if unique_tokens is None else OnPairs(self.surface, self.repetition, unique_tokens)
+
+    @property
+    def on_study(self) -> Surface | OnPairs:
+        """What predicts losses on the study's own pairs, repeated where a budget buys more; all new where not known."""
+        pairs, length = self.table.known_pairs, self.table.tokens_per_pair
+        return self.on(None if pairs is None or length is None else pairs * length)
+
+    def predict(self, method: str, model_params: float, tokens: float, unique_tokens: float | None = None) -> float:
         """The loss that ``method`` reaches on N parameters after D tokens, nats: the mean of the bootstrap draws.
+
+        Where D is more than ``unique_tokens``, those of the training data, each counted once, they are repeated: see
+        `embudget.laws.repetition`.
 
         Raises:
             MethodError: the method is unknown or has no law.
-            ConfigError: N or D is not positive.
+            ConfigError: N, D or the unique tokens are not positive.
         """
-        return self.surface.predict(*self._checked(method, model_params, tokens))
+        at = self._checked(method, model_params, tokens, unique_tokens)
+        return self.on(unique_tokens).predict(*at)
 
     def interval(
-        self, method: str, model_params: float, tokens: float, level: float = 0.9, of: Kind = "run"
+        self,
+        method: str,
+        model_params: float,
+        tokens: float,
+        level: float = 0.9,
+        of: Kind = "run",
+        unique_tokens: float | None = None,
     ) -> tuple[float, float]:
         """Where the measured loss of a new run lies with probability ``level``, nats; errors as `predict`.
 
@@ -122,14 +146,18 @@ class Laws(Frozen):
             tokens: D.
             level: in (0, 1).
             of: "run" for the measured loss of a new run, "law" for the loss itself, without the noise of a run.
+            unique_tokens: as for `predict`; where tokens are repeated the interval is wider by what is not known of R.
         """
         if not 0 < level < 1:
             raise ConfigError(f"level must be in (0, 1), got {level:g}")
-        return self.surface.interval(*self._checked(method, model_params, tokens), level, of)
+        at = self._checked(method, model_params, tokens, unique_tokens)
+        return self.on(unique_tokens).interval(*at, level, of)
 
-    def _checked(self, method: str, model_params: float, tokens: float) -> tuple[str, float, float]:
-        name = self._known(method)
-        for what, value in (("model_params", model_params), ("tokens", tokens)):
+    def _checked(
+        self, method: str, model_params: float, tokens: float, unique_tokens: float | None
+    ) -> tuple[str, float, float]:
+        name, unique = self._known(method), 1.0 if unique_tokens is None else unique_tokens
+        for what, value in (("model_params", model_params), ("tokens", tokens), ("unique_tokens", unique)):
             if not 0 < value < float("inf"):
                 raise ConfigError(f"{what} must be finite and > 0, got {value:g}")
         return name, model_params, tokens
@@ -169,17 +197,18 @@ class Laws(Frozen):
         measured = [cell for cell in self.cells if cell.budget == budget]
         if measured:
             cell = min(measured, key=lambda cell: cell.loss)
-            tokens = cell.tokens
+            tokens, law = cell.tokens, self.on(cell.unique_tokens)
         else:
-            cell = self.cells[Choices.of(self.surface, self._candidates, [budget]).best()[0]]
+            law = self.on_study
+            cell = self.cells[Choices.of(law, self._candidates, [budget]).best()[0]]
             tokens = budget / cell.flops_per_token
         return FrontierRow(
             budget=budget,
             method=cell.method,
             model=cell.model,
             measured_loss=cell.loss if measured else None,
-            predicted_loss=self.surface.predict(cell.method, cell.model_params, tokens),
-            interval=self.surface.interval(cell.method, cell.model_params, tokens, level),
+            predicted_loss=law.predict(cell.method, cell.model_params, tokens),
+            interval=law.interval(cell.method, cell.model_params, tokens, level),
             extrapolation=self.extrapolation(budget, cell.method),
         )
 
@@ -224,7 +253,7 @@ class Laws(Frozen):
         """
         if not 0 < level < 1:
             raise ConfigError(f"level must be in (0, 1), got {level:g}")
-        return cells_frame(self.table, self.surface, level)
+        return cells_frame(self.table, self.on(unique_tokens_of(self.cells)), self.methods, level)
 
     def plot(
         self,
@@ -277,6 +306,7 @@ class Laws(Frozen):
             [*summary.describe_diagnostics(self.diagnostics, warnings_of(self.diagnostics, self.cells)), ""],
             [*summary.describe_frontier(self.frontier()), ""],
             summary.describe_powers(self.frontiers, self.isoflops, exponents_of(self.surface, self.cells)),
+            summary.describe_repetition(self.cells, self.repetition),
             summary.describe_rates(self.cells, self.rate_law),
             summary.describe_refusals(self.refusals),
         ]

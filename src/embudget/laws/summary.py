@@ -11,6 +11,7 @@ from embudget.laws.forms import FORMS, Array
 from embudget.laws.frontier import Frontier, FrontierRow
 from embudget.laws.isoflop import Isoflop
 from embudget.laws.rates import FEWEST, RateLaw, rate_text
+from embudget.laws.repetition import Repetition, unique_tokens_of
 from embudget.laws.sharing import Sharing
 from embudget.laws.size_exponent import SizeExponent
 from embudget.laws.surface import Surface
@@ -116,6 +117,18 @@ def describe_powers(
         size = f"   N* ~ {', '.join(sizes)}" if sizes else ""
         lines.append(f"  {name:<12} L ~ C^{frontier.line.slope:.3f}{floor}{size}")
     return lines
+
+
+def describe_repetition(cells: Sequence[Cell], repetition: Repetition) -> list[str]:
+    """What repeated tokens are worth, after an empty line; nothing where no cell repeats any."""
+    if not repetition.fitted:
+        return []
+    repeated = int((np.array([cell.tokens for cell in cells]) > unique_tokens_of(cells)).sum())
+    return [
+        "",
+        f"{repeated} of {len(cells)} cells repeat their tokens, up to {repetition.passes:.3g} passes: those of many "
+        f"passes are worth at most 1 + R passes of new ones, {repetition}",
+    ]
 
 
 def describe_rates(cells: Sequence[Cell], law: RateLaw | None) -> list[str]:

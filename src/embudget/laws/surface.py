@@ -182,12 +182,14 @@ class Surface(Frozen):
         return float(low[0]), float(high[0])
 
     def intervals(
-        self, methods: Sequence[str], model_params: Array, tokens: Array, level: float = 0.9, of: Kind = "run"
-    ) -> tuple[Array, Array]:
-        """The ends of `interval` for m choices at once, (m,) and (m,)."""
+        self, methods: Sequence[str], model_params: Array, tokens: Array, level: float = 0.9, of: Kind = "run",
+        more: Array | float = 0.0,
+    ) -> tuple[Array, Array]:  # fmt: skip
+        """The ends of `interval` for m choices at once, (m,) and (m,); ``more`` variance of the log losses is added."""
         mean, logs, variances = self._errors(methods, model_params, tokens)
         of_run = max(self.noise**2 - self.misfit**2, 0.0) if of == "run" else 0.0
-        half = half_width(logs, self.freedom, level, variances + self._beyond(methods, model_params * tokens) + of_run)
+        variances = variances + self._beyond(methods, model_params * tokens) + of_run + more
+        half = half_width(logs, self.freedom, level, variances)
         return np.exp(mean - half), np.exp(mean + half)
 
     def expected_errors(

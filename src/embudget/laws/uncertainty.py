@@ -181,7 +181,8 @@ def _normal(fit: JointFit, place: int, together: NDArray[np.int_], draws: int, r
     inner = jacobian * np.sqrt(problem.weights * (np.abs(residuals) < delta))  # beyond delta the pull is constant
     inverse = np.linalg.pinv(inner @ inner.T + strength)
     covariance = inverse @ (scores @ scores.T + strength * fit.noise**2) @ inverse
-    return np.clip(rng.multivariate_normal(vector[0], covariance, draws, method="eigh"), *problem.bounds)
+    drawn: Array = rng.multivariate_normal(vector[0], covariance, draws, method="eigh")
+    return np.clip(drawn, *problem.bounds)
 
 
 def _summed(scores: Array, together: NDArray[np.int_]) -> Array:

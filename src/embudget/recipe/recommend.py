@@ -20,6 +20,7 @@ from embudget.laws import Laws
 from embudget.recipe.hyperparameters import Array, hyperparameters, rate_excess, with_excess
 from embudget.recipe.nearest import nearest_feasible
 from embudget.recipe.options import MAX_EXTRAPOLATION, Broken, Option, Question
+from embudget.recipe.spending import worthwhile
 from embudget.recipe.values import Choice, Recipe, Rejection
 from embudget.recipe.warnings import Caution, cautions_for, without_law
 from embudget.recipe.wishes import Prefer, Wishes
@@ -100,12 +101,15 @@ def answer(question: Question, budget: float) -> tuple[Recipe, tuple[Caution, ..
         raise InfeasibleError(f"no model and method is feasible at {budget:.3g} FLOP: {_counted(broken)}")
     tokens = np.array([[one.tokens] for one in options])
     excess = np.array([rate_excess(laws, one.candidate, one.tokens) for one in options])
-    choices = Choices(laws.surface, [one.candidate for one in options], np.array([budget]), tokens, excess[:, None])
+    choices = Choices(question.law, [one.candidate for one in options], np.array([budget]), tokens, excess[:, None])
     losses, tied = choices.predicted[:, 0], choices.ties()[:, 0]
     order = [int(row) for row in np.argsort(losses, kind="stable")]
     flat = [options[row] for row in order if tied[row]]
     near = [row for row in order if tied[row]]
-    as_good = _choices(laws, flat, losses[near].tolist(), excess[near])
+    as_good = _choices(question, flat, losses[near].tolist(), excess[near])
+    if (shorter := worthwhile(question, flat)) != flat:
+        flat, excess = shorter, np.array([rate_excess(laws, one.candidate, one.tokens) for one in shorter])
+        as_good = _choices(question, flat, _losses(question, flat, excess), excess)
     place, why = preferred(laws, flat, limits.prefer)
     option, choice = flat[place], as_good.pop(place)
     worse = [
@@ -118,12 +122,15 @@ def answer(question: Question, budget: float) -> tuple[Recipe, tuple[Caution, ..
     ]
     how = hyperparameters(laws, option.candidate, option.train_flops, option.tokens)
     cautions = tuple(cautions_for(question, option, choice, how))
+    passes = option.passes_over(question.pairs)
     recipe = Recipe.read(
         {
             **choice.model_dump(),
             **how.values,
-            **({"max_epochs": limits.max_epochs} if limits.max_epochs else {}),
+            "max_epochs": limits.max_epochs or max(how.values["max_epochs"], passes),
             "serve_flops": option.serve_flops,
+            **_left_over(question, option, budget),
+            "training_pairs": question.pairs,
             "prefer": limits.prefer,
             "chosen": why,
             "pairs": option.pairs,
@@ -138,6 +145,18 @@ def answer(question: Question, budget: float) -> tuple[Recipe, tuple[Caution, ..
         "the recipe of these laws",
     )
     return recipe, cautions
+
+
+def _left_over(question: Question, option: Option, budget: float) -> dict[str, float | str]:
+    """The FLOP of a budget that an option does not spend, and why."""
+    unspent, pairs, most = budget - option.serve_flops - option.train_flops, question.pairs, question.limits.max_epochs
+    if unspent <= 0 or pairs is None:
+        return {}
+    if most is not None and option.pairs + option.batch_size > most * (pairs // option.batch_size) * option.batch_size:
+        why = f"max_epochs allows no more than {most} passes over the {pairs:,} pairs"
+    else:
+        why = f"more than {option.pairs / pairs:.3g} passes over the {pairs:,} pairs would not help"
+    return {"unspent_flops": unspent, "left_over": why}
 
 
 def _check_distance(question: Question, budget: float) -> None:
@@ -160,13 +179,24 @@ def _rejection(candidate: Candidate, reason: str) -> Rejection:
     return Rejection(model=candidate.model, method=str(candidate.method), reason=reason)
 
 
-def _choices(laws: Laws, options: Sequence[Option], losses: Sequence[float], excess: Array) -> list[Choice]:
+def _losses(question: Question, options: Sequence[Option], excess: Array) -> list[float]:
+    """The predicted losses of options, nats, the excess of an uncertain rate included."""
+    law = question.law
+    losses = [
+        law.predict(str(one.candidate.method), one.candidate.model_params, one.tokens) * float(np.exp(more))
+        for one, more in zip(options, excess, strict=True)
+    ]
+    return losses
+
+
+def _choices(question: Question, options: Sequence[Option], losses: Sequence[float], excess: Array) -> list[Choice]:
     """The options with their predicted losses in nats and intervals, which contain the excess of an uncertain rate."""
+    laws, law = question.laws, question.law
     names = [str(option.candidate.method) for option in options]
     sizes = np.array([option.candidate.model_params for option in options], dtype=float)
     tokens = np.array([option.tokens for option in options])
-    run, law = (
-        np.stack(with_excess(*laws.surface.intervals(names, sizes, tokens, LEVEL, of), excess, LEVEL), axis=1)
+    of_run, of_law = (
+        np.stack(with_excess(*law.intervals(names, sizes, tokens, LEVEL, of), excess, LEVEL), axis=1)
         for of in ("run", "law")
     )
     return [
@@ -178,11 +208,13 @@ def _choices(laws: Laws, options: Sequence[Option], losses: Sequence[float], exc
             tokens=option.tokens,
             steps=option.steps,
             predicted_loss=loss,
-            predicted_interval=of_run,
-            loss_interval=of_law,
+            predicted_interval=run,
+            loss_interval=loss_only,
             extrapolation=laws.extrapolation(option.train_flops, name),
         )
-        for option, name, loss, of_run, of_law in zip(options, names, losses, run.tolist(), law.tolist(), strict=True)
+        for option, name, loss, run, loss_only in zip(
+            options, names, losses, of_run.tolist(), of_law.tolist(), strict=True
+        )
     ]
 
 

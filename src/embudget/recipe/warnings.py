@@ -42,7 +42,7 @@ def cautions_for(question: Question, option: Option, choice: Choice, how: Hyperp
     for text in mixed_setting_warnings(laws.cells):  # the same in all recipes of the laws
         yield Caution(text, text)
     yield from _far_rate(laws, choice.method, how.values["learning_rate"])
-    yield from _repeated(option, how.epochs_measured, question.limits.pairs_available)
+    yield from _repeated(question, option, how.epochs_measured)
     if names := ", ".join(how.unsaid):
         yield Caution(f"defaults: {names}", f"the table of runs does not say {names}: defaults are taken")
     if laws.table.tokens_per_pair is None:
@@ -71,15 +71,15 @@ def _unmeasured(question: Question, base: str) -> Iterator[Caution]:
         yield Caution("model not measured", text)
 
 
-def _repeated(option: Option, measured: int, pairs_available: int | None) -> Iterator[Caution]:
-    """Laws count repeated pairs as fresh ones, so warn where there are more passes than in the measured runs."""
-    if pairs_available is None:
-        return
-    passes = ceil(option.pairs / (pairs_available // option.batch_size * option.batch_size))
+def _repeated(question: Question, option: Option, allowed: int) -> Iterator[Caution]:
+    """Say where what repeated pairs are worth was not measured; ``allowed`` are the passes of the nearest run."""
+    repetition, passes = question.laws.repetition, option.passes_over(question.pairs)
+    measured = max(allowed, ceil(repetition.passes - 1e-6))
     if passes > measured:
         text = (
-            f"the pairs are seen up to {passes} times, and in the measured runs at most {measured}: the laws take "
-            "repeated pairs for new ones, so that the loss may be higher"
+            f"the pairs are seen up to {passes} times, and in the measured runs at most {measured}: how much they "
+            f"still teach is {'extrapolated' if repetition.fitted else 'assumed'} ({repetition}), and they may be "
+            "overfitted"
         )
         yield Caution("repeated pairs", text)
 

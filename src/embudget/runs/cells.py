@@ -20,7 +20,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_
 
 from embudget.errors import TooFewRunsError
 from embudget.frozen import Frozen
-from embudget.limits import Candidates, Length
+from embudget.limits import Candidates, Count, Length
 from embudget.records import RunRecord
 from embudget.runs.columns import COMPARABLE
 
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
 MAX_LISTED = 20
 """Rows left out that a table names one by one."""
+
+
+DEMO_PAIRS = {"4053029677a7d86a": 108_732}
+"""Training pairs of the demo by content hash, for records from before they said it, those of the built-in laws."""
 
 
 class Cell(Frozen):
@@ -55,6 +59,9 @@ class Cell(Frozen):
     weight: PositiveFloat = Field(default=1.0, description="mean over the seeds")
     steps: NonNegativeFloat | None = Field(default=None, description="mean over the seeds")
     pairs_seen: NonNegativeFloat | None = Field(default=None, description="mean over the seeds")
+    unique_tokens: PositiveFloat | None = Field(
+        default=None, description="U, of the training data, each counted once: D - U are repeated ones where D is more"
+    )
     seconds: NonNegativeFloat | None = Field(default=None, description="mean over the seeds")
     learning_rate: PositiveFloat | None = Field(default=None, description="the best tried, or that of the envelope")
     rates: PositiveInt = Field(default=1, description="learning rates tried at otherwise equal settings")
@@ -114,6 +121,9 @@ class RunTable(Frozen):
     eval_candidates: Candidates | None = None
     scale: PositiveFloat | None = Field(default=None, le=1e6, description="1 / temperature, of the held-out loss too")
     tokens_per_pair: PositiveFloat | None = Field(default=None, description="mean non-pad tokens, query and positive")
+    training_pairs: Count | None = Field(
+        default=None, description="that there were to train on, each counted once; of several numbers the largest"
+    )
 
     @classmethod
     def of(cls, records: Iterable[RunRecord]) -> Self:
@@ -135,8 +145,8 @@ class RunTable(Frozen):
 
         The file needs the columns `model_params`, `loss`, and `tokens` or `train_flops`: the other follows from the
         method. It may have `method` (all runs are `full` without it), `model`, `budget`, `rank`, `active_fraction`,
-        `learning_rate`, `batch_size`, `seed`, `weight`, and what else `embudget records --csv` writes. All its other
-        columns are ignored.
+        `learning_rate`, `batch_size`, `seed`, `weight`, `unique_tokens`, and what else `embudget records --csv` writes.
+        All its other columns are ignored.
 
         Args:
             path: ends in .csv or .parquet; at most 1 GB.
@@ -161,13 +171,13 @@ class RunTable(Frozen):
         import pandas as pd
 
         from embudget.runs.clean import flaws_of, repeats_of, shared
-        from embudget.runs.complete import with_budgets, with_costs, with_names
+        from embudget.runs.complete import with_budgets, with_costs, with_names, with_supply
         from embudget.runs.tune import best_settings, settings_of, tuned
 
         flawed = flaws_of(runs)
         runs = with_costs(runs.drop(flawed.index), source)
         absurd = flaws_of(runs)  # tokens or FLOP beyond the range of numbers
-        runs = with_names(with_budgets(runs.drop(absurd.index)))
+        runs = with_names(with_supply(with_budgets(runs.drop(absurd.index))))
         repeated = repeats_of(runs)
         runs = runs.drop(repeated.index)
         left_out = pd.concat([flawed, absurd, repeated])
@@ -185,9 +195,15 @@ class RunTable(Frozen):
                 "listed": [f"row {row}: {reason}" for row, reason in left_out.sort_index().head(MAX_LISTED).items()],
                 **common,
                 "tokens_per_pair": _tokens_per_pair(runs),
+                "training_pairs": _training_pairs(runs),
             },
             source or "records",
         )
+
+    @property
+    def known_pairs(self) -> int | None:
+        """Training pairs of the study, each counted once; None where neither its runs nor their content hash tell."""
+        return self.training_pairs or DEMO_PAIRS.get(self.pairs or "")
 
     @cached_property
     def methods(self) -> tuple[str, ...]:
@@ -227,3 +243,9 @@ def _tokens_per_pair(runs: "pd.DataFrame") -> float | None:
     if known.empty:
         return None
     return float(known["tokens"].to_numpy().sum() / known["pairs_seen"].to_numpy().sum())
+
+
+def _training_pairs(runs: "pd.DataFrame") -> int | None:
+    """The most pairs that any run could train on; None where no run says it."""
+    most = runs["training_pairs"].max() if "training_pairs" in runs else float("nan")
+    return int(most) if most >= 1 else None

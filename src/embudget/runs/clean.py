@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike
 
 from embudget.errors import FitError
 from embudget.records import no_gain
-from embudget.runs.columns import CELL, COMPARABLE, MEASURED, NEEDED, NUMBERS, SAID_NAN, SETTING
+from embudget.runs.columns import CELL, COMPARABLE, MEASURED, NEEDED, NUMBERS, SAID_NAN, SETTING, SUPPLY
 
 DONE = ("", "done", "finished", "complete", "completed", "success", "succeeded")
 """Statuses of a run that ended well, in lower case; an unknown one is empty."""
@@ -35,7 +35,7 @@ _LARGEST_WHOLE = 2.0**53  # above it floats skip whole numbers
 _MAY_BE_ZERO = ("warmup", "weight_decay", "decay", "chance", *MEASURED)
 _BY_CHANCE = "loss is no better than chance"
 _WHOLE = ("max_length", "eval_pairs", "eval_candidates")
-_CHECKED = tuple(name for name in (*NEEDED, *SETTING, *MEASURED, *COMPARABLE, "chance") if name in NUMBERS)
+_CHECKED = tuple(name for name in (*NEEDED, *SETTING, *MEASURED, *SUPPLY, *COMPARABLE, "chance") if name in NUMBERS)
 
 
 def flaws_of(runs: pd.DataFrame) -> "pd.Series[str]":

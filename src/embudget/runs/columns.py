@@ -7,21 +7,24 @@ texts are "" where there is none.
 
 from typing import Final
 
-CELL: Final = ("method", "budget", "model_params", "model", "length")
-"""What makes runs one cell. `length` is there in a table without budgets only: see `embudget.runs.complete`."""
+CELL: Final = ("method", "budget", "model_params", "model", "length", "supply")
+"""What makes runs one cell. `length` is there in a table without budgets only, `supply` in one with unique tokens only:
+see `embudget.runs.complete`."""
 SETTING: Final = (
     "learning_rate", "batch_size", "warmup", "weight_decay", "max_epochs", "decay", "schedule", "pooling", "end_token",
 )  # fmt: skip
 """What else is chosen of a run. Runs of a cell that share all of it are seeds of one setting."""
 MEASURED: Final = ("steps", "pairs_seen", "seconds")
 """What a cell keeps the mean of, where it is known."""
+SUPPLY: Final = ("unique_tokens", "training_pairs")
+"""What there is to train on, each token and each pair counted once: more tokens than that are repeated ones."""
 COMPARABLE: Final = ("max_length", "eval_pairs", "eval_candidates", "scale")
 """What all runs must share, with the text pairs, for their losses to be comparable."""
 TEXTS: Final = ("model", "method", "status", "pairs", "schedule", "pooling", "end_token", "model_weights")
 """The columns of text that are read."""
 NUMBERS: Final = (
     "model_params", "loss", "tokens", "train_flops", "budget", "rank", "active_fraction", "seed", "weight",
-    *(name for name in SETTING if name not in TEXTS), *MEASURED, *COMPARABLE, "chance",
+    *(name for name in SETTING if name not in TEXTS), *MEASURED, *SUPPLY, *COMPARABLE, "chance",
 )  # fmt: skip
 """The columns of numbers that are read."""
 NEEDED: Final = ("loss", "model_params", "tokens", "train_flops", "budget", "weight")

@@ -9,6 +9,9 @@ FLOP C      k = 6 for full, 2 + 4f for freeze with the active fraction f, 4 for 
 budget      as given, without what rounding or jitter has added: see `asked`; where there is no such column, levels of
             C: see `levels_of`. Runs of very different length can have one level; their D to 4 digits, `length`, keeps
             them in different cells
+unique      the tokens of the training data, each counted once, as given, or those of `training_pairs` at the run's own
+tokens U    tokens a pair. Runs that differ in nothing but what they repeat are different cells: `supply` is U to 4
+            digits where a given U is less than D, else 0
 model       as given, or a text made of N
 """
 
@@ -136,6 +139,18 @@ def levels_of(train_flops: "pd.Series[float]") -> "pd.Series[float]":
     means = np.bincount(codes, above) / np.bincount(codes)
     levels: pd.Series[float] = flops.groupby(codes).transform("min") * np.exp(means)[codes]
     return levels.reindex(train_flops.index)
+
+
+def with_supply(runs: pd.DataFrame) -> pd.DataFrame:
+    """Add the unique tokens of each run where they are known, and the supply that keeps their cells apart."""
+    if "unique_tokens" in runs:
+        unique = runs["unique_tokens"]
+        step = 10.0 ** (np.floor(np.log10(unique)) - 3)
+        return runs.assign(supply=np.where(unique < runs["tokens"], np.round(unique / step) * step, 0.0))
+    if "training_pairs" not in runs or "pairs_seen" not in runs:
+        return runs
+    unique = runs["training_pairs"] * runs["tokens"] / runs["pairs_seen"].where(runs["pairs_seen"] >= 1)
+    return runs.assign(unique_tokens=unique) if unique.notna().any() else runs
 
 
 def with_names(runs: pd.DataFrame) -> pd.DataFrame:

@@ -68,7 +68,7 @@ def settings_of(runs: pd.DataFrame) -> pd.DataFrame:
     relative = weight / mean_weight[codes]  # exactly 1 where all are 1
     mean = np.bincount(codes, relative * log_loss) / np.bincount(codes, relative)
     squares = np.bincount(codes, relative * (log_loss - mean[codes]) ** 2)
-    measured = [name for name in ("tokens", "train_flops", *MEASURED) if name in runs]
+    measured = [name for name in ("tokens", "train_flops", "unique_tokens", *MEASURED) if name in runs]
     return settings.assign(
         cell=settings.groupby([name for name in CELL if name in runs]).ngroup(),
         log_loss=mean,
