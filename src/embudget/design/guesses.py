@@ -1,0 +1,121 @@
+"""What is a study worth, when the truth that it will meet is only guessed? Simulated: many truths, one study of each.
+
+On models of the measured family a truth is one of the far laws' own draws. Of another family nothing was measured but
+what laws look like: there a truth is a draw of the forms' prior (`embudget.laws.solve.PRIOR`), rescaled so that at the
+target the best size and the loss are the guess's, give or take. The best learning rates of a truth lie beside the
+expected ones, as far as those of public studies do from their rules.
+"""
+
+from collections.abc import Sequence
+from math import exp, log
+
+import numpy as np
+
+from embudget.design.simulate import TrueRate, World, simulate_runs
+from embudget.errors import EmbudgetError
+from embudget.laws import Coefficients, fit
+from embudget.laws.solve import PRIOR
+from embudget.methods import parse_method
+from embudget.recipe import Recipe, Wishes
+from embudget.recipe.options import Option, Question
+from embudget.recipe.recommend import answer
+from embudget.records import RunConfig
+from embudget.suite import find_shape
+
+DRAWS = 20
+"""Bootstrap draws of each simulated fit; a recipe's choice hardly depends on them."""
+RATE_SD = 0.72
+"""Standard deviation of the log of a method's best rate about the one expected. assumption: a factor of 2."""
+CURVATURE = 0.05
+"""Log loss per squared log of the rate over the best: assumption, 6 % at a factor of 3."""
+SIZE_SLOPE, TOKENS_SLOPE, SLOPE_SD = -0.3, -0.2, 0.2
+"""Of the best rate's logarithm in log N and log D: assumption, about those of the studies in `results`."""
+SIZE_SD = 1.0
+"""Standard deviation of the log of the best size about the guess, off the measured family: assumption, a factor e."""
+METHOD_SD = 0.2
+"""Of a method's coefficients about the others' (log), off the measured family: assumption."""
+REDUCIBLE = (0.1, 0.5)
+"""Share of the target's loss that more size and data would still remove, off the measured family: assumption."""
+_MOST_NOISE = 0.2
+
+
+def worth(question: Question, guess: Recipe, configs: Sequence[RunConfig], on_family: bool, seed: int) -> float | None:
+    """The regret of the recipe that these runs give in one simulated world, relative; None where they give none."""
+    world = _world(question, guess, configs, on_family, np.random.default_rng([seed, 3]))
+    members = tuple({one.model: one.shape for one in question.candidates if one.shape is not None}.values())
+    try:
+        laws = fit(simulate_runs(world, configs, seed), draws=DRAWS)
+        free = question.limits._replace(any_size=True)
+        losses = [
+            world.loss(one.model, str(one.method), option.train_flops)
+            for one in question.candidates
+            if str(one.method) in world.truth
+            and isinstance(option := question._replace(limits=free).option(one, guess.budget), Option)
+        ]
+        wishes = Wishes(min_steps=question.limits.min_steps)
+        again = Question.of(laws, wishes, members=members)
+        recipe, _ = answer(again._replace(limits=question.limits), guess.budget)
+        true = world.loss(recipe.model, recipe.method, recipe.train_flops, recipe.learning_rate)
+    except EmbudgetError:
+        return None
+    return max(true / min([*losses, true]) - 1, 0.0)
+
+
+def _world(
+    question: Question, guess: Recipe, configs: Sequence[RunConfig], on_family: bool, rng: np.random.Generator
+) -> World:
+    methods = list(dict.fromkeys(config.method for config in configs))
+    truth = _of_the_laws(question, methods, rng) if on_family else _of_the_prior(guess, methods, rng)
+    rates = {method: _true_rate([one for one in configs if one.method == method], rng) for method in methods}
+    return World(
+        truth=truth,
+        models=tuple(dict.fromkeys(config.model for config in configs)),
+        noise=min(question.laws.noise, _MOST_NOISE),
+        tokens_per_pair=question.practice.tokens_per_pair,
+        rate_laws=rates,
+    )
+
+
+def _of_the_laws(question: Question, methods: Sequence[str], rng: np.random.Generator) -> dict[str, Coefficients]:
+    """One draw of the laws, the same for all methods."""
+    surface = question.laws.surface
+    counts = np.array([len(one.branches[0].draws) for one in surface.components])
+    component = surface.components[int(rng.choice(len(counts), p=counts / counts.sum()))]
+    row = 1 + int(rng.integers(len(component.branches[0].draws)))
+    found = {}
+    for method in methods:
+        values = component.coefficients(method, surface.asymptote)
+        named = {name: float(value[row]) for name, value in values.items()}
+        found[method] = Coefficients.model_validate({"form": component.form, **named})
+    return found
+
+
+def _of_the_prior(guess: Recipe, methods: Sequence[str], rng: np.random.Generator) -> dict[str, Coefficients]:
+    """A law of Hoffmann et al. whose best size at the target's N D is near the guess's, where both terms gain alike."""
+    a, b = (float(np.clip(exp(rng.normal(*PRIOR[name])), 0.1, 1.0)) for name in ("a", "b"))
+    size = guess.model_params * exp(rng.normal(0, SIZE_SD))
+    tokens = guess.model_params * guess.tokens / size
+    reducible = guess.predicted_loss * rng.uniform(*REDUCIBLE)
+    scale_a, scale_b = (reducible * part / (a + b) for part in (b, a))
+    return {
+        method: Coefficients(
+            E=guess.predicted_loss - reducible,
+            A=scale_a * size**a * exp(rng.normal(0, METHOD_SD)),
+            a=a,
+            B=scale_b * tokens**b * exp(rng.normal(0, METHOD_SD)),
+            b=b,
+        )
+        for method in methods
+    }
+
+
+def _true_rate(configs: Sequence[RunConfig], rng: np.random.Generator) -> TrueRate:
+    """The best rates of one method: near the middle one of those tried, in the middle of what is measured."""
+    p, q = rng.normal([SIZE_SLOPE, TOKENS_SLOPE], SLOPE_SD).tolist()
+    middle = sorted(configs, key=lambda config: config.learning_rate or 0.0)[len(configs) // 2]
+    shape = find_shape(middle.model)
+    tokens = middle.train_flops / parse_method(middle.method).flops_per_token(shape)
+    assert middle.learning_rate is not None
+    best = middle.learning_rate * exp(rng.normal(0, RATE_SD))
+    at = exp(log(best) - p * log(shape.model_params / 1e7) - q * log(tokens / 1e6))
+    return TrueRate(at=at, p=p, q=q, curvature=CURVATURE)

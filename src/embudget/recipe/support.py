@@ -1,0 +1,81 @@
+"""Do the runs support a recipe? Not far outside the budgets of its method, nor for models of another family.
+
+    distance    training takes at most 16 times the largest budget that the method was measured at, and at least 1/16 of
+                the smallest: in simulated studies recipes were checked at 4, 16 and 64 times (docs/concepts), and what
+                the forms of law do not capture grows with every step beyond
+    family      a member of the suite was measured, or one of its family. Models of a table whose names say nothing are
+                known by their sizes: two of them within 1 % of members' N
+
+Runs at 1/4000, 1/1000 and 1/250 of the budget at a batch that suits it are the pilot study that `embudget.design.pilot`
+plans for this very budget. They support its recipe, though they lie 250 times below: the regret that comes of it was
+simulated before the pilot was paid for.
+"""
+
+from collections.abc import Iterable
+
+from embudget.choices import base_of, unknown_models
+from embudget.laws import Laws
+from embudget.recipe.batch_size import far_batch
+from embudget.recipe.options import Option, Question
+from embudget.suite import SHAPES, ModelShape
+
+MOST_TIMES = 16.0
+"""Times outside the measured budgets of a method up to which its runs support a recipe."""
+PILOT_PARTS = (4000, 1000, 250)
+"""A pilot's budgets are the target's over these."""
+SAME_SIZE = 0.01
+"""Relative difference in N below which a model of unknown name is taken for a member."""
+_FEWEST_ALIKE = 2
+_SLACK = 1 + 1e-6
+_CLOSE = 0.01
+"""Relative difference of budgets that count as the pilot's."""
+_DRIFT = 4
+"""Factor by which the batch that suits the target may have grown since the pilot was planned by a far guess."""
+
+
+def unsupported(question: Question, option: Option) -> str | None:
+    """Why the runs do not support this option as a recipe, in words; None where they do."""
+    assert option.candidate.shape is not None, "a recipe is for a model that can be trained"
+    laws, method, why = question.laws, str(option.candidate.method), []
+    times, (low, high) = laws.extrapolation(option.train_flops, method), laws.domain[method].budgets
+    if times > MOST_TIMES * _SLACK and not _is_of_pilot(laws, option):
+        why.append(
+            f"{times:.3g} times outside the budgets that {method} was measured at, {low:.3g} to {high:.3g} "
+            f"({MOST_TIMES:g} at most)"
+        )
+    if not of_measured_family(question, option.candidate.shape):
+        bases = list(dict.fromkeys(map(base_of, laws.table.models)))
+        named = ", ".join(bases[:3]) + (f" and {len(bases) - 3} more" if len(bases) > 3 else "")
+        why.append(f"no member of {question.suite or 'the suite'} was measured, only {named}")
+    if not why:
+        return None
+    return f"these runs do not support a recipe for {option.train_flops:.3g} FLOP: " + ", and ".join(why)
+
+
+def _is_of_pilot(laws: Laws, option: Option) -> bool:
+    """Whether the runs of the method are those of the pilot for this budget, at one batch that suits it."""
+    mine = [cell for cell in laws.cells if cell.method == str(option.candidate.method)]
+    for part in PILOT_PARTS:
+        there = {cell.batch_size for cell in mine if abs(cell.budget * part / option.train_flops - 1) < _CLOSE}
+        if there != {option.batch_size}:
+            return False
+    return option.batch_size * _DRIFT >= far_batch((), option.train_flops, option.pairs).size
+
+
+def of_measured_family(question: Question, shape: ModelShape) -> bool:
+    """Whether a member of the suite was measured, or one of the model's family."""
+    models = question.laws.table.models
+    bases, wished = set(map(base_of, models)), {base_of(one.model) for one in question.candidates}
+    if bases & wished:
+        return True
+    if shape.family in {SHAPES[base].family for base in bases if base in SHAPES}:
+        return True
+    unknown = set(unknown_models(models))
+    sizes = {cell.model_params for cell in question.laws.table.cells if cell.model in unknown}
+    return _alike(sizes, {one.model_params for one in question.candidates}) >= _FEWEST_ALIKE
+
+
+def _alike(sizes: Iterable[float], members: Iterable[float]) -> int:
+    """How many of the members have a measured size."""
+    every = list(sizes)
+    return sum(any(abs(size / member - 1) < SAME_SIZE for size in every) for member in members)
