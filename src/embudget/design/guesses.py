@@ -19,6 +19,7 @@ from embudget.methods import parse_method
 from embudget.recipe import Recipe, Wishes
 from embudget.recipe.options import Option, Question
 from embudget.recipe.recommend import answer
+from embudget.recipe.support import of_measured_family
 from embudget.records import RunConfig
 from embudget.suite import find_shape
 
@@ -39,40 +40,43 @@ REDUCIBLE = (0.1, 0.5)
 _MOST_NOISE = 0.2
 
 
-def worth(question: Question, guess: Recipe, configs: Sequence[RunConfig], on_family: bool, seed: int) -> float | None:
-    """The regret of the recipe that these runs give in one simulated world, relative; None where they give none."""
-    world = _world(question, guess, configs, on_family, np.random.default_rng([seed, 3]))
-    members = tuple({one.model: one.shape for one in question.candidates if one.shape is not None}.values())
+def worth(asked: Question, guess: Recipe, configs: Sequence[RunConfig], seed: int) -> float | None:
+    """The regret of the recipe that these runs give in one simulated world, relative; None where they give none.
+
+    Args:
+        asked: the question that the runs are to answer.
+        guess: what it is answered with today.
+        configs: the runs.
+        seed: of the world and of its noise.
+    """
+    world = _world(asked, guess, configs, np.random.default_rng([seed, 3]))
+    limits = asked.limits._replace(force=True)
+    everything = asked._replace(limits=limits._replace(any_size=True))
+    members = tuple({one.model: one.shape for one in asked.candidates if one.shape is not None}.values())
     try:
         laws = fit(simulate_runs(world, configs, seed), draws=DRAWS)
-        free = question.limits._replace(any_size=True)
+        again = Question.of(laws, Wishes(), members=members)._replace(limits=limits)
+        recipe, _ = answer(again, guess.budget)
+        true = world.loss(recipe.model, recipe.method, recipe.train_flops, recipe.learning_rate)
         losses = [
             world.loss(one.model, str(one.method), option.train_flops)
-            for one in question.candidates
-            if str(one.method) in world.truth
-            and isinstance(option := question._replace(limits=free).option(one, guess.budget), Option)
+            for one in asked.candidates
+            if str(one.method) in world.truth and isinstance(option := everything.option(one, guess.budget), Option)
         ]
-        wishes = Wishes(min_steps=question.limits.min_steps)
-        again = Question.of(laws, wishes, members=members)
-        recipe, _ = answer(again._replace(limits=question.limits), guess.budget)
-        true = world.loss(recipe.model, recipe.method, recipe.train_flops, recipe.learning_rate)
     except EmbudgetError:
         return None
-    return max(true / min([*losses, true]) - 1, 0.0)
+    return max(true / min(losses) - 1, 0.0)
 
 
-def _world(
-    question: Question, guess: Recipe, configs: Sequence[RunConfig], on_family: bool, rng: np.random.Generator
-) -> World:
+def _world(asked: Question, guess: Recipe, configs: Sequence[RunConfig], rng: np.random.Generator) -> World:
     methods = list(dict.fromkeys(config.method for config in configs))
-    truth = _of_the_laws(question, methods, rng) if on_family else _of_the_prior(guess, methods, rng)
-    rates = {method: _true_rate([one for one in configs if one.method == method], rng) for method in methods}
+    known = of_measured_family(asked)
     return World(
-        truth=truth,
+        truth=_of_the_laws(asked, methods, rng) if known else _of_the_prior(guess, methods, rng),
         models=tuple(dict.fromkeys(config.model for config in configs)),
-        noise=min(question.laws.noise, _MOST_NOISE),
-        tokens_per_pair=question.practice.tokens_per_pair,
-        rate_laws=rates,
+        noise=min(asked.laws.noise, _MOST_NOISE),
+        tokens_per_pair=asked.practice.tokens_per_pair,
+        rate_laws={method: _true_rate([one for one in configs if one.method == method], rng) for method in methods},
     )
 
 

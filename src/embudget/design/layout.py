@@ -19,12 +19,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from embudget.choices import Candidate
-from embudget.errors import InfeasibleError
+from embudget.errors import InfeasibleError, MethodError
 from embudget.flops import steps_for
 from embudget.laws.rates import REACH, rate_text
 from embudget.methods import Method
 from embudget.recipe import Recipe
-from embudget.recipe.batch_size import Batch
 from embudget.recipe.hyperparameters import learning_rate_for, nearest_cell
 from embudget.recipe.options import Question, unsuitable
 from embudget.recipe.support import PILOT_PARTS, of_measured_family
@@ -40,6 +39,10 @@ MIN_STEPS = 20
 SIZES = (64.0, 2.0)
 """Members are sought between the guessed size over the first and over the second."""
 KINDS = 3
+LADDERS = (PILOT_PARTS, (1000, 250, 62.5), (250, 62.5, 15.625))
+"""The parts of the budget that are tried, the cheapest first: where the models are large for it, only larger parts pay
+for runs that are long enough, of two kinds of method then, and the pilot costs more than 5 %."""
+LEAST_BATCH = 16
 FEWEST_MEMBERS = 3
 LAYOUTS = ((5, 2), (5, 1), (4, 2), (4, 1), (3, 2), (3, 1))
 """Members and seeds; the one that spends most within `MOST_SHARE` is taken."""
@@ -59,28 +62,45 @@ class Layout(NamedTuple):
         return sum(own_flops_of(self.configs).values())
 
 
-def laid_out(question: Question, guess: Recipe, batch: Batch, pairs: Path) -> Layout:
-    """The study for the budget of a guess.
+def laid_out(question: Question, guess: Recipe, batch_size: int, pairs: Path) -> Layout:
+    """The study for the budget of a guess, with this batch, or a smaller one or larger budgets if its runs need them.
 
     Raises:
-        InfeasibleError: the budget is so small that too few of its runs take `MIN_STEPS` steps.
+        InfeasibleError: the budget is so small that a study of runs of `MIN_STEPS` steps would take most of it.
     """
     methods = _methods(question, guess)
-    budgets = [float(f"{guess.train_flops / part:.4g}") for part in PILOT_PARTS]
-    shapes = _shapes(question, methods, budgets[-1], batch.size)
-    found: list[Layout] = []
+    for parts in LADDERS:
+        budgets = [float(f"{guess.train_flops / part:.4g}") for part in parts]
+        size = batch_size
+        while size >= min(batch_size, LEAST_BATCH):
+            found = _within(question, guess, methods, budgets, size, pairs)
+            if found is not None:
+                return found
+            size //= 2
+    raise InfeasibleError(
+        f"a pilot study with runs of {MIN_STEPS} steps would take most of the budget: measure near it, with "
+        f"{guess.train_flops:.3g} FLOP"
+    )
+
+
+def _within(
+    question: Question, guess: Recipe, methods: Sequence[Method], budgets: Sequence[float], batch_size: int, pairs: Path
+) -> Layout | None:
+    """The layout that spends most within `MOST_SHARE`, else the cheapest; None where runs are too short."""
+    kinds = methods if budgets[-1] <= MOST_SHARE / 10 * guess.train_flops else methods[:2]
+    shapes = _shapes(question, kinds, budgets[-1], batch_size)
+    most, found = MOST_SHARE * guess.train_flops, []
     for count, seeds in LAYOUTS if len(shapes) >= FEWEST_MEMBERS else ():
         members = _members(shapes, guess.model_params, count)
-        study = _study(question, guess, methods, members, budgets, batch.size, seeds, pairs)
-        found.append(Layout(study, tuple(_long_enough(study, question.practice.tokens_per_pair))))
-    most = MOST_SHARE * guess.train_flops
-    found = [one for one in found if len({config.train_flops for config in one.configs}) == len(budgets)]
+        study = _study(question, guess, kinds, members, budgets, batch_size, seeds, pairs)
+        layout = Layout(study, tuple(_long_enough(study, question.practice.tokens_per_pair)))
+        if {config.train_flops for config in layout.configs} == set(budgets):
+            found.append((layout.train_flops, layout))
     if not found:
-        raise InfeasibleError(
-            f"a pilot study at {budgets[-1]:.3g} FLOP would have too few runs of {MIN_STEPS} steps: measure nearer to "
-            f"{guess.train_flops:.3g}"
-        )
-    return max(found, key=lambda one: (one.train_flops <= most, one.train_flops if one.train_flops <= most else 0.0))
+        return None
+    affordable = [one for one in found if one[0] <= most]
+    _, best = max(affordable, key=lambda one: one[0]) if affordable else min(found, key=lambda one: one[0])
+    return best
 
 
 def _methods(question: Question, guess: Recipe) -> list[Method]:
@@ -100,7 +120,7 @@ def _shapes(question: Question, methods: Sequence[Method], most: float, batch_si
     Where the suite has fewer than three, the first blocks of its smallest member are models too.
     """
 
-    def fit(shapes: Iterator[ModelShape] | Sequence[ModelShape]) -> dict[float, ModelShape]:
+    def able(shapes: Sequence[ModelShape]) -> dict[float, ModelShape]:
         return {
             shape.model_params: shape
             for shape in shapes
@@ -108,20 +128,22 @@ def _shapes(question: Question, methods: Sequence[Method], most: float, batch_si
         }
 
     members = {one.shape.name: one.shape for one in question.candidates if one.shape is not None}
-    found = fit(list(members.values()))
+    found = able(list(members.values()))
     if len(found) < FEWEST_MEMBERS:
         smallest = min(members.values(), key=lambda shape: shape.model_params)
         base = smallest.name.removesuffix(f":{smallest.layers}")
         depths = {ceil(smallest.layers / part) for part in (8, 4, 2)} - {smallest.layers}
-        found = fit([find_shape(f"{base}:{depth}") for depth in sorted(depths)]) | found
+        found = able([find_shape(f"{base}:{depth}") for depth in sorted(depths)]) | found
     return [found[size] for size in sorted(found)]
 
 
 def _trains(question: Question, method: Method, shape: ModelShape, flops: float, batch_size: int) -> bool:
-    candidate = next(
-        (one for one in question.candidates if one.shape == shape and one.method == method),
-        Candidate(shape.name, method, shape.model_params, method.flops_per_token(shape), shape),
-    )
+    """Whether the method trains the model within the wishes, and for enough steps."""
+    try:
+        method.check(shape)
+    except MethodError:
+        return False
+    candidate = Candidate(shape.name, method, shape.model_params, method.flops_per_token(shape), shape)
     if unsuitable(candidate, question.limits) is not None:
         return False
     return steps_for(flops, method, shape, question.practice.tokens_per_pair, batch_size) >= MIN_STEPS
@@ -187,7 +209,7 @@ def _rate(
     by at most the factor `REACH`.
     """
     rate = method.default_learning_rate(shape)
-    if of_measured_family(question, shape):
+    if of_measured_family(question):
         laws, tokens = question.laws, budget / method.flops_per_token(shape)
         cell = nearest_cell(method, shape.model_params, budget, laws.cells)
         grown: float = (batch_size / (cell.batch_size or batch_size)) ** 0.5

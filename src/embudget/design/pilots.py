@@ -14,7 +14,7 @@ import yaml
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, computed_field, field_serializer
 
 from embudget.design.guesses import worth
-from embudget.design.layout import laid_out
+from embudget.design.layout import MIN_STEPS, MOST_SHARE, laid_out
 from embudget.errors import ConfigError, InfeasibleError
 from embudget.files import save_text
 from embudget.flops import resolve_budget
@@ -27,7 +27,7 @@ from embudget.recipe.batch_size import far_batch
 from embudget.recipe.nearest import nearest_feasible
 from embudget.recipe.options import Question
 from embudget.recipe.recommend import answer
-from embudget.recipe.support import of_measured_family
+from embudget.recipe.support import guessing
 from embudget.records import MethodText
 from embudget.study import Study
 from embudget.suite import find_shape
@@ -100,13 +100,18 @@ class Pilot(Frozen):
             self.reason,
             f"  pilot     {', '.join(study.members)} by {', '.join(study.methods)} with {budgets} FLOP",
             f"  runs      {self.runs}{seeds}",
-            f"  cost      {self.train_flops:.3g} FLOP, {100 * self.share:.1f} % of the budget; {self.pairs:,} pairs",
+            f"  cost      {self.train_flops:.3g} FLOP, {100 * self.share:.1f} % of the budget{self._dear()}",
+            f"  pairs     {self.pairs:,} for training at least",
             f"  batch     {study.batch_at(study.budgets[0])}, {self.batch_source}",
             f"  rates     three, a factor of 3 apart, on {cells}",
             f"  expect    {self._expected()}",
             f"  guess     {self.model} by {self.method}, what the pilot is laid out around",
         ]
         return "\n".join(lines)
+
+    def _dear(self) -> str:
+        """Why a pilot costs more than about 5 %."""
+        return f", which runs of {MIN_STEPS} steps of these models take" if self.share > 1.2 * MOST_SHARE else ""
 
     def _expected(self) -> str:
         if self.expected_regret is None:
@@ -197,17 +202,19 @@ def pilot(
     )
     if worlds < 0:
         raise ConfigError(f"worlds must be >= 0, got {worlds}")
-    question = Question.of(laws, wishes, suite).forced()
+    asked = Question.of(laws, wishes, suite)
+    question = guessing(asked)
     try:
         recipe, _ = answer(question, flops)
     except InfeasibleError as error:
         raise InfeasibleError(f"{error}; {nearest_feasible(question, flops)}") from None
     batch = far_batch(laws.cells, recipe.train_flops, recipe.tokens / question.practice.tokens_per_pair)
-    layout = laid_out(question, recipe, batch, Path(pairs))
-    on_family = of_measured_family(question, find_shape(recipe.model))
+    layout = laid_out(question, recipe, batch.size, Path(pairs))
+    taken = layout.configs[0].batch_size
+    lowered = "" if taken == batch.size else f", lowered from {batch.size} for pilot runs of {MIN_STEPS} steps"
     outcomes = []
     for world in range(worlds):
-        outcomes.append(worth(question, recipe, layout.configs, on_family, seed + world))
+        outcomes.append(worth(asked, recipe, layout.configs, seed + world))
         progress(world + 1)
     regrets = tuple(regret for regret in outcomes if regret is not None)
     already = f"these runs support a recipe for {recipe.train_flops:.3g} FLOP already"
@@ -221,7 +228,7 @@ def pilot(
         budget=recipe.train_flops,
         model=recipe.model,
         method=recipe.method,
-        batch_source=batch.source,
+        batch_source=batch.source + lowered,
         study=layout.study,
         runs=len(layout.configs),
         train_flops=layout.train_flops,

@@ -79,10 +79,6 @@ class Question(NamedTuple):
         shapes = members_for(laws.table.models, suite) if members is None else members
         return cls(laws, suite, candidates_of(shapes, laws.methods), limits, practice)
 
-    def forced(self) -> Self:
-        """The same question without a limit on how far a budget may lie from the measured ones."""
-        return self._replace(limits=self.limits._replace(force=True))
-
     def option(self, candidate: Candidate, budget: float) -> Option | Broken:
         """What a candidate does with a budget in FLOP, or the first limit that it does not keep to."""
         serve_flops = 2.0 * candidate.model_params * self.limits.serve_tokens

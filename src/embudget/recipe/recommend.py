@@ -21,6 +21,7 @@ from embudget.recipe.batch_size import sourced_batch_rule
 from embudget.recipe.hyperparameters import hyperparameters
 from embudget.recipe.nearest import nearest_feasible
 from embudget.recipe.options import MAX_EXTRAPOLATION, Broken, Option, Question
+from embudget.recipe.support import guessing
 from embudget.recipe.values import Choice, Recipe, Rejection
 from embudget.recipe.warnings import NOT_SUPPORTED, Caution, cautions_for, without_law
 from embudget.recipe.wishes import Prefer, Wishes
@@ -82,7 +83,7 @@ def recommend(
     )
     question = Question.of(laws, wishes, suite)
     try:
-        recipe, _ = answer(question.forced(), flops)
+        recipe, _ = answer(question if question.limits.force else guessing(question), flops)
     except InfeasibleError as error:
         raise InfeasibleError(f"{error}; {nearest_feasible(question, flops)}") from None
     if not recipe.supported and not question.limits.force:

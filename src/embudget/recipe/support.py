@@ -17,7 +17,7 @@ from embudget.choices import base_of, unknown_models
 from embudget.laws import Laws
 from embudget.recipe.batch_size import far_batch
 from embudget.recipe.options import Option, Question
-from embudget.suite import SHAPES, ModelShape
+from embudget.suite import SHAPES
 
 MOST_TIMES = 16.0
 """Times outside the measured budgets of a method up to which its runs support a recipe."""
@@ -29,13 +29,13 @@ _FEWEST_ALIKE = 2
 _SLACK = 1 + 1e-6
 _CLOSE = 0.01
 """Relative difference of budgets that count as the pilot's."""
-_DRIFT = 4
-"""Factor by which the batch that suits the target may have grown since the pilot was planned by a far guess."""
+_DRIFT = 8
+"""Factor by which a pilot's batch may lie below the one that suits the target: it was planned by a far guess, and
+lowered where its runs would have been too short."""
 
 
 def unsupported(question: Question, option: Option) -> str | None:
     """Why the runs do not support this option as a recipe, in words; None where they do."""
-    assert option.candidate.shape is not None, "a recipe is for a model that can be trained"
     laws, method, why = question.laws, str(option.candidate.method), []
     times, (low, high) = laws.extrapolation(option.train_flops, method), laws.domain[method].budgets
     if times > MOST_TIMES * _SLACK and not _is_of_pilot(laws, option):
@@ -43,7 +43,7 @@ def unsupported(question: Question, option: Option) -> str | None:
             f"{times:.3g} times outside the budgets that {method} was measured at, {low:.3g} to {high:.3g} "
             f"({MOST_TIMES:g} at most)"
         )
-    if not of_measured_family(question, option.candidate.shape):
+    if not of_measured_family(question):
         bases = list(dict.fromkeys(map(base_of, laws.table.models)))
         named = ", ".join(bases[:3]) + (f" and {len(bases) - 3} more" if len(bases) > 3 else "")
         why.append(f"no member of {question.suite or 'the suite'} was measured, only {named}")
@@ -62,13 +62,23 @@ def _is_of_pilot(laws: Laws, option: Option) -> bool:
     return option.batch_size * _DRIFT >= far_batch((), option.train_flops, option.pairs).size
 
 
-def of_measured_family(question: Question, shape: ModelShape) -> bool:
-    """Whether a member of the suite was measured, or one of the model's family."""
+def guessing(question: Question) -> Question:
+    """The question without limits on the distance, nor, off the measured family, on sizes that were not measured.
+
+    Its answer may be unsupported; then it is the guess that a pilot is laid out around.
+    """
+    any_size = question.limits.any_size or not of_measured_family(question)
+    return question._replace(limits=question.limits._replace(force=True, any_size=any_size))
+
+
+def of_measured_family(question: Question) -> bool:
+    """Whether a member of the suite was measured, or one of the same family."""
     models = question.laws.table.models
     bases, wished = set(map(base_of, models)), {base_of(one.model) for one in question.candidates}
     if bases & wished:
         return True
-    if shape.family in {SHAPES[base].family for base in bases if base in SHAPES}:
+    measured, families = ({SHAPES[base].family for base in names if base in SHAPES} for names in (bases, wished))
+    if measured & families:
         return True
     unknown = set(unknown_models(models))
     sizes = {cell.model_params for cell in question.laws.table.cells if cell.model in unknown}

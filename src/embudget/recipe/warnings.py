@@ -34,7 +34,7 @@ def cautions_for(question: Question, option: Option, choice: Choice, how: Hyperp
     laws = question.laws
     if (why := unsupported(question, option)) is not None:
         yield Caution(NOT_SUPPORTED, why)
-    yield from _unmeasured(question, option, base_of(choice.model))
+    yield from _unmeasured(question, base_of(choice.model))
     if choice.extrapolation > MAX_TRUSTED and (why is None or choice.extrapolation <= MOST_TIMES):
         text = (
             f"the budget is {choice.extrapolation:.3g} times outside those that {choice.method} was measured at; "
@@ -58,10 +58,9 @@ def cautions_for(question: Question, option: Option, choice: Choice, how: Hyperp
         yield Caution("tokens of a pair", text)
 
 
-def _unmeasured(question: Question, option: Option, base: str) -> Iterator[Caution]:
+def _unmeasured(question: Question, base: str) -> Iterator[Caution]:
     """The laws may have seen other models of the family only, or none that is known by its name."""
-    assert option.candidate.shape is not None
-    if not of_measured_family(question, option.candidate.shape):
+    if not of_measured_family(question):
         return  # which the first caution says
     measured = list(dict.fromkeys(map(base_of, question.laws.table.models)))
     bases = ", ".join(measured[:4]) + (f" and {len(measured) - 4} more" if len(measured) > 4 else "")
