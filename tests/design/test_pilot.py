@@ -63,7 +63,6 @@ def test_it_costs_about_a_twentieth_at_the_batch_and_parts_of_the_budget(
     assert len({parse_method(method).name for method in study.methods}) == len(study.methods)
     assert len(study.also) == 2
     for grid in study.also:
-        assert {tuple(rates[1:] for rates in grid["learning_rates"].values())}
         for low, middle, high in grid["learning_rates"].values():
             assert (middle / low, high / middle) == pytest.approx((3, 3), rel=0.05)
     sizes = [find_shape(member).model_params for member in study.members]
@@ -109,7 +108,8 @@ def test_its_runs_support_the_recipe_that_it_is_for_and_a_good_one(laws: Laws, n
     assert recipe.supported
     assert recipe.batch_size == near.study.batch_size
     best = min(world.loss(model, method, TARGET) for model in SUITES["smollm2"] for method in TRUTH)
-    assert world.loss(recipe.model, recipe.method, TARGET, recipe.learning_rate) / best - 1 < 0.06
+    assert world.loss(recipe.model, recipe.method, TARGET) / best - 1 < 0.02  # what the choice loses
+    assert world.loss(recipe.model, recipe.method, TARGET, recipe.learning_rate) / best - 1 < 0.1  # its rate included
 
 
 def test_the_expected_regret_comes_with_its_error(laws: Laws) -> None:

@@ -46,6 +46,8 @@ LEAST_BATCH = 16
 FEWEST_MEMBERS = 3
 LAYOUTS = ((5, 2), (5, 1), (4, 2), (4, 1), (3, 2), (3, 1))
 """Members and seeds; the one that spends most within `MOST_SHARE` is taken."""
+RATE_CELLS = (0, 1)
+"""Places of the budgets of the two cells in which several rates are tried."""
 RATES = (1 / 3, 1.0, 3.0)
 """Rates tried in two cells, relative to the expected one."""
 
@@ -94,7 +96,8 @@ def _within(
         members = _members(shapes, guess.model_params, count)
         study = _study(question, guess, kinds, members, budgets, batch_size, seeds, pairs)
         layout = Layout(study, tuple(_long_enough(study, question.practice.tokens_per_pair)))
-        if {config.train_flops for config in layout.configs} == set(budgets):
+        done = {(config.method, config.train_flops) for config in layout.configs}
+        if len(done) == len(kinds) * len(budgets):  # every method at every budget
             found.append((layout.train_flops, layout))
     if not found:
         return None
@@ -164,7 +167,7 @@ def _study(
 ) -> Study:  # fmt: skip
     """The grid, and two cells with three rates on the way along which the best size is expected to grow."""
     grids = []
-    for budget in budgets[:2]:
+    for budget in (budgets[place] for place in RATE_CELLS):
         expected = guess.model_params * (budget / guess.train_flops) ** 0.5
         able = [
             shape for shape in members
