@@ -121,6 +121,7 @@ def test_the_expected_regret_comes_with_its_error(laws: Laws) -> None:
     assert found.expected_regret == pytest.approx(np.mean(found.regrets))
     assert found.regret_error == pytest.approx(np.std(found.regrets, ddof=1) / len(found.regrets) ** 0.5)
     assert all(0 <= regret < 1 for regret in found.regrets)
+    assert all(0 <= part <= whole for part, whole in zip(found.choice_regrets, found.regrets, strict=True))
     assert f"loses {100 * (found.expected_regret or 0):.1f} % ± " in str(found)
     dumped = found.model_dump(mode="json")
     assert dumped["expected_regret"] == found.expected_regret
@@ -135,8 +136,8 @@ def test_a_pilot_of_many_runs_is_worth_more_than_a_few_of_them(laws: Laws, near:
     every, fewer = (
         [worth(question, guess, runs, seed) for seed in range(4)] for runs in (configs, some)
     )  # fmt: skip
-    known = [regret for regret in every if regret is not None]
-    less = [regret if regret is not None else 1.0 for regret in fewer]
+    known = [one.regret for one in every if one is not None]
+    less = [one.regret if one is not None else 1.0 for one in fewer]
     assert len(known) == 4
     assert np.mean(known) <= np.mean(less)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from embudget.design import World, simulate
+from embudget.design import TrueRate, World, simulate
 from embudget.errors import ConfigError, UnsupportedError
 from embudget.laws import Laws, fit
 from embudget.recipe import Recipe, recommend
@@ -75,7 +75,7 @@ def table(path: Path, models: dict[str, str], scale: float = 1.0) -> Laws:
             row = record_row(record)
             row["model_params"] = round(float(row["model_params"]) * scale)
             writer.writerow(row | {"model": models.get(str(row["model"]), "")})
-    return fit(RunTable.read(path), draws=5)
+    return fit(RunTable.read(path), draws=5, forms=["chinchilla"])
 
 
 @pytest.mark.parametrize("models", [{}, dict(zip(MODELS, ("ours-s", "ours-m", "ours-l"), strict=True))])
@@ -92,7 +92,10 @@ def test_models_of_unknown_name_are_known_by_their_sizes(tmp_path: Path, models:
 def test_the_runs_of_a_pilot_support_its_own_target_and_no_other() -> None:
     target = 4e15
     budgets = (target / 4000, target / 1000, target / 250)
-    suited = fit(simulate(World(truth=TRUTH, models=MODELS, budgets=budgets, batch_sizes=(128,), noise=0.01)), draws=5)
+    rates = {method: TrueRate(at=1e-3, curvature=0.05) for method in TRUTH}
+    world = World(truth=TRUTH, models=MODELS, budgets=budgets, batch_sizes=(128,), noise=0.01, rate_laws=rates)
+    world = world.model_copy(update={"rate_multiples": (0.3, 1.0, 3.0)})
+    suited = fit(simulate(world), draws=5, forms=["chinchilla"])
     recipe = recommend(suited, target, min_steps=1)
     assert recipe.supported
     assert recipe.extrapolation == pytest.approx(250)
@@ -100,9 +103,16 @@ def test_the_runs_of_a_pilot_support_its_own_target_and_no_other() -> None:
     for other in (target / 1.5, target * 1.5):
         with pytest.raises(UnsupportedError):
             recommend(suited, other, min_steps=1)
-    small = fit(simulate(World(truth=TRUTH, models=MODELS, budgets=budgets, batch_sizes=(2,), noise=0.01)), draws=5)
-    with pytest.raises(UnsupportedError):  # 2 pairs a step are no pilot for a run on hundreds of thousands
-        recommend(small, target, min_steps=1)
+    others: list[dict[str, object]] = [
+        {"batch_sizes": (2,)},  # too small for a run on hundreds of thousands of pairs
+        {"rate_multiples": (1.0,)},
+        {"budgets": (*budgets, 2 * budgets[0])},
+    ]
+    for change in others:
+        with pytest.raises(UnsupportedError):
+            recommend(
+                fit(simulate(world.model_copy(update=change)), draws=5, forms=["chinchilla"]), target, min_steps=1
+            )
 
 
 @pytest.mark.parametrize(
@@ -114,7 +124,9 @@ def test_the_runs_of_a_pilot_support_its_own_target_and_no_other() -> None:
     ],
 )
 def test_the_batch_size_is_named_with_its_source(sizes: tuple[int, ...], budget: float, size: int, source: str) -> None:
-    laws = fit(simulate(World(truth=TRUTH, models=MODELS, batch_sizes=sizes, noise=0.01)), draws=5)
+    laws = fit(
+        simulate(World(truth=TRUTH, models=MODELS, batch_sizes=sizes, noise=0.01)), draws=5, forms=["chinchilla"]
+    )
     assert sourced_batch_rule(laws.cells)(budget) == (size, source)
     recipe = recommend(laws, budget, min_steps=1)
     assert (recipe.batch_size, recipe.batch_source) == (size, source)
@@ -136,5 +148,7 @@ def test_the_batch_of_a_far_budget_leaves_it_enough_steps_and_is_bounded() -> No
 
 
 def test_a_study_that_varied_its_batch_says_that_of_a_far_budget() -> None:
-    laws = fit(simulate(World(truth=TRUTH, models=MODELS, batch_sizes=(16, 24, 32), noise=0)), draws=2)
+    laws = fit(
+        simulate(World(truth=TRUTH, models=MODELS, batch_sizes=(16, 24, 32), noise=0)), draws=2, forms=["chinchilla"]
+    )
     assert far_batch(laws.cells, 1e15, 1e9) == sourced_batch_rule(laws.cells)(1e15)

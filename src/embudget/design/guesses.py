@@ -8,6 +8,7 @@ expected ones, as far as those of public studies do from their rules.
 
 from collections.abc import Sequence
 from math import exp, log
+from typing import NamedTuple
 
 import numpy as np
 
@@ -42,8 +43,16 @@ REDUCIBLE = (0.1, 0.5)
 _MOST_NOISE = 0.2
 
 
-def worth(asked: Question, guess: Recipe, configs: Sequence[RunConfig], seed: int) -> float | None:
-    """The regret of the recipe that these runs give in one simulated world, relative; None where they give none.
+class Worth(NamedTuple):
+    """What the recipe of one simulated study loses against the best choice, relative."""
+
+    regret: float
+    by_choice: float
+    """Without what a wrong learning rate costs."""
+
+
+def worth(asked: Question, guess: Recipe, configs: Sequence[RunConfig], seed: int) -> Worth | None:
+    """The regret of the recipe that these runs give in one simulated world; None where they give none.
 
     Args:
         asked: the question that the runs are to answer.
@@ -59,7 +68,8 @@ def worth(asked: Question, guess: Recipe, configs: Sequence[RunConfig], seed: in
         laws = fit(simulate_runs(world, configs, seed), draws=DRAWS, forms=FORMS)
         again = Question.of(laws, Wishes(), members=members)._replace(limits=limits)
         recipe, _ = answer(again, guess.budget)
-        true = world.loss(recipe.model, recipe.method, recipe.train_flops, recipe.learning_rate)
+        chosen = recipe.model, recipe.method, recipe.train_flops
+        true, at_best_rate = world.loss(*chosen, recipe.learning_rate), world.loss(*chosen)
         losses = [
             world.loss(one.model, str(one.method), option.train_flops)
             for one in asked.candidates
@@ -67,7 +77,8 @@ def worth(asked: Question, guess: Recipe, configs: Sequence[RunConfig], seed: in
         ]
     except EmbudgetError:
         return None
-    return max(true / min(losses) - 1, 0.0)
+    lowest = min([*losses, at_best_rate])
+    return Worth(true / lowest - 1, at_best_rate / lowest - 1)
 
 
 def _world(asked: Question, guess: Recipe, configs: Sequence[RunConfig], rng: np.random.Generator) -> World:

@@ -26,7 +26,7 @@ from embudget.methods import Method
 from embudget.recipe import Recipe
 from embudget.recipe.hyperparameters import learning_rate_for, nearest_cell
 from embudget.recipe.options import Question, unsuitable
-from embudget.recipe.support import PILOT_PARTS, of_measured_family
+from embudget.recipe.support import LADDERS, of_measured_family
 from embudget.records import RunConfig
 from embudget.study import Study
 from embudget.study.trunks import own_flops_of
@@ -39,9 +39,6 @@ MIN_STEPS = 20
 SIZES = (64.0, 2.0)
 """Members are sought between the guessed size over the first and over the second."""
 KINDS = 3
-LADDERS = (PILOT_PARTS, (1000, 250, 62.5), (250, 62.5, 15.625))
-"""The parts of the budget that are tried, the cheapest first: where the models are large for it, only larger parts pay
-for runs that are long enough, of two kinds of method then, and the pilot costs more than 5 %."""
 LEAST_BATCH = 16
 FEWEST_MEMBERS = 3
 LAYOUTS = ((5, 2), (5, 1), (4, 2), (4, 1), (3, 2), (3, 1))
@@ -66,6 +63,9 @@ class Layout(NamedTuple):
 
 def laid_out(question: Question, guess: Recipe, batch_size: int, pairs: Path) -> Layout:
     """The study for the budget of a guess, with this batch, or a smaller one or larger budgets if its runs need them.
+
+    Where the models are large for the budget, only larger parts of it pay for runs that are long enough; then two kinds
+    of method are measured, and the pilot costs more than 5 %.
 
     Raises:
         InfeasibleError: the budget is so small that a study of runs of `MIN_STEPS` steps would take most of it.

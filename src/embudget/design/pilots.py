@@ -64,6 +64,7 @@ class Pilot(Frozen):
     train_flops: PositiveFloat = Field(description="of all runs, those of one trunk spent once")
     pairs: PositiveInt = Field(description="the most that a run needs, all passes over them together")
     regrets: tuple[float, ...] = Field(description="of the recipes that simulated pilots gave, relative")
+    choice_regrets: tuple[float, ...] = Field(description="the same without what a wrong learning rate costs")
     failures: NonNegativeInt = Field(default=0, description="simulated pilots that gave none")
 
     @computed_field  # type: ignore[prop-decorator]
@@ -116,10 +117,12 @@ class Pilot(Frozen):
     def _expected(self) -> str:
         if self.expected_regret is None:
             return "unknown: no simulated pilot gave a recipe"
+        by_choice = 100 * float(np.mean(self.choice_regrets))
         error = "" if self.regret_error is None else f" ± {100 * self.regret_error:.1f}"
         failed = f"; {self.failures} more gave none" if self.failures else ""
         return (
-            f"a recipe that loses {100 * self.expected_regret:.1f} %{error} against the best choice (mean of "
+            f"a recipe that loses {100 * self.expected_regret:.1f} %{error} against the best choice, "
+            f"{by_choice:.1f} % by the choice and the rest by its learning rate (mean of "
             f"{len(self.regrets)} simulated worlds, the worst {100 * max(self.regrets):.1f} %{failed})"
         )
 
@@ -216,7 +219,7 @@ def pilot(
     for world in range(worlds):
         outcomes.append(worth(asked, recipe, layout.configs, seed + world))
         progress(world + 1)
-    regrets = tuple(regret for regret in outcomes if regret is not None)
+    worths = [one for one in outcomes if one is not None]
     already = f"these runs support a recipe for {recipe.train_flops:.3g} FLOP already"
     tokens = max(
         config.train_flops / parse_method(config.method).flops_per_token(find_shape(config.model))
@@ -233,6 +236,7 @@ def pilot(
         runs=len(layout.configs),
         train_flops=layout.train_flops,
         pairs=ceil(tokens / question.practice.tokens_per_pair),
-        regrets=regrets,
-        failures=len(outcomes) - len(regrets),
+        regrets=tuple(one.regret for one in worths),
+        choice_regrets=tuple(one.by_choice for one in worths),
+        failures=len(outcomes) - len(worths),
     )

@@ -6,12 +6,14 @@
     family      a member of the suite was measured, or one of its family. Models of a table whose names say nothing are
                 known by their sizes: two of them within 1 % of members' N
 
-Runs at 1/4000, 1/1000 and 1/250 of the budget at a batch that suits it are the pilot study that `embudget.design.pilot`
-plans for this very budget. They support its recipe, though they lie 250 times below: the regret that comes of it was
-simulated before the pilot was paid for.
+Runs at 1/4000, 1/1000 and 1/250 of the budget, at a batch that suits it and with several rates, are the pilot study
+that `embudget.design` plans for this very budget. They support its recipe, though they lie 250 times below: the regret
+that comes of it was simulated before the pilot was paid for.
 """
 
 from collections.abc import Iterable
+
+import numpy as np
 
 from embudget.choices import base_of, unknown_models
 from embudget.laws import Laws
@@ -21,8 +23,8 @@ from embudget.suite import SHAPES
 
 MOST_TIMES = 16.0
 """Times outside the measured budgets of a method up to which its runs support a recipe."""
-PILOT_PARTS = (4000, 1000, 250)
-"""A pilot's budgets are the target's over these."""
+LADDERS = ((4000, 1000, 250), (1200, 300, 75), (250, 62.5, 15.625))
+"""A pilot's budgets are the target's over the first three, or over others where only these pay for long enough runs."""
 SAME_SIZE = 0.01
 """Relative difference in N below which a model of unknown name is taken for a member."""
 _FEWEST_ALIKE = 2
@@ -53,13 +55,19 @@ def unsupported(question: Question, option: Option) -> str | None:
 
 
 def _is_of_pilot(laws: Laws, option: Option) -> bool:
-    """Whether the runs of the method are those of the pilot for this budget, at one batch that suits it."""
+    """Whether the runs of the method are those of the pilot for this budget.
+
+    They are at its three budgets and no other, with one batch that suits the target, and in two cells of several rates.
+    """
     mine = [cell for cell in laws.cells if cell.method == str(option.candidate.method)]
-    for part in PILOT_PARTS:
-        there = {cell.batch_size for cell in mine if abs(cell.budget * part / option.train_flops - 1) < _CLOSE}
-        if there != {option.batch_size}:
-            return False
-    return option.batch_size * _DRIFT >= far_batch((), option.train_flops, option.pairs).size
+    parts = sorted({option.train_flops / cell.budget for cell in mine}, reverse=True)
+    suited = option.batch_size * _DRIFT >= far_batch((), option.train_flops, option.pairs).size
+    return (
+        any(len(parts) == len(ladder) and np.allclose(parts, ladder, rtol=_CLOSE) for ladder in LADDERS)
+        and {cell.batch_size for cell in mine} == {option.batch_size}
+        and sum(cell.rates > 1 for cell in mine) > 1
+        and suited
+    )
 
 
 def guessing(question: Question) -> Question:
