@@ -112,6 +112,26 @@ def test_its_runs_support_the_recipe_that_it_is_for_and_a_good_one(laws: Laws, n
     assert world.loss(recipe.model, recipe.method, TARGET, recipe.learning_rate) / best - 1 < 0.1  # its rate included
 
 
+@pytest.mark.parametrize(
+    ("budget", "suite", "part"),
+    [
+        (4.36e15, None, 250),
+        (1e17, "pythia", 250),
+        (4e14, "smollm2-family", 15.625),  # models so large that only larger parts of the budget pay for useful runs
+    ],
+)
+def test_whatever_the_truth_no_second_pilot_is_asked_for(budget: float, suite: str | None, part: float) -> None:
+    laws = find_laws("smollm2")
+    found = pilot(laws, budget, suite=suite, worlds=0)
+    assert max(found.study.budgets) == pytest.approx(budget / part, rel=1e-3)
+    law = {"E": 1.5, "A": 200, "a": 0.3, "B": 250, "b": 0.4}
+    world = World.read({"truth": dict.fromkeys(found.study.methods, law), "models": found.study.members}, "a world")
+    every = [run.config for run in found.study.runs("0" * 16, identified=False)]
+    runs = [config for config in every if sized(config, world.tokens_per_pair).steps >= found.study.min_steps]
+    measured = fit(simulate_runs(world, runs), draws=5, forms=["chinchilla"])
+    assert recommend(measured, budget, suite=suite or "smollm2").supported
+
+
 def test_the_expected_regret_comes_with_its_error(laws: Laws) -> None:
     done: list[int] = []
     found = pilot(laws, TARGET, worlds=3, progress=done.append)

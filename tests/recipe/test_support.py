@@ -104,7 +104,7 @@ def test_the_runs_of_a_pilot_support_its_own_target_and_no_other() -> None:
         with pytest.raises(UnsupportedError):
             recommend(suited, other, min_steps=1)
     others: list[dict[str, object]] = [
-        {"batch_sizes": (2,)},  # too small for a run on hundreds of thousands of pairs
+        {"batch_sizes": (64, 128, 256)},
         {"rate_multiples": (1.0,)},
         {"budgets": (*budgets, 2 * budgets[0])},
     ]

@@ -94,10 +94,11 @@ def _within(
     most, found = MOST_SHARE * guess.train_flops, []
     for count, seeds in LAYOUTS if len(shapes) >= FEWEST_MEMBERS else ():
         members = _members(shapes, guess.model_params, count)
-        study = _study(question, guess, kinds, members, budgets, batch_size, seeds, pairs)
+        cells = _rate_cells(question, guess, kinds, members, budgets, batch_size)
+        study = _study(question, kinds, members, budgets, cells, batch_size, seeds, pairs)
         layout = Layout(study, tuple(_long_enough(study, question.practice.tokens_per_pair)))
         done = {(config.method, config.train_flops) for config in layout.configs}
-        if len(done) == len(kinds) * len(budgets):  # every method at every budget
+        if len(done) == len(kinds) * len(budgets) and len(cells) == len(RATE_CELLS):  # every method at every budget
             found.append((layout.train_flops, layout))
     if not found:
         return None
@@ -161,52 +162,54 @@ def _members(shapes: Sequence[ModelShape], guessed: float, count: int) -> list[M
     return [shape for shape in shapes if shape not in left]
 
 
-def _study(
+def _rate_cells(
     question: Question, guess: Recipe, methods: Sequence[Method], members: Sequence[ModelShape],
-    budgets: Sequence[float], batch_size: int, seeds: int, pairs: Path,
-) -> Study:  # fmt: skip
-    """The grid, and two cells with three rates on the way along which the best size is expected to grow."""
-    grids = []
+    budgets: Sequence[float], batch_size: int,
+) -> list[tuple[str, float]]:  # fmt: skip
+    """Member and budget of the cells with several rates, on the way along which the best size is expected to grow."""
+    cells = []
     for budget in (budgets[place] for place in RATE_CELLS):
         expected = guess.model_params * (budget / guess.train_flops) ** 0.5
         able = [
             shape for shape in members
             if all(_trains(question, method, shape, budget, batch_size) for method in methods)
-        ] or members[:1]  # fmt: skip
-        cell = min(able, key=lambda shape: abs(log(shape.model_params / expected)))
-        tried = {
-            str(method): [
-                float(rate_text(_rate(question, method, cell, budget, batch_size) * times)) for times in RATES
-            ]
-            for method in methods
-        }
-        grids.append({"members": [cell.name], "budgets": [budget], "seeds": [0], "learning_rates": tried})
+        ]  # fmt: skip
+        if able:
+            cells.append((min(able, key=lambda shape: abs(log(shape.model_params / expected))).name, budget))
+    return cells
+
+
+def _study(
+    question: Question, methods: Sequence[Method], members: Sequence[ModelShape], budgets: Sequence[float],
+    cells: Sequence[tuple[str, float]], batch_size: int, seeds: int, pairs: Path,
+) -> Study:  # fmt: skip
+    """The grid at one rate a method, and the cells with several."""
     middle = members[len(members) // 2]
+    expected = {str(method): _rate(question, method, middle, budgets[1], batch_size) for method in methods}
+    tried = {name: [float(rate_text(times * rate)) for times in RATES] for name, rate in expected.items()}
     table, max_epochs = question.laws.table, question.limits.max_epochs
     known = {name: getattr(table, name) for name in ("max_length", "eval_pairs", "eval_candidates")}
     fields: dict[str, Any] = {
         "pairs": str(pairs),
         "members": [shape.name for shape in members],
-        "methods": [str(method) for method in methods],
+        "methods": list(expected),
         "budgets": list(budgets),
-        "learning_rates": {
-            str(method): [_rate(question, method, middle, budgets[1], batch_size)] for method in methods
-        },
+        "learning_rates": {name: [rate] for name, rate in expected.items()},
         "seeds": list(range(seeds)),
         "batch_size": batch_size,
         "schedule": "wsd",
         "min_steps": MIN_STEPS,
         **{name: value for name, value in known.items() if value is not None},
         **({"max_epochs": max_epochs} if max_epochs else {}),
-        "also": grids,
+        "also": [
+            {"members": [name], "budgets": [budget], "seeds": [0], "learning_rates": tried} for name, budget in cells
+        ],
     }
     return Study.read(fields, "the pilot study")
 
 
-def _rate(
-    question: Question, method: Method, shape: ModelShape, budget: float, batch_size: int, times: float = 1.0
-) -> float:
-    """So many times the rate to expect the best near, to 2 digits: by the laws on their own family, else the default.
+def _rate(question: Question, method: Method, shape: ModelShape, budget: float, batch_size: int) -> float:
+    """The rate to expect the best near, to 2 digits: by the laws on their own family, else the method's default.
 
     The best rate grows with the square root of the batch (`studies/ablations.yaml`, 8 to 32 pairs), which is followed
     by at most the factor `REACH`.
@@ -217,10 +220,11 @@ def _rate(
         cell = nearest_cell(method, shape.model_params, budget, laws.cells)
         grown: float = (batch_size / (cell.batch_size or batch_size)) ** 0.5
         rate = learning_rate_for(laws, cell, method, shape, tokens).rate * min(REACH, grown)
-    return float(rate_text(times * rate))
+    return float(rate_text(rate))
 
 
 def _long_enough(study: Study, tokens_per_pair: float) -> Iterator[RunConfig]:
+    """The runs that take the study's fewest steps."""
     for config, method, shape, fewest in study.runs("0" * 16, identified=False):
         if steps_for(config.train_flops, method, shape, tokens_per_pair, config.batch_size) >= fewest:
             yield config

@@ -6,7 +6,7 @@
     family      a member of the suite was measured, or one of its family. Models of a table whose names say nothing are
                 known by their sizes: two of them within 1 % of members' N
 
-Runs at 1/4000, 1/1000 and 1/250 of the budget, at a batch that suits it and with several rates, are the pilot study
+Runs at 1/4000, 1/1000 and 1/250 of the budget, with one batch and several rates, are the pilot study
 that `embudget.design` plans for this very budget. They support its recipe, though they lie 250 times below: the regret
 that comes of it was simulated before the pilot was paid for.
 """
@@ -17,7 +17,6 @@ import numpy as np
 
 from embudget.choices import base_of, unknown_models
 from embudget.laws import Laws
-from embudget.recipe.batch_size import far_batch
 from embudget.recipe.options import Option, Question
 from embudget.suite import SHAPES
 
@@ -29,11 +28,8 @@ SAME_SIZE = 0.01
 """Relative difference in N below which a model of unknown name is taken for a member."""
 _FEWEST_ALIKE = 2
 _SLACK = 1 + 1e-6
-_CLOSE = 0.01
-"""Relative difference of budgets that count as the pilot's."""
-_DRIFT = 8
-"""Factor by which a pilot's batch may lie below the one that suits the target: it was planned by a far guess, and
-lowered where its runs would have been too short."""
+_CLOSE = 1e-3
+"""Relative difference of budgets that count as the pilot's, which are rounded to 4 digits."""
 
 
 def unsupported(question: Question, option: Option) -> str | None:
@@ -55,18 +51,16 @@ def unsupported(question: Question, option: Option) -> str | None:
 
 
 def _is_of_pilot(laws: Laws, option: Option) -> bool:
-    """Whether the runs of the method are those of the pilot for this budget.
+    """Whether the runs of the method are those of the pilot for this budget: what no other has.
 
-    They are at its three budgets and no other, with one batch that suits the target, and in two cells of several rates.
+    They are at its three budgets and no other, with one batch, and in two cells of several rates.
     """
     mine = [cell for cell in laws.cells if cell.method == str(option.candidate.method)]
     parts = sorted({option.train_flops / cell.budget for cell in mine}, reverse=True)
-    suited = option.batch_size * _DRIFT >= far_batch((), option.train_flops, option.pairs).size
     return (
         any(len(parts) == len(ladder) and np.allclose(parts, ladder, rtol=_CLOSE) for ladder in LADDERS)
         and {cell.batch_size for cell in mine} == {option.batch_size}
         and sum(cell.rates > 1 for cell in mine) > 1
-        and suited
     )
 
 
