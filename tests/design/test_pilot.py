@@ -91,6 +91,9 @@ def test_its_file_is_a_study(near: Pilot, tmp_path: Path) -> None:
     text = (tmp_path / "pilot.yaml").read_text()
     assert "budgets: [1.0e+13, 4.0e+13, 1.6e+14]" in text
     assert near.reason[1:] in text
+    of_qwen = pilot(find_laws("smollm2"), 1e18, suite="qwen3", worlds=0)
+    of_qwen.save(tmp_path / "qwen.yaml")
+    assert "embudget recipe laws.json --budget 1e+18 --suite qwen3\n" in (tmp_path / "qwen.yaml").read_text()
     near.save(tmp_path / "pilot.yaml")  # a study may take the place of a study
     (tmp_path / "recipe.yaml").write_text("predicted_loss: 1\nmethod: full\n")
     with pytest.raises(ConfigError, match="a recipe"):

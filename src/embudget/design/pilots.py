@@ -39,7 +39,7 @@ _HEADER = """\
 # {reason}.
 # Set `pairs` to your folder of text pairs, which must hold at least {pairs:,} for training, then:
 #   embudget sweep THIS_FILE --store pilot.db; embudget fit pilot.db --out laws.json
-#   embudget recipe laws.json --budget {budget:.6g}
+#   embudget recipe laws.json --budget {budget:.6g}{suite}
 """
 
 
@@ -56,6 +56,7 @@ class Pilot(Frozen):
     supported: bool = Field(description="whether the measured runs support a recipe already")
     reason: str = Field(description="why they do not, in words")
     budget: Flops = Field(description="of the recipe that the pilot is for, FLOP")
+    suite: str | None = Field(description="that the recipe is asked for, as the user gave it")
     model: str = Field(description="the guess: of the far recipe")
     method: MethodText = Field(description="that of the guess")
     batch_source: str = Field(description="where the batch size comes from, in words")
@@ -134,7 +135,7 @@ class Pilot(Frozen):
         """
         header = _HEADER.format(
             budget=self.budget, share=100 * self.share, reason=self.reason[:1].upper() + self.reason[1:],
-            pairs=self.pairs,
+            pairs=self.pairs, suite=f" --suite {self.suite}" if self.suite else "",
         )  # fmt: skip
         data = self._as_written(self.study)
         text = yaml.dump(data, Dumper=_Plain, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
@@ -229,6 +230,7 @@ def pilot(
         supported=recipe.supported,
         reason=already if recipe.supported else recipe.warnings[0],
         budget=recipe.train_flops,
+        suite=suite,
         model=recipe.model,
         method=recipe.method,
         batch_source=batch.source + lowered,
