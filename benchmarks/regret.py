@@ -180,7 +180,7 @@ def _recommend(laws: Laws | EmbudgetError, budget: float, suite: str) -> tuple[R
     if isinstance(laws, EmbudgetError):
         return None, str(laws)
     try:
-        return recommend(laws, budget, suite=suite, min_steps=1), None
+        return recommend(laws, budget, suite=suite, min_steps=1, force=True), None
     except EmbudgetError as error:
         return None, str(error)
 

@@ -48,7 +48,7 @@ def test_the_rate_is_that_of_the_law_for_a_choice_that_was_not_measured(tuned: L
 def test_a_rate_far_beyond_the_measured_ones_is_said_to_be_far(tuned: Laws, slope: float, word: str) -> None:
     steep = with_lines(tuned, slopes=(0.0, slope))
     assert steep.rate_law is not None
-    recipe = recommend(steep, 100 * BUDGET)
+    recipe = recommend(steep, 100 * BUDGET, force=True)
     assert recipe.learning_rate == pytest.approx(
         steep.rate_law.predict(recipe.method, recipe.model_params, recipe.tokens, recipe.model)
     )

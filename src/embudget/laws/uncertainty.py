@@ -191,4 +191,5 @@ def _summed(scores: Array, together: NDArray[np.int_]) -> Array:
     if len(codes) == len(code):
         return scores
     sums = np.stack([np.bincount(code, row) for row in scores])
-    return sums * np.sqrt(len(codes) / (len(codes) - 1))
+    summed: Array = sums * np.sqrt(len(codes) / (len(codes) - 1))
+    return summed

@@ -14,15 +14,17 @@ from typing import Unpack
 import numpy as np
 
 from embudget.choices import Candidate, Choices, Crossover, budgets_between, crossovers_of
-from embudget.errors import BudgetError, InfeasibleError
+from embudget.errors import BudgetError, InfeasibleError, UnsupportedError
 from embudget.flops import parse_budget, resolve_budget
 from embudget.laws import Laws
+from embudget.recipe.batch_size import sourced_batch_rule
 from embudget.recipe.hyperparameters import Array, hyperparameters, rate_excess, with_excess
 from embudget.recipe.nearest import nearest_feasible
 from embudget.recipe.options import MAX_EXTRAPOLATION, Broken, Option, Question
 from embudget.recipe.spending import worthwhile
+from embudget.recipe.support import guessing
 from embudget.recipe.values import Choice, Recipe, Rejection
-from embudget.recipe.warnings import Caution, cautions_for, without_law
+from embudget.recipe.warnings import NOT_SUPPORTED, Caution, cautions_for, without_law
 from embudget.recipe.wishes import Prefer, Wishes
 from embudget.runs import Cell
 from embudget.suite import ModelShape
@@ -63,7 +65,9 @@ def recommend(
             ``serve_tokens``, ``prefer``, ``min_steps``, ``allow_unmeasured_sizes`` and ``force``; see `Wishes`.
 
     Raises:
-        BudgetError: not exactly one budget, one that cannot be read, or one too far from the measured ones.
+        BudgetError: not exactly one budget, or one that cannot be read.
+        UnsupportedError: the runs support no recipe, because the budget is over 16 times outside those measured of the
+            method, or no model of the family was measured. `embudget.pilot` plans the study that would.
         ModelError: the suite is unknown, or a measured model is not there any more.
         ConfigError: a wish breaks its rule, or the suite is not given where the measured models are no known members.
         InfeasibleError: no choice meets your constraints; the error names the one that failed and the nearest budget at
@@ -80,9 +84,12 @@ def recommend(
     )
     question = Question.of(laws, wishes, suite)
     try:
-        return answer(question, flops)[0]
+        recipe, _ = answer(question if question.limits.force else guessing(question), flops)
     except InfeasibleError as error:
         raise InfeasibleError(f"{error}; {nearest_feasible(question, flops)}") from None
+    if not recipe.supported and not question.limits.force:
+        raise UnsupportedError(recipe.warnings[0])
+    return recipe
 
 
 def answer(question: Question, budget: float) -> tuple[Recipe, tuple[Caution, ...]]:
@@ -135,6 +142,8 @@ def answer(question: Question, budget: float) -> tuple[Recipe, tuple[Caution, ..
             "chosen": why,
             "pairs": option.pairs,
             "batch_size": option.batch_size,
+            "batch_source": sourced_batch_rule(laws.cells)(option.train_flops).source,
+            "supported": all(caution.kind != NOT_SUPPORTED for caution in cautions),
             "measured_on": laws.table.pairs,
             "level": LEVEL,
             "flat": tuple(as_good),

@@ -70,6 +70,7 @@ class Recipe(Frozen):
     )
     steps: PositiveInt = Field(description="optimiser steps")
     batch_size: BatchSize = Field(description="pairs a step")
+    batch_source: str = Field(default="", description="where the batch size comes from, in words")
     learning_rate: Rate = Field(description="peak rate")
     rate_source: str = Field(default="", description="where the rate comes from, in words")
     warmup: float = Field(ge=0, lt=1, description="share of the budget with a rising rate")
@@ -95,6 +96,9 @@ class Recipe(Frozen):
     )
     rejected: tuple[Rejection, ...] = Field(default=(), description="the choices that were not taken, and why")
     crossovers: tuple[Crossover, ...] = Field(default=(), description="of the best kind of method, by rising budget")
+    supported: bool = Field(
+        default=True, description="whether the measured runs support the recipe; the first warning says why not"
+    )
     warnings: tuple[str, ...] = Field(default=(), description="what to doubt, in words")
 
     @model_validator(mode="after")
@@ -117,7 +121,9 @@ class Recipe(Frozen):
         """A few lines, for a person."""
         (low, high), (least, most) = self.predicted_interval, self.loss_interval
         pairs = f"the pairs {self.measured_on}" if self.measured_on else "pairs that the table of runs does not name"
+        first = 0 if self.supported else 1
         lines = [
+            *(f"warning: {warning}" for warning in self.warnings[:first]),
             self._spent(),
             f"  train     {self.model} by {self.method}",
             *([f"  chosen    {self.chosen}"] if self.chosen else []),
@@ -126,6 +132,7 @@ class Recipe(Frozen):
             f"  with      learning rate {self.learning_rate:.3g}, warm-up {self.warmup:g}{self._decay()}, weight "
             f"decay {self.weight_decay:g}, scale {self.scale:g}, {self.pooling} pooling, texts of at most "
             f"{self.max_length} tokens",
+            *([f"  batch     {self.batch_size}, {self.batch_source}"] if self.batch_source else []),
             *([f"  rate      {self.rate_source}"] if self.rate_source else []),
             f"  expect    held-out loss {self.predicted_loss:.3f}, with {100 * self.level:g} % {low:.3f} to {high:.3f} "
             f"(without a run's noise {least:.3f} to {most:.3f})",
@@ -135,7 +142,7 @@ class Recipe(Frozen):
             + _listed((f"{no.model or 'every model'} {no.method}: {no.reason}" for no in self.rejected), 2),
         ]
         lines += [f"  crossover {crossover}" for crossover in self.crossovers]
-        return "\n".join(lines + [f"  warning   {warning}" for warning in self.warnings])
+        return "\n".join(lines + [f"  warning   {warning}" for warning in self.warnings[first:]])
 
     def _repeated(self) -> str:
         repeats = self.training_pairs is not None and self.pairs > self.training_pairs

@@ -12,10 +12,15 @@ from embudget.laws.rates import REACH, rate_text
 from embudget.methods import Bias, Freeze, Full, LoRA, kind_of
 from embudget.recipe.hyperparameters import DEFAULT_TOKENS_PER_PAIR, Hyperparameters
 from embudget.recipe.options import Option, Question
+from embudget.recipe.support import MOST_TIMES, of_measured_family, unsupported
 from embudget.recipe.values import Choice, Rejection
 
 MAX_TRUSTED = 4.0
 """Times outside the measured budgets up to which the intervals' coverage was checked in simulation."""
+
+
+NOT_SUPPORTED = "not supported"
+"""The kind of the caution that comes first where the runs support no recipe."""
 
 
 class Caution(NamedTuple):
@@ -28,8 +33,10 @@ class Caution(NamedTuple):
 def cautions_for(question: Question, option: Option, choice: Choice, how: Hyperparameters) -> Iterator[Caution]:
     """All that there is to mistrust in a choice and how it is trained."""
     laws = question.laws
+    if (why := unsupported(question, option)) is not None:
+        yield Caution(NOT_SUPPORTED, why)
     yield from _unmeasured(question, base_of(choice.model))
-    if choice.extrapolation > MAX_TRUSTED:
+    if choice.extrapolation > MAX_TRUSTED and (why is None or choice.extrapolation <= MOST_TIMES):
         text = (
             f"the budget is {choice.extrapolation:.3g} times outside those that {choice.method} was measured at; "
             f"intervals are checked up to {MAX_TRUSTED:g} times"
@@ -54,7 +61,9 @@ def cautions_for(question: Question, option: Option, choice: Choice, how: Hyperp
 
 
 def _unmeasured(question: Question, base: str) -> Iterator[Caution]:
-    """The laws may have seen other models only."""
+    """The laws may have seen other models of the family only, or none that is known by its name."""
+    if not of_measured_family(question):
+        return  # which the first caution says
     measured = list(dict.fromkeys(map(base_of, question.laws.table.models)))
     bases = ", ".join(measured[:4]) + (f" and {len(measured) - 4} more" if len(measured) > 4 else "")
     if not set(measured) & {base_of(one.model) for one in question.candidates}:

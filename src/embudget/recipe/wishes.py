@@ -27,7 +27,8 @@ class Wishes(TypedDict, total=False):
         the nearest runs, or with the fewest tokens if not all runs were timed.
     min_steps: choices with fewer optimiser steps are rejected; by default the fewest steps of a fitted cell.
     allow_unmeasured_sizes: consider sizes far from the measured ones too.
-    force: answer for budgets more than a million times outside the measured ones.
+    force: answer with a recipe even where the measured runs do not support one: over 16 times outside their budgets, or
+        for a family of which no member was measured.
     """
 
     max_params: float | None
