@@ -12,13 +12,15 @@ def command(
     runs: Annotated[
         str,
         typer.Argument(
-            metavar="STORE|FILE.csv|FILE.parquet", help="The store of a study, or a table with a row for each run."
+            metavar="STORE|FILE",
+            help="The store of a study, or a table with a row for each run: .csv, .tsv, .jsonl, .ndjson or .parquet.",
         ),
     ],
     columns: Annotated[
         str | None,
         typer.Option(
-            help="Our name=the table's name, where they differ: loss=eval_loss,tokens=D. scale= ignores a column."
+            help="Our name=the table's name, where they differ: loss=eval_loss,tokens=D. A factor brings it to our "
+            "unit: model_params=millions*1e6,loss=bits/1.4427. scale= ignores a column."
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="File to write the laws to.")] = Path("laws.json"),
@@ -64,12 +66,13 @@ def command(
     from embudget.outputs import check_file_output, store_places
     from embudget.passwords import hide_passwords
     from embudget.runs import RunTable
+    from embudget.runs.columns import ENDINGS, INSTEAD
 
     check_file_output(out, LAWS, store_places(runs))
-    if "://" not in runs and Path(runs).suffix.lower() in (".csv", ".parquet"):
+    if "://" not in runs and Path(runs).suffix.lower() in (*ENDINGS, *INSTEAD):
         table = RunTable.read(runs, read_mapping(columns))
     elif columns is not None:
-        raise ConfigError(f"--columns is for a file that ends in .csv or .parquet, got {hide_passwords(runs)}")
+        raise ConfigError(f"--columns is for a file that ends in {', '.join(ENDINGS)}, got {hide_passwords(runs)}")
     else:
         from embudget.study import Store
 

@@ -17,7 +17,7 @@ MEASURED: Final = ("steps", "pairs_seen", "seconds")
 """What a cell keeps the mean of, where it is known."""
 COMPARABLE: Final = ("max_length", "eval_pairs", "eval_candidates", "scale")
 """What all runs must share, with the text pairs, for their losses to be comparable."""
-TEXTS: Final = ("model", "method", "status", "pairs", "schedule", "pooling", "end_token", "model_weights")
+TEXTS: Final = ("model", "method", "status", "pairs", "schedule", "pooling", "end_token", "model_weights", "run")
 """The columns of text that are read."""
 NUMBERS: Final = (
     "model_params", "loss", "tokens", "train_flops", "budget", "rank", "active_fraction", "seed", "weight",
@@ -29,3 +29,19 @@ NEEDED: Final = ("loss", "model_params", "tokens", "train_flops", "budget", "wei
 SAID_NAN: Final = "said_nan"
 """A column that reading adds: the first of NEEDED in which a row says NaN, as a run does that failed, or else "". It
 keeps such a field apart from an empty one, since both are NaN in the table."""
+ENDINGS: Final = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+"""Of files of runs."""
+INSTEAD: Final = {
+    ".xlsx": "save the sheet as CSV",
+    ".xls": "save the sheet as CSV",
+    ".ods": "save the sheet as CSV",
+    ".json": "write one JSON object a line to a file that ends in .jsonl, as `jq -c '.[]' FILE` does",
+    ".feather": "write Parquet",
+    ".arrow": "write Parquet",
+    ".gz": "unpack it first",
+    ".bz2": "unpack it first",
+    ".xz": "unpack it first",
+    ".zip": "unpack it first",
+    ".txt": "name it .csv or .tsv if commas, semicolons or tabs part its columns",
+}
+"""Endings of other tables, and what to do with such a file."""

@@ -10,6 +10,7 @@ budget      as given, without what rounding or jitter has added: see `asked`; wh
             C: see `levels_of`. Runs of very different length can have one level; their D to 4 digits, `length`, keeps
             them in different cells
 model       as given, or a text made of N
+run         as given, where it groups rows: a column that gives each row a name of its own says no more than its number
 """
 
 import numpy as np
@@ -155,3 +156,10 @@ def with_names(runs: pd.DataFrame) -> pd.DataFrame:
     names = names.where(~known, names.groupby([weights, depth]).transform("last"))
     earlier = known & (weights != weights.groupby(names).transform("last"))
     return runs.assign(model=names.where(~earlier, names + " (" + weights + ")"))
+
+
+def with_runs(runs: pd.DataFrame) -> pd.DataFrame:
+    """Leave out a column `run` in which no run has two rows."""
+    if "run" not in runs or runs.loc[runs["run"] != "", "run"].duplicated().any():
+        return runs
+    return runs.drop(columns="run")
