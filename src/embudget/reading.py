@@ -208,7 +208,7 @@ def parse_json(text: str | bytes, source: str, kind: type[EmbudgetError] = Confi
 
 
 def read_json_lines(path: str | Path, kind: type[EmbudgetError] = ConfigError) -> list[dict[str, Any]]:
-    """Read a file of JSON Lines: one object a line, empty lines aside. NaN and Infinity are taken, as loggers write them.
+    """Read a file of JSON Lines: one object a line, blank lines aside. NaN and Infinity are read: loggers write them.
 
     Raises:
         ConfigError, or ``kind``: it cannot be read, or a line is no JSON object, is nested too deeply, or names a key

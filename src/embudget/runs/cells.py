@@ -90,6 +90,14 @@ class Cell(Frozen):
         return self.train_flops / self.tokens
 
 
+class Remark(Frozen):
+    """What a column of a table does not seem to mean, its likely cause and what to do: see `embudget.runs.meaning`."""
+
+    about: str = Field(description="the column, by our name")
+    text: str
+    settled: bool = Field(default=False, description="whether it was put right here, so that nothing is left to do")
+
+
 class RunTable(Frozen):
     """The runs of a study that count, comparable with each other, as cells.
 
@@ -106,6 +114,7 @@ class RunTable(Frozen):
     listed: tuple[str, ...] = Field(
         default=(), description=f"the first {MAX_LISTED} of them in words; rows count from 1"
     )
+    remarks: tuple[Remark, ...] = Field(default=(), description="columns that may mean something else")
     pairs: str | None = Field(default=None, description="content hash of the text pairs, the same for all")
     max_length: Length | None = None
     eval_pairs: Candidates | None = None
@@ -163,10 +172,12 @@ class RunTable(Frozen):
 
         from embudget.runs.clean import flaws_of, repeats_of, shared
         from embudget.runs.complete import with_budgets, with_costs, with_names, with_runs
+        from embudget.runs.meaning import cost_remarks, with_known_sizes
+        from embudget.runs.neighbours import cell_remarks
         from embudget.runs.tune import best_settings, settings_of, tuned
 
         flawed = flaws_of(runs)
-        runs = with_costs(runs.drop(flawed.index), source)
+        runs, remarks = with_known_sizes(with_costs(runs.drop(flawed.index), source))
         absurd = flaws_of(runs)  # tokens or FLOP beyond the range of numbers
         runs = with_runs(with_names(with_budgets(runs.drop(absurd.index))))
         repeated = repeats_of(runs)
@@ -177,13 +188,16 @@ class RunTable(Frozen):
             counted = ", ".join(f"{count} whose {reason}" for reason, count in reasons[:5])
             raise TooFewRunsError(f"a law needs finished runs with a loss, got {counted or 'no records at all'}")
         common = {name: shared(runs, name, source) for name in ("pairs", *COMPARABLE)}
+        remarks += cost_remarks(runs)
         cells = _with_run(best_settings(tuned(settings_of(runs))), runs)
+        remarks += cell_remarks(cells, recorded=common["pairs"] is not None)
         return super().read(
             {
                 "cells": _fields(cells),
                 "run_count": len(runs),
                 "dropped": dict(reasons),
                 "listed": [f"row {row}: {reason}" for row, reason in left_out.sort_index().head(MAX_LISTED).items()],
+                "remarks": remarks,
                 **common,
                 "tokens_per_pair": _tokens_per_pair(runs),
             },

@@ -82,7 +82,7 @@ def _is_by_chance(runs: pd.DataFrame) -> ArrayLike:
 
 
 def repeats_of(runs: pd.DataFrame) -> "pd.Series[str]":
-    """The runs that repeat an earlier one in cell, setting, seed, tokens, FLOP, loss and name, as `flaws_of` returns its."""
+    """The runs that repeat an earlier one in cell, setting, seed, tokens, FLOP, loss and name, as `flaws_of` does."""
     same = [name for name in (*CELL, *SETTING, "seed", "tokens", "train_flops", "loss", "run") if name in runs]
     return pd.Series("duplicate", index=runs.index[runs.duplicated(same)])
 

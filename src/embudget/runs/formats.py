@@ -1,4 +1,4 @@
-"""How is a file of runs written? CSV, TSV, JSON Lines or Parquet, told by its ending and, where text is parted, its header.
+"""How is a file of runs written? CSV, TSV, JSON Lines or Parquet, as its ending and, of a text, its header say.
 
 What parts the columns of a text file is the comma, semicolon or tab that gives its header most names: spreadsheets of
 many countries write semicolons into what they call CSV. In JSON Lines a row may lack a name that others have.

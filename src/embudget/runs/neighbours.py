@@ -1,0 +1,184 @@
+"""Do the cells of a table agree with their neighbours? Losses in bits or that rise, settings that change on the way.
+
+bits        Log losses of one model and method follow a smooth curve over log D. Each budget may lie log(1 / ln 2) above
+            it, a factor of 1.44, as it does where its losses are in bits and the others' in nats. Which budgets do is
+            told by what is left over: with a straight line for each series whose slope and bend may differ by SLOPE and
+            BEND (standard deviations, in log loss by log tokens), and errors of ERROR, all ways to choose budgets are
+            tried. The remark needs that the best leaves less than 1 / LESS of the squares, fits as well as runs do, and
+            that the offset that the cells show lies within NEAR of log(1 / ln 2). A law may bend, or a run begin to
+            learn late, but not by the same factor in all models and methods.
+a rise      Held-out losses fall with the tokens of a run. Where those of one model and method rise, the column is some
+            score, such as accuracy, or the runs overfit.
+settings    Where small budgets had another learning rate than large ones, a law takes what the rate does for an effect
+            of the budget. A cell with three rates or more is at its best of them, so that its rate may change. Batches
+            that grow with the budget are no fault in studies of embudget, which a table of records is told by through
+            its column `pairs`: there the batch is a rule of the study that recipes go on with. In any other table
+            nobody knows the rule, and a change by more than CHANGE is said.
+"""
+
+from collections.abc import Iterator
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.linalg import solve_triangular
+
+from embudget.runs.cells import Remark
+
+Array = NDArray[np.float64]
+Numbers = NDArray[np.integer[Any]]
+BITS = float(-np.log(np.log(2)))
+"""log(1 / ln 2): how far log losses in bits lie above those in nats."""
+SLOPE, BEND, ERROR = 0.1, 0.03, 0.03
+LESS, NEAR = 5.0, 0.06
+MOST_LEVELS, MOST_SUBSETS, MOST_SERIES = 40, 10, 60
+"""Budgets that are told apart, those of which every choice is tried, and series that are looked at."""
+CHANGE = 2.0
+"""Factor between the settings of small and large budgets above which we say so."""
+_CERTAIN = 4.0  # standard errors by which a slope must rise
+
+
+def cell_remarks(cells: pd.DataFrame, *, recorded: bool) -> Iterator[Remark]:
+    """What the losses and settings of cells say; ``recorded`` where they are those of embudget's own runs."""
+    names = [name for name in ("model", "method", "model_params") if name in cells]
+    series = cells.groupby(names, dropna=False).ngroup().to_numpy()
+    log_d, log_loss = np.log(cells["tokens"].to_numpy()), cells["log_loss"].to_numpy()
+    budgets = cells["budget"].to_numpy()
+    bits = budgets_in_bits(series, budgets, log_d, log_loss)
+    if bits:
+        at = ", ".join(f"{budget:.3g}" for budget in bits[:4]) + (f" and {len(bits) - 4} more" if len(bits) > 4 else "")
+        text = (
+            f"the losses at {at} FLOP lie 1.44 times above what those of the other budgets say: in bits, where the "
+            "others are in nats? Bring all to nats, those rows times 0.6931 (a whole column: --columns "
+            "loss=loss_bits*0.6931)"
+        )
+        yield Remark(about="loss", text=text)
+        log_loss = log_loss - BITS * np.isin(budgets, bits)
+    yield from _rise(series, log_d, log_loss)
+    yield from _changes(cells, series, recorded=recorded)
+
+
+def budgets_in_bits(series: Numbers, budgets: Array, log_d: Array, log_loss: Array) -> list[float]:
+    """The budgets whose log losses lie as far above the others' as bits above nats; none where that is not plain.
+
+    All arguments are of the cells (n,); ``series`` numbers the model and method of each.
+    """
+    distinct, level = np.unique(budgets, return_inverse=True)
+    if len(distinct) > MOST_LEVELS:
+        level = np.searchsorted(np.quantile(budgets, np.linspace(0, 1, MOST_LEVELS + 1)[1:-1]), budgets, side="right")
+    count = int(level.max()) + 1
+    if count < 3:
+        return []
+    kept = np.unique(series)
+    kept = kept[np.linspace(0, len(kept) - 1, min(len(kept), MOST_SERIES)).astype(int)]
+    left, offsets, freedom = _whitened(series, level, log_d, log_loss, kept, count)
+    if freedom < 4:
+        return []
+    gram, along = offsets.T @ offsets, offsets.T @ left
+    choices = _choices(count)
+    squares = float(left @ left) - 2 * BITS * choices @ along + BITS**2 * ((choices @ gram) * choices).sum(axis=1)
+    best = int(squares.argmin())
+    chosen = choices[best]
+    seen = float(chosen @ along) / max(float(chosen @ gram @ chosen), 1e-300)
+    if LESS * squares[best] > left @ left or squares[best] > 4 * freedom or abs(seen - BITS) > NEAR:
+        return []
+    return [float(budget) for budget in distinct if chosen[level[budgets == budget][0]]]
+
+
+def _choices(count: int) -> Array:
+    """Ways to choose some budgets of ``count`` (m, count): all, or else those side by side and any two."""
+    if count <= MOST_SUBSETS:
+        return np.array([[code >> place & 1 for place in range(count)] for code in range(1, 2**count - 1)], dtype=float)
+    places = np.arange(count)
+    side_by_side = [(places >= i) & (places <= j) for i in places for j in places[i:] if j - i < count - 1]
+    two = [np.isin(places, pair) for pair in combinations(range(count), 2)]
+    return np.array([*side_by_side, *two], dtype=float)
+
+
+def _whitened(
+    series: Numbers, level: Numbers, log_d: Array, log_loss: Array, kept: Array, count: int
+) -> tuple[Array, Array, int]:
+    """What a line leaves of the log losses (m,) and of an offset at each budget (m, count), and degrees of freedom.
+
+    Both are in units of the errors.
+
+    Each series has an intercept of its own and all have one slope, which are fitted; its deviation from that slope and
+    its bend have a prior, as errors that its cells have in common.
+    """
+    rows, common = [], []
+    for one in kept:
+        at = np.flatnonzero(series == one)
+        x = log_d[at] - log_d[at].mean()
+        if len(at) < 2 or np.ptp(x) < 1e-9:
+            continue
+        bend = x**2 - (x**2).mean()
+        root = np.linalg.cholesky(
+            ERROR**2 * np.eye(len(at)) + SLOPE**2 * np.outer(x, x) + BEND**2 * np.outer(bend, bend)
+        )
+        values = np.column_stack([np.ones(len(at)), x, log_loss[at], level[at][:, None] == np.arange(count)])
+        scaled: Array = solve_triangular(root, values, lower=True)
+        own, rest = scaled[:, 0], scaled[:, 1:]
+        rest = rest - np.outer(own, own @ rest) / (own @ own)
+        common.append(rest[:, 0])
+        rows.append(rest[:, 1:])
+    if not rows:
+        return np.zeros(0), np.zeros((0, count)), 0
+    slope, every = np.concatenate(common), np.concatenate(rows)
+    every = every - np.outer(slope, slope @ every) / max(float(slope @ slope), 1e-300)
+    return every[:, 0], every[:, 1:], len(every) - len(rows) - 1
+
+
+def _rise(series: Numbers, log_d: Array, log_loss: Array) -> Iterator[Remark]:
+    """A remark where log losses rise with the tokens of one model and method, or over all where each has one cell."""
+    together = series if len(np.unique(series)) < len(series) else np.zeros(len(series), dtype=int)
+    codes, sizes = np.unique(together, return_inverse=True, return_counts=True)[1:]
+
+    def centred(values: Array) -> Array:
+        means: Array = np.bincount(codes, values) / sizes
+        return values - means[codes]
+
+    x, y = centred(log_d), centred(log_loss)
+    spread = np.bincount(codes, x**2)
+    varied = spread > 1e-12
+    freedom = len(x) - len(sizes) - 1
+    if freedom < 3 or not varied.any():
+        return
+    slope = float(x @ y) / float(x @ x)
+    error = float(np.sqrt(((y - slope * x) ** 2).sum() / freedom / (x @ x)))
+    rising = np.bincount(codes, x * y)[varied] > 0
+    if slope < _CERTAIN * error or slope <= 0 or rising.mean() < 2 / 3:
+        return
+    score = "it lies between 0 and 1: is it an accuracy?" if log_loss.max() <= 0 else "is it a score, such as accuracy?"
+    text = (
+        f"the loss rises with the tokens in {rising.sum()} of {len(rising)} series of one model and method; {score} "
+        "Laws need a held-out loss in nats, which falls: --columns loss=NAME. If it is one, the runs overfit or diverge"
+    )
+    yield Remark(about="loss", text=text)
+
+
+def _changes(cells: pd.DataFrame, series: Numbers, *, recorded: bool) -> Iterator[Remark]:
+    """A remark for each setting that changes between the lower and the upper half of the budgets."""
+    budgets = cells["budget"].to_numpy()
+    distinct = np.unique(budgets)
+    large = budgets >= distinct[len(distinct) // 2]
+    alone = (cells["rate_inside"].isna() & (cells["rates"] == 1)).to_numpy()
+    for name in ("learning_rate", "batch_size"):
+        if name not in cells or (name == "batch_size" and recorded) or len(distinct) < 2:
+            continue
+        values = cells[name].to_numpy(dtype=float)
+        known = alone & np.isfinite(values)
+        ratios = [
+            float(np.median(values[of & large]) / np.median(values[of & ~large]))
+            for one in np.unique(series)
+            if (of := known & (series == one))[large].any() and of[~large].any()
+        ]
+        times = float(np.median(ratios)) if ratios else 1.0
+        if not 1 / CHANGE <= times <= CHANGE:
+            text = (
+                f"{name} is {times:.3g} times as high at the upper half of the budgets as at the lower, and 3 rates "
+                "were not tried there: the laws take what it changes for an effect of the budget; try 3 rates in a "
+                "small and a large cell, or keep it the same"
+            )
+            yield Remark(about=name, text=text)
