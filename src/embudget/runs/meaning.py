@@ -68,13 +68,13 @@ def with_known_sizes(runs: pd.DataFrame) -> tuple[pd.DataFrame, list[Remark]]:
     place = runs.index.get_loc(first)
     rest = "; N of other models is kept: leave embeddings out there too" if np.isnan(own).any() else ""
     text = (
-        f"model_params of {_listed(named.tolist())} counts {causes[place]}: {given[place]:.4g} for {named.iloc[0]}, "
+        f"model_params of {_listed(named.tolist())} {causes[place]}: {given[place]:.4g} for {named.iloc[0]}, "
         f"which has {own[place]:.4g} without embeddings; the shapes' N was taken{rest}"
     )
     return sized.assign(train_flops=flops), [Remark(about="model_params", text=text, settled=True), *remarks]
 
 
-_CAUSES = ("the embeddings", "the adapters", "in millions", "in billions")
+_CAUSES = ("counts the embeddings", "counts the adapters", "is in millions", "is in billions")
 
 
 def _sizes(runs: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
@@ -97,10 +97,10 @@ def _cause(name: str, shape: ModelShape, method: Method, given: float) -> str:
     size, table = shape.model_params, shape.embedding_params
     nominal = [float(n) * {"m": 1e6, "b": 1e9}[unit] for n, unit in _NOMINAL.findall(name.partition(":")[0].lower())]
     meant = {
-        "the embeddings": [size + table, size + 2 * table, *(nominal if ":" not in name else ())],
-        "the adapters": [method.total_params(shape), method.total_params(shape) + table],
-        "in millions": [n / 1e6 for n in (size, size + table, size + 2 * table, *nominal)],
-        "in billions": [n / 1e9 for n in (size, size + table, size + 2 * table, *nominal)],
+        "counts the embeddings": [size + table, size + 2 * table, *(nominal if ":" not in name else ())],
+        "counts the adapters": [method.total_params(shape), method.total_params(shape) + table],
+        "is in millions": [n / 1e6 for n in (size, size + table, size + 2 * table, *nominal)],
+        "is in billions": [n / 1e9 for n in (size, size + table, size + 2 * table, *nominal)],
     }
     for cause, sizes in meant.items():
         if any(abs(given / one - 1) <= SAME_SIZE for one in sizes):
@@ -120,22 +120,24 @@ def cost_remarks(runs: pd.DataFrame) -> Iterator[Remark]:
         return
     low, high = _bounds(runs)
     said: NDArray[np.float64] | None = None
-    for name, tolerance in (("train_flops", TOLERANCE), ("budget", BUDGET_TOLERANCE)):
-        if name not in runs:
-            continue
+    given = ["budget"] if "length" not in runs else []  # else a level of the FLOP: see `embudget.runs.complete`
+    for name in ("train_flops", *given):
+        tolerance = TOLERANCE if name == "train_flops" else BUDGET_TOLERANCE
         per_token = runs[name].to_numpy() / runs["tokens"].to_numpy()
         ratio = np.where(per_token > high, per_token / high, np.where(per_token < low, per_token / low, 1.0))
         off = np.abs(np.log(ratio)) > np.log(tolerance)
         if off.sum() < max(FEWEST, SHARE * len(runs)):
             continue
-        if said is not None and abs(np.log(np.median(ratio[off]) / np.median(said))) < _CONSTANT:
+        exact = off & (high <= low)  # only of these the factor is known
+        shown = exact if exact.any() else off
+        if said is not None and abs(np.log(np.median(ratio[shown]) / np.median(said))) < _CONSTANT:
             continue  # a budget in the unit of train_flops: the remedy below names both
-        also = ",budget=" if name == "train_flops" and "budget" in runs else ""
-        said = ratio[off]
+        also = ",budget=" if name == "train_flops" and given else ""
+        said = ratio[shown]
         size = runs["model_params"].to_numpy()
         text = (
-            f"{name} is no FLOP of training: in {off.sum()} of {len(runs)} runs it is {_span(ratio[off])} times "
-            f"that by N, D and method, as where {_why(ratio, off, size)}; leave it out, --columns {name}={also}, or "
+            f"{name} is no FLOP of training: in {off.sum()} of {len(runs)} runs it is {_span(ratio[shown])} times "
+            f"that by N, D and method, as where {_why(ratio, shown, size)}; leave it out, --columns {name}={also}, or "
             f"bring it to FLOP, --columns {name}=NAME*FACTOR"
         )
         yield Remark(about=name, text=text)

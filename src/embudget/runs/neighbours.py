@@ -35,6 +35,8 @@ SLOPE, BEND, ERROR = 0.1, 0.03, 0.03
 LESS, NEAR = 5.0, 0.06
 MOST_LEVELS, MOST_SUBSETS, MOST_SERIES = 40, 10, 60
 """Budgets that are told apart, those of which every choice is tried, and series that are looked at."""
+FAR, LOST = 6.0, 0.25
+"""Times the median deviation from which on a cell is left out, and the share that may be: runs diverge."""
 CHANGE = 2.0
 """Factor between the settings of small and large budgets above which we say so."""
 _CERTAIN = 4.0  # standard errors by which a slope must rise
@@ -67,24 +69,39 @@ def budgets_in_bits(series: Numbers, budgets: Array, log_d: Array, log_loss: Arr
     """
     distinct, level = np.unique(budgets, return_inverse=True)
     if len(distinct) > MOST_LEVELS:
-        level = np.searchsorted(np.quantile(budgets, np.linspace(0, 1, MOST_LEVELS + 1)[1:-1]), budgets, side="right")
+        edges = np.quantile(budgets, np.linspace(0, 1, MOST_LEVELS + 1)[1:-1])
+        level = np.unique(np.searchsorted(edges, budgets, side="right"), return_inverse=True)[1]
     count = int(level.max()) + 1
     if count < 3:
         return []
-    kept = np.unique(series)
-    kept = kept[np.linspace(0, len(kept) - 1, min(len(kept), MOST_SERIES)).astype(int)]
-    left, offsets, freedom = _whitened(series, level, log_d, log_loss, kept, count)
-    if freedom < 4:
-        return []
-    gram, along = offsets.T @ offsets, offsets.T @ left
-    choices = _choices(count)
-    squares = float(left @ left) - 2 * BITS * choices @ along + BITS**2 * ((choices @ gram) * choices).sum(axis=1)
-    best = int(squares.argmin())
-    chosen = choices[best]
+    cells = _thinned(series, level, log_d, log_loss)
+    choices, most = _choices(count), LOST * len(cells)
+    while True:
+        left, offsets, at, freedom = _whitened(cells, count)
+        if freedom < 4:
+            return []
+        gram, along = offsets.T @ offsets, offsets.T @ left
+        squares = float(left @ left) - 2 * BITS * choices @ along + BITS**2 * ((choices @ gram) * choices).sum(axis=1)
+        best = int(squares.argmin())
+        chosen = choices[best]
+        size = np.abs(left - BITS * offsets @ chosen)
+        far = size > FAR * max(float(np.median(size)), 0.25)
+        most -= far.sum()
+        if not far.any() or most < 0:
+            break
+        cells = cells.drop(at[far])
     seen = float(chosen @ along) / max(float(chosen @ gram @ chosen), 1e-300)
     if LESS * squares[best] > left @ left or squares[best] > 4 * freedom or abs(seen - BITS) > NEAR:
         return []
     return [float(budget) for budget in distinct if chosen[level[budgets == budget][0]]]
+
+
+def _thinned(series: Numbers, level: Numbers, log_d: Array, log_loss: Array) -> pd.DataFrame:
+    """At most MOST_SERIES series with one row, the medians, at each budget."""
+    every = np.unique(series)
+    kept = every[np.linspace(0, len(every) - 1, min(len(every), MOST_SERIES)).astype(int)]
+    cells = pd.DataFrame({"series": series, "level": level, "log_d": log_d, "log_loss": log_loss})
+    return cells[np.isin(series, kept)].groupby(["series", "level"], as_index=False).median()
 
 
 def _choices(count: int) -> Array:
@@ -97,37 +114,31 @@ def _choices(count: int) -> Array:
     return np.array([*side_by_side, *two], dtype=float)
 
 
-def _whitened(
-    series: Numbers, level: Numbers, log_d: Array, log_loss: Array, kept: Array, count: int
-) -> tuple[Array, Array, int]:
-    """What a line leaves of the log losses (m,) and of an offset at each budget (m, count), and degrees of freedom.
-
-    Both are in units of the errors.
+def _whitened(cells: pd.DataFrame, count: int) -> tuple[Array, Array, Numbers, int]:
+    """What a line leaves of the log losses (m,) and of an offset at each budget (m, count), in units of the errors.
 
     Each series has an intercept of its own and all have one slope, which are fitted; its deviation from that slope and
-    its bend have a prior, as errors that its cells have in common.
+    its bend have a prior, as errors that its cells have in common. The third value are the cells' places in the index
+    (m,), the last the degrees of freedom.
     """
-    rows, common = [], []
-    for one in kept:
-        at = np.flatnonzero(series == one)
-        x = log_d[at] - log_d[at].mean()
-        if len(at) < 2 or np.ptp(x) < 1e-9:
+    rows, common, places = [np.zeros((0, count + 1))], [np.zeros(0)], [np.zeros(0, dtype=int)]
+    for _, one in cells.groupby("series"):
+        x = one["log_d"].to_numpy() - one["log_d"].mean()
+        if len(one) < 2 or np.ptp(x) < 1e-9:
             continue
         bend = x**2 - (x**2).mean()
-        root = np.linalg.cholesky(
-            ERROR**2 * np.eye(len(at)) + SLOPE**2 * np.outer(x, x) + BEND**2 * np.outer(bend, bend)
-        )
-        values = np.column_stack([np.ones(len(at)), x, log_loss[at], level[at][:, None] == np.arange(count)])
-        scaled: Array = solve_triangular(root, values, lower=True)
+        alike = ERROR**2 * np.eye(len(one)) + SLOPE**2 * np.outer(x, x) + BEND**2 * np.outer(bend, bend)
+        offsets = one["level"].to_numpy()[:, None] == np.arange(count)
+        values = np.column_stack([np.ones(len(one)), x, one["log_loss"], offsets])
+        scaled: Array = solve_triangular(np.linalg.cholesky(alike), values, lower=True)
         own, rest = scaled[:, 0], scaled[:, 1:]
         rest = rest - np.outer(own, own @ rest) / (own @ own)
         common.append(rest[:, 0])
         rows.append(rest[:, 1:])
-    if not rows:
-        return np.zeros(0), np.zeros((0, count)), 0
+        places.append(one.index.to_numpy())
     slope, every = np.concatenate(common), np.concatenate(rows)
     every = every - np.outer(slope, slope @ every) / max(float(slope @ slope), 1e-300)
-    return every[:, 0], every[:, 1:], len(every) - len(rows) - 1
+    return every[:, 0], every[:, 1:], np.concatenate(places), len(every) - len(rows)
 
 
 def _rise(series: Numbers, log_d: Array, log_loss: Array) -> Iterator[Remark]:

@@ -1,0 +1,197 @@
+"""N and C of other people's tables: what is taken from shapes, what is remarked on, and that sane tables get no word."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from benchmarks.worlds import GROUPS, make_case
+from embudget.laws import fit
+from embudget.records import RunRecord, records_frame
+from embudget.recipe import recommend
+from embudget.runs import RunTable
+from embudget.runs.complete import built_in
+from embudget.suite import find_shape
+
+COLUMNS = (
+    "model", "method", "budget", "model_params", "tokens", "train_flops", "loss", "seed", "learning_rate", "batch_size",
+)  # fmt: skip
+KINDS = tuple(kind for group in GROUPS.values() for kind in group)
+RESULTS = Path(__file__).parents[2] / "results"
+
+
+def foreign(records: list[RunRecord], method: str | None = None) -> pd.DataFrame:
+    """Runs as somebody's own table has them, all of one batch."""
+    runs = records_frame(records, COLUMNS).assign(batch_size=16.0)
+    return runs if method is None else runs[runs["method"] == method].reset_index(drop=True)
+
+
+def remarks(runs: pd.DataFrame, path: Path) -> dict[str, str]:
+    """The texts of the remarks on a table, by the column."""
+    return {remark.about: remark.text for remark in read(runs, path).remarks}
+
+
+def read(runs: pd.DataFrame, path: Path) -> RunTable:
+    pq.write_table(pa.Table.from_pandas(runs, preserve_index=False), path / "runs.parquet")
+    return RunTable.read(path / "runs.parquet")
+
+
+def embeddings(runs: pd.DataFrame) -> Any:  # noqa: ANN401 - (n,)
+    return runs["model"].map(lambda name: find_shape(name).embedding_params).to_numpy()
+
+
+def faults(runs: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame, tuple[str, str]]]:
+    """Everything that N, C, the loss and settings may be instead: a name, the columns to leave out, the table, and what
+    the remark is about and says."""
+    budgets = np.sort(runs["budget"].unique())
+    tables, upper = embeddings(runs), runs["budget"] >= budgets[len(budgets) // 2]
+    bits = runs["loss"] / np.log(2)
+    size, flops = runs["model_params"], runs["train_flops"]
+    yield "card", "train_flops budget", runs.assign(model_params=size + tables), ("model_params", "counts the embeddings")
+    yield "MACs", "", runs.assign(train_flops=flops / 2), ("train_flops", "(MACs, 3 N D)")
+    yield "12 N D", "", runs.assign(train_flops=flops * 2), ("train_flops", "(12 N D)")
+    yield "12 N D", "model budget", runs.assign(train_flops=flops * 2), ("train_flops", "(12 N D)")
+    yield "GFLOP", "", runs.assign(train_flops=flops / 1e9), ("train_flops", "in another unit")
+    with_tables = runs.assign(train_flops=flops * (1 + tables / size))
+    yield "embeddings", "", with_tables, ("train_flops", "embeddings are counted in")
+    yield "embeddings", "model", with_tables, ("train_flops", "embeddings are counted in")
+    for at in ([0, 1], [1, 2], [0, 3], [-2, -1], [1]):
+        mixed = runs.assign(loss=bits.where(runs["budget"].isin(budgets[at]), runs["loss"]))
+        yield f"bits at {at}", "", mixed, ("loss", f"the losses at {', '.join(f'{b:.3g}' for b in sorted(budgets[at]))} F")
+    yield "accuracy", "", runs.assign(loss=np.exp(-runs["loss"] / 2)), ("loss", "is it an accuracy?")
+    yield "per cent", "", runs.assign(loss=100 * np.exp(-runs["loss"] / 2)), ("loss", "is it a score, such as accuracy?")
+    rates = runs["learning_rate"].where(~upper, runs["learning_rate"] / 4)
+    yield "rate", "", runs.assign(learning_rate=rates), ("learning_rate", "0.25 times as high at the upper half")
+    batches = runs["batch_size"].where(~upper, 128)
+    yield "batch", "", runs.assign(batch_size=batches), ("batch_size", "8 times as high at the upper half")
+
+
+@pytest.mark.parametrize(
+    ("kind", "seed", "method"),
+    [
+        ("chinchilla-shared-small", 0, "full"),  # 4 sizes x 4 budgets
+        ("neither-apart-small", 1, "full"),
+        ("rectified-apart-small", 2, None),
+        ("dense_retrieval-shared-large", 3, None),
+        ("chinchilla-shared-small-mislabelled", 4, None),
+    ],
+)
+def test_every_fault_is_named_and_a_sane_table_gets_no_word(
+    tmp_path: Path, kind: str, seed: int, method: str | None
+) -> None:
+    runs = foreign(make_case(kind, seed).records(), method)
+    assert remarks(runs, tmp_path) == {}
+    assert remarks(runs.drop(columns=["model", "budget"]), tmp_path) == {}
+    for name, left_out, faulty, (about, said) in faults(runs):
+        found = remarks(faulty.drop(columns=left_out.split()), tmp_path)
+        assert set(found) == {about}, name
+        assert said in found[about], name
+        assert "\n" not in found[about]
+        assert len(found[about]) < 400
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_simulated_studies_get_no_remark(kind: str) -> None:
+    assert RunTable.of(make_case(kind, 7).records()).remarks == ()
+
+
+@pytest.mark.slow
+def test_fewer_than_one_in_a_hundred_simulated_studies_gets_a_remark(tmp_path: Path) -> None:
+    tables = [(make_case(kind, seed).records(), seed) for kind in KINDS for seed in range(20)]
+    wrong = [RunTable.of(records).remarks or read(foreign(records), tmp_path).remarks for records, _ in tables]
+    assert sum(map(bool, wrong)) <= len(tables) / 100
+
+
+@pytest.mark.parametrize("study", ["smollm2", "micro", "quickstart", "trunk"])
+def test_published_studies_get_no_remark(study: str) -> None:
+    table = RunTable.read(RESULTS / study / "records.jsonl")
+    assert table.remarks == ()
+
+
+@pytest.mark.parametrize(
+    ("spelled", "name"),
+    [
+        ("pythia-70m", "pythia-70m"),
+        ("EleutherAI/pythia-70m-deduped", "pythia-70m"),
+        ("HuggingFaceTB/SmolLM2-135M:8", "smollm2-135m:8"),
+        ("Qwen/Qwen3-0.6B-Base", "qwen3-0.6b"),
+        ("allenai/OLMo-2-0425-1B", "olmo-2-1b"),
+        ("pythia-70m-of-ours", None),
+        ("./pythia-70m", None),
+        ("pythia-70m:99", None),
+        ("", None),
+    ],
+)
+def test_a_built_in_checkpoint_is_known_by_the_hubs_spellings(spelled: str, name: str | None) -> None:
+    shape = built_in(spelled)
+    assert (None if shape is None else shape.name) == name
+
+
+def test_the_shapes_n_is_taken_with_the_flops_that_were_counted_with_another(tmp_path: Path) -> None:
+    """N of model cards; rounded as names say it; and C absent, counted with the wrong N, or counted apart from it."""
+    names = ["EleutherAI/pythia-70m", "EleutherAI/pythia-160m", "EleutherAI/pythia-410m"]
+    own = np.array([find_shape(name.partition("/")[2]).model_params for name in names], dtype=float)
+    runs = pd.DataFrame({"model": names, "model_params": [70_426_624.0, 160e6, 0.41e9], "loss": 2.5, "tokens": 1e9})
+    for costs in ({}, {"train_flops": 6 * runs["model_params"] * 1e9}, {"train_flops": 6 * own * 1e9}):
+        table = read(runs.assign(**costs), tmp_path)
+        assert sorted(cell.model_params for cell in table.cells) == own.tolist()
+        assert sorted(cell.train_flops for cell in table.cells) == pytest.approx(6 * own * 1e9)
+        (remark,) = table.remarks
+        assert remark.settled
+        assert "counts the embeddings: 7.043e+07 for EleutherAI/pythia-70m, which has 1.892e+07 without" in remark.text
+        assert "the shapes' N was taken" in remark.text
+    by_flops = read(runs.drop(columns="tokens").assign(train_flops=6 * runs["model_params"] * 1e9), tmp_path)
+    assert [cell.tokens for cell in by_flops.cells] == pytest.approx([1e9] * 3)
+
+
+def test_n_in_millions_is_known_by_the_shape_or_else_by_its_smallness(tmp_path: Path) -> None:
+    runs = pd.DataFrame({"model": "pythia-70m", "model_params": [18.9], "loss": 2.5, "tokens": 1e9})
+    assert read(runs, tmp_path).cells[0].model_params == find_shape("pythia-70m").model_params
+    assert "is in millions: 18.9 for pythia-70m" in remarks(runs, tmp_path)["model_params"]
+    unknown = remarks(runs.assign(model="ours"), tmp_path)["model_params"]
+    assert unknown == "model_params is at most 18.9: in millions or billions? --columns model_params=NAME*1e6 or *1e9"
+
+
+def test_another_size_of_a_known_model_is_kept_and_remarked_on(tmp_path: Path) -> None:
+    """It may be right: the table need not say to how many blocks a model was cut."""
+    size = float(find_shape("pythia-70m:3").model_params)
+    table = read(pd.DataFrame({"model": "pythia-70m", "model_params": [size], "loss": 2.5, "tokens": 1e9}), tmp_path)
+    assert table.cells[0].model_params == size
+    (remark,) = table.remarks
+    assert not remark.settled
+    assert "its shape has 1.892e+07 without embeddings: correct it, or name the depth" in remark.text
+    assert "as in pythia-70m:3" in remark.text
+
+
+def test_unknown_models_keep_their_n(tmp_path: Path) -> None:
+    runs = pd.DataFrame(
+        {"model": ["pythia-70m", "ours"], "model_params": [70e6, 80e6], "loss": [2.5, 2.6], "tokens": [1e9, 1e9]}
+    )
+    table = read(runs, tmp_path)
+    assert {cell.model: cell.model_params for cell in table.cells}["ours"] == 80e6
+    assert "N of other models is kept: leave embeddings out there too" in table.remarks[0].text
+
+
+def test_one_wrong_row_is_no_meaning_of_a_column(tmp_path: Path) -> None:
+    runs = foreign(make_case("chinchilla-shared-small", 0).records(), "full")
+    flops = runs["train_flops"].where(runs.index > 0, runs["train_flops"] * 12)
+    assert remarks(runs.assign(train_flops=flops), tmp_path) == {}
+
+
+def test_the_fit_shows_remarks_and_the_recipe_repeats_what_is_left_to_do(tmp_path: Path) -> None:
+    runs = foreign(make_case("chinchilla-shared-small", 1).records(), "full")
+    faulty = runs.assign(model_params=runs["model_params"] + embeddings(runs), train_flops=2 * runs["train_flops"])
+    laws = fit(read(faulty, tmp_path), draws=20)
+    taken, doubled = laws.table.remarks
+    assert (taken.about, taken.settled, doubled.about, doubled.settled) == ("model_params", True, "train_flops", False)
+    assert f"warning: {taken.text}\nwarning: {doubled.text}" in laws.summary()
+    laws.save(tmp_path / "laws.json")
+    kept = type(laws).load(tmp_path / "laws.json")
+    warnings = recommend(kept, 4 * laws.table.budgets[-1], suite="pythia", max_epochs=10**6).warnings
+    assert doubled.text in warnings
+    assert taken.text not in warnings
