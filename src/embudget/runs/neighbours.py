@@ -1,12 +1,14 @@
 """Do the cells of a table agree with their neighbours? Losses in bits or that rise, settings that change on the way.
 
-bits        Log losses of one model and method follow a smooth curve over log D. Each budget may lie log(1 / ln 2) above
-            it, a factor of 1.44, as it does where its losses are in bits and the others' in nats. Which budgets do is
-            told by what is left over: with a straight line for each series whose slope and bend may differ by SLOPE and
-            BEND (standard deviations, in log loss by log tokens), and errors of ERROR, all ways to choose budgets are
-            tried. The remark needs that the best leaves less than 1 / LESS of the squares, fits as well as runs do, and
-            that the offset that the cells show lies within NEAR of log(1 / ln 2). A law may bend, or a run begin to
-            learn late, but not by the same factor in all models and methods.
+bits        Log losses of one model and method follow a smooth curve over log D. Budgets whose losses are in bits, where
+            the others' are in nats, lie log(1 / ln 2) above it, a factor of 1.44. So all ways to choose some budgets
+            are tried: their cells are lowered by that, and a line through each series, whose slope and bend may differ
+            by SLOPE and BEND (standard deviations, in log loss by log tokens), leaves errors of about ERROR. The remark
+            needs that the best choice leaves less than 1 / LESS of the squares that no choice leaves, that its errors
+            are at most twice ERROR, and that the offset that its cells show lies within NEAR of log(1 / ln 2). The
+            share is halved with fewer than 2 cells a budget, which could be chosen one by one, and is a fourth where
+            losses fall at every step from a chosen budget to the next and never rise onto one, as they do where models
+            have just begun to learn. In simulation every pair of budgets is found with 4 sizes and 4 budgets.
 a rise      Held-out losses fall with the tokens of a run. Where those of one model and method rise, the column is some
             score, such as accuracy, or the runs overfit.
 settings    Where small budgets had another learning rate than large ones, a law takes what the rate does for an effect
@@ -32,6 +34,7 @@ Numbers = NDArray[np.integer[Any]]
 BITS = float(-np.log(np.log(2)))
 """log(1 / ln 2): how far log losses in bits lie above those in nats."""
 SLOPE, BEND, ERROR = 0.1, 0.03, 0.03
+"""assumption: L = E + B / D^b with b up to 0.6 has slopes from 0 to -0.4 and bends (half its curvature) up to 0.045."""
 LESS, NEAR = 5.0, 0.06
 MOST_LEVELS, MOST_SUBSETS, MOST_SERIES = 40, 10, 60
 """Budgets that are told apart, those of which every choice is tried, and series that are looked at."""
@@ -91,7 +94,10 @@ def budgets_in_bits(series: Numbers, budgets: Array, log_d: Array, log_loss: Arr
             break
         cells = cells.drop(at[far])
     seen = float(chosen @ along) / max(float(chosen @ gram @ chosen), 1e-300)
-    if LESS * squares[best] > left @ left or squares[best] > 4 * freedom or abs(seen - BITS) > NEAR:
+    onto = np.diff(chosen[cells["level"]]) > 0
+    falls = not (onto & (np.diff(cells["series"]) == 0)).any()
+    less = LESS * (1 if len(cells) >= 2 * count else 2) * (4 if falls else 1)
+    if less * squares[best] > left @ left or squares[best] > 4 * freedom or abs(seen - BITS) > NEAR:
         return []
     return [float(budget) for budget in distinct if chosen[level[budgets == budget][0]]]
 
