@@ -46,7 +46,7 @@ def embeddings(runs: pd.DataFrame) -> Any:  # noqa: ANN401 - (n,)
 
 
 def faults(runs: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, str]]:
-    """What N, C, the loss and settings may be instead: what the remark is about, the table, and what the remark says."""
+    """What columns may be instead: what the remark is about, the table, and what the remark says."""
     budgets = np.sort(runs["budget"].unique())
     size, flops, loss, rate = (runs[name] for name in ("model_params", "train_flops", "loss", "learning_rate"))
     tables, upper = embeddings(runs), runs["budget"] >= budgets[len(budgets) // 2]
@@ -77,7 +77,7 @@ def faults(runs: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, str]]:
         ("neither-apart-small", 1, "full"),
         ("rectified-apart-small", 2, None),
         ("dense_retrieval-shared-large", 3, None),
-        ("chinchilla-shared-small-mislabelled", 4, None),
+        ("chinchilla-shared-small-outlier", 4, None),
     ],
 )
 def test_every_fault_is_named_and_a_sane_table_gets_no_word(
