@@ -46,8 +46,12 @@ def command(
     A table needs three columns: model_params (without embeddings), loss (in nats, held-out), and tokens or
     train_flops; the method gives the other of the two. Further columns are used where they are there: method (such as
     lora:32; full for all rows without it), rank and active_fraction for methods written without a number, model,
-    budget, learning_rate, batch_size, seed, weight, and the others that `embudget records --csv` writes. All others
-    are ignored. If a column has one of these names but another meaning, --columns NAME= ignores it.
+    budget, learning_rate, batch_size, seed, weight, run (the same for all checkpoints of one training run), and the
+    others that `embudget records --csv` writes. All others are ignored. If a column has one of these names but another
+    meaning, --columns NAME= ignores it; if it has another unit, NAME=NAME*1e6 brings it to ours.
+
+    Warnings say where a table seems to mean something else: sizes with embeddings counted in, train_flops that are not
+    those of training, losses partly in bits or that rise, rates and batches that change with the budget.
 
     Rows are left out, counted and listed if their loss, size, tokens or FLOP is missing, NaN, infinite or not
     positive, if their status is not done, if their loss is no better than chance (log of eval_candidates, where the
