@@ -176,6 +176,18 @@ def test_unknown_models_keep_their_n(tmp_path: Path) -> None:
     assert "N of other models is kept: leave embeddings out there too" in table.remarks[0].text
 
 
+def test_embeddings_in_the_flops_of_large_models_are_seen_though_they_are_few(tmp_path: Path) -> None:
+    """5 to 13 % of C, which a detailed count of operations might differ by, if it were not exactly theirs."""
+    names = ["pythia-1b", "pythia-1.4b", "pythia-2.8b"]
+    shapes = [find_shape(name) for name in names]
+    size, tables = (np.array([getattr(one, name) for one in shapes]) for name in ("model_params", "embedding_params"))
+    runs = pd.DataFrame({"model": names, "model_params": size.astype(float), "tokens": 1e10, "loss": [2.5, 2.4, 2.3]})
+    assert (
+        "embeddings are counted in" in remarks(runs.assign(train_flops=6e10 * (size + tables)), tmp_path)["train_flops"]
+    )
+    assert remarks(runs.assign(train_flops=6e10 * size * 1.1), tmp_path) == {}
+
+
 def test_one_wrong_row_is_no_meaning_of_a_column(tmp_path: Path) -> None:
     runs = foreign(make_case("chinchilla-shared-small", 0).records(), "full")
     flops = runs["train_flops"].where(runs.index > 0, runs["train_flops"] * 12)

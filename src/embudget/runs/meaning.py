@@ -12,7 +12,8 @@ N   where `model` names a built-in checkpoint, in our spelling or the hub's, N i
 C   by the formula c D, with c of the method and the shape; of an unknown shape c is at least k N and at most 6 N, k the
     method's FLOP per token and parameter (a method of few active blocks may have none but one, LoRA adapters of its
     own). Where C was computed here, it agrees. Run by run C / D must lie within TOLERANCE of that; a budget within
-    BUDGET_TOLERANCE, since a run of few steps misses it by part of one.
+    BUDGET_TOLERANCE, since a run of few steps misses it by part of one. Where the embeddings of a shape are known, C is
+    also held against the formula with them counted in, which may be closer.
 
 A remark needs SHARE of the runs and two of them, so that a slip in one row, which the fit copes with, is not taken for
 the meaning of a column. Losses and settings are looked at in `embudget.runs.neighbours`.
@@ -44,6 +45,8 @@ _NAMED = {
     2.0: "each operation is counted twice (12 N D)",
 }
 """Causes of constant factors."""
+_EMBEDDINGS = "embeddings are counted in, which weigh most in small models"
+_MATCH = 1.015  # factor to which C / D is that of N with the embeddings, where these are known
 _NOMINAL = re.compile(r"(\d+(?:\.\d+)?)([mb])(?![a-z0-9])")
 
 
@@ -118,14 +121,15 @@ def cost_remarks(runs: pd.DataFrame) -> Iterator[Remark]:
         text = f"model_params is at most {most:.4g}: in millions or billions? --columns model_params=NAME*1e6 or *1e9"
         yield Remark(about="model_params", text=text)
         return
-    low, high = _bounds(runs)
+    low, high, tables = _bounds(runs)
     said: NDArray[np.float64] | None = None
     given = ["budget"] if "length" not in runs else []  # else a level of the FLOP: see `embudget.runs.complete`
     for name in ("train_flops", *given):
         tolerance = TOLERANCE if name == "train_flops" else BUDGET_TOLERANCE
         per_token = runs[name].to_numpy() / runs["tokens"].to_numpy()
         ratio = np.where(per_token > high, per_token / high, np.where(per_token < low, per_token / low, 1.0))
-        off = np.abs(np.log(ratio)) > np.log(tolerance)
+        counted = (tables > _MATCH**2) & (np.abs(np.log(ratio / tables)) < np.log(_MATCH))
+        off = (np.abs(np.log(ratio)) > np.log(tolerance)) | (counted & (name == "train_flops"))
         if off.sum() < max(FEWEST, SHARE * len(runs)):
             continue
         exact = off & (high <= low)  # only of these the factor is known
@@ -135,27 +139,32 @@ def cost_remarks(runs: pd.DataFrame) -> Iterator[Remark]:
         also = ",budget=" if name == "train_flops" and given else ""
         said = ratio[shown]
         size = runs["model_params"].to_numpy()
+        why = _EMBEDDINGS if counted[shown].mean() > 0.5 else _why(ratio, shown, size)
         text = (
             f"{name} is no FLOP of training: in {off.sum()} of {len(runs)} runs it is {_span(ratio[shown])} times "
-            f"that by N, D and method, as where {_why(ratio, shown, size)}; leave it out, --columns {name}={also}, or "
+            f"that by N, D and method, as where {why}; leave it out, --columns {name}={also}, or "
             f"bring it to FLOP, --columns {name}=NAME*FACTOR"
         )
         yield Remark(about=name, text=text)
 
 
-def _bounds(runs: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The least and the largest training FLOP per token of each run (n,) and (n,)."""
+def _bounds(runs: pd.DataFrame) -> NDArray[np.float64]:
+    """The least and largest training FLOP per token of each run, and N with embeddings / N, NaN if unknown (3, n)."""
     chosen = [name for name in ("model", "method") if name in runs]
     costs = []
     for values in runs[chosen].drop_duplicates().to_dict("records"):
         method, shape = parse_method(values["method"]), shape_named(values.get("model", ""))
-        exact = (np.nan, np.nan) if shape is None else (shape.model_params, method.flops_per_token(shape))
+        exact = [np.nan] * 3
+        if shape is not None:
+            size = shape.model_params
+            exact = [size, method.flops_per_token(shape), 1 + shape.embedding_params / size]
         costs.append((method.flops_per_param, *exact))
     codes = runs.groupby(chosen, sort=False).ngroup().to_numpy()
-    per_param, of_shape, exactly = np.array(costs, dtype=float).reshape(-1, 3)[codes].T
-    size = runs["model_params"].to_numpy()
-    same = np.abs(size / of_shape - 1) <= SAME_SIZE
-    return np.where(same, exactly, per_param * size), np.where(same, exactly, 6 * size)
+    per_param, of_shape, exactly, tables = np.array(costs, dtype=float).reshape(-1, 4)[codes].T
+    given = runs["model_params"].to_numpy()
+    same = np.abs(given / of_shape - 1) <= SAME_SIZE
+    bounds = np.where(same, exactly, per_param * given), np.where(same, exactly, 6 * given)
+    return np.stack([*bounds, np.where(same, tables, np.nan)])
 
 
 def _why(ratio: NDArray[np.float64], off: NDArray[np.bool_], size: NDArray[np.float64]) -> str:
@@ -170,7 +179,7 @@ def _why(ratio: NDArray[np.float64], off: NDArray[np.bool_], size: NDArray[np.fl
             return "it or the tokens are in another unit (thousands, GFLOP, FLOP/s)"
     smallest, largest = (np.median(ratio[size == end]) for end in (size.min(), size.max()))
     if middle > 0 and smallest > largest * np.exp(_CONSTANT):
-        return "embeddings are counted in, which weigh most in small models"
+        return _EMBEDDINGS
     return "other operations or other tokens (padding, say) are counted"
 
 
