@@ -22,7 +22,7 @@ from embudget.errors import TooFewRunsError
 from embudget.frozen import Frozen
 from embudget.limits import Candidates, Length
 from embudget.records import RunRecord
-from embudget.runs.columns import CELL, COMPARABLE
+from embudget.runs.columns import CELL, COMPARABLE, Remark
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,14 +88,6 @@ class Cell(Frozen):
     def flops_per_token(self) -> float:
         """C / D as measured, FLOP."""
         return self.train_flops / self.tokens
-
-
-class Remark(Frozen):
-    """What a column of a table does not seem to mean, its likely cause and what to do: see `embudget.runs.meaning`."""
-
-    about: str = Field(description="the column, by our name")
-    text: str
-    settled: bool = Field(default=False, description="whether it was put right here, so that nothing is left to do")
 
 
 class RunTable(Frozen):

@@ -7,6 +7,10 @@ texts are "" where there is none.
 
 from typing import Final
 
+from pydantic import Field
+
+from embudget.frozen import Frozen
+
 CELL: Final = ("method", "budget", "model_params", "model", "length")
 """What makes runs one cell. `length` is there in a table without budgets only: see `embudget.runs.complete`."""
 SETTING: Final = (
@@ -45,3 +49,11 @@ INSTEAD: Final = {
     ".txt": "name it .csv or .tsv if commas, semicolons or tabs part its columns",
 }
 """Endings of other tables, and what to do with such a file."""
+
+
+class Remark(Frozen):
+    """What a column of a table does not seem to mean, its likely cause and what to do: see `embudget.runs.meaning`."""
+
+    about: str = Field(description="the column, by our name")
+    text: str
+    settled: bool = Field(default=False, description="whether it was put right here, so that nothing is left to do")

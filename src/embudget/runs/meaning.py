@@ -27,7 +27,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from embudget.methods import Method, parse_method
-from embudget.runs.cells import Remark
+from embudget.runs.columns import Remark
 from embudget.runs.complete import SAME_SIZE, built_in, flops_per_token, shape_named
 from embudget.suite import ModelShape
 

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from embudget.runs.bits import BITS, Array, Numbers, budgets_in_bits
-from embudget.runs.cells import Remark
+from embudget.runs.columns import Remark
 
 CHANGE = 2.0
 """Factor between the settings of small and large budgets above which we say so."""
