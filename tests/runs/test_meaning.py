@@ -148,6 +148,17 @@ def test_the_shapes_n_is_taken_with_the_flops_that_were_counted_with_another(tmp
     assert [cell.tokens for cell in by_flops.cells] == pytest.approx([1e9] * 3)
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_table_with_n_of_model_cards_has_the_cells_of_the_right_one(tmp_path: Path, seed: int) -> None:
+    """So that the laws are the same, whether C is left out or was counted with the same N."""
+    runs = foreign(make_case("chinchilla-shared-small", seed).records()).drop(columns=["train_flops", "budget"])
+    by_card = runs.assign(model_params=runs["model_params"] + embeddings(runs))
+    assert read(by_card, tmp_path).cells == read(runs, tmp_path).cells
+    full = runs["method"] == "full"
+    counted = by_card.assign(train_flops=6 * by_card["model_params"] * runs["tokens"])[full]
+    assert read(counted, tmp_path).cells == read(runs[full], tmp_path).cells
+
+
 def test_n_in_millions_is_known_by_the_shape_or_else_by_its_smallness(tmp_path: Path) -> None:
     runs = pd.DataFrame({"model": "pythia-70m", "model_params": [18.9], "loss": 2.5, "tokens": 1e9})
     assert read(runs, tmp_path).cells[0].model_params == find_shape("pythia-70m").model_params
