@@ -141,7 +141,7 @@ def cost_remarks(runs: pd.DataFrame) -> Iterator[Remark]:
         size = runs["model_params"].to_numpy()
         why = _EMBEDDINGS if counted[shown].mean() > 0.5 else _why(ratio, shown, size)
         text = (
-            f"{name} is no FLOP of training: in {off.sum()} of {len(runs)} runs it is {_span(ratio[shown])} times "
+            f"{name} is not the FLOP of training: in {off.sum()} of {len(runs)} runs it is {_span(ratio[shown])} times "
             f"that by N, D and method, as where {why}; leave it out, --columns {name}={also}, or "
             f"bring it to FLOP, --columns {name}=NAME*FACTOR"
         )
