@@ -10,6 +10,7 @@ import pytest
 
 from embudget.design import simulate
 from embudget.laws import find_laws
+from embudget.laws.problem import Points
 from embudget.methods import parse_method
 from embudget.records import RunRecord
 from embudget.runs import RunTable, write_records_csv
@@ -186,3 +187,38 @@ def test_records_know_the_pairs_that_they_repeat(tmp_path: Path) -> None:
     write_records_csv(known, tmp_path / "runs.csv")
     again = RunTable.read(tmp_path / "runs.csv")
     assert (again.cells, again.training_pairs) == (table.cells, 500)
+
+
+def checkpoints(**columns: object) -> list[dict[str, object]]:
+    """Two training runs of one model and two of another, three checkpoints each, all at other tokens."""
+    rows = [(name, size, d) for name, size, d in (("a", 1e7, 1e9), ("b", 1e7, 1.3e9), ("c", 4e7, 1e9), ("d", 4e7, 1e9))]
+    return [
+        {"wandb": name, "model_params": size, "tokens": d * 2**i, "loss": 3 - 0.1 * i} | columns
+        for name, size, d in rows
+        for i in range(3)
+    ]
+
+
+def test_a_column_run_says_which_cells_err_together(tmp_path: Path) -> None:
+    rows = [row | {"run": row["wandb"]} for row in checkpoints()]
+    cells = foreign(tmp_path, rows).cells
+    by_size = {size: {cell.run for cell in cells if cell.model_params == size} for size in (1e7, 4e7)}
+    assert by_size == {1e7: {"a", "b"}, 4e7: {None}}  # c and d share all their cells, which are of several runs
+    assert len(set(Points.of(cells).series.tolist())) == 3
+    assert len(set(Points.of(foreign(tmp_path, checkpoints()).cells).series.tolist())) == 2
+
+
+def test_a_run_has_any_name_and_is_of_one_model_and_method(tmp_path: Path) -> None:
+    path = write(tmp_path / "runs.csv", {name: [row[name] for row in checkpoints()] for name in checkpoints()[0]})
+    assert {cell.run for cell in RunTable.read(path, {"run": "wandb"}).cells} == {"a", "b", None}
+    alike = foreign(tmp_path, [row | {"run": "sweep"} for row in checkpoints()]).cells
+    assert {cell.run for cell in alike} == {"sweep"}
+    assert len(set(Points.of(alike).series.tolist())) == 2
+
+
+def test_a_column_run_that_numbers_the_rows_says_nothing(tmp_path: Path) -> None:
+    rows = [row | {"run": str(i)} for i, row in enumerate(checkpoints())]
+    plain = foreign(tmp_path, checkpoints())
+    assert foreign(tmp_path, rows) == plain
+    assert plain.dropped == {"duplicate": 3}  # which a name of their own would keep
+    assert foreign(tmp_path, [row | {"run": row["wandb"]} for row in checkpoints()]).run_count == 12

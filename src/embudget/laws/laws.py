@@ -299,11 +299,12 @@ class Laws(Frozen):
 
     def summary(self) -> str:
         """What was fitted, as plain text for a terminal or a log."""
+        warnings = warnings_of(self.diagnostics, self.table, self.cells)
         parts = [
             [*summary.describe_runs(self.table), ""],
             [*summary.describe_ranking(self.ranking), ""],
             summary.describe_surface(self.surface),
-            [*summary.describe_diagnostics(self.diagnostics, warnings_of(self.diagnostics, self.cells)), ""],
+            [*summary.describe_diagnostics(self.diagnostics, warnings), ""],
             [*summary.describe_frontier(self.frontier()), ""],
             summary.describe_powers(self.frontiers, self.isoflops, exponents_of(self.surface, self.cells)),
             summary.describe_repetition(self.cells, self.repetition),

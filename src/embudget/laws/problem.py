@@ -51,13 +51,14 @@ class Points:
     seed_squares: Array
     """sum of squared deviations of the seeds' log losses"""
     series: NDArray[np.int_]
-    """number of the series of cells that err together: those of one model and method, as the branches of a trunk"""
+    """number of the series of cells that err together: those of one model and method, as the branches of a trunk, and
+    of these the checkpoints of one run by themselves, where the table names its runs"""
 
     @classmethod
     def of(cls, cells: Sequence[Cell], repetition: Repetition | None = None) -> Self:
         """The cells as arrays; without a ``repetition`` all tokens count as new."""
         seeds = np.array([cell.seeds for cell in cells], dtype=float)
-        _, series = np.unique([f"{cell.model}\n{cell.method}" for cell in cells], return_inverse=True)
+        _, series = np.unique([f"{cell.model}\n{cell.method}\n{cell.run or ''}" for cell in cells], return_inverse=True)
         return cls(
             method=np.array([cell.method for cell in cells]),
             budget=np.array([cell.budget for cell in cells]),

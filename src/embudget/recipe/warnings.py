@@ -46,6 +46,9 @@ def cautions_for(question: Question, option: Option, choice: Choice, how: Hyperp
         groups = " and ".join(laws.diagnostics.unlinked)
         text = f"{groups} were measured at no common budget: which of them is better is extrapolated"
         yield Caution("no common budget", text)
+    for remark in laws.table.remarks:
+        if not remark.settled:
+            yield Caution(remark.text, remark.text)
     for text in mixed_setting_warnings(laws.cells):  # the same in all recipes of the laws
         yield Caution(text, text)
     yield from _far_rate(laws, choice.method, how.values["learning_rate"])

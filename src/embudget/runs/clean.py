@@ -10,7 +10,7 @@ A run is left out, counted and listed with its reason, where
 - its loss, size, tokens, FLOP, budget or weight is missing, NaN, infinite or not positive, among those columns that the
   table has (a missing weight is 1);
 - a setting or measurement of it is infinite, or has a sign that it cannot have (a missing or NaN one is unknown);
-- an earlier run has the same cell, setting, seed, tokens, FLOP and loss.
+- an earlier run has the same cell, setting, seed, tokens, FLOP and loss, and no other name in a column `run`.
 
 Runs are checked as they were read, and once more when their tokens and FLOP have been computed.
 """
@@ -82,8 +82,8 @@ def _is_by_chance(runs: pd.DataFrame) -> ArrayLike:
 
 
 def repeats_of(runs: pd.DataFrame) -> "pd.Series[str]":
-    """The runs that repeat an earlier one in cell, setting, seed, tokens, FLOP and loss, as `flaws_of` returns its."""
-    same = [name for name in (*CELL, *SETTING, "seed", "tokens", "train_flops", "loss") if name in runs]
+    """The runs that repeat an earlier one in cell, setting, seed, tokens, FLOP, loss and name, as `flaws_of` does."""
+    same = [name for name in (*CELL, *SETTING, "seed", "tokens", "train_flops", "loss", "run") if name in runs]
     return pd.Series("duplicate", index=runs.index[runs.duplicated(same)])
 
 
