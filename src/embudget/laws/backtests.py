@@ -40,7 +40,7 @@ MOST_CELLS = 300
 """Cells that a cut is fitted to at most; of more, a random sample."""
 DRAWS = 50
 """Bootstrap draws of a cut, over all forms."""
-PRIOR, WORTH = 0.12, 2.0
+PRIOR, WORTH = 0.15, 1.0
 """s before anything is seen, and how many cuts that is worth; from the simulated studies of `benchmarks/regret.py`."""
 
 

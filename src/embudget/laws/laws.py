@@ -304,6 +304,7 @@ class Laws(Frozen):
             [*summary.describe_runs(self.table), ""],
             [*summary.describe_ranking(self.ranking), ""],
             summary.describe_surface(self.surface),
+            summary.describe_backtests(self.backtests),
             [*summary.describe_diagnostics(self.diagnostics, warnings), ""],
             [*summary.describe_frontier(self.frontier()), ""],
             summary.describe_powers(self.frontiers, self.isoflops, exponents_of(self.surface, self.cells)),

@@ -5,6 +5,7 @@ from math import exp, log
 
 import numpy as np
 
+from embudget.laws.backtests import Backtest
 from embudget.laws.checks import Refusal
 from embudget.laws.diagnostics import Diagnostics
 from embudget.laws.forms import FORMS, Array
@@ -76,6 +77,18 @@ def _noise(surface: Surface) -> str:
         ahead = 100 * surface.discrepancy * log(4) ** 0.5
         text += f"; what no form explains at 4 times the measured budgets: {ahead:.2g} %"
     return text
+
+
+def describe_backtests(tests: Sequence[Backtest]) -> list[str]:
+    """What the laws of the smaller budgets said of the larger ones."""
+    if not tests:
+        text = "no backtests with fewer than 4 budgets: what no form explains is that of simulated studies"
+        return [text, ""]
+    lines = [f"{'fitted up to':>12} {'forecast':>9} {'cells':>6} {'bias':>8} {'error':>8} {'expected':>9}  of log loss"]
+    for one in tests:
+        errors = f"{100 * one.bias:+6.1f} % {100 * one.error:6.1f} % {100 * one.expected:7.1f} %"
+        lines.append(f"{one.largest:12.2e} {one.budget:9.2e} {one.cells:6} {errors}")
+    return [*lines, "backtests: a bias above 0 is a loss higher than the laws promised", ""]
 
 
 def describe_diagnostics(diagnostics: Diagnostics, warnings: Sequence[str]) -> list[str]:

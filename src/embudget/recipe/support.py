@@ -3,8 +3,8 @@
     distance    training takes at most 16 times the largest budget that the method was measured at, and at least 1/16 of
                 the smallest: in simulated studies recipes were checked at 4, 16 and 64 times (docs/concepts), and what
                 the forms of law do not capture grows with every step beyond
-    family      a member of the suite was measured, or one of its family. Models of a table whose names say nothing are
-                known by their sizes: two of them within 1 % of members' N
+    family      a member of the suite was measured, or one of its family. Models whose names say nothing are known by
+                their sizes: two of them within 1 % of members' N. A table that names no models leaves it to the user
 
 Runs at 1/4000, 1/1000 and 1/250 of the budget, with one batch and several rates, are the pilot study
 that `embudget.design` plans for this very budget. They support its recipe, though they lie 250 times below: the regret
@@ -18,6 +18,7 @@ import numpy as np
 from embudget.choices import base_of, unknown_models
 from embudget.laws import Laws
 from embudget.recipe.options import Option, Question
+from embudget.runs.columns import SIZE_NAME
 from embudget.suite import SHAPES
 
 MOST_TIMES = 16.0
@@ -74,8 +75,13 @@ def guessing(question: Question) -> Question:
 
 
 def of_measured_family(question: Question) -> bool:
-    """Whether a member of the suite was measured, or one of the same family."""
+    """Whether a member of the suite was measured, or one of the same family.
+
+    A table that names no models leaves it to whoever names the suite.
+    """
     models = question.laws.table.models
+    if names_no_models(question.laws):
+        return True
     bases, wished = set(map(base_of, models)), {base_of(one.model) for one in question.candidates}
     if bases & wished:
         return True
@@ -85,6 +91,11 @@ def of_measured_family(question: Question) -> bool:
     unknown = set(unknown_models(models))
     sizes = {cell.model_params for cell in question.laws.table.cells if cell.model in unknown}
     return _alike(sizes, {one.model_params for one in question.candidates}) >= _FEWEST_ALIKE
+
+
+def names_no_models(laws: Laws) -> bool:
+    """Whether all models of the table have names made of their sizes."""
+    return all(model.startswith(SIZE_NAME) for model in laws.table.models)
 
 
 def _alike(sizes: Iterable[float], members: Iterable[float]) -> int:

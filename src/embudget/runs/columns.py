@@ -14,6 +14,8 @@ from embudget.frozen import Frozen
 CELL: Final = ("method", "budget", "model_params", "model", "length", "supply")
 """What makes runs one cell. `length` is there in a table without budgets only, `supply` in one with unique tokens only:
 see `embudget.runs.complete`."""
+SIZE_NAME: Final = "N="
+"""What the name of a model begins with that the source does not name: N=1.2e+08 is made of its size."""
 SETTING: Final = (
     "learning_rate", "batch_size", "warmup", "weight_decay", "max_epochs", "decay", "schedule", "pooling", "end_token",
 )  # fmt: skip

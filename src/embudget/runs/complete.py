@@ -23,6 +23,7 @@ import pandas as pd
 
 from embudget.errors import ConfigError, MethodError
 from embudget.methods import parse_method
+from embudget.runs.columns import SIZE_NAME
 from embudget.suite import SHAPES, ModelShape, known_shape
 
 LEVEL_GAP = 1.15
@@ -189,7 +190,7 @@ def with_names(runs: pd.DataFrame) -> pd.DataFrame:
     replaced, the runs of the earlier ones get theirs in brackets, so that they are another model.
     """
     sizes = runs["model_params"]
-    made = sizes.map({size: f"N={size:.4g}" for size in sizes.unique().tolist()})
+    made = sizes.map({size: f"{SIZE_NAME}{size:.4g}" for size in sizes.unique().tolist()})
     names = runs["model"].where(runs["model"] != "", made) if "model" in runs else made
     if "model_weights" not in runs:
         return runs.assign(model=names)
