@@ -11,7 +11,7 @@ from embudget.methods import parse_method
 from embudget.reading import read_json
 from embudget.runs.cells import RunTable
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 """Version of laws.json; raised when a reader of the old one would misread the new."""
 CHECKED = 200
 """Cells at which the predictions of laws are tried as they are read."""
