@@ -10,7 +10,7 @@ from scipy.stats import t as student
 
 from embudget.laws import FormName, Surface
 from embudget.laws.ensemble import surface_of
-from embudget.laws.surface import Branch, Component
+from embudget.laws.surface import BETWEEN_KINDS, Branch, Component
 from embudget.laws.uncertainty import INFLATION
 from embudget.laws.weights import LEAST_SHARE, draws_of, rank
 from tests.laws.studies import SHARED, points
@@ -158,4 +158,5 @@ def test_the_draws_that_choices_are_compared_by_are_as_wide_as_the_interval() ->
     gaps, mean, times = np.zeros((100, 2)), np.zeros(2), np.array([1.0, exp(4)])
     wide = law.with_discrepancy(gaps, mean, times)
     assert np.array_equal(wide[:, 0], gaps[:, 0])
-    assert wide[:, 1].std() > 2 * 0.03  # four times as far as e, even where the draws are all the same
+    scale = student.ppf(0.95, 4) / norm.ppf(0.95)
+    assert wide[:, 1].std() == pytest.approx(BETWEEN_KINDS * 2 * 0.03 * scale, rel=0.02), "where all draws are the same"

@@ -59,7 +59,7 @@ def test_a_rate_far_beyond_the_measured_ones_is_said_to_be_far(tuned: Laws, slop
 
 
 def test_a_rate_near_the_measured_ones_is_not_warned_of(tuned: Laws) -> None:
-    assert not any("learning rate" in text for text in recommend(tuned, 16 * BUDGET).warnings)
+    assert not any("learning rate" in text for text in recommend(tuned, 16 * BUDGET, force=True).warnings)
 
 
 def with_lines(laws: Laws, **update: object) -> Laws:

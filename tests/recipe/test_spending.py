@@ -1,20 +1,24 @@
 """Recipes know the study's pairs: they repeat them, and stop where more passes would not help."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
 
+import embudget.recipe
 from embudget.design import simulate
 from embudget.errors import InfeasibleError
 from embudget.laws import Laws, fit
 from embudget.laws.on_pairs import OnPairs
 from embudget.laws.repetition import Repetition
-from embudget.recipe import Recipe, recommend
+from embudget.recipe import Recipe
 from embudget.recipe.options import Option, Question
 from embudget.recipe.spending import WORTH
 from tests.recipe.worlds import BUDGET, NOISY
 
+recommend = partial(embudget.recipe.recommend, force=True)
+"""Some of the budgets are far away."""
 FEW = 2000
 """Pairs, of which the recipe for `BUDGET` would see many times as many."""
 FAR = 3e16
@@ -35,6 +39,11 @@ def known(unlimited: Laws) -> Callable[[int], Laws]:
     return with_pairs
 
 
+def warnings_of(recipe: Recipe) -> tuple[str, ...]:
+    """All but that the laws of three budgets were not tested on larger ones."""
+    return tuple(text for text in recipe.warnings if not text.startswith("with fewer than 4 budgets"))
+
+
 def test_enough_pairs_change_nothing(unlimited: Laws, known: Callable[[int], Laws]) -> None:
     free, enough = recommend(unlimited, BUDGET), recommend(known(10**7), BUDGET)
     assert enough.model_copy(update={"training_pairs": None}) == free
@@ -50,7 +59,7 @@ def test_few_pairs_are_repeated_for_less(unlimited: Laws, known: Callable[[int],
     effective = float(Repetition().effective(few.tokens, FEW * 60.0))
     assert few.predicted_loss == pytest.approx(unlimited.predict(few.method, few.model_params, effective), rel=1e-9)
     assert f"({few.passes:.3g} passes over 2,000)" in str(few)
-    (warning,) = few.warnings
+    (warning,) = warnings_of(few)
     assert warning.startswith(f"the pairs are seen up to {few.max_epochs} times, and in the measured runs at most 1: ")
     assert warning.endswith("how much they still teach is assumed (R 15 [5.59, 40.2]), and they may be overfitted")
 
@@ -63,7 +72,8 @@ def test_what_repeats_beyond_use_is_left_over(known: Callable[[int], Laws]) -> N
     unique = FEW * 60.0
     whole = laws.predict(recipe.method, recipe.model_params, recipe.tokens * FAR / recipe.train_flops, unique)
     assert whole * (1 + WORTH) == pytest.approx(recipe.predicted_loss, rel=WORTH / 50)
-    first = str(recipe).splitlines()[0]
+    warned, first, *_ = str(recipe).splitlines()
+    assert warned.startswith("warning: these runs do not support")
     assert first.startswith(f"{recipe.train_flops:.3g} of 3e+16 FLOP, ")
     why = f"more than {recipe.passes:.3g} passes over the 2,000 pairs would not help"
     assert first.endswith(f"{recipe.unspent_flops:.3g} are left over, since {why}")
@@ -95,7 +105,7 @@ def test_wishes_limit_the_passes(known: Callable[[int], Laws]) -> None:
     with pytest.raises(InfeasibleError, match="more pairs than the 2000 there are: build more, or allow more passes"):
         recommend(laws, FAR, max_epochs=4, pairs_available=FEW)
     own = recommend(laws, BUDGET, pairs_available=10**6)
-    assert (own.training_pairs, own.pairs <= 10**6, own.warnings) == (10**6, True, ())
+    assert (own.training_pairs, own.pairs <= 10**6, warnings_of(own)) == (10**6, True, ())
 
 
 def test_fewer_pairs_than_a_batch_are_refused(known: Callable[[int], Laws]) -> None:
@@ -108,7 +118,7 @@ def test_what_was_measured_to_repeat_is_not_warned_of(known: Callable[[int], Law
     few = recommend(laws, BUDGET)
     repetition = Repetition(fitted=True, passes=float(few.max_epochs))
     measured = laws.model_copy(update={"repetition": repetition})
-    assert recommend(measured, BUDGET).warnings == ()
+    assert warnings_of(recommend(measured, BUDGET)) == ()
 
 
 def test_a_shorter_option_keeps_to_the_limits(known: Callable[[int], Laws]) -> None:

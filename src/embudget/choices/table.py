@@ -52,7 +52,6 @@ class Choices:
         candidates: what a budget may be spent on (c,).
         budgets: FLOP (b,).
         tokens: D that each candidate gets for each budget (c, b); NaN where it is not considered.
-        excess: log loss to add to what the laws predict of each (c, b), such as that of an uncertain learning rate.
 
     Example:
         >>> import embudget as eb
@@ -68,7 +67,6 @@ class Choices:
     candidates: Sequence[Candidate]
     budgets: Array
     tokens: Array
-    excess: Array | float = 0.0
 
     @classmethod
     def of(cls, surface: Predicts, candidates: Sequence[Candidate], budgets: ArrayLike) -> Self:
@@ -92,7 +90,7 @@ class Choices:
         names = [str(one.method) for one in self.candidates]
         logs = self.surface.log_draws([names[row] for row in rows], self.sizes[rows], self.tokens[rows, places])
         every = np.full((len(logs), *self.tokens.shape), np.inf)
-        every[:, rows, places] = logs + np.broadcast_to(self.excess, self.tokens.shape)[rows, places]
+        every[:, rows, places] = logs
         return every
 
     @cached_property

@@ -207,7 +207,7 @@ def pilot(
     if worlds < 0:
         raise ConfigError(f"worlds must be >= 0, got {worlds}")
     asked = Question.of(laws, wishes, suite)
-    question = guessing(asked)
+    question = guessing(asked)._replace(pairs=None)  # a budget so far away is for other pairs than the study's
     try:
         recipe, _ = answer(question, flops)
     except InfeasibleError as error:

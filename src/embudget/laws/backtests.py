@@ -27,6 +27,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from embudget.frozen import Frozen
 from embudget.laws.ensemble import surface_of
 from embudget.laws.forms import Array
+from embudget.laws.misfit import is_outlying
 from embudget.laws.problem import Points
 from embudget.laws.sharing import fit_jointly, parameters_of
 from embudget.laws.surface import Surface
@@ -40,7 +41,7 @@ MOST_CELLS = 300
 """Cells that a cut is fitted to at most; of more, a random sample."""
 DRAWS = 50
 """Bootstrap draws of a cut, over all forms."""
-PRIOR, WORTH = 0.15, 1.0
+PRIOR, WORTH = 0.12, 0.5
 """s before anything is seen, and how many cuts that is worth; from the simulated studies of `benchmarks/regret.py`."""
 
 
@@ -65,9 +66,13 @@ class Cut(NamedTuple):
 def backtests(
     points: Points, drawn: Sequence[tuple[JudgedForm, int]], asymptote: float | None, rng: np.random.Generator
 ) -> tuple[Backtest, ...]:
-    """Fit the forms again to the cells below each cut, and hold them against each budget above it."""
+    """Fit the forms again to the cells below each cut, and hold them against each budget above it.
+
+    Cells that lie far from the fit of all are left out: a diverged run says nothing of forecasts.
+    """
     found: list[Backtest] = []
-    for cut in _cuts(points):
+    log_fit = np.average([one.fit.log_fit for one, _ in drawn], axis=0, weights=[count for _, count in drawn])
+    for cut in _cuts(points.where(~is_outlying(points.log_loss - log_fit, points.weights))):
         again = _fitted_again(cut.below, drawn, asymptote)
         if again:
             surface = surface_of(cut.below, again, asymptote, rng)

@@ -43,7 +43,7 @@ def surface_of(
         freedom=freedom,
         discrepancy=0.0,
         step=step_of(points),
-        reach={method: span_of(products[points.method == method]) for method in points.methods},
+        reach={method: range_of(products[points.method == method]) for method in points.methods},
     )
 
 
@@ -80,6 +80,6 @@ def step_of(points: Points) -> float:
     return max(LEAST_STEP, float(np.exp(np.median(np.diff(np.log(levels))))))
 
 
-def span_of(values: Sequence[float] | Array) -> tuple[float, float]:
+def range_of(values: Sequence[float] | Array) -> tuple[float, float]:
     """The smallest and the largest."""
     return float(np.min(values)), float(np.max(values))

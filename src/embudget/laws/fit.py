@@ -21,7 +21,7 @@ from embudget.errors import ConfigError, FitError, TooFewRunsError
 from embudget.laws.backtests import backtests, discrepancy_of, fall_of
 from embudget.laws.checks import Refusal, check_support, supported_forms
 from embudget.laws.diagnostics import diagnose
-from embudget.laws.ensemble import span_of, surface_of
+from embudget.laws.ensemble import range_of, surface_of
 from embudget.laws.frontier import Frontier, fit_frontier
 from embudget.laws.isoflop import Isoflop, fit_isoflop
 from embudget.laws.laws import OVER_ALL, Domain, Laws
@@ -137,7 +137,7 @@ def _isoflop(method: str, cells: list[Cell], refusals: list[Refusal]) -> Isoflop
 
 def _domain(cells: list[Cell]) -> Domain:
     return Domain(
-        model_params=span_of([cell.model_params for cell in cells]),
-        tokens=span_of([cell.tokens for cell in cells]),
-        budgets=span_of([cell.budget for cell in cells]),
+        model_params=range_of([cell.model_params for cell in cells]),
+        tokens=range_of([cell.tokens for cell in cells]),
+        budgets=range_of([cell.budget for cell in cells]),
     )

@@ -28,7 +28,7 @@ from embudget.choices import Candidate, Choices, candidates_of, members_for
 from embudget.laws import Laws, Surface
 from embudget.laws.on_pairs import OnPairs
 from embudget.memory import USABLE_SHARE, training_bytes, written
-from embudget.recipe.hyperparameters import Practice, rate_excess
+from embudget.recipe.hyperparameters import Practice
 from embudget.recipe.wishes import Limits, Wishes, limits_of
 from embudget.suite import ModelShape
 
@@ -73,6 +73,8 @@ class Question(NamedTuple):
     candidates: tuple[Candidate, ...]
     limits: Limits
     practice: Practice
+    pairs: int | None
+    """Training pairs that there are, each counted once: those wished for, or else the study's; None: not known."""
 
     @classmethod
     def of(
@@ -87,12 +89,8 @@ class Question(NamedTuple):
         practice = Practice.of(laws)
         limits = limits_of(wishes, practice.fewest_steps)
         shapes = members_for(laws.table.models, suite) if members is None else members
-        return cls(laws, suite, candidates_of(shapes, laws.methods), limits, practice)
-
-    @property
-    def pairs(self) -> int | None:
-        """Training pairs that there are, each counted once: those wished for, or else the study's; None: not known."""
-        return self.limits.pairs_available or self.laws.table.known_pairs
+        pairs = limits.pairs_available or laws.table.known_pairs
+        return cls(laws, suite, candidates_of(shapes, laws.methods), limits, practice, pairs)
 
     @property
     def law(self) -> Surface | OnPairs:
@@ -133,9 +131,7 @@ class Question(NamedTuple):
         at = np.asarray(budgets, dtype=float)
         found = [[self.option(one, budget) for budget in at.tolist()] for one in self.candidates]
         tokens = [[one.tokens if isinstance(one, Option) else np.nan for one in row] for row in found]
-        every = np.array(tokens).reshape(len(found), len(at))
-        excess = [rate_excess(self.laws, *each) for each in zip(self.candidates, every, strict=True)]
-        return Choices(self.law, self.candidates, at, every, np.reshape(excess, every.shape))
+        return Choices(self.law, self.candidates, at, np.array(tokens).reshape(len(found), len(at)))
 
 
 def unsuitable(candidate: Candidate, limits: Limits) -> Broken | None:

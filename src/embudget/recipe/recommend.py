@@ -18,7 +18,7 @@ from embudget.errors import BudgetError, InfeasibleError, UnsupportedError
 from embudget.flops import parse_budget, resolve_budget
 from embudget.laws import Laws
 from embudget.recipe.batch_size import sourced_batch_rule
-from embudget.recipe.hyperparameters import Array, hyperparameters, rate_excess, with_excess
+from embudget.recipe.hyperparameters import hyperparameters, rate_excess, with_excess
 from embudget.recipe.nearest import nearest_feasible
 from embudget.recipe.options import MAX_EXTRAPOLATION, Broken, Option, Question
 from embudget.recipe.spending import worthwhile
@@ -107,16 +107,14 @@ def answer(question: Question, budget: float) -> tuple[Recipe, tuple[Caution, ..
     if not options:
         raise InfeasibleError(f"no model and method is feasible at {budget:.3g} FLOP: {_counted(broken)}")
     tokens = np.array([[one.tokens] for one in options])
-    excess = np.array([rate_excess(laws, one.candidate, one.tokens) for one in options])
-    choices = Choices(question.law, [one.candidate for one in options], np.array([budget]), tokens, excess[:, None])
+    choices = Choices(question.law, [one.candidate for one in options], np.array([budget]), tokens)
     losses, tied = choices.predicted[:, 0], choices.ties()[:, 0]
     order = [int(row) for row in np.argsort(losses, kind="stable")]
     flat = [options[row] for row in order if tied[row]]
-    near = [row for row in order if tied[row]]
-    as_good = _choices(question, flat, losses[near].tolist(), excess[near])
     if (shorter := worthwhile(question, flat)) != flat:
-        flat, excess = shorter, np.array([rate_excess(laws, one.candidate, one.tokens) for one in shorter])
-        as_good = _choices(question, flat, _losses(question, flat, excess), excess)
+        flat, as_good = shorter, _choices(question, shorter, _losses(question, shorter))
+    else:
+        as_good = _choices(question, flat, [float(losses[row]) for row in order if tied[row]])
     place, why = preferred(laws, flat, limits.prefer)
     option, choice = flat[place], as_good.pop(place)
     worse = [
@@ -188,19 +186,20 @@ def _rejection(candidate: Candidate, reason: str) -> Rejection:
     return Rejection(model=candidate.model, method=str(candidate.method), reason=reason)
 
 
-def _losses(question: Question, options: Sequence[Option], excess: Array) -> list[float]:
-    """The predicted losses of options, nats, the excess of an uncertain rate included."""
-    law = question.law
-    losses = [
-        law.predict(str(one.candidate.method), one.candidate.model_params, one.tokens) * float(np.exp(more))
-        for one, more in zip(options, excess, strict=True)
-    ]
-    return losses
+def _losses(question: Question, options: Sequence[Option]) -> list[float]:
+    """The predicted losses of options at their best rates, nats."""
+    return [question.law.predict(str(one.candidate.method), one.candidate.model_params, one.tokens) for one in options]
 
 
-def _choices(question: Question, options: Sequence[Option], losses: Sequence[float], excess: Array) -> list[Choice]:
-    """The options with their predicted losses in nats and intervals, which contain the excess of an uncertain rate."""
+def _choices(question: Question, options: Sequence[Option], losses: Sequence[float]) -> list[Choice]:
+    """The options with their predicted losses in nats and intervals.
+
+    To the ``losses`` at the best rate is added what an uncertain rate costs. It has no part in the comparison before:
+    far away it would prefer whatever is nearest to the measured cells, while a rate can be tried.
+    """
     laws, law = question.laws, question.law
+    excess = np.array([rate_excess(laws, one.candidate, one.tokens) for one in options])
+    losses = (np.array(losses) * np.exp(excess)).tolist()
     names = [str(option.candidate.method) for option in options]
     sizes = np.array([option.candidate.model_params for option in options], dtype=float)
     tokens = np.array([option.tokens for option in options])
