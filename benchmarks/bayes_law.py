@@ -27,7 +27,7 @@ from embudget.runs import Cell
 TAILS = 5.0
 """Degrees of freedom of the noise."""
 Array = Any
-"""Of numpy, or of jax while the model is traced."""
+"""An array of numpy, or of jax while the model is traced."""
 
 
 class Shape(NamedTuple):

@@ -207,7 +207,7 @@ class Repeated(Flaw):
     def __init__(self, rng: np.random.Generator, sizes: Sequence[int]) -> None:
         self.repetition = Repetition(reuse=float(np.exp(rng.uniform(np.log(5), np.log(40)))))
         self.passes = float(np.exp(rng.uniform(np.log(5), np.log(15))))
-        """Of the longest run."""
+        """Passes of the longest run over the pairs."""
 
     def limit(self, truth: dict[str, Coefficients], most_tokens: float, tokens_per_pair: float) -> None:
         """Set the number of pairs by the tokens of the longest run; ``truth`` are the laws of tokens that are new."""

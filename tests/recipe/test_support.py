@@ -78,8 +78,15 @@ def table(path: Path, models: dict[str, str], scale: float = 1.0) -> Laws:
     return fit(RunTable.read(path), draws=5, forms=["chinchilla"])
 
 
-@pytest.mark.parametrize("models", [{}, dict(zip(MODELS, ("ours-s", "ours-m", "ours-l"), strict=True))])
-def test_models_of_unknown_name_are_known_by_their_sizes(tmp_path: Path, models: dict[str, str]) -> None:
+def test_a_table_that_names_no_models_leaves_the_family_to_the_user(tmp_path: Path) -> None:
+    for scale in (1.0, 1.1):
+        recipe = recommend(table(tmp_path / f"{scale}.csv", {}, scale), 1e13, suite="pythia")
+        assert recipe.supported
+        assert recipe.warnings[0].startswith("no member of pythia was measured: the laws come from N=")
+
+
+def test_models_of_unknown_name_are_known_by_their_sizes(tmp_path: Path) -> None:
+    models = dict(zip(MODELS, ("ours-s", "ours-m", "ours-l"), strict=True))
     same = table(tmp_path / "same.csv", models)
     assert recommend(same, 1e13, suite="smollm2").supported
     with pytest.raises(UnsupportedError, match="no member of pythia was measured, only "):

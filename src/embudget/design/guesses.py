@@ -33,11 +33,11 @@ RATE_SD = 0.72
 CURVATURE = 0.05
 """Log loss per squared log of the rate over the best: assumption, 6 % at a factor of 3."""
 SIZE_SLOPE, TOKENS_SLOPE, SLOPE_SD = -0.21, -0.21, 0.15
-"""Of the best rate's logarithm in log N and log D: those of 30 cells on SmolLM2 (`studies/smollm2.yaml`), about."""
+"""Slopes of the best rate's logarithm in log N and log D: those of 30 cells on SmolLM2 (`studies/smollm2.yaml`), about."""
 SIZE_SD = 1.0
 """Standard deviation of the log of the best size about the guess, off the measured family: assumption, a factor e."""
 METHOD_SD = 0.2
-"""Of a method's coefficients about the others' (log), off the measured family: assumption."""
+"""Standard deviation of a method's log coefficients about the others', off the measured family: assumption."""
 REDUCIBLE = (0.1, 0.5)
 """Share of the target's loss that more size and data would still remove, off the measured family: assumption."""
 _MOST_NOISE = 0.2

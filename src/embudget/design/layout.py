@@ -33,7 +33,7 @@ from embudget.study.trunks import own_flops_of
 from embudget.suite import ModelShape, find_shape
 
 MOST_SHARE = 0.055
-"""Of the budget, what a pilot may cost: "about 5 %"."""
+"""Share of the budget that a pilot may cost: "about 5 %"."""
 MIN_STEPS = 20
 """Shorter runs are left out, as in the world of the paper's budgets (`studies/pythia_world.yaml`)."""
 SIZES = (64.0, 2.0)
@@ -57,7 +57,7 @@ class Layout(NamedTuple):
 
     @property
     def train_flops(self) -> float:
-        """Of all runs, those of one trunk spent once."""
+        """FLOP of all runs; those of a trunk count once."""
         return sum(own_flops_of(self.configs).values())
 
 

@@ -71,7 +71,7 @@ class Pilot(Frozen):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def share(self) -> float:
-        """Of the budget, what the pilot costs."""
+        """The pilot's cost as a share of the budget."""
         return self.train_flops / self.budget
 
     @computed_field  # type: ignore[prop-decorator]

@@ -33,8 +33,8 @@ from embudget.laws.sharing import fit_jointly, parameters_of
 from embudget.laws.surface import Surface
 from embudget.laws.weights import JudgedForm
 
-FEWEST_BELOW = 2
-"""Budgets that are left below a cut."""
+FEWEST_BELOW, FEWEST_BUDGETS = 2, 4
+"""Budgets that are left below a cut, and those of a table that is cut."""
 MOST_CUTS = 4
 """The last cuts of a table with many budgets: they are the nearest to the forecasts that are wanted."""
 MOST_CELLS = 300
@@ -112,7 +112,7 @@ def fall_of(surface: Surface, points: Points) -> float:
 
 def _cuts(points: Points) -> Iterator[Cut]:
     levels = np.unique(points.levels)
-    if len(levels) < 2 * FEWEST_BELOW:
+    if len(levels) < FEWEST_BUDGETS:
         return
     for level in levels[FEWEST_BELOW:][-MOST_CUTS:]:
         below = points.where(points.levels < level)

@@ -51,7 +51,8 @@ def fit(
             `embudget.runs.RunTable.read` gives it.
         seed: of the bootstrap; the same seed gives the same laws.
         draws: bootstrap resamples, over all forms of law.
-        forms: names from `FORMS`; by default all, each with the weight that the data give it.
+        forms: names from `FORMS`, each with the weight that the data give it; by default all but `tied`, which is for
+            cells too few for the others.
         asymptote: E in nats where it is known, instead of fitted.
 
     Returns:

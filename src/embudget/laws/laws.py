@@ -67,7 +67,7 @@ class Laws(Frozen):
     table: RunTable
     surface: Surface = Field(description="the loss over N, D and method")
     backtests: tuple[Backtest, ...] = Field(
-        default=(), description="forecasts of measured budgets from smaller ones; none with fewer than 4 budgets"
+        default=(), description="forecasts of measured budgets; none with fewer than 4, or with too few cells below"
     )
     ranking: tuple[Ranked, ...] = Field(description="forms of law by forecast error, the best first")
     diagnostics: Diagnostics
@@ -287,7 +287,7 @@ class Laws(Frozen):
         if up_to is not None:
             self.extrapolation(up_to)  # refuses what is not a budget
         known = plot.best_of_kinds(self.cells) if methods is None else [self._known(method) for method in methods]
-        return plot.draw_laws(self.surface, self.cells, known, up_to, level, ax)
+        return plot.draw_laws(self.on_study, self.surface, self.cells, known, up_to, level, ax)
 
     @cached_property
     def _candidates(self) -> tuple[Candidate, ...]:

@@ -14,6 +14,7 @@ from embudget.choices import Candidate, Choices, in_order, measured_candidates
 from embudget.errors import ConfigError
 from embudget.laws.forms import Array
 from embudget.laws.frontier import frontier_points
+from embudget.laws.on_pairs import OnPairs
 from embudget.laws.surface import Surface
 from embudget.methods import kind_of, parse_method
 from embudget.runs.cells import Cell
@@ -28,6 +29,7 @@ FURTHER = 4.0
 
 
 def draw_laws(
+    law: Surface | OnPairs,
     surface: Surface,
     cells: Sequence[Cell],
     methods: Sequence[str],
@@ -35,7 +37,10 @@ def draw_laws(
     level: float,
     axes: "Axes | None",
 ) -> "Axes":
-    """Draw the cells and the curves of some methods on axes, by default on those of a new figure."""
+    """Draw the cells and the curves of some methods on axes, by default on those of a new figure.
+
+    ``law`` predicts, on the study's own pairs where they are known; ``surface`` is what it rests on.
+    """
     if not methods:
         raise ConfigError(f"methods must name at least one method, one of {surface.methods}")
     axes = _new_axes() if axes is None else axes
@@ -45,7 +50,7 @@ def draw_laws(
         candidates = [one._replace(budgets=(0.0, inf)) for one in measured_candidates(mine, surface.step)]
         low, high = min(cell.budget for cell in mine), max(cell.budget for cell in mine)
         budgets = np.unique([*np.geomspace(low, max(last, high), POINTS), high])
-        curve = _curve(surface, candidates, budgets, level)
+        curve = _curve(law, candidates, budgets, level)
         _draw_method(axes, mine, budgets, curve)
     _finish(axes, level)
     return axes
@@ -68,12 +73,12 @@ def _new_axes() -> "Axes":
     return pyplot.subplots(layout="constrained")[1]
 
 
-def _curve(surface: Surface, candidates: Sequence[Candidate], budgets: Array, level: float) -> tuple[Array, ...]:
+def _curve(law: Surface | OnPairs, candidates: Sequence[Candidate], budgets: Array, level: float) -> tuple[Array, ...]:
     """The lowest predicted loss at each of the budgets, and the ends of a new run's interval there, (b,) each."""
-    choices = Choices.of(surface, candidates, budgets)
+    choices = Choices.of(law, candidates, budgets)
     best, places = choices.best(), np.arange(len(budgets))
     at = [str(candidates[row].method) for row in best], choices.sizes[best], choices.tokens[best, places]
-    return choices.predicted[best, places], *surface.intervals(*at, level)
+    return choices.predicted[best, places], *law.intervals(*at, level)
 
 
 def _draw_method(axes: "Axes", cells: Sequence[Cell], budgets: Array, curve: tuple[Array, ...]) -> None:

@@ -51,7 +51,7 @@ class RateLine(Frozen):
     scatter: float = Field(ge=0, le=100, description="standard deviation of a cell's log rate about the line")
 
     def variance(self, x: Array, z: Array) -> Array:
-        """Of the log of the best rate, log N and log D being x and z from the centre."""
+        """Variance of the log of the best rate, where log N and log D are x and z from the centre."""
         kk, kp, kq, pp, pq, qq = self.covariance
         line: Array = kk + 2 * (kp * x + kq * z) + pp * x**2 + 2 * pq * x * z + qq * z**2
         return np.maximum(line, 0.0) + self.scatter**2
@@ -61,7 +61,7 @@ class Scatter(NamedTuple):
     """Standard deviations of log rate about the law."""
 
     models: float
-    """Of what a model and kind of method differ by."""
+    """Standard deviation between the models of one kind of method."""
     cells: float
 
 
@@ -106,7 +106,7 @@ class Design(NamedTuple):
         return [model for kind, model in self.series if kind == kind_of(method)]
 
     def precision(self, scatter: Scatter) -> Array:
-        """Of the prior of the coefficients (p,)."""
+        """Prior precision of the coefficients (p,)."""
         counts = len(self.methods), 2, 2 * len(self.kinds), len(self.series)
         deviations: Array = np.repeat([INTERCEPT, SLOPE, APART, max(scatter.models, LEAST)], counts)
         return 1 / deviations**2

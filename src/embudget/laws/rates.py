@@ -262,7 +262,7 @@ def _at_best_rate(cell: Cell, law: RateLaw, noise: float) -> Cell:
         best = (best * point.error**2 + point.log_rate * of_law) / (point.error**2 + of_law)
     middle = point.log_rate if point.end else log(cell.rate_middle or cell.learning_rate)
     best = end * max(end * best, end * middle)
-    excess = curvature * (log(cell.learning_rate) - best) ** 2
+    excess = min(curvature * (log(cell.learning_rate) - best) ** 2, STEEP)
     return cell.model_copy(update={"loss": cell.loss * exp(-excess)})
 
 

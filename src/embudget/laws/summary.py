@@ -82,8 +82,8 @@ def _noise(surface: Surface) -> str:
 def describe_backtests(tests: Sequence[Backtest]) -> list[str]:
     """What the laws of the smaller budgets said of the larger ones."""
     if not tests:
-        text = "no backtests with fewer than 4 budgets: what no form explains is that of simulated studies"
-        return [text, ""]
+        need = "no backtests, which need 4 budgets and enough cells below the largest"
+        return [f"{need}: what no form explains is that of simulated studies", ""]
     lines = [f"{'fitted up to':>12} {'forecast':>9} {'cells':>6} {'bias':>8} {'error':>8} {'expected':>9}  of log loss"]
     for one in tests:
         errors = f"{100 * one.bias:+6.1f} % {100 * one.error:6.1f} % {100 * one.expected:7.1f} %"

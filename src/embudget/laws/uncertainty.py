@@ -133,8 +133,9 @@ def draw(fit: JointFit, points: Points, draws: int, rng: np.random.Generator) ->
     priors = _moved(fit, draws, rng)
     units = points.series if series.common else np.arange(len(points))
     enough = SERIES_PER_PARAMETER if series.common else CELLS_PER_PARAMETER
-    if len(np.unique(units)) >= enough * fit.parameters:
-        return _reweighted(fit, points, units, priors, _inflation(len(points), fit.parameters), rng)
+    count = len(np.unique(units))
+    if count >= enough * fit.parameters:
+        return _reweighted(fit, points, units, priors, _inflation(count, fit.parameters), rng)
     inflation = _inflation(series.effective, fit.parameters)
     dealt = inflation * deal_residuals(points, points.log_loss - fit.log_fit, series.common, draws, rng)
     targets = fit.log_fit + dealt / np.sqrt(points.weights)
@@ -202,9 +203,12 @@ def _normal(fit: JointFit, place: int, together: NDArray[np.int_], draws: int, r
 
 
 def _summed(scores: Array, together: NDArray[np.int_]) -> Array:
-    """The columns (P, n) of cells with equal numbers (n,) added up: S sums vary by S / (S - 1) more than they seem."""
+    """The columns (P, n) of cells with equal numbers (n,) added up: S sums vary by S / (S - 1) more than they seem.
+
+    The cells of a lone series are taken as they are, since a single sum has no spread.
+    """
     codes, code = np.unique(together, return_inverse=True)
-    if len(codes) == len(code):
+    if len(codes) in (1, len(code)):
         return scores
     sums = np.stack([np.bincount(code, row) for row in scores])
     summed: Array = sums * np.sqrt(len(codes) / (len(codes) - 1))

@@ -87,7 +87,7 @@ def recipe_curve(
     points = []
     for budget in budgets:
         try:
-            recipe, cautions = answer(question, budget)
+            recipe, cautions = answer(question, budget, far=question.limits.force)
             kinds = tuple(caution.kind for caution in cautions)
             points.append(CurvePoint(budget=budget, recipe=recipe, warning_kinds=kinds))
         except (InfeasibleError, BudgetError) as error:

@@ -22,7 +22,7 @@ from embudget.recipe.hyperparameters import hyperparameters, rate_excess, with_e
 from embudget.recipe.nearest import nearest_feasible
 from embudget.recipe.options import MAX_EXTRAPOLATION, Broken, Option, Question
 from embudget.recipe.spending import worthwhile
-from embudget.recipe.support import guessing
+from embudget.recipe.support import guessing, unsupported
 from embudget.recipe.values import Choice, Recipe, Rejection
 from embudget.recipe.warnings import NOT_SUPPORTED, Caution, cautions_for, without_law
 from embudget.recipe.wishes import Prefer, Wishes
@@ -84,7 +84,10 @@ def recommend(
     )
     question = Question.of(laws, wishes, suite)
     try:
-        recipe, _ = answer(question if question.limits.force else guessing(question), flops)
+        if question.limits.force:
+            recipe, _ = answer(question, flops)
+        else:
+            recipe, _ = answer(guessing(question), flops, far=False)
     except InfeasibleError as error:
         raise InfeasibleError(f"{error}; {nearest_feasible(question, flops)}") from None
     if not recipe.supported and not question.limits.force:
@@ -92,8 +95,10 @@ def recommend(
     return recipe
 
 
-def answer(question: Question, budget: float) -> tuple[Recipe, tuple[Caution, ...]]:
+def answer(question: Question, budget: float, *, far: bool = True) -> tuple[Recipe, tuple[Caution, ...]]:
     """The recipe for a budget in FLOP, and its warnings with their kinds.
+
+    Where some choices are supported by their runs and others are not, the others are left out unless ``far``.
 
     Raises:
         BudgetError: the budget is too far from the measured ones.
@@ -106,6 +111,9 @@ def answer(question: Question, budget: float) -> tuple[Recipe, tuple[Caution, ..
     broken = [one for one in found if isinstance(one, Broken)]
     if not options:
         raise InfeasibleError(f"no model and method is feasible at {budget:.3g} FLOP: {_counted(broken)}")
+    if not far:
+        options, beyond = _supported(question, options)
+        broken += beyond
     tokens = np.array([[one.tokens] for one in options])
     choices = Choices(question.law, [one.candidate for one in options], np.array([budget]), tokens)
     losses, tied = choices.predicted[:, 0], choices.ties()[:, 0]
@@ -164,6 +172,16 @@ def _left_over(question: Question, option: Option, budget: float) -> dict[str, f
     else:
         why = f"more than {option.pairs / pairs:.3g} passes over the {pairs:,} pairs would not help"
     return {"unspent_flops": unspent, "left_over": why}
+
+
+def _supported(question: Question, options: list[Option]) -> tuple[list[Option], list[Broken]]:
+    """The options that their runs support, and the others; all of them where none is supported."""
+    why = [unsupported(question, one) for one in options]
+    if all(why):
+        return options, []
+    kept = [one for one, reason in zip(options, why, strict=True) if not reason]
+    left = [Broken(one.candidate, "too far", reason) for one, reason in zip(options, why, strict=True) if reason]
+    return kept, left
 
 
 def _check_distance(question: Question, budget: float) -> None:

@@ -6,9 +6,9 @@
     family      a member of the suite was measured, or one of its family. Models whose names say nothing are known by
                 their sizes: two of them within 1 % of members' N. A table that names no models leaves it to the user
 
-Runs at 1/4000, 1/1000 and 1/250 of the budget, with one batch and several rates, are the pilot study
-that `embudget.design` plans for this very budget. They support its recipe, though they lie 250 times below: the regret
-that comes of it was simulated before the pilot was paid for.
+Runs at three parts of the budget (`LADDERS`), with one batch and several rates, are the pilot study that
+`embudget.design` plans for this very budget. They support its recipe, though they lie far below: the regret that comes
+of it was simulated before the pilot was paid for.
 """
 
 from collections.abc import Iterable

@@ -12,7 +12,7 @@ from embudget.laws.rates import REACH, rate_text
 from embudget.methods import Bias, Freeze, Full, LoRA, kind_of
 from embudget.recipe.hyperparameters import DEFAULT_TOKENS_PER_PAIR, Hyperparameters
 from embudget.recipe.options import Option, Question
-from embudget.recipe.support import MOST_TIMES, names_no_models, of_measured_family, unsupported
+from embudget.recipe.support import MOST_TIMES, of_measured_family, unsupported
 from embudget.recipe.values import Choice, Rejection
 
 MAX_TRUSTED = 4.0
@@ -35,11 +35,6 @@ def cautions_for(question: Question, option: Option, choice: Choice, how: Hyperp
     laws = question.laws
     if (why := unsupported(question, option)) is not None:
         yield Caution(NOT_SUPPORTED, why)
-    if names_no_models(laws):
-        text = (
-            f"the table names no models: {question.suite or 'the suite'} is taken to be of the family that was measured"
-        )
-        yield Caution("unnamed models", text)
     yield from _unmeasured(question, base_of(choice.model))
     if choice.extrapolation > MAX_TRUSTED and (why is None or choice.extrapolation <= MOST_TIMES):
         text = (
@@ -47,7 +42,7 @@ def cautions_for(question: Question, option: Option, choice: Choice, how: Hyperp
             f"intervals are checked up to {MAX_TRUSTED:g} times"
         )
         yield Caution("far budget", text)
-    yield from _of_fit(laws, choice)
+    yield from _of_fit(laws)
     for remark in laws.table.remarks:
         if not remark.settled:
             yield Caution(remark.text, remark.text)
@@ -65,7 +60,7 @@ def cautions_for(question: Question, option: Option, choice: Choice, how: Hyperp
         yield Caution("tokens of a pair", text)
 
 
-def _of_fit(laws: Laws, choice: Choice) -> Iterator[Caution]:
+def _of_fit(laws: Laws) -> Iterator[Caution]:
     """What the fit itself leaves in doubt."""
     if laws.diagnostics.unlinked:
         groups = " and ".join(laws.diagnostics.unlinked)
@@ -74,12 +69,6 @@ def _of_fit(laws: Laws, choice: Choice) -> Iterator[Caution]:
     for what in laws.diagnostics.patterns:
         text = f"the residuals of the laws follow {what}: no form fits there, and forecasts may be off in one direction"
         yield Caution(f"residuals follow {what}", text)
-    if choice.extrapolation > 1 and not laws.backtests:
-        text = (
-            "with fewer than 4 budgets the laws were not tested on larger ones than they were fitted to: how far such "
-            "forecasts are off is that of simulated studies"
-        )
-        yield Caution("no backtest", text)
 
 
 def _unmeasured(question: Question, base: str) -> Iterator[Caution]:

@@ -39,7 +39,7 @@ SAID_NAN: Final = "said_nan"
 """A column that reading adds: the first of NEEDED in which a row says NaN, as a run does that failed, or else "". It
 keeps such a field apart from an empty one, since both are NaN in the table."""
 ENDINGS: Final = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
-"""Of files of runs."""
+"""Endings of files of runs."""
 INSTEAD: Final = {
     ".xlsx": "save the sheet as CSV",
     ".xls": "save the sheet as CSV",
