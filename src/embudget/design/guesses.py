@@ -33,7 +33,7 @@ RATE_SD = 0.72
 CURVATURE = 0.05
 """Log loss per squared log of the rate over the best: assumption, 6 % at a factor of 3."""
 SIZE_SLOPE, TOKENS_SLOPE, SLOPE_SD = -0.21, -0.21, 0.15
-"""Slopes of the best rate's logarithm in log N and log D: those of 30 cells on SmolLM2 (`studies/smollm2.yaml`), about."""
+"""Slopes of the best rate's logarithm in log N and log D: those of 30 cells on SmolLM2 (`studies/smollm2.yaml`)."""
 SIZE_SD = 1.0
 """Standard deviation of the log of the best size about the guess, off the measured family: assumption, a factor e."""
 METHOD_SD = 0.2
