@@ -9,6 +9,7 @@ lowest true loss of any choice at that budget) / that lowest loss, without noise
 
     recipe      embudget: `fit` and `recommend`
     paper       parabolas per budget, straight lines per method (`paper_procedure.py`)
+    carry       the best cell of the largest budget, with N ~ C^0.25 (`carry_forward.py`)
     largest     always the largest member, by lora:32
     best full   always full fine-tuning of the size that was the best at the largest measured budget
 
@@ -17,6 +18,14 @@ Coverage is the share of nominal 90 % intervals that hold the truth:
     run         the loss that a new run of the recipe has, noise included
     best        the lowest true loss at the budget
     crossing    the budget at which one kind of method truly overtakes another, where the recipe claims to know it
+
+The interval score (Gneiting and Raftery 2007) punishes width and misses alike, in log losses and per cent:
+
+    score = (high - low) + 2 / 0.1 (how far the truth lies outside)
+
+Where the best learning rate drifts (the flaw `rates`), every procedure pays for its rate too: the recipe for its own,
+the others for the best one tried in the cell of their method with the nearest size at the largest budget. `rate_cost`
+is what the recipe's rate alone costs.
 
 The true crossing is found from the noise-free losses of the same choices on the same grid of budgets, up to 16 times
 the recipe's budget. Where two kinds take turns, each claim is held against the next crossing after the one before;
@@ -39,7 +48,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import paper_procedure
+from benchmarks import carry_forward, paper_procedure
 from benchmarks.regret_tables import PROCEDURES, Row, coverages, over, ratios, refusals, regrets, tables
 from benchmarks.worlds import DISTANCES, GROUPS, Case, make_case
 from embudget.choices import budgets_between, overtakings
@@ -50,12 +59,14 @@ from embudget.recipe import Recipe, recommend
 from embudget.recipe.options import Question
 from embudget.recipe.recommend import BEYOND, span_of
 from embudget.records import RunRecord
-from embudget.suite import find_suite
+from embudget.suite import find_shape, find_suite
 
 HELD = (
-    "run_held", "run_width", "best_held", "best_width", "best_in_flat", "noise_ratio", "crossings", "crossings_held",
-    "crossings_open",
+    "run_held", "run_width", "run_score", "best_held", "best_width", "best_score", "best_in_flat", "noise_ratio",
+    "rate_cost", "crossings", "crossings_held", "crossings_open",
 )  # fmt: skip
+MISS = 2 / 0.1
+"""Weight of a miss in the interval score: 2 / alpha."""
 
 
 def main() -> None:
@@ -140,8 +151,10 @@ def _row(case: Case, records: list[RunRecord], laws: Laws | EmbudgetError, times
         "best": " ".join(best),
         "best_loss": case.loss(*best, budget),
     }
+    carried = carry_forward.choose(records, budget, find_suite(case.suite))
     choices = {
         "paper": paper_procedure.choose(records, budget, find_suite(case.suite)),
+        "carry": (carried.model, carried.method),
         "largest": (find_suite(case.suite)[-1].name, "lora:32"),
         "best full": _best_full(records),
     }
@@ -151,7 +164,14 @@ def _row(case: Case, records: list[RunRecord], laws: Laws | EmbudgetError, times
     for name in PROCEDURES:
         choice = choices.get(name)
         row[name] = None if choice is None else " ".join(choice)
-        row[f"regret of {name}"] = None if choice is None else case.loss(*choice, budget) / case.loss(*best, budget) - 1
+        if choice is None:
+            row[f"regret of {name}"] = None
+            continue
+        rate = (
+            recipe.learning_rate if name == "recipe" and recipe is not None else _nearest_rate(case, records, *choice)
+        )
+        spent = recipe.train_flops if name == "recipe" and recipe is not None else budget  # less, if pairs repeat
+        row[f"regret of {name}"] = case.loss(*choice, spent, rate) / case.loss(*best, budget) - 1
     return row | {"refused": refused} | _held(case, recipe, laws, budget)
 
 
@@ -160,9 +180,19 @@ def _recommend(laws: Laws | EmbudgetError, budget: float, suite: str) -> tuple[R
     if isinstance(laws, EmbudgetError):
         return None, str(laws)
     try:
-        return recommend(laws, budget, suite=suite, min_steps=1), None
+        return recommend(laws, budget, suite=suite, min_steps=1, force=True), None
     except EmbudgetError as error:
         return None, str(error)
+
+
+def _nearest_rate(case: Case, records: list[RunRecord], model: str, method: str) -> float | None:
+    """The best rate tried in the cell of a method at its largest budget whose size is nearest; None without drift."""
+    if not case.world.rate_laws:
+        return None
+    budgets = paper_procedure.cells_of(records)[method]
+    params = find_shape(model).model_params
+    nearest = min(budgets[max(budgets)], key=lambda size: abs(np.log(size / params)))
+    return carry_forward.best_rate(records, method, nearest, max(budgets))
 
 
 def _best_full(records: list[RunRecord]) -> tuple[str, str]:
@@ -179,14 +209,22 @@ def _held(case: Case, recipe: Recipe | None, laws: Laws | EmbudgetError, budget:
         return row
     rng = np.random.default_rng([case.seed, int(budget) % 2**32])
     best = case.best(budget)
-    run = case.loss(recipe.model, recipe.method, budget) * float(np.exp(rng.normal(0, case.world.noise)))
+    true = case.loss(recipe.model, recipe.method, recipe.train_flops, recipe.learning_rate)
+    run = true * float(np.exp(rng.normal(0, case.world.noise)))
+    row["rate_cost"] = true / case.loss(recipe.model, recipe.method, recipe.train_flops) - 1
     intervals = {"run": (recipe.predicted_interval, run)}
     intervals["best"] = (recipe.loss_interval, case.loss(*best, budget))
     for name, ((low, high), value) in intervals.items():
         row |= {f"{name}_held": low <= value <= high, f"{name}_width": (high / low) ** 0.5 - 1}
+        row[f"{name}_score"] = interval_score(np.log(low), np.log(high), np.log(value))
     as_good = {(recipe.model, recipe.method), *((one.model, one.method) for one in recipe.flat)}
     row |= {"best_in_flat": best in as_good, "noise_ratio": laws.noise / case.world.noise}
     return row | _crossings(case, recipe, laws, budget)
+
+
+def interval_score(low: float, high: float, value: float) -> float:
+    """Width of a 90 % interval of log losses, and what it misses the value by, in per cent."""
+    return 100 * float(high - low + MISS * max(low - value, value - high, 0.0))
 
 
 def _crossings(case: Case, recipe: Recipe, laws: Laws, budget: float) -> Row:

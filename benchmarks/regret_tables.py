@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks.worlds import DISTANCES
 
 Row = dict[str, float | int | str | bool | None]
-PROCEDURES = ("recipe", "paper", "largest", "best full")
+PROCEDURES = ("recipe", "paper", "carry", "largest", "best full")
 LIMIT = 0.05
 """Regret that no recipe should exceed at the nearest distance."""
 
@@ -68,11 +68,15 @@ def coverages(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, float | None
         numbers = {
             "run": values(rows, "run_held", **fixed),
             "run_width": values(rows, "run_width", **fixed),
+            "run_score": values(rows, "run_score", **fixed),
             "best": values(rows, "best_held", **fixed),
             "best_width": values(rows, "best_width", **fixed),
+            "best_score": values(rows, "best_score", **fixed),
             "best_in_flat": values(rows, "best_in_flat", **fixed),
             "noise_ratio": values(rows, "noise_ratio", **fixed),
             "regret": values(answered(rows), "regret of recipe", **fixed),
+            "rate_cost": values(rows, "rate_cost", **fixed),
+            "of_carry": values(answered(rows), "regret of carry", **fixed),
             "of_paper": values(answered(rows), "regret of paper", **fixed),
         }
         table.setdefault(kind, {})[str(times)] = {

@@ -7,8 +7,8 @@ A kind is FORM-EXPONENTS-STUDY, with -FLAW behind it where the runs do not keep 
     shared, apart     whether the methods have the same exponents, or each its own (lognormal, standard deviation 0.35)
     small             4 sizes x 4 methods x 4 budgets x 1 to 3 seeds
     large             8 to 10 sizes x 5 to 8 methods x 6 budgets
-    short             the loss of a run of s steps is 1 + k / s times as high, k from 0.5 to 3: no form can say so
-    outlier           one run diverged: its loss is 1.5 times as high
+
+The flaws are those of `benchmarks.flaws`.
 
 Even seeds are worlds of SmolLM2-135M cut to several depths, odd ones of Pythia. Noise is log-uniform from 0.2 to 2 %.
 At the middle budget the best size lies inside the measured ones, and with full fine-tuning it grows with the budget. A
@@ -19,11 +19,12 @@ fine-tuning at some budget between the smallest and 64 times the largest, so tha
 
 from functools import cache
 from itertools import product
-from math import sqrt
+from math import exp, sqrt
 from typing import NamedTuple
 
 import numpy as np
 
+from benchmarks.flaws import FLAWS, NOISY, Flaw, Rates, Repeated
 from benchmarks.truths import Base, truth_of
 from embudget.design import World, simulate
 from embudget.laws import Coefficients
@@ -32,13 +33,13 @@ from embudget.methods import parse_method
 from embudget.records import RunRecord
 from embudget.suite import SUITES, find_shape
 
-FORM_NAMES: tuple[FormName, ...] = tuple(FORMS)
+FORM_NAMES: tuple[FormName, ...] = tuple(form for form in FORMS if form != "tied")
 NEITHER = "neither"
 STUDIES = ("shared-small", "shared-large", "apart-small", "apart-large")
 GROUPS: dict[str, tuple[str, ...]] = {
     "form": tuple(f"{form}-{rest}" for form, rest in product(FORM_NAMES, STUDIES)),
     "neither": tuple(f"{NEITHER}-{rest}" for rest in STUDIES),
-    "flawed": ("chinchilla-shared-small-short", "chinchilla-shared-small-outlier"),
+    "flawed": tuple(f"chinchilla-shared-small-{flaw}" for flaw in FLAWS),
 }
 """Kinds by their truth: one of the fitted forms, none of them, or one that some runs do not keep to."""
 DISTANCES = (4, 16, 64)
@@ -63,8 +64,7 @@ class Case(NamedTuple):
     seed: int
     world: World
     suite: str
-    lag: float
-    """k of the flaw `short`."""
+    flaw: Flaw | None
     other: dict[str, Coefficients] | None = None
     """The second law of every method, where the truth is the geometric mean of two."""
 
@@ -73,24 +73,27 @@ class Case(NamedTuple):
         """All (model, method) there are."""
         return [(model, method) for model in SUITES[self.suite] for method in self.world.truth]
 
-    def loss(self, model: str, method: str, budget: float) -> float:
-        """The true loss of a choice at exactly this budget, nats.
+    def loss(self, model: str, method: str, budget: float, learning_rate: float | None = None) -> float:
+        """The true loss of a choice at exactly this budget, nats; at the best learning rate where none is given.
 
         Beyond the study, batches grow with the root of the budget.
         """
         params, per_token = _cost(model, method)
         tokens, largest = budget / per_token, self.world.budgets[-1]
         batch_size = self.world.batch_sizes[-1] * sqrt(max(1.0, budget / largest))
-        return self.world.truth[method].loss(params, tokens) * self.changed(
+        loss = self.world.truth[method].loss(params, tokens) * self.changed(
             method, params, tokens, tokens / (batch_size * TOKENS_PER_PAIR)
         )
+        if learning_rate is None or method not in self.world.rate_laws:
+            return loss
+        return loss * exp(self.world.rate_laws[method].excess(learning_rate, params, tokens))
 
     def changed(self, method: str, params: float, tokens: float, steps: float) -> float:
         """The true loss divided by that of the world's law: 1 but for a flaw or a second law."""
-        slowed = 1 + self.lag / steps
+        factor = 1.0 if self.flaw is None else self.flaw.factor(method, params, tokens, steps)
         if self.other is None:
-            return slowed
-        return slowed * sqrt(self.other[method].loss(params, tokens) / self.world.truth[method].loss(params, tokens))
+            return factor
+        return factor * sqrt(self.other[method].loss(params, tokens) / self.world.truth[method].loss(params, tokens))
 
     def best(self, budget: float, method: str | None = None) -> tuple[str, str]:
         """The choice with the lowest true loss, among all methods or with the one given."""
@@ -99,14 +102,15 @@ class Case(NamedTuple):
 
     def records(self) -> list[RunRecord]:
         """The records of the world's study, its flaw included."""
-        records = [self._changed(record) for record in simulate(self.world, self.seed)]
-        if self.kind.endswith("outlier"):
-            hit = int(np.random.default_rng(self.seed).integers(len(records)))
-            records[hit] = records[hit].model_copy(update={"loss": 1.5 * (records[hit].loss or 0)})
-        return records
+        silent = self.flaw is not None and self.flaw.name in NOISY
+        world = self.world.model_copy(update={"noise": 0.0}) if silent else self.world
+        records = [self._changed(record) for record in simulate(world, self.seed)]
+        if self.flaw is None:
+            return records
+        return self.flaw.measured(records, self.world.noise, np.random.default_rng(self.seed))
 
     def _changed(self, record: RunRecord) -> RunRecord:
-        if self.other is None and not self.lag:
+        if self.other is None and self.flaw is None:
             return record
         method, params, tokens = record.config.method, record.model_params or 0, record.tokens or 0
         return record.model_copy(
@@ -126,7 +130,7 @@ def make_case(kind: str, seed: int) -> Case:
 
 
 def _draw(kind: str, seed: int, suite: str, rng: np.random.Generator) -> Case | None:
-    name, exponents, study = kind.split("-")[:3]
+    name, exponents, study, *flaws = kind.split("-")
     pair = rng.choice(FORM_NAMES, 2, replace=False).tolist() if name == NEITHER else [name]
     form, *another = (next(one for one in FORM_NAMES if one == text) for text in pair)
     a, b = (float(value) for value in rng.uniform(0.15, 0.6, 2))
@@ -156,8 +160,14 @@ def _draw(kind: str, seed: int, suite: str, rng: np.random.Generator) -> Case | 
         tokens_per_pair=TOKENS_PER_PAIR,
         min_steps=MIN_STEPS,
     )
-    lag = float(rng.uniform(0.5, 3)) if kind.endswith("short") else 0.0
-    return Case(kind, seed, world, suite, lag, other)
+    flaw = FLAWS[flaws[0]](rng, sizes) if flaws else None
+    if isinstance(flaw, Rates):
+        laws = flaw.rate_laws(methods, params, tokens)
+        world = world.model_copy(update={"rate_laws": laws, "learning_rates": flaw.tried(laws, sizes, budgets)})
+    if isinstance(flaw, Repeated):
+        least = min(_cost(model, method)[1] for model in models for method in methods)
+        flaw.limit(truth, budgets[-1] / least, TOKENS_PER_PAIR)
+    return Case(kind, seed, world, suite, flaw, other)
 
 
 def _models(suite: str, study: str, rng: np.random.Generator, largest: bool | None) -> tuple[str, ...]:

@@ -96,6 +96,16 @@ def test_its_regrets_come_from_the_simulated_studies() -> None:
     assert f"its 90 % intervals held {100 * held:.0f} % of the new runs" in TEXT
 
 
+def test_its_backtests_come_from_the_real_studies() -> None:
+    found = json.loads((ROOT / "results" / "simulation" / "backtest.json").read_text())["summary"]["all"]
+    ours, carried = (f"{100 * found['regret'][name]:.1f} %" for name in ("recipe", "carry"))
+    assert (
+        f"a recipe loses {ours} against the best measured choice; carrying the best cell forward loses {carried}"
+        in TEXT
+    )
+    assert f"intervals held {100 * found['held']:.0f} % of those runs" in TEXT
+
+
 def test_its_forecast_comes_from_the_check() -> None:
     found = json.loads((ROOT / "results" / "smollm2" / "verdict.json").read_text())
     low, high = found["interval"]

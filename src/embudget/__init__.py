@@ -22,8 +22,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from embudget.design import Pilot, pilot
     from embudget.end_to_end import quickstart
-    from embudget.errors import EmbudgetError
+    from embudget.errors import EmbudgetError, UnsupportedError
     from embudget.evaluation import evaluate
     from embudget.findings import explain
     from embudget.laws import Laws, find_laws, fit
@@ -38,8 +39,9 @@ if TYPE_CHECKING:
 __version__: str
 
 _HOMES = {
+    "design": ("Pilot", "pilot"),
     "end_to_end": ("quickstart",),
-    "errors": ("EmbudgetError",),
+    "errors": ("EmbudgetError", "UnsupportedError"),
     "evaluation": ("evaluate",),
     "findings": ("explain",),
     "laws": ("Laws", "find_laws", "fit"),
@@ -56,11 +58,13 @@ _HOMES = {
 __all__ = [
     "EmbudgetError",
     "Laws",
+    "Pilot",
     "Recipe",
     "RunConfig",
     "RunRecord",
     "Store",
     "Study",
+    "UnsupportedError",
     "__version__",
     "build_pairs",
     "evaluate",
@@ -71,6 +75,7 @@ __all__ = [
     "fit",
     "index_pairs",
     "load_pairs",
+    "pilot",
     "plan",
     "quickstart",
     "recipe_curve",

@@ -38,6 +38,20 @@ class InfeasibleError(ConfigError):
     """No model and method meets the user's constraints within the budget."""
 
 
+class UnsupportedError(ConfigError):
+    """The runs support no recipe for the budget or the models asked for: too far away, or of another family.
+
+    `embudget.pilot` plans the study that would; ``force=True`` gives the far recipe all the same.
+
+    Args:
+        reason: how far away, or which family, in one line.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"{reason}; call embudget.pilot for the study that would, or set force=True for a far recipe")
+        self.reason = reason
+
+
 class MethodError(ConfigError):
     """A fine-tuning method is unknown, or cannot be applied to the model."""
 

@@ -207,6 +207,29 @@ def parse_json(text: str | bytes, source: str, kind: type[EmbudgetError] = Confi
         raise kind(f"{source}: not valid JSON: {reason}") from None
 
 
+def read_json_lines(path: str | Path, kind: type[EmbudgetError] = ConfigError) -> list[dict[str, Any]]:
+    """Read a file of JSON Lines: one object a line, blank lines aside. NaN and Infinity are read: loggers write them.
+
+    Raises:
+        ConfigError, or ``kind``: it cannot be read, or a line is no JSON object, is nested too deeply, or names a key
+            twice; the line is named.
+    """
+    rows = []
+    for number, line in enumerate(read_text(path, kind=kind).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line, object_pairs_hook=unique_keys)
+        except json.JSONDecodeError as error:
+            raise kind(f"{path}: line {number}: not valid JSON: {error.msg}") from None
+        except (ValueError, RecursionError) as error:
+            raise kind(f"{path}: line {number}: not valid JSON: {shortened(str(error), 80)}") from None
+        if not isinstance(row, dict):
+            raise kind(f"{path}: line {number}: must hold one JSON object, got {_kind_of(row)}")
+        rows.append(row)
+    return rows
+
+
 def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Make a JSON object of its keys and values, for `json.loads`.
 

@@ -189,6 +189,9 @@ class RunRecord(Frozen):
     trained_params: Count | None = Field(default=None, description="T, without embeddings")
     steps: Count | None = Field(default=None, description="optimiser steps")
     pairs_seen: Count | None = Field(default=None, description="pairs of all steps, repeated ones included")
+    training_pairs: Count | None = Field(
+        default=None, description="pairs that there were to train on, each counted once; absent in older records"
+    )
     tokens: Count | None = Field(default=None, description="D: non-pad tokens of queries and positives")
     train_flops: PositiveFloat | None = Field(default=None, description="algorithmic FLOP spent")
     shared_flops: NonNegativeFloat | None = Field(
@@ -251,6 +254,7 @@ COLUMNS: Final = (
     "trained_params", "steps", "pairs_seen", "tokens", "train_flops", "executed_flops", "seconds", "loss", "chance",
     "accuracy", "ndcg", "train_loss", "pairs", "max_length", "eval_pairs", "eval_candidates", "scale", "warmup",
     "weight_decay", "max_epochs", "schedule", "decay", "pooling", "end_token", "model_weights", "shared_flops", "error",
+    "training_pairs",
 )  # fmt: skip
 """The columns of a table of records. `budget` is the FLOP that were asked for, `train_flops` those that were spent."""
 _OF_TEXT = ("id", "status", "model", "method", "pairs", "schedule", "pooling", "end_token", "model_weights", "error")

@@ -79,4 +79,4 @@ def test_bad_tables_are_one_line(run: Run, runs: Path, tmp_path: Path) -> None:
 def test_a_store_has_our_columns(run: Run, tmp_path: Path) -> None:
     code, _, err = run("fit", tmp_path / "study.db", "--columns", "loss=eval_loss")
     assert (code, err.count("\n")) == (2, 1)
-    assert "--columns is for a file that ends in .csv or .parquet" in err
+    assert "--columns is for a file that ends in .csv, .tsv, .jsonl, .ndjson, .parquet" in err

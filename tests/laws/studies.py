@@ -14,6 +14,7 @@ WIDE = ("smollm2-135m:1", "smollm2-135m:3", "smollm2-135m:8", "smollm2-135m")
 BUDGETS = (2.5e11, 1e12, 4e12, 1.6e13)
 
 ONE = {
+    "tied": Coefficients(form="tied", E=1.8, A=300, a=0.38, B=250, b=0.38),
     "chinchilla": Coefficients(E=1.8, A=300, a=0.35, B=250, b=0.42),
     "multiplicative": Coefficients(form="multiplicative", E=1.8, A=30_000, a=0.25, b=0.42),
     "rectified": Coefficients(form="rectified", E=1.8, A=300, a=0.35, B=1500, b=0.55, D0=3e5),

@@ -23,7 +23,7 @@ def table(of: list[Cell]) -> RunTable:
     [
         (cells(FULL, budgets=(1e12,)), TooFewRunsError, "law of full needs at least 2 budgets, got 1"),
         (cells(FULL, models=MODELS[:1]), TooFewRunsError, "law of full needs at least 2 sizes, got 1"),
-        (cells(FULL)[:5], TooFewRunsError, r"5 parameters and needs at least 6 cells \(model, method, budget\), got 5"),
+        (cells(FULL)[:4], TooFewRunsError, r"4 parameters and needs at least 5 cells \(model, method, budget\), got 4"),
         ([c.model_copy(update={"loss": 6.24}) for c in cells(SHARED)], FitError, r"all 27 losses are equal \(6.24\)"),
     ],
 )
@@ -86,9 +86,9 @@ def test_a_form_with_too_many_parameters_is_left_out_or_refused_where_it_was_ask
 
 
 def test_unknown_forms_are_refused_by_name() -> None:
-    with pytest.raises(ConfigError, match=r"form must be one of chinchilla, .*, got 'cubic'"):
+    with pytest.raises(ConfigError, match=r"form must be one of tied, chinchilla, .*, got 'cubic'"):
         fit(table(cells(FULL)), forms=["chinchilla", "cubic"])
-    with pytest.raises(ConfigError, match="forms must name at least one of chinchilla"):
+    with pytest.raises(ConfigError, match="forms must name at least one of tied"):
         fit(table(cells(FULL)), forms=[])
 
 

@@ -2,15 +2,19 @@
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from math import log
 
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from embudget.design import World, simulate
 from embudget.errors import MethodError
-from embudget.laws import FORMS, Laws, fit
+from embudget.laws import FORMS, FormName, Laws, fit
+from embudget.laws.problem import Points
+from embudget.laws.weights import JudgedForm, rank
 from embudget.runs import RunTable
-from tests.laws.studies import MODELS, SHARED
+from tests.laws.studies import MODELS, ONE, SHARED, cells
 
 TRUTH = {method: SHARED[method] for method in ("full", "lora:32")}
 
@@ -50,6 +54,24 @@ def test_a_table_is_fitted_as_its_records_are() -> None:
     assert of_records == of_table
 
 
+def blas_threads() -> set[int]:
+    return {int(pool["num_threads"]) for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+
+def test_a_fit_uses_one_blas_thread_and_leaves_the_others_their_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With two a fit takes several times the CPU and no less time, since its matrices are small."""
+    seen: list[set[int]] = []
+
+    def watched(points: Points, forms: Sequence[FormName], asymptote: float | None) -> list[JudgedForm]:
+        seen.append(blas_threads())
+        return rank(points, forms, asymptote)
+
+    monkeypatch.setitem(fit.__globals__, "rank", watched)
+    with threadpool_limits(2, user_api="blas"):
+        fit(simulate(World(truth=TRUTH, models=MODELS, noise=0.01)), draws=2, forms=["chinchilla"])
+        assert (seen, blas_threads()) == ([{1}], {2})
+
+
 def test_a_method_with_one_cell_is_refused_by_name() -> None:
     records = simulate(World(truth=TRUTH, models=MODELS, noise=0.01))
     records = [
@@ -63,13 +85,23 @@ def test_a_method_with_one_cell_is_refused_by_name() -> None:
 
 
 def test_ranking_and_weights_are_part_of_the_result(laws: Laws) -> None:
-    assert {one.form for one in laws.ranking} == set(FORMS)
+    assert {one.form for one in laws.ranking} == set(FORMS) - {"tied"}, "which is for fewer cells"
     assert sum(one.weight for one in laws.ranking) == pytest.approx(1)
     errors = [one.forecast_error for one in laws.ranking if one.forecast_error is not None]
     assert errors == sorted(errors)
     assert min(one.criterion for one in laws.ranking if one.criterion is not None) == 0
     heaviest = max(laws.ranking, key=lambda one: one.weight)
     assert (heaviest.form, heaviest.sharing) == (laws.surface.components[0].form, laws.surface.components[0].sharing)
+
+
+def test_five_cells_are_enough_for_the_tied_form() -> None:
+    five = [cells({"full": ONE["tied"]})[place] for place in (0, 2, 4, 6, 8)]
+    laws = fit(RunTable(cells=tuple(five), run_count=5), draws=20)
+    assert {one.form for one in laws.ranking} == {"tied", "multiplicative"}
+    assert laws.surface.components[0].form == "tied"
+    assert laws.backtests == ()
+    for cell in cells({"full": ONE["tied"]}):
+        assert laws.predict("full", cell.model_params, cell.tokens) == pytest.approx(cell.loss, rel=0.03)
 
 
 def test_repeated_seeds_tell_the_noise_of_one_run() -> None:

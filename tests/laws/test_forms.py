@@ -10,6 +10,7 @@ from embudget.laws.forms import FORMS, Array, Coefficients, Form, FormName, Valu
 
 NAMES = tuple(FORMS)
 RAW = {
+    "tied": {"A": 300.0, "a": 0.35, "B": 250.0, "b": 0.35},
     "chinchilla": {"A": 300.0, "a": 0.35, "B": 250.0, "b": 0.42},
     "multiplicative": {"A": 5e4, "a": 0.3, "b": 0.4},
     "rectified": {"A": 300.0, "a": 0.35, "B": 250.0, "b": 0.42, "D0": 2e5},
@@ -21,6 +22,8 @@ def published(form: FormName, N: float, D: float, v: dict[str, float]) -> float:
     """The loss above the asymptote as the sources print it, without logarithms."""
     found: float
     match form:
+        case "tied":
+            found = v["A"] / N ** v["a"] + v["B"] / D ** v["a"]
         case "chinchilla":
             found = v["A"] / N ** v["a"] + v["B"] / D ** v["b"]
         case "multiplicative":

@@ -34,6 +34,7 @@ def points(seeds: int = 1, noise: float = 0.0, seed: int = 0) -> Points:
         precision=np.full(count, float(seeds)),
         seeds=np.full(count, float(seeds)),
         seed_squares=squares,
+        series=np.arange(count),
     )
 
 

@@ -47,12 +47,14 @@ def test_a_study_of_one_rate_says_nothing_of_rates() -> None:
     assert not re.search(r"\brates?\b", laws.summary())
 
 
-def test_a_best_rate_at_an_end_is_warned_of_and_no_part_of_the_law() -> None:
+def test_a_best_rate_at_an_end_is_warned_of_and_counted_in_the_law() -> None:
     (warning,) = rate_warnings(MEASURED)
     assert warning == "smollm2-135m:1 freeze:0.5 at 5e+11 FLOP: best rate 1e-3 is the lowest tried"
     law = rate_law_of(MEASURED)
     assert law is not None
     assert law.envelopes == {"freeze:0.5": 2, "full": 3, "lora:32": 3}
+    assert law.ends == {"freeze:0.5": 1, "full": 0, "lora:32": 0}
+    assert "2 envelopes, 1 at an end, best rates 1e-3 to " in "\n".join(describe_rates(MEASURED, law))
 
 
 def test_one_envelope_is_no_law() -> None:

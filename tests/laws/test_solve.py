@@ -162,6 +162,6 @@ def test_starts_are_distinct_and_within_the_bounds(form: FormName) -> None:
     of = problem(form, noise=0.02)
     starts = projected_starts(of)
     low, high = of.bounds
-    assert starts.shape == (18 if form == "rectified" else 9, of.parameters)
+    assert starts.shape == ({"rectified": 18, "tied": 3}.get(form, 9), of.parameters)
     assert ((starts >= low) & (starts <= high)).all()
     assert len(np.unique(starts[:, of.searched], axis=0)) == len(starts)

@@ -9,8 +9,8 @@ from scipy.stats import norm
 from scipy.stats import t as student
 
 from embudget.laws import FormName, Surface
-from embudget.laws.fit import surface_of
-from embudget.laws.surface import Branch, Component
+from embudget.laws.ensemble import surface_of
+from embudget.laws.surface import BETWEEN_KINDS, Branch, Component
 from embudget.laws.uncertainty import INFLATION
 from embudget.laws.weights import LEAST_SHARE, draws_of, rank
 from tests.laws.studies import SHARED, points
@@ -60,13 +60,13 @@ def test_the_interval_is_its_formula() -> None:
     assert half(made(np.zeros(10), noise=0.01, freedom=1e6)) == pytest.approx(1.645 * 0.01, rel=1e-3)
 
 
-def test_what_no_form_explains_grows_by_the_steps_beyond_the_measured_range() -> None:
+def test_what_no_form_explains_grows_with_the_root_of_the_distance_from_the_measured_range() -> None:
     law = made(np.zeros(10), discrepancy=0.01, noise=0.0)
     quantile = float(student.ppf(0.95, 4))
     assert half(law, tokens=0.5) == pytest.approx(0, abs=1e-12)  # N D inside 0.01 to 1
-    assert half(law, tokens=4.0) == pytest.approx(quantile * 0.01)
-    assert half(law, tokens=64.0) == pytest.approx(quantile * 0.03)
-    assert half(law, tokens=0.01 / 16) == pytest.approx(quantile * 0.02)
+    assert half(law, tokens=exp(1)) == pytest.approx(quantile * 0.01)
+    assert half(law, tokens=exp(9)) == pytest.approx(quantile * 0.03)
+    assert half(law, tokens=0.01 * exp(-4)) == pytest.approx(quantile * 0.02)
 
 
 def test_the_prediction_is_the_geometric_mean_of_the_draws_and_lies_in_its_interval(surface: Surface) -> None:
@@ -155,7 +155,8 @@ def test_the_draws_that_choices_are_compared_by_are_as_wide_as_the_interval() ->
     low, high = law.interval("full", 1.0, 0.5, of="law")
     assert np.exp(np.quantile(logs[:, 0], (0.05, 0.95))) == pytest.approx([low, high], rel=1e-3)
     assert np.exp(logs[:, 0].mean()) == pytest.approx(law.predict("full", 1.0, 0.5))
-    gaps, mean, times = np.zeros((100, 2)), np.zeros(2), np.array([1.0, law.step**2])
+    gaps, mean, times = np.zeros((100, 2)), np.zeros(2), np.array([1.0, exp(4)])
     wide = law.with_discrepancy(gaps, mean, times)
     assert np.array_equal(wide[:, 0], gaps[:, 0])
-    assert wide[:, 1].std() > 2 * 0.03  # two steps, even where the draws are all the same
+    scale = student.ppf(0.95, 4) / norm.ppf(0.95)
+    assert wide[:, 1].std() == pytest.approx(BETWEEN_KINDS * 2 * 0.03 * scale, rel=0.02), "where all draws are the same"

@@ -10,6 +10,7 @@ from scipy.stats import t as student
 from embudget.design import World, simulate
 from embudget.laws import Coefficients, uncertainty
 from embudget.laws.forms import FORMS
+from embudget.laws.misfit import series_of
 from embudget.laws.problem import Points
 from embudget.laws.sharing import fit_jointly
 from embudget.laws.uncertainty import INFLATION, deal_residuals, draw, half_width, spread_of, widened, with_error
@@ -17,21 +18,58 @@ from embudget.runs.cells import RunTable
 from tests.laws.studies import APART, SHARED, points
 
 
-def test_dealt_residuals_have_the_variance_before_the_fit() -> None:
+def test_dealt_residuals_have_the_variance_of_those_that_were_measured() -> None:
     rng = np.random.default_rng(0)
-    log_fit, residuals = np.linspace(1, 2, 20), 0.01 * rng.standard_normal(20)
-    dealt = deal_residuals(residuals, log_fit, np.ones(20), freedom=12, draws=4000, rng=rng)
-    assert dealt.shape == (4000, 20)
-    assert dealt.mean(axis=0) == pytest.approx(log_fit, abs=1e-3)
-    assert (dealt - log_fit).var() == pytest.approx(residuals.var() * 20 / 12, rel=0.05)
+    measured = points({"full": SHARED["full"], "lora:32": SHARED["lora:32"]}, wide=True)
+    residuals = 0.01 * rng.standard_normal(len(measured))
+    dealt = deal_residuals(measured, residuals, 0.0, 4000, rng)
+    assert dealt.shape == (4000, len(measured))
+    assert dealt.mean(axis=0) == pytest.approx(np.zeros(len(measured)), abs=1e-3)
+    assert dealt.var() == pytest.approx(residuals.var(), rel=0.05)
+    assert np.asarray(np.corrcoef(dealt.T))[0, 1] == pytest.approx(0, abs=0.1)
 
 
-def test_a_cell_with_four_seeds_gets_half_the_deviation() -> None:
+def test_cells_of_a_series_are_dealt_what_they_have_in_common() -> None:
     rng = np.random.default_rng(0)
-    weights = np.array([4.0] + [1.0] * 19)
-    residuals = 0.01 * rng.standard_normal(20)
-    dealt = deal_residuals(residuals, np.zeros(20), weights, freedom=12, draws=4000, rng=rng)
-    assert dealt[:, 0].std() / dealt[:, 1].std() == pytest.approx(0.5, rel=0.05)
+    measured = points({"full": SHARED["full"], "lora:32": SHARED["lora:32"]}, wide=True)
+    common = rng.standard_normal(measured.series.max() + 1)[measured.series]
+    residuals = 0.01 * (np.sqrt(0.7) * common + np.sqrt(0.3) * rng.standard_normal(len(measured)))
+    dealt = deal_residuals(measured, residuals, 0.7, 4000, rng)
+    assert dealt.var() == pytest.approx(residuals.var(), rel=0.05)
+    correlations = np.asarray(np.corrcoef(dealt.T))
+    same = measured.series[:, None] == measured.series
+    np.fill_diagonal(same, val=False)
+    assert correlations[same].mean() == pytest.approx(0.7, abs=0.05)
+    assert correlations[measured.series[:, None] != measured.series].mean() == pytest.approx(0, abs=0.05)
+
+
+def test_a_series_that_errs_as_one_counts_as_one() -> None:
+    rng = np.random.default_rng(0)
+    measured = points(SHARED, wide=True)
+    each = np.unique(measured.series, return_counts=True)[1]
+    own = [series_of(measured, 0.01 * rng.standard_normal(len(measured))) for _ in range(60)]
+    assert sum(one.common > 0 for one in own) <= 8, "by chance in one of twenty"
+    assert all(one.effective == len(measured) for one in own if one.common == 0)
+    common = 0.01 * rng.standard_normal(len(each))[measured.series]
+    same = series_of(measured, common + 1e-5 * rng.standard_normal(len(measured)))
+    assert same.common > 0.99
+    assert same.effective == pytest.approx(len(each), rel=0.15)
+
+
+@pytest.mark.parametrize("noise", [0.005, 0.02])
+def test_draws_stay_in_the_valley_of_the_data(noise: float) -> None:
+    """The median draw misses the data by little more than the fit does, and their mean is not off."""
+    measured = points(SHARED, noise, wide=True)
+    for sharing in ("shared", "separate"):
+        fit = fit_jointly(FORMS["chinchilla"], measured, sharing)
+        drawn = draw(fit, measured, 100, np.random.default_rng(0))
+        logs = np.empty((100, len(measured)))
+        for group, vectors in zip(fit.groups, drawn, strict=True):
+            logs[:, group.rows] = group.problem.predict(vectors)
+        errors = np.sqrt(((logs - measured.log_loss) ** 2).mean(axis=1))
+        own = np.sqrt(((fit.log_fit - measured.log_loss) ** 2).mean())
+        assert np.median(errors) < 1.3 * own
+        assert abs((logs.mean(axis=0) - fit.log_fit).mean()) < 0.005
 
 
 def test_the_draws_of_a_sharper_study_lie_closer_together() -> None:

@@ -12,7 +12,7 @@ from embudget.laws.sharing import fit_jointly, parameters_of
 from embudget.laws.weights import rank
 from tests.laws.studies import APART, BUDGETS, MODELS, ONE, SHARED, WIDE, cells, points
 
-ALL = tuple(FORMS)
+ALL = tuple(form for form in FORMS if form != "tied")  # which is for cells too few for these
 
 
 @pytest.mark.parametrize("form", ALL)

@@ -57,13 +57,19 @@ def test_far_points_say_how_far_and_the_warnings_of_all_are_told_once(laws: Laws
     points = recipe_curve(laws, 1e13, 1e17, points_per_decade=1)
     assert "outside" not in str(points[0])
     for point, factor in zip(points[1:], ("6.25", "62.5", "625", "6.25e+03"), strict=True):
-        assert str(point).endswith(f", {factor} x outside")
-    (told,) = curve_warnings(points)
-    method = points[-1].recipe.method if points[-1].recipe else ""
-    assert told == (
-        "at 4 budgets from 1e+14 to 1e+17 FLOP, as at 1e+17: the budget is 6.25e+03 times outside those that "
-        f"{method} was measured at; intervals are checked up to 4 times"
+        mark = ", not supported" if float(factor) > 16 else ""
+        assert str(point).endswith(f", {factor} x outside{mark}")
+    near, far = curve_warnings(points)
+    methods = [point.recipe.method for point in points if point.recipe]
+    assert near == (
+        f"at 1e+14 FLOP: the budget is 6.25 times outside those that {methods[1]} was measured at; intervals are "
+        "checked up to 4 times"
     )
+    assert far == (
+        "at 3 budgets from 1e+15 to 1e+17 FLOP, as at 1e+17: these runs do not support a recipe for 1e+17 FLOP: "
+        f"6.25e+03 times outside the budgets that {methods[-1]} was measured at, 1e+12 to 1.6e+13 (16 at most)"
+    )
+    assert [point.recipe.supported for point in points if point.recipe] == [True, True, False, False, False]
     assert curve_warnings(points[:1]) == ()
     (near,) = curve_warnings(points[:2])
     assert near.startswith("at 1e+14 FLOP: the budget is 6.25 times outside ")
@@ -72,7 +78,7 @@ def test_far_points_say_how_far_and_the_warnings_of_all_are_told_once(laws: Laws
 def test_warnings_of_points_without_kinds_are_told_by_their_text(laws: Laws) -> None:
     points = recipe_curve(laws, 1e13, 1e17, points_per_decade=1)
     without = [point.model_copy(update={"warning_kinds": ()}) for point in points]
-    assert len(curve_warnings(points)) == 1
+    assert len(curve_warnings(points)) == 2
     assert len(curve_warnings(without)) == 4  # the numbers in the texts differ
 
 

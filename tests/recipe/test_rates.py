@@ -1,5 +1,6 @@
 """The learning rate of a recipe, and where it says that it comes from."""
 
+import numpy as np
 import pytest
 
 from embudget.design import TrueRate, World, simulate
@@ -43,12 +44,49 @@ def test_the_rate_is_that_of_the_law_for_a_choice_that_was_not_measured(tuned: L
     assert recipe.run_config("pairs").learning_rate == recipe.learning_rate
 
 
-def test_a_rate_far_beyond_the_measured_ones_is_kept_near_them(tuned: Laws) -> None:
-    assert tuned.rate_law is not None
-    steep = tuned.rate_law.model_copy(update={"tokens_slope": 3.0})
-    recipe = recommend(tuned.model_copy(update={"rate_law": steep}), 100 * BUDGET)
-    assert recipe.learning_rate == pytest.approx(REACH * steep.measured[recipe.method][1])
-    assert recipe.rate_source.endswith(f", kept within a factor {REACH:g} of the best rates measured")
+@pytest.mark.parametrize(("slope", "word"), [(1.0, "above"), (-1.0, "below")])
+def test_a_rate_far_beyond_the_measured_ones_is_said_to_be_far(tuned: Laws, slope: float, word: str) -> None:
+    steep = with_lines(tuned, slopes=(0.0, slope))
+    assert steep.rate_law is not None
+    recipe = recommend(steep, 100 * BUDGET, force=True)
+    assert recipe.learning_rate == pytest.approx(
+        steep.rate_law.predict(recipe.method, recipe.model_params, recipe.tokens, recipe.model)
+    )
+    times = steep.rate_law.beyond(recipe.method, recipe.learning_rate)
+    assert max(times, 1 / times) > REACH
+    (warning,) = (text for text in recipe.warnings if "learning rate" in text)
+    assert f" times {word} any best rate measured of {recipe.method} (" in warning
+
+
+def test_a_rate_near_the_measured_ones_is_not_warned_of(tuned: Laws) -> None:
+    assert not any("learning rate" in text for text in recommend(tuned, 16 * BUDGET, force=True).warnings)
+
+
+def with_lines(laws: Laws, **update: object) -> Laws:
+    """The laws with another rate law: these values in the line of every method and measured model."""
+    law = laws.rate_law
+    assert law is not None
+    lines = {method: line.model_copy(update=update) for method, line in law.lines.items()}
+    return laws.model_copy(update={"rate_law": law.model_copy(update={"lines": lines, "members": {}})})
+
+
+def test_the_loss_pays_for_an_uncertain_rate(tuned: Laws) -> None:
+    """A scatter of 0.6 in log rate costs 0.36 times the curvature; the interval contains that and its spread."""
+    sure, unsure = (with_lines(tuned, covariance=(0.0,) * 6, scatter=scatter) for scatter in (0.0, 0.6))
+    assert sure.rate_law is not None
+    before, after = recommend(sure, BUDGET), recommend(unsure, BUDGET)
+    assert before.predicted_loss == pytest.approx(
+        tuned.predict(before.method, before.model_params, before.tokens), rel=1e-9
+    )
+    excess = 0.36 * sure.rate_law.curvatures[after.method.partition(":")[0]]
+    assert excess == pytest.approx(0.36 * 0.02, rel=0.3)
+    best = tuned.predict(after.method, after.model_params, after.tokens)
+    assert after.predicted_loss == pytest.approx(best * np.exp(excess), rel=1e-6)
+    for of, interval in (("run", after.predicted_interval), ("law", after.loss_interval)):
+        low, high = tuned.interval(after.method, after.model_params, after.tokens, of=of)  # type: ignore[arg-type]
+        assert interval[0] > low * np.exp(-1.4 * excess)
+        assert interval[1] > high * np.exp(excess)
+    assert "standard error a factor 1.8" in after.rate_source
 
 
 def test_a_method_without_envelopes_takes_the_rate_of_the_nearest_cell(records: list[RunRecord]) -> None:

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from embudget.design import World, simulate
-from embudget.errors import BudgetError, ConfigError, ModelError
+from embudget.errors import BudgetError, ConfigError, ModelError, UnsupportedError
 from embudget.flops import budget_of_gpu_hours
 from embudget.laws import Coefficients, Laws, fit
 from embudget.methods import parse_method
 from embudget.recipe import Choice, Recipe, recommend
 from embudget.recipe.batch_size import batch_rule
-from embudget.recipe.options import sizes_considered
+from embudget.recipe.options import Question, sizes_considered
+from embudget.recipe.recommend import answer
 from embudget.records import RunConfig, RunRecord
 from embudget.runs import RunTable, record_row
 from embudget.suite import SUITES, find_shape
@@ -114,7 +115,7 @@ def test_cells_of_different_schedules_are_warned_of() -> None:
 
 
 def test_a_recipe_reads_as_text(noisy: Laws) -> None:
-    recipe = recommend(noisy, 1.6e15)
+    recipe = recommend(noisy, 1.6e15, force=True)
     text = str(recipe)
     for part in (
         recipe.model,
@@ -181,7 +182,7 @@ def test_the_batch_size_follows_the_budget(sizes: tuple[int, ...], budget: float
     world = World(truth=TRUTH, models=MODELS, batch_sizes=sizes, noise=0)
     laws = fit(simulate(world), draws=2)
     assert batch_rule(laws.cells)(budget) == expected
-    assert recommend(laws, budget, min_steps=1).batch_size == expected
+    assert recommend(laws, budget, min_steps=1, force=True).batch_size == expected
 
 
 def test_the_learning_rate_is_the_best_of_the_nearest_cell() -> None:
@@ -228,7 +229,7 @@ def test_a_best_size_that_shrinks_as_the_budget_grows_is_not_followed() -> None:
     assert recommend(laws, 2.5e11, min_steps=1).model == "smollm2-135m:2"  # a quarter of the smallest budget
     large = {"full": Coefficients(E=0.5, A=3000, a=0.4, B=1e-6, b=1)}
     laws = fit(simulate(World(truth=large, models=("smollm2-135m:1", "smollm2-135m:2"), noise=0.01)), draws=20)
-    assert recommend(laws, 1e10, min_steps=1).model == "smollm2-135m:2"
+    assert recommend(laws, 1e10, min_steps=1, force=True).model == "smollm2-135m:2"
 
 
 def test_constraints_reject_by_name(exact: Laws) -> None:
@@ -249,23 +250,25 @@ def test_a_method_that_cannot_train_a_model_is_rejected(tmp_path: Path) -> None:
     assert all("bias needs a model with bias terms" in no.reason for no in refused)
 
 
-def test_a_foreign_suite_is_answered_with_a_warning(noisy: Laws, tmp_path: Path) -> None:
+def test_a_foreign_suite_is_not_supported_by_the_runs(noisy: Laws, tmp_path: Path) -> None:
     sizes = {"vocab_size": 1000, "hidden_size": 512, "intermediate_size": 1536, "num_hidden_layers": 4}
     config = {"model_type": "llama", "num_attention_heads": 8, "max_position_embeddings": 512} | sizes
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "config.json").write_text(json.dumps(config))
     assert recommend(noisy, BUDGET).warnings == ()
-    recipe = recommend(noisy, BUDGET, suite=str(tmp_path))
+    with pytest.raises(UnsupportedError, match=r"no member of .* was measured, only smollm2-135m; call "):
+        recommend(noisy, BUDGET, suite=str(tmp_path))
+    recipe = recommend(noisy, BUDGET, suite=str(tmp_path), force=True)
     assert recipe.model == str(tmp_path / "mine")
-    assert f"no member of {tmp_path} was measured: the laws come from smollm2-135m, and" in recipe.warnings[0]
+    assert recipe.warnings[0].endswith(f"no member of {tmp_path} was measured, only smollm2-135m")
 
 
-def test_far_budgets_are_answered_with_their_factor_and_beyond_a_million_refused(noisy: Laws) -> None:
-    recipe = recommend(noisy, 1.6e15)
+def test_far_budgets_are_answered_with_their_factor_when_forced(noisy: Laws) -> None:
+    with pytest.raises(UnsupportedError, match=r"100 times outside the budgets that .* was measured at"):
+        recommend(noisy, 1.6e15)
+    recipe = recommend(noisy, 1.6e15, force=True)
     assert recipe.extrapolation == pytest.approx(100)
     assert "100 times outside" in recipe.warnings[0]
-    with pytest.raises(BudgetError, match="within 1e\\+06 times"):
-        recommend(noisy, 1e20)
 
 
 def test_device_time_and_money_are_budgets(noisy: Laws) -> None:
@@ -305,12 +308,13 @@ def test_a_method_is_extrapolated_from_its_own_budgets() -> None:
     truth = {"full": TRUTH["full"], "lora:32": Coefficients(E=1.2, A=300, a=0.35, B=210, b=0.42)}
     records = simulate(World(truth=truth, models=MODELS, noise=0.001))
     laws = fit([r for r in records if r.config.method == "full" or r.config.train_flops == 1e12], draws=5)
-    recipe = recommend(laws, BUDGET)
+    with pytest.raises(UnsupportedError, match="64 times outside the budgets that lora:32 was measured at"):
+        recommend(laws, BUDGET)
+    recipe = recommend(laws, BUDGET, force=True)
     assert recipe.method == "lora:32"
     assert recipe.extrapolation == pytest.approx(64)
-    assert "64 times outside those that lora:32 was measured at" in recipe.warnings[0]
-    assert {round(c.extrapolation) for c in recommend(laws, 1e18).flat if c.method == "full"} <= {62500}
-    far = recommend(laws, 2e18)  # 2e6 times what LoRA, 125,000 times what full was measured at
+    assert {round(c.extrapolation) for c in recommend(laws, 1e18, force=True).flat if c.method == "full"} <= {62500}
+    far, _ = answer(Question.of(laws, {}), 2e18)  # 2e6 times what LoRA, 125,000 times what full was measured at
     assert far.method == "full"
     assert any(no.method == "lora:32" and "2e+06 times outside" in no.reason for no in far.rejected)
 
@@ -333,7 +337,7 @@ def test_fewer_steps_than_ever_measured_are_refused_with_the_remedy() -> None:
     laws = fit(records, draws=5)
     with pytest.raises(ConfigError, match=rf"fewer than {fewest} steps, the least unless min_steps is set lower"):
         recommend(laws, 1e10)
-    assert recommend(laws, 1e10, min_steps=1).steps < fewest
+    assert recommend(laws, 1e10, min_steps=1, force=True).steps < fewest
 
 
 def test_only_suites_that_hold_every_measured_model_are_considered(tmp_path: Path) -> None:

@@ -51,8 +51,11 @@ def test_the_csv_has_a_row_for_each_budget(laws: Laws, points: Points, tmp_path:
     assert (last["model"], last["method"], last["reason"]) == (recipe.model, recipe.method, "")
     assert [float(last[name]) for name in ("low", "high")] == list(recipe.predicted_interval)
     assert [float(last[name]) for name in ("loss_low", "loss_high")] == list(recipe.loss_interval)
-    assert last["warnings"].startswith("the budget is 62.5 times outside")
+    assert last["warnings"].startswith("these runs do not support a recipe for 1e+15 FLOP: 62.5 times outside")
     assert int(last["model_params"]) == recipe.model_params
+    found = [str(point.recipe.supported) if point.recipe else "" for point in points]
+    assert [row["supported"] for row in rows] == found
+    assert last["supported"] == "False"
     assert last["flat"].split("; ") == [f"{choice.model} {choice.method}" for choice in recipe.flat]
 
 
@@ -60,7 +63,7 @@ def test_the_page_has_figure_table_and_refusals_and_fetches_nothing(laws: Laws, 
     text = (write_curve(tmp_path / "curve", points, laws) / "curve.html").read_text()
     assert text.count('data-figure="curve"') == 1
     assert "<h2>Without a recipe</h2>" in text
-    assert "as at 1e+15: the budget is 62.5 times outside" in text
+    assert "as at 1e+15: these runs do not support a recipe for 1e+15 FLOP: 62.5 times outside" in text
     outside = re.sub(r"(<script[^>]*>).*?(</script>)", r"\1\2", text, flags=re.DOTALL)  # Plotly's code names addresses
     assert 'src="http' not in outside and "default-src 'none'" in outside
     found = sum(point.recipe is not None for point in points)

@@ -10,11 +10,12 @@ import pytest
 
 from embudget.design import simulate
 from embudget.laws import find_laws
+from embudget.laws.problem import Points
 from embudget.methods import parse_method
 from embudget.records import RunRecord
-from embudget.runs import RunTable
+from embudget.runs import RunTable, write_records_csv
 from embudget.suite import find_shape
-from tests.runs.tables import WORLD, changed, foreign, records
+from tests.runs.tables import WORLD, changed, foreign, records, write
 
 RESULTS = Path(__file__).parents[2] / "results"
 
@@ -149,3 +150,75 @@ def test_the_records_of_a_published_study_are_the_cells_of_its_laws(study: str) 
 def test_pandas_is_loaded_only_when_a_table_is_made() -> None:
     code = "import sys; import embudget.runs, embudget.records; print('pandas' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_runs_that_repeat_other_data_are_other_cells(tmp_path: Path) -> None:
+    columns: dict[str, list[object]] = {
+        "N": [1e7] * 5,
+        "D": [1e8] * 5,
+        "U": [1e8, 1e7, 1e7, 2e7, ""],
+        "loss": [3.0, 3.2, 3.3, 3.1, 3.1],
+    }
+    table = RunTable.read(
+        write(tmp_path / "runs.csv", columns),
+        {"model_params": "N", "tokens": "D", "unique_tokens": "U"},
+    )
+    found = {cell.unique_tokens: (cell.seeds, round(cell.loss, 3)) for cell in table.cells}
+    assert found == {1e7: (2, 3.25), 2e7: (1, 3.1), 1e8: (2, 3.05)}
+    assert (table.training_pairs, table.dropped) == (None, {})
+
+
+@pytest.mark.parametrize(("value", "reason"), [("0", "not positive"), ("-1", "not positive"), ("inf", "infinite")])
+def test_unique_tokens_that_cannot_be_are_left_out(tmp_path: Path, value: str, reason: str) -> None:
+    columns: dict[str, list[object]] = {"model_params": [1e7, 2e7], "tokens": [1e8, 1e8], "loss": [3.0, 3.2]}
+    columns["unique_tokens"] = ["1e7", value]
+    table = RunTable.read(write(tmp_path / "runs.csv", columns))
+    assert table.dropped == {f"unique_tokens is {reason}": 1}
+
+
+def test_records_know_the_pairs_that_they_repeat(tmp_path: Path) -> None:
+    plain = RunTable.of(records())
+    known = [record.model_copy(update={"training_pairs": 500}) for record in records()]
+    table = RunTable.of(known)
+    assert table.training_pairs == 500
+    for cell, before in zip(table.cells, plain.cells, strict=True):
+        assert cell.unique_tokens == pytest.approx(500 * 60)
+        assert cell.model_copy(update={"unique_tokens": None}) == before
+    write_records_csv(known, tmp_path / "runs.csv")
+    again = RunTable.read(tmp_path / "runs.csv")
+    assert (again.cells, again.training_pairs) == (table.cells, 500)
+
+
+def checkpoints(**columns: object) -> list[dict[str, object]]:
+    """Two training runs of one model and two of another, three checkpoints each, all at other tokens."""
+    rows = [(name, size, d) for name, size, d in (("a", 1e7, 1e9), ("b", 1e7, 1.3e9), ("c", 4e7, 1e9), ("d", 4e7, 1e9))]
+    return [
+        {"wandb": name, "model_params": size, "tokens": d * 2**i, "loss": 3 - 0.1 * i} | columns
+        for name, size, d in rows
+        for i in range(3)
+    ]
+
+
+def test_a_column_run_says_which_cells_err_together(tmp_path: Path) -> None:
+    rows = [row | {"run": row["wandb"]} for row in checkpoints()]
+    cells = foreign(tmp_path, rows).cells
+    by_size = {size: {cell.run for cell in cells if cell.model_params == size} for size in (1e7, 4e7)}
+    assert by_size == {1e7: {"a", "b"}, 4e7: {None}}  # c and d share all their cells, which are of several runs
+    assert len(set(Points.of(cells).series.tolist())) == 3
+    assert len(set(Points.of(foreign(tmp_path, checkpoints()).cells).series.tolist())) == 2
+
+
+def test_a_run_has_any_name_and_is_of_one_model_and_method(tmp_path: Path) -> None:
+    path = write(tmp_path / "runs.csv", {name: [row[name] for row in checkpoints()] for name in checkpoints()[0]})
+    assert {cell.run for cell in RunTable.read(path, {"run": "wandb"}).cells} == {"a", "b", None}
+    alike = foreign(tmp_path, [row | {"run": "sweep"} for row in checkpoints()]).cells
+    assert {cell.run for cell in alike} == {"sweep"}
+    assert len(set(Points.of(alike).series.tolist())) == 2
+
+
+def test_a_column_run_that_numbers_the_rows_says_nothing(tmp_path: Path) -> None:
+    rows = [row | {"run": str(i)} for i, row in enumerate(checkpoints())]
+    plain = foreign(tmp_path, checkpoints())
+    assert foreign(tmp_path, rows) == plain
+    assert plain.dropped == {"duplicate": 3}  # which a name of their own would keep
+    assert foreign(tmp_path, [row | {"run": row["wandb"]} for row in checkpoints()]).run_count == 12

@@ -8,7 +8,7 @@ import pytest
 
 from embudget.errors import ConfigError
 from embudget.methods import parse_method
-from embudget.runs.complete import LEVEL_SPAN, asked, levels_of, with_budgets, with_costs, with_names
+from embudget.runs.complete import LEVEL_SPAN, asked, levels_of, with_budgets, with_costs, with_names, with_supply
 from embudget.suite import find_shape
 
 NAN = float("nan")
@@ -168,3 +168,17 @@ def test_weights_that_were_moved_are_one_model_and_those_that_were_replaced_are_
         )
     )
     assert named["model"].tolist() == ["/b/m:2", "/b/m:2", "/b/m", "/c/m (sha256:2)", "/c/m", "micro-1m"]
+
+
+def test_unique_tokens_keep_apart_what_repeats_differently() -> None:
+    given = runs(tokens=[1e9, 1e9, 1e9, 1e9], unique_tokens=[2e8, 2.00004e8, 1e9, NAN])
+    assert with_supply(given)["supply"].tolist() == [2e8, 2e8, 0, 0]
+
+
+def test_unique_tokens_follow_from_the_pairs_at_the_runs_own_length() -> None:
+    given = runs(tokens=[6e5, 6e5, 6e5, 6e5], pairs_seen=[1e4, 5e3, 0, NAN], training_pairs=[2e3, NAN, 2e3, 2e3])
+    found = with_supply(given)
+    assert found["unique_tokens"].tolist() == [pytest.approx(1.2e5), *[pytest.approx(NAN, nan_ok=True)] * 3]
+    assert "supply" not in found, "runs of one study repeat the same pairs"
+    older = runs(tokens=[6e5], pairs_seen=[1e4], training_pairs=[NAN])
+    assert with_supply(older) is older

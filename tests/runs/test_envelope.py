@@ -19,6 +19,28 @@ def test_an_exact_parabola_is_recovered(rates: tuple[float, ...]) -> None:
     assert (curve.learning_rate, curve.log_loss) == pytest.approx((2e-3, 1.5), rel=1e-6)
 
 
+def test_a_parabola_tells_its_curvature_unless_it_is_cut() -> None:
+    rates = np.array([1e-3, 2.5e-3, 4e-3])
+    assert fit_rate_curve(rates, parabola(rates, curvature=0.03)).curvature == pytest.approx(0.015)
+    assert fit_rate_curve(rates, (1.501, 1.5, 1.8)).curvature is None, "the excess of 0.3 was cut"
+    assert fit_rate_curve(rates, parabola(rates, best=1e-4)).curvature is None, "there is no minimum"
+
+
+@pytest.mark.parametrize("best", [2e-4, 1.2e-3, 2.9e-3, 8e-3])
+def test_the_two_best_rates_tell_where_a_parabola_of_known_curvature_has_its_minimum(best: float) -> None:
+    rates = np.array([1e-3, 2e-3, 4e-3])
+    curve = fit_rate_curve(rates, parabola(rates, best=best, curvature=0.06))
+    assert curve.middle is not None
+    assert curve.slope is not None
+    assert curve.middle * np.exp(-curve.slope / 0.06) == pytest.approx(best)
+
+
+def test_the_slope_to_a_diverged_rate_tells_nothing() -> None:
+    curve = fit_rate_curve((1e-3, 2e-3, 4e-3), (1.5, 1.8, 3.0))
+    assert curve.middle == pytest.approx(np.sqrt(2) * 1e-3)
+    assert curve.slope is None
+
+
 def test_seeds_of_a_rate_are_averaged() -> None:
     rates = np.array([1e-3, 2.5e-3, 4e-3])
     noise = np.array([0.004, -0.006, 0.002])
@@ -93,6 +115,7 @@ def test_an_exact_surface_is_recovered(side: int) -> None:
     surface = fit_rate_surface(*plane(side, side))
     assert surface.inside
     assert (surface.learning_rate, surface.batch_size, surface.log_loss) == pytest.approx((2e-3, 48, 1.5), rel=1e-6)
+    assert surface.curvature == pytest.approx(0.02)
 
 
 def test_diverged_corners_leave_the_surface_where_it_was() -> None:

@@ -151,7 +151,7 @@ def test_a_bad_value_is_named_with_row_and_column(
         ("loss,tokens\n1,2\n", "column model_params is missing .there are: loss, tokens.; .* model_params=NAME"),
         ("model_params,eval_loss,tokens\n1,2,3\n", "column loss is missing"),
         ("model_params,loss,method\n1,2,full\n", "column tokens or train_flops is missing"),
-        ("model_params;loss;tokens\n1;2;3\n", "column model_params is missing .there are: model_params;loss;tokens"),
+        ("model_params;loss\n1;2\n", "column tokens or train_flops is missing .there are: model_params, loss"),
         ("model_params,loss,tokens,loss\n1,2,3,4\n", "column loss is there twice"),
         ("model_params,loss,tokens,,\n1,2,3,4,5\n", "column without a name is there twice"),
         ("model_params,loss,tokens\n1,2\n", "not a CSV file: Expected 3 columns, got 2"),
@@ -185,7 +185,10 @@ def test_an_unreadable_table_is_one_line(tmp_path: Path) -> None:
         "rows.parquet": "the table has no rows",
         "lists.parquet": "column model_params must hold numbers, got list",
         "bool.parquet": "column model_params must hold numbers, got bool",
-        "runs.xlsx": "must end in .csv or .parquet",
+        "runs.xlsx": "must end in .csv, .tsv, .jsonl, .ndjson or .parquet: save the sheet as CSV",
+        "runs.json": "or .parquet: write one JSON object a line to a file that ends in .jsonl",
+        "runs.csv.gz": "or .parquet: unpack it first",
+        "runs.text": "must end in .csv, .tsv, .jsonl, .ndjson or .parquet$",
     }.items():
         with pytest.raises(ConfigError, match=message) as error:
             RunTable.read(tmp_path / name)

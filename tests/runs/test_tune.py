@@ -57,6 +57,7 @@ def test_three_rates_give_the_loss_and_the_rate_of_their_vertex() -> None:
     (cell,) = table(learning_rate=RATES, loss=[loss(rate, 48) for rate in RATES])
     assert (cell.learning_rate, cell.loss) == pytest.approx((2e-3, 3.0), rel=1e-6)
     assert (cell.rates, cell.rate_inside, cell.lowest_rate, cell.highest_rate) == (3, True, 1e-3, 6e-3)
+    assert cell.rate_curvature == pytest.approx(0.02)
     assert (cell.seeds, cell.seed_squares) == (1, 0)
 
 
@@ -75,6 +76,11 @@ def test_each_cell_has_its_own_envelope() -> None:
 def test_without_a_minimum_between_the_rates_the_best_run_is_the_cell(losses: tuple[float, ...], best: float) -> None:
     (cell,) = table(learning_rate=RATES, loss=losses)
     assert (cell.learning_rate, cell.loss, cell.rate_inside, cell.rates) == (best, 3.0, False, 3)
+    assert cell.rate_curvature is None
+    assert cell.rate_middle == pytest.approx(np.sqrt(2.5e-3 * (1e-3 if best == 1e-3 else 6e-3)))
+    beside = 3.2 if 3.2 in losses else 3.1
+    apart = log(1e-3 / 2.5e-3) if best == 1e-3 else log(6e-3 / 2.5e-3)
+    assert cell.rate_slope == pytest.approx(log(3.0 / beside) / apart)
 
 
 def test_two_rates_are_no_envelope() -> None:

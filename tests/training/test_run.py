@@ -107,7 +107,7 @@ def test_more_epochs_are_taken_where_allowed(tiny_neox: Path, tiny_pairs: Pairs)
     budget = parse_method("full").flops_per_token(shape) * tiny_pairs.rows("train") * 90.0
     record = train(config_for(tiny_neox, tiny_pairs, train_flops=budget, max_epochs=3), tiny_pairs, with_record=True)[1]
     assert record.pairs_seen is not None
-    assert record.pairs_seen > tiny_pairs.rows("train")
+    assert record.pairs_seen > tiny_pairs.rows("train") == record.training_pairs
 
 
 def test_groups_of_candidates_must_divide(tiny_neox: Path, tiny_pairs: Pairs) -> None:

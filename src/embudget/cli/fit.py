@@ -12,13 +12,15 @@ def command(
     runs: Annotated[
         str,
         typer.Argument(
-            metavar="STORE|FILE.csv|FILE.parquet", help="The store of a study, or a table with a row for each run."
+            metavar="STORE|FILE",
+            help="The store of a study, or a table with a row for each run: .csv, .tsv, .jsonl, .ndjson or .parquet.",
         ),
     ],
     columns: Annotated[
         str | None,
         typer.Option(
-            help="Our name=the table's name, where they differ: loss=eval_loss,tokens=D. scale= ignores a column."
+            help="Our name=the table's name, where they differ: loss=eval_loss,tokens=D. A factor brings it to our "
+            "unit: model_params=millions*1e6,loss=bits/1.4427. scale= ignores a column."
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="File to write the laws to.")] = Path("laws.json"),
@@ -44,8 +46,12 @@ def command(
     A table needs three columns: model_params (without embeddings), loss (in nats, held-out), and tokens or
     train_flops; the method gives the other of the two. Further columns are used where they are there: method (such as
     lora:32; full for all rows without it), rank and active_fraction for methods written without a number, model,
-    budget, learning_rate, batch_size, seed, weight, and the others that `embudget records --csv` writes. All others
-    are ignored. If a column has one of these names but another meaning, --columns NAME= ignores it.
+    budget, learning_rate, batch_size, seed, weight, run (the same for all checkpoints of one training run), and the
+    others that `embudget records --csv` writes. All others are ignored. If a column has one of these names but another
+    meaning, --columns NAME= ignores it; if it has another unit, NAME=NAME*1e6 brings it to ours.
+
+    Warnings say where a table seems to mean something else: sizes with embeddings counted in, train_flops that are not
+    those of training, losses partly in bits or that rise, rates and batches that change with the budget.
 
     Rows are left out, counted and listed if their loss, size, tokens or FLOP is missing, NaN, infinite or not
     positive, if their status is not done, if their loss is no better than chance (log of eval_candidates, where the
@@ -64,12 +70,13 @@ def command(
     from embudget.outputs import check_file_output, store_places
     from embudget.passwords import hide_passwords
     from embudget.runs import RunTable
+    from embudget.runs.columns import ENDINGS, INSTEAD
 
     check_file_output(out, LAWS, store_places(runs))
-    if "://" not in runs and Path(runs).suffix.lower() in (".csv", ".parquet"):
+    if "://" not in runs and Path(runs).suffix.lower() in (*ENDINGS, *INSTEAD):
         table = RunTable.read(runs, read_mapping(columns))
     elif columns is not None:
-        raise ConfigError(f"--columns is for a file that ends in .csv or .parquet, got {hide_passwords(runs)}")
+        raise ConfigError(f"--columns is for a file that ends in {', '.join(ENDINGS)}, got {hide_passwords(runs)}")
     else:
         from embudget.study import Store
 

@@ -8,6 +8,7 @@ import typer
 from embudget.cli.options import Budget, Device, Dollars, DollarsPerHour, GpuHours, Mfu, Verbose
 
 if TYPE_CHECKING:
+    from embudget.errors import UnsupportedError
     from embudget.laws import Laws
     from embudget.recipe import CurvePoint, Recipe
 
@@ -44,7 +45,11 @@ def command(
     pairs_available: Annotated[int | None, typer.Option(min=1, help="Reject choices that need more pairs.")] = None,
     max_epochs: Annotated[
         int | None,
-        typer.Option(min=1, help="Most passes over the pairs; by default those of the nearest measured run."),
+        typer.Option(
+            min=1,
+            help="Most passes over the pairs; by default as many as help, or with --pairs-available those of the "
+            "nearest measured run.",
+        ),
     ] = None,
     device_memory: Annotated[
         str | None,
@@ -71,12 +76,13 @@ def command(
         bool, typer.Option("--allow-unmeasured-sizes", help="Also consider models far from the measured sizes.")
     ] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Answer even more than a million times outside the measured budgets.")
+        bool, typer.Option("--force", help="Show the far recipe where the runs support none, instead of a pilot.")
     ] = False,
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Write the recipe as YAML for `embudget train`. With --curve: its folder, curve/ by default."
+            help="Write the recipe as YAML for `embudget train`, or the pilot study for `embudget sweep`. With "
+            "--curve: its folder, curve/ by default."
         ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
@@ -89,6 +95,9 @@ def command(
     options narrow the choice; if nothing is left, the error names the constraint that failed and the nearest budget at
     which it would hold.
 
+    Over 16 times outside the measured budgets, or for a family of which no member was measured, the runs support no
+    recipe. The answer is then the pilot study that would, for about 5 % of the budget; it takes seconds to simulate.
+
     \b
     Examples: embudget recipe laws.json --budget 4e13 --out recipe.yaml
               embudget recipe laws.json --gpu-hours 8 --device h100 --device-memory 80GB
@@ -96,11 +105,10 @@ def command(
               embudget recipe laws.json --budget 4e13 --pairs-available 50000
               embudget recipe laws.json --curve 1e15:1e19 --out curve/
               embudget recipe --laws smollm2 --budget 4e13
+              embudget recipe --laws smollm2 --budget 1e17 --suite pythia --out pilot.yaml
     """  # noqa: D301
-    from embudget.contents import RECIPE
-    from embudget.errors import ConfigError
+    from embudget.errors import ConfigError, UnsupportedError
     from embudget.laws import describe_origin, find_laws
-    from embudget.outputs import check_file_output
     from embudget.recipe import Wishes, recipe_curve, recommend
     from embudget.recipe.curve import POINTS_PER_DECADE, parse_curve
     from embudget.report import check_curve_folder
@@ -133,20 +141,31 @@ def command(
     if points_per_decade is not None:
         raise ConfigError("--points-per-decade goes with --curve")
     if out is not None:
-        check_file_output(out, RECIPE, (wanted, suite))
+        _check_out(out, (wanted, suite))
     read = find_laws(wanted)
-    recipe = recommend(
-        read,
-        budget,
-        suite=suite,
-        gpu_hours=gpu_hours,
-        dollars=dollars,
-        device=device,
-        mfu=mfu,
-        dollars_per_hour=dollars_per_hour,
-        **wishes,
-    )
-    _show(recipe, describe_origin(wanted, read), out, json)
+    asked: dict[str, Any] = {"budget": budget, "gpu_hours": gpu_hours, "dollars": dollars, "device": device, "mfu": mfu}
+    asked |= {"dollars_per_hour": dollars_per_hour, "suite": suite} | cast(dict[str, Any], wishes)
+    try:
+        recipe = recommend(read, **asked)
+    except UnsupportedError as refusal:
+        _show_pilot(refusal, read, asked, describe_origin(wanted, read), out, json)
+    else:
+        _show(recipe, describe_origin(wanted, read), out, json)
+
+
+def _check_out(out: Path, inputs: "tuple[str | None, ...]") -> None:
+    """Refuse a file that may hold neither the recipe nor the pilot study, before anything is computed."""
+    from embudget.contents import RECIPE, STUDY
+    from embudget.errors import ConfigError
+    from embudget.outputs import check_file_output
+
+    try:
+        check_file_output(out, RECIPE, inputs)
+    except ConfigError as error:
+        try:
+            check_file_output(out, STUDY, inputs)
+        except ConfigError:
+            raise error from None
 
 
 def _one_of(laws: str | None, named: str | None) -> str:
@@ -169,6 +188,39 @@ def _show(recipe: "Recipe", origin: str | None, out: Path | None, json: bool) ->
         typer.echo(f"  laws      {origin}")
     if out is not None and not json:
         typer.echo(f"{out}: next: embudget train {out} --pairs DIR --out model/")
+
+
+def _show_pilot(
+    refusal: "UnsupportedError", laws: "Laws", asked: dict[str, Any], origin: str | None, out: Path | None, json: bool
+) -> None:
+    """Plan and show the study that would support a recipe, where the laws' runs do not."""
+    from json import dumps
+
+    from embudget.cli.console import counter
+    from embudget.contents import STUDY
+    from embudget.design import pilot
+    from embudget.errors import InfeasibleError
+    from embudget.outputs import check_file_output
+
+    if out is not None:
+        check_file_output(out, STUDY)
+    try:
+        with counter("simulating the pilot study") as update:
+            found = pilot(laws, **asked, progress=lambda done: update("world", done))
+    except InfeasibleError as error:
+        raise InfeasibleError(f"{refusal.reason}; {error}, or give --force") from None
+    if out is not None:
+        found.save(out)
+    if json:
+        typer.echo(dumps({"supported": False, "pilot": found.model_dump(mode="json", exclude={"supported"})}, indent=2))
+        return
+    typer.echo(str(found))
+    if origin is not None:
+        typer.echo(f"  laws      {origin}")
+    if out is None:
+        typer.echo("next: --out FILE writes the study for `embudget sweep`; --force shows the far recipe all the same")
+    else:
+        typer.echo(f"{out}: next: set its pairs, then embudget sweep {out} --store pilot.db")
 
 
 def _show_curve(

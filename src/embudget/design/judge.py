@@ -97,10 +97,11 @@ def judge(
     losses = _true_losses(world, budget, suite)
     best = min(losses, key=losses.__getitem__)
     regrets, held, refusals = [], [], []
+    named = suite or world.suite
     for study in range(seed, seed + repeats):
         try:
             laws = fit(simulate(world, study), draws=draws)
-            recipe = recommend(laws, budget, suite=suite or world.suite, min_steps=world.min_steps)
+            recipe = recommend(laws, budget, suite=named, min_steps=world.min_steps, force=True)
         except EmbudgetError as error:
             refusals.append(str(error))
         else:

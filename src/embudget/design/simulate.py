@@ -7,9 +7,9 @@ to whole steps as a real run does; r is the run's learning rate, r* the best one
 also fail, or leave no record at all. This serves tests, the planning of a study, and the judging of a design of runs.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import product
-from math import ceil, exp, log
+from math import ceil, exp, log, sqrt
 from pathlib import Path
 from typing import Annotated, NamedTuple, Self
 
@@ -152,12 +152,25 @@ class World(Frozen):
         return self.learning_rates.get(str(method)) or tuple(best * multiple for multiple in self.rate_multiples)
 
 
-class _Run(NamedTuple):
+class SizedRun(NamedTuple):
+    """A run with what its budget buys."""
+
     config: RunConfig
     shape: ModelShape
     method: Method
     steps: int
     tokens: int
+
+
+def sized(config: RunConfig, tokens_per_pair: float) -> SizedRun:
+    """Look up model and method of a run; its budget is rounded up to whole steps.
+
+    Raises:
+        ModelError: the model is unknown.
+    """
+    shape, method = find_shape(config.model), parse_method(config.method)
+    steps = ceil(steps_for(config.train_flops, method, shape, tokens_per_pair, config.batch_size))
+    return SizedRun(config, shape, method, steps, round(steps * config.batch_size * tokens_per_pair))
 
 
 NO_CHANCE = 1e99
@@ -198,6 +211,32 @@ def simulate(world: World, seed: int = 0) -> list[RunRecord]:
     return records
 
 
+SHARED = 0.5
+"""Share of the noise's variance that runs of one trunk have in common: the residuals of SmolLM2's cells along one
+(model, method) correlate by 0.5 (`results/smollm2`)."""
+
+
+def simulate_runs(world: World, configs: Sequence[RunConfig], seed: int = 0) -> list[RunRecord]:
+    """Run these configurations in place of the world's own grid; none of them fails or is lost.
+
+    The runs of one trunk, which differ in the budget alone, share a part of their noise.
+
+    Raises:
+        ConfigError, MethodError, ModelError: as `simulate`.
+    """
+    rng = np.random.default_rng(seed)
+    shared: dict[RunConfig, float] = {}
+    records = []
+    for config in configs:
+        own = rng.standard_normal()
+        if config.schedule == "wsd":
+            trunk = config.model_copy(update={"train_flops": 1.0, "warmup": 0.0})
+            common = shared.setdefault(trunk, rng.standard_normal())
+            own = sqrt(SHARED) * common + sqrt(1 - SHARED) * own
+        records.append(_done(world, sized(config, world.tokens_per_pair), float(own)))
+    return records
+
+
 def planned(world: World) -> int:
     """The runs of the world's study, those that fail or leave no record included.
 
@@ -215,7 +254,7 @@ def _too_short(world: World) -> str:
     return f"no run reaches min_steps={world.min_steps}, the longest takes {longest} steps"
 
 
-def _runs(world: World) -> Iterator[_Run]:
+def _runs(world: World) -> Iterator[SizedRun]:
     """Every run of the grid, those of too few steps included, so that they do not shift the noise of the others."""
     methods = [parse_method(text) for text in world.truth]
     for (place, budget), shape, method in product(enumerate(world.budgets), world.shapes(), methods):
@@ -228,10 +267,10 @@ def _runs(world: World) -> Iterator[_Run]:
                 model=shape.name, method=str(method), train_flops=budget, pairs="simulated", batch_size=batch_size,
                 learning_rate=rate, seed=seed,
             )  # fmt: skip
-            yield _Run(config, shape, method, steps, tokens)
+            yield SizedRun(config, shape, method, steps, tokens)
 
 
-def _done(world: World, run: _Run, deviation: float) -> RunRecord:
+def _done(world: World, run: SizedRun, deviation: float) -> RunRecord:
     loss = world._loss(run.config.method, run.shape.model_params, run.tokens, run.config.learning_rate)
     return RunRecord(
         config=run.config, status="done", model_params=run.shape.model_params,

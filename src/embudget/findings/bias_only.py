@@ -32,4 +32,4 @@ def bias_only(laws: Laws, candidates: Candidates) -> Finding:
 
 
 def _best(laws: Laws, candidates: Candidates, budgets: list[float]) -> Array:
-    return Choices.of(laws.surface, candidates, budgets).lowest()
+    return Choices.of(laws.on_study, candidates, budgets).lowest()

@@ -28,7 +28,7 @@ def explain(laws: Laws) -> tuple[Finding, ...]:
         FitError: the laws have fewer than 20 draws.
     """
     candidates = measured_candidates(laws.cells, laws.surface.step)
-    draws = len(Choices.of(laws.surface, candidates, laws.table.budgets[:1]).log_losses)
+    draws = len(Choices.of(laws.on_study, candidates, laws.table.budgets[:1]).log_losses)
     if draws < MIN_DRAWS:
         raise FitError(f"findings need laws with at least {MIN_DRAWS} draws, got {draws}: fit again with more")
     return tuple(

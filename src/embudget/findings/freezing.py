@@ -61,7 +61,7 @@ def _excess(laws: Laws, full: Candidates, frozen: Candidates, sizes: list[float]
     """Log loss of freezing above that of full (draws, sizes, budgets); not finite where one was not measured."""
     by_size = []
     for candidates in (frozen, full):
-        losses = Choices.of(laws.surface, candidates, budgets).log_losses
+        losses = Choices.of(laws.on_study, candidates, budgets).log_losses
         rows = [[row for row, one in enumerate(candidates) if one.model_params == size] for size in sizes]
         by_size.append(np.stack([losses[:, mine].min(axis=1) for mine in rows], axis=1))
     with np.errstate(invalid="ignore"):
@@ -95,7 +95,7 @@ def fraction(laws: Laws, candidates: Candidates) -> Finding:
     found = []
     for size in sorted({one.model_params for one in frozen}):
         mine = [one for one in frozen if one.model_params == size]
-        losses = Choices.of(laws.surface, mine, budgets).log_losses
+        losses = Choices.of(laws.on_study, mine, budgets).log_losses
         log_fractions = np.log([_fraction(one) for one in mine])
         bests = [_best_fraction(losses[:, :, place], log_fractions) for place in range(len(budgets))]
         found += [(size, c, best) for c, best in zip(budgets, bests, strict=True) if best is not None]
@@ -144,7 +144,7 @@ def _between_two(laws: Laws, frozen: Candidates, methods: list[str]) -> str:
     told = []
     for size in dict.fromkeys((sizes[0], sizes[-1])):
         pair = ([one for one in mine if one.model_params == size] for mine in (small, large))
-        gap = [Choices.of(laws.surface, mine, budgets).lowest() for mine in pair]
+        gap = [Choices.of(laws.on_study, mine, budgets).lowest() for mine in pair]
         with np.errstate(invalid="ignore"):
             share = float((gap[0] < gap[1]).mean())
         told.append(f"{100 * share:.0f} % for {size:.2g} parameters")

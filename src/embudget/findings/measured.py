@@ -26,7 +26,7 @@ def of_kind(candidates: Candidates, kind: str) -> list[Candidate]:
 def fine(laws: Laws, candidates: Candidates, budgets: Iterable[float]) -> Choices:
     """The same methods on sizes between the measured ones too, at those of the budgets where one is considered."""
     between = with_sizes_between(candidates)
-    return Choices.of(laws.surface, between, considered(between, budgets))
+    return Choices.of(laws.on_study, between, considered(between, budgets))
 
 
 def shared_budgets(laws: Laws, methods: Iterable[str]) -> list[float]:

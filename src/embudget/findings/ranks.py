@@ -34,7 +34,7 @@ def lora_ranks(laws: Laws, candidates: Candidates) -> Finding:
         budgets = considered(mine, budgets)
     if len(budgets) < 2:
         return untested(6, f"{', '.join(names)} share {len(budgets)} budgets, and 2 are needed")
-    logs = np.stack([Choices.of(laws.surface, mine, budgets).lowest() for mine in by_rank], axis=1)
+    logs = np.stack([Choices.of(laws.on_study, mine, budgets).lowest() for mine in by_rank], axis=1)
     means = logs.mean(axis=2)
     middle = 1 + means[:, 1:-1].argmin(axis=1)
     over = logs - logs[np.arange(len(logs)), middle][:, None]

@@ -34,7 +34,7 @@ def switch(laws: Laws, candidates: Candidates) -> Finding:
     grid = np.array(between)
     kinds = measured_kinds(laws)
     sizes = [with_sizes_between(of_kind(candidates, kind)) for kind in kinds]
-    best = np.argmin([Choices.of(laws.surface, mine, between).lowest() for mine in sizes], axis=0)
+    best = np.argmin([Choices.of(laws.on_study, mine, between).lowest() for mine in sizes], axis=0)
     full, lora = kinds.index("full"), kinds.index("lora")
     changes = best[:, 1:] != best[:, :-1]
     claims = [

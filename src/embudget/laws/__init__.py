@@ -9,8 +9,10 @@ fit.py tells the story from runs to laws and names the files that it visits; eac
     weights      which form to believe, and how much       checks       what the cells must offer
     uncertainty  how uncertain the law is                  diagnostics  what may be wrong with a fitted law
     misfit       what is noise, and where no form fits     surface      prediction, interval and draws
-    laws         all of it, and its file                   summary      the same as text
-    builtin      the laws that come with the package
+    size_exponent    how the best size grows with the budget, by the surface
+    laws         all of it                                 summary      the same as text
+    plot         the same as a figure                      cells_frame  the cells beside their predictions
+    stored       what their file must be                   builtin      the laws that come with the package
 """
 
 from embudget.laws.builtin import builtin_names, describe_origin, find_laws
@@ -20,6 +22,7 @@ from embudget.laws.fit import fit
 from embudget.laws.forms import FORMS, Coefficients, FormName
 from embudget.laws.frontier import FrontierRow
 from embudget.laws.laws import Laws
+from embudget.laws.size_exponent import SizeExponent
 from embudget.laws.surface import Surface
 
 __all__ = [
@@ -30,6 +33,7 @@ __all__ = [
     "FrontierRow",
     "Laws",
     "Refusal",
+    "SizeExponent",
     "Surface",
     "builtin_names",
     "describe_origin",

@@ -75,7 +75,7 @@ def _check_counts(points: Points) -> None:
     for what, found in (("sizes", points.log_n), ("budgets", points.budget)):
         if len(np.unique(found)) < 2:
             raise TooFewRunsError(f"the law of {name} needs at least 2 {what}, got {len(np.unique(found))}")
-    parameters = parameters_of("chinchilla", points)
+    parameters = parameters_of("tied", points)
     if len(points) <= parameters:
         raise TooFewRunsError(
             f"the law of {name} has {parameters} parameters and needs at least {parameters + 1} cells "
@@ -85,6 +85,8 @@ def _check_counts(points: Points) -> None:
 
 def supported_forms(points: Points, forms: Sequence[str] | None) -> tuple[FormName, ...]:
     """The forms, or those asked for, that have fewer parameters than there are cells.
+
+    Without a wish the tied form is left to cells that are too few for two exponents and two terms.
 
     Raises:
         ConfigError: a form is unknown, or none was asked for.
@@ -97,6 +99,8 @@ def supported_forms(points: Points, forms: Sequence[str] | None) -> tuple[FormNa
         raise ConfigError(f"forms must name at least one of {', '.join(FORMS)}, got none")
     wanted = tuple(form for form in FORMS if form in asked)
     supported = tuple(form for form in wanted if parameters_of(form, points) < len(points))
+    if forms is None and "chinchilla" in supported:
+        supported = tuple(form for form in supported if form != "tied")
     if not supported:
         needed = {form: parameters_of(form, points) + 1 for form in wanted}
         raise TooFewRunsError(

@@ -10,6 +10,7 @@ condition       of the derivatives by the log parameters, each scaled to length 
 pattern         residuals that follow log N, log D or the budget, by a straight line or a bend: the form is wrong there
 learning rates  cells whose best rate may lie beyond those tried look worse than they are, and so do untuned ones
                 beside tuned ones
+columns         a table may mean something else by N, C or the loss (`embudget.runs.meaning`), which no fit can tell
 settings        where some cells were trained by one schedule of the learning rate (or kind of pooling) and others by
                 another, a law takes what the schedule costs for an effect of size, data or method
 """
@@ -30,7 +31,7 @@ from embudget.laws.rates import at_end, rate_text
 from embudget.laws.sharing import Group, JointFit
 from embudget.laws.solve import Objective, refine
 from embudget.laws.surface import Surface
-from embudget.runs.cells import Cell
+from embudget.runs.cells import Cell, RunTable
 
 STRONG_INFLUENCE = 1.0
 """Cook's distance above which leaving one cell out would move the fit to the edge of its confidence region."""
@@ -101,9 +102,10 @@ class Diagnostics(Frozen):
         return tuple(lines)
 
 
-def warnings_of(diagnostics: Diagnostics, cells: Sequence[Cell]) -> list[str]:
-    """All that the user should know: of the fit, of the learning rates, and of the settings of the cells."""
-    return [*diagnostics.warnings(), *rate_warnings(cells), *mixed_setting_warnings(cells)]
+def warnings_of(diagnostics: Diagnostics, table: RunTable, cells: Sequence[Cell]) -> list[str]:
+    """All that the user should know: of the table's columns, the fit, the learning rates, the settings of the cells."""
+    meant = [remark.text for remark in table.remarks]
+    return [*meant, *diagnostics.warnings(), *rate_warnings(cells), *mixed_setting_warnings(cells)]
 
 
 def rate_warnings(cells: Sequence[Cell]) -> list[str]:

@@ -1,36 +1,38 @@
 """What a study taught: the fitted laws, the domain they saw, what could not be fitted; and their file, laws.json."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
-import numpy as np
 from pydantic import Field, PositiveFloat, model_validator
 
 from embudget.choices import Candidate, Choices
 from embudget.errors import BudgetError, ConfigError, MethodError
 from embudget.files import save_text
 from embudget.frozen import Frozen
-from embudget.laws import summary
+from embudget.laws import plot, summary
+from embudget.laws.backtests import Backtest
+from embudget.laws.cells_frame import cells_frame
 from embudget.laws.checks import Refusal
 from embudget.laws.diagnostics import Diagnostics, warnings_of
+from embudget.laws.forms import Array
 from embudget.laws.frontier import Frontier, FrontierRow
 from embudget.laws.isoflop import Isoflop
+from embudget.laws.on_pairs import OnPairs
 from embudget.laws.rates import RateLaw
+from embudget.laws.repetition import Repetition, unique_tokens_of
+from embudget.laws.size_exponent import SizeExponent, exponent_of, exponents_of
+from embudget.laws.stored import FORMAT, check_predictions, read_data
 from embudget.laws.surface import Kind, Surface
 from embudget.laws.weights import Ranked
 from embudget.methods import parse_method
-from embudget.reading import read_json
 from embudget.runs.cells import Cell, RunTable
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
 
-FORMAT: Final = 2
-"""Version of laws.json; raised when a reader of the old one would misread the new."""
-CHECKED = 200
-"""Cells at which the predictions of laws are tried as they are read."""
 OVER_ALL = "over all"
 """The key of the frontier over all methods."""
 
@@ -61,15 +63,19 @@ class Laws(Frozen):
         >>> print(laws.summary())
     """
 
-    format_version: Literal[2] = FORMAT
+    format_version: Literal[3] = FORMAT
     table: RunTable
     surface: Surface = Field(description="the loss over N, D and method")
+    backtests: tuple[Backtest, ...] = Field(
+        default=(), description="forecasts of measured budgets; none with fewer than 4, or with too few cells below"
+    )
     ranking: tuple[Ranked, ...] = Field(description="forms of law by forecast error, the best first")
     diagnostics: Diagnostics
     frontiers: dict[str, Frontier] = Field(description="by method, and over all")
     isoflops: dict[str, Isoflop] = Field(description="by method")
     domain: dict[str, Domain] = Field(description="by method")
     rate_law: RateLaw | None = Field(default=None, description="None with fewer than 2 cells whose best rate is known")
+    repetition: Repetition = Field(default=Repetition(), description="what repeated tokens are worth")
     refusals: tuple[Refusal, ...] = ()
 
     @model_validator(mode="after")
@@ -100,17 +106,37 @@ class Laws(Frozen):
         """The measured cells of the methods that have a law."""
         return tuple(cell for cell in self.table.cells if cell.method in self.methods)
 
-    def predict(self, method: str, model_params: float, tokens: float) -> float:
+    def on(self, unique_tokens: float | Array | None) -> Surface | OnPairs:
+        """What predicts losses where training has so many unique tokens and repeats them; None: all are new."""
+        return self.surface if unique_tokens is None else OnPairs(self.surface, self.repetition, unique_tokens)
+
+    @property
+    def on_study(self) -> Surface | OnPairs:
+        """What predicts losses on the study's own pairs, repeated where a budget buys more; all new where not known."""
+        pairs, length = self.table.known_pairs, self.table.tokens_per_pair
+        return self.on(None if pairs is None or length is None else pairs * length)
+
+    def predict(self, method: str, model_params: float, tokens: float, unique_tokens: float | None = None) -> float:
         """The loss that ``method`` reaches on N parameters after D tokens, nats: the mean of the bootstrap draws.
+
+        Where D is more than ``unique_tokens``, those of the training data, each counted once, they are repeated: see
+        `embudget.laws.repetition`.
 
         Raises:
             MethodError: the method is unknown or has no law.
-            ConfigError: N or D is not positive.
+            ConfigError: N, D or the unique tokens are not positive.
         """
-        return self.surface.predict(*self._checked(method, model_params, tokens))
+        at = self._checked(method, model_params, tokens, unique_tokens)
+        return self.on(unique_tokens).predict(*at)
 
     def interval(
-        self, method: str, model_params: float, tokens: float, level: float = 0.9, of: Kind = "run"
+        self,
+        method: str,
+        model_params: float,
+        tokens: float,
+        level: float = 0.9,
+        of: Kind = "run",
+        unique_tokens: float | None = None,
     ) -> tuple[float, float]:
         """Where the measured loss of a new run lies with probability ``level``, nats; errors as `predict`.
 
@@ -120,14 +146,18 @@ class Laws(Frozen):
             tokens: D.
             level: in (0, 1).
             of: "run" for the measured loss of a new run, "law" for the loss itself, without the noise of a run.
+            unique_tokens: as for `predict`; where tokens are repeated the interval is wider by what is not known of R.
         """
         if not 0 < level < 1:
             raise ConfigError(f"level must be in (0, 1), got {level:g}")
-        return self.surface.interval(*self._checked(method, model_params, tokens), level, of)
+        at = self._checked(method, model_params, tokens, unique_tokens)
+        return self.on(unique_tokens).interval(*at, level, of)
 
-    def _checked(self, method: str, model_params: float, tokens: float) -> tuple[str, float, float]:
-        name = self._known(method)
-        for what, value in (("model_params", model_params), ("tokens", tokens)):
+    def _checked(
+        self, method: str, model_params: float, tokens: float, unique_tokens: float | None
+    ) -> tuple[str, float, float]:
+        name, unique = self._known(method), 1.0 if unique_tokens is None else unique_tokens
+        for what, value in (("model_params", model_params), ("tokens", tokens), ("unique_tokens", unique)):
             if not 0 < value < float("inf"):
                 raise ConfigError(f"{what} must be finite and > 0, got {value:g}")
         return name, model_params, tokens
@@ -167,19 +197,44 @@ class Laws(Frozen):
         measured = [cell for cell in self.cells if cell.budget == budget]
         if measured:
             cell = min(measured, key=lambda cell: cell.loss)
-            tokens = cell.tokens
+            tokens, law = cell.tokens, self.on(cell.unique_tokens)
         else:
-            cell = self.cells[Choices.of(self.surface, self._candidates, [budget]).best()[0]]
+            law = self.on_study
+            cell = self.cells[Choices.of(law, self._candidates, [budget]).best()[0]]
             tokens = budget / cell.flops_per_token
         return FrontierRow(
             budget=budget,
             method=cell.method,
             model=cell.model,
             measured_loss=cell.loss if measured else None,
-            predicted_loss=self.surface.predict(cell.method, cell.model_params, tokens),
-            interval=self.surface.interval(cell.method, cell.model_params, tokens, level),
+            predicted_loss=law.predict(cell.method, cell.model_params, tokens),
+            interval=law.interval(cell.method, cell.model_params, tokens, level),
             extrapolation=self.extrapolation(budget, cell.method),
         )
+
+    def size_exponent(self, method: str, level: float = 0.9) -> SizeExponent:
+        """How the best size of a method grows with the budget: the exponent s of N*(C) ~ C^s, by the laws.
+
+        For the learning rate, the batch and the size at one budget ask `embudget.recommend`.
+
+        Args:
+            method: such as full.
+            level: probability with which s lies in the interval, in (0, 1).
+
+        Example:
+            >>> laws = embudget.find_laws("smollm2")
+            >>> exponent = laws.size_exponent("full")
+            >>> exponent.value, exponent.interval
+
+        Raises:
+            MethodError: the method is unknown or has no law.
+            ConfigError: ``level`` is not between 0 and 1.
+            FitError: the laws know no best size within ten times the measured ones, or one budget or size was measured.
+        """
+        name = self._known(method)
+        if not 0 < level < 1:
+            raise ConfigError(f"level must be in (0, 1), got {level:g}")
+        return exponent_of(self.surface, name, self.cells, level)
 
     def cells_frame(self, level: float = 0.9) -> "pd.DataFrame":
         """The measured cells beside what the laws predict for them, as a table for a notebook: one row a cell.
@@ -196,24 +251,43 @@ class Laws(Frozen):
         Raises:
             ConfigError: ``level`` is not between 0 and 1.
         """
-        import pandas as pd
-
         if not 0 < level < 1:
             raise ConfigError(f"level must be in (0, 1), got {level:g}")
-        cells = pd.DataFrame([cell.model_dump() for cell in self.table.cells])
-        for name in Cell.model_fields:
-            if cells[name].isna().all():
-                cells[name] = np.nan  # floats, where pandas has made a column of None
-        methods = [parse_method(method) for method in cells["method"]]
-        cells = cells.assign(
-            kind=[method.name for method in methods],
-            number=pd.Series([method.number for method in methods], dtype=float),
-        )
-        known = cells[cells["method"].isin(self.methods)]
-        at = known["method"].tolist(), known["model_params"].to_numpy(), known["tokens"].to_numpy()
-        cells.loc[known.index, "predicted_loss"] = np.exp(self.surface.log_draws(*at).mean(axis=0))
-        cells.loc[known.index, "low"], cells.loc[known.index, "high"] = self.surface.intervals(*at, level)
-        return cells
+        return cells_frame(self.table, self.on(unique_tokens_of(self.cells)), self.methods, level)
+
+    def plot(
+        self,
+        methods: Sequence[str] | None = None,
+        up_to: float | None = None,
+        level: float = 0.9,
+        ax: "Axes | None" = None,
+    ) -> "Axes":
+        """Draw loss against budget by method: the measured cells, the laws' curves, and where new runs are expected.
+
+        Large points are the best cells of a budget. A curve is the lowest prediction among the measured models, dashed
+        beyond the measured budgets. For figures to explore use `embudget.write_report`.
+
+        Args:
+            methods: by default the best method of each kind.
+            up_to: FLOP to which the curves go on; by default 4 times the largest measured budget.
+            level: share of new runs within the bands.
+            ax: matplotlib axes to draw on; by default those of a new figure.
+
+        Example:
+            >>> axes = embudget.find_laws("smollm2").plot(["full", "lora:8"])
+            >>> axes.figure.savefig("laws.png", dpi=200)
+
+        Raises:
+            ConfigError: ``level`` is not between 0 and 1, ``methods`` is empty, or matplotlib is not installed.
+            MethodError: a method is unknown or has no law.
+            BudgetError: ``up_to`` is not positive.
+        """
+        if not 0 < level < 1:
+            raise ConfigError(f"level must be in (0, 1), got {level:g}")
+        if up_to is not None:
+            self.extrapolation(up_to)  # refuses what is not a budget
+        known = plot.best_of_kinds(self.cells) if methods is None else [self._known(method) for method in methods]
+        return plot.draw_laws(self.on_study, self.surface, self.cells, known, up_to, level, ax)
 
     @cached_property
     def _candidates(self) -> tuple[Candidate, ...]:
@@ -225,13 +299,16 @@ class Laws(Frozen):
 
     def summary(self) -> str:
         """What was fitted, as plain text for a terminal or a log."""
+        warnings = warnings_of(self.diagnostics, self.table, self.cells)
         parts = [
             [*summary.describe_runs(self.table), ""],
             [*summary.describe_ranking(self.ranking), ""],
             summary.describe_surface(self.surface),
-            [*summary.describe_diagnostics(self.diagnostics, warnings_of(self.diagnostics, self.cells)), ""],
+            summary.describe_backtests(self.backtests),
+            [*summary.describe_diagnostics(self.diagnostics, warnings), ""],
             [*summary.describe_frontier(self.frontier()), ""],
-            summary.describe_powers(self.frontiers, self.isoflops),
+            summary.describe_powers(self.frontiers, self.isoflops, exponents_of(self.surface, self.cells)),
+            summary.describe_repetition(self.cells, self.repetition),
             summary.describe_rates(self.cells, self.rate_law),
             summary.describe_refusals(self.refusals),
         ]
@@ -252,35 +329,6 @@ class Laws(Frozen):
         Raises:
             ConfigError: the file cannot be read, is cut short, is not of laws, or of a newer version.
         """
-        data = read_json(path)
-        version = data.get("format_version") if isinstance(data, dict) else None
-        if not isinstance(version, int) or isinstance(version, bool):
-            raise ConfigError(f"{path}: not a file of laws: it has no format_version")
-        if version > FORMAT:
-            raise ConfigError(f"{path}: format_version {version} is newer than this embudget's {FORMAT}: upgrade it")
-        if version < FORMAT:
-            raise ConfigError(f"{path}: format_version {version} is older than this embudget's {FORMAT}: fit again")
-        laws = cls.read(data, str(path))
-        laws._check_predictions(str(path))
+        laws = cls.read(read_data(path), str(path))
+        check_predictions(laws.table, laws.surface, str(path))
         return laws
-
-    def _check_predictions(self, source: str) -> None:
-        """Refuse a file whose numbers are each within their limits, but which predicts no losses together."""
-        for method in self.table.methods:
-            try:
-                parse_method(method)
-            except MethodError as error:
-                raise ConfigError(f"{source}: table: {error}") from None
-        cells = self.cells[:: max(1, len(self.cells) // CHECKED)]
-        sizes, tokens = (np.array([getattr(cell, name) for cell in cells]) for name in ("model_params", "tokens"))
-        with np.errstate(all="ignore"):  # what comes of an overflow is refused below
-            try:
-                bounds = self.surface.intervals([cell.method for cell in cells], sizes, tokens, 0.9)
-            except ValueError as error:  # LinAlgError among them
-                raise ConfigError(f"{source}: surface predicts nothing: {error}") from None
-        for cell, low, high in zip(cells, *bounds, strict=True):
-            if not 0 < low <= high < float("inf"):
-                raise ConfigError(
-                    f"{source}: surface must predict finite losses > 0, got {low:g} to {high:g} for {cell.method} at "
-                    f"{cell.model_params:.3g} parameters and {cell.tokens:.3g} tokens"
-                )

@@ -26,7 +26,7 @@ the residuals are most likely.
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import product
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,6 +86,36 @@ def winsorised(residuals: Array, weights: Array) -> Array:
     """The residuals (n,), with those of outlying cells cut to the limit."""
     limit = outlying_limit(residuals, weights) / np.sqrt(weights)
     return np.clip(residuals, -limit, limit)
+
+
+class Series(NamedTuple):
+    """How much the residuals of one series of cells have in common."""
+
+    common: float
+    """rho: the share of their variance, from 0 to 1; 0 where chance could give as much"""
+    effective: float
+    """independent cells that all cells are worth"""
+
+
+def series_of(points: Points, residuals: Array) -> Series:
+    """What the residuals (n,) of one model and method have in common: the runs of a trunk, checkpoints of a run.
+
+    It is the intraclass correlation rho of a one-way analysis of variance. With m cells in a series, on the average
+    over cells, n cells are worth n / (1 + (m - 1) rho) independent ones (the design effect of Kish 1965, section 5.4).
+    """
+    count, (_, code, sizes) = len(points), np.unique(points.series, return_inverse=True, return_counts=True)
+    scaled = winsorised(residuals, points.weights) * np.sqrt(points.weights)
+    groups = len(sizes)
+    if groups < 2 or groups == count:
+        return Series(0.0, float(count))
+    means = np.bincount(code, scaled) / sizes
+    between = float((sizes * (means - scaled.mean()) ** 2).sum()) / (groups - 1)
+    within = float(((scaled - means[code]) ** 2).sum()) / (count - groups)
+    if between <= within * float(fisher.ppf(1 - CHANCE, groups - 1, count - groups)):
+        return Series(0.0, float(count))
+    size = (count - float((sizes**2).sum()) / count) / (groups - 1)
+    common = (between - within) / (between + (size - 1) * within)
+    return Series(common, count / (1 + (float((sizes**2).sum()) / count - 1) * common))
 
 
 def noise_of_run(points: Points, residuals: Array, freedom: float) -> float:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embudget.laws.forms import Array, Form, Values
+from embudget.laws.repetition import Repetition
 from embudget.methods import kind_of
 from embudget.runs.cells import Cell
 
@@ -40,6 +41,7 @@ class Points:
     """FLOP"""
     log_n: Array
     log_d: Array
+    """of the effective tokens, those that are repeated counting less: see `embudget.laws.repetition`"""
     log_loss: Array
     """mean over the seeds"""
     precision: Array
@@ -48,20 +50,25 @@ class Points:
     """number of runs behind each cell"""
     seed_squares: Array
     """sum of squared deviations of the seeds' log losses"""
+    series: NDArray[np.int_]
+    """number of the series of cells that err together: those of one model and method, as the branches of a trunk, and
+    of these the checkpoints of one run by themselves, where the table names its runs"""
 
     @classmethod
-    def of(cls, cells: Sequence[Cell]) -> Self:
-        """The cells as arrays."""
+    def of(cls, cells: Sequence[Cell], repetition: Repetition | None = None) -> Self:
+        """The cells as arrays; without a ``repetition`` all tokens count as new."""
         seeds = np.array([cell.seeds for cell in cells], dtype=float)
+        _, series = np.unique([f"{cell.model}\n{cell.method}\n{cell.run or ''}" for cell in cells], return_inverse=True)
         return cls(
             method=np.array([cell.method for cell in cells]),
             budget=np.array([cell.budget for cell in cells]),
             log_n=np.log([cell.model_params for cell in cells]),
-            log_d=np.log([cell.tokens for cell in cells]),
+            log_d=np.log([cell.tokens for cell in cells] if repetition is None else repetition.of_cells(cells)),
             log_loss=np.log([cell.loss for cell in cells]),
             precision=seeds * np.array([cell.weight for cell in cells]),
             seeds=seeds,
             seed_squares=np.array([cell.seed_squares for cell in cells]),
+            series=series,
         )
 
     def __len__(self) -> int:

@@ -1,10 +1,15 @@
 """The law of the best learning rate: what rate to train a new model size on a new number of tokens with.
 
-    log rate* = log K_method + p (log N - mean log N) + q (log D - mean log D)
+    log rate* = log K_method + p_kind (log N - mean log N) + q_kind (log D - mean log D) + u_model,kind + e
 
-It is fitted to the best rates of the cells that had at least three rates tried with a minimum between them (their
-*envelope*, `embudget.runs.envelope`); the slopes p and q are shared by the methods. A cell without a minimum between
-its rates says only that the best one lies beyond an end, and is no part of the law.
+It is fitted to what the cells with at least three rates tell (`embudget.laws.rate_points`), bounds included. A best
+rate at an end of those tried is an observation as well: without it the law would be that of the cells which happen to
+lie between the ends, and too flat.
+
+Slopes differ by kind of method, but are drawn towards common ones, and these weakly towards 0. Each measured model has
+a deviation u of its own from the law, drawn towards 0 by its share of the scatter; e is what a cell scatters by. So all
+coefficients have a normal prior, and their posterior gives every rate its standard error. The scatter of u and e is
+that of the highest evidence (`embudget.laws.censored`).
 """
 
 from collections.abc import Sequence
@@ -13,45 +18,56 @@ from typing import Annotated, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, model_validator
 
 from embudget.errors import MethodError, TooFewRunsError
 from embudget.frozen import Frozen
+from embudget.laws.censored import Array
+from embudget.laws.rate_lines import Design, RateLine, Slope, scatter_of
+from embudget.laws.rate_points import VERTEX, curvatures_of, end_of, noise_of, rate_point
+from embudget.methods import kind_of
 from embudget.runs.cells import Cell
-from embudget.runs.envelope import logs_of
+from embudget.runs.envelope import STEEP, logs_of
 
 FEWEST = 2
 """Envelopes with a minimum that a law needs: with a single one it could say no more than that cell's rate."""
-RIDGE = 0.25
-"""Ridge penalty on the slopes, (0.25 / 0.5)^2: see `fit_rate_law`."""
+FLOATS = 700.0
+"""Logarithms that a float can hold the exponential of; a recipe refuses rates long before."""
 REACH = 3.0
-"""Factor by which a rate for a new cell may lie beyond the best rates of its method. The step law (Li et al. 2025,
-arXiv 2503.04715) takes so much off for a model 16 times as large on 16 times the tokens. Too high a rate diverges,
-while too low a one only costs some loss."""
+"""Factor from the best rates measured of a method beyond which a recipe says that its rate is far."""
 
 
 class RateLaw(Frozen):
     """The best rate of any model size and number of tokens, for the methods that had envelopes."""
 
-    intercepts: dict[str, Annotated[float, Field(ge=-100, le=100)]] = Field(
-        min_length=1, description="method -> log rate at the centre"
-    )
-    model_params_slope: float = Field(ge=-100, le=100, description="p, of log N")
-    tokens_slope: float = Field(ge=-100, le=100, description="q, of log D")
+    intercepts: dict[str, Slope] = Field(min_length=1, description="method -> log rate at the centre")
+    model_params_slope: Slope = Field(description="p, of log N: the mean over the cells of their kinds'")
+    tokens_slope: Slope = Field(description="q, of log D, likewise")
     centre: tuple[float, float] = Field(description="log N and log D of the centre")
-    measured: dict[str, tuple[PositiveFloat, PositiveFloat]] = Field(description="method -> lowest and highest rate")
-    envelopes: dict[str, PositiveInt] = Field(description="method -> cells that it was fitted to")
+    measured: dict[str, tuple[PositiveFloat, PositiveFloat]] = Field(
+        description="method -> lowest and highest best rate of a cell, at an end of those tried included"
+    )
+    envelopes: dict[str, NonNegativeInt] = Field(description="method -> cells with a minimum between their rates")
+    ends: dict[str, NonNegativeInt] = Field(default={}, description="method -> cells whose best rate lies at an end")
     residual_sd: NonNegativeFloat | None = Field(
         description="standard deviation of log rate about the law; None with no more cells than methods"
+    )
+    lines: dict[str, RateLine] = Field(default={}, description="method -> its line; empty in older files")
+    members: dict[str, dict[str, RateLine]] = Field(default={}, description="method -> measured model -> its line")
+    curvatures: dict[str, Annotated[float, Field(gt=0, le=100)]] = Field(
+        default={}, description="kind of method -> log loss per squared natural log of rate / best rate"
     )
 
     @model_validator(mode="after")
     def _of_the_same_methods(self) -> Self:
-        for name, found in (("measured", set(self.measured)), ("envelopes", set(self.envelopes))):
+        optional = [(name, set(one)) for name, one in (("ends", self.ends), ("lines", self.lines)) if one]
+        for name, found in (("measured", set(self.measured)), ("envelopes", set(self.envelopes)), *optional):
             if found != set(self.intercepts):
                 raise ValueError(
                     f"{name} must have the methods of intercepts {[*self.intercepts]}, got {sorted(found)}"
                 )
+        if unknown := set(self.members) - set(self.intercepts):
+            raise ValueError(f"members must have methods of intercepts {[*self.intercepts]}, got {min(unknown)}")
         return self
 
     @property
@@ -60,51 +76,92 @@ class RateLaw(Frozen):
         return tuple(self.intercepts)
 
     def __str__(self) -> str:
-        """What it rests on, such as: the rate law of 12 envelopes, spread x1.20."""
-        count = sum(self.envelopes.values())
+        """What it rests on, such as: the rate law of 12 envelopes and 3 ends, spread x1.20."""
+        ended = sum(self.ends.values())
+        ends = f" and {ended} end{'' if ended == 1 else 's'}" if ended else ""
         spread = "" if self.residual_sd is None else f", spread x{exp(self.residual_sd):.2f}"
-        return f"the rate law of {count} envelopes{spread}"
+        return f"the rate law of {sum(self.envelopes.values())} envelopes{ends}{spread}"
 
-    def predict(self, method: str, model_params: float, tokens: float) -> float:
-        """The best rate at (N, D), within REACH of the measured ones of the method.
+    def slopes(self, method: str) -> tuple[float, float]:
+        """The powers of N and D of a method; errors as `predict`."""
+        return self._line(method, None).slopes
+
+    def predict(self, method: str, model_params: float, tokens: float, model: str | None = None) -> float:
+        """The best rate at (N, D), on a measured model if it is named.
 
         Raises:
             MethodError: no envelope of the method was measured.
         """
-        low, high = self._reach(method)
-        return exp(min(max(self._log_rate(method, model_params, tokens), low), high))
+        line, (x, z) = self._line(method, model), self._from_centre(model_params, tokens)
+        p, q = line.slopes
+        log_rate = self.intercepts[method] + line.deviation + p * float(x) + q * float(z)
+        return exp(min(max(log_rate, -FLOATS), FLOATS))
 
-    def within_reach(self, method: str, model_params: float, tokens: float) -> bool:
-        """Whether the law itself stays within REACH at (N, D), so that `predict` is its rate; errors as there."""
-        low, high = self._reach(method)
-        return low <= self._log_rate(method, model_params, tokens) <= high
+    def error(self, method: str, model_params: ArrayLike, tokens: ArrayLike, model: str | None = None) -> Array:
+        """Standard error of the log of the best rate at each (N, D), of a cell there; errors as `predict`.
 
-    def _reach(self, method: str) -> tuple[float, float]:
+        A file of an older version has none: it is the spread about the law then.
+        """
+        line, (x, z) = self._line(method, model), self._from_centre(model_params, tokens)
+        return np.sqrt(line.variance(x, z))
+
+    def excess(self, method: str, model_params: ArrayLike, tokens: ArrayLike, model: str | None = None) -> Array:
+        """How far the log loss at the predicted rate lies above that at the best one, on average; errors as `predict`.
+
+        This is its second derivative times the variance of the log rate / 2, at most STEEP, since a rate that is so far
+        off shows itself early in a run. It is 0 where an older file has no curvature.
+        """
+        curvature = self.curvatures.get(kind_of(method), 0.0)
+        excess: Array = np.minimum(curvature * self.error(method, model_params, tokens, model) ** 2, STEEP)
+        return excess
+
+    def beyond(self, method: str, rate: float) -> float:
+        """Factor by which a rate is above the best ones measured of its method, < 1 where below; 1 between them."""
+        low, high = self.measured[method]
+        return min(rate / low, 1.0) * max(rate / high, 1.0)
+
+    def _line(self, method: str, model: str | None) -> RateLine:
         if method not in self.intercepts:
             raise MethodError(f"{method} has no measured learning rates, only {', '.join(self.methods)}")
-        low, high = self.measured[method]
-        return log(low / REACH), log(high * REACH)
+        if model is not None and model in self.members.get(method, {}):
+            return self.members[method][model]
+        if method in self.lines:
+            return self.lines[method]
+        slopes = self.model_params_slope, self.tokens_slope
+        return RateLine(slopes=slopes, covariance=(0.0,) * 6, scatter=self.residual_sd or 0.0)
 
-    def _log_rate(self, method: str, model_params: float, tokens: float) -> float:
-        return (
-            self.intercepts[method]
-            + self.model_params_slope * (log(model_params) - self.centre[0])
-            + self.tokens_slope * (log(tokens) - self.centre[1])
-        )
+    def _from_centre(self, model_params: ArrayLike, tokens: ArrayLike) -> tuple[Array, Array]:
+        return np.log(model_params) - self.centre[0], np.log(tokens) - self.centre[1]
 
 
 def fit_rate_law(
-    methods: Sequence[str], model_params: ArrayLike, tokens: ArrayLike, learning_rates: ArrayLike
+    methods: Sequence[str],
+    model_params: ArrayLike,
+    tokens: ArrayLike,
+    learning_rates: ArrayLike,
+    *,
+    models: Sequence[str] | None = None,
+    errors: ArrayLike | None = None,
+    ends: ArrayLike | None = None,
 ) -> RateLaw:
-    """Fit the law of the best rate to the envelopes of n cells: their methods, N, D and best rates.
+    """Fit the law of the best rate to n cells.
 
-    The slopes are shrunk towards 0 by RIDGE: they are the posterior mean where a cell's log rate is known to 0.25 and
-    slopes are about 0.5 in size. The first number, because an envelope from rates 4 times apart is off by a factor 1.2
-    (root mean square over the step law's cells, thinned out; 1.4 with the best at an end). The second, because
-    published slopes are -0.713 in N and 0.307 in D (step law), or about -0.3 in D (Bjorck et al. 2024, arXiv
-    2409.19913), of either sign.
-    So a few cells within a factor 2 of each other keep nearly one rate per method, a study over a decade follows its
-    own slopes, and where N and D did not vary apart the ridge shares the trend out between them.
+    A few cells within a factor 2 of each other keep nearly one rate per method, a study over a decade follows its own
+    slopes, and where N and D did not vary apart the prior shares the trend out between them.
+
+    Args:
+        methods: of each cell.
+        model_params: N (n,).
+        tokens: D (n,).
+        learning_rates: the best rates, or bounds of them (n,).
+        models: the cells' models; without them no model has a deviation of its own.
+        errors: standard deviation of each log rate as measured (n,); VERTEX by default.
+        ends: -1 where the best rate lies below the one given, 1 where above, 0 where it is that (n,); 0 by default.
+
+    Example:
+        >>> law = fit_rate_law(["full"] * 3, [1e7, 4e7, 1.6e8], [1e8, 2e8, 4e8], [4e-3, 2e-3, 1e-3])
+        >>> f"{law.predict('full', 4e7, 2e8):.1e}"
+        '2.0e-03'
 
     Raises:
         TooFewRunsError: no cell.
@@ -114,38 +171,105 @@ def fit_rate_law(
         raise TooFewRunsError("a law of the learning rate needs the best rate of at least 1 cell, got 0")
     sizes = np.stack([logs_of("model_params", model_params), logs_of("tokens", tokens)], axis=1)
     log_rates = logs_of("learning rate", learning_rates)
-    rows = {name: np.array([method == name for method in methods]) for name in dict.fromkeys(methods)}
-    x, y = sizes.copy(), log_rates.copy()
-    for of_method in rows.values():  # the intercepts bear no ridge: centred within each method, they drop out
-        x[of_method] -= x[of_method].mean(axis=0)
-        y[of_method] -= y[of_method].mean()
-    shrunk = np.linalg.solve(x.T @ x + RIDGE * np.eye(2), x.T)
-    slopes = shrunk @ y
-    freedom = len(y) - len(rows) - float(np.trace(shrunk @ x))
-    centre = sizes.mean(axis=0)
-    at_centre = log_rates - (sizes - centre) @ slopes
+    off = np.full(len(methods), VERTEX) if errors is None else np.asarray(errors, dtype=float)
+    sides = np.zeros(len(methods)) if ends is None else np.asarray(ends, dtype=float)
+    design = Design.of(methods, sizes, models)
+    means = {name: float(log_rates[design.rows(name)].mean()) for name in design.methods}
+    values = log_rates - np.array([means[name] for name in methods])
+    scatter, posterior = scatter_of(design, values, off, sides)
+    lines = {name: design.line(posterior, scatter, name, None) for name in design.methods}
+    at_centre = {name: means[name] + float(posterior.mean[design.methods.index(name)]) for name in design.methods}
+    mean_slopes = np.average([lines[name].slopes for name in methods], axis=0)
     return RateLaw(
-        intercepts={name: float(at_centre[of_method].mean()) for name, of_method in rows.items()},
-        model_params_slope=float(slopes[0]),
-        tokens_slope=float(slopes[1]),
-        centre=(float(centre[0]), float(centre[1])),
-        measured={name: (exp(log_rates[of].min()), exp(log_rates[of].max())) for name, of in rows.items()},
-        envelopes={name: int(of.sum()) for name, of in rows.items()},
-        residual_sd=float(np.sqrt(((y - x @ slopes) ** 2).sum() / freedom)) if len(y) > len(rows) else None,
+        intercepts=at_centre,
+        model_params_slope=float(mean_slopes[0]),
+        tokens_slope=float(mean_slopes[1]),
+        centre=design.centre,
+        measured={name: _span(log_rates[design.rows(name)]) for name in design.methods},
+        envelopes={name: int((sides[design.rows(name)] == 0).sum()) for name in design.methods},
+        ends={name: int((sides[design.rows(name)] != 0).sum()) for name in design.methods} if sides.any() else {},
+        residual_sd=design.spread(values, posterior, sides == 0),
+        lines=lines,
+        members={
+            name: {model: design.line(posterior, scatter, name, model) for model in design.models_of(name)}
+            for name in design.methods
+        }
+        if scatter.models > 0
+        else {},
     )
+
+
+def _span(log_rates: Array) -> tuple[float, float]:
+    return exp(log_rates.min()), exp(log_rates.max())
 
 
 def rate_law_of(cells: Sequence[Cell]) -> RateLaw | None:
-    """The law of the best rate over the cells that know it; None with fewer than FEWEST."""
-    known = [(cell, cell.learning_rate) for cell in cells if cell.rate_inside and cell.learning_rate is not None]
-    if len(known) < FEWEST:
+    """The law of the best rate over the cells that tell it; None with fewer than FEWEST that have a minimum."""
+    if sum(bool(cell.rate_inside) and cell.learning_rate is not None for cell in cells) < FEWEST:
         return None
-    return fit_rate_law(
-        [cell.method for cell, _ in known],
-        [cell.model_params for cell, _ in known],
-        [cell.tokens for cell, _ in known],
-        [rate for _, rate in known],
+    curvatures, noise = curvatures_of(cells), noise_of(cells)
+    law: RateLaw | None = None
+    for _ in range(2):  # a law of the rate says how far it lies from those tried, and that how surely a cell tells it
+        found = [
+            (cell, rate_point(cell, curvatures[kind_of(cell.method)], noise, _expected(law, cell))) for cell in cells
+        ]
+        known = [(cell, point) for cell, point in found if point is not None]
+        law = fit_rate_law(
+            [cell.method for cell, _ in known],
+            [cell.model_params for cell, _ in known],
+            [cell.tokens for cell, _ in known],
+            [exp(point.log_rate) for _, point in known],
+            models=[cell.model for cell, _ in known],
+            errors=[point.error for _, point in known],
+            ends=[point.end for _, point in known],
+        )
+    assert law is not None
+    best = {name: [c.learning_rate for c, _ in known if c.method == name and c.learning_rate] for name in law.methods}
+    inside = {name: sum(bool(c.rate_inside) for c, _ in known if c.method == name) for name in law.methods}
+    return law.model_copy(
+        update={
+            "measured": {name: (min(rates), max(rates)) for name, rates in best.items()},
+            "envelopes": inside,
+            "ends": {name: len(rates) - inside[name] for name, rates in best.items()},
+            "curvatures": {kind: value for kind, value in curvatures.items() if kind in set(map(kind_of, law.methods))},
+        }
     )
+
+
+def at_best_rates(cells: Sequence[Cell], law: RateLaw | None) -> list[Cell]:
+    """The cells with the losses that they would have at their best rates, as laws of tuned runs need them.
+
+    A cell whose lowest or highest rate is the best has the loss at that rate, where others have that of the vertex
+    between three. Where rates drift with the budget, that is the more too high the larger the budget, and the law of
+    the loss would be too flat. So it is lowered by the curvature times the squared distance of that rate from the best
+    one. What the cell and the law say of this are averaged by their precision, on the side that the cell knows.
+
+    Checked on the step law's triples of rates 4 times apart with the best at an end. Where it is the lowest, the loss
+    is too high by 1.4 times as much, where it is the highest, by half as much: 0.1 to 0.4 % either way.
+    """
+    noise = noise_of(cells)
+    return [cell if law is None or not end_of(cell) else _at_best_rate(cell, law, noise) for cell in cells]
+
+
+def _at_best_rate(cell: Cell, law: RateLaw, noise: float) -> Cell:
+    expected, curvature = _expected(law, cell), law.curvatures.get(kind_of(cell.method), 0.0)
+    point = rate_point(cell, curvature, noise, expected) if curvature and expected is not None else None
+    if point is None or expected is None or cell.learning_rate is None:
+        return cell
+    end, best = end_of(cell), log(expected)
+    if not point.end:
+        of_law = float(law.error(cell.method, cell.model_params, cell.tokens, cell.model)) ** 2
+        best = (best * point.error**2 + point.log_rate * of_law) / (point.error**2 + of_law)
+    middle = point.log_rate if point.end else log(cell.rate_middle or cell.learning_rate)
+    best = end * max(end * best, end * middle)
+    excess = min(curvature * (log(cell.learning_rate) - best) ** 2, STEEP)
+    return cell.model_copy(update={"loss": cell.loss * exp(-excess)})
+
+
+def _expected(law: RateLaw | None, cell: Cell) -> float | None:
+    if law is None or cell.method not in law.methods:
+        return None
+    return law.predict(cell.method, cell.model_params, cell.tokens, cell.model)
 
 
 def rate_text(rate: float) -> str:
@@ -158,6 +282,4 @@ def at_end(cell: Cell) -> str | None:
     """What is wrong with a cell's best rate, in words; None where it is a minimum, or no envelope was measured."""
     if cell.rate_inside is not False:
         return None
-    if cell.learning_rate == cell.lowest_rate:
-        return "the lowest tried"
-    return "the highest tried" if cell.learning_rate == cell.highest_rate else "no clear minimum"
+    return {-1: "the lowest tried", 0: "no clear minimum", 1: "the highest tried"}[end_of(cell)]

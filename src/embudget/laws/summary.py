@@ -1,17 +1,20 @@
 """The parts of the laws as plain text, each as lines for a terminal or a log; `Laws.summary` puts them together."""
 
 from collections.abc import Mapping, Sequence
-from math import exp
+from math import exp, log
 
 import numpy as np
 
+from embudget.laws.backtests import Backtest
 from embudget.laws.checks import Refusal
 from embudget.laws.diagnostics import Diagnostics
 from embudget.laws.forms import FORMS, Array
 from embudget.laws.frontier import Frontier, FrontierRow
 from embudget.laws.isoflop import Isoflop
 from embudget.laws.rates import FEWEST, RateLaw, rate_text
+from embudget.laws.repetition import Repetition, unique_tokens_of
 from embudget.laws.sharing import Sharing
+from embudget.laws.size_exponent import SizeExponent
 from embudget.laws.surface import Surface
 from embudget.laws.weights import Ranked
 from embudget.runs.cells import Cell, RunTable
@@ -71,8 +74,21 @@ def _noise(surface: Surface) -> str:
     if surface.misfit:
         text += f", of which {100 * surface.misfit:.2g} % is the law's own error, corrected near the measured cells"
     if surface.discrepancy:
-        text += f"; unexplained, per {surface.step:.2g} times the budget: {100 * surface.discrepancy:.2g} %"
+        ahead = 100 * surface.discrepancy * log(4) ** 0.5
+        text += f"; what no form explains at 4 times the measured budgets: {ahead:.2g} %"
     return text
+
+
+def describe_backtests(tests: Sequence[Backtest]) -> list[str]:
+    """What the laws of the smaller budgets said of the larger ones."""
+    if not tests:
+        need = "no backtests, which need 4 budgets and enough cells below the largest"
+        return [f"{need}: what no form explains is that of simulated studies", ""]
+    lines = [f"{'fitted up to':>12} {'forecast':>9} {'cells':>6} {'bias':>8} {'error':>8} {'expected':>9}  of log loss"]
+    for one in tests:
+        errors = f"{100 * one.bias:+6.1f} % {100 * one.error:6.1f} % {100 * one.expected:7.1f} %"
+        lines.append(f"{one.largest:12.2e} {one.budget:9.2e} {one.cells:6} {errors}")
+    return [*lines, "backtests: a bias above 0 is a loss higher than the laws promised", ""]
 
 
 def describe_diagnostics(diagnostics: Diagnostics, warnings: Sequence[str]) -> list[str]:
@@ -97,16 +113,35 @@ def describe_frontier(rows: Sequence[FrontierRow]) -> list[str]:
     return lines
 
 
-def describe_powers(frontiers: Mapping[str, Frontier], isoflops: Mapping[str, Isoflop]) -> list[str]:
-    """The exponents of the best loss and of the best size against the budget."""
-    lines = ["best loss against budget C, and best size N* of the isoFLOP profiles:"]
+def describe_powers(
+    frontiers: Mapping[str, Frontier], isoflops: Mapping[str, Isoflop], exponents: Mapping[str, SizeExponent]
+) -> list[str]:
+    """The exponents against the budget of the best loss and of the best size, the latter by law and by parabolas."""
+    lines = ["best loss against budget C; best size N* by the law (90 % interval) and by isoFLOP profiles:"]
     for name, frontier in frontiers.items():
-        isoflop = isoflops.get(name)
-        size = f"   N* ~ C^{isoflop.best_size.slope:.2f}" if isoflop and isoflop.best_size else ""
         bent = frontier.bent
         floor = f"   or {bent.asymptote:.3g} + ~ C^{bent.line.slope:.3f}" if bent and bent.asymptote > 0 else ""
+        sizes = []
+        if exponent := exponents.get(name):
+            low, high = exponent.interval
+            sizes.append(f"C^{exponent.value:.2f} ({low:.2f} to {high:.2f})")
+        if (isoflop := isoflops.get(name)) and isoflop.best_size:
+            sizes.append(f"C^{isoflop.best_size.slope:.2f} by isoFLOP")
+        size = f"   N* ~ {', '.join(sizes)}" if sizes else ""
         lines.append(f"  {name:<12} L ~ C^{frontier.line.slope:.3f}{floor}{size}")
     return lines
+
+
+def describe_repetition(cells: Sequence[Cell], repetition: Repetition) -> list[str]:
+    """What repeated tokens are worth, after an empty line; nothing where no cell repeats any."""
+    if not repetition.fitted:
+        return []
+    repeated = int((np.array([cell.tokens for cell in cells]) > unique_tokens_of(cells)).sum())
+    return [
+        "",
+        f"{repeated} of {len(cells)} cells repeat their tokens, up to {repetition.passes:.3g} passes: those of many "
+        f"passes are worth at most 1 + R passes of new ones, {repetition}",
+    ]
 
 
 def describe_rates(cells: Sequence[Cell], law: RateLaw | None) -> list[str]:
@@ -125,7 +160,10 @@ def describe_rates(cells: Sequence[Cell], law: RateLaw | None) -> list[str]:
         count = law.envelopes[method]
         low, high = (rate_text(rate) for rate in law.measured[method])
         measured = f"{count} envelopes, best rates {low} to {high}" if count > 1 else "1 envelope"
-        lines.append(f"  {method:<12} {rate_text(exp(intercept)):<7} {measured}")
+        if ended := law.ends.get(method, 0):
+            measured = f"{count} envelopes, {ended} at an end, best rates {low} to {high}"
+        p, q = law.slopes(method)
+        lines.append(f"  {method:<12} {rate_text(exp(intercept)):<7} ~ N^{p:.2f} D^{q:.2f}, {measured}")
     return lines
 
 

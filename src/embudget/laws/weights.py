@@ -27,7 +27,7 @@ from pydantic import Field
 
 from embudget.frozen import Frozen
 from embudget.laws.forms import FORMS, Array, FormName
-from embudget.laws.misfit import is_outlying, winsorised
+from embudget.laws.misfit import is_outlying, series_of, winsorised
 from embudget.laws.problem import MANY_CELLS, Points
 from embudget.laws.sharing import JointFit, Sharing, fit_jointly, parameters_of
 
@@ -66,7 +66,10 @@ def rank(points: Points, forms: Sequence[FormName], asymptote: float | None = No
     """Every form that the cells can determine, with each sharing, the best forecast first; the weights sum to 1."""
     sharings: tuple[Sharing, ...] = get_args(Sharing) if len(points.kinds) > 1 else ("shared",)
     fits = [fit_jointly(FORMS[name], points, sharing, asymptote) for name in forms for sharing in sharings]
-    criteria = [_criterion(fit, points) for fit in fits]
+    criteria = [_criterion(fit, points, len(points)) for fit in fits]
+    residuals = points.log_loss - fits[int(np.argmin(criteria))].log_fit
+    if (effective := series_of(points, residuals).effective) < len(points):
+        criteria = [_criterion(fit, points, effective) for fit in fits]
     best = fits[int(np.argmin(criteria))]
     splits = _splits(points.where(~is_outlying(points.log_loss - best.log_fit, points.weights)).thinned(MANY_CELLS))
     splits, judged = _common(splits, forms)
@@ -147,8 +150,9 @@ def _forecast(fit: JointFit, splits: Sequence[tuple[Points, Points]], asymptote:
     return float(np.sqrt(np.mean(squares)))
 
 
-def _criterion(fit: JointFit, points: Points) -> float:
-    count, parameters = len(points), fit.parameters
+def _criterion(fit: JointFit, points: Points, count: float) -> float:
+    """Akaike's for small samples, the cells being worth ``count`` independent ones."""
+    parameters = fit.parameters
     if count - parameters - 2 < 1 - 1e-6:  # nearer to its pole a hundredth of a parameter would decide
         return float("inf")
     residuals = winsorised(points.log_loss - fit.log_fit, points.weights)

@@ -39,6 +39,7 @@ class CurvePoint(Frozen):
         recipe, (low, high) = self.recipe, self.recipe.predicted_interval
         others = f", {len(recipe.flat)} as good" if recipe.flat else ""
         far = f", {recipe.extrapolation:.3g} x outside" if recipe.extrapolation > 1 else ""
+        far += "" if recipe.supported else ", not supported"
         return (
             f"{self.budget:9.2e}  {recipe.model} {recipe.method} on {recipe.tokens:.3g} tokens: "
             f"{recipe.predicted_loss:.3f} ({low:.3f} to {high:.3f}){others}{far}"
@@ -56,8 +57,9 @@ def recipe_curve(
 ) -> tuple[CurvePoint, ...]:
     """Find the recipes at budgets evenly spaced in their logarithm, both ends included.
 
-    A budget without a feasible choice has a point with the reason instead of a recipe. To draw the curve use
-    `embudget.write_curve`.
+    A budget without a feasible choice has a point with the reason instead of a recipe. A recipe that the measured runs
+    do not support, because it lies too far from them, is there all the same, and marked as not ``supported``. To draw
+    the curve use `embudget.write_curve`.
 
     Args:
         laws: fitted to a study, or built-in ones.
@@ -85,7 +87,7 @@ def recipe_curve(
     points = []
     for budget in budgets:
         try:
-            recipe, cautions = answer(question, budget)
+            recipe, cautions = answer(question, budget, far=question.limits.force)
             kinds = tuple(caution.kind for caution in cautions)
             points.append(CurvePoint(budget=budget, recipe=recipe, warning_kinds=kinds))
         except (InfeasibleError, BudgetError) as error:

@@ -2,6 +2,8 @@
 
 batch size      By the rule of `embudget.recipe.batch_size`.
 learning rate   By the rate law where envelopes of the method were measured. Else the best rate of the nearest cell.
+                The rate law knows the best rate up to a standard error, and what a wrong one costs, which is added to
+                the loss and its interval.
 the others      Those of the same method's measured cell that is nearest in (log N, log C).
 
 Where the table of runs does not say, the recipe takes a default and names it: the method's learning rate, a batch of 16
@@ -10,18 +12,24 @@ pairs, 55 tokens a pair, and the defaults of `RunConfig` for the others.
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from math import ceil, log
+from math import ceil, exp, log
 from typing import Any, NamedTuple, Self, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import norm
 
 from embudget.choices import Candidate
 from embudget.errors import MethodError
 from embudget.laws import Laws
-from embudget.laws.rates import REACH, at_end
+from embudget.laws.rates import at_end
 from embudget.methods import Method
 from embudget.recipe.batch_size import DEFAULT_BATCH_SIZE, batch_rule
 from embudget.records import Pooling, RunConfig
 from embudget.runs.cells import Cell, RunTable
 from embudget.suite import ModelShape
+
+Array = NDArray[np.float64]
 
 DEFAULT_TOKENS_PER_PAIR = 55.0
 """Tokens a pair where the table does not say: the mean of the demo pairs, cut at 75 tokens a text."""
@@ -100,14 +108,36 @@ def learning_rate_for(laws: Laws, cell: Cell, method: Method, shape: ModelShape,
     """By the rate law if it knows the method, else that of the nearest cell, else the method's default."""
     law, name = laws.rate_law, str(method)
     if law is not None and name in law.methods:
-        at = (name, shape.model_params, tokens)
-        cut = "" if law.within_reach(*at) else f", kept within a factor {REACH:g} of the best rates measured"
-        return LearningRate(law.predict(*at), f"by {law}{cut}", known=True)
+        at = name, shape.model_params, tokens, shape.name
+        off = exp(min(float(law.error(*at)), 99.0))
+        return LearningRate(law.predict(*at), f"by {law}; standard error a factor {off:.2g}", known=True)
     if cell.learning_rate is None:
         return LearningRate(method.default_learning_rate(shape), f"the default of {name}", known=False)
     end = at_end(cell)
     where = f"{cell.model} at {cell.budget:.3g} FLOP" + (f", where it is {end}" if end else "")
     return LearningRate(cell.learning_rate, f"of the nearest measured cell, {where}", known=True)
+
+
+def rate_excess(laws: Laws, candidate: Candidate, tokens: ArrayLike) -> Array:
+    """What the uncertainty of the best rate adds to the log loss of a candidate on D tokens, on average; NaN as D is.
+
+    It is 0 for a method that the rate law does not know: its loss is that of the rates it was measured with.
+    """
+    law, name = laws.rate_law, str(candidate.method)
+    if law is None or name not in law.methods:
+        return np.zeros(np.shape(tokens))
+    return law.excess(name, candidate.model_params, tokens, candidate.model)
+
+
+def with_excess(low: Array, high: Array, excess: Array, level: float) -> tuple[Array, Array]:
+    """Intervals of a loss at its best rate (m,), (m,) as those of the loss at an uncertain one.
+
+    Where the error of the log rate is normal, the excess of the log loss is its mean times a chi-squared variable of
+    one degree of freedom, with sqrt(2) times the mean as standard deviation.
+    """
+    middle = (np.log(low) + np.log(high)) / 2 + excess
+    half = np.hypot((np.log(high) - np.log(low)) / 2, norm.ppf((1 + level) / 2) * np.sqrt(2) * excess)
+    return np.exp(middle - half), np.exp(middle + half)
 
 
 class Hyperparameters(NamedTuple):

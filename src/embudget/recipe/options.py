@@ -10,6 +10,10 @@ method is considered on sizes near those that it was measured on, n_1 to n_2:
 The best size grows with the budget, and not faster than it, which would mean less data for more compute. A prediction
 that says otherwise is an artefact of a badly determined exponent: in simulated studies sizes below n_1 were the worst
 choices of all.
+
+What a budget buys beyond the pairs that there are, the user's or else the study's, is repeated: its loss is that of
+`embudget.laws.repetition`. Of the study's pairs a choice makes as many passes as it can pay, or as ``max_epochs``
+allows, and leaves the rest of the budget over; of the user's it breaks a limit if it needs more than are allowed.
 """
 
 from collections.abc import Sequence
@@ -21,7 +25,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from embudget.choices import Candidate, Choices, candidates_of, members_for
-from embudget.laws import Laws
+from embudget.laws import Laws, Surface
+from embudget.laws.on_pairs import OnPairs
 from embudget.memory import USABLE_SHARE, training_bytes, written
 from embudget.recipe.hyperparameters import Practice
 from embudget.recipe.wishes import Limits, Wishes, limits_of
@@ -44,6 +49,11 @@ class Option(NamedTuple):
     pairs: int
     """Seen, repetitions included."""
 
+    def passes_over(self, pairs: int | None) -> int:
+        """Passes over so many pairs, of which each has whole batches; 1 where their number is not known."""
+        whole = 0 if pairs is None else pairs // self.batch_size * self.batch_size
+        return ceil(self.pairs / whole) if whole else 1
+
 
 class Broken(NamedTuple):
     """A limit that a candidate does not keep to at a budget."""
@@ -63,6 +73,8 @@ class Question(NamedTuple):
     candidates: tuple[Candidate, ...]
     limits: Limits
     practice: Practice
+    pairs: int | None
+    """Training pairs that there are, each counted once: those wished for, or else the study's; None: not known."""
 
     @classmethod
     def of(
@@ -77,7 +89,13 @@ class Question(NamedTuple):
         practice = Practice.of(laws)
         limits = limits_of(wishes, practice.fewest_steps)
         shapes = members_for(laws.table.models, suite) if members is None else members
-        return cls(laws, suite, candidates_of(shapes, laws.methods), limits, practice)
+        pairs = limits.pairs_available or laws.table.known_pairs
+        return cls(laws, suite, candidates_of(shapes, laws.methods), limits, practice, pairs)
+
+    @property
+    def law(self) -> Surface | OnPairs:
+        """What predicts losses on these pairs."""
+        return self.laws.on(None if self.pairs is None else self.pairs * self.practice.tokens_per_pair)
 
     def option(self, candidate: Candidate, budget: float) -> Option | Broken:
         """What a candidate does with a budget in FLOP, or the first limit that it does not keep to."""
@@ -89,16 +107,31 @@ class Question(NamedTuple):
             reason = f"{served} takes {serve_flops:.3g} FLOP, which leaves none to train with"
             return Broken(candidate, f"{served} leaves nothing of the budget", reason)
         tokens, batch = train_flops / candidate.flops_per_token, self.practice.batch_size(train_flops)
+        if (most := self._most_tokens(batch)) < tokens:
+            tokens, train_flops = most, most * candidate.flops_per_token
         steps = ceil(tokens / (self.practice.tokens_per_pair * batch))
         option = Option(candidate, train_flops, serve_flops, tokens, batch, steps, steps * batch)
-        return _too_far(self.laws, option, self.limits) or _too_much(self.practice, option, self.limits) or option
+        limits = self.limits
+        return (
+            _too_far(self.laws, option, limits)
+            or _too_large(self.practice, option, limits)
+            or _too_long(self.practice, option, limits, self.pairs)
+            or option
+        )
+
+    def _most_tokens(self, batch: int) -> float:
+        """The tokens after which a choice stops, since the study's pairs may be repeated no more often."""
+        if self.limits.max_epochs is None or self.limits.pairs_available is not None or not (pairs := self.pairs or 0):
+            return float("inf")
+        whole = pairs // batch * batch
+        return self.limits.max_epochs * whole * self.practice.tokens_per_pair * (1 - 1e-9) or float("inf")
 
     def choices(self, budgets: ArrayLike) -> Choices:
         """The candidates at budgets in FLOP (b,), at each those that keep to the limits."""
         at = np.asarray(budgets, dtype=float)
         found = [[self.option(one, budget) for budget in at.tolist()] for one in self.candidates]
         tokens = [[one.tokens if isinstance(one, Option) else np.nan for one in row] for row in found]
-        return Choices(self.laws.surface, self.candidates, at, np.array(tokens).reshape(len(found), len(at)))
+        return Choices(self.law, self.candidates, at, np.array(tokens).reshape(len(found), len(at)))
 
 
 def unsuitable(candidate: Candidate, limits: Limits) -> Broken | None:
@@ -138,8 +171,8 @@ def sizes_considered(laws: Laws, method: str, train_flops: float) -> tuple[float
     return least * min(1.0, train_flops / low), most * max(1.0, train_flops / high)
 
 
-def _too_much(practice: Practice, option: Option, limits: Limits) -> Broken | None:
-    """Whether an option takes more memory or pairs than there are."""
+def _too_large(practice: Practice, option: Option, limits: Limits) -> Broken | None:
+    """Whether an option takes more memory than there is."""
     candidate, batch = option.candidate, option.batch_size
     if limits.device_bytes is not None:
         assert candidate.shape is not None
@@ -149,14 +182,25 @@ def _too_much(practice: Practice, option: Option, limits: Limits) -> Broken | No
             limit = f"{written(usable)} that can be used of {written(limits.device_bytes)}"
             reason = f"needs about {written(needed)} of memory to train, more than the {limit}"
             return Broken(candidate, f"more memory to train than the {limit} of device_memory", reason)
-    if limits.pairs_available is not None:
-        whole = (limits.pairs_available // batch) * batch
-        at = candidate.method, candidate.model_params, option.train_flops
-        if option.pairs > whole and option.pairs > (epochs := limits.max_epochs or practice.epochs(*at)) * whole:
-            reason = f"needs {option.pairs} pairs, there are {limits.pairs_available} for at most {epochs} epochs"
-            remedy = "build more, or allow more passes over them (max_epochs)"
-            return Broken(candidate, f"more pairs than the {limits.pairs_available} there are: {remedy}", reason)
     return None
+
+
+def _too_long(practice: Practice, option: Option, limits: Limits, pairs: int | None) -> Broken | None:
+    """Whether an option takes more passes over the pairs than are allowed, or larger batches than there are pairs.
+
+    The user's pairs may be repeated as often as ``max_epochs`` says, or else as those of the nearest run.
+    """
+    candidate, batch = option.candidate, option.batch_size
+    if pairs is None or option.pairs <= (whole := (pairs // batch) * batch):
+        return None
+    epochs = limits.max_epochs
+    if epochs is None and (limits.pairs_available is not None or not whole):
+        epochs = practice.epochs(candidate.method, candidate.model_params, option.train_flops)
+    if epochs is None or option.pairs <= epochs * whole:
+        return None
+    reason = f"needs {option.pairs} pairs, there are {pairs} for at most {epochs} epochs"
+    remedy = "build more, or allow more passes over them (max_epochs)"
+    return Broken(candidate, f"more pairs than the {pairs} there are: {remedy}", reason)
 
 
 _training_bytes = lru_cache(maxsize=4096)(training_bytes)

@@ -14,14 +14,17 @@ from typing import Unpack
 import numpy as np
 
 from embudget.choices import Candidate, Choices, Crossover, budgets_between, crossovers_of
-from embudget.errors import BudgetError, InfeasibleError
+from embudget.errors import BudgetError, InfeasibleError, UnsupportedError
 from embudget.flops import parse_budget, resolve_budget
 from embudget.laws import Laws
-from embudget.recipe.hyperparameters import hyperparameters
+from embudget.recipe.batch_size import sourced_batch_rule
+from embudget.recipe.hyperparameters import hyperparameters, rate_excess, with_excess
 from embudget.recipe.nearest import nearest_feasible
 from embudget.recipe.options import MAX_EXTRAPOLATION, Broken, Option, Question
+from embudget.recipe.spending import worthwhile
+from embudget.recipe.support import guessing, unsupported
 from embudget.recipe.values import Choice, Recipe, Rejection
-from embudget.recipe.warnings import Caution, cautions_for, without_law
+from embudget.recipe.warnings import NOT_SUPPORTED, Caution, cautions_for, without_law
 from embudget.recipe.wishes import Prefer, Wishes
 from embudget.runs import Cell
 from embudget.suite import ModelShape
@@ -62,7 +65,9 @@ def recommend(
             ``serve_tokens``, ``prefer``, ``min_steps``, ``allow_unmeasured_sizes`` and ``force``; see `Wishes`.
 
     Raises:
-        BudgetError: not exactly one budget, one that cannot be read, or one too far from the measured ones.
+        BudgetError: not exactly one budget, or one that cannot be read.
+        UnsupportedError: the runs support no recipe, because the budget is over 16 times outside those measured of the
+            method, or no model of the family was measured. `embudget.pilot` plans the study that would.
         ModelError: the suite is unknown, or a measured model is not there any more.
         ConfigError: a wish breaks its rule, or the suite is not given where the measured models are no known members.
         InfeasibleError: no choice meets your constraints; the error names the one that failed and the nearest budget at
@@ -79,13 +84,21 @@ def recommend(
     )
     question = Question.of(laws, wishes, suite)
     try:
-        return answer(question, flops)[0]
+        if question.limits.force:
+            recipe, _ = answer(question, flops)
+        else:
+            recipe, _ = answer(guessing(question), flops, far=False)
     except InfeasibleError as error:
         raise InfeasibleError(f"{error}; {nearest_feasible(question, flops)}") from None
+    if not recipe.supported and not question.limits.force:
+        raise UnsupportedError(recipe.warnings[0])
+    return recipe
 
 
-def answer(question: Question, budget: float) -> tuple[Recipe, tuple[Caution, ...]]:
+def answer(question: Question, budget: float, *, far: bool = True) -> tuple[Recipe, tuple[Caution, ...]]:
     """The recipe for a budget in FLOP, and its warnings with their kinds.
+
+    Where some choices are supported by their runs and others are not, the others are left out unless ``far``.
 
     Raises:
         BudgetError: the budget is too far from the measured ones.
@@ -98,12 +111,18 @@ def answer(question: Question, budget: float) -> tuple[Recipe, tuple[Caution, ..
     broken = [one for one in found if isinstance(one, Broken)]
     if not options:
         raise InfeasibleError(f"no model and method is feasible at {budget:.3g} FLOP: {_counted(broken)}")
+    if not far:
+        options, beyond = _supported(question, options)
+        broken += beyond
     tokens = np.array([[one.tokens] for one in options])
-    choices = Choices(laws.surface, [one.candidate for one in options], np.array([budget]), tokens)
+    choices = Choices(question.law, [one.candidate for one in options], np.array([budget]), tokens)
     losses, tied = choices.predicted[:, 0], choices.ties()[:, 0]
     order = [int(row) for row in np.argsort(losses, kind="stable")]
     flat = [options[row] for row in order if tied[row]]
-    as_good = _choices(laws, flat, [float(losses[row]) for row in order if tied[row]])
+    if (shorter := worthwhile(question, flat)) != flat:
+        flat, as_good = shorter, _choices(question, shorter, _losses(question, shorter))
+    else:
+        as_good = _choices(question, flat, [float(losses[row]) for row in order if tied[row]])
     place, why = preferred(laws, flat, limits.prefer)
     option, choice = flat[place], as_good.pop(place)
     worse = [
@@ -116,16 +135,21 @@ def answer(question: Question, budget: float) -> tuple[Recipe, tuple[Caution, ..
     ]
     how = hyperparameters(laws, option.candidate, option.train_flops, option.tokens)
     cautions = tuple(cautions_for(question, option, choice, how))
+    passes = option.passes_over(question.pairs)
     recipe = Recipe.read(
         {
             **choice.model_dump(),
             **how.values,
-            **({"max_epochs": limits.max_epochs} if limits.max_epochs else {}),
+            "max_epochs": limits.max_epochs or max(how.values["max_epochs"], passes),
             "serve_flops": option.serve_flops,
+            **_left_over(question, option, budget),
+            "training_pairs": question.pairs,
             "prefer": limits.prefer,
             "chosen": why,
             "pairs": option.pairs,
             "batch_size": option.batch_size,
+            "batch_source": sourced_batch_rule(laws.cells)(option.train_flops).source,
+            "supported": all(caution.kind != NOT_SUPPORTED for caution in cautions),
             "measured_on": laws.table.pairs,
             "level": LEVEL,
             "flat": tuple(as_good),
@@ -136,6 +160,28 @@ def answer(question: Question, budget: float) -> tuple[Recipe, tuple[Caution, ..
         "the recipe of these laws",
     )
     return recipe, cautions
+
+
+def _left_over(question: Question, option: Option, budget: float) -> dict[str, float | str]:
+    """The FLOP of a budget that an option does not spend, and why."""
+    unspent, pairs, most = budget - option.serve_flops - option.train_flops, question.pairs, question.limits.max_epochs
+    if unspent <= 0 or pairs is None:
+        return {}
+    if most is not None and option.pairs + option.batch_size > most * (pairs // option.batch_size) * option.batch_size:
+        why = f"max_epochs allows no more than {most} passes over the {pairs:,} pairs"
+    else:
+        why = f"more than {option.pairs / pairs:.3g} passes over the {pairs:,} pairs would not help"
+    return {"unspent_flops": unspent, "left_over": why}
+
+
+def _supported(question: Question, options: list[Option]) -> tuple[list[Option], list[Broken]]:
+    """The options that their runs support, and the others; all of them where none is supported."""
+    why = [unsupported(question, one) for one in options]
+    if all(why):
+        return options, []
+    kept = [one for one, reason in zip(options, why, strict=True) if not reason]
+    left = [Broken(one.candidate, "too far", reason) for one, reason in zip(options, why, strict=True) if reason]
+    return kept, left
 
 
 def _check_distance(question: Question, budget: float) -> None:
@@ -158,12 +204,27 @@ def _rejection(candidate: Candidate, reason: str) -> Rejection:
     return Rejection(model=candidate.model, method=str(candidate.method), reason=reason)
 
 
-def _choices(laws: Laws, options: Sequence[Option], losses: Sequence[float]) -> list[Choice]:
-    """The options with their predicted losses in nats and intervals."""
+def _losses(question: Question, options: Sequence[Option]) -> list[float]:
+    """The predicted losses of options at their best rates, nats."""
+    return [question.law.predict(str(one.candidate.method), one.candidate.model_params, one.tokens) for one in options]
+
+
+def _choices(question: Question, options: Sequence[Option], losses: Sequence[float]) -> list[Choice]:
+    """The options with their predicted losses in nats and intervals.
+
+    To the ``losses`` at the best rate is added what an uncertain rate costs. It has no part in the comparison before:
+    far away it would prefer whatever is nearest to the measured cells, while a rate can be tried.
+    """
+    laws, law = question.laws, question.law
+    excess = np.array([rate_excess(laws, one.candidate, one.tokens) for one in options])
+    losses = (np.array(losses) * np.exp(excess)).tolist()
     names = [str(option.candidate.method) for option in options]
     sizes = np.array([option.candidate.model_params for option in options], dtype=float)
     tokens = np.array([option.tokens for option in options])
-    run, law = (np.stack(laws.surface.intervals(names, sizes, tokens, LEVEL, of), axis=1) for of in ("run", "law"))
+    of_run, of_law = (
+        np.stack(with_excess(*law.intervals(names, sizes, tokens, LEVEL, of), excess, LEVEL), axis=1)
+        for of in ("run", "law")
+    )
     return [
         Choice(
             model=option.candidate.model,
@@ -173,11 +234,13 @@ def _choices(laws: Laws, options: Sequence[Option], losses: Sequence[float]) -> 
             tokens=option.tokens,
             steps=option.steps,
             predicted_loss=loss,
-            predicted_interval=of_run,
-            loss_interval=of_law,
+            predicted_interval=run,
+            loss_interval=loss_only,
             extrapolation=laws.extrapolation(option.train_flops, name),
         )
-        for option, name, loss, of_run, of_law in zip(options, names, losses, run.tolist(), law.tolist(), strict=True)
+        for option, name, loss, run, loss_only in zip(
+            options, names, losses, of_run.tolist(), of_law.tolist(), strict=True
+        )
     ]
 
 

@@ -56,13 +56,21 @@ class Recipe(Frozen):
     serve_flops: NonNegativeFloat = Field(
         default=0.0, le=MOST_FLOPS, description="set aside for the tokens to be served: 2N for each"
     )
+    unspent_flops: NonNegativeFloat = Field(
+        default=0.0, le=MOST_FLOPS, description="of the budget, left over since the pairs were repeated often enough"
+    )
+    left_over: str = Field(default="", description="why FLOP are left over, in words; empty where all are spent")
     model: str = Field(description="the member to train")
     method: MethodText = Field(description="with its rank or active fraction: lora:32, freeze:0.5")
     model_params: Count = Field(description="N, without embeddings and adapters")
     tokens: PositiveFloat = Field(description="D that the budget buys, queries and positives")
     pairs: PositiveInt = Field(description="pairs seen, repetitions included")
+    training_pairs: Count | None = Field(
+        default=None, description="that there are, each counted once: those wished for, or the study's, where known"
+    )
     steps: PositiveInt = Field(description="optimiser steps")
     batch_size: BatchSize = Field(description="pairs a step")
+    batch_source: str = Field(default="", description="where the batch size comes from, in words")
     learning_rate: Rate = Field(description="peak rate")
     rate_source: str = Field(default="", description="where the rate comes from, in words")
     warmup: float = Field(ge=0, lt=1, description="share of the budget with a rising rate")
@@ -88,6 +96,9 @@ class Recipe(Frozen):
     )
     rejected: tuple[Rejection, ...] = Field(default=(), description="the choices that were not taken, and why")
     crossovers: tuple[Crossover, ...] = Field(default=(), description="of the best kind of method, by rising budget")
+    supported: bool = Field(
+        default=True, description="whether the measured runs support the recipe; the first warning says why not"
+    )
     warnings: tuple[str, ...] = Field(default=(), description="what to doubt, in words")
 
     @model_validator(mode="after")
@@ -98,21 +109,30 @@ class Recipe(Frozen):
 
     @property
     def budget(self) -> float:
-        """FLOP of training and serving together."""
-        return self.train_flops + self.serve_flops
+        """FLOP of training and serving together, with what is left over."""
+        return self.train_flops + self.serve_flops + self.unspent_flops
+
+    @property
+    def passes(self) -> float:
+        """Passes over the training pairs; 1 at most where their number is not known."""
+        return 1.0 if self.training_pairs is None else self.pairs / self.training_pairs
 
     def __str__(self) -> str:
         """A few lines, for a person."""
         (low, high), (least, most) = self.predicted_interval, self.loss_interval
         pairs = f"the pairs {self.measured_on}" if self.measured_on else "pairs that the table of runs does not name"
+        first = 0 if self.supported else 1
         lines = [
+            *(f"warning: {warning}" for warning in self.warnings[:first]),
             self._spent(),
             f"  train     {self.model} by {self.method}",
             *([f"  chosen    {self.chosen}"] if self.chosen else []),
-            f"  on        {self.pairs:,} pairs, {self.tokens:.3g} tokens: {self.steps:,} steps of {self.batch_size}",
+            f"  on        {self.pairs:,} pairs{self._repeated()}, {self.tokens:.3g} tokens: {self.steps:,} steps of "
+            f"{self.batch_size}",
             f"  with      learning rate {self.learning_rate:.3g}, warm-up {self.warmup:g}{self._decay()}, weight "
             f"decay {self.weight_decay:g}, scale {self.scale:g}, {self.pooling} pooling, texts of at most "
             f"{self.max_length} tokens",
+            *([f"  batch     {self.batch_size}, {self.batch_source}"] if self.batch_source else []),
             *([f"  rate      {self.rate_source}"] if self.rate_source else []),
             f"  expect    held-out loss {self.predicted_loss:.3f}, with {100 * self.level:g} % {low:.3f} to {high:.3f} "
             f"(without a run's noise {least:.3f} to {most:.3f})",
@@ -122,7 +142,11 @@ class Recipe(Frozen):
             + _listed((f"{no.model or 'every model'} {no.method}: {no.reason}" for no in self.rejected), 2),
         ]
         lines += [f"  crossover {crossover}" for crossover in self.crossovers]
-        return "\n".join(lines + [f"  warning   {warning}" for warning in self.warnings])
+        return "\n".join(lines + [f"  warning   {warning}" for warning in self.warnings[first:]])
+
+    def _repeated(self) -> str:
+        repeats = self.training_pairs is not None and self.pairs > self.training_pairs
+        return f" ({self.passes:.3g} passes over {self.training_pairs:,})" if repeats else ""
 
     def _decay(self) -> str:
         return f", constant, decay over the last {self.decay:g}" if self.schedule == "wsd" else ""
@@ -130,8 +154,11 @@ class Recipe(Frozen):
     def _spent(self) -> str:
         factor = f", {self.extrapolation:.3g} times outside the measured budgets of the method"
         beyond = factor if self.extrapolation > 1 else ""
+        if self.unspent_flops:
+            beyond += f"; {self.unspent_flops:.3g} are left over, since {self.left_over}"
         if not self.serve_flops:
-            return f"{self.train_flops:.3g} FLOP{beyond}"
+            of = f" of {self.budget:.3g}" if self.unspent_flops else ""
+            return f"{self.train_flops:.3g}{of} FLOP{beyond}"
         return f"{self.budget:.3g} FLOP: {self.serve_flops:.3g} to serve, {self.train_flops:.3g} to train{beyond}"
 
     def run_config(self, pairs_hash: str, seed: int = 0) -> RunConfig:

@@ -8,13 +8,19 @@ from typing import NamedTuple
 from embudget.choices import base_of
 from embudget.laws import Laws
 from embudget.laws.diagnostics import mixed_setting_warnings
+from embudget.laws.rates import REACH, rate_text
 from embudget.methods import Bias, Freeze, Full, LoRA, kind_of
 from embudget.recipe.hyperparameters import DEFAULT_TOKENS_PER_PAIR, Hyperparameters
 from embudget.recipe.options import Option, Question
+from embudget.recipe.support import MOST_TIMES, of_measured_family, unsupported
 from embudget.recipe.values import Choice, Rejection
 
 MAX_TRUSTED = 4.0
 """Times outside the measured budgets up to which the intervals' coverage was checked in simulation."""
+
+
+NOT_SUPPORTED = "not supported"
+"""The kind of the caution that comes first where the runs support no recipe."""
 
 
 class Caution(NamedTuple):
@@ -27,20 +33,23 @@ class Caution(NamedTuple):
 def cautions_for(question: Question, option: Option, choice: Choice, how: Hyperparameters) -> Iterator[Caution]:
     """All that there is to mistrust in a choice and how it is trained."""
     laws = question.laws
+    if (why := unsupported(question, option)) is not None:
+        yield Caution(NOT_SUPPORTED, why)
     yield from _unmeasured(question, base_of(choice.model))
-    if choice.extrapolation > MAX_TRUSTED:
+    if choice.extrapolation > MAX_TRUSTED and (why is None or choice.extrapolation <= MOST_TIMES):
         text = (
             f"the budget is {choice.extrapolation:.3g} times outside those that {choice.method} was measured at; "
             f"intervals are checked up to {MAX_TRUSTED:g} times"
         )
         yield Caution("far budget", text)
-    if laws.diagnostics.unlinked:
-        groups = " and ".join(laws.diagnostics.unlinked)
-        text = f"{groups} were measured at no common budget: which of them is better is extrapolated"
-        yield Caution("no common budget", text)
+    yield from _of_fit(laws)
+    for remark in laws.table.remarks:
+        if not remark.settled:
+            yield Caution(remark.text, remark.text)
     for text in mixed_setting_warnings(laws.cells):  # the same in all recipes of the laws
         yield Caution(text, text)
-    yield from _repeated(option, how.epochs_measured, question.limits.pairs_available)
+    yield from _far_rate(laws, choice.method, how.values["learning_rate"])
+    yield from _repeated(question, option, how.epochs_measured)
     if names := ", ".join(how.unsaid):
         yield Caution(f"defaults: {names}", f"the table of runs does not say {names}: defaults are taken")
     if laws.table.tokens_per_pair is None:
@@ -51,8 +60,21 @@ def cautions_for(question: Question, option: Option, choice: Choice, how: Hyperp
         yield Caution("tokens of a pair", text)
 
 
+def _of_fit(laws: Laws) -> Iterator[Caution]:
+    """What the fit itself leaves in doubt."""
+    if laws.diagnostics.unlinked:
+        groups = " and ".join(laws.diagnostics.unlinked)
+        text = f"{groups} were measured at no common budget: which of them is better is extrapolated"
+        yield Caution("no common budget", text)
+    for what in laws.diagnostics.patterns:
+        text = f"the residuals of the laws follow {what}: no form fits there, and forecasts may be off in one direction"
+        yield Caution(f"residuals follow {what}", text)
+
+
 def _unmeasured(question: Question, base: str) -> Iterator[Caution]:
-    """The laws may have seen other models only."""
+    """The laws may have seen other models of the family only, or none that is known by its name."""
+    if not of_measured_family(question):
+        return  # which the first caution says
     measured = list(dict.fromkeys(map(base_of, question.laws.table.models)))
     bases = ", ".join(measured[:4]) + (f" and {len(measured) - 4} more" if len(measured) > 4 else "")
     if not set(measured) & {base_of(one.model) for one in question.candidates}:
@@ -69,17 +91,33 @@ def _unmeasured(question: Question, base: str) -> Iterator[Caution]:
         yield Caution("model not measured", text)
 
 
-def _repeated(option: Option, measured: int, pairs_available: int | None) -> Iterator[Caution]:
-    """Laws count repeated pairs as fresh ones, so warn where there are more passes than in the measured runs."""
-    if pairs_available is None:
-        return
-    passes = ceil(option.pairs / (pairs_available // option.batch_size * option.batch_size))
+def _repeated(question: Question, option: Option, allowed: int) -> Iterator[Caution]:
+    """Say where what repeated pairs are worth was not measured; ``allowed`` are the passes of the nearest run."""
+    repetition, passes = question.laws.repetition, option.passes_over(question.pairs)
+    measured = max(allowed, ceil(repetition.passes - 1e-6))
     if passes > measured:
         text = (
-            f"the pairs are seen up to {passes} times, and in the measured runs at most {measured}: the laws take "
-            "repeated pairs for new ones, so that the loss may be higher"
+            f"the pairs are seen up to {passes} times, and in the measured runs at most {measured}: how much they "
+            f"still teach is {'extrapolated' if repetition.fitted else 'assumed'} ({repetition}), and they may be "
+            "overfitted"
         )
         yield Caution("repeated pairs", text)
+
+
+def _far_rate(laws: Laws, method: str, rate: float) -> Iterator[Caution]:
+    """Beyond the best rates measured, the law of the rate is extrapolated."""
+    law = laws.rate_law
+    if law is None or method not in law.methods:
+        return
+    times = law.beyond(method, rate)
+    if not 1 / REACH <= times <= REACH:
+        low, high = (rate_text(one) for one in law.measured[method])
+        how_far = f"{max(times, 1 / times):.2g} times {'above' if times > 1 else 'below'}"
+        text = (
+            f"the learning rate {rate_text(rate)} is {how_far} any best rate measured of {method} ({low} to {high}): "
+            "compare three rates about it at a smaller budget before the run"
+        )
+        yield Caution("far rate", text)
 
 
 def without_law(laws: Laws) -> tuple[Rejection, ...]:

@@ -16,7 +16,8 @@ class Wishes(TypedDict, total=False):
 
     max_params: the most parameters that the model may have, without embeddings and adapters.
     pairs_available: training pairs that you have. A choice that needs more, all epochs together, is rejected.
-    max_epochs: passes over the pairs that you allow; by default as many as in the nearest measured run.
+    max_epochs: passes over the pairs that you allow. By default there are as many as help, or with ``pairs_available``
+        as in the nearest measured run.
     device_memory: memory of the device that trains, as ``24GB``, ``80GiB`` or in bytes. A choice that is estimated to
         need more than 90 % of it with gradient caching is rejected.
     serve_tokens: tokens that the model will embed once it is trained. Each costs 2N FLOP (adapters are merged), and the
@@ -26,7 +27,8 @@ class Wishes(TypedDict, total=False):
         the nearest runs, or with the fewest tokens if not all runs were timed.
     min_steps: choices with fewer optimiser steps are rejected; by default the fewest steps of a fitted cell.
     allow_unmeasured_sizes: consider sizes far from the measured ones too.
-    force: answer for budgets more than a million times outside the measured ones.
+    force: answer with a recipe even where the measured runs do not support one: over 16 times outside their budgets, or
+        for a family of which no member was measured.
     """
 
     max_params: float | None

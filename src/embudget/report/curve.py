@@ -70,6 +70,7 @@ def _text(budget: float, recipe: Recipe) -> str:
         f"predicted {recipe.predicted_loss:.3f} nats ({low:.3f} to {high:.3f}; without a run's noise {least:.3f} to "
         f"{most:.3f})",
         f"{number(recipe.extrapolation)} times outside what was measured" if recipe.extrapolation > 1 else None,
+        None if recipe.supported else "not supported by the measured runs",
         f"{len(recipe.flat)} others as good" if recipe.flat else None,
     )
 

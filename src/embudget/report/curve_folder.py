@@ -20,8 +20,8 @@ from embudget.report.tables import curve_table
 
 COLUMNS = (
     "budget", "model", "method", "model_params", "train_flops", "serve_flops", "tokens", "steps", "batch_size",
-    "learning_rate", "predicted_loss", "low", "high", "loss_low", "loss_high", "extrapolation", "flat", "warnings",
-    "reason",
+    "learning_rate", "predicted_loss", "low", "high", "loss_low", "loss_high", "extrapolation", "supported", "flat",
+    "warnings", "reason",
 )  # fmt: skip
 
 

@@ -4,11 +4,14 @@ A table of runs passes through these files in this order, each step a function f
 of steps is `RunTable._of`.
 
 columns     the names of a table's columns, and what each group of them is for
-read        records, or a CSV or Parquet file under anyone's column names, as a DataFrame
+formats     CSV, TSV, JSON Lines and Parquet
+read        records, or a file of these under anyone's column names, as a DataFrame
 clean       which runs count
 complete    the methods, tokens, FLOP, budgets and names that a table leaves out
+meaning     whether N and C mean what they must mean
 tune        the best setting of each cell
 envelope    the best learning rate and batch size between those that were tried
+neighbours  whether the losses and settings of the cells agree with each other; bits: whether some losses are in bits
 cells       `Cell` and `RunTable`
 """
 

@@ -20,15 +20,19 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_
 
 from embudget.errors import TooFewRunsError
 from embudget.frozen import Frozen
-from embudget.limits import Candidates, Length
+from embudget.limits import Candidates, Count, Length
 from embudget.records import RunRecord
-from embudget.runs.columns import COMPARABLE
+from embudget.runs.columns import CELL, COMPARABLE, Remark
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MAX_LISTED = 20
 """Rows left out that a table names one by one."""
+
+
+DEMO_PAIRS = {"4053029677a7d86a": 108_732}
+"""Training pairs of the demo by content hash, for records from before they said it, those of the built-in laws."""
 
 
 class Cell(Frozen):
@@ -55,6 +59,9 @@ class Cell(Frozen):
     weight: PositiveFloat = Field(default=1.0, description="mean over the seeds")
     steps: NonNegativeFloat | None = Field(default=None, description="mean over the seeds")
     pairs_seen: NonNegativeFloat | None = Field(default=None, description="mean over the seeds")
+    unique_tokens: PositiveFloat | None = Field(
+        default=None, description="U, of the training data, each counted once: D - U are repeated ones where D is more"
+    )
     seconds: NonNegativeFloat | None = Field(default=None, description="mean over the seeds")
     learning_rate: PositiveFloat | None = Field(default=None, description="the best tried, or that of the envelope")
     rates: PositiveInt = Field(default=1, description="learning rates tried at otherwise equal settings")
@@ -63,6 +70,11 @@ class Cell(Frozen):
     )
     lowest_rate: PositiveFloat | None = Field(default=None, description="of the envelope")
     highest_rate: PositiveFloat | None = Field(default=None, description="of the envelope")
+    rate_curvature: PositiveFloat | None = Field(
+        default=None, description="log loss per squared natural log of rate / best rate, where the envelope tells it"
+    )
+    rate_middle: PositiveFloat | None = Field(default=None, description="between the envelope's two best rates")
+    rate_slope: float | None = Field(default=None, description="of log loss in log rate, there")
     batch_size: PositiveFloat | None = None
     warmup: NonNegativeFloat | None = None
     weight_decay: NonNegativeFloat | None = None
@@ -70,8 +82,11 @@ class Cell(Frozen):
     schedule: str | None = Field(default=None, description="of the learning rate, in the table's own words")
     decay: NonNegativeFloat | None = Field(default=None, description="share of the budget in the decay of wsd")
     pooling: str | None = Field(default=None, description="of the tokens' states, in the table's own words")
+    run: str | None = Field(
+        default=None, description="the one training run whose checkpoint it is, by the table's column `run`"
+    )
 
-    @field_validator("schedule", "pooling", mode="before")
+    @field_validator("schedule", "pooling", "run", mode="before")
     @classmethod
     def _unknown(cls, text: str | None) -> str | None:
         return text or None
@@ -103,12 +118,16 @@ class RunTable(Frozen):
     listed: tuple[str, ...] = Field(
         default=(), description=f"the first {MAX_LISTED} of them in words; rows count from 1"
     )
+    remarks: tuple[Remark, ...] = Field(default=(), description="columns that may mean something else")
     pairs: str | None = Field(default=None, description="content hash of the text pairs, the same for all")
     max_length: Length | None = None
     eval_pairs: Candidates | None = None
     eval_candidates: Candidates | None = None
     scale: PositiveFloat | None = Field(default=None, le=1e6, description="1 / temperature, of the held-out loss too")
     tokens_per_pair: PositiveFloat | None = Field(default=None, description="mean non-pad tokens, query and positive")
+    training_pairs: Count | None = Field(
+        default=None, description="that there were to train on, each counted once; of several numbers the largest"
+    )
 
     @classmethod
     def of(cls, records: Iterable[RunRecord]) -> Self:
@@ -126,20 +145,23 @@ class RunTable(Frozen):
     def read(  # type: ignore[override] # a table is read from a file, other values from data
         cls, path: str | Path, columns: Mapping[str, str] | None = None
     ) -> Self:
-        """Make cells of a CSV or Parquet file of runs, one row a run.
+        """Make cells of a CSV, TSV, JSON Lines or Parquet file of runs, one row a run or a checkpoint of one.
 
         The file needs the columns `model_params`, `loss`, and `tokens` or `train_flops`: the other follows from the
         method. It may have `method` (all runs are `full` without it), `model`, `budget`, `rank`, `active_fraction`,
-        `learning_rate`, `batch_size`, `seed`, `weight`, and what else `embudget records --csv` writes. All its other
-        columns are ignored.
+        `learning_rate`, `batch_size`, `seed`, `weight`, `unique_tokens`, `run` (the same for the checkpoints of one
+        run, which err together), and what else `embudget records --csv` writes. All its other columns are ignored.
 
         Args:
-            path: ends in .csv or .parquet; at most 1 GB.
-            columns: the file's name of a column by ours, where they differ; "" to ignore the file's column of our name.
+            path: ends in .csv, .tsv, .jsonl, .ndjson or .parquet; at most 1 GB. Columns of a text are parted by
+                commas, semicolons or tabs.
+            columns: the file's name of a column by ours, where they differ, with a factor if its unit is another:
+                `{"model_params": "millions*1e6", "loss": "bits/1.4427"}`; "" to ignore the file's column of our name.
 
         Raises:
             ConfigError: the file cannot be read, is too large, has no rows, lacks a needed column, has a column twice,
-                text where numbers belong, or a method that is none; or two of our names are mapped to one column.
+                text where numbers belong, or a method that is none; or two of our names are mapped to one column, or
+                a factor is not finite and positive.
             TooFewRunsError: no row counts.
             FitError: two of them are not comparable.
         """
@@ -156,13 +178,15 @@ class RunTable(Frozen):
         import pandas as pd
 
         from embudget.runs.clean import flaws_of, repeats_of, shared
-        from embudget.runs.complete import with_budgets, with_costs, with_names
+        from embudget.runs.complete import with_budgets, with_costs, with_names, with_runs, with_supply
+        from embudget.runs.meaning import cost_remarks, with_known_sizes
+        from embudget.runs.neighbours import cell_remarks
         from embudget.runs.tune import best_settings, settings_of, tuned
 
         flawed = flaws_of(runs)
-        runs = with_costs(runs.drop(flawed.index), source)
+        runs, remarks = with_known_sizes(with_costs(runs.drop(flawed.index), source))
         absurd = flaws_of(runs)  # tokens or FLOP beyond the range of numbers
-        runs = with_names(with_budgets(runs.drop(absurd.index)))
+        runs = with_runs(with_names(with_supply(with_budgets(runs.drop(absurd.index)))))
         repeated = repeats_of(runs)
         runs = runs.drop(repeated.index)
         left_out = pd.concat([flawed, absurd, repeated])
@@ -171,18 +195,27 @@ class RunTable(Frozen):
             counted = ", ".join(f"{count} whose {reason}" for reason, count in reasons[:5])
             raise TooFewRunsError(f"a law needs finished runs with a loss, got {counted or 'no records at all'}")
         common = {name: shared(runs, name, source) for name in ("pairs", *COMPARABLE)}
-        cells = best_settings(tuned(settings_of(runs)))
+        remarks += cost_remarks(runs)
+        cells = _with_run(best_settings(tuned(settings_of(runs))), runs)
+        remarks += cell_remarks(cells, recorded=common["pairs"] is not None)
         return super().read(
             {
                 "cells": _fields(cells),
                 "run_count": len(runs),
                 "dropped": dict(reasons),
                 "listed": [f"row {row}: {reason}" for row, reason in left_out.sort_index().head(MAX_LISTED).items()],
+                "remarks": remarks,
                 **common,
                 "tokens_per_pair": _tokens_per_pair(runs),
+                "training_pairs": _training_pairs(runs),
             },
             source or "records",
         )
+
+    @property
+    def known_pairs(self) -> int | None:
+        """Training pairs of the study, each counted once; None where neither its runs nor their content hash tell."""
+        return self.training_pairs or DEMO_PAIRS.get(self.pairs or "")
 
     @cached_property
     def methods(self) -> tuple[str, ...]:
@@ -210,6 +243,15 @@ class RunTable(Frozen):
         return [f"left out: {counts}", *rows]
 
 
+def _with_run(cells: "pd.DataFrame", runs: "pd.DataFrame") -> "pd.DataFrame":
+    """Add the run of each cell that only one run has rows in; the others are of several."""
+    if "run" not in runs:
+        return cells
+    of_cell = [name for name in CELL if name in runs]
+    names = runs.groupby(of_cell)["run"]
+    return cells.join(names.first().where(names.nunique() == 1, ""), on=of_cell)
+
+
 def _fields(cells: "pd.DataFrame") -> list[dict[str, Any]]:
     """The fields of each cell; those that are NaN are unknown and left out."""
     fields = cells[[name for name in Cell.model_fields if name in cells]].to_dict("records")
@@ -222,3 +264,9 @@ def _tokens_per_pair(runs: "pd.DataFrame") -> float | None:
     if known.empty:
         return None
     return float(known["tokens"].to_numpy().sum() / known["pairs_seen"].to_numpy().sum())
+
+
+def _training_pairs(runs: "pd.DataFrame") -> int | None:
+    """The most pairs that any run could train on; None where no run says it."""
+    most = runs["training_pairs"].max() if "training_pairs" in runs else float("nan")
+    return int(most) if most >= 1 else None

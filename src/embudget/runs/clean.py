@@ -10,7 +10,7 @@ A run is left out, counted and listed with its reason, where
 - its loss, size, tokens, FLOP, budget or weight is missing, NaN, infinite or not positive, among those columns that the
   table has (a missing weight is 1);
 - a setting or measurement of it is infinite, or has a sign that it cannot have (a missing or NaN one is unknown);
-- an earlier run has the same cell, setting, seed, tokens, FLOP and loss.
+- an earlier run has the same cell, setting, seed, tokens, FLOP and loss, and no other name in a column `run`.
 
 Runs are checked as they were read, and once more when their tokens and FLOP have been computed.
 """
@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike
 
 from embudget.errors import FitError
 from embudget.records import no_gain
-from embudget.runs.columns import CELL, COMPARABLE, MEASURED, NEEDED, NUMBERS, SAID_NAN, SETTING
+from embudget.runs.columns import CELL, COMPARABLE, MEASURED, NEEDED, NUMBERS, SAID_NAN, SETTING, SUPPLY
 
 DONE = ("", "done", "finished", "complete", "completed", "success", "succeeded")
 """Statuses of a run that ended well, in lower case; an unknown one is empty."""
@@ -35,7 +35,7 @@ _LARGEST_WHOLE = 2.0**53  # above it floats skip whole numbers
 _MAY_BE_ZERO = ("warmup", "weight_decay", "decay", "chance", *MEASURED)
 _BY_CHANCE = "loss is no better than chance"
 _WHOLE = ("max_length", "eval_pairs", "eval_candidates")
-_CHECKED = tuple(name for name in (*NEEDED, *SETTING, *MEASURED, *COMPARABLE, "chance") if name in NUMBERS)
+_CHECKED = tuple(name for name in (*NEEDED, *SETTING, *MEASURED, *SUPPLY, *COMPARABLE, "chance") if name in NUMBERS)
 
 
 def flaws_of(runs: pd.DataFrame) -> "pd.Series[str]":
@@ -82,8 +82,8 @@ def _is_by_chance(runs: pd.DataFrame) -> ArrayLike:
 
 
 def repeats_of(runs: pd.DataFrame) -> "pd.Series[str]":
-    """The runs that repeat an earlier one in cell, setting, seed, tokens, FLOP and loss, as `flaws_of` returns its."""
-    same = [name for name in (*CELL, *SETTING, "seed", "tokens", "train_flops", "loss") if name in runs]
+    """The runs that repeat an earlier one in cell, setting, seed, tokens, FLOP, loss and name, as `flaws_of` does."""
+    same = [name for name in (*CELL, *SETTING, "seed", "tokens", "train_flops", "loss", "run") if name in runs]
     return pd.Series("duplicate", index=runs.index[runs.duplicated(same)])
 
 

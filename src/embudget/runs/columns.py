@@ -7,21 +7,30 @@ texts are "" where there is none.
 
 from typing import Final
 
-CELL: Final = ("method", "budget", "model_params", "model", "length")
-"""What makes runs one cell. `length` is there in a table without budgets only: see `embudget.runs.complete`."""
+from pydantic import Field
+
+from embudget.frozen import Frozen
+
+CELL: Final = ("method", "budget", "model_params", "model", "length", "supply")
+"""What makes runs one cell. `length` is there in a table without budgets only, `supply` in one with unique tokens only:
+see `embudget.runs.complete`."""
+SIZE_NAME: Final = "N="
+"""What the name of a model begins with that the source does not name: N=1.2e+08 is made of its size."""
 SETTING: Final = (
     "learning_rate", "batch_size", "warmup", "weight_decay", "max_epochs", "decay", "schedule", "pooling", "end_token",
 )  # fmt: skip
 """What else is chosen of a run. Runs of a cell that share all of it are seeds of one setting."""
 MEASURED: Final = ("steps", "pairs_seen", "seconds")
 """What a cell keeps the mean of, where it is known."""
+SUPPLY: Final = ("unique_tokens", "training_pairs")
+"""What there is to train on, each token and each pair counted once: more tokens than that are repeated ones."""
 COMPARABLE: Final = ("max_length", "eval_pairs", "eval_candidates", "scale")
 """What all runs must share, with the text pairs, for their losses to be comparable."""
-TEXTS: Final = ("model", "method", "status", "pairs", "schedule", "pooling", "end_token", "model_weights")
+TEXTS: Final = ("model", "method", "status", "pairs", "schedule", "pooling", "end_token", "model_weights", "run")
 """The columns of text that are read."""
 NUMBERS: Final = (
     "model_params", "loss", "tokens", "train_flops", "budget", "rank", "active_fraction", "seed", "weight",
-    *(name for name in SETTING if name not in TEXTS), *MEASURED, *COMPARABLE, "chance",
+    *(name for name in SETTING if name not in TEXTS), *MEASURED, *SUPPLY, *COMPARABLE, "chance",
 )  # fmt: skip
 """The columns of numbers that are read."""
 NEEDED: Final = ("loss", "model_params", "tokens", "train_flops", "budget", "weight")
@@ -29,3 +38,27 @@ NEEDED: Final = ("loss", "model_params", "tokens", "train_flops", "budget", "wei
 SAID_NAN: Final = "said_nan"
 """A column that reading adds: the first of NEEDED in which a row says NaN, as a run does that failed, or else "". It
 keeps such a field apart from an empty one, since both are NaN in the table."""
+ENDINGS: Final = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+"""Endings of files of runs."""
+INSTEAD: Final = {
+    ".xlsx": "save the sheet as CSV",
+    ".xls": "save the sheet as CSV",
+    ".ods": "save the sheet as CSV",
+    ".json": "write one JSON object a line to a file that ends in .jsonl, as `jq -c '.[]' FILE` does",
+    ".feather": "write Parquet",
+    ".arrow": "write Parquet",
+    ".gz": "unpack it first",
+    ".bz2": "unpack it first",
+    ".xz": "unpack it first",
+    ".zip": "unpack it first",
+    ".txt": "name it .csv or .tsv if commas, semicolons or tabs part its columns",
+}
+"""Endings of other tables, and what to do with such a file."""
+
+
+class Remark(Frozen):
+    """What a column of a table does not seem to mean, its likely cause and what to do: see `embudget.runs.meaning`."""
+
+    about: str = Field(description="the column, by our name")
+    text: str
+    settled: bool = Field(default=False, description="whether it was put right here, so that nothing is left to do")

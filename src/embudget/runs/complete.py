@@ -9,15 +9,22 @@ FLOP C      k = 6 for full, 2 + 4f for freeze with the active fraction f, 4 for 
 budget      as given, without what rounding or jitter has added: see `asked`; where there is no such column, levels of
             C: see `levels_of`. Runs of very different length can have one level; their D to 4 digits, `length`, keeps
             them in different cells
+unique      the tokens of the training data, each counted once, as given, or those of `training_pairs` at the run's own
+tokens U    tokens a pair. Runs that differ in nothing but what they repeat are different cells: `supply` is U to 4
+            digits where a given U is less than D, else 0
 model       as given, or a text made of N
+run         as given, where it groups rows: a column that gives each row a name of its own says no more than its number
 """
+
+import re
 
 import numpy as np
 import pandas as pd
 
 from embudget.errors import ConfigError, MethodError
 from embudget.methods import parse_method
-from embudget.suite import known_shape
+from embudget.runs.columns import SIZE_NAME
+from embudget.suite import SHAPES, ModelShape, known_shape
 
 LEVEL_GAP = 1.15
 """Factor between neighbouring FLOP above which a new level starts."""
@@ -31,6 +38,7 @@ SAME_SIZE = 0.05
 """Relative difference up to which a row's N is that of a known shape."""
 _VALUE_OF = {"lora": "rank", "freeze": "active_fraction"}
 """The column that holds the value of a method, by the method's bare name."""
+_ENDS = re.compile(r"-(deduped|instruct|base|pt|it|hf)$")
 
 
 def with_costs(runs: pd.DataFrame, source: str | None) -> pd.DataFrame:
@@ -46,7 +54,7 @@ def with_costs(runs: pd.DataFrame, source: str | None) -> pd.DataFrame:
     if "tokens" in runs and "train_flops" in runs:
         return runs
     with np.errstate(over="ignore", under="ignore"):
-        per_token = _flops_per_token(runs, by_shape=by_shape)
+        per_token = flops_per_token(runs, by_shape=by_shape)
         if "tokens" in runs:
             return runs.assign(train_flops=runs["tokens"] * per_token)
         return runs.assign(tokens=runs["train_flops"] / per_token)
@@ -75,12 +83,12 @@ def _spelled(method: str, **values: float) -> str:
     return f"{name}:{int(value) if value.is_integer() else repr(value)}"
 
 
-def _flops_per_token(runs: pd.DataFrame, *, by_shape: bool) -> "pd.Series[float]":
+def flops_per_token(runs: pd.DataFrame, *, by_shape: bool) -> "pd.Series[float]":
     """The training FLOP per token of each run, by the shape of a known member, or else from N alone."""
     columns = [name for name in ("model", "method") if name in runs]
     costs = []
     for values in runs[columns].drop_duplicates().to_dict("records"):
-        method, shape = parse_method(values["method"]), known_shape(values.get("model", "")) if by_shape else None
+        method, shape = parse_method(values["method"]), shape_named(values.get("model", "")) if by_shape else None
         exact = (np.nan, np.nan) if shape is None else (shape.model_params, method.flops_per_token(shape))
         costs.append((method.flops_per_param, *exact))
     codes = runs.groupby(columns, sort=False).ngroup().to_numpy()
@@ -88,6 +96,31 @@ def _flops_per_token(runs: pd.DataFrame, *, by_shape: bool) -> "pd.Series[float]
     sizes = runs["model_params"].to_numpy()
     same = np.abs(sizes / shape_size - 1) <= SAME_SIZE  # False where no shape is known, since that size is NaN
     return pd.Series(np.where(same, of_shape, per_param * sizes), index=runs.index)
+
+
+def built_in(name: str) -> ModelShape | None:
+    """The shape of a built-in checkpoint by our name for it or the hub's, perhaps with a depth; else None.
+
+    Example:
+        >>> built_in("EleutherAI/pythia-70m-deduped").name
+        'pythia-70m'
+    """
+    base, colon, depth = name.partition(":")
+    if base not in SHAPES and base.count("/") <= 1 and not base.startswith((".", "/", "~")):
+        base = _SPELLINGS.get(_plain(base), "")
+    return known_shape(base + colon + depth) if base in SHAPES else None
+
+
+def shape_named(name: str) -> ModelShape | None:
+    """The shape of a built-in checkpoint in any spelling, or of a local folder; None of any other model."""
+    return known_shape(name) or built_in(name)
+
+
+def _plain(name: str) -> str:
+    return _ENDS.sub("", name.rpartition("/")[2].lower())
+
+
+_SPELLINGS = {_plain(text): name for name, shape in SHAPES.items() for text in (shape.hub_id or name, name)}
 
 
 def with_budgets(runs: pd.DataFrame) -> pd.DataFrame:
@@ -138,6 +171,18 @@ def levels_of(train_flops: "pd.Series[float]") -> "pd.Series[float]":
     return levels.reindex(train_flops.index)
 
 
+def with_supply(runs: pd.DataFrame) -> pd.DataFrame:
+    """Add the unique tokens of each run where they are known, and the supply that keeps their cells apart."""
+    if "unique_tokens" in runs:
+        unique = runs["unique_tokens"]
+        step = 10.0 ** (np.floor(np.log10(unique)) - 3)
+        return runs.assign(supply=np.where(unique < runs["tokens"], np.round(unique / step) * step, 0.0))
+    if "training_pairs" not in runs or "pairs_seen" not in runs:
+        return runs
+    unique = runs["training_pairs"] * runs["tokens"] / runs["pairs_seen"].where(runs["pairs_seen"] >= 1)
+    return runs.assign(unique_tokens=unique) if unique.notna().any() else runs
+
+
 def with_names(runs: pd.DataFrame) -> pd.DataFrame:
     """Give models without a name one that is made of their size, N=1.2e+08, and other weights another name.
 
@@ -145,7 +190,7 @@ def with_names(runs: pd.DataFrame) -> pd.DataFrame:
     replaced, the runs of the earlier ones get theirs in brackets, so that they are another model.
     """
     sizes = runs["model_params"]
-    made = sizes.map({size: f"N={size:.4g}" for size in sizes.unique().tolist()})
+    made = sizes.map({size: f"{SIZE_NAME}{size:.4g}" for size in sizes.unique().tolist()})
     names = runs["model"].where(runs["model"] != "", made) if "model" in runs else made
     if "model_weights" not in runs:
         return runs.assign(model=names)
@@ -155,3 +200,10 @@ def with_names(runs: pd.DataFrame) -> pd.DataFrame:
     names = names.where(~known, names.groupby([weights, depth]).transform("last"))
     earlier = known & (weights != weights.groupby(names).transform("last"))
     return runs.assign(model=names.where(~earlier, names + " (" + weights + ")"))
+
+
+def with_runs(runs: pd.DataFrame) -> pd.DataFrame:
+    """Leave out a column `run` in which no run has two rows."""
+    if "run" not in runs or runs.loc[runs["run"] != "", "run"].duplicated().any():
+        return runs
+    return runs.drop(columns="run")

@@ -1,30 +1,30 @@
 """Records, or a file of anyone's runs, as a table: see `embudget.runs.columns` for what a table is.
 
-A file is CSV or Parquet. Only the columns that are used are read. In CSV a number may have spaces around it, and a
-field that is empty, NA, N/A, null or None has no value. Rows count from 1; the header and empty lines are not counted.
+Only the columns that are used are read, each under the file's name for it. That name may be followed by a factor that
+brings its numbers to our unit, `params*1e6` or `bits/1.4427`; a column that has the whole of it for its name, as
+`eval/loss`, is that column. In text files a number may have spaces around it, and a field that is empty, NA, N/A, null
+or None has no value. Rows count from 1; the header and empty lines are not counted.
 
-pyarrow reads the file rather than pandas, because it keeps an empty field apart from one that says NaN, and because it
-turns text into numbers with an error where there is none, from which the row to name is found by halving.
+pyarrow turns text into numbers with an error where there is none, from which the row to name is found by halving.
 """
 
-import csv
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pa_csv
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from embudget.errors import ConfigError, first_line, shortened
-from embudget.reading import check_regular
+from embudget.errors import ConfigError, shortened
+from embudget.reading import read_number
 from embudget.records import COLUMNS, RunRecord, records_frame
 from embudget.runs.columns import NEEDED, NUMBERS, SAID_NAN, TEXTS
+from embudget.runs.formats import open_table
 
 MAX_BYTES = 1_000_000_000
 """Size of a file, and of the used columns of a Parquet file in memory, above which it is refused unread."""
@@ -32,6 +32,15 @@ _NO_VALUE = ("", "na", "n/a", "null", "none")
 _KNOWN = (*NUMBERS, *TEXTS)
 _ONE_OF = (("model_params",), ("loss",), ("tokens", "train_flops"))
 """A file needs a column of each group."""
+_SCALED = re.compile(r"(?P<name>.*?\S)\s*(?P<sign>[*/])\s*(?P<factor>[^*/]*)")
+_WITH_COMMA = re.compile(r"'[+-]?[\d.]*,[\d.,]*'")
+
+
+class _Column(NamedTuple):
+    """The file's name of a column, and what its numbers are multiplied by."""
+
+    name: str
+    factor: float = 1.0
 
 
 def read_records(records: Iterable[RunRecord]) -> pd.DataFrame:
@@ -47,16 +56,16 @@ def read_runs(path: str | Path, columns: Mapping[str, str] | None = None) -> pd.
         ConfigError: see `embudget.runs.RunTable.read`.
     """
     file = Path(path)
-    if file.suffix.lower() not in (".csv", ".parquet"):
-        raise ConfigError(f"{file}: a table of runs must end in .csv or .parquet")
-    _check_size(file)
-    is_csv = file.suffix.lower() == ".csv"
-    header = _csv_header(file) if is_csv else _parquet_header(file)
-    names = _names(file, header, columns or {})
-    table = _read_csv(file, names) if is_csv else _read_parquet(file, names)
+    opened = open_table(file, MAX_BYTES)
+    if opened.rows is not None and isinstance(opened.rows[0].get("config"), dict):
+        if columns:
+            raise ConfigError(f"{file}: holds records of embudget, whose names are ours: leave --columns out")
+        return read_records(RunRecord.read(row, f"{file}: row {i}") for i, row in enumerate(opened.rows, start=1))
+    names = _names(file, opened.header, columns or {})
+    table = opened.read(sorted({column.name for column in names.values()}))
     if table.num_rows == 0:
         raise ConfigError(f"{file}: the table has no rows")
-    read = {name: _numbers(file, name, _array(table, names[name])) for name in NUMBERS if name in names}
+    read = {name: _numbers(file, name, _array(table, names[name].name)) for name in NUMBERS if name in names}
     said_nan = np.full(table.num_rows, "", dtype=object)
     for name in (name for name in reversed(NEEDED) if name in read):  # so that the first of a row is written last
         values, empty = read[name]
@@ -64,67 +73,29 @@ def read_runs(path: str | Path, columns: Mapping[str, str] | None = None) -> pd.
     if "weight" in read:
         weight, empty = read["weight"]
         weight[empty] = 1.0  # a run that does not say its weight counts once
-    runs: dict[str, Any] = {name: values for name, (values, _) in read.items()}
-    runs |= {name: _texts(file, name, _array(table, names[name])) for name in TEXTS if name in names}
+    with np.errstate(over="ignore", under="ignore"):  # `embudget.runs.clean` leaves out what is infinite or 0
+        runs: dict[str, Any] = {name: values * names[name].factor for name, (values, _) in read.items()}
+    runs |= {name: _texts(file, name, _array(table, names[name].name)) for name in TEXTS if name in names}
     return pd.DataFrame(runs | {SAID_NAN: said_nan}).set_axis(range(1, table.num_rows + 1))
 
 
-def _check_size(file: Path) -> None:
-    try:
-        check_regular(file)
-        size = file.stat().st_size
-        with file.open("rb"):  # a forbidden file fails here
-            pass
-    except OSError as error:
-        raise ConfigError(f"cannot read {file}: {error.strerror}") from None
-    except ValueError as error:  # a name with a NUL
-        raise ConfigError(f"cannot read {str(file)!r}: {error}") from None
-    if size > MAX_BYTES:
-        raise _too_large(file, size)
-
-
-def _too_large(file: Path, size: float) -> ConfigError:
-    return ConfigError(
-        f"{file}: {size / 1e9:.3g} GB, more than the {MAX_BYTES / 1e9:g} GB that is read: keep one row a run and only "
-        "the columns that are used, such as model_params, loss, tokens and method"
-    )
-
-
-def _csv_header(file: Path) -> list[str]:
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as text:
-            header = next((row for row in csv.reader(text) if row), [])
-    except UnicodeDecodeError:
-        raise ConfigError(f"{file}: not a UTF-8 text file") from None
-    except csv.Error as error:
-        raise ConfigError(f"{file}: not a CSV file: {error}") from None
-    if not header:
-        raise ConfigError(f"{file}: the file is empty")
-    return header
-
-
-def _parquet_header(file: Path) -> list[str]:
-    try:
-        return list(pq.read_schema(file).names)
-    except (pa.ArrowException, OSError) as error:
-        raise ConfigError(f"{file}: not a Parquet file: {first_line(error)}") from None
-
-
-def _names(file: Path, header: list[str], columns: Mapping[str, str]) -> dict[str, str]:
+def _names(file: Path, header: list[str], columns: Mapping[str, str]) -> dict[str, _Column]:
     """The file's name of every column that is used, by ours."""
     found = {name.strip(): name for name in header}
     if len(found) < len(header):
         twice, _ = Counter(name.strip() for name in header).most_common(1)[0]
         raise ConfigError(f"{file}: column {twice or 'without a name'} is there twice")
     there = shortened(", ".join(list(found)[:30]) + (", ..." if len(found) > 30 else ""), 120)
-    for ours, theirs in columns.items():
+    mapped = {name: _Column(name) for name in _KNOWN if name in found}
+    for ours, written in columns.items():
         if ours not in _KNOWN:
             raise ConfigError(f"columns must map one of {', '.join(_KNOWN)}, got {ours!r}")
-        if (theirs or ours) not in found:
-            what = f"{theirs!r} for {ours}" if theirs else f"{ours!r} to ignore"
+        theirs = _column(file, ours, written or ours, found)
+        if theirs.name not in found:
+            what = f"{theirs.name!r} for {ours}" if written else f"{ours!r} to ignore"
             raise ConfigError(f"{file}: there is no column {what} (there are: {there})")
-    ours_to_theirs = {name: name for name in _KNOWN if name in found} | dict(columns)
-    names = {ours: found[theirs] for ours, theirs in ours_to_theirs.items() if theirs}
+        mapped[ours] = theirs if written else _Column("")
+    names = {ours: _Column(found[name], factor) for ours, (name, factor) in mapped.items() if name}
     _check_distinct(file, names)
     for group in _ONE_OF:
         if not any(name in names for name in group):
@@ -138,43 +109,26 @@ def _names(file: Path, header: list[str], columns: Mapping[str, str]) -> dict[st
     return names
 
 
-def _check_distinct(file: Path, names: Mapping[str, str]) -> None:
+def _column(file: Path, ours: str, written: str, found: Mapping[str, str]) -> _Column:
+    """Read NAME, NAME*FACTOR or NAME/FACTOR; a column of the file that is called so is that column."""
+    parts = None if written in found else _SCALED.fullmatch(written)
+    if parts is None or (parts["name"] not in found and not parts["factor"][:1].isdigit()):
+        return _Column(written)
+    factor = read_number(parts["factor"], f"{file}: the factor in {ours}={written}", above=0)
+    if ours in TEXTS:
+        raise ConfigError(f"{file}: {ours} is a text and takes no factor, got {ours}={written}")
+    return _Column(parts["name"], factor if parts["sign"] == "*" else 1 / factor)
+
+
+def _check_distinct(file: Path, names: Mapping[str, _Column]) -> None:
     by_theirs: dict[str, str] = {}
-    for ours, theirs in names.items():
+    for ours, (theirs, _) in names.items():
         if theirs in by_theirs:
             raise ConfigError(
                 f"{file}: column {theirs.strip()!r} cannot be both {by_theirs[theirs]} and {ours}: "
                 "map one of them to another column"
             )
         by_theirs[theirs] = ours
-
-
-def _read_csv(file: Path, names: Mapping[str, str]) -> pa.Table:
-    used = sorted(set(names.values()))
-    try:
-        return pa_csv.read_csv(
-            file,
-            parse_options=pa_csv.ParseOptions(newlines_in_values=True),
-            convert_options=pa_csv.ConvertOptions(include_columns=used, column_types=dict.fromkeys(used, pa.string())),
-        )
-    except (pa.ArrowException, OSError) as error:
-        reason = first_line(error)
-        if "Empty CSV file" in reason:  # a header without a line end
-            raise ConfigError(f"{file}: the table has no rows") from None
-        if "UTF8" in reason:
-            raise ConfigError(f"{file}: not a UTF-8 text file") from None
-        raise ConfigError(f"{file}: not a CSV file: {reason.removeprefix('CSV parse error: ')}") from None
-
-
-def _read_parquet(file: Path, names: Mapping[str, str]) -> pa.Table:
-    used = sorted(set(names.values()))
-    try:
-        size = pq.read_metadata(file).num_rows * 8 * len(used)
-        if size > MAX_BYTES:
-            raise _too_large(file, size)
-        return pq.ParquetFile(file).read(columns=used)
-    except (pa.ArrowException, OSError) as error:
-        raise ConfigError(f"{file}: not a Parquet file: {first_line(error)}") from None
 
 
 def _numbers(file: Path, name: str, values: pa.Array) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
@@ -186,8 +140,9 @@ def _numbers(file: Path, name: str, values: pa.Array) -> tuple[NDArray[np.float6
         values = pc.if_else(no_value, pa.scalar(None, kind), text)
         if not _is_number(values):
             row = _first_text(values)
-            said = repr(values[row].as_py())
-            raise ConfigError(f"{file}: row {row + 1}: {name} must be a number, got {shortened(said, 60)}")
+            said = shortened(repr(values[row].as_py()), 60)
+            plain = "; write numbers with a point and without commas, as in 1234.5" * bool(_WITH_COMMA.fullmatch(said))
+            raise ConfigError(f"{file}: row {row + 1}: {name} must be a number, got {said}{plain}")
     elif not any(is_kind(kind) for is_kind in (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal,
                                                pa.types.is_null)):  # fmt: skip
         raise ConfigError(f"{file}: column {name} must hold numbers, got {kind}")

@@ -46,6 +46,8 @@ SUPPORT = 3
 FEWEST_RATES, FEWEST_SETTINGS = 3, 8
 """Settings that a curve needs, and a surface."""
 RATE, BATCH = "learning_rate", "batch_size"
+FOUND = ("rate_inside", "lowest_rate", "highest_rate", "rate_curvature", "rate_middle", "rate_slope")
+"""Columns that an envelope fills."""
 Envelope = tuple[NDArray[np.int64], Vertex]
 """The rows of the settings that an envelope was fitted to, and its vertex."""
 
@@ -66,7 +68,7 @@ def settings_of(runs: pd.DataFrame) -> pd.DataFrame:
     relative = weight / mean_weight[codes]  # exactly 1 where all are 1
     mean = np.bincount(codes, relative * log_loss) / np.bincount(codes, relative)
     squares = np.bincount(codes, relative * (log_loss - mean[codes]) ** 2)
-    measured = [name for name in ("tokens", "train_flops", *MEASURED) if name in runs]
+    measured = [name for name in ("tokens", "train_flops", "unique_tokens", *MEASURED) if name in runs]
     return settings.assign(
         cell=settings.groupby([name for name in CELL if name in runs]).ngroup(),
         log_loss=mean,
@@ -92,9 +94,10 @@ def tuned(settings: pd.DataFrame) -> pd.DataFrame:
 
     The new columns are `rates`, how many were tried at settings that differ in nothing but rate and batch size; and,
     NaN for a setting without an envelope, `rate_inside` (1 where it has a minimum, 0 where it has none), `lowest_rate`
-    and `highest_rate`. The log loss of an envelope's other settings becomes infinite, so that they are never the best.
+    and `highest_rate`, and what the law of the best rate asks of it, `rate_curvature`, `rate_middle` and `rate_slope`,
+    NaN where unknown. The log loss of an envelope's other settings becomes infinite, so that they are never the best.
     """
-    settings = settings.assign(rates=1, rate_inside=np.nan, lowest_rate=np.nan, highest_rate=np.nan)
+    settings = settings.assign(rates=1, **dict.fromkeys(FOUND, np.nan))
     if RATE not in settings:
         return settings
     tried = settings.groupby(_alike(settings, RATE, BATCH), dropna=False)[RATE].transform("nunique")
@@ -148,6 +151,9 @@ def _at_best(settings: pd.DataFrame, envelopes: list[Envelope]) -> list[dict[str
             "rate_inside": float(vertex.inside),
             "lowest_rate": rate[members].min(),
             "highest_rate": rate[members].max(),
+            "rate_curvature": vertex.curvature,
+            "rate_middle": vertex.middle,
+            "rate_slope": vertex.slope,
             "log_loss": log_loss[best],
         }
         if vertex.inside:

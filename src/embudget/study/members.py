@@ -57,6 +57,16 @@ def members_of(names: Iterable[str], pooling: Pooling | None) -> tuple[list[Memb
     return sorted((member for _, member in found.values()), key=lambda member: member.shape.model_params), refused
 
 
+def members_by_shape(names: Iterable[str], pooling: Pooling | None) -> list[Member]:
+    """Look members up by their shapes alone, by rising size: without their weights, which may not be on this machine.
+
+    Raises:
+        ModelError: a name is no member's.
+    """
+    members = [Member(find_shape(name), pooling or "mean", None) for name in names]
+    return sorted(members, key=lambda member: member.shape.model_params)
+
+
 def beside(here: Path, fields: Mapping[str, Any]) -> dict[str, Any]:
     """Those of a study's fields that name models, with folders relative to ``here``, where the study's file lies."""
     named = {name: fields[name] for name in OF_MODELS if fields.get(name)}

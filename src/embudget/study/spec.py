@@ -32,7 +32,7 @@ from embudget.methods import Method, parse_method
 from embudget.reading import read_yaml
 from embudget.records import MethodText, Pooling, RunConfig, Schedule
 from embudget.study.batch_size import BatchRule
-from embudget.study.members import OF_MODELS, Member, beside, members_of
+from embudget.study.members import OF_MODELS, Member, beside, members_by_shape, members_of
 from embudget.suite import ModelShape
 from embudget.suite.checks import check_member
 from embudget.suite.members import suite_names
@@ -236,8 +236,9 @@ class Study(Frozen):
                     reasons[name] = str(error)
         return reasons
 
-    def _members(self) -> tuple[list[Member], dict[str, str]]:
-        return members_of(suite_names(self.suite) if self.suite is not None else self.members, self.pooling)
+    def _members(self, identified: bool = True) -> tuple[list[Member], dict[str, str]]:
+        names = suite_names(self.suite) if self.suite is not None else self.members
+        return members_of(names, self.pooling) if identified else (members_by_shape(names, self.pooling), {})
 
     def batch_at(self, budget: float) -> int:
         """Pairs a step at one of the study's budgets; with wsd at all of them."""
@@ -260,10 +261,12 @@ class Study(Frozen):
         """
         return [run.config for run in self.runs(pairs_hash)]
 
-    def runs(self, pairs_hash: str) -> list[GridRun]:
+    def runs(self, pairs_hash: str, *, identified: bool = True) -> list[GridRun]:
         """Every run on the pairs with this content hash, cheapest budget first.
 
-        A run that several grids have is named once, with the smallest ``min_steps`` of these grids.
+        A run that several grids have is named once, with the smallest ``min_steps`` of these grids. To count and
+        simulate runs of models that are not on this machine, ask for runs that are not ``identified``: the weights are
+        no part of their ids, so that these are not the ids of real runs.
 
         Raises:
             ModelError, MethodError: a member is unknown, or a method does not fit it.
@@ -271,14 +274,14 @@ class Study(Frozen):
         grids = self.grids()
         smallest = min(min(grid.budgets) for grid in grids)
         found: dict[str, GridRun] = {}
-        for run in (run for grid in grids for run in grid._own_runs(pairs_hash, smallest)):
+        for run in (run for grid in grids for run in grid._own_runs(pairs_hash, smallest, identified)):
             fewest = min(run.min_steps, found.get(run.config.id, run).min_steps)
             found[run.config.id] = run._replace(min_steps=fewest)
         return sorted(found.values(), key=lambda run: run.config.train_flops)
 
-    def _own_runs(self, pairs_hash: str, smallest: float) -> Iterator[GridRun]:
+    def _own_runs(self, pairs_hash: str, smallest: float, identified: bool) -> Iterator[GridRun]:
         """The runs of this grid alone, in a study whose smallest budget is given."""
-        members, methods = self._members()[0], [parse_method(text) for text in self.methods]
+        members, methods = self._members(identified)[0], [parse_method(text) for text in self.methods]
         for member, method in product(members, methods):
             method.check(member.shape)
         for budget, (shape, pooling, weights), method in product(sorted(self.budgets), members, methods):

@@ -166,6 +166,7 @@ def record_of(
         trained_params=meter.method.trained_params(meter.shape),
         steps=meter.steps,
         pairs_seen=meter.pairs,
+        training_pairs=training.job.pairs.rows("train"),
         tokens=meter.tokens,
         train_flops=meter.train_flops,
         shared_flops=shared_flops,

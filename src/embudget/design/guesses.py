@@ -1,0 +1,138 @@
+"""What is a study worth, when the truth that it will meet is only guessed? Simulated: many truths, one study of each.
+
+On models of the measured family a truth is one of the far laws' own draws. Of another family nothing was measured but
+what laws look like: there a truth is a draw of the forms' prior (`embudget.laws.solve.PRIOR`), rescaled so that at the
+target the best size and the loss are the guess's, give or take. The best learning rates of a truth lie beside the
+expected ones, as far as those of public studies do from their rules.
+"""
+
+from collections.abc import Sequence
+from math import exp, log
+from typing import NamedTuple
+
+import numpy as np
+
+from embudget.design.simulate import TrueRate, World, simulate_runs
+from embudget.errors import EmbudgetError
+from embudget.laws import Coefficients, FormName, fit
+from embudget.laws.solve import PRIOR
+from embudget.methods import parse_method
+from embudget.recipe import Recipe, Wishes
+from embudget.recipe.options import Option, Question
+from embudget.recipe.recommend import answer
+from embudget.recipe.support import of_measured_family
+from embudget.records import RunConfig
+from embudget.suite import find_shape
+
+DRAWS = 20
+FORMS: tuple[FormName, ...] = ("chinchilla",)
+"""Draws and forms of each simulated fit. All forms take three times as long, and over 14 worlds expected 24 % (± 6) of
+a pilot where this one expected 19 % (± 4)."""
+RATE_SD = 0.72
+"""Standard deviation of the log of a method's best rate about the one expected. assumption: a factor of 2."""
+CURVATURE = 0.05
+"""Log loss per squared log of the rate over the best: assumption, 6 % at a factor of 3."""
+SIZE_SLOPE, TOKENS_SLOPE, SLOPE_SD = -0.21, -0.21, 0.15
+"""Slopes of the best rate's logarithm in log N and log D: those of 30 cells on SmolLM2 (`studies/smollm2.yaml`)."""
+SIZE_SD = 1.0
+"""Standard deviation of the log of the best size about the guess, off the measured family: assumption, a factor e."""
+METHOD_SD = 0.2
+"""Standard deviation of a method's log coefficients about the others', off the measured family: assumption."""
+REDUCIBLE = (0.1, 0.5)
+"""Share of the target's loss that more size and data would still remove, off the measured family: assumption."""
+_MOST_NOISE = 0.2
+
+
+class Worth(NamedTuple):
+    """What the recipe of one simulated study loses against the best choice, relative."""
+
+    regret: float
+    by_choice: float
+    """Without what a wrong learning rate costs."""
+
+
+def worth(asked: Question, guess: Recipe, configs: Sequence[RunConfig], seed: int) -> Worth | None:
+    """The regret of the recipe that these runs give in one simulated world; None where they give none.
+
+    Args:
+        asked: the question that the runs are to answer.
+        guess: what it is answered with today.
+        configs: the runs.
+        seed: of the world and of its noise.
+    """
+    world = _world(asked, guess, configs, np.random.default_rng([seed, 3]))
+    limits = asked.limits._replace(force=True)
+    everything = asked._replace(limits=limits._replace(any_size=True))
+    members = tuple({one.model: one.shape for one in asked.candidates if one.shape is not None}.values())
+    try:
+        laws = fit(simulate_runs(world, configs, seed), draws=DRAWS, forms=FORMS)
+        again = Question.of(laws, Wishes(), members=members)._replace(limits=limits)
+        recipe, _ = answer(again, guess.budget)
+        chosen = recipe.model, recipe.method, recipe.train_flops
+        true, at_best_rate = world.loss(*chosen, recipe.learning_rate), world.loss(*chosen)
+        losses = [
+            world.loss(one.model, str(one.method), option.train_flops)
+            for one in asked.candidates
+            if str(one.method) in world.truth and isinstance(option := everything.option(one, guess.budget), Option)
+        ]
+    except EmbudgetError:
+        return None
+    lowest = min([*losses, at_best_rate])
+    return Worth(true / lowest - 1, at_best_rate / lowest - 1)
+
+
+def _world(asked: Question, guess: Recipe, configs: Sequence[RunConfig], rng: np.random.Generator) -> World:
+    methods = list(dict.fromkeys(config.method for config in configs))
+    known = of_measured_family(asked)
+    return World(
+        truth=_of_the_laws(asked, methods, rng) if known else _of_the_prior(guess, methods, rng),
+        models=tuple(dict.fromkeys(config.model for config in configs)),
+        noise=min(asked.laws.noise, _MOST_NOISE),
+        tokens_per_pair=asked.practice.tokens_per_pair,
+        rate_laws={method: _true_rate([one for one in configs if one.method == method], rng) for method in methods},
+    )
+
+
+def _of_the_laws(question: Question, methods: Sequence[str], rng: np.random.Generator) -> dict[str, Coefficients]:
+    """One draw of the laws, the same for all methods."""
+    surface = question.laws.surface
+    counts = np.array([len(one.branches[0].draws) for one in surface.components])
+    component = surface.components[int(rng.choice(len(counts), p=counts / counts.sum()))]
+    row = 1 + int(rng.integers(len(component.branches[0].draws)))
+    found = {}
+    for method in methods:
+        values = component.coefficients(method, surface.asymptote)
+        named = {name: float(value[row]) for name, value in values.items()}
+        found[method] = Coefficients.model_validate({"form": component.form, **named})
+    return found
+
+
+def _of_the_prior(guess: Recipe, methods: Sequence[str], rng: np.random.Generator) -> dict[str, Coefficients]:
+    """A law of Hoffmann et al. whose best size at the target's N D is near the guess's, where both terms gain alike."""
+    a, b = (float(np.clip(exp(rng.normal(*PRIOR[name])), 0.1, 1.0)) for name in ("a", "b"))
+    size = guess.model_params * exp(rng.normal(0, SIZE_SD))
+    tokens = guess.model_params * guess.tokens / size
+    reducible = guess.predicted_loss * rng.uniform(*REDUCIBLE)
+    scale_a, scale_b = (reducible * part / (a + b) for part in (b, a))
+    return {
+        method: Coefficients(
+            E=guess.predicted_loss - reducible,
+            A=scale_a * size**a * exp(rng.normal(0, METHOD_SD)),
+            a=a,
+            B=scale_b * tokens**b * exp(rng.normal(0, METHOD_SD)),
+            b=b,
+        )
+        for method in methods
+    }
+
+
+def _true_rate(configs: Sequence[RunConfig], rng: np.random.Generator) -> TrueRate:
+    """The best rates of one method: near the middle one of those tried, in the middle of what is measured."""
+    p, q = rng.normal([SIZE_SLOPE, TOKENS_SLOPE], SLOPE_SD).tolist()
+    middle = sorted(configs, key=lambda config: config.learning_rate or 0.0)[len(configs) // 2]
+    shape = find_shape(middle.model)
+    tokens = middle.train_flops / parse_method(middle.method).flops_per_token(shape)
+    assert middle.learning_rate is not None
+    best = middle.learning_rate * exp(rng.normal(0, RATE_SD))
+    at = exp(log(best) - p * log(shape.model_params / 1e7) - q * log(tokens / 1e6))
+    return TrueRate(at=at, p=p, q=q, curvature=CURVATURE)

@@ -1,0 +1,230 @@
+"""How a pilot study is laid out around a guess, so that it costs about 5 % of the budget it is for.
+
+    budgets     C/4000, C/1000 and C/250 of the target's budget C, by trunks
+    batch       the target's at all of them: it is part of what is measured (`embudget.recipe.batch_size.far_batch`)
+    members     three to five around the best sizes of these budgets
+    methods     the best of each kind by the guess, three kinds at most
+    rates       one a method, and in two cells three, a factor of 3 apart, as a law of the rate needs
+    seeds       two where the budget allows it
+
+Where compute is split evenly between size and data, as language models do about (Hoffmann et al. 2022), the best size
+grows as C^0.5, so that those of the pilot's budgets are 1/63 to 1/16 of the size that was guessed for the target.
+"""
+
+from collections.abc import Iterator, Sequence
+from math import ceil, log
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from embudget.choices import Candidate
+from embudget.errors import InfeasibleError, MethodError
+from embudget.flops import steps_for
+from embudget.laws.rates import REACH, rate_text
+from embudget.methods import Method
+from embudget.recipe import Recipe
+from embudget.recipe.hyperparameters import learning_rate_for, nearest_cell
+from embudget.recipe.options import Question, unsuitable
+from embudget.recipe.support import LADDERS, of_measured_family
+from embudget.records import RunConfig
+from embudget.study import Study
+from embudget.study.trunks import own_flops_of
+from embudget.suite import ModelShape, find_shape
+
+MOST_SHARE = 0.055
+"""Share of the budget that a pilot may cost: "about 5 %"."""
+MIN_STEPS = 20
+"""Shorter runs are left out, as in the world of the paper's budgets (`studies/pythia_world.yaml`)."""
+SIZES = (64.0, 2.0)
+"""Members are sought between the guessed size over the first and over the second."""
+KINDS = 3
+LEAST_BATCH = 16
+FEWEST_MEMBERS = 3
+LAYOUTS = ((5, 2), (5, 1), (4, 2), (4, 1), (3, 2), (3, 1))
+"""Members and seeds; the one that spends most within `MOST_SHARE` is taken."""
+RATE_CELLS = (0, 1)
+"""Places of the budgets of the two cells in which several rates are tried."""
+RATES = (1 / 3, 1.0, 3.0)
+"""Rates tried in two cells, relative to the expected one."""
+
+
+class Layout(NamedTuple):
+    """A pilot study, with its runs that are long enough to be done."""
+
+    study: Study
+    configs: tuple[RunConfig, ...]
+
+    @property
+    def train_flops(self) -> float:
+        """FLOP of all runs; those of a trunk count once."""
+        return sum(own_flops_of(self.configs).values())
+
+
+def laid_out(question: Question, guess: Recipe, batch_size: int, pairs: Path) -> Layout:
+    """The study for the budget of a guess, with this batch, or a smaller one or larger budgets if its runs need them.
+
+    Where the models are large for the budget, only larger parts of it pay for runs that are long enough; then two kinds
+    of method are measured, and the pilot costs more than 5 %.
+
+    Raises:
+        InfeasibleError: the budget is so small that a study of runs of `MIN_STEPS` steps would take most of it.
+    """
+    methods = _methods(question, guess)
+    for parts in LADDERS:
+        budgets = [float(f"{guess.train_flops / part:.4g}") for part in parts]
+        size = batch_size
+        while size >= min(batch_size, LEAST_BATCH):
+            found = _within(question, guess, methods, budgets, size, pairs)
+            if found is not None:
+                return found
+            size //= 2
+    raise InfeasibleError(
+        f"a pilot study with runs of {MIN_STEPS} steps would take most of the budget: measure near it, with "
+        f"{guess.train_flops:.3g} FLOP"
+    )
+
+
+def _within(
+    question: Question, guess: Recipe, methods: Sequence[Method], budgets: Sequence[float], batch_size: int, pairs: Path
+) -> Layout | None:
+    """The layout that spends most within `MOST_SHARE`, else the cheapest; None where runs are too short."""
+    kinds = methods if budgets[-1] <= MOST_SHARE / 10 * guess.train_flops else methods[:2]
+    shapes = _shapes(question, kinds, budgets[-1], batch_size)
+    most, found = MOST_SHARE * guess.train_flops, []
+    for count, seeds in LAYOUTS if len(shapes) >= FEWEST_MEMBERS else ():
+        members = _members(shapes, guess.model_params, count)
+        cells = _rate_cells(question, guess, kinds, members, budgets, batch_size)
+        study = _study(question, kinds, members, budgets, cells, batch_size, seeds, pairs)
+        layout = Layout(study, tuple(_long_enough(study, question.practice.tokens_per_pair)))
+        done = {(config.method, config.train_flops) for config in layout.configs}
+        if len(done) == len(kinds) * len(budgets) and len(cells) == len(RATE_CELLS):  # every method at every budget
+            found.append((layout.train_flops, layout))
+    if not found:
+        return None
+    affordable = [one for one in found if one[0] <= most]
+    _, best = max(affordable, key=lambda one: one[0]) if affordable else min(found, key=lambda one: one[0])
+    return best
+
+
+def _methods(question: Question, guess: Recipe) -> list[Method]:
+    """The best method of each kind at the budget, by the guess; the best kinds first."""
+    choices = question.choices([guess.budget])
+    losses = choices.predicted[:, 0]
+    best: dict[str, tuple[float, Method]] = {}
+    for one, loss in zip(choices.candidates, losses.tolist(), strict=True):
+        if np.isfinite(loss) and loss < best.get(one.kind, (float("inf"),))[0]:
+            best[one.kind] = loss, one.method
+    return [method for _, method in sorted(best.values(), key=lambda found: found[0])][:KINDS]
+
+
+def _shapes(question: Question, methods: Sequence[Method], most: float, batch_size: int) -> list[ModelShape]:
+    """The models that a pilot may measure, by rising size: all methods train them, and long enough with ``most`` FLOP.
+
+    Where the suite has fewer than three, the first blocks of its smallest member are models too.
+    """
+
+    def able(shapes: Sequence[ModelShape]) -> dict[float, ModelShape]:
+        return {
+            shape.model_params: shape
+            for shape in shapes
+            if all(_trains(question, method, shape, most, batch_size) for method in methods)
+        }
+
+    members = {one.shape.name: one.shape for one in question.candidates if one.shape is not None}
+    found = able(list(members.values()))
+    if len(found) < FEWEST_MEMBERS:
+        smallest = min(members.values(), key=lambda shape: shape.model_params)
+        base = smallest.name.removesuffix(f":{smallest.layers}")
+        depths = {ceil(smallest.layers / part) for part in (8, 4, 2)} - {smallest.layers}
+        found = able([find_shape(f"{base}:{depth}") for depth in sorted(depths)]) | found
+    return [found[size] for size in sorted(found)]
+
+
+def _trains(question: Question, method: Method, shape: ModelShape, flops: float, batch_size: int) -> bool:
+    """Whether the method trains the model within the wishes, and for enough steps."""
+    try:
+        method.check(shape)
+    except MethodError:
+        return False
+    candidate = Candidate(shape.name, method, shape.model_params, method.flops_per_token(shape), shape)
+    if unsuitable(candidate, question.limits) is not None:
+        return False
+    return steps_for(flops, method, shape, question.practice.tokens_per_pair, batch_size) >= MIN_STEPS
+
+
+def _members(shapes: Sequence[ModelShape], guessed: float, count: int) -> list[ModelShape]:
+    """So many of the shapes, nearest to sizes spread evenly (in log N) below the guessed one, by rising size."""
+    left = list(shapes)
+    for size in np.geomspace(guessed / SIZES[0], guessed / SIZES[1], count).tolist():
+        if len(shapes) - len(left) < count and left:
+            left.remove(min(left, key=lambda shape: abs(log(shape.model_params / size))))
+    return [shape for shape in shapes if shape not in left]
+
+
+def _rate_cells(
+    question: Question, guess: Recipe, methods: Sequence[Method], members: Sequence[ModelShape],
+    budgets: Sequence[float], batch_size: int,
+) -> list[tuple[str, float]]:  # fmt: skip
+    """Member and budget of the cells with several rates, on the way along which the best size is expected to grow."""
+    cells = []
+    for budget in (budgets[place] for place in RATE_CELLS):
+        expected = guess.model_params * (budget / guess.train_flops) ** 0.5
+        able = [
+            shape for shape in members
+            if all(_trains(question, method, shape, budget, batch_size) for method in methods)
+        ]  # fmt: skip
+        if able:
+            cells.append((min(able, key=lambda shape: abs(log(shape.model_params / expected))).name, budget))
+    return cells
+
+
+def _study(
+    question: Question, methods: Sequence[Method], members: Sequence[ModelShape], budgets: Sequence[float],
+    cells: Sequence[tuple[str, float]], batch_size: int, seeds: int, pairs: Path,
+) -> Study:  # fmt: skip
+    """The grid at one rate a method, and the cells with several."""
+    middle = members[len(members) // 2]
+    expected = {str(method): _rate(question, method, middle, budgets[1], batch_size) for method in methods}
+    tried = {name: [float(rate_text(times * rate)) for times in RATES] for name, rate in expected.items()}
+    table, max_epochs = question.laws.table, question.limits.max_epochs
+    known = {name: getattr(table, name) for name in ("max_length", "eval_pairs", "eval_candidates")}
+    fields: dict[str, Any] = {
+        "pairs": str(pairs),
+        "members": [shape.name for shape in members],
+        "methods": list(expected),
+        "budgets": list(budgets),
+        "learning_rates": {name: [rate] for name, rate in expected.items()},
+        "seeds": list(range(seeds)),
+        "batch_size": batch_size,
+        "schedule": "wsd",
+        "min_steps": MIN_STEPS,
+        **{name: value for name, value in known.items() if value is not None},
+        **({"max_epochs": max_epochs} if max_epochs else {}),
+        "also": [
+            {"members": [name], "budgets": [budget], "seeds": [0], "learning_rates": tried} for name, budget in cells
+        ],
+    }
+    return Study.read(fields, "the pilot study")
+
+
+def _rate(question: Question, method: Method, shape: ModelShape, budget: float, batch_size: int) -> float:
+    """The rate to expect the best near, to 2 digits: by the laws on their own family, else the method's default.
+
+    The best rate grows with the square root of the batch (`studies/ablations.yaml`, 8 to 32 pairs), which is followed
+    by at most the factor `REACH`.
+    """
+    rate = method.default_learning_rate(shape)
+    if of_measured_family(question):
+        laws, tokens = question.laws, budget / method.flops_per_token(shape)
+        cell = nearest_cell(method, shape.model_params, budget, laws.cells)
+        grown: float = (batch_size / (cell.batch_size or batch_size)) ** 0.5
+        rate = learning_rate_for(laws, cell, method, shape, tokens).rate * min(REACH, grown)
+    return float(rate_text(rate))
+
+
+def _long_enough(study: Study, tokens_per_pair: float) -> Iterator[RunConfig]:
+    """The runs that take the study's fewest steps."""
+    for config, method, shape, fewest in study.runs("0" * 16, identified=False):
+        if steps_for(config.train_flops, method, shape, tokens_per_pair, config.batch_size) >= fewest:
+            yield config

@@ -1,0 +1,244 @@
+"""The pilot study: where the measured runs support no recipe for a budget, the study that would.
+
+It is laid out around the far recipe (`embudget.design.layout`), which the laws give where they are asked beyond their
+reach, and what to expect of it is simulated before it is paid for (`embudget.design.guesses`).
+"""
+
+from collections.abc import Callable
+from math import ceil
+from pathlib import Path
+from typing import Any, Unpack
+
+import numpy as np
+import yaml
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, computed_field, field_serializer
+
+from embudget.design.guesses import worth
+from embudget.design.layout import MIN_STEPS, MOST_SHARE, laid_out
+from embudget.errors import ConfigError, InfeasibleError
+from embudget.files import save_text
+from embudget.flops import resolve_budget
+from embudget.frozen import Frozen
+from embudget.laws import Laws
+from embudget.limits import Flops
+from embudget.methods import parse_method
+from embudget.recipe import Wishes
+from embudget.recipe.batch_size import far_batch
+from embudget.recipe.nearest import nearest_feasible
+from embudget.recipe.options import Question
+from embudget.recipe.recommend import answer
+from embudget.recipe.support import guessing
+from embudget.records import MethodText
+from embudget.study import Study
+from embudget.suite import find_shape
+
+WORLDS = 8
+"""Simulated worlds that the pilot's regret is the mean of."""
+_HEADER = """\
+# A pilot study for {budget:.3g} FLOP: about {share:.0f} % of it, at the batch size of the target.
+# {reason}.
+# Set `pairs` to your folder of text pairs, which must hold at least {pairs:,} for training, then:
+#   embudget sweep THIS_FILE --store pilot.db; embudget fit pilot.db --out laws.json
+#   embudget recipe laws.json --budget {budget:.6g}{suite}
+"""
+
+
+class Pilot(Frozen):
+    """The study that would support a recipe for a budget, and what to expect of it.
+
+    Example:
+        >>> pilot = eb.pilot(eb.find_laws("smollm2"), 1e17, suite="pythia")
+        >>> pilot.save("pilot.yaml")
+        >>> round(pilot.share, 2)
+        0.05
+    """
+
+    supported: bool = Field(description="whether the measured runs support a recipe already")
+    reason: str = Field(description="why they do not, in words")
+    budget: Flops = Field(description="of the recipe that the pilot is for, FLOP")
+    suite: str | None = Field(description="that the recipe is asked for, as the user gave it")
+    model: str = Field(description="the guess: of the far recipe")
+    method: MethodText = Field(description="that of the guess")
+    batch_source: str = Field(description="where the batch size comes from, in words")
+    study: Study
+    runs: PositiveInt
+    train_flops: PositiveFloat = Field(description="of all runs, those of one trunk spent once")
+    pairs: PositiveInt = Field(description="the most that a run needs, all passes over them together")
+    regrets: tuple[float, ...] = Field(description="of the recipes that simulated pilots gave, relative")
+    choice_regrets: tuple[float, ...] = Field(description="the same without what a wrong learning rate costs")
+    failures: NonNegativeInt = Field(default=0, description="simulated pilots that gave none")
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def share(self) -> float:
+        """The pilot's cost as a share of the budget."""
+        return self.train_flops / self.budget
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def expected_regret(self) -> float | None:
+        """Mean over the simulated pilots, relative; None where none gave a recipe."""
+        return float(np.mean(self.regrets)) if self.regrets else None
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def regret_error(self) -> float | None:
+        """Standard error of `expected_regret`; None with fewer than two simulated pilots."""
+        count = len(self.regrets)
+        return float(np.std(self.regrets, ddof=1) / count**0.5) if count > 1 else None
+
+    @field_serializer("study")
+    def _as_written(self, study: Study) -> dict[str, Any]:
+        """With the fields that it names, which its further grids are based on."""
+        return study.model_dump(mode="json", exclude_unset=True)
+
+    def __str__(self) -> str:
+        """A few lines, for a person."""
+        study, also = self.study, self.study.also
+        budgets = ", ".join(f"{budget:.3g}" for budget in study.budgets)
+        cells = " and ".join(f"{grid['members'][0]} at {grid['budgets'][0]:.3g} FLOP" for grid in also)
+        seeds = f", {len(study.seeds)} seeds" if len(study.seeds) > 1 else ""
+        lines = [
+            self.reason,
+            f"  pilot     {', '.join(study.members)} by {', '.join(study.methods)} with {budgets} FLOP",
+            f"  runs      {self.runs}{seeds}",
+            f"  cost      {self.train_flops:.3g} FLOP, {100 * self.share:.1f} % of the budget{self._dear()}",
+            f"  pairs     {self.pairs:,} for training at least",
+            f"  batch     {study.batch_at(study.budgets[0])}, {self.batch_source}",
+            f"  rates     three, a factor of 3 apart, on {cells}",
+            f"  expect    {self._expected()}",
+            f"  guess     {self.model} by {self.method}, what the pilot is laid out around",
+        ]
+        return "\n".join(lines)
+
+    def _dear(self) -> str:
+        """Why a pilot costs more than about 5 %."""
+        return f", which runs of {MIN_STEPS} steps of these models take" if self.share > 1.2 * MOST_SHARE else ""
+
+    def _expected(self) -> str:
+        if self.expected_regret is None:
+            return "unknown: no simulated pilot gave a recipe"
+        by_choice = 100 * float(np.mean(self.choice_regrets))
+        error = "" if self.regret_error is None else f" ± {100 * self.regret_error:.1f}"
+        failed = f"; {self.failures} more gave none" if self.failures else ""
+        return (
+            f"a recipe that loses {100 * self.expected_regret:.1f} %{error} against the best choice, "
+            f"{by_choice:.1f} % by the choice and the rest by its learning rate (mean of "
+            f"{len(self.regrets)} simulated worlds, the worst {100 * max(self.regrets):.1f} %{failed})"
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write the study as YAML for `embudget sweep`, whole or not at all.
+
+        Raises:
+            ConfigError: the file cannot be written.
+        """
+        header = _HEADER.format(
+            budget=self.budget, share=100 * self.share, reason=self.reason[:1].upper() + self.reason[1:],
+            pairs=self.pairs, suite=f" --suite {self.suite}" if self.suite else "",
+        )  # fmt: skip
+        data = self._as_written(self.study)
+        text = yaml.dump(data, Dumper=_Plain, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
+        save_text(path, header + text)
+
+
+class _Plain(yaml.SafeDumper):
+    """Writes 2.5e+13 as people do, not as 25000000000000.0."""
+
+
+def _plain_float(dumper: _Plain, value: float) -> yaml.ScalarNode:
+    mantissa, exponent, power = f"{value:.6g}".partition("e")
+    point = "" if "." in mantissa else ".0"  # without a point YAML 1.1 reads a text
+    return dumper.represent_scalar("tag:yaml.org,2002:float", f"{mantissa}{point}{exponent}{power}")
+
+
+_Plain.add_representer(float, _plain_float)
+
+
+def pilot(
+    laws: Laws,
+    budget: str | float | None = None,
+    *,
+    suite: str | None = None,
+    gpu_hours: float | None = None,
+    dollars: float | None = None,
+    device: str | None = None,
+    mfu: float | None = None,
+    dollars_per_hour: float | None = None,
+    pairs: str | Path = "pairs",
+    worlds: int = WORLDS,
+    seed: int = 0,
+    progress: Callable[[int], None] = lambda done: None,
+    **wishes: Unpack[Wishes],
+) -> Pilot:
+    """Plan the study that would support a recipe for a budget, and simulate what it would be worth.
+
+    For a budget that the measured runs do support use `recommend`. It takes seconds, for the simulated studies.
+
+    Args:
+        laws: fitted to a study, or built-in ones: what is guessed from.
+        budget: as for `recommend`, and likewise ``gpu_hours``, ``dollars``, ``device``, ``mfu``, ``dollars_per_hour``.
+        suite: as for `recommend`.
+        gpu_hours: budget as time.
+        dollars: budget as money.
+        device: a name in `embudget.flops.DEVICES`.
+        mfu: share of the device's peak that training reaches; 0.4 by default.
+        dollars_per_hour: price of the device, instead of the table's.
+        pairs: folder of the study's text pairs, relative to the study's file.
+        worlds: simulated ones; 0 leaves the regret unknown.
+        seed: of the simulation.
+        progress: called with the number of worlds done.
+        wishes: that the recipe will keep to, as for `recommend`.
+
+    Raises:
+        BudgetError: not exactly one budget, or one that cannot be read.
+        ModelError: the suite is unknown, or a measured model is not there any more.
+        ConfigError: a wish breaks its rule, or the suite is not given where the measured models are no known members.
+        InfeasibleError: no choice meets your constraints, or the budget is so small that a pilot has too few runs.
+
+    Example:
+        >>> pilot = eb.pilot(eb.find_laws("smollm2"), 1e17, suite="pythia")
+        >>> pilot.study.members
+        ('pythia-14m', 'pythia-31m', 'pythia-160m')
+    """
+    flops = resolve_budget(
+        budget, gpu_hours=gpu_hours, dollars=dollars, device=device, mfu=mfu, dollars_per_hour=dollars_per_hour
+    )
+    if worlds < 0:
+        raise ConfigError(f"worlds must be >= 0, got {worlds}")
+    asked = Question.of(laws, wishes, suite)
+    question = guessing(asked)._replace(pairs=None)  # a budget so far away is for other pairs than the study's
+    try:
+        recipe, _ = answer(question, flops)
+    except InfeasibleError as error:
+        raise InfeasibleError(f"{error}; {nearest_feasible(question, flops)}") from None
+    batch = far_batch(laws.cells, recipe.train_flops, recipe.tokens / question.practice.tokens_per_pair)
+    layout = laid_out(question, recipe, batch.size, Path(pairs))
+    taken = layout.configs[0].batch_size
+    lowered = "" if taken == batch.size else f", lowered from {batch.size} for pilot runs of {MIN_STEPS} steps"
+    outcomes = []
+    for world in range(worlds):
+        outcomes.append(worth(asked, recipe, layout.configs, seed + world))
+        progress(world + 1)
+    worths = [one for one in outcomes if one is not None]
+    already = f"these runs support a recipe for {recipe.train_flops:.3g} FLOP already"
+    tokens = max(
+        config.train_flops / parse_method(config.method).flops_per_token(find_shape(config.model))
+        for config in layout.configs
+    )
+    return Pilot(
+        supported=recipe.supported,
+        reason=already if recipe.supported else recipe.warnings[0],
+        budget=recipe.train_flops,
+        suite=suite,
+        model=recipe.model,
+        method=recipe.method,
+        batch_source=batch.source + lowered,
+        study=layout.study,
+        runs=len(layout.configs),
+        train_flops=layout.train_flops,
+        pairs=ceil(tokens / question.practice.tokens_per_pair),
+        regrets=tuple(one.regret for one in worths),
+        choice_regrets=tuple(one.by_choice for one in worths),
+        failures=len(outcomes) - len(worths),
+    )

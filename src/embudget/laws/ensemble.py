@@ -1,0 +1,85 @@
+"""One surface out of several forms of law: their draws together, and what all of them leave unexplained.
+
+What the forms miss at the measured cells is the misfit (`embudget.laws.misfit`). What they miss beyond them is the
+discrepancy, which only backtests show (`embudget.laws.backtests`); it is 0 here.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from embudget.laws.forms import Array
+from embudget.laws.misfit import Correction, fit_correction, is_outlying, misfit_of, noise_of_run, series_of
+from embudget.laws.problem import MANY_CELLS, Points
+from embudget.laws.surface import Branch, Component, Surface, log_losses_of
+from embudget.laws.uncertainty import draw
+from embudget.laws.weights import JudgedForm
+
+MOST_CORRECTED = 500
+"""Cells that a correction is carried from at most; of more, a random sample."""
+LEAST_STEP = 1.1
+"""Ratio of neighbouring budgets below which they count as the same."""
+
+
+def surface_of(
+    points: Points, drawn: Sequence[tuple[JudgedForm, int]], asymptote: float | None, rng: np.random.Generator
+) -> Surface:
+    """Draw from every form, the heaviest first, and measure what they leave unexplained together."""
+    counts = [count for _, count in drawn]
+    components = tuple(_component(one, points, count, rng) for one, count in drawn)
+    residuals = points.log_loss - np.average([one.fit.log_fit for one, _ in drawn], axis=0, weights=counts)
+    parameters = float(np.average([one.fit.parameters for one, _ in drawn], weights=counts))
+    effective = series_of(points, residuals).effective
+    freedom = max(effective - parameters, 1.0)
+    noise = noise_of_run(points, residuals, freedom * len(points) / effective)
+    misfit = misfit_of(points.thinned(MANY_CELLS), residuals[points.sampled(MANY_CELLS)], noise, freedom)
+    products = np.exp(points.log_n + points.log_d)
+    return Surface(
+        components=components,
+        asymptote=asymptote,
+        noise=noise,
+        misfit=misfit,
+        correction=_correction(components, points, asymptote, noise, misfit) if misfit > 0 else None,
+        freedom=freedom,
+        discrepancy=0.0,
+        step=step_of(points),
+        reach={method: range_of(products[points.method == method]) for method in points.methods},
+    )
+
+
+def _component(judged: JudgedForm, points: Points, count: int, rng: np.random.Generator) -> Component:
+    fit = judged.fit
+    branches = [
+        Branch(
+            basis={method: tuple(map(float, row)) for method, row in group.basis.items()},
+            centre_n=group.centre_n,
+            centre_d=group.centre_d,
+            fit=tuple(map(float, vector)),
+            draws=tuple(map(tuple, drawn.tolist())),
+        )
+        for group, vector, drawn in zip(fit.groups, fit.vectors, draw(fit, points, count, rng), strict=True)
+    ]
+    return Component(form=fit.form.name, sharing=fit.sharing, weight=judged.weight, branches=tuple(branches))
+
+
+def _correction(
+    components: Sequence[Component], points: Points, asymptote: float | None, noise: float, misfit: float
+) -> Correction:
+    """The correction that the residuals ask for, outlying cells left out so that they are not carried anywhere."""
+    _, logs = log_losses_of(components, points.method.tolist(), points.log_n, points.log_d, asymptote)
+    residuals = points.log_loss - logs.mean(axis=0)
+    near = ~is_outlying(residuals, points.weights)
+    few = points.where(near).sampled(MOST_CORRECTED)
+    of_run = float(np.sqrt(max(noise**2 - misfit**2, 0.0)))
+    return fit_correction(points.where(near).where(few), residuals[near][few], of_run, misfit)
+
+
+def step_of(points: Points) -> float:
+    """Median ratio of neighbouring budgets."""
+    levels = [float(points.budget[points.levels == level].mean()) for level in np.unique(points.levels)]
+    return max(LEAST_STEP, float(np.exp(np.median(np.diff(np.log(levels))))))
+
+
+def range_of(values: Sequence[float] | Array) -> tuple[float, float]:
+    """The smallest and the largest."""
+    return float(np.min(values)), float(np.max(values))

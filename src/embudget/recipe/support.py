@@ -1,0 +1,104 @@
+"""Do the runs support a recipe? Not far outside the budgets of its method, nor for models of another family.
+
+    distance    training takes at most 16 times the largest budget that the method was measured at, and at least 1/16 of
+                the smallest: in simulated studies recipes were checked at 4, 16 and 64 times (docs/concepts), and what
+                the forms of law do not capture grows with every step beyond
+    family      a member of the suite was measured, or one of its family. Models whose names say nothing are known by
+                their sizes: two of them within 1 % of members' N. A table that names no models leaves it to the user
+
+Runs at three parts of the budget (`LADDERS`), with one batch and several rates, are the pilot study that
+`embudget.design` plans for this very budget. They support its recipe, though they lie far below: the regret that comes
+of it was simulated before the pilot was paid for.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from embudget.choices import base_of, unknown_models
+from embudget.laws import Laws
+from embudget.recipe.options import Option, Question
+from embudget.runs.columns import SIZE_NAME
+from embudget.suite import SHAPES
+
+MOST_TIMES = 16.0
+"""Times outside the measured budgets of a method up to which its runs support a recipe."""
+LADDERS = ((4000, 1000, 250), (1200, 300, 75), (250, 62.5, 15.625))
+"""A pilot's budgets are the target's over the first three, or over others where only these pay for long enough runs."""
+SAME_SIZE = 0.01
+"""Relative difference in N below which a model of unknown name is taken for a member."""
+_FEWEST_ALIKE = 2
+_SLACK = 1 + 1e-6
+_CLOSE = 1e-3
+"""Relative difference of budgets that count as the pilot's, which are rounded to 4 digits."""
+
+
+def unsupported(question: Question, option: Option) -> str | None:
+    """Why the runs do not support this option as a recipe, in words; None where they do."""
+    laws, method, why = question.laws, str(option.candidate.method), []
+    times, (low, high) = laws.extrapolation(option.train_flops, method), laws.domain[method].budgets
+    if times > MOST_TIMES * _SLACK and not _is_of_pilot(laws, option):
+        why.append(
+            f"{times:.3g} times outside the budgets that {method} was measured at, {low:.3g} to {high:.3g} "
+            f"({MOST_TIMES:g} at most)"
+        )
+    if not of_measured_family(question):
+        bases = list(dict.fromkeys(map(base_of, laws.table.models)))
+        named = ", ".join(bases[:3]) + (f" and {len(bases) - 3} more" if len(bases) > 3 else "")
+        why.append(f"no member of {question.suite or 'the suite'} was measured, only {named}")
+    if not why:
+        return None
+    return f"these runs do not support a recipe for {option.train_flops:.3g} FLOP: " + ", and ".join(why)
+
+
+def _is_of_pilot(laws: Laws, option: Option) -> bool:
+    """Whether the runs of the method are those of the pilot for this budget: what no other has.
+
+    They are at its three budgets and no other, with one batch, and in two cells of several rates.
+    """
+    mine = [cell for cell in laws.cells if cell.method == str(option.candidate.method)]
+    parts = sorted({option.train_flops / cell.budget for cell in mine}, reverse=True)
+    return (
+        any(len(parts) == len(ladder) and np.allclose(parts, ladder, rtol=_CLOSE) for ladder in LADDERS)
+        and {cell.batch_size for cell in mine} == {option.batch_size}
+        and sum(cell.rates > 1 for cell in mine) > 1
+    )
+
+
+def guessing(question: Question) -> Question:
+    """The question without limits on the distance, nor, off the measured family, on sizes that were not measured.
+
+    Its answer may be unsupported; then it is the guess that a pilot is laid out around.
+    """
+    any_size = question.limits.any_size or not of_measured_family(question)
+    return question._replace(limits=question.limits._replace(force=True, any_size=any_size))
+
+
+def of_measured_family(question: Question) -> bool:
+    """Whether a member of the suite was measured, or one of the same family.
+
+    A table that names no models leaves it to whoever names the suite.
+    """
+    models = question.laws.table.models
+    if names_no_models(question.laws):
+        return True
+    bases, wished = set(map(base_of, models)), {base_of(one.model) for one in question.candidates}
+    if bases & wished:
+        return True
+    measured, families = ({SHAPES[base].family for base in names if base in SHAPES} for names in (bases, wished))
+    if measured & families:
+        return True
+    unknown = set(unknown_models(models))
+    sizes = {cell.model_params for cell in question.laws.table.cells if cell.model in unknown}
+    return _alike(sizes, {one.model_params for one in question.candidates}) >= _FEWEST_ALIKE
+
+
+def names_no_models(laws: Laws) -> bool:
+    """Whether all models of the table have names made of their sizes."""
+    return all(model.startswith(SIZE_NAME) for model in laws.table.models)
+
+
+def _alike(sizes: Iterable[float], members: Iterable[float]) -> int:
+    """How many of the members have a measured size."""
+    every = list(sizes)
+    return sum(any(abs(size / member - 1) < SAME_SIZE for size in every) for member in members)

@@ -1,0 +1,226 @@
+"""The pilot study: what it holds and costs, that its runs support a recipe, and what is expected of it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from embudget.design import Pilot, World, pilot, simulate
+from embudget.design.guesses import _of_the_prior, worth
+from embudget.design.simulate import TrueRate, simulate_runs, sized
+from embudget.errors import ConfigError, InfeasibleError, UnsupportedError
+from embudget.laws import Laws, find_laws, fit
+from embudget.methods import parse_method
+from embudget.recipe import recommend
+from embudget.recipe.options import Question
+from embudget.records import RunConfig
+from embudget.study import Study
+from embudget.suite import SUITES, find_shape
+from tests.recipe.worlds import MODELS, NOISY, TRUTH
+
+TARGET = 4e16
+
+
+@pytest.fixture(scope="module")
+def laws() -> Laws:
+    return fit(simulate(NOISY, seed=1), draws=20)
+
+
+@pytest.fixture(scope="module")
+def near(laws: Laws) -> Pilot:
+    """On the measured family, 2500 times outside."""
+    return pilot(laws, TARGET, worlds=0)
+
+
+def configs_of(found: Pilot) -> list[RunConfig]:
+    tokens = 60.0
+    every = [run.config for run in found.study.runs("0" * 16, identified=False)]
+    return [config for config in every if sized(config, tokens).steps > found.study.min_steps]
+
+
+@pytest.mark.parametrize(
+    ("name", "budget", "suite"),
+    [
+        ("smollm2", 1e17, "pythia"),
+        ("smollm2", 4.36e15, None),
+        ("smollm2", 1e19, "qwen3"),
+        ("smollm2", 1e25, "pythia"),
+        ("smollm2", 1e19, "olmo-2"),  # one member: it is cut to its first blocks
+        ("micro", 1e15, None),
+    ],
+)
+def test_it_costs_about_a_twentieth_at_the_batch_and_parts_of_the_budget(
+    name: str, budget: float, suite: str | None
+) -> None:
+    found = pilot(find_laws(name), budget, suite=suite, worlds=0)
+    study = found.study
+    assert not found.supported
+    assert 0.03 <= found.share <= 0.06
+    assert study.budgets == pytest.approx((budget / 4000, budget / 1000, budget / 250), rel=1e-3)
+    assert isinstance(study.batch_size, int)
+    assert 3 <= len(study.members) <= 5
+    assert 1 <= len(study.methods) <= 3
+    assert len({parse_method(method).name for method in study.methods}) == len(study.methods)
+    assert len(study.also) == 2
+    for grid in study.also:
+        for low, middle, high in grid["learning_rates"].values():
+            assert (middle / low, high / middle) == pytest.approx((3, 3), rel=0.05)
+    sizes = [find_shape(member).model_params for member in study.members]
+    assert sizes == sorted(sizes)
+    least = min(find_shape(member).model_params for member in SUITES.get(suite or name, study.members))
+    assert sizes[0] < find_shape(found.model).model_params or sizes[0] == least
+
+
+def test_every_budget_has_runs_that_are_long_enough_and_every_method_two_cells_with_three_rates(near: Pilot) -> None:
+    configs = configs_of(near)
+    assert {config.train_flops for config in configs} == set(near.study.budgets)
+    assert near.runs == len(configs)
+    for method in near.study.methods:
+        cells: dict[tuple[str, float], set[float | None]] = {}
+        for config in configs:
+            if config.method == method:
+                cells.setdefault((config.model, config.train_flops), set()).add(config.learning_rate)
+        assert sum(len(rates) >= 3 for rates in cells.values()) == 2
+        assert len({model for model, _ in cells}) >= 3
+
+
+def test_its_file_is_a_study(near: Pilot, tmp_path: Path) -> None:
+    near.save(tmp_path / "pilot.yaml")
+    study = Study.from_yaml(tmp_path / "pilot.yaml")
+    assert study.pairs == tmp_path / "pairs"
+    assert study.configs("0" * 16) == near.study.configs("0" * 16)
+    text = (tmp_path / "pilot.yaml").read_text()
+    assert "budgets: [1.0e+13, 4.0e+13, 1.6e+14]" in text
+    assert near.reason[1:] in text
+    of_qwen = pilot(find_laws("smollm2"), 1e18, suite="qwen3", worlds=0)
+    of_qwen.save(tmp_path / "qwen.yaml")
+    assert "embudget recipe laws.json --budget 1e+18 --suite qwen3\n" in (tmp_path / "qwen.yaml").read_text()
+    near.save(tmp_path / "pilot.yaml")  # a study may take the place of a study
+    (tmp_path / "recipe.yaml").write_text("predicted_loss: 1\nmethod: full\n")
+    with pytest.raises(ConfigError, match="a recipe"):
+        near.save(tmp_path / "recipe.yaml")
+
+
+def test_its_runs_support_the_recipe_that_it_is_for_and_a_good_one(laws: Laws, near: Pilot) -> None:
+    """The truth is that of the laws: with the pilot's runs the best choice 250 times beyond them is nearly found."""
+    rates = {method: TrueRate(at=1e-3, p=-0.2, q=-0.1, curvature=0.05) for method in TRUTH}
+    world = World(truth=TRUTH, models=MODELS, noise=0.01, rate_laws=rates)
+    with pytest.raises(UnsupportedError):
+        recommend(laws, TARGET)
+    measured = fit(simulate_runs(world, configs_of(near), seed=5), draws=20)
+    recipe = recommend(measured, TARGET, suite="smollm2")
+    assert recipe.supported
+    assert recipe.batch_size == near.study.batch_size
+    best = min(world.loss(model, method, TARGET) for model in SUITES["smollm2"] for method in TRUTH)
+    assert world.loss(recipe.model, recipe.method, TARGET) / best - 1 < 0.02  # what the choice loses
+    assert world.loss(recipe.model, recipe.method, TARGET, recipe.learning_rate) / best - 1 < 0.1  # its rate included
+
+
+@pytest.mark.parametrize(
+    ("budget", "suite", "part"),
+    [
+        (4.36e15, None, 250),
+        (1e17, "pythia", 250),
+        (4e14, "smollm2-family", 15.625),  # models so large that only larger parts of the budget pay for useful runs
+    ],
+)
+def test_whatever_the_truth_no_second_pilot_is_asked_for(budget: float, suite: str | None, part: float) -> None:
+    laws = find_laws("smollm2")
+    found = pilot(laws, budget, suite=suite, worlds=0)
+    assert max(found.study.budgets) == pytest.approx(budget / part, rel=1e-3)
+    law = {"E": 1.5, "A": 200, "a": 0.3, "B": 250, "b": 0.4}
+    world = World.read({"truth": dict.fromkeys(found.study.methods, law), "models": found.study.members}, "a world")
+    every = [run.config for run in found.study.runs("0" * 16, identified=False)]
+    runs = [config for config in every if sized(config, world.tokens_per_pair).steps >= found.study.min_steps]
+    measured = fit(simulate_runs(world, runs), draws=5, forms=["chinchilla"])
+    assert recommend(measured, budget, suite=suite or "smollm2").supported
+
+
+def test_the_expected_regret_comes_with_its_error(laws: Laws) -> None:
+    done: list[int] = []
+    found = pilot(laws, TARGET, worlds=3, progress=done.append)
+    assert done == [1, 2, 3]
+    assert len(found.regrets) + found.failures == 3
+    assert len(found.regrets) >= 2
+    assert found.expected_regret == pytest.approx(np.mean(found.regrets))
+    assert found.regret_error == pytest.approx(np.std(found.regrets, ddof=1) / len(found.regrets) ** 0.5)
+    assert all(0 <= regret < 1 for regret in found.regrets)
+    assert all(0 <= part <= whole for part, whole in zip(found.choice_regrets, found.regrets, strict=True))
+    assert f"loses {100 * (found.expected_regret or 0):.1f} % ± " in str(found)
+    dumped = found.model_dump(mode="json")
+    assert dumped["expected_regret"] == found.expected_regret
+    assert Study.model_validate(dumped["study"]).configs("0" * 16) == found.study.configs("0" * 16)
+
+
+def test_a_pilot_of_many_runs_is_worth_more_than_a_few_of_them(laws: Laws, near: Pilot) -> None:
+    """With the largest budget alone left out, the recipe lies 1000 times outside, and loses more."""
+    question, guess = Question.of(laws, {}), recommend(laws, TARGET, force=True)
+    configs = configs_of(near)
+    some = [config for config in configs if config.train_flops < max(near.study.budgets)]
+    every, fewer = (
+        [worth(question, guess, runs, seed) for seed in range(4)] for runs in (configs, some)
+    )  # fmt: skip
+    known = [one.regret for one in every if one is not None]
+    less = [one.regret if one is not None else 1.0 for one in fewer]
+    assert len(known) == 4
+    assert np.mean(known) <= np.mean(less)
+
+
+def test_a_truth_of_another_family_has_its_best_size_near_the_guess(laws: Laws) -> None:
+    guess = recommend(laws, 1e17, suite="pythia", force=True)
+    ratios = []
+    for seed in range(40):
+        (law,) = _of_the_prior(guess, ["full"], np.random.default_rng(seed)).values()
+        product = guess.model_params * guess.tokens
+        sizes = np.geomspace(1e4, 1e12, 400)
+        losses = [law.loss(size, product / size) for size in sizes.tolist()]
+        ratios.append(np.log(sizes[int(np.argmin(losses))] / guess.model_params))
+        assert law.loss(guess.model_params, guess.tokens) < 5 * guess.predicted_loss
+    assert abs(np.median(ratios)) < 0.6
+    assert 0.5 < np.std(ratios) < 2.5
+
+
+def test_runs_of_a_trunk_share_a_part_of_their_noise() -> None:
+    world = World(truth={"full": TRUTH["full"]}, models=MODELS, noise=0.02)
+    study = Study.model_validate(
+        {"pairs": "p", "members": [MODELS[0]], "methods": ["full"], "budgets": [1e13, 4e13], "seeds": range(300)}
+    )
+    configs = [run.config for run in study.runs("0" * 16, identified=False)]
+    quiet = {record.config.id: record.loss for record in simulate_runs(world.model_copy(update={"noise": 0}), configs)}
+    noise: dict[tuple[int, float], float] = {}
+    for record in simulate_runs(world, configs, seed=2):
+        config = record.config
+        noise[config.seed, config.train_flops] = np.log((record.loss or 0) / (quiet[config.id] or 1))
+    low, high = (np.array([noise[seed, budget] for seed in range(300)]) for budget in (1e13, 4e13))
+    assert np.std(low) == pytest.approx(0.02, rel=0.15)
+    assert np.corrcoef(low, high)[0, 1] == pytest.approx(0.5, abs=0.15)
+
+
+@pytest.mark.parametrize(
+    ("budget", "wishes", "error", "message"),
+    [
+        (5e10, {"min_steps": 1}, InfeasibleError, "a pilot study with runs of 20 steps would take most of the budget"),
+        (1e17, {"max_params": 10}, InfeasibleError, "no model and method is feasible"),
+        (1e17, {"worlds": -1}, ConfigError, "worlds must be >= 0, got -1"),
+    ],
+)
+def test_what_cannot_be_planned_is_one_line(
+    laws: Laws, budget: float, wishes: dict[str, int], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message) as refusal:
+        pilot(laws, budget, **wishes)  # type: ignore[arg-type]
+    assert "\n" not in str(refusal.value)
+
+
+def test_the_wishes_of_the_recipe_are_kept_in_the_pilot(laws: Laws) -> None:
+    most = 2e7
+    found = pilot(laws, TARGET, worlds=0, max_params=most, max_epochs=3)
+    assert find_shape(found.model).model_params <= most
+    assert all(find_shape(member).model_params <= most for member in found.study.members)
+    assert found.study.max_epochs == 3
+
+
+def test_where_the_runs_support_a_recipe_it_says_so(laws: Laws) -> None:
+    found = pilot(laws, 1.6e14, worlds=0)
+    assert found.supported
+    assert str(found).startswith("these runs support a recipe for 1.6e+14 FLOP already")
