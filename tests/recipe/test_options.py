@@ -53,7 +53,7 @@ def test_all_sizes_can_be_considered(laws: Laws) -> None:
 def test_what_breaks_a_wish_is_no_choice(laws: Laws) -> None:
     free = between(laws, 1e13, 1e14)
     short = between(laws, 1e13, 1e14, pairs_available=2000, max_epochs=1)
-    assert models(short) < models(free)
+    assert models(short) == models(free), "a choice stops where its pairs end"
     assert np.nanmax(short.tokens) <= 2000 * 60 < np.nanmax(free.tokens)
 
 

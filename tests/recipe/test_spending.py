@@ -90,15 +90,17 @@ def test_one_pass_is_always_spent(unlimited: Laws, known: Callable[[int], Laws])
 
 
 def test_wishes_limit_the_passes(known: Callable[[int], Laws]) -> None:
-    """Over the study's pairs a choice stops there; one that needs more of the user's own is rejected, as ever."""
+    """Choices stop there; over the user's own pairs after as many as the runs made, if nothing is wished."""
     laws = known(FEW)
     recipe = recommend(laws, FAR, max_epochs=4)
     assert (recipe.pairs, recipe.max_epochs) == (4 * FEW, 4)
     assert recipe.budget == pytest.approx(FAR)
     assert recipe.left_over == "max_epochs allows no more than 4 passes over the 2,000 pairs"
     assert recommend(laws, BUDGET / 8, max_epochs=4).pairs <= 4 * FEW
-    with pytest.raises(InfeasibleError, match="more pairs than the 2000 there are: build more, or allow more passes"):
-        recommend(laws, FAR, max_epochs=4, pairs_available=FEW)
+    assert recommend(laws, FAR, max_epochs=4, pairs_available=FEW) == recipe
+    assert recommend(laws, FAR, pairs_available=FEW).left_over == (
+        "without max_epochs the measured runs allow no more than 1 pass over the 2,000 pairs"
+    )
     own = recommend(laws, BUDGET, pairs_available=10**6)
     assert (own.training_pairs, own.pairs <= 10**6, own.warnings) == (10**6, True, ())
 

@@ -29,7 +29,7 @@ def command(
     form: Annotated[
         list[str] | None,
         typer.Option(
-            help="Fit this form of law alone: chinchilla, multiplicative, rectified or dense_retrieval; repeatable."
+            help="Fit this form alone: tied, chinchilla, multiplicative, rectified or dense_retrieval; repeatable."
         ),
     ] = None,
     asymptote: Annotated[

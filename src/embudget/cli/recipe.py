@@ -42,7 +42,9 @@ def command(
     max_params: Annotated[
         float | None, typer.Option(help="Reject models with more parameters, embeddings not counted, e.g. 2e8.")
     ] = None,
-    pairs_available: Annotated[int | None, typer.Option(min=1, help="Reject choices that need more pairs.")] = None,
+    pairs_available: Annotated[
+        int | None, typer.Option(min=1, help="Training pairs that you have: choices stop at --max-epochs passes.")
+    ] = None,
     max_epochs: Annotated[
         int | None,
         typer.Option(

@@ -13,6 +13,7 @@ frontier, isoflop, rates    the best loss, the best size and the best rate, as t
 """
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -37,7 +38,7 @@ MIN_CELLS = 2
 
 
 def fit(
-    records: Iterable[RunRecord] | RunTable,
+    records: Iterable[RunRecord] | RunTable | str | Path,
     *,
     seed: int = 0,
     draws: int = 200,
@@ -48,7 +49,7 @@ def fit(
 
     Args:
         records: of one study; failed and unusable ones are left out and counted. Or a table of anyone's runs, as
-            `embudget.runs.RunTable.read` gives it.
+            `embudget.runs.RunTable.read` gives it, or the path of one.
         seed: of the bootstrap; the same seed gives the same laws.
         draws: bootstrap resamples, over all forms of law.
         forms: names from `FORMS`, each with the weight that the data give it; by default all but `tied`, which is for
@@ -70,6 +71,8 @@ def fit(
     for name, value, least in (("seed", seed, 0), ("draws", draws, 1)):
         if value < least:
             raise ConfigError(f"{name} must be >= {least}, got {value}")
+    if isinstance(records, str | Path):
+        records = RunTable.read(records)
     table = records if isinstance(records, RunTable) else RunTable.of(records)
     with threadpool_limits(1, user_api="blas"):  # its matrices are small: a second thread costs CPU time and saves none
         return _fit(table, seed, draws, forms, asymptote)

@@ -188,6 +188,12 @@ class Correction(Frozen):
             raise ValueError(f"a correction needs as many kinds, sizes, tokens, residuals and variances, got {lengths}")
         return self
 
+    def __eq__(self, other: object) -> bool:
+        """Compare the fields alone: pydantic would compare the cached arrays too, and fail."""
+        return isinstance(other, Correction) and all(
+            getattr(self, name) == getattr(other, name) for name in Correction.model_fields
+        )
+
     @cached_property
     def _solved(self) -> tuple[tuple[Array, bool], Array]:
         own = np.array(self.log_n), np.array(self.log_d)

@@ -107,7 +107,7 @@ class Question(NamedTuple):
             reason = f"{served} takes {serve_flops:.3g} FLOP, which leaves none to train with"
             return Broken(candidate, f"{served} leaves nothing of the budget", reason)
         tokens, batch = train_flops / candidate.flops_per_token, self.practice.batch_size(train_flops)
-        if (most := self._most_tokens(batch)) < tokens:
+        if (most := self._most_tokens(candidate, train_flops, batch)) < tokens:
             tokens, train_flops = most, most * candidate.flops_per_token
         steps = ceil(tokens / (self.practice.tokens_per_pair * batch))
         option = Option(candidate, train_flops, serve_flops, tokens, batch, steps, steps * batch)
@@ -115,16 +115,25 @@ class Question(NamedTuple):
         return (
             _too_far(self.laws, option, limits)
             or _too_large(self.practice, option, limits)
-            or _too_long(self.practice, option, limits, self.pairs)
+            or _too_few(option, self.pairs)
             or option
         )
 
-    def _most_tokens(self, batch: int) -> float:
-        """The tokens after which a choice stops, since the study's pairs may be repeated no more often."""
-        if self.limits.max_epochs is None or self.limits.pairs_available is not None or not (pairs := self.pairs or 0):
+    def passes(self, candidate: Candidate, train_flops: float) -> int | None:
+        """Passes over the pairs that are allowed; None: as many as help.
+
+        The user's own pairs are seen as often as those of the nearest measured run, unless ``max_epochs`` says more.
+        """
+        if self.limits.max_epochs is not None or self.limits.pairs_available is None:
+            return self.limits.max_epochs
+        return self.practice.epochs(candidate.method, candidate.model_params, train_flops)
+
+    def _most_tokens(self, candidate: Candidate, train_flops: float, batch: int) -> float:
+        """The tokens after which a choice stops, since the pairs may be repeated no more often."""
+        whole = (self.pairs or 0) // batch * batch
+        if not whole or (passes := self.passes(candidate, train_flops)) is None:
             return float("inf")
-        whole = pairs // batch * batch
-        return self.limits.max_epochs * whole * self.practice.tokens_per_pair * (1 - 1e-9) or float("inf")
+        return passes * whole * self.practice.tokens_per_pair * (1 - 1e-9)
 
     def choices(self, budgets: ArrayLike) -> Choices:
         """The candidates at budgets in FLOP (b,), at each those that keep to the limits."""
@@ -185,22 +194,12 @@ def _too_large(practice: Practice, option: Option, limits: Limits) -> Broken | N
     return None
 
 
-def _too_long(practice: Practice, option: Option, limits: Limits, pairs: int | None) -> Broken | None:
-    """Whether an option takes more passes over the pairs than are allowed, or larger batches than there are pairs.
-
-    The user's pairs may be repeated as often as ``max_epochs`` says, or else as those of the nearest run.
-    """
-    candidate, batch = option.candidate, option.batch_size
-    if pairs is None or option.pairs <= (whole := (pairs // batch) * batch):
+def _too_few(option: Option, pairs: int | None) -> Broken | None:
+    """Whether there are fewer pairs than in one batch."""
+    if pairs is None or pairs >= option.batch_size:
         return None
-    epochs = limits.max_epochs
-    if epochs is None and (limits.pairs_available is not None or not whole):
-        epochs = practice.epochs(candidate.method, candidate.model_params, option.train_flops)
-    if epochs is None or option.pairs <= epochs * whole:
-        return None
-    reason = f"needs {option.pairs} pairs, there are {pairs} for at most {epochs} epochs"
-    remedy = "build more, or allow more passes over them (max_epochs)"
-    return Broken(candidate, f"more pairs than the {pairs} there are: {remedy}", reason)
+    reason = f"needs {option.pairs} pairs, there are {pairs}, fewer than in a batch of {option.batch_size}"
+    return Broken(option.candidate, f"more pairs than the {pairs} there are: build more", reason)
 
 
 _training_bytes = lru_cache(maxsize=4096)(training_bytes)

@@ -125,10 +125,11 @@ def answer(question: Question, budget: float, *, far: bool = True) -> tuple[Reci
         as_good = _choices(question, flat, [float(losses[row]) for row in order if tied[row]])
     place, why = preferred(laws, flat, limits.prefer)
     option, choice = flat[place], as_good.pop(place)
+    promised = losses * np.exp([rate_excess(laws, one.candidate, one.tokens) for one in options])
     worse = [
         _rejection(
             options[row].candidate,
-            f"predicted loss {losses[row]:.3f}, {100 * (losses[row] / losses[order[0]] - 1):.1f} % worse",
+            f"predicted loss {promised[row]:.3f}, {100 * (losses[row] / losses[order[0]] - 1):.1f} % worse",
         )
         for row in order
         if not tied[row]
@@ -164,11 +165,13 @@ def answer(question: Question, budget: float, *, far: bool = True) -> tuple[Reci
 
 def _left_over(question: Question, option: Option, budget: float) -> dict[str, float | str]:
     """The FLOP of a budget that an option does not spend, and why."""
-    unspent, pairs, most = budget - option.serve_flops - option.train_flops, question.pairs, question.limits.max_epochs
+    unspent, pairs = budget - option.serve_flops - option.train_flops, question.pairs
     if unspent <= 0 or pairs is None:
         return {}
+    most = question.passes(option.candidate, budget - option.serve_flops)
     if most is not None and option.pairs + option.batch_size > most * (pairs // option.batch_size) * option.batch_size:
-        why = f"max_epochs allows no more than {most} passes over the {pairs:,} pairs"
+        allows = "max_epochs allows" if question.limits.max_epochs else "without max_epochs the measured runs allow"
+        why = f"{allows} no more than {most} pass{'es' * (most > 1)} over the {pairs:,} pairs"
     else:
         why = f"more than {option.pairs / pairs:.3g} passes over the {pairs:,} pairs would not help"
     return {"unspent_flops": unspent, "left_over": why}

@@ -15,7 +15,7 @@ class Wishes(TypedDict, total=False):
     """Keyword arguments of `recommend`, `recipe_curve` and `crossovers`. A wish that is absent or None is not made.
 
     max_params: the most parameters that the model may have, without embeddings and adapters.
-    pairs_available: training pairs that you have. A choice that needs more, all epochs together, is rejected.
+    pairs_available: training pairs that you have. A choice stops where they were all seen ``max_epochs`` times.
     max_epochs: passes over the pairs that you allow. By default there are as many as help, or with ``pairs_available``
         as in the nearest measured run.
     device_memory: memory of the device that trains, as ``24GB``, ``80GiB`` or in bytes. A choice that is estimated to
