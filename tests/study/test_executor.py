@@ -33,6 +33,12 @@ def start(folder: Path, model: Path, pairs: Pairs, budget: float = LONG) -> subp
     )  # fmt: skip
 
 
+def pids_of_workers(sweep: subprocess.Popen[str]) -> set[int]:
+    """The processes that the sweep has started for training."""
+    children = psutil.Process(sweep.pid).children()
+    return {child.pid for child in children if "spawn_main" in " ".join(child.cmdline())}
+
+
 def workers_of(sweep: subprocess.Popen[str]) -> list[psutil.Process]:
     """The two worker processes, once both have trained for a while."""
     until = time.monotonic() + 120
@@ -74,14 +80,18 @@ def test_workers_save_and_end_with_their_driver(
 def test_a_worker_that_is_told_to_end_saves_and_is_replaced(tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path) -> None:
     sweep = start(tmp_path, tiny_neox, tiny_pairs)
     try:
-        worker, _ = workers_of(sweep)
+        worker, other = workers_of(sweep)
         told = time.time()
         worker.terminate()
         worker.wait(15)
         kept = list((tmp_path / "s.db.checkpoints").glob("*/step-*"))
         assert max(path.stat().st_mtime for path in kept) > told, "it has saved before it ended"
         assert all(newest_checkpoint(path.parent) is not None for path in kept)
+        before, until = {worker.pid, other.pid}, time.monotonic() + 60
+        while sweep.poll() is None and time.monotonic() < until and not pids_of_workers(sweep) - before:
+            time.sleep(0.1)
         assert sweep.poll() is None, "it goes on"
+        assert pids_of_workers(sweep) - before, "another takes its place"
     finally:
         sweep.terminate()
         said = sweep.communicate(timeout=30)[1]
