@@ -114,6 +114,7 @@ REFUSED = 'connection failed: connection to server at "127.0.0.1", port 5432 fai
         (said("FATAL:  the database system is starting up"), True, True),
         (said("FATAL:  sorry, too many clients already"), True, True),
         (said("terminating connection due to administrator command", "57P01"), True, True),
+        (said('relation "embudget" already exists', "42P07"), True, True),
         (said("deadlock detected", "40P01"), True, True),
         (said("consuming input failed: server closed the connection unexpectedly"), False, True),
         (said('connection failed: FATAL:  password authentication failed for user "me"'), False, False),

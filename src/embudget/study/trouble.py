@@ -5,8 +5,9 @@ import sqlite3
 from sqlalchemy.exc import DBAPIError, TimeoutError
 
 _SQLITE = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
-_STATES = ("08", "40", "53300", "53400", "55P03", "57P01", "57P02", "57P03")
-"""Beginnings of SQLSTATE: lost connections, transactions that met another, too many clients, locks, restarts."""
+_STATES = ("08", "40", "53300", "53400", "55P03", "57P01", "57P02", "57P03", "42P07", "42710")
+"""Beginnings of SQLSTATE: lost connections, transactions that met another, too many clients, locks, restarts, and
+tables that another start has made between our look and our try."""
 _MYSQL = {1040, 1053, 1205, 1213, 2002, 2003, 2006, 2013}
 _PHRASES = (
     "starting up", "shutting down", "in recovery mode", "too many clients", "too many connections",
