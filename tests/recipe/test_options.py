@@ -9,8 +9,8 @@ from embudget.choices import Choices, budgets_between
 from embudget.design import simulate
 from embudget.laws import Laws, fit
 from embudget.recipe import Wishes
+from embudget.recipe.crossing import BEYOND, span_of
 from embudget.recipe.options import Question, sizes_considered
-from embudget.recipe.recommend import BEYOND, span_of
 from embudget.suite import SUITES, find_shape, find_suite
 from tests.recipe.worlds import MODELS, NOISY
 

@@ -1,6 +1,7 @@
 """From laws, a budget and wishes to a recipe: which model, which method, how much data, which hyperparameters.
 
-recommend          the recipe for a budget, and the crossovers of the best kind of method
+recommend          the recipe for a budget
+crossing           where the best kind of method changes
 wishes, options    what may be asked for; what a budget allows each candidate under these limits
 nearest            for a wish that cannot be met: the budget at which it could
 batch_size         pairs a step at a budget that was not measured
@@ -11,8 +12,9 @@ values             what a recipe holds
 """
 
 from embudget.choices import Crossover
+from embudget.recipe.crossing import crossovers
 from embudget.recipe.curve import CurvePoint, curve_warnings, recipe_curve
-from embudget.recipe.recommend import crossovers, recommend
+from embudget.recipe.recommend import recommend
 from embudget.recipe.values import Choice, Recipe, Rejection
 from embudget.recipe.wishes import Wishes
 
