@@ -150,7 +150,7 @@ def test_unique_tokens_must_be_a_number_of_tokens(laws: Laws, unique: float) -> 
         laws.predict("full", 1e7, 1e6, unique_tokens=unique)
 
 
-def test_laws_keep_the_reuse_in_their_file_and_older_files_are_read(laws: Laws, tmp_path: Path) -> None:
+def test_laws_keep_the_reuse_in_their_file_and_assume_it_where_it_says_none(laws: Laws, tmp_path: Path) -> None:
     laws.save(tmp_path / "laws.json")
     assert Laws.load(tmp_path / "laws.json").repetition == laws.repetition != Repetition()
     data = laws.model_dump(mode="json")

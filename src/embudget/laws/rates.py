@@ -48,11 +48,11 @@ class RateLaw(Frozen):
         description="method -> lowest and highest best rate of a cell, at an end of those tried included"
     )
     envelopes: dict[str, NonNegativeInt] = Field(description="method -> cells with a minimum between their rates")
-    ends: dict[str, NonNegativeInt] = Field(default={}, description="method -> cells whose best rate lies at an end")
+    ends: dict[str, NonNegativeInt] = Field(description="method -> cells whose best rate lies at an end")
     residual_sd: NonNegativeFloat | None = Field(
         description="standard deviation of log rate about the law; None with no more cells than methods"
     )
-    lines: dict[str, RateLine] = Field(default={}, description="method -> its line; empty in older files")
+    lines: dict[str, RateLine] = Field(description="method -> its line")
     members: dict[str, dict[str, RateLine]] = Field(default={}, description="method -> measured model -> its line")
     curvatures: dict[str, Annotated[float, Field(gt=0, le=100)]] = Field(
         default={}, description="kind of method -> log loss per squared natural log of rate / best rate"
@@ -60,9 +60,8 @@ class RateLaw(Frozen):
 
     @model_validator(mode="after")
     def _of_the_same_methods(self) -> Self:
-        optional = [(name, set(one)) for name, one in (("ends", self.ends), ("lines", self.lines)) if one]
-        for name, found in (("measured", set(self.measured)), ("envelopes", set(self.envelopes)), *optional):
-            if found != set(self.intercepts):
+        for name in ("measured", "envelopes", "ends", "lines"):
+            if (found := set(getattr(self, name))) != set(self.intercepts):
                 raise ValueError(
                     f"{name} must have the methods of intercepts {[*self.intercepts]}, got {sorted(found)}"
                 )
@@ -98,10 +97,7 @@ class RateLaw(Frozen):
         return exp(min(max(log_rate, -FLOATS), FLOATS))
 
     def error(self, method: str, model_params: ArrayLike, tokens: ArrayLike, model: str | None = None) -> Array:
-        """Standard error of the log of the best rate at each (N, D), of a cell there; errors as `predict`.
-
-        A file of an older version has none: it is the spread about the law then.
-        """
+        """Standard error of the log of the best rate at each (N, D), of a cell there; errors as `predict`."""
         line, (x, z) = self._line(method, model), self._from_centre(model_params, tokens)
         return np.sqrt(line.variance(x, z))
 
@@ -109,7 +105,7 @@ class RateLaw(Frozen):
         """How far the log loss at the predicted rate lies above that at the best one, on average; errors as `predict`.
 
         This is its second derivative times the variance of the log rate / 2, at most STEEP, since a rate that is so far
-        off shows itself early in a run. It is 0 where an older file has no curvature.
+        off shows itself early in a run. It is 0 for a kind of method without a curvature.
         """
         curvature = self.curvatures.get(kind_of(method), 0.0)
         excess: Array = np.minimum(curvature * self.error(method, model_params, tokens, model) ** 2, STEEP)
@@ -125,10 +121,7 @@ class RateLaw(Frozen):
             raise MethodError(f"{method} has no measured learning rates, only {', '.join(self.methods)}")
         if model is not None and model in self.members.get(method, {}):
             return self.members[method][model]
-        if method in self.lines:
-            return self.lines[method]
-        slopes = self.model_params_slope, self.tokens_slope
-        return RateLine(slopes=slopes, covariance=(0.0,) * 6, scatter=self.residual_sd or 0.0)
+        return self.lines[method]
 
     def _from_centre(self, model_params: ArrayLike, tokens: ArrayLike) -> tuple[Array, Array]:
         return np.log(model_params) - self.centre[0], np.log(tokens) - self.centre[1]
@@ -187,7 +180,7 @@ def fit_rate_law(
         centre=design.centre,
         measured={name: _span(log_rates[design.rows(name)]) for name in design.methods},
         envelopes={name: int((sides[design.rows(name)] == 0).sum()) for name in design.methods},
-        ends={name: int((sides[design.rows(name)] != 0).sum()) for name in design.methods} if sides.any() else {},
+        ends={name: int((sides[design.rows(name)] != 0).sum()) for name in design.methods},
         residual_sd=design.spread(values, posterior, sides == 0),
         lines=lines,
         members={
