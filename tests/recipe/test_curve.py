@@ -62,8 +62,8 @@ def test_far_points_say_how_far_and_the_warnings_of_all_are_told_once(laws: Laws
     near, far = curve_warnings(points)
     methods = [point.recipe.method for point in points if point.recipe]
     assert near == (
-        f"at 1e+14 FLOP: the budget is 6.25 times outside those that {methods[1]} was measured at; intervals are "
-        "checked up to 4 times"
+        f"at 1e+14 FLOP: the budget is 6.25 times outside those that {methods[1]} was measured at; the further "
+        "out, the more often intervals miss"
     )
     assert far == (
         "at 3 budgets from 1e+15 to 1e+17 FLOP, as at 1e+17: these runs do not support a recipe for 1e+17 FLOP: "

@@ -15,6 +15,7 @@ import numpy as np
 from embudget.design.simulate import TrueRate, World, simulate_runs
 from embudget.errors import EmbudgetError
 from embudget.laws import Coefficients, FormName, fit
+from embudget.laws.rate_points import CURVATURE
 from embudget.laws.solve import PRIOR
 from embudget.methods import parse_method
 from embudget.recipe import Recipe, Wishes
@@ -30,8 +31,6 @@ FORMS: tuple[FormName, ...] = ("chinchilla",)
 a pilot where this one expected 19 % (± 4)."""
 RATE_SD = 0.72
 """Standard deviation of the log of a method's best rate about the one expected. assumption: a factor of 2."""
-CURVATURE = 0.05
-"""Log loss per squared log of the rate over the best: assumption, 6 % at a factor of 3."""
 SIZE_SLOPE, TOKENS_SLOPE, SLOPE_SD = -0.21, -0.21, 0.15
 """Slopes of the best rate's logarithm in log N and log D: those of 30 cells on SmolLM2 (`studies/smollm2.yaml`)."""
 SIZE_SD = 1.0

@@ -9,7 +9,11 @@ fit.py tells the story from runs to laws and names the files that it visits; eac
     weights      which form to believe, and how much       checks       what the cells must offer
     uncertainty  how uncertain the law is                  diagnostics  what may be wrong with a fitted law
     misfit       what is noise, and where no form fits     surface      prediction, interval and draws
-    size_exponent    how the best size grows with the budget, by the surface
+    ensemble     several forms as one surface              backtests    how far off it is where it can be checked
+    repetition   what a repeated token is worth            reuse        the same, fitted
+    on_pairs     what is predicted on so many pairs        size_exponent    how the best size grows with the budget
+    rate_points  what a cell tells of the best rate        rate_lines   the law of the rate of each kind of method
+    censored     estimates from values and mere bounds
     laws         all of it                                 summary      the same as text
     plot         the same as a figure                      cells_frame  the cells beside their predictions
     stored       what their file must be                   builtin      the laws that come with the package

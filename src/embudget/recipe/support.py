@@ -25,7 +25,7 @@ MOST_TIMES = 16.0
 """Times outside the measured budgets of a method up to which its runs support a recipe."""
 LADDERS = ((4000, 1000, 250), (1200, 300, 75), (250, 62.5, 15.625))
 """A pilot's budgets are the target's over the first three, or over others where only these pay for long enough runs."""
-SAME_SIZE = 0.01
+ALIKE = 0.01
 """Relative difference in N below which a model of unknown name is taken for a member."""
 _FEWEST_ALIKE = 2
 _SLACK = 1 + 1e-6
@@ -101,4 +101,4 @@ def names_no_models(laws: Laws) -> bool:
 def _alike(sizes: Iterable[float], members: Iterable[float]) -> int:
     """How many of the members have a measured size."""
     every = list(sizes)
-    return sum(any(abs(size / member - 1) < SAME_SIZE for size in every) for member in members)
+    return sum(any(abs(size / member - 1) < ALIKE for size in every) for member in members)
