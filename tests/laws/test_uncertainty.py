@@ -12,10 +12,10 @@ from embudget.laws import Coefficients, uncertainty
 from embudget.laws.forms import FORMS
 from embudget.laws.misfit import series_of
 from embudget.laws.problem import Points
-from embudget.laws.sharing import fit_jointly
+from embudget.laws.sharing import Sharing, fit_jointly
 from embudget.laws.uncertainty import INFLATION, deal_residuals, draw, half_width, spread_of, widened, with_error
 from embudget.runs.cells import RunTable
-from tests.laws.studies import APART, SHARED, points
+from tests.laws.studies import APART, BUDGETS, SHARED, WIDE, cells, points
 
 
 def test_dealt_residuals_have_the_variance_of_those_that_were_measured() -> None:
@@ -140,6 +140,30 @@ def test_wider_draws_keep_their_mean_and_their_order() -> None:
     wide = widened(drawn, FREEDOM)
     assert wide.mean(axis=0) == pytest.approx(drawn.mean(axis=0), abs=1e-12)
     assert np.array_equal(wide[:, :3].argsort(axis=0), drawn[:, :3].argsort(axis=0))
+
+
+@pytest.mark.parametrize("sharing", ["shared", "separate"])
+def test_a_kind_of_method_with_a_lone_series_has_finite_draws(
+    monkeypatch: pytest.MonkeyPatch, sharing: Sharing
+) -> None:
+    """One sum of gradients has no spread, by which those of several series are scaled."""
+    monkeypatch.setattr(uncertainty, "MANY_CELLS", 10)
+    rng = np.random.default_rng(0)
+    full = cells({"full": SHARED["full"]}, models=WIDE, budgets=BUDGETS)
+    lora = cells({"lora:32": SHARED["lora:32"]}, models=WIDE[:1], budgets=tuple(np.geomspace(2.5e11, 1.6e13, 12)))
+    measured = Points.of([*full, *lora])
+    common = 0.02 * rng.standard_normal(measured.series.max() + 1)[measured.series]
+    measured = replace(measured, log_loss=measured.log_loss + common + 1e-3 * rng.standard_normal(len(measured)))
+    fit = fit_jointly(FORMS["chinchilla"], measured, sharing)
+    for drawn in draw(fit, measured, 40, rng):
+        assert np.isfinite(drawn).all()
+
+
+def test_a_lone_series_is_summed_as_its_cells_are() -> None:
+    scores = np.arange(6.0).reshape(2, 3)
+    assert np.array_equal(uncertainty._summed(scores, np.zeros(3, dtype=int)), scores)
+    two = uncertainty._summed(scores, np.array([0, 0, 1]))
+    assert two == pytest.approx(np.array([[1, 2], [7, 5]]) * np.sqrt(2))
 
 
 def test_draws_widen_by_one_factor() -> None:

@@ -66,15 +66,17 @@ def with_known_sizes(runs: pd.DataFrame) -> tuple[pd.DataFrame, list[Remark]]:
     with_given = np.array([parse_method(text).flops_per_param for text in runs["method"]]) * given * tokens
     follows = taken & (np.abs(runs["train_flops"].to_numpy() / with_given - 1) <= SAME_SIZE)
     flops = np.where(follows, flops_per_token(sized, by_shape=True) * tokens, runs["train_flops"])
-    named = runs.loc[plain, "model"].drop_duplicates()
-    first = named.index[0]
-    place = runs.index.get_loc(first)
     rest = "; N of other models is kept: leave embeddings out there too" if np.isnan(own).any() else ""
-    text = (
-        f"model_params of {_listed(named.tolist())} {causes[place]}: {given[place]:.4g} for {named.iloc[0]}, "
-        f"which has {own[place]:.4g} without embeddings; the shapes' N was taken{rest}"
-    )
-    return sized.assign(train_flops=flops), [Remark(about="model_params", text=text, settled=True), *remarks]
+    settled = []
+    for cause in dict.fromkeys(causes[plain].tolist()):
+        named = runs.loc[causes == cause, "model"].drop_duplicates()
+        place = runs.index.get_loc(named.index[0])
+        text = (
+            f"model_params of {_listed(named.tolist())} {cause}: {given[place]:.4g} for {named.iloc[0]}, "
+            f"which has {own[place]:.4g} without embeddings; the shapes' N was taken{rest}"
+        )
+        settled.append(Remark(about="model_params", text=text, settled=True))
+    return sized.assign(train_flops=flops), [*settled, *remarks]
 
 
 _CAUSES = ("counts the embeddings", "counts the adapters", "is in millions", "is in billions")

@@ -65,8 +65,11 @@ def _rise(series: Numbers, log_d: Array, log_loss: Array) -> Iterator[Remark]:
     if slope < _CERTAIN * error or slope <= 0 or rising.mean() < 2 / 3:
         return
     score = "it lies between 0 and 1: is it an accuracy?" if log_loss.max() <= 0 else "is it a score, such as accuracy?"
+    where = (
+        f"in {rising.sum()} of {len(rising)} series of one model and method" if len(rising) > 1 else "over all cells"
+    )
     text = (
-        f"the loss rises with the tokens in {rising.sum()} of {len(rising)} series of one model and method; {score} "
+        f"the loss rises with the tokens {where}; {score} "
         "Laws need a held-out loss in nats, which falls: --columns loss=NAME. If it is one, the runs overfit or diverge"
     )
     yield Remark(about="loss", text=text)
