@@ -22,6 +22,8 @@ MOST_SEED = 2**32 - 1
 MOST_COUNT = 10**30
 """Tokens, pairs, steps and parameters: no budget pays for more."""
 MOST_EPOCHS = 10**6
+MOST_NEGATIVES = 64
+"""Hard negatives of a pair: each costs as many tokens as its positive."""
 LEAST_RATE, MOST_RATE = 1e-12, 1e30
 
 
@@ -39,6 +41,7 @@ Length = Annotated[int, _Number, Field(ge=1, le=MOST_LENGTH)]
 Seed = Annotated[int, _Number, Field(ge=0, le=MOST_SEED)]
 Epochs = Annotated[int, _Number, Field(ge=1, le=MOST_EPOCHS)]
 Count = Annotated[int, _Number, Field(ge=1, le=MOST_COUNT)]
+Negatives = Annotated[int, _Number, Field(ge=0, le=MOST_NEGATIVES)]
 Candidates = Annotated[int, _Number, Field(ge=2, le=MOST_BATCH)]
 """Held-out pairs that are compared with each other."""
 

@@ -16,7 +16,7 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple, Self
 
 from pydantic import (
     AfterValidator,
@@ -30,7 +30,18 @@ from pydantic import (
 from embudget.errors import MethodError
 from embudget.files import save_text
 from embudget.frozen import Frozen
-from embudget.limits import BatchSize, Candidates, Count, Epochs, Flops, Length, Rate, Seed, step_problem
+from embudget.limits import (
+    BatchSize,
+    Candidates,
+    Count,
+    Epochs,
+    Flops,
+    Length,
+    Negatives,
+    Rate,
+    Seed,
+    step_problem,
+)
 from embudget.methods import parse_method
 from embudget.suite.pooling import PooledBy
 
@@ -47,6 +58,10 @@ def _canonical_method(text: str) -> str:
 
 Schedule = Literal["cosine", "wsd"]
 
+Yardstick = Literal["groups", "first"]
+"""Which validation pairs the held-out loss is measured on: pairs drawn evenly over groups and sources, or the first ones
+of the split, as in records from before there was a choice."""
+
 Pooling = PooledBy
 """How the tokens' states become one embedding, by the names of sentence-transformers."""
 
@@ -59,8 +74,17 @@ def after_warmup(schedule: Schedule, decay: float) -> str:
     return "cosine to 0" if schedule == "cosine" else f"constant, to 0 in the last {100 * decay:g} %"
 
 
-_ADDED = ("schedule", "decay", "pooling", "end_token", "weights")
-"""Fields that the id leaves out at their default, so that runs in stores older than these fields keep their ids."""
+_ADDED: dict[str, Any] = {
+    "schedule": "cosine",
+    "decay": 0.2,
+    "pooling": "mean",
+    "end_token": False,
+    "weights": None,
+    "yardstick": "first",
+    "negatives": 0,
+}
+"""Fields that the id leaves out at this value, which runs in stores older than the field had, so that these keep their
+ids."""
 
 
 class RunConfig(Frozen):
@@ -102,6 +126,15 @@ class RunConfig(Frozen):
         description="what the model's weights are: the hash of a folder, or the commit on the hub; None for those that "
         "come with embudget or with a package it names, and where nobody has looked",
     )
+    yardstick: Yardstick = Field(
+        default="groups",
+        description="which validation pairs are held out: groups, drawn evenly over groups and sources; or first, the "
+        "first of the split, as in records from before this field",
+    )
+    negatives: Negatives = Field(
+        default=0,
+        description="hard negatives of each pair that are further candidates in the loss; their tokens count in D",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -132,8 +165,8 @@ class RunConfig(Frozen):
         if self.weights is not None and self.weights.startswith("sha256:"):
             _, colon, depth = self.model.rpartition(":")
             values["model"] = f":{int(depth)}" if colon and depth.isdecimal() else ""
-        for name in _ADDED:
-            if getattr(self, name) == type(self).model_fields[name].default:
+        for name, before in _ADDED.items():
+            if getattr(self, name) == before:
                 del values[name]
         canonical = json.dumps(values, sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
@@ -166,6 +199,16 @@ class Provenance(Frozen):
     device: str
     threads: PositiveInt
     started: str = Field(description="ISO 8601, UTC")
+
+
+class GroupScore(NamedTuple):
+    """What a run measured on the held-out pairs of one group."""
+
+    pairs: PositiveInt
+    loss: NonNegativeFloat
+    """Mean over the pairs, nats."""
+    ndcg: Annotated[float, Field(ge=0, le=1)]
+    """Mean nDCG@10 over the pairs' queries."""
 
 
 class RunRecord(Frozen):
@@ -210,16 +253,27 @@ class RunRecord(Frozen):
     )
     accuracy: float | None = Field(default=None, ge=0, le=1, description="held-out: share of queries ranked first")
     ndcg: float | None = Field(default=None, ge=0, le=1, description="held-out: nDCG@10 of queries among candidates")
+    groups: dict[str, GroupScore] = Field(
+        default={},
+        description="held-out group, as source/group -> its pairs, their mean loss in nats and mean nDCG@10; empty in "
+        "older records",
+    )
+    scores: dict[str, float] = Field(
+        default={}, description="benchmark task -> its main score, as mteb defines it, of a study that evaluates"
+    )
     train_loss: NonNegativeFloat | None = Field(default=None, description="mean over the budget's last tenth, nats")
     loss_curve: tuple[tuple[float, float], ...] = Field(default=(), description="(share of the budget, train loss)")
 
     @model_validator(mode="before")
     @classmethod
-    def _without_end_token(cls, data: Any) -> Any:  # noqa: ANN401 - whatever a file held
-        """Runs that were recorded before `RunConfig.end_token` had no end token, with last-token pooling either."""
+    def _as_recorded(cls, data: Any) -> Any:  # noqa: ANN401 - whatever a file held
+        """Give older runs what they had before the configuration said so.
+
+        That is no end token, with last-token pooling either, and the first validation pairs as held-out ones.
+        """
         config = data.get("config") if isinstance(data, dict) else None
-        if isinstance(config, dict) and "end_token" not in config:
-            return {**data, "config": {**config, "end_token": False}}
+        if isinstance(config, dict):
+            return {**data, "config": {"end_token": False, "yardstick": "first"} | config}
         return data
 
     @model_validator(mode="after")
