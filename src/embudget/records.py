@@ -59,8 +59,8 @@ def _canonical_method(text: str) -> str:
 Schedule = Literal["cosine", "wsd"]
 
 Yardstick = Literal["groups", "first"]
-"""Which validation pairs the held-out loss is measured on: pairs drawn evenly over groups and sources, or the first ones
-of the split, as in records from before there was a choice."""
+"""Which validation pairs the held-out loss is measured on: pairs drawn evenly over groups and sources, or the first
+ones of the split, as in records from before there was a choice."""
 
 Pooling = PooledBy
 """How the tokens' states become one embedding, by the names of sentence-transformers."""
