@@ -1,11 +1,12 @@
 """Which pairs of a held-out split are measured on: a few of many groups, in an order that mixes them.
 
-Pairs of one group (a service, a package, a user) resemble each other, so a loss over the first pairs of a split, most of
-which are from its few large groups, is uncertain however many pairs there are. So the pairs of a split are brought in
-one order, of which any beginning is a sample of its size:
+Pairs of one group (a service, a package, a user) resemble each other, so a loss over the first pairs of a split, most
+of which are from its few large groups, is uncertain however many pairs there are. So the pairs of a split are brought
+in one order, of which any beginning is a sample of its size:
 
 1. The pairs of a group are in an order that depends on their texts, and the groups of a source in one that depends on
-   their names. A source's first pairs are one of each of its groups, then a second one of each that has two, up to `MOST`.
+   their names. A source's first pairs are one of each of its groups, then a second one of each that has two, up to
+   `MOST` pairs of a group.
 2. The sources take turns, until one has no more.
 3. What a group has beyond its first `MOST` pairs comes behind all these, in the same way. A sample goes so far only
    where the groups are too few for it.
@@ -48,8 +49,10 @@ class _Candidate(NamedTuple):
     pair: Drawn
 
 
-def sample(pairs: Pairs, split: Split, count: int) -> list[Drawn]:
-    """Draw pairs of a split, evenly over sources and over the groups of each, at most ten of a group where that is enough.
+def draw_evenly(pairs: Pairs, split: Split, count: int) -> list[Drawn]:
+    """Draw pairs of a split, evenly over its sources and over the groups of each.
+
+    No group gives more than ten, unless there are too few groups for ``count`` pairs.
 
     Returns:
         ``count`` pairs, or as many as there are. A larger sample begins with a smaller one.
@@ -58,15 +61,18 @@ def sample(pairs: Pairs, split: Split, count: int) -> list[Drawn]:
         PairsError: a file can no longer be read, or a query or positive is null.
 
     Example:
-        >>> [pair.group for pair in sample(load_pairs("pairs/"), "validation", 3)]
+        >>> [pair.group for pair in draw_evenly(load_pairs("pairs/"), "validation", 3)]
         ['aws-docs/s3', 'docstrings/scipy.stats', 'google-docs/drive']
     """
     asked = pairs.hash, split, count
     if asked not in _known:  # runs of one study ask again and again
+        drawn = _drawn(pairs, split, count, by_source=True)
+        if drawn is None:
+            drawn = _drawn(pairs, split, count, by_source=False)
+        assert drawn is not None, "one source is not too many"
         while len(_known) >= _REMEMBERED:
             del _known[next(iter(_known))]
-        drawn = _drawn(pairs, split, count, by_source=True)
-        _known[asked] = _drawn(pairs, split, count, by_source=False) if drawn is None else drawn
+        _known[asked] = drawn
     return _known[asked]
 
 

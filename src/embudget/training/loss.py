@@ -37,11 +37,10 @@ def info_nce(queries_BE: Tensor, positives_BE: Tensor, scale: float) -> Tensor:
 def info_nce_among(
     queries_QE: Tensor, documents_DE: Tensor, query_R: Tensor, document_R: Tensor, wrong_QD: Tensor, scale: float
 ) -> Tensor:
-    """Symmetric InfoNCE of each of R pairs whose texts repeat, in nats: each distinct text counts once, a right answer
-    never.
+    """Symmetric InfoNCE of R pairs whose texts repeat, nats for each: a text counts once, a right answer never.
 
-    A pair's denominators are over its own two texts and those that are wrong for them, where `info_nce` has all. The
-    two are equal where no text repeats.
+    A pair's denominators are over its own two texts and those that are wrong for them, where `info_nce` has all. Their
+    mean is `info_nce` where no text repeats.
 
     Args:
         queries_QE: unit embeddings of the distinct queries.

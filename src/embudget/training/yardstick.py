@@ -1,9 +1,9 @@
 """What the held-out loss is measured on: which validation pairs, in blocks of how many, and what chance comes to.
 
-A run of `yardstick: groups` is measured on pairs drawn evenly over sources and groups (`embudget.pairs.sample`), one of
-`yardstick: first`, as records from before had it, on the first ones of the split. A query is compared with the
-positives of its *block*, ``eval_candidates`` pairs in a row. If the pairs are no multiple of that, the last block begins
-earlier and only its new pairs count, so that every query has as many candidates.
+A run of `yardstick: groups` is measured on pairs drawn evenly over sources and groups (`embudget.pairs.sample`), one
+of `yardstick: first`, as records from before had it, on the first ones of the split. A query is compared with the
+positives of its *block*, ``eval_candidates`` pairs in a row. If the pairs are no multiple of that, the last block
+begins earlier and only its new pairs count, so that every query has as many candidates.
 
 Where texts repeat, each is compared once and right answers are no wrong ones (see `embudget.pairs.relevance`), so that
 a query may have fewer candidates than its block has pairs, and a model that cannot tell texts apart a lower loss than
@@ -19,7 +19,7 @@ from typing import NamedTuple
 from embudget.errors import PairsError
 from embudget.pairs import Pairs
 from embudget.pairs.relevance import Relevance, relevance_of
-from embudget.pairs.sample import Drawn, drawn_from, sample
+from embudget.pairs.sample import Drawn, draw_evenly, drawn_from
 from embudget.records import RunConfig, Yardstick
 from embudget.records.config import EVAL_PAIRS, candidates_problem, eval_counts
 
@@ -51,7 +51,7 @@ class Block(NamedTuple):
     @property
     def counted(self) -> int:
         """Pairs of it that count."""
-        return self.pairs.stop - self.pairs.start - self.new
+        return len(self.relevance.query_R) - self.new
 
     @property
     def chance(self) -> float:
@@ -64,7 +64,7 @@ class Block(NamedTuple):
 def held_out_pairs(pairs: Pairs, count: int, yardstick: Yardstick) -> list[Drawn]:
     """Take the ``count`` validation pairs that a run is measured on, and the group of each."""
     if yardstick == "groups":
-        return sample(pairs, "validation", count)
+        return draw_evenly(pairs, "validation", count)
     rows = pairs.head("validation", count).to_pylist()
     return [drawn_from(row, indexed=pairs.info.indexed) for row in rows]
 
