@@ -8,7 +8,7 @@ A held-out loss is uncertain mainly by the groups it is measured on, so each hel
 seed and their names. Test takes groups in this order until its 5 % of the scope's rows are full, then validation until
 its 4 % are; the rest trains. Groups larger than a cap always train. The cap is the largest under which as many groups
 as are wanted fit into the split: the larger it is, the less held-out groups differ from the others. In the demo it is
-about the 70th percentile of a source's groups (`docs/log.md`).
+between the 47th and the 91st percentile of a source's groups (`docs/log.md`).
 
 Where even groups at the lower quartile of sizes are too large for so many to fit, a split takes up to 10 % of the rows.
 It never has more than a sixth of a scope's groups wanted, so that two thirds of the groups train.
@@ -27,8 +27,9 @@ SHARES: dict[Split, float] = {"test": 0.05, "validation": 0.04}
 """Shares of each scope's rows that are held out, in the order in which they are filled."""
 MOST_SHARE = 0.1
 """The share of a scope's rows that a held-out split grows to where fewer would be too few groups."""
-GROUPS = 180
-"""Groups wanted in each held-out split, in equal parts from each scope: 150, and a fifth more because scopes differ."""
+GROUPS = 450
+"""Groups wanted in each held-out split, in equal parts from each scope. The demo has three scopes, of which two are too
+small for their part: it gets over 250, with which a loss over 3,072 pairs is known to 0.05 nats (`docs/log.md`)."""
 GROUP_SHARE = 1 / 6
 """The most groups of a scope that are wanted in a held-out split."""
 LABEL_PAIRS = 5
