@@ -123,12 +123,11 @@ class Recipe(Frozen):
     def __str__(self) -> str:
         """A few lines, for a person."""
         (low, high), (least, most) = self.predicted_interval, self.loss_interval
-        pairs, others = "pairs that the table of runs does not name", "others"
-        if self.measured_on:
-            pairs = f"the pairs {self.measured_on}"
-            if self.yardstick != "groups":  # runs from before embudget drew them evenly over groups
-                pairs += f", the first {self.eval_pairs} of their validation split"
-                others = "others, such as a run is measured on today"
+        pairs = f"the pairs {self.measured_on}" if self.measured_on else "pairs that the table of runs does not name"
+        others = "on others, the loss will differ"
+        if self.measured_on and self.yardstick != "groups":  # from before they were drawn evenly over groups
+            pairs += f", the first {self.eval_pairs} of validation"
+            others = "runs are now measured on others, and the loss will differ"
         first = 0 if self.supported else 1
         lines = [
             *(f"warning: {warning}" for warning in self.warnings[:first]),
@@ -144,7 +143,7 @@ class Recipe(Frozen):
             *([f"  rate      {self.rate_source}"] if self.rate_source else []),
             f"  expect    held-out loss {self.predicted_loss:.3f}, with {100 * self.level:g} % {low:.3f} to {high:.3f} "
             f"(without a run's noise {least:.3f} to {most:.3f})",
-            f"  measured  on {pairs}: on {others}, the loss will differ",
+            f"  measured  on {pairs}: {others}",
             f"  as good   {_listed(f'{one.model} {one.method} ({one.predicted_loss:.3f})' for one in self.flat)}",
             f"  rejected  {len(self.rejected)} choices, such as: "
             + _listed((f"{no.model or 'every model'} {no.method}: {no.reason}" for no in self.rejected), 2),

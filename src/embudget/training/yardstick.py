@@ -21,7 +21,7 @@ from embudget.pairs import Pairs
 from embudget.pairs.relevance import Relevance, relevance_of
 from embudget.pairs.sample import Drawn, draw_evenly, drawn_from
 from embudget.records import RunConfig, Yardstick
-from embudget.records.config import EVAL_PAIRS, candidates_problem, eval_counts
+from embudget.records.config import candidates_problem, eval_counts
 
 LOG = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ FEW = 0.5
 """We warn where chance is as if there were fewer than this share of the candidates: assumption: half as many change the
 loss by 0.7 nats, which is more than most settings do."""
 ENOUGH_PAIRS, ENOUGH_GROUPS = 1024, 150
-"""With fewer held-out pairs or groups we warn: their error is about 0.075 nats, which is more than most choices differ."""
+"""With fewer held-out pairs or groups we warn: the error of these is 0.07 nats, and most choices differ by less."""
 SPREAD = (0.45, 2.0)
 """Standard deviation of the loss, nats, of groups around the mean of all and of pairs around that of their group, as
 models of 0.2 to 4 M parameters have it on the demo (`docs/log.md`)."""
