@@ -111,8 +111,8 @@ def test_more_epochs_are_taken_where_allowed(tiny_neox: Path, tiny_pairs: Pairs)
 
 
 def test_groups_of_candidates_must_divide(tiny_neox: Path, tiny_pairs: Pairs) -> None:
-    with pytest.raises(ValueError, match="eval_pairs must be a multiple of eval_candidates=16"):
-        config_for(tiny_neox, tiny_pairs, eval_pairs=20, eval_candidates=16)
+    with pytest.raises(ValueError, match="eval_candidates must be <= eval_pairs=15, got 16"):
+        config_for(tiny_neox, tiny_pairs, eval_pairs=15, eval_candidates=16)
 
 
 def test_under_autocast_the_measure_and_the_model_are_float32(

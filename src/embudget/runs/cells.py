@@ -121,6 +121,7 @@ class RunTable(Frozen):
     remarks: tuple[Remark, ...] = Field(default=(), description="columns that may mean something else")
     pairs: str | None = Field(default=None, description="content hash of the text pairs, the same for all")
     max_length: Length | None = None
+    yardstick: str | None = Field(default=None, description="which held-out pairs the losses are of; None: unknown")
     eval_pairs: Candidates | None = None
     eval_candidates: Candidates | None = None
     scale: PositiveFloat | None = Field(default=None, le=1e6, description="1 / temperature, of the held-out loss too")

@@ -24,13 +24,16 @@ MEASURED: Final = ("steps", "pairs_seen", "seconds")
 """What a cell keeps the mean of, where it is known."""
 SUPPLY: Final = ("unique_tokens", "training_pairs")
 """What there is to train on, each token and each pair counted once: more tokens than that are repeated ones."""
-COMPARABLE: Final = ("max_length", "eval_pairs", "eval_candidates", "scale")
+COMPARABLE: Final = ("max_length", "yardstick", "eval_pairs", "eval_candidates", "scale")
 """What all runs must share, with the text pairs, for their losses to be comparable."""
-TEXTS: Final = ("model", "method", "status", "pairs", "schedule", "pooling", "end_token", "model_weights", "run")
+TEXTS: Final = (
+    "model", "method", "status", "pairs", "schedule", "pooling", "end_token", "model_weights", "run", "yardstick",
+)  # fmt: skip
 """The columns of text that are read."""
 NUMBERS: Final = (
     "model_params", "loss", "tokens", "train_flops", "budget", "rank", "active_fraction", "seed", "weight",
-    *(name for name in SETTING if name not in TEXTS), *MEASURED, *SUPPLY, *COMPARABLE, "chance",
+    *(name for name in SETTING if name not in TEXTS), *MEASURED, *SUPPLY,
+    *(name for name in COMPARABLE if name not in TEXTS), "chance",
 )  # fmt: skip
 """The columns of numbers that are read."""
 NEEDED: Final = ("loss", "model_params", "tokens", "train_flops", "budget", "weight")
