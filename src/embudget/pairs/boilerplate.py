@@ -10,8 +10,9 @@ source, queries and positives together, has it; each run of other words becomes 
 
     this package contains the development files for *
 
-Compared are the query, and the first 12 words of the positive. Texts with fewer than 3 common words, or with more rare
-words than common ones, say something of their own and have no template.
+Compared are the query, and the first 12 words of the positive. A text with fewer than 3 different common words, with
+fewer than twice as many as masks, or with more rare words than common ones says something of its own and has no
+template: "the king of a country" is not cast in the same mould as "the end of a rope".
 """
 
 from collections import Counter, defaultdict
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 _COMMON = 500  # a word is common if one in so many texts has it
 _BEGIN = 12  # words of a positive that are compared: boilerplate stands in front
 _LEAST_COMMON = 3
+_COMMON_PER_MASK = 2
 _MASK = "*"
 
 
@@ -88,7 +90,7 @@ def template(words: Sequence[str], common: set[str]) -> tuple[str, ...]:
         ('development', 'files', 'for', '*')
     """
     kept = [word in common for word in words]
-    if sum(kept) < max(_LEAST_COMMON, len(words) - sum(kept)):
+    if 2 * sum(kept) < len(words):
         return ()
     found: list[str] = []
     for word, is_common in zip(words, kept, strict=True):
@@ -96,4 +98,8 @@ def template(words: Sequence[str], common: set[str]) -> tuple[str, ...]:
             found.append(word)
         elif not found or found[-1] != _MASK:
             found.append(_MASK)
+    masks = found.count(_MASK)
+    different = len(set(found)) - (masks > 0)
+    if different < _LEAST_COMMON or len(found) - masks < _COMMON_PER_MASK * masks:
+        return ()
     return tuple(found)

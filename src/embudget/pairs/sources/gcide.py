@@ -19,26 +19,38 @@ from embudget.pairs.sources.lemma import SCOPE, lemma
 
 _QUOTATION = 9  # columns from which a paragraph is a quotation; the senses' own lines have 3 or 6
 _PRONUNCIATION = re.compile(r"\\[^\\]*\\(?:\s*\([^()]*\))?")
-_FORMS = re.compile(r"^[^.;:]*?\b(?:pl|imp|compar|superl|sing|fem|masc|p\. p|p\. pr)\. \{[^.]*\}\.?\s*")
 _PARTS_OF_SPEECH = {
     "n": "noun", "v": "verb", "vb": "verb", "a": "adjective", "adj": "adjective", "adv": "adverb",
     "prep": "preposition", "conj": "conjunction", "interj": "interjection", "pron": "pronoun", "prefix": "prefix",
     "suffix": "suffix",
 }  # fmt: skip
-_PART_OF_SPEECH = re.compile(
-    r"^[\s,;&.]*(?:\b(?:n|a|adj|adv|v|vb|t|i|p|pl|prep|conj|interj|pron|imp|sing|syn|superl|compar|prefix|suffix|pr|ppr|"
-    r"fem|masc|or|and|pret|pres)\b\.?[\s,;&]*)*(?<![A-Za-z] )"
+_LABEL = (
+    r"[A-Za-z]{1,7}\.(?=[\s,;&({]|$)|n(?= \{)|(?:or|and|&)(?= )"  # n.; v. t. & i.
+    r"|\{[^{}]*\}|\((?=[^()]*[-?\"*`'\d])[^()]*\)|[\s,;.:]"  # other forms; how they sound
 )
+_LABELS = re.compile(rf"(?:{_LABEL})+")
 _FIELD = re.compile(r"^\s*\([A-Z][\w. &,'’-]{1,40}\)\s*")  # (Zool.)
+_SPELLING = re.compile(r"^[\s,]*(?:or )?[A-Z][\w' -]*(?=\s*[,(])")
 _SENSE = re.compile(r"^ {2,5}\d+\. ")
-_PHRASE = re.compile(r"^ {2,5}\{([^{}]+)\}((?:,? (?:or|and) (?:the )?\{[^{}]+\}|,? ?\([^()]*\))*)[,:;]? +(.+)$", re.DOTALL)
+_PHRASE = re.compile(
+    r"^ {2,5}\{([^{}]+)\}((?:,? (?:or|and) (?:the )?\{[^{}]+\}|,? ?\([^()]*\))*)[,:;]? +(.+)$", re.DOTALL
+)
 _ASIDE = re.compile(r"^ {2,8}(?:Note|Syn|Usage|Synonyms?|See also)\s*[:.]")
 _BRACKETS = re.compile(r"\[[^\[\]]*\]")
 _NAME = r"[A-Z][\w'’&]*"
-_AUTHOR = re.compile(rf"\s*--\s?(?:\d ?)?{_NAME}(?: {_NAME})*[.,]?(?: (?:{_NAME}\.|&|[ivxlc]+\b[.,]?|\d[\d,.:-]*|\([^()]*\)))*")
+_AUTHOR = re.compile(  # with the quotation before it
+    rf'(?:\s*"[^"]*")?\s*--\s?(?:\d ?)?{_NAME}(?: {_NAME})*[.,]?'
+    rf"(?: (?:{_NAME}\.|&|[ivxlc]+\b[.,]?|\d[\d,.:-]*|\([^()]*\)))*"
+)
 _DERIVED = re.compile(r"\s*--\s*\{.*$", re.DOTALL)  # -- {Rashly}, adv.
-_ILLUSTRATION = re.compile(r"\s*(?:\(?See (?:also )?(?:the )?(?:Illust|Note|Phrase|Syn|Citation|Def)[^.]*\.(?: (?:of|under|in) [^.]*\.)?\)?)")
-_SEE = re.compile(r"(?:^|(?<=[.;:)?!\"] ))(?:See(?: also| under)?|Cf\.|Compare|Opposed to|Same as) \{[^.]*(?:\.|$)\s*")
+_ILLUSTRATION = re.compile(
+    r"\s*\(?See (?:also )?(?:the )?(?:Illust|Note|Phrase|Syn|Citation|Def)[^.]*\.(?: (?:of|under|in) [^.]*\.)?\)?"
+)
+_SEE = re.compile(
+    r"(?:^|(?<=[.;:)?!\"] ))(?:See(?: also| under)?|Cf\.|Compare|Opposed to|Same as) \{[^.]*(?:\.|$)\s*"
+    r"(?:(?:& ?)?(?:n|v|a|t|i|adv)\.\s*)*"
+)
+_LEFT = re.compile(r"^(?:pl\. [A-Z]\w+\.? |\([a-z]\) )")
 _ACCENTS = {"'": "\u0301", "`": "\u0300", '"': "\u0308", "^": "\u0302", "~": "\u0303", "=": "\u0304", ",": "\u0327"}
 _SIGNS = {
     "ae": "æ", "AE": "Æ", "oe": "œ", "OE": "Œ", "deg": "°", "pounds": "£", "frac12": "½", "frac14": "¼", "frac34": "¾",
@@ -82,26 +94,23 @@ def _parts(body: str) -> tuple[str | None, list[str], list[tuple[str, str]]]:
     part_of_speech: str | None = None
     senses: list[str] = []
     phrases: list[tuple[str, str]] = []
-    open_sense = True  # whether a paragraph may belong to the sense before it
-    for number, block in enumerate(_blocks(body)):
+    blocks = list(_blocks(body))
+    numbered = any(map(_SENSE.match, blocks))
+    for number, block in enumerate(blocks):
         phrase = _PHRASE.match(block) if number else None
         if len(block) - len(block.lstrip()) >= _QUOTATION:
             continue
-        if _ASIDE.match(block):
-            open_sense = False
+        if number == 0:
+            part_of_speech, text = _header(block)
+            senses += filter(None, [_definition(text)] if not numbered else [])
+        elif _ASIDE.match(block):
+            continue
         elif phrase is not None:
-            open_sense = False
             definition = _definition(phrase.group(3))
             if definition:
                 phrases.append((_plain(phrase.group(1)).strip(" ,.;"), definition))
-        elif number == 0:
-            part_of_speech, text = _header(block)
-            senses += filter(None, [_definition(text)])
         elif _SENSE.match(block) or not senses:
-            open_sense = True
             senses += filter(None, [_definition(_SENSE.sub("", block))])
-        elif open_sense and not block.lstrip().startswith("("):
-            continue  # the rest of a long sense: seldom read, for a pair is cut at 75 tokens
     return part_of_speech, senses, phrases
 
 
@@ -112,12 +121,11 @@ def _blocks(body: str) -> Iterator[str]:
 
 def _header(block: str) -> tuple[str | None, str]:
     """Split the first paragraph into the part of speech and what may follow it, an unnumbered definition."""
-    text = _PRONUNCIATION.sub(" ", block)
-    text = _without_brackets(_signs(" ".join(text.split())))
-    text = re.sub(r"^[\s,]*(?:or )?[A-Z][\w' -]*(?=\s*[,(])", "", text) if block.count("\\") > 2 else text
-    text = _FORMS.sub(lambda match: match.group().partition(";")[0] + " ", text)
-    found = _PART_OF_SPEECH.match(text)
-    labels = re.findall(r"[a-z]+", found.group()) if found else []
+    text = _without_brackets(_signs(" ".join(_PRONUNCIATION.sub(" ", block).split())))
+    if block.count("\\") > 2:  # a second spelling: ", Pearlings"
+        text = _SPELLING.sub("", text)
+    found = _LABELS.match(text)
+    labels = re.findall(r"[a-z]+", re.sub(r"\{[^{}]*\}|\([^()]*\)", "", found.group())) if found else []
     rest = text[found.end() :] if found else text
     return next((_PARTS_OF_SPEECH[label] for label in labels if label in _PARTS_OF_SPEECH), None), rest
 
@@ -131,6 +139,7 @@ def _definition(text: str) -> str:
     while _FIELD.match(text):
         text = _FIELD.sub("", text)
     text = re.sub(r"\s+([.,;:])", r"\1", " ".join(text.split())).strip(" ,;:-")
+    text = _LEFT.sub("", text)
     return "" if is_reference(text) else text
 
 
