@@ -28,6 +28,7 @@ Reason = Literal[
     "near-duplicate positive",
     "near-duplicate query",
     "near-duplicate pair",
+    "boilerplate",
     "over the limit",
     "not parsed",
     "bad row",

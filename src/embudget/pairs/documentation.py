@@ -2,9 +2,10 @@
 
 Texts are compared by their words in lower case, and by their sets of word pairs (`embudget.pairs.duplicates`). No text
 may occur twice, on either side: documentation repeats itself, and what a generator wrote for each field of each service
-teaches nothing the second time. The user's own texts have other rules, see `embudget.pairs.own_texts`.
+teaches nothing the second time. What a template wrote is capped (`embudget.pairs.boilerplate`). The user's own texts have other rules, see `embudget.pairs.own_texts`.
 """
 
+from embudget.pairs.boilerplate import boilerplate
 from embudget.pairs.comparison import Compared, Comparison, Dropped, Reason, compared, leave_out
 from embudget.pairs.duplicates import near_duplicates
 from embudget.pairs.sources.base import RawPair, Source
@@ -20,9 +21,11 @@ class ByWords(Comparison):
 
     def __init__(self) -> None:
         self._seen: set[str] = set()
+        self._same_template: dict[str, int | None] = {}
 
     def prepare(self, pair: RawPair, source: Source) -> Compared:
         """One line of normalised text a side, compared by its words in lower case, joined by spaces."""
+        self._same_template[source.name] = source.rules.same_template
         query, positive = normalise(pair.query), normalise(pair.positive)
         if source.rules.characters is not None:
             query, positive = (cut(text, source.rules.characters) for text in (query, positive))
@@ -48,13 +51,14 @@ class ByWords(Comparison):
         return None
 
     def without_near(self, pairs: list[Compared], dropped: Dropped) -> list[Compared]:
-        """Compare positives first, then the queries of what is left."""
+        """Compare positives first, then the queries of what is left, then cap what templates have made."""
         pairs = leave_out(
             pairs, lambda some: near_duplicates([one.positive_key for one in some]), "near-duplicate positive", dropped
         )
-        return leave_out(
+        pairs = leave_out(
             pairs, lambda some: near_duplicates([one.query_key for one in some]), "near-duplicate query", dropped
         )
+        return leave_out(pairs, lambda some: boilerplate(some, self._same_template), "boilerplate", dropped)
 
 
 def _echoes(query_key: str, positive_key: str) -> bool:

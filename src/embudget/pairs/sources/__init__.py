@@ -3,24 +3,35 @@
 from collections.abc import Callable, Sequence
 
 from embudget.errors import PairsError
+from embudget.pairs.sources.apt import Apt
 from embudget.pairs.sources.aws import AwsDocs
 from embudget.pairs.sources.base import RawPair, Rules, Source
-from embudget.pairs.sources.debian import Debian
 from embudget.pairs.sources.docstrings import Docstrings
 from embudget.pairs.sources.files import Files
+from embudget.pairs.sources.foldoc import Foldoc
+from embudget.pairs.sources.gcide import Gcide
 from embudget.pairs.sources.google import GoogleDocs
 from embudget.pairs.sources.hub import Hub
+from embudget.pairs.sources.wordnet import WordNet
 
-__all__ = ["BUILT_IN", "DEMO", "RawPair", "Rules", "Source", "find_sources"]
+__all__ = ["BUILT_IN", "DEMO", "GENERAL", "SETS", "RawPair", "Rules", "Source", "find_sources"]
 
 BUILT_IN: dict[str, Callable[[], Source]] = {
     "aws-docs": AwsDocs,
     "google-docs": GoogleDocs,
     "docstrings": Docstrings,
-    "debian": Debian,
+    "wordnet": WordNet,
+    "gcide": Gcide,
+    "foldoc": Foldoc,
+    "apt": Apt,
 }
 DEMO = ("aws-docs", "google-docs", "docstrings")
 """The sources that `demo` stands for: documentation inside Python packages, which is there without a network."""
+GENERAL = ("wordnet", "gcide", "foldoc", "apt")
+"""The sources that `general` stands for: general English, computing terms and software, from Debian packages. If two of
+them hold a text, that of the earlier one stays."""
+SETS = {"demo": DEMO, "general": GENERAL}
+"""Names that stand for several sources."""
 
 
 def find_sources(
@@ -35,7 +46,7 @@ def find_sources(
     """
     if isinstance(texts, str):
         raise PairsError(f"sources must be a list such as ['demo'], got {texts!r}")
-    names = dict.fromkeys(name for text in texts for name in (DEMO if text == "demo" else [text]))
+    names = dict.fromkeys(name for text in texts for name in SETS.get(text, (text,)))
     if not names:
         raise PairsError("at least one source is needed, such as demo")
     sources = [_find(name, columns, skip_bad) for name in names]
@@ -52,5 +63,5 @@ def _find(name: str, columns: tuple[str, str] | None, skip_bad: bool) -> Source:
         return Files(rest, columns, skip_bad=skip_bad)
     if kind == "hub" and rest:
         return Hub(rest, columns, skip_bad=skip_bad)
-    known = ", ".join(["demo", *BUILT_IN])
+    known = ", ".join([*SETS, *BUILT_IN])
     raise PairsError(f"source must be one of {known}, hub:ORG/NAME or files:PATH, got {name!r}")
