@@ -25,8 +25,8 @@ def test_info_nce_by_hand() -> None:
 def test_swapping_the_sides_changes_nothing() -> None:
     queries, positives = unit_embeddings(8)
     torch.testing.assert_close(info_nce(queries, positives, SCALE), info_nce(positives, queries, SCALE))
-    _, one, _ = info_nce_gradient(queries, positives, SCALE, 3)
-    _, _, other = info_nce_gradient(positives, queries, SCALE, 3)
+    _, one, *_ = info_nce_gradient(queries, positives, SCALE, 3)
+    _, _, other, _ = info_nce_gradient(positives, queries, SCALE, 3)
     torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
 
 
@@ -36,7 +36,7 @@ def test_the_gradient_is_that_of_autograd(pairs: int, block_rows: int) -> None:
     queries, positives = (side.requires_grad_() for side in unit_embeddings(pairs))
     wanted = info_nce(queries, positives, SCALE)
     wanted.backward()
-    loss, queries_grad, positives_grad = info_nce_gradient(queries, positives, SCALE, block_rows)
+    loss, queries_grad, positives_grad, _ = info_nce_gradient(queries, positives, SCALE, block_rows)
     assert queries.grad is not None and positives.grad is not None
     torch.testing.assert_close(loss, wanted.detach(), rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(queries_grad, queries.grad, rtol=1e-4, atol=1e-5)
@@ -66,7 +66,7 @@ def test_scores_too_large_for_exp_are_no_trouble() -> None:
     queries, positives = (side.requires_grad_() for side in unit_embeddings(6))
     wanted = info_nce(queries, -positives, 1e4)
     wanted.backward()
-    loss, queries_grad, _ = info_nce_gradient(queries, -positives, 1e4, block_rows=4)
+    loss, queries_grad, *_ = info_nce_gradient(queries, -positives, 1e4, block_rows=4)
     assert queries.grad is not None
     torch.testing.assert_close(loss, wanted.detach())
     torch.testing.assert_close(queries_grad, queries.grad, rtol=1e-3, atol=1.0)
@@ -75,7 +75,7 @@ def test_scores_too_large_for_exp_are_no_trouble() -> None:
 def test_half_precision_embeddings_are_scored_in_float32() -> None:
     queries, positives = (side.bfloat16() for side in unit_embeddings(6))
     wanted, *_ = info_nce_gradient(queries.float(), positives.float(), SCALE)
-    loss, queries_grad, _ = info_nce_gradient(queries, positives, SCALE)
+    loss, queries_grad, *_ = info_nce_gradient(queries, positives, SCALE)
     assert loss.dtype == queries_grad.dtype == torch.float32
     assert loss == wanted
 

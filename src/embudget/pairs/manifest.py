@@ -112,11 +112,13 @@ class TokenStats(Frozen):
     positive_cut: Share = Field(description="share of positives that are longer than max_length")
     query_quantiles: Quantiles
     positive_quantiles: Quantiles
+    negatives: NonNegativeInt = Field(default=0, description="hard negatives of each pair that are measured")
+    negatives_mean: NonNegativeFloat = Field(default=0.0, description="tokens of all of these of a pair, after the cut")
 
     @property
     def tokens_per_pair(self) -> float:
-        """Mean tokens of a query and its positive together. A run that sees n pairs processes D = n times as many."""
-        return self.query_mean + self.positive_mean
+        """Mean tokens of a query, its positive and its negatives. A run on n pairs processes D = n times as many."""
+        return self.query_mean + self.positive_mean + self.negatives_mean
 
 
 class Together(Frozen):
