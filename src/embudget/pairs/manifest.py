@@ -114,11 +114,24 @@ class TokenStats(Frozen):
     positive_quantiles: Quantiles
     negatives: NonNegativeInt = Field(default=0, description="hard negatives of each pair that are measured")
     negatives_mean: NonNegativeFloat = Field(default=0.0, description="tokens of all of these of a pair, after the cut")
+    squares_mean: NonNegativeFloat | None = Field(
+        default=None, description="sum of the squared lengths of a pair's texts after the cut; absent in older folders"
+    )
 
     @property
     def tokens_per_pair(self) -> float:
         """Mean tokens of a query, its positive and its negatives. A run on n pairs processes D = n times as many."""
         return self.query_mean + self.positive_mean + self.negatives_mean
+
+    @property
+    def attention_length(self) -> float:
+        """The length of the text in which the mean token stands: texts all so long would cost as much attention.
+
+        That is sum(L^2) / sum(L). Where the squares were not measured the positives' mean stands for it, which is less.
+        """
+        if self.squares_mean is None or not self.tokens_per_pair:
+            return max(self.query_mean, self.positive_mean)
+        return self.squares_mean / self.tokens_per_pair
 
 
 class Together(Frozen):

@@ -80,9 +80,11 @@ def _measure(pairs: Pairs, name: str, max_length: int, end_token: bool, negative
         return np.maximum(np.array(counted, np.int64), 1)  # an empty text is read as a space
 
     values: dict[str, Any] = {}
+    squares = 0
     for side in SIDES:
         lengths = lengths_of(table.column(side).to_pylist())
         cut = np.minimum(lengths, max_length)
+        squares += int((cut**2).sum())
         values[f"{side}_mean"] = float(cut.mean())
         values[f"{side}_cut"] = float((lengths > max_length).mean())
         p5, p25, p50, p75, p95 = np.quantile(cut, [0.05, 0.25, 0.5, 0.75, 0.95]).tolist()
@@ -90,9 +92,10 @@ def _measure(pairs: Pairs, name: str, max_length: int, end_token: bool, negative
     if negatives:
         files = pairs.info.splits["train"].files
         lists = [texts for start, stop in places for texts in read_negatives(pairs.folder, files, start, stop)]
-        lengths = lengths_of([text for texts in lists for text in texts[:negatives]])
-        total = int(np.minimum(lengths, max_length).sum())
-        values |= {"negatives": negatives, "negatives_mean": total / table.num_rows}
+        cut = np.minimum(lengths_of([text for texts in lists for text in texts[:negatives]]), max_length)
+        squares += int((cut**2).sum())
+        values |= {"negatives": negatives, "negatives_mean": int(cut.sum()) / table.num_rows}
+    values["squares_mean"] = squares / table.num_rows
     return TokenStats(tokenizer=name, max_length=max_length, pairs=table.num_rows, **values)
 
 
