@@ -7,7 +7,7 @@ Parquet file is always hashed, because it holds the counts, offsets and sizes of
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 COLUMNS = ("query", "positive", "group", "source")
-NEGATIVES = "negatives"
-"""The column of hard negatives, which a file may have: lists of texts, see `embudget.pairs.negatives`."""
 _BATCH = 8192  # rows decoded at a time, so that a file with one huge row group needs no more memory than others
 
 
@@ -101,76 +99,69 @@ def read_rows(
     return pa.concat_tables(parts)
 
 
-def _read_file(path: Path, columns: Mapping[Side, str], begin: int, end: int) -> "pa.Table":
+def iter_rows(folder: Path, files: Sequence[FileInfo], columns: Mapping[Side, str]) -> "Iterator[pa.Table]":
+    """Read all rows of a split in their order, in tables of up to 8,192 rows as `read_rows` gives them, each once.
+
+    Raises:
+        PairsError: as `read_rows`.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(path) as file:
-        stored = {name: name for name in COLUMNS} | dict(columns)
-        there = [name for name in stored.values() if name in file.schema_arrow.names]
-        table = _decode(file, path, there, begin, end)
+    for entry in files:
+        path = folder / entry.name
+        try:
+            with pq.ParquetFile(path) as file:
+                for batch in file.iter_batches(_BATCH, columns=_there(file.schema_arrow.names, columns)):
+                    yield _named(pa.Table.from_batches([batch]), path, columns)
+        except (OSError, LookupError, pa.ArrowException) as error:
+            raise PairsError(f"cannot read {path}: {first_line(error)}") from None
+
+
+def _stored(columns: Mapping[Side, str]) -> dict[str, str]:
+    """The name of each of our columns in the files."""
+    return {name: name for name in COLUMNS} | dict(columns)
+
+
+def _there(names: Sequence[str], columns: Mapping[Side, str]) -> list[str]:
+    return [name for name in _stored(columns).values() if name in names]
+
+
+def _named(table: "pa.Table", path: Path, columns: Mapping[Side, str]) -> "pa.Table":
+    """Give a table of a file our columns; those that it lacks are empty.
+
+    Raises:
+        PairsError: a query or positive is null.
+    """
+    import pyarrow as pa
+
+    stored = _stored(columns)
     for side in SIDES:
         if table.column(stored[side]).null_count:
             raise PairsError(f"{path}: column {stored[side]!r} must have no nulls")
     nothing = pa.repeat(pa.scalar("", pa.string()), table.num_rows)
+    there = table.column_names
     return pa.table(
         {name: table.column(old).cast(pa.string()) if old in there else nothing for name, old in stored.items()}
     )
 
 
-def read_negatives(folder: Path, files: Sequence[FileInfo], start: int, stop: int) -> list[list[str]]:
-    """Read the hard negatives of rows ``start`` to ``stop`` (exclusive) of a split, without nulls and empty texts.
-
-    Raises:
-        PairsError: a file can no longer be read, or its column holds anything but lists of texts.
-    """
-    import pyarrow as pa
-
-    found: list[list[str]] = []
-    first = 0
-    for file in files:
-        begin, end = max(start - first, 0), min(stop - first, file.pairs)
-        if begin < end:
-            path = folder / file.name
-            try:
-                found += _negatives(path, begin, end)
-            except (OSError, LookupError, pa.ArrowException) as error:
-                raise PairsError(f"cannot read {path}: {first_line(error)}") from None
-        first += file.pairs
-    return found
-
-
-def _negatives(path: Path, begin: int, end: int) -> list[list[str]]:
+def _read_file(path: Path, columns: Mapping[Side, str], begin: int, end: int) -> "pa.Table":
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(path) as file:
-        if NEGATIVES not in file.schema_arrow.names:
-            return [[] for _ in range(begin, end)]
-        kind = file.schema_arrow.field(NEGATIVES).type
-        lists, texts = (pa.types.is_list, pa.types.is_large_list), (pa.types.is_string, pa.types.is_large_string)
-        if not any(is_list(kind) for is_list in lists) or not any(is_text(kind.value_type) for is_text in texts):
-            if pa.types.is_null(kind):
-                return [[] for _ in range(begin, end)]
-            raise PairsError(f"{path}: column {NEGATIVES!r} must hold lists of texts, got {kind}")
-        column = _decode(file, path, [NEGATIVES], begin, end).column(NEGATIVES)
-    return [[text for text in texts or () if text] for texts in column.to_pylist()]
-
-
-def _decode(file: "pa.parquet.ParquetFile", path: Path, columns: list[str], begin: int, end: int) -> "pa.Table":
-    """Columns of rows ``begin`` to ``end`` (exclusive) of an open file."""
-    import pyarrow as pa
-
-    groups, at = _row_groups(file.metadata, begin, end)
-    batches = []
-    for batch in file.iter_batches(_BATCH, row_groups=groups, columns=columns):
-        low, high = max(begin - at, 0), min(end - at, len(batch))
-        if low < high:
-            batches.append(batch.slice(low, high - low))
-        at += len(batch)
-        if at >= end:
-            break
-    table = pa.Table.from_batches(batches)
+        there = _there(file.schema_arrow.names, columns)
+        groups, at = _row_groups(file.metadata, begin, end)
+        batches = []
+        for batch in file.iter_batches(_BATCH, row_groups=groups, columns=there):
+            low, high = max(begin - at, 0), min(end - at, len(batch))
+            if low < high:
+                batches.append(batch.slice(low, high - low))
+            at += len(batch)
+            if at >= end:
+                break
+    table = _named(pa.Table.from_batches(batches), path, columns)
     if table.num_rows != end - begin:
         raise PairsError(f"{path} must hold {end} rows or more, got {at}: it has changed since it was opened")
     return table
