@@ -10,7 +10,7 @@ import pytest
 
 from embudget.errors import ModelError, PairsError
 from embudget.pairs import Pairs
-from embudget.pairs.shards import read_negatives
+from embudget.pairs.token_batch import negatives_of
 from embudget.pairs.token_cache import TokenCache
 from embudget.suite.loading import load_embedder, load_tokenizer
 
@@ -183,7 +183,7 @@ def test_a_batch_holds_the_first_negatives_that_each_pair_has(
     hard_pairs: Pairs, tiny_llama: Path, tmp_path: Path
 ) -> None:
     cache = TokenCache(hard_pairs, str(tiny_llama), 20, negatives=2, folder=tmp_path, block=256)
-    lists = read_negatives(hard_pairs.folder, hard_pairs.info.splits["train"].files, 0, cache.rows)
+    lists = negatives_of(hard_pairs, 0, cache.rows)
     rows = [3, 700, 255, 256, 5, 6, 7, 8, cache.rows - 1]
     batch = cache.batch(rows)
     counts = [min(2, len(lists[row])) for row in rows]
@@ -201,7 +201,7 @@ def test_right_answers_among_the_negatives_are_found(hard_pairs: Pairs, tiny_lla
     cache = TokenCache(hard_pairs, str(tiny_llama), 20, negatives=3, folder=tmp_path)
     rows = list(range(40))
     table = hard_pairs.head("train", 40).to_pylist()
-    lists = read_negatives(hard_pairs.folder, hard_pairs.info.splits["train"].files, 0, 40)
+    lists = negatives_of(hard_pairs, 0, 40)
     negatives = [lists[row][slot] for slot in range(3) for row in rows if slot < len(lists[row])]
     wanted = {
         (query, place)

@@ -1,89 +1,62 @@
-"""Hard negatives: texts that look like right answers to a pair's query and are wrong.
+"""Which hard negatives of a pair are none: those that answer the query after all, or that nobody may train on.
 
-They are the lists of texts in a column `negatives` of the training split, best first; no column and null mean none. A
-run that takes k of them (`RunConfig.negatives`) reads the first k of each pair, or as many as it has. In the loss every
-negative of a batch is one more wrong answer to every query of the batch, as sentence-transformers has it. Two kinds are
-left out of a query's denominator, by the rule of `embudget.pairs.relevance`: a text that is the query's positive,
-because a right answer is never a wrong one, and a text that is the query itself. What is right beyond the batch is not
-known here: whoever makes negatives has to keep them wrong, as `embudget pairs mine` does.
+A hard negative is a text that resembles the positive and does not answer the query. As a further candidate in the loss
+it is worth its tokens only if it is truly wrong, so a negative is left out if it
 
-Negatives are no part of the order of batches, so that runs with and without them see the same pairs in the same order.
+- is empty, or repeats the query, the positive or an earlier negative of the pair,
+- is the positive of another pair with the same query,
+- comes after the first 64 of its pair, which is more than a run can use, or
+- belongs to a training pair and stands in a held-out one, as its query or as a positive that no training pair has.
+
+The pair itself stays. Texts are compared as the pairs of their source are.
 """
 
-from functools import lru_cache
-from pathlib import Path
-from typing import NamedTuple
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Literal
 
-import numpy as np
+NEGATIVES = "negatives"
+"""The column of a folder of pairs that holds them, a list of texts a pair."""
+MOST_NEGATIVES = 64
+"""Negatives of a pair that are kept; `RunConfig.negatives` may be as many."""
 
-from embudget.errors import PairsError
-from embudget.pairs.folder import Pairs
-from embudget.pairs.manifest import FileInfo
-from embudget.pairs.shards import NEGATIVES, read_negatives
-
-_LOOKED_AT = 65_536  # rows of the first look for any negative; most folders have one in the first row, or none at all
-
-
-class Batch(NamedTuple):
-    """One batch of training texts as token ids: B pairs with M hard negatives, of which some may be no wrong answers.
-
-    The negatives of a pair are those it has, at most as many as the run takes; the first ones of all pairs come before
-    the second ones.
-    """
-
-    texts: list[np.ndarray]
-    """2B + M of them: the queries, their positives, then the negatives."""
-    pairs: int
-    """B."""
-    right_P2: np.ndarray
-    """Couples (query, negative) in which the negative is the query's positive or the query itself, by their places."""
-
-    @property
-    def tokens(self) -> int:
-        """Tokens that a step on this batch processes, all of its texts."""
-        return sum(map(len, self.texts))
+NegativeFlaw = Literal[
+    "empty", "repeats the query", "repeats the positive", "repeated", "positive of the query", "over 64", "held out"
+]
+"""Why a hard negative was left out."""
 
 
-def batch_of(texts: list[np.ndarray], hashes_B2: np.ndarray, negatives_M: np.ndarray) -> Batch:
-    """Find the negatives that are no wrong answers, by 64-bit hashes of the texts.
+def true_negatives(
+    negatives: Iterable[str],
+    pair: tuple[str, str],
+    key: Callable[[str], str],
+    is_positive: Callable[[str, str], bool],
+    dropped: Counter[NegativeFlaw],
+) -> tuple[str, ...]:
+    """Keep the negatives of a pair that are some, in their order.
 
     Args:
-        texts: queries, positives and negatives.
-        hashes_B2: those of queries and positives.
-        negatives_M: those of the negatives.
+        negatives: the texts.
+        pair: what its query and its positive are compared by.
+        key: gives what a text is compared by.
+        is_positive: whether a pair of such a query and such a positive was met anywhere.
+        dropped: counts the others.
     """
-    suspect = np.flatnonzero(np.isin(negatives_M, hashes_B2))
-    same = (hashes_B2[:, :, None] == negatives_M[suspect]).any(axis=1)
-    query_P, at_P = np.nonzero(same)
-    return Batch(texts, len(hashes_B2), np.stack([query_P, suspect[at_P]], axis=1))
-
-
-def negatives_column(pairs: Pairs, start: int, stop: int, slot: int) -> list[str | None]:
-    """The negatives at one place (0 for the first) of the lists of some training rows; None where a list is shorter.
-
-    Raises:
-        PairsError: a file cannot be read, or its column holds anything but lists of texts.
-    """
-    lists = read_negatives(pairs.folder, pairs.info.splits["train"].files, start, stop)
-    return [texts[slot] if slot < len(texts) else None for texts in lists]
-
-
-def check_negatives(pairs: Pairs, wanted: int) -> None:
-    """Refuse pairs without any hard negative where a run wants some.
-
-    Raises:
-        PairsError: no training pair has one, or the column cannot be read.
-    """
-    if wanted and not _any(pairs.folder, pairs.info.splits["train"].files):
-        raise PairsError(
-            f"negatives={wanted} needs training pairs with hard negatives, and {pairs.folder} has none in a column "
-            f"{NEGATIVES!r}: make them with `embudget pairs mine {pairs.folder} --model MODEL --out DIR`, or train "
-            "with negatives=0"
-        )
-
-
-@lru_cache(maxsize=64)
-def _any(folder: Path, files: tuple[FileInfo, ...]) -> bool:
-    rows = sum(file.pairs for file in files)
-    starts = range(0, rows, _LOOKED_AT)
-    return any(any(read_negatives(folder, files, start, min(start + _LOOKED_AT, rows))) for start in starts)
+    query, positive = pair
+    kept: dict[str, str] = {}
+    for negative in negatives:
+        found = key(negative)
+        flaw: NegativeFlaw | None = (
+            "empty" if not found
+            else "repeats the query" if found == query
+            else "repeats the positive" if found == positive
+            else "repeated" if found in kept
+            else "positive of the query" if is_positive(query, found)
+            else "over 64" if len(kept) >= MOST_NEGATIVES
+            else None
+        )  # fmt: skip
+        if flaw is None:
+            kept[found] = negative
+        else:
+            dropped[flaw] += 1
+    return tuple(kept.values())

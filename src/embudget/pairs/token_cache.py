@@ -28,8 +28,8 @@ from embudget.errors import PairsError
 from embudget.files import whole_file
 from embudget.pairs.folder import Pairs
 from embudget.pairs.manifest import SIDES
-from embudget.pairs.negatives import Batch, batch_of, negatives_column
-from embudget.pairs.shards import NEGATIVES
+from embudget.pairs.negatives import NEGATIVES
+from embudget.pairs.token_batch import TokenBatch, batch_of, negatives_of
 from embudget.suite.cache import cache_folder
 from embudget.suite.identity import tokenizer_identity
 from embudget.suite.loading import find_checkpoint, load_tokenizer
@@ -119,7 +119,7 @@ class TokenCache:
         places = [(self._get(row // self.block), row % self.block) for row in rows]
         return [block[side].text(row) for side in range(len(SIDES)) for block, row in places]
 
-    def batch(self, rows: Sequence[int]) -> Batch:
+    def batch(self, rows: Sequence[int]) -> TokenBatch:
         """Get some rows as a batch: their queries, their positives, and as many of their negatives as the cache holds.
 
         Raises:
@@ -134,7 +134,7 @@ class TokenCache:
                     texts.append(negatives.text(place))
                     hashes.append(negatives.hashes[place])
         if not hashes:
-            return Batch(texts, len(rows), np.empty((0, 2), np.int64))
+            return TokenBatch(texts, len(rows), np.empty((0, 2), np.int64))
         return batch_of(texts, self.hashes(rows), np.array(hashes, np.uint64))
 
     def hashes(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
@@ -212,7 +212,8 @@ class TokenCache:
     def _sides(self, number: int, slot: int) -> dict[str, list[str | None]]:
         start, stop = self._span(number)
         if slot:
-            return {NEGATIVES: negatives_column(self.pairs, start, stop, slot - 1)}
+            lists = negatives_of(self.pairs, start, stop)
+            return {NEGATIVES: [texts[slot - 1] if slot <= len(texts) else None for texts in lists]}
         table = self.pairs.read("train", start, stop)
         return {side: table.column(side).to_pylist() for side in SIDES}
 

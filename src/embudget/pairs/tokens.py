@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from embudget.errors import PairsError
 from embudget.pairs.folder import Pairs
 from embudget.pairs.manifest import SIDES, Quantiles, TokenStats, read_info, write_info
-from embudget.pairs.shards import read_negatives
+from embudget.pairs.negatives import NEGATIVES
 from embudget.suite.identity import tokenizer_identity
 from embudget.suite.loading import load_tokenizer
 from embudget.suite.members import local_folder, split_depth
@@ -70,7 +70,7 @@ def _measure(pairs: Pairs, name: str, max_length: int, end_token: bool, negative
 
     tokenizer = load_tokenizer(name, end_token=end_token)
     places = _sample(pairs)
-    table = pa.concat_tables([pairs.read("train", start, stop) for start, stop in places])
+    table = pa.concat_tables([pairs.read("train", *place) for place in places], promote_options="default")
     # one token more than allowed is asked for, to tell texts that are cut from those that just fit
     options = {"truncation": True, "max_length": max_length + 1, "return_attention_mask": False}
 
@@ -90,9 +90,8 @@ def _measure(pairs: Pairs, name: str, max_length: int, end_token: bool, negative
         p5, p25, p50, p75, p95 = np.quantile(cut, [0.05, 0.25, 0.5, 0.75, 0.95]).tolist()
         values[f"{side}_quantiles"] = Quantiles(p5=p5, p25=p25, p50=p50, p75=p75, p95=p95)
     if negatives:
-        files = pairs.info.splits["train"].files
-        lists = [texts for start, stop in places for texts in read_negatives(pairs.folder, files, start, stop)]
-        cut = np.minimum(lengths_of([text for texts in lists for text in texts[:negatives]]), max_length)
+        lists = table.column(NEGATIVES).to_pylist() if NEGATIVES in table.column_names else []
+        cut = np.minimum(lengths_of([text for texts in lists for text in (texts or ())[:negatives]]), max_length)
         squares += int((cut**2).sum())
         values |= {"negatives": negatives, "negatives_mean": int(cut.sum()) / table.num_rows}
     values["squares_mean"] = squares / table.num_rows

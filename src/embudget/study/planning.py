@@ -8,7 +8,7 @@ from typing import NamedTuple
 from embudget.errors import ModelError
 from embudget.flops import attention_share, steps_for, tokens_for
 from embudget.pairs import Pairs, as_pairs, token_stats
-from embudget.pairs.negatives import check_negatives
+from embudget.pairs.token_batch import check_negatives
 from embudget.records import RunConfig, RunRecord
 from embudget.study.spec import Study
 from embudget.study.trunks import own_flops, own_flops_of

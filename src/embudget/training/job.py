@@ -15,7 +15,7 @@ from embudget.errors import BudgetError, ModelError, PairsError, RunError
 from embudget.flops import steps_for, tokens_for
 from embudget.methods import Method, parse_method
 from embudget.pairs import Pairs, token_stats
-from embudget.pairs.negatives import check_negatives
+from embudget.pairs.token_batch import check_negatives
 from embudget.pairs.token_cache import TokenCache
 from embudget.records import RunConfig
 from embudget.suite import ModelShape, find_shape

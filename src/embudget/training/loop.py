@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from embudget.errors import DivergedError, RunError
-from embudget.pairs.negatives import Batch
+from embudget.pairs.token_batch import TokenBatch
 from embudget.training.device import in_float32, start_processes
 from embudget.training.engine import engine_of
 from embudget.training.heldout import HeldOut, held_out
@@ -135,7 +135,7 @@ class Training:
         self._check(loss)
         return loss
 
-    def _gradients(self, batch: Batch, rate: float) -> tuple[float, tuple[Tensor, Tensor] | None]:
+    def _gradients(self, batch: TokenBatch, rate: float) -> tuple[float, tuple[Tensor, Tensor] | None]:
         """Charge a step and fill the clipped gradients: the loss, and the rows of the table with theirs, if any."""
         self.model.train()
         self.step_tokens = batch.tokens
@@ -245,7 +245,7 @@ class Training:
         self.torn = False
         self.changes += 1
 
-    def _batch(self) -> Batch:
+    def _batch(self) -> TokenBatch:
         if self._drawn is None:
             with deferred():
                 self._before_drawn = self.order.state
@@ -254,7 +254,7 @@ class Training:
             raise RunError("the pairs ended before the budget: allow more epochs")
         return self.job.tokens.batch(self._drawn)
 
-    def _gradients_of_rows(self, rows: RowAdamW, batch: Batch) -> tuple[float, tuple[Tensor, Tensor]]:
+    def _gradients_of_rows(self, rows: RowAdamW, batch: TokenBatch) -> tuple[float, tuple[Tensor, Tensor]]:
         """Fill and clip the gradients where the input embedding trains; those of the rows that occur are returned."""
         present, places = np.unique(np.concatenate(batch.texts), return_inverse=True)
         at = torch.from_numpy(present.astype(np.int64))

@@ -16,7 +16,7 @@ Hard negatives, n, are further wrong answers to all queries of the batch, and as
     S = s q [p, n]^T in the direction of the queries, S = s p q^T in the other
 
 which is what sentence-transformers does with the columns after the positives. One that is a right answer to a query, or
-the query's own text, is left out of that query's denominator: see `embudget.pairs.negatives.Batch`.
+the query's own text, is left out of that query's denominator: see `embudget.pairs.token_batch`.
 
 Shapes: B pairs, M negatives, E embedding size, K rows of a block, P couples; where texts repeat, R pairs of Q queries
 and D positives.

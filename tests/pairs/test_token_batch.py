@@ -8,8 +8,7 @@ import pytest
 
 from embudget.errors import PairsError
 from embudget.pairs import Pairs, index_pairs, token_stats
-from embudget.pairs.negatives import check_negatives, negatives_column
-from embudget.pairs.shards import read_negatives
+from embudget.pairs.token_batch import check_negatives, negatives_of
 from embudget.suite.loading import load_tokenizer
 from tests.hard_negatives import with_negatives
 
@@ -34,10 +33,8 @@ CLEAN = [["a", "b"], [], [], ["c", "d"], ["e"], ["f", "g", "h"]]
 @pytest.mark.parametrize("kind", [pa.list_(pa.string()), pa.large_list(pa.large_string())])
 def test_lists_are_read_without_nulls_and_empty_texts(tmp_path: Path, kind: pa.DataType, parts: int) -> None:
     pairs = folder_with(tmp_path, pa.array(LISTS, kind), parts)
-    files = pairs.info.splits["train"].files
-    assert read_negatives(pairs.folder, files, 0, 6) == CLEAN
-    assert read_negatives(pairs.folder, files, 2, 5) == CLEAN[2:5]
-    assert negatives_column(pairs, 0, 6, 1) == ["b", None, None, "d", None, "g"]
+    assert negatives_of(pairs, 0, 6) == CLEAN
+    assert negatives_of(pairs, 2, 5) == CLEAN[2:5]
     check_negatives(pairs, 2)
 
 
@@ -51,16 +48,9 @@ def test_pairs_without_any_are_refused_where_a_run_wants_some(tmp_path: Path, co
     with pytest.raises(PairsError) as raised:
         check_negatives(pairs, 4)
     assert str(raised.value) == (
-        f"negatives=4 needs training pairs with hard negatives, and {tmp_path} has none in a column 'negatives': make "
-        f"them with `embudget pairs mine {tmp_path} --model MODEL --out DIR`, or train with negatives=0"
+        f"negatives=4 needs training pairs with hard negatives, and {tmp_path} has none: make them with "
+        f"`embudget pairs mine {tmp_path} --model MODEL --out DIR`, or train with negatives=0"
     )
-
-
-@pytest.mark.parametrize("column", [pa.array(["a"] * 6), pa.array([[1]] * 6), pa.array([{"a": 1}] * 6)])
-def test_a_column_of_anything_else_is_refused(tmp_path: Path, column: pa.Array) -> None:
-    pairs = folder_with(tmp_path, column)
-    with pytest.raises(PairsError, match=r"train.parquet: column 'negatives' must hold lists of texts, got "):
-        check_negatives(pairs, 1)
 
 
 def test_a_file_that_has_lost_rows_is_refused(tmp_path: Path) -> None:
@@ -68,7 +58,7 @@ def test_a_file_that_has_lost_rows_is_refused(tmp_path: Path) -> None:
     table = pq.read_table(tmp_path / "train.parquet")
     pq.write_table(table.slice(0, 3), tmp_path / "train.parquet")
     with pytest.raises(PairsError, match="must hold 6 rows or more, got 3"):
-        read_negatives(pairs.folder, pairs.info.splits["train"].files, 0, 6)
+        negatives_of(pairs, 0, 6)
 
 
 def test_their_tokens_count_in_the_length_of_a_pair(tiny_pairs: Pairs, tiny_llama: Path, tmp_path: Path) -> None:
