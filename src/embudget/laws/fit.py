@@ -133,7 +133,8 @@ def _group_moves(table: RunTable, by_method: Iterable[str], draws: int, seed: in
         return None
     moves = table.groups.moves(draws, np.random.default_rng([seed, 1]))
     rows = np.isin([cell.method for cell in table.cells], list(by_method))
-    return moves[:, rows] - moves[:, rows].mean(axis=1, keepdims=True)
+    centred: Array = moves[:, rows] - moves[:, rows].mean(axis=1, keepdims=True)
+    return centred
 
 
 def _frontiers(groups: dict[str, list[Cell]], refusals: list[Refusal]) -> dict[str, Frontier]:

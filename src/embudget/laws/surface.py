@@ -192,7 +192,8 @@ class Surface(Frozen):
             return wide
         at = methods, np.log(model_params), np.log(tokens), self.asymptote
         moves = np.concatenate([component.group_moves(*at) for component in self.components])
-        return wide + (moves - moves.mean(axis=0))
+        with_groups: Array = wide + (moves - moves.mean(axis=0))
+        return with_groups
 
     def with_discrepancy(self, gaps: Array, mean: Array, times: Array) -> Array:
         """Log losses of one kind of method minus another's (draws, b), with what no form of law explains at b budgets.
