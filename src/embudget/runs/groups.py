@@ -89,7 +89,7 @@ def common_groups(runs: "pd.DataFrame") -> tuple["pd.DataFrame", tuple[int, ...]
     same = runs[BY_GROUP].map(lambda groups: {name: score.pairs for name, score in groups.items()} == pairs)
     if len(pairs) < FEWEST or not same.all():
         return runs.drop(columns=BY_GROUP), None, _remarks(runs)
-    losses = [np.array([groups[name].loss for name in pairs]) for groups in runs[BY_GROUP]]
+    losses = runs[BY_GROUP].map(lambda groups: np.array([groups[name].loss for name in pairs]))
     return runs.assign(**{BY_GROUP: losses}), tuple(pairs.values()), []
 
 

@@ -70,7 +70,8 @@ def settings_of(runs: pd.DataFrame) -> pd.DataFrame:
     squares = np.bincount(codes, relative * (log_loss - mean[codes]) ** 2)
     measured = [name for name in ("tokens", "train_flops", "unique_tokens", *MEASURED) if name in runs]
     if BY_GROUP in runs:
-        settings[BY_GROUP] = _group_means(np.stack(runs[BY_GROUP].tolist()), relative, codes)
+        means = _group_means(np.stack(runs[BY_GROUP].tolist()), relative, codes)
+        settings[BY_GROUP] = pd.Series(means, dtype=object)
     return settings.assign(
         cell=settings.groupby([name for name in CELL if name in runs]).ngroup(),
         log_loss=mean,
