@@ -135,6 +135,14 @@ def tiny_pairs(tmp_path_factory: pytest.TempPathFactory) -> "Pairs":
     return build_pairs([f"files:{folder / 'made.jsonl'}"], folder / "pairs")
 
 
+@pytest.fixture(scope="session")
+def hard_pairs(tiny_pairs: "Pairs", tmp_path_factory: pytest.TempPathFactory) -> "Pairs":
+    """The pairs of ``tiny_pairs`` with 0 to 3 hard negatives each, of which some are right answers after all."""
+    from tests.hard_negatives import some_negatives, with_negatives
+
+    return with_negatives(tiny_pairs, tmp_path_factory.mktemp("hard") / "pairs", some_negatives(tiny_pairs))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start the longest test first, so that the other process does the rest meanwhile."""
     items.sort(key=lambda item: "smoke" not in item.name)

@@ -50,15 +50,18 @@ def state_bytes(method: Method, shape: ModelShape) -> float:
     return 12.0 * (method.trained_params(shape) + embedding)
 
 
-def training_bytes(method: Method, shape: ModelShape, batch_size: int, max_length: int, *, bf16: bool = True) -> float:
+def training_bytes(
+    method: Method, shape: ModelShape, batch_size: int, max_length: int, *, negatives: int = 0, bf16: bool = True
+) -> float:
     """Bytes that training takes at its peak, with gradient caching, under bf16 autocast or all in float32.
 
-    The longest text counts with its ``max_length`` tokens, since one longer than a chunk makes a chunk of its own.
+    The longest text counts with its ``max_length`` tokens, since one longer than a chunk makes a chunk of its own. The
+    hard ``negatives`` of each pair are further texts, whose scores are held in blocks.
     """
     weights = 4.0 * (method.total_params(shape) + shape.embedding_params)
     copy = 2.0 * method.total_params(shape) if bf16 else 0.0
     activations = activation_bytes(method, shape, max(CHUNK_TOKENS, max_length), BF16_BYTES if bf16 else 4)
-    embeddings = 2 * 4.0 * (2 * batch_size) * shape.hidden  # with their gradients
+    embeddings = 2 * 4.0 * ((2 + negatives) * batch_size) * shape.hidden  # with their gradients
     scores = 4 * 4.0 * batch_size**2  # with their gradient, and log-probabilities by rows and by columns
     return weights + state_bytes(method, shape) + copy + activations + embeddings + scores
 

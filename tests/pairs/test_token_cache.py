@@ -10,6 +10,7 @@ import pytest
 
 from embudget.errors import ModelError, PairsError
 from embudget.pairs import Pairs
+from embudget.pairs.token_batch import negatives_of
 from embudget.pairs.token_cache import TokenCache
 from embudget.suite.loading import load_embedder, load_tokenizer
 
@@ -173,3 +174,70 @@ def test_bad_arguments(tiny_pairs: Pairs, tiny_llama: Path, tmp_path: Path) -> N
     (tmp_path / "file").write_text("")
     with pytest.raises(PairsError, match=r"^cannot write the token cache .*: Not a directory$"):
         TokenCache(tiny_pairs, str(tiny_llama), 20, folder=tmp_path / "file").texts([0])
+
+
+# ---- hard negatives
+
+
+def test_a_batch_holds_the_first_negatives_that_each_pair_has(
+    hard_pairs: Pairs, tiny_llama: Path, tmp_path: Path
+) -> None:
+    cache = TokenCache(hard_pairs, str(tiny_llama), 20, negatives=2, folder=tmp_path, block=256)
+    lists = negatives_of(hard_pairs, 0, cache.rows)
+    rows = [3, 700, 255, 256, 5, 6, 7, 8, cache.rows - 1]
+    batch = cache.batch(rows)
+    counts = [min(2, len(lists[row])) for row in rows]
+    assert {0, 1, 2} == set(counts), "the case occurs"
+    assert (batch.pairs, len(batch.texts)) == (9, 18 + sum(counts))
+    assert same(batch.texts[:18], cache.texts(rows))
+    negatives = [lists[row][slot] for slot in range(2) for row in rows if slot < len(lists[row])]
+    tokenizer = load_tokenizer(str(tiny_llama))
+    wanted = [np.array(tokenizer(text, truncation=True, max_length=20)["input_ids"]) for text in negatives]
+    assert same(batch.texts[18:], wanted)
+    assert batch.tokens == sum(map(len, batch.texts))
+
+
+def test_right_answers_among_the_negatives_are_found(hard_pairs: Pairs, tiny_llama: Path, tmp_path: Path) -> None:
+    cache = TokenCache(hard_pairs, str(tiny_llama), 20, negatives=3, folder=tmp_path)
+    rows = list(range(40))
+    table = hard_pairs.head("train", 40).to_pylist()
+    lists = negatives_of(hard_pairs, 0, 40)
+    negatives = [lists[row][slot] for slot in range(3) for row in rows if slot < len(lists[row])]
+    wanted = {
+        (query, place)
+        for query, pair in enumerate(table)
+        for place, text in enumerate(negatives)
+        if text in (pair["query"], pair["positive"])
+    }
+    found = set(map(tuple, cache.batch(rows).right_P2.tolist()))
+    assert found == wanted
+    assert 5 < len(found) < len(negatives)
+
+
+def test_ids_of_negatives_are_shared_by_runs_that_take_more_and_those_of_pairs_by_all(
+    hard_pairs: Pairs, tiny_llama: Path, tmp_path: Path
+) -> None:
+    def made(negatives: int) -> list[str]:
+        cache = TokenCache(hard_pairs, str(tiny_llama), 20, negatives=negatives, folder=tmp_path)
+        cache.batch([0, 1])
+        return sorted(path.name for path in cache.folder.iterdir())
+
+    assert made(0) == ["000000.arrow"]
+    assert made(1) == ["000000-negative-1.arrow", "000000.arrow"]
+    (folder,) = tmp_path.iterdir()
+    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert made(3) == ["000000-negative-1.arrow", "000000-negative-2.arrow", "000000-negative-3.arrow", "000000.arrow"]
+    assert {name: (folder / name).stat().st_mtime_ns for name in before} == before
+
+
+def test_a_damaged_file_of_negatives_is_made_anew(hard_pairs: Pairs, tiny_llama: Path, tmp_path: Path) -> None:
+    def opened() -> TokenCache:
+        return TokenCache(hard_pairs, str(tiny_llama), 20, negatives=1, folder=tmp_path)
+
+    wanted = [text.copy() for text in opened().batch(range(30)).texts]
+    path = opened().folder / "000000-negative-1.arrow"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    assert same(opened().batch(range(30)).texts, wanted)
+    assert path.read_bytes() != bytes(data)

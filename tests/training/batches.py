@@ -55,18 +55,20 @@ def ragged(model: SentenceTransformer, texts: list[str]) -> Texts:
     return token_ids(model, [*queries, *positives])
 
 
-def gradients(engine: Engine, texts: Texts, meter: BudgetMeter | None = None) -> tuple[float, dict[str, Tensor]]:
+def gradients(
+    engine: Engine, texts: Texts, meter: BudgetMeter | None = None, pairs: int | None = None
+) -> tuple[float, dict[str, Tensor]]:
     """The loss and the gradient of every trained parameter, that of the input embedding made dense."""
     encoder = engine.encoder
     encoder.model.zero_grad()
     torch.manual_seed(1)
     if encoder.table is None:
-        loss = engine.gradients(texts, meter)
+        loss = engine.gradients(texts, meter, pairs=pairs)
         return loss, _found(encoder.model)
     present, places = np.unique(np.concatenate(texts), return_inverse=True)
     rows_RH = encoder.table.detach()[torch.from_numpy(present)].requires_grad_()
     ends = np.cumsum([len(text) for text in texts])[:-1]
-    loss = engine.gradients(np.split(places, ends), meter, rows_RH)
+    loss = engine.gradients(np.split(places, ends), meter, rows_RH, pairs=pairs)
     assert rows_RH.grad is not None
     encoder.table.grad = torch.zeros_like(encoder.table).index_copy(0, torch.from_numpy(present), rows_RH.grad)
     return loss, _found(encoder.model)

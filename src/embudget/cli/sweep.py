@@ -124,7 +124,18 @@ def describe(study: "Study", plan: "Plan", done: set[str]) -> str:
         f"{len(plan.runs)} runs, {plan.train_flops:.3g} FLOP, {len(plan.left_out)} left out; {len(missing.runs)} to "
         f"do, about {missing.seconds / 3600:.2f} hours of training"
     )
-    return "\n".join(lines + _savings(study, plan))
+    return "\n".join(lines + _attention(plan) + _savings(study, plan))
+
+
+def _attention(plan: "Plan") -> list[str]:
+    """A line on what attention adds to the run where it adds most, if it is much."""
+    from embudget.flops import say_attention
+
+    if not plan.runs:
+        return []
+    most = max(plan.runs, key=lambda run: run.attention)
+    where = f"of {most.config.model} {most.config.method}, the most of all runs, at texts of up to "
+    return say_attention(most.attention, f"{where}{most.config.max_length:,} tokens")
 
 
 def _savings(study: "Study", plan: "Plan") -> list[str]:

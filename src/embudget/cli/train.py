@@ -35,6 +35,10 @@ def command(
         float | None, typer.Option(help="Peak rate; by default the method's: see `embudget suite show`.")
     ] = None,
     max_length: Annotated[int | None, typer.Option(help="Tokens at which texts are cut; 75 by default.")] = None,
+    negatives: Annotated[
+        int | None,
+        typer.Option(min=0, help="Hard negatives of each pair in the loss; 0 by default."),
+    ] = None,
     max_epochs: Annotated[int | None, typer.Option(min=1, help="Most passes over the pairs; 1 by default.")] = None,
     schedule: Annotated[
         str | None,
@@ -90,7 +94,7 @@ def command(
     check_apart(out, (recipe,))
     data = load_pairs(pairs)
     budget_asked = (budget, gpu_hours, dollars, device, mfu, dollars_per_hour)
-    asked = (*budget_asked, model, method, batch_size, learning_rate, max_length, schedule, pooling)
+    asked = (*budget_asked, model, method, batch_size, learning_rate, max_length, negatives, schedule, pooling)
     if recipe is not None:
         if any(option is not None for option in asked):
             raise ConfigError("give either a recipe or --model, --method and a budget, not both")
@@ -104,6 +108,7 @@ def command(
             "batch_size": batch_size,
             "learning_rate": learning_rate,
             "max_length": max_length,
+            "negatives": negatives,
             "seed": seed,
         }
         given |= {"pooling": pooling, "max_epochs": max_epochs, "schedule": schedule}
@@ -116,7 +121,7 @@ def command(
         )
     if int(os.environ.get("RANK", "0")):  # only the first of several processes speaks
         return
-    typer.echo(outcome(record))
+    typer.echo("\n".join([outcome(record), *_attention(config, data)]))
     typer.echo(f"{out}: load it with SentenceTransformer({str(out)!r}), score it with `embudget evaluate {out}`")
 
 
@@ -135,6 +140,19 @@ def outcome(record: "RunRecord") -> str:
             f"{config.eval_candidates}",
             *([f"no gain: {record.error}"] if record.status == "no_gain" else []),
         ]
+    )
+
+
+def _attention(config: "RunConfig", pairs: "Pairs") -> list[str]:
+    """A line on what attention adds at the pairs' lengths, if it is much."""
+    from embudget.flops import attention_share, say_attention
+    from embudget.methods import parse_method
+    from embudget.pairs import token_stats
+    from embudget.suite import find_shape
+
+    lengths = token_stats(pairs, config.model, config.max_length, config.end_token, config.negatives)
+    return say_attention(
+        attention_share(parse_method(config.method), find_shape(config.model), [lengths.attention_length])
     )
 
 

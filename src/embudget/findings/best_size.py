@@ -7,13 +7,14 @@ x = log N and y = log C, both scaled to [-1, 1], and fit
     log L = p(x) + q(y) + y (g1 x + g2 x^2) + noise,    p and q polynomials of degree at most 3
 
 by weighted least squares, with draws from its posterior under a flat prior (Student's t, Gelman et al., Bayesian Data
-Analysis, section 14.2); the noise is that of the residuals of all kinds, or of the laws where these are few. In a draw
-the best size grows if the minimum over the measured sizes lies higher at the largest budget than at the smallest;
-where it lies at the same end of the sizes at both, its move was not seen. The laws' exponent of N*(C) is given for
-comparison.
+Analysis, section 14.2); the noise is that of the residuals of all kinds, or of the laws where these are few. Where the
+losses by held-out group are known, each draw is moved as other groups would move the losses (`embudget.runs.groups`),
+since what neighbouring cells have in common of it shows in no residual. In a draw the best size grows if the minimum
+over the measured sizes lies higher at the largest budget than at the smallest; where it lies at the same end of the
+sizes at both, its move was not seen. The laws' exponent of N*(C) is given for comparison.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,10 +44,12 @@ class Profiles:
     """weighted log losses (n,)"""
     sizes: tuple[float, float]
     degrees: tuple[int, int]
+    moves: Array | None = None
+    """weighted moves of the log losses by other held-out groups (draws, n); None where they are unknown"""
 
     @classmethod
-    def of(cls, kind: str, cells: Sequence[Cell]) -> "Profiles | str":
-        """The regression, or why there is none."""
+    def of(cls, kind: str, cells: Sequence[Cell], moves: Mapping[Cell, Array]) -> "Profiles | str":
+        """The regression, or why there is none; ``moves`` are those of each cell (draws,) by other held-out groups."""
         best: dict[tuple[float, float], Cell] = {}
         for cell in cells:
             key = cell.model_params, cell.budget
@@ -65,7 +68,8 @@ class Profiles:
         if len(chosen) < design.shape[1] or np.linalg.matrix_rank(design) < design.shape[1]:
             return f"{KINDS[kind]} has {len(chosen)} cells that do not span its {sizes} sizes and {budgets} budgets"
         size = min(key[0] for key in best), max(key[0] for key in best)
-        return cls(kind, design, np.log([cell.loss for cell in chosen]) * root, size, degrees)
+        moved = np.stack([moves[cell] for cell in chosen], axis=1) * root if moves else None
+        return cls(kind, design, np.log([cell.loss for cell in chosen]) * root, size, degrees, moved)
 
     @property
     def estimate(self) -> Array:
@@ -89,6 +93,8 @@ class Profiles:
         normal = rng.standard_normal((DRAWS, self.design.shape[1]))
         scale = noise * np.sqrt(freedom / rng.chisquare(freedom, (DRAWS, 1)))
         drawn = self.estimate + scale * np.linalg.solve(triangle, normal.T).T
+        if self.moves is not None:
+            drawn = drawn + np.linalg.lstsq(self.design, self.moves.T, rcond=None)[0].T
         ends = [_GRID[(drawn @ _columns(_GRID, np.full(len(_GRID), y), self.degrees).T).argmin(axis=1)]
                 for y in (-1.0, 1.0)]  # fmt: skip
         return np.stack(ends, axis=1)
@@ -96,8 +102,9 @@ class Profiles:
 
 def best_size(laws: Laws, candidates: Candidates) -> Finding:
     """The best size of every kind of method."""
+    moves = _moves(laws)
     every = [
-        Profiles.of(kind, [cell for cell in laws.cells if kind_of(cell.method) == kind])
+        Profiles.of(kind, [cell for cell in laws.cells if kind_of(cell.method) == kind], moves)
         for kind in measured_kinds(laws)
     ]
     if missing := [one for one in every if isinstance(one, str)]:
@@ -132,6 +139,14 @@ def _told(profiles: Profiles, ends: Array, candidates: Candidates, laws: Laws) -
         f"{budgets[0]:.3g} FLOP, {sizes[1]:.2g} at {budgets[-1]:.3g}, growing in {100 * (moved > 0).mean():.0f} % and "
         f"falling in {100 * (moved < 0).mean():.0f} % of the draws{by_law}"
     )
+
+
+def _moves(laws: Laws) -> dict[Cell, Array]:
+    """How far other held-out groups move the log loss of each cell (draws,); empty where that is unknown."""
+    if laws.table.groups is None:
+        return {}
+    moves = laws.table.groups.moves(DRAWS, np.random.default_rng([SEED, 1]))
+    return dict(zip(laws.table.cells, moves.T, strict=True))
 
 
 def _noise(laws: Laws, profiles: Sequence[Profiles]) -> tuple[float, float]:

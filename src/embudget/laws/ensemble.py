@@ -12,7 +12,7 @@ from embudget.laws.forms import Array
 from embudget.laws.misfit import Correction, fit_correction, is_outlying, misfit_of, noise_of_run, series_of
 from embudget.laws.problem import MANY_CELLS, Points
 from embudget.laws.surface import Branch, Component, Surface, log_losses_of
-from embudget.laws.uncertainty import draw
+from embudget.laws.uncertainty import draw, moved
 from embudget.laws.weights import JudgedForm
 
 MOST_CORRECTED = 500
@@ -22,11 +22,21 @@ LEAST_STEP = 1.1
 
 
 def surface_of(
-    points: Points, drawn: Sequence[tuple[JudgedForm, int]], asymptote: float | None, rng: np.random.Generator
+    points: Points,
+    drawn: Sequence[tuple[JudgedForm, int]],
+    asymptote: float | None,
+    rng: np.random.Generator,
+    moves: Array | None = None,
 ) -> Surface:
-    """Draw from every form, the heaviest first, and measure what they leave unexplained together."""
+    """Draw from every form, the heaviest first, and measure what they leave unexplained together.
+
+    ``moves`` (draws, n) of the log losses, one row for each draw of all forms, are those of other held-out groups.
+    """
     counts = [count for _, count in drawn]
-    components = tuple(_component(one, points, count, rng) for one, count in drawn)
+    parts = [None] * len(drawn) if moves is None else np.split(moves, np.cumsum(counts)[:-1])
+    components = tuple(
+        _component(one, points, count, rng, part) for (one, count), part in zip(drawn, parts, strict=True)
+    )
     residuals = points.log_loss - np.average([one.fit.log_fit for one, _ in drawn], axis=0, weights=counts)
     parameters = float(np.average([one.fit.parameters for one, _ in drawn], weights=counts))
     effective = series_of(points, residuals).effective
@@ -47,17 +57,22 @@ def surface_of(
     )
 
 
-def _component(judged: JudgedForm, points: Points, count: int, rng: np.random.Generator) -> Component:
+def _component(
+    judged: JudgedForm, points: Points, count: int, rng: np.random.Generator, moves: Array | None
+) -> Component:
     fit = judged.fit
+    drawn = draw(fit, points, count, rng)
+    followed = [np.empty((0, 0))] * len(drawn) if moves is None else moved(fit, points, moves)
     branches = [
         Branch(
             basis={method: tuple(map(float, row)) for method, row in group.basis.items()},
             centre_n=group.centre_n,
             centre_d=group.centre_d,
             fit=tuple(map(float, vector)),
-            draws=tuple(map(tuple, drawn.tolist())),
+            draws=tuple(map(tuple, own.tolist())),
+            moved=tuple(map(tuple, others.tolist())),
         )
-        for group, vector, drawn in zip(fit.groups, fit.vectors, draw(fit, points, count, rng), strict=True)
+        for group, vector, own, others in zip(fit.groups, fit.vectors, drawn, followed, strict=True)
     ]
     return Component(form=fit.form.name, sharing=fit.sharing, weight=judged.weight, branches=tuple(branches))
 

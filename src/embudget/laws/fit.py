@@ -23,6 +23,7 @@ from embudget.laws.backtests import backtests, discrepancy_of, fall_of
 from embudget.laws.checks import Refusal, check_support, supported_forms
 from embudget.laws.diagnostics import diagnose
 from embudget.laws.ensemble import range_of, surface_of
+from embudget.laws.forms import Array
 from embudget.laws.frontier import Frontier, fit_frontier
 from embudget.laws.isoflop import Isoflop, fit_isoflop
 from embudget.laws.laws import OVER_ALL, Domain, Laws
@@ -93,7 +94,8 @@ def _fit(table: RunTable, seed: int, draws: int, forms: Sequence[str] | None, as
     judged = rank(points, supported, asymptote)
     drawn = draws_of(judged, draws)
     rng = np.random.default_rng(seed)
-    surface = surface_of(points, drawn, asymptote, rng)
+    moves = _group_moves(table, by_method, sum(count for _, count in drawn), seed)
+    surface = surface_of(points, drawn, asymptote, rng, moves)
     tests = backtests(points, drawn, asymptote, rng)
     surface = surface.model_copy(update={"discrepancy": discrepancy_of(tests, fall_of(surface, points))})
     return Laws(
@@ -120,6 +122,19 @@ def _with_law(table: RunTable, refusals: list[Refusal]) -> dict[str, list[Cell]]
         error = TooFewRunsError(f"a method needs at least {MIN_CELLS} cells, got {count}")
         refusals.append(Refusal.of(f"law of {method}", error, method))
     return by_method
+
+
+def _group_moves(table: RunTable, by_method: Iterable[str], draws: int, seed: int) -> Array | None:
+    """How other held-out groups move the log losses of the cells with a law (draws, n); None where that is unknown.
+
+    Their random numbers are their own, so that all other draws are the same with them and without.
+    """
+    if table.groups is None:
+        return None
+    moves = table.groups.moves(draws, np.random.default_rng([seed, 1]))
+    rows = np.isin([cell.method for cell in table.cells], list(by_method))
+    centred: Array = moves[:, rows] - moves[:, rows].mean(axis=1, keepdims=True)
+    return centred
 
 
 def _frontiers(groups: dict[str, list[Cell]], refusals: list[Refusal]) -> dict[str, Frontier]:

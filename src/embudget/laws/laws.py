@@ -63,7 +63,7 @@ class Laws(Frozen):
         >>> print(laws.summary())
     """
 
-    format_version: Literal[3] = FORMAT
+    format_version: Literal[4] = FORMAT
     table: RunTable
     surface: Surface = Field(description="the loss over N, D and method")
     backtests: tuple[Backtest, ...] = Field(

@@ -94,7 +94,7 @@ def _fields(value: Frozen) -> dict[str, Any]:
 
 
 def _thinned(branch: Branch) -> Branch:
-    return Branch.model_construct(**_fields(branch) | {"draws": branch.draws[::10]})
+    return Branch.model_construct(**_fields(branch) | {"draws": branch.draws[::10], "moved": ()})
 
 
 def _normal(count: int) -> Array:

@@ -11,8 +11,10 @@ from embudget.methods import parse_method
 from embudget.reading import read_json
 from embudget.runs.cells import RunTable
 
-FORMAT: Final = 3
-"""Version of laws.json; raised when a reader of the old one would misread the new."""
+FORMAT: Final = 4
+"""Version of laws.json; raised when a reader of the old one would refuse or misread the new."""
+READABLE: Final = 3
+"""The oldest version that is read: one without losses by held-out group."""
 CHECKED = 200
 """Cells at which the predictions of laws are tried as they are read."""
 
@@ -29,9 +31,9 @@ def read_data(path: str | Path) -> Any:  # noqa: ANN401 - what JSON can hold, ch
         raise ConfigError(f"{path}: not a file of laws: it has no format_version")
     if version > FORMAT:
         raise ConfigError(f"{path}: format_version {version} is newer than this embudget's {FORMAT}: upgrade it")
-    if version < FORMAT:
+    if version < READABLE:
         raise ConfigError(f"{path}: format_version {version} is older than this embudget's {FORMAT}: fit again")
-    return data
+    return data | {"format_version": FORMAT}
 
 
 def check_predictions(table: RunTable, surface: Surface, source: str) -> None:

@@ -35,7 +35,11 @@ PROFILE_IN_WORDS = {
 def describe_runs(table: RunTable) -> list[str]:
     """How many runs and cells there are, and what was left out."""
     budgets = f"budgets {table.budgets[0]:.3g} to {table.budgets[-1]:.3g} FLOP"
-    return [f"{table.run_count} runs in {len(table.cells)} cells, {budgets}", *table.describe_dropped()]
+    lines = [f"{table.run_count} runs in {len(table.cells)} cells, {budgets}"]
+    if table.groups is not None:
+        error = f"the difference of two cells has a standard error of {100 * table.groups.paired_error:.2g} %"
+        lines.append(f"losses of {len(table.groups.pairs)} held-out groups: by them {error}")
+    return [*lines, *table.describe_dropped()]
 
 
 def describe_ranking(ranking: Sequence[Ranked]) -> list[str]:

@@ -49,11 +49,16 @@ class Branch(Frozen):
     centre_d: Log
     fit: tuple[Log, ...] = Field(description="log E, log exponents, log coefficients")
     draws: tuple[tuple[Log, ...], ...] = Field(min_length=1, description="the same for each draw")
+    moved: tuple[tuple[Log, ...], ...] = Field(
+        default=(), description="for each draw, the fit to losses on other held-out groups; none where they are unknown"
+    )
 
     @model_validator(mode="after")
     def _even(self) -> Self:
-        if any(len(draw) != len(self.fit) for draw in self.draws):
+        if any(len(draw) != len(self.fit) for draw in (*self.draws, *self.moved)):
             raise ValueError(f"every draw must have as many values as the fit of its branch, {len(self.fit)}")
+        if len(self.moved) not in (0, len(self.draws)):
+            raise ValueError(f"moved must have one fit for each of {len(self.draws)} draws, got {len(self.moved)}")
         if len({len(weights) for weights in self.basis.values()}) > 1:
             raise ValueError("all methods of a basis must have as many weights")
         return self
@@ -68,6 +73,11 @@ class Branch(Frozen):
     def vectors(self) -> Array:
         """The fit, then the draws (1 + draws, P)."""
         return np.array([self.fit, *self.draws])
+
+    @cached_property
+    def of_other_groups(self) -> Array:
+        """The fit, then those to losses on other held-out groups (1 + draws, P), or the fit alone (1, P)."""
+        return np.array([self.fit, *self.moved])
 
 
 class Component(Frozen):
@@ -86,13 +96,25 @@ class Component(Frozen):
 
     def log_losses(self, methods: Sequence[str], log_n: Array, log_d: Array, asymptote: float | None) -> Array:
         """Log losses of m choices by the fit, then by the draws (1 + draws, m)."""
-        logs = np.empty((len(self.branches[0].vectors), len(methods)))
-        for branch in self.branches:
+        return self._by([branch.vectors for branch in self.branches], methods, log_n, log_d, asymptote)
+
+    def group_moves(self, methods: Sequence[str], log_n: Array, log_d: Array, asymptote: float | None) -> Array:
+        """By how much other held-out groups move the log losses of m choices (draws, m); no rows where unknown."""
+        logs = self._by([branch.of_other_groups for branch in self.branches], methods, log_n, log_d, asymptote)
+        moves: Array = logs[1:] - logs[0]
+        return moves
+
+    def _by(
+        self, vectors: Sequence[Array], methods: Sequence[str], log_n: Array, log_d: Array, asymptote: float | None
+    ) -> Array:
+        """Log losses of m choices by R parameter vectors of each branch (R, m)."""
+        logs = np.empty((len(vectors[0]), len(methods)))
+        for branch, own in zip(self.branches, vectors, strict=True):
             rows = [row for row, method in enumerate(methods) if method in branch.basis]
             if rows:
                 basis = np.array([branch.basis[methods[row]] for row in rows])
                 at = log_n[rows] - branch.centre_n, log_d[rows] - branch.centre_d
-                logs[:, rows] = log_loss_of(FORMS[self.form], branch.vectors, basis, *at, asymptote)
+                logs[:, rows] = log_loss_of(FORMS[self.form], own, basis, *at, asymptote)
         return logs
 
     def coefficients(self, method: str, asymptote: float | None) -> dict[str, Array]:
@@ -139,6 +161,11 @@ class Surface(Frozen):
         return self
 
     @property
+    def by_groups(self) -> bool:
+        """Whether comparisons of choices carry the error of the held-out pairs."""
+        return bool(self.components[0].branches[0].moved)
+
+    @property
     def methods(self) -> tuple[str, ...]:
         """The methods that it was fitted to, sorted."""
         return tuple(sorted(self.reach))
@@ -160,7 +187,13 @@ class Surface(Frozen):
             >>> share = (logs[:, 0] < logs[:, 1]).mean()  # of the draws, in which full fine-tuning is the better one
         """
         _, logs = self._logs(methods, model_params, tokens)
-        return widened(logs, self.freedom)
+        wide = widened(logs, self.freedom)
+        if not self.by_groups:
+            return wide
+        at = methods, np.log(model_params), np.log(tokens), self.asymptote
+        moves = np.concatenate([component.group_moves(*at) for component in self.components])
+        with_groups: Array = wide + (moves - moves.mean(axis=0))
+        return with_groups
 
     def with_discrepancy(self, gaps: Array, mean: Array, times: Array) -> Array:
         """Log losses of one kind of method minus another's (draws, b), with what no form of law explains at b budgets.

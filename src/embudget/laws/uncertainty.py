@@ -25,6 +25,11 @@ with sd the draws' robust standard deviation and t Student's quantile, since the
 freedom (`half_width`). Where choices are compared, every draw is moved away from the mean by the same factors
 (`widened`), in recipes and in findings alike. Where kinds of method are compared beyond the measured budgets, what no
 form of law explains is added to their difference (`with_error`).
+
+Other pairs  Where cells have losses by held-out group, each draw also has the fit to the losses that other groups would
+             have given (`moved`; `embudget.runs.groups`). Its difference to the fit is added to the draws by which
+             choices are compared, so that a lead carries the error of the held-out pairs. Intervals of a loss do not:
+             they are of runs measured on the same pairs.
 """
 
 import numpy as np
@@ -141,6 +146,24 @@ def draw(fit: JointFit, points: Points, draws: int, rng: np.random.Generator) ->
     targets = fit.log_fit + dealt / np.sqrt(points.weights)
     return tuple(
         _refitted(fit, place, prior, targets=targets[:, fit.groups[place].rows]) for place, prior in enumerate(priors)
+    )
+
+
+def moved(fit: JointFit, points: Points, moves: Array) -> tuple[Array, ...]:
+    """The fits of every group (draws, P each) to the log losses that other held-out groups give, moved by (draws, n).
+
+    The law follows what many cells have in common, as the lead of a method over another; what each cell has of its own
+    is in its residual already, and thus in the noise that `draw` starts from.
+    """
+    targets = points.log_loss + moves
+    return tuple(
+        refine(
+            group.problem,
+            np.repeat(vector[None], len(moves), axis=0),
+            Objective.robust(fit.noise, prior),
+            targets[:, group.rows],
+        )[0]
+        for group, vector, prior in zip(fit.groups, fit.vectors, fit.priors, strict=True)
     )
 
 

@@ -7,22 +7,24 @@ the versions of the sources, the columns, the options and the seed only, so an e
 import contextlib
 import hashlib
 import logging
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from embudget.errors import PairsError
-from embudget.pairs.cleaning import Cleaned, Progress, clean
+from embudget.pairs.cleaning import Progress, clean
 from embudget.pairs.columns import named_columns
 from embudget.pairs.comparison import Row
 from embudget.pairs.folder import Pairs, check_replaceable, check_writable, load_pairs, new_folder
-from embudget.pairs.manifest import PairsInfo, Request, SourceInfo, SplitInfo, Together, write_info
+from embudget.pairs.layouts import SCORES
+from embudget.pairs.manifest import PairsInfo, Request, SourceInfo, SplitInfo, write_info
+from embudget.pairs.negatives import NEGATIVES
+from embudget.pairs.partition import partition
 from embudget.pairs.remarks import remarks
 from embudget.pairs.shards import COLUMNS, describe_file
 from embudget.pairs.sources import Source, find_sources
-from embudget.pairs.splitting import SPLITS, Split, Texts, assign_groups, join_groups, labels
-from embudget.pairs.text import text_key
+from embudget.pairs.splitting import SPLITS, Split
 from embudget.pairs.tokens import token_stats
+from embudget.pairs.weights import Share, shares_of, split_weights
 
 LOG = logging.getLogger(__name__)
 _ROW_GROUP = 16_384  # rows that a reader has to decode at least, and a block of the token cache
@@ -39,6 +41,8 @@ def build_pairs(
     near_duplicates: bool = True,
     one_per_query: bool = False,
     skip_bad: bool = False,
+    threshold: float | None = None,
+    resplit: bool = False,
     tokenizers: Sequence[str] = (),
     on_progress: Progress | None = None,
     on_remark: Callable[[str], None] = LOG.warning,
@@ -50,11 +54,12 @@ def build_pairs(
     Args:
         sources: `demo` (which is aws-docs, google-docs and docstrings), `aws-docs`, `google-docs`, `docstrings`,
             `debian`, `hub:ORG/NAME` or `files:PATH`, where PATH is a file, a folder or a pattern. If two sources of
-            your own hold a pair, or two of documentation a text, that of the earlier source stays.
+            your own hold a pair, or two of documentation a text, that of the earlier source stays. Behind each may be a
+            weight, such as `demo=0.5`: its share of the training pairs, see `embudget.pairs.weights`.
         out: the folder to make. Pairs of another request are replaced there; a folder with other files, or with
             pairs that somebody changed, is refused.
-        query_column: the column of the queries in `hub:` and `files:`; by default query, anchor or question.
-        positive_column: the column of the positives in `hub:` and `files:`; by default positive or answer.
+        query_column: the column of the queries in `hub:` and `files:`; by default what `embudget.pairs.layouts` knows.
+        positive_column: the column of the positives there.
         limit: the most pairs to keep of each source, a random subset of what cleaning leaves; by default all.
         seed: changes which groups are held out, the order of the pairs and the subset.
         near_duplicates: whether pairs that nearly repeat an earlier one are dropped, see `embudget.pairs.near_pairs`.
@@ -62,6 +67,9 @@ def build_pairs(
             batches keep equal texts apart.
         skip_bad: whether rows of yours that break a rule of their format are left out and counted. By default the
             first one is an error.
+        threshold: the score from which two sentences are a pair, on the scale of your scores; by default 0.8 of 1.
+        resplit: whether the splits that your data come with are passed over and new ones are made. By default they stay
+            what they are, see `embudget.pairs.partition`.
         tokenizers: models in whose tokens to measure the texts at once, see `token_stats`.
         on_progress: called with the stage and the number of pairs so far.
         on_remark: called with each line about what was left out, see `embudget.pairs.remarks`; by default a warning is
@@ -79,8 +87,11 @@ def build_pairs(
         {'train': 80, 'validation': 10, 'test': 10}
     """
     columns = named_columns(query_column, positive_column)
+    if isinstance(sources, str):
+        raise PairsError(f"sources must be a list such as ['demo'], got {sources!r}")
+    names, weights = split_weights(sources)
     pairs = build_from(
-        find_sources(sources, columns, skip_bad=skip_bad),
+        find_sources(names, columns, skip_bad=skip_bad, threshold=threshold, resplit=resplit),
         out,
         columns=columns,
         limit=limit,
@@ -88,6 +99,9 @@ def build_pairs(
         near_duplicates=near_duplicates,
         one_per_query=one_per_query,
         skip_bad=skip_bad,
+        threshold=threshold,
+        resplit=resplit,
+        shares=shares_of(weights, lambda name: [source.name for source in find_sources([name])]),
         on_progress=on_progress,
         on_remark=on_remark,
     )
@@ -108,13 +122,16 @@ def build_from(
     near_duplicates: bool = True,
     one_per_query: bool = False,
     skip_bad: bool = False,
+    threshold: float | None = None,
+    resplit: bool = False,
+    shares: Sequence[Share] = (),
     on_progress: Progress | None = None,
     on_remark: Callable[[str], None] = LOG.warning,
 ) -> Pairs:
     """Build text pairs as `build_pairs` does, from sources given as objects, such as one of your own.
 
-    The arguments are those of `build_pairs`, and so are the errors. ``columns`` and ``skip_bad`` do not change what the
-    sources read: they are kept in the request.
+    The arguments are those of `build_pairs`, and so are the errors. ``columns``, ``skip_bad``, ``threshold`` and
+    ``resplit`` do not change what the sources read: they are kept in the request. ``shares`` weighs the sources.
     """
     pairs = _build(
         sources,
@@ -128,7 +145,11 @@ def build_from(
             near_duplicates=near_duplicates,
             one_per_query=one_per_query,
             skip_bad=skip_bad,
+            threshold=threshold,
+            resplit=resplit,
+            weights={share.name: share.weight for share in shares},
         ),
+        shares,
         on_progress or (lambda stage, count: None),
     )
     for line in remarks(pairs.info):
@@ -142,7 +163,9 @@ def _request(sources: Sequence[Source], **options: object) -> Request:
     return Request.read({"sources": tuple(versions), "versions": parts, **options}, "request", PairsError)
 
 
-def _build(sources: Sequence[Source], out: Path, request: Request, progress: Progress) -> Pairs:
+def _build(
+    sources: Sequence[Source], out: Path, request: Request, shares: Sequence[Share], progress: Progress
+) -> Pairs:
     check_replaceable(out, request.versions)
     with contextlib.suppress(PairsError):  # there are no pairs yet, or damaged ones
         there = load_pairs(out)
@@ -158,13 +181,16 @@ def _build(sources: Sequence[Source], out: Path, request: Request, progress: Pro
         near_duplicates=request.near_duplicates,
         one_per_query=request.one_per_query,
     )
-    rows, together = _split(cleaned, request.seed)
-    progress("writing", len(cleaned.rows))
+    if request.threshold is not None and not any(source.scored for source in sources):
+        raise PairsError(f"threshold must be for sources with scores, but none has a column {', '.join(SCORES)}")
+    rows, together, own = partition(cleaned, request.seed, shares)
+    progress("writing", sum(map(len, rows.values())))
+    negatives = any(row.negatives for split in SPLITS for row in rows[split])
     with new_folder(out) as part:
         info = PairsInfo(
             hash=content_hash(rows),
             request=request,
-            splits={split: _write(part, split, rows[split]) for split in SPLITS},
+            splits={split: _write(part, split, rows[split], negatives=negatives) for split in SPLITS},
             sources={
                 source.name: SourceInfo(
                     candidates=cleaned.read[source.name],
@@ -176,6 +202,12 @@ def _build(sources: Sequence[Source], out: Path, request: Request, progress: Pro
                     doubtful_rows=source.unused.doubtful,
                     ignored_columns=source.unused.columns,
                     ignored_splits=source.unused.splits,
+                    read_as=source.read_as,
+                    own_splits=own.get(source.name, ()),
+                    negatives=sum(
+                        len(row.negatives) for split in SPLITS for row in rows[split] if row.source == source.name
+                    ),
+                    dropped_negatives=dict(cleaned.dropped_negatives[source.name].most_common()),
                 )
                 for source in sources
             },
@@ -185,56 +217,28 @@ def _build(sources: Sequence[Source], out: Path, request: Request, progress: Pro
     return load_pairs(out)
 
 
-def _split(cleaned: Cleaned, seed: int) -> tuple[dict[Split, list[Row]], Together]:
-    rows = cleaned.rows
-    texts = [Texts(row.group, text_key(row.query), text_key(row.positive)) for row in rows]
-    sets = join_groups(texts)
-    scopes = {row.group: row.scope for row in rows}
-    assigned = assign_groups(((scopes[sets[row.group]], sets[row.group]) for row in rows), seed)
-    splits: dict[Split, list[Row]] = {split: [] for split in SPLITS}
-    for row in rows:
-        splits[assigned[sets[row.group]]].append(row)
-    empty = [split for split in SPLITS if not splits[split]]
-    if empty:
-        joined, index = "", ""
-        if len(assigned) < len(sets):
-            joined = ", joined by the texts that they share,"
-            index = "split them yourself (embudget pairs index): "
-        raise PairsError(
-            f"too few pairs: {len(rows)} in {len(assigned)} group(s){joined} are left after cleaning"
-            f"{_dropped(cleaned)}, which leaves nothing for {' and '.join(empty)}; {index}at least {len(SPLITS)} "
-            "groups are needed"
-        )
-    sizes = Counter(sets[row.group] for row in rows)
-    return splits, Together(largest=max(sizes.values()), labelled=sum(labels(texts).values()))
-
-
-def _dropped(cleaned: Cleaned) -> str:
-    """What most pairs were dropped for, if any were."""
-    reasons = sum(cleaned.dropped.values(), Counter())
-    parts = (f"{count:,} {reason}" for reason, count in reasons.most_common(2))
-    return f" (dropped: {', '.join(parts)})" if reasons else ""
-
-
 def content_hash(rows: Mapping[Split, Sequence[Row]]) -> str:
     """Hash all rows in their order: 16 hexadecimal digits of a SHA-256.
 
-    It covers query, positive, group and scope. The source is left out, because `files:PATH` says where a file lies, and
-    a file that is moved holds the same pairs.
+    It covers query, positive, group, scope and negatives, where there are any. The source is left out, because
+    `files:PATH` says where a file lies, and a file that is moved holds the same pairs.
     """
     digest = hashlib.sha256()
     for split in SPLITS:
         digest.update(split.encode())
         for row in rows[split]:
-            digest.update("\x1f".join((row.query, row.positive, row.group, row.scope)).encode() + b"\x1e")
+            parts = "\x1f".join((row.query, row.positive, row.group, row.scope))
+            digest.update("\x1d".join((parts, *row.negatives)).encode() + b"\x1e")
     return digest.hexdigest()[:16]
 
 
-def _write(folder: Path, split: Split, rows: Sequence[Row]) -> SplitInfo:
+def _write(folder: Path, split: Split, rows: Sequence[Row], *, negatives: bool) -> SplitInfo:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     columns = {name: pa.array([getattr(row, name) for row in rows], pa.string()) for name in COLUMNS}
+    if negatives:
+        columns[NEGATIVES] = pa.array([row.negatives for row in rows], pa.list_(pa.string()))
     path = folder / f"{split}.parquet"
     pq.write_table(pa.table(columns), path, compression="zstd", row_group_size=_ROW_GROUP)
     groups = len({row.group for row in rows})

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from embudget.pairs.comparison import Compared, Comparison, Dropped, Row
+from embudget.pairs.comparison import Compared, Comparison, Dropped, Reason, Row
 from embudget.pairs.documentation import ByWords
+from embudget.pairs.negatives import NegativeFlaw, true_negatives
 from embudget.pairs.own_texts import ByTexts
 from embudget.pairs.sources.base import Source
 from embudget.pairs.splitting import order_key
@@ -31,6 +32,8 @@ class Cleaned:
     rows: list[Row] = field(default_factory=list)
     read: Counter[str] = field(default_factory=Counter)
     dropped: Dropped = field(default_factory=dict)
+    dropped_negatives: dict[str, Counter[NegativeFlaw]] = field(default_factory=dict)
+    """Source -> how many hard negatives of its pairs were left out for each reason."""
 
 
 def clean(
@@ -57,7 +60,10 @@ def clean(
     Raises:
         PairsError: a source cannot be read.
     """
-    result = Cleaned(dropped={source.name: Counter() for source in sources})
+    result = Cleaned(
+        dropped={source.name: Counter() for source in sources},
+        dropped_negatives={source.name: Counter() for source in sources},
+    )
     documentation, own = ByWords(), ByTexts(one_per_query=one_per_query)
     kept: dict[Comparison, list[Compared]] = {documentation: [], own: []}
     with _no_garbage_collection():
@@ -67,8 +73,19 @@ def clean(
     if near_duplicates:
         progress("near-duplicates", sum(map(len, kept.values())))
         kept = {comparison: comparison.without_near(pairs, result.dropped) for comparison, pairs in kept.items()}
-    result.rows = _limited([pair.row for pairs in kept.values() for pair in pairs], limit, seed, result)
+    rows = [_with_true_negatives(pair, one, result) for one, pairs in kept.items() for pair in pairs]
+    result.rows = _limited(rows, limit, seed, result)
     return result
+
+
+def _with_true_negatives(pair: Compared, comparison: Comparison, result: Cleaned) -> Row:
+    """Look at the negatives once all pairs are read, because a later one may have a negative as its positive."""
+    row = pair.row
+    if not row.negatives:
+        return row
+    keys = pair.query_key, pair.positive_key
+    dropped = result.dropped_negatives[row.source]
+    return row._replace(negatives=true_negatives(row.negatives, keys, comparison.key, comparison.is_positive, dropped))
 
 
 def _read(source: Source, comparison: Comparison, result: Cleaned, progress: Progress) -> Iterator[Compared]:
@@ -86,9 +103,14 @@ def _read(source: Source, comparison: Comparison, result: Cleaned, progress: Pro
     if source.unparsed:
         result.read[source.name] += source.unparsed
         dropped["not parsed"] += source.unparsed
-    if source.unused.bad_rows:
-        result.read[source.name] += source.unused.bad_rows
-        dropped["bad row"] += source.unused.bad_rows
+    rows: dict[Reason, int] = {
+        "bad row": source.unused.bad_rows,
+        "below the threshold": source.unused.below_threshold,
+    }
+    for why, count in rows.items():
+        if count:
+            result.read[source.name] += count
+            dropped[why] += count
     progress(stage, result.read[source.name])
 
 

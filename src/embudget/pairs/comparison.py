@@ -10,7 +10,7 @@ from itertools import compress
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from embudget.pairs.sources.base import RawPair, Source
-from embudget.pairs.splitting import order_key
+from embudget.pairs.splitting import Split, order_key
 from embudget.pairs.text import normalise
 
 if TYPE_CHECKING:
@@ -30,10 +30,14 @@ Reason = Literal[
     "near-duplicate pair",
     "boilerplate",
     "over the limit",
+    "in a held-out split",
+    "over the weight",
+    "below the threshold",
     "not parsed",
     "bad row",
 ]
-"""Why a pair was dropped. "not parsed" counts modules of Python code and "bad row" rows of a table, not pairs."""
+"""Why a pair was dropped. "not parsed" counts modules of Python code, "bad row" and "below the threshold" rows of a
+table, not pairs."""
 Dropped = dict[str, Counter[Reason]]
 """Source -> how many of its pairs were dropped for each reason."""
 
@@ -47,6 +51,9 @@ class Row(NamedTuple):
     source: str
     scope: str
     """`Source.scope`. It is not written to the files, which hold it as the first part of the group."""
+    negatives: tuple[str, ...] = ()
+    split: Split | None = None
+    """The split in which the source holds the pair, see `RawPair`."""
 
 
 class Compared(NamedTuple):
@@ -65,6 +72,14 @@ class Comparison(ABC):
         """Bring a pair to the form in which it is kept, and say what it is compared by."""
 
     @abstractmethod
+    def key(self, text: str) -> str:
+        """Give what a text is compared by."""
+
+    @abstractmethod
+    def is_positive(self, query: str, positive: str) -> bool:
+        """Whether a pair was met that is compared by these two."""
+
+    @abstractmethod
     def flaw(self, pair: Compared, source: Source) -> Reason | None:
         """Name the first rule that a pair breaks. A pair that breaks none is remembered."""
 
@@ -76,7 +91,8 @@ class Comparison(ABC):
 def compared(query: str, positive: str, keys: tuple[str, str], pair: RawPair, source: Source) -> Compared:
     """Put a pair together. Without a group it gets one of its own, named by what it is compared by."""
     name = order_key(0, *keys).hex() if pair.group is None else normalise(pair.group)
-    return Compared(Row(query, positive, f"{source.scope}/{name}", source.name, source.scope), *keys)
+    group = f"{source.scope}/{name}"
+    return Compared(Row(query, positive, group, source.name, source.scope, pair.negatives, pair.split), *keys)
 
 
 def leave_out(

@@ -29,7 +29,15 @@ class ByWords(Comparison):
         query, positive = normalise(pair.query), normalise(pair.positive)
         if source.rules.characters is not None:
             query, positive = (cut(text, source.rules.characters) for text in (query, positive))
-        return compared(query, positive, (" ".join(words(query)), " ".join(words(positive))), pair, source)
+        return compared(query, positive, (self.key(query), self.key(positive)), pair, source)
+
+    def key(self, text: str) -> str:
+        """The words of the text in lower case, joined by spaces."""
+        return " ".join(words(text))
+
+    def is_positive(self, query: str, positive: str) -> bool:
+        """No text occurs twice, so that a pair's own positive is the only one of its query."""
+        return False
 
     def flaw(self, pair: Compared, source: Source) -> Reason | None:
         """Check length, prose and repetition, in this order."""

@@ -1,7 +1,7 @@
 """A folder of text pairs: opening one, and making one without harming what is already there.
 
 A folder that embudget built holds `train.parquet`, `validation.parquet`, `test.parquet` and `pairs.json`; each Parquet
-file has the columns query, positive, group and source. A split may also have many files, such as
+file has the columns query, positive, group and source, and negatives where there are hard ones. A split may also have many files, such as
 `train-00000-of-00003.parquet`: those are the user's own, described in place by `embudget pairs index`.
 
 A folder is written whole or not at all. When it is opened, its files are compared with the sizes and hashes in
@@ -65,7 +65,8 @@ class Pairs:
         """Read all pairs of a split in their fixed order, which is random if they were built.
 
         Returns:
-            A table of (`rows`, 4): the columns query, positive, group and source, all strings.
+            A table of (`rows`, 4): the columns query, positive, group and source, all strings. If the pairs have hard
+            negatives, a fifth column, negatives, holds lists of strings; null is none.
 
         Raises:
             PairsError: a file can no longer be read, or a query or positive is null.
@@ -81,7 +82,9 @@ class Pairs:
 
         Only the Parquet row groups that hold these rows are read: 16,384 rows each in files that embudget wrote.
         """
-        return read_rows(self.folder, self.info.splits[split].files, self.info.columns, start, stop)
+        return read_rows(
+            self.folder, self.info.splits[split].files, self.info.columns, start, stop, self.info.negatives
+        )
 
     def batches(self, split: Split) -> "Iterator[pa.Table]":
         """Read a split in tables of up to 8,192 rows, each row once, so that memory stays bounded; see `table`."""

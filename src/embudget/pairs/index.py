@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from embudget.errors import PairsError, first_line
-from embudget.pairs.columns import choose_columns, named_columns, shown
+from embudget.pairs.columns import named_columns
 from embudget.pairs.folder import Pairs, load_pairs
+from embudget.pairs.layouts import choose_layout, negative_columns, shown
 from embudget.pairs.manifest import (
     INDEX,
     MANIFEST,
@@ -34,7 +35,7 @@ from embudget.pairs.manifest import (
 )
 from embudget.pairs.overlap import check_held_out
 from embudget.pairs.remarks import remarks
-from embudget.pairs.shards import describe_file, pieces_for
+from embudget.pairs.shards import describe_file, holds_texts, pieces_for
 from embudget.pairs.splitting import SPLITS, Split
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def index_pairs(
             or a complete set such as `train-00000-of-00003.parquet`. An index from before is replaced.
         query_column: the column of the queries; by default query, anchor or question.
         positive_column: the column of the positives; by default positive or answer. Columns `group` and `source` are
-            used if they are there.
+            used if they are there, and so are hard negatives: `negatives`, or `negative`, `negative_1` and so on.
         on_remark: called with each line about what is not used; by default a warning is logged.
 
     Raises:
@@ -82,17 +83,20 @@ def index_pairs(
     found = {split: _find(folder, split) for split in SPLITS}
     first = found["train"][0]
     names = _open(first).schema.to_arrow_schema().names
-    columns = choose_columns(names, wanted, str(first))
-    ignored = [name for name in names if name not in (*columns, *_OTHERS)]
-    splits = {split: _describe(paths, columns) for split, paths in found.items()}
+    layout = choose_layout(names, wanted, str(first)).layout
+    columns = layout.query, layout.positive
+    negatives = negative_columns(layout, names)
+    ignored = [name for name in names if name not in (*columns, *negatives, *_OTHERS)]
+    splits = {split: _describe(paths, columns, negatives) for split, paths in found.items()}
     for split in ("train", "validation"):
         if not splits[split].pairs:
             raise PairsError(f"{folder} must hold at least 1 {split} pair, got 0")
     check_held_out(found, columns[0])
     info = PairsInfo(
-        hash=_hash(splits, columns),
+        hash=_hash(splits, (*columns, *negatives)),
         request=Request(sources=(INDEX,), versions={}),
         columns={side: name for side, name in zip(SIDES, columns, strict=True) if side != name},
+        negatives=negatives,
         splits=splits,
         sources={
             INDEX: SourceInfo(
@@ -102,6 +106,7 @@ def index_pairs(
                 versions={},
                 licences={folder.name: "the user's"},
                 ignored_columns=tuple(map(shown, ignored)),
+                read_as=(f"{layout.name}: {', '.join(map(shown, (*columns, *negatives)))}",) if negatives else (),
             )
         },
     )
@@ -137,20 +142,25 @@ def _find(folder: Path, split: Split) -> list[Path]:
     return paths
 
 
-def _describe(paths: Sequence[Path], columns: tuple[str, str]) -> SplitInfo:
-    files = tuple(_file(path, columns, pieces_for(len(paths))) for path in paths)
+def _describe(paths: Sequence[Path], columns: tuple[str, str], negatives: Sequence[str]) -> SplitInfo:
+    files = tuple(_file(path, columns, negatives, pieces_for(len(paths))) for path in paths)
     return SplitInfo(pairs=sum(file.pairs for file in files), files=files)
 
 
-def _file(path: Path, columns: tuple[str, str], pieces: int) -> FileInfo:
+def _file(path: Path, columns: tuple[str, str], negatives: Sequence[str], pieces: int) -> FileInfo:
     metadata = _open(path)
     schema = metadata.schema.to_arrow_schema()
-    choose_columns(schema.names, columns, str(path))
+    choose_layout(schema.names, columns, str(path))
     for name in (*columns, *_OTHERS):
         if name in schema.names:
             _check_strings(path, name, schema.field(name).type)
         if name in columns:
             _check_nulls(path, name, metadata)
+    for name in negatives:
+        if name in schema.names and not holds_texts(schema.field(name).type):
+            raise PairsError(
+                f"{path}: column {name!r} must hold strings or lists of them, got {schema.field(name).type}"
+            )
     try:
         return describe_file(path, metadata.num_rows, pieces)
     except OSError as error:
@@ -184,8 +194,8 @@ def _check_nulls(path: Path, name: str, metadata: "pa.parquet.FileMetaData") -> 
         raise PairsError(f"{path}: column {name!r} must have no nulls, got {nulls}")
 
 
-def _hash(splits: dict[Split, SplitInfo], columns: tuple[str, str]) -> str:
-    """Hash the columns' names and each file's digest and rows: 16 hexadecimal digits of a SHA-256.
+def _hash(splits: dict[Split, SplitInfo], columns: Sequence[str]) -> str:
+    """Hash the names of the columns that are used and each file's digest and rows: 16 hexadecimal digits of a SHA-256.
 
     The files' names are left out, so that moved and renamed files are the same pairs.
     """

@@ -15,6 +15,7 @@ from embudget.errors import PairsError
 from embudget.files import write_whole
 from embudget.frozen import Frozen
 from embudget.pairs.comparison import Reason
+from embudget.pairs.negatives import NEGATIVES, NegativeFlaw
 from embudget.pairs.splitting import SPLITS, Split
 from embudget.reading import read_json
 
@@ -44,6 +45,11 @@ class Request(Frozen):
     near_duplicates: bool = Field(default=True, description="whether near-duplicates were dropped")
     one_per_query: bool = False
     skip_bad: bool = Field(default=False, description="whether bad rows were left out instead of refused")
+    threshold: float | None = Field(
+        default=None, allow_inf_nan=False, description="score from which two sentences are a pair; null: 0.8 of 1"
+    )
+    resplit: bool = Field(default=False, description="whether the data's own splits were passed over")
+    weights: dict[str, float] = Field(default={}, description="source -> weight of its training pairs; empty: all stay")
     cleaning: PositiveInt = CLEANING
 
 
@@ -58,6 +64,10 @@ class SourceInfo(Frozen):
     )
     ignored_columns: tuple[str, ...] = ()
     ignored_splits: tuple[str, ...] = ()
+    read_as: tuple[str, ...] = Field(default=(), description="layouts of the rows and the columns that were used")
+    own_splits: tuple[Split, ...] = Field(default=(), description="splits that the data came with")
+    negatives: NonNegativeInt = Field(default=0, description="hard negatives kept")
+    dropped_negatives: dict[NegativeFlaw, PositiveInt] = {}
     pairs: dict[Split, NonNegativeInt]
     versions: dict[str, str]
     licences: dict[str, str]
@@ -112,11 +122,26 @@ class TokenStats(Frozen):
     positive_cut: Share = Field(description="share of positives that are longer than max_length")
     query_quantiles: Quantiles
     positive_quantiles: Quantiles
+    negatives: NonNegativeInt = Field(default=0, description="hard negatives of each pair that are measured")
+    negatives_mean: NonNegativeFloat = Field(default=0.0, description="tokens of all of these of a pair, after the cut")
+    squares_mean: NonNegativeFloat | None = Field(
+        default=None, description="sum of the squared lengths of a pair's texts after the cut; absent in older folders"
+    )
 
     @property
     def tokens_per_pair(self) -> float:
-        """Mean tokens of a query and its positive together. A run that sees n pairs processes D = n times as many."""
-        return self.query_mean + self.positive_mean
+        """Mean tokens of a query, its positive and its negatives. A run on n pairs processes D = n times as many."""
+        return self.query_mean + self.positive_mean + self.negatives_mean
+
+    @property
+    def attention_length(self) -> float:
+        """The length of the text in which the mean token stands: texts all so long would cost as much attention.
+
+        That is sum(L^2) / sum(L). Where the squares were not measured the positives' mean stands for it, which is less.
+        """
+        if self.squares_mean is None or not self.tokens_per_pair:
+            return max(self.query_mean, self.positive_mean)
+        return self.squares_mean / self.tokens_per_pair
 
 
 class Together(Frozen):
@@ -133,6 +158,9 @@ class PairsInfo(Frozen):
     hash: str = Field(description="content hash, 16 hexadecimal digits, see embudget.pairs.build.content_hash")
     request: Request
     columns: dict[Side, str] = Field(default={}, description="names in the files, where they are others")
+    negatives: tuple[str, ...] = Field(
+        default=(NEGATIVES,), description="columns of hard negatives in the files, texts or lists, where they are there"
+    )
     splits: dict[Split, SplitInfo]
     sources: dict[str, SourceInfo]
     together: Together | None = Field(default=None, description="null: not counted")

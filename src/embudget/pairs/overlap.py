@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from embudget.errors import PairsError, first_line
-from embudget.pairs.columns import shown
+from embudget.pairs.layouts import shown
 from embudget.pairs.splitting import SPLITS, Split
 from embudget.pairs.text import text_key
 

@@ -30,8 +30,16 @@ class ByTexts(Comparison):
 
     def prepare(self, pair: RawPair, source: Source) -> Compared:
         """The texts as they are, compared by their keys."""
-        keys = text_key(pair.query), text_key(pair.positive)
+        keys = self.key(pair.query), self.key(pair.positive)
         return compared(pair.query, pair.positive, keys, pair, source)
+
+    def key(self, text: str) -> str:
+        """The text as `text_key` normalises it."""
+        return text_key(text)
+
+    def is_positive(self, query: str, positive: str) -> bool:
+        """Whether the pair was read, even if only the first one of its query stays."""
+        return order_key(0, query, positive) in self._pairs
 
     def flaw(self, pair: Compared, source: Source) -> Reason | None:
         """Check for empty sides, then for repetition."""
@@ -42,13 +50,14 @@ class ByTexts(Comparison):
             return "positive too short"
         if query == positive:
             return "positive repeats query"
-        both, one = order_key(0, query, positive), order_key(0, query)
+        both = order_key(0, query, positive)
         if both in self._pairs:
             return "duplicate pair"
-        if self._one_per_query and one in self._queries:
-            return "duplicate query"
         self._pairs.add(both)
         if self._one_per_query:
+            one = order_key(0, query)
+            if one in self._queries:
+                return "duplicate query"
             self._queries.add(one)
         return None
 

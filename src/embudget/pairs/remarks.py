@@ -5,7 +5,7 @@ Everything is in `pairs.json` as well, so that pairs which are opened again say 
 
 from collections.abc import Iterator
 
-from embudget.pairs.columns import listed
+from embudget.pairs.layouts import listed
 from embudget.pairs.manifest import PairsInfo, SourceInfo
 from embudget.pairs.splitting import MOST_SHARE, SHARES, label_pairs
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from embudget.errors import PairsError, first_line
 from embudget.files import PIECE_BYTES, PIECES, pieces
 from embudget.pairs.manifest import SIDES, FileInfo, Side
+from embudget.pairs.negatives import NEGATIVES
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -70,15 +71,22 @@ def _digest(path: Path, size: int, covered: int | None) -> str:
 
 
 def read_rows(
-    folder: Path, files: Sequence[FileInfo], columns: Mapping[Side, str], start: int, stop: int
+    folder: Path,
+    files: Sequence[FileInfo],
+    columns: Mapping[Side, str],
+    start: int,
+    stop: int,
+    negatives: Sequence[str] = (NEGATIVES,),
 ) -> "pa.Table":
     """Read rows ``start`` to ``stop`` (exclusive) of a split, decoding only the row groups that hold them.
 
-    ``columns`` holds the names of query and positive in the files, if they have others.
+    ``columns`` holds the names of query and positive in the files, if they have others, and ``negatives`` those of
+    columns with hard negatives, texts or lists of them, which become one list.
 
     Returns:
         A table of (stop - start, 4): query, positive, group and source, all strings; group and source are empty if a
-        file lacks them.
+        file lacks them. If the files hold hard negatives, there is a fifth column, negatives, lists of strings; it is
+        null for the rows of a file without.
 
     Raises:
         PairsError: a file can no longer be read, or a query or positive is null.
@@ -92,11 +100,11 @@ def read_rows(
         if begin < end:
             path = folder / file.name
             try:
-                parts.append(_read_file(path, columns, begin, end))
+                parts.append(_read_file(path, columns, begin, end, negatives))
             except (OSError, LookupError, pa.ArrowException) as error:
                 raise PairsError(f"cannot read {path}: {first_line(error)}") from None
         first += file.pairs
-    return pa.concat_tables(parts)
+    return pa.concat_tables(parts, promote_options="default")
 
 
 def iter_rows(folder: Path, files: Sequence[FileInfo], columns: Mapping[Side, str]) -> "Iterator[pa.Table]":
@@ -146,25 +154,56 @@ def _named(table: "pa.Table", path: Path, columns: Mapping[Side, str]) -> "pa.Ta
     )
 
 
-def _read_file(path: Path, columns: Mapping[Side, str], begin: int, end: int) -> "pa.Table":
+def _read_file(path: Path, columns: Mapping[Side, str], begin: int, end: int, negatives: Sequence[str]) -> "pa.Table":
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(path) as file:
         there = _there(file.schema_arrow.names, columns)
+        against = [name for name in negatives if name in file.schema_arrow.names and name not in there]
+        against = [name for name in against if holds_texts(file.schema_arrow.field(name).type)]
         groups, at = _row_groups(file.metadata, begin, end)
         batches = []
-        for batch in file.iter_batches(_BATCH, row_groups=groups, columns=there):
+        for batch in file.iter_batches(_BATCH, row_groups=groups, columns=[*there, *against]):
             low, high = max(begin - at, 0), min(end - at, len(batch))
             if low < high:
                 batches.append(batch.slice(low, high - low))
             at += len(batch)
             if at >= end:
                 break
-    table = _named(pa.Table.from_batches(batches), path, columns)
+    table = pa.Table.from_batches(batches)
     if table.num_rows != end - begin:
         raise PairsError(f"{path} must hold {end} rows or more, got {at}: it has changed since it was opened")
-    return table
+    named = _named(table, path, columns)
+    return named.append_column(NEGATIVES, _lists(table.select(against))) if against else named
+
+
+def holds_texts(kind: "pa.DataType") -> bool:
+    """Whether a column of this type holds texts, or lists of texts."""
+    import pyarrow as pa
+
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        kind = kind.value_type
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def _lists(table: "pa.Table") -> "pa.Array | pa.ChunkedArray":
+    """Put all texts of a row into one list; nulls and empty texts are none."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kind = pa.list_(pa.string())
+    if table.num_columns == 1 and pa.types.is_list(table.column(0).type):
+        lists = table.column(0).cast(kind)
+        texts = pc.list_flatten(lists)
+        if not texts.null_count and not pc.any(pc.equal(texts, "")).as_py():
+            return lists
+    rows: list[list[str]] = [[] for _ in range(table.num_rows)]
+    for column in table.columns:
+        for row, cell in zip(rows, column.to_pylist(), strict=True):
+            row.extend(filter(None, cell if isinstance(cell, list) else [cell]))
+    return pa.array(rows, kind)
 
 
 def _row_groups(metadata: "pa.parquet.FileMetaData", begin: int, end: int) -> tuple[list[int], int]:

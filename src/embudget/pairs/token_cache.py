@@ -7,6 +7,9 @@ each writes a temporary file of its own, and the last rename wins, which does no
 A file is an Arrow IPC stream of one batch, followed by its SHA-256. The hash is compared before Arrow looks at the
 stream, because Arrow reads past the end of a file whose header is damaged. A truncated or changed block is made anew.
 
+The k-th hard negatives of a block's pairs are a file of their own beside it, made when a run first takes k of them: so
+runs with other numbers of negatives share what they have in common, and files from before there were any are valid.
+
 The files lie in `tokens/{pairs}-{tokenizer}-{max_length}` of `suite.loading.cache_folder()`, and nothing removes them.
 They are uncompressed, since they could not be mapped otherwise: 1,000 pairs of 55 tokens take about 0.14 MB.
 """
@@ -25,6 +28,8 @@ from embudget.errors import PairsError
 from embudget.files import whole_file
 from embudget.pairs.folder import Pairs
 from embudget.pairs.manifest import SIDES
+from embudget.pairs.negatives import NEGATIVES
+from embudget.pairs.token_batch import TokenBatch, batch_of, negatives_of
 from embudget.suite.cache import cache_folder
 from embudget.suite.identity import tokenizer_identity
 from embudget.suite.loading import find_checkpoint, load_tokenizer
@@ -40,10 +45,11 @@ _OPEN = 32  # blocks that stay mapped; a window of batches needs 8
 _BATCH = 1024  # texts tokenised at a time; 4,096 leave the processor's cache, and a text takes 1.6 times as long
 _FORMAT = b"2"  # version of the files; part of their hash, so that those of another version are made anew
 _DIGEST_BYTES = 32
+_NOTHING = np.uint64(0)
 
 
 class _Texts(NamedTuple):
-    """The queries or the positives of a block, as views of its mapped file."""
+    """The queries, the positives or the k-th negatives of a block, as views of its mapped file."""
 
     offsets: np.ndarray
     """Where each text begins among the ids, and the end of the last one, (rows + 1,)."""
@@ -67,6 +73,7 @@ class TokenCache:
         model: a model whose tokenizer to use; its depth does not matter.
         max_length: tokens after which a text is cut, special tokens included.
         end_token: whether each text ends with an end token, as for last-token pooling.
+        negatives: hard negatives of each pair that batches hold, where it has as many.
         folder: where the files go instead of the user's cache.
         block: rows of a block.
 
@@ -81,8 +88,8 @@ class TokenCache:
     """
 
     def __init__(
-        self, pairs: Pairs, model: str, max_length: int, *, end_token: bool = False, folder: Path | None = None,
-        block: int = BLOCK,
+        self, pairs: Pairs, model: str, max_length: int, *, end_token: bool = False, negatives: int = 0,
+        folder: Path | None = None, block: int = BLOCK,
     ) -> None:  # fmt: skip
         if max_length < 1:
             raise PairsError(f"max_length must be >= 1, got {max_length}")
@@ -90,11 +97,12 @@ class TokenCache:
         self.model = split_depth(model)[0]
         self.max_length = max_length
         self.end_token = end_token
+        self.negatives = negatives
         self.block = block
         self.rows = pairs.rows("train")
         name = f"{pairs.hash}-{_tokenizer_key(self.model)}-{max_length}{'-end' if end_token else ''}"
         self.folder = (folder or cache_folder() / "tokens") / (name if block == BLOCK else f"{name}-{block}")
-        self._open: OrderedDict[int, list[_Texts]] = OrderedDict()
+        self._open: OrderedDict[tuple[int, int], list[_Texts]] = OrderedDict()
 
     def texts(self, rows: Sequence[int]) -> list[np.ndarray]:
         """Get the token ids of some rows, tokenising their blocks if nobody has before.
@@ -110,6 +118,24 @@ class TokenCache:
         """
         places = [(self._get(row // self.block), row % self.block) for row in rows]
         return [block[side].text(row) for side in range(len(SIDES)) for block, row in places]
+
+    def batch(self, rows: Sequence[int]) -> TokenBatch:
+        """Get some rows as a batch: their queries, their positives, and as many of their negatives as the cache holds.
+
+        Raises:
+            PairsError, ModelError: see `texts`.
+        """
+        texts, hashes = self.texts(rows), []
+        for slot in range(1, self.negatives + 1):
+            for row in rows:
+                (negatives,) = self._get(row // self.block, slot)
+                place = row % self.block
+                if negatives.hashes[place] != _NOTHING:
+                    texts.append(negatives.text(place))
+                    hashes.append(negatives.hashes[place])
+        if not hashes:
+            return TokenBatch(texts, len(rows), np.empty((0, 2), np.int64))
+        return batch_of(texts, self.hashes(rows), np.array(hashes, np.uint64))
 
     def hashes(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
         """Get hashes of the texts of some rows, by which a batch finds texts that occur twice in it.
@@ -129,27 +155,29 @@ class TokenCache:
                 found[here, side] = texts.hashes[wanted[here] % self.block]
         return found
 
-    def _get(self, number: int) -> list[_Texts]:
-        block = self._open.get(number)
+    def _get(self, number: int, slot: int = 0) -> list[_Texts]:
+        """Both sides of a block's pairs (slot 0), or the negatives at a place of their lists, from 1."""
+        key = number, slot
+        block = self._open.get(key)
         if block is None:
-            block = self._open[number] = self._read(number) or self._make(number)
-            if len(self._open) > _OPEN:
+            block = self._open[key] = self._read(number, slot) or self._make(number, slot)
+            if len(self._open) > _OPEN * (1 + self.negatives):
                 self._open.popitem(last=False)
-        self._open.move_to_end(number)
+        self._open.move_to_end(key)
         return block
 
-    def _path(self, number: int) -> Path:
-        return self.folder / f"{number:06d}.arrow"
+    def _path(self, number: int, slot: int) -> Path:
+        return self.folder / (f"{number:06d}-negative-{slot}.arrow" if slot else f"{number:06d}.arrow")
 
     def _span(self, number: int) -> tuple[int, int]:
         return number * self.block, min((number + 1) * self.block, self.rows)
 
-    def _read(self, number: int) -> list[_Texts] | None:
+    def _read(self, number: int, slot: int) -> list[_Texts] | None:
         """Map a block, if its file is there and undamaged."""
         import pyarrow as pa
 
         try:
-            with pa.memory_map(str(self._path(number))) as file:
+            with pa.memory_map(str(self._path(number, slot))) as file:
                 data = file.read_buffer()
         except OSError:  # usually because nobody has made it yet
             return None
@@ -160,29 +188,34 @@ class TokenCache:
         start, stop = self._span(number)
         return _views(batch) if batch.num_rows == stop - start else None
 
-    def _make(self, number: int) -> list[_Texts]:
+    def _make(self, number: int, slot: int) -> list[_Texts]:
         """Tokenise a block, write it, and map what was written."""
         import pyarrow as pa
 
-        table = self.pairs.read("train", *self._span(number))
         columns: dict[str, Any] = {}
-        for side in SIDES:
-            texts = table.column(side).to_pylist()
-            columns[side] = self._tokenise(texts)
-            digests = (hashlib.blake2b(text.encode(), digest_size=8).digest() for text in texts)
-            columns[f"{side}_hash"] = pa.array(np.frombuffer(b"".join(digests), "<u8"))
+        for side, texts in self._sides(number, slot).items():
+            columns[side] = self._tokenise([text or "" for text in texts])
+            columns[f"{side}_hash"] = pa.array(np.frombuffer(b"".join(map(_hash, texts)), "<u8"))
         batch, sink = pa.record_batch(columns), pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, batch.schema) as writer:
             writer.write_batch(batch)
         stream = sink.getvalue()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with whole_file(self._path(number)) as part, part.open("wb") as file:
+            with whole_file(self._path(number, slot)) as part, part.open("wb") as file:
                 file.write(stream)
                 file.write(_digest(stream))
         except OSError as error:
             raise PairsError(f"cannot write the token cache {self.folder}: {error.strerror or error}") from None
-        return self._read(number) or _views(batch)
+        return self._read(number, slot) or _views(batch)
+
+    def _sides(self, number: int, slot: int) -> dict[str, list[str | None]]:
+        start, stop = self._span(number)
+        if slot:
+            lists = negatives_of(self.pairs, start, stop)
+            return {NEGATIVES: [texts[slot - 1] if slot <= len(texts) else None for texts in lists]}
+        table = self.pairs.read("train", start, stop)
+        return {side: table.column(side).to_pylist() for side in SIDES}
 
     def _tokenise(self, texts: list[str]) -> "pa.ListArray":
         import pyarrow as pa
@@ -221,6 +254,11 @@ def _tokenizer_key(name: str) -> str:
     return hashlib.sha256(identity.encode()).hexdigest()[:16]
 
 
+def _hash(text: str | None) -> bytes:
+    """64 bits that tell texts apart; those of a negative that is not there are 0, which 1 text in 10^19 has too."""
+    return _NOTHING.tobytes() if text is None else hashlib.blake2b(text.encode(), digest_size=8).digest()
+
+
 def _digest(stream: "pa.Buffer") -> bytes:
     digest = hashlib.sha256(_FORMAT)
     digest.update(stream)
@@ -228,5 +266,6 @@ def _digest(stream: "pa.Buffer") -> bytes:
 
 
 def _views(batch: "pa.RecordBatch") -> list[_Texts]:
-    columns = [(batch.column(side), batch.column(f"{side}_hash")) for side in SIDES]
+    sides = [name for name in batch.schema.names if not name.endswith("_hash")]
+    columns = [(batch.column(side), batch.column(f"{side}_hash")) for side in sides]
     return [_Texts(ids.offsets.to_numpy(), ids.values.to_numpy(), hashes.to_numpy()) for ids, hashes in columns]

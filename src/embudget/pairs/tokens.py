@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from embudget.errors import PairsError
 from embudget.pairs.folder import Pairs
 from embudget.pairs.manifest import SIDES, Quantiles, TokenStats, read_info, write_info
+from embudget.pairs.negatives import NEGATIVES
 from embudget.suite.identity import tokenizer_identity
 from embudget.suite.loading import load_tokenizer
 from embudget.suite.members import local_folder, split_depth
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    import numpy as np
 
 SAMPLE = 20_000
 """Training pairs that are measured at most. Even if lengths vary as much as their mean, its error is then 0.7 %."""
@@ -22,8 +23,10 @@ _PIECES = 20  # stretches of rows in the sample of an indexed folder; each costs
 _BATCH = 1000  # texts tokenised at a time
 
 
-def token_stats(pairs: Pairs, tokenizer: str, max_length: int = 75, end_token: bool = False) -> TokenStats:
-    """Measure how many tokens queries and positives have, up to 20,000 training pairs.
+def token_stats(
+    pairs: Pairs, tokenizer: str, max_length: int = 75, end_token: bool = False, negatives: int = 0
+) -> TokenStats:
+    """Measure how many tokens queries, positives and hard negatives have, up to 20,000 training pairs.
 
     The numbers are kept in `pairs.json` if that can be written, so that they are computed once.
 
@@ -32,6 +35,7 @@ def token_stats(pairs: Pairs, tokenizer: str, max_length: int = 75, end_token: b
         tokenizer: a model's name or folder; its depth does not matter.
         max_length: tokens after which a text is cut, special tokens included.
         end_token: whether each text ends with an end token, as for last-token pooling.
+        negatives: hard negatives of each pair that are trained on, where it has as many.
 
     Raises:
         PairsError: ``max_length`` is below 1, or the pairs cannot be read.
@@ -48,11 +52,11 @@ def token_stats(pairs: Pairs, tokenizer: str, max_length: int = 75, end_token: b
     folder = local_folder(name)
     # the user may put another tokenizer into the same folder, so its content is a part of the key
     key = f"{name}@{max_length}" if folder is None else f"{name} {tokenizer_identity(folder)}@{max_length}"
-    key += " end" if end_token else ""
+    key += (" end" if end_token else "") + (f" negatives {negatives}" if negatives else "")
     known = pairs.info.tokens.get(key) or read_info(pairs.folder).tokens.get(key)
     if known is not None:
         return known
-    stats = _measure(pairs, name, max_length, end_token)
+    stats = _measure(pairs, name, max_length, end_token, negatives)
     with contextlib.suppress(OSError):  # in a read-only folder the numbers are right, only not kept
         info = read_info(pairs.folder)
         if info.hash == pairs.hash:
@@ -60,38 +64,49 @@ def token_stats(pairs: Pairs, tokenizer: str, max_length: int = 75, end_token: b
     return stats
 
 
-def _measure(pairs: Pairs, name: str, max_length: int, end_token: bool) -> TokenStats:
+def _measure(pairs: Pairs, name: str, max_length: int, end_token: bool, negatives: int) -> TokenStats:
     import numpy as np
+    import pyarrow as pa
 
     tokenizer = load_tokenizer(name, end_token=end_token)
-    table = _sample(pairs)
+    places = _sample(pairs)
+    table = pa.concat_tables([pairs.read("train", *place) for place in places], promote_options="default")
     # one token more than allowed is asked for, to tell texts that are cut from those that just fit
     options = {"truncation": True, "max_length": max_length + 1, "return_attention_mask": False}
-    values: dict[str, Any] = {}
-    for side in SIDES:
-        texts = table.column(side).to_pylist()
+
+    def lengths_of(texts: list[str]) -> "np.ndarray":
         batches = (texts[begin : begin + _BATCH] for begin in range(0, len(texts), _BATCH))
         counted = [len(ids) for batch in batches for ids in tokenizer(batch, **options)["input_ids"]]
-        lengths = np.maximum(counted, 1)  # an empty text is read as a space
+        return np.maximum(np.array(counted, np.int64), 1)  # an empty text is read as a space
+
+    values: dict[str, Any] = {}
+    squares = 0
+    for side in SIDES:
+        lengths = lengths_of(table.column(side).to_pylist())
         cut = np.minimum(lengths, max_length)
+        squares += int((cut**2).sum())
         values[f"{side}_mean"] = float(cut.mean())
         values[f"{side}_cut"] = float((lengths > max_length).mean())
         p5, p25, p50, p75, p95 = np.quantile(cut, [0.05, 0.25, 0.5, 0.75, 0.95]).tolist()
         values[f"{side}_quantiles"] = Quantiles(p5=p5, p25=p25, p50=p50, p75=p75, p95=p95)
+    if negatives:
+        lists = table.column(NEGATIVES).to_pylist() if NEGATIVES in table.column_names else []
+        cut = np.minimum(lengths_of([text for texts in lists for text in (texts or ())[:negatives]]), max_length)
+        squares += int((cut**2).sum())
+        values |= {"negatives": negatives, "negatives_mean": int(cut.sum()) / table.num_rows}
+    values["squares_mean"] = squares / table.num_rows
     return TokenStats(tokenizer=name, max_length=max_length, pairs=table.num_rows, **values)
 
 
-def _sample(pairs: Pairs) -> "pa.Table":
-    """Take up to `SAMPLE` training pairs that stand for all of them.
+def _sample(pairs: Pairs) -> list[tuple[int, int]]:
+    """Stretches of up to `SAMPLE` training rows together that stand for all of them.
 
     If embudget built the pairs, their order is random and the first ones will do. In indexed files similar texts may
     lie together, short titles first and long passages last, so evenly spaced stretches are taken.
     """
-    import pyarrow as pa
-
     rows = pairs.rows("train")
     if not pairs.info.indexed or rows <= SAMPLE:
-        return pairs.head("train", SAMPLE)
+        return [(0, min(SAMPLE, rows))]
     length = SAMPLE // _PIECES
     starts = [(2 * piece + 1) * rows // (2 * _PIECES) - length // 2 for piece in range(_PIECES)]
-    return pa.concat_tables([pairs.read("train", start, start + length) for start in starts])
+    return [(start, start + length) for start in starts]

@@ -12,7 +12,7 @@ pairs, 55 tokens a pair, and the defaults of `RunConfig` for the others.
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from math import ceil, exp, log
+from math import ceil, exp, floor, log
 from typing import Any, NamedTuple, Self, get_args
 
 import numpy as np
@@ -31,6 +31,8 @@ from embudget.suite import ModelShape
 
 Array = NDArray[np.float64]
 
+LEAST_STEPS = 10
+"""Optimiser steps of the shortest run that teaches anything: a study's default of ``min_steps``."""
 DEFAULT_TOKENS_PER_PAIR = 55.0
 """Tokens a pair where the table does not say: the mean of the demo pairs, cut at 75 tokens a text."""
 
@@ -64,6 +66,8 @@ class Practice(NamedTuple):
     """Tokens of the longest text."""
     fewest_steps: int
     """The fewest optimiser steps of a fitted cell, as recorded or as reckoned from its budget."""
+    smallest_budget: float
+    """Of the measured runs, FLOP."""
 
     @classmethod
     def of(cls, laws: Laws) -> Self:
@@ -75,7 +79,18 @@ class Practice(NamedTuple):
             tokens_per_pair,
             int(_default("max_length") if length is None else length),
             min(_steps_of(cell, tokens_per_pair) for cell in laws.cells),
+            laws.table.budgets[0],
         )
+
+    def least_steps(self, train_flops: float) -> int:
+        """Fewest optimiser steps of a choice where the user names none.
+
+        A smaller budget than any measured one buys the same model as many fewer steps as it is smaller. With the steps
+        of the measured runs as a fixed limit, no budget below theirs would have a recipe, while 16 times above has one.
+        Runs of fewer than LEAST_STEPS are none that a law was fitted to anywhere.
+        """
+        fewer = floor(self.fewest_steps * min(1.0, train_flops / self.smallest_budget))
+        return max(fewer, min(LEAST_STEPS, self.fewest_steps))
 
     def epochs(self, method: Method, model_params: float, budget: float) -> int:
         """Passes over the pairs that the nearest measured run may have made."""

@@ -87,7 +87,7 @@ class Question(NamedTuple):
             ConfigError: a wish breaks its rule, or the suite is not given where a measured model is no known member.
         """
         practice = Practice.of(laws)
-        limits = limits_of(wishes, practice.fewest_steps)
+        limits = limits_of(wishes)
         shapes = members_for(laws.table.models, suite) if members is None else members
         pairs = limits.pairs_available or laws.table.known_pairs
         return cls(laws, suite, candidates_of(shapes, laws.methods), limits, practice, pairs)
@@ -113,7 +113,7 @@ class Question(NamedTuple):
         option = Option(candidate, train_flops, serve_flops, tokens, batch, steps, steps * batch)
         limits = self.limits
         return (
-            _too_far(self.laws, option, limits)
+            _too_far(self.laws, option, limits, self.practice)
             or _too_large(self.practice, option, limits)
             or _too_few(option, self.pairs)
             or option
@@ -153,7 +153,7 @@ def unsuitable(candidate: Candidate, limits: Limits) -> Broken | None:
     return None
 
 
-def _too_far(laws: Laws, option: Option, limits: Limits) -> Broken | None:
+def _too_far(laws: Laws, option: Option, limits: Limits, practice: Practice) -> Broken | None:
     """Whether an option lies where the laws know nothing."""
     candidate, size = option.candidate, option.candidate.model_params
     name = str(candidate.method)
@@ -166,9 +166,10 @@ def _too_far(laws: Laws, option: Option, limits: Limits) -> Broken | None:
         reason = f"{size:.3g} parameters, too far outside the measured sizes (at this budget {least:.3g} to {most:.3g})"
         limit = "too far outside the measured sizes, unless allow_unmeasured_sizes is set"
         return Broken(candidate, limit, reason)
-    if option.steps < limits.min_steps:
-        reason = f"{option.steps} steps of {option.batch_size} pairs, fewer than {limits.min_steps}"
-        limit = f"fewer than {limits.min_steps} steps, the least unless min_steps is set lower"
+    least_steps = practice.least_steps(option.train_flops) if limits.min_steps is None else limits.min_steps
+    if option.steps < least_steps:
+        reason = f"{option.steps} steps of {option.batch_size} pairs, fewer than {least_steps}"
+        limit = f"fewer than {least_steps} steps, the least unless min_steps is set lower"
         return Broken(candidate, limit, reason)
     return None
 

@@ -43,6 +43,7 @@ def cautions_for(question: Question, option: Option, choice: Choice, how: Hyperp
             "the further out, the more often intervals miss"
         )
         yield Caution("far budget", text)
+    yield from _few_steps(question, option)
     yield from _of_fit(laws)
     for remark in laws.table.remarks:
         if not remark.settled:
@@ -59,6 +60,17 @@ def cautions_for(question: Question, option: Option, choice: Choice, how: Hyperp
             "which pairs and steps depend"
         )
         yield Caution("tokens of a pair", text)
+
+
+def _few_steps(question: Question, option: Option) -> Iterator[Caution]:
+    """The laws know nothing of runs that are shorter than all measured ones."""
+    fewest = question.practice.fewest_steps
+    if option.steps < fewest:
+        text = (
+            f"the run takes {option.steps} steps, fewer than any measured one ({fewest}): so short a run may stay "
+            "nearer to the untrained model than the laws say"
+        )
+        yield Caution("few steps", text)
 
 
 def _of_fit(laws: Laws) -> Iterator[Caution]:

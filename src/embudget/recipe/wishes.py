@@ -25,7 +25,8 @@ class Wishes(TypedDict, total=False):
     prefer: ``loss`` (the default) takes the lowest predicted loss. Among the choices that tie with it, ``small`` takes
         the one with the fewest parameters and ``fast`` the one that trains in the least time at the measured speed of
         the nearest runs, or with the fewest tokens if not all runs were timed.
-    min_steps: choices with fewer optimiser steps are rejected; by default the fewest steps of a fitted cell.
+    min_steps: choices with fewer optimiser steps are rejected; by default the fewest steps of a fitted cell. Below
+        the smallest measured budget they are as many fewer as the budget is smaller, but no fewer than 10.
     allow_unmeasured_sizes: consider sizes far from the measured ones too.
     force: answer with a recipe even where the measured runs do not support one: over 16 times outside their budgets, or
         for a family of which no member was measured.
@@ -51,13 +52,14 @@ class Limits(NamedTuple):
     device_bytes: float | None
     serve_tokens: float
     prefer: Prefer
-    min_steps: int
+    min_steps: int | None
+    """None: by the measured runs, see `embudget.recipe.hyperparameters.Practice.least_steps`."""
     any_size: bool
     force: bool
 
 
-def limits_of(wishes: Wishes, fewest_steps: int) -> Limits:
-    """Check the wishes and fill in the defaults; that of ``min_steps`` is ``fewest_steps``.
+def limits_of(wishes: Wishes) -> Limits:
+    """Check the wishes and fill in the defaults, except for that of ``min_steps``, which depends on the budget.
 
     Raises:
         TypeError: there is no such wish.
@@ -74,7 +76,7 @@ def limits_of(wishes: Wishes, fewest_steps: int) -> Limits:
     prefer = wishes.get("prefer") or "loss"
     if prefer not in get_args(Prefer):
         raise ConfigError(f"prefer must be one of {', '.join(get_args(Prefer))}, got {prefer!r}")
-    memory, min_steps = wishes.get("device_memory"), wishes.get("min_steps")
+    memory = wishes.get("device_memory")
     return Limits(
         max_params=wishes.get("max_params"),
         pairs_available=wishes.get("pairs_available"),
@@ -82,7 +84,7 @@ def limits_of(wishes: Wishes, fewest_steps: int) -> Limits:
         device_bytes=None if memory is None else parse_bytes(memory),
         serve_tokens=serve_tokens or 0.0,
         prefer=prefer,
-        min_steps=fewest_steps if min_steps is None else min_steps,
+        min_steps=wishes.get("min_steps"),
         any_size=wishes.get("allow_unmeasured_sizes", False),
         force=wishes.get("force", False),
     )

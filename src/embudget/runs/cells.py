@@ -16,13 +16,14 @@ from math import log
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from embudget.errors import TooFewRunsError
 from embudget.frozen import Frozen
 from embudget.limits import Candidates, Count, Length
 from embudget.records import RunRecord
-from embudget.runs.columns import CELL, COMPARABLE, Remark
+from embudget.runs.columns import BY_GROUP, CELL, COMPARABLE, Remark
+from embudget.runs.groups import DIGITS, GroupLosses, common_groups
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,6 +83,7 @@ class Cell(Frozen):
     schedule: str | None = Field(default=None, description="of the learning rate, in the table's own words")
     decay: NonNegativeFloat | None = Field(default=None, description="share of the budget in the decay of wsd")
     pooling: str | None = Field(default=None, description="of the tokens' states, in the table's own words")
+    negatives: NonNegativeFloat | None = Field(default=None, description="hard negatives of each pair")
     run: str | None = Field(
         default=None, description="the one training run whose checkpoint it is, by the table's column `run`"
     )
@@ -125,10 +127,23 @@ class RunTable(Frozen):
     eval_pairs: Candidates | None = None
     eval_candidates: Candidates | None = None
     scale: PositiveFloat | None = Field(default=None, le=1e6, description="1 / temperature, of the held-out loss too")
+    yardstick: str | None = Field(
+        default=None, description="which validation pairs are held out: see `embudget.records.RunConfig`"
+    )
+    groups: GroupLosses | None = Field(
+        default=None,
+        description="losses of the cells by held-out group; None where not all runs have those of the same",
+    )
     tokens_per_pair: PositiveFloat | None = Field(default=None, description="mean non-pad tokens, query and positive")
     training_pairs: Count | None = Field(
         default=None, description="that there were to train on, each counted once; of several numbers the largest"
     )
+
+    @model_validator(mode="after")
+    def _groups_of_the_cells(self) -> Self:
+        if self.groups is not None and len(self.groups.losses) != len(self.cells):
+            raise ValueError(f"groups must have losses of {len(self.cells)} cells, got {len(self.groups.losses)}")
+        return self
 
     @classmethod
     def of(cls, records: Iterable[RunRecord]) -> Self:
@@ -197,6 +212,8 @@ class RunTable(Frozen):
             raise TooFewRunsError(f"a law needs finished runs with a loss, got {counted or 'no records at all'}")
         common = {name: shared(runs, name, source) for name in ("pairs", *COMPARABLE)}
         remarks += cost_remarks(runs)
+        runs, group_pairs, more = common_groups(runs)
+        remarks += more
         cells = _with_run(best_settings(tuned(settings_of(runs))), runs)
         remarks += cell_remarks(cells, recorded=common["pairs"] is not None)
         return super().read(
@@ -207,6 +224,7 @@ class RunTable(Frozen):
                 "listed": [f"row {row}: {reason}" for row, reason in left_out.sort_index().head(MAX_LISTED).items()],
                 "remarks": remarks,
                 **common,
+                "groups": None if group_pairs is None else _group_losses(group_pairs, cells),
                 "tokens_per_pair": _tokens_per_pair(runs),
                 "training_pairs": _training_pairs(runs),
             },
@@ -257,6 +275,11 @@ def _fields(cells: "pd.DataFrame") -> list[dict[str, Any]]:
     """The fields of each cell; those that are NaN are unknown and left out."""
     fields = cells[[name for name in Cell.model_fields if name in cells]].to_dict("records")
     return [{str(name): value for name, value in cell.items() if value == value} for cell in fields]
+
+
+def _group_losses(pairs: tuple[int, ...], cells: "pd.DataFrame") -> GroupLosses:
+    losses = [[round(loss, DIGITS) for loss in of_cell.tolist()] for of_cell in cells[BY_GROUP]]
+    return GroupLosses.model_validate({"pairs": pairs, "losses": losses})
 
 
 def _tokens_per_pair(runs: "pd.DataFrame") -> float | None:

@@ -32,7 +32,7 @@ DONE = ("", "done", "finished", "complete", "completed", "success", "succeeded")
 LARGEST = 1e100
 """Numbers above it count as infinite, and positive ones below its reciprocal as 0: a product of two is then finite."""
 _LARGEST_WHOLE = 2.0**53  # above it floats skip whole numbers
-_MAY_BE_ZERO = ("warmup", "weight_decay", "decay", "chance", *MEASURED)
+_MAY_BE_ZERO = ("warmup", "weight_decay", "decay", "negatives", "chance", *MEASURED)
 _BY_CHANCE = "loss is no better than chance"
 _WHOLE = ("max_length", "eval_pairs", "eval_candidates")
 _CHECKED = tuple(name for name in (*NEEDED, *SETTING, *MEASURED, *SUPPLY, *COMPARABLE, "chance") if name in NUMBERS)

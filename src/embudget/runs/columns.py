@@ -18,6 +18,7 @@ SIZE_NAME: Final = "N="
 """What the name of a model begins with that the source does not name: N=1.2e+08 is made of its size."""
 SETTING: Final = (
     "learning_rate", "batch_size", "warmup", "weight_decay", "max_epochs", "decay", "schedule", "pooling", "end_token",
+    "negatives",
 )  # fmt: skip
 """What else is chosen of a run. Runs of a cell that share all of it are seeds of one setting."""
 MEASURED: Final = ("steps", "pairs_seen", "seconds")
@@ -38,6 +39,9 @@ NUMBERS: Final = (
 """The columns of numbers that are read."""
 NEEDED: Final = ("loss", "model_params", "tokens", "train_flops", "budget", "weight")
 """The columns in which every run must have a value, where the table has the column."""
+BY_GROUP: Final = "by_group"
+"""A column that reading adds where records have losses by group: of each run, those of its held-out groups by name,
+later an array of their losses. See `embudget.runs.groups`."""
 SAID_NAN: Final = "said_nan"
 """A column that reading adds: the first of NEEDED in which a row says NaN, as a run does that failed, or else "". It
 keeps such a field apart from an empty one, since both are NaN in the table."""

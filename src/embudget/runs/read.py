@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from embudget.errors import ConfigError, shortened
 from embudget.reading import read_number
 from embudget.records import COLUMNS, RunRecord, records_frame
-from embudget.runs.columns import NEEDED, NUMBERS, SAID_NAN, TEXTS
+from embudget.runs.columns import BY_GROUP, NEEDED, NUMBERS, SAID_NAN, TEXTS
 from embudget.runs.formats import open_table
 
 MAX_BYTES = 1_000_000_000
@@ -45,8 +45,16 @@ class _Column(NamedTuple):
 
 def read_records(records: Iterable[RunRecord]) -> pd.DataFrame:
     """Put records in a table, in their order."""
-    runs = records_frame(records, [name for name in _KNOWN if name in COLUMNS])
-    return runs.assign(**{SAID_NAN: ""}).set_axis(range(1, len(runs) + 1))
+    every = list(records)
+    runs = records_frame(every, [name for name in _KNOWN if name in COLUMNS])
+    runs = runs.assign(
+        yardstick=pd.Series([record.config.yardstick for record in every], dtype=object),
+        negatives=pd.Series([record.config.negatives for record in every], dtype=float),
+        **{SAID_NAN: ""},
+    )
+    if any(record.groups for record in every):
+        runs[BY_GROUP] = pd.Series([record.groups for record in every], dtype=object)
+    return runs.set_axis(range(1, len(runs) + 1))
 
 
 def read_runs(path: str | Path, columns: Mapping[str, str] | None = None) -> pd.DataFrame:

@@ -18,7 +18,7 @@ Tokens, FLOP, steps and seconds are plain means. Among the settings of a cell
 - any other stands for itself, with the mean log loss of its seeds.
 
 The lowest of these is the cell's. What an envelope does not give (tokens, FLOP, steps, seconds, weight) is that of the
-best setting tried.
+best setting tried, and so are the losses by held-out group.
 
 An envelope counts as many seeds as its best tried setting has runs, but at most SUPPORT times the fewest of any of its
 settings, with their squares cut in proportion. Through three even rates the vertex half way between two of them has
@@ -38,7 +38,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from embudget.errors import TooFewRunsError
-from embudget.runs.columns import CELL, MEASURED, SETTING
+from embudget.runs.columns import BY_GROUP, CELL, MEASURED, SETTING
 from embudget.runs.envelope import Vertex, fit_rate_curve, fit_rate_surface
 
 SUPPORT = 3
@@ -69,6 +69,9 @@ def settings_of(runs: pd.DataFrame) -> pd.DataFrame:
     mean = np.bincount(codes, relative * log_loss) / np.bincount(codes, relative)
     squares = np.bincount(codes, relative * (log_loss - mean[codes]) ** 2)
     measured = [name for name in ("tokens", "train_flops", "unique_tokens", *MEASURED) if name in runs]
+    if BY_GROUP in runs:
+        means = _group_means(np.stack(runs[BY_GROUP].tolist()), relative, codes)
+        settings[BY_GROUP] = pd.Series(means, dtype=object)
     return settings.assign(
         cell=settings.groupby([name for name in CELL if name in runs]).ngroup(),
         log_loss=mean,
@@ -87,6 +90,15 @@ def _means(values: NDArray[np.float64], codes: NDArray[np.integer[Any]]) -> NDAr
     total = np.bincount(codes, np.where(known, values, 0.0))
     means: NDArray[np.float64] = np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
     return means
+
+
+def _group_means(
+    losses: NDArray[np.float64], relative: NDArray[np.float64], codes: NDArray[np.integer[Any]]
+) -> list[NDArray[np.float64]]:
+    """The weighted mean loss (G,) of each held-out group over the seeds of each setting, from that of each run."""
+    total = np.zeros((codes.max() + 1, losses.shape[1]))
+    np.add.at(total, codes, losses * relative[:, None])
+    return list(total / np.bincount(codes, relative)[:, None])
 
 
 def tuned(settings: pd.DataFrame) -> pd.DataFrame:

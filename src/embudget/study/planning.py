@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from embudget.errors import ModelError
-from embudget.flops import steps_for, tokens_for
+from embudget.flops import attention_share, steps_for, tokens_for
 from embudget.pairs import Pairs, as_pairs, token_stats
+from embudget.pairs.token_batch import check_negatives
 from embudget.records import RunConfig, RunRecord
 from embudget.study.spec import Study
 from embudget.study.trunks import own_flops, own_flops_of
@@ -25,6 +26,8 @@ class PlannedRun(NamedTuple):
     """FLOP that it adds to the plan: all of its own, without those that a cheaper run of its trunk spends."""
     seconds: float
     """Estimate of the time that these take, training alone."""
+    attention: float = 0.0
+    """What attention adds to its FLOP, as a share of them: see `embudget.flops.attention_share`."""
 
 
 class LeftOut(NamedTuple):
@@ -93,6 +96,7 @@ def plan(study: Study, pairs: Pairs | str | Path, measured: Sequence[RunRecord] 
     pairs = as_pairs(pairs)
     for grid in study.grids():
         check_yardstick(pairs, *counts_for(pairs, grid.eval_pairs, grid.eval_candidates), "groups")
+        check_negatives(pairs, max(grid.negatives))
     result = Plan([], [], study.refused())
     speed = flops_per_second(measured) or study.flops_per_second
     runs = [run for run in study.runs(pairs) if run.config.model not in result.refused]
@@ -104,7 +108,8 @@ def plan(study: Study, pairs: Pairs | str | Path, measured: Sequence[RunRecord] 
             reason = f"max_length must be <= {shape.max_length} for this model, got {config.max_length}"
             result.left_out.append(LeftOut(config, reason))
             continue
-        tokens_per_pair = token_stats(pairs, config.model, config.max_length, config.end_token).tokens_per_pair
+        lengths = token_stats(pairs, config.model, config.max_length, config.end_token, config.negatives)
+        tokens_per_pair = lengths.tokens_per_pair
         tokens = tokens_for(config.train_flops, method, shape)
         steps = steps_for(config.train_flops, method, shape, tokens_per_pair, config.batch_size)
         needed, there = tokens / tokens_per_pair, pairs_there(config, pairs)
@@ -113,7 +118,9 @@ def plan(study: Study, pairs: Pairs | str | Path, measured: Sequence[RunRecord] 
         elif needed > there:
             result.left_out.append(LeftOut(config, f"needs {needed:,.0f} pairs, more than the {there:,} there are"))
         else:
-            result.runs.append(PlannedRun(config, tokens, steps, config.train_flops, config.train_flops / speed))
+            share = attention_share(method, shape, [lengths.attention_length])
+            seconds = config.train_flops / speed
+            result.runs.append(PlannedRun(config, tokens, steps, config.train_flops, seconds, share))
     return result.without(())
 
 

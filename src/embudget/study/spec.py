@@ -6,6 +6,7 @@ budgets: [1e12, 4e12, 1.6e13]
 pairs: pairs/                         # relative to this file
 batch_size: {at: 1e12, pairs: 16, exponent: 0.5}
 schedule: wsd                         # one run serves all budgets of a setting, the default; or cosine, one run each
+negatives: [0, 1, 4]                  # hard negatives of each pair; every run with each
 decay: 0.2                            # with wsd, the last share of each budget, in which the rate falls
 also:                                 # further grids, each as above but for what it names
   - {budgets: [4e12], members: [smollm2-135m:2], seeds: [1, 2]}
@@ -23,16 +24,17 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, Self
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from embudget.errors import ModelError
 from embudget.frozen import Frozen, first_problem, unique
-from embudget.limits import BatchSize, Candidates, Count, Epochs, Flops, Length, Rate, Seed, step_problem
+from embudget.limits import Candidates, Count, Epochs, Flops, Rate, Seed, step_problem
 from embudget.methods import Method, parse_method
 from embudget.pairs import Pairs
 from embudget.reading import read_yaml
 from embudget.records import MethodText, Pooling, RunConfig, Schedule
 from embudget.records.config import EVAL_CANDIDATES, EVAL_PAIRS, candidates_problem, eval_counts
+from embudget.study.axes import BatchSizes, Lengths, NegativeCounts
 from embudget.study.batch_size import BatchRule
 from embudget.study.members import OF_MODELS, Member, beside, members_by_shape, members_of
 from embudget.suite import ModelShape
@@ -41,22 +43,6 @@ from embudget.suite.members import suite_names
 from embudget.training.yardstick import counts_for
 
 _WARMUP: float = RunConfig.model_fields["warmup"].default
-
-
-def _shape_of_batch(value: Any) -> str:  # noqa: ANN401 - whatever a file held
-    """Which of the three ways to give a batch size is meant, so that a message speaks of that one alone."""
-    if isinstance(value, BatchRule) or (isinstance(value, dict) and set(value) & set(BatchRule.model_fields)):
-        return "(rule)"
-    return "(budgets)" if isinstance(value, dict) else "(number)"
-
-
-BatchSizes = Annotated[
-    Annotated[BatchSize, Tag("(number)")]
-    | Annotated[dict[Flops, BatchSize], Tag("(budgets)")]
-    | Annotated[BatchRule, Tag("(rule)")],
-    Discriminator(_shape_of_batch),
-]
-"""A number of pairs a step, one for each budget, or a rule."""
 
 
 class GridRun(NamedTuple):
@@ -70,7 +56,7 @@ class GridRun(NamedTuple):
 
 
 class Study(Frozen):
-    """The grid of runs: every member with every method at every budget, learning rate and seed; and further grids.
+    """The grid of runs: every member, method, budget, rate, length, number of negatives and seed; and further grids.
 
     Example:
         >>> study = eb.Study(
@@ -115,7 +101,14 @@ class Study(Frozen):
     )
     min_steps: Count = Field(default=10, description="runs with fewer steps teach nothing and are left out")
     max_epochs: Epochs = Field(default=1, description="runs that need more passes over the pairs are left out")
-    max_length: Length = Field(default=75, description="tokens at which a text is cut")
+    max_length: Lengths = Field(
+        default=(75,), description="tokens at which a text is cut; of several, all runs are trained with each"
+    )
+    negatives: NegativeCounts = Field(
+        default=(0,),
+        description="hard negatives of each pair that are further candidates in the loss; of several numbers, all runs "
+        "are trained with each",
+    )
     pooling: Pooling | None = Field(
         default=None,
         description="how the tokens' states become the text's embedding: mean, or lasttoken; by default as the model "
@@ -143,7 +136,7 @@ class Study(Frozen):
             raise ValueError("give either suite or members")
         if isinstance(self.batch_size, dict) and (missing := set(self.budgets) - set(self.batch_size)):
             raise ValueError(f"batch_size lacks the budget {min(missing):g}")
-        if problem := step_problem(max(map(self.batch_at, self.budgets)), self.max_length):
+        if problem := step_problem(max(map(self.batch_at, self.budgets)), max(self.max_length)):
             raise ValueError(problem)
         if problem := candidates_problem(self.eval_pairs or EVAL_PAIRS, self.eval_candidates or 2):
             raise ValueError(problem)
@@ -297,7 +290,8 @@ class Study(Frozen):
         for member, method in product(members, methods):
             method.check(member.shape)
         for budget, (shape, pooling, weights), method in product(sorted(self.budgets), members, methods):
-            for rate in self.learning_rates.get(str(method)) or (method.default_learning_rate(shape),):
+            rates = self.learning_rates.get(str(method)) or (method.default_learning_rate(shape),)
+            for length, negatives, rate in product(self.max_length, self.negatives, rates):
                 for seed in self.seeds:
                     config = RunConfig(
                         model=shape.name,
@@ -307,7 +301,8 @@ class Study(Frozen):
                         batch_size=self.batch_at(budget),
                         learning_rate=rate,
                         seed=seed,
-                        max_length=self.max_length,
+                        max_length=length,
+                        negatives=negatives,
                         pooling=pooling,
                         weights=weights,
                         max_epochs=self.max_epochs,

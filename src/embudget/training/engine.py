@@ -8,7 +8,8 @@ Both give the same gradient; dropout is replayed. What is frozen below the first
 memory does not suffice, the engine goes over to caching, then halves its chunks, and repeats what it had begun: nothing
 is counted twice, and the result is the same.
 
-Shapes: B pairs, T = 2B texts, L tokens, E embedding size, R rows of the input embedding.
+Shapes: B pairs, M hard negatives, T = 2B + M texts, L tokens, E embedding size, R rows of the input embedding, P
+couples of a query and a negative.
 """
 
 import logging
@@ -68,15 +69,23 @@ class Engine:
     """Whether chunks are laid end to end for variable-length attention."""
 
     def gradients(
-        self, texts: Sequence[np.ndarray], meter: BudgetMeter | None = None, rows_RH: Tensor | None = None
+        self,
+        texts: Sequence[np.ndarray],
+        meter: BudgetMeter | None = None,
+        rows_RH: Tensor | None = None,
+        *,
+        pairs: int | None = None,
+        right_P2: np.ndarray | None = None,
     ) -> float:
         """Set the gradient of every trained parameter; return the loss in nats.
 
         Args:
-            texts: token ids of the queries, then of their positives; the same in every process. Where ``rows_RH`` is
-                given, positions in it.
+            texts: token ids of the queries, then of their positives, then of hard negatives; the same in every process.
+                Where ``rows_RH`` is given, positions in it.
             meter: counts what is computed, by all processes.
             rows_RH: rows of the input embedding that get a gradient, where it trains.
+            pairs: how many of the texts are queries; half of them by default.
+            right_P2: couples of a query and a hard negative that is not wrong for it, by their places.
 
         Raises:
             RunError: memory does not suffice for one text at a time.
@@ -85,9 +94,17 @@ class Engine:
         place = start_processes()
         mine = share(lengths, place.process_index, place.num_processes)
         work = _Work(self, [texts[text] for text in mine], rows_RH)
-        queries_BE, positives_BE = gather(work.forward(), lengths).chunk(2)
-        loss, queries_grad_BE, positives_grad_BE = info_nce_gradient(queries_BE, positives_BE, self.scale)
-        work.backward(torch.cat([queries_grad_BE, positives_grad_BE])[mine])
+        pairs = len(texts) // 2 if pairs is None else pairs
+        embedded_TE = gather(work.forward(), lengths)
+        queries_BE, positives_BE, negatives_ME = embedded_TE.split([pairs, pairs, len(texts) - 2 * pairs])
+        loss, *gradients = info_nce_gradient(
+            queries_BE,
+            positives_BE,
+            self.scale,
+            negatives_ME=negatives_ME,
+            right_P2=None if right_P2 is None else torch.from_numpy(right_P2).to(queries_BE.device),
+        )
+        work.backward(torch.cat(gradients)[mine])
         add_up([gradient for value in work.leaves() if (gradient := value.grad) is not None])
         if meter is not None:
             mine_P = torch.tensor(work.passes(), device=queries_BE.device).sum(dim=0)

@@ -15,6 +15,7 @@ from embudget.errors import BudgetError, ModelError, PairsError, RunError
 from embudget.flops import steps_for, tokens_for
 from embudget.methods import Method, parse_method
 from embudget.pairs import Pairs, token_stats
+from embudget.pairs.token_batch import check_negatives
 from embudget.pairs.token_cache import TokenCache
 from embudget.records import RunConfig
 from embudget.suite import ModelShape, find_shape
@@ -49,7 +50,9 @@ class Job:
         check_weights(config)
         check_member(config.model)
         pooling_for(config.model, config.pooling)
-        tokens = TokenCache(pairs, config.model, config.max_length, end_token=config.end_token)
+        tokens = TokenCache(
+            pairs, config.model, config.max_length, end_token=config.end_token, negatives=config.negatives
+        )
         return cls(config, method, shape, pairs, tokens, resources or Resources())
 
     @property
@@ -59,9 +62,11 @@ class Job:
 
     @property
     def tokens_per_pair(self) -> float:
-        """Mean tokens of a query and its positive, cut as in training."""
+        """Mean tokens of a query, its positive and its hard negatives, cut as in training."""
         config = self.config
-        return token_stats(self.pairs, config.model, config.max_length, config.end_token).tokens_per_pair
+        return token_stats(
+            self.pairs, config.model, config.max_length, config.end_token, config.negatives
+        ).tokens_per_pair
 
     def check_number(self) -> None:
         """Refuse pairs that are not the configuration's, or too few for the budget or for the held-out measurement.
@@ -74,6 +79,7 @@ class Job:
         if pairs.hash != config.pairs:
             raise PairsError(f"pairs must have the content hash {config.pairs}, got {pairs.hash} in {pairs.folder}")
         check_yardstick(pairs, config.eval_pairs, config.eval_candidates, config.yardstick)
+        check_negatives(pairs, config.negatives)
         steps = steps_for(config.train_flops, self.method, self.shape, self.tokens_per_pair, config.batch_size)
         if steps < 1:
             step = config.train_flops / steps
@@ -107,7 +113,7 @@ class Job:
         drawn = tokens = 0
         for batch in BatchOrder(self.tokens, config.batch_size, config.seed, config.max_epochs):
             drawn += len(batch)
-            tokens += sum(map(len, self.tokens.texts(batch)))
+            tokens += self.tokens.batch(batch).tokens
             if self.method.flops_per_token(self.shape) * tokens >= config.train_flops:
                 return
         there = pairs_there(config, pairs)

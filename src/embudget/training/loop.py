@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from embudget.errors import DivergedError, RunError
+from embudget.pairs.token_batch import TokenBatch
 from embudget.training.device import in_float32, start_processes
 from embudget.training.engine import engine_of
 from embudget.training.heldout import HeldOut, held_out
@@ -98,7 +99,7 @@ class Training:
         Raises:
             RunError: the pairs have ended.
         """
-        return sum(map(len, self._texts()))
+        return self._batch().tokens
 
     def step(self, factor: float) -> float:
         """Train on the next batch at ``factor`` times the peak rate; the training loss in nats.
@@ -108,12 +109,12 @@ class Training:
             DivergedError: the loss is not finite, or has exploded.
         """
         started = time.perf_counter()
-        texts = self._texts()
+        batch = self._batch()
         drawn, random, meter = self._drawn, self._random(), self.meter.state()
         engine = self.engine.cached, self.engine.chunk_tokens
         try:
             with breakable([value for _, value in self._named]):
-                loss, rows = self._gradients(texts, factor * self.job.config.learning_rate)
+                loss, rows = self._gradients(batch, factor * self.job.config.learning_rate)
         except BaseException:  # the state before the step, for whoever writes it down
             self._drawn = drawn
             self.meter.restore(meter)
@@ -134,19 +135,19 @@ class Training:
         self._check(loss)
         return loss
 
-    def _gradients(self, texts: list[np.ndarray], rate: float) -> tuple[float, tuple[Tensor, Tensor] | None]:
+    def _gradients(self, batch: TokenBatch, rate: float) -> tuple[float, tuple[Tensor, Tensor] | None]:
         """Charge a step and fill the clipped gradients: the loss, and the rows of the table with theirs, if any."""
         self.model.train()
-        self.step_tokens = sum(map(len, texts))
-        self.meter.add_step(len(texts) // 2, self.step_tokens)
+        self.step_tokens = batch.tokens
+        self.meter.add_step(batch.pairs, self.step_tokens)
         self.rate = rate
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         if self.rows is None:
-            loss = self.engine.gradients(texts, self.meter)
+            loss = self.engine.gradients(batch.texts, self.meter, pairs=batch.pairs, right_P2=batch.right_P2)
             self._clip([])
             return loss, None
-        return self._gradients_of_rows(self.rows, texts)
+        return self._gradients_of_rows(self.rows, batch)
 
     @contextmanager
     def _update(self) -> Iterator[None]:
@@ -244,24 +245,26 @@ class Training:
         self.torn = False
         self.changes += 1
 
-    def _texts(self) -> list[np.ndarray]:
+    def _batch(self) -> TokenBatch:
         if self._drawn is None:
             with deferred():
                 self._before_drawn = self.order.state
                 self._drawn = next(self.order, None)
         if self._drawn is None:
             raise RunError("the pairs ended before the budget: allow more epochs")
-        return self.job.tokens.texts(self._drawn)
+        return self.job.tokens.batch(self._drawn)
 
-    def _gradients_of_rows(self, rows: RowAdamW, texts: list[np.ndarray]) -> tuple[float, tuple[Tensor, Tensor]]:
+    def _gradients_of_rows(self, rows: RowAdamW, batch: TokenBatch) -> tuple[float, tuple[Tensor, Tensor]]:
         """Fill and clip the gradients where the input embedding trains; those of the rows that occur are returned."""
-        present, places = np.unique(np.concatenate(texts), return_inverse=True)
+        present, places = np.unique(np.concatenate(batch.texts), return_inverse=True)
         at = torch.from_numpy(present.astype(np.int64))
         with self._update():  # a second time it changes nothing, so that a step may be broken off after it
             rows.catch_up(at)
         rows_RH = rows.table_VH.detach()[at.to(self.place.device)].requires_grad_()
-        ends = np.cumsum([len(text) for text in texts])[:-1]
-        loss = self.engine.gradients(np.split(places, ends), self.meter, rows_RH)
+        ends = np.cumsum([len(text) for text in batch.texts])[:-1]
+        loss = self.engine.gradients(
+            np.split(places, ends), self.meter, rows_RH, pairs=batch.pairs, right_P2=batch.right_P2
+        )
         assert rows_RH.grad is not None
         if self.engine.encoder.pad_row is not None:
             rows_RH.grad[at == self.engine.encoder.pad_row] = 0.0
@@ -272,7 +275,8 @@ class Training:
         torch.nn.utils.clip_grad_norm_([*(value for _, value in self._named), *more], MAX_GRADIENT_NORM)
 
     def _check(self, loss: float) -> None:
-        chance = math.log(self.job.config.batch_size)
+        config = self.job.config
+        chance = math.log(config.batch_size) + math.log1p(config.negatives) / 2  # queries have more to choose from
         late = [value for _, value in self.losses[-10:]]
         exploded = len(late) == 10 and sum(late) / 10 > EXPLODED * max(chance, self.losses[0][1])
         if not math.isfinite(loss) or exploded:

@@ -11,7 +11,15 @@ Sources: van den Oord et al. 2018; both directions and s = 40 as in "Repurposing
 `partition_mode="per_direction"`. Here S is made in blocks of rows, once for the normalisers and once for the gradient,
 so that memory grows with B and not with its square. Scores are float32, because in bfloat16 many would tie.
 
-Shapes: B pairs, E embedding size, K rows of a block; where texts repeat, R pairs of Q queries and D positives.
+Hard negatives, n, are further wrong answers to all queries of the batch, and ask for nothing themselves:
+
+    S = s q [p, n]^T in the direction of the queries, S = s p q^T in the other
+
+which is what sentence-transformers does with the columns after the positives. One that is a right answer to a query, or
+the query's own text, is left out of that query's denominator: see `embudget.pairs.token_batch`.
+
+Shapes: B pairs, M negatives, E embedding size, K rows of a block, P couples; where texts repeat, R pairs of Q queries
+and D positives.
 """
 
 import math
@@ -60,29 +68,61 @@ def info_nce_among(
 
 @torch.no_grad()
 def info_nce_gradient(
-    queries_BE: Tensor, positives_BE: Tensor, scale: float, block_rows: int | None = None
-) -> tuple[Tensor, Tensor, Tensor]:
-    """`info_nce`, a scalar, and its gradients with respect to queries and positives, (B, E) each; in blocks of rows."""
+    queries_BE: Tensor,
+    positives_BE: Tensor,
+    scale: float,
+    block_rows: int | None = None,
+    *,
+    negatives_ME: Tensor | None = None,
+    right_P2: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """`info_nce`, a scalar, and its gradient with respect to queries, positives and hard negatives; in blocks of rows.
+
+    Args:
+        queries_BE: unit embeddings.
+        positives_BE: theirs.
+        scale: 1 / temperature.
+        block_rows: rows of S that are made at a time.
+        negatives_ME: further wrong answers to all queries; none by default.
+        right_P2: couples of a query and a negative that is not wrong for it, by their places.
+
+    Returns:
+        The loss, and gradients (B, E), (B, E) and (M, E).
+    """
     queries_BE, positives_BE = queries_BE.float(), positives_BE.float()
-    pairs = len(queries_BE)
-    block_rows = block_rows or max(MIN_BLOCK_ROWS, BLOCK_SCORES // pairs)
+    negatives_ME = positives_BE[:0] if negatives_ME is None else negatives_ME.float()
+    pairs, hard = len(queries_BE), len(negatives_ME)
+    block_rows = block_rows or max(MIN_BLOCK_ROWS, BLOCK_SCORES // (pairs + hard))
     blocks = [slice(start, min(start + block_rows, pairs)) for start in range(0, pairs, block_rows)]
 
     def scores(rows: slice) -> Tensor:
         return scale * queries_BE[rows] @ positives_BE.T
 
+    def hard_scores(rows: slice) -> Tensor:
+        scores_KM = scale * queries_BE[rows] @ negatives_ME.T
+        if right_P2 is not None and len(right_P2):
+            query_P, negative_P = right_P2.T
+            here_P = (query_P >= rows.start) & (query_P < rows.stop)
+            scores_KM[query_P[here_P] - rows.start, negative_P[here_P]] = -math.inf
+        return scores_KM
+
     whole_BB = scores(blocks[0]) if len(blocks) == 1 else None
+    whole_BM = hard_scores(blocks[0]) if len(blocks) == 1 and hard else None
     row_norm_B = torch.empty(pairs, device=queries_BE.device)
     column_norm_B = torch.full((pairs,), -math.inf, device=queries_BE.device)
     for rows in blocks:
         scores_KB = scores(rows) if whole_BB is None else whole_BB
         row_norm_B[rows] = scores_KB.logsumexp(dim=1)
+        if hard:
+            scores_KM = hard_scores(rows) if whole_BM is None else whole_BM
+            row_norm_B[rows] = torch.logaddexp(row_norm_B[rows], scores_KM.logsumexp(dim=1))
         column_norm_B = torch.logaddexp(column_norm_B, scores_KB.logsumexp(dim=0))
 
     diagonal_B = scale * (queries_BE * positives_BE).sum(dim=1)
     loss = ((row_norm_B + column_norm_B) / 2 - diagonal_B).mean()
 
     queries_grad_BE, positives_grad_BE = torch.empty_like(queries_BE), torch.zeros_like(positives_BE)
+    negatives_grad_ME = torch.zeros_like(negatives_ME)
     for rows in blocks:
         scores_KB = scores(rows) if whole_BB is None else whole_BB
         slope_KB = (scores_KB - row_norm_B[rows, None]).exp_() + (scores_KB - column_norm_B).exp_()
@@ -90,4 +130,9 @@ def info_nce_gradient(
         slope_KB.diagonal(rows.start).sub_(scale / pairs)
         queries_grad_BE[rows] = slope_KB @ positives_BE
         positives_grad_BE += slope_KB.T @ queries_BE[rows]
-    return loss, queries_grad_BE, positives_grad_BE
+        if hard:
+            scores_KM = hard_scores(rows) if whole_BM is None else whole_BM
+            slope_KM = (scores_KM - row_norm_B[rows, None]).exp_().mul_(scale / (2 * pairs))
+            queries_grad_BE[rows] += slope_KM @ negatives_ME
+            negatives_grad_ME += slope_KM.T @ queries_BE[rows]
+    return loss, queries_grad_BE, positives_grad_BE, negatives_grad_ME

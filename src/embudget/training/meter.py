@@ -19,7 +19,7 @@ class BudgetMeter:
     steps: int = 0
     pairs: int = 0
     tokens: int = 0
-    """Non-pad tokens of queries and positives: they alone are charged to the budget."""
+    """Non-pad tokens of queries, positives and hard negatives: they alone are charged to the budget."""
     passes: Passes = field(default_factory=Passes)
     """Tokens computed, padding and second passes included."""
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embudget.errors import PairsError, first_line
-from embudget.pairs.columns import GROUP, Record, Table, choose_columns
+from embudget.pairs.columns import Record, Table
+from embudget.pairs.layouts import GROUP
 from embudget.reading import read_json
 
 if TYPE_CHECKING:
@@ -48,8 +49,17 @@ def saved_files(path: Path) -> list[Path]:
     return sorted(file for file in path.rglob("*") if file.suffix in (".arrow", ".json") and file.is_file())
 
 
+def saved_splits(path: Path) -> list[str]:
+    """List the splits of a saved data set, which are folders in it; none if it was saved as one.
+
+    Raises:
+        PairsError: their list is not valid.
+    """
+    return _strings(path / _SPLITS, "splits") if (path / _SPLITS).is_file() else []
+
+
 def read_saved(path: Path, table: Table) -> Iterator[Record]:
-    """Read the rows of a saved data set; of several splits `train`, or the first, as from the hub.
+    """Read the rows of one split that `save_to_disk` wrote.
 
     Raises:
         PairsError: it is not valid, or lacks a column.
@@ -57,11 +67,6 @@ def read_saved(path: Path, table: Table) -> Iterator[Record]:
     """
     import pyarrow as pa
 
-    if (path / _SPLITS).is_file():
-        splits = _strings(path / _SPLITS, "splits")
-        chosen = "train" if "train" in splits else splits[0]
-        table.splits.update(dict.fromkeys(split for split in splits if split != chosen))
-        path = path / chosen
     state = _json(path / _STATE)
     if state.get("_indices_data_files"):
         raise PairsError(f"{path}: its rows are chosen by an index; call flatten_indices() and save it again")
@@ -79,9 +84,8 @@ def read_saved(path: Path, table: Table) -> Iterator[Record]:
 
 
 def _used(names: list[str], table: Table, path: Path) -> list[str]:
-    chosen = choose_columns(names, table.wanted, str(path))
-    table.ignore(names, chosen)
-    return [name for name in names if name in chosen or name == GROUP]
+    used = table.choose(names, str(path)).used
+    return [name for name in names if name in used or name == GROUP]
 
 
 def _rows(batches: "Iterable[pa.RecordBatch]") -> Iterator[Record]:

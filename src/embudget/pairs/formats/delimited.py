@@ -22,8 +22,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from embudget.errors import PairsError
-from embudget.pairs.columns import MOST_CHARACTERS, BadRow, Record, Table, shown
+from embudget.pairs.cells import MOST_CHARACTERS, BadRow
+from embudget.pairs.columns import Record, Table
 from embudget.pairs.formats.lines import MOST_IN_A_LINE, read_lines, wrong_byte
+from embudget.pairs.layouts import shown
 
 _DELIMITERS = ",;\t|"
 _QUOTE = '"'

@@ -11,6 +11,7 @@ from embudget.pairs.formats.delimited import read_csv, read_tsv
 from embudget.pairs.formats.json_rows import rows_of_json, rows_of_jsonl
 from embudget.pairs.formats.lines import COMPRESSED
 from embudget.pairs.sources.base import RawPair
+from embudget.pairs.splitting import Split
 
 Reader = Callable[[Path, Table], Iterator[Record]]
 
@@ -31,13 +32,17 @@ def is_readable(path: Path) -> bool:
     return is_saved(path) or (_reader(path) is not None and path.is_file())
 
 
-def read_pairs(path: Path, wanted: tuple[str, str] | None, table: Table | None = None) -> Iterator[RawPair]:
+def read_pairs(
+    path: Path, wanted: tuple[str, str] | None, table: Table | None = None, split: Split | None = None
+) -> Iterator[RawPair]:
     """Read the pairs of one file in the order of its rows.
 
     Args:
         path: a file that `is_readable`.
-        wanted: columns of query and positive; by default the first of `DEFAULT_COLUMNS` that the first row has.
+        wanted: columns of query and positive; by default those of the first of `embudget.pairs.layouts.LAYOUTS` that
+            the first row has.
         table: collects what is passed over, and says whether bad rows may be.
+        split: the one that the file belongs to by its name.
 
     Raises:
         PairsError: the file cannot be read, is empty, or breaks a rule of its format.
@@ -46,7 +51,7 @@ def read_pairs(path: Path, wanted: tuple[str, str] | None, table: Table | None =
     reader = read_saved if is_saved(path) else _reader(path)
     assert reader is not None
     try:
-        yield from table.pairs(reader(path, table), partial(_place, path))
+        yield from table.pairs(reader(path, table), partial(_place, path), split)
     except OSError as error:
         raise PairsError(f"cannot read {path}: {error.strerror or first_line(error)}") from None
     except MemoryError:

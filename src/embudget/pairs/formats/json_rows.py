@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from embudget.errors import PairsError
-from embudget.pairs.columns import BadRow, Record, Table, listed
+from embudget.pairs.cells import BadRow, kind_of
+from embudget.pairs.columns import Record, Table
 from embudget.pairs.formats.lines import read_lines, read_pieces, wrong_byte
+from embudget.pairs.layouts import listed
 from embudget.reading import unique_keys
 
 _MOST = 2**30
@@ -56,9 +58,9 @@ def rows_of_json(path: Path, table: Table) -> Iterator[Record]:
         rows = rows["data"]
     if not isinstance(rows, list):
         keys = f" with {listed(list(rows))}" if isinstance(rows, dict) else ""
-        raise PairsError(f"{path}: must be {_SHAPES}, got {_kind(rows)}{keys}")
+        raise PairsError(f"{path}: must be {_SHAPES}, got {kind_of(rows)}{keys}")
     for number, row in enumerate(rows, start=1):
-        yield f"item {number}", row if isinstance(row, dict) else BadRow(f"must be a JSON object, got {_kind(row)}")
+        yield f"item {number}", row if isinstance(row, dict) else BadRow(f"must be a JSON object, got {kind_of(row)}")
 
 
 def _has_object_lines(path: Path) -> bool:
@@ -78,7 +80,7 @@ def _object(path: Path, line: str) -> dict[str, Any] | BadRow:
     row = _parse(line)
     if isinstance(row, dict | BadRow):
         return row
-    return BadRow(f"must be a JSON object, got {_kind(row)}")
+    return BadRow(f"must be a JSON object, got {kind_of(row)}")
 
 
 def _parse(text: str) -> Any:  # noqa: ANN401 - whatever the file held
@@ -88,7 +90,3 @@ def _parse(text: str) -> Any:  # noqa: ANN401 - whatever the file held
         return BadRow(f"not valid JSON: {error}")
     except RecursionError:
         return BadRow("JSON nested too deeply")
-
-
-def _kind(value: object) -> str:
-    return "null" if value is None else type(value).__name__

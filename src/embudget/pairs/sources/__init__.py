@@ -1,6 +1,7 @@
 """Where text pairs come from: each source has a file of its own, and is found here by the name that a user writes."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from embudget.errors import PairsError
 from embudget.pairs.sources.apt import Apt
@@ -34,12 +35,11 @@ SETS = {"demo": DEMO, "general": GENERAL}
 """Names that stand for several sources."""
 
 
-def find_sources(
-    texts: Sequence[str], columns: tuple[str, str] | None = None, *, skip_bad: bool = False
-) -> list[Source]:
+def find_sources(texts: Sequence[str], columns: tuple[str, str] | None = None, **reading: Any) -> list[Source]:
     """Make the sources that a user names, each once, in the order in which they are named.
 
-    The columns are those of query and positive in `hub:ORG/NAME` and `files:PATH`, whose bad rows may be left out.
+    The columns are those of query and positive in `hub:ORG/NAME` and `files:PATH`, and ``reading`` are further options
+    of `Files` and `Hub`, such as ``skip_bad``.
 
     Raises:
         PairsError: none is given, one is unknown, or columns are given although no source has any.
@@ -49,19 +49,19 @@ def find_sources(
     names = dict.fromkeys(name for text in texts for name in SETS.get(text, (text,)))
     if not names:
         raise PairsError("at least one source is needed, such as demo")
-    sources = [_find(name, columns, skip_bad) for name in names]
+    sources = [_find(name, columns, reading) for name in names]
     if columns and not any(isinstance(source, Files | Hub) for source in sources):
         raise PairsError(f"columns can be named for files: and hub: only, got {', '.join(names)}")
     return sources
 
 
-def _find(name: str, columns: tuple[str, str] | None, skip_bad: bool) -> Source:
+def _find(name: str, columns: tuple[str, str] | None, reading: dict[str, Any]) -> Source:
     if name in BUILT_IN:
         return BUILT_IN[name]()
     kind, _, rest = name.partition(":")
     if kind == "files" and rest:
-        return Files(rest, columns, skip_bad=skip_bad)
+        return Files(rest, columns, **reading)
     if kind == "hub" and rest:
-        return Hub(rest, columns, skip_bad=skip_bad)
+        return Hub(rest, columns, **reading)
     known = ", ".join([*SETS, *BUILT_IN])
     raise PairsError(f"source must be one of {known}, hub:ORG/NAME or files:PATH, got {name!r}")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from embudget.errors import PairsError
+from embudget.pairs.splitting import Split
 from embudget.pairs.text import MAX_CHARACTERS
 
 
@@ -21,6 +22,10 @@ class RawPair(NamedTuple):
     positive: str
     group: str | None
     """Pairs of one group stay in one split. None makes the pair a group of its own."""
+    negatives: tuple[str, ...] = ()
+    """Hard negatives: texts that resemble the positive and do not answer the query."""
+    split: Split | None = None
+    """The split in which the source holds the pair; None lets embudget choose."""
 
 
 class Rules(NamedTuple):
@@ -47,15 +52,17 @@ class Unused(NamedTuple):
     """What of a source was passed over while its pairs were read."""
 
     columns: tuple[str, ...] = ()
-    """Columns that are neither query nor positive nor group, such as a negative or a score."""
+    """Columns that are not used, such as an identifier."""
     splits: tuple[str, ...] = ()
-    """Splits of a data set whose split `train` was read."""
+    """Splits of a data set that were not read."""
     bad_rows: int = 0
     """Rows that break a rule of their format, left out because the user wanted it so."""
     examples: tuple[str, ...] = ()
     """What is wrong with the first of them."""
     doubtful: tuple[str, ...] = ()
     """Places of rows that were read, but may be several, swallowed by a stray quote."""
+    below_threshold: int = 0
+    """Rows whose score is below the threshold."""
 
 
 class Source(ABC):
@@ -86,6 +93,10 @@ class Source(ABC):
     """Modules of Python that `read` could not parse, known once it has ended."""
     unused = Unused()
     """What `read` passed over, known once it has ended."""
+    read_as: tuple[str, ...] = ()
+    """How `read` understood the user's rows, such as "FlagEmbedding: query, pos, neg"."""
+    scored = False
+    """Whether `read` met scores, which a threshold can be compared with."""
 
     @property
     def scope(self) -> str:

@@ -11,8 +11,11 @@ from pathlib import Path
 from embudget.errors import PairsError, first_line
 from embudget.pairs.columns import Table
 from embudget.pairs.formats import SUFFIXES, is_readable, read_pairs
-from embudget.pairs.formats.arrow import METADATA, is_saved, saved_files
+from embudget.pairs.formats.arrow import METADATA, is_saved, saved_files, saved_splits
+from embudget.pairs.formats.beir import beir_files, is_beir, read_beir
+from embudget.pairs.own_splits import ORDER, choose_splits, splits_of_files
 from embudget.pairs.sources.base import OWN_TEXTS, RawPair, Source
+from embudget.pairs.splitting import Split
 
 _ENDINGS = ", ".join(SUFFIXES)
 
@@ -21,20 +24,32 @@ class Files(Source):
     """Pairs from the user's files, in the order of their names and rows.
 
     Args:
-        path: a file, a folder that is searched with all below it, a glob pattern such as `data/**/*.csv`, or a folder
-            that `save_to_disk` of the library datasets wrote.
-        columns: columns of query and positive; by default see `embudget.pairs.columns.DEFAULT_COLUMNS`.
+        path: a file, a folder that is searched with all below it, a glob pattern such as `data/**/*.csv`, a folder
+            that `save_to_disk` of the library datasets wrote, or one of BEIR.
+        columns: columns of query and positive; by default see `embudget.pairs.layouts`.
         skip_bad: leave out rows that break a rule of their format, and count them, instead of refusing the file.
+        threshold: the score from which two sentences are a pair.
+        resplit: pass over the splits that the names of files and folders tell, see `embudget.pairs.own_splits`.
     """
 
     rules = OWN_TEXTS
     scope = "files"  # so that equal content gives equal pairs and splits wherever it lies
 
-    def __init__(self, path: str, columns: tuple[str, str] | None = None, *, skip_bad: bool = False) -> None:
+    def __init__(
+        self,
+        path: str,
+        columns: tuple[str, str] | None = None,
+        *,
+        skip_bad: bool = False,
+        threshold: float | None = None,
+        resplit: bool = False,
+    ) -> None:
         self.name = f"files:{path}"
         self.path = path
         self.columns = columns
         self.skip_bad = skip_bad
+        self.threshold = threshold
+        self.resplit = resplit
 
     def versions(self) -> dict[str, str]:
         """The first 16 digits of the SHA-256 of each file."""
@@ -45,11 +60,24 @@ class Files(Source):
         return {str(path): "the user's" for path in find_files(self.path)}
 
     def read(self) -> Iterator[RawPair]:
-        """Files in alphabetical order, rows in the order of the file."""
-        table = Table(self.columns, self.skip_bad)
-        for path in find_files(self.path):
-            yield from read_pairs(path, self.columns, table)
-        self.unused = table.unused
+        """Files in alphabetical order, those of held-out splits first; rows in the order of the file."""
+        table = Table(self.columns, self.skip_bad, self.threshold)
+        files = find_files(self.path)
+        if is_beir(files[0]):
+            yield from read_beir(files[0], table, resplit=self.resplit)
+        else:
+            for path, split in self._parts(files, table):
+                yield from read_pairs(path, self.columns, table, split)
+        self.unused, self.read_as, self.scored = table.unused, table.read_as, table.scored
+
+    def _parts(self, files: list[Path], table: Table) -> list[tuple[Path, Split | None]]:
+        """List what to read, in order, and the split that each part belongs to by its name."""
+        if splits := saved_splits(files[0]):
+            chosen, left = choose_splits(splits, resplit=self.resplit)
+            table.splits.update(dict.fromkeys(left))
+            return [(files[0] / name, split) for name, split in chosen]
+        own: list[Split | None] = [None] * len(files) if self.resplit else splits_of_files(files)
+        return sorted(zip(files, own, strict=True), key=lambda part: ORDER.index(part[1]))
 
 
 def find_files(path: str) -> list[Path]:
@@ -61,7 +89,9 @@ def find_files(path: str) -> list[Path]:
         PairsError: there is none, or the one that is named has an unknown format.
     """
     place = Path(path)
-    if is_saved(place) or place.is_file():
+    if is_saved(place) or is_beir(place):
+        return [place]
+    if place.is_file():
         if not is_readable(place):
             raise PairsError(f"a pairs file must end in {_ENDINGS}, got {path!r}")
         return [place]
@@ -81,7 +111,8 @@ def _is_beside(file: Path) -> bool:
 
 def _digest(path: Path) -> str:
     if path.is_dir():
-        parts = " ".join(f"{file.relative_to(path)} {_digest(file)}" for file in saved_files(path))
+        files = beir_files(path) if is_beir(path) else saved_files(path)
+        parts = " ".join(f"{file.relative_to(path)} {_digest(file)}" for file in files)
         return hashlib.sha256(parts.encode()).hexdigest()[:16]
     try:
         with path.open("rb") as file:

@@ -1,0 +1,41 @@
+"""The fields of a study that hold one value or several, as a user writes them: batch sizes, lengths, negatives."""
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
+
+from embudget.frozen import unique
+from embudget.limits import BatchSize, Flops, Length, Negatives
+from embudget.study.batch_size import BatchRule
+
+MOST_VALUES = 16
+"""Values of an axis beside members, methods and budgets: each multiplies the cost of the study."""
+
+
+def _shape_of_batch(value: Any) -> str:  # noqa: ANN401 - whatever a file held
+    """Which of the three ways to give a batch size is meant, so that a message speaks of that one alone."""
+    if isinstance(value, BatchRule) or (isinstance(value, dict) and set(value) & set(BatchRule.model_fields)):
+        return "(rule)"
+    return "(budgets)" if isinstance(value, dict) else "(number)"
+
+
+BatchSizes = Annotated[
+    Annotated[BatchSize, Tag("(number)")]
+    | Annotated[dict[Flops, BatchSize], Tag("(budgets)")]
+    | Annotated[BatchRule, Tag("(rule)")],
+    Discriminator(_shape_of_batch),
+]
+"""A number of pairs a step, one for each budget, or a rule."""
+
+
+def _values(value: Any) -> Any:  # noqa: ANN401 - whatever a file held
+    return value if isinstance(value, (list, tuple)) else (value,)
+
+
+Lengths = Annotated[
+    tuple[Length, ...], BeforeValidator(_values), Field(min_length=1, max_length=MOST_VALUES), AfterValidator(unique)
+]
+NegativeCounts = Annotated[
+    tuple[Negatives, ...], BeforeValidator(_values), Field(min_length=1, max_length=MOST_VALUES), AfterValidator(unique)
+]
+"""One number, or several: every run of the grid is trained with each."""
