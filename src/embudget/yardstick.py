@@ -146,10 +146,10 @@ def check_same_groups(first: Mapping[str, GroupScore], second: Mapping[str, Grou
         )
 
 
-def with_error(value: float, groups: Mapping[str, GroupScore], digits: int = 3, of: Measure = "loss") -> str:
-    """A loss or an nDCG as text, with its standard error where it is known: 3.131 ± 0.042."""
-    error = loss_error(groups, of)
-    return f"{value:.{digits}f}" + ("" if math.isnan(error) else f" ± {error:.{digits}f}")
+def loss_text(loss: float, groups: Mapping[str, GroupScore], digits: int = 3) -> str:
+    """A held-out loss as text, with its standard error where it is known: 3.131 ± 0.042."""
+    error = loss_error(groups)
+    return f"{loss:.{digits}f}" + ("" if math.isnan(error) else f" ± {error:.{digits}f}")
 
 
 def _error(sizes: list[int], means: list[float]) -> float:

@@ -6,7 +6,7 @@ Text is written by hand; what stands between `<!-- NAME STUDY -->` and `<!-- end
 name, made from the files in results/STUDY:
 
     frontier     frontier.json: the best cell of each kind of method at each budget
-    findings     findings.json and downstream.json: the paper's statements with verdicts and numbers
+    findings     findings.json and agreement.json: the paper's statements with verdicts and numbers
     verdicts     the same files of several studies: the verdicts side by side
     forecast     forecast.json and verdict.json: what was forecast, and what came of it
     ablations    ablations.json: what each change of a default does to the loss
@@ -80,24 +80,11 @@ def best_cell(row: dict[str, Any], lowest: float) -> str:
 
 def findings(study: str) -> str:
     """A numbered list: each statement with the verdict on it, the numbers and what is missing."""
-    found = [(one["number"], one["statement"], one["verdict"], one["numbers"], one["why"]) for one in
-             read(study, "findings.json")]  # fmt: skip
-    scores = read(study, "downstream.json")
-    numbers = ""
-    if "spearman" in scores:
-        numbers = (
-            f"rank correlation of held-out loss and nDCG@10 over {scores['runs']} runs {scores['spearman']:.2f}; "
-            f"within budgets {by_budget(scores['spearman_within_budgets'])}"
-        )
-        if near := [scores["runs_near_the_best"][budget] for budget in scores["spearman_near_the_best"]]:
-            numbers += (
-                f"; among the {min(near)} to {max(near)} runs within 5 % of the lowest loss of their budget "
-                f"{by_budget(scores['spearman_near_the_best'])}"
-            )
-    found.append((8, scores["statement"], scores["verdict"], numbers, None))
+    found = [*read(study, "findings.json"), read(study, "agreement.json")["finding"]]
     return "\n".join(
-        f"{number}. {text} **{verdict[0].upper()}{verdict[1:]}**: {'; '.join(filter(None, [numbers, why]))}."
-        for number, text, verdict, numbers, why in found
+        f"{one['number']}. {one['statement']} **{one['verdict'][0].upper()}{one['verdict'][1:]}**: "
+        f"{'; '.join(filter(None, [one['numbers'], one['why']]))}."
+        for one in found
     )
 
 
@@ -105,7 +92,7 @@ def verdicts(studies: str) -> str:
     """The paper's statements down, studies across, a verdict in each field."""
     names = studies.split("+")
     found = [
-        {one["number"]: one for one in read(study, "findings.json")} | {8: read(study, "downstream.json")}
+        {one["number"]: one for one in [*read(study, "findings.json"), read(study, "agreement.json")["finding"]]}
         for study in names
     ]
     rows = [
@@ -126,11 +113,6 @@ def sizes(suite: str) -> str:
     if not rows:
         sys.exit(f"sizes must be of a suite that comes with the package, got {suite}")
     return table(["model", "N", "input embedding", "held-out perplexity"], rows)
-
-
-def by_budget(values: dict[str, float]) -> str:
-    """A list of numbers, each with its budget."""
-    return ", ".join(f"{value:.2f} at {budget}" for budget, value in values.items()) + " FLOP"
 
 
 def forecast(study: str) -> str:

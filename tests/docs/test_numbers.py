@@ -25,11 +25,14 @@ def test_what_was_best_on_smollm2() -> None:
     ahead = [100 * (best["lora", budget]["loss"] / best["freeze", budget]["loss"] - 1) for budget in budgets[2:]]
     text = words_of("results.md")
     assert f"by {min(ahead):.1f} to {max(ahead):.1f} %, about the noise of a run" in text
-    scores = read("smollm2/downstream.json")
-    assert f"In {scores['runs']} runs" in text
-    within, near = scores["spearman_within_budgets"].values(), scores["spearman_near_the_best"].values()
+    (held_out,) = read("smollm2/agreement.json")["tasks"]
+    assert f"In {held_out['models']} runs" in text
+    within = [one["correlation"]["spearman"] for one in held_out["budgets"]]
+    near = [one["near_the_best"]["spearman"] for one in held_out["budgets"]]
     assert f"with nDCG@10 {max(within):.2f} to {min(within):.2f})" in text
     assert f"less so ({max(near):.2f} to {min(near):.2f})" in text
+    points = [read(f"{study}/agreement.json")["tasks"][0]["cost"]["points"] for study in ("smollm2", "micro")]
+    assert f"costs {points[0]:.1f} and {points[1]:.1f} points of nDCG" in text
     verdicts = {one["number"]: one["verdict"] for one in read("smollm2/findings.json")}
     assert (verdicts[1], verdicts[6]) == ("not reproduced", "undetermined")
 

@@ -5,8 +5,8 @@ noise     the luck of training: how far seeds of one setting lie apart
 compare   the differences, their errors from held-out groups and from seeds, and what would resolve them
 """
 
-from embudget.comparison.compare import Comparison, compare
-from embudget.comparison.difference import Compared, Tuned
+from embudget.comparison.compare import Contrasts, compare
+from embudget.comparison.contrast import Contrast, Tuned
 from embudget.comparison.noise import SeedNoise, seed_noise
 
-__all__ = ["Compared", "Comparison", "SeedNoise", "Tuned", "compare", "seed_noise"]
+__all__ = ["Contrast", "Contrasts", "SeedNoise", "Tuned", "compare", "seed_noise"]

@@ -4,28 +4,36 @@ from collections.abc import Iterable
 
 from pydantic import Field
 
-from embudget.comparison.difference import Compared, compared
+from embudget.comparison.contrast import Contrast, contrast
 from embudget.comparison.noise import SeedNoise, seed_noise
-from embudget.comparison.sides import Asked, at_budget, best_setting, find_side, on_one_yardstick, shared_budgets
+from embudget.comparison.sides import (
+    Asked,
+    at_budget,
+    best_setting,
+    common_budgets,
+    find_side,
+    on_one_yardstick,
+    yardstick_of,
+)
 from embudget.errors import ConfigError
 from embudget.frozen import Frozen
 from embudget.records import RunRecord
 from embudget.yardstick import Measure
 
 
-class Comparison(Frozen):
+class Contrasts(Frozen):
     """Two choices against each other, at each budget asked for."""
 
     first: str = Field(description="A, as it was asked for")
     second: str = Field(description="B, as it was asked for")
-    budgets: tuple[Compared, ...] = Field(description="what came out, from the lowest budget")
+    budgets: tuple[Contrast, ...] = Field(description="what came out, from the lowest budget")
 
     def __str__(self) -> str:
         """What `embudget compare` prints: five lines a budget."""
         return "\n\n".join(map(str, self.budgets))
 
 
-def compare(records: Iterable[RunRecord], first: str, second: str) -> Comparison:
+def compare(records: Iterable[RunRecord], first: str, second: str) -> Contrasts:
     """Say whether A is better than B by more than noise, and what would tell if it cannot be told.
 
     Each side is a run, by the beginning of its id, or a member and a method, as ``smollm2-135m:2/full``, with ``@4e12``
@@ -54,10 +62,9 @@ def compare(records: Iterable[RunRecord], first: str, second: str) -> Comparison
     """
     every = list(records)
     a, b = on_one_yardstick(find_side(every, first), find_side(every, second))
-    noises: dict[Measure, SeedNoise] = {"loss": seed_noise(every), "ndcg": seed_noise(every, "ndcg")}
-    return Comparison(
-        first=first, second=second, budgets=tuple(_compared(*sides, noises) for sides in _by_budget(a, b))
-    )
+    alike = [record for record in every if yardstick_of(record.config) == yardstick_of(a.runs[0].config)]
+    noises: dict[Measure, SeedNoise] = {"loss": seed_noise(alike), "ndcg": seed_noise(alike, "ndcg")}
+    return Contrasts(first=first, second=second, budgets=tuple(_contrast(*sides, noises) for sides in _by_budget(a, b)))
 
 
 def _by_budget(a: Asked, b: Asked) -> list[tuple[Asked, Asked]]:
@@ -65,14 +72,14 @@ def _by_budget(a: Asked, b: Asked) -> list[tuple[Asked, Asked]]:
     if a.budget is not None and b.budget is not None:
         return [(a, b)]
     if a.budget is None and b.budget is None:
-        return [(at_budget(a, budget), at_budget(b, budget)) for budget in shared_budgets(a, b)]
+        return [(at_budget(a, budget), at_budget(b, budget)) for budget in common_budgets(a, b)]
     budget = a.budget if b.budget is None else b.budget
     assert budget is not None
     return [(at_budget(a, budget), at_budget(b, budget))]
 
 
-def _compared(a: Asked, b: Asked, noises: dict[Measure, SeedNoise]) -> Compared:
+def _contrast(a: Asked, b: Asked, noises: dict[Measure, SeedNoise]) -> Contrast:
     (first, tried), (second, others) = best_setting(a.runs), best_setting(b.runs)
     if {run.id for run in first} & {run.id for run in second}:
         raise ConfigError(f"A and B must be different runs, got {a.name} and {b.name}")
-    return compared(first, second, (tried, others), noises)
+    return contrast(first, second, (tried, others), noises)

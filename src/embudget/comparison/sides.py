@@ -71,7 +71,7 @@ def at_budget(asked: Asked, budget: float) -> Asked:
     return Asked(asked.name, there, there[0].config.train_flops)
 
 
-def shared_budgets(first: Asked, second: Asked) -> list[float]:
+def common_budgets(first: Asked, second: Asked) -> list[float]:
     """The budgets at which both sides have runs.
 
     Raises:

@@ -26,7 +26,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from embudget.choices.table import Array
 from embudget.errors import FitError
 from embudget.findings.finding import Assertion, Finding, assertion, conclude, untested
-from embudget.findings.rank_agreement import RankCorrelation, interval, rank_correlation, resamples
+from embudget.findings.rank_agreement import RankCorrelation, bootstrap_interval, rank_correlation, resamples
 from embudget.frozen import Frozen
 from embudget.records import RunRecord
 
@@ -59,9 +59,9 @@ class AtBudget(Frozen):
     near_the_best: RankCorrelation | None = Field(
         description="among the models within 5 % of the lowest loss; None with fewer than 8"
     )
-    chosen: str = Field(description="member and method of the lowest loss")
+    chosen: str = Field(description="member, method, rate and seed of the lowest loss")
     chosen_score: float
-    best: str = Field(description="member and method of the best score")
+    best: str = Field(description="the same of the best score")
     best_score: float
     cost: Cost
 
@@ -232,7 +232,7 @@ def _told(task: OfTask) -> list[str]:
     lines = [f"{task.task}, {task.models} models: {_ranks(task.correlation)}{_costs(task.cost)}"]
     return lines + [
         f"  {one.train_flops:.3g} FLOP, {one.models} models: {_ranks(one.correlation)}{_costs(one.cost)}"
-        + (f": {one.chosen} {one.chosen_score:.3f}, best {one.best} {one.best_score:.3f}" if one.cost.points else "")
+        + (f": {one.chosen}: {one.chosen_score:.3f}; best {one.best}: {one.best_score:.3f}" if one.cost.points else "")
         for one in task.budgets
     ]
 
@@ -261,8 +261,9 @@ def _by_budget(values: Iterable[tuple[float, float]]) -> str:
 
 
 def _cost(points: float, draws: Array) -> Cost:
-    return Cost(points=round(float(points), 4), interval=interval(draws))
+    return Cost(points=round(float(points), 4), interval=bootstrap_interval(draws))
 
 
 def _name(run: RunRecord) -> str:
-    return f"{run.config.model} {run.config.method}"
+    config = run.config
+    return f"{config.model} {config.method}, rate {config.learning_rate:g}, seed {config.seed}"

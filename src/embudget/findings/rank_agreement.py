@@ -61,14 +61,14 @@ def rank_correlation(first: Array, second: Array) -> Ranks | None:
     found = RankCorrelation(
         models=len(first),
         spearman=_rounded(rho[0]),
-        spearman_interval=interval(rho[1:]),
+        spearman_interval=bootstrap_interval(rho[1:]),
         kendall=_rounded(tau[0]),
-        kendall_interval=interval(tau[1:]),
+        kendall_interval=bootstrap_interval(tau[1:]),
     )
     return Ranks(found, rho[1:])
 
 
-def interval(draws: Array) -> tuple[float, float]:
+def bootstrap_interval(draws: Array) -> tuple[float, float]:
     """Where the middle 90 % of the draws lie; draws without a value do not count."""
     low, high = np.nanquantile(draws, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
     return _rounded(low), _rounded(high)

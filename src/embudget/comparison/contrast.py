@@ -1,14 +1,13 @@
 """One difference, with its two errors, and what would make it certain.
 
 Over the same held-out pairs, A minus B in nats has two errors: other groups could have been held out (paired, see
-`embudget.yardstick`), and other seeds could have been drawn. With n_A and n_B seeds and a deviation s of one run, as a
-share of its loss L,
+`embudget.yardstick`), and other seeds could have been drawn. With n_A and n_B seeds, and s the deviation of one run
+that is common to all groups, as a share of its loss L (`embudget.comparison.noise`),
 
     seed error^2 = s^2 (L_A^2 / n_A + L_B^2 / n_B),    error^2 = group error^2 + seed error^2
 
-with the degrees of freedom that Welch and Satterthwaite give a sum of variances. The seed error takes the seeds of
-both sides as independent, although the same seed gives both the same order of pairs; and the part of a seed's luck that
-differs between groups is in both errors. Both make it a little too large rather than too small.
+with the degrees of freedom that Welch and Satterthwaite give a sum of variances. The seeds of both sides are taken as
+independent, although the same seed gives both the same order of pairs: that makes the error too large, if anything.
 """
 
 import math
@@ -66,7 +65,7 @@ class Apart(Frozen):
     more_than_noise: bool = Field(description="whether the difference exceeds the bound")
 
 
-class Compared(Frozen):
+class Contrast(Frozen):
     """Two sides at their budgets, and what is known of their difference."""
 
     first: Tuned = Field(description="A")
@@ -135,9 +134,9 @@ class Compared(Frozen):
         return f"To resolve this difference takes about {times:.2g} times as many groups and as many seeds."
 
 
-def compared(
+def contrast(
     first: Sequence[RunRecord], second: Sequence[RunRecord], settings: tuple[int, int], noises: dict[Measure, SeedNoise]
-) -> Compared:
+) -> Contrast:
     """Set the seeds of one setting against those of another.
 
     Args:
@@ -153,7 +152,7 @@ def compared(
     sides = [_tuned(runs, mean, count) for runs, mean, count in zip((first, second), means, settings, strict=True)]
     loss, ndcg = (_apart(means, (len(first), len(second)), of, noises[of]) for of in ("loss", "ndcg"))
     groups, seeds = _to_resolve(loss, len(means[0]), (len(first), len(second)), (sides[0].loss, sides[1].loss))
-    return Compared(
+    return Contrast(
         first=sides[0],
         second=sides[1],
         groups=len(means[0]),
@@ -209,7 +208,7 @@ def _apart(
     group_error, seed_error = paired.error, math.nan
     if noise.freedom:
         levels = [_mean(groups) if of == "loss" else 1.0 for groups in means]
-        seed_error = noise.deviation * math.sqrt(sum(x**2 / n for x, n in zip(levels, seeds, strict=True)))
+        seed_error = noise.common * math.sqrt(sum(x**2 / n for x, n in zip(levels, seeds, strict=True)))
     parts = [(group_error, paired.freedom), (seed_error, float(noise.freedom))]
     known = [(error, freedom) for error, freedom in parts if not math.isnan(error)]
     error = math.hypot(*(error for error, _ in known)) if known else math.nan
