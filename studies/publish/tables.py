@@ -12,6 +12,8 @@ name, made from the files in results/STUDY:
     ablations    ablations.json: what each change of a default does to the loss
     other_rates  the same file: what each change does where the learning rate was chosen on other seeds
     spent        spent.json: runs, FLOP and hours
+    sources      yardstick.json: the sources of error of a held-out loss
+    sets         the same file: how two disjoint held-out sets rank the same choices
     sizes        data/models/pretrain.json: the models of a suite in the package; STUDY is the suite's name
 
 Several studies are joined by +, as in `<!-- verdicts smollm2+micro -->`.
@@ -29,6 +31,7 @@ from embudget.files import write_whole
 from studies.publish.cells import member_text
 from studies.publish.files import read_json
 from studies.publish.forecast import read_forecast
+from studies.publish.yardstick import sets_rows, sources_rows
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"(<!-- (\w+) ([\w+/]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -203,6 +206,17 @@ def spent_row(name: str, found: dict[str, Any]) -> list[str]:
     return [name, f"{found['runs']}", flops(found["train_flops"]), f"{found['hours']:.1f}", speed]
 
 
+def sources(study: str) -> str:
+    """The sources of error of a held-out loss down, studies across."""
+    return table(*sources_rows(read(study, "yardstick.json")))
+
+
+def sets(study: str) -> str:
+    """How two disjoint held-out sets rank the same choices, a study a row; nothing before any was measured."""
+    heads, rows = sets_rows(read(study, "yardstick.json"))
+    return table(heads, rows) if rows else ""
+
+
 def flops(number: float) -> str:
     """A number of FLOP in three digits, as 1.6e13."""
     return re.sub(r"e\+?0*", "e", f"{number:.3g}")
@@ -217,6 +231,8 @@ TABLES: dict[str, Callable[[str], str]] = {
     "ablations": ablations,
     "other_rates": other_rates,
     "spent": spent,
+    "sources": sources,
+    "sets": sets,
 }
 
 

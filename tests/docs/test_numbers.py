@@ -96,3 +96,20 @@ def test_the_rivals_of_the_quickstart() -> None:
     assert f"{found['measured_loss']:.3f} was measured where {found['predicted_loss']:.3f} was predicted" in text
     first, second, third = sorted(found["rivals"].values())
     assert f"reached {first:.3f}, {second:.3f} and {third:.3f}" in text
+
+
+def test_the_errors_of_a_held_out_loss_come_from_the_studies() -> None:
+    found, text = read("yardstick/yardstick.json")["published"], words_of("concepts/yardstick.md")
+    smollm2, micro = (found[name] for name in ("smollm2", "micro"))
+    left = [one["rates"]["median_percent"] / 4 for one in (smollm2, micro)]
+    assert smollm2["rates"]["step"] == micro["rates"]["step"] == 3
+    assert f"they leave up to {left[0]:.1f} % of the loss on SmolLM2 and {left[1]:.1f} % on micro" in text
+    noise = [one["seeds"]["percent"] for one in (smollm2, micro)]
+    assert f"a seed's noise is {noise[0]:.1f} and {noise[1]:.1f} %" in text
+    points = [read(f"{study}/agreement.json")["tasks"][0]["cost"]["points"] for study in ("smollm2", "micro")]
+    assert f"choosing by loss costs {points[0]:.1f} points of 100 on SmolLM2 and {points[1]:.1f} on micro" in text
+    by_budget = [one["percent"] for study in (smollm2, micro) for one in study["seeds_by_budget"].values()]
+    *most, largest = sorted(by_budget)
+    said = " ".join((ROOT / "src" / "embudget" / "comparison" / "noise.py").read_text().split())
+    assert f"it is {most[0]:.1f} to {most[-1]:.1f} % of the loss, and {largest:.1f} % at the lowest budget" in said
+    assert largest == smollm2["seeds_by_budget"]["1e+12"]["percent"]

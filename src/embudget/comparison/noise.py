@@ -6,8 +6,8 @@ moves it by about the same share, whatever the model) and the value itself for n
 
     deviation^2 = sum_i sum (f(x) - mean_i)^2 / sum_i (n_i - 1)
 
-assumption: all settings share one deviation. In our published studies it is 0.7 to 1.2 % of the loss at budgets from
-6e11 FLOP, and 2 % on SmolLM2 at 1e12, where runs are of few steps (`results/yardstick/yardstick.json`).
+assumption: all settings share one deviation. In our published studies it is 0.7 to 1.2 % of the loss, and 2.1 % at the
+lowest budget of SmolLM2, where runs are of few steps (`results/yardstick/yardstick.json`).
 
 A part of it differs between held-out groups: one seed is better on these, another on those. The error of a difference
 by groups holds that part already, and more groups shrink it. With e_i the paired error by groups between two seeds of

@@ -23,9 +23,11 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:  # noqa: ANN4
     return write
 
 
-def test_the_tables_are_up_to_date() -> None:
-    text = (ROOT / "docs" / "results.md").read_text()
-    assert tables.filled(text) == text, "run make results"
+@pytest.mark.parametrize("page", ["results.md", "concepts/yardstick.md"])
+def test_the_tables_are_up_to_date(page: str) -> None:
+    text = (ROOT / "docs" / page).read_text()
+    assert "<!-- end -->" in text
+    assert tables.filled(text) == text, f"run make results, or python -m studies.publish.tables docs/{page}"
 
 
 def test_only_what_stands_between_the_marks_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
