@@ -12,8 +12,8 @@ PACKAGE = Path(__file__).parents[1] / "src" / "embudget"
 
 LAYERS = [
     "errors", "passwords", "frozen", "limits", "reading", "contents", "parts", "files", "owned", "outputs", "suite",
-    "pairs", "methods", "flops", "memory", "records", "training", "evaluation", "study", "runs", "choices", "laws",
-    "recipe", "findings", "design", "report", "end_to_end", "cli", "__main__",
+    "pairs", "methods", "flops", "memory", "records", "yardstick", "comparison", "training", "evaluation", "study",
+    "runs", "choices", "laws", "recipe", "findings", "design", "report", "end_to_end", "cli", "__main__",
 ]  # fmt: skip
 """A module may import from its own layer and from earlier ones."""
 
@@ -23,6 +23,7 @@ FORBIDDEN = {
     "laws": {"pairs", "training"},
     "recipe": {"pairs", "training"},
     "findings": {"pairs", "training"},
+    "comparison": {"pairs", "training"},
     "methods": {"pairs"},
 }
 HEAVY = {
@@ -78,6 +79,8 @@ def test_imports_go_upwards(path: Path) -> None:
         "flops",
         "memory",
         "records",
+        "yardstick",
+        "comparison",
         "runs",
         "choices",
         "laws",
@@ -130,6 +133,7 @@ def test_a_public_function_has_its_name_for_itself() -> None:
     [
         "import embudget.cli.app",
         "import embudget as eb; eb.fit, eb.recommend, eb.explain, eb.write_report, eb.Study, eb.Store, eb.load_pairs",
+        "import embudget as eb; eb.compare, eb.agree",
     ],
 )
 def test_planning_and_fitting_load_no_torch(code: str) -> None:

@@ -22,11 +22,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from embudget.comparison import compare
     from embudget.design import Pilot, pilot
     from embudget.end_to_end import quickstart
     from embudget.errors import EmbudgetError, UnsupportedError
     from embudget.evaluation import evaluate
-    from embudget.findings import explain
+    from embudget.findings import agree, explain
     from embudget.laws import Laws, find_laws, fit
     from embudget.pairs import build_pairs, index_pairs, load_pairs
     from embudget.recipe import Recipe, recipe_curve, recommend
@@ -39,11 +40,12 @@ if TYPE_CHECKING:
 __version__: str
 
 _HOMES = {
+    "comparison": ("compare",),
     "design": ("Pilot", "pilot"),
     "end_to_end": ("quickstart",),
     "errors": ("EmbudgetError", "UnsupportedError"),
     "evaluation": ("evaluate",),
-    "findings": ("explain",),
+    "findings": ("agree", "explain"),
     "laws": ("Laws", "find_laws", "fit"),
     "pairs": ("build_pairs", "index_pairs", "load_pairs"),
     "recipe": ("Recipe", "recipe_curve", "recommend"),
@@ -66,7 +68,9 @@ __all__ = [
     "Study",
     "UnsupportedError",
     "__version__",
+    "agree",
     "build_pairs",
+    "compare",
     "evaluate",
     "explain",
     "find_laws",

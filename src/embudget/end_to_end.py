@@ -26,6 +26,7 @@ from embudget.study.planning import flops_per_second
 from embudget.training.export import RECORD_FILE, check_folder, read_record
 from embudget.training.run import train
 from embudget.training.yardstick import measured_on
+from embudget.yardstick import loss_text
 
 if TYPE_CHECKING:
     from embudget.training.run import OnProgress
@@ -222,8 +223,8 @@ def _train(out: Path, laws: Laws, records: list[RunRecord], pairs: Pairs, screen
     assert record.loss is not None
     low, high = recipe.predicted_interval
     screen.say(
-        f"held-out loss: predicted {recipe.predicted_loss:.3f} ({low:.3f} to {high:.3f}), measured {record.loss:.3f}, "
-        f"off by {100 * (record.loss / recipe.predicted_loss - 1):+.1f} %"
+        f"held-out loss: predicted {recipe.predicted_loss:.3f} ({low:.3f} to {high:.3f}), measured "
+        f"{loss_text(record.loss, record.groups)}, off by {100 * (record.loss / recipe.predicted_loss - 1):+.1f} %"
     )
     return recipe, record
 

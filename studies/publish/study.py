@@ -6,7 +6,7 @@ Reads `{folder}/records.jsonl`, to which it first adds what `{folder}/study.db` 
 
     laws.json, summary.txt    the fitted laws, and what `embudget fit` says about them
     findings.json             the paper's statements 1 to 7, each with a verdict, as `embudget explain` gives them
-    downstream.json           statement 8: rank correlation of the held-out loss with nDCG@10 on the same held-out pairs
+    agreement.json            statement 8: how held-out loss and scores rank the runs, as `embudget agree` says
     spent.json                runs, FLOP and hours
     frontier.json             the best cell of each kind of method at each budget
     frontier.png              figure 1: the best loss of each kind of method against budget
@@ -25,11 +25,10 @@ from pathlib import Path
 from typing import Any
 
 from embudget.files import write_whole
-from embudget.findings import explain
+from embudget.findings import agree, explain
 from embudget.laws import Laws, fit
 from embudget.report import write_report
 from studies.publish.cells import best_by_budget, kinds_of
-from studies.publish.downstream import downstream
 from studies.publish.figures import draw_choices, draw_frontier, draw_isoflops
 from studies.publish.files import read_records, save_json
 from studies.publish.runs import spent
@@ -48,7 +47,7 @@ def main() -> None:
     laws.save(folder / "laws.json")
     write_whole(folder / "summary.txt", laws.summary() + "\n")
     save_json(folder / "findings.json", [finding.model_dump(mode="json") for finding in explain(laws)])
-    save_json(folder / "downstream.json", downstream(used))
+    save_json(folder / "agreement.json", agree(used).model_dump(mode="json"))
     save_json(folder / "spent.json", spent(records))
     save_json(folder / "frontier.json", frontier(laws))
     draw_frontier(laws, folder / "frontier.png")

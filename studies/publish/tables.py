@@ -6,12 +6,14 @@ Text is written by hand; what stands between `<!-- NAME STUDY -->` and `<!-- end
 name, made from the files in results/STUDY:
 
     frontier     frontier.json: the best cell of each kind of method at each budget
-    findings     findings.json and downstream.json: the paper's statements with verdicts and numbers
+    findings     findings.json and agreement.json: the paper's statements with verdicts and numbers
     verdicts     the same files of several studies: the verdicts side by side
     forecast     forecast.json and verdict.json: what was forecast, and what came of it
     ablations    ablations.json: what each change of a default does to the loss
     other_rates  the same file: what each change does where the learning rate was chosen on other seeds
     spent        spent.json: runs, FLOP and hours
+    sources      yardstick.json: the sources of error of a held-out loss
+    sets         the same file: how two disjoint held-out sets rank the same choices
     sizes        data/models/pretrain.json: the models of a suite in the package; STUDY is the suite's name
 
 Several studies are joined by +, as in `<!-- verdicts smollm2+micro -->`.
@@ -29,6 +31,7 @@ from embudget.files import write_whole
 from studies.publish.cells import member_text
 from studies.publish.files import read_json
 from studies.publish.forecast import read_forecast
+from studies.publish.yardstick import sets_rows, sources_rows
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"(<!-- (\w+) ([\w+/]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -80,24 +83,11 @@ def best_cell(row: dict[str, Any], lowest: float) -> str:
 
 def findings(study: str) -> str:
     """A numbered list: each statement with the verdict on it, the numbers and what is missing."""
-    found = [(one["number"], one["statement"], one["verdict"], one["numbers"], one["why"]) for one in
-             read(study, "findings.json")]  # fmt: skip
-    scores = read(study, "downstream.json")
-    numbers = ""
-    if "spearman" in scores:
-        numbers = (
-            f"rank correlation of held-out loss and nDCG@10 over {scores['runs']} runs {scores['spearman']:.2f}; "
-            f"within budgets {by_budget(scores['spearman_within_budgets'])}"
-        )
-        if near := [scores["runs_near_the_best"][budget] for budget in scores["spearman_near_the_best"]]:
-            numbers += (
-                f"; among the {min(near)} to {max(near)} runs within 5 % of the lowest loss of their budget "
-                f"{by_budget(scores['spearman_near_the_best'])}"
-            )
-    found.append((8, scores["statement"], scores["verdict"], numbers, None))
+    found = [*read(study, "findings.json"), read(study, "agreement.json")["finding"]]
     return "\n".join(
-        f"{number}. {text} **{verdict[0].upper()}{verdict[1:]}**: {'; '.join(filter(None, [numbers, why]))}."
-        for number, text, verdict, numbers, why in found
+        f"{one['number']}. {one['statement']} **{one['verdict'][0].upper()}{one['verdict'][1:]}**: "
+        f"{'; '.join(filter(None, [one['numbers'], one['why']]))}."
+        for one in found
     )
 
 
@@ -105,7 +95,7 @@ def verdicts(studies: str) -> str:
     """The paper's statements down, studies across, a verdict in each field."""
     names = studies.split("+")
     found = [
-        {one["number"]: one for one in read(study, "findings.json")} | {8: read(study, "downstream.json")}
+        {one["number"]: one for one in [*read(study, "findings.json"), read(study, "agreement.json")["finding"]]}
         for study in names
     ]
     rows = [
@@ -126,11 +116,6 @@ def sizes(suite: str) -> str:
     if not rows:
         sys.exit(f"sizes must be of a suite that comes with the package, got {suite}")
     return table(["model", "N", "input embedding", "held-out perplexity"], rows)
-
-
-def by_budget(values: dict[str, float]) -> str:
-    """A list of numbers, each with its budget."""
-    return ", ".join(f"{value:.2f} at {budget}" for budget, value in values.items()) + " FLOP"
 
 
 def forecast(study: str) -> str:
@@ -221,6 +206,17 @@ def spent_row(name: str, found: dict[str, Any]) -> list[str]:
     return [name, f"{found['runs']}", flops(found["train_flops"]), f"{found['hours']:.1f}", speed]
 
 
+def sources(study: str) -> str:
+    """The sources of error of a held-out loss down, studies across."""
+    return table(*sources_rows(read(study, "yardstick.json")))
+
+
+def sets(study: str) -> str:
+    """How two disjoint held-out sets rank the same choices, a study a row; nothing before any was measured."""
+    heads, rows = sets_rows(read(study, "yardstick.json"))
+    return table(heads, rows) if rows else ""
+
+
 def flops(number: float) -> str:
     """A number of FLOP in three digits, as 1.6e13."""
     return re.sub(r"e\+?0*", "e", f"{number:.3g}")
@@ -235,6 +231,8 @@ TABLES: dict[str, Callable[[str], str]] = {
     "ablations": ablations,
     "other_rates": other_rates,
     "spent": spent,
+    "sources": sources,
+    "sets": sets,
 }
 
 

@@ -7,7 +7,8 @@ from tests.command_line import Run
 
 COMMANDS = [
     "suite list", "suite show", "pairs build", "pairs index", "pairs stats", "pairs show",
-    "train", "sweep", "records", "fit", "recipe", "explain", "simulate", "evaluate", "report", "quickstart",
+    "train", "sweep", "records", "compare", "fit", "recipe", "explain", "agree",
+    "simulate", "evaluate", "report", "quickstart",
 ]  # fmt: skip
 
 

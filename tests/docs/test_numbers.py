@@ -25,11 +25,14 @@ def test_what_was_best_on_smollm2() -> None:
     ahead = [100 * (best["lora", budget]["loss"] / best["freeze", budget]["loss"] - 1) for budget in budgets[2:]]
     text = words_of("results.md")
     assert f"by {min(ahead):.1f} to {max(ahead):.1f} %, about the noise of a run" in text
-    scores = read("smollm2/downstream.json")
-    assert f"In {scores['runs']} runs" in text
-    within, near = scores["spearman_within_budgets"].values(), scores["spearman_near_the_best"].values()
+    (held_out,) = read("smollm2/agreement.json")["tasks"]
+    assert f"In {held_out['models']} runs" in text
+    within = [one["correlation"]["spearman"] for one in held_out["budgets"]]
+    near = [one["near_the_best"]["spearman"] for one in held_out["budgets"]]
     assert f"with nDCG@10 {max(within):.2f} to {min(within):.2f})" in text
     assert f"less so ({max(near):.2f} to {min(near):.2f})" in text
+    points = [read(f"{study}/agreement.json")["tasks"][0]["cost"]["points"] for study in ("smollm2", "micro")]
+    assert f"costs {points[0]:.1f} and {points[1]:.1f} points of nDCG" in text
     verdicts = {one["number"]: one["verdict"] for one in read("smollm2/findings.json")}
     assert (verdicts[1], verdicts[6]) == ("not reproduced", "undetermined")
 
@@ -93,3 +96,20 @@ def test_the_rivals_of_the_quickstart() -> None:
     assert f"{found['measured_loss']:.3f} was measured where {found['predicted_loss']:.3f} was predicted" in text
     first, second, third = sorted(found["rivals"].values())
     assert f"reached {first:.3f}, {second:.3f} and {third:.3f}" in text
+
+
+def test_the_errors_of_a_held_out_loss_come_from_the_studies() -> None:
+    found, text = read("yardstick/yardstick.json")["published"], words_of("concepts/yardstick.md")
+    smollm2, micro = (found[name] for name in ("smollm2", "micro"))
+    left = [one["rates"]["median_percent"] / 4 for one in (smollm2, micro)]
+    assert smollm2["rates"]["step"] == micro["rates"]["step"] == 3
+    assert f"they leave up to {left[0]:.1f} % of the loss on SmolLM2 and {left[1]:.1f} % on micro" in text
+    noise = [one["seeds"]["percent"] for one in (smollm2, micro)]
+    assert f"a seed's noise is {noise[0]:.1f} and {noise[1]:.1f} %" in text
+    points = [read(f"{study}/agreement.json")["tasks"][0]["cost"]["points"] for study in ("smollm2", "micro")]
+    assert f"choosing by loss costs {points[0]:.1f} points of 100 on SmolLM2 and {points[1]:.1f} on micro" in text
+    by_budget = [one["percent"] for study in (smollm2, micro) for one in study["seeds_by_budget"].values()]
+    *most, largest = sorted(by_budget)
+    said = " ".join((ROOT / "src" / "embudget" / "comparison" / "noise.py").read_text().split())
+    assert f"it is {most[0]:.1f} to {most[-1]:.1f} % of the loss, and {largest:.1f} % at the lowest budget" in said
+    assert largest == smollm2["seeds_by_budget"]["1e+12"]["percent"]

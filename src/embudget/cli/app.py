@@ -15,6 +15,8 @@ from typing import Annotated, Any, NoReturn, cast
 import typer
 
 from embudget.cli import (
+    agree,
+    compare,
     evaluate,
     explain,
     fit,
@@ -70,7 +72,9 @@ def embudget(
 
 app.add_typer(suite.app, name="suite")
 app.add_typer(pairs.app, name="pairs")
-for command in (train, sweep, records, fit, recipe, explain, simulate, evaluate, report, quickstart):
+for command in (
+    train, sweep, records, compare, fit, recipe, explain, agree, simulate, evaluate, report, quickstart,
+):  # fmt: skip
     app.command(command.__name__.rpartition(".")[2])(command.command)
 
 

@@ -17,6 +17,9 @@ def command(
 ) -> None:
     """List the runs of a study, or write them as CSV.
 
+    A loss has its standard error by held-out groups, where it was measured by group. The last column is the beginning
+    of a run's id, by which `embudget compare` takes it.
+
     \b
     Examples: embudget records study.db
               embudget records study.db --csv records.csv
@@ -26,6 +29,7 @@ def command(
     from embudget.outputs import check_file_output, store_places
     from embudget.records import record_row, write_records_csv
     from embudget.study import Store
+    from embudget.yardstick import loss_text
 
     if csv is not None:
         check_file_output(csv, TABLE, store_places(store))
@@ -53,6 +57,9 @@ def command(
         cells = [format(getattr(record.config, field), form) for field, form in configured.items()]
         for field, form in measured.items():
             value = row[field]
-            cells.append("" if value is None else format(value, form))
-        rows.append([*cells, record.config.schedule] if other_schedules else cells)
-    typer.echo(table([*headers, "schedule"] if other_schedules else headers, rows))
+            if field == "loss" and value is not None and record.groups:
+                cells.append(loss_text(value, record.groups))
+            else:
+                cells.append("" if value is None else format(value, form))
+        rows.append([*cells, *([record.config.schedule] if other_schedules else []), record.id[:8]])
+    typer.echo(table([*headers, *(["schedule"] if other_schedules else []), "id"], rows))

@@ -10,6 +10,7 @@ from embudget.cli.console import still_wanted
 from embudget.records import RunConfig, RunRecord
 from embudget.report.formats import duration
 from embudget.study import Plan, SweepListener
+from embudget.yardstick import loss_text
 
 
 def label(config: RunConfig) -> str:
@@ -24,7 +25,8 @@ def label(config: RunConfig) -> str:
 def outcome(record: RunRecord) -> str:
     """What came of a run in a few words: its loss beside that by chance, or why it does not count."""
     if record.status == "done":
-        return f"loss {record.loss:.3f} (chance {record.by_chance:.3f})"
+        assert record.loss is not None
+        return f"loss {loss_text(record.loss, record.groups)} (chance {record.by_chance:.3f})"
     return f"{record.status.replace('_', ' ')}: {record.error}"
 
 

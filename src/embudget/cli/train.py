@@ -128,15 +128,17 @@ def command(
 def outcome(record: "RunRecord") -> str:
     """A finished run in three lines, and a fourth where it learned nothing."""
     from embudget.report.formats import duration
+    from embudget.yardstick import loss_text
 
     config = record.config
-    assert record.seconds is not None and record.train_flops is not None
+    assert record.seconds is not None and record.train_flops is not None and record.loss is not None
     rate = f"{record.train_flops / record.seconds / 1e9:.0f} GFLOP/s"
     return "\n".join(
         [
             f"{config.model} {config.method}: {record.train_flops:.4g} FLOP in {duration(record.seconds)} ({rate})",
             f"{record.tokens:,} tokens, {record.steps:,} steps of {config.batch_size} pairs",
-            f"held-out loss {record.loss:.4f} nats (chance {record.by_chance:.4f}), accuracy {record.accuracy:.3f} in "
+            f"held-out loss {loss_text(record.loss, record.groups, 4)} nats (chance {record.by_chance:.4f}), accuracy "
+            f"{record.accuracy:.3f} in "
             f"{config.eval_candidates}",
             *([f"no gain: {record.error}"] if record.status == "no_gain" else []),
         ]

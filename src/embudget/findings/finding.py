@@ -38,6 +38,7 @@ STATEMENTS = {
     5: "Bias-only tuning ends at a higher loss than every other method.",
     6: "The smallest and the largest LoRA ranks are worse than those between, the largest most so at low budgets.",
     7: "The best loss of a method against the budget is a falling straight line in log-log.",
+    8: "A lower contrastive loss goes with a better downstream score.",
 }
 """What is claimed, by the number that the report and the documentation use."""
 
@@ -53,7 +54,7 @@ class Claim(Frozen):
 class Finding(Frozen):
     """One statement and what the study says of it."""
 
-    number: int = Field(ge=1, le=7, description="of the paper's finding")
+    number: int = Field(ge=1, le=8, description="of the paper's finding")
     statement: str = Field(description="what the paper found")
     verdict: Verdict = Field(description="what the study says of it, see `embudget explain --help`")
     share: float | None = Field(default=None, description="of the draws in which the statement holds; None if untested")

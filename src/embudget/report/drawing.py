@@ -14,6 +14,7 @@ from scipy.optimize import isotonic_regression
 from embudget.recipe import Recipe
 from embudget.records import RunRecord
 from embudget.report.formats import methods_in_order, number, plotly_text
+from embudget.yardstick import loss_text
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -195,5 +196,5 @@ def run_text(record: RunRecord, predicted: float | None = None) -> str:
         f"{number(config.train_flops)} FLOP, {number(record.tokens or 0)} tokens" if record.tokens else None,
         f"learning rate {number(config.learning_rate)}, batch {config.batch_size}, seed {config.seed}",
         f"predicted {predicted:.3f} nats" if predicted is not None else None,
-        f"measured {record.loss:.3f} nats" if record.loss is not None else None,
+        f"measured {loss_text(record.loss, record.groups)} nats" if record.loss is not None else None,
     )

@@ -7,6 +7,7 @@ from embudget.laws import Laws
 from embudget.recipe import Recipe
 from embudget.records import RunRecord
 from embudget.report.formats import MISSING, duration, html, methods_in_order, number, plural
+from embudget.yardstick import loss_error, loss_text
 
 
 def facts_list(records: Sequence[RunRecord], laws: Laws) -> str:
@@ -23,7 +24,7 @@ def facts_list(records: Sequence[RunRecord], laws: Laws) -> str:
         "Budgets": _listed([number(budget) for budget in budgets]) + " FLOP",
         "Runs": f"{ended['done']:,} done, {no_gain}{diverged}{ended['failed']:,} failed",
         "Spent": f"{number(flops)} FLOP" + (f" in {duration(seconds)} of training" if seconds else ""),
-        "Held-out loss": _held_out(laws),
+        "Held-out loss": _held_out(laws) + _errors(records),
         "Pairs": _listed(sorted({record.config.pairs for record in records})),
         **_provenance(records),
     }
@@ -36,6 +37,15 @@ def _held_out(laws: Laws) -> str:
     if table.eval_pairs is None or table.eval_candidates is None:
         return MISSING
     return f"{table.eval_pairs:,} pairs, {table.eval_candidates:,} candidates each"
+
+
+def _errors(records: Iterable[RunRecord]) -> str:
+    """The standard errors of the losses by held-out groups, where they are known."""
+    errors = sorted(loss_error(record.groups) for record in records if len(record.groups) > 1)
+    if not errors:
+        return ""
+    ends = dict.fromkeys(f"{end:.3f}" for end in (errors[0], errors[-1]))
+    return f", standard error {' to '.join(ends)} nats by groups"
 
 
 def _unbroken(text: str) -> str:
@@ -93,4 +103,5 @@ def _outcome(recipe: Recipe, measured: RunRecord) -> str:
     low, high = recipe.predicted_interval
     verdict = "inside" if low <= measured.loss <= high else "outside"
     off = 100 * (measured.loss / recipe.predicted_loss - 1)
-    return f"Measured: <b>{measured.loss:.3f} nats</b>, off by {off:+.1f} %, {verdict} the interval."
+    loss = loss_text(measured.loss, measured.groups)
+    return f"Measured: <b>{loss} nats</b>, off by {off:+.1f} %, {verdict} the interval."

@@ -8,6 +8,7 @@ from embudget.recipe import Choice, CurvePoint, Recipe
 from embudget.records import RunRecord, after_warmup
 from embudget.report.agreement import law_loss
 from embudget.report.formats import MISSING, html, number, plural
+from embudget.yardstick import loss_text
 
 
 class Value(NamedTuple):
@@ -104,9 +105,10 @@ def runs_table(records: Iterable[RunRecord], laws: Laws) -> str:
 
 def _run_row(record: RunRecord, laws: Laws) -> list[Entry]:
     config = record.config
+    loss = None if record.loss is None else Value(loss_text(record.loss, record.groups), record.loss)
     return [
         config.model, config.method, config.train_flops, record.model_params, record.tokens, record.steps,
-        config.batch_size, config.learning_rate, Value(str(config.seed), config.seed), _fixed(record.loss),
+        config.batch_size, config.learning_rate, Value(str(config.seed), config.seed), loss,
         None if record.loss is None else _fixed(record.by_chance), _fixed(law_loss(laws, record)),
         _fixed(record.accuracy), _fixed(record.seconds, ",.0f"), record.status, record.id,
     ]  # fmt: skip

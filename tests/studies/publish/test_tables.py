@@ -23,9 +23,11 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:  # noqa: ANN4
     return write
 
 
-def test_the_tables_are_up_to_date() -> None:
-    text = (ROOT / "docs" / "results.md").read_text()
-    assert tables.filled(text) == text, "run make results"
+@pytest.mark.parametrize("page", ["results.md", "concepts/yardstick.md"])
+def test_the_tables_are_up_to_date(page: str) -> None:
+    text = (ROOT / "docs" / page).read_text()
+    assert "<!-- end -->" in text
+    assert tables.filled(text) == text, f"run make results, or python -m studies.publish.tables docs/{page}"
 
 
 def test_only_what_stands_between_the_marks_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,23 +52,16 @@ def test_the_frontier_marks_the_lowest_loss_of_each_budget(write: Any) -> None: 
 def test_every_finding_has_its_verdict_and_its_numbers(write: Any) -> None:  # noqa: ANN401
     found = {"number": 1, "statement": "A.", "verdict": "undetermined", "numbers": "", "why": "no runs"}
     write("findings.json", [found, found | {"number": 2, "verdict": "not reproduced", "numbers": "5 %", "why": None}])
-    scores = {"statement": "B.", "verdict": "reproduced", "runs": 9, "spearman": -0.912,
-              "spearman_within_budgets": {"1e+12": -0.8},
-              "spearman_near_the_best": {"1e+12": -0.4}, "runs_near_the_best": {"1e+12": 8, "2e+12": 3}}  # fmt: skip
-    write("downstream.json", scores)
-    lines = tables.findings("s").splitlines()
-    assert lines[:2] == ["1. A. **Undetermined**: no runs.", "2. A. **Not reproduced**: 5 %."]
-    assert lines[2].startswith("8. B. **Reproduced**: ")
-    assert "over 9 runs -0.91; within budgets -0.80 at 1e+12 FLOP; among" in lines[2]
-    assert lines[2].endswith("among the 8 to 8 runs within 5 % of the lowest loss of their budget -0.40 at 1e+12 FLOP.")
-    write("downstream.json", scores | {"spearman_near_the_best": {}, "runs_near_the_best": {"1e+12": 3}})
-    assert tables.findings("s").splitlines()[2].endswith("within budgets -0.80 at 1e+12 FLOP.")
+    write("agreement.json", {"tasks": [], "finding": found | {"number": 8, "statement": "B.", "numbers": "-0.9"}})
+    assert tables.findings("s").splitlines() == [
+        "1. A. **Undetermined**: no runs.", "2. A. **Not reproduced**: 5 %.", "8. B. **Undetermined**: -0.9; no runs."
+    ]  # fmt: skip
 
 
 def test_verdicts_of_several_studies_stand_side_by_side(write: Any) -> None:  # noqa: ANN401
     for study, verdicts in {"s": ("undetermined", "reproduced"), "t": ("not reproduced", "undetermined")}.items():
         write("findings.json", [{"number": 1, "statement": "A.", "verdict": verdicts[0]}], study)
-        write("downstream.json", {"statement": "B.", "verdict": verdicts[1], "runs": 9}, study)
+        write("agreement.json", {"finding": {"number": 8, "statement": "B.", "verdict": verdicts[1]}}, study)
     lines = tables.verdicts("s+t").splitlines()
     assert lines[0] == "| the paper's finding | s | t |"
     assert lines[2] == "| 1. A. | undetermined | not reproduced |"
