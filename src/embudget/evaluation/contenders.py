@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from embudget.errors import ConfigError
 from embudget.evaluation.contender import Contender, EmbeddingContender, LexicalContender
 from embudget.evaluation.fingerprint import base_hash, folder_hash, model_hash
-from embudget.evaluation.loading import load_model
+from embudget.evaluation.loading import check_model, load_model
 from embudget.evaluation.systems import INDEXES
 from embudget.evaluation.task import BenchmarkTask
 from embudget.training.export import RECORD_FILE, read_record
@@ -62,8 +62,7 @@ def embedding_contender(name: str, model: "SentenceTransformer | str | Path") ->
     if not isinstance(model, str | Path):
         return EmbeddingContender(name, model_hash(model), lambda: model)
     folder = Path(model)
-    loaded = load_model(folder)  # what is no model is refused before anything is scored
-    del loaded
+    check_model(folder)
     return EmbeddingContender(name, folder_hash(folder), lambda: load_model(folder))
 
 

@@ -88,7 +88,7 @@ def _gensim_data() -> Path | None:
 
 def _lee(data: Path) -> BenchmarkTask:
     """All pairs of the 50 documents, with the mean of what people said, 0 to 1."""
-    documents = [line for line in read_text(data / "lee.cor").splitlines() if line.strip()]
+    documents = [line for line in (data / "lee.cor").read_text("cp1252").split("\n") if line.strip()]
     rated = [[float(cell) for cell in line.split()] for line in read_text(data / "similarities0-1.txt").splitlines()]
     pairs = list(combinations(range(len(documents)), 2))
     scores = [rated[first][second] for first, second in pairs]
