@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from embudget.design import Pilot, pilot
     from embudget.end_to_end import quickstart
     from embudget.errors import EmbudgetError, UnsupportedError
-    from embudget.evaluation import evaluate
+    from embudget.evaluation import benchmark, evaluate
     from embudget.findings import explain
     from embudget.laws import Laws, find_laws, fit
     from embudget.pairs import build_pairs, index_pairs, load_pairs
@@ -42,7 +42,7 @@ _HOMES = {
     "design": ("Pilot", "pilot"),
     "end_to_end": ("quickstart",),
     "errors": ("EmbudgetError", "UnsupportedError"),
-    "evaluation": ("evaluate",),
+    "evaluation": ("benchmark", "evaluate"),
     "findings": ("explain",),
     "laws": ("Laws", "find_laws", "fit"),
     "pairs": ("build_pairs", "index_pairs", "load_pairs"),
@@ -66,6 +66,7 @@ __all__ = [
     "Study",
     "UnsupportedError",
     "__version__",
+    "benchmark",
     "build_pairs",
     "evaluate",
     "explain",

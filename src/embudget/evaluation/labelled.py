@@ -1,10 +1,10 @@
 """Data of a user's own for classification, clustering and semantic textual similarity (STS), read and checked.
 
-    classification   `text` and `label` (or `category`, `intent`), with train and test apart: two files in a folder whose
-                     names end with `train` and `test`, one table with a column `split`, or a JSON file
-                     {"train": [[text, label], ...], "test": [...]} as CLINC150 comes
-    clustering       `text` and `label`
-    sts              `sentence1`, `sentence2` and `score`, any scale from 0 to 100
+classification   `text` and `label` (or `category`, `intent`), with train and test apart: two files in a folder whose
+                 names end with `train` and `test`, one table with a column `split`, or a JSON file
+                 {"train": [[text, label], ...], "test": [...]} as CLINC150 comes
+clustering       `text` and `label`
+sts              `sentence1`, `sentence2` and `score`, any scale from 0 to 100
 """
 
 from collections.abc import Sequence

@@ -38,7 +38,9 @@ class Leaderboard(Frozen):
             words = [cell.ljust(width) for cell, width in zip(row[:2], widths[:2], strict=True)]
             words += [cell.rjust(width) for cell, width in zip(row[2:], widths[2:], strict=True)]
             lines.append("  ".join(words).rstrip())
-        return "\n".join([*lines, *(f"left out: {line}" for line in self.left_out), f"as mteb {self.mteb} defines them"])
+        return "\n".join(
+            [*lines, *(f"left out: {line}" for line in self.left_out), f"as mteb {self.mteb} defines them"]
+        )
 
 
 def _millions(count: int | None) -> str:

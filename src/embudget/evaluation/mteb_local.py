@@ -30,7 +30,9 @@ _MAIN_SCORES = {
 }  # fmt: skip
 
 
-def _metadata(name: str, kind: Literal["Retrieval", "STS", "Classification", "Clustering"], content: str) -> TaskMetadata:
+def _metadata(
+    name: str, kind: Literal["Retrieval", "STS", "Classification", "Clustering"], content: str
+) -> TaskMetadata:
     return TaskMetadata(
         name=name,
         description=f"{kind} on data of the user's own.",
@@ -123,9 +125,7 @@ class LocalClustering(AbsTaskClustering):
 
 def _classified(train: Labelled, test: Labelled) -> dict[str, DatasetDict]:
     """Both splits, their labels numbered in the order of the alphabet, as Hugging Face's datasets number them."""
-    places: Mapping[str, int] = {
-        label: place for place, label in enumerate(sorted({*train.labels, *test.labels}))
-    }
+    places: Mapping[str, int] = {label: place for place, label in enumerate(sorted({*train.labels, *test.labels}))}
     splits = {
         name: Dataset.from_dict({"text": data.texts, "label": [places[label] for label in data.labels]})
         for name, data in (("train", train), ("test", test))

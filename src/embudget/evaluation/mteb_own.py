@@ -90,9 +90,9 @@ def check_loadable(tasks: Iterable[BenchmarkTask]) -> None:
                 raise
             except Exception as error:  # of any library below: no network, no such data set, no permission
                 raise ConfigError(
-                    f"the data of the task {task.name} are not on this machine and cannot be downloaded "
-                    f"({shortened(first_line(error), 60)}): run the same command where there is a network, and copy its "
-                    "HF_HOME (~/.cache/huggingface) here"
+                    f"the data of the task {task.name} are not on this machine and cannot be downloaded: run the same "
+                    "command where there is a network, and copy its HF_HOME (~/.cache/huggingface) here "
+                    f"({shortened(first_line(error), 80)})"
                 ) from None
             if made.data_loaded:
                 made.unload_data()

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 class Texts(NamedTuple):
     """Texts of about one length that a model must embed for a task."""
 
-    count: int
+    number: int
     characters: float
     """Mean length."""
 

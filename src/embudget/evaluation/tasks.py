@@ -57,10 +57,10 @@ def _is_form(part: str) -> bool:
 
 
 def _unknown(part: str) -> str:
-    known = [*LOCAL, "paper", "offline", "out-of-domain", "mteb"]
-    near = difflib.get_close_matches(part.partition("=")[0].partition(":")[0].lower(), known, 1, 0.7)
-    of_mteb = difflib.get_close_matches(part, PAPER, 1, 0.85)
-    hint = f"did you mean {near[0]}?" if near else f"did you mean mteb:{of_mteb[0]}?" if of_mteb else f"give {FORMS}"
+    word = part.partition("=")[0].partition(":")[0]
+    near = [f"mteb:{name}" for name in difflib.get_close_matches(part, PAPER, 1, 0.85)]
+    near += difflib.get_close_matches(word.lower(), [*LOCAL, "paper", "offline", "out-of-domain", "mteb"], 1, 0.7)
+    hint = f"did you mean {near[0]}?" if near else f"give {FORMS}"
     return f"there is no task {shortened(part, 60)}: {hint}"
 
 
