@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from embudget.design import Pilot, pilot
     from embudget.end_to_end import quickstart
     from embudget.errors import EmbudgetError, UnsupportedError
-    from embudget.evaluation import evaluate
+    from embudget.evaluation import benchmark, evaluate
     from embudget.findings import agree, explain
     from embudget.laws import Laws, find_laws, fit
     from embudget.pairs import build_pairs, index_pairs, load_pairs
@@ -44,7 +44,7 @@ _HOMES = {
     "design": ("Pilot", "pilot"),
     "end_to_end": ("quickstart",),
     "errors": ("EmbudgetError", "UnsupportedError"),
-    "evaluation": ("evaluate",),
+    "evaluation": ("benchmark", "evaluate"),
     "findings": ("agree", "explain"),
     "laws": ("Laws", "find_laws", "fit"),
     "pairs": ("build_pairs", "index_pairs", "load_pairs"),
@@ -69,6 +69,7 @@ __all__ = [
     "UnsupportedError",
     "__version__",
     "agree",
+    "benchmark",
     "build_pairs",
     "compare",
     "evaluate",

@@ -163,7 +163,7 @@ _EXTRAS = dict.fromkeys(
         "aiohttp", "botocore", "gguf", "googleapiclient", "matplotlib", "networkx", "skimage", "statsmodels", "sympy",
     ),
     "demo",
-) | {"psycopg": "postgresql"}  # fmt: skip
+) | {"mteb": "mteb", "psycopg": "postgresql"}  # fmt: skip
 """Package -> the extra that installs it."""
 
 

@@ -1,7 +1,9 @@
-"""Scoring embedding models on held-out pairs."""
+"""Scoring embedding models: on held-out pairs, and on benchmarks by mteb."""
 
+from embudget.evaluation.benchmark import benchmark
 from embudget.evaluation.evaluate import Evaluation, evaluate
+from embudget.evaluation.leaderboard import Leaderboard
 from embudget.evaluation.loading import load_model
 from embudget.evaluation.ranking import Scores
 
-__all__ = ["Evaluation", "Scores", "evaluate", "load_model"]
+__all__ = ["Evaluation", "Leaderboard", "Scores", "benchmark", "evaluate", "load_model"]

