@@ -67,7 +67,7 @@ def test_texts_are_normalised_and_cut() -> None:
 
 
 def test_groups_are_unique_over_sources_and_rows_without_one_stand_alone() -> None:
-    pairs = [RawPair(query, positive, None) for query, positive, _ in made_pairs(1, 20)]
+    pairs = [RawPair(query, positive, None) for query, positive, *_ in made_pairs(1, 20)]
     assert len({row.group for row in _clean(*pairs).rows}) == 20
     assert _clean(GOOD).rows[0].group == "made/s3"
 

@@ -230,9 +230,43 @@ def test_an_equal_positive_is_no_leak(shards: Path) -> None:
 
 
 def test_columns_that_are_not_used_are_named(run: Run, shards: Path) -> None:
-    table = pa.table({"query": ["v"], "positive": ["w"], "negative": ["x"], "group": ["g"], "score": [1.0]})
+    table = pa.table({"query": ["v"], "positive": ["w"], "title": ["x"], "group": ["g"], "score": [1.0]})
     for number in range(3):
         pq.write_table(table, shards / f"train-{number:05d}-of-00003.parquet")
     done = run("pairs", "index", shards)
-    assert done.code == 0 and done.err == "index: not used: column negative, score\n"
-    assert load_pairs(shards).info.sources["index"].ignored_columns == ("negative", "score")
+    assert done.code == 0 and done.err == "index: not used: column title, score\n"
+    assert load_pairs(shards).info.sources["index"].ignored_columns == ("title", "score")
+
+
+def test_columns_of_hard_negatives_are_used_where_they_are(run: Run, shards: Path) -> None:
+    plain = index_pairs(shards)
+    assert plain.table("train").column_names == ["query", "positive", "group", "source"]
+    first = pq.read_table(shards / "train-00000-of-00003.parquet")
+    nothing = pa.array([None] * 100, pa.string())
+    for name, column in [("negative_1", pa.array([f"no {row}" for row in range(100)])), ("negative_2", nothing)]:
+        first = first.append_column(name, column)
+    pq.write_table(first, shards / "train-00000-of-00003.parquet")
+    done = run("pairs", "index", shards)
+    assert done.code == 0 and done.err == "index: read as pairs: query, positive, negative_1, negative_2\n"
+    pairs = load_pairs(shards)
+    assert pairs.hash != plain.hash
+    assert pairs.read("train", 98, 102)["negatives"].to_pylist() == [["no 98"], ["no 99"], None, None]
+    assert "negatives" not in pairs.table("validation").column_names
+
+
+@pytest.mark.parametrize("kind", [pa.list_(pa.string()), pa.large_list(pa.large_string())])
+def test_lists_of_hard_negatives(shards: Path, kind: pa.DataType) -> None:
+    lists = pa.array([["a", "", "b"], None, [], ["c"]] * 25, kind)
+    first = pq.read_table(shards / "train-00000-of-00003.parquet").append_column("negatives", lists)
+    pq.write_table(first, shards / "train-00000-of-00003.parquet")
+    table = index_pairs(shards).read("train", 0, 4)
+    assert table.schema.field("negatives").type == pa.list_(pa.string())
+    assert [list(row or ()) for row in table["negatives"].to_pylist()] == [["a", "b"], [], [], ["c"]]
+
+
+def test_negatives_that_are_no_texts_are_refused(run: Run, shards: Path) -> None:
+    first = pq.read_table(shards / "train-00000-of-00003.parquet").append_column("negative", pa.array([1] * 100))
+    pq.write_table(first, shards / "train-00000-of-00003.parquet")
+    done = run("pairs", "index", shards)
+    assert done.code == 2 and done.err.count("\n") == 1
+    assert "column 'negative' must hold strings or lists of them, got int64" in done.err

@@ -33,10 +33,10 @@ def test_nothing_left_out_is_nothing_said(run: Run, tmp_path: Path) -> None:
 
 
 def test_columns_that_are_not_used_are_named(run: Run, tmp_path: Path) -> None:
-    path = _write(tmp_path / "a.jsonl", _rows(200, negative="no", score=3, group=None))
+    path = _write(tmp_path / "a.jsonl", _rows(200, title="no", score=3, group=None))
     for _ in range(2):  # the second time the pairs are opened
-        assert _build(run, path)[0] == f"files:{path}: not used: column negative, score\n"
-    assert load_pairs(tmp_path / "out").info.sources[f"files:{path}"].ignored_columns == ("negative", "score")
+        assert _build(run, path)[0] == f"files:{path}: not used: column title, score\n"
+    assert load_pairs(tmp_path / "out").info.sources[f"files:{path}"].ignored_columns == ("title", "score")
 
 
 @pytest.mark.parametrize(("repeated", "said"), [(20, False), (50, False), (51, True), (150, True)])
@@ -58,8 +58,11 @@ def test_bad_rows_are_counted_and_listed(run: Run, tmp_path: Path) -> None:
     assert done.code == 2 and "a.csv line 11: must have 2 columns as the header, got 3; mend it" in done.err
     assert not (tmp_path / "out").exists()
     err, out = _build(run, path, "--skip-bad")
-    assert err.splitlines()[0] == f"files:{path}: 7 bad rows were left out, the first of them:"
-    assert [line.partition("a.csv ")[2] for line in err.splitlines()[1:]] == [
+    assert err.splitlines()[:2] == [
+        f"files:{path}: read as pairs: question, answer",
+        f"files:{path}: 7 bad rows were left out, the first of them:",
+    ]
+    assert [line.partition("a.csv ")[2] for line in err.splitlines()[2:]] == [
         f"line {at + 1}: must have 2 columns as the header, got 3" for at in range(10, 60, 10)
     ]
     assert "7 bad row" in out

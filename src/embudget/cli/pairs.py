@@ -23,15 +23,16 @@ def build(
         list[str],
         typer.Argument(
             metavar="SOURCE...",
-            help="demo (aws-docs, google-docs and docstrings), debian, hub:ORG/NAME or files:PATH (JSON, CSV, ...).",
+            help="demo (aws-docs, google-docs and docstrings), debian, hub:ORG/NAME or files:PATH (JSON, CSV, ...), "
+            "each perhaps with a weight: demo=0.5.",
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder to write.")],
     query_column: Annotated[
-        str | None, typer.Option(help="Column of the queries, for hub and files; by default query, anchor or question.")
+        str | None, typer.Option(help="Column of the queries, for hub and files; by default recognised by its name.")
     ] = None,
     positive_column: Annotated[
-        str | None, typer.Option(help="Column of the positives, for hub and files; by default positive or answer.")
+        str | None, typer.Option(help="Column of the positives, for hub and files; by default recognised by its name.")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most this many pairs of each source.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the split and of the order.")] = 0,
@@ -44,6 +45,13 @@ def build(
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out rows that cannot be read, and count them, for hub and files.")
     ] = False,
+    threshold: Annotated[
+        float | None,
+        typer.Option(help="Score from which two sentences are a pair, on your scale; by default 0.8 of 1."),
+    ] = None,
+    resplit: Annotated[
+        bool, typer.Option("--resplit", help="Make new splits where the data come with train, dev and test.")
+    ] = False,
     tokenizer: Annotated[
         list[str] | None,
         typer.Option(help="Model whose tokens to count; repeatable. By default smollm2-135m where it is installed."),
@@ -52,13 +60,15 @@ def build(
 ) -> None:
     """Build text pairs: read, clean and split by group what you name.
 
-    A group is what belongs together, such as a product or a package: in files, the column `group`. No group is in two
-    splits. Parquet files and a pairs.json are written; the same command again opens what is there.
+    Layouts of sentence-transformers, FlagEmbedding, tevatron and BEIR are recognised, hard negatives included. A group
+    is what belongs together, such as a product: in files, the column `group`. No group is in two splits, unless the
+    data come with splits of their own. The same command again opens what is there.
 
     \b
     Examples: embudget pairs build demo --out pairs/
               embudget pairs build files:faq.csv \\
                 --query-column question --positive-column answer --out faq/
+              embudget pairs build demo=0.5 files:beir/scifact=0.5 --out mixed/
     """  # noqa: D301
     from embudget.cli.console import counter, note
     from embudget.errors import ConfigError
@@ -82,6 +92,8 @@ def build(
             near_duplicates=not keep_near_duplicates,
             one_per_query=one_per_query,
             skip_bad=skip_bad,
+            threshold=threshold,
+            resplit=resplit,
             tokenizers=packaged_names() if tokenizer is None else tokenizer,
             on_progress=progress,
             on_remark=said.append,
@@ -161,7 +173,8 @@ def show(
         raise ConfigError(f"split must be train, validation or test, got {split!r}")
     for row in load_pairs(folder).head(split, count).to_pylist():  # type: ignore[arg-type]
         group = f"[{row['group']}]\n" if row["group"] else ""
-        typer.echo(f"{group}  query     {row['query']}\n  positive  {row['positive']}\n")
+        negatives = "".join(f"  negative  {text}\n" for text in row.get("negatives") or ())
+        typer.echo(f"{group}  query     {row['query']}\n  positive  {row['positive']}\n{negatives}")
 
 
 def describe(info: "PairsInfo") -> str:
@@ -181,6 +194,8 @@ def describe(info: "PairsInfo") -> str:
     for name, source in info.sources.items():
         dropped = ", ".join(f"{count:,} {reason}" for reason, count in source.dropped.items()) or "nothing"
         licences = ", ".join(sorted(set(source.licences.values())))
+        if source.negatives:
+            lines.append(f"{name}: {source.negatives:,} hard negatives")
         lines += [f"{name}: dropped {dropped}", f"{name}: licence {licences}"]
     return "\n".join([*lines, f"content hash {info.hash}"])
 

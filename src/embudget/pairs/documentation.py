@@ -26,9 +26,10 @@ class ByWords(Comparison):
     def prepare(self, pair: RawPair, source: Source) -> Compared:
         """One line of normalised text a side, compared by its words in lower case, joined by spaces."""
         self._same_template[source.name] = source.rules.same_template
-        query, positive = normalise(pair.query), normalise(pair.positive)
+        query, positive, *negatives = map(normalise, (pair.query, pair.positive, *pair.negatives))
         if source.rules.characters is not None:
-            query, positive = (cut(text, source.rules.characters) for text in (query, positive))
+            query, positive, *negatives = (cut(text, source.rules.characters) for text in (query, positive, *negatives))
+        pair = pair._replace(negatives=tuple(negatives))
         return compared(query, positive, (self.key(query), self.key(positive)), pair, source)
 
     def key(self, text: str) -> str:

@@ -1,8 +1,8 @@
 """A folder of text pairs: opening one, and making one without harming what is already there.
 
 A folder that embudget built holds `train.parquet`, `validation.parquet`, `test.parquet` and `pairs.json`; each Parquet
-file has the columns query, positive, group and source, and negatives where there are hard ones. A split may also have many files, such as
-`train-00000-of-00003.parquet`: those are the user's own, described in place by `embudget pairs index`.
+file has the columns query, positive, group and source, and negatives if there are hard ones. A split may also have many
+files, such as `train-00000-of-00003.parquet`: those are the user's own, described in place by `embudget pairs index`.
 
 A folder is written whole or not at all. When it is opened, its files are compared with the sizes and hashes in
 `pairs.json`, so that a run never trains on damaged or changed pairs under the name of the old ones.

@@ -67,7 +67,7 @@ class SourceInfo(Frozen):
     read_as: tuple[str, ...] = Field(default=(), description="layouts of the rows and the columns that were used")
     own_splits: tuple[Split, ...] = Field(default=(), description="splits that the data came with")
     negatives: NonNegativeInt = Field(default=0, description="hard negatives kept")
-    dropped_negatives: dict[NegativeFlaw, PositiveInt] = {}
+    dropped_negatives: dict[NegativeFlaw, PositiveInt] = Field(default={})
     pairs: dict[Split, NonNegativeInt]
     versions: dict[str, str]
     licences: dict[str, str]

@@ -1,9 +1,9 @@
 """How many training pairs each source gives, where the user weighs them: `demo=0.5 general=0.5`.
 
 The weights w are relative: a source gets the share w / sum(w) of the training pairs. As many pairs are kept as the
-shares allow, so that the source that is scarcest for its share keeps all of its n pairs and each other one
-floor(w * T), with T the smallest n / w. What is kept is a prefix of the order of the pairs, which is random and does not
-depend on the weights, so that a larger share keeps all that a smaller one keeps.
+shares allow: a source with n pairs keeps floor(w * T) of them, with T the smallest n / w, so that the source that is
+scarcest for its share keeps all. What is kept is the beginning of a random order that does not depend on the weights,
+so that a larger share keeps all that a smaller one keeps.
 
 Validation and test pairs are not weighed: whatever the mixture, it is measured on the same pairs, and losses of two
 mixtures compare.
@@ -115,7 +115,7 @@ def weigh(rows: Sequence[Row], shares: Sequence[Share], dropped: Dropped) -> lis
     room = {
         at: min(found[at], math.floor(share.weight * pairs_per_weight * (1 + 1e-12))) for at, share in enumerate(shares)
     }
-    for at, share in enumerate(shares):
+    for at, share in sorted(enumerate(shares), key=lambda item: found[item[0]]):  # the cause before its effects
         if not room[at]:
             why = f"it has none of {len(rows):,}" if not found[at] else "its weight is too small beside the others"
             raise PairsError(f"{shown(share.name)} at weight {share.weight:g} leaves no training pair of it: {why}")

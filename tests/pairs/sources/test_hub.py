@@ -20,17 +20,43 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[tuple[str, str | None]
     yield answers
 
 
-def test_the_train_split_is_read(hub: dict[tuple[str, str | None], Any]) -> None:
+def test_splits_are_read_by_name_and_configuration(hub: dict[tuple[str, str | None], Any]) -> None:
     from datasets import Dataset, DatasetDict
 
     train = Dataset.from_dict({"anchor": ["a", "b"], "positive": ["c", "d"], "score": [1, 2], "group": ["x", "y"]})
-    hub["org/name", None] = DatasetDict({"test": train.select([0]), "train": train})
+    hub["org/name", None] = DatasetDict({"train": train, "dev": train.select([0]), "extra": train})
     hub["org/name", "small"] = train.select([1])
-    assert list(Hub("org/name").read()) == [RawPair("a", "c", "x"), RawPair("b", "d", "y")]
+    source = Hub("org/name")
+    assert list(source.read()) == [
+        RawPair("a", "c", "x", (), "validation"),
+        RawPair("a", "c", "x", (), "train"),
+        RawPair("b", "d", "y", (), "train"),
+    ]
+    assert (source.unused.splits, source.unused.columns) == (("extra",), ("score",))
+    assert source.read_as == ("sentence-transformers: anchor, positive",)
+    assert list(Hub("org/name", resplit=True).read()) == [RawPair("a", "c", "x"), RawPair("b", "d", "y")]
     assert list(Hub("org/name:small").read()) == [RawPair("b", "d", "y")]
     both = Hub("org/name").versions() | Hub("org/name:small").versions()
     assert both.keys() == {"org/name", "org/name:small"} and len(set(both.values())) == 2
     assert Hub("org/name").licences() == {"org/name": "see the data set's card"}
+
+
+def test_layouts_with_lists_and_scores_are_read(hub: dict[tuple[str, str | None], Any]) -> None:
+    from datasets import Dataset
+
+    hub["org/lists", None] = Dataset.from_list(
+        [{"query": "q", "pos": ["p1", "p2"], "neg": ["n"], "prompt": "x"}, {"query": "r", "pos": ["p3"], "neg": []}]
+    )
+    hub["org/passages", None] = Dataset.from_list(
+        [{"query": "q", "positive_passages": [{"docid": "1", "title": "T", "text": "t"}], "negative_passages": []}]
+    )
+    hub["org/scores", None] = Dataset.from_dict({"sentence1": ["a", "b"], "sentence2": ["c", "d"], "score": [0.9, 0.1]})
+    assert list(Hub("org/lists").read()) == [
+        RawPair("q", "p1", None, ("n",)), RawPair("q", "p2", None, ("n",)), RawPair("r", "p3", None)
+    ]  # fmt: skip
+    assert list(Hub("org/passages").read()) == [RawPair("q", "T t", None)]
+    assert list(Hub("org/scores").read()) == [RawPair("a", "c", None)]
+    assert len(list(Hub("org/scores", threshold=0.1).read())) == 2
 
 
 def test_bad_data_is_refused(hub: dict[tuple[str, str | None], Any]) -> None:

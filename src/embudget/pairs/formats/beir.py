@@ -4,8 +4,8 @@
     queries.jsonl       {"_id": "q1", "text": "..."}
     qrels/train.tsv     query-id  corpus-id  score      also dev.tsv and test.tsv
 
-A document with a score above 0 is a positive of its query; its title and text are joined by a space. A document that was
-judged and got 0 or less is a hard negative: somebody looked at it and found no answer. Only the documents that are
+A document with a score above 0 is a positive of its query; its title and text are joined by a space. A document that
+was judged and got 0 or less is a hard negative: somebody looked at it and found no answer. Only the documents that are
 judged are kept in memory. The names of the qrels are the splits.
 """
 
