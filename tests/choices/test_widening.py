@@ -21,7 +21,7 @@ def laws() -> Laws:
 @pytest.mark.parametrize("times", [0.5, 1.0, 100.0])
 def test_draws_widen_by_one_factor_wherever_they_are(laws: Laws, times: float) -> None:
     surface = laws.surface
-    low, high = surface.reach["full"]
+    low, high = surface.reach["full"].product
     size = (low * high) ** 0.25
     at = (["full"], np.array([size]), np.array([times * high / size]))
     widened, drawn = surface.log_draws(*at)[:, 0], surface._logs(*at)[1][:, 0]

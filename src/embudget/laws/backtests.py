@@ -80,23 +80,23 @@ def backtests(
     return tuple(found)
 
 
-def discrepancy_of(tests: Sequence[Backtest], fall: float) -> float:
+def discrepancy_of(tests: Sequence[Backtest], fall: float, prior: float = PRIOR, worth: float = WORTH) -> float:
     """What a forecast misses beyond the noise, the misfit and the draws where C is e times the largest measured one."""
-    squares = [WORTH * PRIOR**2]
-    weights = [WORTH]
+    squares = [worth * prior**2]
+    weights = [worth]
     for largest in sorted({test.largest for test in tests}):
         of_cut = [test for test in tests if test.largest == largest]
-        seen = [_seen(test, fall) for test in of_cut]
+        seen = [_seen(test, fall, prior) for test in of_cut]
         share = sum(weight for _, weight in seen) / len(seen)
         squares.append(sum(square * weight for square, weight in seen) / len(seen))
         weights.append(share)
     return fall * float(np.sqrt(max(sum(squares), 0.0) / sum(weights)))
 
 
-def _seen(test: Backtest, fall: float) -> tuple[float, float]:
-    """s^2 as one forecast has it, and its weight: 1 where it would show PRIOR, towards 0 where noise hides it."""
+def _seen(test: Backtest, fall: float, prior: float) -> tuple[float, float]:
+    """s^2 as one forecast has it, and its weight: 1 where it would show the prior, towards 0 where noise hides it."""
     unit = fall**2 * max(float(np.log(test.budget / test.largest)), 1e-3)
-    noise = test.expected**2 / (PRIOR**2 * unit)
+    noise = test.expected**2 / (prior**2 * unit)
     return (test.error**2 - test.expected**2) / unit, 1 / (1 + noise**2)
 
 

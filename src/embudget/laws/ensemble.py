@@ -11,6 +11,7 @@ import numpy as np
 from embudget.laws.forms import Array
 from embudget.laws.misfit import Correction, fit_correction, is_outlying, misfit_of, noise_of_run, series_of
 from embudget.laws.problem import MANY_CELLS, Points
+from embudget.laws.reach import Reach
 from embudget.laws.surface import Branch, Component, Surface, log_losses_of
 from embudget.laws.uncertainty import draw, moved
 from embudget.laws.weights import JudgedForm
@@ -43,7 +44,6 @@ def surface_of(
     freedom = max(effective - parameters, 1.0)
     noise = noise_of_run(points, residuals, freedom * len(points) / effective)
     misfit = misfit_of(points.thinned(MANY_CELLS), residuals[points.sampled(MANY_CELLS)], noise, freedom)
-    products = np.exp(points.log_n + points.log_d)
     return Surface(
         components=components,
         asymptote=asymptote,
@@ -53,7 +53,10 @@ def surface_of(
         freedom=freedom,
         discrepancy=0.0,
         step=step_of(points),
-        reach={method: range_of(products[points.method == method]) for method in points.methods},
+        reach={
+            method: Reach.of(points.log_n[rows], points.log_d[rows])
+            for method, rows in ((method, points.method == method) for method in points.methods)
+        },
     )
 
 

@@ -10,8 +10,11 @@ The interval of a loss predicted as f (log f the mean of the draws' log predicti
     shift         the distance from log f to the fits of the data themselves: not 0 where the data determine them badly
     discrepancy   by how much forecasts of larger budgets missed more than noise, own error and draws explain
                   (`embudget.laws.backtests`), for a choice whose N D lies outside the measured ones by a factor e; it
-                  grows with the root of that factor's logarithm: what no form here captures
-    own error     what is left of the law's misfit after its correction (`embudget.laws.misfit`), which is part of f
+                  grows with the root of that factor's logarithm: what no form here captures. By which factor a choice
+                  lies outside, `embudget.laws.reach` says
+    own error     what is left of the law's misfit after its correction (`embudget.laws.misfit`), which is part of f.
+                  Outside it grows by GROWTH of the misfit for each factor e: a law that bends away from the data
+                  inside goes on to do so
     noise         that of one run without the own error; only where the measured loss of a new run is meant
 """
 
@@ -27,6 +30,7 @@ from embudget.frozen import Frozen
 from embudget.laws.forms import FORMS, Array, Coefficients, FormName
 from embudget.laws.misfit import Correction
 from embudget.laws.problem import log_loss_of, split
+from embudget.laws.reach import Reach
 from embudget.laws.sharing import Sharing
 from embudget.laws.uncertainty import half_width, variance_of, widened, with_error
 from embudget.records import MethodText
@@ -37,6 +41,8 @@ Weight = Annotated[float, Field(ge=-1e3, le=1e3)]
 BETWEEN_KINDS = 0.4
 """Share of the discrepancy in the difference between two kinds of method; the rest is common to them. Assumption: the
 errors of forecasts of two kinds correlate by 0.92. In 116 simulated studies the intervals of crossovers held 97 %."""
+GROWTH = 0.5
+"""By how much of the misfit the own error grows as a choice lies outside by a factor e; see `benchmarks/prior.py`."""
 Kind = Literal["run", "law"]
 """What an interval is for: the measured loss of a new run, or the loss without noise."""
 
@@ -141,9 +147,7 @@ class Surface(Frozen):
         le=100, description="unexplained relative error of forecasts, a factor e outside the measured budgets"
     )
     step: float = Field(gt=1, description="ratio of neighbouring budgets")
-    reach: dict[str, tuple[PositiveFloat, PositiveFloat]] = Field(
-        description="method -> smallest and largest measured N D"
-    )
+    reach: dict[str, Reach] = Field(description="method -> what was measured of it")
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -224,7 +228,7 @@ class Surface(Frozen):
         """The ends of `interval` for m choices at once, (m,) and (m,); ``more`` variance of the log losses is added."""
         mean, logs, variances = self._errors(methods, model_params, tokens)
         of_run = max(self.noise**2 - self.misfit**2, 0.0) if of == "run" else 0.0
-        variances = variances + self._beyond(methods, model_params * tokens) + of_run + more
+        variances = variances + self._beyond(methods, model_params, tokens) + of_run + more
         half = half_width(logs, self.freedom, level, variances)
         return np.exp(mean - half), np.exp(mean + half)
 
@@ -248,12 +252,14 @@ class Surface(Frozen):
             own_error = self.correction.variance(methods, np.log(model_params), np.log(tokens))
         return mean, logs, (mean - fitted) ** 2 + own_error
 
-    def _beyond(self, methods: Sequence[str], product: Array) -> Array:
-        """The square of the discrepancy (m,), from how far N D lies outside the measured ones of a method; inside 0."""
-        lowest, highest = np.log(np.reshape([self.reach[method] for method in methods], (-1, 2))).T
-        outside = np.maximum(np.log(product) - highest, lowest - np.log(product))
-        square: Array = self.discrepancy**2 * np.maximum(outside, 0.0)
-        return square
+    def _beyond(self, methods: Sequence[str], model_params: Array, tokens: Array) -> Array:
+        """The squares of the discrepancy and of the grown misfit (m,), outside of what was measured; inside 0."""
+        log_n, log_d = np.log(model_params), np.log(tokens)
+        distance = np.zeros(len(methods))
+        for method in set(methods):
+            rows = np.array([name == method for name in methods])
+            distance[rows] = self.reach[method].distance(log_n[rows], log_d[rows])
+        return self.discrepancy**2 * distance + (GROWTH * self.misfit * distance) ** 2
 
     def _logs(self, methods: Sequence[str], model_params: Array, tokens: Array) -> tuple[Array, Array]:
         """Log losses by the fits (m,) and by the draws (draws, m), corrected but not widened."""
