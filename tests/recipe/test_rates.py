@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from embudget.design import TrueRate, World, simulate
-from embudget.laws import Laws, fit
+from embudget.laws import Laws, find_laws, fit
 from embudget.laws.rates import REACH
 from embudget.methods import parse_method
 from embudget.recipe import Recipe, recommend
@@ -139,3 +139,23 @@ def test_without_any_rate_the_default_is_taken_and_named(tuned: Laws) -> None:
 def test_a_recipe_without_a_source_of_its_rate_prints_no_line_of_it(tuned: Laws) -> None:
     data = recommend(tuned, BUDGET).model_dump(exclude={"rate_source"})
     assert "  rate " not in str(Recipe.read(data, "recipe"))
+
+
+@pytest.mark.parametrize("name", ["smollm2", "micro"])
+@pytest.mark.parametrize("budget", [4e13, 1e15, 1e17])
+def test_no_choice_that_was_not_taken_is_shown_with_a_lower_loss(name: str, budget: float) -> None:
+    """Each choice's promise pays for its own learning rate; what is shown beside the recipe's is on its footing."""
+    recipe = recommend(find_laws(name), budget, force=True)
+    rejected = [float(no.reason.split()[2].rstrip(",")) for no in recipe.rejected if no.reason.endswith("% worse")]
+    assert all(loss >= recipe.predicted_loss - 5e-4 for loss in rejected)
+    beside = [recipe.predicted_loss, *(recipe.beside(one) for one in recipe.flat)]
+    assert beside[1:] == sorted(beside[1:])
+    assert recipe.predicted_loss <= 1.002 * min(beside)
+    if recipe.rate_cost >= 5e-4:
+        assert f"  of which  {100 * recipe.rate_cost:.1f} % are for the uncertain learning rate" in str(recipe)
+
+
+def test_far_away_a_choice_as_good_may_promise_less_since_its_rate_is_surer() -> None:
+    """Without such a case the test above could not fail."""
+    recipe = recommend(find_laws("smollm2"), 1e17, force=True)
+    assert any(one.predicted_loss < recipe.predicted_loss for one in recipe.flat)

@@ -2,6 +2,7 @@
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -96,30 +97,64 @@ def test_models_of_unknown_name_are_known_by_their_sizes(tmp_path: Path) -> None
         recommend(other, 1e13, suite="smollm2")
 
 
-def test_the_runs_of_a_pilot_support_its_own_target_and_no_other() -> None:
-    target = 4e15
-    budgets = (target / 4000, target / 1000, target / 250)
-    rates = {method: TrueRate(at=1e-3, curvature=0.05) for method in TRUTH}
-    world = World(truth=TRUTH, models=MODELS, budgets=budgets, batch_sizes=(128,), noise=0.01, rate_laws=rates)
-    world = world.model_copy(update={"rate_multiples": (0.3, 1.0, 3.0)})
-    suited = fit(simulate(world), draws=5, forms=["chinchilla"])
-    recipe = recommend(suited, target, min_steps=1)
+PILOTED = 4e15
+
+
+def of_a_pilot(rates: tuple[float, ...] = (1 / 3, 1.0, 3.0), **changes: object) -> Laws:
+    """Laws of runs at the parts of 4e15 that a pilot has, with several rates in two cells of each method."""
+    true = {method: TrueRate(at=1e-3, curvature=0.05) for method in TRUTH}
+    values = {"budgets": tuple(PILOTED / part for part in (4000, 1000, 250)), "batch_sizes": (128,)} | changes
+    world = World.model_validate({"truth": TRUTH, "models": MODELS, "noise": 0.01, "rate_laws": true} | values)
+    records = simulate(world)
+    tuned = world.model_copy(update={"models": MODELS[:1], "budgets": world.budgets[:2], "rate_multiples": rates})
+    tuned = tuned.model_copy(update={"batch_sizes": world.batch_sizes[:2]})
+    known = {record.config.id for record in records}
+    records += [record for record in simulate(tuned, seed=1) if record.config.id not in known]
+    return fit(records, draws=5, forms=["chinchilla"])
+
+
+@pytest.fixture(scope="module")
+def piloted() -> Laws:
+    return of_a_pilot()
+
+
+@pytest.mark.parametrize("times", [1 / 10, 1 / 1.5, 0.97, 1.0, 1.03, 1.5, 2.0])
+def test_the_runs_of_a_pilot_support_budgets_up_to_twice_that_it_is_for(piloted: Laws, times: float) -> None:
+    recipe = recommend(piloted, times * PILOTED, min_steps=1)
     assert recipe.supported
-    assert recipe.extrapolation == pytest.approx(250)
-    assert any("250 times outside" in warning for warning in recipe.warnings)
-    for other in (target / 1.5, target * 1.5):
-        with pytest.raises(UnsupportedError):
-            recommend(suited, other, min_steps=1)
-    others: list[dict[str, object]] = [
+    assert recipe.extrapolation == pytest.approx(250 * times)
+    assert any(f"{250 * times:.3g} times outside" in warning for warning in recipe.warnings)
+
+
+@pytest.mark.parametrize("times", [2.1, 4, 16])
+def test_beyond_twice_its_target_a_pilot_supports_no_recipe(piloted: Laws, times: float) -> None:
+    with pytest.raises(UnsupportedError):
+        recommend(piloted, times * PILOTED, min_steps=1)
+
+
+@pytest.mark.parametrize("times", [1.0, 1.5])
+@pytest.mark.parametrize(
+    "change",
+    [
         {"batch_sizes": (64, 128, 256)},
-        {"rate_multiples": (1.0,)},
-        {"budgets": (*budgets, 2 * budgets[0])},
-    ]
-    for change in others:
+        {"rates": (1.0,)},
+        {"budgets": tuple(PILOTED / part for part in (4000, 2000, 1000, 250))},
+    ],
+)
+def test_runs_that_are_no_pilot_reach_16_times_and_no_further(change: dict[str, Any], times: float) -> None:
+    with pytest.raises(UnsupportedError):
+        recommend(of_a_pilot(**change), times * PILOTED, min_steps=1)
+
+
+def test_a_study_whose_budgets_have_a_pilots_shape_is_none() -> None:
+    """With several rates everywhere, or a batch that leaves the target far too many steps, 16 times is the end."""
+    true = {method: TrueRate(at=1e-3, curvature=0.05) for method in TRUTH}
+    world = World(truth=TRUTH, models=MODELS, noise=0.01, rate_laws=true, rate_multiples=(0.3, 1.0, 3.0))
+    everywhere = fit(simulate(world), draws=5, forms=["chinchilla"])
+    assert recommend(everywhere, 16 * LARGEST, min_steps=1).supported
+    for laws, budget in ((everywhere, 20 * LARGEST), (of_a_pilot(batch_sizes=(16,)), 1.5 * PILOTED)):
         with pytest.raises(UnsupportedError):
-            recommend(
-                fit(simulate(world.model_copy(update=change)), draws=5, forms=["chinchilla"]), target, min_steps=1
-            )
+            recommend(laws, budget, min_steps=1)
 
 
 @pytest.mark.parametrize(

@@ -214,7 +214,7 @@ def _show_pilot(
     if out is not None:
         found.save(out)
     if json:
-        typer.echo(dumps({"supported": False, "pilot": found.model_dump(mode="json", exclude={"supported"})}, indent=2))
+        typer.echo(dumps({"supported": False, "pilot": found.model_dump(mode="json")}, indent=2))
         return
     typer.echo(str(found))
     if origin is not None:
@@ -222,7 +222,8 @@ def _show_pilot(
     if out is None:
         typer.echo("next: --out FILE writes the study for `embudget sweep`; --force shows the far recipe all the same")
     else:
-        typer.echo(f"{out}: next: set its pairs, then embudget sweep {out} --store pilot.db")
+        store = "THEIR_STORE, that of the measured runs" if found.measured else "pilot.db"
+        typer.echo(f"{out}: next: set its pairs, then embudget sweep {out} --store {store}")
 
 
 def _show_curve(

@@ -2,37 +2,33 @@
 
 On models of the measured family a truth is one of the far laws' own draws. Of another family nothing was measured but
 what laws look like: there a truth is a draw of the forms' prior (`embudget.laws.solve.PRIOR`), rescaled so that at the
-target the best size and the loss are the guess's, give or take. The best learning rates of a truth lie beside the
-expected ones, as far as those of public studies do from their rules.
+target the best size and the loss are the guess's, give or take. The best learning rates of a truth are drawn from what
+is known of them (`embudget.design.rates.belief`), wherever the pilot's own rates lie.
 """
 
 from collections.abc import Sequence
-from math import exp, log
+from math import exp
 from typing import NamedTuple
 
 import numpy as np
 
-from embudget.design.simulate import TrueRate, World, simulate_runs
+from embudget.design.rates import belief
+from embudget.design.simulate import World, simulate_runs
 from embudget.errors import EmbudgetError
 from embudget.laws import Coefficients, FormName, fit
-from embudget.laws.rate_points import CURVATURE
 from embudget.laws.solve import PRIOR
 from embudget.methods import parse_method
 from embudget.recipe import Recipe, Wishes
 from embudget.recipe.options import Option, Question
 from embudget.recipe.recommend import answer
-from embudget.recipe.support import of_measured_family
+from embudget.recipe.support import guessing, of_measured_family
 from embudget.records import RunConfig
-from embudget.suite import find_shape
+from embudget.runs.envelope import STEEP
 
 DRAWS = 20
 FORMS: tuple[FormName, ...] = ("chinchilla",)
 """Draws and forms of each simulated fit. All forms take three times as long, and over 14 worlds expected 24 % (± 6) of
 a pilot where this one expected 19 % (± 4)."""
-RATE_SD = 0.72
-"""Standard deviation of the log of a method's best rate about the one expected. assumption: a factor of 2."""
-SIZE_SLOPE, TOKENS_SLOPE, SLOPE_SD = -0.21, -0.21, 0.15
-"""Slopes of the best rate's logarithm in log N and log D: those of 30 cells on SmolLM2 (`studies/smollm2.yaml`)."""
 SIZE_SD = 1.0
 """Standard deviation of the log of the best size about the guess, off the measured family: assumption, a factor e."""
 METHOD_SD = 0.2
@@ -47,10 +43,13 @@ class Worth(NamedTuple):
 
     regret: float
     by_choice: float
-    """Without what a wrong learning rate costs."""
+    """Without what a wrong learning rate costs: at most STEEP of log loss, since one that is so far off shows itself
+    early in a run."""
 
 
-def worth(asked: Question, guess: Recipe, configs: Sequence[RunConfig], seed: int) -> Worth | None:
+def worth(
+    asked: Question, guess: Recipe, configs: Sequence[RunConfig], seed: int, measured: Sequence[RunConfig] = ()
+) -> Worth | None:
     """The regret of the recipe that these runs give in one simulated world; None where they give none.
 
     Args:
@@ -58,17 +57,21 @@ def worth(asked: Question, guess: Recipe, configs: Sequence[RunConfig], seed: in
         guess: what it is answered with today.
         configs: the runs.
         seed: of the world and of its noise.
+        measured: runs that exist already and are fitted together with these; they are simulated too.
     """
-    world = _world(asked, guess, configs, np.random.default_rng([seed, 3]))
+    batch_size = configs[-1].batch_size
+    runs = [*measured, *configs]
+    world = _world(asked, guess, runs, batch_size, np.random.default_rng([seed, 3]))
     limits = asked.limits._replace(force=True)
     everything = asked._replace(limits=limits._replace(any_size=True))
     members = tuple({one.model: one.shape for one in asked.candidates if one.shape is not None}.values())
     try:
-        laws = fit(simulate_runs(world, configs, seed), draws=DRAWS, forms=FORMS)
-        again = Question.of(laws, Wishes(), members=members)._replace(limits=limits)
-        recipe, _ = answer(again, guess.budget)
+        laws = fit(simulate_runs(world, runs, seed), draws=DRAWS, forms=FORMS)
+        again = Question.of(laws, Wishes(), members=members)._replace(limits=limits, pairs=asked.pairs)
+        recipe, _ = answer(guessing(again), guess.budget, far=False)
         chosen = recipe.model, recipe.method, recipe.train_flops
-        true, at_best_rate = world.loss(*chosen, recipe.learning_rate), world.loss(*chosen)
+        at_best_rate = world.loss(*chosen)
+        true = min(world.loss(*chosen, recipe.learning_rate), at_best_rate * exp(STEEP))
         losses = [
             world.loss(one.model, str(one.method), option.train_flops)
             for one in asked.candidates
@@ -80,7 +83,9 @@ def worth(asked: Question, guess: Recipe, configs: Sequence[RunConfig], seed: in
     return Worth(true / lowest - 1, at_best_rate / lowest - 1)
 
 
-def _world(asked: Question, guess: Recipe, configs: Sequence[RunConfig], rng: np.random.Generator) -> World:
+def _world(
+    asked: Question, guess: Recipe, configs: Sequence[RunConfig], batch_size: int, rng: np.random.Generator
+) -> World:
     methods = list(dict.fromkeys(config.method for config in configs))
     known = of_measured_family(asked)
     return World(
@@ -88,7 +93,7 @@ def _world(asked: Question, guess: Recipe, configs: Sequence[RunConfig], rng: np
         models=tuple(dict.fromkeys(config.model for config in configs)),
         noise=min(asked.laws.noise, _MOST_NOISE),
         tokens_per_pair=asked.practice.tokens_per_pair,
-        rate_laws={method: _true_rate([one for one in configs if one.method == method], rng) for method in methods},
+        rate_laws={name: belief(asked, guess, parse_method(name), batch_size).draw(rng) for name in methods},
     )
 
 
@@ -123,15 +128,3 @@ def _of_the_prior(guess: Recipe, methods: Sequence[str], rng: np.random.Generato
         )
         for method in methods
     }
-
-
-def _true_rate(configs: Sequence[RunConfig], rng: np.random.Generator) -> TrueRate:
-    """The best rates of one method: near the middle one of those tried, in the middle of what is measured."""
-    p, q = rng.normal([SIZE_SLOPE, TOKENS_SLOPE], SLOPE_SD).tolist()
-    middle = sorted(configs, key=lambda config: config.learning_rate or 0.0)[len(configs) // 2]
-    shape = find_shape(middle.model)
-    tokens = middle.train_flops / parse_method(middle.method).flops_per_token(shape)
-    assert middle.learning_rate is not None
-    best = middle.learning_rate * exp(rng.normal(0, RATE_SD))
-    at = exp(log(best) - p * log(shape.model_params / 1e7) - q * log(tokens / 1e6))
-    return TrueRate(at=at, p=p, q=q, curvature=CURVATURE)

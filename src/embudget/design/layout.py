@@ -4,11 +4,15 @@
     batch       the target's at all of them: it is part of what is measured (`embudget.recipe.batch_size.far_batch`)
     members     three to five around the best sizes of these budgets
     methods     the best of each kind by the guess, three kinds at most
-    rates       one a method, and in two cells three, a factor of 3 apart, as a law of the rate needs
+    rates       one a method, and in two cells three, a factor of 3 apart, as a law of the rate needs: around the
+                best rate expected there (`embudget.design.rates`)
     seeds       two where the budget allows it
 
 Where compute is split evenly between size and data, as language models do about (Hoffmann et al. 2022), the best size
 grows as C^0.5, so that those of the pilot's budgets are 1/63 to 1/16 of the size that was guessed for the target.
+
+Where such a study costs more than 5 % since its runs would be too short, and the measured runs reach as far as it
+would, they are extended instead (`embudget.design.extension`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,14 +23,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from embudget.choices import Candidate
+from embudget.design.extension import UNKNOWN_PAIRS, extension
+from embudget.design.rates import Expected, expected
 from embudget.errors import InfeasibleError, MethodError
 from embudget.flops import steps_for
-from embudget.laws.rates import REACH, rate_text
+from embudget.laws.rates import rate_text
 from embudget.methods import Method
 from embudget.recipe import Recipe
-from embudget.recipe.hyperparameters import learning_rate_for, nearest_cell
 from embudget.recipe.options import Question, unsuitable
-from embudget.recipe.support import LADDERS, of_measured_family
+from embudget.recipe.support import LADDERS
 from embudget.records import RunConfig
 from embudget.study import Study
 from embudget.study.trunks import own_flops_of
@@ -54,6 +59,10 @@ class Layout(NamedTuple):
 
     study: Study
     configs: tuple[RunConfig, ...]
+    rates: dict[str, Expected]
+    """By method."""
+    measured: tuple[RunConfig, ...] = ()
+    """Runs that exist already and are fitted together with these."""
 
     @property
     def train_flops(self) -> float:
@@ -64,12 +73,29 @@ class Layout(NamedTuple):
 def laid_out(question: Question, guess: Recipe, batch_size: int, pairs: Path) -> Layout:
     """The study for the budget of a guess, with this batch, or a smaller one or larger budgets if its runs need them.
 
-    Where the models are large for the budget, only larger parts of it pay for runs that are long enough; then two kinds
-    of method are measured, and the pilot costs more than 5 %.
+    Where the models are large for the budget, only larger parts of it pay for runs that are long enough. Then the
+    measured runs are extended where they reach far enough; else two kinds of method are measured, and the pilot costs
+    more than 5 %.
 
     Raises:
         InfeasibleError: the budget is so small that a study of runs of `MIN_STEPS` steps would take most of it.
     """
+    found = _of_its_own(question, guess, batch_size, pairs)
+    if found is not None and found.train_flops <= MOST_SHARE * guess.train_flops:
+        return found
+    if (more := extension(question, guess, pairs)) is not None:
+        configs = tuple(_long_enough(more.study, question.practice.tokens_per_pair))
+        return Layout(more.study, configs, more.rates, more.measured)
+    if found is None:
+        raise InfeasibleError(
+            f"a pilot study with runs of {MIN_STEPS} steps would take most of the budget: measure near it, with "
+            f"{guess.train_flops:.3g} FLOP"
+        )
+    return found
+
+
+def _of_its_own(question: Question, guess: Recipe, batch_size: int, pairs: Path) -> Layout | None:
+    """A study that counts nothing that was measured before; None where its runs would be too short."""
     methods = _methods(question, guess)
     for parts in LADDERS:
         budgets = [float(f"{guess.train_flops / part:.4g}") for part in parts]
@@ -79,10 +105,7 @@ def laid_out(question: Question, guess: Recipe, batch_size: int, pairs: Path) ->
             if found is not None:
                 return found
             size //= 2
-    raise InfeasibleError(
-        f"a pilot study with runs of {MIN_STEPS} steps would take most of the budget: measure near it, with "
-        f"{guess.train_flops:.3g} FLOP"
-    )
+    return None
 
 
 def _within(
@@ -95,8 +118,10 @@ def _within(
     for count, seeds in LAYOUTS if len(shapes) >= FEWEST_MEMBERS else ():
         members = _members(shapes, guess.model_params, count)
         cells = _rate_cells(question, guess, kinds, members, budgets, batch_size)
-        study = _study(question, kinds, members, budgets, cells, batch_size, seeds, pairs)
-        layout = Layout(study, tuple(_long_enough(study, question.practice.tokens_per_pair)))
+        middle = members[len(members) // 2]
+        rates = {str(method): expected(question, method, middle, budgets[1], batch_size) for method in kinds}
+        study = _study(question, rates, members, budgets, cells, batch_size, seeds, pairs)
+        layout = Layout(study, tuple(_long_enough(study, question.practice.tokens_per_pair)), rates)
         done = {(config.method, config.train_flops) for config in layout.configs}
         if len(done) == len(kinds) * len(budgets) and len(cells) == len(RATE_CELLS):  # every method at every budget
             found.append((layout.train_flops, layout))
@@ -180,21 +205,19 @@ def _rate_cells(
 
 
 def _study(
-    question: Question, methods: Sequence[Method], members: Sequence[ModelShape], budgets: Sequence[float],
+    question: Question, rates: dict[str, Expected], members: Sequence[ModelShape], budgets: Sequence[float],
     cells: Sequence[tuple[str, float]], batch_size: int, seeds: int, pairs: Path,
 ) -> Study:  # fmt: skip
     """The grid at one rate a method, and the cells with several."""
-    middle = members[len(members) // 2]
-    expected = {str(method): _rate(question, method, middle, budgets[1], batch_size) for method in methods}
-    tried = {name: [float(rate_text(times * rate)) for times in RATES] for name, rate in expected.items()}
+    tried = {name: [float(rate_text(times * one.rate)) for times in RATES] for name, one in rates.items()}
     table, max_epochs = question.laws.table, question.limits.max_epochs
     known = {name: getattr(table, name) for name in ("max_length", "eval_pairs", "eval_candidates")}
     fields: dict[str, Any] = {
         "pairs": str(pairs),
         "members": [shape.name for shape in members],
-        "methods": list(expected),
+        "methods": list(rates),
         "budgets": list(budgets),
-        "learning_rates": {name: [rate] for name, rate in expected.items()},
+        "learning_rates": {name: [one.rate] for name, one in rates.items()},
         "seeds": list(range(seeds)),
         "batch_size": batch_size,
         "schedule": "wsd",
@@ -208,23 +231,8 @@ def _study(
     return Study.read(fields, "the pilot study")
 
 
-def _rate(question: Question, method: Method, shape: ModelShape, budget: float, batch_size: int) -> float:
-    """The rate to expect the best near, to 2 digits: by the laws on their own family, else the method's default.
-
-    The best rate grows with the square root of the batch (`studies/ablations.yaml`, 8 to 32 pairs), which is followed
-    by at most the factor `REACH`.
-    """
-    rate = method.default_learning_rate(shape)
-    if of_measured_family(question):
-        laws, tokens = question.laws, budget / method.flops_per_token(shape)
-        cell = nearest_cell(method, shape.model_params, budget, laws.cells)
-        grown: float = (batch_size / (cell.batch_size or batch_size)) ** 0.5
-        rate = learning_rate_for(laws, cell, method, shape, tokens).rate * min(REACH, grown)
-    return float(rate_text(rate))
-
-
 def _long_enough(study: Study, tokens_per_pair: float) -> Iterator[RunConfig]:
     """The runs that take the study's fewest steps."""
-    for config, method, shape, fewest in study.runs("0" * 16, identified=False):
+    for config, method, shape, fewest in study.runs(UNKNOWN_PAIRS, identified=False):
         if steps_for(config.train_flops, method, shape, tokens_per_pair, config.batch_size) >= fewest:
             yield config

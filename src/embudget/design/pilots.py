@@ -4,7 +4,7 @@ It is laid out around the far recipe (`embudget.design.layout`), which the laws 
 reach, and what to expect of it is simulated before it is paid for (`embudget.design.guesses`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from math import ceil
 from pathlib import Path
 from typing import Any, Unpack
@@ -14,19 +14,20 @@ import yaml
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, computed_field, field_serializer
 
 from embudget.design.guesses import worth
-from embudget.design.layout import MIN_STEPS, MOST_SHARE, laid_out
+from embudget.design.layout import MIN_STEPS, MOST_SHARE, Layout, laid_out
 from embudget.errors import ConfigError, InfeasibleError
 from embudget.files import save_text
 from embudget.flops import resolve_budget
 from embudget.frozen import Frozen
 from embudget.laws import Laws
+from embudget.laws.rates import rate_text
 from embudget.limits import Flops
 from embudget.methods import parse_method
 from embudget.recipe import Wishes
-from embudget.recipe.batch_size import far_batch
+from embudget.recipe.batch_size import Batch, far_batch, sourced_batch_rule
 from embudget.recipe.nearest import nearest_feasible
 from embudget.recipe.options import Question
-from embudget.recipe.recommend import answer
+from embudget.recipe.recommend import near_or_guess
 from embudget.recipe.support import guessing
 from embudget.records import MethodText
 from embudget.study import Study
@@ -41,6 +42,14 @@ _HEADER = """\
 #   embudget sweep THIS_FILE --store pilot.db; embudget fit pilot.db --out laws.json
 #   embudget recipe laws.json --budget {budget:.6g}{suite}
 """
+_EXTENDING = """\
+# Extends the measured runs for a budget of {budget:.3g} FLOP, with {share:.0f} % of it, at their own settings.
+# {reason}.
+# Set `pairs` to the folder of the measured runs' pairs (at least {pairs:,} for training), and run it into their store:
+#   embudget sweep THIS_FILE --store THEIR_STORE; embudget fit THEIR_STORE --out laws.json
+#   embudget recipe laws.json --budget {budget:.6g}{suite}
+# If the runs are in a table, add to it the row that `embudget records STORE --csv FILE` writes of the new one.
+"""
 
 
 class Pilot(Frozen):
@@ -53,20 +62,25 @@ class Pilot(Frozen):
         0.05
     """
 
-    supported: bool = Field(description="whether the measured runs support a recipe already")
-    reason: str = Field(description="why they do not, in words")
+    reason: str = Field(description="why the measured runs support no recipe, in words, as `recommend` says it")
     budget: Flops = Field(description="of the recipe that the pilot is for, FLOP")
     suite: str | None = Field(description="that the recipe is asked for, as the user gave it")
     model: str = Field(description="the guess: of the far recipe")
     method: MethodText = Field(description="that of the guess")
     batch_source: str = Field(description="where the batch size comes from, in words")
+    rate_sources: dict[MethodText, str] = Field(description="where the rate expected best comes from, in words")
+    measured: NonNegativeInt = Field(
+        default=0, description="cells that were measured already and count: the pilot's runs are fitted with theirs"
+    )
     study: Study
     runs: PositiveInt
     train_flops: PositiveFloat = Field(description="of all runs, those of one trunk spent once")
     pairs: PositiveInt = Field(description="the most that a run needs, all passes over them together")
     regrets: tuple[float, ...] = Field(description="of the recipes that simulated pilots gave, relative")
     choice_regrets: tuple[float, ...] = Field(description="the same without what a wrong learning rate costs")
+    measured_on: str | None = Field(default=None, description="content hash of the pairs that those cells are of")
     failures: NonNegativeInt = Field(default=0, description="simulated pilots that gave none")
+    warnings: tuple[str, ...] = Field(default=(), description="what to doubt, in words")
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -94,26 +108,39 @@ class Pilot(Frozen):
 
     def __str__(self) -> str:
         """A few lines, for a person."""
-        study, also = self.study, self.study.also
+        study = self.study
         budgets = ", ".join(f"{budget:.3g}" for budget in study.budgets)
-        cells = " and ".join(f"{grid['members'][0]} at {grid['budgets'][0]:.3g} FLOP" for grid in also)
         seeds = f", {len(study.seeds)} seeds" if len(study.seeds) > 1 else ""
         lines = [
             self.reason,
             f"  pilot     {', '.join(study.members)} by {', '.join(study.methods)} with {budgets} FLOP",
-            f"  runs      {self.runs}{seeds}",
+            f"  runs      {self.runs}{seeds}{self._beside()}",
             f"  cost      {self.train_flops:.3g} FLOP, {100 * self.share:.1f} % of the budget{self._dear()}",
             f"  pairs     {self.pairs:,} for training at least",
             f"  batch     {study.batch_at(study.budgets[0])}, {self.batch_source}",
-            f"  rates     three, a factor of 3 apart, on {cells}",
+            *self._rates(),
             f"  expect    {self._expected()}",
             f"  guess     {self.model} by {self.method}, what the pilot is laid out around",
+            *(f"  warning   {warning}" for warning in self.warnings),
         ]
         return "\n".join(lines)
 
+    def _beside(self) -> str:
+        on = f" on the same pairs{f' ({self.measured_on})' if self.measured_on else ''}"
+        return f"{on}, to be fitted with those of the {self.measured} cells measured before" if self.measured else ""
+
+    def _rates(self) -> Iterator[str]:
+        """Which rates are tried where, and where the middle one of each method comes from."""
+        if also := self.study.also:
+            cells = " and ".join(f"{grid['members'][0]} at {grid['budgets'][0]:.3g} FLOP" for grid in also)
+            yield f"  rates     three, a factor of 3 apart, on {cells}"
+        for method, (rate, *_) in self.study.learning_rates.items():
+            yield f"  rate      {method} {rate_text(rate)}: {self.rate_sources[method]}"
+
     def _dear(self) -> str:
         """Why a pilot costs more than about 5 %."""
-        return f", which runs of {MIN_STEPS} steps of these models take" if self.share > 1.2 * MOST_SHARE else ""
+        dear = self.share > 1.2 * MOST_SHARE and not self.measured
+        return f", which runs of {MIN_STEPS} steps of these models take" if dear else ""
 
     def _expected(self) -> str:
         if self.expected_regret is None:
@@ -133,7 +160,7 @@ class Pilot(Frozen):
         Raises:
             ConfigError: the file cannot be written.
         """
-        header = _HEADER.format(
+        header = (_EXTENDING if self.measured else _HEADER).format(
             budget=self.budget, share=100 * self.share, reason=self.reason[:1].upper() + self.reason[1:],
             pairs=self.pairs, suite=f" --suite {self.suite}" if self.suite else "",
         )  # fmt: skip
@@ -175,6 +202,9 @@ def pilot(
 
     For a budget that the measured runs do support use `recommend`. It takes seconds, for the simulated studies.
 
+    Runs that exist already count where they reach nearly far enough: then the pilot adds one run to them, at 1/16 of
+    the budget and at their settings, and all are fitted together.
+
     Args:
         laws: fitted to a study, or built-in ones: what is guessed from.
         budget: as for `recommend`, and likewise ``gpu_hours``, ``dollars``, ``device``, ``mfu``, ``dollars_per_hour``.
@@ -193,7 +223,8 @@ def pilot(
     Raises:
         BudgetError: not exactly one budget, or one that cannot be read.
         ModelError: the suite is unknown, or a measured model is not there any more.
-        ConfigError: a wish breaks its rule, or the suite is not given where the measured models are no known members.
+        ConfigError: the runs support a recipe at this budget; a wish breaks its rule, or the suite is not given where
+            the measured models are no known members.
         InfeasibleError: no choice meets your constraints, or the budget is so small that a pilot has too few runs.
 
     Example:
@@ -207,33 +238,38 @@ def pilot(
     if worlds < 0:
         raise ConfigError(f"worlds must be >= 0, got {worlds}")
     asked = Question.of(laws, wishes, suite)
-    question = guessing(asked)._replace(pairs=None)  # a budget so far away is for other pairs than the study's
     try:
-        recipe, _ = answer(question, flops)
+        recipe = near_or_guess(asked, flops)
     except InfeasibleError as error:
-        raise InfeasibleError(f"{error}; {nearest_feasible(question, flops)}") from None
+        raise InfeasibleError(f"{error}; {nearest_feasible(guessing(asked), flops)}") from None
+    if recipe.supported:
+        raise ConfigError(
+            f"these runs support a recipe for {recipe.train_flops:.3g} FLOP: use recommend (embudget recipe), no pilot "
+            "is needed"
+        )
+    asked = asked._replace(pairs=asked.limits.pairs_available)
+    question = guessing(asked)
     batch = far_batch(laws.cells, recipe.train_flops, recipe.tokens / question.practice.tokens_per_pair)
     layout = laid_out(question, recipe, batch.size, Path(pairs))
-    taken = layout.configs[0].batch_size
-    lowered = "" if taken == batch.size else f", lowered from {batch.size} for pilot runs of {MIN_STEPS} steps"
     outcomes = []
     for world in range(worlds):
-        outcomes.append(worth(asked, recipe, layout.configs, seed + world))
+        outcomes.append(worth(asked, recipe, layout.configs, seed + world, layout.measured))
         progress(world + 1)
     worths = [one for one in outcomes if one is not None]
-    already = f"these runs support a recipe for {recipe.train_flops:.3g} FLOP already"
     tokens = max(
         config.train_flops / parse_method(config.method).flops_per_token(find_shape(config.model))
         for config in layout.configs
     )
     return Pilot(
-        supported=recipe.supported,
-        reason=already if recipe.supported else recipe.warnings[0],
+        reason=recipe.warnings[0],
         budget=recipe.train_flops,
         suite=suite,
         model=recipe.model,
         method=recipe.method,
-        batch_source=batch.source + lowered,
+        batch_source=_batch_source(laws, layout, batch),
+        rate_sources={name: one.source for name, one in layout.rates.items()},
+        measured=len(laws.cells) if layout.measured else 0,
+        measured_on=laws.table.pairs if layout.measured else None,
         study=layout.study,
         runs=len(layout.configs),
         train_flops=layout.train_flops,
@@ -241,4 +277,14 @@ def pilot(
         regrets=tuple(one.regret for one in worths),
         choice_regrets=tuple(one.by_choice for one in worths),
         failures=len(outcomes) - len(worths),
+        warnings=tuple(one.warning for one in layout.rates.values() if one.warning is not None),
     )
+
+
+def _batch_source(laws: Laws, layout: Layout, batch: Batch) -> str:
+    """Where the batch of the pilot's runs comes from, in words: the rule for the target, or the measured runs."""
+    run = layout.configs[0]
+    if layout.measured:
+        return sourced_batch_rule(laws.cells)(run.train_flops).source
+    lowered = run.batch_size != batch.size
+    return batch.source + (f", lowered from {batch.size} for pilot runs of {MIN_STEPS} steps" if lowered else "")

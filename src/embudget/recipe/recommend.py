@@ -84,13 +84,30 @@ def recommend(
     try:
         if question.limits.force:
             recipe, _ = answer(question, flops)
-        else:
-            recipe, _ = answer(guessing(question), flops, far=False)
+            return recipe
+        recipe = near_or_guess(question, flops)
     except InfeasibleError as error:
         raise InfeasibleError(f"{error}; {nearest_feasible(question, flops)}") from None
-    if not recipe.supported and not question.limits.force:
+    if not recipe.supported:
         raise UnsupportedError(recipe.warnings[0])
     return recipe
+
+
+def near_or_guess(question: Question, budget: float) -> Recipe:
+    """The recipe that the runs support, or else the guess that a pilot is laid out around; its first warning says why.
+
+    A guess is for other pairs than the study's: those wished for, or as many as the budget buys. Both the refusal of
+    `recommend` and the pilot are by this one guess, so that they name the same budget and method.
+
+    Raises:
+        BudgetError, InfeasibleError: as `answer`.
+    """
+    asked = guessing(question)
+    recipe, _ = answer(asked, budget, far=False)
+    if recipe.supported:
+        return recipe
+    guess, _ = answer(asked._replace(pairs=question.limits.pairs_available), budget, far=False)
+    return recipe if guess.supported else guess
 
 
 def answer(question: Question, budget: float, *, far: bool = True) -> tuple[Recipe, tuple[Caution, ...]]:
@@ -123,11 +140,12 @@ def answer(question: Question, budget: float, *, far: bool = True) -> tuple[Reci
         as_good = _choices(question, flat, [float(losses[row]) for row in order if tied[row]])
     place, why = preferred(laws, flat, limits.prefer)
     option, choice = flat[place], as_good.pop(place)
-    promised = losses * np.exp([rate_excess(laws, one.candidate, one.tokens) for one in options])
+    as_good.sort(key=lambda one: one.predicted_loss / (1 + one.rate_cost))
+    beside = losses * (1 + choice.rate_cost)  # on one footing with the choice's promise, whose rate's cost is its own
     worse = [
         _rejection(
             options[row].candidate,
-            f"predicted loss {promised[row]:.3f}, {100 * (losses[row] / losses[order[0]] - 1):.1f} % worse",
+            f"predicted loss {beside[row]:.3f}, {100 * (losses[row] / losses[order[0]] - 1):.1f} % worse",
         )
         for row in order
         if not tied[row]
@@ -235,12 +253,13 @@ def _choices(question: Question, options: Sequence[Option], losses: Sequence[flo
             tokens=option.tokens,
             steps=option.steps,
             predicted_loss=loss,
+            rate_cost=cost,
             predicted_interval=run,
             loss_interval=loss_only,
             extrapolation=laws.extrapolation(option.train_flops, name),
         )
-        for option, name, loss, run, loss_only in zip(
-            options, names, losses, of_run.tolist(), of_law.tolist(), strict=True
+        for option, name, loss, cost, run, loss_only in zip(
+            options, names, losses, np.expm1(excess).tolist(), of_run.tolist(), of_law.tolist(), strict=True
         )
     ]
 

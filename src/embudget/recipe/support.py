@@ -6,20 +6,26 @@
     family      a member of the suite was measured, or one of its family. Models whose names say nothing are known by
                 their sizes: two of them within 1 % of members' N. A table that names no models leaves it to the user
 
-Runs at three parts of the budget (`LADDERS`), with one batch and several rates, are the pilot study that
-`embudget.design` plans for this very budget. They support its recipe, though they lie far below: the regret that comes
-of it was simulated before the pilot was paid for.
+Runs at three parts of a budget (`LADDERS`), with one batch, and with several rates in a few cells, are the pilot study
+that `embudget.design` plans. They support the recipe it is for, though they lie far below: the regret that comes of it
+was simulated before the pilot was paid for. So they do at all smaller budgets, which are nearer to the runs, and up to
+BEYOND_TARGET times the one that it is for. Other studies can have budgets of this shape too; what tells a pilot from
+them is that most of its cells have one rate, and a batch that leaves its target no more than MOST_STEPS steps.
 """
 
 from collections.abc import Iterable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from embudget.choices import base_of, unknown_models
 from embudget.laws import Laws
+from embudget.recipe.batch_size import FAR_STEPS, MAX_BATCH_SIZE
 from embudget.recipe.options import Option, Question
 from embudget.runs.columns import SIZE_NAME
 from embudget.suite import SHAPES
+
+Array = NDArray[np.float64]
 
 MOST_TIMES = 16.0
 """Times outside the measured budgets of a method up to which its runs support a recipe."""
@@ -31,6 +37,12 @@ _FEWEST_ALIKE = 2
 _SLACK = 1 + 1e-6
 _CLOSE = 1e-3
 """Relative difference of budgets that count as the pilot's, which are rounded to 4 digits."""
+BEYOND_TARGET = 2.0
+"""Times the budget that a pilot is for, up to which its runs support a recipe: 250 times its own becomes 500.
+assumption: what holds at a budget holds at twice as much, where the best size and data are 1.4 times as large."""
+MOST_STEPS = 2**0.5 * 2 * FAR_STEPS
+"""Steps that the target of a pilot takes at most at its batch. The rule leaves it 2000 to 4000
+(`embudget.recipe.batch_size.far_batch`); the root is for steps at another budget, which say the target's roughly."""
 
 
 def unsupported(question: Question, option: Option) -> str | None:
@@ -52,17 +64,29 @@ def unsupported(question: Question, option: Option) -> str | None:
 
 
 def _is_of_pilot(laws: Laws, option: Option) -> bool:
-    """Whether the runs of the method are those of the pilot for this budget: what no other has.
+    """Whether the runs of the method are those of a pilot for this budget, or for a larger one, or one half as large.
 
     They are at its three budgets and no other, with one batch, and in two cells of several rates.
     """
     mine = [cell for cell in laws.cells if cell.method == str(option.candidate.method)]
-    parts = sorted({option.train_flops / cell.budget for cell in mine}, reverse=True)
-    return (
-        any(len(parts) == len(ladder) and np.allclose(parts, ladder, rtol=_CLOSE) for ladder in LADDERS)
-        and {cell.batch_size for cell in mine} == {option.batch_size}
-        and sum(cell.rates > 1 for cell in mine) > 1
-    )
+    parts = np.array(sorted({option.train_flops / cell.budget for cell in mine}, reverse=True))
+    tuned = sum(cell.rates > 1 for cell in mine)
+    if len(parts) != len(LADDERS[0]) or tuned < 2 or {cell.batch_size for cell in mine} != {option.batch_size}:
+        return False
+    if any(np.allclose(parts, ladder, rtol=_CLOSE) for ladder in LADDERS):
+        return True
+    return tuned <= len(mine) / 2 and any(_reaches(parts, np.array(ladder), option) for ladder in LADDERS)
+
+
+def _reaches(parts: Array, ladder: Array, option: Option) -> bool:
+    """Whether runs at these parts of an option's budget (descending) are a pilot of this ladder that reaches so far.
+
+    The target's steps are those of the option times the root of the factor between them, as where size and data share
+    the growth of a budget evenly.
+    """
+    times = float(parts[-1] / ladder[-1])  # the option's budget over that of the target
+    suits = option.steps / times**0.5 <= MOST_STEPS or option.batch_size >= MAX_BATCH_SIZE
+    return suits and times <= BEYOND_TARGET * _SLACK and np.allclose(parts, times * ladder, rtol=_CLOSE)
 
 
 def guessing(question: Question) -> Question:

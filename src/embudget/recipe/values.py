@@ -1,6 +1,6 @@
 """What a recipe holds: the choice, how to train it, and the choices it was picked from."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Self
 
@@ -18,6 +18,9 @@ from embudget.suite import find_shape, known_shape
 from embudget.suite.loading import weights_of
 from embudget.suite.members import is_hub_id
 
+_TOLD_COST = 5e-4
+"""Cost of an uncertain rate from which on it is told: what rounds to 0.1 %."""
+
 
 class Choice(Frozen):
     """One way to spend the budget, with the loss to expect."""
@@ -28,7 +31,10 @@ class Choice(Frozen):
     train_flops: PositiveFloat = Field(description="what serving leaves of the budget to train with, FLOP")
     tokens: PositiveFloat = Field(description="D that this buys")
     steps: PositiveInt
-    predicted_loss: PositiveFloat = Field(description="nats")
+    predicted_loss: PositiveFloat = Field(description="nats, with what the choice's uncertain learning rate costs")
+    rate_cost: NonNegativeFloat = Field(
+        default=0.0, description="share by which its uncertain learning rate raises predicted_loss: compare without it"
+    )
     predicted_interval: tuple[float, float] = Field(description="of the measured loss of a new run, nats")
     loss_interval: tuple[float, float] = Field(description="of the loss itself, without the noise of a run, nats")
     extrapolation: float = Field(ge=1, description="budget / the nearest one measured of the method; 1 inside")
@@ -83,10 +89,9 @@ class Recipe(Frozen):
     max_epochs: Epochs = Field(description="passes over the training pairs at most")
     eval_pairs: Candidates = Field(description="held-out pairs the prediction refers to")
     eval_candidates: Candidates = Field(description="positives that each held-out query is compared with")
-    yardstick: Yardstick | None = Field(
-        default=None, description="which held-out pairs the prediction refers to; None where the runs do not say"
-    )
-    predicted_loss: PositiveFloat = Field(description="held-out, nats")
+            *self._rate_costs(),
+            f"  measured  on {pairs}: {others}",
+            f"  as good   {_listed(f'{one.model} {one.method} ({self.beside(one):.3f})' for one in self.flat)}",
     predicted_interval: tuple[float, float] = Field(description="of the measured loss of a new run, nats")
     loss_interval: tuple[float, float] = Field(description="of the loss itself, without the noise of a run, nats")
     measured_on: str | None = Field(description="content hash of the pairs that the prediction refers to, where known")
@@ -143,13 +148,27 @@ class Recipe(Frozen):
             *([f"  rate      {self.rate_source}"] if self.rate_source else []),
             f"  expect    held-out loss {self.predicted_loss:.3f}, with {100 * self.level:g} % {low:.3f} to {high:.3f} "
             f"(without a run's noise {least:.3f} to {most:.3f})",
+            *self._rate_costs(),
             f"  measured  on {pairs}: {others}",
-            f"  as good   {_listed(f'{one.model} {one.method} ({one.predicted_loss:.3f})' for one in self.flat)}",
+            f"  as good   {_listed(f'{one.model} {one.method} ({self.beside(one):.3f})' for one in self.flat)}",
             f"  rejected  {len(self.rejected)} choices, such as: "
             + _listed((f"{no.model or 'every model'} {no.method}: {no.reason}" for no in self.rejected), 2),
         ]
         lines += [f"  crossover {crossover}" for crossover in self.crossovers]
         return "\n".join(lines + [f"  warning   {warning}" for warning in self.warnings[first:]])
+
+    def beside(self, choice: Choice) -> float:
+        """The predicted loss of a choice as good, nats, that can be compared with the recipe's.
+
+        Each choice pays for the uncertainty of its own learning rate, and they were compared before that. So this is
+        the choice's loss at its best rate with what the recipe's rate costs added.
+        """
+        return choice.predicted_loss / (1 + choice.rate_cost) * (1 + self.rate_cost)
+
+    def _rate_costs(self) -> Iterator[str]:
+        if self.rate_cost >= _TOLD_COST:
+            what = "for the uncertain learning rate, as if all choices below had this one's"
+            yield f"  of which  {100 * self.rate_cost:.1f} % are {what}"
 
     def _repeated(self) -> str:
         repeats = self.training_pairs is not None and self.pairs > self.training_pairs

@@ -51,7 +51,7 @@ def recipe_table(recipe: Recipe) -> str:
 def runners_up_table(recipe: Recipe) -> str:
     """The choices that the study cannot tell from the recipe."""
     rows: list[list[Entry]] = [
-        [one.model, one.method, one.model_params, one.tokens, one.steps, _fixed(one.predicted_loss), _interval(one)]
+        [one.model, one.method, one.model_params, one.tokens, one.steps, _fixed(recipe.beside(one)), _interval(one)]
         for one in recipe.flat
     ]
     return _table(["model", "method", "N", "tokens", "steps", "predicted, nats", "interval"], rows)
