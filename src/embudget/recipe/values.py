@@ -89,9 +89,16 @@ class Recipe(Frozen):
     max_epochs: Epochs = Field(description="passes over the training pairs at most")
     eval_pairs: Candidates = Field(description="held-out pairs the prediction refers to")
     eval_candidates: Candidates = Field(description="positives that each held-out query is compared with")
-            *self._rate_costs(),
-            f"  measured  on {pairs}: {others}",
-            f"  as good   {_listed(f'{one.model} {one.method} ({self.beside(one):.3f})' for one in self.flat)}",
+    yardstick: Yardstick | None = Field(
+        default=None, description="which held-out pairs the prediction refers to; None where the runs do not say"
+    )
+    predicted_loss: PositiveFloat = Field(
+        description="held-out, nats, with what the uncertainty of the best learning rate costs"
+    )
+    rate_cost: NonNegativeFloat = Field(
+        default=0.0,
+        description="share by which that uncertainty raises predicted_loss: compare without it",
+    )
     predicted_interval: tuple[float, float] = Field(description="of the measured loss of a new run, nats")
     loss_interval: tuple[float, float] = Field(description="of the loss itself, without the noise of a run, nats")
     measured_on: str | None = Field(description="content hash of the pairs that the prediction refers to, where known")

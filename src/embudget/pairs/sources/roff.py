@@ -11,7 +11,9 @@ from collections.abc import Collection, Iterator
 _SECTION = re.compile(r"\n(?=\.\s*S[Hh]\b)")
 _HEAD = re.compile(r"\.\s*S[Hh]\s+(.*)")
 _COMMENT = re.compile(r'^[.\'](?:\\"|\s*$).*|\\".*$')
-_FONT = re.compile(r"\\f(?:\[[^\]]*\]|\(..|.)|\\s[-+]?\d+|\\[&%|^,/:)c]|\\m\[[^\]]*\]|\\[hv]'[^']*'|\\k.|\\z|\\[ud](?!\w*=)")
+_FONT = re.compile(
+    r"\\f(?:\[[^\]]*\]|\(..|.)|\\s[-+]?\d+|\\[&%|^,/:)c]|\\m\[[^\]]*\]|\\[hv]'[^']*'|\\k.|\\z|\\[ud](?!\w*=)"
+)
 _STRINGS = {
     "lq": '"', "rq": '"', "dq": '"', "oq": "'", "cq": "'", "aq": "'", "em": " - ", "en": "-", "hy": "-", "mi": "-",
     "bu": "", "co": "(C)", "rg": "(R)", "ga": "`", "ha": "^", "ti": "~", "rs": "\\", "bv": "|", "ba": "|", "mu": "x",
@@ -39,7 +41,17 @@ _INLINE = frozenset(
         "Oo", "Oc", "Po", "Pc", "Ao", "Ac", "Bo", "Bc", "Brq", "Ta",
     }
 )  # fmt: skip
-_ENCLOSED = {"Dq": '""', "Sq": "''", "Qq": '""', "Pq": "()", "Aq": "<>", "Bq": "[]", "Op": "[]", "Brq": "{}", "Ql": "''"}
+_ENCLOSED = {
+    "Dq": '""',
+    "Sq": "''",
+    "Qq": '""',
+    "Pq": "()",
+    "Aq": "<>",
+    "Bq": "[]",
+    "Op": "[]",
+    "Brq": "{}",
+    "Ql": "''",
+}
 
 
 def sections(source: str, names: Collection[str]) -> dict[str, list[str]]:
