@@ -127,9 +127,6 @@ class RunTable(Frozen):
     eval_pairs: Candidates | None = None
     eval_candidates: Candidates | None = None
     scale: PositiveFloat | None = Field(default=None, le=1e6, description="1 / temperature, of the held-out loss too")
-    yardstick: str | None = Field(
-        default=None, description="which validation pairs are held out: see `embudget.records.RunConfig`"
-    )
     groups: GroupLosses | None = Field(
         default=None,
         description="losses of the cells by held-out group; None where not all runs have those of the same",
