@@ -53,9 +53,7 @@ def test_measured_speed_replaces_the_assumed_one(tiny_neox: object, tiny_pairs: 
 
 
 def test_too_few_validation_pairs_are_refused(tiny_neox: object, tiny_pairs: Pairs) -> None:
-    with pytest.raises(
-        PairsError, match=r"must hold 512 validation pairs \(eval_pairs\), got .*: leave eval_pairs out"
-    ):
+    with pytest.raises(PairsError, match=r"must hold 512 validation pairs \(eval_pairs\), got .*: leave eval"):
         plan(grid(tiny_pairs, str(tiny_neox), eval_pairs=512, eval_candidates=512), tiny_pairs)
 
 
