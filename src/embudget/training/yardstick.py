@@ -33,7 +33,7 @@ ENOUGH_PAIRS, ENOUGH_GROUPS = 1024, 150
 SPREAD = (0.45, 2.0)
 """Standard deviation of the loss, nats, of groups around the mean of all and of pairs around that of their group, as
 models of 0.2 to 4 M parameters have it on the demo (`docs/log.md`)."""
-MOST_LISTED = 256
+MOST_LISTED = 512
 """Groups that a record lists. Of more, each listed one stands for several, which leaves the standard error as it is."""
 
 _checked: set[tuple[str, int, int, Yardstick]] = set()
