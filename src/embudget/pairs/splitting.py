@@ -29,7 +29,7 @@ MOST_SHARE = 0.1
 """The share of a scope's rows that a held-out split grows to where fewer would be too few groups."""
 GROUPS = 630
 """Groups wanted in each held-out split, in equal parts from each scope. The demo has three scopes, of which two are too
-small for their part: it gets about 360, with which a loss over 3,072 pairs is known to 0.05 nats (`docs/log.md`)."""
+small for their part: it gets about 360, with which a loss over 4,096 pairs is known to 0.05 nats (`docs/log.md`)."""
 GROUP_SHARE = 1 / 5
 """The most groups of a scope that are wanted in a held-out split."""
 LABEL_PAIRS = 5
