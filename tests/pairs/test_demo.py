@@ -20,7 +20,7 @@ def test_the_demo_is_large_enough_and_does_not_leak(tmp_path: Path) -> None:
         assert min(source.pairs.values()) >= 1000
     for split in ("validation", "test"):
         drawn = Counter(pair.group for pair in draw_evenly(pairs, split, 1024))
-        assert len(drawn) >= 250 and max(drawn.values()) <= 10 and sum(drawn.values()) == 1024
+        assert len(drawn) >= 350 and max(drawn.values()) <= 10 and sum(drawn.values()) == 1024
         of_sources = Counter(group.partition("/")[0] for group in drawn.elements())
         assert max(of_sources.values()) - min(of_sources.values()) <= 1
     groups = [set(pairs.table(split).column("group").to_pylist()) for split in SPLITS]

@@ -276,7 +276,7 @@ def test_the_measure_is_the_same_in_another_order_of_the_rows(
 
 def test_a_record_lists_some_groups_of_many_and_the_error_stays() -> None:
     rng = random.Random(0)
-    drawn = [Drawn(f"q{n}", f"p{n}", f"{'ab'[n % 2]}/{n // 2}") for n in range(1024)]
+    drawn = [Drawn(f"q{n}", f"p{n}", f"{'ab'[n % 2]}/{n // 2}") for n in range(2048)]
     names = listed_groups(drawn)
     assert len(set(names)) == MOST_LISTED and set(Counter(names).values()) == {4}
     assert {name.partition("/")[0] for name in names} == {"a", "b"}
@@ -287,7 +287,7 @@ def test_a_record_lists_some_groups_of_many_and_the_error_stays() -> None:
         for name, one in zip(names, loss, strict=True):
             sums[name].append(one)
         errors.append(standard_error([len(of) for of in sums.values()], [fmean(of) for of in sums.values()]))
-    assert fmean(errors) == pytest.approx(1 / math.sqrt(1024), rel=0.02)
+    assert fmean(errors) == pytest.approx(1 / math.sqrt(2048), rel=0.02)
     assert listed_groups(drawn[:200]) == [pair.group for pair in drawn[:200]]
 
 

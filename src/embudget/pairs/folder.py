@@ -39,7 +39,7 @@ class Pairs:
     Example:
         >>> pairs = load_pairs("pairs/")
         >>> pairs.rows("train")
-        108732
+        105179
         >>> pairs.head("test", 2).column_names
         ['query', 'positive', 'group', 'source']
     """
@@ -102,7 +102,7 @@ def load_pairs(folder: str | Path) -> Pairs:
 
     Example:
         >>> load_pairs("pairs/").hash
-        '4053029677a7d86a'
+        'd5026fad56d2b397'
     """
     folder = Path(folder)
     if not folder.exists():

@@ -5,13 +5,13 @@ groups that share one are first joined (`join_groups`), except for labels.
 
 A held-out loss is uncertain mainly by the groups it is measured on, so each held-out split should have many of them
 (`GROUPS`), whatever their sizes. Within each scope (see `Source.scope`), groups are put in an order that depends on the
-seed and their names. Test takes groups in this order until its 5 % of the scope's rows are full, then validation until
-its 4 % are; the rest trains. Groups larger than a cap always train. The cap is the largest under which as many groups
+seed and their names. Test takes groups in this order until its 6 % of the scope's rows are full, then validation until
+its 6 % are; the rest trains. Groups larger than a cap always train. The cap is the largest under which as many groups
 as are wanted fit into the split: the larger it is, the less held-out groups differ from the others. In the demo it is
-between the 47th and the 91st percentile of a source's groups (`docs/log.md`).
+between the 58th and the 88th percentile of a source's groups (`docs/log.md`).
 
 Where even groups at the lower quartile of sizes are too large for so many to fit, a split takes up to 10 % of the rows.
-It never has more than a sixth of a scope's groups wanted, so that two thirds of the groups train.
+No more than a fifth of a scope's groups is wanted in either, so that three fifths train.
 """
 
 import hashlib
@@ -23,20 +23,20 @@ from typing import Literal, NamedTuple, get_args
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
-SHARES: dict[Split, float] = {"test": 0.05, "validation": 0.04}
+SHARES: dict[Split, float] = {"test": 0.06, "validation": 0.06}
 """Shares of each scope's rows that are held out, in the order in which they are filled."""
 MOST_SHARE = 0.1
 """The share of a scope's rows that a held-out split grows to where fewer would be too few groups."""
-GROUPS = 450
+GROUPS = 630
 """Groups wanted in each held-out split, in equal parts from each scope. The demo has three scopes, of which two are too
-small for their part: it gets over 250, with which a loss over 3,072 pairs is known to 0.05 nats (`docs/log.md`)."""
-GROUP_SHARE = 1 / 6
+small for their part: it gets about 360, with which a loss over 4,096 pairs is known to 0.05 nats (`docs/log.md`)."""
+GROUP_SHARE = 1 / 5
 """The most groups of a scope that are wanted in a held-out split."""
 LABEL_PAIRS = 5
 """A positive of at most so many pairs is no label, however few pairs there are."""
-LABEL_SHARE = SHARES["validation"] / 100
-"""Share of all pairs from which a positive counts as a label: fewer than 100 such would fill the validation split, and
-a held-out loss over a handful of positives says nothing."""
+LABEL_SHARE = 0.0004
+"""Share of all pairs from which a positive counts as a label: some 150 such would fill the validation split, and a
+held-out loss over few positives says little."""
 
 
 def order_key(seed: int, *parts: str) -> bytes:

@@ -50,9 +50,9 @@ MethodText = Annotated[str, AfterValidator(_canonical_method)]
 """A method as written by the user, brought to its one canonical spelling."""
 
 
-EVAL_PAIRS = 3072
-"""Held-out pairs that a loss is measured on, where there are as many: six blocks of candidates, with which the standard
-error of a loss on the demo is below 0.05 nats (`docs/log.md`)."""
+EVAL_PAIRS = 4096
+"""Held-out pairs that a loss is measured on, where there are as many: eight blocks of candidates. The standard error of
+a loss on the demo is then below 0.05 nats (`docs/log.md`)."""
 
 EVAL_CANDIDATES = 512
 """Positives that each held-out query is compared with, where there are as many."""

@@ -95,7 +95,7 @@ def plan(study: Study, pairs: Pairs | str | Path, measured: Sequence[RunRecord] 
     """
     pairs = as_pairs(pairs)
     for grid in study.grids():
-        check_yardstick(pairs, *counts_for(pairs, grid.eval_pairs, grid.eval_candidates), "groups")
+        check_yardstick(pairs, *counts_for(pairs, grid.eval_pairs, grid.eval_candidates), grid.yardstick)
         check_negatives(pairs, max(grid.negatives))
     result = Plan([], [], study.refused())
     speed = flops_per_second(measured) or study.flops_per_second

@@ -32,7 +32,7 @@ from embudget.limits import Candidates, Count, Epochs, Flops, Rate, Seed, step_p
 from embudget.methods import Method, parse_method
 from embudget.pairs import Pairs
 from embudget.reading import read_yaml
-from embudget.records import MethodText, Pooling, RunConfig, Schedule
+from embudget.records import MethodText, Pooling, RunConfig, Schedule, Yardstick
 from embudget.records.config import EVAL_CANDIDATES, EVAL_PAIRS, candidates_problem, eval_counts
 from embudget.study.axes import BatchSizes, Lengths, NegativeCounts
 from embudget.study.batch_size import BatchRule
@@ -122,6 +122,11 @@ class Study(Frozen):
         default=None,
         description="positives that each held-out query must tell its own from; guessing gives ln of this; by default "
         f"{EVAL_CANDIDATES}, or eval_pairs where these are fewer",
+    )
+    yardstick: Yardstick = Field(
+        default="groups",
+        description="held-out pairs drawn evenly over groups and sources; or first, the first of the split, to go on "
+        "with a study from before embudget drew them (with eval_pairs: 512)",
     )
     flops_per_second: Flops = Field(
         default=4e10, description="speed to estimate hours with until runs are measured; assumption: two CPU cores"
@@ -308,6 +313,7 @@ class Study(Frozen):
                         max_epochs=self.max_epochs,
                         eval_pairs=eval_pairs,
                         eval_candidates=eval_candidates,
+                        yardstick=self.yardstick,
                         schedule=self.schedule,
                         decay=self.decay,
                         # with wsd the same FLOP at all budgets of a trunk, and in all grids
