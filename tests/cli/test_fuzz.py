@@ -322,6 +322,9 @@ def room(tmp_path_factory: pytest.TempPathFactory, tiny_pairs: Pairs) -> Iterato
     os.chdir(before)
 
 
+SIDES = ("micro-200k/full", "micro-450k/lora:2", "micro-200k/full@3e9", "a", "0", "/", "@", "x/@", "@/full", "a@1e999")
+"""What a comparison may be of."""
+
 Draw = Callable[[st.DataObject, Room], list[str]]
 
 
@@ -375,8 +378,14 @@ def laws(data: st.DataObject, room: Room) -> list[str]:
 
 
 def tables(data: st.DataObject, room: Room) -> list[str]:
-    if data.draw(st.integers(0, 9)) < 3:
+    kind = data.draw(st.integers(0, 9))
+    if kind < 2:
         return ["records", room.path(data, "store.db"), *options(data, {"--csv": lambda: text(data, "out.csv")})]
+    if kind == 2:
+        return ["agree", room.path(data, "store.db"), *options(data, {"--json": flag})]
+    if kind == 3:
+        sides = (text(data, *SIDES) for _ in range(2))
+        return ["compare", room.path(data, "store.db"), *(f" {side}" * (side[:1] == "-") or side for side in sides)]
     columns = ("loss=loss", "loss=tokens", "tokens=", "x=y", "loss=a,loss=b", "seed=,scale=", "model_params=N")
     values = {name: lambda: number(data) for name in ("--seed", "--asymptote")}
     values |= {"--form": lambda: text(data, "chinchilla"), "--columns": lambda: text(data, *columns)}

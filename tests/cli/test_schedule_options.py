@@ -65,7 +65,9 @@ def test_records_show_a_schedule_where_there_is_one(run: Run, tmp_path: Path, st
         assert "schedule" not in run("records", tmp_path / "s.db").out
         store.add(RunRecord.model_validate({"config": other, "status": status}))
     header, first, second = run("records", tmp_path / "s.db").out.splitlines()
-    assert (header.split()[-1], first.split()[-1], second.split()[-2:]) == ("schedule", "cosine", [status, "wsd"])
+    assert header.split()[-2:] == ["schedule", "id"]
+    assert first.split()[-2:] == ["cosine", config.id[:8]]
+    assert second.split()[-3:] == [status, "wsd", other.id[:8]]
 
 
 def test_a_single_run_may_have_the_schedule(
