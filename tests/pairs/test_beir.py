@@ -69,7 +69,7 @@ def test_the_whole_way(run: Run, beir: Path, tmp_path: Path) -> None:
     done = run("pairs", "build", f"files:{beir}", "--out", tmp_path / "out")
     assert done.code == 0, done.err
     assert "read as BEIR: corpus.jsonl, queries.jsonl, qrels/test.tsv, qrels/dev.tsv, qrels/train.tsv\n" in done.err
-    assert "its own validation and test stay what they are; --resplit makes new splits\n" in done.err
+    assert "the data's own splits are kept: validation and test; --resplit makes new splits\n" in done.err
     pairs = load_pairs(tmp_path / "out")
     assert [pairs.rows(split) for split in SPLITS] == [60, 10, 10]
     for row in pairs.table("train").to_pylist():
