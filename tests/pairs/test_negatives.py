@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from embudget.pairs import RawPair, build_from, build_pairs, load_pairs, token_stats
+from embudget.pairs import RawPair, build_from, load_pairs, token_stats
 from embudget.pairs.cleaning import Cleaned, clean
 from embudget.pairs.negatives import MOST_NEGATIVES
 from embudget.pairs.sources.base import OWN_TEXTS
@@ -132,4 +132,3 @@ def test_the_command_says_and_shows_them(run: Run, tmp_path: Path) -> None:
     ]
     assert f"files:{path}: 60 hard negatives\n" in done.out
     assert "  negative  no " in run("pairs", "show", tmp_path / "out", "-n", 1).out
-    assert build_pairs([f"files:{path}"], tmp_path / "again", on_remark=lambda line: None).rows("train") == 55

@@ -61,17 +61,19 @@ def test_files_named_as_splits_stay_them(tmp_path: Path) -> None:
         _write(tmp_path / "data" / f"{name}.jsonl", of_name)
     pairs = _build(tmp_path)
     assert [pairs.rows(split) for split in SPLITS] == [100, 20, 30]
-    assert _queries(pairs, "validation") == {f"what is {n}" for n in range(100, 120)}
+    own = {f"what is {n}" for n in range(100, 120)}
+    assert _queries(pairs, "validation") == own
     assert pairs.info.sources[f"files:{tmp_path / 'data'}"].own_splits == SPLITS
     anew = _build(tmp_path, resplit=True)
-    assert anew.hash != pairs.hash and [anew.rows(split) for split in SPLITS] == [136, 6, 8]
+    assert sum(map(anew.rows, SPLITS)) == 150 and _queries(anew, "validation") != own
+    assert anew.hash != pairs.hash and not anew.info.sources[f"files:{tmp_path / 'data'}"].own_splits
 
 
 def test_a_split_that_is_missing_is_made_of_the_training_pairs(tmp_path: Path) -> None:
     _write(tmp_path / "data" / "train.jsonl", range(100))
     _write(tmp_path / "data" / "test.jsonl", range(100, 150))
     pairs = _build(tmp_path)
-    assert pairs.rows("test") == 50 and 3 <= pairs.rows("validation") <= 5
+    assert pairs.rows("test") == 50 and 1 <= pairs.rows("validation") == 100 - pairs.rows("train") <= 20
     assert _queries(pairs, "validation") <= {f"what is {n}" for n in range(100)}
 
 

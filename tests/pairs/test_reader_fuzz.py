@@ -26,7 +26,7 @@ bounded = settings(
     suppress_health_check=list(HealthCheck),
     phases=[Phase.generate],
 )
-ODD = (
+ODD: tuple[Any, ...] = (
     None, True, 0, -1, 2, 10**30, 10**400, 0.5, 1e300, float("nan"), float("inf"), "", " ", "a", "0.9", "\ud800", "\0",
     "[", '["a", "b"]', "x" * 300, [], {}, [[]], [None], ["a", 1], [{}], [{"text": "t"}],
     [{"text": None, "title": "t"}], {"text": ["a"], "title": []}, {"text": ["a", "b"], "title": [None, "t"]},
@@ -35,7 +35,7 @@ ODD = (
 NAMES = ("query", "anchor", "question", "positive", "answer", "pos", "neg", "positive_passages", "negative_passages",
          "sentence1", "sentence2", "score", "similarity", "label", "negative", "negatives", "negative_1", "group",
          "_id", "text", "title", "data")  # fmt: skip
-ROWS = (
+ROWS: tuple[dict[str, Any], ...] = (
     {"anchor": "a", "positive": "b", "negative": "c"},
     {"query": "a", "positive": "b", "negatives": ["c"]},
     {"query": "a", "pos": ["b", "c"], "neg": ["d"]},

@@ -25,7 +25,7 @@ def text(value: Any, column: str) -> str:  # noqa: ANN401 - whatever the file he
         BadRow: it is no string, is too long, or holds half a character.
     """
     if not isinstance(value, str):
-        raise BadRow(f"column {column!r} must be a string, got {kind_of(value)}")
+        raise BadRow(f"column {column!r} must be a string, got {json_type(value)}")
     if len(value) > MOST_CHARACTERS:
         raise BadRow(f"column {column!r} must have at most {MOST_CHARACTERS:,} characters, got {len(value):,}")
     if not value.isascii() and _HALF.search(value):
@@ -41,7 +41,7 @@ def one_text(value: Any, column: str) -> list[str]:  # noqa: ANN401
 def text_list(value: Any, column: str) -> list[str]:  # noqa: ANN401
     """Take a list of documents, as FlagEmbedding writes `pos` and `neg`."""
     if not isinstance(value, list):
-        raise BadRow(f"column {column!r} must be a list of strings, got {kind_of(value)}")
+        raise BadRow(f"column {column!r} must be a list of strings, got {json_type(value)}")
     return [text(item, column) for item in value]
 
 
@@ -59,7 +59,7 @@ def text_or_list(value: Any, column: str) -> list[str]:  # noqa: ANN401
             raise BadRow(f"column {column!r} must hold a text or a list of texts in JSON, got {value[:40]!r}") from None
     if isinstance(value, str | list):
         return text_list(value, column) if isinstance(value, list) else [text(value, column)]
-    raise BadRow(f"column {column!r} must be a string or a list of strings, got {kind_of(value)}")
+    raise BadRow(f"column {column!r} must be a string or a list of strings, got {json_type(value)}")
 
 
 def passages(value: Any, column: str) -> list[str]:  # noqa: ANN401
@@ -73,7 +73,7 @@ def passages(value: Any, column: str) -> list[str]:  # noqa: ANN401
             raise BadRow(f"column {column!r} must be a list of objects with a text, got an object of other things")
         value = [dict(zip(value, item, strict=True)) for item in zip(*value.values(), strict=True)]
     if not isinstance(value, list):
-        raise BadRow(f"column {column!r} must be a list of objects with a text, got {kind_of(value)}")
+        raise BadRow(f"column {column!r} must be a list of objects with a text, got {json_type(value)}")
     return [passage(item, column) for item in value]
 
 
@@ -84,28 +84,28 @@ def passage(value: Any, column: str) -> str:  # noqa: ANN401
         BadRow: it is no object, its text is no text, or its title is neither a text nor null.
     """
     if not isinstance(value, dict):
-        raise BadRow(f"column {column!r} must hold objects with a text, got {kind_of(value)}")
+        raise BadRow(f"column {column!r} must hold objects with a text, got {json_type(value)}")
     body, title = text(value.get("text"), f"{column}.text"), value.get("title")
     head = "" if title is None else text(title, f"{column}.title")
     return f"{head.strip()} {body.strip()}".strip()
 
 
-def score(value: Any, column: str) -> float:  # noqa: ANN401
+def score_of(value: Any, column: str) -> float:  # noqa: ANN401
     """Take a finite number, which a table of text writes in letters.
 
     Raises:
         BadRow: it is none.
     """
     try:
-        number = float(value) if isinstance(value, int | float | str) else math.nan
+        found = float(value) if isinstance(value, int | float | str) else math.nan
     except (ValueError, OverflowError):
-        number = math.nan
-    if not math.isfinite(number):
-        got = repr(value[:40]) if isinstance(value, str) else "nan" if isinstance(value, float) else kind_of(value)
+        found = math.nan
+    if not math.isfinite(found):
+        got = repr(value[:40]) if isinstance(value, str) else "nan" if isinstance(value, float) else json_type(value)
         raise BadRow(f"column {column!r} must be a number, got {got}")
-    return number
+    return found
 
 
-def kind_of(value: object) -> str:
+def json_type(value: object) -> str:
     """Name the type of a value for a message, as JSON names it where Python has no name."""
     return "null" if value is None else type(value).__name__

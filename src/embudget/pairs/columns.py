@@ -9,7 +9,7 @@ from typing import Any
 
 from embudget.errors import PairsError
 from embudget.pairs.cells import BadRow
-from embudget.pairs.layouts import GROUP, Columns, choose_layout, columns_of, pairs_of_record, shown
+from embudget.pairs.layouts import GROUP, Columns, choose_layout, layout_columns, pairs_of_record, shown
 from embudget.pairs.sources.base import RawPair, Unused
 from embudget.pairs.splitting import Split
 
@@ -108,7 +108,7 @@ class Table:
         if before is None:
             chosen = choose_layout(names, self.wanted, where, threshold=self.threshold)
         else:
-            chosen = columns_of(before.layout, names, where, threshold=self.threshold)
+            chosen = layout_columns(before.layout, names, where, threshold=self.threshold)
             chosen = chosen._replace(score=before.score or chosen.score)
         self.scored |= chosen.score is not None
         self.layouts.setdefault(chosen.layout.name, {}).update(dict.fromkeys(chosen.used))

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from embudget.errors import PairsError
-from embudget.pairs.cells import BadRow, one_text, passages, score, text, text_list, text_or_list
+from embudget.pairs.cells import BadRow, one_text, passages, score_of, text, text_list, text_or_list
 from embudget.pairs.sources.base import RawPair
 
 GROUP = "group"
@@ -32,7 +32,7 @@ _NEGATIVE = re.compile(r"negatives?(_[0-9]+)?")
 
 
 @dataclass(frozen=True)
-class Layout:
+class PairLayout:
     """How one of the field's tools writes pairs."""
 
     name: str
@@ -47,13 +47,13 @@ class Layout:
 
 
 LAYOUTS = (
-    Layout("pairs", "query", "positive"),
-    Layout("sentence-transformers", "anchor", "positive"),
-    Layout("pairs", "question", "answer"),
-    Layout("pairs", "query", "answer"),
-    Layout("FlagEmbedding", "query", "pos", text_list, "neg"),
-    Layout("tevatron", "query", "positive_passages", passages, "negative_passages"),
-    Layout("scored pairs", "sentence1", "sentence2", scored=True),
+    PairLayout("pairs", "query", "positive"),
+    PairLayout("sentence-transformers", "anchor", "positive"),
+    PairLayout("pairs", "question", "answer"),
+    PairLayout("pairs", "query", "answer"),
+    PairLayout("FlagEmbedding", "query", "pos", text_list, "neg"),
+    PairLayout("tevatron", "query", "positive_passages", passages, "negative_passages"),
+    PairLayout("scored pairs", "sentence1", "sentence2", scored=True),
 )
 """What is recognised without being told, in this order."""
 
@@ -61,7 +61,7 @@ LAYOUTS = (
 class Columns(NamedTuple):
     """Which columns of a table with certain names hold what."""
 
-    layout: Layout
+    layout: PairLayout
     negatives: tuple[str, ...]
     score: str | None
 
@@ -79,11 +79,11 @@ def choose_layout(
     Raises:
         PairsError: they are not among ``names``, or one is there twice; the message begins with ``where``.
     """
-    layouts = (Layout("named columns", *wanted),) if wanted else LAYOUTS
+    layouts = (PairLayout("named columns", *wanted),) if wanted else LAYOUTS
     scored = any(name in names for name in SCORES)
     for layout in layouts:
         if layout.query in names and layout.positive in names and (scored or not layout.scored):
-            return columns_of(layout, names, where, threshold=threshold)
+            return layout_columns(layout, names, where, threshold=threshold)
     there = listed(names)
     if wanted:
         missing = next(name for name in wanted if name not in names)
@@ -95,7 +95,7 @@ def choose_layout(
     )
 
 
-def columns_of(layout: Layout, names: Sequence[str], where: str, *, threshold: float | None = None) -> Columns:
+def layout_columns(layout: PairLayout, names: Sequence[str], where: str, *, threshold: float | None = None) -> Columns:
     """Find the columns of a layout that are not always there: negatives, and scores.
 
     Scores are used where the layout asks for them, or where the user gave a ``threshold``.
@@ -113,7 +113,7 @@ def columns_of(layout: Layout, names: Sequence[str], where: str, *, threshold: f
     return columns
 
 
-def negative_columns(layout: Layout, names: Sequence[str]) -> tuple[str, ...]:
+def negative_columns(layout: PairLayout, names: Sequence[str]) -> tuple[str, ...]:
     """Name the columns of hard negatives in the order of the table."""
     if layout.negatives is not None:
         return (layout.negatives,) if layout.negatives in names else ()
@@ -146,7 +146,7 @@ def pairs_of_record(record: dict[str, Any], columns: Columns, threshold: float |
     return [RawPair(query, positive, group, negatives) for positive in positives]
 
 
-def _negatives(layout: Layout, value: object, column: str) -> list[str]:
+def _negatives(layout: PairLayout, value: object, column: str) -> list[str]:
     if value is None:
         return []
     return text_or_list(value, column) if layout.negatives is None else layout.documents(value, column)
@@ -158,7 +158,7 @@ def _reaches(value: object, column: str, threshold: float | None) -> bool:
     The range is checked so that a scale other than the threshold's is not taken for one: without a threshold from the
     user scores go from 0 to 1, and with one of up to 1 from -1, as cosines do.
     """
-    found = score(value, column)
+    found = score_of(value, column)
     if threshold is None:
         if not 0 <= found <= 1:
             raise BadRow(f"column {column!r} must be from 0 to 1, got {found:g}; give a threshold on your scale")

@@ -32,7 +32,7 @@ def _of_source(source: SourceInfo, request: Request) -> Iterator[str]:
     yield from (f"read as {layout}" for layout in source.read_as)
     own = [split for split in source.own_splits if split != "train"]
     if own:
-        yield f"its own {' and '.join(own)} stay what they are; --resplit makes new splits"
+        yield f"the data's own splits are kept: {' and '.join(own)}; --resplit makes new splits"
     yield from _left_out(source, request)
     if source.doubtful_rows:
         yield (

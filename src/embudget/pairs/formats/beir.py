@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from embudget.errors import PairsError, first_line
-from embudget.pairs.cells import BadRow, kind_of, passage, score, text
+from embudget.pairs.cells import BadRow, json_type, passage, score_of, text
 from embudget.pairs.columns import Table
 from embudget.pairs.formats.delimited import read_tsv
 from embudget.pairs.formats.json_rows import rows_of_jsonl
@@ -119,7 +119,7 @@ def _judgements(path: Path, table: Table) -> Iterator[_Judgement]:
             if not set(_HEADER) <= set(record):
                 raise PairsError(f"{path}: the header must be {', '.join(_HEADER)}, got {listed(list(record))}")
             query, document = str(record["query-id"]), str(record["corpus-id"])
-            yield _Judgement(line, query, document, score(record["score"], "score") > 0)
+            yield _Judgement(line, query, document, score_of(record["score"], "score") > 0)
         except BadRow as error:
             table.bad(f"{path} {line}", error)
 
@@ -133,7 +133,7 @@ def _texts(path: Path, wanted: set[str], table: Table, read: Callable[[dict[str,
                 raise record
             name = record.get("_id")
             if not isinstance(name, str | int):
-                raise BadRow(f"column '_id' must be a string, got {kind_of(name)}")
+                raise BadRow(f"column '_id' must be a string, got {json_type(name)}")
             name = str(name)
             if name in found:
                 raise BadRow(f"_id {listed([name])} stands twice")

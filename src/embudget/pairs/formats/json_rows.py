@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from embudget.errors import PairsError
-from embudget.pairs.cells import BadRow, kind_of
+from embudget.pairs.cells import BadRow, json_type
 from embudget.pairs.columns import Record, Table
 from embudget.pairs.formats.lines import read_lines, read_pieces, wrong_byte
 from embudget.pairs.layouts import listed
@@ -58,9 +58,9 @@ def rows_of_json(path: Path, table: Table) -> Iterator[Record]:
         rows = rows["data"]
     if not isinstance(rows, list):
         keys = f" with {listed(list(rows))}" if isinstance(rows, dict) else ""
-        raise PairsError(f"{path}: must be {_SHAPES}, got {kind_of(rows)}{keys}")
+        raise PairsError(f"{path}: must be {_SHAPES}, got {json_type(rows)}{keys}")
     for number, row in enumerate(rows, start=1):
-        yield f"item {number}", row if isinstance(row, dict) else BadRow(f"must be a JSON object, got {kind_of(row)}")
+        yield f"item {number}", row if isinstance(row, dict) else BadRow(f"must be a JSON object, got {json_type(row)}")
 
 
 def _has_object_lines(path: Path) -> bool:
@@ -80,7 +80,7 @@ def _object(path: Path, line: str) -> dict[str, Any] | BadRow:
     row = _parse(line)
     if isinstance(row, dict | BadRow):
         return row
-    return BadRow(f"must be a JSON object, got {kind_of(row)}")
+    return BadRow(f"must be a JSON object, got {json_type(row)}")
 
 
 def _parse(text: str) -> Any:  # noqa: ANN401 - whatever the file held
