@@ -189,7 +189,7 @@ def hyperparameters(laws: Laws, candidate: Candidate, train_flops: float, tokens
     table, cell = laws.table, nearest_cell(candidate.method, candidate.model_params, train_flops, laws.cells)
     rate = learning_rate_for(laws, cell, candidate.method, candidate.shape, tokens)
     said = {name: getattr(cell, name) for name in ("warmup", "weight_decay", "max_epochs")}
-    said |= {name: getattr(table, name) for name in ("scale", "eval_pairs", "eval_candidates")}
+    said |= {name: getattr(table, name) for name in ("scale", "max_length", "eval_pairs", "eval_candidates")}
     said["max_length"] = cell.max_length or table.max_length
     unsaid = ["batch_size"] if all(one.batch_size is None for one in laws.cells) else []
     unsaid += [] if rate.known else ["learning_rate"]
