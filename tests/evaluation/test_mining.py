@@ -136,7 +136,7 @@ def test_a_folder_of_a_trained_model_mines_in_indexed_files(few: Pairs, tiny_neo
     assert hard.info.mined is not None and hard.info.mined.negatives > 0
     run = config_for(tiny_neox, hard, negatives=2, train_flops=1.5e9, eval_pairs=8, eval_candidates=8)
     assert train(run, hard, with_record=True)[1].status in ("done", "no_gain")
-    again = mine_negatives(pairs, str(tmp_path / "model"), tmp_path / "hard", negatives=1)
+    again = mine_negatives(pairs, str(tmp_path / "model"), tmp_path / "hard", negatives=1, absolute=True, margin=0)
     assert again.hash != hard.hash, "what was mined may be replaced"
 
 
