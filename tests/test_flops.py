@@ -13,17 +13,20 @@ from embudget.errors import BudgetError
 from embudget.flops import (
     DEVICES,
     Passes,
+    attention_share,
     budget_of_gpu_hours,
     executed_flops,
     find_device,
     parse_budget,
     resolve_budget,
+    say_attention,
     steps_for,
     tokens_for,
     train_flops,
 )
 from embudget.methods import Full, Method, parse_method
 from embudget.suite import SHAPES, find_shape
+from tests.conftest import TINY_GROUPED, save_tiny
 
 TEXTS, LENGTH = 3, 20
 
@@ -158,3 +161,47 @@ def test_a_budget_is_given_in_exactly_one_way() -> None:
         resolve_budget("1e15", gpu_hours=8, device="h100")
     with pytest.raises(BudgetError, match="gpu_hours needs a device: one of a100, "):
         resolve_budget(gpu_hours=8)
+
+
+# ---- attention
+
+
+@pytest.fixture(scope="module", params=["gpt_neox", "llama"])
+def long_model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model with 2,048 positions."""
+    more = TINY_GROUPED if request.param == "llama" else {}
+    folder = tmp_path_factory.mktemp("long") / request.param
+    return save_tiny(folder, request.param, **({"max_position_embeddings": 2048} | more))
+
+
+@pytest.mark.parametrize("length", [512, 1024])
+@pytest.mark.parametrize("text", ["full", "freeze:0.5"])
+def test_the_share_of_attention_agrees_with_the_counter(long_model: Path, text: str, length: int) -> None:
+    """What one long text costs above the same tokens in texts of 8, in which attention is next to nothing."""
+    method, shape = parse_method(text), find_shape(str(long_model))
+    model = method.apply(load(long_model))
+
+    def executed(texts: int, tokens: int) -> int:
+        ids = torch.arange(texts * tokens).reshape(texts, tokens) % 390 + 2
+        with FlopCounterMode(display=False) as counter:
+            torch.autograd.backward(model(input_ids=ids).last_hidden_state.pow(2).mean())
+        return int(counter.get_total_flops())
+
+    short = executed(length // 8, 8) - attention_share(method, shape, [8]) * train_flops(method, shape, length)
+    share = attention_share(method, shape, [length])
+    assert share > 0.3
+    counted_share = (executed(1, length) - short) / train_flops(method, shape, length)
+    assert share == pytest.approx(counted_share, rel=0.1)
+
+
+def test_the_share_of_attention_is_that_of_the_mean_token() -> None:
+    method, shape = Full(), SHAPES["smollm2-135m"]
+    assert attention_share(method, shape, [100, 300]) == pytest.approx(attention_share(method, shape, [250]))
+    assert attention_share(method, shape, []) == 0.0
+    assert attention_share(method, shape, [2000]) == pytest.approx(2 * attention_share(method, shape, [1000]))
+
+
+def test_attention_is_mentioned_where_it_matters() -> None:
+    assert say_attention(0.099) == []
+    said = ["attention adds 14 % to the algorithmic FLOP at these lengths, which budgets do not count"]
+    assert say_attention(0.14) == said

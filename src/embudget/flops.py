@@ -93,9 +93,9 @@ def attention_share(method: "Method", shape: "ModelShape", lengths: Iterable[flo
         executes half of it.
 
     Example:
-        >>> shape = eb.find_shape("smollm2-135m")
+        >>> shape = find_shape("smollm2-135m")
         >>> [round(attention_share(Full(), shape, [length]), 2) for length in (75, 1024, 8192)]
-        [0.01, 0.2, 1.6]
+        [0.02, 0.33, 2.67]
     """
     tokens, squares = 0.0, 0.0
     for length in lengths:

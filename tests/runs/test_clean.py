@@ -41,7 +41,6 @@ def test_no_usable_record_is_refused_with_the_reasons() -> None:
         ("yardstick", "first"),
         ("eval_pairs", 512),
         ("eval_candidates", 256),
-        ("max_length", 48),
         ("scale", 20.0),
     ],
 )

@@ -102,3 +102,21 @@ def test_what_trunks_would_save_does_not_depend_on_the_batch_sizes(tiny_neox: ob
     planned = plan(study, tiny_pairs)
     assert planned.train_flops == planned.separate_flops == pytest.approx(4 * 14e9)
     assert planned.flops_by_trunks(0.2) == pytest.approx(4 * (0.8 * 8e9 + 0.2 * 14e9))
+
+
+def test_negatives_cost_pairs_and_lengths_beyond_the_positions_are_left_out(
+    tiny_neox: object, hard_pairs: Pairs
+) -> None:
+    study = grid(hard_pairs, str(tiny_neox), min_steps=1, negatives=[0, 2], max_length=[32, 129], budgets=[3e8, 2e9])
+    planned = plan(study, hard_pairs)
+    reasons = {one.reason for one in planned.left_out if one.config.max_length == 129}
+    assert reasons == {"max_length must be <= 128 for this model, got 129"}
+    assert {run.config.max_length for run in planned.runs} == {32}
+    steps = {run.config.negatives: run.steps for run in planned.runs if run.config.method == "full"}
+    assert steps[0] > 1.3 * steps[2]
+    assert all(0 < run.attention < 0.5 for run in planned.runs)
+
+
+def test_a_study_with_negatives_needs_pairs_that_have_some(tiny_neox: object, tiny_pairs: Pairs) -> None:
+    with pytest.raises(PairsError, match=r"negatives=4 needs training pairs with hard negatives, and \S+ has none: "):
+        plan(grid(tiny_pairs, str(tiny_neox), negatives=[0, 4]), tiny_pairs)

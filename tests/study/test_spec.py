@@ -151,3 +151,47 @@ def test_files_that_are_no_study(tmp_path: Path, text: str) -> None:
         Study.from_yaml(tmp_path / "study.yaml")
     with pytest.raises(ConfigError, match=r"cannot read .*missing.yaml: No such file"):
         Study.from_yaml(tmp_path / "missing.yaml")
+
+
+# ---- lengths and hard negatives
+
+
+def test_one_length_and_no_negatives_are_what_they_were() -> None:
+    """Runs of studies from before there were several keep their ids."""
+    plain = [run.id for run in study().configs("0" * 16)]
+    assert [run.id for run in study(max_length=75, negatives=0).configs("0" * 16)] == plain
+    assert [run.id for run in study(max_length=[75], negatives=[0]).configs("0" * 16)] == plain
+
+
+def test_every_run_is_trained_with_each_length_and_number_of_negatives() -> None:
+    plain = study().configs("0" * 16)
+    runs = study(max_length=[75, 128], negatives=[0, 1, 4]).configs("0" * 16)
+    assert len(runs) == len({run.id for run in runs}) == 6 * len(plain)
+    assert {(run.max_length, run.negatives) for run in runs} == {(a, b) for a in (75, 128) for b in (0, 1, 4)}
+    assert {run.id for run in plain} <= {run.id for run in runs}
+    assert len(tasks(runs)) == 6 * len(tasks(plain)), "they share no trunk"
+
+
+def test_a_further_grid_may_take_negatives_alone() -> None:
+    found = study(also=({"negatives": [2], "seeds": [3]},)).configs("0" * 16)
+    assert {(run.negatives, run.seed) for run in found} == {(0, 0), (2, 3)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"negatives": -1}, "negatives"),
+        ({"negatives": [0, 65]}, "negatives"),
+        ({"negatives": []}, "negatives: must have at least 1, got 0"),
+        ({"negatives": [1, 1]}, "negatives"),
+        ({"negatives": True}, "negatives.* must be a number, got true"),
+        ({"negatives": "many"}, "negatives"),
+        ({"negatives": list(range(17))}, "negatives: must have at most 16, got 17"),
+        ({"max_length": [75, 0]}, "max_length"),
+        ({"max_length": [75, 2**20], "batch_size": 4096}, r"batch_size \* max_length must be <= "),
+    ],
+)
+def test_bad_lengths_and_negatives_are_named(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as raised:
+        study(**changes)
+    assert "\n" not in str(raised.value)

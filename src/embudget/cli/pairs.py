@@ -178,6 +178,63 @@ def show(
         typer.echo(f"{group}  query     {row['query']}\n  positive  {row['positive']}\n{negatives}")
 
 
+@app.command()
+def mine(
+    folder: Folder,
+    model: Annotated[
+        str, typer.Option(help="Model that finds them: a folder in sentence-transformers format, or a member.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder to write: the same pairs, with hard negatives.")],
+    negatives: Annotated[int, typer.Option(min=1, help="Hard negatives of each pair at most.")] = 4,
+    margin: Annotated[
+        float, typer.Option(help="A negative's similarity to the query is lower than the positive's by this share.")
+    ] = 0.05,
+    absolute_margin: Annotated[
+        float | None, typer.Option(help="The same as a difference of cosines, in place of --margin.")
+    ] = None,
+    range_min: Annotated[int, typer.Option(min=0, help="Most similar candidates to pass over.")] = 0,
+    range_max: Annotated[
+        int | None, typer.Option(min=1, help="Candidates to look at; by default 10 for each negative.")
+    ] = None,
+    max_length: Annotated[
+        int | None, typer.Option(min=1, help="Tokens at which texts are cut; by default what the model reads.")
+    ] = None,
+    verbose: Verbose = False,
+) -> None:
+    """Add hard negatives to training pairs: texts that a model takes for an answer, and that are none.
+
+    Candidates are the positives of other training pairs. Texts of validation and test are never used. What comes within
+    the margin of the positive is left out as a likely right answer. A run takes them with `negatives`.
+
+    \b
+    Example: embudget pairs mine pairs/ --model model/ --out hard/
+    """  # noqa: D301
+    from embudget.cli.console import note
+    from embudget.evaluation.mining import mine_negatives
+    from embudget.pairs import load_pairs
+
+    pairs = load_pairs(folder)
+    note(f"{model} embeds the texts of {pairs.rows('train'):,} training pairs")
+    hard = mine_negatives(
+        pairs,
+        model,
+        out,
+        negatives=negatives,
+        margin=margin if absolute_margin is None else absolute_margin,
+        absolute=absolute_margin is not None,
+        range_min=range_min,
+        range_max=range_max,
+        max_length=max_length,
+    )
+    mined = hard.info.mined
+    assert mined is not None
+    typer.echo(
+        f"{mined.negatives:,} hard negatives for {mined.pairs:,} of {hard.rows('train'):,} training pairs\n"
+        f"mining took {mined.flops:.3g} FLOP, 2N for each of {mined.tokens:,} tokens, which no run's budget counts\n"
+        f"content hash {hard.hash}\n{out}: train with negatives: {negatives} in a study, or embudget train --negatives"
+    )
+
+
 def describe(info: "PairsInfo") -> str:
     """Counts by split and source, what was dropped and why, licences."""
     from embudget.cli.console import table

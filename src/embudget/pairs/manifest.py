@@ -33,6 +33,29 @@ SIDES: tuple[Side, ...] = get_args(Side)
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
+class Mining(Frozen):
+    """How hard negatives were asked for: from which model, and how near to the query they may be."""
+
+    pairs: str = Field(description="content hash of the pairs that they were mined in")
+    model: str = Field(description="as the user named it")
+    weights: str = Field(description="hash of the model, or its commit on the hub; empty where it comes with a package")
+    max_length: PositiveInt | None = Field(default=None, description="tokens at which texts are cut; null: the model's")
+    negatives: PositiveInt = Field(description="of each pair at most")
+    margin: float = Field(description="by how much a negative must be less similar to the query than its positive")
+    absolute: bool = Field(default=False, description="whether that is cosine, not a share of the positive's")
+    range_min: NonNegativeInt = Field(default=0, description="most similar candidates that are passed over")
+    range_max: PositiveInt | None = Field(default=None, description="candidates that are looked at; null: 10 of each")
+
+
+class Mined(Frozen):
+    """What mining found and what it cost."""
+
+    pairs: NonNegativeInt = Field(description="training pairs that got a negative")
+    negatives: NonNegativeInt = Field(description="of all pairs together")
+    tokens: NonNegativeInt = Field(description="that went through the model, each distinct text once")
+    flops: NonNegativeFloat = Field(description="2N for each of these; no part of any run's budget")
+
+
 class Request(Frozen):
     """What was asked for. Equal requests give equal pairs, so a folder that answers one can be reused."""
 
@@ -50,6 +73,7 @@ class Request(Frozen):
     )
     resplit: bool = Field(default=False, description="whether the data's own splits were passed over")
     weights: dict[str, float] = Field(default={}, description="source -> weight of its training pairs; empty: all stay")
+    mining: Mining | None = Field(default=None, description="how hard negatives were added to what was asked for")
     cleaning: PositiveInt = CLEANING
 
 
@@ -164,6 +188,7 @@ class PairsInfo(Frozen):
     splits: dict[Split, SplitInfo]
     sources: dict[str, SourceInfo]
     together: Together | None = Field(default=None, description="null: not counted")
+    mined: Mined | None = Field(default=None, description="null: no hard negatives were mined")
     tokens: dict[str, TokenStats] = Field(
         default={},
         description="'{tokenizer}@{max_length}', of a folder '{folder} sha256:{8 digits}@{max_length}' -> lengths",

@@ -27,6 +27,7 @@ from embudget.methods import Method
 from embudget.recipe.batch_size import DEFAULT_BATCH_SIZE, batch_rule
 from embudget.records import Pooling, RunConfig, Yardstick
 from embudget.runs.cells import Cell, RunTable
+from embudget.runs.tried import describe_tried
 from embudget.suite import ModelShape
 
 Array = NDArray[np.float64]
@@ -68,19 +69,31 @@ class Practice(NamedTuple):
     """The fewest optimiser steps of a fitted cell, as recorded or as reckoned from its budget."""
     smallest_budget: float
     """Of the measured runs, FLOP."""
+    varied: bool
+    """Whether measured runs differ in length or hard negatives, so that the tokens of a pair depend on the choice."""
 
     @classmethod
     def of(cls, laws: Laws) -> Self:
         """Read it off the cells of the laws."""
-        tokens_per_pair, length = tokens_per_pair_of(laws.table), laws.table.max_length
+        tokens_per_pair = tokens_per_pair_of(laws.table)
+        lengths = [length for length in (laws.table.max_length, *(cell.max_length for cell in laws.cells)) if length]
         return cls(
             laws.cells,
             cache(batch_rule(laws.cells)),
             tokens_per_pair,
-            int(_default("max_length") if length is None else length),
+            max(lengths, default=_default("max_length")),
             min(_steps_of(cell, tokens_per_pair) for cell in laws.cells),
             laws.table.budgets[0],
+            any(cell.tried for cell in laws.cells) or len(set(lengths)) > 1,
         )
+
+    def tokens_a_pair(self, method: Method, model_params: float, budget: float) -> float:
+        """Mean tokens of a pair with the length and the negatives of a choice, those of the nearest measured cell."""
+        if self.varied:
+            cell = nearest_cell(method, model_params, budget, self.cells)
+            if cell.pairs_seen:
+                return cell.tokens / cell.pairs_seen
+        return self.tokens_per_pair
 
     def least_steps(self, train_flops: float) -> int:
         """Fewest optimiser steps of a choice where the user names none.
@@ -177,6 +190,7 @@ def hyperparameters(laws: Laws, candidate: Candidate, train_flops: float, tokens
     rate = learning_rate_for(laws, cell, candidate.method, candidate.shape, tokens)
     said = {name: getattr(cell, name) for name in ("warmup", "weight_decay", "max_epochs")}
     said |= {name: getattr(table, name) for name in ("scale", "max_length", "eval_pairs", "eval_candidates")}
+    said["max_length"] = cell.max_length or table.max_length
     unsaid = ["batch_size"] if all(one.batch_size is None for one in laws.cells) else []
     unsaid += [] if rate.known else ["learning_rate"]
     unsaid += [name for name, value in said.items() if value is None]
@@ -184,7 +198,9 @@ def hyperparameters(laws: Laws, candidate: Candidate, train_flops: float, tokens
     said |= _schedule(cell) | {"pooling": pooling, "max_epochs": max_epochs_of(cell)}
     values = {name: _default(name) if value is None else value for name, value in said.items()}
     values["yardstick"] = table.yardstick if table.yardstick in get_args(Yardstick) else None
-    values |= {"learning_rate": rate.rate, "rate_source": rate.source}
+    values |= {"learning_rate": rate.rate, "rate_source": rate.source, "negatives": round(cell.negatives or 0)}
+    if tried := describe_tried(cell.tried):
+        values["texts_source"] = f"as in the nearest measured cell, {cell.model} at {cell.budget:.3g} FLOP; {tried}"
     return Hyperparameters(values, unsaid, ceil(cell.max_epochs or 1))
 
 

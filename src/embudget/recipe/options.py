@@ -109,7 +109,8 @@ class Question(NamedTuple):
         tokens, batch = train_flops / candidate.flops_per_token, self.practice.batch_size(train_flops)
         if (most := self._most_tokens(candidate, train_flops, batch)) < tokens:
             tokens, train_flops = most, most * candidate.flops_per_token
-        steps = ceil(tokens / (self.practice.tokens_per_pair * batch))
+        a_pair = self.practice.tokens_a_pair(candidate.method, candidate.model_params, train_flops)
+        steps = ceil(tokens / (a_pair * batch))
         option = Option(candidate, train_flops, serve_flops, tokens, batch, steps, steps * batch)
         limits = self.limits
         return (
@@ -133,7 +134,8 @@ class Question(NamedTuple):
         whole = (self.pairs or 0) // batch * batch
         if not whole or (passes := self.passes(candidate, train_flops)) is None:
             return float("inf")
-        return passes * whole * self.practice.tokens_per_pair * (1 - 1e-9)
+        a_pair = self.practice.tokens_a_pair(candidate.method, candidate.model_params, train_flops)
+        return passes * whole * a_pair * (1 - 1e-9)
 
     def choices(self, budgets: ArrayLike) -> Choices:
         """The candidates at budgets in FLOP (b,), at each those that keep to the limits."""

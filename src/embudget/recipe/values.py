@@ -9,8 +9,21 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_
 
 from embudget.choices import Crossover
 from embudget.files import save_text
+from embudget.flops import attention_share, say_attention
 from embudget.frozen import Frozen
-from embudget.limits import MOST_FLOPS, BatchSize, Candidates, Count, Epochs, Flops, Length, Rate, step_problem
+from embudget.limits import (
+    MOST_FLOPS,
+    BatchSize,
+    Candidates,
+    Count,
+    Epochs,
+    Flops,
+    Length,
+    Negatives,
+    Rate,
+    step_problem,
+)
+from embudget.methods import parse_method
 from embudget.reading import read_yaml
 from embudget.recipe.wishes import Prefer
 from embudget.records import MethodText, Pooling, RunConfig, Schedule, Yardstick
@@ -86,6 +99,10 @@ class Recipe(Frozen):
     weight_decay: NonNegativeFloat = Field(le=1e6, description="of AdamW")
     scale: PositiveFloat = Field(le=1e6, description="1 / temperature of the contrastive loss")
     max_length: Length = Field(description="tokens; longer texts are cut")
+    negatives: Negatives = Field(default=0, description="hard negatives of each pair that are further candidates")
+    texts_source: str = Field(
+        default="", description="where length and negatives come from, in words; empty where no others were tried"
+    )
     max_epochs: Epochs = Field(description="passes over the training pairs at most")
     eval_pairs: Candidates = Field(description="held-out pairs the prediction refers to")
     eval_candidates: Candidates = Field(description="positives that each held-out query is compared with")
@@ -151,6 +168,7 @@ class Recipe(Frozen):
             f"  with      learning rate {self.learning_rate:.3g}, warm-up {self.warmup:g}{self._decay()}, weight "
             f"decay {self.weight_decay:g}, scale {self.scale:g}, {self.pooling} pooling, texts of at most "
             f"{self.max_length} tokens",
+            *([f"  texts     {self._texts()}"] if self.negatives or self.texts_source else []),
             *([f"  batch     {self.batch_size}, {self.batch_source}"] if self.batch_source else []),
             *([f"  rate      {self.rate_source}"] if self.rate_source else []),
             f"  expect    held-out loss {self.predicted_loss:.3f}, with {100 * self.level:g} % {low:.3f} to {high:.3f} "
@@ -161,6 +179,7 @@ class Recipe(Frozen):
             f"  rejected  {len(self.rejected)} choices, such as: "
             + _listed((f"{no.model or 'every model'} {no.method}: {no.reason}" for no in self.rejected), 2),
         ]
+        lines += [f"  attention {line}" for line in self._attention()]
         lines += [f"  crossover {crossover}" for crossover in self.crossovers]
         return "\n".join(lines + [f"  warning   {warning}" for warning in self.warnings[first:]])
 
@@ -176,6 +195,19 @@ class Recipe(Frozen):
         if self.rate_cost >= _TOLD_COST:
             what = "for the uncertain learning rate, as if all choices below had this one's"
             yield f"  of which  {100 * self.rate_cost:.1f} % are {what}"
+
+    def _texts(self) -> str:
+        count = f"{self.negatives} hard negative{'' if self.negatives == 1 else 's'} of each pair"
+        return count + (f", {self.texts_source}" if self.texts_source else "")
+
+    def _attention(self) -> list[str]:
+        """A line on what attention adds at the mean length of a text, which is less than at lengths that differ."""
+        shape = known_shape(self.model)
+        if shape is None:
+            return []
+        length = self.tokens / self.pairs / (2 + self.negatives)
+        share = attention_share(parse_method(self.method), shape, [length])
+        return say_attention(share, f"at a mean length of {length:.0f} tokens")
 
     def _repeated(self) -> str:
         repeats = self.training_pairs is not None and self.pairs > self.training_pairs

@@ -6,7 +6,7 @@ or that at the vertex of an envelope where at least 3 learning rates were tried.
 the runs came from.
 
 Runs of one setting with different losses are repeated seeds, with a seed column or without one. Losses of different
-held-out sets, numbers of candidates, text lengths or temperatures are not comparable, so that they are refused.
+held-out sets, numbers of candidates or temperatures are not comparable, so that they are refused.
 """
 
 from collections import Counter
@@ -24,6 +24,7 @@ from embudget.limits import Candidates, Count, Length
 from embudget.records import RunRecord
 from embudget.runs.columns import BY_GROUP, CELL, COMPARABLE, Remark
 from embudget.runs.groups import DIGITS, GroupLosses, common_groups
+from embudget.runs.tried import Tried, with_tried
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,6 +85,12 @@ class Cell(Frozen):
     decay: NonNegativeFloat | None = Field(default=None, description="share of the budget in the decay of wsd")
     pooling: str | None = Field(default=None, description="of the tokens' states, in the table's own words")
     negatives: NonNegativeFloat | None = Field(default=None, description="hard negatives of each pair")
+    max_length: Length | None = Field(
+        default=None, description="tokens at which texts are cut; None where it is the table's"
+    )
+    tried: tuple[Tried, ...] = Field(
+        default=(), description="the best with each number of negatives and length, where there were several"
+    )
     run: str | None = Field(
         default=None, description="the one training run whose checkpoint it is, by the table's column `run`"
     )
@@ -122,7 +129,9 @@ class RunTable(Frozen):
     )
     remarks: tuple[Remark, ...] = Field(default=(), description="columns that may mean something else")
     pairs: str | None = Field(default=None, description="content hash of the text pairs, the same for all")
-    max_length: Length | None = None
+    max_length: Length | None = Field(
+        default=None, description="tokens at which texts are cut; None where runs differ in it, or do not say"
+    )
     yardstick: str | None = Field(default=None, description="which held-out pairs the losses are of; None: unknown")
     eval_pairs: Candidates | None = None
     eval_candidates: Candidates | None = None
@@ -211,7 +220,11 @@ class RunTable(Frozen):
         remarks += cost_remarks(runs)
         runs, group_pairs, more = common_groups(runs)
         remarks += more
-        cells = _with_run(best_settings(tuned(settings_of(runs))), runs)
+        settings = tuned(settings_of(runs))
+        cells = with_tried(_with_run(best_settings(settings), runs), settings, group_pairs)
+        length = _one_length(runs)
+        if length is not None:
+            cells = cells.drop(columns="max_length")
         remarks += cell_remarks(cells, recorded=common["pairs"] is not None)
         return super().read(
             {
@@ -222,6 +235,7 @@ class RunTable(Frozen):
                 "remarks": remarks,
                 **common,
                 "groups": None if group_pairs is None else _group_losses(group_pairs, cells),
+                "max_length": length,
                 "tokens_per_pair": _tokens_per_pair(runs),
                 "training_pairs": _training_pairs(runs),
             },
@@ -277,6 +291,12 @@ def _fields(cells: "pd.DataFrame") -> list[dict[str, Any]]:
 def _group_losses(pairs: tuple[int, ...], cells: "pd.DataFrame") -> GroupLosses:
     losses = [[round(loss, DIGITS) for loss in of_cell.tolist()] for of_cell in cells[BY_GROUP]]
     return GroupLosses.model_validate({"pairs": pairs, "losses": losses})
+
+
+def _one_length(runs: "pd.DataFrame") -> float | None:
+    """The length at which all runs cut their texts; None where they differ or do not say."""
+    lengths = set(runs["max_length"].dropna().tolist()) if "max_length" in runs else set()
+    return float(lengths.pop()) if len(lengths) == 1 else None
 
 
 def _tokens_per_pair(runs: "pd.DataFrame") -> float | None:

@@ -34,7 +34,7 @@ LARGEST = 1e100
 _LARGEST_WHOLE = 2.0**53  # above it floats skip whole numbers
 _MAY_BE_ZERO = ("warmup", "weight_decay", "decay", "negatives", "chance", *MEASURED)
 _BY_CHANCE = "loss is no better than chance"
-_WHOLE = ("max_length", "eval_pairs", "eval_candidates")
+_WHOLE = ("max_length", "negatives", "eval_pairs", "eval_candidates")
 _CHECKED = tuple(name for name in (*NEEDED, *SETTING, *MEASURED, *SUPPLY, *COMPARABLE, "chance") if name in NUMBERS)
 
 

@@ -18,14 +18,14 @@ SIZE_NAME: Final = "N="
 """What the name of a model begins with that the source does not name: N=1.2e+08 is made of its size."""
 SETTING: Final = (
     "learning_rate", "batch_size", "warmup", "weight_decay", "max_epochs", "decay", "schedule", "pooling", "end_token",
-    "negatives",
+    "negatives", "max_length",
 )  # fmt: skip
 """What else is chosen of a run. Runs of a cell that share all of it are seeds of one setting."""
 MEASURED: Final = ("steps", "pairs_seen", "seconds")
 """What a cell keeps the mean of, where it is known."""
 SUPPLY: Final = ("unique_tokens", "training_pairs")
 """What there is to train on, each token and each pair counted once: more tokens than that are repeated ones."""
-COMPARABLE: Final = ("max_length", "yardstick", "eval_pairs", "eval_candidates", "scale")
+COMPARABLE: Final = ("eval_pairs", "eval_candidates", "scale", "yardstick")
 """What all runs must share, with the text pairs, for their losses to be comparable."""
 TEXTS: Final = (
     "model", "method", "status", "pairs", "schedule", "pooling", "end_token", "model_weights", "run", "yardstick",
