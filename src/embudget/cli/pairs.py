@@ -23,7 +23,8 @@ def build(
         list[str],
         typer.Argument(
             metavar="SOURCE...",
-            help="demo (aws-docs, google-docs and docstrings), debian, hub:ORG/NAME or files:PATH (JSON, CSV, ...).",
+            help="demo (aws-docs, google-docs, docstrings), general (wordnet, gcide, foldoc, apt), one of these, man, "
+            "javadoc, hub:ORG/NAME or files:PATH (JSON, CSV, ...).",
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder to write.")],

@@ -48,8 +48,9 @@ def build_pairs(
     All rows pass through memory. For pairs that are clean already, or too many for that, use `index_pairs`.
 
     Args:
-        sources: `demo` (which is aws-docs, google-docs and docstrings), `aws-docs`, `google-docs`, `docstrings`,
-            `debian`, `hub:ORG/NAME` or `files:PATH`, where PATH is a file, a folder or a pattern. If two sources of
+        sources: `demo` (which is aws-docs, google-docs and docstrings), `general` (which is wordnet, gcide, foldoc and
+            apt), one of these by itself, `man`, `javadoc`, `hub:ORG/NAME` or `files:PATH`, where PATH is a file, a
+            folder or a pattern. If two sources of
             your own hold a pair, or two of documentation a text, that of the earlier source stays.
         out: the folder to make. Pairs of another request are replaced there; a folder with other files, or with
             pairs that somebody changed, is refused.

@@ -12,6 +12,8 @@ from embudget.pairs.sources.foldoc import Foldoc
 from embudget.pairs.sources.gcide import Gcide
 from embudget.pairs.sources.google import GoogleDocs
 from embudget.pairs.sources.hub import Hub
+from embudget.pairs.sources.javadoc import Javadoc
+from embudget.pairs.sources.man import Man
 from embudget.pairs.sources.wordnet import WordNet
 
 __all__ = ["BUILT_IN", "DEMO", "GENERAL", "SETS", "RawPair", "Rules", "Source", "find_sources"]
@@ -24,6 +26,8 @@ BUILT_IN: dict[str, Callable[[], Source]] = {
     "gcide": Gcide,
     "foldoc": Foldoc,
     "apt": Apt,
+    "man": Man,
+    "javadoc": Javadoc,
 }
 DEMO = ("aws-docs", "google-docs", "docstrings")
 """The sources that `demo` stands for: documentation inside Python packages, which is there without a network."""
