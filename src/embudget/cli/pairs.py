@@ -24,7 +24,7 @@ def build(
         typer.Argument(
             metavar="SOURCE...",
             help="demo (aws-docs, google-docs, docstrings), general (wordnet, gcide, foldoc, apt), one of these, man, "
-            "javadoc, hub:ORG/NAME or files:PATH (JSON, CSV, ...).",
+            "javadoc, azure-docs, hub:ORG/NAME or files:PATH (JSON, CSV, ...).",
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder to write.")],

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from embudget.errors import PairsError
 from embudget.pairs.sources.apt import Apt
 from embudget.pairs.sources.aws import AwsDocs
+from embudget.pairs.sources.azure import AzureDocs
 from embudget.pairs.sources.base import RawPair, Rules, Source
 from embudget.pairs.sources.docstrings import Docstrings
 from embudget.pairs.sources.files import Files
@@ -26,6 +27,7 @@ BUILT_IN: dict[str, Callable[[], Source]] = {
     "gcide": Gcide,
     "foldoc": Foldoc,
     "apt": Apt,
+    "azure-docs": AzureDocs,
     "man": Man,
     "javadoc": Javadoc,
 }
