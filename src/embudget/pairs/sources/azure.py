@@ -5,8 +5,8 @@ it, msgraph-sdk in a comment above it. Docstrings of methods are passed over, be
 All such packages that are installed are read. A group is a package, or for msgraph-sdk a model. Licences: each
 package's own, which is MIT.
 
-The yield is small, since most descriptions are one sentence: 500 to 700 pairs a large package of Azure, 3,000 of
-msgraph-sdk.
+The yield is small, since most descriptions are one sentence: cleaning keeps 200 to 300 pairs of a large package of
+Azure, 1,700 of msgraph-sdk.
 """
 
 import ast
@@ -14,6 +14,7 @@ import importlib.metadata
 import re
 from collections.abc import Iterator
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
 from embudget.errors import PairsError
@@ -87,7 +88,7 @@ def _below_properties(source: str) -> list[str]:
     return [
         below.value.value
         for body in bodies
-        for prop, below in zip(body, body[1:], strict=False)
+        for prop, below in pairwise(body)
         if isinstance(prop, ast.AnnAssign | ast.Assign)
         and isinstance(below, ast.Expr)
         and isinstance(below.value, ast.Constant)
