@@ -9,7 +9,7 @@ from embudget.pairs import build_pairs
 from embudget.pairs.sources import GENERAL, find_sources
 from embudget.pairs.splitting import SPLITS
 
-pytestmark = pytest.mark.cluster
+pytestmark = pytest.mark.slow
 
 
 def test_general_is_large_enough_clean_and_does_not_leak(tmp_path: Path) -> None:
