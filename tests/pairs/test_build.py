@@ -170,7 +170,7 @@ def test_progress_tells_the_stages(source: MadeSource, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("sources", "options", "message"),
     [
-        (["wikipedia"], {}, "^source must be one of demo, aws-docs, .* or files:PATH, got 'wikipedia'$"),
+        (["wikipedia"], {}, "^source must be one of demo, general, aws-docs, .* or files:PATH, got 'wikipedia'$"),
         (["files:"], {}, "^source must be one of .*, got 'files:'$"),
         ([], {}, "^at least one source is needed"),
         ("demo", {}, r"^sources must be a list such as \['demo'\], got 'demo'$"),

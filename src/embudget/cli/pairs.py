@@ -23,8 +23,8 @@ def build(
         list[str],
         typer.Argument(
             metavar="SOURCE...",
-            help="demo (aws-docs, google-docs and docstrings), debian, hub:ORG/NAME or files:PATH (JSON, CSV, ...), "
-            "each perhaps with a weight: demo=0.5.",
+            help="demo (aws-docs, google-docs, docstrings), general (wordnet, gcide, foldoc, apt), one of these, man, "
+            "javadoc, azure-docs, hub:ORG/NAME or files:PATH (JSON, CSV, ...), each perhaps with a weight: demo=0.5.",
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder to write.")],

@@ -5,8 +5,8 @@ Near-duplicates catch the long ones; of short ones, a name changes too large a p
 sentence teaches that sentence, and its held-out pairs are easier than a user's, so each template keeps a fixed number
 of pairs.
 
-A template is what stays of a text if its names are masked. A word counts as common if at least 1 in 500 texts of the
-source, queries and positives together, has it; each run of other words becomes one mask:
+A template is what stays of a text if its names are masked. A word counts as common if at least 1 in 500 pairs of the
+source have it, and at least 20 pairs; each run of other words becomes one mask:
 
     this package contains the development files for *
 
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_COMMON = 500  # a word is common if one in so many texts has it
+_COMMON = 500  # a word is common if one in so many pairs has it, and so many pairs:
+_LEAST_PAIRS = 20
 _BEGIN = 12  # words of a positive that are compared: boilerplate stands in front
 _LEAST_COMMON = 3
 _COMMON_PER_MASK = 2
@@ -63,7 +64,7 @@ def _beyond(pairs: Sequence[Compared], indices: Sequence[int], most: int) -> lis
     """List the pairs, out of those of one source, that are more than a template may have."""
     texts = {index: (pairs[index].query_key.split(), pairs[index].positive_key.split()[:_BEGIN]) for index in indices}
     counts = Counter(word for query, positive in texts.values() for word in {*query, *positive})
-    common = {word for word, count in counts.items() if count * _COMMON >= len(indices)}
+    common = {word for word, count in counts.items() if count >= max(_LEAST_PAIRS, len(indices) / _COMMON)}
     made: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
     for index, (query, positive) in texts.items():
         for side, words in (("query", query), ("positive", positive)):

@@ -52,10 +52,11 @@ def build_pairs(
     All rows pass through memory. For pairs that are clean already, or too many for that, use `index_pairs`.
 
     Args:
-        sources: `demo` (which is aws-docs, google-docs and docstrings), `aws-docs`, `google-docs`, `docstrings`,
-            `debian`, `hub:ORG/NAME` or `files:PATH`, where PATH is a file, a folder or a pattern. If two sources of
-            your own hold a pair, or two of documentation a text, that of the earlier source stays. Behind each may be a
-            weight, such as `demo=0.5`: its share of the training pairs, see `embudget.pairs.weights`.
+        sources: `demo` (which is aws-docs, google-docs and docstrings), `general` (which is wordnet, gcide, foldoc and
+            apt), one of these by itself, `man`, `javadoc`, `azure-docs`, `hub:ORG/NAME` or `files:PATH`, where PATH is
+            a file, a folder or a pattern. If two sources of your own hold a pair, or two of documentation a text, that
+            of the earlier source stays. Behind each may be a weight, such as `demo=0.5`: its share of the training
+            pairs, see `embudget.pairs.weights`.
         out: the folder to make. Pairs of another request are replaced there; a folder with other files, or with
             pairs that somebody changed, is refused.
         query_column: the column of the queries in `hub:` and `files:`; by default what `embudget.pairs.layouts` knows.

@@ -2,7 +2,8 @@
 
 Texts are compared by their words in lower case, and by their sets of word pairs (`embudget.pairs.duplicates`). No text
 may occur twice, on either side: documentation repeats itself, and what a generator wrote for each field of each service
-teaches nothing the second time. What a template wrote is capped (`embudget.pairs.boilerplate`). The user's own texts have other rules, see `embudget.pairs.own_texts`.
+teaches nothing the second time. What a template wrote is capped (`embudget.pairs.boilerplate`). The user's own texts
+have other rules, see `embudget.pairs.own_texts`.
 """
 
 from embudget.pairs.boilerplate import boilerplate

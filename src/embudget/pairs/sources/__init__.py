@@ -6,6 +6,7 @@ from functools import partial
 from embudget.errors import PairsError
 from embudget.pairs.sources.apt import Apt
 from embudget.pairs.sources.aws import AwsDocs
+from embudget.pairs.sources.azure import AzureDocs
 from embudget.pairs.sources.base import RawPair, Rules, Source
 from embudget.pairs.sources.docstrings import Docstrings
 from embudget.pairs.sources.files import Files
@@ -13,6 +14,8 @@ from embudget.pairs.sources.foldoc import Foldoc
 from embudget.pairs.sources.gcide import Gcide
 from embudget.pairs.sources.google import GoogleDocs
 from embudget.pairs.sources.hub import Hub
+from embudget.pairs.sources.javadoc import Javadoc
+from embudget.pairs.sources.man import Man
 from embudget.pairs.sources.wordnet import WordNet
 
 __all__ = ["BUILT_IN", "DEMO", "GENERAL", "SETS", "RawPair", "Rules", "Source", "find_sources"]
@@ -25,6 +28,9 @@ BUILT_IN: dict[str, Callable[[], Source]] = {
     "gcide": Gcide,
     "foldoc": Foldoc,
     "apt": Apt,
+    "azure-docs": AzureDocs,
+    "man": Man,
+    "javadoc": Javadoc,
 }
 DEMO = ("aws-docs", "google-docs", "docstrings")
 """The sources that `demo` stands for: documentation inside Python packages, which is there without a network."""

@@ -38,7 +38,7 @@ class Rules(NamedTuple):
     characters: int | None = MAX_CHARACTERS
     """Longer sides are cut at a word; None leaves them whole."""
     same_template: int | None = 50
-    """The most pairs of the source that one template may have made, see `embudget.pairs.boilerplate`; None keeps all."""
+    """The most pairs of the source that one template may make, see `embudget.pairs.boilerplate`; None keeps all."""
     own: bool = False
     """Whether these are the user's own texts: they stay as they are, only empty and repeated pairs are dropped, and the
     other rules do not matter. See `embudget.pairs.own_texts`."""

@@ -15,7 +15,7 @@ from embudget.pairs.sources.debian import DebianSource
 
 _REFERENCE = re.compile(
     r"(?:see|see also|compare|cf|same as|of|pl\. of|imp\.|pret\.|p\. ?p\.|p\. pr\.|alt\. of|a variant of|variant of|"
-    r"a contraction of|contraction of|another (?:name|term) for|synonym(?:ous)? (?:of|with|for))\b",
+    r"a contraction of|contraction of|another (?:name|term) for|do you mean|synonym(?:ous)? (?:of|with|for))(?!\w)",
     re.IGNORECASE,
 )
 _REFERENCE_WORDS = 9  # a longer text explains something besides
@@ -48,10 +48,10 @@ class Dictionary(DebianSource):
 
 
 def spans(index: str) -> list[tuple[int, int]]:
-    """List the offsets and lengths that an index names, each once and in ascending order.
+    r"""List the offsets and lengths that an index names, each once and in ascending order.
 
     Example:
-        >>> spans("00-database-info\tA\\tB\\ncat\\tBA\\tC\\nfeline\\tBA\\tC")
+        >>> spans("00-database-info\tA\tB\ncat\tBA\tC\nfeline\tBA\tC")
         [(64, 2)]
     """
     found = set()
@@ -67,5 +67,5 @@ def spans(index: str) -> list[tuple[int, int]]:
 
 
 def is_reference(text: str) -> bool:
-    """Whether a text only says where else to look, such as "See hacker." or "Same as Weir." """
+    """Whether a text only says where else to look, as "See hacker." and "Same as Weir." do."""
     return len(text.split()) <= _REFERENCE_WORDS and _REFERENCE.match(text) is not None

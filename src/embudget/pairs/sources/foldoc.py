@@ -13,6 +13,7 @@ from embudget.pairs.sources.lemma import SCOPE, lemma
 
 _MOST_SPELLINGS = 4  # more are the names of a character, such as "!"
 _INDENT = "   "
+_NAMED_LINK = re.compile(r"\{[^{}]*\((?:https?|ftp|gopher):[^{}]*\}\.?", re.IGNORECASE)  # {home (http://...)}
 _LINK = re.compile(r"\{?(?:\(|\b)(?:https?|ftp|gopher|news|mailto|telnet):[^\s{}]*\)?\}?", re.IGNORECASE)
 _INNER_LABEL = re.compile(r"(?<=\d\. )<[a-z][^<>@]*>\s*")
 _CITATION = re.compile(r"^\[.*\]\.?$|^E-?mail: ", re.IGNORECASE)
@@ -59,10 +60,10 @@ def _is_prose(block: str) -> bool:
 
 
 def _prose(block: str) -> str:
-    text = _QUERY.sub("", _LINK.sub("", " ".join(block.split())))
+    text = _QUERY.sub("", _LINK.sub("", _NAMED_LINK.sub("", " ".join(block.split()))))
     text = " ".join(_DATE.sub("", text.strip()).replace("{", "").replace("}", "").split())
     # what is left of a paragraph of links, such as "Home (http://...)." or "Usenet newsgroup: news:...", is no prose
-    bare = len(text.split()) <= 5 and _LINK.search(block) is not None
+    bare = len(text.split()) <= 3 and _LINK.search(block) is not None
     if bare or _CITATION.match(text):
         return ""
     return _INNER_LABEL.sub("", re.sub(r"\s+([.,;:])", r"\1", text))

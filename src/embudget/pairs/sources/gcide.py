@@ -50,6 +50,7 @@ _SEE = re.compile(
     r"(?:^|(?<=[.;:)?!\"] ))(?:See(?: also| under)?|Cf\.|Compare|Opposed to|Same as) \{[^.]*(?:\.|$)\s*"
     r"(?:(?:& ?)?(?:n|v|a|t|i|adv)\.\s*)*"
 )
+_NEXT = re.compile(r"\](?: [\w'-]+){1,4}\s*$")  # the headword of the entry that follows
 _LEFT = re.compile(r"^(?:pl\. [A-Z]\w+\.? |\([a-z]\) )")
 _ACCENTS = {"'": "\u0301", "`": "\u0300", '"': "\u0308", "^": "\u0302", "~": "\u0303", "=": "\u0304", ",": "\u0327"}
 _SIGNS = {
@@ -81,7 +82,7 @@ def pairs_of_gcide(entry: str) -> Iterator[RawPair]:
     headword = _plain(name).strip(" ,.;")
     if not slash or not headword:
         return
-    header, senses, phrases = _parts(slash + rest)
+    header, senses, phrases = _parts(slash + _NEXT.sub("]", rest))
     if senses:
         text = "\n".join(senses) if len(senses) == 1 else "\n".join(f"{n}. {one}" for n, one in enumerate(senses, 1))
         yield RawPair(f"{headword} ({header})" if header else headword, text, lemma(headword))
@@ -133,7 +134,6 @@ def _header(block: str) -> tuple[str | None, str]:
 def _definition(text: str) -> str:
     """Reduce a sense to its prose: no marks of editors, names of authors, derived words and references."""
     text = _signs(" ".join(text.split()))
-    text = re.sub(r"(?<=\])(?: [\w'-]+){1,4}$", "", text)  # the headword of the entry that follows
     text = _AUTHOR.sub("", _DERIVED.sub("", _without_brackets(text)))
     text = _SEE.sub("", _ILLUSTRATION.sub("", text)).replace("{", "").replace("}", "")
     while _FIELD.match(text):

@@ -4,8 +4,8 @@ Pages in English below the folder are read, in roff as they lie there, so neithe
 only refer to another one, and links, are passed over. Containers usually have no manual pages, because their dpkg is
 told to leave them out.
 
-A group is the Debian package that a page belongs to, by dpkg's lists, since its pages describe each other. Licence: each
-package's own.
+A group is the Debian package that a page belongs to, by dpkg's lists, since its pages describe each other. Licence:
+each package's own.
 """
 
 import gzip

@@ -17,11 +17,12 @@ _FONT = re.compile(
 _STRINGS = {
     "lq": '"', "rq": '"', "dq": '"', "oq": "'", "cq": "'", "aq": "'", "em": " - ", "en": "-", "hy": "-", "mi": "-",
     "bu": "", "co": "(C)", "rg": "(R)", "ga": "`", "ha": "^", "ti": "~", "rs": "\\", "bv": "|", "ba": "|", "mu": "x",
-    "<=": "<=", ">=": ">=", "!=": "!=", "->": "->", "<-": "<-", "Aq": "'", "C`": '"', "C'": '"', "C+": "C++", "--": " - ",
-    "PI": "pi", "L\"": '"', "R\"": '"', "Tm": "(TM)", "R": "(R)", "lt": "<", "gt": ">", "q": '"', "Lq": '"', "Rq": '"',
-    "S": "", "Fo": '"', "Fc": '"', "at": "@", "sh": "#", "tm": "(TM)", "de": "°", "+-": "±", "12": "1/2",
-    "ua": "^", "eq": "=", "pl": "+", "dg": "", "sc": "§", "ss": "ß", "ae": "æ", "oe": "œ", "lB": "[", "rB": "]", "lC": "{",
-    "rC": "}", "la": "<", "ra": ">", "sl": "/", "u002D": "-", "u2010": "-", "u2014": " - ",
+    "<=": "<=", ">=": ">=", "!=": "!=", "->": "->", "<-": "<-", "Aq": "'", "C`": '"', "C'": '"', "C+": "C++",
+    "--": " - ", "PI": "pi", "L\"": '"', "R\"": '"', "Tm": "(TM)", "R": "(R)", "lt": "<", "gt": ">", "q": '"',
+    "Lq": '"', "Rq": '"', "S": "", "Fo": '"', "Fc": '"', "at": "@", "sh": "#", "tm": "(TM)", "de": "°",
+    "+-": "±", "12": "1/2", "ua": "^", "eq": "=", "pl": "+", "dg": "", "sc": "§", "ss": "ß", "ae": "æ", "oe": "œ",
+    "lB": "[", "rB": "]", "lC": "{", "rC": "}", "la": "<", "ra": ">", "sl": "/", "u002D": "-", "u2010": "-",
+    "u2014": " - ",
 }  # fmt: skip
 _STRING = re.compile(r"\\[(*](?:\[([^\]]*)\]|\((..)|(..))|\\\[([^\]]*)\]|\\\*(.)")
 _ACCENT = {"'": "\u0301", "`": "\u0300", ":": "\u0308", "^": "\u0302", "~": "\u0303", ",": "\u0327"}
@@ -35,10 +36,10 @@ _LISTS = frozenset({"TP", "IP", "TQ", "It", "IX"})
 _LAYOUTS = {"nf": "fi", "EX": "EE", "Bd": "Ed", "Bl": "El", "TS": "TE", "Vb": "Ve", "de": ".", "ig": ".", "Cs": "Ce"}
 _INLINE = frozenset(
     {
-        "Nm", "Fl", "Ar", "Cm", "Ic", "Pa", "Va", "Vt", "Fa", "Fn", "Ft", "Dv", "Er", "Ev", "Em", "Sy", "Li", "Ql", "Dq",
-        "Sq", "Qq", "Pq", "Aq", "Bq", "Op", "Xr", "Ux", "Bx", "At", "Fx", "Nx", "Ox", "Lk", "Mt", "Tn", "An", "St", "Rs",
-        "No", "Ns", "Sx", "Do", "Dc", "Qo", "Qc", "Nd", "In", "Lb", "Ap", "Ad", "Cd", "Xo", "Xc", "Pf", "Ms", "Sc", "So",
-        "Oo", "Oc", "Po", "Pc", "Ao", "Ac", "Bo", "Bc", "Brq", "Ta",
+        "Nm", "Fl", "Ar", "Cm", "Ic", "Pa", "Va", "Vt", "Fa", "Fn", "Ft", "Dv", "Er", "Ev", "Em", "Sy", "Li",
+        "Ql", "Dq", "Sq", "Qq", "Pq", "Aq", "Bq", "Op", "Xr", "Ux", "Bx", "At", "Fx", "Nx", "Ox", "Lk", "Mt",
+        "Tn", "An", "St", "Rs", "No", "Ns", "Sx", "Do", "Dc", "Qo", "Qc", "Nd", "In", "Lb", "Ap", "Ad", "Cd",
+        "Xo", "Xc", "Pf", "Ms", "Sc", "So", "Oo", "Oc", "Po", "Pc", "Ao", "Ac", "Bo", "Bc", "Brq", "Ta",
     }
 )  # fmt: skip
 _ENCLOSED = {
@@ -55,10 +56,10 @@ _ENCLOSED = {
 
 
 def sections(source: str, names: Collection[str]) -> dict[str, list[str]]:
-    """Give the paragraphs of some sections of a page, whose names come in capitals.
+    r"""Give the paragraphs of some sections of a page, whose names come in capitals.
 
     Example:
-        >>> page = ".SH NAME\\nls - list files\\n.SH DESCRIPTION\\nList\\n.B all\\nfiles.\\n.PP\\nSorted.\\n.SH BUGS"
+        >>> page = ".SH NAME\nls - list files\n.SH DESCRIPTION\nList\n.B all\nfiles.\n.PP\nSorted.\n.SH BUGS"
         >>> sections(page, ("NAME", "DESCRIPTION"))
         {'NAME': ['ls - list files'], 'DESCRIPTION': ['List all files.', 'Sorted.']}
     """
@@ -91,38 +92,52 @@ def _title(section: str) -> str:
 
 
 def _requests(source: str) -> Iterator[tuple[str, str]]:
-    """Give the text line by line with the macro of the line, empty for plain text. Layouts and list items are left out."""
-    until = name = ""
+    """Give the text line by line with the macro of the line, which is empty for plain text. List items are left out."""
+    name = ""
     in_item = False
-    for raw in source.splitlines():
-        line = _COMMENT.sub("", raw)
-        macro, _, rest = line[1:].lstrip().partition(" ") if line[:1] in (".", "'") else ("", "", line)
-        if until:
-            until = "" if macro == until else until
-            continue
-        if macro in _LAYOUTS:
-            until = _LAYOUTS[macro]
-            yield "list", ""
-        elif macro in _LISTS:
-            in_item = True
+    for macro, rest in _lines(source):
+        if macro == "list" or macro in _LISTS:
+            in_item = in_item or macro != "list"
             yield "list", ""
         elif macro in ("SH", "Sh", "SS", "Ss", *_BREAKS):
             # a new paragraph in man(7) ends a list; `sp` and `RS` go on with it
             in_item = in_item and macro in ("sp", "RS", "RE")
             yield macro, _plain(rest.replace('"', ""))
-        elif in_item or (not macro and line.startswith((" ", "\t"))):
+        elif in_item:
             continue
-        elif not macro:
-            yield ("PP", "") if not line.strip() else ("", _plain(line))
-        elif macro in _SPACED:
-            yield "", _plain(" ".join(_arguments(rest)))
-        elif macro in _JOINED:
-            yield "", _plain("".join(_arguments(rest)))
-        elif macro in _INLINE:
-            if macro == "Nm":
-                name = name or rest
-                rest = rest or name
-            yield "", _plain(_of_mdoc([macro, *_arguments(rest)]))
+        elif macro == "Nm":  # without an argument it stands for the name that the page gave first
+            name = name or rest
+            yield "", _plain(_of_mdoc([macro, *_arguments(rest or name)]))
+        else:
+            yield "", _plain(_running(macro, rest))
+
+
+def _lines(source: str) -> Iterator[tuple[str, str]]:
+    """Split each line into its macro and the rest. Comments, tables and code are left out."""
+    until = ""
+    for raw in source.splitlines():
+        line = _COMMENT.sub("", raw)
+        macro, _, rest = line[1:].lstrip().partition(" ") if line[:1] in (".", "'") else ("", "", line)
+        if until:
+            until = "" if macro == until else until
+        elif macro in _LAYOUTS:
+            until = _LAYOUTS[macro]
+            yield "list", ""
+        elif not macro and not line.strip():
+            yield "PP", ""
+        elif macro or not line.startswith((" ", "\t")):  # an indented line is printed as it is
+            yield macro, rest
+
+
+def _running(macro: str, rest: str) -> str:
+    """Give the running text of a line: plain, in another font, or marked by what it is."""
+    if not macro:
+        return rest
+    if macro in _SPACED:
+        return " ".join(_arguments(rest))
+    if macro in _JOINED:
+        return "".join(_arguments(rest))
+    return _of_mdoc([macro, *_arguments(rest)]) if macro in _INLINE else ""
 
 
 def _arguments(rest: str) -> list[str]:
