@@ -25,7 +25,8 @@ from typing import Annotated, Any, NamedTuple, Self
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationError, model_validator
 
-from embudget.errors import ModelError
+from embudget.errors import ConfigError, ModelError
+from embudget.evaluation.tasks import word_beside, words_of
 from embudget.frozen import Frozen, first_problem, unique
 from embudget.limits import BatchSize, Candidates, Count, Epochs, Flops, Length, Rate, Seed, step_problem
 from embudget.methods import Method, parse_method
@@ -54,6 +55,17 @@ BatchSizes = Annotated[
     Discriminator(_shape_of_batch),
 ]
 """A number of pairs a step, one for each budget, or a rule."""
+
+
+def _task_words(texts: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        return tuple(words_of(texts)) if texts else ()
+    except ConfigError as error:
+        raise ValueError(str(error)) from None
+
+
+Tasks = Annotated[tuple[str, ...], AfterValidator(_task_words)]
+"""Benchmark tasks, each in the words of `embudget.evaluation.tasks`."""
 
 
 class GridRun(NamedTuple):
@@ -124,6 +136,11 @@ class Study(Frozen):
     eval_candidates: Candidates = Field(
         default=512, description="positives that each held-out query must tell its own from; guessing gives ln of this"
     )
+    evaluate: Tasks = Field(
+        default=(),
+        description="benchmarks that each run's model is scored on when it is trained, as `embudget evaluate --tasks` "
+        "takes them, with paths relative to the study's file; the scores stand in the records",
+    )
     flops_per_second: Flops = Field(
         default=4e10, description="speed to estimate hours with until runs are measured; assumption: two CPU cores"
     )
@@ -179,7 +196,7 @@ class Study(Frozen):
         """The study with what one of `also` names in place of its own."""
         named = self.also[index]
         where = f"also.{index}"
-        if barred := sorted({"pairs", "also", "flops_per_second"} & set(named)):
+        if barred := sorted({"pairs", "also", "evaluate", "flops_per_second"} & set(named)):
             raise ValueError(f"{where} cannot name {barred[0]}, which is the whole study's")
         fields = {key: value for key, value in own.items() if key != "learning_rates"} | named
         if {"members", "suite"} & set(named):  # one takes the place of the other
@@ -203,7 +220,8 @@ class Study(Frozen):
         path = Path(path)
         study = cls.read(read_yaml(path, "a study (members, methods, budgets, ...)"), str(path))
         here = path.parent
-        places = {"pairs": here / study.pairs} | beside(here, {name: getattr(study, name) for name in OF_MODELS})
+        places: dict[str, Any] = {"evaluate": tuple(word_beside(here, word) for word in study.evaluate)}
+        places |= {"pairs": here / study.pairs} | beside(here, {name: getattr(study, name) for name in OF_MODELS})
         return study.model_copy(update=places | {"also": tuple(grid | beside(here, grid) for grid in study.also)})
 
     def shapes(self) -> list[ModelShape]:
