@@ -78,8 +78,8 @@ class RunScorer:
         model.train(training)
         for failure in failures:
             LOG.warning("run %s is kept without a score: %s", record.id, failure)
-        error = record.error or (f"not evaluated: {'; '.join(failures)}"[:300] if failures else None)
-        return record.model_copy(update={"scores": scores, "error": error})
+        told = record.error or (f"not evaluated: {'; '.join(failures)}"[:300] if failures else None)
+        return record.model_copy(update={"scores": scores, "error": told})
 
     def say_unscored(self, records: Iterable[RunRecord]) -> None:
         """Say how many runs lack a score: their models are gone, so that nothing can score them."""
@@ -87,7 +87,7 @@ class RunScorer:
         lacking = [record for record in records if record.status == "done" and names - set(record.scores)]
         if lacking:
             LOG.warning(
-                "%d runs lack a score of some task under evaluate: they were trained before it was named, or it failed. "
-                "Their models are not kept; a sweep with another store trains them anew and scores them",
+                "%d runs lack a score of some task under evaluate: they were trained before it was named, or it "
+                "failed. Their models are not kept; a sweep with another store trains them anew and scores them",
                 len(lacking),
             )

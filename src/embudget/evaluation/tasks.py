@@ -35,7 +35,7 @@ def words_of(texts: Iterable[str]) -> list[str]:
     found: list[str] = []
     for text in texts:
         kind, _, rest = text.partition("=")
-        if kind in LOCAL and Path(rest).exists():  # a path with a comma in it
+        if kind in LOCAL and rest and Path(rest).exists():  # a path with a comma in it
             found.append(text)
             continue
         of_mteb = False
