@@ -114,12 +114,10 @@ def test_sts_is_the_rank_correlation_of_the_cosine(tiny_neox: Path, rated: Path)
 def test_two_models_have_their_own_scores_and_each_is_scored_once(
     tmp_path: Path, tiny_neox: Path, rated: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """mteb calls every local model the same, so that the second of two would get the first one's scores."""
+    """Mteb calls every local model the same, so that the second of two would get the first one's scores."""
     calls = encoded(monkeypatch)
     short, long = (save(tiny_neox, tmp_path / "models" / str(length) / "model", length) for length in (4, 64))
-    scores = [
-        benchmark(folder, [f"sts={rated}"], baselines=False).systems["model"].scores for folder in (short, long)
-    ]
+    scores = [benchmark(folder, [f"sts={rated}"], baselines=False).systems["model"].scores for folder in (short, long)]
     assert scores[0] != scores[1]
     assert calls and max(calls) == 8, "each of the eight texts is embedded once"
     calls.clear()
@@ -185,7 +183,7 @@ def test_a_models_prompts_are_used(tiny_neox: Path, stripped: Pairs) -> None:
 
 
 def test_clustering_and_random_states(tmp_path: Path, tiny_neox: Path, sorted_texts: Path) -> None:
-    """mteb seeds everything there is, which must not change a training that goes on afterwards."""
+    """Mteb seeds everything there is, which must not change a training that goes on afterwards."""
     states = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()  # type: ignore[index] # noqa: NPY002
     found = benchmark(load_embedder(str(tiny_neox), 64), [f"clustering={sorted_texts}/train.csv"], baselines=False)
     assert found.metrics == {"train": "v_measure"}

@@ -110,9 +110,7 @@ def rewrite(path: str, text: str) -> Callable[[Path], None]:
         (lambda folder: [path.unlink() for path in folder.glob("*.jsonl")] and None, "holds neither corpus.jsonl"),
     ],
 )
-def test_a_folder_of_another_layout_is_refused(
-    tmp_path: Path, break_it: Callable[[Path], None], message: str
-) -> None:
+def test_a_folder_of_another_layout_is_refused(tmp_path: Path, break_it: Callable[[Path], None], message: str) -> None:
     break_it(beir(tmp_path / "faq"))
     with pytest.raises(ConfigError) as refused:
         read_retrieval(tmp_path / "faq")
