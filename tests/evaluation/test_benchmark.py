@@ -35,7 +35,7 @@ def stripped(tiny_pairs: Pairs, tmp_path_factory: pytest.TempPathFactory) -> Pai
     folder = tmp_path_factory.mktemp("stripped") / "faq"
     folder.mkdir()
     for split in ("train", "validation", "test"):
-        table = tiny_pairs.table(split).select(["query", "positive"])  # type: ignore[arg-type]
+        table = tiny_pairs.table(split).select(["query", "positive"])
         columns = {name: [text.strip() for text in table[name].to_pylist()] for name in table.column_names}
         pq.write_table(pa.table(columns), folder / f"{split}.parquet")
     return index_pairs(folder)

@@ -88,8 +88,8 @@ def test_pairs_are_ranked_as_evaluate_ranks_them(tiny_pairs: Pairs) -> None:
     assert data.ids_are_texts
 
 
-def rewrite(path: str, text: str) -> Callable[[Path], None]:
-    return lambda folder: (folder / path).write_text(text) and None
+def rewrite(path: str, text: str) -> Callable[[Path], object]:
+    return lambda folder: (folder / path).write_text(text)
 
 
 @pytest.mark.parametrize(
@@ -107,10 +107,12 @@ def rewrite(path: str, text: str) -> Callable[[Path], None]:
         (rewrite("corpus.jsonl", '{"_id": "d1", "text": "x"}\n{"_id": "d1", "text": "y"}'), "d1 is there twice"),
         (rewrite("corpus.jsonl", "no json"), "line 1: not valid JSON"),
         (lambda folder: (folder / "qrels" / "test.tsv").unlink(), "lacks qrels/test.tsv; BEIR's layout is"),
-        (lambda folder: [path.unlink() for path in folder.glob("*.jsonl")] and None, "holds neither corpus.jsonl"),
+        (lambda folder: [path.unlink() for path in folder.glob("*.jsonl")], "holds neither corpus.jsonl"),
     ],
 )
-def test_a_folder_of_another_layout_is_refused(tmp_path: Path, break_it: Callable[[Path], None], message: str) -> None:
+def test_a_folder_of_another_layout_is_refused(
+    tmp_path: Path, break_it: Callable[[Path], object], message: str
+) -> None:
     break_it(beir(tmp_path / "faq"))
     with pytest.raises(ConfigError) as refused:
         read_retrieval(tmp_path / "faq")

@@ -21,7 +21,7 @@ SAMPLE, SECONDS, BATCH = 256, 5.0, 32
 
 _TEXTS = (
     "What is the fastest way to the station, and how much is the ticket?",
-    "The library returns one vector for each text. TextSize of one meaning have vectors that point the same way, so that "
+    "The library returns one vector for each text. Texts of one meaning have vectors that point the same way, so that "
     "a search finds what was meant and not what was written.",
 )
 """What speed is measured on where no task has texts on this machine yet."""

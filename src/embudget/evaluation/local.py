@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
@@ -111,7 +110,7 @@ def clustering_task(path: Path) -> BenchmarkTask:
 
 def _name(path: Path) -> str:
     """A task's name: the file's without its ending, or the folder's; a link has its own."""
-    found = Path(os.path.abspath(path))
+    found = path if path.name not in ("", "..") else path.resolve()
     return found.name if found.is_dir() else found.stem
 
 
