@@ -11,6 +11,7 @@ name, made from the files in results/STUDY:
     forecast     forecast.json and verdict.json: what was forecast, and what came of it
     ablations    ablations.json: what each change of a default does to the loss
     other_rates  the same file: what each change does where the learning rate was chosen on other seeds
+    leaderboard  scores.json: benchmark scores of systems, beside what they cost
     spent        spent.json: runs, FLOP and hours
     sources      yardstick.json: the sources of error of a held-out loss
     sets         the same file: how two disjoint held-out sets rank the same choices
@@ -222,6 +223,29 @@ def flops(number: float) -> str:
     return re.sub(r"e\+?0*", "e", f"{number:.3g}")
 
 
+def leaderboard(study: str) -> str:
+    """Systems down, tasks across, then parameters and texts a second; the best score of a task is bold."""
+    found = read(study, "scores.json")
+    tasks, systems = list(found["metrics"]), found["systems"]
+    best = {task: max(one["scores"].get(task, -1.0) for one in systems.values()) for task in tasks}
+
+    def cell(task: str, score: float | None) -> str:
+        shown = "" if score is None else f"{score:.3f}"
+        return f"**{shown}**" if score == best[task] else shown
+
+    rows = [
+        [
+            name,
+            *(cell(task, one["scores"].get(task)) for task in tasks),
+            "" if one["model_params"] is None else f"{one['model_params'] / 1e6:.1f}",
+            "" if one["texts_per_second"] is None else f"{one['texts_per_second']:,.0f}",
+        ]
+        for name, one in systems.items()
+    ]
+    heads = [f"{task}, {found['metrics'][task]}" for task in tasks]
+    return table(["system", *heads, "N, millions", "texts a second"], rows)
+
+
 TABLES: dict[str, Callable[[str], str]] = {
     "frontier": frontier,
     "findings": findings,
@@ -230,6 +254,7 @@ TABLES: dict[str, Callable[[str], str]] = {
     "forecast": forecast,
     "ablations": ablations,
     "other_rates": other_rates,
+    "leaderboard": leaderboard,
     "spent": spent,
     "sources": sources,
     "sets": sets,

@@ -9,6 +9,7 @@ import pytest
 from embudget.pairs import Pairs, build_pairs, load_pairs
 from embudget.records import RunRecord
 from embudget.study import Store
+from embudget.suite.loading import load_embedder
 from tests.command_line import Run
 from tests.conftest import save_tiny
 from tests.docs.faq import write_faq
@@ -66,8 +67,15 @@ def with_runs(pairs: Pairs) -> None:
     Path("runs.csv").write_text("\n".join(lines) + "\n")
 
 
+def with_model(pairs: Pairs) -> None:
+    """A model to score, `model/`, beside the pairs."""
+    with_pairs(pairs)
+    load_embedder(str(save_tiny(Path("base"), "gpt_neox")), 64).save_pretrained("model")
+
+
 SETUP: dict[str, Callable[[Pairs], None]] = {
     "start/output": with_quickstart,
+    "howto/evaluate": with_model,
     "howto/models": with_models,
     "howto/table": with_runs,
 }

@@ -10,6 +10,7 @@ from embudget.pairs import Pairs
 from embudget.records import RunConfig, RunRecord
 from embudget.study.trunks import own_flops
 from embudget.training.resources import Resources
+from embudget.training.trunk import Scorer
 
 FOLDER = "EMBUDGET_TEST_TRUNKS"
 """Environment variable: where the stand-in writes what it did, and reads what shall go wrong."""
@@ -20,6 +21,7 @@ def train_trunk(
     pairs: Pairs,
     on_progress: Callable[[RunConfig, float, float], None] | None = None,
     resources: Resources | None = None,
+    score: Scorer | None = None,
 ) -> Iterator[RunRecord]:
     """Write down the budgets asked for; what goes wrong at a budget is in a file of its name: kill N, fail, diverge."""
     folder = Path(os.environ[FOLDER])

@@ -52,7 +52,7 @@ class Contender(ABC):
         """How many weights it has, all of them and those without embeddings; None where it has none."""
         return None
 
-    def release(self) -> None:
+    def release(self) -> None:  # noqa: B027 - most hold nothing
         """Let go of the memory that it holds."""
 
 
@@ -91,14 +91,15 @@ class EmbeddingContender(Contender):
         self._model = None
 
 
+_PACKAGES = {"BM25": "bm25s", "TF-IDF": "scikit-learn"}
+
+
 @final
 class LexicalContender(Contender):
     """BM25 or TF-IDF; it does retrieval alone."""
 
-    _PACKAGES = {"BM25": "bm25s", "TF-IDF": "scikit-learn"}
-
     def __init__(self, name: str) -> None:
-        package = self._PACKAGES[name]
+        package = _PACKAGES[name]
         super().__init__(name, f"{name}-{package}-{version(package)}")
 
     def takes(self, task: BenchmarkTask) -> bool:

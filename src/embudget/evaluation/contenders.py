@@ -42,7 +42,7 @@ def contenders_of(
     found: list[Contender] = [embedding_contender("model", model)]
     found += [embedding_contender(name, one) for name, one in against.items()]
     if base and isinstance(model, str | Path) and (Path(model) / RECORD_FILE).is_file():
-        found.append(base_of(Path(model)))
+        found.append(untrained_base(Path(model)))
     missing: list[str] = []
     if baselines:
         minilm = minilm_folder()
@@ -67,7 +67,7 @@ def embedding_contender(name: str, model: "SentenceTransformer | str | Path") ->
     return EmbeddingContender(name, folder_hash(folder), lambda: load_model(folder))
 
 
-def base_of(folder: Path) -> Contender:
+def untrained_base(folder: Path) -> Contender:
     """What the model in a folder was before embudget trained it."""
     config = read_record(folder).config
 

@@ -42,17 +42,17 @@ def measure_speed(model: "SentenceTransformer", tasks: Sequence[BenchmarkTask]) 
     texts = [text for task in tasks for text in rng.sample(task.sample(), min(SAMPLE, len(task.sample())))]
     texts = rng.sample(texts, min(SAMPLE, len(texts))) or list(_TEXTS) * (BATCH // len(_TEXTS))
     longest = int(model.max_seq_length or 10**6)
-    whole = sum(len(model.tokenizer(text)["input_ids"]) for text in texts)
+    lengths = {text: len(model.tokenizer(text, verbose=False)["input_ids"]) for text in texts}
     model.encode(texts[:8], show_progress_bar=False)  # the first call is slow
     tokens, started = 0, time.perf_counter()
     for start in range(0, len(texts), BATCH):
         part = texts[start : start + BATCH]
         model.encode(part, batch_size=BATCH, show_progress_bar=False)
-        tokens += sum(min(longest, len(model.tokenizer(text)["input_ids"])) for text in part)
+        tokens += sum(min(longest, lengths[text]) for text in part)
         if time.perf_counter() - started > SECONDS:
             break
     seconds = time.perf_counter() - started
-    return Speed(tokens / seconds, whole / max(1, sum(map(len, texts))), longest)
+    return Speed(tokens / seconds, sum(lengths.values()) / sum(map(len, lengths)), longest)
 
 
 def seconds_of(task: BenchmarkTask, speed: Speed) -> float | None:

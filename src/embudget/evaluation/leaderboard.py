@@ -39,7 +39,7 @@ class Leaderboard(Frozen):
             words += [cell.rjust(width) for cell, width in zip(row[2:], widths[2:], strict=True)]
             lines.append("  ".join(words).rstrip())
         return "\n".join(
-            [*lines, *(f"left out: {line}" for line in self.left_out), f"as mteb {self.mteb} defines them"]
+            [*lines, *(f"left out: {line}" for line in self.left_out), f"scores as mteb {self.mteb} defines them"]
         )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from embudget.evaluation.beir import RetrievalData, read_retrieval
 from embudget.evaluation.labelled import Labelled, ScoredPairs, read_labelled, read_scored_pairs, read_train_and_test
-from embudget.evaluation.task import BenchmarkTask, Texts
+from embudget.evaluation.task import BenchmarkTask, TextSize
 
 if TYPE_CHECKING:
     from mteb.abstasks import AbsTask
@@ -30,9 +30,9 @@ class LocalTask(BenchmarkTask):
         assert self.content is not None
         return self._make(self.content)
 
-    def sizes(self) -> list[Texts]:
+    def sizes(self) -> list[TextSize]:
         """How much text a model embeds for it: every text that was read, at most."""
-        return [Texts(1, len(text)) for text in self._texts]
+        return [TextSize(1, len(text)) for text in self._texts]
 
     def sample(self) -> Sequence[str]:
         """All its texts."""
@@ -109,8 +109,8 @@ def clustering_task(path: Path) -> BenchmarkTask:
 
 
 def _name(path: Path) -> str:
-    """A task's name: the file's without its ending, or the folder's."""
-    found = Path(path).resolve()
+    """A task's name: the file's without its ending, or the folder's; a link has its own."""
+    found = path if path.name not in ("", "..") else path.resolve()
     return found.name if found.is_dir() else found.stem
 
 

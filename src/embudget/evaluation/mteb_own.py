@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from embudget.errors import ConfigError, first_line, shortened
 from embudget.evaluation.quiet import quiet
-from embudget.evaluation.task import BenchmarkTask, Texts
+from embudget.evaluation.task import BenchmarkTask, TextSize
 
 if TYPE_CHECKING:
     from mteb.abstasks import AbsTask
@@ -51,7 +51,7 @@ class OwnTask(BenchmarkTask):
 
         return mteb.get_task(self.name, hf_subsets=self._subsets)
 
-    def sizes(self) -> list[Texts] | None:
+    def sizes(self) -> list[TextSize] | None:
         """How much text it holds, by the statistics that mteb comes with."""
         task = self.make()
         splits: Mapping[str, Any] = task.metadata.descriptive_stats or {}
@@ -59,7 +59,7 @@ class OwnTask(BenchmarkTask):
         return found or None
 
 
-def _sizes(stats: Any, subsets: list[str] | None) -> Iterable[Texts]:  # noqa: ANN401 - JSON of mteb
+def _sizes(stats: Any, subsets: list[str] | None) -> Iterable[TextSize]:  # noqa: ANN401 - JSON of mteb
     if not isinstance(stats, dict):
         return
     by_subset = stats.get("hf_subset_descriptive_stats")
@@ -70,7 +70,7 @@ def _sizes(stats: Any, subsets: list[str] | None) -> Iterable[Texts]:  # noqa: A
     for value in stats.values():
         if isinstance(value, dict) and value.get("average_text_length"):
             mean = float(value["average_text_length"])
-            yield Texts(round(value["total_text_length"] / mean), mean)
+            yield TextSize(round(value["total_text_length"] / mean), mean)
 
 
 def check_loadable(tasks: Iterable[BenchmarkTask]) -> None:

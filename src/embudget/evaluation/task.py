@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from mteb.abstasks import AbsTask
 
 
-class Texts(NamedTuple):
+class TextSize(NamedTuple):
     """Texts of about one length that a model must embed for a task."""
 
     number: int
@@ -31,7 +31,7 @@ class BenchmarkTask(ABC):
         """A fresh task of mteb, for one model."""
 
     @abstractmethod
-    def sizes(self) -> list[Texts] | None:
+    def sizes(self) -> list[TextSize] | None:
         """How much text a model embeds for it; None where nobody knows."""
 
     def sample(self) -> Sequence[str]:

@@ -35,7 +35,7 @@ def words_of(texts: Iterable[str]) -> list[str]:
     found: list[str] = []
     for text in texts:
         kind, _, rest = text.partition("=")
-        if kind in LOCAL and Path(rest).exists():  # a path with a comma in it
+        if kind in LOCAL and rest and Path(rest).exists():  # a path with a comma in it
             found.append(text)
             continue
         of_mteb = False
@@ -104,5 +104,5 @@ def read_tasks(texts: Sequence[str]) -> tuple[list[BenchmarkTask], list[str]]:
     names = [task.name for task in tasks]
     for name in names:
         if names.count(name) > 1:
-            raise ConfigError(f"two tasks are called {name!r}: rename the file or folder of one")
+            raise ConfigError(f"two tasks are called {name!r}: rename the file or folder of one, or name it by a link")
     return tasks, missing

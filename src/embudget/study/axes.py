@@ -1,9 +1,12 @@
-"""The fields of a study that hold one value or several, as a user writes them: batch sizes, lengths, negatives."""
+"""The fields of a study that hold one value or several, as a user writes them: batch sizes, lengths,
+negatives, tasks."""
 
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
+from embudget.errors import ConfigError
+from embudget.evaluation.tasks import words_of
 from embudget.frozen import unique
 from embudget.limits import BatchSize, Flops, Length, Negatives
 from embudget.study.batch_size import BatchRule
@@ -39,3 +42,14 @@ NegativeCounts = Annotated[
     tuple[Negatives, ...], BeforeValidator(_values), Field(min_length=1, max_length=MOST_VALUES), AfterValidator(unique)
 ]
 """One number, or several: every run of the grid is trained with each."""
+
+
+def _task_words(texts: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        return tuple(words_of(texts)) if texts else ()
+    except ConfigError as error:
+        raise ValueError(str(error)) from None
+
+
+Tasks = Annotated[tuple[str, ...], AfterValidator(_task_words)]
+"""Benchmark tasks, each in the words of `embudget.evaluation.tasks`."""

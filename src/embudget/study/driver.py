@@ -7,6 +7,7 @@ from contextlib import closing, nullcontext, suppress
 from pathlib import Path
 
 from embudget.errors import ConfigError
+from embudget.evaluation.of_run import RunScorer
 from embudget.pairs import Pairs, load_pairs
 from embudget.records import RunConfig, RunRecord
 from embudget.study.claims import Claims, checkpoints_name
@@ -65,6 +66,8 @@ def sweep(
     check_interval(checkpoint_seconds)
     listener = listener or SweepListener()
     pairs = load_pairs(study.pairs)
+    scorer = RunScorer(study.evaluate)
+    scorer.check()
     with nullcontext(store) if isinstance(store, Store) else Store(store) as opened:
         if retry_failed:
             opened.forget_failed(study.configs(pairs))
@@ -72,11 +75,14 @@ def sweep(
             checkpoints=opened.checkpoints if checkpoints is None else _made(Path(checkpoints)),
             checkpoint_seconds=checkpoint_seconds,
             keep_checkpoints=True,
+            evaluate=study.evaluate,
         )
         add_kept(opened, resources.checkpoints, {config.id for config in study.configs(pairs)})
         if resources.checkpoints is None:
             LOG.warning("no checkpoints are kept: the store is no SQLite file, and no folder for checkpoints was given")
-        return _drive(study, pairs, opened, workers, listener, resources)
+        records = _drive(study, pairs, opened, workers, listener, resources)
+    scorer.say_unscored(records)
+    return records
 
 
 def _drive(

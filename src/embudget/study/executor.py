@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple, final
 
 from embudget.errors import DivergedError, EmbudgetError, MethodError, ModelError, RunError
+from embudget.evaluation.of_run import RunScorer
 from embudget.pairs import load_pairs
 from embudget.records import RunRecord
 from embudget.study.trunks import Task
@@ -67,14 +68,14 @@ def execute(
     """
     left = list(task)
     try:
-        pairs = load_pairs(pairs_folder)
+        pairs, score = load_pairs(pairs_folder), RunScorer(resources.evaluate if resources else ())
         if task[0].schedule == "wsd":
             from embudget.training.trunk import train_trunk
 
-            records: Iterator[RunRecord] = train_trunk(task, pairs, on_progress, resources)
+            records: Iterator[RunRecord] = train_trunk(task, pairs, on_progress, resources, score)
         else:
             records = (
-                train(run, pairs, on_progress=partial(on_progress, run), resources=resources, with_record=True)[1]
+                score(*train(run, pairs, on_progress=partial(on_progress, run), resources=resources, with_record=True))
                 for run in task
             )
         for record in records:

@@ -27,6 +27,7 @@ from typing import Annotated, Any, NamedTuple, Self
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from embudget.errors import ModelError
+from embudget.evaluation.tasks import word_beside
 from embudget.frozen import Frozen, first_problem, unique
 from embudget.limits import Candidates, Count, Epochs, Flops, Rate, Seed, step_problem
 from embudget.methods import Method, parse_method
@@ -34,7 +35,7 @@ from embudget.pairs import Pairs
 from embudget.reading import read_yaml
 from embudget.records import MethodText, Pooling, RunConfig, Schedule, Yardstick
 from embudget.records.config import EVAL_CANDIDATES, EVAL_PAIRS, candidates_problem, eval_counts
-from embudget.study.axes import BatchSizes, Lengths, NegativeCounts
+from embudget.study.axes import BatchSizes, Lengths, NegativeCounts, Tasks
 from embudget.study.batch_size import BatchRule
 from embudget.study.members import OF_MODELS, Member, beside, members_by_shape, members_of
 from embudget.suite import ModelShape
@@ -128,6 +129,11 @@ class Study(Frozen):
         description="held-out pairs drawn evenly over groups and sources; or first, the first of the split, to go on "
         "with a study from before embudget drew them (with eval_pairs: 512)",
     )
+    evaluate: Tasks = Field(
+        default=(),
+        description="benchmarks that each run's model is scored on when it is trained, as `embudget evaluate --tasks` "
+        "takes them, with paths relative to the study's file; the scores stand in the records",
+    )
     flops_per_second: Flops = Field(
         default=4e10, description="speed to estimate hours with until runs are measured; assumption: two CPU cores"
     )
@@ -183,7 +189,7 @@ class Study(Frozen):
         """The study with what one of `also` names in place of its own."""
         named = self.also[index]
         where = f"also.{index}"
-        if barred := sorted({"pairs", "also", "flops_per_second"} & set(named)):
+        if barred := sorted({"pairs", "also", "evaluate", "flops_per_second"} & set(named)):
             raise ValueError(f"{where} cannot name {barred[0]}, which is the whole study's")
         fields = {key: value for key, value in own.items() if key != "learning_rates"} | named
         if {"members", "suite"} & set(named):  # one takes the place of the other
@@ -207,7 +213,8 @@ class Study(Frozen):
         path = Path(path)
         study = cls.read(read_yaml(path, "a study (members, methods, budgets, ...)"), str(path))
         here = path.parent
-        places = {"pairs": here / study.pairs} | beside(here, {name: getattr(study, name) for name in OF_MODELS})
+        places: dict[str, Any] = {"evaluate": tuple(word_beside(here, word) for word in study.evaluate)}
+        places |= {"pairs": here / study.pairs} | beside(here, {name: getattr(study, name) for name in OF_MODELS})
         return study.model_copy(update=places | {"also": tuple(grid | beside(here, grid) for grid in study.also)})
 
     def shapes(self) -> list[ModelShape]:

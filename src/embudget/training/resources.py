@@ -26,6 +26,8 @@ class Resources(NamedTuple):
     """Time between checkpoints; None: a twentieth of the time that the run takes, see `state.interval`."""
     keep_checkpoints: bool = False
     """Leave the checkpoints of a run that has ended to whoever stores its record."""
+    evaluate: tuple[str, ...] = ()
+    """Benchmarks that a study scores the model of each run on, as `embudget.evaluation.tasks` reads them."""
 
 
 def check_interval(seconds: float | None) -> None:

@@ -10,14 +10,16 @@ folder of the trunk's. Each record is, to the last bit, that of the run on its o
 2405.18392.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from embudget.errors import DivergedError
 from embudget.flops import tokens_for
 from embudget.pairs import Pairs
 from embudget.records import RunConfig, RunRecord
+from embudget.training.device import in_float32
 from embudget.training.interrupt import interruptible_run
 from embudget.training.job import Job
 from embudget.training.loop import Training, run_to_budget, whole_steps
@@ -27,12 +29,23 @@ from embudget.training.run import OnProgress, OnRunProgress, diverged_record, re
 from embudget.training.schedule import factor_of
 from embudget.training.state import Resuming, trunk_name
 
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+Scorer = Callable[["SentenceTransformer", RunRecord], RunRecord]
+"""Measures more of a run's model than its held-out loss, and puts that into the record."""
+
+
+def _unscored(model: "SentenceTransformer", record: RunRecord) -> RunRecord:
+    return record
+
 
 def train_trunk(
     configs: Sequence[RunConfig],
     pairs: Pairs,
     on_progress: OnRunProgress | None = None,
     resources: Resources | None = None,
+    score: Scorer = _unscored,
 ) -> Iterator[RunRecord]:
     """Train the runs of one trunk; yield each one's record as its branch ends, cheapest budget first.
 
@@ -44,6 +57,7 @@ def train_trunk(
         pairs: the text pairs whose content hash they name.
         on_progress: called after each step with the run that it serves next.
         resources: how to go about it; with checkpoints the trunk goes on where it was when it is started again.
+        score: called with the model and the record of each run that spent its budget.
 
     Raises:
         EmbudgetError: as `embudget.training.run.train`; DivergedError if the trunk itself diverges, and with it all the
@@ -53,10 +67,12 @@ def train_trunk(
     dearest = Job.of(configs[-1], pairs, resources)
     dearest.check_number()
     with interruptible_run():
-        yield from _trained(configs, dearest, on_progress or (lambda config, share, loss: None))
+        yield from _trained(configs, dearest, on_progress or (lambda config, share, loss: None), score)
 
 
-def _trained(configs: Sequence[RunConfig], dearest: Job, on_progress: OnRunProgress) -> Iterator[RunRecord]:
+def _trained(
+    configs: Sequence[RunConfig], dearest: Job, on_progress: OnRunProgress, score: Scorer
+) -> Iterator[RunRecord]:
     first, resources = configs[0], dearest.resources
     training = Training(dearest)
     meter = training.meter
@@ -87,6 +103,8 @@ def _trained(configs: Sequence[RunConfig], dearest: Job, on_progress: OnRunProgr
                 with branch:
                     run_to_budget(training, budget, factor, partial(_saving, branch, after_step))
                     record = record_of(training, config, training.measure(), resuming.provenance, before)
+                    with in_float32(training.model):
+                        record = score(training.model, record)
             except DivergedError as error:  # in its decay, which the dearer runs do not go through
                 record = diverged_record(config, error)
             yield record
