@@ -114,7 +114,7 @@ def tiny_text() -> list[str]:
 
 @pytest.fixture(scope="session")
 def tiny_pairs(tmp_path_factory: pytest.TempPathFactory) -> "Pairs":
-    """A folder of about 1,500 made pairs in 40 groups; a query and its positive share their rarest words."""
+    """A folder of 1,600 made pairs in 42 groups; a query and its positive share their rarest words."""
     from embudget.pairs import build_pairs
 
     rng = random.Random(0)
@@ -129,7 +129,7 @@ def tiny_pairs(tmp_path_factory: pytest.TempPathFactory) -> "Pairs":
                 "query": f"How to {verb} the {first} {second} {noun} number {number}",
                 "positive": f"The {noun} called {first} {second} {number} lets its owner {verb} it "
                 + "at any time, from any place, without a further word. " * rng.randint(0, 2),
-                "group": f"service-{number % 40}",
+                "group": f"service-{number % 42}",
             }
             file.write(json.dumps(row) + "\n")
     return build_pairs([f"files:{folder / 'made.jsonl'}"], folder / "pairs")

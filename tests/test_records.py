@@ -4,11 +4,21 @@ import hashlib
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
 from embudget.errors import ConfigError
-from embudget.records import Provenance, RunConfig, RunRecord, no_gain, record_row
+from embudget.records import (
+    GroupScore,
+    Provenance,
+    RunConfig,
+    RunRecord,
+    no_gain,
+    record_row,
+    records_frame,
+    standard_error,
+)
 
 SETTINGS: dict[str, object] = {
     "model": "smollm2-135m:8", "method": "lora:32", "train_flops": 1e13, "pairs": "0" * 16, "batch_size": 64,
@@ -27,12 +37,21 @@ def test_equal_configurations_have_one_id() -> None:
     assert int(config().id, 16) >= 0
 
 
+def stored(**changes: object) -> RunRecord:
+    """A record as stores hold it from before the yardstick and the negatives were part of a configuration."""
+    values = config(**{"eval_pairs": 512} | changes).model_dump(mode="json")
+    old = {name: value for name, value in values.items() if name not in ("yardstick", "negatives")}
+    return RunRecord.model_validate({"config": old, "status": "failed"})
+
+
 def test_the_id_outlives_this_version() -> None:
     # a store keeps these: a change here makes every recorded run unknown
-    assert config().id == "dc55c90e9d2cbbe4"
-    assert config(schedule="cosine", decay=0.2).id == "dc55c90e9d2cbbe4"
-    assert config(pooling="mean").id == config().id != config(pooling="lasttoken").id
-    assert config(schedule="wsd").id == "4afa025a9799b70b"
+    assert stored().id == "dc55c90e9d2cbbe4"
+    assert stored(schedule="cosine", decay=0.2).id == "dc55c90e9d2cbbe4"
+    assert stored(pooling="mean").id == stored().id != stored(pooling="lasttoken").id
+    assert stored(schedule="wsd").id == "4afa025a9799b70b"
+    assert stored().config.yardstick == "first" and config().yardstick == "groups"
+    assert config(eval_pairs=512).id != stored().id == config(eval_pairs=512, yardstick="first").id
 
 
 PUBLISHED = {
@@ -84,8 +103,8 @@ def test_a_folder_counts_by_its_weights_and_depth_and_not_by_its_place() -> None
     [
         {"model": "smollm2-135m:7"}, {"method": "lora:31"}, {"train_flops": 1.0001e13}, {"pairs": "1" * 16},
         {"batch_size": 65}, {"learning_rate": 1.1e-3}, {"seed": 1}, {"max_length": 74}, {"scale": 20},
-        {"warmup": 0.2}, {"weight_decay": 0}, {"max_epochs": 2}, {"eval_pairs": 1024}, {"eval_candidates": 256},
-        {"schedule": "wsd"},
+        {"warmup": 0.2}, {"weight_decay": 0}, {"max_epochs": 2}, {"eval_pairs": 512}, {"eval_candidates": 256},
+        {"schedule": "wsd"}, {"yardstick": "first"}, {"negatives": 1},
     ],
     ids=lambda change: next(iter(change)),
 )  # fmt: skip
@@ -108,6 +127,8 @@ def test_the_decay_is_part_of_the_identity() -> None:
         ({"method": "qlora:8"}, "method: method must be full, bias"),
         ({"rank": 8}, "rank is not a known field"),
         ({"eval_candidates": 1}, "eval_candidates"),
+        ({"eval_pairs": 100, "eval_candidates": 101}, "eval_candidates must be <= eval_pairs=100, got 101"),
+        ({"yardstick": "all"}, "yardstick: .*'groups' or 'first', got 'all'"),
         ({"schedule": "linear"}, "schedule: .*'cosine' or 'wsd', got 'linear'"),
         ({"schedule": "wsd", "decay": 1}, "decay: must be < 1, got 1"),
         ({"decay": 0.3}, "decay belongs to schedule wsd, got 0.3 with cosine"),
@@ -190,3 +211,40 @@ def test_a_run_without_gain_keeps_its_measurements() -> None:
         config=config(), status="no_gain", error="no better than chance", loss=7.0, chance=6.2, accuracy=0.1
     )
     assert RunRecord.model_validate_json(record.model_dump_json()) == record
+
+
+def test_few_held_out_pairs_are_all_candidates_where_nobody_says_otherwise() -> None:
+    assert (config().eval_pairs, config().eval_candidates) == (3072, 512)
+    assert config(eval_pairs=64).eval_candidates == 64
+    assert config(eval_pairs=700).eval_candidates == 512
+
+
+GROUPS = {"a/x": GroupScore(10, 3.0, 0.5), "a/y": GroupScore(30, 4.0, 0.25), "b/z": GroupScore(20, 5.0, 0.75)}
+
+
+def test_the_error_of_a_loss_is_that_of_a_mean_over_groups() -> None:
+    """The mean is 25/6; n_g (m_g - m) are -35/3, -5 and 50/3, and G / (G - 1) is 3/2."""
+    record = RunRecord(config=config(), status="done", loss=25 / 6, groups=GROUPS)
+    assert record.loss_error == pytest.approx(math.sqrt(1.5 * (35**2 / 9 + 25 + 50**2 / 9)) / 60)
+    assert record_row(record)["loss_error"] == record.loss_error
+    assert RunRecord.model_validate_json(record.model_dump_json()) == record
+    for groups in ({}, {"a/x": GROUPS["a/x"]}):
+        assert record.model_copy(update={"groups": groups}).loss_error is None
+    assert math.isnan(records_frame([record.model_copy(update={"groups": {}})])["loss_error"][0])
+
+
+def test_the_error_holds_in_simulated_groups() -> None:
+    """The spread of 2,000 means over 40 groups of 1 to 10 pairs, whose losses differ more between groups."""
+    rng = np.random.default_rng(0)
+    means, errors = [], []
+    for _ in range(2000):
+        sizes = rng.integers(1, 11, 40)
+        scores = rng.normal(3, 0.6, 40) + rng.normal(0, 1.5, 40) / np.sqrt(sizes)
+        means.append(float(np.average(scores, weights=sizes)))
+        errors.append(standard_error(sizes.tolist(), scores.tolist()))
+    assert np.mean(errors) == pytest.approx(np.std(means), rel=0.07)
+
+
+def test_a_row_says_the_yardstick() -> None:
+    assert record_row(stored())["yardstick"] == "first"
+    assert record_row(RunRecord(config=config(negatives=2), status="failed"))["negatives"] == 2

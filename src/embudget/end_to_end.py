@@ -25,6 +25,7 @@ from embudget.study import Store, Study, SweepListener, plan, sweep
 from embudget.study.planning import flops_per_second
 from embudget.training.export import RECORD_FILE, check_folder, read_record
 from embudget.training.run import train
+from embudget.training.yardstick import measured_on
 
 if TYPE_CHECKING:
     from embudget.training.run import OnProgress
@@ -58,6 +59,7 @@ FULL = Size(
         # the best of three rates at 5e11 FLOP on most depths: studies/rates.yaml, docs/log.md
         "learning_rates": {"full": [1.5e-3], "freeze:0.5": [3e-3], "lora:32": [4e-3]},
         "min_steps": 8,
+        "eval_pairs": 1024,  # with the default, measuring the larger models would take longer than training them
     },
     max_queries=2000,
 )
@@ -208,7 +210,7 @@ def _train(out: Path, laws: Laws, records: list[RunRecord], pairs: Pairs, screen
     budget = BEYOND * max(record.config.train_flops for record in records)
     recipe = recommend(laws, budget, pairs_available=pairs.rows("train"))
     recipe.save(out / "recipe.yaml")
-    config = recipe.run_config(pairs.hash)
+    config = measured_on(recipe.run_config(pairs.hash), pairs)
     record = read_record(out / "model") if (out / "model" / RECORD_FILE).exists() else None
     speed = flops_per_second(records)
     done = record is not None and record.config == config

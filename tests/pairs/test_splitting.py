@@ -1,27 +1,72 @@
 """Whole groups are held out, in the shares that are promised."""
 
-from collections import Counter
+import random
+import time
 
 import pytest
 
-from embudget.pairs.splitting import SHARES, Texts, assign_groups, join_groups, labels
+from embudget.pairs.splitting import SHARES, Split, Texts, assign_groups, join_groups, labels
 
 
 def _rows(sizes: dict[str, int], source: str = "s") -> list[tuple[str, str]]:
     return [(source, group) for group, size in sizes.items() for _ in range(size)]
 
 
+def held_out(assigned: dict[str, Split], sizes: dict[str, int], split: Split) -> tuple[int, float]:
+    """How many groups a split has, and its share of the rows."""
+    groups = [group for group, one in assigned.items() if one == split]
+    return len(groups), sum(sizes[group] for group in groups) / sum(sizes.values())
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_shares_are_met_with_few_large_groups(seed: int) -> None:
     sizes = {f"large{n}": 5000 for n in range(4)} | {f"small{n}": 50 + 13 * n for n in range(40)}
     assigned = assign_groups(_rows(sizes), seed)
-    rows = Counter[str]()
-    for group, split in assigned.items():
-        rows[split] += sizes[group]
-    total = sum(sizes.values())
     for split, share in SHARES.items():
-        assert 0.8 * share <= rows[split] / total <= share + 0.001
+        groups, held = held_out(assigned, sizes, split)
+        assert groups >= 44 // 5
+        assert 0.7 * share <= held <= 1.3 * share
     assert all(assigned[f"large{n}"] == "train" for n in range(4))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_each_held_out_split_has_many_groups_whatever_their_sizes(seed: int) -> None:
+    """In the order alone, without a cap, some 17 services of the usual sizes would fill validation."""
+    rng = random.Random(seed)
+    scopes = {"a": 434, "b": 332, "c": 1048}
+    sizes = {
+        f"{scope}{n}": 1 + int(50 * rng.lognormvariate(0, 1.3)) for scope, count in scopes.items() for n in range(count)
+    }
+    rows = [(group[0], group) for group, size in sizes.items() for _ in range(size)]
+    assigned = assign_groups(rows, seed)
+    for split, share in SHARES.items():
+        groups, held = held_out(assigned, sizes, split)
+        assert groups >= 300 and held <= share + 0.001, (split, groups, held)
+
+
+def test_the_cap_is_no_smaller_than_it_has_to_be() -> None:
+    """Many groups could be had by taking the smallest; then held-out groups would be unlike all others."""
+    sizes = {f"g{n:03}": 1 + n for n in range(400)}
+    assigned = assign_groups(_rows(sizes), 0)
+    held = [sizes[group] for group, split in assigned.items() if split == "test"]
+    assert len(held) >= 80 and 120 < max(held) < 300, "the smallest 80 would end at 80"
+    small = [split for group, split in assigned.items() if sizes[group] <= 80]
+    assert small.count("train") >= 10
+
+
+def test_groups_of_one_size_take_up_to_a_tenth_of_the_rows() -> None:
+    sizes = {f"g{n}": 100 for n in range(300)}
+    assigned = assign_groups(_rows(sizes), 0)
+    assert held_out(assigned, sizes, "validation") == held_out(assigned, sizes, "test") == (30, 0.1)
+    pairs = {f"g{n}": 1 for n in range(6000)}  # without groups each pair is one: 600 of them
+    assert held_out(assign_groups(_rows(pairs), 0), pairs, "validation") == (600, 0.1)
+
+
+def test_many_groups_are_assigned_in_seconds() -> None:
+    sizes = {f"g{n}": 1 + (n * n) % 997 for n in range(20_000)}
+    started = time.process_time()
+    assign_groups(_rows(sizes), 0)
+    assert time.process_time() - started < 30  # most of it is counting 10 million rows
 
 
 def test_depends_on_the_seed_and_not_on_the_order_of_rows() -> None:

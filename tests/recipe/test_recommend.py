@@ -17,6 +17,7 @@ from embudget.recipe.batch_size import batch_rule
 from embudget.recipe.options import Question, sizes_considered
 from embudget.recipe.recommend import answer
 from embudget.records import RunConfig, RunRecord
+from embudget.records.config import EVAL_PAIRS
 from embudget.runs import RunTable, record_row
 from embudget.suite import SUITES, find_shape
 
@@ -85,6 +86,18 @@ def test_the_run_of_a_recipe_is_the_recipe(noisy: Laws) -> None:
     for name in ("model", "method", "batch_size", "learning_rate", "warmup", "weight_decay", "scale", "max_length",
                  "max_epochs", "eval_pairs", "eval_candidates"):  # fmt: skip
         assert getattr(config, name) == getattr(recipe, name)
+
+
+def test_a_recipe_of_old_runs_is_measured_anew_and_says_so(noisy: Laws) -> None:
+    """Its promised loss is of the first 512 validation pairs; the run's would be taken for the same."""
+    now = recommend(noisy, BUDGET)
+    assert now.yardstick == "groups" and "on others, the loss will differ" in str(now)
+    table = noisy.table.model_copy(update={"yardstick": "first", "eval_pairs": 512, "eval_candidates": 512})
+    recipe = recommend(noisy.model_copy(update={"table": table}), BUDGET)
+    assert (recipe.yardstick, recipe.eval_pairs) == ("first", 512)
+    config = recipe.run_config("a" * 16)
+    assert (config.yardstick, config.eval_pairs) == ("groups", EVAL_PAIRS)
+    assert "pairs simulated, the first 512 of validation: runs are now measured on others" in str(recipe)
 
 
 def by_wsd(records: list[RunRecord], every: int = 1) -> list[RunRecord]:

@@ -137,6 +137,14 @@ def test_the_page_tells_what_the_study_was_and_what_it_answers(
     )
 
 
+def test_a_loss_on_other_held_out_pairs_is_not_held_against_the_prediction(
+    tmp_path: Path, records: list[RunRecord], laws: Laws, recipe: Recipe, measured: RunRecord
+) -> None:
+    old = recipe.model_copy(update={"yardstick": None})
+    words = Page(write_report(tmp_path / "r.html", records, laws, old, measured)).words
+    assert "Measured: 2.750 nats, on other held-out pairs than those of the prediction." in words
+
+
 def test_text_of_a_record_stays_text(tmp_path: Path, records: list[RunRecord]) -> None:
     model = "</script><script>alert('model')</script>"
     renamed = [

@@ -36,7 +36,14 @@ def test_no_usable_record_is_refused_with_the_reasons() -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("pairs", "other"), ("eval_pairs", 1024), ("eval_candidates", 256), ("max_length", 48), ("scale", 20.0)],
+    [
+        ("pairs", "other"),
+        ("yardstick", "first"),
+        ("eval_pairs", 512),
+        ("eval_candidates", 256),
+        ("max_length", 48),
+        ("scale", 20.0),
+    ],
 )
 def test_incomparable_runs_are_refused(field: str, value: object) -> None:
     first, *others = records()

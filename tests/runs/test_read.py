@@ -45,7 +45,8 @@ def test_the_csv_of_records_is_the_table_of_the_records(tmp_path: Path) -> None:
     read = RunTable.read(path)
     assert read == RunTable.of(study())
     assert read.dropped == {"status is not done": 1, "duplicate": 1, "loss is missing": 1}
-    assert (read.pairs, read.max_length, read.eval_pairs, read.scale) == ("simulated", 75, 512, 40)
+    assert (read.pairs, read.max_length, read.eval_pairs, read.scale) == ("simulated", 75, 3072, 40)
+    assert read.yardstick == "groups"
 
 
 def test_the_csv_keeps_the_schedules(tmp_path: Path) -> None:

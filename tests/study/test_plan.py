@@ -5,6 +5,7 @@ from embudget.flops import steps_for
 from embudget.methods import parse_method
 from embudget.pairs import Pairs, token_stats
 from embudget.records import RunRecord
+from embudget.records.config import EVAL_PAIRS
 from embudget.study import Study, plan
 from embudget.suite import find_shape
 
@@ -52,8 +53,26 @@ def test_measured_speed_replaces_the_assumed_one(tiny_neox: object, tiny_pairs: 
 
 
 def test_too_few_validation_pairs_are_refused(tiny_neox: object, tiny_pairs: Pairs) -> None:
-    with pytest.raises(PairsError, match=r"must hold 512 validation pairs \(eval_pairs\), got"):
+    with pytest.raises(PairsError, match=r"must hold 512 validation pairs \(eval_pairs\), got .*: leave eval"):
         plan(grid(tiny_pairs, str(tiny_neox), eval_pairs=512, eval_candidates=512), tiny_pairs)
+
+
+def test_a_study_that_does_not_say_it_is_measured_on_what_there_is(
+    tiny_neox: object, tiny_pairs: Pairs, caplog: pytest.LogCaptureFixture
+) -> None:
+    study = grid(tiny_pairs, str(tiny_neox), eval_pairs=None, eval_candidates=None, min_steps=1)
+    there = tiny_pairs.rows("validation")
+    configs = [run.config for run in plan(study, tiny_pairs).runs]
+    assert {(one.eval_pairs, one.eval_candidates, one.yardstick) for one in configs} == {(there, there, "groups")}
+    assert {one.id for one in configs} <= {one.id for one in study.configs(tiny_pairs)}
+    plan(study, tiny_pairs)
+    assert sum("expect a standard error" in line for line in caplog.messages) <= 1, "once, however often it is asked"
+    assert {one.eval_pairs for one in study.configs(tiny_pairs.hash)} == {EVAL_PAIRS}
+
+
+def test_a_study_from_before_goes_on(tiny_neox: object, tiny_pairs: Pairs) -> None:
+    study = grid(tiny_pairs, str(tiny_neox), yardstick="first")
+    assert {one.yardstick for one in study.configs(tiny_pairs)} == {"first"}
 
 
 def test_a_trunk_is_paid_once(tiny_neox: object, tiny_pairs: Pairs) -> None:

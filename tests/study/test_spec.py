@@ -115,7 +115,7 @@ def test_the_pairs_folder_is_relative_to_the_file(tmp_path: Path) -> None:
         ({"suite": "smollm2"}, "either suite or members"),
         ({"batch_size": {"1e12": 8}}, r"batch_size lacks the budget 4e\+12"),
         ({"learning_rates": {"bias": [1e-3]}}, "learning_rates names bias"),
-        ({"eval_pairs": 100}, "multiple of eval_candidates=512"),
+        ({"eval_pairs": 100, "eval_candidates": 512}, "eval_candidates must be <= eval_pairs=100, got 512"),
         ({"schedule": "linear"}, "schedule: .*'cosine' or 'wsd', got 'linear'"),
         ({"decay": 0.1, "schedule": "cosine"}, "decay belongs to schedule wsd, got 0.1 with cosine"),
         ({"schedule": "wsd", "decay": 0.9}, "decay must be < 0.9, what the warm-up leaves, got 0.9"),
@@ -129,7 +129,7 @@ def test_the_pairs_folder_is_relative_to_the_file(tmp_path: Path) -> None:
         ({"also": [{"pairs": "other"}]}, "also.0 cannot name pairs, which is the whole study's"),
         ({"also": [{"also": []}]}, "also.0 cannot name also"),
         ({"also": [{"methods": ["lora:0"]}]}, "also.0: .*rank of lora must be >= 1, got 0"),
-        ({"also": [{"eval_pairs": 100}]}, "also.0: eval_pairs must be a multiple"),
+        ({"also": [{"eval_pairs": 100, "eval_candidates": 512}]}, "also.0: eval_candidates must be <= eval_pairs=100"),
     ],
 )
 def test_bad_values_are_named(changes: dict[str, object], message: str) -> None:

@@ -11,9 +11,11 @@ from embudget.methods import parse_method
 from embudget.pairs import Pairs
 from embudget.pairs.token_cache import TokenCache
 from embudget.records import RunConfig
+from embudget.records.config import EVAL_PAIRS
 from embudget.runs import RunTable
 from embudget.suite import find_shape
-from embudget.training.heldout import held_out
+from embudget.training.heldout import embed, held_out
+from embudget.training.loss import info_nce
 from embudget.training.run import train
 
 
@@ -110,9 +112,9 @@ def test_more_epochs_are_taken_where_allowed(tiny_neox: Path, tiny_pairs: Pairs)
     assert record.pairs_seen > tiny_pairs.rows("train") == record.training_pairs
 
 
-def test_groups_of_candidates_must_divide(tiny_neox: Path, tiny_pairs: Pairs) -> None:
-    with pytest.raises(ValueError, match="eval_pairs must be a multiple of eval_candidates=16"):
-        config_for(tiny_neox, tiny_pairs, eval_pairs=20, eval_candidates=16)
+def test_more_candidates_than_pairs_are_refused(tiny_neox: Path, tiny_pairs: Pairs) -> None:
+    with pytest.raises(ValueError, match="eval_candidates must be <= eval_pairs=15, got 16"):
+        config_for(tiny_neox, tiny_pairs, eval_pairs=15, eval_candidates=16)
 
 
 def test_under_autocast_the_measure_and_the_model_are_float32(
@@ -126,6 +128,7 @@ def test_under_autocast_the_measure_and_the_model_are_float32(
     assert 1e-5 < max(differences) < 0.5, "training was in bf16"
     assert all(parameter.dtype == torch.float32 for parameter in model.parameters())
     assert record.loss == held_out(model, tiny_pairs, 32, 16, config.scale).loss
+    assert sum(one.pairs for one in record.groups.values()) == 32
     tokens = model.preprocess(["a text"])
     assert model[0].model(**{k: v for k, v in tokens.items() if torch.is_tensor(v)})[0].dtype == torch.float32
 
@@ -154,3 +157,32 @@ def test_a_run_that_learned_nothing_is_marked(tiny_neox: Path, tiny_pairs: Pairs
     )
     with pytest.raises(TooFewRunsError, match="got 1 whose loss is no better than chance"):
         RunTable.of([record])
+
+
+class Planned:
+    """Stands for a recipe: it asks for the pairs of the default, whatever there is."""
+
+    def __init__(self, config: RunConfig) -> None:
+        self.config = config
+
+    def run_config(self, pairs_hash: str, seed: int = 0) -> RunConfig:
+        return self.config.model_copy(update={"eval_pairs": EVAL_PAIRS, "eval_candidates": 512, "pairs": pairs_hash})
+
+
+def test_a_recipe_is_measured_on_as_many_pairs_as_there_are(tiny_neox: Path, tiny_pairs: Pairs) -> None:
+    record = train(Planned(config_for(tiny_neox, tiny_pairs, train_flops=6e8)), tiny_pairs, with_record=True)[1]
+    there = tiny_pairs.rows("validation")
+    assert (record.config.eval_pairs, record.config.eval_candidates) == (there, there)
+    assert record.groups.keys() == set(tiny_pairs.table("validation")["group"].to_pylist())
+    assert record.loss_error is not None and record.loss is not None and 0 < record.loss_error < record.loss
+
+
+def test_runs_from_before_are_done_again_as_they_were(tiny_neox: Path, tiny_pairs: Pairs) -> None:
+    """On the first pairs of the split; only the loss by group is new."""
+    old = config_for(tiny_neox, tiny_pairs, train_flops=6e8, yardstick="first")
+    model, record = train(old, tiny_pairs, with_record=True)
+    table = tiny_pairs.head("validation", 32)
+    q, p = (embed(model, table[side].to_pylist()) for side in ("query", "positive"))
+    halves = [info_nce(q[at : at + 16], p[at : at + 16], old.scale).item() for at in (0, 16)]
+    assert record.loss == sum(halves) / 2
+    assert record.groups and record.id != config_for(tiny_neox, tiny_pairs, train_flops=6e8).id

@@ -85,6 +85,7 @@ def command(
     from embudget.pairs import load_pairs
     from embudget.recipe import Recipe
     from embudget.training.run import train
+    from embudget.training.yardstick import measured_on
 
     check_apart(out, (recipe,))
     data = load_pairs(pairs)
@@ -93,7 +94,7 @@ def command(
     if recipe is not None:
         if any(option is not None for option in asked):
             raise ConfigError("give either a recipe or --model, --method and a budget, not both")
-        config = Recipe.load(recipe).run_config(data.hash, seed)
+        config = measured_on(Recipe.load(recipe).run_config(data.hash, seed), data)
         config = config.model_copy(update={"max_epochs": max_epochs or config.max_epochs})
     else:
         flops = resolve_budget(
@@ -148,12 +149,13 @@ def _config(
     from embudget.suite import find_shape
     from embudget.suite.loading import weights_of
     from embudget.suite.pooling import pooling_for
+    from embudget.training.yardstick import counts_for
 
     if model is None or method is None:
         raise ConfigError("give a recipe, or --model, --method and a budget")
     shape, parsed = find_shape(model), parse_method(method)
     parsed.check(shape)
-    candidates = min(RunConfig.model_fields["eval_candidates"].default, pairs.rows("validation"))
+    eval_pairs, eval_candidates = counts_for(pairs)
     values = {
         "model": shape.name,
         "weights": weights_of(model),
@@ -162,8 +164,8 @@ def _config(
         "pairs": pairs.hash,
         "batch_size": BatchRule().batch_size(flops),
         "learning_rate": parsed.default_learning_rate(shape),
-        "eval_pairs": candidates,
-        "eval_candidates": candidates,
+        "eval_pairs": eval_pairs,
+        "eval_candidates": eval_candidates,
     }
     config = RunConfig.read(values | given, "")
     asked = config.pooling if "pooling" in given else None

@@ -20,7 +20,7 @@ from embudget.errors import PairsError, first_line
 from embudget.files import whole_folder
 from embudget.outputs import Input, check_apart, check_folder_output
 from embudget.pairs.manifest import INDEX, MANIFEST, PairsInfo, read_info
-from embudget.pairs.shards import check_file, read_rows
+from embudget.pairs.shards import check_file, iter_rows, read_rows
 from embudget.pairs.splitting import SPLITS, Split
 
 if TYPE_CHECKING:
@@ -82,6 +82,10 @@ class Pairs:
         Only the Parquet row groups that hold these rows are read: 16,384 rows each in files that embudget wrote.
         """
         return read_rows(self.folder, self.info.splits[split].files, self.info.columns, start, stop)
+
+    def batches(self, split: Split) -> "Iterator[pa.Table]":
+        """Read a split in tables of up to 8,192 rows, each row once, so that memory stays bounded; see `table`."""
+        return iter_rows(self.folder, self.info.splits[split].files, self.info.columns)
 
 
 def load_pairs(folder: str | Path) -> Pairs:

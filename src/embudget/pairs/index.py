@@ -6,8 +6,8 @@ rows are taken as they are: not cleaned, in the splits that the files' names say
 rows.
 
 The order of the training pairs does not matter, since runs permute them and the lengths of texts are measured on evenly
-spaced ones. The order of the validation pairs does: runs are measured on the first `eval_pairs` of them, each query
-against its neighbours, so they should be in random order.
+spaced ones. Neither does that of the validation pairs: runs are measured on some that are drawn evenly over the columns
+source and group, where there are any (`embudget.pairs.sample`).
 """
 
 import hashlib

@@ -21,7 +21,7 @@ from embudget.reading import read_json
 MANIFEST = "pairs.json"
 FORMAT: Literal[1] = 1
 """Version of `pairs.json` and of the files it describes. A folder of another version is refused."""
-CLEANING = 3
+CLEANING = 4
 """Version of the rules that turn sources into pairs. Raise it whenever the same sources would give other pairs, so that
 pairs from before are built again instead of reused."""
 INDEX = "index"

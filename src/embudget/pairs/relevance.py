@@ -46,14 +46,15 @@ class Relevance(NamedTuple):
         )
 
     @property
-    def chance(self) -> float:
-        """The symmetric contrastive loss of a model to which all texts are alike, nats: log(R) if no text repeats.
+    def chance_R(self) -> np.ndarray:
+        """The symmetric contrastive loss of each pair by a model to which all texts are alike, nats.
 
-        That is the mean over pairs and directions of the log of the texts compared: the right one and all wrong ones.
+        That is the mean over both directions of the log of the texts compared: the right one and all wrong ones.
         """
         answers_R = 1 + self.wrong_QD.sum(axis=1)[self.query_R]
         askers_R = 1 + self.wrong_QD.sum(axis=0)[self.document_R]
-        return float((np.log(answers_R) + np.log(askers_R)).mean() / 2)
+        chance_R: np.ndarray = (np.log(answers_R) + np.log(askers_R)) / 2
+        return chance_R
 
 
 def relevance_of(queries: Sequence[str], positives: Sequence[str], known: Iterable[tuple[str, str]] = ()) -> Relevance:

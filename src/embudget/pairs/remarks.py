@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 from embudget.pairs.columns import listed
 from embudget.pairs.manifest import PairsInfo, SourceInfo
-from embudget.pairs.splitting import SHARES, label_pairs
+from embudget.pairs.splitting import MOST_SHARE, SHARES, label_pairs
 
 _MUCH = 1 / 5  # share of a source's pairs from which dropping them is worth a line
-_TOO_LITTLE, _TOO_MUCH = 1 / 2, 2  # of the share that a held-out split should have
+_TOO_LITTLE, _TOO_MUCH = 1 / 2, 1.1  # of the least share that a held-out split should have, and of the most
 _MANY = 100  # pairs; a few always miss the share
 
 
@@ -56,8 +56,8 @@ def _of_splits(info: PairsInfo) -> Iterator[str]:
             f"{info.together.labelled:,} of {pairs:,} pairs have a positive that over {label_pairs(pairs):,} pairs "
             "share: such labels are in several splits, queries never"
         )
-    held_out, share = info.splits["validation"].pairs, SHARES["validation"] * pairs
-    if pairs >= _MANY and not _TOO_LITTLE * share <= held_out <= _TOO_MUCH * share:
+    held_out, least, most = info.splits["validation"].pairs, SHARES["validation"] * pairs, MOST_SHARE * pairs
+    if pairs >= _MANY and not _TOO_LITTLE * least <= held_out <= _TOO_MUCH * most:
         yield (
             f"validation holds {held_out:,} of {pairs:,} pairs: up to {info.together.largest:,} pairs are joined by a "
             "group or by texts that they share, and stay in one split; name smaller groups, or split the rows yourself"

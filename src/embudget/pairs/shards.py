@@ -7,7 +7,7 @@ Parquet file is always hashed, because it holds the counts, offsets and sizes of
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -99,13 +99,59 @@ def read_rows(
     return pa.concat_tables(parts)
 
 
+def iter_rows(folder: Path, files: Sequence[FileInfo], columns: Mapping[Side, str]) -> "Iterator[pa.Table]":
+    """Read all rows of a split in their order, in tables of up to 8,192 rows as `read_rows` gives them, each once.
+
+    Raises:
+        PairsError: as `read_rows`.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for entry in files:
+        path = folder / entry.name
+        try:
+            with pq.ParquetFile(path) as file:
+                for batch in file.iter_batches(_BATCH, columns=_there(file.schema_arrow.names, columns)):
+                    yield _named(pa.Table.from_batches([batch]), path, columns)
+        except (OSError, LookupError, pa.ArrowException) as error:
+            raise PairsError(f"cannot read {path}: {first_line(error)}") from None
+
+
+def _stored(columns: Mapping[Side, str]) -> dict[str, str]:
+    """The name of each of our columns in the files."""
+    return {name: name for name in COLUMNS} | dict(columns)
+
+
+def _there(names: Sequence[str], columns: Mapping[Side, str]) -> list[str]:
+    return [name for name in _stored(columns).values() if name in names]
+
+
+def _named(table: "pa.Table", path: Path, columns: Mapping[Side, str]) -> "pa.Table":
+    """Give a table of a file our columns; those that it lacks are empty.
+
+    Raises:
+        PairsError: a query or positive is null.
+    """
+    import pyarrow as pa
+
+    stored = _stored(columns)
+    for side in SIDES:
+        if table.column(stored[side]).null_count:
+            raise PairsError(f"{path}: column {stored[side]!r} must have no nulls")
+    nothing = pa.repeat(pa.scalar("", pa.string()), table.num_rows)
+    there = table.column_names
+    return pa.table(
+        {name: table.column(old).cast(pa.string()) if old in there else nothing for name, old in stored.items()}
+    )
+
+
 def _read_file(path: Path, columns: Mapping[Side, str], begin: int, end: int) -> "pa.Table":
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(path) as file:
-        stored = {name: name for name in COLUMNS} | dict(columns)
-        there = [name for name in stored.values() if name in file.schema_arrow.names]
+        there = _there(file.schema_arrow.names, columns)
         groups, at = _row_groups(file.metadata, begin, end)
         batches = []
         for batch in file.iter_batches(_BATCH, row_groups=groups, columns=there):
@@ -115,16 +161,10 @@ def _read_file(path: Path, columns: Mapping[Side, str], begin: int, end: int) ->
             at += len(batch)
             if at >= end:
                 break
-    table = pa.Table.from_batches(batches)
-    for side in SIDES:
-        if table.column(stored[side]).null_count:
-            raise PairsError(f"{path}: column {stored[side]!r} must have no nulls")
+    table = _named(pa.Table.from_batches(batches), path, columns)
     if table.num_rows != end - begin:
         raise PairsError(f"{path} must hold {end} rows or more, got {at}: it has changed since it was opened")
-    nothing = pa.repeat(pa.scalar("", pa.string()), table.num_rows)
-    return pa.table(
-        {name: table.column(old).cast(pa.string()) if old in there else nothing for name, old in stored.items()}
-    )
+    return table
 
 
 def _row_groups(metadata: "pa.parquet.FileMetaData", begin: int, end: int) -> tuple[list[int], int]:

@@ -25,7 +25,7 @@ from embudget.laws import Laws
 from embudget.laws.rates import at_end
 from embudget.methods import Method
 from embudget.recipe.batch_size import DEFAULT_BATCH_SIZE, batch_rule
-from embudget.records import Pooling, RunConfig
+from embudget.records import Pooling, RunConfig, Yardstick
 from embudget.runs.cells import Cell, RunTable
 from embudget.suite import ModelShape
 
@@ -168,6 +168,7 @@ def hyperparameters(laws: Laws, candidate: Candidate, train_flops: float, tokens
     pooling = cell.pooling if cell.pooling in get_args(Pooling) else None
     said |= _schedule(cell) | {"pooling": pooling, "max_epochs": max_epochs_of(cell)}
     values = {name: _default(name) if value is None else value for name, value in said.items()}
+    values["yardstick"] = table.yardstick if table.yardstick in get_args(Yardstick) else None
     values |= {"learning_rate": rate.rate, "rate_source": rate.source}
     return Hyperparameters(values, unsaid, ceil(cell.max_epochs or 1))
 

@@ -13,7 +13,7 @@ from embudget.frozen import Frozen
 from embudget.limits import MOST_FLOPS, BatchSize, Candidates, Count, Epochs, Flops, Length, Rate, step_problem
 from embudget.reading import read_yaml
 from embudget.recipe.wishes import Prefer
-from embudget.records import MethodText, Pooling, RunConfig, Schedule
+from embudget.records import MethodText, Pooling, RunConfig, Schedule, Yardstick
 from embudget.suite import find_shape, known_shape
 from embudget.suite.loading import weights_of
 from embudget.suite.members import is_hub_id
@@ -83,6 +83,9 @@ class Recipe(Frozen):
     max_epochs: Epochs = Field(description="passes over the training pairs at most")
     eval_pairs: Candidates = Field(description="held-out pairs the prediction refers to")
     eval_candidates: Candidates = Field(description="positives that each held-out query is compared with")
+    yardstick: Yardstick | None = Field(
+        default=None, description="which held-out pairs the prediction refers to; None where the runs do not say"
+    )
     predicted_loss: PositiveFloat = Field(description="held-out, nats")
     predicted_interval: tuple[float, float] = Field(description="of the measured loss of a new run, nats")
     loss_interval: tuple[float, float] = Field(description="of the loss itself, without the noise of a run, nats")
@@ -121,6 +124,10 @@ class Recipe(Frozen):
         """A few lines, for a person."""
         (low, high), (least, most) = self.predicted_interval, self.loss_interval
         pairs = f"the pairs {self.measured_on}" if self.measured_on else "pairs that the table of runs does not name"
+        others = "on others, the loss will differ"
+        if self.measured_on and self.yardstick != "groups":  # from before they were drawn evenly over groups
+            pairs += f", the first {self.eval_pairs} of validation"
+            others = "runs are now measured on others, and the loss will differ"
         first = 0 if self.supported else 1
         lines = [
             *(f"warning: {warning}" for warning in self.warnings[:first]),
@@ -136,7 +143,7 @@ class Recipe(Frozen):
             *([f"  rate      {self.rate_source}"] if self.rate_source else []),
             f"  expect    held-out loss {self.predicted_loss:.3f}, with {100 * self.level:g} % {low:.3f} to {high:.3f} "
             f"(without a run's noise {least:.3f} to {most:.3f})",
-            f"  measured  on {pairs}: on others, the loss will differ",
+            f"  measured  on {pairs}: {others}",
             f"  as good   {_listed(f'{one.model} {one.method} ({one.predicted_loss:.3f})' for one in self.flat)}",
             f"  rejected  {len(self.rejected)} choices, such as: "
             + _listed((f"{no.model or 'every model'} {no.method}: {no.reason}" for no in self.rejected), 2),
@@ -165,13 +172,15 @@ class Recipe(Frozen):
         """Make the run that realises the recipe on the pairs with this content hash.
 
         The predicted loss holds only for the pairs that the laws were ``measured_on``. On other pairs the recipe is a
-        good guess, but expect another loss.
+        good guess, but expect another loss. The run is measured on pairs drawn evenly over groups; if the prediction
+        refers to such pairs too, on as many.
 
         Raises:
             ConfigError: the seed is out of range.
             ModelError: the model's weights cannot be read, or their commit cannot be asked for on the hub.
         """
-        shared = set(RunConfig.model_fields) & set(type(self).model_fields) - {"pairs"}
+        own = {"pairs", "yardstick", *(() if self.yardstick == "groups" else ("eval_pairs", "eval_candidates"))}
+        shared = set(RunConfig.model_fields) & set(type(self).model_fields) - own
         values = {name: getattr(self, name) for name in shared} | {"pairs": pairs_hash, "seed": seed}
         if known_shape(self.model) is not None or is_hub_id(self.model):  # a table's model may be no more than a size
             values |= {"model": find_shape(self.model).name, "weights": weights_of(self.model)}

@@ -90,6 +90,8 @@ def answer_of(recipe: Recipe, measured: RunRecord | None) -> str:
 def _outcome(recipe: Recipe, measured: RunRecord) -> str:
     if measured.loss is None:  # it failed or diverged
         return f"Its run {measured.status}: {html(measured.error or 'no reason recorded')}."
+    if (recipe.yardstick or "first") != measured.config.yardstick:
+        return f"Measured: <b>{measured.loss:.3f} nats</b>, on other held-out pairs than those of the prediction."
     low, high = recipe.predicted_interval
     verdict = "inside" if low <= measured.loss <= high else "outside"
     off = 100 * (measured.loss / recipe.predicted_loss - 1)

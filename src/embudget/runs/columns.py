@@ -28,17 +28,8 @@ SUPPLY: Final = ("unique_tokens", "training_pairs")
 COMPARABLE: Final = ("max_length", "eval_pairs", "eval_candidates", "scale", "yardstick")
 """What all runs must share, with the text pairs, for their losses to be comparable."""
 TEXTS: Final = (
-    "model",
-    "method",
-    "status",
-    "pairs",
-    "schedule",
-    "pooling",
-    "end_token",
-    "model_weights",
-    "run",
-    "yardstick",
-)
+    "model", "method", "status", "pairs", "schedule", "pooling", "end_token", "model_weights", "run", "yardstick",
+)  # fmt: skip
 """The columns of text that are read."""
 NUMBERS: Final = (
     "model_params", "loss", "tokens", "train_flops", "budget", "rank", "active_fraction", "seed", "weight",

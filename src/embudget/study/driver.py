@@ -67,13 +67,13 @@ def sweep(
     pairs = load_pairs(study.pairs)
     with nullcontext(store) if isinstance(store, Store) else Store(store) as opened:
         if retry_failed:
-            opened.forget_failed(study.configs(pairs.hash))
+            opened.forget_failed(study.configs(pairs))
         resources = Resources(
             checkpoints=opened.checkpoints if checkpoints is None else _made(Path(checkpoints)),
             checkpoint_seconds=checkpoint_seconds,
             keep_checkpoints=True,
         )
-        add_kept(opened, resources.checkpoints, {config.id for config in study.configs(pairs.hash)})
+        add_kept(opened, resources.checkpoints, {config.id for config in study.configs(pairs)})
         if resources.checkpoints is None:
             LOG.warning("no checkpoints are kept: the store is no SQLite file, and no folder for checkpoints was given")
         return _drive(study, pairs, opened, workers, listener, resources)

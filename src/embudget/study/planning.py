@@ -5,14 +5,14 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from embudget.errors import ModelError, PairsError
+from embudget.errors import ModelError
 from embudget.flops import steps_for, tokens_for
 from embudget.pairs import Pairs, as_pairs, token_stats
 from embudget.records import RunConfig, RunRecord
 from embudget.study.spec import Study
 from embudget.study.trunks import own_flops, own_flops_of
 from embudget.training.job import pairs_there
-from embudget.training.yardstick import check_yardstick
+from embudget.training.yardstick import check_yardstick, counts_for
 
 
 class PlannedRun(NamedTuple):
@@ -91,14 +91,11 @@ def plan(study: Study, pairs: Pairs | str | Path, measured: Sequence[RunRecord] 
         >>> hours = eb.plan(study, study.pairs).seconds / 3600
     """
     pairs = as_pairs(pairs)
-    needed_pairs = max(grid.eval_pairs for grid in study.grids())
-    if (held_out := pairs.rows("validation")) < needed_pairs:
-        raise PairsError(f"{pairs.folder} must hold {needed_pairs} validation pairs (eval_pairs), got {held_out}")
     for grid in study.grids():
-        check_yardstick(pairs, grid.eval_pairs, grid.eval_candidates)
+        check_yardstick(pairs, *counts_for(pairs, grid.eval_pairs, grid.eval_candidates), grid.yardstick)
     result = Plan([], [], study.refused())
     speed = flops_per_second(measured) or study.flops_per_second
-    runs = [run for run in study.runs(pairs.hash) if run.config.model not in result.refused]
+    runs = [run for run in study.runs(pairs) if run.config.model not in result.refused]
     if not runs:
         first, *others = result.refused.values()
         raise ModelError(first + (f" (and {len(others)} more members that cannot be trained)" if others else ""))

@@ -29,13 +29,16 @@ from embudget.errors import ModelError
 from embudget.frozen import Frozen, first_problem, unique
 from embudget.limits import BatchSize, Candidates, Count, Epochs, Flops, Length, Rate, Seed, step_problem
 from embudget.methods import Method, parse_method
+from embudget.pairs import Pairs
 from embudget.reading import read_yaml
-from embudget.records import MethodText, Pooling, RunConfig, Schedule
+from embudget.records import MethodText, Pooling, RunConfig, Schedule, Yardstick
+from embudget.records.config import EVAL_CANDIDATES, EVAL_PAIRS, candidates_problem, eval_counts
 from embudget.study.batch_size import BatchRule
 from embudget.study.members import OF_MODELS, Member, beside, members_by_shape, members_of
 from embudget.suite import ModelShape
 from embudget.suite.checks import check_member
 from embudget.suite.members import suite_names
+from embudget.training.yardstick import counts_for
 
 _WARMUP: float = RunConfig.model_fields["warmup"].default
 
@@ -73,7 +76,7 @@ class Study(Frozen):
         >>> study = eb.Study(
         ...     suite="micro", methods=["full", "lora:8"], budgets=[5e10, 2e11, 8e11], pairs="pairs/"
         ... )
-        >>> len(study.configs(eb.load_pairs("pairs/").hash))
+        >>> len(study.configs(eb.load_pairs("pairs/")))
         24
     """
 
@@ -118,11 +121,19 @@ class Study(Frozen):
         description="how the tokens' states become the text's embedding: mean, or lasttoken; by default as the model "
         "does by itself, else mean",
     )
-    eval_pairs: Candidates = Field(
-        default=512, description="held-out pairs that the loss is measured on; a multiple of eval_candidates"
+    eval_pairs: Candidates | None = Field(
+        default=None,
+        description=f"held-out pairs that the loss is measured on; by default {EVAL_PAIRS:,}, or as many as there are",
     )
-    eval_candidates: Candidates = Field(
-        default=512, description="positives that each held-out query must tell its own from; guessing gives ln of this"
+    eval_candidates: Candidates | None = Field(
+        default=None,
+        description="positives that each held-out query must tell its own from; guessing gives ln of this; by default "
+        f"{EVAL_CANDIDATES}, or eval_pairs where these are fewer",
+    )
+    yardstick: Yardstick = Field(
+        default="groups",
+        description="held-out pairs drawn evenly over groups and sources; or first, the first of the split, to go on "
+        "with a study from before embudget drew them (with eval_pairs: 512)",
     )
     flops_per_second: Flops = Field(
         default=4e10, description="speed to estimate hours with until runs are measured; assumption: two CPU cores"
@@ -139,8 +150,8 @@ class Study(Frozen):
             raise ValueError(f"batch_size lacks the budget {min(missing):g}")
         if problem := step_problem(max(map(self.batch_at, self.budgets)), self.max_length):
             raise ValueError(problem)
-        if self.eval_pairs % self.eval_candidates:
-            raise ValueError(f"eval_pairs must be a multiple of eval_candidates={self.eval_candidates}")
+        if problem := candidates_problem(self.eval_pairs or EVAL_PAIRS, self.eval_candidates or 2):
+            raise ValueError(problem)
         return self
 
     @model_validator(mode="after")
@@ -253,16 +264,19 @@ class Study(Frozen):
         """The geometric middle of the smallest and the largest budget, FLOP."""
         return math.sqrt(min(self.budgets) * max(self.budgets))
 
-    def configs(self, pairs_hash: str) -> list[RunConfig]:
-        """The configuration of each of the study's `runs`.
+    def configs(self, pairs: Pairs | str) -> list[RunConfig]:
+        """The configuration of each of the study's `runs` on these pairs.
 
         Raises:
             ModelError, MethodError: a member is unknown, or a method does not fit it.
         """
-        return [run.config for run in self.runs(pairs_hash)]
+        return [run.config for run in self.runs(pairs)]
 
-    def runs(self, pairs_hash: str, *, identified: bool = True) -> list[GridRun]:
-        """Every run on the pairs with this content hash, cheapest budget first.
+    def runs(self, pairs: Pairs | str, *, identified: bool = True) -> list[GridRun]:
+        """Every run on these pairs, or on those with this content hash, cheapest budget first.
+
+        Where the study does not say on how many pairs to measure, it takes as many of the pairs as there are, and of a
+        content hash the default.
 
         A run that several grids have is named once, with the smallest ``min_steps`` of these grids. To count and
         simulate runs of models that are not on this machine, ask for runs that are not ``identified``: the weights are
@@ -270,17 +284,20 @@ class Study(Frozen):
 
         Raises:
             ModelError, MethodError: a member is unknown, or a method does not fit it.
+            PairsError: there are fewer validation pairs than the study measures on.
         """
         grids = self.grids()
         smallest = min(min(grid.budgets) for grid in grids)
         found: dict[str, GridRun] = {}
-        for run in (run for grid in grids for run in grid._own_runs(pairs_hash, smallest, identified)):
+        for run in (run for grid in grids for run in grid._own_runs(pairs, smallest, identified)):
             fewest = min(run.min_steps, found.get(run.config.id, run).min_steps)
             found[run.config.id] = run._replace(min_steps=fewest)
         return sorted(found.values(), key=lambda run: run.config.train_flops)
 
-    def _own_runs(self, pairs_hash: str, smallest: float, identified: bool) -> Iterator[GridRun]:
+    def _own_runs(self, pairs: Pairs | str, smallest: float, identified: bool) -> Iterator[GridRun]:
         """The runs of this grid alone, in a study whose smallest budget is given."""
+        asked = self.eval_pairs, self.eval_candidates
+        eval_pairs, eval_candidates = eval_counts(*asked) if isinstance(pairs, str) else counts_for(pairs, *asked)
         members, methods = self._members(identified)[0], [parse_method(text) for text in self.methods]
         for member, method in product(members, methods):
             method.check(member.shape)
@@ -291,7 +308,7 @@ class Study(Frozen):
                         model=shape.name,
                         method=str(method),
                         train_flops=budget,
-                        pairs=pairs_hash,
+                        pairs=pairs if isinstance(pairs, str) else pairs.hash,
                         batch_size=self.batch_at(budget),
                         learning_rate=rate,
                         seed=seed,
@@ -299,8 +316,9 @@ class Study(Frozen):
                         pooling=pooling,
                         weights=weights,
                         max_epochs=self.max_epochs,
-                        eval_pairs=self.eval_pairs,
-                        eval_candidates=self.eval_candidates,
+                        eval_pairs=eval_pairs,
+                        eval_candidates=eval_candidates,
+                        yardstick=self.yardstick,
                         schedule=self.schedule,
                         decay=self.decay,
                         # with wsd the same FLOP at all budgets of a trunk, and in all grids

@@ -73,11 +73,7 @@ class Job:
         config, pairs = self.config, self.pairs
         if pairs.hash != config.pairs:
             raise PairsError(f"pairs must have the content hash {config.pairs}, got {pairs.hash} in {pairs.folder}")
-        if (held_out := pairs.rows("validation")) < config.eval_pairs:
-            raise PairsError(
-                f"{pairs.folder} must hold {config.eval_pairs} validation pairs (eval_pairs), got {held_out}"
-            )
-        check_yardstick(pairs, config.eval_pairs, config.eval_candidates)
+        check_yardstick(pairs, config.eval_pairs, config.eval_candidates, config.yardstick)
         steps = steps_for(config.train_flops, self.method, self.shape, self.tokens_per_pair, config.batch_size)
         if steps < 1:
             step = config.train_flops / steps

@@ -167,7 +167,9 @@ class Training:
                 self.rows.catch_up_all()
         config = self.job.config
         with in_float32(self.model):
-            measured = held_out(self.model, self.job.pairs, config.eval_pairs, config.eval_candidates, config.scale)
+            measured = held_out(
+                self.model, self.job.pairs, config.eval_pairs, config.eval_candidates, config.scale, config.yardstick
+            )
         if not math.isfinite(measured.loss):
             text = f"the held-out loss became {measured.loss}: lower the learning rate"
             raise DivergedError(text, self.curve(1.0))

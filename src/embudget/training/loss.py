@@ -37,10 +37,10 @@ def info_nce(queries_BE: Tensor, positives_BE: Tensor, scale: float) -> Tensor:
 def info_nce_among(
     queries_QE: Tensor, documents_DE: Tensor, query_R: Tensor, document_R: Tensor, wrong_QD: Tensor, scale: float
 ) -> Tensor:
-    """Symmetric InfoNCE of R pairs whose texts repeat, in nats: each distinct text counts once, a right answer never.
+    """Symmetric InfoNCE of R pairs whose texts repeat, nats for each: a text counts once, a right answer never.
 
-    A pair's denominators are over its own two texts and those that are wrong for them, where `info_nce` has all. The
-    two are equal where no text repeats.
+    A pair's denominators are over its own two texts and those that are wrong for them, where `info_nce` has all. Their
+    mean is `info_nce` where no text repeats.
 
     Args:
         queries_QE: unit embeddings of the distinct queries.
@@ -55,7 +55,7 @@ def info_nce_among(
     to_documents_RD = scores_QD[query_R].masked_fill(~wrong_QD[query_R], -math.inf)
     to_queries_RQ = scores_QD.T[document_R].masked_fill(~wrong_QD.T[document_R], -math.inf)
     norms_R = [torch.cat([right_R, wrong], dim=1).logsumexp(dim=1) for wrong in (to_documents_RD, to_queries_RQ)]
-    return ((norms_R[0] + norms_R[1]) / 2 - right_R[:, 0]).mean()
+    return (norms_R[0] + norms_R[1]) / 2 - right_R[:, 0]
 
 
 @torch.no_grad()

@@ -18,6 +18,7 @@ from embudget.training.interrupt import interruptible_run
 from embudget.training.job import Job
 from embudget.training.provenance import provenance
 from embudget.training.resources import Resources, check_interval
+from embudget.training.yardstick import measured_on
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -109,7 +110,7 @@ def train(
     from embudget.training.tracking import tracked
 
     pairs = as_pairs(pairs)
-    config = what if isinstance(what, RunConfig) else what.run_config(pairs.hash)
+    config = what if isinstance(what, RunConfig) else measured_on(what.run_config(pairs.hash), pairs)
     resources = resources or Resources()
     check_interval(resources.checkpoint_seconds)
     is_first = start_processes().is_main_process

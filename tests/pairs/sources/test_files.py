@@ -73,7 +73,7 @@ def test_the_whole_way_and_again_after_a_change(tmp_path: Path) -> None:
     path.write_text("\n".join(lines))
     source, out = [f"files:{path}"], tmp_path / "out"
     first = build_pairs(source, out, query_column="title", positive_column="body")
-    assert [first.rows(split) for split in ("train", "validation", "test")] == [91, 4, 5]
+    assert [first.rows(split) for split in ("train", "validation", "test")] == [80, 10, 10]
     path.write_text("\n".join(lines[:-1]))
     second = build_pairs(source, out, query_column="title", positive_column="body")
     assert sum(second.rows(split) for split in ("train", "validation", "test")) == 99

@@ -1,0 +1,39 @@
+"""The configuration of a training run, its record, and records as a table.
+
+Records are what all that is measured is kept as:
+
+    config = RunConfig.read({"model": "smollm2-135m:8", ...}, "run")
+    record = embudget.train(config, "pairs/", with_record=True)[1]
+    record_row(record)["loss"], record.loss_error
+"""
+
+from embudget.records.config import (
+    MethodText,
+    Pooling,
+    RunConfig,
+    Schedule,
+    Yardstick,
+    after_warmup,
+)
+from embudget.records.groups import GroupScore, standard_error
+from embudget.records.record import LUCK, Provenance, RunRecord, no_gain
+from embudget.records.table import COLUMNS, record_row, records_frame, write_records_csv
+
+__all__ = [
+    "COLUMNS",
+    "LUCK",
+    "GroupScore",
+    "MethodText",
+    "Pooling",
+    "Provenance",
+    "RunConfig",
+    "RunRecord",
+    "Schedule",
+    "Yardstick",
+    "after_warmup",
+    "no_gain",
+    "record_row",
+    "records_frame",
+    "standard_error",
+    "write_records_csv",
+]

@@ -1,0 +1,184 @@
+"""The configuration of a training run, and its identity.
+
+Its id is a hash of the configuration, so that the same run is recognised wherever it is met again. It is text and
+numbers, as files and databases hold them; training looks the model and the method up once, in `embudget.training.job`.
+
+Runs of `schedule: wsd` that are equal but for their budget, and whose warm-ups are the same FLOP, share one *trunk*:
+a run at a constant rate from which each of them branches off for its decay (see `embudget.study.trunks`).
+"""
+
+import hashlib
+import json
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, Field, NonNegativeFloat, PositiveFloat, model_validator
+
+from embudget.errors import MethodError
+from embudget.frozen import Frozen
+from embudget.limits import (
+    BatchSize,
+    Candidates,
+    Epochs,
+    Flops,
+    Length,
+    Negatives,
+    Rate,
+    Seed,
+    step_problem,
+)
+from embudget.methods import parse_method
+from embudget.suite.pooling import PooledBy
+
+
+def _canonical_method(text: str) -> str:
+    try:
+        return str(parse_method(text))
+    except MethodError as error:
+        raise ValueError(str(error)) from None
+
+
+Schedule = Literal["cosine", "wsd"]
+
+Yardstick = Literal["groups", "first"]
+"""Which validation pairs the held-out loss is measured on: pairs drawn evenly over groups and sources, or the first
+ones of the split, as in records from before there was a choice. See `embudget.training.yardstick`."""
+
+Pooling = PooledBy
+"""How the tokens' states become one embedding, by the names of sentence-transformers."""
+
+MethodText = Annotated[str, AfterValidator(_canonical_method)]
+"""A method as written by the user, brought to its one canonical spelling."""
+
+
+EVAL_PAIRS = 3072
+"""Held-out pairs that a loss is measured on, where there are as many: six blocks of candidates, with which the standard
+error of a loss on the demo is below 0.05 nats (`docs/log.md`)."""
+
+EVAL_CANDIDATES = 512
+"""Positives that each held-out query is compared with, where there are as many."""
+
+
+def eval_counts(eval_pairs: int | None, eval_candidates: int | None, there: int = EVAL_PAIRS) -> tuple[int, int]:
+    """Fill in how many held-out pairs and candidates a loss is over, of so many that are there, where nobody says."""
+    count = min(EVAL_PAIRS, there) if eval_pairs is None else eval_pairs
+    return count, min(EVAL_CANDIDATES, count) if eval_candidates is None else eval_candidates
+
+
+def candidates_problem(eval_pairs: int, eval_candidates: int) -> str | None:
+    """What is wrong with comparing each of so many held-out pairs with so many positives; None if nothing is."""
+    if eval_candidates <= eval_pairs:
+        return None
+    return f"eval_candidates must be <= eval_pairs={eval_pairs}, got {eval_candidates}"
+
+
+def after_warmup(schedule: Schedule, decay: float) -> str:
+    """Say in words how the learning rate goes on after its warm-up."""
+    return "cosine to 0" if schedule == "cosine" else f"constant, to 0 in the last {100 * decay:g} %"
+
+
+_ADDED: dict[str, Any] = {
+    "schedule": "cosine",
+    "decay": 0.2,
+    "pooling": "mean",
+    "end_token": False,
+    "weights": None,
+    "yardstick": "first",
+    "negatives": 0,
+}
+"""Fields that the id leaves out at this value, which runs in stores older than the field had, so that these keep their
+ids."""
+
+
+class RunConfig(Frozen):
+    """Everything that determines a training run. Two runs with equal configurations are the same run."""
+
+    model: str = Field(description="a member as `embudget.suite.find_shape` reads it: smollm2-135m:8, or a folder")
+    method: MethodText = Field(description="what is trained: full, freeze:F, bias or lora:R")
+    train_flops: Flops = Field(description="budget, algorithmic FLOP; the run stops at the step that reaches it")
+    pairs: str = Field(description="content hash of the text pairs")
+    batch_size: BatchSize = Field(description="pairs a step; also the in-batch candidates")
+    learning_rate: Rate = Field(description="peak rate")
+    seed: Seed = Field(default=0, description="of the order of the pairs and of new weights, as of LoRA")
+    max_length: Length = Field(default=75, description="tokens; longer texts are cut")
+    scale: PositiveFloat = Field(default=40.0, le=1e6, description="1 / temperature of the contrastive loss")
+    warmup: float = Field(
+        default=0.1,
+        ge=0,
+        lt=1,
+        description="share of the budget with a rising rate; runs of one trunk have the same warmup * train_flops",
+    )
+    weight_decay: NonNegativeFloat = Field(default=0.1, le=1e6, description="of AdamW")
+    max_epochs: Epochs = Field(default=1, description="passes over the training pairs before the run is refused")
+    eval_pairs: Candidates = Field(default=EVAL_PAIRS, description="held-out pairs the loss is measured on")
+    eval_candidates: Candidates = Field(
+        default=EVAL_CANDIDATES,
+        description="positives each held-out query is compared with, by default not more than eval_pairs; chance is "
+        "log of this",
+    )
+    schedule: Schedule = Field(
+        default="cosine", description="the rate after warm-up: cosine to 0, or wsd: constant, then 1 - sqrt to 0"
+    )
+    decay: float = Field(default=0.2, gt=0, lt=1, description="share of the budget in which the rate of wsd falls")
+    pooling: Pooling = Field(default="mean", description="how the tokens' states become the text's embedding")
+    end_token: bool = Field(
+        default=False,
+        description="whether each text ends with an end token; by default with pooling lasttoken. Records from before "
+        "this field had none",
+    )
+    weights: str | None = Field(
+        default=None,
+        description="what the model's weights are: the hash of a folder, or the commit on the hub; None for those that "
+        "come with embudget or with a package it names, and where nobody has looked",
+    )
+    yardstick: Yardstick = Field(
+        default="groups",
+        description="which validation pairs are held out: groups, drawn evenly over groups and sources; or first, the "
+        "first of the split, as in records from before this field",
+    )
+    negatives: Negatives = Field(
+        default=0,
+        description="hard negatives of each pair that are further candidates in the loss; their tokens count in D",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _end_with_last_token(cls, data: Any) -> Any:  # noqa: ANN401 - whatever was given
+        if isinstance(data, dict) and "end_token" not in data and data.get("pooling") == "lasttoken":
+            return {**data, "end_token": True}
+        return data
+
+    @model_validator(mode="before")
+    @classmethod
+    def _among_few(cls, data: Any) -> Any:  # noqa: ANN401 - whatever was given
+        asked = data.get("eval_pairs") if isinstance(data, dict) else None
+        if isinstance(asked, int) and 2 <= asked < EVAL_CANDIDATES and "eval_candidates" not in data:
+            return {**data, "eval_candidates": asked}
+        return data
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if problem := step_problem(self.batch_size, self.max_length):
+            raise ValueError(problem)
+        if problem := candidates_problem(self.eval_pairs, self.eval_candidates):
+            raise ValueError(problem)
+        if self.schedule == "cosine" and self.decay != type(self).model_fields["decay"].default:
+            raise ValueError(f"decay belongs to schedule wsd, got {self.decay:g} with cosine")
+        if self.schedule == "wsd" and self.warmup >= 1 - self.decay:
+            raise ValueError(f"warmup must be < 1 - decay={1 - self.decay:g}, got {self.warmup:g}")
+        return self
+
+    @property
+    def id(self) -> str:
+        """16 hexadecimal digits of the SHA-256 of the configuration.
+
+        A folder counts by its weights and depth, not by its place: a study that is moved keeps its records.
+        """
+        values = self.model_dump(mode="json")
+        if self.weights is not None and self.weights.startswith("sha256:"):
+            _, colon, depth = self.model.rpartition(":")
+            values["model"] = f":{int(depth)}" if colon and depth.isdecimal() else ""
+        for name, before in _ADDED.items():
+            if getattr(self, name) == before:
+                del values[name]
+        canonical = json.dumps(values, sort_keys=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]

@@ -1,0 +1,76 @@
+"""Records as a flat table: one row a run, for files of numbers and data frames."""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from embudget.files import save_text
+from embudget.records.config import RunConfig
+from embudget.records.record import RunRecord
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS: Final = (
+    "id", "status", "model", "method", "budget", "seed", "learning_rate", "batch_size", "model_params",
+    "trained_params", "steps", "pairs_seen", "tokens", "train_flops", "executed_flops", "seconds", "loss", "chance",
+    "accuracy", "ndcg", "train_loss", "pairs", "max_length", "eval_pairs", "eval_candidates", "scale", "warmup",
+    "weight_decay", "max_epochs", "schedule", "decay", "pooling", "end_token", "model_weights", "shared_flops", "error",
+    "training_pairs", "yardstick", "negatives", "loss_error",
+)  # fmt: skip
+"""The columns of a table of records. `budget` is the FLOP that were asked for, `train_flops` those that were spent."""
+_OF_TEXT = (
+    "id", "status", "model", "method", "pairs", "schedule", "pooling", "end_token", "model_weights", "error",
+    "yardstick",
+)  # fmt: skip
+_OF_CONFIG = {"budget": "train_flops", "model_weights": "weights"} | {
+    name: name for name in COLUMNS if name in RunConfig.model_fields and name != "train_flops"
+}
+"""Field of the configuration by its column; all other columns are fields of the record."""
+
+
+def record_row(record: RunRecord) -> dict[str, Any]:
+    """One record as a flat row, with a value for each of `COLUMNS`; None where nothing was measured."""
+    return {column: _value(record, column) for column in COLUMNS}
+
+
+def records_frame(records: Iterable[RunRecord], columns: Sequence[str] = COLUMNS) -> "pd.DataFrame":
+    """Records as a table, one row a run, in their order.
+
+    Every column of numbers is of floats, NaN where nothing was measured, so that a table looks the same whatever its
+    runs have measured; a text that is not there is None.
+    """
+    import pandas as pd
+
+    every = list(records)
+    return pd.DataFrame(
+        {
+            name: pd.Series([_value(record, name) for record in every], dtype=object if name in _OF_TEXT else float)
+            for name in columns
+        }
+    )
+
+
+def _value(record: RunRecord, column: str) -> Any:  # noqa: ANN401 - a number or a text, by the column
+    if column == "decay" and record.config.schedule == "cosine":
+        return None  # a cosine has no decay: the configuration keeps the default of wsd
+    if column == "end_token":
+        return "yes" if record.config.end_token else "no"
+    if column == "chance":
+        return None if record.loss is None else record.by_chance
+    return getattr(record.config, _OF_CONFIG[column]) if column in _OF_CONFIG else getattr(record, column)
+
+
+def write_records_csv(records: Iterable[RunRecord], path: str | Path) -> None:
+    """Write records as a CSV that `embudget.runs.RunTable.read` reads to the same cells, whole or not at all.
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(record_row(record) for record in records)
+    save_text(path, text.getvalue())
