@@ -27,6 +27,8 @@ from studies.publish.runs import loss_or_chance, spent
 
 FIRST, SECOND = SEEDS = 0, 1
 """Every choice is trained with both."""
+HELD_OUT = ("yardstick", "eval_pairs", "eval_candidates")
+"""What decides which pairs the losses are of; their defaults have changed since the forecast."""
 
 
 def main() -> None:
@@ -72,7 +74,8 @@ def runs_due(forecast: dict[str, Any], records: list[RunRecord]) -> list[RunConf
     ]
     configs = [one.run_config(recipe.measured_on, seed) for seed in SEEDS for one in recipes]
     if records:
-        configs = [config.model_copy(update={"yardstick": records[0].config.yardstick}) for config in configs]
+        same = {name: getattr(records[0].config, name) for name in HELD_OUT}
+        configs = [config.model_copy(update=same) for config in configs]
     done = {record.id for record in records}
     return [config for config in configs if config.id not in done]
 
