@@ -232,6 +232,7 @@ def main() -> None:
     parser.add_argument(
         "--cases", type=Path, nargs="+", required=True, help="JSON of cases; made where it is not there"
     )
+    parser.add_argument("--kinds", nargs="+", default=[*GROUPS], choices=[*GROUPS], help="groups of kinds of world")
     parser.add_argument("--worlds", type=int, default=2, help="of each kind")
     parser.add_argument("--first", type=int, default=FIRST, help="seed of the first world of each kind")
     parser.add_argument("--studies", nargs="*", type=Path, default=[], help="folders with a records.jsonl")
@@ -240,8 +241,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="JSON file for the numbers")
     options = parser.parse_args()
     if not options.cases[0].is_file():
-        tasks = product([kind for kinds in GROUPS.values() for kind in kinds],
-                        range(options.first, options.first + options.worlds))  # fmt: skip
+        kinds = [kind for group in options.kinds for kind in GROUPS[group]]
+        tasks = product(kinds, range(options.first, options.first + options.worlds))
         save_text(options.cases[0], json.dumps(collect(list(tasks), options.studies, options.tables, options.jobs)))
     cases = [found for path in options.cases for found in json.loads(path.read_text(encoding="utf-8"))]
     today = by_group(cases, TODAY)

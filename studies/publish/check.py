@@ -27,6 +27,8 @@ from studies.publish.runs import loss_or_chance, spent
 
 FIRST, SECOND = SEEDS = 0, 1
 """Every choice is trained with both."""
+HELD_OUT = ("yardstick", "eval_pairs", "eval_candidates")
+"""What decides which pairs the losses are of; their defaults have changed since the forecast."""
 
 
 def main() -> None:
@@ -60,7 +62,10 @@ def check(folder: Path, pairs_folder: Path) -> None:
 
 
 def runs_due(forecast: dict[str, Any], records: list[RunRecord]) -> list[RunConfig]:
-    """The runs that have no record yet: all choices with the first seed, then all with the second."""
+    """The runs that have no record yet: all choices with the first seed, then all with the second.
+
+    They are measured on the held-out pairs of those that have one.
+    """
     recipe = Recipe.read(forecast["recipe"], "forecast.json")
     assert recipe.measured_on is not None
     recipes = [
@@ -68,6 +73,9 @@ def runs_due(forecast: dict[str, Any], records: list[RunRecord]) -> list[RunConf
         for (model, method), rate in choices_of(forecast).items()
     ]
     configs = [one.run_config(recipe.measured_on, seed) for seed in SEEDS for one in recipes]
+    if records:
+        same = {name: getattr(records[0].config, name) for name in HELD_OUT}
+        configs = [config.model_copy(update=same) for config in configs]
     done = {record.id for record in records}
     return [config for config in configs if config.id not in done]
 

@@ -14,7 +14,8 @@ Chinchilla's runs, the step law's, the Gemstones' checkpoints and our own two st
 1.1 % at d = 0.5, of 1.0 to 1.5 % at d = 2), with s between 0.15 and 0.35.
 
 A table has few cuts, and their errors go together, so that s^2 is the mean of what they show and of PRIOR^2, which
-counts as much as WORTH cuts. With fewer than four budgets the prior alone is left, and the laws say so.
+counts as much as WORTH cuts. With fewer than four budgets the prior alone is left, and the laws say so. The law's own
+error inside is expected of a forecast, so that it does not show here; outside it grows (`embudget.laws.surface`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -41,8 +42,8 @@ MOST_CELLS = 300
 """Cells that a cut is fitted to at most; of more, a random sample."""
 DRAWS = 50
 """Bootstrap draws of a cut, over all forms."""
-PRIOR, WORTH = 0.12, 0.5
-"""s before anything is seen, and how many cuts that is worth; from the simulated studies of `benchmarks/regret.py`."""
+PRIOR, WORTH = 0.09, 0.5
+"""s before anything is seen, and how many cuts that is worth; chosen by `benchmarks/prior.py`."""
 
 
 class Backtest(Frozen):

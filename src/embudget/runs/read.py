@@ -47,11 +47,7 @@ def read_records(records: Iterable[RunRecord]) -> pd.DataFrame:
     """Put records in a table, in their order."""
     every = list(records)
     runs = records_frame(every, [name for name in _KNOWN if name in COLUMNS])
-    runs = runs.assign(
-        yardstick=pd.Series([record.config.yardstick for record in every], dtype=object),
-        negatives=pd.Series([record.config.negatives for record in every], dtype=float),
-        **{SAID_NAN: ""},
-    )
+    runs = runs.assign(**{SAID_NAN: ""})
     if any(record.groups for record in every):
         runs[BY_GROUP] = pd.Series([record.groups for record in every], dtype=object)
     return runs.set_axis(range(1, len(runs) + 1))

@@ -1,5 +1,4 @@
-"""The fields of a study that hold one value or several, as a user writes them: batch sizes, lengths,
-negatives, tasks."""
+"""The fields of a study that hold one value or several, as a user writes them: batch, lengths, negatives, tasks."""
 
 from typing import Annotated, Any
 
