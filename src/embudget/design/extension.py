@@ -80,7 +80,7 @@ def extension(question: Question, guess: Recipe, pairs: Path) -> Extension | Non
 
 
 def _runs(cell: Cell, batch_size: int) -> Iterator[RunConfig]:
-    """Runs like those that a cell is made of: its seeds at the best rate, and if it has an envelope, two rates beside."""
+    """Runs like those of a cell: its seeds at the best rate, and if it has an envelope, a rate on either side."""
     run = RunConfig(
         model=cell.model, method=cell.method, train_flops=cell.budget, pairs=UNKNOWN_PAIRS,
         batch_size=max(2, round(cell.batch_size or batch_size)), learning_rate=cell.learning_rate,
