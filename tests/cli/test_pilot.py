@@ -84,3 +84,15 @@ def test_a_budget_too_small_for_a_pilot_is_one_line_with_the_way_out(run: Run, l
     assert err.count("\n") == 1
     assert "do not support a recipe for 4e+10 FLOP: 25 times outside" in err
     assert "--force" in err
+
+
+def test_just_beyond_the_measured_budgets_the_file_extends_the_runs(run: Run, laws: Path, tmp_path: Path) -> None:
+    out = tmp_path / "pilot.yaml"
+    code, said, _ = run("recipe", laws, "--budget", "2.72e14", "--out", out)
+    assert code == 0
+    assert said.splitlines()[0].startswith("these runs do not support a recipe for 2.72e+14 FLOP: 17 times outside")
+    assert "  runs      1 on the same pairs (simulated), to be fitted with those of the " in said
+    assert said.splitlines()[-1].endswith("--store THEIR_STORE, that of the measured runs")
+    study = Study.from_yaml(out)
+    assert study.budgets == (1.7e13,)
+    assert out.read_text().startswith("# Extends the measured runs for a budget of 2.72e+14 FLOP, with 6 % of it")

@@ -1,18 +1,24 @@
 """The pilot study: what it holds and costs, that its runs support a recipe, and what is expected of it."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from embudget.design import Pilot, World, pilot, simulate
-from embudget.design.guesses import _of_the_prior, worth
+from embudget.design.extension import extension
+from embudget.design.guesses import _of_the_prior, _world, worth
+from embudget.design.rates import RATE_SD, belief
 from embudget.design.simulate import TrueRate, simulate_runs, sized
 from embudget.errors import ConfigError, InfeasibleError, UnsupportedError
 from embudget.laws import Laws, find_laws, fit
+from embudget.laws.rates import rate_text
 from embudget.methods import parse_method
 from embudget.recipe import recommend
 from embudget.recipe.options import Question
+from embudget.recipe.recommend import near_or_guess
+from embudget.recipe.support import guessing
 from embudget.records import RunConfig
 from embudget.study import Study
 from embudget.suite import SUITES, find_shape
@@ -32,10 +38,10 @@ def near(laws: Laws) -> Pilot:
     return pilot(laws, TARGET, worlds=0)
 
 
-def configs_of(found: Pilot) -> list[RunConfig]:
+def configs_of(study: Study) -> list[RunConfig]:
     tokens = 60.0
-    every = [run.config for run in found.study.runs("0" * 16, identified=False)]
-    return [config for config in every if sized(config, tokens).steps > found.study.min_steps]
+    every = [run.config for run in study.runs("0" * 16, identified=False)]
+    return [config for config in every if sized(config, tokens).steps > study.min_steps]
 
 
 @pytest.mark.parametrize(
@@ -54,7 +60,6 @@ def test_it_costs_about_a_twentieth_at_the_batch_and_parts_of_the_budget(
 ) -> None:
     found = pilot(find_laws(name), budget, suite=suite, worlds=0)
     study = found.study
-    assert not found.supported
     assert 0.03 <= found.share <= 0.06
     assert study.budgets == pytest.approx((budget / 4000, budget / 1000, budget / 250), rel=1e-3)
     assert isinstance(study.batch_size, int)
@@ -72,7 +77,7 @@ def test_it_costs_about_a_twentieth_at_the_batch_and_parts_of_the_budget(
 
 
 def test_every_budget_has_runs_that_are_long_enough_and_every_method_two_cells_with_three_rates(near: Pilot) -> None:
-    configs = configs_of(near)
+    configs = configs_of(near.study)
     assert {config.train_flops for config in configs} == set(near.study.budgets)
     assert near.runs == len(configs)
     for method in near.study.methods:
@@ -107,7 +112,7 @@ def test_its_runs_support_the_recipe_that_it_is_for_and_a_good_one(laws: Laws, n
     world = World(truth=TRUTH, models=MODELS, noise=0.01, rate_laws=rates)
     with pytest.raises(UnsupportedError):
         recommend(laws, TARGET)
-    measured = fit(simulate_runs(world, configs_of(near), seed=5), draws=20)
+    measured = fit(simulate_runs(world, configs_of(near.study), seed=5), draws=20)
     recipe = recommend(measured, TARGET, suite="smollm2")
     assert recipe.supported
     assert recipe.batch_size == near.study.batch_size
@@ -121,7 +126,7 @@ def test_its_runs_support_the_recipe_that_it_is_for_and_a_good_one(laws: Laws, n
     [
         (4.36e15, None, 250),
         (1e17, "pythia", 250),
-        (4e14, "smollm2-family", 15.625),  # models so large that only larger parts of the budget pay for useful runs
+        (2e15, "qwen3", 15.625),  # models so large that only larger parts of the budget pay for useful runs
     ],
 )
 def test_whatever_the_truth_no_second_pilot_is_asked_for(budget: float, suite: str | None, part: float) -> None:
@@ -155,7 +160,7 @@ def test_the_expected_regret_comes_with_its_error(laws: Laws) -> None:
 def test_a_pilot_of_many_runs_is_worth_more_than_a_few_of_them(laws: Laws, near: Pilot) -> None:
     """With the largest budget alone left out, the recipe lies 1000 times outside, and loses more."""
     question, guess = Question.of(laws, {}), recommend(laws, TARGET, force=True)
-    configs = configs_of(near)
+    configs = configs_of(near.study)
     some = [config for config in configs if config.train_flops < max(near.study.budgets)]
     every, fewer = (
         [worth(question, guess, runs, seed) for seed in range(4)] for runs in (configs, some)
@@ -218,9 +223,120 @@ def test_the_wishes_of_the_recipe_are_kept_in_the_pilot(laws: Laws) -> None:
     assert find_shape(found.model).model_params <= most
     assert all(find_shape(member).model_params <= most for member in found.study.members)
     assert found.study.max_epochs == 3
+    assert recommend(laws, TARGET, force=True).steps > 5000
+    batches = [pilot(laws, TARGET, worlds=0, min_steps=steps).study.batch_at(TARGET) for steps in (1, 5000)]
+    assert batches[1] < batches[0]  # else the target would take too few steps
 
 
-def test_where_the_runs_support_a_recipe_it_says_so(laws: Laws) -> None:
-    found = pilot(laws, 1.6e14, worlds=0)
-    assert found.supported
-    assert str(found).startswith("these runs support a recipe for 1.6e+14 FLOP already")
+@pytest.mark.parametrize("budget", [1.6e14, 1.6e13, 2.5e11])
+def test_where_the_runs_support_a_recipe_it_says_so(laws: Laws, budget: float) -> None:
+    said = re.escape(f"these runs support a recipe for {budget:.3g} FLOP: use recommend")
+    with pytest.raises(ConfigError, match=said) as refusal:
+        pilot(laws, budget, worlds=0, min_steps=1)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(("name", "budget"), [("smollm2", 1e17), ("smollm2", 1e20), ("micro", 1e15), ("micro", 1e17)])
+def test_the_reason_is_that_of_the_refused_recipe(name: str, budget: float) -> None:
+    """The study's pairs are few for such budgets, the guess of a pilot is for others: one of the two must be said."""
+    with pytest.raises(UnsupportedError) as refusal:
+        recommend(find_laws(name), budget)
+    assert pilot(find_laws(name), budget, worlds=0).reason == refusal.value.reason
+    assert f"a recipe for {budget:.3g} FLOP" in refusal.value.reason
+
+
+@pytest.mark.parametrize(
+    ("name", "budget", "suite"),
+    [("smollm2", 3e14, None), ("smollm2", 4e14, "smollm2-family"), ("micro", 8e13, None), ("smollm2", 2.57e14, None)],
+)
+def test_just_beyond_16_times_it_adds_one_run_to_the_measured_ones(name: str, budget: float, suite: str | None) -> None:
+    """A study of its own would cost up to half of the budget, and repeat budgets that were measured."""
+    laws = find_laws(name)
+    found = pilot(laws, budget, suite=suite, worlds=0)
+    assert (found.runs, found.measured) == (1, len(laws.cells))
+    assert 0.0625 <= found.share <= 0.064
+    assert budget / 16.2 <= found.study.budgets[0]
+    assert 16 * found.study.budgets[0] >= budget
+    assert found.study.batch_size == 16, "that of the measured runs"
+    assert "to be fitted with those of the" in str(found)
+    assert found.study.methods == (found.method,)
+
+
+def test_with_the_run_it_adds_the_measured_runs_support_the_recipe(tmp_path: Path) -> None:
+    world = World(truth=TRUTH, models=MODELS, noise=0.01)
+    measured = simulate(world, seed=1)
+    laws = fit(measured, draws=20)
+    budget = 17 * max(world.budgets)
+    with pytest.raises(UnsupportedError):
+        recommend(laws, budget)
+    found = pilot(laws, budget, worlds=2)
+    assert found.failures == 0
+    found.save(tmp_path / "pilot.yaml")
+    assert "run it into their store" in (tmp_path / "pilot.yaml").read_text()
+    (config,) = configs_of(Study.from_yaml(tmp_path / "pilot.yaml"))
+    added = simulate_runs(world, [config.model_copy(update={"pairs": measured[0].config.pairs})], seed=5)
+    again = fit([*measured, *added], draws=5, forms=["chinchilla"])
+    assert recommend(again, budget).supported
+    assert recommend(again, 0.9 * budget).supported
+
+
+def test_runs_of_models_that_nobody_knows_do_not_count(laws: Laws, tmp_path: Path) -> None:
+    question = Question.of(laws, {})
+    guess = near_or_guess(question, 17 * laws.table.budgets[-1])
+    assert extension(guessing(question), guess, Path("pairs")) is not None
+    laws.save(tmp_path / "laws.json")
+    (tmp_path / "ours.json").write_text((tmp_path / "laws.json").read_text().replace("smollm2-135m:", "ours-"))
+    unknown = find_laws(str(tmp_path / "ours.json"))
+    assert extension(guessing(question)._replace(laws=unknown), guess, Path("pairs")) is None
+
+
+def test_the_rates_are_by_the_laws_on_another_family_too() -> None:
+    """Best rates that the laws know lie far above the method's default; the pilot tries theirs, and says so."""
+    true = {"full": TrueRate(at=3e-3, p=-0.2, q=-0.1, curvature=0.06)}
+    world = World(truth={"full": TRUTH["full"]}, models=MODELS, rate_laws=true, rate_multiples=(0.3, 1, 3), noise=0.003)
+    laws = fit(simulate(world), draws=5, forms=["chinchilla"])
+    found = pilot(laws, 1e17, suite="pythia", worlds=0)
+    rates, middle = found.study.learning_rates["full"], find_shape(found.study.members[1])
+    default = parse_method("full").default_learning_rate(middle)
+    expected = true["full"].best(middle.model_params, 1e14 / parse_method("full").flops_per_token(middle))
+    assert rates[0] > 3 * default
+    assert rates[0] == pytest.approx((128 / 16) ** 0.5 * expected, rel=0.3)
+    assert "by the rate law" in found.rate_sources["full"]
+    assert "times 2.8, for the batch of 128" in found.rate_sources["full"]
+    text = str(found)
+    assert f"  rate      full {rate_text(rates[0])}: by the rate law" in text
+
+
+def test_a_rate_far_from_any_measured_one_is_warned_of() -> None:
+    far = pilot(find_laws("smollm2"), 1e20, worlds=0)
+    warning = next(one for one in far.warnings if "lora:128" in one)
+    assert "times below any best rate measured of it" in warning
+    assert f"  warning   {warning}" in str(far)
+    assert pilot(find_laws("micro"), 1e15, worlds=0).warnings == ()
+
+
+def test_true_rates_are_drawn_from_the_laws_wherever_the_pilots_own_lie(laws: Laws, near: Pilot) -> None:
+    """Rates 30 times too high must cost a pilot its recipe, not move the truth to them."""
+    question, guess = Question.of(laws, {}), recommend(laws, TARGET, force=True)
+    configs = configs_of(near.study)
+    high = [one.model_copy(update={"learning_rate": 30 * (one.learning_rate or 0)}) for one in configs]
+    truths = [_world(question, guess, runs, 64, np.random.default_rng(1)).rate_laws for runs in (configs, high)]
+    assert truths[0] == truths[1]
+    right, wrong = ([worth(question, guess, runs, seed) for seed in range(4)] for runs in (configs, high))
+    by_rate = [[one.regret - one.by_choice for one in found if one is not None] for found in (right, wrong)]
+    assert np.mean(by_rate[0]) < np.mean(by_rate[1]) / 2
+
+
+def test_the_truth_of_a_known_rate_is_as_uncertain_as_the_law_of_it() -> None:
+    """At the law's own centre a draw scatters by its standard error, on another family by a factor 2 more."""
+    laws = find_laws("smollm2")
+    question, guess = Question.of(laws, {}), recommend(laws, 1e17, force=True)
+    law, rng = laws.rate_law, np.random.default_rng(0)
+    assert law is not None
+    size, tokens = np.exp(law.centre).tolist()
+    other = Question.of(laws, {}, "pythia")
+    for asked, more in ((question, 0.0), (other, RATE_SD)):
+        known = belief(asked, guess, parse_method("full"), 16)
+        logs = np.log([known.draw(rng).best(size, tokens) for _ in range(2000)])
+        assert np.mean(logs) == pytest.approx(np.log(law.predict("full", size, tokens)), abs=0.06)
+        assert np.std(logs) == pytest.approx(np.hypot(float(law.error("full", size, tokens)), more), rel=0.1)

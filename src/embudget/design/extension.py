@@ -10,6 +10,7 @@ It is no choice where the runs lie more than 250 times below, where it would its
 measured family; nor where the new run's loss could not be compared with theirs, or its model not be told from theirs.
 """
 
+from collections.abc import Iterator
 from math import ceil
 from pathlib import Path
 from typing import NamedTuple
@@ -22,12 +23,16 @@ from embudget.recipe.hyperparameters import hyperparameters
 from embudget.recipe.options import Option, Question
 from embudget.recipe.support import LADDERS, MOST_TIMES, of_measured_family
 from embudget.records import RunConfig
+from embudget.runs import Cell
 from embudget.study import Study
 from embudget.suite import find_shape, known_shape
 
 UNKNOWN_PAIRS = "0" * 16
 """Content hash of a study's pairs, where these are not there yet: of all its runs alike, so that they compare."""
 _DIGITS = 3
+MOST_SEEDS = 3
+SPACING = 3.0
+"""Factor between the simulated rates of a measured cell: that of the studies in `results`."""
 
 
 class Extension(NamedTuple):
@@ -36,7 +41,7 @@ class Extension(NamedTuple):
     study: Study
     rates: dict[str, Expected]
     measured: tuple[RunConfig, ...]
-    """A run for each cell of the laws, as it would be simulated."""
+    """A run for each cell of the laws and each of its seeds and rates, as it would be simulated."""
 
 
 def extension(question: Question, guess: Recipe, pairs: Path) -> Extension | None:
@@ -70,15 +75,22 @@ def extension(question: Question, guess: Recipe, pairs: Path) -> Extension | Non
         "max_epochs": max(how["max_epochs"], passes),
         **{name: how[name] for name in ("max_length", "eval_pairs", "eval_candidates")},
     }
-    measured = tuple(
-        RunConfig(
-            model=cell.model, method=cell.method, train_flops=cell.budget, pairs=UNKNOWN_PAIRS,
-            batch_size=max(2, round(cell.batch_size or option.batch_size)), learning_rate=cell.learning_rate,
-            seed=seed, schedule="wsd" if cell.schedule == "wsd" else "cosine",
-        )
-        for cell in known for seed in range(min(cell.seeds, 3))
-    )  # fmt: skip
+    measured = tuple(run for cell in known for run in _runs(cell, option.batch_size))
     return Extension(Study.read(fields, "the pilot study"), {str(candidate.method): rate}, measured)
+
+
+def _runs(cell: Cell, batch_size: int) -> Iterator[RunConfig]:
+    """Runs like those of a cell: its seeds at the best rate, and if it has an envelope, a rate on either side."""
+    run = RunConfig(
+        model=cell.model, method=cell.method, train_flops=cell.budget, pairs=UNKNOWN_PAIRS,
+        batch_size=max(2, round(cell.batch_size or batch_size)), learning_rate=cell.learning_rate,
+        schedule="wsd" if cell.schedule == "wsd" else "cosine",
+    )  # fmt: skip
+    for seed in range(min(cell.seeds, MOST_SEEDS)):
+        yield run.model_copy(update={"seed": seed})
+    if cell.rate_inside is not None and run.learning_rate is not None:
+        for times in (1 / SPACING, SPACING):
+            yield run.model_copy(update={"learning_rate": times * run.learning_rate})
 
 
 def _best(question: Question, guess: Recipe, budget: float) -> Option | None:

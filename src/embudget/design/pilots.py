@@ -249,7 +249,8 @@ def pilot(
         )
     asked = asked._replace(pairs=asked.limits.pairs_available)
     question = guessing(asked)
-    batch = far_batch(laws.cells, recipe.train_flops, recipe.tokens / question.practice.tokens_per_pair)
+    seen = recipe.tokens / question.practice.tokens_per_pair
+    batch = far_batch(laws.cells, recipe.train_flops, seen, asked.limits.min_steps or 1)
     layout = laid_out(question, recipe, batch.size, Path(pairs))
     outcomes = []
     for world in range(worlds):

@@ -119,7 +119,7 @@ def belief(question: Question, guess: Recipe, method: Method, batch_size: int) -
     if law is not None and name in law.methods:
         line, centre, slopes = law.lines[name], law.centre, law.slopes(name)
         kk, kp, kq, pp, pq, qq = line.covariance
-        rate, measured = law.predict(name, *map(exp, centre)), cell.batch_size
+        rate, measured = law.predict(name, exp(centre[0]), exp(centre[1])), cell.batch_size
         curvature = law.curvatures.get(kind_of(name), CURVATURE)
         variance = kk + line.scatter**2 + other
     else:

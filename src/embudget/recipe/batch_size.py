@@ -67,15 +67,16 @@ def batch_rule(cells: Sequence[Cell]) -> Callable[[float], int]:
     return lambda budget: rule(budget).size
 
 
-def far_batch(cells: Sequence[Cell], budget: float, pairs: float) -> Batch:
+def far_batch(cells: Sequence[Cell], budget: float, pairs: float, min_steps: int = 1) -> Batch:
     """Pairs a step at a budget far from the measured ones, for a run on so many pairs.
 
     A study that varied its batch with the budget says how it grows. Else it is the power of two, 16 to 1024, that is as
-    large as leaves `FAR_STEPS` steps.
+    large as leaves `FAR_STEPS` steps, or ``min_steps`` if those are more.
     """
+    steps = max(FAR_STEPS, min_steps)
     if len({cell.batch_size for cell in cells if cell.batch_size is not None}) > 1:
         return sourced_batch_rule(cells)(budget)
-    size = 2 ** floor(log2(max(1.0, pairs / FAR_STEPS)))
+    size = 2 ** floor(log2(max(1.0, pairs / steps)))
     size = min(MAX_BATCH_SIZE, max(DEFAULT_BATCH_SIZE, size))
     span = f"{DEFAULT_BATCH_SIZE} to {MAX_BATCH_SIZE}"
-    return Batch(size, f"by rule: the power of two, {span}, that leaves the target {FAR_STEPS:,} steps")
+    return Batch(size, f"by rule: the power of two, {span}, that leaves the target {steps:,} steps")
