@@ -5,7 +5,7 @@ BIN := .venv/bin
 PIP := $(BIN)/pip --quiet --disable-pip-version-check
 LOCKS := requirements.lock requirements-torch.lock requirements-models.lock
 
-.PHONY: quickstart results test test-minimum test-processes test-slow test-cluster check docs lock setup clean
+.PHONY: quickstart results test test-minimum test-processes test-slow test-sources test-cluster check docs lock setup clean
 
 quickstart: setup
 	$(BIN)/embudget quickstart --out quickstart/
@@ -22,12 +22,17 @@ results: setup
 	cp results/micro/laws.json src/embudget/data/laws/micro.json
 	$(BIN)/python -m studies.publish.micro_models
 	$(BIN)/python -m studies.publish.ablations results/ablations
-	$(BIN)/python -m studies.publish.tables docs/results.md
+	$(BIN)/python -m studies.publish.tables docs/results.md docs/concepts/yardstick.md
 
 # What takes long because it starts processes, runs whole pages of the documentation or trains the real model; the rest of
 # the slow tests are measurements.
 test-processes: setup
 	$(BIN)/pytest -m slow tests/test_end_to_end.py tests/test_parts.py tests/cli tests/docs tests/studies tests/study tests/training
+
+# Builds the pairs `general` for real: apt-get -o Acquire::Languages=en update, then install wordnet-base dict-gcide
+# dict-foldoc.
+test-sources: setup
+	$(BIN)/pytest -m slow -n 0 tests/pairs/sources/test_general_real.py
 
 # With a real PostgreSQL, whose server the tests start and stop: apt-get install postgresql.
 test-cluster: setup
