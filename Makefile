@@ -5,7 +5,8 @@ BIN := .venv/bin
 PIP := $(BIN)/pip --quiet --disable-pip-version-check
 LOCKS := requirements.lock requirements-torch.lock requirements-models.lock
 
-.PHONY: quickstart results test test-minimum test-processes test-slow test-sources test-cluster check docs lock setup clean
+.PHONY: quickstart results test test-minimum test-processes test-slow test-sources test-cluster check docs lock setup \
+  clean
 
 quickstart: setup
 	$(BIN)/embudget quickstart --out quickstart/
