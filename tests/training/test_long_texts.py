@@ -18,6 +18,7 @@ from embudget.suite.loading import load_embedder
 from embudget.training.chunks import make_chunks
 from embudget.training.encoder import Encoder
 from embudget.training.run import train
+from tests.command_line import Run
 from tests.conftest import TINY_TEXT, save_tiny
 from tests.training.batches import assert_same, embedder, engine_for, gradients
 from tests.training.test_run import config_for
@@ -86,6 +87,22 @@ def test_a_run_on_long_texts_is_charged_for_all_of_them(long_model: Path, long_p
     assert record.tokens is not None and record.train_flops is not None and record.executed_flops is not None
     assert record.tokens > 4 * 1000
     assert record.executed_flops > 2 * record.train_flops, "attention, which budgets do not count"
+
+
+def test_a_plan_and_a_training_run_say_what_attention_adds(
+    run: Run, long_model: Path, long_pairs: Pairs, tmp_path: Path
+) -> None:
+    lines = [f"members: [{long_model}]", "methods: [full]", "budgets: [1e9]", f"pairs: {long_pairs.folder}",
+             "max_length: [8, 8192]", "batch_size: 2", "min_steps: 1", "max_epochs: 1000", "eval_pairs: 8",
+             "eval_candidates: 8"]  # fmt: skip
+    (tmp_path / "study.yaml").write_text("\n".join(lines))
+    planned = run("sweep", tmp_path / "study.yaml", "--dry-run")
+    assert planned.out.count("attention adds ") == 1
+    assert "the most of all runs, at texts of up to 8,192 tokens, which budgets do not count" in planned.out
+    options = ["--model", long_model, "--method", "full", "--pairs", long_pairs.folder, "--batch-size", 4]
+    out = ["--max-length", 8192, "--max-epochs", 10, "--out", tmp_path / "model"]
+    trained = run("train", *options, "--budget", "4e8", *out)
+    assert trained.out.count("to the algorithmic FLOP at these lengths, which budgets do not count") == 1
 
 
 def test_a_length_beyond_the_positions_is_refused_in_one_line(

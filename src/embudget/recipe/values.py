@@ -179,7 +179,7 @@ class Recipe(Frozen):
             f"  rejected  {len(self.rejected)} choices, such as: "
             + _listed((f"{no.model or 'every model'} {no.method}: {no.reason}" for no in self.rejected), 2),
         ]
-        lines += [f"  attention {line}" for line in self._attention()]
+        lines += [f"  not paid  {line}" for line in self._attention()]
         lines += [f"  crossover {crossover}" for crossover in self.crossovers]
         return "\n".join(lines + [f"  warning   {warning}" for warning in self.warnings[first:]])
 
