@@ -21,7 +21,7 @@ def found() -> tuple[Found, tuple[np.ndarray, np.ndarray]]:
     ]
     laws = fit(RunTable(cells=tuple(made), run_count=2 * len(made)), draws=20, forms=["chinchilla"])
     at = np.array([[1e7, 1e8, 4e8], [1e7, 1e8, 1e7]])
-    ends = laws.on_study.intervals(["full"] * 3, *at, 0.9)
+    ends = laws.on_study.intervals(["full"] * 3, at[0], at[1], 0.9)
     return found_of("one", laws, ["full"] * 3, at, np.log([3.0, 2.5, 2.0])), ends
 
 
