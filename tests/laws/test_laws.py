@@ -133,7 +133,7 @@ def shorten_a_basis(data: Data) -> None:
             lambda data: data["surface"]["reach"].pop("full"),
             r"those of reach, \['lora:32'\], got \['full', 'lora:32'\]",
         ),
-        (lambda data: data["surface"]["reach"].update(full=[0, 1]), r"reach.full.0: must be > 0"),
+        (lambda data: data["surface"]["reach"].update(full=[0, 1]), r"reach.full.product.0: must be > 0"),
         (lambda data: data["domain"].pop("full"), r"domain must have the methods of surface.* got \['lora:32'\]"),
         (lambda data: data["table"].update(cells=[]), r"table must have the methods of surface.* got \[\]"),
     ],
