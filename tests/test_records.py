@@ -214,7 +214,7 @@ def test_a_run_without_gain_keeps_its_measurements() -> None:
 
 
 def test_few_held_out_pairs_are_all_candidates_where_nobody_says_otherwise() -> None:
-    assert (config().eval_pairs, config().eval_candidates) == (4096, 512)
+    assert (config().eval_pairs, config().eval_candidates) == (1024, 512)
     assert config(eval_pairs=64).eval_candidates == 64
     assert config(eval_pairs=700).eval_candidates == 512
 

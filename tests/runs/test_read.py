@@ -45,7 +45,7 @@ def test_the_csv_of_records_is_the_table_of_the_records(tmp_path: Path) -> None:
     read = RunTable.read(path)
     assert read == RunTable.of(study())
     assert read.dropped == {"status is not done": 1, "duplicate": 1, "loss is missing": 1}
-    assert (read.pairs, read.max_length, read.eval_pairs, read.scale) == ("simulated", 75, 4096, 40)
+    assert (read.pairs, read.max_length, read.eval_pairs, read.scale) == ("simulated", 75, 1024, 40)
     assert read.yardstick == "groups"
 
 

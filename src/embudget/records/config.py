@@ -50,7 +50,7 @@ MethodText = Annotated[str, AfterValidator(_canonical_method)]
 """A method as written by the user, brought to its one canonical spelling."""
 
 
-EVAL_PAIRS = 4096
+EVAL_PAIRS = 1024
 """Held-out pairs that a loss is measured on, where there are as many: eight blocks of candidates. The standard error of
 a loss on the demo is then below 0.05 nats (`docs/log.md`)."""
 
