@@ -60,7 +60,6 @@ FULL = Size(
         # the best of three rates at 5e11 FLOP on most depths: studies/rates.yaml, docs/log.md
         "learning_rates": {"full": [1.5e-3], "freeze:0.5": [3e-3], "lora:32": [4e-3]},
         "min_steps": 8,
-        "eval_pairs": 1024,  # with the default, measuring the larger models would take longer than training them
     },
     max_queries=2000,
 )

@@ -193,8 +193,8 @@ def forged(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     original = Engine.gradients
     steps: list[int] = []
 
-    def gradients(self: Engine, *inputs: Any) -> float:  # noqa: ANN401 - passed on
-        loss = original(self, *inputs)
+    def gradients(self: Engine, *inputs: Any, **others: Any) -> float:  # noqa: ANN401 - passed on
+        loss = original(self, *inputs, **others)
         steps.append(len(steps))
         return loss if steps[-1] < 3 else losses[min(steps[-1] - 3, len(losses) - 1)]
 

@@ -179,13 +179,14 @@ def _read_file(path: Path, columns: Mapping[Side, str], begin: int, end: int, ne
 
 
 def holds_texts(kind: "pa.DataType") -> bool:
-    """Whether a column of this type holds texts, or lists of texts."""
+    """Whether a column of this type holds texts or lists of texts, nulls alone included."""
     import pyarrow as pa
 
     if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
         kind = kind.value_type
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+    texts = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_null)
+    return any(one(kind) for one in texts)
 
 
 def _lists(table: "pa.Table") -> "pa.Array | pa.ChunkedArray":
