@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -28,6 +29,16 @@ def study_file(tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path) -> Path:
     return tmp_path / "study.yaml"
 
 
+def without_groups(laws: Path) -> dict[str, Any]:
+    """Laws but for the losses by held-out group and the fits moved by them, which a table of runs does not hold."""
+    found: dict[str, Any] = json.loads(laws.read_text())
+    del found["table"]["groups"]
+    for component in found["surface"]["components"]:
+        for branch in component["branches"]:
+            branch.pop("moved", None)
+    return found
+
+
 def test_the_whole_path(run: Run, study_file: Path, tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path) -> None:
     store, laws, recipe = tmp_path / "study.db", tmp_path / "laws.json", tmp_path / "recipe.yaml"
     planned = run("sweep", study_file, "--store", store, "--dry-run")
@@ -46,7 +57,7 @@ def test_the_whole_path(run: Run, study_file: Path, tiny_neox: Path, tiny_pairs:
     assert fitted.code == 0, fitted.err
     again = run("fit", tmp_path / "records.csv", "--out", tmp_path / "again.json")
     assert again.code == 0, again.err
-    assert json.loads((tmp_path / "again.json").read_text()) == json.loads(laws.read_text())
+    assert without_groups(tmp_path / "again.json") == without_groups(laws)
 
     answer = run("recipe", laws, "--budget", "1.2e10", "--out", recipe)
     assert answer.code == 0, answer.err

@@ -245,13 +245,26 @@ def test_the_reason_is_that_of_the_refused_recipe(name: str, budget: float) -> N
     assert f"a recipe for {budget:.3g} FLOP" in refusal.value.reason
 
 
+def on_today_s_yardstick(laws: Laws) -> Laws:
+    """The same laws as if their losses were of the pairs that new runs are measured on."""
+    table = laws.table.model_copy(update={"yardstick": RunConfig.model_fields["yardstick"].default})
+    return laws.model_copy(update={"table": table})
+
+
+def test_runs_on_an_older_yardstick_are_not_extended() -> None:
+    """The losses of new runs are of other held-out pairs, and no fit would take them together."""
+    assert find_laws("smollm2").table.yardstick == "first"
+    found = pilot(find_laws("smollm2"), 3e14, worlds=0)
+    assert found.measured == 0 and found.runs > 10
+
+
 @pytest.mark.parametrize(
     ("name", "budget", "suite"),
     [("smollm2", 3e14, None), ("smollm2", 4e14, "smollm2-family"), ("micro", 8e13, None), ("smollm2", 2.57e14, None)],
 )
 def test_just_beyond_16_times_it_adds_one_run_to_the_measured_ones(name: str, budget: float, suite: str | None) -> None:
     """A study of its own would cost up to half of the budget, and repeat budgets that were measured."""
-    laws = find_laws(name)
+    laws = on_today_s_yardstick(find_laws(name))
     found = pilot(laws, budget, suite=suite, worlds=0)
     assert (found.runs, found.measured) == (1, len(laws.cells))
     assert 0.0625 <= found.share <= 0.064

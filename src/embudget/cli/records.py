@@ -11,7 +11,10 @@ from embudget.cli.options import Verbose
 def command(
     store: Annotated[str, typer.Argument(help="SQLite file or SQLAlchemy URL.")],
     csv: Annotated[
-        Path | None, typer.Option(help="Write all records to this file, which `embudget fit` reads too.")
+        Path | None,
+        typer.Option(
+            help="Write all records to this file, which `embudget fit` reads too; losses by group stay in the store."
+        ),
     ] = None,
     verbose: Verbose = False,
 ) -> None:

@@ -55,6 +55,7 @@ def command(
     from embudget.outputs import check_apart, store_places
     from embudget.pairs import load_pairs
     from embudget.study import Store, Study, plan, sweep
+    from embudget.study.location import Location
     from embudget.suite.members import local_folder, split_depth
 
     if workers < 1:
@@ -66,6 +67,8 @@ def command(
         check_apart(checkpoints, (study, spec.pairs, spec.suite, *files, *folders))
         if checkpoints.exists() and not checkpoints.is_dir():
             raise ConfigError(f"--checkpoints must be a folder, got the file {checkpoints}")
+    if not dry_run:
+        Location(store).check_file(create=True)  # before lengths are measured, which are kept beside the pairs
     pairs = load_pairs(spec.pairs)
     if dry_run:
         there = Store(store, create=False).records() if "://" in store or Path(store).exists() else []

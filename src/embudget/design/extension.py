@@ -51,7 +51,7 @@ def extension(question: Question, guess: Recipe, pairs: Path) -> Extension | Non
     times = guess.train_flops / laws.domain[guess.method].budgets[1]
     if not of_measured_family(question) or len(known) < len(laws.cells) or not 1 < times <= LADDERS[0][-1]:
         return None
-    if getattr(laws.table, "yardstick", None) not in (None, RunConfig.model_fields["yardstick"].default):
+    if laws.table.yardstick not in (None, RunConfig.model_fields["yardstick"].default):
         return None
     option = _best(question, guess, _rounded_up(guess.train_flops / MOST_TIMES))
     if option is None:
