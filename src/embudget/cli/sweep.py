@@ -52,21 +52,15 @@ def command(
     """  # noqa: D301
     from embudget.cli.sweep_bar import SweepBar, label, outcome
     from embudget.errors import ConfigError
-    from embudget.outputs import check_apart, store_places
     from embudget.pairs import load_pairs
     from embudget.study import Store, Study, plan, sweep
     from embudget.study.location import Location
-    from embudget.suite.members import local_folder, split_depth
 
     if workers < 1:
         raise ConfigError(f"workers must be >= 1, got {workers}")
     spec = Study.from_yaml(study)
     if checkpoints is not None:
-        folders = (local_folder(split_depth(member)[0]) for member in spec.members)
-        files = (place for place in store_places(store) if place.suffix != ".checkpoints")
-        check_apart(checkpoints, (study, spec.pairs, spec.suite, *files, *folders))
-        if checkpoints.exists() and not checkpoints.is_dir():
-            raise ConfigError(f"--checkpoints must be a folder, got the file {checkpoints}")
+        _check_checkpoints(checkpoints, study, spec, store)
     if not dry_run:
         Location(store).check_file(create=True)  # before lengths are measured, which are kept beside the pairs
     pairs = load_pairs(spec.pairs)
@@ -90,6 +84,23 @@ def command(
     typer.echo(f"next: embudget fit {shown}")
     if bar.refused or any(record.status == "failed" for record in records):
         raise typer.Exit(1)
+
+
+def _check_checkpoints(checkpoints: Path, file: Path, study: "Study", store: str) -> None:
+    """Refuse a folder for checkpoints that would overwrite something.
+
+    Raises:
+        ConfigError: it is a file, or an input of the sweep, or lies in one.
+    """
+    from embudget.errors import ConfigError
+    from embudget.outputs import check_apart, store_places
+    from embudget.suite.members import local_folder, split_depth
+
+    folders = (local_folder(split_depth(member)[0]) for member in study.members)
+    files = (place for place in store_places(store) if place.suffix != ".checkpoints")
+    check_apart(checkpoints, (file, study.pairs, study.suite, *files, *folders))
+    if checkpoints.exists() and not checkpoints.is_dir():
+        raise ConfigError(f"--checkpoints must be a folder, got the file {checkpoints}")
 
 
 def _counts(records: "list[RunRecord]") -> str:

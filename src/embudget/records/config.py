@@ -51,8 +51,9 @@ MethodText = Annotated[str, AfterValidator(_canonical_method)]
 
 
 EVAL_PAIRS = 1024
-"""Held-out pairs that a loss is measured on, where there are as many: two blocks of candidates. On the demo the standard
-error of a loss is then 0.047 nats on SmolLM2 and 0.074 on micro, which needs 4,096 pairs for 0.05 (`docs/log.md`)."""
+"""Held-out pairs that a loss is measured on, where there are as many: two blocks of candidates. On the demo the
+standard error of a loss is then 0.047 nats on SmolLM2 and 0.074 on micro, which needs 4,096 pairs for 0.05
+(`docs/log.md`)."""
 
 EVAL_CANDIDATES = 512
 """Positives that each held-out query is compared with, where there are as many."""
