@@ -43,7 +43,7 @@ class Worth(NamedTuple):
 
     regret: float
     by_choice: float
-    """Without what a wrong learning rate costs: at most STEEP of log loss, since one that is so far off shows itself
+    """Without what a wrong learning rate costs: at most STEEP of log loss. assumption: one that is so far off shows itself
     early in a run."""
 
 

@@ -11,9 +11,9 @@ budgets. The cost is what a user pays who picks by loss, who never sees a score;
 luck, too, so that some cost is left where loss is the perfect guide.
 
 The verdict is about the mean over the tasks that all scored models have, as in the paper (arXiv 2406.04165), or about
-the held-out nDCG where there is no such task, which is the weaker statement. Each budget with 8 models or more is a claim.
-It holds in a draw of the bootstrap whose Spearman correlation is -0.5 or stronger, fails where that is 0 or positive,
-and is open between; the draws decide as for every finding (see `finding`).
+the held-out nDCG where there is no such task, which is the weaker statement. Each budget with 8 models or more is a
+claim. It holds in a draw of the bootstrap whose Spearman correlation is -0.5 or stronger, fails where that is 0 or
+positive, and is open between; the draws decide as for every finding (see `finding`).
 """
 
 from collections import defaultdict

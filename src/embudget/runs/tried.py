@@ -62,9 +62,7 @@ def with_tried(cells: "pd.DataFrame", settings: "pd.DataFrame", group_pairs: Seq
     return cells.assign(tried=found)
 
 
-def _compared(
-    rows: "list[dict[Hashable, Any]]", axes: list[str], pairs: Sequence[int] | None
-) -> list[dict[str, Any]]:
+def _compared(rows: "list[dict[Hashable, Any]]", axes: list[str], pairs: Sequence[int] | None) -> list[dict[str, Any]]:
     """The fields of `Tried` of settings that differ in the axes."""
     best = min(rows, key=lambda row: float(row["log_loss"]))
     lowest = float(np.exp(best["log_loss"]))
