@@ -31,8 +31,6 @@ from studies.publish.files import read_lines, save_json, write_lines
 
 STUDIES = ("results/micro@6e11=20", "results/smollm2@2e12=8")
 OTHER_SEEDS = (1,)
-SEEDED = 3
-"""Choices of each study that are trained with more seeds: its best, its middle and its worst."""
 OF_THE_PAIRS = ("pairs", "yardstick", "eval_pairs", "eval_candidates", "weights")
 """What a run is not to take over from the published one."""
 
@@ -113,7 +111,7 @@ def on_pairs(config: RunConfig, pairs: Pairs, options: argparse.Namespace) -> Ru
 
 def with_seeds(configs: Sequence[RunConfig], seeds: Iterable[int]) -> list[RunConfig]:
     """The choices, and the first, the middle and the last of them with more seeds."""
-    places = sorted({0, len(configs) // 2, len(configs) - 1})[:SEEDED]
+    places = sorted({0, len(configs) // 2, len(configs) - 1})
     more = [configs[place].model_copy(update={"seed": seed}) for seed in seeds for place in places]
     return [*configs, *more]
 

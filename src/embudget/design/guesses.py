@@ -43,8 +43,8 @@ class Worth(NamedTuple):
 
     regret: float
     by_choice: float
-    """Without what a wrong learning rate costs: at most STEEP of log loss, since one that is so far off shows itself
-    early in a run."""
+    """Without what a wrong learning rate costs: at most STEEP of log loss (assumption), since one that is so far off
+    shows itself early in a run."""
 
 
 def worth(

@@ -211,7 +211,9 @@ def _study(
     """The grid at one rate a method, and the cells with several."""
     tried = {name: [float(rate_text(times * one.rate)) for times in RATES] for name, one in rates.items()}
     table, max_epochs = question.laws.table, question.limits.max_epochs
-    known = {name: getattr(table, name) for name in ("max_length", "eval_pairs", "eval_candidates")}
+    known: dict[str, Any] = {"max_length": table.max_length}
+    if table.yardstick == RunConfig.model_fields["yardstick"].default:  # the counts of an older one were too few
+        known |= {name: getattr(table, name) for name in ("eval_pairs", "eval_candidates")}
     fields: dict[str, Any] = {
         "pairs": str(pairs),
         "members": [shape.name for shape in members],

@@ -11,9 +11,9 @@ budgets. The cost is what a user pays who picks by loss, who never sees a score;
 luck, too, so that some cost is left where loss is the perfect guide.
 
 The verdict is about the mean over the tasks that all scored models have, as in the paper (arXiv 2406.04165), or about
-the held-out nDCG where no task was scored, which is the weaker statement. Each budget with 8 models or more is a claim.
-It holds in a draw of the bootstrap whose Spearman correlation is -0.5 or stronger, fails where that is 0 or positive,
-and is open between; the draws decide as for every finding (see `finding`).
+the held-out nDCG where there is no such task, which is the weaker statement. Each budget with 8 models or more is a
+claim. It holds in a draw of the bootstrap whose Spearman correlation is -0.5 or stronger, fails where that is 0 or
+positive, and is open between; the draws decide as for every finding (see `finding`).
 """
 
 from collections import defaultdict
@@ -122,8 +122,9 @@ def agree(records: Iterable[RunRecord]) -> Agreement:
         most = max((len(one.runs) for one in every), default=0)
         raise FitError(f"agreement takes {FEWEST} runs or more with a held-out loss and a score, got {most}")
     tasks = {one.task: _of_task(one) for one in enough}
-    names = [name for name in tasks if name != HELD_OUT]
-    judged = MEAN if MEAN in tasks else names[0] if len(names) == 1 else HELD_OUT
+    scored = sum(bool(record.scores) for record in done)
+    on_all = [name for name in tasks if name not in (HELD_OUT, MEAN) and tasks[name][0].models == scored]
+    judged = MEAN if MEAN in tasks else on_all[0] if on_all else HELD_OUT
     return Agreement(
         tasks=tuple(task for task, _ in tasks.values()),
         too_few={one.task: len(one.runs) for one in every if len(one.runs) < FEWEST and one.task != HELD_OUT},

@@ -102,7 +102,7 @@ def load_pairs(folder: str | Path) -> Pairs:
 
     Example:
         >>> load_pairs("pairs/").hash
-        'd5026fad56d2b397'
+        '242560290a8715c5'
     """
     folder = Path(folder)
     if not folder.exists():

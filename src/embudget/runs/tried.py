@@ -4,22 +4,19 @@ A cell has the loss of its best setting. Where its settings differ in the number
 which texts are cut, each value spends the same budget on other tokens, and the best of each says what it is worth. A
 model that reads more of each text is compared on the same held-out pairs by what it makes of them.
 
-Where runs keep their loss by held-out group, the difference to the best has the standard error of a ratio estimate over
-the groups (Cochran, Sampling Techniques, 1977, chapter 9A), paired by group: with n_g pairs and the difference d_g in
-group g, n pairs, G groups and the mean d,
-
-    error = sqrt(G / (G - 1) * sum_g (n_g (d_g - d))^2) / n
+Where runs keep their loss by held-out group, the difference to the best has a standard error, paired by group: that of
+`embudget.records.standard_error`, over the differences of the groups.
 """
 
 from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from embudget.frozen import Frozen
 from embudget.limits import Length
+from embudget.records import standard_error
 from embudget.runs.columns import BY_GROUP
 
 if TYPE_CHECKING:
@@ -57,18 +54,15 @@ def with_tried(cells: "pd.DataFrame", settings: "pd.DataFrame", group_pairs: Seq
     if not several:
         return cells
     rows = settings.loc[settings.groupby(["cell", *axes], dropna=False)["log_loss"].idxmin()]
-    pairs = None if group_pairs is None else np.array(group_pairs, dtype=float)
     found: pd.Series[Any] = pd.Series([[]] * len(cells), index=cells.index, dtype=object)
     for place, cell in zip(cells.index, cells["cell"].tolist(), strict=True):
         mine = rows[rows["cell"] == cell]
         if len(mine) > 1:
-            found[place] = _compared(mine.to_dict("records"), axes, pairs)
+            found[place] = _compared(mine.to_dict("records"), axes, group_pairs)
     return cells.assign(tried=found)
 
 
-def _compared(
-    rows: "list[dict[Hashable, Any]]", axes: list[str], pairs: NDArray[np.float64] | None
-) -> list[dict[str, Any]]:
+def _compared(rows: "list[dict[Hashable, Any]]", axes: list[str], pairs: Sequence[int] | None) -> list[dict[str, Any]]:
     """The fields of `Tried` of settings that differ in the axes."""
     best = min(rows, key=lambda row: float(row["log_loss"]))
     lowest = float(np.exp(best["log_loss"]))
@@ -78,15 +72,9 @@ def _compared(
         one = {name: row[name] for name in axes if row[name] == row[name]}
         one |= {"loss": loss, "seeds": int(row["seeds"]), "worse": loss - lowest}
         if pairs is not None and row is not best:
-            one["error"] = _paired_error(row[BY_GROUP] - best[BY_GROUP], pairs)
+            one["error"] = standard_error(pairs, (row[BY_GROUP] - best[BY_GROUP]).tolist())
         found.append(one)
     return found
-
-
-def _paired_error(differences: NDArray[np.float64], pairs: NDArray[np.float64]) -> float:
-    groups, total = len(pairs), pairs.sum()
-    deviations = pairs * (differences - (pairs @ differences) / total)
-    return float(np.sqrt(groups / (groups - 1) * (deviations**2).sum()) / total)
 
 
 def describe_tried(tried: Sequence[Tried]) -> str:
