@@ -1,13 +1,10 @@
 """How far a held-out loss may be off because of the pairs it was measured on, and whether two models really differ.
 
 Pairs of one group (a service, a package, a lemma) resemble each other, so that a loss over 1,000 pairs knows less than
-1,000 independent ones would tell. The groups are what was sampled. With n_g pairs of mean loss m_g in group g, n pairs
-and G groups in all, the loss is the mean m = sum n_g m_g / n, and its standard error that of a ratio estimate over
-clusters (Cochran, Sampling Techniques, 3rd edition 1977, chapter 9A):
+1,000 independent ones would tell. The groups are what was sampled, so the standard error of a loss is that of a mean
+over clusters, `embudget.records.standard_error`.
 
-    error = sqrt(G / (G - 1) * sum_g (n_g (m_g - m))^2) / n
-
-Two models that were measured on the same pairs are compared on the differences d_g of each group, by the same formula.
+Two models that were measured on the same pairs are compared on the differences of each group, by the same formula.
 Groups that are hard are hard for both, so the error of a difference is often much smaller than that of either loss.
 
 A difference is more than noise where it exceeds the error by Student's quantile. Groups of very different sizes count
@@ -23,7 +20,7 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from embudget.errors import ConfigError
-from embudget.records import GroupScore
+from embudget.records import GroupScore, standard_error
 
 Measure = Literal["loss", "ndcg"]
 """What a group's pairs are judged by: the contrastive loss in nats, or nDCG@10, 0 to 1."""
@@ -87,7 +84,7 @@ def loss_error(groups: Mapping[str, GroupScore], of: Measure = "loss") -> float:
         >>> loss_error({"aws/s3": GroupScore(10, 3.0, 0.5), "aws/ec2": GroupScore(10, 4.0, 0.4)})
         0.5
     """
-    return _error([one.pairs for one in groups.values()], [getattr(one, of) for one in groups.values()])
+    return standard_error([one.pairs for one in groups.values()], [getattr(one, of) for one in groups.values()])
 
 
 def paired_difference(
@@ -112,7 +109,7 @@ def paired_difference(
     sizes = [one.pairs for one in first.values()]
     apart = [getattr(one, of) - getattr(second[name], of) for name, one in first.items()]
     mean = sum(size * one for size, one in zip(sizes, apart, strict=True)) / sum(sizes)
-    return Difference(mean, _error(sizes, apart), len(sizes), effective_groups(first) - 1)
+    return Difference(mean, standard_error(sizes, apart), len(sizes), effective_groups(first) - 1)
 
 
 def effective_groups(groups: Mapping[str, GroupScore]) -> float:
@@ -150,12 +147,3 @@ def loss_text(loss: float, groups: Mapping[str, GroupScore], digits: int = 3) ->
     """A held-out loss as text, with its standard error where it is known: 3.131 ± 0.042."""
     error = loss_error(groups)
     return f"{loss:.{digits}f}" + ("" if math.isnan(error) else f" ± {error:.{digits}f}")
-
-
-def _error(sizes: list[int], means: list[float]) -> float:
-    total, count = sum(sizes), len(sizes)
-    if count < 2:
-        return math.nan
-    mean = sum(size * one for size, one in zip(sizes, means, strict=True)) / total
-    squares = sum((size * (one - mean)) ** 2 for size, one in zip(sizes, means, strict=True))
-    return math.sqrt(count / (count - 1) * squares) / total
