@@ -33,7 +33,8 @@ from embudget.records import RunConfig
 from embudget.suite import ModelShape, find_shape
 from embudget.suite.loading import find_checkpoint, load_embedder, load_tokenizer
 from embudget.training.job import Job
-from embudget.training.loop import Training, parameter_groups
+from embudget.training.loop import Training
+from embudget.training.weight_decay import parameter_groups
 
 SCALE, RATE, DECAY, LENGTH = 40.0, 1e-4, 0.1, 75
 VARIANTS: dict[str, dict[str, int]] = {

@@ -37,8 +37,9 @@ from embudget.pairs import Pairs, load_pairs
 from embudget.records import RunConfig
 from embudget.suite.loading import load_embedder
 from embudget.training.job import Job
-from embudget.training.loop import Training, parameter_groups
+from embudget.training.loop import Training
 from embudget.training.rows import RowAdamW
+from embudget.training.weight_decay import parameter_groups
 
 RATE, DECAY = 1e-4, 0.1
 LARGE = 1e9

@@ -1,13 +1,10 @@
 """How far a held-out loss may be off because of the pairs it was measured on, and whether two models really differ.
 
 Pairs of one group (a service, a package, a lemma) resemble each other, so that a loss over 1,000 pairs knows less than
-1,000 independent ones would tell. The groups are what was sampled. With n_g pairs of mean loss m_g in group g, n pairs
-and G groups in all, the loss is the mean m = sum n_g m_g / n, and its standard error that of a ratio estimate over
-clusters (Cochran, Sampling Techniques, 3rd edition 1977, chapter 9A):
+1,000 independent ones would tell. The groups are what was sampled, so the standard error of a loss is that of a mean
+over clusters, `embudget.records.standard_error`.
 
-    error = sqrt(G / (G - 1) * sum_g (n_g (m_g - m))^2) / n
-
-Two models that were measured on the same pairs are compared on the differences d_g of each group, by the same formula.
+Two models that were measured on the same pairs are compared on the differences of each group, by the same formula.
 Groups that are hard are hard for both, so the error of a difference is often much smaller than that of either loss.
 
 A difference is more than noise where it exceeds the error by Student's quantile. Groups of very different sizes count

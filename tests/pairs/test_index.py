@@ -131,6 +131,29 @@ def test_a_folder_that_breaks_a_rule_is_one_line(run: Run, shards: Path, spoil: 
     assert not (shards / "pairs.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("columns", "layout", "why"),
+    [
+        ({"sentence1": "a", "sentence2": "b", "score": 0.0}, "scored pairs", "its scores say which rows are pairs"),
+        ({"query": "a", "pos": ["b"], "neg": ["c"]}, "FlagEmbedding", "column 'pos' holds several positives a row"),
+    ],
+    ids=["scored", "lists"],
+)
+def test_rows_that_are_no_pairs_as_they_stand_are_refused(
+    tmp_path: Path, columns: dict[str, object], layout: str, why: str
+) -> None:
+    """An index takes rows as they are: a row of score 0 would be trained on as a right answer."""
+    for split in ("train", "validation"):
+        pq.write_table(pa.Table.from_pylist([columns] * 9), tmp_path / f"{split}.parquet")
+    with pytest.raises(PairsError) as raised:
+        index_pairs(tmp_path)
+    assert str(raised.value) == (
+        f"{tmp_path}/train.parquet: rows of the layout {layout} cannot be indexed, because {why}: build pairs of them "
+        f"(embudget pairs build files:{tmp_path}), or name two columns of texts"
+    )
+    assert not (tmp_path / "pairs.json").exists()
+
+
 def test_bad_arguments_are_one_line(run: Run, shards: Path, tmp_path: Path) -> None:
     for arguments, message in [
         ((shards / "nowhere",), "folder must be one that holds train*.parquet and validation*.parquet, got "),

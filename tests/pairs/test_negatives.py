@@ -6,9 +6,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from embudget.limits import MOST_NEGATIVES
 from embudget.pairs import RawPair, build_from, load_pairs, token_stats
 from embudget.pairs.cleaning import Cleaned, clean
-from embudget.pairs.negatives import MOST_NEGATIVES
 from embudget.pairs.sources.base import OWN_TEXTS
 from embudget.pairs.splitting import SPLITS, Split
 from tests.command_line import Run

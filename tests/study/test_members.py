@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from embudget.errors import ModelError
 from embudget.pairs import Pairs
 from embudget.study import Study, plan, sweep
-from embudget.study.executor import execute
+from embudget.study.execution import execute
 from embudget.training.job import Job
 from tests.command_line import Run
 from tests.suite.test_checks import BAD

@@ -11,7 +11,7 @@ import torch
 from embudget.errors import ConfigError, ModelError
 from embudget.pairs import Pairs
 from embudget.records import RunConfig, RunRecord
-from embudget.study import Plan, Store, Study, SweepListener, executor, sweep
+from embudget.study import Plan, Store, Study, SweepListener, sweep, worker
 from embudget.study.claims import MAX_ATTEMPTS
 from embudget.study.leases import Hold
 from embudget.training.resources import Resources
@@ -100,11 +100,11 @@ def test_a_worker_whose_driver_was_killed_ends_without_a_traceback(
         on_progress("a run", 0.5, 1.0)
         yield None
 
-    monkeypatch.setattr(executor, "execute", execute)
+    monkeypatch.setattr(worker, "execute", execute)
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     monkeypatch.setattr(torch, "set_num_threads", lambda _: None)
     ours.send("a task")
-    executor._work(theirs, tmp_path, 0, 1, Resources())
+    worker._work(theirs, tmp_path, 0, 1, Resources())
     assert ours.closed
 
 

@@ -14,7 +14,8 @@ from embudget.records import RunConfig
 from embudget.study import Store, Study, database, sweep
 from embudget.study import leases as leases_module
 from embudget.study.claims import MAX_ATTEMPTS, Claims
-from embudget.study.executor import InProcess, Lost
+from embudget.study.execution import Lost
+from embudget.study.executor import InProcess
 from embudget.study.leases import Hold
 from embudget.training.resources import Resources
 from tests.command_line import Run

@@ -15,7 +15,7 @@ import torch
 from embudget.errors import ConfigError, EmbudgetError
 from embudget.pairs import Pairs
 from embudget.records import RunConfig, RunRecord
-from embudget.study.executor import execute
+from embudget.study.execution import execute
 from embudget.training import interrupt, loop, rows
 from embudget.training.engine import Engine
 from embudget.training.interrupt import Interrupted, breakable, came, deferred, interruptible, raise_pending, told

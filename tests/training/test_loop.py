@@ -18,11 +18,12 @@ from embudget.errors import DivergedError
 from embudget.methods import parse_method
 from embudget.pairs import Pairs
 from embudget.records import RunConfig
-from embudget.study.executor import execute
+from embudget.study.execution import execute
 from embudget.suite.loading import load_embedder
+from embudget.training.budget import run_to_budget
 from embudget.training.engine import Engine
 from embudget.training.job import Job
-from embudget.training.loop import Training, run_to_budget
+from embudget.training.loop import Training
 from embudget.training.resources import Resources
 from embudget.training.run import train
 from embudget.training.schedule import factor_of

@@ -16,7 +16,7 @@ import torch
 from embudget.errors import DivergedError, RunError
 from embudget.pairs import Pairs
 from embudget.records import Provenance, RunConfig, RunRecord
-from embudget.study.executor import execute
+from embudget.study.execution import execute
 from embudget.training import engine
 from embudget.training.job import Job
 from embudget.training.loop import Training

@@ -11,7 +11,7 @@ from embudget.methods import parse_method
 from embudget.pairs import Pairs
 from embudget.records import RunConfig, RunRecord
 from embudget.study import Store, Study, sweep
-from embudget.study.executor import execute
+from embudget.study.execution import execute
 from embudget.suite import find_shape
 from embudget.training.heldout import HeldOut
 from embudget.training.loop import Training

@@ -121,9 +121,9 @@ def index(
     """Use Parquet files of any size as text pairs, without loading them.
 
     A pairs.json is written beside them. Rows are taken as they are. Nothing is cleaned, and the files' names say the
-    splits. Held-out queries must not be in train. Runs are measured on the first validation pairs, so these should be
-    in random order. Columns `group` and `source` are used where they are there, and so are hard negatives: a list
-    `negatives`, or `negative`, `negative_1` and so on.
+    splits. Held-out queries must not be in train. Runs are measured on validation pairs drawn evenly over the columns
+    `group` and `source`, where these are there. Hard negatives are used too: a list `negatives`, or `negative`,
+    `negative_1` and so on.
 
     \b
     Example: embudget pairs index shards/ --query-column anchor --positive-column positive

@@ -18,8 +18,15 @@ from embudget.suite.members import known_shape
 SAME_BUDGET = 1e-6
 """Relative difference up to which two budgets are one: 1e12 written in another way."""
 
-Yardstick = tuple[str, str, int, int, float]
-"""What two losses must share to be compared: pairs, which are held out, how many, candidates, scale."""
+
+class MeasuredBy(NamedTuple):
+    """What two losses must share to be compared. Where texts are cut is the model's own affair."""
+
+    pairs: str
+    yardstick: str
+    eval_pairs: int
+    eval_candidates: int
+    scale: float
 
 
 class Asked(NamedTuple):
@@ -28,7 +35,7 @@ class Asked(NamedTuple):
     name: str
     runs: tuple[RunRecord, ...]
     budget: float | None
-    """Of the one run, or as it was asked for; None where any will do."""
+    """FLOP of the one run, or as it was asked for; None where any will do."""
 
     @property
     def budgets(self) -> list[float]:
@@ -99,7 +106,7 @@ def on_one_yardstick(first: Asked, second: Asked) -> tuple[Asked, Asked]:
                 f"the runs of {side.name} were measured before losses were kept by group, so the error of a difference "
                 "is not known: run them again"
             )
-    counts: defaultdict[Yardstick, list[int]] = defaultdict(lambda: [0, 0])
+    counts: defaultdict[MeasuredBy, list[int]] = defaultdict(lambda: [0, 0])
     for place, side in enumerate((first, second)):
         for record in side.runs:
             counts[yardstick_of(record.config)][place] += bool(record.groups)
@@ -124,9 +131,9 @@ def best_setting(runs: Iterable[RunRecord]) -> tuple[list[RunRecord], int]:
     return best, len(by_setting)
 
 
-def yardstick_of(config: RunConfig) -> Yardstick:
-    """What a run's loss is measured by. Where texts are cut is the model's own affair, not the yardstick's."""
-    return config.pairs, config.yardstick, config.eval_pairs, config.eval_candidates, config.scale
+def yardstick_of(config: RunConfig) -> MeasuredBy:
+    """What a run's loss is measured by."""
+    return MeasuredBy(*(getattr(config, name) for name in MeasuredBy._fields))
 
 
 def _of_choice(records: Sequence[RunRecord], name: str) -> list[RunRecord]:
@@ -159,8 +166,7 @@ def _of_id(records: Sequence[RunRecord], name: str) -> list[RunRecord]:
 
 def _apart(one: RunConfig, other: RunConfig) -> str:
     """In what the yardsticks of two runs differ."""
-    names = ("pairs", "yardstick", "eval_pairs", "eval_candidates", "scale")
-    told = zip(names, yardstick_of(one), yardstick_of(other), strict=True)
+    told = zip(MeasuredBy._fields, yardstick_of(one), yardstick_of(other), strict=True)
     return ", ".join(f"{name} {first} and {second}" for name, first, second in told if first != second)
 
 

@@ -87,7 +87,10 @@ class Pairs:
         )
 
     def batches(self, split: Split) -> "Iterator[pa.Table]":
-        """Read a split in tables of up to 8,192 rows, each row once, so that memory stays bounded; see `table`."""
+        """Read a split in tables of up to 8,192 rows, each row once, so that memory stays bounded.
+
+        The tables have the four columns of `table`, without hard negatives.
+        """
         return iter_rows(self.folder, self.info.splits[split].files, self.info.columns)
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from embudget.errors import PairsError, first_line
 from embudget.pairs.columns import named_columns
 from embudget.pairs.folder import Pairs, load_pairs
-from embudget.pairs.layouts import choose_layout, negative_columns, shown
+from embudget.pairs.layouts import PairLayout, choose_layout, negative_columns, shown
 from embudget.pairs.manifest import (
     INDEX,
     MANIFEST,
@@ -84,6 +84,7 @@ def index_pairs(
     first = found["train"][0]
     names = _open(first).schema.to_arrow_schema().names
     layout = choose_layout(names, wanted, str(first)).layout
+    _check_plain(layout, first)
     columns = layout.query, layout.positive
     negatives = negative_columns(layout, names)
     ignored = [name for name in names if name not in (*columns, *negatives, *_OTHERS)]
@@ -114,6 +115,18 @@ def index_pairs(
     for line in remarks(info):
         on_remark(line)
     return load_pairs(folder)
+
+
+def _check_plain(layout: PairLayout, path: Path) -> None:
+    """Refuse rows that are not one pair each: an index takes them as they are."""
+    if layout.is_plain:
+        return
+    several = f"column {layout.positive!r} holds several positives a row"
+    why = "its scores say which rows are pairs" if layout.scored else several
+    raise PairsError(
+        f"{path}: rows of the layout {layout.name} cannot be indexed, because {why}: build pairs of them "
+        f"(embudget pairs build files:{path.parent}), or name two columns of texts"
+    )
 
 
 def _find(folder: Path, split: Split) -> list[Path]:

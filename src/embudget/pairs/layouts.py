@@ -45,6 +45,11 @@ class PairLayout:
     scored: bool = False
     """Whether a score decides what is a pair."""
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether each row is one pair of texts, whatever else it holds."""
+        return self.documents is one_text and not self.scored
+
 
 LAYOUTS = (
     PairLayout("pairs", "query", "positive"),

@@ -161,7 +161,8 @@ class TokenStats(Frozen):
     def attention_length(self) -> float:
         """The length of the text in which the mean token stands: texts all so long would cost as much attention.
 
-        That is sum(L^2) / sum(L). Where the squares were not measured the positives' mean stands for it, which is less.
+        That is sum(L^2) / sum(L). Where the squares were not measured the longer side's mean stands for it, which is
+        less.
         """
         if self.squares_mean is None or not self.tokens_per_pair:
             return max(self.query_mean, self.positive_mean)

@@ -15,10 +15,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Literal
 
+from embudget.limits import MOST_NEGATIVES
+
 NEGATIVES = "negatives"
 """The column of a folder of pairs that holds them, a list of texts a pair."""
-MOST_NEGATIVES = 64
-"""Negatives of a pair that are kept; `RunConfig.negatives` may be as many."""
 
 NegativeFlaw = Literal[
     "empty", "repeats the query", "repeats the positive", "repeated", "positive of the query", "over 64", "held out"

@@ -23,8 +23,10 @@ class GroupScore(NamedTuple):
 def standard_error(sizes: Sequence[int], means: Sequence[float]) -> float:
     """Standard error of a mean over pairs, where whole groups of them were drawn.
 
-    With n_g pairs of mean m_g in group g, n pairs and G groups in all, and the mean m over all pairs, it is that of a
-    ratio estimate over clusters, sqrt(G / (G - 1) * sum_g (n_g (m_g - m))^2) / n (Cochran 1977, chapter 9A).
+    With n_g pairs of mean m_g in group g, n pairs and G groups in all, and the mean over all pairs m = sum n_g m_g / n,
+    it is that of a ratio estimate over clusters (Cochran, Sampling Techniques, 3rd edition 1977, chapter 9A):
+
+        error = sqrt(G / (G - 1) * sum_g (n_g (m_g - m))^2) / n
 
     Returns:
         The error in the unit of the means; NaN with fewer than two groups.

@@ -67,7 +67,7 @@ class RunRecord(Frozen):
     training_pairs: Count | None = Field(
         default=None, description="pairs that there were to train on, each counted once; absent in older records"
     )
-    tokens: Count | None = Field(default=None, description="D: non-pad tokens of queries and positives")
+    tokens: Count | None = Field(default=None, description="D: non-pad tokens of queries, positives and hard negatives")
     train_flops: PositiveFloat | None = Field(default=None, description="algorithmic FLOP spent")
     shared_flops: NonNegativeFloat | None = Field(
         default=None,

@@ -15,7 +15,7 @@ from types import TracebackType
 
 from embudget.errors import StoreError
 from embudget.records import RunConfig, RunRecord
-from embudget.study.executor import Lost, Outcome
+from embudget.study.execution import Lost, Outcome
 from embudget.study.kept import store_record
 from embudget.study.leases import Hold
 from embudget.study.listener import SweepListener

@@ -11,52 +11,28 @@ decay: 0.2                            # with wsd, the last share of each budget,
 also:                                 # further grids, each as above but for what it names
   - {budgets: [4e12], members: [smollm2-135m:2], seeds: [1, 2]}
 
-With `schedule: wsd`, which at a lower peak rate is as good as cosine (docs/log.md), the runs of one member, method,
-learning rate and seed branch off one trunk. What they share must not depend on the budget. So all budgets of a grid
-have one batch size, that of a rule at the geometric middle sqrt(C_1 C_n) of the smallest and the largest budget. And
-the warm-up takes a tenth of the study's smallest budget C_1, which is the share 0.1 C_1 / C of a budget C. Another
-smallest budget therefore makes other runs, and so does another largest one if the batch size follows a rule.
+How the runs of one grid share what they can is said in `embudget.study.grid`.
 """
 
-import math
-from collections.abc import Iterator
-from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, Self
+from typing import Any, Self
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from embudget.errors import ModelError
 from embudget.evaluation.tasks import word_beside
-from embudget.frozen import Frozen, first_problem, unique
-from embudget.limits import Candidates, Count, Epochs, Flops, Rate, Seed, step_problem
-from embudget.methods import Method, parse_method
+from embudget.frozen import first_problem
+from embudget.limits import Flops
 from embudget.pairs import Pairs
 from embudget.reading import read_yaml
-from embudget.records import MethodText, Pooling, RunConfig, Schedule, Yardstick
-from embudget.records.config import EVAL_CANDIDATES, EVAL_PAIRS, candidates_problem, eval_counts
-from embudget.study.axes import BatchSizes, Lengths, NegativeCounts, Tasks
-from embudget.study.batch_size import BatchRule
-from embudget.study.members import OF_MODELS, Member, beside, members_by_shape, members_of
-from embudget.suite import ModelShape
+from embudget.records import RunConfig
+from embudget.study.axes import Tasks
+from embudget.study.grid import Grid, GridRun
+from embudget.study.members import OF_MODELS, beside
 from embudget.suite.checks import check_member
-from embudget.suite.members import suite_names
-from embudget.training.yardstick import counts_for
-
-_WARMUP: float = RunConfig.model_fields["warmup"].default
 
 
-class GridRun(NamedTuple):
-    """One run of a study, its method and model looked up."""
-
-    config: RunConfig
-    method: Method
-    shape: ModelShape
-    min_steps: int
-    """The fewest steps that are worth training."""
-
-
-class Study(Frozen):
+class Study(Grid):
     """The grid of runs: every member, method, budget, rate, length, number of negatives and seed; and further grids.
 
     Example:
@@ -67,68 +43,6 @@ class Study(Frozen):
         24
     """
 
-    pairs: Path = Field(description="folder made by `embudget pairs build`; relative to the study's file")
-    suite: str | None = Field(
-        default=None,
-        description="a built-in suite, or a folder of models relative to the study's file; or give members",
-    )
-    members: Annotated[tuple[str, ...], AfterValidator(unique)] = Field(
-        default=(),
-        description="models by name, folder (relative to the study's file) or hub id, each perhaps cut as "
-        "smollm2-135m:8; or give suite",
-    )
-    methods: Annotated[tuple[MethodText, ...], Field(min_length=1), AfterValidator(unique)] = Field(
-        description="what to train of each member: full, freeze:F, bias or lora:R"
-    )
-    budgets: Annotated[tuple[Flops, ...], Field(min_length=1), AfterValidator(unique)] = Field(
-        description="algorithmic FLOP of a run, one or more"
-    )
-    seeds: Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(unique)] = Field(
-        default=(0,), description="each setting is trained once with each; a second one shows the noise of a run"
-    )
-    batch_size: BatchSizes = Field(
-        default=BatchRule(),
-        description="pairs a step: a number, a number for each budget, or a rule (below). With wsd all budgets have "
-        "one; that of a rule is taken at the geometric middle of the smallest and the largest budget",
-    )
-    schedule: Schedule = Field(
-        default="wsd", description="wsd: one run of a setting serves all its budgets; cosine: a run for each"
-    )
-    decay: float = Field(
-        default=0.2, gt=0, lt=1, description="with wsd, the last share of each budget, in which the rate falls"
-    )
-    learning_rates: dict[MethodText, tuple[Rate, ...]] = Field(
-        default={}, description="rates to run for a method; the method's default where it is not named"
-    )
-    min_steps: Count = Field(default=10, description="runs with fewer steps teach nothing and are left out")
-    max_epochs: Epochs = Field(default=1, description="runs that need more passes over the pairs are left out")
-    max_length: Lengths = Field(
-        default=(75,), description="tokens at which a text is cut; of several, all runs are trained with each"
-    )
-    negatives: NegativeCounts = Field(
-        default=(0,),
-        description="hard negatives of each pair that are further candidates in the loss; of several numbers, all runs "
-        "are trained with each",
-    )
-    pooling: Pooling | None = Field(
-        default=None,
-        description="how the tokens' states become the text's embedding: mean, or lasttoken; by default as the model "
-        "does by itself, else mean",
-    )
-    eval_pairs: Candidates | None = Field(
-        default=None,
-        description=f"held-out pairs that the loss is measured on; by default {EVAL_PAIRS:,}, or as many as there are",
-    )
-    eval_candidates: Candidates | None = Field(
-        default=None,
-        description="positives that each held-out query must tell its own from; guessing gives ln of this; by default "
-        f"{EVAL_CANDIDATES}, or eval_pairs where these are fewer",
-    )
-    yardstick: Yardstick = Field(
-        default="groups",
-        description="held-out pairs drawn evenly over groups and sources; or first, the first of the split, to go on "
-        "with a study from before embudget drew them (with eval_pairs: 512)",
-    )
     evaluate: Tasks = Field(
         default=(),
         description="benchmarks that each run's model is scored on when it is trained, as `embudget evaluate --tasks` "
@@ -140,34 +54,6 @@ class Study(Frozen):
     also: tuple[dict[str, Any], ...] = Field(
         default=(), description="further grids, each as this one but for the fields that it names"
     )
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if (self.suite is None) == (not self.members):
-            raise ValueError("give either suite or members")
-        if isinstance(self.batch_size, dict) and (missing := set(self.budgets) - set(self.batch_size)):
-            raise ValueError(f"batch_size lacks the budget {min(missing):g}")
-        if problem := step_problem(max(map(self.batch_at, self.budgets)), max(self.max_length)):
-            raise ValueError(problem)
-        if problem := candidates_problem(self.eval_pairs or EVAL_PAIRS, self.eval_candidates or 2):
-            raise ValueError(problem)
-        return self
-
-    @model_validator(mode="after")
-    def _check_schedule(self) -> Self:
-        if self.schedule == "cosine":
-            if self.decay != type(self).model_fields["decay"].default:
-                raise ValueError(f"decay belongs to schedule wsd, got {self.decay:g} with cosine")
-            return self
-        if self.decay >= 1 - _WARMUP:
-            raise ValueError(f"decay must be < {1 - _WARMUP:g}, what the warm-up leaves, got {self.decay:g}")
-        if isinstance(self.batch_size, dict):
-            sizes = sorted({self.batch_size[budget] for budget in self.budgets})
-            if len(sizes) > 1:
-                raise ValueError(
-                    f"batch_size must be the same at all budgets with schedule wsd, got {sizes[0]} and {sizes[-1]}"
-                )
-        return self
 
     @model_validator(mode="after")
     def _check_also(self) -> Self:
@@ -217,17 +103,6 @@ class Study(Frozen):
         places |= {"pairs": here / study.pairs} | beside(here, {name: getattr(study, name) for name in OF_MODELS})
         return study.model_copy(update=places | {"also": tuple(grid | beside(here, grid) for grid in study.also)})
 
-    def shapes(self) -> list[ModelShape]:
-        """The members, looked up, smallest first.
-
-        Raises:
-            ModelError: a member or the suite is unknown.
-        """
-        found, refused = self._members()
-        if refused:
-            raise ModelError(next(iter(refused.values())))
-        return [member.shape for member in found]
-
     def refused(self) -> dict[str, str]:
         """The members that cannot be trained, and why, in one line each.
 
@@ -238,7 +113,7 @@ class Study(Frozen):
         """
         reasons: dict[str, str] = {}
         for grid in self.grids():
-            found, unusable = grid._members()
+            found, unusable = grid.find_members()
             reasons |= unusable
             for name in (member.shape.name for member in found):
                 try:
@@ -247,28 +122,12 @@ class Study(Frozen):
                     reasons[name] = str(error)
         return reasons
 
-    def _members(self, identified: bool = True) -> tuple[list[Member], dict[str, str]]:
-        names = suite_names(self.suite) if self.suite is not None else self.members
-        return members_of(names, self.pooling) if identified else (members_by_shape(names, self.pooling), {})
-
-    def batch_at(self, budget: float) -> int:
-        """Pairs a step at one of the study's budgets; with wsd at all of them."""
-        if isinstance(self.batch_size, BatchRule):
-            return self.batch_size.batch_size(self.middle if self.schedule == "wsd" else budget)
-        if isinstance(self.batch_size, dict):
-            return self.batch_size[budget]
-        return self.batch_size
-
-    @property
-    def middle(self) -> float:
-        """The geometric middle of the smallest and the largest budget, FLOP."""
-        return math.sqrt(min(self.budgets) * max(self.budgets))
-
     def configs(self, pairs: Pairs | str) -> list[RunConfig]:
         """The configuration of each of the study's `runs` on these pairs.
 
         Raises:
             ModelError, MethodError: a member is unknown, or a method does not fit it.
+            PairsError: there are fewer validation pairs than the study measures on.
         """
         return [run.config for run in self.runs(pairs)]
 
@@ -289,41 +148,7 @@ class Study(Frozen):
         grids = self.grids()
         smallest = min(min(grid.budgets) for grid in grids)
         found: dict[str, GridRun] = {}
-        for run in (run for grid in grids for run in grid._own_runs(pairs, smallest, identified)):
+        for run in (run for grid in grids for run in grid.own_runs(pairs, smallest, identified)):
             fewest = min(run.min_steps, found.get(run.config.id, run).min_steps)
             found[run.config.id] = run._replace(min_steps=fewest)
         return sorted(found.values(), key=lambda run: run.config.train_flops)
-
-    def _own_runs(self, pairs: Pairs | str, smallest: float, identified: bool) -> Iterator[GridRun]:
-        """The runs of this grid alone, in a study whose smallest budget is given."""
-        asked = self.eval_pairs, self.eval_candidates
-        eval_pairs, eval_candidates = eval_counts(*asked) if isinstance(pairs, str) else counts_for(pairs, *asked)
-        members, methods = self._members(identified)[0], [parse_method(text) for text in self.methods]
-        for member, method in product(members, methods):
-            method.check(member.shape)
-        for budget, (shape, pooling, weights), method in product(sorted(self.budgets), members, methods):
-            rates = self.learning_rates.get(str(method)) or (method.default_learning_rate(shape),)
-            for length, negatives, rate in product(self.max_length, self.negatives, rates):
-                for seed in self.seeds:
-                    config = RunConfig(
-                        model=shape.name,
-                        method=str(method),
-                        train_flops=budget,
-                        pairs=pairs if isinstance(pairs, str) else pairs.hash,
-                        batch_size=self.batch_at(budget),
-                        learning_rate=rate,
-                        seed=seed,
-                        max_length=length,
-                        negatives=negatives,
-                        pooling=pooling,
-                        weights=weights,
-                        max_epochs=self.max_epochs,
-                        eval_pairs=eval_pairs,
-                        eval_candidates=eval_candidates,
-                        yardstick=self.yardstick,
-                        schedule=self.schedule,
-                        decay=self.decay,
-                        # with wsd the same FLOP at all budgets of a trunk, and in all grids
-                        warmup=_WARMUP * (smallest / budget) if self.schedule == "wsd" else _WARMUP,
-                    )
-                    yield GridRun(config, method, shape, self.min_steps)

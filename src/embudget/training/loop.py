@@ -5,14 +5,13 @@ updates. The input embedding, where it trains, is updated row by row (`embudget.
 what comes next can be taken out (`tensors`, `numbers`) and put back, to the last bit: checkpoints and the branches of a
 trunk are made of it. A step that is broken off leaves the state before it.
 
-The optimiser is AdamW with b1 = 0.9 and b2 = 0.999, its weight decay on all parameters but biases and norms, as
-transformers' trainer has it.
+The optimiser is AdamW with b1 = 0.9 and b2 = 0.999.
 """
 
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -25,11 +24,12 @@ from embudget.pairs.token_batch import TokenBatch
 from embudget.training.device import in_float32, start_processes
 from embudget.training.engine import engine_of
 from embudget.training.heldout import HeldOut, held_out
-from embudget.training.interrupt import Interrupted, breakable, deferred, heed, pending, raise_pending
+from embudget.training.interrupt import breakable, deferred
 from embudget.training.job import Job
 from embudget.training.meter import BudgetMeter
 from embudget.training.order import BatchOrder
 from embudget.training.rows import RowAdamW
+from embudget.training.weight_decay import parameter_groups
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -42,8 +42,6 @@ EXPLODED = 3.0
 """A run ends as diverged once the mean loss of its last ten steps is above this many times chance, or above this many
 times its first loss where that was more than chance. assumption: no run that recovers goes there; trained models start
 at 0.9 to 2 times chance and fall."""
-
-_NOT_DECAYED = [r"bias", r"layernorm", r"rmsnorm", r"(?:^|\.)norm(?:$|\.)", r"_norm(?:$|\.)"]
 
 
 class Training:
@@ -288,53 +286,3 @@ class Training:
                 f"the loss {what} at step {self.meter.steps} (last losses: {seen}): lower the learning rate",
                 self.curve(1.0),
             )
-
-
-def run_to_budget(
-    training: Training,
-    budget: float,
-    factor: Callable[[float], float],
-    after_step: Callable[[float, float], None] = lambda share, loss: None,
-) -> None:
-    """Train on until the step that reaches a budget in FLOP, each step at the rate of its middle.
-
-    ``factor`` maps the share of the budget to the factor on the peak rate; ``after_step`` is called with the share that
-    is spent and the step's training loss.
-    """
-    meter = training.meter
-    while meter.share(budget) < 1:
-        with whole_steps(training):
-            loss = training.step(factor(meter.share(budget, training.next_tokens() / 2)))
-            after_step(meter.share(budget), loss)
-
-
-@contextmanager
-def whole_steps(training: Training) -> Iterator[None]:
-    """Take a step and what follows it: where several processes train, all of them end behind the same step.
-
-    They wait for one another in a step, so that none may leave it early.
-    """
-    if training.place.num_processes == 1:
-        raise_pending()
-        yield
-        return
-    with deferred():
-        yield
-        signals = torch.tensor([pending()], device=training.place.device)
-        torch.distributed.all_reduce(signals, torch.distributed.ReduceOp.MAX)
-        heed()
-    if number := int(signals.item()):
-        raise Interrupted(number)
-
-
-def parameter_groups(
-    model: "SentenceTransformer", named: Sequence[tuple[str, torch.nn.Parameter]], weight_decay: float
-) -> list[dict[str, Any]]:
-    """Sort trained parameters, given with their names in the model, into AdamW's groups: decayed, and not decayed."""
-    from transformers.trainer_pt_utils import get_parameter_names
-
-    decayed = set(get_parameter_names(model, [torch.nn.LayerNorm], _NOT_DECAYED))
-    return [
-        {"params": [value for name, value in named if name in decayed], "weight_decay": weight_decay, "lr": 0.0},
-        {"params": [value for name, value in named if name not in decayed], "weight_decay": 0.0, "lr": 0.0},
-    ]

@@ -102,9 +102,10 @@ def train(
         >>> model.encode(["a query", "a document"]).shape
         (2, 576)
     """
+    from embudget.training.budget import run_to_budget
     from embudget.training.device import start_processes, use_plain_attention
     from embudget.training.export import check_folder, export
-    from embudget.training.loop import Training, run_to_budget
+    from embudget.training.loop import Training
     from embudget.training.schedule import factor_of
     from embudget.training.state import Resuming
     from embudget.training.tracking import tracked

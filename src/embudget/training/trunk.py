@@ -19,10 +19,11 @@ from embudget.errors import DivergedError
 from embudget.flops import tokens_for
 from embudget.pairs import Pairs
 from embudget.records import RunConfig, RunRecord
+from embudget.training.budget import run_to_budget, whole_steps
 from embudget.training.device import in_float32
 from embudget.training.interrupt import interruptible_run
 from embudget.training.job import Job
-from embudget.training.loop import Training, run_to_budget, whole_steps
+from embudget.training.loop import Training
 from embudget.training.provenance import provenance
 from embudget.training.resources import Resources
 from embudget.training.run import OnProgress, OnRunProgress, diverged_record, record_of

@@ -78,3 +78,10 @@ def test_without_any_package_it_says_how_to_get_one(site: Path) -> None:
         PairsError, match=r"^no package of Microsoft's APIs is installed; get some with: pip install msgr"
     ):
         AzureDocs().versions()
+
+
+def test_what_a_broken_installation_left_is_passed_over(site: Path) -> None:
+    """Without its metadata a package has no name, beside which no name can be sorted."""
+    install(site, "azure-mgmt-box", "1.2", {"azure/mgmt/box/models/_models.py": MODELS})
+    (site / "gone-1.0.dist-info").mkdir()
+    assert AzureDocs().versions() == {"azure-mgmt-box": "1.2"}

@@ -61,7 +61,8 @@ class AzureDocs(Source):
 
     @cached_property
     def _packages(self) -> dict[str, importlib.metadata.Distribution]:
-        found = {package.name: package for package in importlib.metadata.distributions()}
+        # what a broken installation leaves has no name
+        found = {package.name: package for package in importlib.metadata.distributions() if package.name}
         wanted = {name: found[name] for name in sorted(found) if name.startswith("azure-") or name == _GRAPH}
         if not wanted:
             raise PairsError(

@@ -1,0 +1,66 @@
+"""Training one task in this process, whatever executor asked for it: a record for each of its runs."""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from embudget.errors import DivergedError, MethodError, ModelError, RunError
+from embudget.evaluation.of_run import RunScorer
+from embudget.pairs import load_pairs
+from embudget.records import RunRecord
+from embudget.study.trunks import Task
+from embudget.training.resources import Resources
+from embudget.training.run import OnRunProgress, diverged_record, train
+
+
+class Lost(NamedTuple):
+    """The process of a task was lost."""
+
+    runs: Task
+    """Its runs that have no record, cheapest first: the first of them was under way."""
+    reason: str
+
+
+Outcome = RunRecord | Lost
+
+
+def execute(
+    task: Task, pairs_folder: Path, on_progress: OnRunProgress, resources: Resources | None = None
+) -> Iterator[RunRecord]:
+    """Train a task and yield the record of each of its runs as it ends.
+
+    Where the task itself is at fault, the run under way gets a record of status ``failed`` or ``diverged``, and so do
+    those after it, which the trunk did not reach.
+
+    Raises:
+        EmbudgetError: trouble that other runs would meet too: the pairs cannot be read.
+        OSError: likewise, of the disk.
+    """
+    left = list(task)
+    try:
+        pairs, score = load_pairs(pairs_folder), RunScorer(resources.evaluate if resources else ())
+        if task[0].schedule == "wsd":
+            from embudget.training.trunk import train_trunk
+
+            records: Iterator[RunRecord] = train_trunk(task, pairs, on_progress, resources, score)
+        else:
+            records = (
+                score(*train(run, pairs, on_progress=partial(on_progress, run), resources=resources, with_record=True))
+                for run in task
+            )
+        for record in records:
+            left.remove(record.config)
+            yield record
+        assert not left, f"{len(left)} runs of a task have no record"
+        return
+    except DivergedError as error:
+        for config in left:
+            yield diverged_record(config, error)
+        return
+    except (RunError, MethodError, ModelError) as error:  # a model that has changed meanwhile is one task's trouble
+        reason = str(error)
+    except (MemoryError, RuntimeError) as error:  # torch says out of memory by a RuntimeError
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    for config in left:
+        yield RunRecord(config=config, status="failed", error=reason)

@@ -1,0 +1,176 @@
+"""A worker process of this machine: it trains one task at a time, and tells its driver of each run.
+
+A worker sends progress, then a record as each run ends, and goes on when it is told that the record is stored, so that
+no trunk outruns its records. What it saved when it was interrupted it sends as a text. It never outlives its driver.
+"""
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from embudget.errors import EmbudgetError
+from embudget.records import RunRecord
+from embudget.study.execution import Lost, Outcome, execute
+from embudget.study.trunks import Task
+from embudget.training.interrupt import Interrupted, deferred, heed, interruptible, tell, told
+from embudget.training.resources import Resources
+from embudget.training.run import OnRunProgress
+
+STOP_SECONDS = 15.0
+"""Workers that are told to stop have this long for their checkpoints."""
+
+
+class Worker:
+    """A process that trains one task at a time, and the connection to it."""
+
+    def __init__(self, pairs_folder: Path, slot: int, count: int, resources: Resources) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.slot = slot
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(target=_work, args=(theirs, pairs_folder, slot, count, resources), daemon=True)
+        # Ctrl-C reaches the whole group; the driver decides, and no worker is to stumble over it while it starts
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if _POSIX else None
+        try:
+            self.process.start()
+        finally:
+            if before is not None:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        theirs.close()
+        self.said = ""
+        """What it saved when it was interrupted."""
+        self.left: Task = ()
+        """Runs of its task that have no record yet; none while it is idle."""
+
+    def tell(self, message: Task | None) -> None:
+        """Send a task; or None once a record is stored. A worker waits for it, so that no trunk outruns its records."""
+        self.left = self.left if message is None else message
+        with suppress(BrokenPipeError):  # it has died: the next read says so
+            self.connection.send(message)
+
+    def join(self, until: float) -> None:
+        """Wait for its end, reading on meanwhile so that it is not held up; kill it when the time is over."""
+        with suppress(EOFError, OSError):
+            while (left := until - time.monotonic()) > 0 and self.connection.poll(left):
+                message = self.connection.recv()
+                self.said = message if isinstance(message, str) else self.said
+        self.process.join(max(0.1, until - time.monotonic()))
+        self.process.kill()
+        self.process.join()
+        self.connection.close()
+
+
+def stop_all(workers: Sequence[Worker]) -> None:
+    """End workers, which save what they have trained; a signal meanwhile asks for no more than that."""
+    with deferred():
+        busy = [worker for worker in workers if worker.left]
+        for worker in workers:
+            worker.process.terminate()
+        until = time.monotonic() + STOP_SECONDS
+        for worker in workers:
+            worker.join(until)
+        if busy:
+            each = [f"{worker.left[0].model}: {worker.said or 'no checkpoint was written'}" for worker in busy]
+            tell(None, "; ".join(each))
+
+
+def receive(worker: Worker, on_progress: OnRunProgress) -> Outcome | None:
+    """Take one message of a busy worker; None if it was progress."""
+    try:
+        message = worker.connection.recv()
+    except (EOFError, OSError):
+        worker.join(time.monotonic() + STOP_SECONDS)
+        code = worker.process.exitcode or 0
+        # a worker that saves before it ends by a signal ends as a shell would say it
+        number = -code if code < 0 else code - 128
+        how = f"signal {number}" if number > 0 else f"exit code {code}"
+        return Lost(worker.left, f"its process ended with {how}")
+    if isinstance(message, EmbudgetError):
+        raise message
+    if isinstance(message, str):
+        worker.said = message
+        return None
+    if isinstance(message, RunRecord):
+        worker.left = tuple(config for config in worker.left if config != message.config)
+        return message
+    on_progress(*message)
+    return None
+
+
+def _work(connection: Connection, pairs_folder: Path, slot: int, count: int, resources: Resources) -> None:
+    """Train tasks in a worker process, on an even share of the cores or on one of the GPUs, until none comes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver decides
+    if _POSIX:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    with interruptible():
+        try:
+            _end_with_the_driver()
+            _take_one_gpu(slot)
+            _work_on(connection, pairs_folder, count, resources)
+        except Interrupted as error:
+            try:
+                with deferred():
+                    connection.send(told() or "")
+                    heed()
+            except OSError:  # the driver was killed
+                return
+            sys.exit(128 + error.signal)
+
+
+def _work_on(connection: Connection, pairs_folder: Path, count: int, resources: Resources) -> None:
+    import torch
+
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // count))
+
+    def send(message: object) -> None:
+        try:
+            with deferred():  # half a message would leave the driver waiting for its end
+                connection.send(message)
+        except BrokenPipeError:
+            raise Interrupted(signal.SIGTERM) from None  # the driver was killed
+
+    while True:
+        try:
+            task: Task = connection.recv()
+        except EOFError:
+            return
+        try:
+            for record in execute(task, pairs_folder, lambda *now: send(now), resources):
+                send(record)
+                connection.recv()  # says that the record is stored
+        except EmbudgetError as error:
+            send(error)
+        except EOFError:
+            return  # the driver was killed before it had stored the record: its checkpoints are there
+
+
+_POSIX = hasattr(signal, "pthread_sigmask")
+
+_PR_SET_PDEATHSIG = 1
+
+
+def _end_with_the_driver() -> None:
+    """Have Linux tell this process when its driver is gone; elsewhere the broken pipe does, behind the step."""
+    driver = multiprocessing.parent_process()
+    if not sys.platform.startswith("linux") or driver is None:
+        return
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
+    if not driver.is_alive():  # it was gone before
+        raise Interrupted(signal.SIGTERM)
+
+
+def _take_one_gpu(slot: int) -> None:
+    """Show this process one of the GPUs that the driver sees, before CUDA starts (counting them does not start it)."""
+    import torch
+
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    gpus = visible.split(",") if visible else [str(gpu) for gpu in range(torch.cuda.device_count())]
+    if gpus and gpus != [""]:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
