@@ -14,8 +14,11 @@ from sentence_transformers import SentenceTransformer
 
 from embudget.errors import ConfigError, ModelError
 from embudget.evaluation import benchmark, evaluate
-from embudget.evaluation.contenders import minilm_folder
+from embudget.evaluation.contenders import embedding_contender, minilm_folder
 from embudget.evaluation.hours import fitting
+from embudget.evaluation.mteb_own import mteb_task
+from embudget.evaluation.quiet import quiet
+from embudget.evaluation.scoring import ScoreCache
 from embudget.evaluation.tasks import read_tasks
 from embudget.pairs import Pairs, index_pairs
 from embudget.suite.loading import load_embedder
@@ -156,6 +159,29 @@ def test_a_result_that_was_cut_short_is_made_anew(tmp_path: Path, tiny_neox: Pat
     file.write_text(file.read_text()[:100])
     after = benchmark(model, [f"sts={rated}"], baselines=False)
     assert after.systems["model"].scores["rated"] == pytest.approx(before.systems["model"].scores["rated"], abs=1e-6)
+
+
+def test_the_english_part_of_a_task_is_scored_alone_where_the_cache_has_all_languages(
+    tmp_path: Path, tiny_neox: Path
+) -> None:
+    """Of STS22, which `mteb:STS22` had scored whole, `paper` must show the English score and not the mean of all."""
+    import mteb
+    from mteb.results import TaskResult
+
+    whole = mteb_task("STS22")
+    made = whole.make()
+    scores = {"test": {name: {"main_score": 0.9 if name == "en" else 0.1} for name in made.hf_subsets}}
+    contender = embedding_contender("model", load_embedder(str(tiny_neox), 75, "mean", False))
+    store = ScoreCache(tmp_path)
+    found = TaskResult.from_task_results(made, scores, evaluation_time=1.0)
+    assert found.mteb_version == mteb.__version__
+    store.of(whole).save_to_cache(found, contender.meta())
+    with quiet():
+        part = store.find(contender, mteb_task("STS22", english=True))
+        scored = store.score(contender, mteb_task("STS22", english=True))
+    assert part is not None and part.get_score() == scored.get_score() == pytest.approx(0.9)
+    all_languages = store.find(contender, whole)
+    assert all_languages is not None and all_languages.get_score() < 0.3, "nothing is lost from the cache"
 
 
 def test_mtebs_own_files_are_written_where_mteb_finds_them(tmp_path: Path, tiny_neox: Path, rated: Path) -> None:

@@ -153,6 +153,7 @@ def test_a_folder_of_a_trained_model_mines_in_indexed_files(few: Pairs, tiny_neo
             PairsError,
             "range_max must leave 4 candidates behind the first range_min=5",
         ),
+        ({"max_length": 0}, PairsError, "max_length must be >= 1, got 0"),
         ({"margin": 2.0}, PairsError, "no hard negative was found in "),
         ({"model": "no-such-model"}, ModelError, "no-such-model"),
     ],

@@ -60,7 +60,7 @@ def command(
             "--no-baselines": None if baselines else True,
         }
         if given := [option for option, value in named.items() if value is not None]:
-            raise ConfigError(f"{given[0]} belongs to --tasks")
+            raise ConfigError(f"{given[0]} belongs to --tasks: leave it out, or name tasks")
         _on_pairs(model, Path("pairs") if pairs is None else pairs, against or [], base, json)
         return
     if pairs is not None:
@@ -94,13 +94,12 @@ def _names(folders: list[Path]) -> dict[str, Path]:
         ConfigError: one is there twice.
     """
     from embudget.errors import ConfigError
-    from embudget.evaluation.contenders import BASE, MINILM
-    from embudget.evaluation.systems import BASELINES
+    from embudget.evaluation.contenders import RESERVED
 
     names: dict[str, Path] = {}
     for path in folders:
         # a folder may be called as another system is
-        name = f"{path}/" if str(path) in ("model", BASE, MINILM, *BASELINES) else str(path)
+        name = f"{path}/" if str(path) in RESERVED else str(path)
         if name in names:
             raise ConfigError(f"--against must name each folder once, got {path} twice")
         names[name] = path
@@ -110,7 +109,7 @@ def _names(folders: list[Path]) -> dict[str, Path]:
 def _on_pairs(model: Path, pairs: Path, against: list[Path], base: bool, json: bool) -> None:
     """Score retrieval on the test split of pairs."""
     from embudget.evaluation import evaluate, load_model
-    from embudget.evaluation.contenders import BASE
+    from embudget.evaluation.contenders import BASE, load_base
     from embudget.pairs import load_pairs
     from embudget.training.export import RECORD_FILE, read_record
 
@@ -119,9 +118,6 @@ def _on_pairs(model: Path, pairs: Path, against: list[Path], base: bool, json: b
     loaded = load_model(model)
     others = {name: load_model(path) for name, path in names.items()}
     if base and (model / RECORD_FILE).is_file():
-        from embudget.suite.loading import load_embedder
-
-        config = read_record(model).config
-        others = {BASE: load_embedder(config.model, config.max_length, config.pooling, config.end_token)} | others
+        others = {BASE: load_base(read_record(model).config)} | others
     result = evaluate(loaded, data, against=others)
     typer.echo(result.model_dump_json(indent=2) if json else str(result))

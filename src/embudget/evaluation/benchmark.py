@@ -74,12 +74,11 @@ def benchmark(
     with quiet():
         contenders, absent = contenders_of(model, against or {}, read, base, baselines)
         store = ScoreCache(cache_folder() / "benchmarks" if cache is None else Path(cache))
-        # (system, task) -> the result, of what is in the cache
         known = {(one.name, task.name): store.find(one, task) for one in contenders for task in read if one.takes(task)}
         late: list[str] = []
         if max_hours is not None:
             read, late = _within(read, contenders, known, max_hours)
-        check_loadable(task for task in read if any(known.get((one.name, task.name), 0) is None for one in contenders))
+        check_loadable(task for task in read if any(_lacks(known, one, task) for one in contenders))
         systems = {}
         for one in contenders:
             systems[one.name] = _stand(one, read, store, known, Path(out) if out is not None else None, on_score)
@@ -98,6 +97,13 @@ def check_mteb() -> None:
 
 
 _Known = Mapping[tuple[str, str], "TaskResult | None"]
+"""(system, task) -> the result in the cache, None where it holds none; systems stand here with what they take alone."""
+
+
+def _lacks(known: _Known, contender: Contender, task: BenchmarkTask) -> bool:
+    """Whether a system must be scored on a task: it takes it, and the cache has no result."""
+    place = contender.name, task.name
+    return place in known and known[place] is None
 
 
 def _within(
@@ -106,7 +112,7 @@ def _within(
     """The tasks that fit into the hours, all embedding models together, and a line on each other one."""
     seconds: dict[str, float | None] = {task.name: 0.0 for task in tasks}
     for one in contenders:
-        missing = [task for task in tasks if known.get((one.name, task.name), 0) is None]
+        missing = [task for task in tasks if _lacks(known, one, task)]
         if not missing or not isinstance(one, EmbeddingContender):
             continue
         speed = measure_speed(one.embedder(), tasks)

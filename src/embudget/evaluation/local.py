@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Literal, final
 
 from embudget.evaluation.beir import RetrievalData, read_retrieval
 from embudget.evaluation.labelled import Labelled, ScoredPairs, read_labelled, read_scored_pairs, read_train_and_test
@@ -14,21 +14,33 @@ if TYPE_CHECKING:
     from mteb.abstasks import AbsTask
 
 
+_MadeBy = Literal["LocalRetrieval", "LocalSTS", "LocalClassification", "LocalBanking77", "LocalClustering"]
+
+
 @final
 class LocalTask(BenchmarkTask):
-    """A task on data that have been read."""
+    """A task on data that have been read.
 
-    def __init__(self, name: str, kind: str, data: tuple[Any, ...], make: Callable[[str], "AbsTask"]) -> None:
-        self.name, self.kind = name, kind
+    Args:
+        name: as tables call it.
+        kind: what is asked of a model, one of `LOCAL`.
+        data: what was read, which decides with the kind where scores are cached.
+        made_by: the class of `embudget.evaluation.mteb_local` that makes mteb's task of it.
+    """
+
+    def __init__(self, name: str, kind: str, data: tuple[Any, ...], made_by: _MadeBy) -> None:
+        self.name = name
         self.ranks = kind == "retrieval"
         self.content = _hash([kind, data])
-        self._make = make
+        self._data, self._made_by = data, made_by
         self._texts = _texts(data)
 
     def make(self) -> "AbsTask":
         """A fresh task of mteb, for one model."""
-        assert self.content is not None
-        return self._make(self.content)
+        from embudget.evaluation import mteb_local
+
+        made: AbsTask = getattr(mteb_local, self._made_by)(self.name, self.content, *self._data)
+        return made
 
     def sizes(self) -> list[TextSize]:
         """How much text a model embeds for it: every text that was read, at most."""
@@ -57,14 +69,7 @@ def _texts(data: tuple[Any, ...]) -> list[str]:
 
 def retrieval_task(path: Path) -> BenchmarkTask:
     """Retrieval in a folder of BEIR's layout, or on the test split of text pairs."""
-    data = read_retrieval(path)
-
-    def make(content: str) -> "AbsTask":
-        from embudget.evaluation.mteb_local import LocalRetrieval
-
-        return LocalRetrieval(_name(path), content, data)
-
-    return LocalTask(_name(path), "retrieval", (data,), make)
+    return LocalTask(_name(path), "retrieval", (read_retrieval(path),), "LocalRetrieval")
 
 
 def sts_task(path: Path) -> BenchmarkTask:
@@ -74,38 +79,17 @@ def sts_task(path: Path) -> BenchmarkTask:
 
 def scored_task(name: str, data: ScoredPairs) -> BenchmarkTask:
     """Semantic textual similarity on pairs that have been read."""
-
-    def make(content: str) -> "AbsTask":
-        from embudget.evaluation.mteb_local import LocalSTS
-
-        return LocalSTS(name, content, data)
-
-    return LocalTask(name, "sts", (data,), make)
+    return LocalTask(name, "sts", (data,), "LocalSTS")
 
 
 def classification_task(path: Path, name: str | None = None) -> BenchmarkTask:
     """Classification of labelled texts, with train and test apart."""
-    train, test = read_train_and_test(path)
-    called = name or _name(path)
-
-    def make(content: str) -> "AbsTask":
-        from embudget.evaluation.mteb_local import LocalClassification
-
-        return LocalClassification(called, content, train, test)
-
-    return LocalTask(called, "classification", (train, test), make)
+    return LocalTask(name or _name(path), "classification", read_train_and_test(path), "LocalClassification")
 
 
 def clustering_task(path: Path) -> BenchmarkTask:
     """Clustering of labelled texts."""
-    data = read_labelled(path)
-
-    def make(content: str) -> "AbsTask":
-        from embudget.evaluation.mteb_local import LocalClustering
-
-        return LocalClustering(_name(path), content, data)
-
-    return LocalTask(_name(path), "clustering", (data,), make)
+    return LocalTask(_name(path), "clustering", (read_labelled(path),), "LocalClustering")
 
 
 def _name(path: Path) -> str:

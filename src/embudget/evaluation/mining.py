@@ -15,6 +15,8 @@ negatives. With N parameters but the input embedding, each distinct text is embe
 import contextlib
 import hashlib
 import io
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,13 +85,15 @@ def mine_negatives(
     """
     pairs, out = as_pairs(pairs), Path(out)
     _check(pairs, negatives, margin, range_min, range_max)
+    if max_length is not None and max_length < 1:
+        raise PairsError(f"max_length must be >= 1, got {max_length}")
     folder = Path(model)
     is_folder = (folder / "modules.json").is_file()
     asked = Mining(
         pairs=pairs.hash,
         model=model,
         weights=(model_identity(folder) if is_folder else weights_of(model)) or "",
-        max_length=max_length if is_folder else max_length or MEMBER_LENGTH,
+        max_length=MEMBER_LENGTH if max_length is None and not is_folder else max_length,
         negatives=negatives,
         margin=margin,
         absolute=absolute,
@@ -106,7 +110,7 @@ def mine_negatives(
         if there.info.request == request:
             return there
     check_writable(out)
-    embedder = _load(model, is_folder, asked.max_length)
+    embedder = _load(asked, is_folder)
     table = pairs.table("train")
     with _counting(embedder) as counted:
         found = _search(table, embedder, asked)
@@ -140,12 +144,13 @@ def _check(pairs: Pairs, negatives: int, margin: float, range_min: int, range_ma
         raise PairsError(f"{pairs.folder} must hold training pairs to mine in, got {pairs.rows('train')}")
 
 
-def _load(model: str, is_folder: bool, max_length: int | None) -> "SentenceTransformer":
+def _load(asked: Mining, is_folder: bool) -> "SentenceTransformer":
     if not is_folder:
-        return load_embedder(model, max_length or MEMBER_LENGTH, pooling_for(model, None))
-    embedder = load_model(model)
-    if max_length is not None:
-        embedder.max_seq_length = max_length
+        assert asked.max_length is not None
+        return load_embedder(asked.model, asked.max_length, pooling_for(asked.model, None))
+    embedder = load_model(asked.model)
+    if asked.max_length is not None:
+        embedder.max_seq_length = asked.max_length
     return embedder
 
 
@@ -155,8 +160,6 @@ def _search(table: "pa.Table", model: "SentenceTransformer", asked: Mining) -> d
     Raises:
         PairsError: one query has so many positives that they do not fit into the memory.
     """
-    from collections import Counter
-
     from datasets import Dataset
     from sentence_transformers.util import mine_hard_negatives
 
@@ -199,8 +202,6 @@ def _held_out(pairs: Pairs) -> set[str]:
 
 def _kept(table: "pa.Table", found: dict[tuple[str, str], list[str]], held_out: set[str]) -> list[list[str]]:
     """The candidates of each training pair that are wrong for it, by what texts are compared by."""
-    from collections import Counter
-
     rows = list(zip(table.column("query").to_pylist(), table.column("positive").to_pylist(), strict=True))
     keys = [(text_key(query), text_key(positive)) for query, positive in rows]
     known = set(keys)
@@ -241,9 +242,9 @@ def _write(pairs: Pairs, out: Path, lists: list[list[str]], update: dict[str, An
 
 
 @contextlib.contextmanager
-def _counting(model: "SentenceTransformer") -> Any:  # noqa: ANN401 - a context manager of a dict
-    """Count the tokens that go through a model, padding left out."""
-    counted = {"tokens": 0}
+def _counting(model: "SentenceTransformer") -> Iterator[Counter[str]]:
+    """Count the tokens that go through a model under "tokens", padding left out."""
+    counted: Counter[str] = Counter()
 
     def count(module: Any, inputs: tuple[Any, ...]) -> None:  # noqa: ANN401 - as torch calls it
         features = inputs[0]

@@ -93,9 +93,9 @@ class LocalClassification(AbsTaskClassification):
 
 
 class LocalBanking77(Banking77Classification):
-    """mteb's own Banking77Classification, with its parameters, on a copy of the data from a folder."""
+    """mteb's own Banking77Classification, with its name and parameters, on a copy of the data from a folder."""
 
-    def __init__(self, content: str, train: Labelled, test: Labelled) -> None:
+    def __init__(self, name: str, content: str, train: Labelled, test: Labelled) -> None:
         place = {"path": "local/banking77", "revision": content}
         self.metadata = Banking77Classification.metadata.model_copy(update={"dataset": place})
         super().__init__()

@@ -64,18 +64,20 @@ class RunScorer:
         failures: list[str] = []
         contender = EmbeddingContender("the model", record.id, lambda: model)
         training = model.training
-        with quiet():
-            for task in self.tasks:
-                try:
-                    score = float(evaluate_task(contender, task).get_score())
-                except (EmbudgetError, OSError, MemoryError) as error:
-                    failures.append(f"{task.name}: {first_line(error)[:150]}")
-                    continue
-                if math.isfinite(score):
-                    scores[task.name] = score
-                else:
-                    failures.append(f"{task.name}: it gives no score, since all embeddings are alike")
-        model.train(training)
+        try:
+            with quiet():
+                for task in self.tasks:
+                    try:
+                        score = float(evaluate_task(contender, task).get_score())
+                    except (EmbudgetError, OSError, MemoryError) as error:
+                        failures.append(f"{task.name}: {first_line(error)[:150]}")
+                        continue
+                    if math.isfinite(score):
+                        scores[task.name] = score
+                    else:
+                        failures.append(f"{task.name}: it gives no score, since all embeddings are alike")
+        finally:
+            model.train(training)
         for failure in failures:
             LOG.warning("run %s is kept without a score: %s", record.id, failure)
         told = record.error or (f"not evaluated: {'; '.join(failures)}"[:300] if failures else None)

@@ -16,16 +16,12 @@ import os
 from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from embudget.errors import ConfigError
 from embudget.evaluation.labelled import ScoredPairs, read_train_and_test
 from embudget.evaluation.local import LocalTask, classification_task, scored_task
 from embudget.evaluation.task import BenchmarkTask
 from embudget.reading import read_text
-
-if TYPE_CHECKING:
-    from mteb.abstasks import AbsTask
 
 VARIABLE = "EMBUDGET_EVAL_DATA"
 """Environment variable with the folder of Banking77 and CLINC150."""
@@ -64,14 +60,7 @@ def _banking77(folder: Path) -> BenchmarkTask | None:
     place = next((one for one in places if any(one.glob("*test.csv")) and any(one.glob("*train.csv"))), None)
     if place is None:
         return None
-    train, test = read_train_and_test(place)
-
-    def make(content: str) -> "AbsTask":
-        from embudget.evaluation.mteb_local import LocalBanking77
-
-        return LocalBanking77(content, train, test)
-
-    return LocalTask("Banking77Classification", "classification", (train, test), make)
+    return LocalTask("Banking77Classification", "classification", read_train_and_test(place), "LocalBanking77")
 
 
 def _clinc150(folder: Path) -> BenchmarkTask | None:

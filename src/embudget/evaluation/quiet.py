@@ -1,4 +1,4 @@
-"""A benchmark within whose course nothing is printed but by us, and after which no random number has changed.
+"""Running a benchmark without a word of the libraries below, and without a change of the random numbers behind it.
 
 mteb, datasets and sentence-transformers write progress bars, log lines and warnings of their own. mteb also seeds
 `random`, NumPy and torch whenever it makes a task, which would change the training that goes on after an evaluation.
@@ -28,12 +28,12 @@ def quiet() -> Iterator[None]:
     bars = os.environ.get("TQDM_DISABLE")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        import datasets
+
+        with_bars = datasets.is_progress_bar_enabled()
         for name in LOUD:
             logging.getLogger(name).setLevel(logging.CRITICAL)
         try:
-            import datasets
-
-            with_bars = datasets.is_progress_bar_enabled()
             datasets.disable_progress_bars()
             os.environ["TQDM_DISABLE"] = "1"
             yield

@@ -11,7 +11,7 @@ installed mteb. Each task is written when it ends, so that a benchmark that was 
 import json
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from embudget.errors import ConfigError, EmbudgetError, ModelError, first_line
 from embudget.evaluation.contender import Contender
@@ -25,13 +25,6 @@ if TYPE_CHECKING:
 
 BATCH = 32
 """Texts that a model embeds at a time, mteb's own default."""
-
-
-class Work(NamedTuple):
-    """What a task took."""
-
-    texts: int
-    seconds: float
 
 
 class ScoreCache:
@@ -62,7 +55,7 @@ class ScoreCache:
         found = self._read(contender, task, made)
         if found is None or found.mteb_version != mteb.__version__ or found.get_missing_evaluations(made):
             return None
-        return found
+        return found.validate_and_filter_scores(made)
 
     def _read(self, contender: Contender, task: BenchmarkTask, made: "AbsTask") -> "TaskResult | None":
         """What the file holds; a file that was cut short is removed."""
@@ -108,15 +101,19 @@ def evaluate_task(
 ) -> "TaskResult":
     """Let mteb score a system on a task.
 
+    Returns:
+        The scores of the languages and splits of this task, of which the cache may hold more.
+
     Raises:
         ModelError: its embeddings are not finite, or mteb and the libraries below it fail on them.
     """
     import mteb
 
+    made = task.make()
     try:
         result = mteb.evaluate(
             contender.model(),
-            task.make(),
+            made,
             co2_tracker=False,
             cache=cache,
             overwrite_strategy=strategy,
@@ -127,4 +124,4 @@ def evaluate_task(
         raise type(error)(f"{contender.name} on {task.name}: {error}") from None
     except (ValueError, RuntimeError) as error:
         raise ModelError(f"mteb cannot score {contender.name} on {task.name}: {first_line(error)[:150]}") from error
-    return result.task_results[0]
+    return result.task_results[0].validate_and_filter_scores(made)

@@ -51,7 +51,7 @@ def words_of(texts: Iterable[str]) -> list[str]:
 
 def _is_form(part: str) -> bool:
     kind, equals, path = part.partition("=")
-    if kind in ("offline", "out-of-domain"):
+    if kind == "offline":
         return not equals or bool(path)
     return part == "paper" or (kind in LOCAL and bool(path))
 
@@ -59,7 +59,7 @@ def _is_form(part: str) -> bool:
 def _unknown(part: str) -> str:
     word = part.partition("=")[0].partition(":")[0]
     near = [f"mteb:{name}" for name in difflib.get_close_matches(part, PAPER, 1, 0.85)]
-    near += difflib.get_close_matches(word.lower(), [*LOCAL, "paper", "offline", "out-of-domain", "mteb"], 1, 0.7)
+    near += difflib.get_close_matches(word.lower(), [*LOCAL, "paper", "offline", "mteb"], 1, 0.7)
     hint = f"did you mean {near[0]}?" if near else f"give {FORMS}"
     return f"there is no task {shortened(part, 60)}: {hint}"
 
