@@ -93,6 +93,32 @@ def check_folder_output(
         raise _cannot_write(path, problem, error) from None
 
 
+def check_added_to(out: str | Path, inputs: Iterable[Input] = (), name: str = "out") -> None:
+    """Refuse a folder that a command cannot add files to, or must not because it is an input or lies in one.
+
+    Nothing is made, and what the folder holds stays, so that inputs may lie in it.
+
+    Args:
+        out: the folder.
+        inputs: what the command reads.
+        name: of the argument, for the message.
+
+    Raises:
+        ConfigError: says what is wrong.
+    """
+    path = Path(out)
+    try:
+        _check_apart(path, inputs, ConfigError, may_be_around=True)
+        target = real_path(path)
+        there = next(place for place in (target, *target.parents) if os.path.lexists(place))
+        if not there.is_dir():
+            raise ConfigError(f"{name} must be a folder, got {shown_path(path)}, where {shown_path(there)} is a file")
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise ConfigError(f"cannot write {shown_path(path)}: no permission in {shown_path(there)}")
+    except OSError as problem:
+        raise _cannot_write(path, problem, ConfigError) from None
+
+
 def check_apart(out: Path, inputs: Iterable[Input], error: type[EmbudgetError] = ConfigError) -> None:
     """Refuse an output that is an input, lies inside an input folder, or is a folder around an input.
 
@@ -105,7 +131,14 @@ def check_apart(out: Path, inputs: Iterable[Input], error: type[EmbudgetError] =
         raise _cannot_write(out, problem, error) from None
 
 
-def _check_apart(out: Path, inputs: Iterable[Input], error: type[EmbudgetError], may_be_inside: bool = False) -> None:
+def _check_apart(
+    out: Path,
+    inputs: Iterable[Input],
+    error: type[EmbudgetError],
+    *,
+    may_be_inside: bool = False,
+    may_be_around: bool = False,
+) -> None:
     for place in (Path(one) for one in inputs if one):
         if not place.exists() and not _is_companion(place):
             continue
@@ -113,7 +146,7 @@ def _check_apart(out: Path, inputs: Iterable[Input], error: type[EmbudgetError],
             raise error(f"{shown_path(out)} is an input of this command and would be overwritten: name another output")
         if not may_be_inside and _is_around(place, out):
             raise error(f"{shown_path(out)} lies in the input {shown_path(place)}: name an output outside of it")
-        if out.is_dir() and _is_around(out, place):
+        if not may_be_around and out.is_dir() and _is_around(out, place):
             raise error(f"{shown_path(out)} holds the input {shown_path(place)}: name another output")
 
 

@@ -196,6 +196,29 @@ def test_mtebs_own_files_are_written_where_mteb_finds_them(tmp_path: Path, tiny_
         benchmark(load_embedder(str(tiny_neox), 64), [f"sts={rated}"], baselines=False, out=rated)
 
 
+@pytest.mark.parametrize("name", ["out", "cache"])
+def test_nothing_is_written_into_an_input_or_in_place_of_a_file(
+    tmp_path: Path, tiny_neox: Path, rated: Path, name: str
+) -> None:
+    """Results in a model's folder would change the hash that its scores are known by."""
+    folder = save(tiny_neox, tmp_path / "model", 64)
+    before = sorted(folder.rglob("*"))
+    for place, message in ((folder, "would be overwritten"), (folder / "results", "lies in the input"), (rated, "is")):
+        with pytest.raises(ConfigError, match=message):
+            benchmark(folder, [f"sts={rated}"], baselines=False, **{name: place})
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=f"{name} must be a folder, got .*, where .*file is a file"):
+        benchmark(folder, [f"sts={rated}"], baselines=False, **{name: tmp_path / "file" / "x"})
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_a_copy_of_a_model_is_left_out_and_named(tmp_path: Path, tiny_neox: Path, rated: Path) -> None:
+    one, copy = (save(tiny_neox, tmp_path / name, 64) for name in ("one", "copy"))
+    found = benchmark(one, [f"sts={rated}"], baselines=False, against={"copy": copy})
+    assert list(found.systems) == ["model"]
+    assert found.left_out == ("copy: the same model as model",)
+
+
 def test_a_models_prompts_are_used(tiny_neox: Path, stripped: Pairs) -> None:
     model = load_embedder(str(tiny_neox), 100)
     tasks = [f"retrieval={stripped.folder}"]

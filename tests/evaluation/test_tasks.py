@@ -30,7 +30,7 @@ def test_paths_are_taken_beside_a_studys_file() -> None:
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("clasification=x", "there is no task clasification=x: did you mean classification?"),
+        ("clasification=x", "there is no task clasification=x: did you mean classification=FILE?"),
         ("Banking77Classification", "did you mean mteb:Banking77Classification?"),
         ("xyz", "there is no task xyz: give retrieval=DIR"),
         ("sts=", "there is no task sts="),
@@ -80,6 +80,12 @@ def test_a_folder_of_beir_is_read(tmp_path: Path) -> None:
     assert not data.ids_are_texts
 
 
+def test_a_judgement_below_0_is_not_relevant(tmp_path: Path) -> None:
+    """TREC-COVID in BEIR has some of -1, and `pairs build` reads them too."""
+    data = read_retrieval(beir(tmp_path / "faq", "q1\td1\t1\nq1\td2\t-1\n"))
+    assert data.relevant == {"q1": {"d1": 1, "d2": 0}}
+
+
 def test_pairs_are_ranked_as_evaluate_ranks_them(tiny_pairs: Pairs) -> None:
     data = read_retrieval(tiny_pairs.folder)
     test = tiny_pairs.table("test")
@@ -97,7 +103,18 @@ def rewrite(path: str, text: str) -> Callable[[Path], object]:
     [
         (rewrite("qrels/test.tsv", "query-id\tcorpus-id\tscore\nq1\td9\t1\n"), "row 1 names the document d9"),
         (rewrite("qrels/test.tsv", "query-id\tcorpus-id\tscore\nq9\td1\t1\n"), "row 1 names the query q9"),
-        (rewrite("qrels/test.tsv", "query-id\tcorpus-id\tscore\nq1\td1\t-1\n"), "score must be a whole number"),
+        (rewrite("qrels/test.tsv", "query-id\tcorpus-id\tscore\nq1\td1\t0.5\n"), "score must be a whole number up to"),
+        (rewrite("qrels/test.tsv", "query-id\tcorpus-id\tscore\nq1\td1\t2147483648\n"), "a whole number up to 1000"),
+        (
+            rewrite("qrels/test.tsv", "query-id\tcorpus-id\tscore\nq1\td1\t1\nq1\td1\t0\n"),
+            "row 2 scores q1 and d1 otherwise than an earlier row",
+        ),
+        (rewrite("corpus.jsonl", '{"_id": "d1", "text": "x"}'), "at least 2 documents to rank, got 1"),
+        (
+            rewrite("corpus.jsonl", '{"_id": "d1", "text": "x\\ud800"}'),
+            "row 1: column 'text' holds half of a surrogate",
+        ),
+        (rewrite("corpus.jsonl", '{"_id": "d1", "title": 5, "text": "x"}'), "row 1: column 'title' must be a string"),
         (rewrite("qrels/test.tsv", "query-id\tcorpus-id\tscore\nq1\td1\tmany\n"), "score must be a whole number"),
         (rewrite("qrels/test.tsv", "query-id\tcorpus-id\tscore\nq1\td1\t0\n"), "no document with a score above 0"),
         (rewrite("qrels/test.tsv", "q1 0 d1 1\nq2 0 d1 1\n"), "must begin with query-id, corpus-id, score"),
@@ -126,11 +143,14 @@ def test_a_folder_of_another_layout_is_refused(
         ("sentence1,sentence2,score\na,b,-1\n", "row 1: score must be a number from 0 to 100, got '-1'"),
         ("sentence1,sentence2,score\na,b,nan\n", "row 1: score must be a number from 0 to 100"),
         ("sentence1,sentence2,score\na,,1\n", "row 1: sentence2 is empty"),
-        ("sentence1,sentence2,score\na,b\n", "row 1: score must be a number"),
+        ("sentence1,sentence2,score\na,b\n", "line 2: must have 3 columns as the header, got 2"),
+        ("sentence1,sentence2,score\na,b,1,\nc,d,2,\ne,f,3,\n", "line 2: must have 3 columns as the header, got 4"),
+        ("sentence1,sentence1,sentence2,score\na,b,c,1\n", "the header must name each column once"),
+        ('sentence1,sentence2,score\n"a,b,1\nc,d,2\n', "line 2: not valid CSV: a quote opens a cell"),
         ("sentence1,sentence2,score\na,b,1\nc,d,1\ne,f,1\n", "at least 3 pairs with scores that differ"),
         ("sentence1,sentence2\na,b\n", "must have a column score, got sentence1, sentence2"),
         ("sentence1,sentence2,score\n", "holds no rows"),
-        ("", "cannot read"),
+        ("", "holds no rows"),
     ],
 )
 def test_scores_that_cannot_be_correlated_are_refused(tmp_path: Path, text: str, message: str) -> None:
@@ -138,6 +158,32 @@ def test_scores_that_cannot_be_correlated_are_refused(tmp_path: Path, text: str,
     with pytest.raises(ConfigError) as refused:
         read_scored_pairs(tmp_path / "rated.csv")
     assert message in str(refused.value)
+
+
+def test_a_quote_in_a_tsv_is_text_and_swallows_no_rows(tmp_path: Path) -> None:
+    """Pandas would make one pair of the first three, and the score would be of the wrong texts."""
+    (tmp_path / "rated.tsv").write_text('sentence1\tsentence2\tscore\n"a\tb\t5\nc\td\t1\n"e\tf\t4\n')
+    assert read_scored_pairs(tmp_path / "rated.tsv") == (['"a', "c", '"e'], ["b", "d", "f"], [5.0, 1.0, 4.0])
+
+
+def test_tables_are_read_as_spreadsheets_write_them(tmp_path: Path) -> None:
+    lines = "sentence1;sentence2;score\r\ná;b;5\r\nc;d;1\r\ne;f;4\r\n"
+    for encoding in ("utf-8", "utf-8-sig", "utf-16"):
+        (tmp_path / "rated.csv").write_bytes(lines.encode(encoding))
+        assert read_scored_pairs(tmp_path / "rated.csv").first == ["á", "c", "e"]
+    (tmp_path / "rated.csv").write_bytes(lines.encode("latin-1"))
+    with pytest.raises(ConfigError, match="line 2: not UTF-8 at byte 1"):
+        read_scored_pairs(tmp_path / "rated.csv")
+
+
+def test_half_a_character_is_refused_before_a_model_is_loaded(tmp_path: Path) -> None:
+    file = tmp_path / "texts.jsonl"
+    file.write_text('{"text": "a\\ud800", "label": "x"}\n{"text": "b", "label": "y"}\n')
+    with pytest.raises(ConfigError, match="row 1: column 'text' holds half of a surrogate pair"):
+        read_labelled(file)
+    file.write_text('{"text": "a", "label": ["x", "z"]}\n{"text": "b", "label": "y"}\n')
+    with pytest.raises(ConfigError, match="row 1: column 'label' must be a string, got list"):
+        read_labelled(file)
 
 
 def test_the_layouts_of_a_classification(tmp_path: Path) -> None:

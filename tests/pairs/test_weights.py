@@ -88,7 +88,7 @@ def test_only_a_number_at_the_end_that_is_no_file_is_a_weight(tmp_path: Path, mo
         (["demo=nan"], "the weight of demo must be a number above 0, got nan"),
         (["demo=1e999"], "the weight of demo must be a number above 0, got 1e999"),
         (["demo=half"], "the weight of demo must be a number above 0, got half"),
-        (["demo="], "the weight of demo must be a number above 0, got (no name)"),
+        (["demo="], "the weight of demo must be a number above 0, got nothing"),
         (["demo=1", "debian"], "all sources must have a weight or none, got demo with one and debian without"),
         (["demo=1", "demo=2"], "each source must be named once to be weighed, got demo twice"),
         (["demo=1", "aws-docs=1"], "aws-docs must have one weight, got several: demo holds it as well"),

@@ -11,6 +11,7 @@ A document that is the query itself is no candidate: with pairs the query's own 
 where all documents that share an id with a query share its text too (as in ArguAna; elsewhere equal ids mean nothing).
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,8 +20,12 @@ from embudget.errors import ConfigError, shortened
 from embudget.evaluation.evaluate import MAX_QUERIES
 from embudget.evaluation.tables import read_table
 from embudget.pairs import load_pairs
+from embudget.pairs.cells import BadRow, text
 from embudget.reading import read_json_lines
 
+MOST_RELEVANT = 1000
+"""The largest score of a document. Scales in use end at 1 to 5; pytrec_eval counts one of 2 ** 31 as wrong."""
+_WHOLE = re.compile(r"-?[0-9]{1,9}")
 FILES = ("corpus.jsonl", "queries.jsonl", "qrels/test.tsv")
 
 
@@ -32,7 +37,7 @@ class RetrievalData(NamedTuple):
     documents: dict[str, tuple[str, str]]
     """Id -> title, perhaps empty, and text."""
     relevant: dict[str, dict[str, int]]
-    """Query -> document -> how relevant, 0 and up."""
+    """Query -> document -> how relevant, 0 and up; a score below 0, which marks spam in some TREC data, is 0."""
     ids_are_texts: bool
     """Whether a query and a document of one id are the same text, so that one is no answer to the other."""
 
@@ -72,9 +77,11 @@ def _of_beir(folder: Path) -> RetrievalData:
         raise ConfigError(f"{folder} lacks {missing[0]}; BEIR's layout is {', '.join(FILES)}")
     documents = {key: (_text(row, "title"), _text(row, "text")) for key, row in _by_id(folder / FILES[0]).items()}
     asked = {key: _text(row, "text") for key, row in _by_id(folder / FILES[1]).items()}
-    for key, text in asked.items():
-        if not text.strip():
+    for key, query in asked.items():
+        if not query.strip():
             raise ConfigError(f"{folder / FILES[1]}: the query {shortened(key, 40)} is empty")
+    if len(documents) < 2:
+        raise ConfigError(f"{folder / FILES[0]} must hold at least 2 documents to rank, got 1")
     relevant = _qrels(folder / FILES[2], asked, documents)
     same = [asked[key] == documents[key][1] for key in asked if key in documents]
     return RetrievalData({key: asked[key] for key in relevant}, documents, relevant, bool(same) and all(same))
@@ -86,6 +93,11 @@ def _by_id(path: Path) -> dict[str, dict[str, Any]]:
         key = row.get("_id")
         if not isinstance(key, str | int) or not isinstance(row.get("text"), str):
             raise ConfigError(f"{path}: row {number} must have _id and text, got {shortened(', '.join(row), 60)}")
+        try:
+            for name in ("_id", "text", "title"):
+                text("" if row.get(name) is None else str(row[name]) if name == "_id" else row[name], name)
+        except BadRow as error:
+            raise ConfigError(f"{path}: row {number}: {error}") from None
         if str(key) in found:
             raise ConfigError(f"{path}: row {number}: the _id {shortened(str(key), 40)} is there twice")
         found[str(key)] = row
@@ -114,10 +126,14 @@ def _qrels(
                 raise ConfigError(
                     f"{path}: row {number} names the {what} {shortened(str(key), 40)}, which is not there"
                 )
-        if not (isinstance(score, str) and score.strip().isdecimal()):
+        found = int(score) if isinstance(score, str) and _WHOLE.fullmatch(score.strip()) else MOST_RELEVANT + 1
+        if found > MOST_RELEVANT:
             got = shortened(repr(score), 40)
-            raise ConfigError(f"{path}: row {number}: score must be a whole number from 0 up, got {got}")
-        relevant.setdefault(query, {})[document] = int(score)
+            raise ConfigError(f"{path}: row {number}: score must be a whole number up to {MOST_RELEVANT}, got {got}")
+        right = relevant.setdefault(query, {})
+        if right.setdefault(document, max(0, found)) != max(0, found):
+            pair = f"{shortened(query, 40)} and {shortened(document, 40)}"
+            raise ConfigError(f"{path}: row {number} scores {pair} otherwise than an earlier row")
     relevant = {query: right for query, right in relevant.items() if any(right.values())}
     if not relevant:
         raise ConfigError(f"{path} names no document with a score above 0")

@@ -15,7 +15,8 @@ from embudget.evaluation.mteb_own import check_loadable
 from embudget.evaluation.quiet import quiet
 from embudget.evaluation.scoring import ScoreCache
 from embudget.evaluation.task import BenchmarkTask
-from embudget.evaluation.tasks import read_tasks
+from embudget.evaluation.tasks import places_of, read_tasks
+from embudget.outputs import check_added_to
 from embudget.suite.cache import cache_folder
 
 if TYPE_CHECKING:
@@ -71,6 +72,11 @@ def benchmark(
     if max_hours is not None and not max_hours > 0:
         raise ConfigError(f"max_hours must be > 0, got {max_hours:g}")
     read, missing = read_tasks(list(tasks))
+    inputs = [one for one in (model, *(against or {}).values()) if isinstance(one, str | Path)]
+    inputs += places_of(tasks)
+    for name, folder in (("out", out), ("cache", cache)):
+        if folder is not None:
+            check_added_to(folder, inputs, name)
     with quiet():
         contenders, absent = contenders_of(model, against or {}, read, base, baselines)
         store = ScoreCache(cache_folder() / "benchmarks" if cache is None else Path(cache))

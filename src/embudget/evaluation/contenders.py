@@ -34,7 +34,7 @@ def contenders_of(
     """The model first, then others to compare with, then the baselines that exist for it.
 
     Returns:
-        The systems, and a line on each baseline that is not on this machine.
+        The systems, and a line on each that is not among them: not on this machine, or a copy of an earlier one.
 
     Raises:
         ConfigError: two systems have one name.
@@ -54,7 +54,9 @@ def contenders_of(
         if any(task.ranks for task in tasks):
             found += [LexicalContender(name) for name in INDEXES]
     revisions = {one.revision: one for one in reversed(found)}
-    return [one for one in found if revisions[one.revision] is one], missing  # a model that is a baseline itself
+    copies = [one for one in found if revisions[one.revision] is not one]
+    missing += [f"{one.name}: the same model as {revisions[one.revision].name}" for one in copies]
+    return [one for one in found if one not in copies], missing
 
 
 def embedding_contender(name: str, model: "SentenceTransformer | str | Path") -> Contender:

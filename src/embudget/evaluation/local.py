@@ -24,14 +24,15 @@ class LocalTask(BenchmarkTask):
     Args:
         name: as tables call it.
         kind: what is asked of a model, one of `LOCAL`.
-        data: what was read, which decides with the kind where scores are cached.
-        made_by: the class of `embudget.evaluation.mteb_local` that makes mteb's task of it.
+        data: what was read.
+        made_by: the class of `embudget.evaluation.mteb_local` that makes mteb's task of it; it decides with the data
+            where scores are cached, since classes differ in the texts they draw.
     """
 
     def __init__(self, name: str, kind: str, data: tuple[Any, ...], made_by: _MadeBy) -> None:
         self.name = name
         self.ranks = kind == "retrieval"
-        self.content = _hash([kind, data])
+        self.content = _hash([made_by, data])
         self._data, self._made_by = data, made_by
         self._texts = _texts(data)
 

@@ -59,7 +59,8 @@ def _is_form(part: str) -> bool:
 def _unknown(part: str) -> str:
     word = part.partition("=")[0].partition(":")[0]
     near = [f"mteb:{name}" for name in difflib.get_close_matches(part, PAPER, 1, 0.85)]
-    near += difflib.get_close_matches(word.lower(), [*LOCAL, "paper", "offline", "mteb"], 1, 0.7)
+    words = {form.partition("=")[0].partition(":")[0]: form for form in FORMS.split(", ")}
+    near += [words[one] for one in difflib.get_close_matches(word.lower(), words, 1, 0.7)]
     hint = f"did you mean {near[0]}?" if near else f"give {FORMS}"
     return f"there is no task {shortened(part, 60)}: {hint}"
 
@@ -68,6 +69,11 @@ def word_beside(here: Path, word: str) -> str:
     """A word of `words_of` with its path relative to a folder, as a study's file has it."""
     kind, equals, path = word.partition("=")
     return f"{kind}={here / path}" if equals and not word.startswith("mteb:") else word
+
+
+def places_of(texts: Iterable[str]) -> list[str]:
+    """The files and folders that tasks are read from."""
+    return [word.partition("=")[2] for word in words_of(texts) if "=" in word and not word.startswith("mteb:")]
 
 
 def read_tasks(texts: Sequence[str]) -> tuple[list[BenchmarkTask], list[str]]:

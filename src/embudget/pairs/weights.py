@@ -72,7 +72,9 @@ def _parse(text: str) -> tuple[str, float | None]:
             return text, None
         weight = math.nan
     if not (math.isfinite(weight) and weight > 0):
-        raise PairsError(f"the weight of {shown(name)} must be a number above 0, got {shown(behind)}")
+        raise PairsError(
+            f"the weight of {shown(name)} must be a number above 0, got {shown(behind) if behind else 'nothing'}"
+        )
     return name, weight
 
 

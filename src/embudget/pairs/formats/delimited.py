@@ -187,7 +187,9 @@ class _Lines:
 def _refusal(error: Exception, opened: int, met: int) -> str:
     if isinstance(error, _Runaway):
         return f"a quote opens a cell that swallows the rows behind it; {_MEND}"
-    what = str(error).replace("field larger than field limit", "a cell is longer than the limit")
+    what = str(error)
+    if what.startswith("field larger"):
+        return f"a cell is longer than {MOST_CHARACTERS:,} characters; if a stray quote opens it: {_MEND}"
     return f"not valid CSV: a quote opens a cell that does not end as one{_met(opened, met)}: {what}; {_MEND}"
 
 
