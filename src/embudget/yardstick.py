@@ -23,13 +23,38 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from embudget.errors import ConfigError
-from embudget.records import GroupScore
+from embudget.records import GroupScore, RunConfig, standard_error
 
 Measure = Literal["loss", "ndcg"]
 """What a group's pairs are judged by: the contrastive loss in nats, or nDCG@10, 0 to 1."""
 
 LEVEL = 0.95
 """Of the comparisons of equal models, this share is called noise."""
+
+
+class MeasuredBy(NamedTuple):
+    """What two losses must share to be compared. Where texts are cut is the model's own affair."""
+
+    pairs: str
+    yardstick: str
+    eval_pairs: int
+    eval_candidates: int
+    scale: float
+
+    def apart(self, other: "MeasuredBy") -> str:
+        """In what two of them differ."""
+        told = zip(self._fields, self, other, strict=True)
+        return ", ".join(f"{name} {mine} and {its}" for name, mine, its in told if mine != its)
+
+
+def measured_by(config: RunConfig) -> MeasuredBy:
+    """Say by what the loss of a run is measured.
+
+    Example:
+        >>> measured_by(record.config).yardstick
+        'groups'
+    """
+    return MeasuredBy(config.pairs, config.yardstick, config.eval_pairs, config.eval_candidates, config.scale)
 
 
 class Difference(NamedTuple):
@@ -87,7 +112,7 @@ def loss_error(groups: Mapping[str, GroupScore], of: Measure = "loss") -> float:
         >>> loss_error({"aws/s3": GroupScore(10, 3.0, 0.5), "aws/ec2": GroupScore(10, 4.0, 0.4)})
         0.5
     """
-    return _error([one.pairs for one in groups.values()], [getattr(one, of) for one in groups.values()])
+    return standard_error([one.pairs for one in groups.values()], [getattr(one, of) for one in groups.values()])
 
 
 def paired_difference(
@@ -112,7 +137,7 @@ def paired_difference(
     sizes = [one.pairs for one in first.values()]
     apart = [getattr(one, of) - getattr(second[name], of) for name, one in first.items()]
     mean = sum(size * one for size, one in zip(sizes, apart, strict=True)) / sum(sizes)
-    return Difference(mean, _error(sizes, apart), len(sizes), effective_groups(first) - 1)
+    return Difference(mean, standard_error(sizes, apart), len(sizes), effective_groups(first) - 1)
 
 
 def effective_groups(groups: Mapping[str, GroupScore]) -> float:
@@ -150,12 +175,3 @@ def loss_text(loss: float, groups: Mapping[str, GroupScore], digits: int = 3) ->
     """A held-out loss as text, with its standard error where it is known: 3.131 ± 0.042."""
     error = loss_error(groups)
     return f"{loss:.{digits}f}" + ("" if math.isnan(error) else f" ± {error:.{digits}f}")
-
-
-def _error(sizes: list[int], means: list[float]) -> float:
-    total, count = sum(sizes), len(sizes)
-    if count < 2:
-        return math.nan
-    mean = sum(size * one for size, one in zip(sizes, means, strict=True)) / total
-    squares = sum((size * (one - mean)) ** 2 for size, one in zip(sizes, means, strict=True))
-    return math.sqrt(count / (count - 1) * squares) / total
