@@ -20,13 +20,38 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from embudget.errors import ConfigError
-from embudget.records import GroupScore, standard_error
+from embudget.records import GroupScore, RunConfig, standard_error
 
 Measure = Literal["loss", "ndcg"]
 """What a group's pairs are judged by: the contrastive loss in nats, or nDCG@10, 0 to 1."""
 
 LEVEL = 0.95
 """Of the comparisons of equal models, this share is called noise."""
+
+
+class MeasuredBy(NamedTuple):
+    """What two losses must share to be compared. Where texts are cut is the model's own affair."""
+
+    pairs: str
+    yardstick: str
+    eval_pairs: int
+    eval_candidates: int
+    scale: float
+
+    def apart(self, other: "MeasuredBy") -> str:
+        """In what two of them differ."""
+        told = zip(self._fields, self, other, strict=True)
+        return ", ".join(f"{name} {mine} and {its}" for name, mine, its in told if mine != its)
+
+
+def measured_by(config: RunConfig) -> MeasuredBy:
+    """Say by what the loss of a run is measured.
+
+    Example:
+        >>> measured_by(record.config).yardstick
+        'groups'
+    """
+    return MeasuredBy(config.pairs, config.yardstick, config.eval_pairs, config.eval_candidates, config.scale)
 
 
 class Difference(NamedTuple):

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from embudget.cli.sweep_bar import outcome
+from embudget.cli.sweep_bar import label, outcome
 from embudget.records import RunRecord
 from embudget.study import Store
 from embudget.yardstick import loss_error
@@ -103,3 +103,15 @@ def test_agreement_is_printed_with_its_verdict(run: Run, store: Path) -> None:
     found = json.loads(run("agree", store, "--json").out)
     assert found["finding"]["verdict"] == "reproduced"
     assert found["tasks"][0]["budgets"][0]["models"] == 9
+
+
+def test_records_show_what_else_differs(run: Run, tmp_path: Path) -> None:
+    """Rows of a study over negatives and lengths would else look the same."""
+    records = [made(3.0 + k / 10, negatives=k, max_length=32 + k, yardstick=("groups", "first")[k]) for k in (0, 1)]
+    with Store(str(tmp_path / "s.db")) as opened:
+        for record in records:
+            opened.add(record)
+    header, *rows = run("records", tmp_path / "s.db").out.splitlines()
+    assert header.split()[4:8] == ["seed", "negatives", "max_length", "yardstick"]
+    assert [row.split()[5:8] for row in rows] == [["0", "32", "groups"], ["1", "33", "first"]]
+    assert "seed 0 negatives 1 max_length 33" in label(records[1].config)

@@ -176,3 +176,31 @@ def test_an_ambiguous_beginning_names_runs_to_choose_from() -> None:
 
 def test_the_public_name_is_the_same() -> None:
     assert eb.compare is compare
+
+
+def test_an_error_that_is_hardly_known_is_said_to_be_so() -> None:
+    """By one setting with two seeds, a difference of six times its error may be luck; more groups do not help."""
+    rng = np.random.default_rng(0)
+    records = [made(3.0, seed=seed, own=0.02, luck=0.01, rng=rng) for seed in (0, 1)]
+    records.append(made(3.2, own=0.02, rng=rng, method="freeze:0.5"))
+    (found,) = compare(records, HALF, FULL).budgets
+    assert not found.loss.more_than_noise and found.loss.error is not None
+    assert abs(found.loss.difference) > 2 * found.loss.error
+    assert (found.groups_to_resolve, found.seeds_to_resolve) == (None, None)
+    assert "times its error, but that error is known too badly: give more settings several seeds" in str(found)
+
+
+def test_as_many_seeds_a_side_as_it_says_halve_the_error() -> None:
+    """With 3 seeds and 1, the variance is 4/3 of a seed's; a quarter of it takes 6 a side."""
+    records = [one for one in study(0.5) if one.config.seed == 0 or one.config.method != "full"]
+    (found,) = compare(records, HALF, FULL).budgets
+    assert (found.first.seeds, found.second.seeds) == (3, 1)
+    assert "240 groups and 6 seeds a side would halve it" in str(found)
+    assert "nDCG@10: " in str(found) and ", more than noise" in str(found)
+
+
+def test_a_side_says_its_negatives_and_length() -> None:
+    records = [*study(0.3), made(2.5, negatives=2, max_length=32), made(2.4, negatives=2, max_length=32, seed=1)]
+    (found,) = compare(records, HALF, FULL).budgets
+    assert "smollm2-135m:2 full negatives 2 max_length 32, rate 0.001 (best of 2 settings)" in str(found)
+    assert "freeze:0.5, rate" in str(found)

@@ -145,3 +145,23 @@ def test_few_models_give_numbers_but_no_verdict_and_fewer_give_none() -> None:
 
 def test_the_public_name_is_the_same() -> None:
     assert eb.agree is agree
+
+
+def test_losses_of_two_yardsticks_are_refused() -> None:
+    """Their order would be that of the yardsticks."""
+    runs = falling()
+    others = [one.model_copy(update={"config": one.config.model_copy(update={"yardstick": "first"})}) for one in runs]
+    with pytest.raises(FitError, match=r"measured alike, got 12 runs and 3 that differ in yardstick groups and first"):
+        agree(runs + others[:3])
+
+
+def test_a_verdict_without_benchmarks_says_so() -> None:
+    assert "no benchmark decides this" in str(agree(falling()))
+    scored = [one.model_copy(update={"scores": {"sts": one.ndcg or 0.0}}) for one in falling()]
+    assert "no benchmark decides this" not in str(agree(scored))
+
+
+def test_models_are_named_with_their_negatives() -> None:
+    runs = falling(slope=1)
+    runs[0] = runs[0].model_copy(update={"config": runs[0].config.model_copy(update={"negatives": 1})})
+    assert "m:1 full negatives 1, rate 0.001, seed 0" in str(agree(runs))

@@ -20,8 +20,9 @@ def command(
 ) -> None:
     """List the runs of a study, or write them as CSV.
 
-    A loss has its standard error by held-out groups, where it was measured by group. The last column is the beginning
-    of a run's id, by which `embudget compare` takes it.
+    A loss has its standard error by held-out groups, where it was measured by group. Runs that differ in their batch,
+    texts, negatives or yardstick have a column for it. The last column is the beginning of a run's id, by which
+    `embudget compare` takes it.
 
     \b
     Examples: embudget records study.db
@@ -30,7 +31,7 @@ def command(
     from embudget.cli.console import table
     from embudget.contents import TABLE
     from embudget.outputs import check_file_output, store_places
-    from embudget.records import record_row, write_records_csv
+    from embudget.records import differing, record_row, write_records_csv
     from embudget.study import Store
     from embudget.yardstick import loss_text
 
@@ -52,12 +53,14 @@ def command(
         "accuracy": ".3f",
         "status": "",
     }
-    headers = ["member", "method", "FLOP", "rate", "seed", *measured]
+    also = differing(record.config for record in records)
     other_schedules = any(record.config.schedule != "cosine" for record in records)
+    headers = ["member", "method", "FLOP", "rate", "seed", *also, *measured]
     rows = []
     for record in records:
         row = record_row(record)
         cells = [format(getattr(record.config, field), form) for field, form in configured.items()]
+        cells += [str(getattr(record.config, field)) for field in also]
         for field, form in measured.items():
             value = row[field]
             if field == "loss" and value is not None and record.groups:

@@ -118,19 +118,22 @@ def describe(study: "Study", plan: "Plan", done: set[str]) -> str:
     """The plan as a table, with what is left out, the totals and what trunks save."""
     from embudget.cli.console import table
     from embudget.cli.sweep_bar import label
+    from embudget.records import differing
     from embudget.report.formats import duration
 
     missing = plan.without(done)
     seconds = {run.config.id: run.seconds for run in missing.runs}
+    also = [name for name in differing(run.config for run in plan.runs) if name != "batch_size"]
     rows = []
     for run in plan.runs:
         config = run.config
         time = duration(seconds[config.id]) if config.id in seconds else "done"
         rows.append([
             config.model, config.method, f"{config.train_flops:.3g}", str(config.batch_size),
-            f"{config.learning_rate:g}", str(config.seed), f"{run.tokens:,.0f}", f"{run.steps:,.0f}", time,
+            f"{config.learning_rate:g}", str(config.seed), *(str(getattr(config, name)) for name in also),
+            f"{run.tokens:,.0f}", f"{run.steps:,.0f}", time,
         ])  # fmt: skip
-    headers = ["member", "method", "FLOP", "batch", "rate", "seed", "tokens", "steps", "time"]
+    headers = ["member", "method", "FLOP", "batch", "rate", "seed", *also, "tokens", "steps", "time"]
     lines = [table(headers, rows)]
     lines += [f"left out: {name}: {reason}" for name, reason in plan.refused.items()]
     lines += [f"left out: {label(run.config)}: {run.reason}" for run in plan.left_out]

@@ -18,7 +18,7 @@ def label(config: RunConfig) -> str:
     schedule = "" if config.schedule == "cosine" else f" {config.schedule}"
     return (
         f"{config.model} {config.method} {config.train_flops:.3g} FLOP rate {config.learning_rate:g} seed {config.seed}"
-        f"{schedule}"
+        f"{config.unusual}{schedule}"
     )
 
 

@@ -13,12 +13,11 @@ from embudget.comparison.sides import (
     common_budgets,
     find_side,
     on_one_yardstick,
-    yardstick_of,
 )
 from embudget.errors import ConfigError
 from embudget.frozen import Frozen
 from embudget.records import RunRecord
-from embudget.yardstick import Measure
+from embudget.yardstick import Measure, measured_by
 
 
 class Contrasts(Frozen):
@@ -62,7 +61,7 @@ def compare(records: Iterable[RunRecord], first: str, second: str) -> Contrasts:
     """
     every = list(records)
     a, b = on_one_yardstick(find_side(every, first), find_side(every, second))
-    alike = [record for record in every if yardstick_of(record.config) == yardstick_of(a.runs[0].config)]
+    alike = [record for record in every if measured_by(record.config) == measured_by(a.runs[0].config)]
     noises: dict[Measure, SeedNoise] = {"loss": seed_noise(alike), "ndcg": seed_noise(alike, "ndcg")}
     return Contrasts(first=first, second=second, budgets=tuple(_contrast(*sides, noises) for sides in _by_budget(a, b)))
 

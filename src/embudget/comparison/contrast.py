@@ -38,6 +38,7 @@ class Tuned(Frozen):
     method: str
     train_flops: PositiveFloat = Field(description="budget, FLOP")
     learning_rate: PositiveFloat
+    unusual: str = Field(description="hard negatives and length of texts in words, where they are not the default")
     settings: PositiveInt = Field(description="rates and other settings that were tried, of which this is the best")
     seeds: PositiveInt
     loss: NonNegativeFloat = Field(description="held-out loss, nats, mean over the seeds")
@@ -49,7 +50,8 @@ class Tuned(Frozen):
         """One line."""
         best = f" (best of {self.settings} settings)" if self.settings > 1 else ""
         return (
-            f"{self.model} {self.method}, rate {self.learning_rate:g}{best}, {_counted(self.seeds, 'seed')}: "
+            f"{self.model} {self.method}{self.unusual}, rate {self.learning_rate:g}{best}, "
+            f"{_counted(self.seeds, 'seed')}: "
             f"{_plus_minus(self.loss, self.loss_error)} nats, nDCG@10 {_plus_minus(self.ndcg, self.ndcg_error)}"
         )
 
@@ -63,6 +65,11 @@ class Apart(Frozen):
     error: float | None = Field(description="both together, or the one that is known")
     bound: float | None = Field(description="equal models would differ by less than this in 95 % of the cases")
     more_than_noise: bool = Field(description="whether the difference exceeds the bound")
+
+    @property
+    def error_unsure(self) -> bool:
+        """Whether the error is small enough, but known from too little to call the difference more than noise."""
+        return self.error is not None and not self.more_than_noise and abs(self.difference) >= SURE * self.error
 
 
 class Contrast(Frozen):
@@ -95,7 +102,7 @@ class Contrast(Frozen):
                 f"A - B at {at} FLOP: {_plus_minus(loss.difference, loss.error, '+')} nats ({self.percent:+.1f} %)"
                 f" over {_counted(self.groups, 'group')}; {_errors(loss, self.noise_settings)}",
                 f"nDCG@10: {_plus_minus(ndcg.difference, ndcg.error, '+')}"
-                f"{'' if ndcg.more_than_noise else ', no more than noise'}",
+                f"{', more than noise' if ndcg.more_than_noise else ', no more than noise'}",
                 self._verdict(),
             ]
         )
@@ -112,7 +119,8 @@ class Contrast(Frozen):
 
     def _halving(self) -> str:
         """What halves the error."""
-        groups, seeds = 4 * self.groups, 4 * max(self.first.seeds, self.second.seeds)
+        harmonic = 2 / (1 / self.first.seeds + 1 / self.second.seeds)  # of both sides alike, as certain as these
+        groups, seeds = 4 * self.groups, math.ceil(4 * harmonic)
         if self.loss.seed_error is None or not self.loss.error:
             return f"{groups:,} groups would halve the error."
         share = 100 * (self.loss.seed_error / self.loss.error) ** 2
@@ -125,11 +133,16 @@ class Contrast(Frozen):
         """What would tell a difference of this size from noise."""
         if not self.loss.difference:
             return "No number of groups or seeds tells two equal losses apart."
-        ways = [f"{self.groups_to_resolve:,} groups"] if self.groups_to_resolve else []
+        assert self.loss.error is not None
+        if self.loss.error_unsure:
+            return (
+                f"It is {abs(self.loss.difference) / self.loss.error:.1f} times its error, but that error is known too "
+                "badly: give more settings several seeds, or measure on more groups."
+            )
+        ways = [_counted(self.groups_to_resolve, "group")] if self.groups_to_resolve else []
         ways += [f"{_counted(self.seeds_to_resolve, 'seed')} a side"] if self.seeds_to_resolve else []
         if ways:
             return f"To resolve this difference takes about {' or '.join(ways)}."
-        assert self.loss.error is not None
         times = (SURE * self.loss.error / self.loss.difference) ** 2
         return f"To resolve this difference takes about {times:.2g} times as many groups and as many seeds."
 
@@ -191,6 +204,7 @@ def _tuned(runs: Sequence[RunRecord], groups: dict[str, GroupScore], settings: i
         method=config.method,
         train_flops=config.train_flops,
         learning_rate=config.learning_rate,
+        unusual=config.unusual,
         settings=settings,
         seeds=len(runs),
         loss=math.fsum(run.loss or 0.0 for run in runs) / len(runs),
@@ -230,7 +244,7 @@ def _to_resolve(
     loss: Apart, groups: int, seeds: tuple[int, int], losses: tuple[float, float]
 ) -> tuple[int | None, int | None]:
     """How many groups, at these seeds, and how many seeds a side, on these groups, a difference of this size takes."""
-    if loss.group_error is None or not loss.difference:
+    if loss.group_error is None or not loss.difference or loss.error_unsure:
         return None, None
     allowed, by_groups = (loss.difference / SURE) ** 2, loss.group_error**2
     by_seeds = (loss.seed_error or 0.0) ** 2

@@ -14,19 +14,10 @@ from embudget.flops import parse_budget
 from embudget.methods import parse_method
 from embudget.records import RunConfig, RunRecord
 from embudget.suite.members import known_shape
+from embudget.yardstick import MeasuredBy, measured_by
 
 SAME_BUDGET = 1e-6
 """Relative difference up to which two budgets are one: 1e12 written in another way."""
-
-
-class MeasuredBy(NamedTuple):
-    """What two losses must share to be compared. Where texts are cut is the model's own affair."""
-
-    pairs: str
-    yardstick: str
-    eval_pairs: int
-    eval_candidates: int
-    scale: float
 
 
 class Asked(NamedTuple):
@@ -109,14 +100,15 @@ def on_one_yardstick(first: Asked, second: Asked) -> tuple[Asked, Asked]:
     counts: defaultdict[MeasuredBy, list[int]] = defaultdict(lambda: [0, 0])
     for place, side in enumerate((first, second)):
         for record in side.runs:
-            counts[yardstick_of(record.config)][place] += bool(record.groups)
+            counts[measured_by(record.config)][place] += bool(record.groups)
     shared = [yardstick for yardstick, (one, other) in counts.items() if one and other]
     if not shared:
         one, other = (next(record.config for record in side.runs if record.groups) for side in (first, second))
-        raise ConfigError(f"{first.name} and {second.name} were measured differently: {_apart(one, other)}")
+        apart = measured_by(one).apart(measured_by(other))
+        raise ConfigError(f"{first.name} and {second.name} were measured differently: {apart}")
     chosen = max(shared, key=lambda yardstick: sum(counts[yardstick]))
     kept = [
-        tuple(record for record in side.runs if record.groups and yardstick_of(record.config) == chosen)
+        tuple(record for record in side.runs if record.groups and measured_by(record.config) == chosen)
         for side in (first, second)
     ]
     return first._replace(runs=kept[0]), second._replace(runs=kept[1])
@@ -129,11 +121,6 @@ def best_setting(runs: Iterable[RunRecord]) -> tuple[list[RunRecord], int]:
         by_setting[record.config.model_copy(update={"seed": 0})].append(record)
     best = min(by_setting.values(), key=lambda seeds: math.fsum(_loss(one) for one in seeds) / len(seeds))
     return best, len(by_setting)
-
-
-def yardstick_of(config: RunConfig) -> MeasuredBy:
-    """What a run's loss is measured by."""
-    return MeasuredBy(*(getattr(config, name) for name in MeasuredBy._fields))
 
 
 def _of_choice(records: Sequence[RunRecord], name: str) -> list[RunRecord]:
@@ -162,12 +149,6 @@ def _of_id(records: Sequence[RunRecord], name: str) -> list[RunRecord]:
         ids = ", ".join(record.id for record in found[:3])
         raise ConfigError(f"{len(found)} runs have ids that begin with {name}: give more of one, such as {ids}")
     return found
-
-
-def _apart(one: RunConfig, other: RunConfig) -> str:
-    """In what the yardsticks of two runs differ."""
-    told = zip(MeasuredBy._fields, yardstick_of(one), yardstick_of(other), strict=True)
-    return ", ".join(f"{name} {first} and {second}" for name, first, second in told if first != second)
 
 
 def _is_same(one: float, other: float) -> bool:

@@ -16,7 +16,7 @@ claim. It holds in a draw of the bootstrap whose Spearman correlation is -0.5 or
 positive, and is open between; the draws decide as for every finding (see `finding`).
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -29,6 +29,7 @@ from embudget.findings.finding import Assertion, Finding, assertion, conclude, u
 from embudget.findings.rank_agreement import RankCorrelation, bootstrap_interval, rank_correlation, resamples
 from embudget.frozen import Frozen
 from embudget.records import RunRecord
+from embudget.yardstick import measured_by
 
 FEWEST = 5
 """Models below which nothing is computed."""
@@ -106,7 +107,7 @@ def agree(records: Iterable[RunRecord]) -> Agreement:
     them. Runs without a loss do not count.
 
     Raises:
-        FitError: fewer than 5 runs have a loss and a score.
+        FitError: fewer than 5 runs have a loss and a score, or their losses were not measured alike.
 
     Example:
         >>> with eb.Store("study.db") as store:
@@ -116,6 +117,7 @@ def agree(records: Iterable[RunRecord]) -> Agreement:
         >>> print(found)
     """
     done = [record for record in records if record.status == "done" and record.loss is not None]
+    _check_alike(done)
     every = _scored(done)
     enough = [one for one in every if len(one.runs) >= FEWEST]
     if not enough:
@@ -130,6 +132,17 @@ def agree(records: Iterable[RunRecord]) -> Agreement:
         too_few={one.task: len(one.runs) for one in every if len(one.runs) < FEWEST and one.task != HELD_OUT},
         finding=_finding(*tasks[judged]) if judged in tasks else untested(8, "no task was scored on all models"),
     )
+
+
+def _check_alike(done: Sequence[RunRecord]) -> None:
+    """Refuse losses that no order can be made of, because they were measured on other pairs or by other rules."""
+    counts = Counter(measured_by(record.config) for record in done)
+    if len(counts) > 1:
+        (one, many), (other, few) = counts.most_common(2)
+        raise FitError(
+            f"agreement takes losses that were measured alike, got {many} runs and {few} that differ in "
+            f"{one.apart(other)}: keep them in stores of their own"
+        )
 
 
 def _scored(done: Sequence[RunRecord]) -> list[Scored]:
@@ -213,6 +226,8 @@ def _finding(task: OfTask, claims: list[Assertion]) -> Finding:
     told = [f"rank correlation of held-out loss and {task.task} over {task.models} runs"]
     if task.correlation is not None:
         told[0] += f" {task.correlation.spearman:.2f}"
+    if task.task == HELD_OUT:
+        told.insert(0, "no benchmark decides this, only nDCG@10 on the pairs that the loss is of, which says less")
     within = [(one.correlation.spearman, one.train_flops) for one in at if one.correlation is not None]
     told.append(f"within budgets {_by_budget(within)}")
     near = [(one.near_the_best, one.train_flops) for one in at if one.near_the_best is not None]
@@ -267,4 +282,4 @@ def _cost(points: float, draws: Array) -> Cost:
 
 def _name(run: RunRecord) -> str:
     config = run.config
-    return f"{config.model} {config.method}, rate {config.learning_rate:g}, seed {config.seed}"
+    return f"{config.model} {config.method}{config.unusual}, rate {config.learning_rate:g}, seed {config.seed}"

@@ -14,6 +14,7 @@ from embudget.records.config import (
     Schedule,
     Yardstick,
     after_warmup,
+    differing,
 )
 from embudget.records.groups import GroupScore, standard_error
 from embudget.records.record import LUCK, Provenance, RunRecord, no_gain
@@ -31,6 +32,7 @@ __all__ = [
     "Schedule",
     "Yardstick",
     "after_warmup",
+    "differing",
     "no_gain",
     "record_row",
     "records_frame",

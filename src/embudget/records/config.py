@@ -9,6 +9,7 @@ a run at a constant rate from which each of them branches off for its decay (see
 
 import hashlib
 import json
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, NonNegativeFloat, PositiveFloat, model_validator
@@ -50,6 +51,9 @@ MethodText = Annotated[str, AfterValidator(_canonical_method)]
 """A method as written by the user, brought to its one canonical spelling."""
 
 
+ALSO_SHOWN = "batch_size", "negatives", "max_length", "pooling", "yardstick", "eval_pairs"
+"""Fields that a table of runs shows where they differ; member, method, budget, rate and seed it always shows."""
+
 EVAL_PAIRS = 1024
 """Held-out pairs that a loss is measured on, where there are as many: two blocks of candidates. On the demo the
 standard error of a loss is then 0.047 nats on SmolLM2 and 0.074 on micro, which needs 4,096 pairs for 0.05
@@ -75,6 +79,12 @@ def candidates_problem(eval_pairs: int, eval_candidates: int) -> str | None:
 def after_warmup(schedule: Schedule, decay: float) -> str:
     """Say in words how the learning rate goes on after its warm-up."""
     return "cosine to 0" if schedule == "cosine" else f"constant, to 0 in the last {100 * decay:g} %"
+
+
+def differing(configs: "Iterable[RunConfig]", names: Sequence[str] = ALSO_SHOWN) -> list[str]:
+    """Name the fields in which some of these runs differ, so that a table shows what it would else hide."""
+    every = list(configs)
+    return [name for name in names if len({getattr(config, name) for config in every}) > 1]
 
 
 _ADDED: dict[str, Any] = {
@@ -167,6 +177,13 @@ class RunConfig(Frozen):
         if self.schedule == "wsd" and self.warmup >= 1 - self.decay:
             raise ValueError(f"warmup must be < 1 - decay={1 - self.decay:g}, got {self.warmup:g}")
         return self
+
+    @property
+    def unusual(self) -> str:
+        """The number of hard negatives and the length of texts, in words, where they are not the default."""
+        text = f" negatives {self.negatives}" if self.negatives else ""
+        usual = type(self).model_fields["max_length"].default
+        return text + (f" max_length {self.max_length}" if self.max_length != usual else "")
 
     @property
     def id(self) -> str:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from embudget.laws import Laws
 from embudget.recipe import Choice, CurvePoint, Recipe
-from embudget.records import RunRecord, after_warmup
+from embudget.records import RunRecord, after_warmup, differing
 from embudget.report.agreement import law_loss
 from embudget.report.formats import MISSING, html, number, plural
 from embudget.yardstick import loss_text
@@ -95,23 +95,29 @@ def runs_table(records: Iterable[RunRecord], laws: Laws) -> str:
     ordered = sorted(
         records, key=lambda r: (r.config.method, r.config.train_flops, r.model_params or 0, r.config.model)
     )
+    also = [name for name in differing(record.config for record in ordered) if name != "batch_size"]
     headers = [
-        "model", "method", "budget, FLOP", "N", "tokens", "steps", "batch", "rate", "seed", "loss, nats",
+        "model", "method", "budget, FLOP", "N", "tokens", "steps", "batch", "rate", "seed", *also, "loss, nats",
         "chance", "law, nats", "accuracy", "seconds", "status", "id",
     ]  # fmt: skip
     failed = [record.status != "done" for record in ordered]
-    return _table(headers, [_run_row(record, laws) for record in ordered], failed=failed, sortable=True)
+    return _table(headers, [_run_row(record, laws, also) for record in ordered], failed=failed, sortable=True)
 
 
-def _run_row(record: RunRecord, laws: Laws) -> list[Entry]:
+def _run_row(record: RunRecord, laws: Laws, also: Sequence[str]) -> list[Entry]:
     config = record.config
     loss = None if record.loss is None else Value(loss_text(record.loss, record.groups), record.loss)
     return [
         config.model, config.method, config.train_flops, record.model_params, record.tokens, record.steps,
-        config.batch_size, config.learning_rate, Value(str(config.seed), config.seed), loss,
+        config.batch_size, config.learning_rate, Value(str(config.seed), config.seed),
+        *(_as_entry(getattr(config, name)) for name in also), loss,
         None if record.loss is None else _fixed(record.by_chance), _fixed(law_loss(laws, record)),
         _fixed(record.accuracy), _fixed(record.seconds, ",.0f"), record.status, record.id,
     ]  # fmt: skip
+
+
+def _as_entry(value: str | int) -> Entry:
+    return value if isinstance(value, str) else Value(str(value), value)
 
 
 def _fixed(value: float | None, form: str = ".3f") -> Value | None:
