@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import yardstick
+from benchmarks import held_out_halves, yardstick
 from benchmarks.yardstick_errors import measured_errors, neighbours, published_errors
 from embudget.pairs import Pairs
 from embudget.records import GroupScore, RunConfig, RunRecord
@@ -145,3 +145,18 @@ def test_the_noise_of_seeds_is_that_of_the_records() -> None:
     assert found["seeds"]["percent"] == pytest.approx(2.0, rel=0.2)
     assert (found["seeds"]["settings"], found["seeds"]["runs"]) == (30, 90)
     assert set(found["seeds_by_budget"]) == {"1e+12"}
+
+
+def test_errors_of_random_halves_are_about_right(
+    tiny_neox: Path, tiny_pairs: Pairs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Losses of a few tiny models on halves of the held-out groups lie as far apart as their errors say."""
+    monkeypatch.setattr(
+        held_out_halves, "MODELS", ((str(tiny_neox), "full", 1e-3, 1e9), (str(tiny_neox), "full", 5e-3, 1e9))
+    )
+    monkeypatch.setattr(held_out_halves, "SHORT", {"batch_size": 8, "max_length": 32})
+    found = held_out_halves.halves(tiny_pairs, 20, size=16, block=4)
+    assert found["groups"] == len({row.group for row in held_out_halves.distinct(tiny_pairs)})
+    for name in ("loss", "difference"):
+        assert 0.3 < found[name]["rms_ratio"] < 3
+        assert 0.5 < found[name]["inside_95_percent"] <= 1

@@ -205,10 +205,10 @@ def test_nothing_is_written_into_an_input_or_in_place_of_a_file(
     before = sorted(folder.rglob("*"))
     for place, message in ((folder, "would be overwritten"), (folder / "results", "lies in the input"), (rated, "is")):
         with pytest.raises(ConfigError, match=message):
-            benchmark(folder, [f"sts={rated}"], baselines=False, **{name: place})
+            benchmark(folder, [f"sts={rated}"], baselines=False, **{name: place})  # type: ignore[arg-type]
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match=f"{name} must be a folder, got .*, where .*file is a file"):
-        benchmark(folder, [f"sts={rated}"], baselines=False, **{name: tmp_path / "file" / "x"})
+        benchmark(folder, [f"sts={rated}"], baselines=False, **{name: tmp_path / "file" / "x"})  # type: ignore[arg-type]
     assert sorted(folder.rglob("*")) == before
 
 

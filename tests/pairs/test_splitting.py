@@ -1,10 +1,13 @@
 """Whole groups are held out, in the shares that are promised."""
 
+import json
 import random
 import time
+from pathlib import Path
 
 import pytest
 
+from embudget.pairs import build_pairs
 from embudget.pairs.splitting import SHARES, Split, Texts, assign_groups, join_groups, labels
 
 
@@ -122,3 +125,29 @@ def test_small_groups_beside_a_huge_one_fill_both_held_out_splits() -> None:
     assigned = assign_groups(_rows({"a": 1, "b": 1, "c": 1, "huge": 197}), 0)
     assert assigned["huge"] == "train"
     assert set(assigned.values()) == {"train", "validation", "test"}
+
+
+def test_each_of_the_user_s_sources_gives_its_share(tmp_path: Path) -> None:
+    """A table without groups has the smallest there are, and was once held out whole beside one with larger groups."""
+    grouped = [
+        {
+            "query": f"how is {word(n)} kept",
+            "positive": f"in {word(n)} {word(n + 1)} by {word(2 * n)}",
+            "group": n // 40,
+        }
+        for n in range(2_000)
+    ]
+    single = [{"query": f"who met {word(7 * n)}", "positive": f"nobody but {word(7 * n)} itself"} for n in range(300)]
+    for name, rows in (("grouped", grouped), ("single", single)):
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    names = [f"files:{tmp_path / name}.jsonl" for name in ("grouped", "single")]
+    pairs = build_pairs(names, tmp_path / "pairs", near_duplicates=False)
+    for name in names:
+        of_source = pairs.info.sources[name].pairs
+        held_out = of_source["validation"] + of_source["test"]
+        assert 0.05 < held_out / sum(of_source.values()) < 0.25, of_source
+
+
+def word(number: int) -> str:
+    """A made-up word that no other number has."""
+    return "".join("bdfgklmnprstvz"[int(digit)] + "aeiou"[int(digit) % 5] for digit in f"{number:05d}")

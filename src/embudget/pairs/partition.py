@@ -15,6 +15,7 @@ from embudget.errors import PairsError
 from embudget.pairs.cleaning import Cleaned
 from embudget.pairs.comparison import Row
 from embudget.pairs.manifest import Together
+from embudget.pairs.sources.files import Files
 from embudget.pairs.splitting import SPLITS, Split, Texts, assign_groups, join_groups, labels
 from embudget.pairs.text import text_key
 from embudget.pairs.weights import Share, weigh
@@ -88,13 +89,19 @@ def _leaking(rows: Sequence[Row], texts: Sequence[Texts]) -> frozenset[int]:
 
 
 def _assign(rows: Sequence[Row], sets: Mapping[str, str], own: Own, seed: int) -> dict[str, Split]:
-    """Decide the split of each set of groups. It trains if a source of its pairs has the split that it would go to."""
+    """Decide the split of each set of groups. It trains if a source of its pairs has the split that it would go to.
+
+    Several sources of the user's give their shares each, though their groups have one namespace: of two tables with
+    groups of different sizes, the one with the smaller would otherwise be held out whole.
+    """
     may_go_to = {name: set(_HELD_OUT) for name in sets.values()}
     for row in rows:
         may_go_to[sets[row.group]].difference_update(own.get(row.source, ()))
-    scopes = {row.group: row.scope for row in rows}
+    strata: dict[str, str] = {}
+    for row in rows:
+        strata.setdefault(sets[row.group], row.source if row.scope == Files.scope else row.scope)
     names = (sets[row.group] for row in rows if may_go_to[sets[row.group]])
-    found = assign_groups(((scopes[name], name) for name in names), seed)
+    found = assign_groups(((strata[name], name) for name in names), seed)
     return {name: found[name] if found.get(name) in splits else "train" for name, splits in may_go_to.items()}
 
 

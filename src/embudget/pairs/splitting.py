@@ -100,7 +100,7 @@ def join_groups(pairs: Sequence[Texts]) -> dict[str, str]:
 
 
 def assign_groups(rows: Iterable[tuple[str, str]], seed: int) -> dict[str, Split]:
-    """Decide the split of each group, from the scope and the group of each row.
+    """Decide the split of each group, from the scope (or the source, of the user's own) and the group of each row.
 
     A group's name is unique over all scopes. With fewer than three groups in a scope, all of them may train.
     """

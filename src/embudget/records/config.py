@@ -56,8 +56,8 @@ ALSO_SHOWN = "batch_size", "negatives", "max_length", "pooling", "yardstick", "e
 
 EVAL_PAIRS = 1024
 """Held-out pairs that a loss is measured on, where there are as many: two blocks of candidates. On the demo the
-standard error of a loss is then 0.047 nats on SmolLM2 and 0.074 on micro, which needs 4,096 pairs for 0.05
-(`docs/log.md`)."""
+standard error of a loss is then 0.07 to 0.08 nats, of a paired difference 0.05, as much as a seed's; 4,096 pairs are
+needed for 0.05 nats of a loss, and take four times as long to measure (`docs/log.md`)."""
 
 EVAL_CANDIDATES = 512
 """Positives that each held-out query is compared with, where there are as many."""
