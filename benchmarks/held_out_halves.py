@@ -69,7 +69,7 @@ def halves(
     random = np.random.default_rng(0)
     ratios: dict[str, list[float]] = {"loss": [], "difference": []}
     for _ in range(repeats):
-        side = random.random(groups.max() + 1) < 0.5
+        side = random.permutation(groups.max() + 1) <= groups.max() // 2
         places = [random.permutation(np.flatnonzero(side[groups] == half))[:size] for half in (True, False)]
         measured = [[one.losses(place, block) for one in losses] for place in places]
         of_group = [groups[place[: len(place) // block * block]] for place in places]
