@@ -8,6 +8,7 @@ import pytest
 
 from embudget.errors import ConfigError
 from embudget.evaluation import benchmark
+from embudget.evaluation.of_run import RunScorer
 from embudget.pairs import Pairs
 from embudget.records import RunRecord
 from embudget.study import Study, sweep
@@ -68,6 +69,21 @@ def test_a_run_survives_its_evaluation(
     assert record.error is not None and record.error.startswith("not evaluated: alike: it gives no score")
     assert "is kept without a score: alike" in caplog.text
     assert "1 runs lack a score" in caplog.text
+
+
+def test_a_run_survives_whatever_its_evaluation_raises(
+    tiny_neox: Path, tiny_pairs: Pairs, rated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mteb and what it stands on raise errors of every kind; the training is paid for by then."""
+    model, record = train(tiny_study(tiny_neox, tiny_pairs).configs(tiny_pairs)[0], tiny_pairs, with_record=True)
+
+    def broken(*_: object, **__: object) -> None:
+        raise KeyError("sentence_embedding")
+
+    monkeypatch.setattr(model, "encode", broken)
+    scored = RunScorer((f"sts={rated}",))(model, record)
+    assert (scored.scores, scored.loss) == ({}, record.loss)
+    assert scored.error is not None and "sentence_embedding" in scored.error
 
 
 def test_tasks_named_later_train_nothing_anew(
