@@ -193,7 +193,7 @@ def test_mtebs_own_files_are_written_where_mteb_finds_them(tmp_path: Path, tiny_
     assert result is not None
     assert result.get_score() == pytest.approx(system.scores["rated"], abs=1e-6)
     with pytest.raises(ConfigError, match="out must be a folder"):
-        benchmark(load_embedder(str(tiny_neox), 64), [f"sts={rated}"], baselines=False, out=rated)
+        benchmark(load_embedder(str(tiny_neox), 64), [f"sts={rated}"], baselines=False, out=tiny_neox / "config.json")
 
 
 @pytest.mark.parametrize("name", ["out", "cache"])

@@ -101,7 +101,7 @@ def test_tasks_are_checked_before_anything_is_trained(tmp_path: Path, tiny_neox:
         sweep(tiny_study(tiny_neox, tiny_pairs, evaluate=["sts=none.csv"]), tmp_path / "s.db")
     with pytest.raises(ConfigError, match="are not on this machine"):
         sweep(tiny_study(tiny_neox, tiny_pairs, evaluate=["mteb:BIOSSES"]), tmp_path / "s.db")
-    with pytest.raises(ConfigError, match=r"evaluate.*did you mean classification\?"):
+    with pytest.raises(ConfigError, match=r"evaluate.*did you mean classification=FILE\?"):
         tiny_study(tiny_neox, tiny_pairs, evaluate=["clasification=x"])
     with pytest.raises(ConfigError, match=r"also\.0 cannot name evaluate"):
         tiny_study(tiny_neox, tiny_pairs, also=[{"evaluate": ["paper"]}]).grids()
