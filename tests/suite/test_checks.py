@@ -130,7 +130,7 @@ BAD: dict[str, tuple[Change, str]] = {
     "encoder": (of_config(model_type="bert"), "model_type must be one of"),
     "encoder-decoder": (of_config(model_type="t5"), "model_type must be one of"),
     "no object": (lambda f: (f / "config.json").write_text("[]"), "must hold an object"),
-    "cls": (pooled("cls"), "pools by cls: only mean or lasttoken is trained"),
+    "max": (pooled("max"), "pools by max: only mean or lasttoken or cls or weightedmean is trained"),
     "two poolings": (pooled(["mean", "max"]), "pools by mean and max"),
     "dense": (pooled("mean", "Dense"), "has a module Dense, which would be lost"),
     "modules": (lambda f: (f / "modules.json").write_text("[1]"), "modules.json is damaged"),

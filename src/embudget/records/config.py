@@ -47,6 +47,12 @@ ones of the split, as in records from before there was a choice. See `embudget.t
 Pooling = PooledBy
 """How the tokens' states become one embedding, by the names of sentence-transformers."""
 
+Attention = Literal["causal", "bidirectional"]
+"""Which tokens a token's state may depend on: those before it, or all of its text."""
+
+Precision = Literal["float32", "bf16"]
+"""In which numbers training multiplies matrices: float32, or bf16 under autocast with weights in float32."""
+
 MethodText = Annotated[str, AfterValidator(_canonical_method)]
 """A method as written by the user, brought to its one canonical spelling."""
 
@@ -95,6 +101,11 @@ _ADDED: dict[str, Any] = {
     "weights": None,
     "yardstick": "first",
     "negatives": 0,
+    "query_prompt": "",
+    "document_prompt": "",
+    "attention": None,
+    "matryoshka": (),
+    "precision": "float32",
 }
 """Fields that the id leaves out at this value, which runs in stores older than the field had, so that these keep their
 ids."""
@@ -149,6 +160,23 @@ class RunConfig(Frozen):
     negatives: Negatives = Field(
         default=0,
         description="hard negatives of each pair that are further candidates in the loss; their tokens count in D",
+    )
+    query_prompt: str = Field(
+        default="", max_length=2000, description="put in front of each query, in training, measuring and export"
+    )
+    document_prompt: str = Field(
+        default="", max_length=2000, description="put in front of each positive and hard negative"
+    )
+    attention: Attention | None = Field(
+        default=None, description="causal or bidirectional; None for that of the model's own configuration"
+    )
+    matryoshka: tuple[Length, ...] = Field(
+        default=(),
+        description="smaller embedding sizes at which the loss is taken besides the full one, by rising size",
+    )
+    precision: Precision = Field(
+        default="float32",
+        description="in which numbers training multiplied matrices; of records from before this field it is not known",
     )
 
     @model_validator(mode="before")

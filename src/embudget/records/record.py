@@ -93,6 +93,18 @@ class RunRecord(Frozen):
     scores: dict[str, float] = Field(
         default={}, description="benchmark task -> its main score, as mteb defines it, of a study that evaluates"
     )
+    lineage: str | None = Field(
+        default=None,
+        description="family and kind of start, such as smollm2 or `minilm retriever`, whose members share laws; absent "
+        "in older records",
+    )
+    base_loss: NonNegativeFloat | None = Field(
+        default=None, description="held-out loss of the start before any training, nats; absent in older records"
+    )
+    base_ndcg: float | None = Field(default=None, ge=0, le=1, description="held-out nDCG@10 of the start")
+    remarks: tuple[str, ...] = Field(
+        default=(), description="what to doubt of the run, such as a loss worse than its start's, with the likely cause"
+    )
     train_loss: NonNegativeFloat | None = Field(default=None, description="mean over the budget's last tenth, nats")
     loss_curve: tuple[tuple[float, float], ...] = Field(default=(), description="(share of the budget, train loss)")
 

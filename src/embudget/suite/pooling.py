@@ -12,7 +12,7 @@ from embudget.reading import read_json
 from embudget.suite.families import SHAPES
 from embudget.suite.members import hub_file, is_hub_id, local_folder, split_depth
 
-PooledBy = Literal["mean", "lasttoken"]
+PooledBy = Literal["mean", "lasttoken", "cls", "weightedmean"]
 """How the tokens' states become one embedding, by the names of sentence-transformers."""
 
 _LEGACY = {

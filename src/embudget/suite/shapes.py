@@ -22,6 +22,10 @@ Architecture = Literal["gpt_neox", "llama", "qwen3", "gemma3_text", "olmo2"]
 """The value of ``model_type`` in a Hugging Face configuration."""
 
 
+Start = Literal["base", "retriever"]
+"""What training begins from: a language model, or a model that is an embedding model already."""
+
+
 class Linear(NamedTuple):
     """A linear layer of a block: its module's name in transformers, and its sizes."""
 
@@ -35,6 +39,9 @@ class ModelShape(Frozen):
 
     name: str = Field(description="as a user writes it: smollm2-135m, smollm2-135m:8 or a folder")
     family: str = Field(description="the checkpoints it was pre-trained with, e.g. pythia")
+    start: Start = Field(
+        default="base", description="a language model, or a retriever: a model that is an embedding model already"
+    )
     architecture: Architecture = Field(description="the value of `model_type` in its configuration")
     layers: PositiveInt = Field(description="blocks")
     hidden: PositiveInt = Field(description="hidden size, that of the embeddings")
@@ -47,6 +54,11 @@ class ModelShape(Frozen):
     pretraining_learning_rate: float | None = Field(default=None, gt=0, description="peak rate, where published")
     hub_id: str | None = Field(default=None, description="its name on the hub, where it has one")
     revision: str | None = Field(default=None, description="pinned revision on the hub")
+
+    @property
+    def lineage(self) -> str:
+        """Family and kind of start, whose members share laws: smollm2, or `minilm retriever`."""
+        return self.family if self.start == "base" else f"{self.family} {self.start}"
 
     @property
     def has_biases(self) -> bool:

@@ -113,6 +113,8 @@ def _name_as_before(model: "SentenceTransformer", folder: Path) -> None:
 _POOLED: dict[Pooling, str] = {
     "mean": "mean pooling over the tokens",
     "lasttoken": "the state of the last token",
+    "cls": "the state of the first token",
+    "weightedmean": "mean pooling over the tokens, later ones weighing more",
 }
 
 
