@@ -111,3 +111,14 @@ def test_paths_are_relative_to_the_studys_file(tmp_path: Path) -> None:
     text = "members: [smollm2-135m:1]\nmethods: [full]\nbudgets: [1e12]\npairs: pairs\nevaluate: [sts=a.csv, paper]\n"
     (tmp_path / "study.yaml").write_text(text)
     assert Study.from_yaml(tmp_path / "study.yaml").evaluate == (f"sts={tmp_path}/a.csv", "paper")
+
+
+def test_a_path_with_a_comma_is_looked_for_beside_the_studys_file(tmp_path: Path) -> None:
+    """From another folder the path would be split at its comma, and refused as a task that does not exist."""
+    text = (
+        "members: [smollm2-135m:1]\nmethods: [full]\nbudgets: [1e12]\npairs: pairs\nevaluate: ['sts=a,b.csv']\n"
+        "also: [{methods: [bias]}]\n"
+    )
+    (tmp_path / "study.yaml").write_text(text)
+    (tmp_path / "a,b.csv").touch()
+    assert Study.from_yaml(tmp_path / "study.yaml").evaluate == (f"sts={tmp_path}/a,b.csv",)
