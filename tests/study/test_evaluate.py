@@ -2,6 +2,7 @@
 
 import json
 import logging
+import pickle
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from embudget.evaluation.of_run import RunScorer
 from embudget.pairs import Pairs
 from embudget.records import RunRecord
 from embudget.study import Study, sweep
+from embudget.study.execution import execute
+from embudget.training.resources import Resources
 from embudget.training.run import train
 from tests.study.studies import tiny_study
 
@@ -84,6 +87,16 @@ def test_a_run_survives_whatever_its_evaluation_raises(
     scored = RunScorer((f"sts={rated}",))(model, record)
     assert (scored.scores, scored.loss) == ({}, record.loss)
     assert scored.error is not None and "sentence_embedding" in scored.error
+
+
+def test_the_data_of_tasks_are_read_once(tiny_neox: Path, tiny_pairs: Pairs, rated: Path) -> None:
+    """Each worker gets what was read; data that change during a sweep would give runs scores that do not compare."""
+    scorer = RunScorer((f"sts={rated}",))
+    rated.unlink()
+    configs = tuple(tiny_study(tiny_neox, tiny_pairs).configs(tiny_pairs))
+    resources = Resources(score=pickle.loads(pickle.dumps(scorer)))
+    (record,) = execute(configs, tiny_pairs.folder, lambda *_: None, resources)
+    assert list(record.scores) == ["rated"]
 
 
 def test_tasks_named_later_train_nothing_anew(
