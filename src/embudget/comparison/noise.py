@@ -26,8 +26,6 @@ degrees of freedom, where r_ij is 1 for i = j, `SHARED` within a trunk and else 
 
 In simulated comparisons of equal choices with 2 or 3 seeds a side and 150 groups, this calls 2 to 7 % of them different
 where 5 % should be, 9 % where 2 seeds of each are all that tells the noise. Without the noise of seeds it is 4 to 54 %.
-Where seeds of 1 to 4 trunks of 3 or 5 budgets tell the noise, which correlate by 0.3 to 0.7, and without groups, it is
-2 to 6 %. Counted as independent settings it would be 5 to 10 %, and as one setting a trunk 0 to 4 %.
 """
 
 import math
