@@ -123,7 +123,7 @@ def of_world(task: tuple[str, int]) -> list[Found]:
 
 
 def _choices(case: Case, laws: Laws, times: int) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """Of each kind of method the choice with the lowest prediction, and the loss of a run of it."""
+    """The choice with the lowest prediction of each kind of method, and the loss of a run of it."""
     budget, rng = times * case.world.budgets[-1], np.random.default_rng([case.seed, times])
     best: dict[str, tuple[float, str, str, float, float]] = {}
     for method, shape in product(laws.methods, find_suite(case.suite)):
@@ -213,7 +213,7 @@ def by_group(cases: Sequence[Found], rule: Rule) -> dict[str, tuple[float, float
 
 
 def summarised(groups: dict[str, tuple[float, float]], today: dict[str, tuple[float, float]]) -> dict[str, float]:
-    """Of simulated and of real groups: mean share inside, and geometric mean of the score's ratio to today's."""
+    """Mean share inside and geometric mean of the score's ratio to today's, for simulated and for real groups."""
     summary = {}
     for name, real in (("simulated", False), ("real", True)):
         mine = [group for group in groups if (group in REAL) == real]

@@ -33,7 +33,7 @@ def noise(found: SeedNoise) -> dict[str, Any]:
         "percent": round(100 * found.deviation, 3),
         "percent_by_groups": round(100 * found.by_groups, 3),
         "settings": found.settings,
-        "runs": found.freedom + found.settings,
+        "runs": found.runs,
     }
 
 

@@ -52,6 +52,10 @@ class UnsupportedError(ConfigError):
         self.reason = reason
 
 
+class WorldError(ConfigError):
+    """A simulated world has a loss or a best rate that no number can hold."""
+
+
 class MethodError(ConfigError):
     """A fine-tuning method is unknown, or cannot be applied to the model."""
 

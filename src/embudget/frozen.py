@@ -28,7 +28,14 @@ class Frozen(BaseModel):
         return value
 
     @classmethod
-    def read(cls, data: Any, source: str, kind: type[EmbudgetError] = ConfigError) -> Self:  # noqa: ANN401
+    def read(
+        cls,
+        data: Any,  # noqa: ANN401
+        source: str,
+        kind: type[EmbudgetError] = ConfigError,
+        *,
+        context: object = None,
+    ) -> Self:
         """Validate what a user wrote, and blame the place where it was written.
 
         Args:
@@ -36,6 +43,7 @@ class Frozen(BaseModel):
             source: where it came from, such as the file's name; the message begins with it. Empty where the fields are
                 arguments of the call or options of the command line.
             kind: which error to raise.
+            context: what the rule of a field may need besides its value, as `pydantic.ValidationInfo` hands it on.
 
         Raises:
             ConfigError: one line with the source, the first offending field, the rule and the value received, such as
@@ -43,7 +51,7 @@ class Frozen(BaseModel):
         """
         where = f"{source}: " if source else ""
         try:
-            return cls.model_validate(data)
+            return cls.model_validate(data, context=context)
         except ValidationError as error:
             raise kind(where + first_problem(error)) from None
         except RecursionError:

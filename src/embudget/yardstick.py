@@ -26,7 +26,7 @@ Measure = Literal["loss", "ndcg"]
 """What a group's pairs are judged by: the contrastive loss in nats, or nDCG@10, 0 to 1."""
 
 LEVEL = 0.95
-"""Of the comparisons of equal models, this share is called noise."""
+"""Share of the comparisons of equal models that is called noise."""
 
 
 class MeasuredBy(NamedTuple):

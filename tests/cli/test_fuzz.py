@@ -33,9 +33,9 @@ from embudget.pairs import Pairs
 from tests.command_line import Outcome
 
 SECONDS, WAITING = 10, 60
-"""Of computing, which another program does not slow down, and of waiting for whatever it may be."""
+"""Limits of a command: computing, which another program does not slow down, and waiting for whatever it may be."""
 EXAMPLES = 350
-"""Of each group of commands; there are six."""
+"""Examples of each group of commands; there are six."""
 bounded = settings(
     max_examples=EXAMPLES,
     derandomize=True,

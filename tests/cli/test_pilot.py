@@ -16,7 +16,7 @@ TRUTH = {"full": Coefficients(E=1.8, A=300, a=0.35, B=250, b=0.42)}
 
 @pytest.fixture(scope="module")
 def laws(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of one method, whose simulated pilots are fitted in a fraction of a second."""
+    """Laws of one method, whose simulated pilots are fitted in a fraction of a second."""
     path = tmp_path_factory.mktemp("laws") / "laws.json"
     fit(simulate(World(truth=TRUTH, models=SUITES["smollm2"][::3], noise=0.01)), draws=20).save(path)
     return path

@@ -11,7 +11,7 @@ from embudget.design.extension import extension
 from embudget.design.guesses import _of_the_prior, _world, worth
 from embudget.design.rates import RATE_SD, belief
 from embudget.design.simulate import TrueRate, simulate_runs, sized
-from embudget.errors import ConfigError, InfeasibleError, UnsupportedError
+from embudget.errors import ConfigError, InfeasibleError, ModelError, UnsupportedError
 from embudget.laws import Laws, find_laws, fit
 from embudget.laws.rates import rate_text
 from embudget.methods import parse_method
@@ -169,6 +169,16 @@ def test_a_pilot_of_many_runs_is_worth_more_than_a_few_of_them(laws: Laws, near:
     less = [one.regret if one is not None else 1.0 for one in fewer]
     assert len(known) == 4
     assert np.mean(known) <= np.mean(less)
+
+
+def test_a_study_too_small_for_a_law_is_worth_nothing_and_a_slip_of_ours_is_none_of_its_failures(
+    laws: Laws, near: Pilot
+) -> None:
+    question, guess, configs = Question.of(laws, {}), recommend(laws, TARGET, force=True), configs_of(near.study)
+    assert worth(question, guess, configs[:2], seed=0) is None
+    renamed = question._replace(candidates=tuple(one._replace(model="nobody") for one in question.candidates))
+    with pytest.raises(ModelError, match="nobody"):
+        worth(renamed, guess, configs, seed=0)
 
 
 def test_a_truth_of_another_family_has_its_best_size_near_the_guess(laws: Laws) -> None:

@@ -164,7 +164,7 @@ def test_a_result_that_was_cut_short_is_made_anew(tmp_path: Path, tiny_neox: Pat
 def test_the_english_part_of_a_task_is_scored_alone_where_the_cache_has_all_languages(
     tmp_path: Path, tiny_neox: Path
 ) -> None:
-    """Of STS22, which `mteb:STS22` had scored whole, `paper` must show the English score and not the mean of all."""
+    """After `mteb:STS22` scored all languages, `paper` must show its English score and not the mean of all."""
     import mteb
     from mteb.results import TaskResult
 

@@ -101,27 +101,44 @@ def rewrite(path: str, text: str) -> Callable[[Path], object]:
 @pytest.mark.parametrize(
     ("break_it", "message"),
     [
-        (rewrite("qrels/test.tsv", "query-id\tcorpus-id\tscore\nq1\td9\t1\n"), "row 1 names the document d9"),
-        (rewrite("qrels/test.tsv", "query-id\tcorpus-id\tscore\nq9\td1\t1\n"), "row 1 names the query q9"),
+        (
+            rewrite("qrels/test.tsv", "query-id\tcorpus-id\tscore\nq1\td9\t1\n"),
+            "test.tsv line 2: document d9 is not in corpus.jsonl",
+        ),
+        (
+            rewrite("qrels/test.tsv", "query-id\tcorpus-id\tscore\nq9\td1\t1\n"),
+            "test.tsv line 2: query q9 is not in queries.jsonl",
+        ),
         (rewrite("qrels/test.tsv", "query-id\tcorpus-id\tscore\nq1\td1\t0.5\n"), "score must be a whole number up to"),
         (rewrite("qrels/test.tsv", "query-id\tcorpus-id\tscore\nq1\td1\t2147483648\n"), "a whole number up to 1000"),
         (
             rewrite("qrels/test.tsv", "query-id\tcorpus-id\tscore\nq1\td1\t1\nq1\td1\t0\n"),
-            "row 2 scores q1 and d1 otherwise than an earlier row",
+            "test.tsv line 3: q1 and d1 are scored otherwise than in an earlier row",
         ),
         (rewrite("corpus.jsonl", '{"_id": "d1", "text": "x"}'), "at least 2 documents to rank, got 1"),
         (
             rewrite("corpus.jsonl", '{"_id": "d1", "text": "x\\ud800"}'),
-            "row 1: column 'text' holds half of a surrogate",
+            "corpus.jsonl line 1: column 'text' holds half of a surrogate",
         ),
-        (rewrite("corpus.jsonl", '{"_id": "d1", "title": 5, "text": "x"}'), "row 1: column 'title' must be a string"),
+        (rewrite("corpus.jsonl", '{"_id": "d\\ud800", "text": "x"}'), "line 1: column '_id' holds half of a surrogate"),
+        (
+            rewrite("queries.jsonl", '{"_id": "q\\ud800", "text": "x"}'),
+            "line 1: column '_id' holds half of a surrogate",
+        ),
+        (rewrite("corpus.jsonl", '{"_id": "d1", "title": 5, "text": "x"}'), "line 1: column 'title' must be a string"),
         (rewrite("qrels/test.tsv", "query-id\tcorpus-id\tscore\nq1\td1\tmany\n"), "score must be a whole number"),
         (rewrite("qrels/test.tsv", "query-id\tcorpus-id\tscore\nq1\td1\t0\n"), "no document with a score above 0"),
-        (rewrite("qrels/test.tsv", "q1 0 d1 1\nq2 0 d1 1\n"), "must begin with query-id, corpus-id, score"),
-        (rewrite("queries.jsonl", '{"_id": "q1", "text": " "}'), "the query q1 is empty"),
+        (
+            rewrite("qrels/test.tsv", "q1 0 d1 1\nq2 0 d1 1\n"),
+            "test.tsv: the header must be query-id, corpus-id, score",
+        ),
+        (rewrite("queries.jsonl", '{"_id": "q1", "text": " "}'), "queries.jsonl line 1: the query is empty"),
         (rewrite("queries.jsonl", ""), "holds no rows"),
-        (rewrite("corpus.jsonl", '{"id": "d1", "text": "x"}'), "row 1 must have _id and text"),
-        (rewrite("corpus.jsonl", '{"_id": "d1", "text": "x"}\n{"_id": "d1", "text": "y"}'), "d1 is there twice"),
+        (rewrite("corpus.jsonl", '{"id": "d1", "text": "x"}'), "line 1: column '_id' must be a string, got null"),
+        (
+            rewrite("corpus.jsonl", '{"_id": "d1", "text": "x"}\n{"_id": "d1", "text": "y"}'),
+            "line 2: _id d1 stands twice",
+        ),
         (rewrite("corpus.jsonl", "no json"), "line 1: not valid JSON"),
         (lambda folder: (folder / "qrels" / "test.tsv").unlink(), "lacks qrels/test.tsv; BEIR's layout is"),
         (lambda folder: [path.unlink() for path in folder.glob("*.jsonl")], "holds neither corpus.jsonl"),

@@ -50,7 +50,7 @@ def test_what_was_not_seen_neither_holds_nor_fails() -> None:
 
 
 def test_an_open_verdict_says_what_it_would_take() -> None:
-    """Of ten claims one must fail in 99 % of the draws: that it does in 98 % is no mistake."""
+    """With ten claims, one must fail in 99 % of the draws: that it does in 98 % is no mistake."""
     one = conclude(5, [assertion("it is so", share(11))], "numbers").why
     ten = conclude(
         5, [assertion("it is so", share(2)), *(assertion("true", share(100)) for _ in range(9))], "numbers"

@@ -59,7 +59,7 @@ class Chinchilla(NamedTuple):
 
     @classmethod
     def of_runs(cls, runs: np.ndarray) -> "Chinchilla":
-        """Of rows of parameters, training FLOP and loss."""
+        """Make the problem of rows of parameters, training FLOP and loss."""
         sizes, flops, losses = runs.T
         log_n, log_d = np.log(sizes), np.log(flops / (6 * sizes))
         ones = np.ones((len(sizes), 1))

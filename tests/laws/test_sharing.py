@@ -74,7 +74,7 @@ def test_a_kind_with_few_cells_leans_on_the_others(sharing: Sharing, noise: floa
 
 
 def test_with_noise_a_kind_of_few_cells_is_nearer_to_the_others_than_one_of_many() -> None:
-    """Of two laws that differ in E and exponents, the one with fewer cells is drawn further towards the other."""
+    """Two laws differ in E and exponents; the one with fewer cells is drawn further towards the other."""
     measured = cells(APART, noise=0.02, models=WIDE, budgets=BUDGETS)
     few = [c for c in measured if c.method == "full" or c.budget in BUDGETS[:3:2]]
     apart = np.log(APART["full"].b / APART["lora:32"].b)

@@ -375,3 +375,12 @@ def test_chance_stands_beside_each_loss_and_runs_without_gain_are_named(
     assert "27 done, 1 no better than chance, 0 failed" in words
     assert "no gain: no better than chance" in words
     assert "6.250" in words and f"{6.2375:.3f}" in words
+
+
+def test_a_run_of_the_study_itself_is_not_called_unseen(
+    tmp_path: Path, records: list[RunRecord], laws: Laws, recipe: Recipe, measured: RunRecord
+) -> None:
+    """A recipe may name a run that the study has done, and the law was fitted to it."""
+    said = "The law has not seen the recipe's run."
+    assert said in Page(write_report(tmp_path / "new.html", records, laws, recipe, measured)).words
+    assert said not in Page(write_report(tmp_path / "old.html", [*records, measured], laws, recipe, measured)).words

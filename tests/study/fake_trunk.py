@@ -9,8 +9,7 @@ from embudget.errors import RunError
 from embudget.pairs import Pairs
 from embudget.records import RunConfig, RunRecord
 from embudget.study.trunks import own_flops
-from embudget.training.resources import Resources
-from embudget.training.trunk import Scorer
+from embudget.training.resources import Resources, Scorer
 
 FOLDER = "EMBUDGET_TEST_TRUNKS"
 """Environment variable: where the stand-in writes what it did, and reads what shall go wrong."""

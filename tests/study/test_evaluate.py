@@ -2,6 +2,7 @@
 
 import json
 import logging
+import pickle
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from embudget.evaluation.of_run import RunScorer
 from embudget.pairs import Pairs
 from embudget.records import RunRecord
 from embudget.study import Study, sweep
+from embudget.study.execution import execute
+from embudget.training.resources import Resources
 from embudget.training.run import train
 from tests.study.studies import tiny_study
 
@@ -86,6 +89,16 @@ def test_a_run_survives_whatever_its_evaluation_raises(
     assert scored.error is not None and "sentence_embedding" in scored.error
 
 
+def test_the_data_of_tasks_are_read_once(tiny_neox: Path, tiny_pairs: Pairs, rated: Path) -> None:
+    """Each worker gets what was read; data that change during a sweep would give runs scores that do not compare."""
+    scorer = RunScorer((f"sts={rated}",))
+    rated.unlink()
+    configs = tuple(tiny_study(tiny_neox, tiny_pairs).configs(tiny_pairs))
+    resources = Resources(score=pickle.loads(pickle.dumps(scorer)))
+    (record,) = execute(configs, tiny_pairs.folder, lambda *_: None, resources)
+    assert list(record.scores) == ["rated"]
+
+
 def test_tasks_named_later_train_nothing_anew(
     tmp_path: Path, tiny_neox: Path, tiny_pairs: Pairs, rated: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -111,3 +124,14 @@ def test_paths_are_relative_to_the_studys_file(tmp_path: Path) -> None:
     text = "members: [smollm2-135m:1]\nmethods: [full]\nbudgets: [1e12]\npairs: pairs\nevaluate: [sts=a.csv, paper]\n"
     (tmp_path / "study.yaml").write_text(text)
     assert Study.from_yaml(tmp_path / "study.yaml").evaluate == (f"sts={tmp_path}/a.csv", "paper")
+
+
+def test_a_path_with_a_comma_is_looked_for_beside_the_studys_file(tmp_path: Path) -> None:
+    """From another folder the path would be split at its comma, and refused as a task that does not exist."""
+    text = (
+        "members: [smollm2-135m:1]\nmethods: [full]\nbudgets: [1e12]\npairs: pairs\nevaluate: ['sts=a,b.csv']\n"
+        "also: [{methods: [bias]}]\n"
+    )
+    (tmp_path / "study.yaml").write_text(text)
+    (tmp_path / "a,b.csv").touch()
+    assert Study.from_yaml(tmp_path / "study.yaml").evaluate == (f"sts={tmp_path}/a,b.csv",)

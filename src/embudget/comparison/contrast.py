@@ -223,7 +223,7 @@ def _apart(
     if noise.freedom:
         levels = [_mean(groups) if of == "loss" else 1.0 for groups in means]
         seed_error = noise.common * math.sqrt(sum(x**2 / n for x, n in zip(levels, seeds, strict=True)))
-    parts = [(group_error, paired.freedom), (seed_error, float(noise.freedom))]
+    parts = [(group_error, paired.freedom), (seed_error, noise.freedom)]
     known = [(error, freedom) for error, freedom in parts if not math.isnan(error)]
     error = math.hypot(*(error for error, _ in known)) if known else math.nan
     fourth = sum(error**4 / freedom for error, freedom in known)

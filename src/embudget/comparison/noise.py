@@ -16,6 +16,14 @@ seeds cannot show that there is less:
 
     common^2 = max(deviation^2 - mean of e_i^2 / 2, deviation^2 / 2)
 
+Budgets of one trunk do not tell as much as independent settings would: seeds that were lucky until the first branched
+off are so at the others too. If the deviations of two settings i and j correlate by r_ij, the squares by r_ij^2, and
+with n_i - 1 = f_i the deviation has, as Satterthwaite counts,
+
+    freedom = (sum_i f_i)^2 / sum_ij r_ij^2 min(f_i, f_j)
+
+degrees of freedom, where r_ij is 1 for i = j, `SHARED` within a trunk and else 0.
+
 In simulated comparisons of equal choices with 2 or 3 seeds a side and 150 groups, this calls 2 to 7 % of them different
 where 5 % should be, 9 % where 2 seeds of each are all that tells the noise. Without the noise of seeds it is 4 to 54 %.
 """
@@ -23,11 +31,16 @@ where 5 % should be, 9 % where 2 seeds of each are all that tells the noise. Wit
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from itertools import combinations
+from itertools import combinations, permutations
 from typing import NamedTuple
 
 from embudget.records import RunConfig, RunRecord
+from embudget.study.trunks import tasks
 from embudget.yardstick import Measure, paired_difference
+
+SHARED = 0.5
+"""Correlation of the luck of a seed at two budgets of one trunk. assumption: in our published studies it is 0.22 and
+0.40 on average over all pairs of budgets (`results/micro/records.jsonl`, `results/smollm2/records.jsonl`)."""
 
 
 class SeedNoise(NamedTuple):
@@ -37,10 +50,12 @@ class SeedNoise(NamedTuple):
     """Standard deviation of one run; NaN without several seeds."""
     by_groups: float
     """The part of it that differs between held-out groups; 0 where losses were not kept by group."""
-    freedom: int
-    """Runs beyond the first of each setting."""
+    freedom: float
+    """Degrees of freedom: runs beyond the first of each setting, fewer where settings share a trunk."""
     settings: int
     """Settings with several seeds."""
+    runs: int
+    """Runs of these settings."""
 
     @property
     def common(self) -> float:
@@ -61,13 +76,24 @@ def seed_noise(records: Iterable[RunRecord], of: Measure = "loss") -> SeedNoise:
         value = getattr(record, of)
         if record.status == "done" and value is not None and (value > 0 or of == "ndcg"):
             by_setting[record.config.model_copy(update={"seed": 0})].append(record)
-    several = [runs for runs in by_setting.values() if len(runs) > 1]
-    freedom = sum(len(runs) - 1 for runs in several)
-    if not freedom:
-        return SeedNoise(math.nan, 0.0, 0, 0)
-    squares = sum(_squares([_value(run, of) for run in runs]) for runs in several)
-    by_groups = sum((len(runs) - 1) * _by_groups(runs, of) for runs in several)
-    return SeedNoise(math.sqrt(squares / freedom), math.sqrt(by_groups / freedom), freedom, len(several))
+    several = {setting: runs for setting, runs in by_setting.items() if len(runs) > 1}
+    runs = sum(map(len, several.values()))
+    beyond = runs - len(several)
+    if not beyond:
+        return SeedNoise(math.nan, 0.0, 0.0, 0, 0)
+    squares = sum(_squares([_value(run, of) for run in seeds]) for seeds in several.values())
+    by_groups = sum((len(seeds) - 1) * _by_groups(seeds, of) for seeds in several.values())
+    deviation, by_groups = math.sqrt(squares / beyond), math.sqrt(by_groups / beyond)
+    return SeedNoise(
+        deviation, by_groups, _freedom({one: len(seeds) - 1 for one, seeds in several.items()}), len(several), runs
+    )
+
+
+def _freedom(beyond: dict[RunConfig, int]) -> float:
+    """Degrees of freedom, given each setting's runs beyond its first; see the module."""
+    total = sum(beyond.values())
+    shared = sum(min(beyond[one], beyond[other]) for trunk in tasks(beyond) for one, other in permutations(trunk, 2))
+    return total**2 / (total + SHARED**2 * shared)
 
 
 def _value(run: RunRecord, of: Measure) -> float:

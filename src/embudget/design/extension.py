@@ -17,7 +17,6 @@ from typing import NamedTuple
 
 from embudget.choices import candidates_of
 from embudget.design.rates import Expected, expected
-from embudget.errors import EmbudgetError
 from embudget.recipe import Recipe
 from embudget.recipe.hyperparameters import hyperparameters
 from embudget.recipe.options import Option, Question
@@ -100,10 +99,7 @@ def _best(question: Question, guess: Recipe, budget: float) -> Option | None:
     every = candidates_of(list({shape.name: shape for shape in shapes}.values()), [guess.method])
     options = [one for one in (question.option(candidate, budget) for candidate in every) if isinstance(one, Option)]
     law, name = question.law, guess.method
-    try:
-        return min(options, key=lambda one: law.predict(name, one.candidate.model_params, one.tokens), default=None)
-    except EmbudgetError:
-        return None
+    return min(options, key=lambda one: law.predict(name, one.candidate.model_params, one.tokens), default=None)
 
 
 def _rounded_up(flops: float) -> float:

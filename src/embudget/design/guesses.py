@@ -14,7 +14,7 @@ import numpy as np
 
 from embudget.design.rates import belief
 from embudget.design.simulate import World, simulate_runs
-from embudget.errors import EmbudgetError
+from embudget.errors import BudgetError, FitError, InfeasibleError, WorldError
 from embudget.laws import Coefficients, FormName, fit
 from embudget.laws.solve import PRIOR
 from embudget.methods import parse_method
@@ -65,6 +65,9 @@ def worth(
     limits = asked.limits._replace(force=True)
     everything = asked._replace(limits=limits._replace(any_size=True))
     members = tuple({one.model: one.shape for one in asked.candidates if one.shape is not None}.values())
+    options = [
+        (one, everything.option(one, guess.budget)) for one in asked.candidates if str(one.method) in world.truth
+    ]
     try:
         laws = fit(simulate_runs(world, runs, seed), draws=DRAWS, forms=FORMS)
         again = Question.of(laws, Wishes(), members=members)._replace(limits=limits, pairs=asked.pairs)
@@ -74,10 +77,10 @@ def worth(
         true = min(world.loss(*chosen, recipe.learning_rate), at_best_rate * exp(STEEP))
         losses = [
             world.loss(one.model, str(one.method), option.train_flops)
-            for one in asked.candidates
-            if str(one.method) in world.truth and isinstance(option := everything.option(one, guess.budget), Option)
+            for one, option in options
+            if isinstance(option, Option)
         ]
-    except EmbudgetError:
+    except (WorldError, FitError, BudgetError, InfeasibleError):  # all that a world may do to a study; else it is a bug
         return None
     lowest = min([*losses, at_best_rate])
     return Worth(true / lowest - 1, at_best_rate / lowest - 1)

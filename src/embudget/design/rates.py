@@ -91,7 +91,7 @@ class Belief(NamedTuple):
     centre: tuple[float, float]
     """log N and log D, where the rate is known best."""
     log_rate: float
-    """Of the best rate there, at the pilot's batch."""
+    """The logarithm of the best rate there, at the pilot's batch."""
     slopes: tuple[float, float]
     covariance: tuple[tuple[float, ...], ...]
     """(3, 3) of the log rate at the centre and the slopes."""

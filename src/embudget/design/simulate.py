@@ -16,7 +16,7 @@ from typing import Annotated, NamedTuple, Self
 import numpy as np
 from pydantic import AfterValidator, Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
-from embudget.errors import ConfigError
+from embudget.errors import ConfigError, WorldError
 from embudget.flops import steps_for, tokens_for, train_flops
 from embudget.frozen import Frozen, unique
 from embudget.laws.forms import Coefficients
@@ -48,7 +48,7 @@ class TrueRate(Frozen):
         """The best rate at N parameters and D tokens.
 
         Raises:
-            ConfigError: it is too large or too small for a number.
+            WorldError: it is too large or too small for a number.
         """
         log_rate = log(self.at) + self.p * log(model_params / 1e7) + self.q * log(tokens / 1e6)
         return _number(log_rate, f"the best rate of {model_params:.3g} parameters and {tokens:.3g} tokens", "p and q")
@@ -61,7 +61,7 @@ class TrueRate(Frozen):
 def _number(logarithm: float, what: str, fields: str) -> float:
     """The number of a natural logarithm, if a program can hold it."""
     if not -_MAX_LOG < logarithm < _MAX_LOG:
-        raise ConfigError(f"{what} must lie between 1e-200 and 1e200, got e^{logarithm:.4g}: change {fields}")
+        raise WorldError(f"{what} must lie between 1e-200 and 1e200, got e^{logarithm:.4g}: change {fields}")
     return exp(logarithm)
 
 
@@ -137,7 +137,7 @@ class World(Frozen):
             loss = self.truth[method].loss(model_params, float(tokens))
         if not 0 < loss < float("inf"):
             at = f"at {model_params:.3g} parameters and {tokens:.3g} tokens"
-            raise ConfigError(f"truth.{method}: the loss must be finite and > 0 {at}, got {loss:g}")
+            raise WorldError(f"truth.{method}: the loss must be finite and > 0 {at}, got {loss:g}")
         if learning_rate is None or method not in self.rate_laws:
             return loss
         excess = self.rate_laws[method].excess(learning_rate, model_params, tokens)
@@ -188,8 +188,8 @@ def simulate(world: World, seed: int = 0) -> list[RunRecord]:
         4
 
     Raises:
-        ConfigError: ``seed`` is negative, no run of the study takes ``min_steps``, none leaves a record, or a loss or a
-            rate is no number.
+        ConfigError: ``seed`` is negative, no run of the study takes ``min_steps``, or none leaves a record.
+        WorldError: a loss or a rate is no number.
         MethodError: a method cannot be applied to a model.
         ModelError: a model or the suite is unknown.
     """
@@ -222,7 +222,7 @@ def simulate_runs(world: World, configs: Sequence[RunConfig], seed: int = 0) -> 
     The runs of one trunk, which differ in the budget alone, share a part of their noise.
 
     Raises:
-        ConfigError, MethodError, ModelError: as `simulate`.
+        WorldError, MethodError, ModelError: as `simulate`.
     """
     rng = np.random.default_rng(seed)
     shared: dict[RunConfig, float] = {}

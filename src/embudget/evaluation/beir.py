@@ -12,16 +12,16 @@ where all documents that share an id with a query share its text too (as in Argu
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from embudget.errors import ConfigError, shortened
+from embudget.errors import ConfigError, PairsError, first_line, shortened
 from embudget.evaluation.evaluate import MAX_QUERIES
-from embudget.evaluation.tables import read_table
 from embudget.pairs import load_pairs
 from embudget.pairs.cells import BadRow, text
-from embudget.reading import read_json_lines
+from embudget.pairs.columns import Table
+from embudget.pairs.formats.beir import known, query_of, read_judgements, read_texts
 
 MOST_RELEVANT = 1000
 """The largest score of a document. Scales in use end at 1 to 5; pytrec_eval counts one of 2 ** 31 as wrong."""
@@ -72,69 +72,61 @@ def _of_pairs(folder: Path) -> RetrievalData:
     return RetrievalData(queries, {ids[text]: ("", text) for text in dict.fromkeys(answers)}, relevant, True)
 
 
+class _Strict(Table):
+    """Refuses the first bad row, since a benchmark without it would be another one."""
+
+    def bad(self, place: str, error: BadRow) -> None:
+        raise ConfigError(f"{place}: {error}") from None
+
+
 def _of_beir(folder: Path) -> RetrievalData:
     if missing := [name for name in FILES if not (folder / name).is_file()]:
         raise ConfigError(f"{folder} lacks {missing[0]}; BEIR's layout is {', '.join(FILES)}")
-    documents = {key: (_text(row, "title"), _text(row, "text")) for key, row in _by_id(folder / FILES[0]).items()}
-    asked = {key: _text(row, "text") for key, row in _by_id(folder / FILES[1]).items()}
-    for key, query in asked.items():
-        if not query.strip():
-            raise ConfigError(f"{folder / FILES[1]}: the query {shortened(key, 40)} is empty")
-    if len(documents) < 2:
-        raise ConfigError(f"{folder / FILES[0]} must hold at least 2 documents to rank, got 1")
-    relevant = _qrels(folder / FILES[2], asked, documents)
+    corpus, queries, qrels = (folder / name for name in FILES)
+    table = _Strict()
+    try:
+        documents = read_texts(corpus, table, _title_and_text)
+        asked = read_texts(queries, table, _query)
+        if len(documents) < 2:
+            raise ConfigError(f"{corpus} must hold at least 2 documents to rank, got {len(documents)}")
+        if not asked:
+            raise ConfigError(f"{queries} holds no rows")
+        relevant = _qrels(qrels, asked, documents, table)
+    except PairsError as error:
+        raise ConfigError(str(error)) from None
+    except OSError as error:
+        raise ConfigError(f"cannot read {folder}: {error.strerror or first_line(error)}") from None
     same = [asked[key] == documents[key][1] for key in asked if key in documents]
     return RetrievalData({key: asked[key] for key in relevant}, documents, relevant, bool(same) and all(same))
 
 
-def _by_id(path: Path) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
-    for number, row in enumerate(read_json_lines(path), start=1):
-        key = row.get("_id")
-        if not isinstance(key, str | int) or not isinstance(row.get("text"), str):
-            raise ConfigError(f"{path}: row {number} must have _id and text, got {shortened(', '.join(row), 60)}")
-        try:
-            for name in ("_id", "text", "title"):
-                text("" if row.get(name) is None else str(row[name]) if name == "_id" else row[name], name)
-        except BadRow as error:
-            raise ConfigError(f"{path}: row {number}: {error}") from None
-        if str(key) in found:
-            raise ConfigError(f"{path}: row {number}: the _id {shortened(str(key), 40)} is there twice")
-        found[str(key)] = row
-    if not found:
-        raise ConfigError(f"{path} holds no rows")
-    return found
+def _title_and_text(record: dict[str, Any]) -> tuple[str, str]:
+    text(str(record["_id"]), "_id")
+    title = record.get("title")
+    return "" if title is None else text(title, "title"), text(record.get("text"), "text")
 
 
-def _text(row: Mapping[str, Any], name: str) -> str:
-    value = row.get(name)
-    return value if isinstance(value, str) else ""
+def _query(record: dict[str, Any]) -> str:
+    text(str(record["_id"]), "_id")  # mteb writes it, unlike `pairs`, which drops it
+    return query_of(record)
 
 
-def _qrels(
-    path: Path, queries: Mapping[str, str], documents: Mapping[str, tuple[str, str]]
-) -> dict[str, dict[str, int]]:
-    table = read_table(path)
-    if not {"query-id", "corpus-id", "score"} <= set(table):
-        raise ConfigError(f"{path} must begin with query-id, corpus-id, score, got {shortened(', '.join(table), 60)}")
+def _qrels(path: Path, queries: Collection[str], documents: Collection[str], table: Table) -> dict[str, dict[str, int]]:
     relevant: dict[str, dict[str, int]] = {}
-    for number, (query, document, score) in enumerate(
-        zip(table["query-id"], table["corpus-id"], table["score"], strict=True), start=1
-    ):
-        for key, known, what in ((query, queries, "query"), (document, documents, "document")):
-            if key not in known:
-                raise ConfigError(
-                    f"{path}: row {number} names the {what} {shortened(str(key), 40)}, which is not there"
-                )
-        found = int(score) if isinstance(score, str) and _WHOLE.fullmatch(score.strip()) else MOST_RELEVANT + 1
-        if found > MOST_RELEVANT:
-            got = shortened(repr(score), 40)
-            raise ConfigError(f"{path}: row {number}: score must be a whole number up to {MOST_RELEVANT}, got {got}")
-        right = relevant.setdefault(query, {})
-        if right.setdefault(document, max(0, found)) != max(0, found):
-            pair = f"{shortened(query, 40)} and {shortened(document, 40)}"
-            raise ConfigError(f"{path}: row {number} scores {pair} otherwise than an earlier row")
+    for one in known(path, read_judgements(path, table, _relevance), queries, documents, table):
+        right, found = relevant.setdefault(one.query, {}), max(0, int(one.score))
+        if right.setdefault(one.document, found) != found:
+            pair = f"{shortened(one.query, 40)} and {shortened(one.document, 40)}"
+            table.bad(f"{path} {one.line}", BadRow(f"{pair} are scored otherwise than in an earlier row"))
     relevant = {query: right for query, right in relevant.items() if any(right.values())}
     if not relevant:
         raise ConfigError(f"{path} names no document with a score above 0")
     return relevant
+
+
+def _relevance(value: Any, column: str) -> int:  # noqa: ANN401 - whatever the file held
+    found = int(value) if isinstance(value, str) and _WHOLE.fullmatch(value.strip()) else MOST_RELEVANT + 1
+    if found > MOST_RELEVANT:
+        got = shortened(repr(value), 40)
+        raise BadRow(f"{column} must be a whole number up to {MOST_RELEVANT}, got {got}")
+    return found

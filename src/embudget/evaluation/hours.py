@@ -4,7 +4,7 @@
 
 The model embeds up to 256 texts, for some seconds at most, to learn its tokens a second and a character. Of mteb's own
 tasks only the number of texts and their mean length are known, by the statistics that mteb comes with. The estimate is
-for a choice among tasks: where many texts are cut, or padding differs, it is off by a third.
+for a choice among tasks. assumption: where many texts are cut, or padding differs, it is off by a third.
 """
 
 import random

@@ -26,8 +26,10 @@ PAPER = (
 FORMS = "retrieval=DIR, sts=FILE, classification=FILE, clustering=FILE, mteb:NAME, paper, offline"
 
 
-def words_of(texts: Iterable[str]) -> list[str]:
+def words_of(texts: Iterable[str], here: Path = Path()) -> list[str]:
     """Split what was given into one task each: at commas, of which those behind `mteb:` part its names.
+
+    A comma within a path parts nothing where such a file exists, relative to the folder ``here``.
 
     Raises:
         ConfigError: a part is of none of the forms; near ones are named.
@@ -35,7 +37,7 @@ def words_of(texts: Iterable[str]) -> list[str]:
     found: list[str] = []
     for text in texts:
         kind, _, rest = text.partition("=")
-        if kind in LOCAL and rest and Path(rest).exists():  # a path with a comma in it
+        if kind in LOCAL and rest and (here / rest).exists():  # a path with a comma in it
             found.append(text)
             continue
         of_mteb = False

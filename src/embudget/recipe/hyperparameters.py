@@ -64,11 +64,13 @@ class Practice(NamedTuple):
     """Pairs a step at a training budget in FLOP."""
     tokens_per_pair: float
     max_length: int
-    """Tokens of the longest text."""
+    """Tokens of the longest text of any measured run."""
+    negatives: int
+    """The most hard negatives of a pair in any fitted cell."""
     fewest_steps: int
     """The fewest optimiser steps of a fitted cell, as recorded or as reckoned from its budget."""
     smallest_budget: float
-    """Of the measured runs, FLOP."""
+    """The smallest budget of the measured runs, FLOP."""
     varied: bool
     """Whether measured runs differ in length or hard negatives, so that the tokens of a pair depend on the choice."""
 
@@ -82,6 +84,7 @@ class Practice(NamedTuple):
             cache(batch_rule(laws.cells)),
             tokens_per_pair,
             max(lengths, default=_default("max_length")),
+            max(map(negatives_per_pair, laws.cells)),
             min(_steps_of(cell, tokens_per_pair) for cell in laws.cells),
             laws.table.budgets[0],
             any(cell.tried for cell in laws.cells) or len(set(lengths)) > 1,
@@ -120,6 +123,11 @@ def _steps_of(cell: Cell, tokens_per_pair: float) -> int:
 def max_epochs_of(cell: Cell) -> int:
     """Passes over the pairs that a run like this cell's may make."""
     return ceil(_default("max_epochs") if cell.max_epochs is None else cell.max_epochs)
+
+
+def negatives_per_pair(cell: Cell) -> int:
+    """Hard negatives of each pair in a run like this cell's; 0 where the table does not say."""
+    return round(cell.negatives or 0)
 
 
 class LearningRate(NamedTuple):
@@ -198,7 +206,7 @@ def hyperparameters(laws: Laws, candidate: Candidate, train_flops: float, tokens
     said |= _schedule(cell) | {"pooling": pooling, "max_epochs": max_epochs_of(cell)}
     values = {name: _default(name) if value is None else value for name, value in said.items()}
     values["yardstick"] = table.yardstick if table.yardstick in get_args(Yardstick) else None
-    values |= {"learning_rate": rate.rate, "rate_source": rate.source, "negatives": round(cell.negatives or 0)}
+    values |= {"learning_rate": rate.rate, "rate_source": rate.source, "negatives": negatives_per_pair(cell)}
     if tried := describe_tried(cell.tried):
         values["texts_source"] = f"as in the nearest measured cell, {cell.model} at {cell.budget:.3g} FLOP; {tried}"
     return Hyperparameters(values, unsaid, ceil(cell.max_epochs or 1))

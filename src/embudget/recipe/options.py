@@ -188,7 +188,9 @@ def _too_large(practice: Practice, option: Option, limits: Limits) -> Broken | N
     candidate, batch = option.candidate, option.batch_size
     if limits.device_bytes is not None:
         assert candidate.shape is not None
-        needed = _training_bytes(candidate.method, candidate.shape, batch, practice.max_length)
+        needed = _training_bytes(
+            candidate.method, candidate.shape, batch, practice.max_length, negatives=practice.negatives
+        )
         usable = USABLE_SHARE * limits.device_bytes
         if needed > usable:
             limit = f"{written(usable)} that can be used of {written(limits.device_bytes)}"

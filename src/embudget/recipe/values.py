@@ -201,13 +201,13 @@ class Recipe(Frozen):
         return count + (f", {self.texts_source}" if self.texts_source else "")
 
     def _attention(self) -> list[str]:
-        """A line on what attention adds at the mean length of a text, which is less than at lengths that differ."""
+        """A line on what attention adds at least: lengths that differ about the mean, the only one known, add more."""
         shape = known_shape(self.model)
         if shape is None:
             return []
         length = self.tokens / self.pairs / (2 + self.negatives)
         share = attention_share(parse_method(self.method), shape, [length])
-        return say_attention(share, f"at a mean length of {length:.0f} tokens")
+        return say_attention(share, f"even if all texts had the mean length of {length:.0f} tokens")
 
     def _repeated(self) -> str:
         repeats = self.training_pairs is not None and self.pairs > self.training_pairs

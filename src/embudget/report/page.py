@@ -31,7 +31,8 @@ def write_report(
         records: all runs of the study, failed ones included.
         laws: fitted to the records.
         recipe: an answer from the laws, shown beside.
-        measured: the record of the recipe's run, which is not one of the study's.
+        measured: the record of the recipe's run. The page says that the law has not seen it, unless it is among
+            ``records``.
 
     Returns:
         The file.
@@ -108,7 +109,7 @@ def _refusals(laws: Laws, method: str) -> str:
 
 def _agreement(records: Sequence[RunRecord], laws: Laws, recipe: Recipe | None, measured: RunRecord | None) -> str:
     caption = f"Runs of the methods that have a law; the noise of one run about it is {100 * laws.noise:.2g} %."
-    if measured is not None:
+    if measured is not None and measured.id not in {record.id for record in records}:
         caption += " The law has not seen the recipe's run."
     figure = agreement_figure(records, laws, recipe, measured)
     return "<h2>Predicted and measured</h2>\n" + figure_element("agreement", figure, caption, kind="narrow")

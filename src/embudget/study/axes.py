@@ -1,11 +1,12 @@
 """The fields of a study that hold one value or several, as a user writes them: batch, lengths, negatives, tasks."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, ValidationInfo
 
 from embudget.errors import ConfigError
-from embudget.evaluation.tasks import words_of
+from embudget.evaluation.tasks import word_beside, words_of
 from embudget.frozen import unique
 from embudget.limits import BatchSize, Flops, Length, Negatives
 from embudget.study.batch_size import BatchRule
@@ -43,11 +44,14 @@ NegativeCounts = Annotated[
 """One number, or several: every run of the grid is trained with each."""
 
 
-def _task_words(texts: tuple[str, ...]) -> tuple[str, ...]:
+def _task_words(texts: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+    """Split into tasks; paths are taken beside the study's file, where the context names its folder."""
+    here = info.context if isinstance(info.context, Path) else None
     try:
-        return tuple(words_of(texts)) if texts else ()
+        words = words_of(texts, here or Path()) if texts else []
     except ConfigError as error:
         raise ValueError(str(error)) from None
+    return tuple(words if here is None else [word_beside(here, word) for word in words])
 
 
 Tasks = Annotated[tuple[str, ...], AfterValidator(_task_words)]

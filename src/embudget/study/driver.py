@@ -75,7 +75,7 @@ def sweep(
             checkpoints=opened.checkpoints if checkpoints is None else _made(Path(checkpoints)),
             checkpoint_seconds=checkpoint_seconds,
             keep_checkpoints=True,
-            evaluate=study.evaluate,
+            score=scorer,
         )
         add_kept(opened, resources.checkpoints, {config.id for config in study.configs(pairs)})
         if resources.checkpoints is None:

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from embudget.errors import DivergedError, MethodError, ModelError, RunError
-from embudget.evaluation.of_run import RunScorer
 from embudget.pairs import load_pairs
 from embudget.records import RunRecord
 from embudget.study.trunks import Task
-from embudget.training.resources import Resources
+from embudget.training.resources import Resources, unscored
 from embudget.training.run import OnRunProgress, diverged_record, train
 
 
@@ -39,7 +38,7 @@ def execute(
     """
     left = list(task)
     try:
-        pairs, score = load_pairs(pairs_folder), RunScorer(resources.evaluate if resources else ())
+        pairs, score = load_pairs(pairs_folder), resources.score if resources else unscored
         if task[0].schedule == "wsd":
             from embudget.training.trunk import train_trunk
 

@@ -20,7 +20,6 @@ from typing import Any, Self
 from pydantic import Field, ValidationError, model_validator
 
 from embudget.errors import ModelError
-from embudget.evaluation.tasks import word_beside
 from embudget.frozen import first_problem
 from embudget.limits import Flops
 from embudget.pairs import Pairs
@@ -97,10 +96,9 @@ class Study(Grid):
             ConfigError: the file cannot be read, or breaks a rule; one line that names field, rule and value.
         """
         path = Path(path)
-        study = cls.read(read_yaml(path, "a study (members, methods, budgets, ...)"), str(path))
         here = path.parent
-        places: dict[str, Any] = {"evaluate": tuple(word_beside(here, word) for word in study.evaluate)}
-        places |= {"pairs": here / study.pairs} | beside(here, {name: getattr(study, name) for name in OF_MODELS})
+        study = cls.read(read_yaml(path, "a study (members, methods, budgets, ...)"), str(path), context=here)
+        places = {"pairs": here / study.pairs} | beside(here, {name: getattr(study, name) for name in OF_MODELS})
         return study.model_copy(update=places | {"also": tuple(grid | beside(here, grid) for grid in study.also)})
 
     def refused(self) -> dict[str, str]:

@@ -3,13 +3,27 @@
 The command line names these types in its options, so this module imports nothing that takes time.
 """
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from embudget.errors import ConfigError
 
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+    from embudget.records import RunRecord
+
 CachePolicy = Literal["auto", "always", "never"]
 """When gradients are cached: where a batch is estimated not to fit the memory, always, or never."""
+
+Scorer = Callable[["SentenceTransformer", "RunRecord"], "RunRecord"]
+"""Measures more of a run's model than its held-out loss, and puts that into the record."""
+
+
+def unscored(model: "SentenceTransformer", record: "RunRecord") -> "RunRecord":
+    """Measure nothing more."""
+    return record
 
 
 class Resources(NamedTuple):
@@ -26,8 +40,8 @@ class Resources(NamedTuple):
     """Time between checkpoints; None: a twentieth of the time that the run takes, see `state.interval`."""
     keep_checkpoints: bool = False
     """Leave the checkpoints of a run that has ended to whoever stores its record."""
-    evaluate: tuple[str, ...] = ()
-    """Benchmarks that a study scores the model of each run on, as `embudget.evaluation.tasks` reads them."""
+    score: Scorer = unscored
+    """Scores the model of each run of a study. Workers get it with the data that it has read, by pickle."""
 
 
 def check_interval(seconds: float | None) -> None:

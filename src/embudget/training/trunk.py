@@ -10,10 +10,9 @@ folder of the trunk's. Each record is, to the last bit, that of the run on its o
 2405.18392.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 from embudget.errors import DivergedError
 from embudget.flops import tokens_for
@@ -25,20 +24,10 @@ from embudget.training.interrupt import interruptible_run
 from embudget.training.job import Job
 from embudget.training.loop import Training
 from embudget.training.provenance import provenance
-from embudget.training.resources import Resources
+from embudget.training.resources import Resources, Scorer, unscored
 from embudget.training.run import OnProgress, OnRunProgress, diverged_record, record_of
 from embudget.training.schedule import factor_of
 from embudget.training.state import Resuming, trunk_name
-
-if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
-
-Scorer = Callable[["SentenceTransformer", RunRecord], RunRecord]
-"""Measures more of a run's model than its held-out loss, and puts that into the record."""
-
-
-def _unscored(model: "SentenceTransformer", record: RunRecord) -> RunRecord:
-    return record
 
 
 def train_trunk(
@@ -46,7 +35,7 @@ def train_trunk(
     pairs: Pairs,
     on_progress: OnRunProgress | None = None,
     resources: Resources | None = None,
-    score: Scorer = _unscored,
+    score: Scorer = unscored,
 ) -> Iterator[RunRecord]:
     """Train the runs of one trunk; yield each one's record as its branch ends, cheapest budget first.
 

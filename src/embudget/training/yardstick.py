@@ -43,7 +43,7 @@ class Block(NamedTuple):
     """Pairs that are compared with each other."""
 
     relevance: Relevance
-    """Of all its pairs."""
+    """Which texts are right and wrong answers, over all its pairs."""
     pairs: slice
     """Which of the held-out pairs they are."""
     new: int

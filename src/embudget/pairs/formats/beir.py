@@ -10,9 +10,9 @@ judged are kept in memory. The names of the qrels are the splits.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from embudget.errors import PairsError, first_line
 from embudget.pairs.cells import BadRow, json_type, passage, score_of, text
@@ -25,15 +25,17 @@ from embudget.pairs.sources.base import RawPair
 
 _CORPUS, _QUERIES, _QRELS = "corpus", "queries", "qrels"
 _HEADER = ("query-id", "corpus-id", "score")
+_Read = TypeVar("_Read")
 
 
-class _Judgement(NamedTuple):
+class Qrel(NamedTuple):
     """A line of the qrels."""
 
     line: str
+    """Its place, for messages."""
     query: str
     document: str
-    relevant: bool
+    score: float
 
 
 def is_beir(path: Path) -> bool:
@@ -72,25 +74,25 @@ def read_beir(path: Path, table: Table, *, resplit: bool) -> Iterator[RawPair]:
     chosen, left = choose_splits([file.stem for file in qrels], resplit=resplit)
     table.splits.update(dict.fromkeys(left))
     try:
-        judged = {name: list(_judgements(path / _QRELS / f"{name}.tsv", table)) for name, _ in chosen}
+        judged = {name: list(read_judgements(path / _QRELS / f"{name}.tsv", table)) for name, _ in chosen}
         every = [one for of_split in judged.values() for one in of_split]
-        asked = _texts(queries, {one.query for one in every}, table, _query)
-        documents = _texts(corpus, {one.document for one in every}, table, _document)
+        asked = read_texts(queries, table, query_of, {one.query for one in every})
+        documents = read_texts(corpus, table, _document, {one.document for one in every})
     except OSError as error:
         raise PairsError(f"cannot read {path}: {error.strerror or first_line(error)}") from None
-    if not any(one.relevant for one in every):
+    if not any(one.score > 0 for one in every):
         raise PairsError(f"{path} is empty: no document of its qrels has a score above 0")
     used = [file.relative_to(path).as_posix() for file in (corpus, queries)]
     table.layouts.setdefault("BEIR", {}).update(dict.fromkeys([*used, *(f"{_QRELS}/{name}.tsv" for name, _ in chosen)]))
     for name, split in chosen:
-        known = _known(path / _QRELS / f"{name}.tsv", judged[name], asked, documents, table)
-        for pair in _pairs(known, asked, documents):
+        named = known(path / _QRELS / f"{name}.tsv", judged[name], asked, documents, table)
+        for pair in _pairs(named, asked, documents):
             yield pair._replace(split=split)
 
 
-def _known(
-    path: Path, judged: Iterable[_Judgement], queries: dict[str, str], documents: dict[str, str], table: Table
-) -> Iterator[_Judgement]:
+def known(
+    path: Path, judged: Iterable[Qrel], queries: Collection[str], documents: Collection[str], table: Table
+) -> Iterator[Qrel]:
     """Pass on the judgements whose query and document are there, and refuse the others."""
     for one in judged:
         if one.query not in queries:
@@ -101,17 +103,23 @@ def _known(
             yield one
 
 
-def _pairs(judged: Iterable[_Judgement], queries: dict[str, str], documents: dict[str, str]) -> Iterator[RawPair]:
+def _pairs(judged: Iterable[Qrel], queries: dict[str, str], documents: dict[str, str]) -> Iterator[RawPair]:
     positives: defaultdict[str, list[str]] = defaultdict(list)
     negatives: defaultdict[str, list[str]] = defaultdict(list)
     for one in judged:
-        (positives if one.relevant else negatives)[one.query].append(documents[one.document])
+        (positives if one.score > 0 else negatives)[one.query].append(documents[one.document])
     for query, found in positives.items():
         against = tuple(negatives.get(query, ()))
         yield from (RawPair(queries[query], positive, None, against) for positive in found)
 
 
-def _judgements(path: Path, table: Table) -> Iterator[_Judgement]:
+def read_judgements(path: Path, table: Table, read_score: Callable[[Any, str], float] = score_of) -> Iterator[Qrel]:
+    """Read a file of the qrels; ``read_score`` takes a score and the name of its column.
+
+    Raises:
+        PairsError: the header is another one, or ``table`` refuses a bad row.
+        OSError: it cannot be read.
+    """
     for line, record in read_tsv(path, table):
         try:
             if isinstance(record, BadRow):
@@ -119,14 +127,21 @@ def _judgements(path: Path, table: Table) -> Iterator[_Judgement]:
             if not set(_HEADER) <= set(record):
                 raise PairsError(f"{path}: the header must be {', '.join(_HEADER)}, got {listed(list(record))}")
             query, document = str(record["query-id"]), str(record["corpus-id"])
-            yield _Judgement(line, query, document, score_of(record["score"], "score") > 0)
+            yield Qrel(line, query, document, read_score(record["score"], "score"))
         except BadRow as error:
             table.bad(f"{path} {line}", error)
 
 
-def _texts(path: Path, wanted: set[str], table: Table, read: Callable[[dict[str, Any]], str]) -> dict[str, str]:
-    """Read the texts that are wanted, by their identifiers."""
-    found: dict[str, str] = {}
+def read_texts(
+    path: Path, table: Table, read: Callable[[dict[str, Any]], _Read], wanted: Collection[str] | None = None
+) -> dict[str, _Read]:
+    """Read documents or queries by their identifiers: those that are wanted, or all of them.
+
+    Raises:
+        PairsError: ``table`` refuses a bad row, such as one whose identifier stands twice.
+        OSError: the file cannot be read.
+    """
+    found: dict[str, _Read] = {}
     for line, record in rows_of_jsonl(path, table):
         try:
             if isinstance(record, BadRow):
@@ -137,14 +152,19 @@ def _texts(path: Path, wanted: set[str], table: Table, read: Callable[[dict[str,
             name = str(name)
             if name in found:
                 raise BadRow(f"_id {listed([name])} stands twice")
-            if name in wanted:
+            if wanted is None or name in wanted:
                 found[name] = read(record)
         except BadRow as error:
             table.bad(f"{path} {line}", error)
     return found
 
 
-def _query(record: dict[str, Any]) -> str:
+def query_of(record: dict[str, Any]) -> str:
+    """Take the text of a query.
+
+    Raises:
+        BadRow: it is no text, or an empty one.
+    """
     found = text(record.get("text"), "text")
     if not found.strip():
         raise BadRow("the query is empty")
