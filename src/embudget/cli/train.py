@@ -149,10 +149,10 @@ def _attention(config: "RunConfig", pairs: "Pairs") -> list[str]:
     """A line on what attention adds at the pairs' lengths, if it is much."""
     from embudget.flops import attention_share, say_attention
     from embudget.methods import parse_method
-    from embudget.pairs import token_stats
     from embudget.suite import find_shape
+    from embudget.training.job import lengths_of
 
-    lengths = token_stats(pairs, config.model, config.max_length, config.end_token, config.negatives)
+    lengths = lengths_of(config, pairs)
     return say_attention(
         attention_share(parse_method(config.method), find_shape(config.model), [lengths.attention_length])
     )

@@ -135,7 +135,14 @@ def load_tokenizer(name: str, *, end_token: bool = False) -> Any:  # noqa: ANN40
 
 
 def load_embedder(
-    name: str, max_length: int, pooling: str = "mean", end_token: bool | None = None
+    name: str,
+    max_length: int,
+    pooling: str = "mean",
+    end_token: bool | None = None,
+    *,
+    query_prompt: str = "",
+    document_prompt: str = "",
+    attention: str | None = None,
 ) -> "SentenceTransformer":
     """Load a member as an embedding model that is not fine-tuned yet: its first blocks, pooling, normalisation.
 
@@ -147,6 +154,9 @@ def load_embedder(
         max_length: tokens at which a text is cut.
         pooling: how the tokens' states become one vector, in the words of sentence-transformers: mean, lasttoken, ...
         end_token: whether each text ends with an end token; None means with pooling lasttoken.
+        query_prompt: what `encode_query` puts in front of a text, within ``max_length``.
+        document_prompt: what `encode_document` puts in front of a text.
+        attention: causal or bidirectional; None for that of the model's own configuration.
 
     Returns:
         The model in float32, on whichever device sentence-transformers prefers.
@@ -184,7 +194,8 @@ def load_embedder(
         )
     transformer.processor = tokenizer
     transformer.max_seq_length = max_length
-    return SentenceTransformer(modules=[transformer, Pooling(shape.hidden, pooling_mode=pooling), Normalize()])
+    modules = [transformer, Pooling(shape.hidden, pooling_mode=pooling), Normalize()]
+    return SentenceTransformer(modules=modules, prompts={"query": query_prompt, "document": document_prompt})
 
 
 def cut_config(name: str, path: str, revision: str | None, layers: int) -> dict[str, Any]:

@@ -37,6 +37,11 @@ def pooling_for(name: str, asked: PooledBy | None) -> PooledBy:
     return own or asked or "mean"
 
 
+def prompts_of(name: str) -> tuple[str, str]:
+    """What a member's own files put in front of a query, and of a document; nothing for a language model."""
+    return "", ""
+
+
 def own_pooling(name: str) -> PooledBy | None:
     """The pooling of a member that is a model of sentence-transformers; None for a language model.
 

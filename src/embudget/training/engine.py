@@ -39,7 +39,7 @@ from embudget.training.device import (
     uses_bf16,
 )
 from embudget.training.encoder import Encoder, base_decoder
-from embudget.training.loss import info_nce_gradient
+from embudget.training.loss import matryoshka_gradient
 from embudget.training.meter import BudgetMeter
 
 if TYPE_CHECKING:
@@ -61,6 +61,8 @@ class Engine:
     encoder: Encoder
     scale: float
     """1 / temperature of the loss."""
+    sizes: tuple[int, ...] = ()
+    """Smaller embedding sizes at which the loss is taken besides the full one."""
     cached: bool = False
     """Whether gradients are cached; from the first time that memory is short they are."""
     chunk_tokens: int = CHUNK_TOKENS
@@ -97,10 +99,11 @@ class Engine:
         pairs = len(texts) // 2 if pairs is None else pairs
         embedded_TE = gather(work.forward(), lengths)
         queries_BE, positives_BE, negatives_ME = embedded_TE.split([pairs, pairs, len(texts) - 2 * pairs])
-        loss, *gradients = info_nce_gradient(
+        loss, *gradients = matryoshka_gradient(
             queries_BE,
             positives_BE,
             self.scale,
+            self.sizes,
             negatives_ME=negatives_ME,
             right_P2=None if right_P2 is None else torch.from_numpy(right_P2).to(queries_BE.device),
         )
@@ -125,7 +128,7 @@ def engine_of(job: "Job", model: "SentenceTransformer") -> Engine:
     if resources.compile:
         for block in base_decoder(model[0].model).layers:
             block.compile(dynamic=True)
-    return Engine(encoder, config.scale, cached, flatten=flatten)
+    return Engine(encoder, config.scale, config.matryoshka, cached, flatten=flatten)
 
 
 @dataclass
