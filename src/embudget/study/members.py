@@ -9,7 +9,7 @@ from embudget.records import Pooling
 from embudget.suite import ModelShape, find_shape
 from embudget.suite.loading import weights_of
 from embudget.suite.members import local_folder, name_beside, split_depth
-from embudget.suite.pooling import pooling_for
+from embudget.suite.pooling import pooling_for, prompts_of
 
 OF_MODELS = ("suite", "members")
 """The fields of a study that name models, or a folder of them."""
@@ -21,6 +21,11 @@ class Member(NamedTuple):
     shape: ModelShape
     pooling: Pooling
     weights: str | None
+
+    def prompts(self, query: str | None, document: str | None) -> tuple[str, str]:
+        """The prompts of a run on it: what is asked for, by default its own."""
+        own = prompts_of(self.shape.name) if query is None or document is None else ("", "")
+        return own[0] if query is None else query, own[1] if document is None else document
 
     @property
     def key(self) -> tuple[str | None, str]:

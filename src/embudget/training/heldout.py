@@ -61,10 +61,11 @@ def held_out(
     scale: float | None,
     yardstick: Yardstick = "groups",
 ) -> HeldOut:
-    """Measure a model, with its own prompts, on ``count`` validation pairs, each query against ``candidates`` positives.
+    """Measure a model on ``count`` validation pairs, each query against ``candidates`` positives.
 
-    The ``scale`` is None for that at which the loss is lowest. `embudget.training.job.Job` sees to it that there are as
-    many pairs. A wrong answer that scores as high as a right one ranks before it.
+    Texts stand behind the model's own prompts, and the ``scale`` is None for that at which the loss is lowest.
+    `embudget.training.job.Job` sees to it that there are as many pairs. A wrong answer that scores as high as a right
+    one ranks before it.
     """
     drawn = held_out_pairs(pairs, count, yardstick)
     assert candidates <= count == len(drawn)
