@@ -106,7 +106,7 @@ def train(
     """
     from embudget.training.base import base_score
     from embudget.training.budget import run_to_budget
-    from embudget.training.device import start_processes, use_plain_attention
+    from embudget.training.device import start_processes, use_float32
     from embudget.training.export import check_folder, export
     from embudget.training.loop import Training
     from embudget.training.schedule import factor_of
@@ -144,7 +144,7 @@ def train(
             if folder is not None:  # the last moment for it: merged, the state is another one
                 resuming.save()
             resuming.aside = True
-            use_plain_attention(training.model)  # whoever gets the model may use it in float32
+            use_float32(training.model)  # for whoever gets the model
             training.model[0].model = job.method.merge(training.model[0].model)
             if folder is not None and is_first:  # while the checkpoints are still there
                 export(training.model, record, folder)
