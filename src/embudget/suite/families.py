@@ -7,6 +7,7 @@ To add a family, write a tuple of shapes here and name it in `SHAPES` and `SUITE
 """
 
 from embudget.suite.shapes import ModelShape
+from embudget.suite.starts import Start
 
 
 def _shape(
@@ -122,6 +123,9 @@ SHAPES: dict[str, ModelShape] = {
     shape.name: shape for shape in [*SMOLLM2, *MICRO, *PYTHIA, *QWEN3, *LLAMA_3_2, *GEMMA_3, *OLMO_2]
 }
 """Every built-in checkpoint by name."""
+
+STARTS: dict[str, Start] = {}
+"""How built-in retrievers embed texts, by name; a checkpoint that is not here is a language model."""
 
 SUITES: dict[str, tuple[str, ...]] = {
     "smollm2": tuple(f"smollm2-135m:{depth}" for depth in (1, 2, 3, 4, 6, 8, 12, 16, 30)),
