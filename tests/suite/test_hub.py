@@ -122,10 +122,10 @@ def test_a_hub_that_cannot_be_reached_is_one_line(hub: str, monkeypatch: pytest.
     nowhere = "http://127.0.0.1:9"
     monkeypatch.setattr(constants, "ENDPOINT", nowhere)
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", nowhere + "/{repo_id}/resolve/{revision}/{filename}")
-    with pytest.raises(ModelError, match="http://127.0.0.1:9 cannot be reached, and it is not in the local cache$"):
+    with pytest.raises(ModelError, match=r"http://127\.0\.0\.1:9 cannot be reached, and it is not in the local cache$"):
         find_shape("some/model")
 
 
 def test_offline_is_said_to_be_so() -> None:
-    with pytest.raises(ModelError, match="it is not in the local cache, and HF_HUB_OFFLINE is set$"):
+    with pytest.raises(ModelError, match=r"it is not in the local cache, and HF_HUB_OFFLINE is set$"):
         find_shape("nobody/nothing")

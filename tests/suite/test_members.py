@@ -1,6 +1,5 @@
 """Finding members by the names a user writes."""
 
-import json
 import shutil
 from pathlib import Path
 

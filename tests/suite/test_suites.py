@@ -31,8 +31,13 @@ def test_several_suites_are_one_by_size_and_name_a_member_once(models: Path) -> 
     assert suite_names("micro,pythia,micro") == (*SUITES["micro"], *SUITES["pythia"])
 
 
-@pytest.mark.parametrize("text", ["- models/a\n- ./models/b\n- models/a:2\n- micro-1m\n- EleutherAI/pythia-14m\n",
-                                  "name: mine\nmembers: [models/a, models/b, 'models/a:2', micro-1m, PYTHIA-14m]\n"])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        "- models/a\n- ./models/b\n- models/a:2\n- micro-1m\n- EleutherAI/pythia-14m\n",
+        "name: mine\nmembers: [models/a, models/b, 'models/a:2', micro-1m, PYTHIA-14m]\n",
+    ],
+)
 def test_a_list_in_yaml_is_a_suite_with_paths_beside_it(
     models: Path, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -67,10 +72,10 @@ def test_a_bad_list_is_blamed_by_file_and_entry(tmp_path: Path, text: str, messa
 
 
 def test_a_list_that_is_not_there_or_no_text_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="cannot read .*none.yaml"):
+    with pytest.raises(ModelError, match=r"cannot read .*none.yaml"):
         find_suite(str(tmp_path / "none.yaml"))
     (tmp_path / "bad.yml").write_bytes(b"\xff\xfe- a")
-    with pytest.raises(ModelError, match="bad.yml: not a UTF-8 text file"):
+    with pytest.raises(ModelError, match=r"bad\.yml: not a UTF-8 text file"):
         find_suite(str(tmp_path / "bad.yml"))
 
 

@@ -1,4 +1,4 @@
-"""`embudget suite`: which models there are, their sizes, how they embed texts, and what a token costs with each method."""
+"""`embudget suite`: which models there are, their sizes, how they embed texts, and what a token costs to train."""
 
 from typing import TYPE_CHECKING, Annotated
 

@@ -14,9 +14,9 @@ from typing import Any
 
 from embudget.errors import ModelError
 from embudget.reading import read_json
+from embudget.suite.hub import hub_file
 from embudget.suite.identity import model_identity
 from embudget.suite.loading import cut_config, load_tokenizer, loading
-from embudget.suite.hub import hub_file
 from embudget.suite.members import find_shape, local_folder, split_depth, start_of
 
 _FLOATS = ("F64", "F32", "F16", "BF16")

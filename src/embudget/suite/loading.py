@@ -25,8 +25,8 @@ from embudget.errors import EmbudgetError, ModelError, first_line
 from embudget.files import whole_folder
 from embudget.suite.cache import cache_folder
 from embudget.suite.families import SHAPES
-from embudget.suite.identity import model_identity, weights_identity
 from embudget.suite.hub import hub_config
+from embudget.suite.identity import model_identity, weights_identity
 from embudget.suite.members import find_shape, known_shape, local_folder, split_depth, start_of
 from embudget.suite.tokens import AS_IT_IS, reads_empty, ruled, specials
 

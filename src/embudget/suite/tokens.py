@@ -43,7 +43,12 @@ def reads_empty(tokenizer: Any) -> bool:  # noqa: ANN401
 
 
 def ruled(
-    tokenizer: Any, name: str, rows: int | None = None, *, end_token: bool = False, lower_case: bool = False
+    tokenizer: Any,  # noqa: ANN401
+    name: str,
+    rows: int | None = None,
+    *,
+    end_token: bool = False,
+    lower_case: bool = False,
 ) -> Any:  # noqa: ANN401
     """Make a tokenizer follow the rule.
 
