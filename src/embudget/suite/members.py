@@ -26,7 +26,8 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 """owner/name."""
 
 _BUILT_IN = {text.lower(): name for name, shape in SHAPES.items() for text in (shape.hub_id or name, name)}
-"""The built-in checkpoints by their names and hub ids, in lower case."""
+_BUILT_IN |= {text.rpartition("/")[2]: name for text, name in _BUILT_IN.items() if "/" in text} | _BUILT_IN
+"""The built-in checkpoints by their names and hub ids, and by the latter without the owner, in lower case."""
 
 
 def split_depth(name: str) -> tuple[str, int | None]:
@@ -151,7 +152,7 @@ def start_of(name: str) -> Start:
         ModelError: it is an embedding model with a part that we do not train, or its files cannot be read.
 
     Example:
-        >>> eb.start_of("bge-small").query_prompt
+        >>> eb.start_of("bge-small-en-v1.5").query_prompt
         'Represent this sentence for searching relevant passages: '
     """
     base, _ = split_depth(name)
@@ -186,6 +187,10 @@ def pooling_for(name: str, asked: PooledBy | None) -> PooledBy:
 
 def _shape_of_file(path: Path, name: str) -> ModelShape:
     if not path.exists():
+        if (path.parent / "adapter_config.json").exists():
+            raise ModelError(
+                f"{name} is an adapter alone: merge it into its base model with PEFT's merge_and_unload, and save that"
+            )
         raise ModelError(f"a model folder holds config.json, got {name!r} without one")
     config = read_json(path, ModelError)
     if not isinstance(config, dict):
