@@ -24,10 +24,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from embudget.errors import EmbudgetError, ModelError, first_line
 from embudget.files import whole_folder
 from embudget.suite.cache import cache_folder
+from embudget.suite.cutting import check_description, cut_fields
 from embudget.suite.families import SHAPES
 from embudget.suite.hub import hub_config
 from embudget.suite.identity import model_identity, weights_identity
 from embudget.suite.members import find_shape, known_shape, local_folder, split_depth, start_of
+from embudget.suite.shapes import ModelShape
 from embudget.suite.tokens import AS_IT_IS, reads_empty, ruled, specials
 
 if TYPE_CHECKING:
@@ -185,7 +187,7 @@ def load_embedder(
         tokenizer.chat_template = AS_IT_IS
         of_empty = {"message": {**by_text, "format": "flat"}}
     with loading(name):
-        cut = cut_config(name, path, revision, shape.layers)
+        cut = cut_config(name, path, revision, shape)
         transformer = Transformer(
             path,
             model_kwargs={"dtype": torch.float32, "revision": revision, "use_safetensors": True},
@@ -203,25 +205,24 @@ def load_embedder(
     return SentenceTransformer(modules=[transformer, *after], prompts=prompts)
 
 
-def cut_config(name: str, path: str, revision: str | None, layers: int) -> dict[str, Any]:
+def cut_config(name: str, path: str, revision: str | None, shape: ModelShape) -> dict[str, Any]:
     """The changes to a configuration that keep its first blocks; the weights of the others are then not even read.
 
     A checkpoint that lacks weights of the cut model, or has them in other sizes, is refused, because transformers would
     draw such weights at random and go on with a warning. Loading on the meta device takes names and sizes from the
-    files' headers, in milliseconds.
+    files' headers, in milliseconds. A description that does not fit the model is refused too.
     """
     from transformers import AutoConfig, AutoModel
 
-    cut: dict[str, Any] = {"num_hidden_layers": layers}
-    config = AutoConfig.from_pretrained(path, revision=revision)
-    if getattr(config, "layer_types", None):
-        cut["layer_types"] = config.layer_types[:layers]
+    cut = cut_fields(AutoConfig.from_pretrained(path, revision=revision).to_dict(), shape.description, shape.layers)
     config = AutoConfig.from_pretrained(path, revision=revision, **cut)
-    _, found = AutoModel.from_pretrained(
+    model, found = AutoModel.from_pretrained(
         path, config=config, revision=revision, use_safetensors=True, device_map="meta", ignore_mismatched_sizes=True,
         output_loading_info=True,
     )  # fmt: skip
-    problems = [f"{key} is missing" for key in sorted(found["missing_keys"])]
+    check_description(shape, model)
+    unused = tuple(f"{module}." for module in shape.description.unused)
+    problems = [f"{key} is missing" for key in sorted(found["missing_keys"]) if not key.startswith(unused)]
     problems += [
         f"{key} must have the shape {list(wanted)}, got {list(given)}"
         for key, given, wanted in sorted(found["mismatched_keys"])

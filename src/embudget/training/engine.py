@@ -38,7 +38,7 @@ from embudget.training.device import (
     use_flash_attention,
     uses_bf16,
 )
-from embudget.training.encoder import Encoder, base_decoder
+from embudget.training.encoder import Encoder
 from embudget.training.loss import info_nce_gradient
 from embudget.training.meter import BudgetMeter
 
@@ -116,14 +116,14 @@ def engine_of(job: "Job", model: "SentenceTransformer") -> Engine:
     """The engine of a job, with the kernel, the precision and the caching that suit this machine and its resources."""
     config, resources, place = job.config, job.resources, start_processes()
     flatten = use_flash_attention(model)  # before the encoder, whose parts take over the kernel
-    encoder = Encoder(model, autocast=uses_bf16())
+    encoder = Encoder(model, autocast=uses_bf16(), description=job.shape.description)
     a_batch = job.tokens_per_pair * config.batch_size
     sharing = resources.neighbours * (1 if place.device.type == "cuda" else place.num_processes)  # one machine's memory
     cached = resources.cache == "always" or (
         resources.cache == "auto" and needs_cache(job.method, job.shape, a_batch / place.num_processes, sharing)
     )
     if resources.compile:
-        for block in base_decoder(model[0].model).layers:
+        for block in encoder.blocks:
             block.compile(dynamic=True)
     return Engine(encoder, config.scale, cached, flatten=flatten)
 

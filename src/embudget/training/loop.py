@@ -66,7 +66,7 @@ class Training:
         self.model: SentenceTransformer = load_embedder(
             config.model, config.max_length, config.pooling, config.end_token
         )
-        self.model[0].model = job.method.apply(self.model[0].model)
+        self.model[0].model = job.method.apply(self.model[0].model, job.shape)
         self.model.to(self.place.device).train()
         self.meter = BudgetMeter(job.method, job.shape)
         self.losses: list[tuple[int, float]] = []

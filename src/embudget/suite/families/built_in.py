@@ -8,9 +8,12 @@ _SIZES = ("layers", "hidden", "heads", "kv_heads", "head_dim", "intermediate", "
 
 def built_in(
     name: str, family: str, architecture: str, hub_id: str | None, *, sizes: tuple[int, ...], max_length: int,
-    rate: float | None = None, revision: str | None = None, retriever: bool = False,
+    rate: float | None = None, revision: str | None = None, retriever: bool = False, **settings: int,
 ) -> ModelShape:  # fmt: skip
-    """A shape from ``sizes``: layers, hidden, heads, kv_heads, head_dim, intermediate, vocab, in that order."""
+    """A shape from ``sizes``: layers, hidden, heads, kv_heads, head_dim, intermediate, vocab, in that order.
+
+    ``settings`` are fields of its configuration on which its description depends and that are not the defaults.
+    """
     return ModelShape.model_validate(
         {
             **dict(zip(_SIZES, sizes, strict=True)),
@@ -22,6 +25,7 @@ def built_in(
             "revision": revision,
             "max_length": max_length,
             "pretraining_learning_rate": rate,
+            "settings": tuple(settings.items()),
         }
     )
 
