@@ -29,7 +29,7 @@ Texts = list[NDArray[np.int64]]
 def embedder(folder: Path, method: str = "full", pooling: str = "mean") -> SentenceTransformer:
     """A tiny model to which a method is applied, its LoRA weights all other than 0, in training mode."""
     model = load_embedder(str(folder), 32, pooling)
-    model[0].model = parse_method(method).apply(model[0].model)
+    model[0].model = parse_method(method).apply(model[0].model, find_shape(str(folder)))
     torch.manual_seed(0)
     for name, parameter in model.named_parameters():
         if "lora_B" in name:

@@ -214,7 +214,7 @@ def _config(
     from embudget.study import BatchRule
     from embudget.suite import find_shape
     from embudget.suite.loading import weights_of
-    from embudget.suite.pooling import pooling_for, prompts_of
+    from embudget.suite.members import pooling_for, start_of
     from embudget.training.yardstick import counts_for
 
     if model is None or method is None:
@@ -222,10 +222,10 @@ def _config(
     shape, parsed = find_shape(model), parse_method(method)
     parsed.check(shape)
     eval_pairs, eval_candidates = counts_for(pairs)
-    query, document = prompts_of(model)
+    start = start_of(model)
     values = {
-        "query_prompt": query,
-        "document_prompt": document,
+        "query_prompt": start.query_prompt,
+        "document_prompt": start.document_prompt,
         "precision": _precision(precision, model),
         "model": shape.name,
         "weights": weights_of(model),

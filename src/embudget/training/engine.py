@@ -38,7 +38,7 @@ from embudget.training.device import (
     start_processes,
     use_flash_attention,
 )
-from embudget.training.encoder import Encoder, base_decoder
+from embudget.training.encoder import Encoder
 from embudget.training.loss import matryoshka_gradient
 from embudget.training.meter import BudgetMeter
 
@@ -128,14 +128,14 @@ def engine_of(job: "Job", model: "SentenceTransformer") -> Engine:
     config, resources, place = job.config, job.resources, start_processes()
     bf16 = config.precision == "bf16"
     flatten = bf16 and use_flash_attention(model)  # before the encoder, whose parts take over the kernel
-    encoder = Encoder(model, autocast=bf16)
+    encoder = Encoder(model, autocast=bf16, description=job.shape.description)
     a_batch = job.tokens_per_pair * config.batch_size
     sharing = resources.neighbours * (1 if place.device.type == "cuda" else place.num_processes)  # one machine's memory
     cached = resources.cache == "always" or (
         resources.cache == "auto" and needs_cache(job.method, job.shape, a_batch / place.num_processes, sharing, bf16)
     )
     if resources.compile:
-        for block in base_decoder(model[0].model).layers:
+        for block in encoder.blocks:
             block.compile(dynamic=True)
     weights = Bf16Weights(model[0].model) if bf16 else None
     return Engine(encoder, config.scale, config.matryoshka, cached, flatten=flatten, weights=weights)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from embudget.methods import Method
 from embudget.records import RunConfig
-from embudget.suite.pooling import prompts_of
+from embudget.suite.members import start_of
 from embudget.suite.shapes import ModelShape
 from embudget.training.heldout import HeldOut
 from embudget.yardstick import paired_difference
@@ -82,7 +82,7 @@ def remarks_of(
 
 
 def _causes(config: RunConfig, shape: ModelShape, method: Method, steps: int, passes: float) -> Iterator[str]:
-    default = method.default_learning_rate(shape)
+    default, start = method.default_learning_rate(shape), start_of(config.model)
     found = 0
     for holds, cause in (
         (
@@ -91,7 +91,7 @@ def _causes(config: RunConfig, shape: ModelShape, method: Method, steps: int, pa
             f"of {config.method}; lower it",
         ),
         (
-            (config.query_prompt, config.document_prompt) != prompts_of(config.model),
+            (config.query_prompt, config.document_prompt) != (start.query_prompt, start.document_prompt),
             f"the prompts are not those that {config.model} was trained with; leave them out to take its own",
         ),
         (

@@ -64,7 +64,7 @@ class Training:
         self.place = start_processes()
         set_seed(config.seed)
         self.model: SentenceTransformer = load_base(config)
-        self.model[0].model = job.method.apply(self.model[0].model)
+        self.model[0].model = job.method.apply(self.model[0].model, job.shape)
         self.model.to(self.place.device).train()
         self.meter = BudgetMeter(job.method, job.shape)
         self.losses: list[tuple[int, float]] = []
