@@ -18,12 +18,12 @@ COLUMNS: Final = (
     "trained_params", "steps", "pairs_seen", "tokens", "train_flops", "executed_flops", "seconds", "loss", "chance",
     "accuracy", "ndcg", "train_loss", "pairs", "max_length", "eval_pairs", "eval_candidates", "scale", "warmup",
     "weight_decay", "max_epochs", "schedule", "decay", "pooling", "end_token", "model_weights", "shared_flops", "error",
-    "training_pairs", "yardstick", "negatives", "loss_error",
+    "training_pairs", "yardstick", "negatives", "loss_error", "lineage", "base_loss", "base_ndcg",
 )  # fmt: skip
 """The columns of a table of records. `budget` is the FLOP that were asked for, `train_flops` those that were spent."""
 _OF_TEXT = (
     "id", "status", "model", "method", "pairs", "schedule", "pooling", "end_token", "model_weights", "error",
-    "yardstick",
+    "yardstick", "lineage",
 )  # fmt: skip
 _OF_CONFIG = {"budget": "train_flops", "model_weights": "weights"} | {
     name: name for name in COLUMNS if name in RunConfig.model_fields and name != "train_flops"
