@@ -173,7 +173,7 @@ def their_step(model: str, method: str, table: Any, arguments: dict[str, int]) -
 
     set_seed(0)
     embedder = load_embedder(model, LENGTH)
-    embedder[0].model = parse_method(method).apply(embedder[0].model)
+    embedder[0].model = parse_method(method).apply(embedder[0].model, find_shape(model))
     embedder.train()
     both: dict[str, Any] = {"directions": ("query_to_doc", "doc_to_query"), "partition_mode": "per_direction"}
     kind = CachedMultipleNegativesRankingLoss if arguments else MultipleNegativesRankingLoss

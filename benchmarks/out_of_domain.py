@@ -28,7 +28,7 @@ from embudget.files import write_whole
 from embudget.pairs import Pairs, load_pairs
 from embudget.reading import read_json_lines
 from embudget.records import RunConfig, RunRecord
-from embudget.suite.loading import load_embedder
+from embudget.training.base import load_base
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -90,7 +90,7 @@ def _models(pairs: Pairs, work: Path, budget: float, members: Sequence[str]) -> 
         config = config.model_copy(update={"eval_pairs": held_out, "eval_candidates": held_out})
         plain, trained = (work / f"{member.replace(':', '-')}-{state}" for state in ("untrained", "trained"))
         if not (plain / "modules.json").is_file():
-            load_embedder(config.model, config.max_length, config.pooling, config.end_token).save_pretrained(str(plain))
+            load_base(config).save_pretrained(str(plain))
         if not (trained / "modules.json").is_file():
             eb.train(config, pairs, trained)
         yield f"{member} untrained", plain

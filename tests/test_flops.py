@@ -61,7 +61,7 @@ def test_executed_flops_agree_with_the_counter(text: str, model: str, request: p
     folder: Path = request.getfixturevalue(model)
     method, shape = parse_method(text), find_shape(str(folder))
     expected = executed_flops(method, shape, passes(TEXTS * LENGTH, TEXTS * LENGTH**2))
-    assert counted(method.apply(load(folder))) == pytest.approx(expected, rel=0.1)
+    assert counted(method.apply(load(folder), shape)) == pytest.approx(expected, rel=0.1)
 
 
 @pytest.mark.parametrize("model", ["tiny_neox", "tiny_llama"])
@@ -179,7 +179,7 @@ def long_model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 def test_the_share_of_attention_agrees_with_the_counter(long_model: Path, text: str, length: int) -> None:
     """What one long text costs above the same tokens in texts of 8, in which attention is next to nothing."""
     method, shape = parse_method(text), find_shape(str(long_model))
-    model = method.apply(load(long_model))
+    model = method.apply(load(long_model), shape)
 
     def executed(texts: int, tokens: int) -> int:
         ids = torch.arange(texts * tokens).reshape(texts, tokens) % 390 + 2

@@ -71,7 +71,7 @@ def test_activations_are_not_fewer_than_torch_keeps_under_autocast(
     sizes = {} if architecture == "gpt_neox" else TINY_GROUPED
     folder = save_tiny(tmp_path / architecture, architecture, **sizes)
     shape, method = find_shape(str(folder)), parse_method(name)
-    model = method.apply(AutoModel.from_pretrained(folder))
+    model = method.apply(AutoModel.from_pretrained(folder), shape)
     weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
     kept: dict[int, torch.Tensor] = {}
 

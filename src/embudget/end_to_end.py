@@ -229,7 +229,7 @@ def _train(out: Path, laws: Laws, records: list[RunRecord], pairs: Pairs, screen
 
 
 def _evaluate(out: Path, record: RunRecord, pairs: Pairs, size: Size, screen: Screen) -> None:
-    from embudget.suite.loading import load_embedder
+    from embudget.training.base import load_base
 
     file = out / "evaluation.json"
     there = _evaluation_in(file)
@@ -239,7 +239,7 @@ def _evaluate(out: Path, record: RunRecord, pairs: Pairs, size: Size, screen: Sc
         return
     screen.stage("evaluation", 60)
     config = record.config
-    base = load_embedder(config.model, config.max_length, config.pooling, config.end_token)
+    base = load_base(config)
     model, against = load_model(out / "model"), {"untrained base": base}
     result = evaluate(model, pairs, against=against, max_queries=size.max_queries)
     result = result.model_copy(update={"run": record.id})

@@ -26,7 +26,7 @@ def study(noise: float = 0.003, seed: int = 0, bend: float = 0.0) -> list[Cell]:
 
 def forecasts_of(of: list[Cell]) -> tuple[Backtest, ...]:
     points = Points.of(of)
-    return backtests(points, draws_of(rank(points, ["chinchilla"]), 40), None, np.random.default_rng(0))
+    return backtests(points, draws_of(rank(points, ["chinchilla"]), 40), None, np.random.default_rng(0))[""]
 
 
 def fitted(of: list[Cell]) -> Laws:

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from embudget.laws.basis import basis_of
 from embudget.laws.forms import FORMS, Array, FormName
 from embudget.laws.problem import EXPONENT_BOUNDS, MAX_LEVELS, START_BOUNDS, Points, Problem, log_loss_of
-from embudget.laws.sharing import basis_of
 from tests.laws.studies import CENTRE, ONE, plain, problem
 
 METHODS = ("full", "lora:4", "lora:16", "lora:64")

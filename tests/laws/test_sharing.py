@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from embudget.laws.basis import basis_of
 from embudget.laws.forms import FORMS, Coefficients, FormName
 from embudget.laws.problem import Points
-from embudget.laws.sharing import JointFit, Sharing, basis_of, fit_jointly
+from embudget.laws.sharing import JointFit, Sharing, fit_jointly
 from embudget.methods import kind_of
 from embudget.runs.cells import Cell
 from tests.laws.studies import APART, BUDGETS, MODELS, ONE, SHARED, WIDE, cells, plain, points

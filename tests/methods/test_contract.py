@@ -62,7 +62,7 @@ def train(model: Any) -> None:  # noqa: ANN401 - transformers is untyped
 @every_case
 def test_what_trains_is_what_it_claims(method: Method, model: Any, shape: ModelShape) -> None:  # noqa: ANN401
     method.check(shape)
-    applied = method.apply(model)
+    applied = method.apply(model, shape)
     counts = {name: p.numel() for name, p in applied.named_parameters() if "emb" not in name}
     trained = {name: p.numel() for name, p in applied.named_parameters() if p.requires_grad and "emb" not in name}
     assert sum(trained.values()) == method.trained_params(shape)
@@ -70,8 +70,8 @@ def test_what_trains_is_what_it_claims(method: Method, model: Any, shape: ModelS
 
 
 @every_case
-def test_exactly_the_trained_parameters_move(method: Method, model: Any) -> None:  # noqa: ANN401
-    applied = method.apply(model)
+def test_exactly_the_trained_parameters_move(method: Method, model: Any, shape: ModelShape) -> None:  # noqa: ANN401
+    applied = method.apply(model, shape)
     before = {name: parameter.detach().clone() for name, parameter in applied.named_parameters()}
     train(applied)
     for name, parameter in applied.named_parameters():
@@ -79,14 +79,14 @@ def test_exactly_the_trained_parameters_move(method: Method, model: Any) -> None
 
 
 @every_case
-def test_only_full_fine_tuning_trains_the_input_embedding(method: Method, model: Any) -> None:  # noqa: ANN401
-    applied = method.apply(model)
+def test_only_full_fine_tuning_trains_the_input_embedding(method: Method, model: Any, shape: ModelShape) -> None:  # noqa: ANN401
+    applied = method.apply(model, shape)
     assert applied.get_input_embeddings().weight.requires_grad == isinstance(method, Full)
 
 
 @both_models
 def test_frozen_blocks_are_the_lowest(model: Any, shape: ModelShape) -> None:  # noqa: ANN401
-    Freeze(0.5).apply(model)
+    Freeze(0.5).apply(model, shape)
     trains = [all(parameter.requires_grad for parameter in block.parameters()) for block in model.layers]
     frozen = [not any(parameter.requires_grad for parameter in block.parameters()) for block in model.layers]
     assert trains == [False, False, True, True]
@@ -95,17 +95,17 @@ def test_frozen_blocks_are_the_lowest(model: Any, shape: ModelShape) -> None:  #
 
 
 @every_case
-def test_applying_changes_nothing_before_training(method: Method, model: Any) -> None:  # noqa: ANN401
+def test_applying_changes_nothing_before_training(method: Method, model: Any, shape: ModelShape) -> None:  # noqa: ANN401
     before = hidden(model).detach()
-    assert torch.allclose(hidden(method.apply(model)), before, atol=1e-6)
+    assert torch.allclose(hidden(method.apply(model, shape)), before, atol=1e-6)
 
 
 @every_case
-def test_merging_keeps_the_function_and_leaves_no_adapter(method: Method, model: Any) -> None:  # noqa: ANN401
+def test_merging_keeps_the_function_and_leaves_no_adapter(method: Method, model: Any, shape: ModelShape) -> None:  # noqa: ANN401
     names = {name: parameter.shape for name, parameter in model.named_parameters()}
     kind = type(model)
     untrained = hidden(model).detach()
-    applied = method.apply(model)
+    applied = method.apply(model, shape)
     train(applied)
     trained = hidden(applied).detach()
     assert not torch.allclose(trained, untrained, atol=1e-2)
@@ -120,9 +120,10 @@ def test_merging_keeps_the_function_and_leaves_no_adapter(method: Method, model:
 def test_a_merged_model_saves_as_a_plain_checkpoint(
     method: Method,
     model: Any,  # noqa: ANN401 - transformers is untyped
+    shape: ModelShape,
     tmp_path: Path,
 ) -> None:
-    applied = method.apply(model)
+    applied = method.apply(model, shape)
     train(applied)
     trained = hidden(applied).detach()
     method.merge(applied).save_pretrained(tmp_path)
@@ -252,7 +253,7 @@ def test_default_rates() -> None:
 def test_the_scale_of_lora_is_the_same_for_every_rank(folder: Path) -> None:
     scales = set()
     for rank in (1, 8):
-        model = LoRA(rank).apply(AutoModel.from_pretrained(folder))
+        model = LoRA(rank).apply(AutoModel.from_pretrained(folder), find_shape(str(folder)))
         scales |= {module.scaling["default"] for module in model.modules() if hasattr(module, "scaling")
                    and isinstance(module.scaling, dict)}  # fmt: skip
     assert scales == {2.0}

@@ -13,6 +13,7 @@ from torch import Tensor
 from embudget.methods import parse_method
 from embudget.suite import find_shape
 from embudget.suite.loading import load_embedder
+from embudget.training.bf16 import Bf16Weights
 from embudget.training.encoder import Encoder
 from embudget.training.engine import Engine
 from embudget.training.meter import BudgetMeter
@@ -28,7 +29,7 @@ Texts = list[NDArray[np.int64]]
 def embedder(folder: Path, method: str = "full", pooling: str = "mean") -> SentenceTransformer:
     """A tiny model to which a method is applied, its LoRA weights all other than 0, in training mode."""
     model = load_embedder(str(folder), 32, pooling)
-    model[0].model = parse_method(method).apply(model[0].model)
+    model[0].model = parse_method(method).apply(model[0].model, find_shape(str(folder)))
     torch.manual_seed(0)
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
@@ -36,8 +37,13 @@ def embedder(folder: Path, method: str = "full", pooling: str = "mean") -> Sente
     return model.train()
 
 
-def engine_for(model: SentenceTransformer, **how: Any) -> Engine:  # noqa: ANN401 - any of the engine's arguments
-    return Engine(Encoder(model), SCALE, **how)
+def engine_for(
+    model: SentenceTransformer,
+    bf16: bool = False,
+    **how: Any,  # noqa: ANN401 - any of the engine's arguments
+) -> Engine:
+    weights = Bf16Weights(model[0].model) if bf16 else None
+    return Engine(Encoder(model, autocast=bf16), SCALE, weights=weights, **how)
 
 
 def token_ids(model: SentenceTransformer, texts: Sequence[str]) -> Texts:

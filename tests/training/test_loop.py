@@ -19,6 +19,7 @@ from embudget.methods import parse_method
 from embudget.pairs import Pairs
 from embudget.records import RunConfig
 from embudget.study.execution import execute
+from embudget.suite import find_shape
 from embudget.suite.loading import load_embedder
 from embudget.training.budget import run_to_budget
 from embudget.training.engine import Engine
@@ -65,7 +66,7 @@ def plain_sentence_transformers(
     """Losses and model of the library's own trainer, at the rates of the steps given."""
     set_seed(config.seed)
     model = load_embedder(config.model, config.max_length)
-    model[0].model = parse_method(config.method).apply(model[0].model)
+    model[0].model = parse_method(config.method).apply(model[0].model, find_shape(config.model))
     loss = Recording(model, config.scale)
     arguments = SentenceTransformerTrainingArguments(
         output_dir=str(folder),

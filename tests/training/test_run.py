@@ -117,13 +117,13 @@ def test_more_candidates_than_pairs_are_refused(tiny_neox: Path, tiny_pairs: Pai
         config_for(tiny_neox, tiny_pairs, eval_pairs=15, eval_candidates=16)
 
 
-def test_under_autocast_the_measure_and_the_model_are_float32(
-    tiny_llama: Path, tiny_pairs: Pairs, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = config_for(tiny_llama, tiny_pairs, train_flops=8e8)
+@pytest.mark.parametrize("method", ["full", "freeze:0.5", "lora:4"])
+def test_in_bf16_the_measure_and_the_model_are_float32(tiny_llama: Path, tiny_pairs: Pairs, method: str) -> None:
+    config = config_for(tiny_llama, tiny_pairs, method, train_flops=8e8)
     exact = train(config, tiny_pairs, with_record=True)[1]
-    monkeypatch.setattr("embudget.training.engine.uses_bf16", lambda: True)
-    model, record = train(config, tiny_pairs, with_record=True)
+    low = config.model_copy(update={"precision": "bf16"})
+    model, record = train(low, tiny_pairs, with_record=True)
+    assert record.config.precision == "bf16" and record.config.id != exact.config.id
     differences = [abs(rough - fine) for (_, rough), (_, fine) in zip(record.loss_curve, exact.loss_curve, strict=True)]
     assert 1e-5 < max(differences) < 0.5, "training was in bf16"
     assert all(parameter.dtype == torch.float32 for parameter in model.parameters())

@@ -109,8 +109,9 @@ def _names(folders: list[Path]) -> dict[str, Path]:
 def _on_pairs(model: Path, pairs: Path, against: list[Path], base: bool, json: bool) -> None:
     """Score retrieval on the test split of pairs."""
     from embudget.evaluation import evaluate, load_model
-    from embudget.evaluation.contenders import BASE, load_base
+    from embudget.evaluation.contenders import BASE
     from embudget.pairs import load_pairs
+    from embudget.training.base import load_base
     from embudget.training.export import RECORD_FILE, read_record
 
     names = _names(against)

@@ -29,6 +29,7 @@ def command(
               embudget records study.db --csv records.csv
     """  # noqa: D301
     from embudget.cli.console import table
+    from embudget.cli.sweep_bar import doubts
     from embudget.contents import TABLE
     from embudget.outputs import check_file_output, store_places
     from embudget.records import differing, record_row, write_records_csv
@@ -69,3 +70,5 @@ def command(
                 cells.append("" if value is None else format(value, form))
         rows.append([*cells, *([record.config.schedule] if other_schedules else []), record.id[:8]])
     typer.echo(table([*headers, *(["schedule"] if other_schedules else []), "id"], rows))
+    for line in doubts(records):
+        typer.echo(line)

@@ -8,6 +8,7 @@ import typer
 from embudget.cli.options import Verbose
 
 if TYPE_CHECKING:
+    from embudget.cli.sweep_bar import SweepBar
     from embudget.records import RunRecord
     from embudget.study import Plan, Study
 
@@ -50,7 +51,7 @@ def command(
     Examples: embudget sweep study.yaml --dry-run
               embudget sweep study.yaml --store study.db
     """  # noqa: D301
-    from embudget.cli.sweep_bar import SweepBar, label, outcome
+    from embudget.cli.sweep_bar import SweepBar
     from embudget.errors import ConfigError
     from embudget.pairs import load_pairs
     from embudget.study import Store, Study, plan, sweep
@@ -74,16 +75,23 @@ def command(
         shown = opened.location
         every = None if checkpoint_minutes is None else 60 * checkpoint_minutes
         records = sweep(spec, opened, workers, bar, retry_failed, checkpoints, every)
-    for record in records:
-        if record.status != "done":
-            typer.echo(f"{label(record.config)}: {outcome(record)}")
-    held = f", {bar.runs - len(records)} held by another sweep" if bar.runs > len(records) else ""
-    typer.echo(f"{shown}: {_counts(records)}{held}")
-    for name, reason in bar.refused.items():
-        typer.echo(f"left out: {name}: {reason}")
-    typer.echo(f"next: embudget fit {shown}")
+    typer.echo("\n".join(_ending(records, bar, shown)))
     if bar.refused or any(record.status == "failed" for record in records):
         raise typer.Exit(1)
+
+
+def _ending(records: "list[RunRecord]", bar: "SweepBar", shown: str) -> list[str]:
+    """What a sweep came to: the runs that do not count, those that did not help, how many of each, what comes next."""
+    from embudget.cli.sweep_bar import doubts, label, outcome
+
+    held = f", {bar.runs - len(records)} held by another sweep" if bar.runs > len(records) else ""
+    return [
+        *(f"{label(record.config)}: {outcome(record)}" for record in records if record.status != "done"),
+        *doubts(records),
+        f"{shown}: {_counts(records)}{held}",
+        *(f"left out: {name}: {reason}" for name, reason in bar.refused.items()),
+        f"next: embudget fit {shown}",
+    ]
 
 
 def _check_checkpoints(checkpoints: Path, file: Path, study: "Study", store: str) -> None:

@@ -30,6 +30,22 @@ def outcome(record: RunRecord) -> str:
     return f"{record.status.replace('_', ' ')}: {record.error}"
 
 
+MOST_DOUBTS = 8
+"""Runs whose remarks are listed; a study at one rate that is too high has the same for all."""
+
+
+def doubts(records: Sequence[RunRecord]) -> list[str]:
+    """Lines on runs that ended no better than they began, the first few of them."""
+    doubted = [record for record in records if record.remarks]
+    lines = [
+        f"warning: {record.id[:8]} {label(record.config)}: {remark}"
+        for record in doubted[:MOST_DOUBTS]
+        for remark in record.remarks
+    ]
+    more = len(doubted) - MOST_DOUBTS
+    return lines + ([f"warning: and {more} more runs that did not help their starts"] if more > 0 else [])
+
+
 class SweepBar(SweepListener):
     """A bar over a study's FLOP, with the run under way and the time left. What several runs share counts once."""
 
@@ -85,6 +101,8 @@ class SweepBar(SweepListener):
         self._spent.pop(record.id, None)
         self._done += self._own[record.id]
         self._say(f"{label(record.config)}: {outcome(record)}")
+        for remark in record.remarks:
+            self._say(f"  warning: {remark}")
 
     def lost(self, config: RunConfig, reason: str, attempt: int) -> None:
         """Print a lost process."""

@@ -47,8 +47,31 @@ def command(
     pooling: Annotated[
         str | None,
         typer.Option(
-            metavar="mean|lasttoken",
+            metavar="mean|last|cls|weighted",
             help="How token states become an embedding: by default as the model does, else mean.",
+        ),
+    ] = None,
+    query_prompt: Annotated[
+        str | None, typer.Option(help="Text in front of each query; by default the model's own, or none.")
+    ] = None,
+    document_prompt: Annotated[
+        str | None, typer.Option(help="Text in front of each positive; by default the model's own, or none.")
+    ] = None,
+    attention: Annotated[
+        str | None,
+        typer.Option(metavar="causal|bidirectional", help="What a token sees; by default as the model has it."),
+    ] = None,
+    matryoshka: Annotated[
+        str | None,
+        typer.Option(metavar="SIZES", help="Smaller embedding sizes to train besides the full one: 64,128,256."),
+    ] = None,
+    scale: Annotated[float | None, typer.Option(help="1 / temperature of the loss; 40 by default.")] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="Of AdamW; 0.1 by default.")] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|float32|bf16",
+            help="Numbers to multiply matrices in; auto takes what is faster here. By default float32.",
         ),
     ] = None,
     cache: Annotated[
@@ -88,31 +111,32 @@ def command(
     from embudget.outputs import check_apart
     from embudget.pairs import load_pairs
     from embudget.recipe import Recipe
+    from embudget.records import RunConfig
     from embudget.training.run import train
     from embudget.training.yardstick import measured_on
 
     check_apart(out, (recipe,))
     data = load_pairs(pairs)
     budget_asked = (budget, gpu_hours, dollars, device, mfu, dollars_per_hour)
-    asked = (*budget_asked, model, method, batch_size, learning_rate, max_length, negatives, schedule, pooling)
+    given: dict[str, object] = {
+        "batch_size": batch_size, "learning_rate": learning_rate, "max_length": max_length, "negatives": negatives,
+        "pooling": pooling, "schedule": schedule, "query_prompt": query_prompt, "document_prompt": document_prompt,
+        "attention": attention, "scale": scale, "weight_decay": weight_decay,
+        "matryoshka": None if matryoshka is None else matryoshka.split(","),
+    }  # fmt: skip
+    given = {name: one for name, one in given.items() if one is not None}
     if recipe is not None:
-        if any(option is not None for option in asked):
+        if given or any(option is not None for option in (*budget_asked, model, method)):
             raise ConfigError("give either a recipe or --model, --method and a budget, not both")
         config = measured_on(Recipe.load(recipe).run_config(data.hash, seed), data)
         config = config.model_copy(update={"max_epochs": max_epochs or config.max_epochs})
+        config = RunConfig.read(dict(config) | {"precision": _precision(precision, config.model)}, "")
     else:
         flops = resolve_budget(
             budget, gpu_hours=gpu_hours, dollars=dollars, device=device, mfu=mfu, dollars_per_hour=dollars_per_hour
         )
-        given: dict[str, object] = {
-            "batch_size": batch_size,
-            "learning_rate": learning_rate,
-            "max_length": max_length,
-            "negatives": negatives,
-            "seed": seed,
-        }
-        given |= {"pooling": pooling, "max_epochs": max_epochs, "schedule": schedule}
-        config = _config(model, method, flops, data, {name: one for name, one in given.items() if one is not None})
+        given |= {"seed": seed} | ({} if max_epochs is None else {"max_epochs": max_epochs})
+        config = _config(model, method, flops, data, given, precision)
     with budget_bar(f"{config.model} {config.method} {config.train_flops:.3g} FLOP") as progress:
         seconds = None if checkpoint_minutes is None else 60 * checkpoint_minutes
         resources = Resources(cache, compile, checkpoint_seconds=seconds)
@@ -126,7 +150,7 @@ def command(
 
 
 def outcome(record: "RunRecord") -> str:
-    """A finished run in three lines, and a fourth where it learned nothing."""
+    """A finished run in a few lines: its size, its loss beside that of its start, and what to doubt."""
     from embudget.report.formats import duration
     from embudget.yardstick import loss_text
 
@@ -140,26 +164,48 @@ def outcome(record: "RunRecord") -> str:
             f"held-out loss {loss_text(record.loss, record.groups, 4)} nats (chance {record.by_chance:.4f}), accuracy "
             f"{record.accuracy:.3f} in "
             f"{config.eval_candidates}",
+            *_beside_start(record),
             *([f"no gain: {record.error}"] if record.status == "no_gain" else []),
+            *(f"warning: {remark}" for remark in record.remarks),
         ]
     )
+
+
+def _beside_start(record: "RunRecord") -> list[str]:
+    """A line on what the start had before training, where it was measured."""
+    if record.base_loss is None or record.base_ndcg is None or record.ndcg is None:
+        return []
+    return [
+        f"before training: loss {record.base_loss:.4f} nats, nDCG@10 {record.base_ndcg:.3f}; after: nDCG@10 "
+        f"{record.ndcg:.3f}"
+    ]
+
+
+def _precision(asked: str | None, model: str) -> str:
+    """The numbers in which the run multiplies: what is asked for, and where nothing is, float32."""
+    return "float32" if asked in (None, "auto") else str(asked)
 
 
 def _attention(config: "RunConfig", pairs: "Pairs") -> list[str]:
     """A line on what attention adds at the pairs' lengths, if it is much."""
     from embudget.flops import attention_share, say_attention
     from embudget.methods import parse_method
-    from embudget.pairs import token_stats
     from embudget.suite import find_shape
+    from embudget.training.job import lengths_of
 
-    lengths = token_stats(pairs, config.model, config.max_length, config.end_token, config.negatives)
+    lengths = lengths_of(config, pairs)
     return say_attention(
         attention_share(parse_method(config.method), find_shape(config.model), [lengths.attention_length])
     )
 
 
 def _config(
-    model: str | None, method: str | None, flops: float, pairs: "Pairs", given: dict[str, object]
+    model: str | None,
+    method: str | None,
+    flops: float,
+    pairs: "Pairs",
+    given: dict[str, object],
+    precision: str | None,
 ) -> "RunConfig":
     """The run of a member, a method and a budget, with what else was given."""
     from embudget.errors import ConfigError
@@ -168,7 +214,7 @@ def _config(
     from embudget.study import BatchRule
     from embudget.suite import find_shape
     from embudget.suite.loading import weights_of
-    from embudget.suite.pooling import pooling_for
+    from embudget.suite.members import pooling_for, start_of
     from embudget.training.yardstick import counts_for
 
     if model is None or method is None:
@@ -176,7 +222,11 @@ def _config(
     shape, parsed = find_shape(model), parse_method(method)
     parsed.check(shape)
     eval_pairs, eval_candidates = counts_for(pairs)
+    start = start_of(model)
     values = {
+        "query_prompt": start.query_prompt,
+        "document_prompt": start.document_prompt,
+        "precision": _precision(precision, model),
         "model": shape.name,
         "weights": weights_of(model),
         "method": method,

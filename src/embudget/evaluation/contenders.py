@@ -75,14 +75,13 @@ def embedding_contender(name: str, model: "SentenceTransformer | str | Path") ->
 def untrained_base(folder: Path) -> Contender:
     """What the model in a folder was before embudget trained it."""
     config = read_record(folder).config
-    return EmbeddingContender(BASE, base_hash(config), lambda: load_base(config))
+    return EmbeddingContender(BASE, base_hash(config), lambda: _load_base(config))
 
 
-def load_base(config: RunConfig) -> "SentenceTransformer":
-    """The model that a run begins from, as the run embeds texts with it."""
-    from embudget.suite.loading import load_embedder
+def _load_base(config: RunConfig) -> "SentenceTransformer":
+    from embudget.training.base import load_base  # with torch
 
-    return load_embedder(config.model, config.max_length, config.pooling, config.end_token)
+    return load_base(config)
 
 
 def minilm_folder() -> Path | None:

@@ -51,4 +51,6 @@ def base_hash(config: RunConfig) -> str:
     """The hash of the model that a run begins from, as the run embeds texts with it."""
     weights = weights_of(config.model) or find_checkpoint(config.model).identity
     values = [config.model, weights, config.max_length, config.pooling, config.end_token]
+    more = [config.query_prompt, config.document_prompt, config.attention]
+    values += more if any(more) else []  # scores that were kept before there were any stay known
     return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:16]

@@ -32,7 +32,7 @@ from embudget.pairs.splitting import SPLITS
 from embudget.pairs.text import text_key
 from embudget.suite.identity import model_identity
 from embudget.suite.loading import load_embedder, weights_of
-from embudget.suite.pooling import pooling_for
+from embudget.suite.members import pooling_for, start_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -147,7 +147,14 @@ def _check(pairs: Pairs, negatives: int, margin: float, range_min: int, range_ma
 def _load(asked: Mining, is_folder: bool) -> "SentenceTransformer":
     if not is_folder:
         assert asked.max_length is not None
-        return load_embedder(asked.model, asked.max_length, pooling_for(asked.model, None))
+        start = start_of(asked.model)
+        return load_embedder(
+            asked.model,
+            asked.max_length,
+            pooling_for(asked.model, None),
+            query_prompt=start.query_prompt,
+            document_prompt=start.document_prompt,
+        )
     embedder = load_model(asked.model)
     if asked.max_length is not None:
         embedder.max_seq_length = asked.max_length

@@ -26,7 +26,7 @@ import numpy as np
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from embudget.frozen import Frozen
-from embudget.laws.ensemble import surface_of
+from embudget.laws.ensemble import surfaces_of
 from embudget.laws.forms import Array
 from embudget.laws.misfit import is_outlying
 from embudget.laws.problem import Points
@@ -66,19 +66,21 @@ class Cut(NamedTuple):
 
 def backtests(
     points: Points, drawn: Sequence[tuple[JudgedForm, int]], asymptote: float | None, rng: np.random.Generator
-) -> tuple[Backtest, ...]:
-    """Fit the forms again to the cells below each cut, and hold them against each budget above it.
+) -> dict[str, tuple[Backtest, ...]]:
+    """Fit the forms again to the cells below each cut, and hold them against each budget above it, by lineage.
 
     Cells that lie far from the fit of all are left out: a diverged run says nothing of forecasts.
     """
-    found: list[Backtest] = []
+    found: dict[str, list[Backtest]] = {lineage: [] for lineage in points.lineages}
     log_fit = np.average([one.fit.log_fit for one, _ in drawn], axis=0, weights=[count for _, count in drawn])
     for cut in _cuts(points.where(~is_outlying(points.log_loss - log_fit, points.weights))):
         again = _fitted_again(cut.below, drawn, asymptote)
         if again:
-            surface = surface_of(cut.below, again, asymptote, rng)
-            found += _held_against(surface, float(cut.below.budget.max()), cut.above)
-    return tuple(found)
+            largest = float(cut.below.budget.max())
+            for lineage, surface in surfaces_of(cut.below, again, asymptote, rng).items():
+                above = cut.above.where(cut.above.lineage == lineage)
+                found[lineage] += _held_against(surface, largest, above) if len(above) else ()
+    return {lineage: tuple(tests) for lineage, tests in found.items()}
 
 
 def discrepancy_of(tests: Sequence[Backtest], fall: float, prior: float = PRIOR, worth: float = WORTH) -> float:
@@ -117,9 +119,9 @@ def _cuts(points: Points) -> Iterator[Cut]:
         return
     for level in levels[FEWEST_BELOW:][-MOST_CUTS:]:
         below = points.where(points.levels < level)
-        known = [method for method in below.methods if (below.method == method).sum() > 1]
-        below = below.where(np.isin(below.method, known)).thinned(MOST_CELLS)
-        above = points.where((points.levels >= level) & np.isin(points.method, below.methods))
+        lines, counts = np.unique(below.lines, return_counts=True)
+        below = below.where(np.isin(below.lines, lines[counts > 1])).thinned(MOST_CELLS)
+        above = points.where((points.levels >= level) & np.isin(points.lines, below.lines))
         if len(above) and len(below) and len(np.unique(below.log_n)) > 1:
             yield Cut(below, above)
 

@@ -14,8 +14,19 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def cells_frame(table: RunTable, law: Surface | OnPairs, have_law: Sequence[str], level: float) -> "pd.DataFrame":
-    """The cells of all methods; those without a law have no prediction."""
+def cells_frame(lineages: Sequence[tuple[RunTable, Surface | OnPairs, Sequence[str]]], level: float) -> "pd.DataFrame":
+    """The cells of all methods, lineage by lineage; those without a law have no prediction.
+
+    Args:
+        lineages: of each the cells, what predicts their losses, and the methods that have a law.
+        level: probability of the intervals.
+    """
+    import pandas as pd
+
+    return pd.concat([_of_lineage(*one, level) for one in lineages], ignore_index=True)
+
+
+def _of_lineage(table: RunTable, law: Surface | OnPairs, have_law: Sequence[str], level: float) -> "pd.DataFrame":
     import pandas as pd
 
     cells = pd.DataFrame([cell.model_dump() for cell in table.cells])

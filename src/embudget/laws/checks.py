@@ -6,6 +6,7 @@ business of `embudget.laws.diagnostics`.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Self
 
 import numpy as np
@@ -48,7 +49,7 @@ def check_support(cells: Sequence[Cell], points: Points, asymptote: float | None
         _check_asymptote(cells, asymptote)
     _check_counts(points)
     linked = linked_methods(points)
-    for group in linked if len(linked) > 1 else ():
+    for group in linked if len(linked) > 1 and len(points.lineages) == 1 else ():
         try:
             _check_counts(points.where(np.isin(points.method, sorted(group))))
         except TooFewRunsError as error:
@@ -111,6 +112,8 @@ def supported_forms(points: Points, forms: Sequence[str] | None) -> tuple[FormNa
 
 def linked_methods(points: Points) -> list[set[str]]:
     """The methods in groups that common budgets tie together: within one they can be compared by measured losses."""
+    if len(points.lineages) > 1:
+        points = replace(points, method=np.array([line.replace("\n", " ") for line in points.lines.tolist()]))
     budgets = {method: set(points.budget[points.method == method].tolist()) for method in points.methods}
     groups: list[set[str]] = []
     for method in points.methods:

@@ -22,6 +22,36 @@ LEAST_STEP = 1.1
 """Ratio of neighbouring budgets below which they count as the same."""
 
 
+def surfaces_of(
+    points: Points,
+    drawn: Sequence[tuple[JudgedForm, int]],
+    asymptote: float | None,
+    rng: np.random.Generator,
+    moves: Array | None = None,
+) -> dict[str, Surface]:
+    """Draw from every form, the heaviest first, and measure what they leave unexplained together: by lineage.
+
+    The draws of all lineages belong together, row by row. Noise and misfit are those of all cells.
+    ``moves`` (draws, n) of the log losses, one row for each draw of all forms, are those of other held-out groups.
+    """
+    counts = [count for _, count in drawn]
+    parts = [None] * len(drawn) if moves is None else np.split(moves, np.cumsum(counts)[:-1])
+    components = [_components(one, points, count, rng, part) for (one, count), part in zip(drawn, parts, strict=True)]
+    residuals = points.log_loss - np.average([one.fit.log_fit for one, _ in drawn], axis=0, weights=counts)
+    parameters = float(np.average([one.fit.parameters for one, _ in drawn], weights=counts))
+    effective = series_of(points, residuals).effective
+    freedom = max(effective - parameters, 1.0)
+    noise = noise_of_run(points, residuals, freedom * len(points) / effective)
+    misfit = misfit_of(points.thinned(MANY_CELLS), residuals[points.sampled(MANY_CELLS)], noise, freedom)
+    found = {}
+    for lineage in points.lineages:
+        mine = points if len(points.lineages) == 1 else points.where(points.lineage == lineage)
+        own = tuple(parts[lineage] for parts in components)
+        correction = _correction(own, mine, asymptote, noise, misfit) if misfit > 0 else None
+        found[lineage] = _surface(mine, own, asymptote, noise, misfit, correction, freedom, step_of(points))
+    return found
+
+
 def surface_of(
     points: Points,
     drawn: Sequence[tuple[JudgedForm, int]],
@@ -29,30 +59,24 @@ def surface_of(
     rng: np.random.Generator,
     moves: Array | None = None,
 ) -> Surface:
-    """Draw from every form, the heaviest first, and measure what they leave unexplained together.
+    """As `surfaces_of`, for points of one lineage."""
+    (surface,) = surfaces_of(points, drawn, asymptote, rng, moves).values()
+    return surface
 
-    ``moves`` (draws, n) of the log losses, one row for each draw of all forms, are those of other held-out groups.
-    """
-    counts = [count for _, count in drawn]
-    parts = [None] * len(drawn) if moves is None else np.split(moves, np.cumsum(counts)[:-1])
-    components = tuple(
-        _component(one, points, count, rng, part) for (one, count), part in zip(drawn, parts, strict=True)
-    )
-    residuals = points.log_loss - np.average([one.fit.log_fit for one, _ in drawn], axis=0, weights=counts)
-    parameters = float(np.average([one.fit.parameters for one, _ in drawn], weights=counts))
-    effective = series_of(points, residuals).effective
-    freedom = max(effective - parameters, 1.0)
-    noise = noise_of_run(points, residuals, freedom * len(points) / effective)
-    misfit = misfit_of(points.thinned(MANY_CELLS), residuals[points.sampled(MANY_CELLS)], noise, freedom)
+
+def _surface(
+    points: Points, components: tuple[Component, ...], asymptote: float | None, noise: float, misfit: float,
+    correction: Correction | None, freedom: float, step: float,
+) -> Surface:  # fmt: skip
     return Surface(
         components=components,
         asymptote=asymptote,
         noise=noise,
         misfit=misfit,
-        correction=_correction(components, points, asymptote, noise, misfit) if misfit > 0 else None,
+        correction=correction,
         freedom=freedom,
         discrepancy=0.0,
-        step=step_of(points),
+        step=step,
         reach={
             method: Reach.of(points.log_n[rows], points.log_d[rows])
             for method, rows in ((method, points.method == method) for method in points.methods)
@@ -60,24 +84,36 @@ def surface_of(
     )
 
 
-def _component(
+def _components(
     judged: JudgedForm, points: Points, count: int, rng: np.random.Generator, moves: Array | None
-) -> Component:
+) -> dict[str, Component]:
+    """The draws of one form, by lineage."""
     fit = judged.fit
     drawn = draw(fit, points, count, rng)
     followed = [np.empty((0, 0))] * len(drawn) if moves is None else moved(fit, points, moves)
     branches = [
-        Branch(
-            basis={method: tuple(map(float, row)) for method, row in group.basis.items()},
-            centre_n=group.centre_n,
-            centre_d=group.centre_d,
-            fit=tuple(map(float, vector)),
-            draws=tuple(map(tuple, own.tolist())),
-            moved=tuple(map(tuple, others.tolist())),
+        (
+            group.lineage,
+            Branch(
+                basis={method: tuple(map(float, row)) for method, row in group.basis.items()},
+                centre_n=group.centre_n,
+                centre_d=group.centre_d,
+                fit=tuple(map(float, vector)),
+                draws=tuple(map(tuple, own.tolist())),
+                moved=tuple(map(tuple, others.tolist())),
+            ),
         )
         for group, vector, own, others in zip(fit.groups, fit.vectors, drawn, followed, strict=True)
     ]
-    return Component(form=fit.form.name, sharing=fit.sharing, weight=judged.weight, branches=tuple(branches))
+    return {
+        lineage: Component(
+            form=fit.form.name,
+            sharing=fit.sharing,
+            weight=judged.weight,
+            branches=tuple(branch for of, branch in branches if of == lineage),
+        )
+        for lineage in points.lineages
+    }
 
 
 def _correction(

@@ -14,6 +14,7 @@ frontier, isoflop, rates    the best loss, the best size and the best rate, as t
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -22,13 +23,14 @@ from embudget.errors import ConfigError, FitError, TooFewRunsError
 from embudget.laws.backtests import backtests, discrepancy_of, fall_of
 from embudget.laws.checks import Refusal, check_support, supported_forms
 from embudget.laws.diagnostics import diagnose
-from embudget.laws.ensemble import range_of, surface_of
+from embudget.laws.ensemble import range_of, surfaces_of
+from embudget.laws.fitted import OVER_ALL, Domain
 from embudget.laws.forms import Array
 from embudget.laws.frontier import Frontier, fit_frontier
 from embudget.laws.isoflop import Isoflop, fit_isoflop
-from embudget.laws.laws import OVER_ALL, Domain, Laws
+from embudget.laws.laws import Laws
 from embudget.laws.problem import Points
-from embudget.laws.rates import at_best_rates, rate_law_of
+from embudget.laws.rates import RateLaw, at_best_rates, rate_law_of
 from embudget.laws.reuse import fit_repetition
 from embudget.laws.weights import draws_of, rank, ranking_of
 from embudget.records import RunRecord
@@ -80,12 +82,9 @@ def fit(
 
 
 def _fit(table: RunTable, seed: int, draws: int, forms: Sequence[str] | None, asymptote: float | None) -> Laws:
-    refusals: list[Refusal] = []
-    by_method = _with_law(table, refusals)
-    tried = [cell for group in by_method.values() for cell in group]
-    rate_law = rate_law_of(tried)
-    cells = at_best_rates(tried, rate_law)
-    by_method = {method: [cell for cell in cells if cell.method == method] for method in by_method}
+    every = _with_laws(table)
+    tried = [cell for one in every for cell in one.cells]
+    cells = [cell for one in every for cell in at_best_rates(one.cells, one.rate_law)]
     points = Points.of(cells)
     check_support(cells, points, asymptote)
     supported = supported_forms(points, forms)
@@ -94,23 +93,66 @@ def _fit(table: RunTable, seed: int, draws: int, forms: Sequence[str] | None, as
     judged = rank(points, supported, asymptote)
     drawn = draws_of(judged, draws)
     rng = np.random.default_rng(seed)
-    moves = _group_moves(table, by_method, sum(count for _, count in drawn), seed)
-    surface = surface_of(points, drawn, asymptote, rng, moves)
+    moves = _group_moves(table, tried, sum(count for _, count in drawn), seed)
+    surfaces = surfaces_of(points, drawn, asymptote, rng, moves)
     tests = backtests(points, drawn, asymptote, rng)
-    surface = surface.model_copy(update={"discrepancy": discrepancy_of(tests, fall_of(surface, points))})
-    return Laws(
-        table=table,
-        surface=surface,
-        backtests=tests,
-        ranking=ranking_of(judged),
-        diagnostics=diagnose(cells, points, drawn[0][0].fit, surface),
-        frontiers=_frontiers({**by_method, OVER_ALL: cells}, refusals),
-        isoflops={method: _isoflop(method, group, refusals) for method, group in by_method.items()},
-        domain={method: _domain(group) for method, group in by_method.items()},
-        rate_law=rate_law,
-        repetition=repetition,
-        refusals=tuple(refusals),
-    )
+    found = []
+    for one in every:
+        name = one.table.cells[0].lineage or ""
+        lineage = name if len(every) > 1 else points.lineages[0]
+        mine = points.where(points.lineage == lineage)
+        own = [cell for cell in cells if (cell.lineage or "") == lineage]
+        missed = discrepancy_of(tests[lineage], fall_of(surfaces[lineage], mine))
+        surface = surfaces[lineage].model_copy(update={"discrepancy": missed})
+        by_method = {method: [cell for cell in own if cell.method == method] for method in one.methods}
+        fitted = Laws(
+            table=one.table,
+            surface=surface,
+            backtests=tests[lineage],
+            ranking=ranking_of(judged),
+            diagnostics=diagnose(own, mine, drawn[0][0].fit.of_lineage(lineage), surface),
+            frontiers=_frontiers({**by_method, OVER_ALL: own}, one.refusals),
+            isoflops={method: _isoflop(method, group, one.refusals) for method, group in by_method.items()},
+            domain={method: _domain(group) for method, group in by_method.items()},
+            rate_law=one.rate_law,
+            repetition=repetition,
+            refusals=tuple(one.refusals),
+            lineage=name or None,
+        )
+        found.append(fitted)
+    first, *others = found
+    return first.model_copy(update={"others": tuple(others)}) if others else first
+
+
+class _WithLaw(NamedTuple):
+    """The part of a table that laws are fitted to: one lineage, the methods that have enough cells."""
+
+    table: RunTable
+    methods: tuple[str, ...]
+    cells: list[Cell]
+    """by method"""
+    rate_law: RateLaw | None
+    refusals: list[Refusal]
+
+
+def _with_laws(table: RunTable) -> list[_WithLaw]:
+    """The lineages that have enough cells for laws; what has too few is refused by name."""
+    found: list[_WithLaw] = []
+    left_out: list[Refusal] = []
+    parts = table.of_lineages()
+    for part in parts:
+        refusals: list[Refusal] = []
+        by_method = _with_law(part, refusals)
+        cells = [cell for group in by_method.values() for cell in group]
+        if len(parts) > 1 and max(map(len, by_method.values())) < MIN_CELLS:
+            error = TooFewRunsError(f"a lineage needs a method with at least {MIN_CELLS} cells, got {len(cells)} cells")
+            left_out.append(Refusal.of(f"laws of {cells[0].lineage}", error, None))
+            continue
+        found.append(_WithLaw(part, tuple(by_method), cells, rate_law_of(cells), refusals))
+    if not found:
+        raise TooFewRunsError(left_out[0].reason)
+    found[0].refusals.extend(left_out)
+    return found
 
 
 def _with_law(table: RunTable, refusals: list[Refusal]) -> dict[str, list[Cell]]:
@@ -124,7 +166,7 @@ def _with_law(table: RunTable, refusals: list[Refusal]) -> dict[str, list[Cell]]
     return by_method
 
 
-def _group_moves(table: RunTable, by_method: Iterable[str], draws: int, seed: int) -> Array | None:
+def _group_moves(table: RunTable, cells: Sequence[Cell], draws: int, seed: int) -> Array | None:
     """How other held-out groups move the log losses of the cells with a law (draws, n); None where that is unknown.
 
     Their random numbers are their own, so that all other draws are the same with them and without.
@@ -132,7 +174,8 @@ def _group_moves(table: RunTable, by_method: Iterable[str], draws: int, seed: in
     if table.groups is None:
         return None
     moves = table.groups.moves(draws, np.random.default_rng([seed, 1]))
-    rows = np.isin([cell.method for cell in table.cells], list(by_method))
+    places = {id(cell): row for row, cell in enumerate(table.cells)}
+    rows = [places[id(cell)] for cell in cells]
     centred: Array = moves[:, rows] - moves[:, rows].mean(axis=1, keepdims=True)
     return centred
 

@@ -56,6 +56,7 @@ class FrontierRow(Frozen):
     predicted_loss: float = Field(description="nats")
     interval: tuple[float, float] = Field(description="where the measured loss of a new run is expected")
     extrapolation: float = Field(ge=1, description="budget / the nearest one measured of the method; 1 inside")
+    lineage: str | None = Field(default=None, description="family and kind of start; None where nobody says it")
 
 
 class BentLine(Frozen):

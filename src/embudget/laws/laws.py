@@ -1,60 +1,42 @@
-"""What a study taught: the fitted laws, the domain they saw, what could not be fitted; and their file, laws.json."""
+"""What may be asked of the laws of a study: losses, intervals, the frontier, figures and text; and their file.
+
+What they hold is in `embudget.laws.fitted`.
+"""
 
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Self
 
-from pydantic import Field, PositiveFloat, model_validator
+from pydantic import Field, model_validator
 
 from embudget.choices import Candidate, Choices
 from embudget.errors import BudgetError, ConfigError, MethodError
 from embudget.files import save_text
-from embudget.frozen import Frozen
 from embudget.laws import plot, summary
-from embudget.laws.backtests import Backtest
 from embudget.laws.cells_frame import cells_frame
-from embudget.laws.checks import Refusal
-from embudget.laws.diagnostics import Diagnostics, warnings_of
-from embudget.laws.forms import Array
-from embudget.laws.frontier import Frontier, FrontierRow
-from embudget.laws.isoflop import Isoflop
-from embudget.laws.on_pairs import OnPairs
-from embudget.laws.rates import RateLaw
-from embudget.laws.repetition import Repetition, unique_tokens_of
+from embudget.laws.diagnostics import warnings_of
+from embudget.laws.fitted import OVER_ALL, Domain, Fitted
+from embudget.laws.frontier import FrontierRow
+from embudget.laws.repetition import unique_tokens_of
 from embudget.laws.size_exponent import SizeExponent, exponent_of, exponents_of
-from embudget.laws.stored import FORMAT, check_predictions, read_data
-from embudget.laws.surface import Kind, Surface
-from embudget.laws.weights import Ranked
+from embudget.laws.stored import check_predictions, read_data
+from embudget.laws.surface import Kind
 from embudget.methods import parse_method
-from embudget.runs.cells import Cell, RunTable
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-OVER_ALL = "over all"
-"""The key of the frontier over all methods."""
+__all__ = ["OVER_ALL", "Domain", "Laws"]
 
 
-class Domain(Frozen):
-    """What was measured of one method: (smallest, largest)."""
-
-    model_params: tuple[PositiveFloat, PositiveFloat]
-    tokens: tuple[PositiveFloat, PositiveFloat]
-    budgets: tuple[PositiveFloat, PositiveFloat] = Field(description="FLOP")
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        for name in ("model_params", "tokens", "budgets"):
-            low, high = getattr(self, name)
-            if low > high:
-                raise ValueError(f"{name} must be (smallest, largest), got {low:g} and {high:g}")
-        return self
-
-
-class Laws(Frozen):
+class Laws(Fitted):
     """The fitted laws of a study.
+
+    Where its runs are of several lineages, as of a base language model's family and of existing retrievers, each has
+    laws of its own, fitted together. The fields of this value are those of the lineage with the most cells; ``others``
+    are the laws of the rest, and `of` gives any of them. What is asked of a method then needs its ``lineage``.
 
     Example:
         >>> laws = embudget.fit(records)
@@ -63,60 +45,58 @@ class Laws(Frozen):
         >>> print(laws.summary())
     """
 
-    format_version: Literal[4] = FORMAT
-    table: RunTable
-    surface: Surface = Field(description="the loss over N, D and method")
-    backtests: tuple[Backtest, ...] = Field(
-        default=(), description="forecasts of measured budgets; none with fewer than 4, or with too few cells below"
+    others: tuple["Laws", ...] = Field(
+        default=(), description="the laws of the other lineages; row by row their draws belong with these"
     )
-    ranking: tuple[Ranked, ...] = Field(description="forms of law by forecast error, the best first")
-    diagnostics: Diagnostics
-    frontiers: dict[str, Frontier] = Field(description="by method, and over all")
-    isoflops: dict[str, Isoflop] = Field(description="by method")
-    domain: dict[str, Domain] = Field(description="by method")
-    rate_law: RateLaw | None = Field(default=None, description="None with fewer than 2 cells whose best rate is known")
-    repetition: Repetition = Field(default=Repetition(), description="what repeated tokens are worth")
-    refusals: tuple[Refusal, ...] = ()
 
     @model_validator(mode="after")
-    def _of_the_same_methods(self) -> Self:
-        measured = set(self.table.methods)
-        for name, methods in (("domain", set(self.domain)), ("table", measured & set(self.methods))):
-            if methods != set(self.methods):
-                raise ValueError(f"{name} must have the methods of surface, {[*self.methods]}, got {sorted(methods)}")
-        for name, found in (("frontiers", set(self.frontiers)), ("isoflops", set(self.isoflops))):
-            if unknown := found - {*self.methods, OVER_ALL}:
-                raise ValueError(f"{name} must have methods of surface, {[*self.methods]}, got {min(unknown)}")
-        if self.rate_law is not None and (unknown := set(self.rate_law.methods) - set(self.methods)):
-            raise ValueError(f"rate_law must have methods of surface, {[*self.methods]}, got {min(unknown)}")
+    def _of_different_lineages(self) -> Self:
+        if not self.others:
+            return self
+        names = [one.lineage for one in self.every]
+        if None in names or len(set(names)) < len(names):
+            raise ValueError(f"others must be of different lineages that have names, got {names}")
+        draws = {sum(len(part.branches[0].draws) for part in one.surface.components) for one in self.every}
+        if len(draws) > 1 or any(one.others for one in self.others):
+            raise ValueError("others must have as many draws as these laws, and no others of their own")
         return self
 
     @property
-    def methods(self) -> tuple[str, ...]:
-        """The methods that have a law."""
-        return self.surface.methods
+    def every(self) -> "tuple[Laws, ...]":
+        """The laws of each lineage, these first."""
+        return (self, *self.others)
 
     @property
-    def noise(self) -> float:
-        """Relative standard deviation of one run about the law."""
-        return self.surface.noise
+    def lineages(self) -> tuple[str | None, ...]:
+        """The lineages that have laws, the one of most cells first; one None where nobody says it."""
+        return tuple(one.lineage for one in self.every)
 
-    @cached_property
-    def cells(self) -> tuple[Cell, ...]:
-        """The measured cells of the methods that have a law."""
-        return tuple(cell for cell in self.table.cells if cell.method in self.methods)
+    def of(self, lineage: str | None) -> "Laws":
+        """The laws of one lineage; these where there is no other.
 
-    def on(self, unique_tokens: float | Array | None) -> Surface | OnPairs:
-        """What predicts losses where training has so many unique tokens and repeats them; None: all are new."""
-        return self.surface if unique_tokens is None else OnPairs(self.surface, self.repetition, unique_tokens)
+        Raises:
+            ConfigError: there are several, and the lineage is None or none of them.
 
-    @property
-    def on_study(self) -> Surface | OnPairs:
-        """What predicts losses on the study's own pairs, repeated where a budget buys more; all new where not known."""
-        pairs, length = self.table.known_pairs, self.table.tokens_per_pair
-        return self.on(None if pairs is None or length is None else pairs * length)
+        Example:
+            >>> laws.of("minilm retriever").predict("full", model_params=1.1e7, tokens=2e6)
+        """
+        if not self.others and lineage in (None, self.lineage):
+            return self
+        for one in self.every:
+            if lineage is not None and one.lineage == lineage:
+                return one
+        names = ", ".join(str(name) for name in self.lineages if name is not None)
+        raise ConfigError(f"lineage must be {'one of ' * bool(self.others)}{names or 'None'}, got {lineage}")
 
-    def predict(self, method: str, model_params: float, tokens: float, unique_tokens: float | None = None) -> float:
+    def predict(
+        self,
+        method: str,
+        model_params: float,
+        tokens: float,
+        unique_tokens: float | None = None,
+        *,
+        lineage: str | None = None,
+    ) -> float:
         """The loss that ``method`` reaches on N parameters after D tokens, nats: the mean of the bootstrap draws.
 
         Where D is more than ``unique_tokens``, those of the training data, each counted once, they are repeated: see
@@ -124,10 +104,11 @@ class Laws(Frozen):
 
         Raises:
             MethodError: the method is unknown or has no law.
-            ConfigError: N, D or the unique tokens are not positive.
+            ConfigError: N, D or the unique tokens are not positive, or there are several lineages and none is named.
         """
-        at = self._checked(method, model_params, tokens, unique_tokens)
-        return self.on(unique_tokens).predict(*at)
+        laws = self.of(lineage)
+        at = laws._checked(method, model_params, tokens, unique_tokens)
+        return laws.on(unique_tokens).predict(*at)
 
     def interval(
         self,
@@ -137,6 +118,8 @@ class Laws(Frozen):
         level: float = 0.9,
         of: Kind = "run",
         unique_tokens: float | None = None,
+        *,
+        lineage: str | None = None,
     ) -> tuple[float, float]:
         """Where the measured loss of a new run lies with probability ``level``, nats; errors as `predict`.
 
@@ -147,11 +130,13 @@ class Laws(Frozen):
             level: in (0, 1).
             of: "run" for the measured loss of a new run, "law" for the loss itself, without the noise of a run.
             unique_tokens: as for `predict`; where tokens are repeated the interval is wider by what is not known of R.
+            lineage: of the model, where there are several.
         """
         if not 0 < level < 1:
             raise ConfigError(f"level must be in (0, 1), got {level:g}")
-        at = self._checked(method, model_params, tokens, unique_tokens)
-        return self.on(unique_tokens).interval(*at, level, of)
+        laws = self.of(lineage)
+        at = laws._checked(method, model_params, tokens, unique_tokens)
+        return laws.on(unique_tokens).interval(*at, level, of)
 
     def _checked(
         self, method: str, model_params: float, tokens: float, unique_tokens: float | None
@@ -168,8 +153,10 @@ class Laws(Frozen):
             raise MethodError(f"{name} has no law, since it was not measured enough: use one of {self.methods}")
         return name
 
-    def extrapolation(self, budget: float, method: str | None = None) -> float:
+    def extrapolation(self, budget: float, method: str | None = None, *, lineage: str | None = None) -> float:
         """The factor by which a budget lies outside those measured of ``method``, or of any method; 1 inside.
+
+        Without a ``lineage`` it is that of all lineages together, or of these laws' own if a method is named.
 
         Raises:
             BudgetError: the budget is not positive.
@@ -177,8 +164,9 @@ class Laws(Frozen):
         """
         if not 0 < budget < float("inf"):
             raise BudgetError(f"budget must be finite and > 0, got {budget:g}")
-        budgets = self.table.budgets if method is None else self.domain[self._known(method)].budgets
-        return max(1.0, budget / budgets[-1], budgets[0] / budget)
+        asked = self.every if method is None and lineage is None else (self.of(lineage),)
+        spans = [one.table.budgets if method is None else one.domain[one._known(method)].budgets for one in asked]
+        return max(1.0, budget / max(span[-1] for span in spans), min(span[0] for span in spans) / budget)
 
     def frontier(self, budgets: Iterable[float] | None = None, level: float = 0.9) -> list[FrontierRow]:
         """The best choice at each budget in FLOP; by default at the measured ones.
@@ -189,8 +177,11 @@ class Laws(Frozen):
         Raises:
             BudgetError: a budget is not positive.
         """
-        wanted = list(self.table.budgets if budgets is None else budgets)
-        return [self._best(budget, level) for budget in wanted]
+        measured = sorted({budget for one in self.every for budget in one.table.budgets})
+        rows = [
+            [one._best(budget, level) for one in self.every] for budget in (measured if budgets is None else budgets)
+        ]
+        return [min(of_budget, key=lambda row: row.measured_loss or row.predicted_loss) for of_budget in rows]
 
     def _best(self, budget: float, level: float) -> FrontierRow:
         self.extrapolation(budget)  # refuses what is not a budget
@@ -209,10 +200,11 @@ class Laws(Frozen):
             measured_loss=cell.loss if measured else None,
             predicted_loss=law.predict(cell.method, cell.model_params, tokens),
             interval=law.interval(cell.method, cell.model_params, tokens, level),
-            extrapolation=self.extrapolation(budget, cell.method),
+            extrapolation=self.extrapolation(budget, cell.method, lineage=self.lineage),
+            lineage=self.lineage,
         )
 
-    def size_exponent(self, method: str, level: float = 0.9) -> SizeExponent:
+    def size_exponent(self, method: str, level: float = 0.9, *, lineage: str | None = None) -> SizeExponent:
         """How the best size of a method grows with the budget: the exponent s of N*(C) ~ C^s, by the laws.
 
         For the learning rate, the batch and the size at one budget ask `embudget.recommend`.
@@ -220,6 +212,7 @@ class Laws(Frozen):
         Args:
             method: such as full.
             level: probability with which s lies in the interval, in (0, 1).
+            lineage: of the models, where there are several.
 
         Example:
             >>> laws = embudget.find_laws("smollm2")
@@ -231,10 +224,11 @@ class Laws(Frozen):
             ConfigError: ``level`` is not between 0 and 1.
             FitError: the laws know no best size within ten times the measured ones, or one budget or size was measured.
         """
-        name = self._known(method)
+        laws = self.of(lineage)
+        name = laws._known(method)
         if not 0 < level < 1:
             raise ConfigError(f"level must be in (0, 1), got {level:g}")
-        return exponent_of(self.surface, name, self.cells, level)
+        return exponent_of(laws.surface, name, laws.cells, level)
 
     def cells_frame(self, level: float = 0.9) -> "pd.DataFrame":
         """The measured cells beside what the laws predict for them, as a table for a notebook: one row a cell.
@@ -253,7 +247,7 @@ class Laws(Frozen):
         """
         if not 0 < level < 1:
             raise ConfigError(f"level must be in (0, 1), got {level:g}")
-        return cells_frame(self.table, self.on(unique_tokens_of(self.cells)), self.methods, level)
+        return cells_frame([(one.table, one.on(unique_tokens_of(one.cells)), one.methods) for one in self.every], level)
 
     def plot(
         self,
@@ -261,6 +255,8 @@ class Laws(Frozen):
         up_to: float | None = None,
         level: float = 0.9,
         ax: "Axes | None" = None,
+        *,
+        lineage: str | None = None,
     ) -> "Axes":
         """Draw loss against budget by method: the measured cells, the laws' curves, and where new runs are expected.
 
@@ -272,6 +268,7 @@ class Laws(Frozen):
             up_to: FLOP to which the curves go on; by default 4 times the largest measured budget.
             level: share of new runs within the bands.
             ax: matplotlib axes to draw on; by default those of a new figure.
+            lineage: of the models, where there are several.
 
         Example:
             >>> axes = embudget.find_laws("smollm2").plot(["full", "lora:8"])
@@ -286,8 +283,9 @@ class Laws(Frozen):
             raise ConfigError(f"level must be in (0, 1), got {level:g}")
         if up_to is not None:
             self.extrapolation(up_to)  # refuses what is not a budget
-        known = plot.best_of_kinds(self.cells) if methods is None else [self._known(method) for method in methods]
-        return plot.draw_laws(self.on_study, self.surface, self.cells, known, up_to, level, ax)
+        laws = self.of(lineage)
+        known = plot.best_of_kinds(laws.cells) if methods is None else [laws._known(method) for method in methods]
+        return plot.draw_laws(laws.on_study, laws.surface, laws.cells, known, up_to, level, ax)
 
     @cached_property
     def _candidates(self) -> tuple[Candidate, ...]:
@@ -298,7 +296,17 @@ class Laws(Frozen):
         )
 
     def summary(self) -> str:
-        """What was fitted, as plain text for a terminal or a log."""
+        """What was fitted, as plain text for a terminal or a log: lineage by lineage, where there are several."""
+        if self.others:
+            parts = [f"lineage {one.lineage}\n{one._summary(one._rows())}" for one in self.every]
+            best = "\n".join(summary.describe_frontier(self.frontier()))
+            return "\n\n".join([*parts, f"best start at each budget\n{best}"])
+        return self._summary(self.frontier())
+
+    def _rows(self) -> list[FrontierRow]:
+        return [self._best(budget, 0.9) for budget in self.table.budgets]
+
+    def _summary(self, frontier: Sequence[FrontierRow]) -> str:
         warnings = warnings_of(self.diagnostics, self.table, self.cells)
         parts = [
             [*summary.describe_runs(self.table), ""],
@@ -306,7 +314,7 @@ class Laws(Frozen):
             summary.describe_surface(self.surface),
             summary.describe_backtests(self.backtests),
             [*summary.describe_diagnostics(self.diagnostics, warnings), ""],
-            [*summary.describe_frontier(self.frontier()), ""],
+            [*summary.describe_frontier(frontier), ""],
             summary.describe_powers(self.frontiers, self.isoflops, exponents_of(self.surface, self.cells)),
             summary.describe_repetition(self.cells, self.repetition),
             summary.describe_rates(self.cells, self.rate_law),
@@ -330,5 +338,6 @@ class Laws(Frozen):
             ConfigError: the file cannot be read, is cut short, is not of laws, or of a newer version.
         """
         laws = cls.read(read_data(path), str(path))
-        check_predictions(laws.table, laws.surface, str(path))
+        for one in laws.every:
+            check_predictions(one.table, one.surface, str(path))
         return laws

@@ -161,8 +161,8 @@ def misfit_of(points: Points, residuals: Array, noise: float, freedom: float) ->
 
 
 def _second_differences(points: Points, scaled: Array) -> Iterator[float]:
-    for method in points.methods:
-        of_method = points.method == method
+    for line in np.unique(points.lines):
+        of_method = points.lines == line
         for size in np.unique(points.log_n[of_method]):
             rows = np.flatnonzero(of_method & (points.log_n == size))
             series = scaled[rows[np.argsort(points.log_d[rows])]]

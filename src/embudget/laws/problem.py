@@ -53,12 +53,16 @@ class Points:
     series: NDArray[np.int_]
     """number of the series of cells that err together: those of one model and method, as the branches of a trunk, and
     of these the checkpoints of one run by themselves, where the table names its runs"""
+    lineage: NDArray[np.str_]
+    """family and kind of start of each cell's model (n,); empty where nobody says it"""
+    base: Array
+    """log held-out loss of each cell's start before any training (n,); NaN where unknown"""
 
     @classmethod
     def of(cls, cells: Sequence[Cell], repetition: Repetition | None = None) -> Self:
         """The cells as arrays; without a ``repetition`` all tokens count as new."""
         seeds = np.array([cell.seeds for cell in cells], dtype=float)
-        _, series = np.unique([f"{cell.model}\n{cell.method}\n{cell.run or ''}" for cell in cells], return_inverse=True)
+        _, series = np.unique([_series_of(cell) for cell in cells], return_inverse=True)
         return cls(
             method=np.array([cell.method for cell in cells]),
             budget=np.array([cell.budget for cell in cells]),
@@ -69,6 +73,8 @@ class Points:
             seeds=seeds,
             seed_squares=np.array([cell.seed_squares for cell in cells]),
             series=series,
+            lineage=np.array([cell.lineage or "" for cell in cells]),
+            base=np.log([cell.base_loss or np.nan for cell in cells]),
         )
 
     def __len__(self) -> int:
@@ -98,6 +104,16 @@ class Points:
         return tuple(sorted(set(self.method.tolist())))
 
     @cached_property
+    def lineages(self) -> tuple[str, ...]:
+        """The lineages of the cells, sorted; one of them empty where nobody says it."""
+        return tuple(sorted(set(self.lineage.tolist())))
+
+    @cached_property
+    def lines(self) -> NDArray[np.str_]:
+        """Lineage and method of each cell (n,), which have coefficients of their own."""
+        return np.array([f"{one}\n{method}" for one, method in zip(self.lineage, self.method, strict=True)])
+
+    @cached_property
     def kinds(self) -> dict[str, NDArray[np.bool_]]:
         """For each kind of method, which cells are of it (n,)."""
         kind = np.array([kind_of(method) for method in self.method.tolist()])
@@ -112,6 +128,11 @@ class Points:
             together = np.searchsorted(edges, self.budget, side="right")
             level = together if np.ptp(together) > 0 else np.minimum(level, 1)  # nearly all at the smallest budget
         return np.asarray(level, dtype=float)
+
+
+def _series_of(cell: Cell) -> str:
+    named = f"{cell.model}\n{cell.method}\n{cell.run or ''}"
+    return named if cell.lineage is None else f"{named}\n{cell.lineage}"
 
 
 def sample(count: int, most: int) -> NDArray[np.bool_]:

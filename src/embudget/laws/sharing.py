@@ -13,37 +13,28 @@ The common centre is the mean of the kinds, in which the usual prior counts as o
 alternating with the fits. The noise level s that weighs the prior and sets Huber's delta is estimated in the same
 rounds.
 
-Methods of one kind that differ by a number x (LoRA by its rank, freezing by its active fraction) share coefficients.
-With x running from 0 at the smallest to 1 at the largest measured log number, a coefficient is
-
-    A(x) = sum_j c_j B_j(x),     B_j the Bernstein polynomials of degree min(2, values - 1), c_j >= 0
-
-which is smooth in the log number, positive because the c_j are, and linear in them. Two values give a straight line,
-three or more a parabola, which can have its best in between; a kind with one value has one coefficient. The rows of the
-basis are the weights of the c_j, one row a method.
+How methods of one kind that differ by a number share coefficients, `embudget.laws.basis` says; how several lineages lean
+on each other, `embudget.laws.lineages`.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import comb, log
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from embudget.laws.basis import basis_of
 from embudget.laws.forms import FORMS, Array, Form, FormName
 from embudget.laws.misfit import noise_level
 from embudget.laws.problem import MANY_CELLS, Points, Problem, log_loss_of, sample
 from embudget.laws.solve import HUBER, Objective, Prior, curvature, projected_starts, refine, usual_prior
-from embudget.methods import parse_method
 
 Sharing = Literal["shared", "pooled", "separate"]
 
 POOL = {"E": 0.15, "a": 0.3, "b": 0.3, "D0": 0.7}
 """Standard deviation of the logarithms about the common centre. Assumption: methods fine-tune the same models on the
 same pairs, so that they differ by less than laws of unrelated models do (0.5, `embudget.laws.solve.PRIOR`)."""
-MAX_DEGREE = 2
-"""Degree of the polynomial in the log number of a method."""
 _LEAST_ASYMPTOTE = 0.05  # share of the lowest loss: an E nearer to 0 says no more than that it is small
 _ROUNDS = 12
 
@@ -60,13 +51,17 @@ class Group:
     centre_n: float
     centre_d: float
     """means of log N and log D"""
+    lineage: str = ""
 
     @classmethod
-    def of(cls, form: Form, points: Points, rows: NDArray[np.bool_], asymptote: float | None) -> "Group":
-        """The group of the points that ``rows`` (n,) marks."""
+    def of(
+        cls, form: Form, points: Points, rows: NDArray[np.bool_], asymptote: float | None,
+        centre: tuple[float, float] | None = None,
+    ) -> "Group":  # fmt: skip
+        """The group of the points that ``rows`` (n,) marks, all of one lineage; by default centred at their means."""
         mine = points.where(rows)
         basis = basis_of(mine.methods)
-        centre_n, centre_d = float(mine.log_n.mean()), float(mine.log_d.mean())
+        centre_n, centre_d = centre or (float(mine.log_n.mean()), float(mine.log_d.mean()))
         problem = Problem(
             form=form,
             log_n=mine.log_n - centre_n,
@@ -76,7 +71,7 @@ class Group:
             weights=points.weights[rows],
             asymptote=asymptote,
         )
-        return cls(problem, np.flatnonzero(rows), basis, centre_n, centre_d)
+        return cls(problem, np.flatnonzero(rows), basis, centre_n, centre_d, mine.lineages[0])
 
     def head(self, vectors: Array) -> Array:
         """Log E, where it is fitted, and the log exponents (R, h), D0 in tokens."""
@@ -111,20 +106,44 @@ class JointFit:
     parameters: float
     """how many the data decide, each counted by its share: fewer than there are where the prior decides with them"""
 
-    def predict(self, method: NDArray[np.str_], log_n: Array, log_d: Array) -> Array:
-        """The log loss (m,) of fitted methods at m points."""
+    def predict(
+        self, method: NDArray[np.str_], log_n: Array, log_d: Array, lineage: NDArray[np.str_] | None = None
+    ) -> Array:
+        """The log loss (m,) of fitted methods at m points; each one's ``lineage`` where several were fitted."""
         predicted = np.empty(len(method))
         for group, vector in zip(self.groups, self.vectors, strict=True):
             rows = np.isin(method, list(group.basis))
+            if lineage is not None:
+                rows &= lineage == group.lineage
             if rows.any():
                 basis = np.array([group.basis[name] for name in method[rows].tolist()])
                 at = log_n[rows] - group.centre_n, log_d[rows] - group.centre_d
                 predicted[rows] = log_loss_of(self.form, vector[None], basis, *at, group.problem.asymptote)[0]
         return predicted
 
+    def of_lineage(self, lineage: str) -> "JointFit":
+        """The part of one lineage, its cells counted anew; its share of the parameters is that of its groups."""
+        kept = [place for place, group in enumerate(self.groups) if group.lineage == lineage]
+        if len(kept) == len(self.groups):
+            return self
+        every = np.sort(np.concatenate([self.groups[place].rows for place in kept]))
+        groups = tuple(
+            replace(self.groups[place], rows=np.searchsorted(every, self.groups[place].rows)) for place in kept
+        )
+        vectors = tuple(self.vectors[place] for place in kept)
+        share = sum(map(len, vectors)) / sum(map(len, self.vectors))
+        return replace(
+            self, groups=groups, vectors=vectors, priors=tuple(self.priors[place] for place in kept),
+            log_fit=self.log_fit[every], parameters=share * self.parameters,
+        )  # fmt: skip
+
 
 def fit_jointly(form: Form, points: Points, sharing: Sharing, asymptote: float | None = None) -> JointFit:
     """Fit a form to all points, of which there must be more than the form has parameters."""
+    if len(points.lineages) > 1:
+        from embudget.laws.lineages import fit_lineages
+
+        return fit_lineages(form, points, sharing, asymptote)
     if sharing == "shared" or len(points.kinds) == 1:
         return _fit_shared(form, points, sharing, asymptote)
     return _fit_by_kind(form, points, sharing, asymptote)
@@ -133,14 +152,14 @@ def fit_jointly(form: Form, points: Points, sharing: Sharing, asymptote: float |
 def _fit_shared(form: Form, points: Points, sharing: Sharing, asymptote: float | None) -> JointFit:
     group = Group.of(form, points, np.ones(len(points), dtype=bool), asymptote)
     problem = group.problem
-    vector = _searched(problem, Objective())
+    vector = searched(problem, Objective())
     noise, prior = 0.0, usual_prior(problem)
     for _ in range(3):
         noise = noise_level(problem.log_loss - problem.predict(vector)[0], problem.weights, problem.parameters)
-        vector = _best(problem, vector, Objective.robust(noise))
-    decided = _decided(problem, vector, prior, noise)
+        vector = best_fit(problem, vector, Objective.robust(noise))
+    shares = decided(problem, vector, prior, noise)
     return JointFit(
-        form, sharing, (group,), (vector[0],), (prior,), noise, problem.predict(vector)[0], float(decided.sum())
+        form, sharing, (group,), (vector[0],), (prior,), noise, problem.predict(vector)[0], float(shares.sum())
     )
 
 
@@ -149,12 +168,12 @@ def _fit_by_kind(form: Form, points: Points, sharing: Sharing, asymptote: float 
     groups = [Group.of(form, points, rows, asymptote) for rows in points.kinds.values()]
     noise = _fit_shared(form, points, "shared", asymptote).noise
     weak = Objective(HUBER * noise, 0.3 * noise)  # a kind with few cells is kept in reason by the usual prior
-    vectors = [_searched(group.problem, weak) for group in groups]
+    vectors = [searched(group.problem, weak) for group in groups]
     for _ in range(_ROUNDS):
         priors = _priors(points, groups, vectors, sharing)
         before, last = vectors, noise
         vectors = [
-            _best(group.problem, vector, Objective.robust(noise, prior))
+            best_fit(group.problem, vector, Objective.robust(noise, prior))
             for group, vector, prior in zip(groups, before, priors, strict=True)
         ]
         fit = _joined(form, points, sharing, groups, vectors, priors, noise)
@@ -178,13 +197,13 @@ def _joined(
     log_fit = np.empty(len(points))
     for group, vector in zip(groups, vectors, strict=True):
         log_fit[group.rows] = group.problem.predict(vector)[0]
-    decided = [
-        _decided(group.problem, vector, prior, noise)
+    shares = [
+        decided(group.problem, vector, prior, noise)
         for group, vector, prior in zip(groups, vectors, priors, strict=True)
     ]
-    total = float(sum(own.sum() for own in decided))
+    total = float(sum(own.sum() for own in shares))
     if sharing == "pooled":  # where no kind decides a parameter of the head, its common centre still does
-        total += float((1 - np.array([own[: len(priors[0].sd)] for own in decided]).mean(axis=0)).sum())
+        total += float((1 - np.array([own[: len(priors[0].sd)] for own in shares]).mean(axis=0)).sum())
     found = noise_level(points.log_loss - log_fit, points.weights, total)
     own = tuple(vector[0] for vector in vectors)
     return JointFit(form, sharing, tuple(groups), own, tuple(priors), found, log_fit, total)
@@ -212,20 +231,20 @@ def _centre(points: Points, groups: Sequence[Group], vectors: Sequence[Array], s
     return centre
 
 
-def _searched(problem: Problem, objective: Objective) -> Array:
+def searched(problem: Problem, objective: Objective) -> Array:
     """The best fit from a grid of starts (1, P); of many cells, by a sample of them."""
     count = len(problem.log_loss)
     seen = problem if count <= MANY_CELLS else problem.where(sample(count, MANY_CELLS))
-    return _best(seen, projected_starts(seen), objective)
+    return best_fit(seen, projected_starts(seen), objective)
 
 
-def _best(problem: Problem, starts: Array, objective: Objective) -> Array:
+def best_fit(problem: Problem, starts: Array, objective: Objective) -> Array:
     """The best fit from any of the starts (1, P)."""
     vectors, values = refine(problem, starts, objective)
     return vectors[[int(values.argmin())]]
 
 
-def _decided(problem: Problem, vector: Array, prior: Prior, noise: float) -> Array:
+def decided(problem: Problem, vector: Array, prior: Prior, noise: float) -> Array:
     """How far the data decide each parameter (P,): the diagonal of (H + P)^-1 H, H their curvature, P the prior's."""
     data, strength = curvature(problem, vector, Objective.robust(noise, prior))
     shares: Array = np.diag(np.linalg.solve(data + np.diag(strength) + 1e-12 * np.eye(len(data)), data))
@@ -234,34 +253,8 @@ def _decided(problem: Problem, vector: Array, prior: Prior, noise: float) -> Arr
 
 def parameters_of(name: FormName, points: Points) -> int:
     """How many parameters a form has for these methods, with E and the exponents shared."""
-    form = FORMS[name]
-    columns = len(next(iter(basis_of(points.methods).values())))
+    form, columns = FORMS[name], 0
+    for lineage in points.lineages:
+        mine = points if len(points.lineages) == 1 else points.where(points.lineage == lineage)
+        columns += len(next(iter(basis_of(mine.methods).values())))
     return 1 + len(form.exponents) + len(form.coefficients) * columns
-
-
-def basis_of(methods: Sequence[str]) -> dict[str, Array]:
-    """Method -> the weights (p,) of its coefficients; all have the same p, with 0 in the columns of other families."""
-    rows: dict[str, list[float]] = {method: [] for method in methods}
-    for family in sorted({_family(method) for method in methods}):
-        numbers = {method: _number(method) for method in methods if _family(method) == family}
-        low, high = min(numbers.values()), max(numbers.values())
-        degree = min(MAX_DEGREE, len(set(numbers.values())) - 1)
-        for method, row in rows.items():
-            x = (numbers[method] - low) / (high - low) if method in numbers and high > low else 0.0
-            row += _bernstein(degree, x) if method in numbers else [0.0] * (degree + 1)
-    return {method: np.array(row) for method, row in rows.items()}
-
-
-def _family(method: str) -> str:
-    """Kind and options, which methods that differ by their number alone have in common."""
-    kind, *values = method.split(":")
-    return ":".join([kind, *values[1:]])
-
-
-def _number(method: str) -> float:
-    number = parse_method(method).number
-    return log(number) if number else 0.0
-
-
-def _bernstein(degree: int, x: float) -> list[float]:
-    return [comb(degree, j) * x**j * (1 - x) ** (degree - j) for j in range(degree + 1)]

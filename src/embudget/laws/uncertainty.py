@@ -189,7 +189,16 @@ def _reweighted(
 
 
 def _moved(fit: JointFit, draws: int, rng: np.random.Generator) -> list[Prior]:
-    """The prior of every group with its centre drawn anew; a common centre varies less, as a mean over kinds."""
+    """The prior of every group with its centre drawn anew; a common centre varies less, as a mean over kinds.
+
+    Among several lineages every group has a prior of its own, which its centre is drawn from.
+    """
+    if len({group.lineage for group in fit.groups}) > 1:
+        spreads = [np.where(np.isinf(prior.sd), 0.0, prior.sd) for prior in fit.priors]
+        return [
+            Prior(prior.centre + spread * rng.standard_normal((draws, len(spread))), prior.sd)
+            for prior, spread in zip(fit.priors, spreads, strict=True)
+        ]
     count = len(fit.groups)
     spread = np.where(np.isinf(fit.priors[0].sd), 0.0, fit.priors[0].sd)
     pooled = fit.sharing == "pooled"

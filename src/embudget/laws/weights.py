@@ -114,9 +114,9 @@ def _splits(points: Points) -> list[tuple[Points, Points]]:
     splits = []
     for level in levels[max(2, len(levels) - ROLLS) :]:
         below, at = points.where(points.levels < level), points.where(points.levels == level)
-        counts = {method: int((below.method == method).sum()) for method in below.methods}
-        known = [method for method, count in counts.items() if count > 1]
-        below, at = below.where(np.isin(below.method, known)), at.where(np.isin(at.method, known))
+        lines, counts = np.unique(below.lines, return_counts=True)
+        known = lines[counts > 1]
+        below, at = below.where(np.isin(below.lines, known)), at.where(np.isin(at.lines, known))
         if len(at) and len(np.unique(below.log_n)) > 1:
             splits.append((below, at))
     return splits
@@ -145,7 +145,7 @@ def _forecast(fit: JointFit, splits: Sequence[tuple[Points, Points]], asymptote:
     squares = []
     for below, at in splits:
         earlier = fit_jointly(fit.form, below, fit.sharing, asymptote)
-        errors = at.log_loss - earlier.predict(at.method, at.log_n, at.log_d)
+        errors = at.log_loss - earlier.predict(at.method, at.log_n, at.log_d, at.lineage)
         squares.append(float((at.weights * winsorised(errors, at.weights) ** 2).mean()))
     return float(np.sqrt(np.mean(squares)))
 

@@ -26,7 +26,7 @@ FALLBACK_PRETRAINING_RATE = 1e-3
 
 
 class Method(ABC):
-    """One way to fine-tune a decoder. Frozen and hashable; ``parse_method`` reads back what ``str(method)`` writes."""
+    """One way to fine-tune a model. Frozen and hashable; ``parse_method`` reads back what ``str(method)`` writes."""
 
     name: ClassVar[str]
     """The method's kind: the word before the colon."""
@@ -89,12 +89,28 @@ class Method(ABC):
         return pretraining_rate(shape) / 10
 
     @abstractmethod
-    def apply(self, model: "PreTrainedModel") -> "PreTrainedModel":
-        """Make exactly this method's parameters trainable, in place or in a wrapper; return the model to train."""
+    def apply(self, model: "PreTrainedModel", shape: ModelShape) -> "PreTrainedModel":
+        """Make exactly this method's parameters trainable, in place or in a wrapper; return the model to train.
+
+        Args:
+            model: what AutoModel loads.
+            shape: the model's own, whose description says where its blocks are.
+        """
 
     def merge(self, model: "PreTrainedModel") -> "PreTrainedModel":
         """Return the trained model without anything the method added, computing the same function."""
         return model
+
+
+def freeze_unused(model: "PreTrainedModel", shape: ModelShape) -> None:
+    """Freeze the modules that an embedding does not pass, such as the pooler of an encoder that is pooled by the mean.
+
+    They never get a gradient, and weight decay would shrink them.
+    """
+    modules = dict(model.named_modules())
+    for name in shape.description.unused:
+        if name in modules:
+            modules[name].requires_grad_(False)
 
 
 def pretraining_rate(shape: ModelShape) -> float:

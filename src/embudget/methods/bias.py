@@ -1,10 +1,14 @@
-"""Bias-only tuning (BitFit, Ben Zaken et al. 2022): only the bias terms train, those of the layer norms included."""
+"""Bias-only tuning (BitFit, Ben Zaken et al. 2022): only the bias terms train, those of the layer norms included.
+
+The bias of a norm before the blocks, as encoders have one, trains too; like all that comes before the blocks it counts
+neither in N nor in T.
+"""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, final
 
 from embudget.errors import MethodError
-from embudget.methods.base import Method, pretraining_rate
+from embudget.methods.base import Method, freeze_unused, pretraining_rate
 from embudget.suite.shapes import ModelShape
 
 if TYPE_CHECKING:
@@ -28,19 +32,20 @@ class Bias(Method):
         if not shape.has_biases:
             raise MethodError(
                 f"bias needs a model with bias terms, got {shape.name} ({shape.architecture}), which has none: "
-                "choose a GPT-NeoX model such as pythia, or another method"
+                "choose a model with them, such as pythia or an encoder, or another method"
             )
 
     def trained_params(self, shape: ModelShape) -> int:
         """T: the biases of the blocks and of the final norm."""
-        return shape.layers * shape.block_bias_params + (shape.hidden if shape.has_biases else 0)
+        return shape.layers * shape.block_bias_params + shape.final_norm_bias_params
 
     def default_learning_rate(self, shape: ModelShape) -> float:
         """The pre-training rate. assumption: as with adapters, about ten times that of full fine-tuning is right."""
         return pretraining_rate(shape)
 
-    def apply(self, model: "PreTrainedModel") -> "PreTrainedModel":
+    def apply(self, model: "PreTrainedModel", shape: ModelShape) -> "PreTrainedModel":
         """Make the bias terms trainable and nothing else."""
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(name.endswith(".bias"))
+        freeze_unused(model, shape)
         return model

@@ -37,7 +37,7 @@ class Freeze(Method):
 
     def trained_params(self, shape: ModelShape) -> int:
         """T: the active blocks and the final norm."""
-        return self.backward_layers(shape) * shape.block_params + shape.final_norm_params
+        return shape.params_of_top(self.backward_layers(shape))
 
     def backward_flops_per_token(self, shape: ModelShape) -> int:
         """4T: the backward pass stops at the first trained block."""
@@ -52,13 +52,14 @@ class Freeze(Method):
         """The active blocks."""
         return self._active(shape.layers)
 
-    def apply(self, model: "PreTrainedModel") -> "PreTrainedModel":
+    def apply(self, model: "PreTrainedModel", shape: ModelShape) -> "PreTrainedModel":
         """Freeze everything, then free the top blocks and the final norm."""
         model.requires_grad_(False)
-        for block in model.layers[-self._active(len(model.layers)) :]:
+        blocks = list(model.get_submodule(shape.description.blocks).children())
+        for block in blocks[-self._active(len(blocks)) :]:
             block.requires_grad_(True)
-        final_norm = model.final_layer_norm if hasattr(model, "final_layer_norm") else model.norm
-        final_norm.requires_grad_(True)
+        for final_norm in shape.final_norm:
+            model.get_submodule(final_norm.name).requires_grad_(True)
         return model
 
     def _active(self, layers: int) -> int:

@@ -1,9 +1,9 @@
-"""Full fine-tuning: every parameter trains, the input embedding included."""
+"""Full fine-tuning: every parameter trains, the input embedding, positions and norms before the blocks included."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, final
 
-from embudget.methods.base import Method
+from embudget.methods.base import Method, freeze_unused
 from embudget.suite.shapes import ModelShape
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ class Full(Method):
         """T = N."""
         return shape.model_params
 
-    def apply(self, model: "PreTrainedModel") -> "PreTrainedModel":
-        """Make every parameter trainable."""
-        return model.requires_grad_(True)
+    def apply(self, model: "PreTrainedModel", shape: ModelShape) -> "PreTrainedModel":
+        """Make every parameter trainable that an embedding depends on."""
+        model.requires_grad_(True)
+        freeze_unused(model, shape)
+        return model

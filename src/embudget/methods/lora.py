@@ -8,12 +8,14 @@ The scale of the update is alpha / r. alpha is a multiple of the rank unless it 
 for every rank; left at the library's default it would drift with the rank, as it does in the paper's published code.
 """
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, Self, TypeAlias, cast, final, get_args
 
 from embudget.errors import MethodError
 from embudget.methods.base import Method
-from embudget.suite.shapes import Linear, ModelShape
+from embudget.suite.layers import Linear
+from embudget.suite.shapes import ModelShape
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -22,8 +24,6 @@ ALPHA_PER_RANK = 2
 """alpha / r, the scale of the update; assumption: a usual value, not tuned here."""
 
 Layers: TypeAlias = Literal["all", "attention", "mlp"]
-_ATTENTION = ("query_key_value", "dense", "q_proj", "k_proj", "v_proj", "o_proj")
-"""Names of attention's linear layers in transformers; a block's other linear layers belong to its MLP."""
 
 
 @final
@@ -87,8 +87,7 @@ class LoRA(Method):
         """The linear layers of a block that get adapters."""
         if self.layers == "all":
             return list(shape.linears)
-        wanted = self.layers == "attention"
-        return [linear for linear in shape.linears if (linear.name in _ATTENTION) == wanted]
+        return [linear for linear in shape.linears if linear.part == self.layers]
 
     def added_params(self, shape: ModelShape) -> int:
         """Two matrices a layer: rank x inputs and outputs x rank."""
@@ -102,15 +101,24 @@ class LoRA(Method):
         """1e-3, that of the paper's LoRA configuration, independent of the model's size."""
         return 1e-3
 
-    def apply(self, model: "PreTrainedModel") -> "PreTrainedModel":
+    def apply(self, model: "PreTrainedModel", shape: ModelShape) -> "PreTrainedModel":
         """Wrap the model with trainable adapters; everything else is frozen."""
         import warnings
 
         from peft import LoraConfig, get_peft_model
 
         alpha = ALPHA_PER_RANK * self.rank if self.alpha is None else self.alpha
-        targets = _modules(model, self.layers)
-        config = LoraConfig(r=self.rank, lora_alpha=alpha, target_modules=targets)
+        # an expression, because a list of endings could not tell output.dense from attention.output.dense
+        layers = "|".join(re.escape(linear.name) for linear in self.targets(shape))
+        blocks = re.escape(shape.description.blocks)
+        one = model.get_submodule(f"{shape.description.blocks}.0.{self.targets(shape)[0].name}")
+        config = LoraConfig(
+            r=self.rank,
+            lora_alpha=alpha,
+            target_modules=rf"{blocks}\.\d+\.({layers})",
+            # GPT-2 keeps its weights transposed, in modules of its own
+            fan_in_fan_out=type(one).__name__ == "Conv1D",
+        )
         with warnings.catch_warnings():
             # PEFT 0.21 asks transformers 5 for an attribute under its old name
             warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
@@ -119,13 +127,3 @@ class LoRA(Method):
     def merge(self, model: "PreTrainedModel") -> "PreTrainedModel":
         """Add the adapters' product to the weights and drop the adapters."""
         return model.merge_and_unload()
-
-
-def _modules(model: "PreTrainedModel", layers: Layers) -> str | list[str]:
-    """The modules that PEFT is to wrap, in its terms."""
-    if layers == "all":
-        return "all-linear"
-    import torch
-
-    linears = [name.rpartition(".")[2] for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)]
-    return sorted({name for name in linears if (name in _ATTENTION) == (layers == "attention")})

@@ -4,12 +4,14 @@ A budget in FLOP buys tokens, and the mean tokens per pair say how many pairs an
 """
 
 import contextlib
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from embudget.errors import PairsError
+from embudget.errors import ConfigError, PairsError
 from embudget.pairs.folder import Pairs
 from embudget.pairs.manifest import SIDES, Quantiles, TokenStats, read_info, write_info
 from embudget.pairs.negatives import NEGATIVES
+from embudget.pairs.token_cache import prompts_key
 from embudget.suite.identity import tokenizer_identity
 from embudget.suite.loading import load_tokenizer
 from embudget.suite.members import local_folder, split_depth
@@ -24,7 +26,12 @@ _BATCH = 1000  # texts tokenised at a time
 
 
 def token_stats(
-    pairs: Pairs, tokenizer: str, max_length: int = 75, end_token: bool = False, negatives: int = 0
+    pairs: Pairs,
+    tokenizer: str,
+    max_length: int = 75,
+    end_token: bool = False,
+    negatives: int = 0,
+    prompts: tuple[str, str] = ("", ""),
 ) -> TokenStats:
     """Measure how many tokens queries, positives and hard negatives have, up to 20,000 training pairs.
 
@@ -36,6 +43,7 @@ def token_stats(
         max_length: tokens after which a text is cut, special tokens included.
         end_token: whether each text ends with an end token, as for last-token pooling.
         negatives: hard negatives of each pair that are trained on, where it has as many.
+        prompts: what is put in front of each query, and of each positive and negative; its tokens count.
 
     Raises:
         PairsError: ``max_length`` is below 1, or the pairs cannot be read.
@@ -53,10 +61,11 @@ def token_stats(
     # the user may put another tokenizer into the same folder, so its content is a part of the key
     key = f"{name}@{max_length}" if folder is None else f"{name} {tokenizer_identity(folder)}@{max_length}"
     key += (" end" if end_token else "") + (f" negatives {negatives}" if negatives else "")
+    key += f" prompts {prompts_key(prompts)}" if any(prompts) else ""
     known = pairs.info.tokens.get(key) or read_info(pairs.folder).tokens.get(key)
     if known is not None:
         return known
-    stats = _measure(pairs, name, max_length, end_token, negatives)
+    stats = _measure(pairs, name, max_length, end_token, negatives, prompts)
     with contextlib.suppress(OSError):  # in a read-only folder the numbers are right, only not kept
         info = read_info(pairs.folder)
         if info.hash == pairs.hash:
@@ -64,7 +73,35 @@ def token_stats(
     return stats
 
 
-def _measure(pairs: Pairs, name: str, max_length: int, end_token: bool, negatives: int) -> TokenStats:
+def check_prompts(tokenizer: str, max_length: int, prompts: tuple[str, str], end_token: bool = False) -> None:
+    """Refuse a prompt that leaves no room for a text within ``max_length`` tokens: all texts would be alike.
+
+    Args:
+        tokenizer: a model's name or folder; its depth does not matter.
+        max_length: tokens after which a prompt and its text together are cut, special tokens included.
+        prompts: of queries, and of positives and negatives.
+        end_token: whether each text ends with an end token.
+
+    Raises:
+        ConfigError: says which, and how many tokens it takes.
+        ModelError: the tokenizer cannot be loaded.
+    """
+    for field, prompt in zip(("query_prompt", "document_prompt"), prompts, strict=True):
+        if prompt and (taken := _length(split_depth(tokenizer)[0], prompt, end_token)) >= max_length:
+            raise ConfigError(
+                f"{field} must leave room for a text: with {tokenizer} it takes {taken} of max_length={max_length} "
+                "tokens; shorten it or raise max_length"
+            )
+
+
+@lru_cache(maxsize=256)
+def _length(name: str, text: str, end_token: bool) -> int:
+    return len(load_tokenizer(name, end_token=end_token)(text)["input_ids"])
+
+
+def _measure(
+    pairs: Pairs, name: str, max_length: int, end_token: bool, negatives: int, prompts: tuple[str, str]
+) -> TokenStats:
     import numpy as np
     import pyarrow as pa
 
@@ -74,15 +111,16 @@ def _measure(pairs: Pairs, name: str, max_length: int, end_token: bool, negative
     # one token more than allowed is asked for, to tell texts that are cut from those that just fit
     options = {"truncation": True, "max_length": max_length + 1, "return_attention_mask": False}
 
-    def lengths_of(texts: list[str]) -> "np.ndarray":
+    def lengths_of(texts: list[str], prompt: str) -> "np.ndarray":
+        texts = [prompt + text for text in texts]
         batches = (texts[begin : begin + _BATCH] for begin in range(0, len(texts), _BATCH))
         counted = [len(ids) for batch in batches for ids in tokenizer(batch, **options)["input_ids"]]
         return np.maximum(np.array(counted, np.int64), 1)  # an empty text is read as a space
 
     values: dict[str, Any] = {}
     squares = 0
-    for side in SIDES:
-        lengths = lengths_of(table.column(side).to_pylist())
+    for side, prompt in zip(SIDES, prompts, strict=True):
+        lengths = lengths_of(table.column(side).to_pylist(), prompt)
         cut = np.minimum(lengths, max_length)
         squares += int((cut**2).sum())
         values[f"{side}_mean"] = float(cut.mean())
@@ -91,7 +129,8 @@ def _measure(pairs: Pairs, name: str, max_length: int, end_token: bool, negative
         values[f"{side}_quantiles"] = Quantiles(p5=p5, p25=p25, p50=p50, p75=p75, p95=p95)
     if negatives:
         lists = table.column(NEGATIVES).to_pylist() if NEGATIVES in table.column_names else []
-        cut = np.minimum(lengths_of([text for texts in lists for text in (texts or ())[:negatives]]), max_length)
+        texts = [text for texts in lists for text in (texts or ())[:negatives]]
+        cut = np.minimum(lengths_of(texts, prompts[1]), max_length)
         squares += int((cut**2).sum())
         values |= {"negatives": negatives, "negatives_mean": int(cut.sum()) / table.num_rows}
     values["squares_mean"] = squares / table.num_rows

@@ -10,9 +10,9 @@ a run at a constant rate from which each of them branches off for its decay (see
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import AfterValidator, Field, NonNegativeFloat, PositiveFloat, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, NonNegativeFloat, PositiveFloat, model_validator
 
 from embudget.errors import MethodError
 from embudget.frozen import Frozen
@@ -28,7 +28,7 @@ from embudget.limits import (
     step_problem,
 )
 from embudget.methods import parse_method
-from embudget.suite.pooling import PooledBy
+from embudget.suite.starts import PooledBy
 
 
 def _canonical_method(text: str) -> str:
@@ -38,26 +38,56 @@ def _canonical_method(text: str) -> str:
         raise ValueError(str(error)) from None
 
 
+def _rising(sizes: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(sizes)) < len(sizes):
+        raise ValueError(f"must name each size once, got {', '.join(map(str, sizes))}")
+    return tuple(sorted(sizes))
+
+
 Schedule = Literal["cosine", "wsd"]
 
 Yardstick = Literal["groups", "first"]
 """Which validation pairs the held-out loss is measured on: pairs drawn evenly over groups and sources, or the first
 ones of the split, as in records from before there was a choice. See `embudget.training.yardstick`."""
 
-Pooling = PooledBy
-"""How the tokens' states become one embedding, by the names of sentence-transformers."""
+_SHORT = {"last": "lasttoken", "weighted": "weightedmean"}
+
+
+def canonical_pooling(word: Any) -> Any:  # noqa: ANN401 - whatever was given
+    """Bring the short names last and weighted to those of sentence-transformers; anything else stays as it is."""
+    return _SHORT.get(word, word) if isinstance(word, str) else word
+
+
+Pooling = Annotated[PooledBy, BeforeValidator(canonical_pooling)]
+"""How the tokens' states become one embedding: mean, last, cls or weighted; kept by the names of sentence-transformers,
+lasttoken and weightedmean for two of them."""
+
+POOLINGS: tuple[str, ...] = get_args(PooledBy)
+"""The canonical names."""
 
 Attention = Literal["causal", "bidirectional"]
 """Which tokens a token's state may depend on: those before it, or all of its text."""
 
+EvalScale = Literal["own", "best"]
+"""At which scale the held-out loss is taken: that of the run's training, or the one at which it is lowest."""
+
+AskedPrecision = Literal["auto", "float32", "bf16"]
+"""What a user may ask for; auto is what this machine is faster with."""
+
 Precision = Literal["float32", "bf16"]
 """In which numbers training multiplies matrices: float32, or bf16 under autocast with weights in float32."""
+
+Matryoshka = Annotated[tuple[Length, ...], AfterValidator(_rising)]
+"""Embedding sizes below the model's own, by rising size."""
 
 MethodText = Annotated[str, AfterValidator(_canonical_method)]
 """A method as written by the user, brought to its one canonical spelling."""
 
 
-ALSO_SHOWN = "batch_size", "negatives", "max_length", "pooling", "yardstick", "eval_pairs"
+ALSO_SHOWN = (
+    "batch_size", "negatives", "max_length", "scale", "weight_decay", "pooling", "query_prompt", "document_prompt",
+    "attention", "matryoshka", "precision", "yardstick", "eval_pairs", "eval_scale",
+)  # fmt: skip
 """Fields that a table of runs shows where they differ; member, method, budget, rate and seed it always shows."""
 
 EVAL_PAIRS = 1024
@@ -106,6 +136,7 @@ _ADDED: dict[str, Any] = {
     "attention": None,
     "matryoshka": (),
     "precision": "float32",
+    "eval_scale": "own",
 }
 """Fields that the id leaves out at this value, which runs in stores older than the field had, so that these keep their
 ids."""
@@ -170,19 +201,25 @@ class RunConfig(Frozen):
     attention: Attention | None = Field(
         default=None, description="causal or bidirectional; None for that of the model's own configuration"
     )
-    matryoshka: tuple[Length, ...] = Field(
+    matryoshka: Matryoshka = Field(
         default=(),
-        description="smaller embedding sizes at which the loss is taken besides the full one, by rising size",
+        description="smaller embedding sizes at which the loss is taken besides the full one, by rising size; the "
+        "held-out loss is that of the full one",
     )
     precision: Precision = Field(
         default="float32",
         description="in which numbers training multiplied matrices; of records from before this field it is not known",
     )
+    eval_scale: EvalScale = Field(
+        default="own",
+        description="own: the held-out loss is taken at `scale`; best: at the scale at which it is lowest, so that "
+        "runs of several scales compare",
+    )
 
     @model_validator(mode="before")
     @classmethod
     def _end_with_last_token(cls, data: Any) -> Any:  # noqa: ANN401 - whatever was given
-        if isinstance(data, dict) and "end_token" not in data and data.get("pooling") == "lasttoken":
+        if isinstance(data, dict) and "end_token" not in data and canonical_pooling(data.get("pooling")) == "lasttoken":
             return {**data, "end_token": True}
         return data
 

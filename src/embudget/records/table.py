@@ -18,12 +18,14 @@ COLUMNS: Final = (
     "trained_params", "steps", "pairs_seen", "tokens", "train_flops", "executed_flops", "seconds", "loss", "chance",
     "accuracy", "ndcg", "train_loss", "pairs", "max_length", "eval_pairs", "eval_candidates", "scale", "warmup",
     "weight_decay", "max_epochs", "schedule", "decay", "pooling", "end_token", "model_weights", "shared_flops", "error",
-    "training_pairs", "yardstick", "negatives", "loss_error",
+    "training_pairs", "yardstick", "negatives", "loss_error", "query_prompt", "document_prompt", "attention",
+    "matryoshka", "precision", "eval_scale", "lineage", "base_loss", "base_ndcg", "remarks",
 )  # fmt: skip
 """The columns of a table of records. `budget` is the FLOP that were asked for, `train_flops` those that were spent."""
 _OF_TEXT = (
     "id", "status", "model", "method", "pairs", "schedule", "pooling", "end_token", "model_weights", "error",
-    "yardstick",
+    "yardstick", "query_prompt", "document_prompt", "attention", "matryoshka", "precision", "eval_scale", "lineage",
+    "remarks",
 )  # fmt: skip
 _OF_CONFIG = {"budget": "train_flops", "model_weights": "weights"} | {
     name: name for name in COLUMNS if name in RunConfig.model_fields and name != "train_flops"
@@ -60,6 +62,10 @@ def _value(record: RunRecord, column: str) -> Any:  # noqa: ANN401 - a number or
         return "yes" if record.config.end_token else "no"
     if column == "chance":
         return None if record.loss is None else record.by_chance
+    if column == "matryoshka":
+        return ",".join(map(str, record.config.matryoshka))
+    if column == "remarks":
+        return " ".join(record.remarks)
     return getattr(record.config, _OF_CONFIG[column]) if column in _OF_CONFIG else getattr(record, column)
 
 

@@ -12,19 +12,20 @@ held-out sets, numbers of candidates or temperatures are not comparable, so that
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from math import log
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from embudget.errors import TooFewRunsError
 from embudget.frozen import Frozen
 from embudget.limits import Candidates, Count, Length
 from embudget.records import RunRecord
+from embudget.runs.cell import Cell
 from embudget.runs.columns import BY_GROUP, CELL, COMPARABLE, Remark
 from embudget.runs.groups import DIGITS, GroupLosses, common_groups
-from embudget.runs.tried import Tried, with_tried
+from embudget.runs.lineages import Lineage, lineages_of
+from embudget.runs.tried import with_tried
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,79 +37,7 @@ MAX_LISTED = 20
 DEMO_PAIRS = {"4053029677a7d86a": 108_732}
 """Training pairs of the demo by content hash, for records from before they said it, those of the built-in laws."""
 
-
-class Cell(Frozen):
-    """One (model, method, budget) at its best setting, over its seeds: see `embudget.runs.tune`.
-
-    What the table does not say is None.
-    """
-
-    model: str = Field(description="a member's name; where the table has none, a text made of N: N=1.2e+08")
-    method: str
-    budget: PositiveFloat = Field(
-        description="FLOP asked for; in a table without budgets, the level of those spent: see `embudget.runs.complete`"
-    )
-    model_params: PositiveFloat = Field(description="N, without embeddings and adapters")
-    tokens: PositiveFloat = Field(description="D, mean over the seeds")
-    train_flops: PositiveFloat = Field(description="spent, mean over the seeds")
-    loss: PositiveFloat = Field(
-        description="held-out, nats, geometric mean over the seeds by weight, or of the envelope"
-    )
-    seeds: PositiveInt = Field(description="runs whose mean the loss is, or is as precise as")
-    seed_squares: NonNegativeFloat = Field(
-        description="sum of squared deviations of the seeds' log losses: see `embudget.runs.tune`"
-    )
-    weight: PositiveFloat = Field(default=1.0, description="mean over the seeds")
-    steps: NonNegativeFloat | None = Field(default=None, description="mean over the seeds")
-    pairs_seen: NonNegativeFloat | None = Field(default=None, description="mean over the seeds")
-    unique_tokens: PositiveFloat | None = Field(
-        default=None, description="U, of the training data, each counted once: D - U are repeated ones where D is more"
-    )
-    seconds: NonNegativeFloat | None = Field(default=None, description="mean over the seeds")
-    learning_rate: PositiveFloat | None = Field(default=None, description="the best tried, or that of the envelope")
-    rates: PositiveInt = Field(default=1, description="learning rates tried at otherwise equal settings")
-    rate_inside: bool | None = Field(
-        default=None, description="whether the envelope of 3 or more rates has a minimum between them; None without one"
-    )
-    lowest_rate: PositiveFloat | None = Field(default=None, description="of the envelope")
-    highest_rate: PositiveFloat | None = Field(default=None, description="of the envelope")
-    rate_curvature: PositiveFloat | None = Field(
-        default=None, description="log loss per squared natural log of rate / best rate, where the envelope tells it"
-    )
-    rate_middle: PositiveFloat | None = Field(default=None, description="between the envelope's two best rates")
-    rate_slope: float | None = Field(default=None, description="of log loss in log rate, there")
-    batch_size: PositiveFloat | None = None
-    warmup: NonNegativeFloat | None = None
-    weight_decay: NonNegativeFloat | None = None
-    max_epochs: PositiveFloat | None = None
-    schedule: str | None = Field(default=None, description="of the learning rate, in the table's own words")
-    decay: NonNegativeFloat | None = Field(default=None, description="share of the budget in the decay of wsd")
-    pooling: str | None = Field(default=None, description="of the tokens' states, in the table's own words")
-    negatives: NonNegativeFloat | None = Field(default=None, description="hard negatives of each pair")
-    max_length: Length | None = Field(
-        default=None, description="tokens at which texts are cut; None where it is the table's"
-    )
-    tried: tuple[Tried, ...] = Field(
-        default=(), description="the best with each number of negatives and length, where there were several"
-    )
-    run: str | None = Field(
-        default=None, description="the one training run whose checkpoint it is, by the table's column `run`"
-    )
-
-    @field_validator("schedule", "pooling", "run", mode="before")
-    @classmethod
-    def _unknown(cls, text: str | None) -> str | None:
-        return text or None
-
-    @property
-    def log_loss(self) -> float:
-        """The mean log loss of the seeds, or that at the vertex of the envelope."""
-        return log(self.loss)
-
-    @property
-    def flops_per_token(self) -> float:
-        """C / D as measured, FLOP."""
-        return self.train_flops / self.tokens
+__all__ = ["Cell", "RunTable"]
 
 
 class RunTable(Frozen):
@@ -144,9 +73,14 @@ class RunTable(Frozen):
     training_pairs: Count | None = Field(
         default=None, description="that there were to train on, each counted once; of several numbers the largest"
     )
+    lineages: tuple[Lineage, ...] = Field(
+        default=(), description="where the runs are of several families or kinds of start, the one of most cells first"
+    )
 
     @model_validator(mode="after")
     def _groups_of_the_cells(self) -> Self:
+        if self.lineages and {one.name for one in self.lineages} != {cell.lineage for cell in self.cells}:
+            raise ValueError("lineages must be those of the cells")
         if self.groups is not None and len(self.groups.losses) != len(self.cells):
             raise ValueError(f"groups must have losses of {len(self.cells)} cells, got {len(self.groups.losses)}")
         return self
@@ -201,6 +135,7 @@ class RunTable(Frozen):
 
         from embudget.runs.clean import flaws_of, repeats_of, shared
         from embudget.runs.complete import with_budgets, with_costs, with_names, with_runs, with_supply
+        from embudget.runs.lineages import with_lineages
         from embudget.runs.meaning import cost_remarks, with_known_sizes
         from embudget.runs.neighbours import cell_remarks
         from embudget.runs.tune import best_settings, settings_of, tuned
@@ -208,7 +143,7 @@ class RunTable(Frozen):
         flawed = flaws_of(runs)
         runs, remarks = with_known_sizes(with_costs(runs.drop(flawed.index), source))
         absurd = flaws_of(runs)  # tokens or FLOP beyond the range of numbers
-        runs = with_runs(with_names(with_supply(with_budgets(runs.drop(absurd.index)))))
+        runs = with_runs(with_names(with_supply(with_budgets(with_lineages(runs.drop(absurd.index))))))
         repeated = repeats_of(runs)
         runs = runs.drop(repeated.index)
         left_out = pd.concat([flawed, absurd, repeated])
@@ -238,6 +173,7 @@ class RunTable(Frozen):
                 "max_length": length,
                 "tokens_per_pair": _tokens_per_pair(runs),
                 "training_pairs": _training_pairs(runs),
+                "lineages": lineages_of(runs, cells, _one_length, _tokens_per_pair),
             },
             source or "records",
         )
@@ -246,6 +182,28 @@ class RunTable(Frozen):
     def known_pairs(self) -> int | None:
         """Training pairs of the study, each counted once; None where neither its runs nor their content hash tell."""
         return self.training_pairs or DEMO_PAIRS.get(self.pairs or "")
+
+    def of_lineages(self) -> "tuple[RunTable, ...]":
+        """A table for each lineage, the one of most cells first; this one alone where all runs are of one lineage.
+
+        What was left out of the runs, and why, is said by the first alone.
+        """
+        return tuple(self._of_lineage(place) for place in range(len(self.lineages))) or (self,)
+
+    def _of_lineage(self, place: int) -> "RunTable":
+        one = self.lineages[place]
+        rows = [row for row, cell in enumerate(self.cells) if cell.lineage == one.name]
+        mine: dict[str, Any] = {
+            "cells": tuple(self.cells[row] for row in rows),
+            "run_count": one.run_count,
+            "max_length": one.max_length,
+            "tokens_per_pair": one.tokens_per_pair,
+            "groups": None if self.groups is None else self.groups.of_cells(rows),
+            "lineages": (),
+        }
+        if place > 0:
+            mine |= {"dropped": {}, "listed": ()}
+        return RunTable.model_construct(**{name: getattr(self, name) for name in RunTable.model_fields} | mine)
 
     @cached_property
     def methods(self) -> tuple[str, ...]:

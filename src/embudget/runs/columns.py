@@ -11,8 +11,8 @@ from pydantic import Field
 
 from embudget.frozen import Frozen
 
-CELL: Final = ("method", "budget", "model_params", "model", "length", "supply")
-"""What makes runs one cell. `length` is there in a table without budgets only, `supply` in one with unique tokens only:
+CELL: Final = ("method", "budget", "model_params", "model", "length", "supply", "lineage")
+"""What makes runs one cell. `lineage` is there where it is known: see `embudget.runs.lineages`. `length` is there in a table without budgets only, `supply` in one with unique tokens only:
 see `embudget.runs.complete`."""
 SIZE_NAME: Final = "N="
 """What the name of a model begins with that the source does not name: N=1.2e+08 is made of its size."""
@@ -21,7 +21,7 @@ SETTING: Final = (
     "negatives", "max_length",
 )  # fmt: skip
 """What else is chosen of a run. Runs of a cell that share all of it are seeds of one setting."""
-MEASURED: Final = ("steps", "pairs_seen", "seconds")
+MEASURED: Final = ("steps", "pairs_seen", "seconds", "base_loss")
 """What a cell keeps the mean of, where it is known."""
 SUPPLY: Final = ("unique_tokens", "training_pairs")
 """What there is to train on, each token and each pair counted once: more tokens than that are repeated ones."""
@@ -29,6 +29,7 @@ COMPARABLE: Final = ("eval_pairs", "eval_candidates", "scale", "yardstick")
 """What all runs must share, with the text pairs, for their losses to be comparable."""
 TEXTS: Final = (
     "model", "method", "status", "pairs", "schedule", "pooling", "end_token", "model_weights", "run", "yardstick",
+    "lineage", "family",
 )  # fmt: skip
 """The columns of text that are read."""
 NUMBERS: Final = (

@@ -13,6 +13,7 @@ and what all cells have in common, the mean of m_i over the cells, is left out. 
 so that the difference between two cells is paired by group. `embudget.laws.surface` takes it to the laws.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -55,6 +56,10 @@ class GroupLosses(Frozen):
             if not any(losses):
                 raise ValueError("losses must not all be 0")
         return self
+
+    def of_cells(self, rows: Sequence[int]) -> "GroupLosses":
+        """The losses of some of the cells, by their places."""
+        return GroupLosses(pairs=self.pairs, losses=tuple(self.losses[row] for row in rows))
 
     def moves(self, draws: int, rng: np.random.Generator) -> Array:
         """By how much other groups move each log loss against the others' (draws, cells)."""

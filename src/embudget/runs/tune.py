@@ -125,9 +125,10 @@ def tuned(settings: pd.DataFrame) -> pd.DataFrame:
 
 
 def best_settings(settings: pd.DataFrame) -> pd.DataFrame:
-    """The setting with the lowest log loss of each cell, sorted by method, budget and size."""
+    """The setting with the lowest log loss of each cell, sorted by method, budget, size and lineage."""
     best = settings.loc[settings.groupby("cell")["log_loss"].idxmin()]
-    return best.sort_values(["method", "budget", "model_params", "model", "tokens"])
+    order = ["method", "budget", "model_params", "model", "tokens"]
+    return best.sort_values([*order, "lineage"] if "lineage" in best else order)
 
 
 def _envelopes(settings: pd.DataFrame) -> Iterator[Envelope]:

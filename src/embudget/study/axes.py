@@ -1,15 +1,28 @@
-"""The fields of a study that hold one value or several, as a user writes them: batch, lengths, negatives, tasks."""
+"""The fields of a study that hold one value or several, as a user writes them: batch, lengths, scales, tasks, ..."""
 
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    Tag,
+    ValidationInfo,
+)
 
 from embudget.errors import ConfigError
 from embudget.evaluation.tasks import word_beside, words_of
 from embudget.frozen import unique
 from embudget.limits import BatchSize, Flops, Length, Negatives
+from embudget.records.config import Matryoshka
 from embudget.study.batch_size import BatchRule
+
+MOST_SCALE = 1e6
+"""The largest scale and weight decay, those of `RunConfig`."""
 
 MOST_VALUES = 16
 """Values of an axis beside members, methods and budgets: each multiplies the cost of the study."""
@@ -41,7 +54,22 @@ Lengths = Annotated[
 NegativeCounts = Annotated[
     tuple[Negatives, ...], BeforeValidator(_values), Field(min_length=1, max_length=MOST_VALUES), AfterValidator(unique)
 ]
+Scales = Annotated[
+    tuple[Annotated[PositiveFloat, Field(le=MOST_SCALE)], ...],
+    BeforeValidator(_values),
+    Field(min_length=1, max_length=MOST_VALUES),
+    AfterValidator(unique),
+]
+Decays = Annotated[
+    tuple[Annotated[NonNegativeFloat, Field(le=MOST_SCALE)], ...],
+    BeforeValidator(_values),
+    Field(min_length=1, max_length=MOST_VALUES),
+    AfterValidator(unique),
+]
 """One number, or several: every run of the grid is trained with each."""
+
+Sizes = Annotated[Matryoshka, BeforeValidator(_values)]
+"""Embedding sizes that every run trains besides the full one."""
 
 
 def _task_words(texts: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:

@@ -21,15 +21,25 @@ from embudget.limits import Candidates, Count, Epochs, Flops, Rate, Seed, step_p
 from embudget.methods import Method, parse_method
 from embudget.pairs import Pairs
 from embudget.records import MethodText, Pooling, RunConfig, Schedule, Yardstick
-from embudget.records.config import EVAL_CANDIDATES, EVAL_PAIRS, candidates_problem, eval_counts
-from embudget.study.axes import BatchSizes, Lengths, NegativeCounts
+from embudget.records.config import (
+    EVAL_CANDIDATES,
+    EVAL_PAIRS,
+    AskedPrecision,
+    Attention,
+    EvalScale,
+    candidates_problem,
+    eval_counts,
+)
+from embudget.study.axes import BatchSizes, Decays, Lengths, NegativeCounts, Scales, Sizes
 from embudget.study.batch_size import BatchRule
 from embudget.study.members import Member, members_by_shape, members_of
 from embudget.suite import ModelShape
-from embudget.suite.members import suite_names
+from embudget.suite.suites import suite_names
 from embudget.training.yardstick import counts_for
 
 _WARMUP: float = RunConfig.model_fields["warmup"].default
+_SCALE: float = RunConfig.model_fields["scale"].default
+_WEIGHT_DECAY: float = RunConfig.model_fields["weight_decay"].default
 
 
 class GridRun(NamedTuple):
@@ -43,7 +53,7 @@ class GridRun(NamedTuple):
 
 
 class Grid(Frozen):
-    """Every member, method, budget, rate, length, number of negatives and seed, each with each."""
+    """Every member, method, budget, rate, length, number of negatives, scale, weight decay and seed, each with each."""
 
     pairs: Path = Field(description="folder made by `embudget pairs build`; relative to the study's file")
     suite: str | None = Field(
@@ -88,10 +98,39 @@ class Grid(Frozen):
         description="hard negatives of each pair that are further candidates in the loss; of several numbers, all runs "
         "are trained with each",
     )
+    scale: Scales = Field(
+        default=(_SCALE,),
+        description="1 / temperature of the training loss; of several numbers, all runs are trained with each",
+    )
+    weight_decay: Decays = Field(
+        default=(_WEIGHT_DECAY,),
+        description="of AdamW; of several numbers, all runs are trained with each",
+    )
     pooling: Pooling | None = Field(
         default=None,
-        description="how the tokens' states become the text's embedding: mean, or lasttoken; by default as the model "
-        "does by itself, else mean",
+        description="how the tokens' states become the text's embedding: mean, last, cls or weighted; by default as "
+        "the model does by itself, else mean",
+    )
+    query_prompt: str | None = Field(
+        default=None, max_length=2000, description="put in front of each query; by default the model's own, or none"
+    )
+    document_prompt: str | None = Field(
+        default=None,
+        max_length=2000,
+        description="put in front of each positive and hard negative; by default the model's own, or none",
+    )
+    attention: Attention | None = Field(
+        default=None, description="causal or bidirectional; by default as the model has it"
+    )
+    matryoshka: Sizes = Field(
+        default=(),
+        description="smaller embedding sizes that are trained besides the full one, such as [64, 128, 256]; runs of a "
+        "model that is not wider are left out",
+    )
+    precision: AskedPrecision | None = Field(
+        default=None,
+        description="in which numbers training multiplies matrices: float32, bf16, or auto, which is bf16 where this "
+        "machine is faster with it; by default float32",
     )
     eval_pairs: Candidates | None = Field(
         default=None,
@@ -106,6 +145,12 @@ class Grid(Frozen):
         default="groups",
         description="held-out pairs drawn evenly over groups and sources; or first, the first of the split, to go on "
         "with a study from before embudget drew them (with eval_pairs: 512)",
+    )
+
+    eval_scale: EvalScale | None = Field(
+        default=None,
+        description="own: the held-out loss is taken at the run's own scale; best: at the scale at which it is lowest, "
+        "the default in a study of several scales, whose losses would not compare otherwise",
     )
 
     @model_validator(mode="after")
@@ -169,16 +214,25 @@ class Grid(Frozen):
         """The geometric middle of the smallest and the largest budget, FLOP."""
         return math.sqrt(min(self.budgets) * max(self.budgets))
 
-    def own_runs(self, pairs: Pairs | str, smallest: float, identified: bool) -> Iterator[GridRun]:
-        """The runs of this grid, in a study whose smallest budget is given; see `embudget.study.Study.runs`."""
+    def own_runs(self, pairs: Pairs | str, smallest: float, several: bool, identified: bool) -> Iterator[GridRun]:
+        """The runs of this grid; see `embudget.study.Study.runs`.
+
+        Args:
+            pairs: the pairs, or their content hash.
+            smallest: the study's smallest budget, FLOP.
+            several: whether the study has several scales.
+            identified: whether the models' weights are looked up.
+        """
         asked = self.eval_pairs, self.eval_candidates
         eval_pairs, eval_candidates = eval_counts(*asked) if isinstance(pairs, str) else counts_for(pairs, *asked)
         members, methods = self.find_members(identified)[0], [parse_method(text) for text in self.methods]
         for member, method in product(members, methods):
             method.check(member.shape)
-        for budget, (shape, pooling, weights), method in product(sorted(self.budgets), members, methods):
+        for budget, member, method in product(sorted(self.budgets), members, methods):
+            shape, prompts = member.shape, member.prompts(self.query_prompt, self.document_prompt)
             rates = self.learning_rates.get(str(method)) or (method.default_learning_rate(shape),)
-            for length, negatives, rate in product(self.max_length, self.negatives, rates):
+            axes = product(self.max_length, self.negatives, self.scale, self.weight_decay, rates)
+            for length, negatives, scale, weight_decay, rate in axes:
                 for seed in self.seeds:
                     config = RunConfig(
                         model=shape.name,
@@ -190,12 +244,20 @@ class Grid(Frozen):
                         seed=seed,
                         max_length=length,
                         negatives=negatives,
-                        pooling=pooling,
-                        weights=weights,
+                        scale=scale,
+                        weight_decay=weight_decay,
+                        pooling=member.pooling,
+                        query_prompt=prompts[0],
+                        document_prompt=prompts[1],
+                        attention=self.attention,
+                        matryoshka=self.matryoshka,
+                        precision="bf16" if self.precision == "bf16" else "float32",
+                        weights=member.weights,
                         max_epochs=self.max_epochs,
                         eval_pairs=eval_pairs,
                         eval_candidates=eval_candidates,
                         yardstick=self.yardstick,
+                        eval_scale=self.eval_scale or ("best" if several else "own"),
                         schedule=self.schedule,
                         decay=self.decay,
                         # with wsd the same FLOP at all budgets of a trunk, and in all grids

@@ -5,14 +5,16 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from embudget.errors import ModelError
+from embudget.errors import ConfigError, ModelError
 from embudget.flops import attention_share, steps_for, tokens_for
-from embudget.pairs import Pairs, as_pairs, token_stats
+from embudget.pairs import Pairs, as_pairs
 from embudget.pairs.token_batch import check_negatives
+from embudget.pairs.tokens import check_prompts
 from embudget.records import RunConfig, RunRecord
 from embudget.study.spec import Study
 from embudget.study.trunks import own_flops, own_flops_of
-from embudget.training.job import pairs_there
+from embudget.suite import ModelShape
+from embudget.training.job import lengths_of, pairs_there, sizes_problem
 from embudget.training.yardstick import check_yardstick, counts_for
 
 
@@ -104,11 +106,10 @@ def plan(study: Study, pairs: Pairs | str | Path, measured: Sequence[RunRecord] 
         first, *others = result.refused.values()
         raise ModelError(first + (f" (and {len(others)} more members that cannot be trained)" if others else ""))
     for config, method, shape, min_steps in runs:
-        if config.max_length > shape.max_length:
-            reason = f"max_length must be <= {shape.max_length} for this model, got {config.max_length}"
+        if reason := _unfit(config, shape):
             result.left_out.append(LeftOut(config, reason))
             continue
-        lengths = token_stats(pairs, config.model, config.max_length, config.end_token, config.negatives)
+        lengths = lengths_of(config, pairs)
         tokens_per_pair = lengths.tokens_per_pair
         tokens = tokens_for(config.train_flops, method, shape)
         steps = steps_for(config.train_flops, method, shape, tokens_per_pair, config.batch_size)
@@ -122,6 +123,18 @@ def plan(study: Study, pairs: Pairs | str | Path, measured: Sequence[RunRecord] 
             seconds = config.train_flops / speed
             result.runs.append(PlannedRun(config, tokens, steps, config.train_flops, seconds, share))
     return result.without(())
+
+
+def _unfit(config: RunConfig, shape: ModelShape) -> str | None:
+    """Why the model of a run cannot be trained as it says; None where it can."""
+    if config.max_length > shape.max_length:
+        return f"max_length must be <= {shape.max_length} for this model, got {config.max_length}"
+    try:
+        prompts = config.query_prompt, config.document_prompt
+        check_prompts(config.model, config.max_length, prompts, config.end_token)
+    except ConfigError as error:
+        return str(error)
+    return sizes_problem(config, shape)
 
 
 def flops_per_second(records: Sequence[RunRecord]) -> float | None:

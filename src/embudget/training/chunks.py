@@ -3,7 +3,7 @@
 A chunk is padded to its longest text, and each chunk costs a fixed time beside its tokens. With the texts sorted by
 length, the cheapest cut into consecutive chunks minimises
 
-    sum over chunks of  texts x longest + CHUNK_OVERHEAD      [tokens]
+    sum over chunks of  texts x longest + overhead      [tokens]
 
 found by dynamic programming over the distinct lengths (a millisecond for the default cut at 75 tokens; 60 ms for 3,000
 texts of all lengths up to 8,192, because a chunk that ends at a given length can begin at few others).
@@ -26,6 +26,11 @@ from embudget.memory import CHUNK_TOKENS
 CHUNK_OVERHEAD = 48
 """assumption: fixed cost of a chunk in tokens, for the launches and for reading the weights."""
 
+BF16_CHUNK_OVERHEAD = 144
+"""The same where matrix products run in bf16. assumption: three times as many tokens, since tokens take a third to a
+seventh of the time on the devices that are worth it, while launches take as long and weights half as long to read. So a
+batch is cut into fewer chunks, with a little more padding."""
+
 
 @dataclass
 class Chunk:
@@ -46,13 +51,17 @@ class Chunk:
 
 
 def make_chunks(
-    texts: Sequence[np.ndarray], chunk_tokens: int, device: torch.device, flatten: bool = False
+    texts: Sequence[np.ndarray],
+    chunk_tokens: int,
+    device: torch.device,
+    flatten: bool = False,
+    overhead: int = CHUNK_OVERHEAD,
 ) -> list[Chunk]:
     """Cut tokenised texts into chunks of similar length, longest first."""
     build = _flattened if flatten else _padded
     return [
         build(positions, [texts[position] for position in positions], device)
-        for positions in length_sorted_chunks([len(text) for text in texts], chunk_tokens)
+        for positions in length_sorted_chunks([len(text) for text in texts], chunk_tokens, overhead)
     ]
 
 
@@ -86,31 +95,33 @@ def _flattened(positions: list[int], texts: list[np.ndarray], device: torch.devi
     return Chunk(positions, lengths, sum(lengths), sum(size * size for size in lengths), ids, about)
 
 
-def length_sorted_chunks(lengths: Sequence[int], chunk_tokens: int = CHUNK_TOKENS) -> list[list[int]]:
+def length_sorted_chunks(
+    lengths: Sequence[int], chunk_tokens: int = CHUNK_TOKENS, overhead: int = CHUNK_OVERHEAD
+) -> list[list[int]]:
     """Positions of the texts in each chunk, longest texts first; a text longer than a chunk makes one of its own."""
     order = sorted(range(len(lengths)), key=lambda text: -lengths[text])
     groups = [list(group) for _, group in groupby(order, key=lambda text: lengths[text])]
     chunks = []
-    for first, last in _cheapest_cut([(lengths[group[0]], len(group)) for group in groups], chunk_tokens):
+    for first, last in _cheapest_cut([(lengths[group[0]], len(group)) for group in groups], chunk_tokens, overhead):
         texts = [text for group in groups[first:last] for text in group]
         size = max(1, chunk_tokens // max(1, lengths[texts[0]]))
         chunks += [texts[start : start + size] for start in range(0, len(texts), size)]
     return chunks
 
 
-def _cheapest_cut(groups: list[tuple[int, int]], chunk_tokens: int) -> list[tuple[int, int]]:
+def _cheapest_cut(groups: list[tuple[int, int]], chunk_tokens: int, overhead: int) -> list[tuple[int, int]]:
     """Ranges of groups, given as (length, texts) and longest first, that make up the cheapest chunks."""
     best = [0.0] + [float("inf")] * len(groups)
     cut_before = [0] * (len(groups) + 1)
     for last in range(1, len(groups) + 1):
         texts = 0
         for first in range(last - 1, -1, -1):
-            if texts > CHUNK_OVERHEAD:  # each would be padded by a token or more: a chunk of its own is cheaper
+            if texts > overhead:  # each would be padded by a token or more: a chunk of its own is cheaper
                 break
             length, count = groups[first]
             texts += count
             padded = texts * length
-            cost = best[first] + padded + CHUNK_OVERHEAD * -(-padded // chunk_tokens)
+            cost = best[first] + padded + overhead * -(-padded // chunk_tokens)
             if cost < best[last]:
                 best[last], cut_before[last] = cost, first
     ranges: list[tuple[int, int]] = []

@@ -1,4 +1,4 @@
-"""Where and how a run computes: its processes, its precision, its attention kernel, and whether a batch fits.
+"""Where and how a run computes: its processes, its attention kernel, and whether a batch fits.
 
 Several processes, started by torchrun, train one model. Every process makes the same batch; its texts, sorted by
 length, are dealt out in turn, so that all have about the same work. The embeddings of all are gathered, every process
@@ -6,8 +6,8 @@ takes the loss of the whole batch and the gradient with respect to its own texts
 gradients are summed: the same update as one process makes, up to the order of summation. accelerate sets up gloo on
 CPUs and NCCL on CUDA devices.
 
-On CUDA devices that compute in bf16, training runs under bf16 autocast and, where the kernel is installed, by flash
-attention over texts laid end to end; a measurement runs in float32 with the kernel that every model has.
+A run in bf16 trains under autocast and, on CUDA devices where the kernel is installed, by flash attention over texts
+laid end to end. A measurement runs in float32 with the kernel that every model has, whatever a run trains in.
 """
 
 import os
@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING
 import accelerate.utils
 import torch
 from accelerate import PartialState
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
-from embudget.memory import BF16_BYTES, CHUNK_TOKENS, activation_bytes, state_bytes
+from embudget.memory import BF16_BYTES, activation_bytes, state_bytes
 from embudget.methods import Method
 from embudget.suite.shapes import ModelShape
+from embudget.training.bf16 import to_bf16, to_float32
 from embudget.training.encoder import base_decoder
 
 if TYPE_CHECKING:
@@ -39,51 +40,51 @@ CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 _FLASH = "flash_attention_2"
 
 
-def uses_bf16() -> bool:
-    """Whether training runs under bf16 autocast: on CUDA devices that compute in it, not on those that emulate it."""
-    return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
-
-
 def use_flash_attention(model: "SentenceTransformer") -> bool:
-    """Switch to variable-length flash attention where CUDA, bf16 and an installed kernel allow it; whether they do."""
+    """Switch to variable-length flash attention, for bf16, where CUDA and an installed kernel allow it; whether so."""
     from transformers.utils import is_flash_attn_2_available
 
-    if not (uses_bf16() and is_flash_attn_2_available()):
+    if not (torch.cuda.is_available() and is_flash_attn_2_available()):
         return False
     model[0].model.set_attn_implementation(_FLASH)
     model[0].unpad_inputs = None  # look again whether inputs can be flattened
     return bool(model[0].can_flatten_inputs)
 
 
-def use_plain_attention(model: "SentenceTransformer") -> None:
-    """Go back from flash attention, which takes no float32, to the kernel that every model has."""
+def use_float32(model: "SentenceTransformer") -> list[nn.Parameter]:
+    """Make a model one that computes in float32, for whoever measures or gets it; return what was kept in bf16.
+
+    Frozen weights become float32 again, and flash attention, which takes no float32, gives way to the kernel that every
+    model has.
+    """
     decoder = base_decoder(model[0].model)
     if decoder.config._attn_implementation == _FLASH:
         decoder.set_attn_implementation("sdpa")
         model[0].unpad_inputs = None
+    return to_float32(model)
 
 
 @contextmanager
 def in_float32(model: "SentenceTransformer") -> Iterator[None]:
-    """Let a model be measured without autocast in the middle of its training."""
+    """Let a model be measured in float32 in the middle of its training."""
     flash = base_decoder(model[0].model).config._attn_implementation == _FLASH
-    use_plain_attention(model)
+    kept = use_float32(model)
     try:
         yield
     finally:
+        to_bf16(kept)
         if flash:
             use_flash_attention(model)
 
 
-def needs_cache(method: Method, shape: ModelShape, tokens_per_batch: float, sharing: int) -> bool:
+def needs_cache(method: Method, shape: ModelShape, tokens_per_batch: float, sharing: int, bf16: bool) -> bool:
     """Whether gradients must be cached because a direct pass over a batch would take too much of the free memory.
 
-    A direct pass keeps the activations of the whole batch and, under bf16 autocast, a bf16 copy of the weights for each
-    chunk. Sizes are estimated as `embudget.memory` does. The tokens are those that this process embeds, and ``sharing``
-    is the number of processes that share the memory.
+    A direct pass keeps the activations of the whole batch and, in bf16, one copy of the weights for all chunks. Sizes
+    are estimated as `embudget.memory` does. The tokens are those that this process embeds, and ``sharing`` is the
+    number of processes that share the memory.
     """
-    bf16 = uses_bf16()
-    copies = 2 * shape.model_params * (tokens_per_batch / CHUNK_TOKENS) if bf16 else 0
+    copies = 2 * method.total_params(shape) if bf16 else 0
     activations = activation_bytes(method, shape, tokens_per_batch, BF16_BYTES if bf16 else 4)
     needed = activations + state_bytes(method, shape) + copies
     return needed > SHARE_OF_FREE_MEMORY * free_bytes() / sharing

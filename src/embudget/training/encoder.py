@@ -4,7 +4,10 @@ r"""An embedding model cut where its training begins: input embedding, frozen pr
            \_________ `hidden` ________/                  \____________________ `embed` __________________/
 
 What lies below the first trained block runs without a graph, and once for each text: its hidden states serve both
-passes of gradient caching, and the backward pass ends there. Where the input embedding trains, the rows that occur in
+passes of gradient caching, and the backward pass ends there. Both parts are views of the model, which share its weights
+and run its own code: the lower one has the first blocks and no final norm; in the upper one the first block takes the
+stored hidden states in place of what the model hands it, so that it does not matter what the model does before its
+blocks (adding positions, a norm, scaling). Where the input embedding trains, the rows that occur in
 a batch are gathered beforehand (`embudget.training.rows`) and looked up in place of the whole table, so that neither
 its gradient nor its update is ever dense. The modules after the transformer are the model's own.
 
@@ -18,6 +21,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from embudget.suite.architecture import Architecture
+from embudget.suite.architectures import ARCHITECTURES
+from embudget.suite.cutting import per_block_fields
 from embudget.training.chunks import Chunk
 
 if TYPE_CHECKING:
@@ -30,12 +36,18 @@ class Encoder:
     Args:
         model: transformer with right padding, pooling, and what follows.
         autocast: whether the transformer runs under bf16 autocast.
+        description: what the transformer is made of; the built-in one of its type by default.
     """
 
-    def __init__(self, model: "SentenceTransformer", autocast: bool = False) -> None:
+    def __init__(
+        self, model: "SentenceTransformer", autocast: bool = False, description: Architecture | None = None
+    ) -> None:
         self.model = model
         self.autocast = autocast
         decoder = base_decoder(model[0].model)
+        described = description or ARCHITECTURES[decoder.config.model_type]
+        self.blocks: list[nn.Module] = list(decoder.get_submodule(described.blocks))
+        """The transformer's blocks, lowest first."""
         embedding = decoder.get_input_embeddings()
         self.table: nn.Parameter | None = embedding.weight if embedding.weight.requires_grad else None
         """The input embedding's weight (V, H) where it trains."""
@@ -44,10 +56,11 @@ class Encoder:
         self.hidden_size: int = embedding.weight.shape[1]
         self._embedding = copy.copy(embedding)
         self._embedding.padding_idx = None  # rows have other numbers where they are gathered
-        self.prefix_blocks = 0 if self.table is not None else _first_trained(decoder)
+        self.prefix_blocks = _first_trained(decoder, self.blocks, described)
         """Blocks below the first trained one."""
-        self._prefix = _blocks(decoder, 0, self.prefix_blocks, with_norm=False)
-        self._suffix = _blocks(decoder, self.prefix_blocks, len(decoder.layers), with_norm=True)
+        self._prefix = _view(decoder, described, range(self.prefix_blocks))
+        self._suffix = _view(decoder, described, range(self.prefix_blocks, len(self.blocks)))
+        self._entry = self._suffix.get_submodule(described.blocks)[0] if self.prefix_blocks else None
 
     def trained(self) -> list[tuple[str, nn.Parameter]]:
         """Name and value of each trained parameter but the input embedding."""
@@ -76,6 +89,8 @@ class Encoder:
     def embed(self, chunk: Chunk, hidden_TLH: Tensor) -> Tensor:
         """Unit embeddings of a chunk, (T, E) in float32, from what `hidden` gave."""
         with self._precision(hidden_TLH.device):
+            if self._entry is not None:
+                self._entry.hidden_TLH = hidden_TLH
             states_TLH = self._run(self._suffix, hidden_TLH, chunk)
         features: dict[str, Any] = {"token_embeddings": states_TLH, **chunk.about}
         for module in list(self.model)[1:]:
@@ -95,23 +110,87 @@ def base_decoder(model: Any) -> Any:  # noqa: ANN401 - transformers and peft are
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
-def _first_trained(decoder: Any) -> int:  # noqa: ANN401
-    """Index of the first block that trains; the number of blocks if none does."""
-    trains = [any(parameter.requires_grad for parameter in block.parameters()) for block in decoder.layers]
-    return [*trains, True].index(True)
+class _Stored(nn.Module):
+    """A block of a view that runs on the hidden states from below, whatever the model hands it.
+
+    The wrapped block stays outside the tree of modules, so that its parameters keep their names.
+    """
+
+    def __init__(self, block: nn.Module) -> None:
+        super().__init__()
+        self._block = (block,)
+        self.hidden_TLH: Tensor | None = None
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - models ask a block for its type of attention
+        return getattr(self.__dict__["_block"][0], name)
+
+    def forward(self, _: Tensor, *rest: Any, **named: Any) -> Any:  # noqa: ANN401 - what blocks take and give differs
+        return self._block[0](self.hidden_TLH, *rest, **named)
 
 
-def _blocks(decoder: Any, first: int, last: int, with_norm: bool) -> Any:  # noqa: ANN401
-    """A view of a decoder that runs some of its blocks on ``inputs_embeds``; it shares their weights."""
-    part = copy.copy(decoder)
-    part._modules = dict(decoder._modules)
-    part.layers = decoder.layers[first:last]
-    part.config = copy.copy(decoder.config)
-    part.config.num_hidden_layers = last - first
-    if getattr(decoder.config, "layer_types", None):
-        part.config.layer_types = decoder.config.layer_types[first:last]
-    if first and "emb_dropout" in part._modules:  # GPT-NeoX has drawn it already, below the first block
-        part._modules["emb_dropout"] = nn.Identity()
-    if not with_norm:
-        part._modules["final_layer_norm" if "final_layer_norm" in part._modules else "norm"] = nn.Identity()
+def _first_trained(decoder: nn.Module, blocks: list[nn.Module], described: Architecture) -> int:
+    """Index of the first block that trains; 0 where something below the blocks trains, the last if no block does."""
+    above = {id(parameter) for block in blocks for parameter in block.parameters()}
+    modules = dict(decoder.named_modules())
+    norms = [modules[name] for name in described.final_norm if name in modules]
+    above |= {id(parameter) for norm in norms for parameter in norm.parameters()}
+    if any(parameter.requires_grad and id(parameter) not in above for parameter in decoder.parameters()):
+        return 0
+    trains = [any(parameter.requires_grad for parameter in block.parameters()) for block in blocks]
+    return [*trains[:-1], True].index(True)
+
+
+def _view(decoder: Any, described: Architecture, blocks: range) -> Any:  # noqa: ANN401
+    """A view of a model that runs a range of its blocks on ``inputs_embeds``; it shares their weights.
+
+    The final norm is there where the last block is. Where the first block is not, what comes before the blocks has no
+    effect, and dropout there draws nothing, since the lower view has drawn it already.
+    """
+    whole = decoder.get_submodule(described.blocks)
+    kept = whole[blocks.start : blocks.stop]
+    part = _copied(decoder)
+    owners = _replace(part, described.blocks, kept)
+    for owner in (part, *owners):
+        if "config" in vars(owner):
+            owner.config = copy.copy(owner.config)
+            setattr(owner.config, described.fields["layers"], len(blocks))
+            for name, values in per_block_fields(vars(owner.config), len(whole), blocks).items():
+                setattr(owner.config, name, values)
+    if blocks.start:
+        kept[0] = _Stored(kept[0])
+        _remove_dropout(part, kept)
+    if blocks.stop < len(whole):
+        for name in described.final_norm:
+            _replace(part, name, nn.Identity())
+    for name in described.unused:
+        _replace(part, name, None)
     return part
+
+
+def _copied(module: nn.Module) -> nn.Module:
+    """A copy of a module whose children may be exchanged; the children are the same."""
+    part = copy.copy(module)
+    part._modules = dict(module._modules)
+    return part
+
+
+def _replace(part: nn.Module, path: str, module: nn.Module | None) -> list[nn.Module]:
+    """Exchange a module within a view, where there is one; return the copies of those around it."""
+    *around, name = path.split(".")
+    owners, owner = [], part
+    for step in around:
+        owner._modules[step] = owner = _copied(owner._modules[step])
+        owners.append(owner)
+    if owner._modules.get(name) is not None:
+        owner._modules[name] = module
+    return owners
+
+
+def _remove_dropout(part: nn.Module, blocks: nn.Module) -> None:
+    """Leave out the dropout of a view that is not in its blocks."""
+    for name, child in part._modules.items():
+        if isinstance(child, nn.Dropout):
+            part._modules[name] = nn.Identity()
+        elif child is not None and child is not blocks and any(isinstance(one, nn.Dropout) for one in child.modules()):
+            part._modules[name] = _copied(child)
+            _remove_dropout(part._modules[name], blocks)

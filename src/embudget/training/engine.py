@@ -28,7 +28,8 @@ from torch.utils.checkpoint import set_device_states
 from embudget.errors import RunError, first_line
 from embudget.flops import Passes
 from embudget.memory import CHUNK_TOKENS
-from embudget.training.chunks import Chunk, make_chunks
+from embudget.training.bf16 import Bf16Weights
+from embudget.training.chunks import BF16_CHUNK_OVERHEAD, CHUNK_OVERHEAD, Chunk, make_chunks
 from embudget.training.device import (
     add_up,
     gather,
@@ -36,10 +37,9 @@ from embudget.training.device import (
     share,
     start_processes,
     use_flash_attention,
-    uses_bf16,
 )
-from embudget.training.encoder import Encoder, base_decoder
-from embudget.training.loss import info_nce_gradient
+from embudget.training.encoder import Encoder
+from embudget.training.loss import matryoshka_gradient
 from embudget.training.meter import BudgetMeter
 
 if TYPE_CHECKING:
@@ -61,12 +61,21 @@ class Engine:
     encoder: Encoder
     scale: float
     """1 / temperature of the loss."""
+    sizes: tuple[int, ...] = ()
+    """Smaller embedding sizes at which the loss is taken besides the full one."""
     cached: bool = False
     """Whether gradients are cached; from the first time that memory is short they are."""
     chunk_tokens: int = CHUNK_TOKENS
     """Padded tokens a chunk may hold; halved each time that memory is short in spite of caching."""
     flatten: bool = False
     """Whether chunks are laid end to end for variable-length attention."""
+    weights: Bf16Weights | None = None
+    """The copies that a step runs on where it multiplies in bf16; the encoder then runs under autocast."""
+
+    @property
+    def chunk_overhead(self) -> int:
+        """What a chunk costs beside its tokens, in tokens of this precision."""
+        return CHUNK_OVERHEAD if self.weights is None else BF16_CHUNK_OVERHEAD
 
     def gradients(
         self,
@@ -95,16 +104,18 @@ class Engine:
         mine = share(lengths, place.process_index, place.num_processes)
         work = _Work(self, [texts[text] for text in mine], rows_RH)
         pairs = len(texts) // 2 if pairs is None else pairs
-        embedded_TE = gather(work.forward(), lengths)
-        queries_BE, positives_BE, negatives_ME = embedded_TE.split([pairs, pairs, len(texts) - 2 * pairs])
-        loss, *gradients = info_nce_gradient(
-            queries_BE,
-            positives_BE,
-            self.scale,
-            negatives_ME=negatives_ME,
-            right_P2=None if right_P2 is None else torch.from_numpy(right_P2).to(queries_BE.device),
-        )
-        work.backward(torch.cat(gradients)[mine])
+        with nullcontext() if self.weights is None else self.weights.in_use():
+            embedded_TE = gather(work.forward(), lengths)
+            queries_BE, positives_BE, negatives_ME = embedded_TE.split([pairs, pairs, len(texts) - 2 * pairs])
+            loss, *gradients = matryoshka_gradient(
+                queries_BE,
+                positives_BE,
+                self.scale,
+                self.sizes,
+                negatives_ME=negatives_ME,
+                right_P2=None if right_P2 is None else torch.from_numpy(right_P2).to(queries_BE.device),
+            )
+            work.backward(torch.cat(gradients)[mine])
         add_up([gradient for value in work.leaves() if (gradient := value.grad) is not None])
         if meter is not None:
             mine_P = torch.tensor(work.passes(), device=queries_BE.device).sum(dim=0)
@@ -115,17 +126,19 @@ class Engine:
 def engine_of(job: "Job", model: "SentenceTransformer") -> Engine:
     """The engine of a job, with the kernel, the precision and the caching that suit this machine and its resources."""
     config, resources, place = job.config, job.resources, start_processes()
-    flatten = use_flash_attention(model)  # before the encoder, whose parts take over the kernel
-    encoder = Encoder(model, autocast=uses_bf16())
+    bf16 = config.precision == "bf16"
+    flatten = bf16 and use_flash_attention(model)  # before the encoder, whose parts take over the kernel
+    encoder = Encoder(model, autocast=bf16, description=job.shape.description)
     a_batch = job.tokens_per_pair * config.batch_size
     sharing = resources.neighbours * (1 if place.device.type == "cuda" else place.num_processes)  # one machine's memory
     cached = resources.cache == "always" or (
-        resources.cache == "auto" and needs_cache(job.method, job.shape, a_batch / place.num_processes, sharing)
+        resources.cache == "auto" and needs_cache(job.method, job.shape, a_batch / place.num_processes, sharing, bf16)
     )
     if resources.compile:
-        for block in base_decoder(model[0].model).layers:
+        for block in encoder.blocks:
             block.compile(dynamic=True)
-    return Engine(encoder, config.scale, cached, flatten=flatten)
+    weights = Bf16Weights(model[0].model) if bf16 else None
+    return Engine(encoder, config.scale, config.matryoshka, cached, flatten=flatten, weights=weights)
 
 
 @dataclass
@@ -150,13 +163,14 @@ class _Work:
         self.encoder = engine.encoder
         self.texts = texts
         self.rows_RH = rows_RH
+        self.trained = [value for _, value in self.encoder.trained()]  # once in use, copies are in their places
         self.random_state = RandContext(torch.empty(0, device=self.encoder.model.device))
         self.chunks: list[Chunk] = []
         self.done: list[_Done] = []
 
     def leaves(self) -> list[Tensor]:
         """All that gets a gradient, which is zero where no text of this process reaches it."""
-        leaves = [value for _, value in self.encoder.trained()] + ([] if self.rows_RH is None else [self.rows_RH])
+        leaves = self.trained + ([] if self.rows_RH is None else [self.rows_RH])
         for leaf in leaves:
             if leaf.grad is None:
                 leaf.grad = torch.zeros_like(leaf)
@@ -179,6 +193,8 @@ class _Work:
                 self._make_smaller(error)
             for leaf in self.leaves():
                 leaf.grad = None
+            if self.engine.weights is not None:
+                self.engine.weights.forget_gradients()
             self.forward()
 
     def passes(self) -> list[Passes]:
@@ -193,7 +209,7 @@ class _Work:
         engine = self.engine
         _go_back_to(self.random_state)
         device = self.encoder.model.device
-        self.chunks = make_chunks(self.texts, engine.chunk_tokens, device, engine.flatten)
+        self.chunks = make_chunks(self.texts, engine.chunk_tokens, device, engine.flatten, engine.chunk_overhead)
         self.done = []
         states_bytes = 4 * sum(chunk.tokens for chunk in self.chunks) * self.encoder.hidden_size
         # without frozen blocks the states are only looked up
@@ -228,7 +244,10 @@ class _Work:
         gradients = [gradient_TE[chunk.texts] for chunk in self.chunks]
         if not self.engine.cached:
             embedded = [done.embedded_TE for done in self.done if done.embedded_TE is not None]
-            torch.autograd.backward(embedded, gradients)
+            if self.engine.weights is None:
+                return torch.autograd.backward(embedded, gradients)
+            for one_TE, gradient in zip(embedded, gradients, strict=True):  # why so: see `embudget.training.bf16`
+                one_TE.backward(gradient)
             return
         for chunk, done, gradient in zip(self.chunks, self.done, gradients, strict=True):
             hidden_TLH = done.hidden_TLH

@@ -15,13 +15,15 @@ from embudget.errors import BudgetError, ModelError, PairsError, RunError
 from embudget.flops import steps_for, tokens_for
 from embudget.methods import Method, parse_method
 from embudget.pairs import Pairs, token_stats
+from embudget.pairs.manifest import TokenStats
 from embudget.pairs.token_batch import check_negatives
 from embudget.pairs.token_cache import TokenCache
+from embudget.pairs.tokens import check_prompts
 from embudget.records import RunConfig
 from embudget.suite import ModelShape, find_shape
 from embudget.suite.checks import check_member
 from embudget.suite.loading import weights_of
-from embudget.suite.pooling import pooling_for
+from embudget.suite.members import pooling_for
 from embudget.training.resources import Resources
 from embudget.training.yardstick import check_yardstick
 
@@ -44,14 +46,24 @@ class Job:
         Raises:
             ModelError: there is no such model, it cannot be trained, or its weights are others than the run's.
             MethodError: the method cannot train this model.
+            ConfigError: a prompt leaves no room for a text.
         """
         method, shape = parse_method(config.method), find_shape(config.model)
         method.check(shape)
         check_weights(config)
         check_member(config.model)
         pooling_for(config.model, config.pooling)
+        if problem := sizes_problem(config, shape):
+            raise ModelError(problem)
+        prompts = config.query_prompt, config.document_prompt
+        check_prompts(config.model, config.max_length, prompts, config.end_token)
         tokens = TokenCache(
-            pairs, config.model, config.max_length, end_token=config.end_token, negatives=config.negatives
+            pairs,
+            config.model,
+            config.max_length,
+            end_token=config.end_token,
+            negatives=config.negatives,
+            prompts=prompts,
         )
         return cls(config, method, shape, pairs, tokens, resources or Resources())
 
@@ -63,10 +75,7 @@ class Job:
     @property
     def tokens_per_pair(self) -> float:
         """Mean tokens of a query, its positive and its hard negatives, cut as in training."""
-        config = self.config
-        return token_stats(
-            self.pairs, config.model, config.max_length, config.end_token, config.negatives
-        ).tokens_per_pair
+        return lengths_of(self.config, self.pairs).tokens_per_pair
 
     def check_number(self) -> None:
         """Refuse pairs that are not the configuration's, or too few for the budget or for the held-out measurement.
@@ -137,6 +146,26 @@ def check_weights(config: RunConfig) -> None:
             f"the weights of {config.model} are not those that the run was made for: they were {config.weights}, and "
             f"are now {now or 'those that come with embudget'}: start again to train the new ones"
         )
+
+
+def lengths_of(config: RunConfig, pairs: Pairs) -> TokenStats:
+    """How long the texts are in the tokens of a run, with its prompts and negatives, cut as in training.
+
+    Raises:
+        PairsError, ModelError: the pairs or the tokenizer cannot be read.
+    """
+    prompts = config.query_prompt, config.document_prompt
+    return token_stats(pairs, config.model, config.max_length, config.end_token, config.negatives, prompts)
+
+
+def sizes_problem(config: RunConfig, shape: ModelShape) -> str | None:
+    """What is wrong with a run's smaller embedding sizes on this model; None where nothing is."""
+    if not config.matryoshka or config.matryoshka[-1] < shape.hidden:
+        return None
+    return (
+        f"matryoshka must name sizes below {shape.hidden}, that of the embeddings of {shape.name}, got "
+        f"{config.matryoshka[-1]}: the full size is always trained"
+    )
 
 
 def pairs_there(config: RunConfig, pairs: Pairs) -> int:

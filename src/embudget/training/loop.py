@@ -57,16 +57,14 @@ class Training:
     def __init__(self, job: Job) -> None:
         from transformers import set_seed
 
-        from embudget.suite.loading import load_embedder
+        from embudget.training.base import load_base
 
         config = job.config
         self.job = job
         self.place = start_processes()
         set_seed(config.seed)
-        self.model: SentenceTransformer = load_embedder(
-            config.model, config.max_length, config.pooling, config.end_token
-        )
-        self.model[0].model = job.method.apply(self.model[0].model)
+        self.model: SentenceTransformer = load_base(config)
+        self.model[0].model = job.method.apply(self.model[0].model, job.shape)
         self.model.to(self.place.device).train()
         self.meter = BudgetMeter(job.method, job.shape)
         self.losses: list[tuple[int, float]] = []
@@ -155,6 +153,24 @@ class Training:
             yield
             self.torn = False
 
+    def measure_base(self) -> HeldOut:
+        """Measure the model on the held-out pairs where nothing has been trained yet, whatever comes out."""
+        config = self.job.config
+        with in_float32(self.model):
+            return held_out(
+                self.model,
+                self.job.pairs,
+                config.eval_pairs,
+                config.eval_candidates,
+                config.scale if config.eval_scale == "own" else None,
+                config.yardstick,
+            )
+
+    def got_gradient(self) -> bool:
+        """Whether any trained parameter has had a gradient other than 0, by the optimisers' moments."""
+        moments = [value for name, value in self.tensors().items() if name.endswith((".exp_avg", ".first"))]
+        return any(bool(value.any()) for value in moments)
+
     def measure(self) -> HeldOut:
         """Measure the model as it is now on the held-out pairs.
 
@@ -164,11 +180,7 @@ class Training:
         if self.rows is not None:
             with self._update():
                 self.rows.catch_up_all()
-        config = self.job.config
-        with in_float32(self.model):
-            measured = held_out(
-                self.model, self.job.pairs, config.eval_pairs, config.eval_candidates, config.scale, config.yardstick
-            )
+        measured = self.measure_base()
         if not math.isfinite(measured.loss):
             text = f"the held-out loss became {measured.loss}: lower the learning rate"
             raise DivergedError(text, self.curve(1.0))

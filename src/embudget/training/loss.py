@@ -18,11 +18,18 @@ Hard negatives, n, are further wrong answers to all queries of the batch, and as
 which is what sentence-transformers does with the columns after the positives. One that is a right answer to a query, or
 the query's own text, is left out of that query's denominator: see `embudget.pairs.token_batch`.
 
-Shapes: B pairs, M negatives, E embedding size, K rows of a block, P couples; where texts repeat, R pairs of Q queries
-and D positives.
+Matryoshka training (Kusupati et al. 2022, arXiv 2205.13147) takes the same loss of the first d entries too, made unit
+again, for each smaller size d. The loss is the *mean* over the sizes and the full one. `MatryoshkaLoss` of
+sentence-transformers has their sum: with k sizes its gradient is k times ours in every entry, which AdamW does not see.
+The mean leaves the training loss, the limit of divergence and the clipping of gradients at norm 1 what they are without
+smaller sizes.
+
+Shapes: B pairs, M negatives, E embedding size, K rows of a block, P couples, N texts; where texts repeat, R pairs of Q
+queries and D positives.
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -30,6 +37,9 @@ from torch.nn import functional
 
 BLOCK_SCORES = 2**20
 """Entries of S that are held at a time, 4 MB, whatever the batch; up to 1024 pairs S is made once, in one block."""
+
+LEAST_NORM = 1e-12
+"""A cut embedding shorter than this counts as so long, as in `torch.nn.functional.normalize`."""
 
 MIN_BLOCK_ROWS = 16
 """A block has at least so many rows, because thinner products are slow."""
@@ -64,6 +74,45 @@ def info_nce_among(
     to_queries_RQ = scores_QD.T[document_R].masked_fill(~wrong_QD.T[document_R], -math.inf)
     norms_R = [torch.cat([right_R, wrong], dim=1).logsumexp(dim=1) for wrong in (to_documents_RD, to_queries_RQ)]
     return (norms_R[0] + norms_R[1]) / 2 - right_R[:, 0]
+
+
+@torch.no_grad()
+def matryoshka_gradient(
+    queries_BE: Tensor,
+    positives_BE: Tensor,
+    scale: float,
+    sizes: Sequence[int],
+    *,
+    negatives_ME: Tensor | None = None,
+    right_P2: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """`info_nce_gradient`, as a mean over the full embeddings and their first entries of each smaller size.
+
+    Args:
+        queries_BE: unit embeddings.
+        positives_BE: theirs.
+        scale: 1 / temperature.
+        sizes: entries that are kept, each below E; none for the full embeddings alone.
+        negatives_ME: further wrong answers to all queries; none by default.
+        right_P2: couples of a query and a negative that is not wrong for it, by their places.
+    """
+    texts = [queries_BE, positives_BE, *([] if negatives_ME is None else [negatives_ME])]
+    loss, *gradients = info_nce_gradient(queries_BE, positives_BE, scale, negatives_ME=negatives_ME, right_P2=right_P2)
+    if not sizes:
+        return loss, gradients[0], gradients[1], gradients[2]
+    for size in sizes:
+        lengths = [text_NE[:, :size].float().norm(dim=1, keepdim=True).clamp(min=LEAST_NORM) for text_NE in texts]
+        cut = [text_NE[:, :size].float() / length_N1 for text_NE, length_N1 in zip(texts, lengths, strict=True)]
+        more, *slopes = info_nce_gradient(
+            cut[0], cut[1], scale, negatives_ME=cut[2] if len(cut) > 2 else None, right_P2=right_P2
+        )
+        loss = loss + more
+        for gradient_NE, slope_ND, unit_ND, length_N1 in zip(gradients, slopes, cut, lengths, strict=False):
+            along_N1 = (slope_ND * unit_ND).sum(dim=1, keepdim=True)
+            gradient_NE[:, :size] += (slope_ND - along_N1 * unit_ND) / length_N1
+    count = 1 + len(sizes)
+    queries_grad_BE, positives_grad_BE, negatives_grad_ME = (gradient / count for gradient in gradients)
+    return loss / count, queries_grad_BE, positives_grad_BE, negatives_grad_ME
 
 
 @torch.no_grad()

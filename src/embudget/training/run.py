@@ -1,6 +1,7 @@
 """One training run: a recipe or a configuration in, a trained model and its record out.
 
-    look up and check (`job`) -> train to the budget (`loop`) -> measure (`heldout`) -> write (`export`)
+    look up and check (`job`) -> measure the start (`base`) -> train to the budget (`loop`) -> measure (`heldout`)
+    -> doubt (`guard`) -> write (`export`)
 
 A run that was interrupted goes on from its last checkpoint (`state`). Runs of `schedule: wsd` that share a trunk are
 trained together by `embudget.training.trunk`, with the same records.
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, overload
 from embudget.errors import DivergedError
 from embudget.pairs import Pairs, as_pairs
 from embudget.records import Provenance, RunConfig, RunRecord, no_gain
+from embudget.suite import find_shape
 from embudget.training.interrupt import interruptible_run
 from embudget.training.job import Job
 from embudget.training.provenance import provenance
@@ -102,8 +104,9 @@ def train(
         >>> model.encode(["a query", "a document"]).shape
         (2, 576)
     """
+    from embudget.training.base import base_score
     from embudget.training.budget import run_to_budget
-    from embudget.training.device import start_processes, use_plain_attention
+    from embudget.training.device import start_processes, use_float32
     from embudget.training.export import check_folder, export
     from embudget.training.loop import Training
     from embudget.training.schedule import factor_of
@@ -135,12 +138,13 @@ def train(
                 if on_progress is not None:
                     on_progress(share, loss)
 
+            base = base_score(training, resuming.notes)
             run_to_budget(training, config.train_flops, factor_of(config), after_step)
-            record = record_of(training, config, training.measure(), resuming.provenance)
+            record = record_of(training, config, base, training.measure(), resuming.provenance)
             if folder is not None:  # the last moment for it: merged, the state is another one
                 resuming.save()
             resuming.aside = True
-            use_plain_attention(training.model)  # whoever gets the model may use it in float32
+            use_float32(training.model)  # for whoever gets the model
             training.model[0].model = job.method.merge(training.model[0].model)
             if folder is not None and is_first:  # while the checkpoints are still there
                 export(training.model, record, folder)
@@ -152,11 +156,35 @@ def train(
 
 
 def record_of(
-    training: "Training", config: RunConfig, measured: "HeldOut", made: Provenance, shared_flops: float | None = None
+    training: "Training",
+    config: RunConfig,
+    base: "HeldOut | None",
+    measured: "HeldOut",
+    made: Provenance,
+    shared_flops: float | None = None,
 ) -> RunRecord:
-    """The record of a run that has spent its budget; whether it learned anything is decided here."""
+    """The record of a run that has spent its budget; whether it learned anything is decided here.
+
+    Args:
+        training: the run, at its end.
+        config: the run, which may be one of several that a trunk serves.
+        base: its start before training, where that was measured.
+        measured: the trained model.
+        made: where it began.
+        shared_flops: what a cheaper run of its trunk had spent; None for a run of its own.
+    """
+    from embudget.training.guard import remarks_of
+
+    job = training.job
     meter, curve = training.meter, training.curve(config.train_flops)
     late = [loss for share, loss in curve if share >= 0.9]  # the last tenth of the budget, in which the last step ends
+    pairs = job.pairs.rows("train")
+    doubts: tuple[str, ...] = ()
+    if base is not None:
+        doubts = remarks_of(
+            config, job.shape, job.method, base, measured,
+            steps=meter.steps, passes=meter.pairs / pairs, got_gradient=training.got_gradient(),
+        )  # fmt: skip
     gained = not no_gain(measured.loss, measured.chance, config.eval_pairs)
     seen = f"the held-out loss {measured.loss:.4f} nats is no better than chance, {measured.chance:.4f}"
     return RunRecord(
@@ -168,22 +196,36 @@ def record_of(
         trained_params=meter.method.trained_params(meter.shape),
         steps=meter.steps,
         pairs_seen=meter.pairs,
-        training_pairs=training.job.pairs.rows("train"),
+        training_pairs=pairs,
         tokens=meter.tokens,
         train_flops=meter.train_flops,
         shared_flops=shared_flops,
         executed_flops=meter.executed_flops,
         seconds=training.seconds,
         **measured._asdict(),
+        lineage=job.shape.lineage,
+        base_loss=None if base is None else base.loss,
+        base_ndcg=None if base is None else base.ndcg,
+        remarks=doubts,
         train_loss=sum(late) / len(late),
         loss_curve=_thinned(curve),
     )
 
 
-def diverged_record(config: RunConfig, error: DivergedError) -> RunRecord:
-    """The record of a run whose loss became NaN, infinite or exploded."""
-    curve = _thinned(error.curve_of(config.train_flops))
-    return RunRecord(config=config, status="diverged", error=str(error), loss_curve=curve)
+def diverged_record(config: RunConfig, error: DivergedError, base: "HeldOut | None" = None) -> RunRecord:
+    """The record of a run whose loss became NaN, infinite or exploded; of its start what this process knows."""
+    from embudget.training.base import known_base
+
+    base = base or known_base(config)
+    return RunRecord(
+        config=config,
+        status="diverged",
+        error=str(error),
+        loss_curve=_thinned(error.curve_of(config.train_flops)),
+        lineage=find_shape(config.model).lineage,
+        base_loss=None if base is None else base.loss,
+        base_ndcg=None if base is None else base.ndcg,
+    )
 
 
 def _thinned(curve: list[tuple[float, float]]) -> tuple[tuple[float, float], ...]:

@@ -18,6 +18,7 @@ from embudget.errors import DivergedError
 from embudget.flops import tokens_for
 from embudget.pairs import Pairs
 from embudget.records import RunConfig, RunRecord
+from embudget.training.base import base_score
 from embudget.training.budget import run_to_budget, whole_steps
 from embudget.training.device import in_float32
 from embudget.training.interrupt import interruptible_run
@@ -70,6 +71,7 @@ def _trained(
     end = tokens_for((1 - first.decay) * first.train_flops, dearest.method, dearest.shape)
     name, all_of_it = trunk_name(first), dearest.config.train_flops
     with Resuming(training, name, provenance(first.model), resources, all_of_it, end) as resuming:
+        base = base_score(training, resuming.notes)
         shared = resuming.notes.setdefault("shared", [])  # (budget, FLOP of the trunk where its branch began)
         for config in configs:
             replace(dearest, config=config).check_batches()
@@ -92,11 +94,11 @@ def _trained(
             try:
                 with branch:
                     run_to_budget(training, budget, factor, partial(_saving, branch, after_step))
-                    record = record_of(training, config, training.measure(), resuming.provenance, before)
+                    record = record_of(training, config, base, training.measure(), resuming.provenance, before)
                     with in_float32(training.model):
                         record = score(training.model, record)
             except DivergedError as error:  # in its decay, which the dearer runs do not go through
-                record = diverged_record(config, error)
+                record = diverged_record(config, error, base)
             yield record
             branch.forget()
             training.restore(tensors, numbers)

@@ -1,0 +1,170 @@
+"""In which numbers a run multiplies its matrices: what was asked for, settled before the run has its id.
+
+Some CPUs multiply bf16 matrices 3 to 7 times faster than float32 ones (those with AMX), others 4 times slower. So
+`auto` asks the machine: it times the products of the model's own linear layers, forward and both of the backward pass,
+in either precision in turn. Where the products in bf16 are 1.3 times faster, the run trains in bf16.
+
+Without a wish, CUDA devices that compute in bf16 use it and everything else float32: on CPUs with fast bf16 it has not
+been shown yet that the losses are equal within the noise of seeds (docs/log.md).
+
+What this returns goes into `RunConfig.precision`, and so into the id of the run.
+"""
+
+import statistics
+import time
+from collections.abc import Collection, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Literal, cast, get_args
+
+from embudget.errors import ConfigError
+from embudget.memory import CHUNK_TOKENS
+from embudget.records.config import Precision
+from embudget.suite.shapes import ModelShape
+
+if TYPE_CHECKING:
+    import torch
+
+AskedPrecision = Literal["auto", "float32", "bf16"]
+"""What a user may ask for; `auto` measures which one is faster."""
+
+WORTH_IT = 1.3
+"""bf16 is used where its products are this many times faster. assumption: a step is products to two thirds and more, so
+that 1.3 times faster products still shorten it by a seventh; less would not pay for the rounding."""
+
+SECONDS = 0.7
+"""Time that the measurement may take, for both precisions together."""
+
+_ROUNDS = 5
+_LARGEST = 2048
+"""Sides of matrices are cut to this: from there on the rate does not depend on them, but the time does."""
+_FEWEST_ROWS = 64
+
+
+def resolve_precision(
+    asked: AskedPrecision | None, shape: ModelShape, device: "torch.device | str | None" = None
+) -> Precision:
+    """Settle in which numbers a run on this machine multiplies its matrices.
+
+    Several processes that train one model agree: the first one measures.
+
+    Args:
+        asked: auto, float32 or bf16; None for the default, bf16 on CUDA devices that compute in it, else float32.
+        shape: the model; of a study the largest one, on which most of the time goes.
+        device: that of the run; by default the one that training would take.
+
+    Raises:
+        ConfigError: another precision is asked for.
+
+    Example:
+        >>> resolve_precision("auto", find_shape("smollm2-135m"), "cpu")
+        'float32'
+    """
+    if asked is not None and asked not in get_args(AskedPrecision):
+        raise ConfigError(f"precision must be {', '.join(get_args(AskedPrecision))}, got {asked}")
+    if asked == "float32" or asked == "bf16":
+        return asked
+    import torch
+
+    if device is None:
+        from embudget.training.device import start_processes
+
+        device = start_processes().device
+    device = torch.device(device)
+    if asked is None:
+        fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        return "bf16" if fast else "float32"
+    return _agreed(shape, device)
+
+
+def study_precision(
+    asked: AskedPrecision | None,
+    shapes: Sequence[ModelShape],
+    there: Collection[Precision] = (),
+    device: "torch.device | str | None" = None,
+) -> Precision:
+    """Settle one precision for all runs of a study, so that they compare and a sweep that is repeated finds its runs.
+
+    Args:
+        asked: what the study says, None for nothing.
+        shapes: the members; the largest one decides.
+        there: the precisions of those runs of the study that its store holds already. Unless one is asked for by name,
+            the study goes on in theirs.
+        device: as in `resolve_precision`.
+
+    Raises:
+        ConfigError: another precision is asked for.
+    """
+    if asked in (None, "auto") and len(set(there)) == 1:
+        return next(iter(there))
+    return resolve_precision(asked, max(shapes, key=lambda shape: shape.model_params), device)
+
+
+def _agreed(shape: ModelShape, device: "torch.device") -> Precision:
+    from accelerate.utils import broadcast_object_list
+
+    from embudget.training.device import start_processes
+
+    place = start_processes()
+    answer: list[object] = [None]
+    if place.is_main_process:
+        answer[0] = "bf16" if bf16_speedup(shape, device) >= WORTH_IT else "float32"
+    return cast("Precision", broadcast_object_list(answer)[0] if place.num_processes > 1 else answer[0])
+
+
+def bf16_speedup(shape: ModelShape, device: "torch.device | str" = "cpu") -> float:
+    """How many times faster bf16 products of a model's shapes are than float32 ones; measured once a process."""
+    import torch
+
+    sizes = sorted((min(linear.inputs, _LARGEST), min(linear.outputs, _LARGEST)) for linear in shape.linears)
+    return _measured(tuple(sizes), str(device), torch.get_num_threads())
+
+
+@cache
+def _measured(sizes: tuple[tuple[int, int], ...], device: str, threads: int) -> float:
+    """Ratio of the medians of interleaved repeats, over as many tokens as the time allows, at most a chunk's."""
+    import torch
+
+    kinds = (torch.float32, torch.bfloat16)
+    for kind in kinds:  # the first product of a kind loads its kernels
+        _seconds(sizes, _FEWEST_ROWS, kind, device)
+    once = sum(_seconds(sizes, _FEWEST_ROWS, kind, device) for kind in kinds)
+    affordable = int(_FEWEST_ROWS * SECONDS / (_ROUNDS * once))
+    rows = max(_FEWEST_ROWS, min(CHUNK_TOKENS, affordable))
+    ended = time.perf_counter() + SECONDS
+    found: dict[torch.dtype, list[float]] = {kind: [] for kind in kinds}
+    for done in range(_ROUNDS):
+        if done and time.perf_counter() > ended:
+            break
+        for kind in kinds:
+            found[kind].append(_seconds(sizes, rows, kind, device))
+    exact, low = (statistics.median(found[kind]) for kind in kinds)
+    return exact / low
+
+
+def _seconds(sizes: tuple[tuple[int, int], ...], rows: int, kind: "torch.dtype", device: str) -> float:
+    """Time of the three products of each linear layer of a block, without making their matrices."""
+    import torch
+
+    seconds = 0.0
+    for size in dict.fromkeys(sizes):
+        inputs, outputs = size
+        x, weight, gradient = (
+            torch.ones(shape, dtype=kind, device=device)
+            for shape in ((rows, inputs), (outputs, inputs), (rows, outputs))
+        )
+        _finish(device)
+        started = time.perf_counter()
+        torch.mm(x, weight.T)
+        torch.mm(gradient, weight)
+        torch.mm(gradient.T, x)
+        _finish(device)
+        seconds += sizes.count(size) * (time.perf_counter() - started)
+    return seconds
+
+
+def _finish(device: str) -> None:
+    """Wait for what a GPU has been given."""
+    import torch
+
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize(device)
