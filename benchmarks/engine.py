@@ -7,7 +7,9 @@ mood; what is compared is the median of the ratios of their times. A step is tok
 (ours), loss, gradients, clipping and fused AdamW. sentence-transformers is taken at its best: of its symmetric
 `MultipleNegativesRankingLoss`, and its cached loss over mini-batch sizes and `mini_batch_num_tokens`, whichever was the
 fastest in a first round. Beside it stand the share of the rate that bare matrix products of the model's own shapes
-reach on this machine. `--model neox` is a GPT-NeoX of 1 M parameters with random weights, which has biases.
+reach on this machine. With `--precision float32 bf16` each cell is measured in both, theirs in bf16 under autocast;
+what bf16 gains is in `benchmarks/precision.py`. `--models neox` is a GPT-NeoX of 1 M parameters with random weights,
+which has biases.
 """
 
 import argparse
@@ -21,6 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,7 @@ from embudget.files import write_whole
 from embudget.methods import parse_method
 from embudget.pairs import Pairs, load_pairs
 from embudget.records import RunConfig
+from embudget.records.config import Precision
 from embudget.suite import ModelShape, find_shape
 from embudget.suite.loading import find_checkpoint, load_embedder, load_tokenizer
 from embudget.training.job import Job
@@ -57,26 +61,28 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=["full", "freeze:0.5", "bias", "lora:32"])
     parser.add_argument("--batch-sizes", nargs="+", type=int, default=[16, 128, 1024])
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), metavar="VARIANT")
+    parser.add_argument("--precision", nargs="+", choices=["float32", "bf16"], default=["float32"])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     pairs = load_pairs(options.pairs)
     result: dict[str, Any] = json.loads(options.out.read_text()) if options.out.exists() else {}
     cells: list[dict[str, Any]] = result.get("cells", [])
-    done = {(cell["model"], cell["method"], cell["batch_size"]) for cell in cells}
+    done = {(cell["model"], cell["method"], cell["batch_size"], cell.get("precision", "float32")) for cell in cells}
     with tempfile.TemporaryDirectory() as folder:
         for model in options.models:
             name = make_neox(Path(folder) / "neox") if model == "neox" else model
-            rate = matrix_rate(find_shape(name))
-            for batch_size in options.batch_sizes:
-                for method in options.methods:
-                    if (model, method, batch_size) in done or (method == "bias" and not find_shape(name).has_biases):
-                        continue
-                    cell = measure(name, method, batch_size, pairs, options.rounds, rate, options.variants)
-                    cells.append({"model": model} | cell | provenance())
-                    sys.stdout.write(json.dumps(cells[-1]) + "\n")
-                    sys.stdout.flush()
-                    save(options.out, cells)
+            rates = {precision: matrix_rate(find_shape(name), precision) for precision in options.precision}
+            for batch_size, method, precision in product(options.batch_sizes, options.methods, options.precision):
+                cell_of = (model, method, batch_size, precision)
+                if cell_of in done or (method == "bias" and not find_shape(name).has_biases):
+                    continue
+                setting = name, method, batch_size, precision
+                cell = measure(*setting, pairs, options.rounds, rates[precision], options.variants)
+                cells.append({"model": model} | cell | provenance())
+                sys.stdout.write(json.dumps(cells[-1]) + "\n")
+                sys.stdout.flush()
+                save(options.out, cells)
 
 
 def provenance() -> dict[str, str]:
@@ -97,16 +103,23 @@ def save(out: Path, cells: list[dict[str, Any]]) -> None:
 
 
 def measure(
-    model: str, method: str, batch_size: int, pairs: Pairs, rounds: int, rate: float, variants: list[str]
+    model: str,
+    method: str,
+    batch_size: int,
+    precision: Precision,
+    pairs: Pairs,
+    rounds: int,
+    rate: float,
+    variants: list[str],
 ) -> dict[str, Any]:
     """One cell: the best of theirs and ours in alternation."""
-    training, ours = our_step(model, method, batch_size, pairs)
+    training, ours = our_step(model, method, batch_size, pairs, precision)
     batches = [next(training.order) for _ in range(rounds + 2)]
     table = pairs.table("train")
     tokens = [sum(map(len, training.job.tokens.texts(batch))) for batch in batches]
     firsts, steps = {}, {}
     for variant in variants:
-        steps[variant] = their_step(model, method, table, VARIANTS[variant])
+        steps[variant] = their_step(model, method, table, VARIANTS[variant], precision)
         steps[variant](batches[0])  # warm
         started = time.perf_counter()
         steps[variant](batches[1])
@@ -134,6 +147,7 @@ def measure(
     return {
         "method": method,
         "batch_size": batch_size,
+        "precision": precision,
         "ratio": round(statistics.median(ratios), 2),
         "ratios": [round(ratio, 2) for ratio in ratios],
         "best_of_theirs": best,
@@ -148,11 +162,13 @@ def measure(
     }
 
 
-def our_step(model: str, method: str, batch_size: int, pairs: Pairs) -> tuple[Training, Step]:
+def our_step(
+    model: str, method: str, batch_size: int, pairs: Pairs, precision: Precision = "float32"
+) -> tuple[Training, Step]:
     """A step of embudget's training on given rows."""
     config = RunConfig(
         model=model, method=method, train_flops=1e18, pairs=pairs.hash, batch_size=batch_size, learning_rate=RATE,
-        max_length=LENGTH, scale=SCALE, weight_decay=DECAY,
+        max_length=LENGTH, scale=SCALE, weight_decay=DECAY, precision=precision,
     )  # fmt: skip
     training = Training(Job.of(config, pairs))
 
@@ -163,7 +179,13 @@ def our_step(model: str, method: str, batch_size: int, pairs: Pairs) -> tuple[Tr
     return training, step
 
 
-def their_step(model: str, method: str, table: Any, arguments: dict[str, int]) -> Step:  # noqa: ANN401
+def their_step(
+    model: str,
+    method: str,
+    table: Any,  # noqa: ANN401 - pyarrow is untyped
+    arguments: dict[str, int],
+    precision: Precision = "float32",
+) -> Step:
     """A step of sentence-transformers' on given rows, as its trainer does it."""
     from sentence_transformers.sentence_transformer.losses import (
         CachedMultipleNegativesRankingLoss,
@@ -186,7 +208,8 @@ def their_step(model: str, method: str, table: Any, arguments: dict[str, int]) -
     def step(rows: list[int]) -> float:
         texts = table.take(rows)
         columns = [embedder.preprocess(texts[side].to_pylist()) for side in ("query", "positive")]
-        loss = loss_of(columns, None)
+        with torch.autocast(embedder.device.type, torch.bfloat16, enabled=precision == "bf16"):
+            loss = loss_of(columns, None)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
@@ -213,13 +236,15 @@ def make_neox(folder: Path) -> str:
     return str(folder)
 
 
-def matrix_rate(shape: ModelShape, rows: int = 2048, rounds: int = 5) -> float:
-    """FLOP/s of bare float32 products of the model's own shapes: forward, and both of the backward pass."""
+def matrix_rate(shape: ModelShape, precision: Precision = "float32", rows: int = 2048, rounds: int = 5) -> float:
+    """FLOP/s of bare products of the model's own shapes: forward, and both of the backward pass."""
     rates = []
     for _ in range(rounds):
         flops = seconds = 0.0
         for linear in shape.linears:
-            inputs, weight = torch.randn(rows, linear.inputs), torch.randn(linear.outputs, linear.inputs)
+            kind = torch.bfloat16 if precision == "bf16" else torch.float32
+            inputs = torch.randn(rows, linear.inputs).to(kind)
+            weight = torch.randn(linear.outputs, linear.inputs).to(kind)
             outputs = inputs @ weight.T
             started = time.perf_counter()
             for _ in range(3):

@@ -2,7 +2,8 @@
 
     weights        4 bytes a parameter, embeddings and adapters included (float32 master weights)
     states         12 bytes a trained parameter: float32 gradient and the two moments of AdamW
-    copy           2 bytes a parameter of the blocks: under bf16 autocast the matrix products take bf16 copies
+    copy           2 bytes a parameter of the blocks, in bf16: one copy for all chunks, made once a step. Frozen weights
+                   that bf16 holds exactly lose their float32 original, 4 bytes, which is not counted on
     activations    of one chunk: a run whose batch does not fit falls back to gradient caching
     batch          embeddings, their gradients and the scores of all pairs with all, in float32
 
@@ -53,10 +54,11 @@ def state_bytes(method: Method, shape: ModelShape) -> float:
 def training_bytes(
     method: Method, shape: ModelShape, batch_size: int, max_length: int, *, negatives: int = 0, bf16: bool = True
 ) -> float:
-    """Bytes that training takes at its peak, with gradient caching, under bf16 autocast or all in float32.
+    """Bytes that training takes at its peak, with gradient caching, in bf16 or all in float32.
 
-    The longest text counts with its ``max_length`` tokens, since one longer than a chunk makes a chunk of its own. The
-    hard ``negatives`` of each pair are further texts, whose scores are held in blocks.
+    The default is bf16, in which GPUs train unless told otherwise. The longest text counts with its ``max_length``
+    tokens, since one longer than a chunk makes a chunk of its own. The hard ``negatives`` of each pair are further
+    texts, whose scores are held in blocks.
     """
     weights = 4.0 * (method.total_params(shape) + shape.embedding_params)
     copy = 2.0 * method.total_params(shape) if bf16 else 0.0

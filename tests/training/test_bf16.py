@@ -1,4 +1,4 @@
-"""Steps in bf16: what they compute is plain autocast's to the last bit, and the float32 weights are left as they were."""
+"""Steps in bf16 compute what plain autocast does, to the last bit, and leave the float32 weights as they were."""
 
 import logging
 import warnings
@@ -27,10 +27,9 @@ from tests.training.test_trunk import measured
 
 METHODS = ["full", "freeze:0.5", "bias", "lora:4"]
 
-BF16_ROUNDING = 0.1
-"""Distance of a step's gradient from float32's, as a share of its length. A product of bf16 numbers is off by 2^-8 = 0.4
-per cent of a term; through 4 blocks and a loss that multiplies cosines by 40, tiny random models get to 2 to 5 per
-cent."""
+BF16_ROUNDING = 0.05
+"""Distance of a step's gradient from float32's, as a share of its length. A product of bf16 numbers is off by 2^-8, 0.4
+per cent of a term; through 4 blocks and a loss that multiplies cosines by 40 this adds up to 1.3 to 1.7 per cent."""
 
 
 def same_to_the_bit(found: tuple[float, dict[str, Tensor]], wanted: tuple[float, dict[str, Tensor]]) -> None:

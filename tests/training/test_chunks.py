@@ -4,7 +4,7 @@ from itertools import combinations, pairwise
 
 import pytest
 
-from embudget.training.chunks import CHUNK_OVERHEAD, _cheapest_cut, length_sorted_chunks
+from embudget.training.chunks import BF16_CHUNK_OVERHEAD, CHUNK_OVERHEAD, _cheapest_cut, length_sorted_chunks
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 64, 500])
@@ -31,19 +31,20 @@ def test_equal_lengths_make_one_chunk() -> None:
     assert length_sorted_chunks([9, 9, 9]) == [[0, 1, 2]]
 
 
+@pytest.mark.parametrize("overhead", [CHUNK_OVERHEAD, BF16_CHUNK_OVERHEAD])
 @pytest.mark.parametrize("seed", range(12))
-def test_no_cut_of_the_lengths_is_cheaper(seed: int) -> None:
+def test_no_cut_of_the_lengths_is_cheaper(seed: int, overhead: int) -> None:
     """Against every way to cut up to 10 distinct lengths, many texts of some."""
     rng = random.Random(seed)
     groups = [(length, rng.choice([1, 2, 30, 60])) for length in sorted(rng.sample(range(1, 30), 10), reverse=True)]
 
     def cost(ranges: list[tuple[int, int]]) -> int:
         padded = [groups[first][0] * sum(count for _, count in groups[first:last]) for first, last in ranges]
-        return sum(one + CHUNK_OVERHEAD * -(-one // 300) for one in padded)
+        return sum(one + overhead * -(-one // 300) for one in padded)
 
     every = (cuts for count in range(len(groups)) for cuts in combinations(range(1, len(groups)), count))
     cheapest = min(cost(list(pairwise((0, *cuts, len(groups))))) for cuts in every)
-    assert cost(_cheapest_cut(groups, 300)) == cheapest
+    assert cost(_cheapest_cut(groups, 300, overhead)) == cheapest
 
 
 def test_a_batch_of_long_texts_is_cut_in_a_moment() -> None:
