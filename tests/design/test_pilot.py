@@ -16,8 +16,8 @@ from embudget.laws import Laws, find_laws, fit
 from embudget.laws.rates import rate_text
 from embudget.methods import parse_method
 from embudget.recipe import recommend
+from embudget.recipe.answer import near_or_guess
 from embudget.recipe.options import Question
-from embudget.recipe.recommend import near_or_guess
 from embudget.recipe.support import guessing
 from embudget.records import RunConfig
 from embudget.study import Study
@@ -313,7 +313,7 @@ def test_with_the_run_it_adds_the_measured_runs_support_the_recipe(tmp_path: Pat
 
 def test_runs_of_models_that_nobody_knows_do_not_count(laws: Laws, tmp_path: Path) -> None:
     question = Question.of(laws, {})
-    guess = near_or_guess(question, 17 * laws.table.budgets[-1])
+    guess, _ = near_or_guess(question, 17 * laws.table.budgets[-1])
     assert extension(guessing(question), guess, Path("pairs")) is not None
     laws.save(tmp_path / "laws.json")
     (tmp_path / "ours.json").write_text((tmp_path / "laws.json").read_text().replace("smollm2-135m:", "ours-"))

@@ -13,9 +13,9 @@ from embudget.flops import budget_of_gpu_hours
 from embudget.laws import Coefficients, Laws, fit
 from embudget.methods import parse_method
 from embudget.recipe import Choice, Recipe, recommend
+from embudget.recipe.answer import answer
 from embudget.recipe.batch_size import batch_rule
 from embudget.recipe.options import Question, sizes_considered
-from embudget.recipe.recommend import answer
 from embudget.records import RunConfig, RunRecord
 from embudget.records.config import EVAL_PAIRS
 from embudget.runs import RunTable, record_row

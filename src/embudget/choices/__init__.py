@@ -17,7 +17,7 @@ from embudget.choices.candidates import (
     unknown_models,
     with_sizes_between,
 )
-from embudget.choices.crossovers import Crossover, crossovers_of, overtakings
+from embudget.choices.crossovers import Crossover, StartCrossover, crossovers_by, crossovers_of, overtakings
 from embudget.choices.table import Choices, Predicts, budgets_between
 
 __all__ = [
@@ -25,10 +25,12 @@ __all__ = [
     "Choices",
     "Crossover",
     "Predicts",
+    "StartCrossover",
     "base_of",
     "budgets_between",
     "candidates_of",
     "considered",
+    "crossovers_by",
     "crossovers_of",
     "evenly",
     "in_order",

@@ -18,6 +18,7 @@ is the better in 95 % of the draws.
 from collections.abc import Callable, Sequence
 from itertools import combinations
 from math import ceil, floor
+from typing import Self
 
 import numpy as np
 from pydantic import Field, PositiveFloat
@@ -49,13 +50,46 @@ class Crossover(Frozen):
 
     def __str__(self) -> str:
         """One line, for a person."""
-        kinds, share = f"{self.from_method} to {self.to_method}", f"{100 * self.share:.0f} % of the draws cross"
-        if self.budget is None:
-            return f"{self.from_method} or {self.to_method}: undetermined at every budget ({share})"
-        if self.interval is None:
-            return f"{kinds} at about {self.budget:.2g} FLOP: undetermined ({share})"
-        low, high = self.interval
-        return f"{kinds} at {self.budget:.2g} FLOP, with 90 % {low:.2g} to {high:.2g}"
+        return _said(self.from_method, self.to_method, self.budget, self.interval, self.share)
+
+
+def _said(first: str, second: str, budget: float | None, interval: tuple[float, float] | None, share: float) -> str:
+    of_draws = f"{100 * share:.0f} % of the draws cross"
+    if budget is None:
+        return f"{first} or {second}: undetermined at every budget ({of_draws})"
+    if interval is None:
+        return f"{first} to {second} at about {budget:.2g} FLOP: undetermined ({of_draws})"
+    low, high = interval
+    return f"{first} to {second} at {budget:.2g} FLOP, with 90 % {low:.2g} to {high:.2g}"
+
+
+class StartCrossover(Frozen):
+    """A budget at which one lineage overtakes another as the best start, or two that cannot be told apart."""
+
+    from_lineage: str = Field(description="the better start at smaller budgets: a family and kind of start")
+    to_lineage: str = Field(description="the better one at larger budgets")
+    budget: PositiveFloat | None = Field(
+        description="FLOP, serving included, by the predictions; None where the two cannot be told apart at any budget"
+    )
+    interval: tuple[float, float] | None = Field(
+        description="of the budget, with 90 %; None where it is undetermined: not within the budgets that were searched"
+    )
+    share: float = Field(ge=0, le=1, description="of the draws that cross within the budgets that were searched")
+
+    @classmethod
+    def of(cls, crossover: Crossover) -> Self:
+        """That of two lineages in the place of two kinds of method."""
+        values = crossover.model_dump()
+        return cls(from_lineage=values.pop("from_method"), to_lineage=values.pop("to_method"), **values)
+
+    @property
+    def determined(self) -> bool:
+        """Whether the study knows the budget."""
+        return self.interval is not None
+
+    def __str__(self) -> str:
+        """One line, for a person."""
+        return _said(self.from_lineage, self.to_lineage, self.budget, self.interval, self.share)
 
 
 def crossovers_of(choices: Choices, measured: tuple[float, float]) -> tuple[Crossover, ...]:

@@ -19,8 +19,8 @@ from embudget.laws import Coefficients, FormName, fit
 from embudget.laws.solve import PRIOR
 from embudget.methods import parse_method
 from embudget.recipe import Recipe, Wishes
+from embudget.recipe.answer import answer
 from embudget.recipe.options import Option, Question
-from embudget.recipe.recommend import answer
 from embudget.recipe.support import guessing, of_measured_family
 from embudget.records import RunConfig
 from embudget.runs.envelope import STEEP

@@ -24,10 +24,11 @@ from embudget.laws.rates import rate_text
 from embudget.limits import Flops
 from embudget.methods import parse_method
 from embudget.recipe import Wishes
+from embudget.recipe.answer import near_or_guess
 from embudget.recipe.batch_size import Batch, far_batch, sourced_batch_rule
 from embudget.recipe.nearest import nearest_feasible
 from embudget.recipe.options import Question
-from embudget.recipe.recommend import near_or_guess
+from embudget.recipe.starts import leading
 from embudget.recipe.support import guessing
 from embudget.records import MethodText
 from embudget.study import Study
@@ -237,9 +238,11 @@ def pilot(
     )
     if worlds < 0:
         raise ConfigError(f"worlds must be >= 0, got {worlds}")
+    if laws.others:
+        laws = leading(laws, flops, suite, wishes)
     asked = Question.of(laws, wishes, suite)
     try:
-        recipe = near_or_guess(asked, flops)
+        recipe, _ = near_or_guess(asked, flops)
     except InfeasibleError as error:
         raise InfeasibleError(f"{error}; {nearest_feasible(guessing(asked), flops)}") from None
     if recipe.supported:

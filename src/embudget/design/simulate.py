@@ -75,6 +75,11 @@ class World(Frozen):
     models: Annotated[tuple[str, ...], AfterValidator(unique)] = Field(
         default=(), description="the members that are measured; not beside suite"
     )
+    lineage: str | None = Field(
+        default=None,
+        description="that the records name, so that several worlds make one study; the loss of their starts is that of "
+        "the truth at D = 0, where it is finite",
+    )
     budgets: Annotated[tuple[Budget, ...], Field(min_length=1), AfterValidator(unique)] = Field(
         default=(1e12, 4e12, 1.6e13), description="FLOP"
     )
@@ -277,5 +282,14 @@ def _done(world: World, run: SizedRun, deviation: float) -> RunRecord:
         trained_params=run.method.trained_params(run.shape), steps=run.steps,
         pairs_seen=run.steps * run.config.batch_size, tokens=run.tokens,
         train_flops=train_flops(run.method, run.shape, run.tokens), loss=loss * exp(world.noise * deviation),
-        chance=NO_CHANCE,
+        chance=NO_CHANCE, lineage=world.lineage, base_loss=_base_loss(world, run),
     )  # fmt: skip
+
+
+def _base_loss(world: World, run: SizedRun) -> float | None:
+    """The loss of the start before any training; None in a world of one unnamed lineage, and where it is infinite."""
+    if world.lineage is None:
+        return None
+    with np.errstate(all="ignore"):
+        loss = world.truth[run.config.method].loss(run.shape.model_params, 0.0)
+    return loss if loss < float("inf") else None

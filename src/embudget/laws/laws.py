@@ -61,10 +61,10 @@ class Laws(Fitted):
             raise ValueError("others must have as many draws as these laws, and no others of their own")
         return self
 
-    @property
+    @cached_property
     def every(self) -> "tuple[Laws, ...]":
-        """The laws of each lineage, these first."""
-        return (self, *self.others)
+        """The laws of each lineage by themselves, these first."""
+        return (self.model_copy(update={"others": ()}), *self.others) if self.others else (self,)
 
     @property
     def lineages(self) -> tuple[str | None, ...]:

@@ -13,8 +13,8 @@ The common centre is the mean of the kinds, in which the usual prior counts as o
 alternating with the fits. The noise level s that weighs the prior and sets Huber's delta is estimated in the same
 rounds.
 
-How methods of one kind that differ by a number share coefficients, `embudget.laws.basis` says; how several lineages lean
-on each other, `embudget.laws.lineages`.
+`embudget.laws.basis` says how methods of one kind that differ by a number share coefficients, and
+`embudget.laws.lineages` how several lineages lean on each other.
 """
 
 from collections.abc import Sequence

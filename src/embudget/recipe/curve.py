@@ -12,10 +12,11 @@ from embudget.flops import parse_budget
 from embudget.frozen import Frozen
 from embudget.laws import Laws
 from embudget.reading import read_number
+from embudget.recipe.answer import answer
 from embudget.recipe.options import Question
-from embudget.recipe.recommend import answer
+from embudget.recipe.starts import best_start
 from embudget.recipe.values import Recipe
-from embudget.recipe.wishes import Wishes
+from embudget.recipe.wishes import Wishes, limits_of
 
 POINTS_PER_DECADE = 4
 MOST_POINTS = 1000
@@ -83,11 +84,15 @@ def recipe_curve(
         ['smollm2-135m:2', 'smollm2-135m:2', 'smollm2-135m:12']
     """
     budgets = _budgets(*_ordered(parse_budget(low), parse_budget(high)), points_per_decade)
-    question = Question.of(laws, wishes, suite)
+    limits = limits_of(wishes)
+    question = None if laws.others else Question.of(laws, wishes, suite)
     points = []
     for budget in budgets:
         try:
-            recipe, cautions = answer(question, budget, far=question.limits.force)
+            if question is None:
+                recipe, cautions = best_start(laws, budget, suite, wishes, far=limits.force)
+            else:
+                recipe, cautions = answer(question, budget, far=limits.force)
             kinds = tuple(caution.kind for caution in cautions)
             points.append(CurvePoint(budget=budget, recipe=recipe, warning_kinds=kinds))
         except (InfeasibleError, BudgetError) as error:

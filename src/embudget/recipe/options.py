@@ -25,12 +25,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from embudget.choices import Candidate, Choices, candidates_of, members_for
+from embudget.errors import ConfigError
 from embudget.laws import Laws, Surface
 from embudget.laws.on_pairs import OnPairs
 from embudget.memory import USABLE_SHARE, training_bytes, written
 from embudget.recipe.hyperparameters import Practice
 from embudget.recipe.wishes import Limits, Wishes, limits_of
-from embudget.suite import ModelShape
+from embudget.suite import ModelShape, known_shape
 
 MAX_EXTRAPOLATION = 1e6
 """Budgets further outside the measured ones than this factor are refused, unless forced."""
@@ -75,6 +76,8 @@ class Question(NamedTuple):
     practice: Practice
     pairs: int | None
     """Training pairs that there are, each counted once: those wished for, or else the study's; None: not known."""
+    unmeasured: tuple[str, ...] = ()
+    """Lineages of members of the suite of which no run was measured, so that they are not considered."""
 
     @classmethod
     def of(
@@ -84,13 +87,18 @@ class Question(NamedTuple):
 
         Raises:
             ModelError: the suite is unknown, or a measured model is not there any more.
-            ConfigError: a wish breaks its rule, or the suite is not given where a measured model is no known member.
+            ConfigError: a wish breaks its rule, the suite is not given where a measured model is no known member, or
+                the laws are of several lineages, of which one must be chosen: `Laws.of`.
         """
+        if laws.others:
+            names = ", ".join(map(str, laws.lineages))
+            raise ConfigError(f"this is asked of the laws of one lineage, laws.of(LINEAGE), one of {names}")
         practice = Practice.of(laws)
         limits = limits_of(wishes)
         shapes = members_for(laws.table.models, suite) if members is None else members
+        shapes, unmeasured = of_measured_start(laws, shapes)
         pairs = limits.pairs_available or laws.table.known_pairs
-        return cls(laws, suite, candidates_of(shapes, laws.methods), limits, practice, pairs)
+        return cls(laws, suite, candidates_of(shapes, laws.methods), limits, practice, pairs, unmeasured)
 
     @property
     def law(self) -> Surface | OnPairs:
@@ -143,6 +151,20 @@ class Question(NamedTuple):
         found = [[self.option(one, budget) for budget in at.tolist()] for one in self.candidates]
         tokens = [[one.tokens if isinstance(one, Option) else np.nan for one in row] for row in found]
         return Choices(self.law, self.candidates, at, np.array(tokens).reshape(len(found), len(at)))
+
+
+def of_measured_start(laws: Laws, shapes: Sequence[ModelShape]) -> tuple[tuple[ModelShape, ...], tuple[str, ...]]:
+    """The members whose kind of start was measured, and the lineages of the others, whom no law here is of.
+
+    A retriever is good before any training and a base language model is not, so that neither has the other's law. All
+    members are kept where nothing is known of the measured models, and where none is of their kind of start: a recipe
+    then says that no member was measured.
+    """
+    measured = {shape.start for name in laws.table.models if (shape := known_shape(name)) is not None}
+    kept = tuple(shape for shape in shapes if not measured or shape.start in measured)
+    if not kept:
+        return tuple(shapes), ()
+    return kept, tuple(dict.fromkeys(shape.lineage for shape in shapes if shape not in kept))
 
 
 def unsuitable(candidate: Candidate, limits: Limits) -> Broken | None:

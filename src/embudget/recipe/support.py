@@ -109,7 +109,7 @@ def of_measured_family(question: Question) -> bool:
     bases, wished = set(map(base_of, models)), {base_of(one.model) for one in question.candidates}
     if bases & wished:
         return True
-    measured, families = ({SHAPES[base].family for base in names if base in SHAPES} for names in (bases, wished))
+    measured, families = ({SHAPES[base].lineage for base in names if base in SHAPES} for names in (bases, wished))
     if measured & families:
         return True
     unknown = set(unknown_models(models))

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 import yaml
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
-from embudget.choices import Crossover
+from embudget.choices import Crossover, StartCrossover
 from embudget.files import save_text
 from embudget.flops import attention_share, say_attention
 from embudget.frozen import Frozen
@@ -51,6 +51,29 @@ class Choice(Frozen):
     predicted_interval: tuple[float, float] = Field(description="of the measured loss of a new run, nats")
     loss_interval: tuple[float, float] = Field(description="of the loss itself, without the noise of a run, nats")
     extrapolation: float = Field(ge=1, description="budget / the nearest one measured of the method; 1 inside")
+    lineage: str | None = Field(default=None, description="of the model, where several were measured")
+
+
+class BestStart(Frozen):
+    """The best way to spend the budget from one lineage: a fresh start from a base model, or a retriever continued."""
+
+    lineage: str = Field(description="family and kind of start")
+    start: Literal["base", "retriever"] | None = Field(description="None where the model is no known member")
+    model: str
+    method: MethodText
+    predicted_loss: PositiveFloat = Field(description="nats, with what the uncertain learning rate costs")
+    predicted_interval: tuple[float, float] = Field(description="of the measured loss of a new run, nats")
+    supported: bool = Field(description="whether the measured runs of the lineage support it")
+
+    def __str__(self) -> str:
+        """One line, for a person."""
+        kind = {"base": "fresh start from", "retriever": "continued from", None: "from"}[self.start]
+        low, high = self.predicted_interval
+        far = "" if self.supported else ", which its runs do not support"
+        return (
+            f"best {kind} {self.lineage}: {self.model} by {self.method}, {self.predicted_loss:.3f} "
+            f"({low:.3f} to {high:.3f}){far}"
+        )
 
 
 class Rejection(Frozen):
@@ -132,6 +155,15 @@ class Recipe(Frozen):
         default=True, description="whether the measured runs support the recipe; the first warning says why not"
     )
     warnings: tuple[str, ...] = Field(default=(), description="what to doubt, in words")
+    lineage: str | None = Field(
+        default=None, description="family and kind of start of the model, where several were measured"
+    )
+    starts: tuple[BestStart, ...] = Field(
+        default=(), description="the best choice of each measured lineage, the lowest predicted loss first"
+    )
+    start_crossovers: tuple[StartCrossover, ...] = Field(
+        default=(), description="of the best lineage to start from, by rising budget"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -180,6 +212,8 @@ class Recipe(Frozen):
             + _listed((f"{no.model or 'every model'} {no.method}: {no.reason}" for no in self.rejected), 2),
         ]
         lines += [f"  not paid  {line}" for line in self._attention()]
+        lines += [f"  start     {start}" for start in self.starts]
+        lines += [f"  crossover {crossover}" for crossover in self.start_crossovers]
         lines += [f"  crossover {crossover}" for crossover in self.crossovers]
         return "\n".join(lines + [f"  warning   {warning}" for warning in self.warnings[first:]])
 

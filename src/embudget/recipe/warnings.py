@@ -133,12 +133,17 @@ def _far_rate(laws: Laws, method: str, rate: float) -> Iterator[Caution]:
         yield Caution("far rate", text)
 
 
-def without_law(laws: Laws) -> tuple[Rejection, ...]:
-    """The methods that were measured too little, and the kinds of method that were not measured at all."""
+def without_law(question: Question) -> tuple[Rejection, ...]:
+    """The methods measured too little, the kinds of method not measured at all, and the lineages likewise."""
+    laws = question.laws
     few = Counter(cell.method for cell in laws.table.cells if cell.method not in laws.methods)
     measured = set(map(kind_of, laws.table.methods))
     kinds = [kind.name for kind in (Full, Freeze, Bias, LoRA)]
     return (
         *(Rejection(method=name, reason=f"measured in {n} cells, too few for a law") for name, n in few.items()),
         *(Rejection(method=name, reason="not measured") for name in kinds if name not in measured),
+        *(
+            Rejection(model=f"members of {name}", method="by any method", reason="no run of their lineage was measured")
+            for name in question.unmeasured
+        ),
     )

@@ -12,8 +12,8 @@ from pydantic import Field
 from embudget.frozen import Frozen
 
 CELL: Final = ("method", "budget", "model_params", "model", "length", "supply", "lineage")
-"""What makes runs one cell. `lineage` is there where it is known: see `embudget.runs.lineages`. `length` is there in a table without budgets only, `supply` in one with unique tokens only:
-see `embudget.runs.complete`."""
+"""What makes runs one cell. `length` is there in a table without budgets only, `supply` in one with unique tokens only:
+see `embudget.runs.complete`; `lineage` where it is known: see `embudget.runs.lineages`."""
 SIZE_NAME: Final = "N="
 """What the name of a model begins with that the source does not name: N=1.2e+08 is made of its size."""
 SETTING: Final = (

@@ -5,7 +5,7 @@ retriever is good before any training, and a base language model is not.
 
     said        the record says it, or the table has a column `lineage` (or `family`, the kind of start then unknown)
     known       else it is that of the model's shape, for a built-in member or a folder here
-    neither     where a column says the lineage of other rows, `unknown`; where nothing does, all runs are of one lineage
+    neither     `unknown` where a column says the lineage of other rows; where none does, all runs are of one lineage
 
 A table whose runs are all of one lineage keeps it as it is said, and is otherwise treated as one that knows of none.
 """

@@ -1,0 +1,166 @@
+"""Do laws of several lineages find the right start, and where one overtakes another? Simulated studies of known truth.
+
+    python -m benchmarks.lineages KIND --seeds 8 --out FILE
+
+A study measures base models (SmolLM2 cut to three depths) and a retriever at three budgets, by four methods. The base
+models keep to a law of Hoffmann et al., the retriever to a rectified one that begins at its zero-shot loss; exponents,
+asymptotes and what methods cost are drawn anew for each seed. The kinds are
+
+    continued    the retriever is the better start at all budgets up to 16 times the largest
+    overtaken    the base models overtake it between the largest budget and 16 times that
+    few          as `overtaken`, but the retriever has 8 cells: 2 methods x 2 sizes x 2 budgets
+
+For each seed: whether the better start is found at the largest budget and at 4 and 16 times it, the relative error of
+the predicted best loss of each lineage at 4 times, whether the 90 % interval of the law holds it, and the crossover.
+"""
+
+import argparse
+import json
+from math import exp, log
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from embudget.design import World, simulate
+from embudget.laws import Coefficients, fit
+from embudget.recipe.starts import questions, start_crossovers
+from embudget.records import RunRecord
+
+KINDS = ("continued", "overtaken", "few")
+BASE, RETRIEVER = "smollm2", "pythia retriever"
+MODELS = {
+    BASE: ("smollm2-135m:1", "smollm2-135m:4", "smollm2-135m:12"),
+    RETRIEVER: ("pythia-14m", "pythia-31m", "pythia-70m"),
+}
+METHODS = ("full", "freeze:0.5", "lora:8", "lora:32")
+BUDGETS = (1e13, 4e13, 1.6e14)
+NOISE = 0.01
+SIZE, TOKENS = 1e7, 6e5
+"""N and D at which the parts of a law are said."""
+
+
+class Case(NamedTuple):
+    """A world of each lineage."""
+
+    worlds: dict[str, World]
+
+    def best(self, lineage: str, budget: float) -> float:
+        """The lowest true loss of a lineage at a budget in FLOP."""
+        world = self.worlds[lineage]
+        return min(world.loss(model, method, budget) for model in MODELS[lineage] for method in METHODS)
+
+    def crossing(self) -> float:
+        """The largest budget up to which the retriever is the better start; 0 or infinity at the ends of the grid."""
+        grid = np.geomspace(BUDGETS[0] / 4, BUDGETS[-1] * 256, 200)
+        better = np.array([self.best(BASE, budget) < self.best(RETRIEVER, budget) for budget in grid])
+        if better.all():
+            return 0.0
+        return float(grid[int(np.flatnonzero(~better)[-1])]) if better[-1] else float("inf")
+
+    def records(self, seed: int, kind: str) -> list[RunRecord]:
+        """The records of the study."""
+        base = simulate(self.worlds[BASE], seed)
+        other = simulate(self.worlds[RETRIEVER], seed + 1000)
+        if kind == "few":
+            kept = {(m, b) for m in MODELS[RETRIEVER][:2] for b in BUDGETS[:2]}
+            other = [
+                one
+                for one in other
+                if (one.config.model, one.config.train_flops) in kept and one.config.method in ("full", "lora:32")
+            ]
+        return [*base, *other]
+
+
+def case_of(kind: str, seed: int) -> Case:
+    """The first random case of a seed that is of the kind."""
+    rng = np.random.default_rng([seed, 7])
+    while True:
+        case = _drawn(rng)
+        at = case.crossing()
+        if (kind == "continued" and at > 16 * BUDGETS[-1]) or (
+            kind != "continued" and BUDGETS[-1] < at < 16 * BUDGETS[-1]
+        ):
+            return case
+
+
+def _drawn(rng: np.random.Generator) -> Case:
+    def about(value: float, spread: float) -> float:
+        return value * exp(spread * float(rng.standard_normal()))
+
+    common = {method: 0.05 * float(rng.standard_normal()) for method in METHODS}
+    worlds = {}
+    for lineage in (BASE, RETRIEVER):
+        fresh = lineage == BASE
+        a, b = about(0.35, 0.2), about(0.42, 0.2)
+        asymptote = about(0.45 if fresh else 0.55, 0.15)
+        size, data = (about(0.6, 0.2), about(0.9, 0.2)) if fresh else (about(0.3, 0.2), about(0.35, 0.2))
+        start = 0.0 if fresh else about(3e5, 0.5)
+        truth = {}
+        for method in METHODS:
+            factor = exp(common[method] + 0.02 * float(rng.standard_normal()))
+            own = {"E": asymptote, "A": size * SIZE**a, "a": a, "b": b}
+            if fresh:
+                own |= {"B": factor * data * TOKENS**b}
+            else:
+                faster = factor ** (1 / b)  # in tokens, so that all methods begin at the same loss
+                own |= {"form": "rectified", "D0": start * faster, "B": factor * data * (start**b + TOKENS**b)}
+            truth[method] = Coefficients.model_validate(own)
+        worlds[lineage] = World(truth=truth, models=MODELS[lineage], budgets=BUDGETS, noise=NOISE, lineage=lineage)
+    return Case(worlds)
+
+
+def judged(kind: str, seed: int, draws: int) -> dict[str, Any]:
+    """What the laws of one study say, beside the truth."""
+    case = case_of(kind, seed)
+    laws = fit(case.records(seed, kind), draws=draws, seed=seed)
+    asked, _ = questions(laws, None, {"force": True})
+    row: dict[str, Any] = {"seed": seed, "true_crossing": case.crossing()}
+    for times in (1, 4, 16):
+        budget = times * BUDGETS[-1]
+        losses = {name: float(one.choices([budget]).predicted.min()) for name, one in asked.items()}
+        true = {name: case.best(name, budget) for name in losses}
+        row[f"right_{times}"] = min(losses, key=losses.__getitem__) == min(true, key=true.__getitem__)
+        row[f"regret_{times}"] = true[min(losses, key=losses.__getitem__)] / min(true.values()) - 1
+    for name, one in asked.items():
+        choices = one.choices([4 * BUDGETS[-1]])
+        place = choices.best()[0]
+        chosen, tokens = choices.candidates[place], float(choices.tokens[place, 0])
+        true_loss = case.worlds[name].truth[str(chosen.method)].loss(chosen.model_params, tokens)
+        low, high = laws.interval(str(chosen.method), chosen.model_params, tokens, of="law", lineage=name)
+        row[f"error {name}"] = log(float(choices.predicted[place, 0]) / true_loss)
+        row[f"held {name}"] = low <= true_loss <= high
+        row[f"width {name}"] = log(high / low)
+    row["crossovers"] = [one.model_dump() for one in start_crossovers(asked)]
+    at = [one for one in start_crossovers(asked) if one.budget is not None and one.to_lineage == BASE]
+    row["crossing"] = at[0].budget if at else None
+    row["interval"] = at[0].interval if at else None
+    if kind == "few":
+        alone = fit([one for one in case.records(seed, kind) if one.lineage == RETRIEVER], draws=draws, seed=seed)
+        errors = []
+        for one in (alone, laws.of(RETRIEVER)):
+            truth = case.worlds[RETRIEVER].truth["full"]
+            at_four = [(cell.model_params, 4 * cell.tokens) for cell in one.cells if cell.method == "full"]
+            errors.append(
+                float(np.sqrt(np.mean([log(one.predict("full", *x) / truth.loss(*x)) ** 2 for x in at_four])))
+            )
+        row["alone"], row["together"] = errors
+    return row
+
+
+def main() -> None:
+    """Judge the studies of one kind and write a row for each."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("kind", choices=KINDS)
+    parser.add_argument("--seeds", type=int, default=8)
+    parser.add_argument("--draws", type=int, default=100)
+    parser.add_argument("--out", type=Path, required=True)
+    asked = parser.parse_args()
+    with asked.out.open("w", encoding="utf-8") as file:
+        for seed in range(asked.seeds):
+            file.write(json.dumps(judged(asked.kind, seed, asked.draws)) + "\n")
+            file.flush()
+
+
+if __name__ == "__main__":
+    main()
