@@ -15,6 +15,7 @@ from embudget.errors import ModelError, first_line, shortened
 from embudget.reading import read_json
 from embudget.suite.families import SHAPES, SUITES
 from embudget.suite.shapes import ModelShape, shape_of_config
+from embudget.suite.unsupported import read_description
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 """owner/name."""
@@ -181,8 +182,10 @@ def hub_file(hub_id: str, name: str) -> Path | None:
 
 def _shape_of_file(path: Path, name: str) -> ModelShape:
     if not path.exists():
+        if (path.parent / "adapter_config.json").exists():
+            raise ModelError(f"{name} holds an adapter alone: merge it into its base model, and give that folder")
         raise ModelError(f"a model folder holds config.json, got {name!r} without one")
     config = read_json(path, ModelError)
     if not isinstance(config, dict):
         raise ModelError(f"{path}: must hold an object, got {type(config).__name__}")
-    return shape_of_config(config, name=name)
+    return shape_of_config(config, name, read_description(path.parent))
