@@ -25,6 +25,7 @@ from embudget.suite.architectures import ARCHITECTURES, PREPARE
 from embudget.suite.layers import Linear, Norm, Weights, described_weights
 from embudget.suite.starts import StartKind
 
+
 class ModelShape(Frozen):
     """The sizes of one transformer, and what was published about its pre-training."""
 
