@@ -12,6 +12,7 @@ from torch import Tensor
 
 from embudget.methods import parse_method
 from embudget.suite import find_shape
+from embudget.suite.architecture import Architecture
 from embudget.suite.loading import load_embedder
 from embudget.training.encoder import Encoder
 from embudget.training.engine import Engine
@@ -36,8 +37,12 @@ def embedder(folder: Path, method: str = "full", pooling: str = "mean") -> Sente
     return model.train()
 
 
-def engine_for(model: SentenceTransformer, **how: Any) -> Engine:  # noqa: ANN401 - any of the engine's arguments
-    return Engine(Encoder(model), SCALE, **how)
+def engine_for(
+    model: SentenceTransformer,
+    description: Architecture | None = None,
+    **how: Any,  # noqa: ANN401 - any of the engine's arguments
+) -> Engine:
+    return Engine(Encoder(model, description=description), SCALE, **how)
 
 
 def token_ids(model: SentenceTransformer, texts: Sequence[str]) -> Texts:

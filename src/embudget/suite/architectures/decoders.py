@@ -20,13 +20,23 @@ _HEAD_NORMS = {"self_attn.q_norm": "head_dim", "self_attn.k_norm": "head_dim"}
 
 
 def _llama_like(
-    model_type: str, norms: dict[str, str] = _TWO_NORMS, *, qkv: str = "", o: str = "", mlp: str = "", **more: Any
-) -> Architecture:  # fmt: skip
+    model_type: str,
+    norms: dict[str, str] = _TWO_NORMS,
+    *,
+    qkv: str = "",
+    o: str = "",
+    mlp: str = "",
+    final_norm: str = "hidden",
+    defaults: dict[str, bool | int | str] | None = None,
+    other_attention: dict[str, bool] = _FREE,
+) -> Architecture:
     """An architecture with Llama's linear layers; ``qkv``, ``o`` and ``mlp`` say when these have biases."""
     qkv, o, mlp = (f", {bias}" if bias else "" for bias in (qkv, o, mlp))
     return Architecture(
         model_type=model_type,
         blocks="layers",
+        final_norm={"norm": final_norm},
+        defaults=defaults or {},
         attention={
             "self_attn.q_proj": f"hidden x q{qkv}", "self_attn.k_proj": f"hidden x kv{qkv}",
             "self_attn.v_proj": f"hidden x kv{qkv}", "self_attn.o_proj": f"q x hidden{o}",
@@ -36,7 +46,7 @@ def _llama_like(
             "mlp.down_proj": f"intermediate x hidden{mlp}",
         },
         norms=norms,
-        **{"final_norm": {"norm": "hidden"}, "other_attention": _FREE, **more},
+        other_attention=other_attention,
     )  # fmt: skip
 
 
@@ -77,7 +87,7 @@ STABLELM = _llama_like(
         "self_attn.k_layernorm": "kv, if qk_layernorm",
     },
     qkv="bias use_qkv_bias",
-    final_norm={"norm": "hidden, bias"},
+    final_norm="hidden, bias",
 )  # fmt: skip
 
 PHI3 = Architecture(
@@ -151,7 +161,8 @@ FALCON = Architecture(
         "self_attention.dense": "q x hidden, bias bias",
     },
     mlp={
-        "mlp.dense_h_to_4h": "hidden x intermediate, bias bias", "mlp.dense_4h_to_h": "intermediate x hidden, bias bias",
+        "mlp.dense_h_to_4h": "hidden x intermediate, bias bias",
+        "mlp.dense_4h_to_h": "intermediate x hidden, bias bias",
     },
     norms={
         "input_layernorm": "hidden, bias, if not has_norm_for_each",
