@@ -81,12 +81,17 @@ def emptied(name: str) -> Change:
     return lambda folder: (folder / name).write_bytes(b"")
 
 
-def pooled(mode: object, *more: str) -> Change:
+def adapter(folder: Path) -> None:
+    (folder / "config.json").rename(folder / "adapter_config.json")
+    (folder / "model.safetensors").rename(folder / "adapter_model.safetensors")
+
+
+def pooled(mode: object, *more: str, types: str = "sentence_transformers.models.") -> Change:
     def change(folder: Path) -> None:
         kinds = ["Transformer", "Pooling", *more]
         modules = [
             {"idx": place, "name": str(place), "path": "" if place == 0 else f"{place}_{kind}",
-             "type": f"sentence_transformers.models.{kind}"}
+             "type": f"{types}{kind}"}
             for place, kind in enumerate(kinds)
         ]  # fmt: skip
         (folder / "modules.json").write_text(json.dumps(modules))
@@ -127,12 +132,18 @@ BAD: dict[str, tuple[Change, str]] = {
     "empty tokenizer": (emptied("tokenizer.json"), "cannot load"),
     "other tokenizer": (lambda f: (f / "tokenizer.json").write_text('{"version": "1.0"}'), "cannot load"),
     "larger tokenizer": (grown_tokenizer, "tokenizer is larger than its embedding: token 'new0'"),
-    "encoder": (of_config(model_type="bert"), "model_type must be one of"),
+    "vision": (of_config(model_type="vit"), "model_type must be one of .*, got 'vit'"),
+    "vision and language": (of_config(model_type="clip"), "model_type must be one of .*, got 'clip'"),
     "encoder-decoder": (of_config(model_type="t5"), "model_type must be one of"),
     "no object": (lambda f: (f / "config.json").write_text("[]"), "must hold an object"),
     "max": (pooled("max"), "pools by max: only mean or lasttoken or cls or weightedmean is trained"),
     "two poolings": (pooled(["mean", "max"]), "pools by mean and max"),
     "dense": (pooled("mean", "Dense"), "has a module Dense, which would be lost"),
+    "code of others": (pooled("mean", types="custom_st."), "names the class custom_st.Transformer, which is not one"),
+    "bytes as modules": (lambda f: (f / "modules.json").write_bytes(b"\xff\xfe"), "not a UTF-8 text file"),
+    "bytes as configuration": (lambda f: (f / "config.json").write_bytes(b"\xff\xfe"), "not a UTF-8 text file"),
+    "no model": (lambda f: (f / "config.json").unlink(), "a model folder holds config.json"),
+    "an adapter alone": (adapter, "is an adapter alone: merge it into its base model"),
     "modules": (lambda f: (f / "modules.json").write_text("[1]"), "modules.json is damaged"),
     "modules cut": (lambda f: (f / "modules.json").write_text("["), "modules.json: not valid JSON"),
 }

@@ -1,13 +1,12 @@
 """Finding members by the names a user writes."""
 
-import json
 import shutil
 from pathlib import Path
 
 import pytest
 
 from embudget.errors import ModelError
-from embudget.suite import SHAPES, find_shape, find_suite
+from embudget.suite import SHAPES, find_shape
 from embudget.suite.loading import find_checkpoint, load_embedder, weights_of
 from embudget.suite.members import is_hub_id, known_shape, split_depth
 
@@ -16,6 +15,24 @@ def test_built_in_names_with_and_without_a_depth() -> None:
     assert find_shape("pythia-70m") is SHAPES["pythia-70m"]
     cut = find_shape("smollm2-135m:8")
     assert (cut.name, cut.layers, cut.hidden) == ("smollm2-135m:8", 8, 576)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_hub_ids_and_short_names_in_any_case_are_one_member(name: str) -> None:
+    shape = SHAPES[name]
+    for spelling in filter(None, (name.upper(), shape.hub_id, (shape.hub_id or name).lower())):
+        assert find_shape(spelling) is shape
+        assert find_shape(f"{spelling}:1").name == f"{name}:1"
+        assert split_depth(f"{spelling}:1") == (name, 1)
+
+
+def test_a_folder_of_a_hub_ids_name_is_the_folder(
+    tmp_path: Path, tiny_llama: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(tiny_llama, tmp_path / "EleutherAI" / "pythia-70m")
+    monkeypatch.chdir(tmp_path)
+    assert find_shape("EleutherAI/pythia-70m").hidden == 64
+    assert find_shape("eleutherai/PYTHIA-70m") is SHAPES["pythia-70m"]
 
 
 def test_split_depth() -> None:
@@ -121,20 +138,6 @@ def test_bad_folders_are_refused(tmp_path: Path, content: str | None, message: s
         (tmp_path / "config.json").write_text(content)
     with pytest.raises(ModelError, match=message):
         find_shape(str(tmp_path))
-
-
-def test_a_folder_of_models_is_a_suite(tmp_path: Path, tiny_neox: Path) -> None:
-    config = json.loads((tiny_neox / "config.json").read_text())
-    for name, layers in [("a", 3), ("b", 1), (".b-torn", 2)]:
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "config.json").write_text(json.dumps(config | {"num_hidden_layers": layers}))
-    assert [shape.layers for shape in find_suite(str(tmp_path))] == [1, 3]
-
-
-def test_unknown_suites_are_refused(tmp_path: Path) -> None:
-    for name in ("nothing", str(tmp_path)):
-        with pytest.raises(ModelError, match="suite must be one of smollm2, "):
-            find_suite(name)
 
 
 @pytest.fixture

@@ -168,7 +168,7 @@ def _config(
     from embudget.study import BatchRule
     from embudget.suite import find_shape
     from embudget.suite.loading import weights_of
-    from embudget.suite.pooling import pooling_for
+    from embudget.suite.members import pooling_for
     from embudget.training.yardstick import counts_for
 
     if model is None or method is None:

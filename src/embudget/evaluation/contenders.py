@@ -82,7 +82,10 @@ def load_base(config: RunConfig) -> "SentenceTransformer":
     """The model that a run begins from, as the run embeds texts with it."""
     from embudget.suite.loading import load_embedder
 
-    return load_embedder(config.model, config.max_length, config.pooling, config.end_token)
+    return load_embedder(
+        config.model, config.max_length, config.pooling, config.end_token,
+        query_prompt=config.query_prompt, document_prompt=config.document_prompt,
+    )  # fmt: skip
 
 
 def minilm_folder() -> Path | None:

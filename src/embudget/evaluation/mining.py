@@ -32,7 +32,7 @@ from embudget.pairs.splitting import SPLITS
 from embudget.pairs.text import text_key
 from embudget.suite.identity import model_identity
 from embudget.suite.loading import load_embedder, weights_of
-from embudget.suite.pooling import pooling_for
+from embudget.suite.members import pooling_for
 
 if TYPE_CHECKING:
     import pyarrow as pa

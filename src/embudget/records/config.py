@@ -28,7 +28,7 @@ from embudget.limits import (
     step_problem,
 )
 from embudget.methods import parse_method
-from embudget.suite.pooling import PooledBy
+from embudget.suite.starts import PooledBy
 
 
 def _canonical_method(text: str) -> str:

@@ -26,7 +26,7 @@ from embudget.study.axes import BatchSizes, Lengths, NegativeCounts
 from embudget.study.batch_size import BatchRule
 from embudget.study.members import Member, members_by_shape, members_of
 from embudget.suite import ModelShape
-from embudget.suite.members import suite_names
+from embudget.suite.suites import suite_names
 from embudget.training.yardstick import counts_for
 
 _WARMUP: float = RunConfig.model_fields["warmup"].default

@@ -8,8 +8,8 @@ from embudget.errors import ModelError
 from embudget.records import Pooling
 from embudget.suite import ModelShape, find_shape
 from embudget.suite.loading import weights_of
-from embudget.suite.members import local_folder, name_beside, split_depth
-from embudget.suite.pooling import pooling_for
+from embudget.suite.members import local_folder, name_beside, pooling_for, split_depth
+from embudget.suite.suites import suite_beside
 
 OF_MODELS = ("suite", "members")
 """The fields of a study that name models, or a folder of them."""
@@ -71,6 +71,6 @@ def beside(here: Path, fields: Mapping[str, Any]) -> dict[str, Any]:
     """Those of a study's fields that name models, with folders relative to ``here``, where the study's file lies."""
     named = {name: fields[name] for name in OF_MODELS if fields.get(name)}
     return {
-        name: name_beside(here, value) if isinstance(value, str) else tuple(name_beside(here, one) for one in value)
+        name: suite_beside(here, value) if isinstance(value, str) else tuple(name_beside(here, one) for one in value)
         for name, value in named.items()
     }

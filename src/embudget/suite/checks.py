@@ -14,10 +14,10 @@ from typing import Any
 
 from embudget.errors import ModelError
 from embudget.reading import read_json
+from embudget.suite.hub import hub_file
 from embudget.suite.identity import model_identity
 from embudget.suite.loading import cut_config, load_tokenizer, loading
-from embudget.suite.members import find_shape, hub_file, local_folder, split_depth
-from embudget.suite.pooling import own_pooling
+from embudget.suite.members import find_shape, local_folder, split_depth, start_of
 from embudget.suite.shapes import ModelShape
 
 _FLOATS = ("F64", "F32", "F16", "BF16")
@@ -39,7 +39,7 @@ def check_member(name: str) -> None:
         _check_folder(name, str(folder), shape, model_identity(folder))
     elif shape.hub_id == base:
         _check_quantised(name, hub_file(base, "config.json"))
-        own_pooling(name)
+        start_of(name)
         load_tokenizer(name)
 
 
@@ -48,7 +48,7 @@ def _check_folder(name: str, folder: str, shape: ModelShape, identity: str) -> N
     """Check a folder; ``identity`` is not read: with it, the cache asks again when a file has changed."""
     path = Path(folder)
     _check_quantised(name, path / "config.json")
-    own_pooling(name)
+    start_of(name)
     if not any(path.glob("*.safetensors")):
         pickles = " (a pickle may run code, and is never read)" if any(path.glob("*.bin")) else ""
         raise ModelError(f"cannot load {name}: it has no model.safetensors{pickles}")

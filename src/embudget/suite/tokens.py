@@ -3,6 +3,7 @@
     text -> [what the tokenizer puts in front] + tokens of the text, cut + [end token]
 
 * White space and line breaks stay. The chat template is removed, since a text is no conversation.
+* A retriever that was trained on lower case, by a setting outside its tokenizer, reads lower case.
 * What the tokenizer puts in front of a text or behind it by itself, such as a begin token, stays.
 * An *end token* is put behind each text for last-token pooling, unless the tokenizer puts one there by itself: the
   state of a text's own last word says little of the text. It is put, too, where the tokenizer knows nothing of some
@@ -41,7 +42,14 @@ def reads_empty(tokenizer: Any) -> bool:  # noqa: ANN401
     return bool(tokenizer.backend_tokenizer.encode("").ids)
 
 
-def ruled(tokenizer: Any, name: str, rows: int | None = None, *, end_token: bool = False) -> Any:  # noqa: ANN401
+def ruled(
+    tokenizer: Any,  # noqa: ANN401
+    name: str,
+    rows: int | None = None,
+    *,
+    end_token: bool = False,
+    lower_case: bool = False,
+) -> Any:  # noqa: ANN401
     """Make a tokenizer follow the rule.
 
     Args:
@@ -49,6 +57,7 @@ def ruled(tokenizer: Any, name: str, rows: int | None = None, *, end_token: bool
         name: the model's, for messages.
         rows: rows of the model's input embedding, where they are known.
         end_token: whether each text ends with an end token, as for last-token pooling.
+        lower_case: whether texts become lower case before all else.
 
     Returns:
         A tokenizer of transformers' plain kind, because those of a model's own kind build themselves anew when they
@@ -64,6 +73,8 @@ def ruled(tokenizer: Any, name: str, rows: int | None = None, *, end_token: bool
         raise ModelError(f"{name}: its tokenizer has no tokenizer.json: convert it to a fast tokenizer of transformers")
     if rows is not None:
         backend = _within(backend, name, rows)
+    if lower_case:
+        _lower(backend)
     known = backend.get_vocab()
     if not known:
         raise ModelError(f"{name}: its tokenizer has no tokens")
@@ -89,7 +100,7 @@ def specials(tokenizer: Any) -> int:  # noqa: ANN401
     return added
 
 
-_ROLES = ("eos_token", "bos_token", "unk_token", "pad_token")
+_ROLES = ("eos_token", "bos_token", "unk_token", "pad_token", "cls_token", "sep_token", "mask_token")
 _STAND_INS = ("eos_token", "bos_token", "unk_token", "pad_token")
 
 
@@ -118,6 +129,18 @@ def _within(backend: Any, name: str, rows: int) -> Any:  # noqa: ANN401
     if used := [place for place in smaller.encode("a").ids if place >= rows]:
         raise ModelError(f"{name}: its tokenizer puts token {used[0]} around texts, the embedding has {rows} rows")
     return smaller
+
+
+def _lower(backend: Any) -> None:  # noqa: ANN401
+    """Make texts lower case before the tokenizer's own normaliser, once however often it is asked for."""
+    from tokenizers import normalizers
+
+    own = backend.normalizer
+    state = json.loads(own.__getstate__()) if own is not None else {}
+    first = state.get("normalizers", [{}])[0] if state.get("type") == "Sequence" else state
+    if first.get("type") != "Lowercase":
+        before = [normalizers.Lowercase()]
+        backend.normalizer = normalizers.Sequence([*before, own] if own is not None else before)
 
 
 def _ends(backend: Any) -> bool:  # noqa: ANN401

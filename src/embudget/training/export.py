@@ -92,7 +92,7 @@ def _name_as_before(model: "SentenceTransformer", folder: Path) -> None:
     The tokenizer and the configuration of the transformer stay as transformers 5 writes them. Release 4 of it does not
     know this tokenizer's class and fails, which is well: it would read other rotary embeddings without a word.
     """
-    transformer, pooling, _ = model
+    transformer, pooling, *_ = model  # a retriever may have no normalisation
     listed = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
     for module in listed:
         module["type"] = f"sentence_transformers.models.{module['type'].rpartition('.')[2]}"

