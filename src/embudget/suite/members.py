@@ -196,4 +196,4 @@ def _shape_of_file(path: Path, name: str) -> ModelShape:
     config = read_json(path, ModelError)
     if not isinstance(config, dict):
         raise ModelError(f"{path}: must hold an object, got {type(config).__name__}")
-    return shape_of_config(config, name, read_description(path.parent))
+    return shape_of_config(config, name, read_description(path.parent, config))

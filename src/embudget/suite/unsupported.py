@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from embudget.errors import ModelError, shortened
+from embudget.errors import ConfigError, ModelError, shortened
 from embudget.reading import read_yaml
 from embudget.suite.architecture import Architecture
-from embudget.suite.architectures import ARCHITECTURES
 
 DESCRIPTION_FILE = "architecture.yaml"
 """The file beside a model's config.json in which its owner describes its architecture."""
@@ -20,14 +19,26 @@ _EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_exp
 _IMAGES = ("vision_config", "image_size", "patch_size")
 
 
-def read_description(folder: Path) -> Architecture | None:
-    """The description that a model's folder holds; None where it holds none.
+def read_description(folder: Path, config: Mapping[str, Any]) -> Architecture | None:
+    """The description that a model's folder holds beside its ``config``; None where it holds none.
 
     Raises:
-        ModelError: it cannot be read, or is no description.
+        ModelError: it cannot be read, is no description, or is one of another architecture.
     """
     file = folder / DESCRIPTION_FILE
-    return Architecture.read(read_yaml(file, "a description"), str(file), ModelError) if file.is_file() else None
+    if not file.is_file():
+        return None
+    try:
+        content = read_yaml(file, "a description (model_type, blocks, attention, mlp, ...)")
+    except ConfigError as error:
+        raise ModelError(str(error)) from None
+    described = Architecture.read(content, str(file), ModelError)
+    if described.model_type != config.get("model_type"):
+        kind = shortened(repr(config.get("model_type")), 60)
+        raise ModelError(
+            f"{file}: it describes model_type {described.model_type!r}, but that of its config.json is {kind}"
+        )
+    return described
 
 
 def why_unsupported(config: Mapping[str, Any]) -> str:
@@ -43,6 +54,6 @@ def why_unsupported(config: Mapping[str, Any]) -> str:
     if any(isinstance(config.get(field), int) and config[field] > 1 for field in _EXPERTS):
         return f"{kind} is a mixture of experts: only models that use all their parameters for each token are trained"
     return (
-        f"model_type must be one of {', '.join(sorted(ARCHITECTURES))}, got {kind!r}: describe it in a file "
-        f"{DESCRIPTION_FILE} beside its config.json, with blocks, final_norm, attention, mlp and norms"
+        f"no description of model_type {kind!r} is built in: if it is one stack of blocks that read text, describe it "
+        f"in a file {DESCRIPTION_FILE} beside its config.json (blocks, final_norm, attention, mlp, norms)"
     )
