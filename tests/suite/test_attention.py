@@ -24,7 +24,7 @@ OBEYING = [
     "gpt_neox", "llama", "qwen2", "qwen3", "mistral", "phi3", "smollm3", "gemma3_text", "olmo2", "gpt2", "opt",
     "falcon of 7b", "falcon of 40b", "falcon of rw",
 ]  # fmt: skip
-TEXTS = ["Compute the mean of all", "Compute the mean of any"]
+TEXTS = ["Compute the mean!", "Compute the mean?"]
 LONG = "Opens the connection, sends one request and waits for the answer."
 
 
@@ -89,9 +89,7 @@ def test_attention_is_left_as_it_is_where_nothing_is_asked(folder: Path) -> None
 def test_it_is_refused_where_transformers_ignores_it(tmp_path: Path) -> None:
     """StableLM hides later tokens in a batch without padding, whatever its configuration says."""
     folder = save_case(tmp_path / "tiny", CASES["stablelm"])
-    with pytest.raises(
-        ModelError, match=r"attention cannot be bidirectional, because transformers ignores it .*stable"
-    ):
+    with pytest.raises(ModelError, match=r"attention cannot be bidirectional, because transformers ignores it"):
         load_embedder(str(folder), 32, attention="bidirectional")
     load_embedder(str(folder), 32, attention="causal")
 
