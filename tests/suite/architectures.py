@@ -103,7 +103,7 @@ def save_case(folder: Path, case: Case) -> Path:
         for name, parameter in model.named_parameters():
             torch.nn.init.normal_(parameter, 1.0 if parameter.ndim == 1 and name.endswith("weight") else 0.0, 0.1)
         # texts must differ by more than the norms at the end of each block leave of biases, or else the gradients are
-        # what float32 leaves of differences: with the decoders' weights 3e-4 of the largest are rounding
+        # what float32 leaves of differences: with biases of mean 1, 3e-4 of the largest are rounding
         torch.nn.init.normal_(model.get_input_embeddings().weight)
     model.save_pretrained(folder)
     save_tokenizer(folder)
