@@ -13,8 +13,6 @@ from embudget.suite.architecture import Architecture
 Config = dict[str, Any]
 """The content of a config.json."""
 
-_FREE = {"is_causal": False}
-"""The field by which transformers' masks become bidirectional."""
 _TWO_NORMS = {"input_layernorm": "hidden", "post_attention_layernorm": "hidden"}
 _HEAD_NORMS = {"self_attn.q_norm": "head_dim", "self_attn.k_norm": "head_dim"}
 
@@ -28,7 +26,7 @@ def _llama_like(
     mlp: str = "",
     final_norm: str = "hidden",
     defaults: dict[str, bool | int | str] | None = None,
-    other_attention: dict[str, bool] = _FREE,
+    other_attention: dict[str, bool] | None = None,
 ) -> Architecture:
     """An architecture with Llama's linear layers; ``qkv``, ``o`` and ``mlp`` say when these have biases."""
     qkv, o, mlp = (f", {bias}" if bias else "" for bias in (qkv, o, mlp))
@@ -46,7 +44,7 @@ def _llama_like(
             "mlp.down_proj": f"intermediate x hidden{mlp}",
         },
         norms=norms,
-        other_attention=other_attention,
+        other_attention=other_attention or {},
     )  # fmt: skip
 
 
@@ -97,7 +95,6 @@ PHI3 = Architecture(
     attention={"self_attn.qkv_proj": "hidden x q + 2 kv", "self_attn.o_proj": "q x hidden"},
     mlp={"mlp.gate_up_proj": "hidden x 2 intermediate", "mlp.down_proj": "intermediate x hidden"},
     norms=_TWO_NORMS,
-    other_attention=_FREE,
 )
 
 GPT_NEOX = Architecture(
@@ -114,7 +111,6 @@ GPT_NEOX = Architecture(
         "mlp.dense_4h_to_h": "intermediate x hidden, bias",
     },
     norms={"input_layernorm": "hidden, bias", "post_attention_layernorm": "hidden, bias"},
-    other_attention=_FREE,
 )  # fmt: skip
 
 GPT2 = Architecture(
@@ -130,7 +126,6 @@ GPT2 = Architecture(
     mlp={"mlp.c_fc": "hidden x intermediate, bias", "mlp.c_proj": "intermediate x hidden, bias"},
     norms={"ln_1": "hidden, bias", "ln_2": "hidden, bias"},
     stem={"wpe": "max_length x hidden"},
-    other_attention=_FREE,
 )  # fmt: skip
 
 OPT = Architecture(
@@ -147,7 +142,6 @@ OPT = Architecture(
         name: "hidden, bias, if layer_norm_elementwise_affine" for name in ("self_attn_layer_norm", "final_layer_norm")
     },
     stem={"decoder.embed_positions": "max_length + 2 x hidden"},
-    other_attention=_FREE,
 )
 
 FALCON = Architecture(
@@ -170,7 +164,6 @@ FALCON = Architecture(
         "ln_attn": "hidden, bias, if has_norm_for_each",
         "ln_mlp": "hidden, bias, if has_norm_for_each",
     },
-    other_attention=_FREE,
 )  # fmt: skip
 
 
