@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from embudget.cli import app
-from embudget.suite.loading import PACKAGES
+from embudget.suite.packages import PACKAGES
 from pins.minimum import minimum
 
 ROOT = Path(__file__).parents[1]

@@ -21,7 +21,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GPTNeoXForCausalLM
 
 from embudget.files import whole_folder, write_whole
 from embudget.pairs import Pairs, load_pairs
-from embudget.suite.loading import BUILTIN, quietly
+from embudget.suite.loading import BUILTIN
+from embudget.suite.quiet import quietly
 from studies.micro_suite.pretrain import Corpus, SuiteConfig, heldout_loss, prepare_corpus
 
 LIMIT = 20_000_000

@@ -164,3 +164,15 @@ def test_suites_are_listed_with_their_sizes(run: Run) -> None:
     out = run("suite", "list").out
     assert "smollm2 (default)" in out
     assert "pythia-12b" in out
+    rows = {row.split()[0]: row.split() for row in out.splitlines() if row.split()}
+    assert rows["e5-base-v2"][-3:] == ["retriever", "mean", "yes"]
+    assert rows["modernbert-large"][-3:] == ["base", "any", "no"]
+    assert rows["minilm-l6:2"][-3:] == ["retriever", "mean", "no"]
+
+
+def test_a_retriever_is_shown_with_what_it_embeds_by(run: Run) -> None:
+    out = run("suite", "show", "Qwen/Qwen3-Embedding-0.6B").out
+    shown = dict(line.split(maxsplit=1) for line in out.split("\n\n")[0].splitlines())
+    assert (shown["name"], shown["start"], shown["pooling"]) == ("qwen3-embedding-0.6b", "retriever", "lasttoken")
+    assert shown["query_prompt"].endswith(r"answer the query\nQuery:'")
+    assert shown["lineage"] == "qwen3-embedding retriever"

@@ -107,16 +107,16 @@ def test_folders_are_relative_to_the_study(
 def test_the_others_go_on_where_a_member_is_bad(
     mine: Path, tiny_pairs: Pairs, tmp_path: Path, run: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for name in ("NaN", "encoder"):
+    for name in ("NaN", "vision"):
         shutil.copytree(mine, tmp_path / "models" / name)
-    BAD["encoder"][0](tmp_path / "models" / "encoder")
+    BAD["vision"][0](tmp_path / "models" / "vision")
     weights = load_file(tmp_path / "models" / "NaN" / "model.safetensors")
     weights["gpt_neox.final_layer_norm.weight"][0] = torch.nan
     save_file(weights, tmp_path / "models" / "NaN" / "model.safetensors", metadata={"format": "pt"})
     file = tmp_path / "study.yaml"
     file.write_text(yaml.safe_dump({**values(tiny_pairs), "members": [], "suite": "models"}))
     planned = plan(Study.from_yaml(file), tiny_pairs)
-    assert sorted(Path(name).name for name in planned.refused) == ["NaN", "encoder"]
+    assert sorted(Path(name).name for name in planned.refused) == ["NaN", "vision"]
     assert {one.config.model for one in planned.runs} == {str(mine)}
     result = run("sweep", str(file), "--store", str(tmp_path / "s.db"))
     assert result.code == 1

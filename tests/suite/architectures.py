@@ -8,7 +8,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from tests.conftest import TINY_GROUPED, save_tiny
+import torch
+from transformers import AutoConfig, AutoModel
+
+from tests.conftest import TINY_GROUPED, TINY_SIZES, save_tiny, save_tokenizer
 
 
 class Case(NamedTuple):
@@ -20,12 +23,16 @@ class Case(NamedTuple):
     before: tuple[str, ...] = ()
     """Beginnings of the names of parameters that come before the blocks, beside the input embedding."""
     has_biases: bool = False
+    is_encoder: bool = False
+    """Whether it is saved without a head, as retrievers are, and with the pooler where its class has one."""
 
 
 _NO_DROPOUT: dict[str, object] = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
 _OPT: dict[str, object] = {"ffn_dim": 160, "dropout": 0.0}
 _FALCON: dict[str, object] = {"ffn_hidden_size": 160}
 _SLIDING: dict[str, object] = {"sliding_window": 8, "layer_types": ["sliding_attention", "full_attention"] * 2}
+_BERT: dict[str, object] = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+_MODERNBERT: dict[str, object] = {"local_attention": 8, "global_attn_every_n_layers": 3}
 
 CASES: dict[str, Case] = {
     "gpt_neox": Case("gpt_neox", has_biases=True),
@@ -58,6 +65,24 @@ CASES: dict[str, Case] = {
     "falcon of rw": Case(
         "falcon", {"alibi": True, "bias": True, "parallel_attn": False, "multi_query": False}, has_biases=True
     ),
+    "bert": Case("bert", _BERT, ("embeddings.", "pooler."), has_biases=True, is_encoder=True),
+    "roberta": Case("roberta", _BERT, ("embeddings.", "pooler."), has_biases=True, is_encoder=True),
+    "xlm-roberta": Case(
+        "xlm-roberta", {**_BERT, "type_vocab_size": 1}, ("embeddings.", "pooler."), has_biases=True, is_encoder=True
+    ),
+    "xlm-roberta with other padding": Case(
+        "xlm-roberta", {**_BERT, "pad_token_id": 3}, ("embeddings.", "pooler."), has_biases=True, is_encoder=True
+    ),
+    "distilbert": Case(
+        "distilbert", {"hidden_dim": 160, "dropout": 0.0, "attention_dropout": 0.0}, ("embeddings.",), has_biases=True,
+        is_encoder=True,
+    ),
+    "modernbert": Case("modernbert", _MODERNBERT, ("embeddings.",), is_encoder=True),
+    "modernbert with biases": Case(
+        "modernbert", {**_MODERNBERT, "attention_bias": True, "mlp_bias": True, "norm_bias": True}, ("embeddings.",),
+        has_biases=True, is_encoder=True,
+    ),
+    "modernbert-decoder": Case("modernbert-decoder", _MODERNBERT, ("embeddings.",)),
     "stablelm": Case("stablelm", {"num_key_value_heads": 2}, has_biases=True),
     "stablelm of 12b": Case(
         "stablelm",
@@ -69,7 +94,20 @@ CASES: dict[str, Case] = {
 
 def save_case(folder: Path, case: Case) -> Path:
     """A tiny random model of a case, with its tokenizer."""
-    return save_tiny(folder, case.model_type, **case.sizes)
+    if not case.is_encoder:
+        return save_tiny(folder, case.model_type, **case.sizes)
+    config = AutoConfig.for_model(case.model_type, **(TINY_SIZES | case.sizes))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = AutoModel.from_config(config)
+        for name, parameter in model.named_parameters():
+            torch.nn.init.normal_(parameter, 1.0 if parameter.ndim == 1 and name.endswith("weight") else 0.0, 0.1)
+        # texts must differ by more than the norms at the end of each block leave of biases, or else the gradients are
+        # what float32 leaves of differences: with biases of mean 1, 3e-4 of the largest are rounding
+        torch.nn.init.normal_(model.get_input_embeddings().weight)
+    model.save_pretrained(folder)
+    save_tokenizer(folder)
+    return folder
 
 
 def blocks_of(model: Any, path: str) -> list[Any]:  # noqa: ANN401 - transformers is untyped

@@ -13,6 +13,7 @@ from transformers import AutoConfig, AutoModel
 from embudget.errors import ModelError
 from embudget.suite.checks import check_member
 from tests.conftest import save_tiny, save_tokenizer
+from tests.suite.descriptions import LLAMA, STARCODER
 
 Change = Callable[[Path], object]
 
@@ -101,6 +102,10 @@ def pooled(mode: object, *more: str, types: str = "sentence_transformers.models.
     return change
 
 
+def described(text: str) -> Change:
+    return lambda folder: (folder / "architecture.yaml").write_text(text)
+
+
 NORM = "model.norm.weight"
 EMBEDDING = "model.embed_tokens.weight"
 
@@ -126,15 +131,24 @@ BAD: dict[str, tuple[Change, str]] = {
     "int8": (cast(torch.int8), "holds numbers of type I8"),
     "truncated": (truncated, "cannot load"),
     "empty weights": (emptied("model.safetensors"), "cannot load"),
-    "missing shard": (sharded, "cannot load"),
+    "missing shard": (sharded, r"names model-00001-of-\d+.safetensors, which is not there"),
     "only a pickle": (pickled, r"no model.safetensors \(a pickle may run code"),
     "no tokenizer": (without_tokenizer, "it has no tokenizer.json"),
     "empty tokenizer": (emptied("tokenizer.json"), "cannot load"),
     "other tokenizer": (lambda f: (f / "tokenizer.json").write_text('{"version": "1.0"}'), "cannot load"),
     "larger tokenizer": (grown_tokenizer, "tokenizer is larger than its embedding: token 'new0'"),
-    "vision": (of_config(model_type="vit"), "model_type must be one of .*, got 'vit'"),
-    "vision and language": (of_config(model_type="clip"), "model_type must be one of .*, got 'clip'"),
-    "encoder-decoder": (of_config(model_type="t5"), "model_type must be one of"),
+    "vision": (of_config(model_type="vit", image_size=224), "vit reads images: only models of text are trained"),
+    "vision and language": (of_config(model_type="clip", vision_config={}), "clip reads images"),
+    "encoder-decoder": (of_config(model_type="t5", is_encoder_decoder=True), "t5 has an encoder and a decoder"),
+    "experts": (of_config(model_type="mixtral", num_local_experts=8), "mixtral is a mixture of experts"),
+    "unknown": (of_config(model_type="cohere"), "no description of model_type 'cohere' is built in"),
+    "no description": (described("blocks: layers"), "architecture.yaml: model_type is required"),
+    "no YAML": (described("{"), "architecture.yaml: not valid YAML"),
+    "of another": (described(STARCODER.replace("starcoder2", "gpt2")), "describes model_type 'gpt2', .* is 'llama'"),
+    "blocks elsewhere": (described(LLAMA.replace("blocks: layers", "blocks: h")), "blocks in h, where .* nothing"),
+    "other layers": (described(LLAMA.replace("mlp.up_proj", "mlp.wide")), "with mlp.wide, which its blocks lack"),
+    "other sizes": (described(LLAMA.replace("hidden x kv", "hidden x q")), "parameters in each block, but transf"),
+    "a field it lacks": (described(LLAMA.replace("hidden x kv", "hidden x width")), "k_proj needs width, a whole n"),
     "no object": (lambda f: (f / "config.json").write_text("[]"), "must hold an object"),
     "max": (pooled("max"), "pools by max: only mean or lasttoken or cls or weightedmean is trained"),
     "two poolings": (pooled(["mean", "max"]), "pools by mean and max"),

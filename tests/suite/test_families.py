@@ -6,7 +6,7 @@ import pytest
 
 from embudget.suite import DEFAULT_SUITE, SHAPES, SUITES, find_shape, find_suite, start_of
 from embudget.suite.families import STARTS
-from embudget.suite.loading import PACKAGES
+from embudget.suite.packages import PACKAGES
 
 
 @pytest.mark.parametrize(

@@ -171,6 +171,7 @@ def test_hub_ids_that_cannot_be_fetched_are_refused() -> None:
 def test_known_shapes_are_those_that_are_here(hub_cache: str, tiny_llama: Path, tmp_path: Path) -> None:
     for name in ("pythia-70m", "smollm2-135m:8", f"{tiny_llama}:2"):
         assert known_shape(name) == find_shape(name)
+    assert known_shape("EleutherAI/pythia-70m:2") == find_shape("pythia-70m:2"), "in a table of others too"
     for name in ("somebody/tiny", "gpt-9", "pythia-70m:99", "ours:chat", "", "N=1e+08", str(tmp_path), "a" * 5000):
         assert known_shape(name) is None
 

@@ -73,7 +73,8 @@ def build(
     from embudget.cli.console import counter, note
     from embudget.errors import ConfigError
     from embudget.pairs import build_pairs
-    from embudget.suite.loading import load_tokenizer, packaged_names
+    from embudget.suite.loading import load_tokenizer
+    from embudget.suite.packages import packaged_names
 
     for option, value in {"--query-column": query_column, "--positive-column": positive_column}.items():
         if value is not None and not any(source.startswith(("files:", "hub:")) for source in sources):

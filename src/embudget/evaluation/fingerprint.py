@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from embudget.errors import ModelError
 from embudget.records import RunConfig
-from embudget.suite.loading import find_checkpoint, quietly, weights_of
+from embudget.suite.loading import find_checkpoint, weights_of
+from embudget.suite.quiet import quietly
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

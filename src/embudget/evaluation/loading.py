@@ -46,7 +46,7 @@ def load_model(folder: str | Path) -> "SentenceTransformer":
     check_model(folder)
     from sentence_transformers import SentenceTransformer
 
-    from embudget.suite.loading import loading
+    from embudget.suite.quiet import loading
 
     with loading(str(folder)):
         try:

@@ -37,7 +37,8 @@ class Bias(Method):
 
     def trained_params(self, shape: ModelShape) -> int:
         """T: the biases of the blocks and of the final norm."""
-        return shape.layers * shape.block_bias_params + shape.final_norm_bias_params
+        lacking = (norm.bias_params for norm in shape.norms if norm.name in shape.description.first_lacks)
+        return shape.layers * shape.block_bias_params - sum(lacking) + shape.final_norm_bias_params
 
     def default_learning_rate(self, shape: ModelShape) -> float:
         """The pre-training rate. assumption: as with adapters, about ten times that of full fine-tuning is right."""

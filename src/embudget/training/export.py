@@ -70,7 +70,7 @@ def export(model: "SentenceTransformer", record: RunRecord, folder: Path) -> Non
     """
     from safetensors import SafetensorError
 
-    from embudget.suite.loading import quietly
+    from embudget.suite.quiet import quietly
 
     check_folder(folder)
     try:

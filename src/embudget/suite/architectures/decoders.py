@@ -13,8 +13,6 @@ from embudget.suite.architecture import Architecture
 Config = dict[str, Any]
 """The content of a config.json."""
 
-_FREE = {"is_causal": False}
-"""The field by which transformers' masks become bidirectional."""
 _TWO_NORMS = {"input_layernorm": "hidden", "post_attention_layernorm": "hidden"}
 _HEAD_NORMS = {"self_attn.q_norm": "head_dim", "self_attn.k_norm": "head_dim"}
 
@@ -23,15 +21,20 @@ def _llama_like(
     model_type: str,
     norms: dict[str, str] = _TWO_NORMS,
     *,
+    attention_bias: bool = True,
     qkv: str = "",
-    o: str = "",
     mlp: str = "",
     final_norm: str = "hidden",
     defaults: dict[str, bool | int | str] | None = None,
-    other_attention: dict[str, bool] = _FREE,
+    other_attention: dict[str, bool] | None = None,
 ) -> Architecture:
-    """An architecture with Llama's linear layers; ``qkv``, ``o`` and ``mlp`` say when these have biases."""
-    qkv, o, mlp = (f", {bias}" if bias else "" for bias in (qkv, o, mlp))
+    """An architecture with Llama's linear layers.
+
+    ``attention_bias`` is for those whose field of this name decides about the biases of attention; for others ``qkv``
+    says when there are any behind the first three layers, and ``mlp`` when there are any in the feed-forward network.
+    """
+    o = "bias attention_bias" if attention_bias else ""
+    qkv, o, mlp = (f", {bias}" if bias else "" for bias in (qkv or o, o, mlp))
     return Architecture(
         model_type=model_type,
         blocks="layers",
@@ -46,22 +49,19 @@ def _llama_like(
             "mlp.down_proj": f"intermediate x hidden{mlp}",
         },
         norms=norms,
-        other_attention=other_attention,
+        other_attention=other_attention or {},
     )  # fmt: skip
 
 
-_ATTENTION_BIAS = {"qkv": "bias attention_bias", "o": "bias attention_bias"}
-
-LLAMA = _llama_like("llama", **_ATTENTION_BIAS, mlp="bias mlp_bias")
-SMOLLM3 = _llama_like("smollm3", **_ATTENTION_BIAS, mlp="bias mlp_bias")
-MISTRAL = _llama_like("mistral")
-QWEN2 = _llama_like("qwen2", qkv="bias")
-QWEN3 = _llama_like("qwen3", _TWO_NORMS | _HEAD_NORMS, **_ATTENTION_BIAS, defaults={"head_dim": 128})
+LLAMA = _llama_like("llama", mlp="bias mlp_bias")
+SMOLLM3 = _llama_like("smollm3", mlp="bias mlp_bias")
+MISTRAL = _llama_like("mistral", attention_bias=False)
+QWEN2 = _llama_like("qwen2", attention_bias=False, qkv="bias")
+QWEN3 = _llama_like("qwen3", _TWO_NORMS | _HEAD_NORMS, defaults={"head_dim": 128})
 
 GEMMA3_TEXT = _llama_like(
     "gemma3_text",
     {**_TWO_NORMS, **_HEAD_NORMS, "pre_feedforward_layernorm": "hidden", "post_feedforward_layernorm": "hidden"},
-    **_ATTENTION_BIAS,
     defaults={  # the text model inside a multimodal one is written without the fields that have them
         "vocab_size": 262208, "hidden_size": 2304, "intermediate_size": 9216, "num_hidden_layers": 26,
         "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256, "max_position_embeddings": 131072,
@@ -75,7 +75,6 @@ OLMO2 = _llama_like(
         "self_attn.q_norm": "q", "self_attn.k_norm": "kv",
         "post_attention_layernorm": "hidden", "post_feedforward_layernorm": "hidden",
     },
-    **_ATTENTION_BIAS,
 )  # fmt: skip
 
 STABLELM = _llama_like(
@@ -86,6 +85,7 @@ STABLELM = _llama_like(
         "self_attn.q_layernorm": "q, if qk_layernorm",  # a norm of its own for each head
         "self_attn.k_layernorm": "kv, if qk_layernorm",
     },
+    attention_bias=False,
     qkv="bias use_qkv_bias",
     final_norm="hidden, bias",
 )  # fmt: skip
@@ -97,7 +97,6 @@ PHI3 = Architecture(
     attention={"self_attn.qkv_proj": "hidden x q + 2 kv", "self_attn.o_proj": "q x hidden"},
     mlp={"mlp.gate_up_proj": "hidden x 2 intermediate", "mlp.down_proj": "intermediate x hidden"},
     norms=_TWO_NORMS,
-    other_attention=_FREE,
 )
 
 GPT_NEOX = Architecture(
@@ -114,7 +113,6 @@ GPT_NEOX = Architecture(
         "mlp.dense_4h_to_h": "intermediate x hidden, bias",
     },
     norms={"input_layernorm": "hidden, bias", "post_attention_layernorm": "hidden, bias"},
-    other_attention=_FREE,
 )  # fmt: skip
 
 GPT2 = Architecture(
@@ -130,7 +128,6 @@ GPT2 = Architecture(
     mlp={"mlp.c_fc": "hidden x intermediate, bias", "mlp.c_proj": "intermediate x hidden, bias"},
     norms={"ln_1": "hidden, bias", "ln_2": "hidden, bias"},
     stem={"wpe": "max_length x hidden"},
-    other_attention=_FREE,
 )  # fmt: skip
 
 OPT = Architecture(
@@ -147,7 +144,6 @@ OPT = Architecture(
         name: "hidden, bias, if layer_norm_elementwise_affine" for name in ("self_attn_layer_norm", "final_layer_norm")
     },
     stem={"decoder.embed_positions": "max_length + 2 x hidden"},
-    other_attention=_FREE,
 )
 
 FALCON = Architecture(
@@ -170,7 +166,6 @@ FALCON = Architecture(
         "ln_attn": "hidden, bias, if has_norm_for_each",
         "ln_mlp": "hidden, bias, if has_norm_for_each",
     },
-    other_attention=_FREE,
 )  # fmt: skip
 
 
