@@ -23,6 +23,7 @@ from embudget.memory import CHUNK_TOKENS
 from embudget.pairs import Pairs
 from embudget.pairs.relevance import Relevance, ranks_of_right
 from embudget.records import GroupScore, Yardstick
+from embudget.suite.long_texts import LEAST, beginning
 from embudget.training.chunks import length_sorted_chunks
 from embudget.training.loss import info_nce, info_nce_among
 from embudget.training.yardstick import Block, blocks_of, chance_of, held_out_pairs, listed_groups
@@ -178,13 +179,23 @@ def _hits(scores_QD: np.ndarray, texts: Relevance) -> tuple[Tensor, Tensor]:
     return first_Q, gain_Q / ideal_K[right_Q - 1]
 
 
+def _beginning(model: "SentenceTransformer", text: str) -> str:
+    """What a model reads of a very long text; a prompt in front leaves room for less of it."""
+    length = model.max_seq_length
+    if length is None or len(text) <= LEAST or model.tokenizer.truncation_side != "right":
+        return text
+    return beginning(
+        text, length, lambda part: len(model.tokenizer(part, truncation=True, max_length=length).input_ids)
+    )
+
+
 @torch.inference_mode()
 def embed(
     model: "SentenceTransformer", texts: list[str], prompt: str | None = None, chunk_tokens: int = 4 * CHUNK_TOKENS
 ) -> torch.Tensor:
     """Unit embeddings of texts behind a prompt, (texts, E) in float32, computed in chunks sorted by length."""
     model.eval()
-    read = model.preprocess(texts, prompt=prompt or None)
+    read = model.preprocess([_beginning(model, text) for text in texts], prompt=prompt or None)
     features = {key: value.to(model.device) for key, value in read.items() if torch.is_tensor(value)}
     lengths = features["attention_mask"].sum(dim=1).tolist()
     chunks = length_sorted_chunks(lengths, chunk_tokens)
