@@ -230,7 +230,8 @@ class TokenCache:
 
         tokenizer, kind, reads = self._tokenizer
         texts = texts if reads else [text or EMPTY_AS for text in texts]
-        texts = [beginning(text, self.max_length, lambda part: len(tokenizer.encode(part).ids)) for text in texts]
+        if tokenizer.truncation["direction"] == "right":
+            texts = [beginning(text, self.max_length, lambda part: len(tokenizer.encode(part).ids)) for text in texts]
         lengths, parts = [0], []
         for begin in range(0, len(texts), _BATCH):
             encoded = [one.ids for one in tokenizer.encode_batch_fast(texts[begin : begin + _BATCH])]

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 LEAST_SCALE, MOST_SCALE = 0.1, 1000.0
-"""Between these the best scale is looked for. At 0.1 all scores are alike, and the loss is that by chance; the models
-that we trained at scales of 10 to 80 had theirs between 15 and 60."""
+"""Between these the best scale is looked for. At 0.1 all scores are alike, and the loss is that by chance; at 1,000 only
+the most similar candidate counts."""
 K = 10
 """nDCG looks at the first so many candidates."""
 _LOSS_DIGITS, _NDCG_DIGITS = 6, 4  # places of a group's scores, so that 370 groups take some 18 kB
@@ -181,12 +181,10 @@ def _hits(scores_QD: np.ndarray, texts: Relevance) -> tuple[Tensor, Tensor]:
 
 def _beginning(model: "SentenceTransformer", text: str) -> str:
     """What a model reads of a very long text; a prompt in front leaves room for less of it."""
-    length = model.max_seq_length
-    if length is None or len(text) <= LEAST or model.tokenizer.truncation_side != "right":
+    length, tokenizer = model.max_seq_length, model.tokenizer
+    if length is None or len(text) <= LEAST or tokenizer.truncation_side != "right":
         return text
-    return beginning(
-        text, length, lambda part: len(model.tokenizer(part, truncation=True, max_length=length).input_ids)
-    )
+    return beginning(text, length, lambda part: len(tokenizer(part, truncation=True, max_length=length)["input_ids"]))
 
 
 @torch.inference_mode()
