@@ -26,9 +26,8 @@ def test_the_gradient_is_that_of_the_mean_loss_over_the_sizes() -> None:
     negatives_ME = normalize(torch.randn(5, 16), dim=1).requires_grad_()
     losses = []
     for size in (4, 9, 16):
-        queries, positives, negatives = (
-            normalize(one[:, :size], dim=1) for one in (queries_BE, positives_BE, negatives_ME)
-        )
+        sides = [queries_BE, positives_BE, negatives_ME]  # the full ones are unit already, as the model made them
+        queries, positives, negatives = [normalize(one[:, :size], dim=1) for one in sides] if size < 16 else sides
         scores_BC = SCALE * queries @ torch.cat([positives, negatives]).T
         there, back = scores_BC, scores_BC[:, :6].T
         target = torch.arange(6)

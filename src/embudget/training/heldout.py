@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 LEAST_SCALE, MOST_SCALE = 0.1, 1000.0
-"""Between these the best scale is looked for. At 0.1 all scores are alike, and the loss is that by chance; at 1,000 only
-the most similar candidate counts."""
+"""Between these the best scale is looked for. At 0.1 all scores are alike, and the loss is that by chance; at 1,000
+only the most similar candidate counts."""
 K = 10
 """nDCG looks at the first so many candidates."""
 _LOSS_DIGITS, _NDCG_DIGITS = 6, 4  # places of a group's scores, so that 370 groups take some 18 kB
