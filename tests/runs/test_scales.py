@@ -35,7 +35,7 @@ def test_the_best_scale_and_weight_decay_are_the_cell() -> None:
 
 def test_one_scale_stays_the_tables() -> None:
     table = RunTable.of([at(40, 2.2, eval_scale="own")])
-    assert (table.scale, table.eval_scale, table.cells[0].scale) == (40, "own", None)
+    assert (table.scale, table.eval_scale, table.cells[0].scale) == (40, None, None)
 
 
 @pytest.mark.parametrize(

@@ -160,6 +160,7 @@ class RunTable(Frozen):
             counted = ", ".join(f"{count} whose {reason}" for reason, count in reasons[:5])
             raise TooFewRunsError(f"a law needs finished runs with a loss, got {counted or 'no records at all'}")
         common = {name: shared(runs, name, source) for name in ("pairs", *COMPARABLE)}
+        common["eval_scale"] = None if common["eval_scale"] == "own" else common["eval_scale"]
         common["scale"] = _one_scale(runs) if common["eval_scale"] == BEST_SCALE else shared(runs, "scale", source)
         remarks += cost_remarks(runs)
         runs, group_pairs, more = common_groups(runs)
