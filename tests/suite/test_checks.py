@@ -13,6 +13,7 @@ from transformers import AutoConfig, AutoModel
 from embudget.errors import ModelError
 from embudget.suite.checks import check_member
 from tests.conftest import save_tiny, save_tokenizer
+from tests.suite.descriptions import LLAMA, STARCODER
 
 Change = Callable[[Path], object]
 
@@ -81,12 +82,17 @@ def emptied(name: str) -> Change:
     return lambda folder: (folder / name).write_bytes(b"")
 
 
-def pooled(mode: object, *more: str) -> Change:
+def adapter(folder: Path) -> None:
+    (folder / "config.json").rename(folder / "adapter_config.json")
+    (folder / "model.safetensors").rename(folder / "adapter_model.safetensors")
+
+
+def pooled(mode: object, *more: str, types: str = "sentence_transformers.models.") -> Change:
     def change(folder: Path) -> None:
         kinds = ["Transformer", "Pooling", *more]
         modules = [
             {"idx": place, "name": str(place), "path": "" if place == 0 else f"{place}_{kind}",
-             "type": f"sentence_transformers.models.{kind}"}
+             "type": f"{types}{kind}"}
             for place, kind in enumerate(kinds)
         ]  # fmt: skip
         (folder / "modules.json").write_text(json.dumps(modules))
@@ -94,6 +100,10 @@ def pooled(mode: object, *more: str) -> Change:
         (folder / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode": mode}))
 
     return change
+
+
+def described(text: str) -> Change:
+    return lambda folder: (folder / "architecture.yaml").write_text(text)
 
 
 NORM = "model.norm.weight"
@@ -121,18 +131,33 @@ BAD: dict[str, tuple[Change, str]] = {
     "int8": (cast(torch.int8), "holds numbers of type I8"),
     "truncated": (truncated, "cannot load"),
     "empty weights": (emptied("model.safetensors"), "cannot load"),
-    "missing shard": (sharded, "cannot load"),
+    "missing shard": (sharded, r"names model-00001-of-\d+.safetensors, which is not there"),
     "only a pickle": (pickled, r"no model.safetensors \(a pickle may run code"),
     "no tokenizer": (without_tokenizer, "it has no tokenizer.json"),
     "empty tokenizer": (emptied("tokenizer.json"), "cannot load"),
     "other tokenizer": (lambda f: (f / "tokenizer.json").write_text('{"version": "1.0"}'), "cannot load"),
     "larger tokenizer": (grown_tokenizer, "tokenizer is larger than its embedding: token 'new0'"),
-    "encoder": (of_config(model_type="bert"), "model_type must be one of"),
-    "encoder-decoder": (of_config(model_type="t5"), "model_type must be one of"),
+    "vision": (of_config(model_type="vit", image_size=224), "vit reads images: only models of text are trained"),
+    "vision and language": (of_config(model_type="clip", vision_config={}), "clip reads images"),
+    "encoder-decoder": (of_config(model_type="t5", is_encoder_decoder=True), "t5 has an encoder and a decoder"),
+    "experts": (of_config(model_type="mixtral", num_local_experts=8), "mixtral is a mixture of experts"),
+    "unknown": (of_config(model_type="cohere"), "no description of model_type 'cohere' is built in"),
+    "no description": (described("blocks: layers"), "architecture.yaml: model_type is required"),
+    "no YAML": (described("{"), "architecture.yaml: not valid YAML"),
+    "of another": (described(STARCODER.replace("starcoder2", "gpt2")), "describes model_type 'gpt2', .* is 'llama'"),
+    "blocks elsewhere": (described(LLAMA.replace("blocks: layers", "blocks: h")), "blocks in h, where .* nothing"),
+    "other layers": (described(LLAMA.replace("mlp.up_proj", "mlp.wide")), "with mlp.wide, which its blocks lack"),
+    "other sizes": (described(LLAMA.replace("hidden x kv", "hidden x q")), "parameters in each block, but transf"),
+    "a field it lacks": (described(LLAMA.replace("hidden x kv", "hidden x width")), "k_proj needs width, a whole n"),
     "no object": (lambda f: (f / "config.json").write_text("[]"), "must hold an object"),
     "max": (pooled("max"), "pools by max: only mean or lasttoken or cls or weightedmean is trained"),
     "two poolings": (pooled(["mean", "max"]), "pools by mean and max"),
     "dense": (pooled("mean", "Dense"), "has a module Dense, which would be lost"),
+    "code of others": (pooled("mean", types="custom_st."), "names the class custom_st.Transformer, which is not one"),
+    "bytes as modules": (lambda f: (f / "modules.json").write_bytes(b"\xff\xfe"), "not a UTF-8 text file"),
+    "bytes as configuration": (lambda f: (f / "config.json").write_bytes(b"\xff\xfe"), "not a UTF-8 text file"),
+    "no model": (lambda f: (f / "config.json").unlink(), "a model folder holds config.json"),
+    "an adapter alone": (adapter, "is an adapter alone: merge it into its base model"),
     "modules": (lambda f: (f / "modules.json").write_text("[1]"), "modules.json is damaged"),
     "modules cut": (lambda f: (f / "modules.json").write_text("["), "modules.json: not valid JSON"),
 }

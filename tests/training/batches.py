@@ -12,6 +12,7 @@ from torch import Tensor
 
 from embudget.methods import parse_method
 from embudget.suite import find_shape
+from embudget.suite.architecture import Architecture
 from embudget.suite.loading import load_embedder
 from embudget.training.bf16 import Bf16Weights
 from embudget.training.encoder import Encoder
@@ -39,11 +40,12 @@ def embedder(folder: Path, method: str = "full", pooling: str = "mean") -> Sente
 
 def engine_for(
     model: SentenceTransformer,
+    description: Architecture | None = None,
     bf16: bool = False,
     **how: Any,  # noqa: ANN401 - any of the engine's arguments
 ) -> Engine:
     weights = Bf16Weights(model[0].model) if bf16 else None
-    return Engine(Encoder(model, autocast=bf16), SCALE, weights=weights, **how)
+    return Engine(Encoder(model, autocast=bf16, description=description), SCALE, weights=weights, **how)
 
 
 def token_ids(model: SentenceTransformer, texts: Sequence[str]) -> Texts:

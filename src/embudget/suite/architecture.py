@@ -156,7 +156,8 @@ class Architecture(Frozen):
     )
     causal: bool = Field(default=True, description="whether a token sees only those before it, unless told otherwise")
     other_attention: dict[str, bool] = Field(
-        default={}, description="fields of the configuration that turn attention into the other kind, if any do"
+        default={},
+        description="fields of the configuration that turn attention into the other kind; for a causal model is_causal",
     )
 
     @model_validator(mode="after")
@@ -176,6 +177,11 @@ class Architecture(Frozen):
     def fields(self) -> dict[Size, str]:
         """The field of the configuration that holds each size."""
         return {**LLAMA_FIELDS, **self.sizes}
+
+    @property
+    def attention_switch(self) -> dict[str, bool]:
+        """Fields of the configuration that turn attention into the other kind; none where nothing does."""
+        return self.other_attention or ({"is_causal": False} if self.causal else {})
 
     @property
     def settings(self) -> tuple[str, ...]:

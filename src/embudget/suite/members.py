@@ -21,6 +21,7 @@ from embudget.suite.families import SHAPES, STARTS
 from embudget.suite.hub import hub_config, hub_file
 from embudget.suite.shapes import ModelShape, shape_of_config
 from embudget.suite.starts import PooledBy, Start, read_start
+from embudget.suite.unsupported import read_description
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 """owner/name."""
@@ -195,4 +196,4 @@ def _shape_of_file(path: Path, name: str) -> ModelShape:
     config = read_json(path, ModelError)
     if not isinstance(config, dict):
         raise ModelError(f"{path}: must hold an object, got {type(config).__name__}")
-    return shape_of_config(config, name=name)
+    return shape_of_config(config, name, read_description(path.parent, config))

@@ -24,6 +24,8 @@ from embudget.suite.architecture import Architecture, Setting, Size, parse_layer
 from embudget.suite.architectures import ARCHITECTURES, PREPARE
 from embudget.suite.layers import Linear, Norm, Weights, described_weights
 from embudget.suite.starts import StartKind
+from embudget.suite.unsupported import why_unsupported
+
 
 
 class ModelShape(Frozen):
@@ -193,7 +195,9 @@ def shape_of_config(config: dict[str, Any], name: str, description: Architecture
         sizes |= {
             size: parse_layer(value).evaluate(sizes)[0]
             for size, value in sizes.items()
-            if isinstance(value, str) and value == described.defaults.get(described.fields[size])
+            if isinstance(value, str)
+            and value == described.defaults.get(described.fields[size])
+            and isinstance(sizes["hidden"], int)
         }
         return ModelShape(
             name=name,
@@ -215,8 +219,7 @@ def known_description(config: dict[str, Any], name: str) -> Architecture:
     """
     model_type = config.get("model_type")
     if not isinstance(model_type, str) or model_type not in ARCHITECTURES:
-        supported = ", ".join(sorted(ARCHITECTURES))
-        raise ModelError(f"{name}: model_type must be one of {supported}, got {model_type!r}")
+        raise ModelError(f"{name}: {why_unsupported(config)}")
     return ARCHITECTURES[model_type]
 
 

@@ -13,20 +13,28 @@ from embudget.suite.architecture import Architecture
 Config = dict[str, Any]
 """The content of a config.json."""
 
-_FREE = {"is_causal": False}
-"""The field by which transformers' masks become bidirectional."""
 _TWO_NORMS = {"input_layernorm": "hidden", "post_attention_layernorm": "hidden"}
 _HEAD_NORMS = {"self_attn.q_norm": "head_dim", "self_attn.k_norm": "head_dim"}
 
 
 def _llama_like(
-    model_type: str, norms: dict[str, str] = _TWO_NORMS, *, qkv: str = "", o: str = "", mlp: str = "", **more: Any
-) -> Architecture:  # fmt: skip
+    model_type: str,
+    norms: dict[str, str] = _TWO_NORMS,
+    *,
+    qkv: str = "",
+    o: str = "",
+    mlp: str = "",
+    final_norm: str = "hidden",
+    defaults: dict[str, bool | int | str] | None = None,
+    other_attention: dict[str, bool] | None = None,
+) -> Architecture:
     """An architecture with Llama's linear layers; ``qkv``, ``o`` and ``mlp`` say when these have biases."""
     qkv, o, mlp = (f", {bias}" if bias else "" for bias in (qkv, o, mlp))
     return Architecture(
         model_type=model_type,
         blocks="layers",
+        final_norm={"norm": final_norm},
+        defaults=defaults or {},
         attention={
             "self_attn.q_proj": f"hidden x q{qkv}", "self_attn.k_proj": f"hidden x kv{qkv}",
             "self_attn.v_proj": f"hidden x kv{qkv}", "self_attn.o_proj": f"q x hidden{o}",
@@ -36,7 +44,7 @@ def _llama_like(
             "mlp.down_proj": f"intermediate x hidden{mlp}",
         },
         norms=norms,
-        **{"final_norm": {"norm": "hidden"}, "other_attention": _FREE, **more},
+        other_attention=other_attention or {},
     )  # fmt: skip
 
 
@@ -77,7 +85,7 @@ STABLELM = _llama_like(
         "self_attn.k_layernorm": "kv, if qk_layernorm",
     },
     qkv="bias use_qkv_bias",
-    final_norm={"norm": "hidden, bias"},
+    final_norm="hidden, bias",
 )  # fmt: skip
 
 PHI3 = Architecture(
@@ -87,7 +95,6 @@ PHI3 = Architecture(
     attention={"self_attn.qkv_proj": "hidden x q + 2 kv", "self_attn.o_proj": "q x hidden"},
     mlp={"mlp.gate_up_proj": "hidden x 2 intermediate", "mlp.down_proj": "intermediate x hidden"},
     norms=_TWO_NORMS,
-    other_attention=_FREE,
 )
 
 GPT_NEOX = Architecture(
@@ -104,7 +111,6 @@ GPT_NEOX = Architecture(
         "mlp.dense_4h_to_h": "intermediate x hidden, bias",
     },
     norms={"input_layernorm": "hidden, bias", "post_attention_layernorm": "hidden, bias"},
-    other_attention=_FREE,
 )  # fmt: skip
 
 GPT2 = Architecture(
@@ -120,7 +126,6 @@ GPT2 = Architecture(
     mlp={"mlp.c_fc": "hidden x intermediate, bias", "mlp.c_proj": "intermediate x hidden, bias"},
     norms={"ln_1": "hidden, bias", "ln_2": "hidden, bias"},
     stem={"wpe": "max_length x hidden"},
-    other_attention=_FREE,
 )  # fmt: skip
 
 OPT = Architecture(
@@ -137,7 +142,6 @@ OPT = Architecture(
         name: "hidden, bias, if layer_norm_elementwise_affine" for name in ("self_attn_layer_norm", "final_layer_norm")
     },
     stem={"decoder.embed_positions": "max_length + 2 x hidden"},
-    other_attention=_FREE,
 )
 
 FALCON = Architecture(
@@ -151,7 +155,8 @@ FALCON = Architecture(
         "self_attention.dense": "q x hidden, bias bias",
     },
     mlp={
-        "mlp.dense_h_to_4h": "hidden x intermediate, bias bias", "mlp.dense_4h_to_h": "intermediate x hidden, bias bias",
+        "mlp.dense_h_to_4h": "hidden x intermediate, bias bias",
+        "mlp.dense_4h_to_h": "intermediate x hidden, bias bias",
     },
     norms={
         "input_layernorm": "hidden, bias, if not has_norm_for_each",
@@ -159,7 +164,6 @@ FALCON = Architecture(
         "ln_attn": "hidden, bias, if has_norm_for_each",
         "ln_mlp": "hidden, bias, if has_norm_for_each",
     },
-    other_attention=_FREE,
 )  # fmt: skip
 
 

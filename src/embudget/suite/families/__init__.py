@@ -37,8 +37,8 @@ SUITES: dict[str, tuple[str, ...]] = {
     **{family[0].family: tuple(shape.name for shape in family) for family in _FAMILIES},
     "ettin": tuple(shape.name for shape in (*ETTIN_ENCODER, *ETTIN_DECODER)),
 }
-"""The members of every built-in suite. `smollm2`, one checkpoint cut to several depths, is the default, and `minilm` its
-like among retrievers, for CPUs; `smollm2-family` and `minilm-family` are the published sizes, `ettin` both kinds of
-twins; every other suite is the family of its name."""
+"""The members of every built-in suite. `smollm2`, one checkpoint cut to several depths, is the default, and `minilm` is
+its like among retrievers; `smollm2-family` and `minilm-family` are the published sizes, `ettin` both kinds of twins;
+every other suite is the family of its name."""
 
 DEFAULT_SUITE = "smollm2"

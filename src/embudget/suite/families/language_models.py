@@ -81,7 +81,8 @@ LLAMA_3_2 = tuple(
         ("3B", (28, 3072, 24, 8, 128, 8192, 128256)),
     ]
 )  # fmt: skip
-"""Sizes: config.json of meta-llama/Llama-3.2-1B-Instruct, and of Llama-3.2-3B in github.com/citsjtu2020/LLM-Prof. Rates are not published."""
+"""Sizes: config.json of meta-llama/Llama-3.2-1B-Instruct, and of Llama-3.2-3B in
+github.com/citsjtu2020/LLM-Prof. Rates are not published."""
 
 GEMMA_3 = tuple(
     built_in(name, "gemma-3", "gemma3_text", hub_id, sizes=sizes, max_length=32768)
@@ -108,8 +109,8 @@ MODERNBERT = tuple(
         ("large", (28, 1024, 16, 16, 64, 2624, 50368)),
     ]
 )  # fmt: skip
-"""Encoders. Sizes: the defaults of transformers' ModernBertConfig, which are those of the base model, and config.json of
-MoritzLaurer/ModernBERT-large-zeroshot-v2.0, a fine-tuned copy of the large one."""
+"""Encoders. Sizes: the defaults of transformers' ModernBertConfig, which are those of the base model, and config.json
+of MoritzLaurer/ModernBERT-large-zeroshot-v2.0, a fine-tuned copy of the large one."""
 
 _ETTIN = [
     ("17m", (7, 256, 4, 4, 64, 384, 50368), 3e-3),
