@@ -36,7 +36,8 @@ class MeasuredBy(NamedTuple):
     yardstick: str
     eval_pairs: int
     eval_candidates: int
-    scale: float
+    scale: float | str
+    """1 / temperature of the loss; `best` where that is the one at which it is lowest."""
 
     def apart(self, other: "MeasuredBy") -> str:
         """In what two of them differ."""
@@ -51,7 +52,8 @@ def measured_by(config: RunConfig) -> MeasuredBy:
         >>> measured_by(record.config).yardstick
         'groups'
     """
-    return MeasuredBy(config.pairs, config.yardstick, config.eval_pairs, config.eval_candidates, config.scale)
+    scale = config.scale if config.eval_scale == "own" else config.eval_scale
+    return MeasuredBy(config.pairs, config.yardstick, config.eval_pairs, config.eval_candidates, scale)
 
 
 class Difference(NamedTuple):

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -12,6 +12,7 @@ from embudget.training.resources import CachePolicy, Resources
 if TYPE_CHECKING:
     from embudget.pairs import Pairs
     from embudget.records import RunConfig, RunRecord
+    from embudget.training.precision import AskedPrecision
 
 
 def command(
@@ -71,7 +72,7 @@ def command(
         str | None,
         typer.Option(
             metavar="auto|float32|bf16",
-            help="Numbers to multiply matrices in; auto takes what is faster here. By default float32.",
+            help="Numbers to multiply matrices in; auto times both. By default bf16 on CUDA devices, else float32.",
         ),
     ] = None,
     cache: Annotated[
@@ -182,8 +183,15 @@ def _beside_start(record: "RunRecord") -> list[str]:
 
 
 def _precision(asked: str | None, model: str) -> str:
-    """The numbers in which the run multiplies: what is asked for, and where nothing is, float32."""
-    return "float32" if asked in (None, "auto") else str(asked)
+    """The numbers in which the run multiplies on this machine.
+
+    Raises:
+        ConfigError: there is no such precision.
+    """
+    from embudget.suite import find_shape
+    from embudget.training.precision import resolve_precision
+
+    return resolve_precision(cast("AskedPrecision | None", asked), find_shape(model))
 
 
 def _attention(config: "RunConfig", pairs: "Pairs") -> list[str]:

@@ -36,6 +36,7 @@ from embudget.pairs.token_batch import TokenBatch, batch_of, negatives_of
 from embudget.suite.cache import cache_folder
 from embudget.suite.identity import tokenizer_identity
 from embudget.suite.loading import find_checkpoint, load_tokenizer
+from embudget.suite.long_texts import beginning
 from embudget.suite.members import split_depth
 from embudget.suite.tokens import EMPTY_AS, reads_empty
 
@@ -229,6 +230,8 @@ class TokenCache:
 
         tokenizer, kind, reads = self._tokenizer
         texts = texts if reads else [text or EMPTY_AS for text in texts]
+        if tokenizer.truncation["direction"] == "right":
+            texts = [beginning(text, self.max_length, lambda part: len(tokenizer.encode(part).ids)) for text in texts]
         lengths, parts = [0], []
         for begin in range(0, len(texts), _BATCH):
             encoded = [one.ids for one in tokenizer.encode_batch_fast(texts[begin : begin + _BATCH])]

@@ -14,6 +14,7 @@ from embudget.pairs.negatives import NEGATIVES
 from embudget.pairs.token_cache import prompts_key
 from embudget.suite.identity import tokenizer_identity
 from embudget.suite.loading import load_tokenizer
+from embudget.suite.long_texts import beginning
 from embudget.suite.members import local_folder, split_depth
 
 if TYPE_CHECKING:
@@ -111,8 +112,13 @@ def _measure(
     # one token more than allowed is asked for, to tell texts that are cut from those that just fit
     options = {"truncation": True, "max_length": max_length + 1, "return_attention_mask": False}
 
+    cut_behind = tokenizer.truncation_side == "right"
+
+    def length_of(text: str) -> int:
+        return len(tokenizer(text, **options)["input_ids"])
+
     def lengths_of(texts: list[str], prompt: str) -> "np.ndarray":
-        texts = [prompt + text for text in texts]
+        texts = [prompt + (beginning(text, max_length + 1, length_of) if cut_behind else text) for text in texts]
         batches = (texts[begin : begin + _BATCH] for begin in range(0, len(texts), _BATCH))
         counted = [len(ids) for batch in batches for ids in tokenizer(batch, **options)["input_ids"]]
         return np.maximum(np.array(counted, np.int64), 1)  # an empty text is read as a space

@@ -10,6 +10,7 @@ Where the table of runs does not say, the recipe takes a default and names it: t
 pairs, 55 tokens a pair, and the defaults of `RunConfig` for the others.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from functools import cache
 from math import ceil, exp, floor, log
@@ -25,9 +26,11 @@ from embudget.laws import Laws
 from embudget.laws.rates import at_end
 from embudget.methods import Method
 from embudget.recipe.batch_size import DEFAULT_BATCH_SIZE, batch_rule
-from embudget.records import Pooling, RunConfig, Yardstick
+from embudget.records import RunConfig, Yardstick
+from embudget.records.config import POOLINGS, Attention
 from embudget.runs.cells import Cell, RunTable
-from embudget.runs.tried import describe_tried
+from embudget.runs.columns import BEST_SCALE
+from embudget.runs.tried import OF_TOKENS, describe_tried
 from embudget.suite import ModelShape
 
 Array = NDArray[np.float64]
@@ -87,7 +90,8 @@ class Practice(NamedTuple):
             max(map(negatives_per_pair, laws.cells)),
             min(_steps_of(cell, tokens_per_pair) for cell in laws.cells),
             laws.table.budgets[0],
-            any(cell.tried for cell in laws.cells) or len(set(lengths)) > 1,
+            len(set(lengths)) > 1
+            or any(len({getattr(one, name) for one in cell.tried}) > 1 for cell in laws.cells for name in OF_TOKENS),
         )
 
     def tokens_a_pair(self, method: Method, model_params: float, budget: float) -> float:
@@ -199,17 +203,30 @@ def hyperparameters(laws: Laws, candidate: Candidate, train_flops: float, tokens
     said = {name: getattr(cell, name) for name in ("warmup", "weight_decay", "max_epochs")}
     said |= {name: getattr(table, name) for name in ("scale", "max_length", "eval_pairs", "eval_candidates")}
     said["max_length"] = cell.max_length or table.max_length
+    said["scale"] = cell.scale or table.scale
     unsaid = ["batch_size"] if all(one.batch_size is None for one in laws.cells) else []
     unsaid += [] if rate.known else ["learning_rate"]
     unsaid += [name for name, value in said.items() if value is None]
-    pooling = cell.pooling if cell.pooling in get_args(Pooling) else None
+    pooling = cell.pooling if cell.pooling in POOLINGS else None
     said |= _schedule(cell) | {"pooling": pooling, "max_epochs": max_epochs_of(cell)}
     values = {name: _default(name) if value is None else value for name, value in said.items()}
     values["yardstick"] = table.yardstick if table.yardstick in get_args(Yardstick) else None
     values |= {"learning_rate": rate.rate, "rate_source": rate.source, "negatives": negatives_per_pair(cell)}
+    values |= _of_the_start(cell) | {"eval_scale": "best" if table.eval_scale == BEST_SCALE else "own"}
     if tried := describe_tried(cell.tried):
         values["texts_source"] = f"as in the nearest measured cell, {cell.model} at {cell.budget:.3g} FLOP; {tried}"
     return Hyperparameters(values, unsaid, ceil(cell.max_epochs or 1))
+
+
+def _of_the_start(cell: Cell) -> dict[str, Any]:
+    """How the cell's runs read and pooled texts beyond what every model has; what our words do not say is left out."""
+    sizes = cell.matryoshka or ""
+    return {
+        "query_prompt": cell.query_prompt,
+        "document_prompt": cell.document_prompt,
+        "attention": cell.attention if cell.attention in get_args(Attention) else None,
+        "matryoshka": tuple(map(int, sizes.split(","))) if re.fullmatch(r"\d{1,7}(,\d{1,7})*", sizes) else (),
+    }
 
 
 def _schedule(cell: Cell) -> dict[str, Any]:

@@ -27,9 +27,10 @@ from embudget.methods import parse_method
 from embudget.reading import read_yaml
 from embudget.recipe.wishes import Prefer
 from embudget.records import MethodText, Pooling, RunConfig, Schedule, Yardstick
+from embudget.records.config import Attention, EvalScale, Matryoshka
 from embudget.suite import find_shape, known_shape
 from embudget.suite.loading import weights_of
-from embudget.suite.members import is_hub_id
+from embudget.suite.members import is_hub_id, start_of
 
 _TOLD_COST = 5e-4
 """Cost of an uncertain rate from which on it is told: what rounds to 0.1 %."""
@@ -123,8 +124,21 @@ class Recipe(Frozen):
     scale: PositiveFloat = Field(le=1e6, description="1 / temperature of the contrastive loss")
     max_length: Length = Field(description="tokens; longer texts are cut")
     negatives: Negatives = Field(default=0, description="hard negatives of each pair that are further candidates")
+    query_prompt: str | None = Field(
+        default=None, max_length=2000, description="in front of each query; None for the model's own"
+    )
+    document_prompt: str | None = Field(
+        default=None, max_length=2000, description="in front of each positive; None for the model's own"
+    )
+    attention: Attention | None = Field(default=None, description="None as the model has it")
+    matryoshka: Matryoshka = Field(default=(), description="smaller embedding sizes trained besides the full one")
+    eval_scale: EvalScale = Field(
+        default="own", description="whether the predicted loss is at `scale`, or at the scale at which it is lowest"
+    )
     texts_source: str = Field(
-        default="", description="where length and negatives come from, in words; empty where no others were tried"
+        default="",
+        description="where length, negatives, scale and weight decay come from, in words; empty where no others were "
+        "tried",
     )
     max_epochs: Epochs = Field(description="passes over the training pairs at most")
     eval_pairs: Candidates = Field(description="held-out pairs the prediction refers to")
@@ -201,6 +215,7 @@ class Recipe(Frozen):
             f"decay {self.weight_decay:g}, scale {self.scale:g}, {self.pooling} pooling, texts of at most "
             f"{self.max_length} tokens",
             *([f"  texts     {self._texts()}"] if self.negatives or self.texts_source else []),
+            *([f"  reads     {reads}"] if (reads := self._reads()) else []),
             *([f"  batch     {self.batch_size}, {self.batch_source}"] if self.batch_source else []),
             *([f"  rate      {self.rate_source}"] if self.rate_source else []),
             f"  expect    held-out loss {self.predicted_loss:.3f}, with {100 * self.level:g} % {low:.3f} to {high:.3f} "
@@ -233,6 +248,13 @@ class Recipe(Frozen):
     def _texts(self) -> str:
         count = f"{self.negatives} hard negative{'' if self.negatives == 1 else 's'} of each pair"
         return count + (f", {self.texts_source}" if self.texts_source else "")
+
+    def _reads(self) -> str:
+        parts = [f"query prompt {self.query_prompt!r}"] if self.query_prompt else []
+        parts += [f"document prompt {self.document_prompt!r}"] if self.document_prompt else []
+        parts += [f"{self.attention} attention"] if self.attention else []
+        parts += [f"embeddings cut to {', '.join(map(str, self.matryoshka))}"] if self.matryoshka else []
+        return "; ".join(parts)
 
     def _attention(self) -> list[str]:
         """A line on what attention adds at least: lengths that differ about the mean, the only one known, add more."""
@@ -274,9 +296,18 @@ class Recipe(Frozen):
         own = {"pairs", "yardstick", *(() if self.yardstick == "groups" else ("eval_pairs", "eval_candidates"))}
         shared = set(RunConfig.model_fields) & set(type(self).model_fields) - own
         values = {name: getattr(self, name) for name in shared} | {"pairs": pairs_hash, "seed": seed}
+        for side in ("query_prompt", "document_prompt"):
+            values[side] = self._own_prompt(side) if values[side] is None else values[side]
         if known_shape(self.model) is not None or is_hub_id(self.model):  # a table's model may be no more than a size
             values |= {"model": find_shape(self.model).name, "weights": weights_of(self.model)}
         return RunConfig.read(values, "run of the recipe")
+
+    def _own_prompt(self, side: str) -> str:
+        """The prompt that the model itself has for queries or documents; none where it is no more than a size."""
+        if known_shape(self.model) is None and not is_hub_id(self.model):
+            return ""
+        prompt: str = getattr(start_of(self.model), side)
+        return prompt
 
     def save(self, path: str | Path) -> None:
         """Write as YAML, whole or not at all.

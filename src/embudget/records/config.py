@@ -71,9 +71,6 @@ Attention = Literal["causal", "bidirectional"]
 EvalScale = Literal["own", "best"]
 """At which scale the held-out loss is taken: that of the run's training, or the one at which it is lowest."""
 
-AskedPrecision = Literal["auto", "float32", "bf16"]
-"""What a user may ask for; auto is what this machine is faster with."""
-
 Precision = Literal["float32", "bf16"]
 """In which numbers training multiplies matrices: float32, or bf16 under autocast with weights in float32."""
 

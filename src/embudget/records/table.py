@@ -19,15 +19,15 @@ COLUMNS: Final = (
     "accuracy", "ndcg", "train_loss", "pairs", "max_length", "eval_pairs", "eval_candidates", "scale", "warmup",
     "weight_decay", "max_epochs", "schedule", "decay", "pooling", "end_token", "model_weights", "shared_flops", "error",
     "training_pairs", "yardstick", "negatives", "loss_error", "query_prompt", "document_prompt", "attention",
-    "matryoshka", "precision", "eval_scale", "lineage", "base_loss", "base_ndcg", "remarks",
+    "matryoshka", "train_precision", "eval_scale", "lineage", "base_loss", "base_ndcg", "remarks",
 )  # fmt: skip
 """The columns of a table of records. `budget` is the FLOP that were asked for, `train_flops` those that were spent."""
 _OF_TEXT = (
     "id", "status", "model", "method", "pairs", "schedule", "pooling", "end_token", "model_weights", "error",
-    "yardstick", "query_prompt", "document_prompt", "attention", "matryoshka", "precision", "eval_scale", "lineage",
-    "remarks",
+    "yardstick", "query_prompt", "document_prompt", "attention", "matryoshka", "train_precision", "eval_scale",
+    "lineage", "remarks",
 )  # fmt: skip
-_OF_CONFIG = {"budget": "train_flops", "model_weights": "weights"} | {
+_OF_CONFIG = {"budget": "train_flops", "model_weights": "weights", "train_precision": "precision"} | {
     name: name for name in COLUMNS if name in RunConfig.model_fields and name != "train_flops"
 }
 """Field of the configuration by its column; all other columns are fields of the record."""

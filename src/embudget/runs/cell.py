@@ -70,6 +70,13 @@ class Cell(Frozen):
     max_length: Length | None = Field(
         default=None, description="tokens at which texts are cut; None where it is the table's"
     )
+    scale: PositiveFloat | None = Field(
+        default=None, le=1e6, description="1 / temperature of training; None where it is the table's"
+    )
+    query_prompt: str | None = Field(default=None, description="in front of each query; empty for none")
+    document_prompt: str | None = Field(default=None, description="in front of each positive; empty for none")
+    attention: str | None = Field(default=None, description="causal or bidirectional; None: as the model has it")
+    matryoshka: str | None = Field(default=None, description="smaller embedding sizes that were trained: 64,128")
     tried: tuple[Tried, ...] = Field(
         default=(), description="the best with each number of negatives and length, where there were several"
     )
@@ -77,7 +84,7 @@ class Cell(Frozen):
         default=None, description="the one training run whose checkpoint it is, by the table's column `run`"
     )
 
-    @field_validator("schedule", "pooling", "run", "lineage", mode="before")
+    @field_validator("schedule", "pooling", "run", "lineage", "attention", "matryoshka", mode="before")
     @classmethod
     def _unknown(cls, text: str | None) -> str | None:
         return text or None

@@ -22,7 +22,7 @@ from embudget.frozen import Frozen
 from embudget.limits import Candidates, Count, Length
 from embudget.records import RunRecord
 from embudget.runs.cell import Cell
-from embudget.runs.columns import BY_GROUP, CELL, COMPARABLE, Remark
+from embudget.runs.columns import BEST_SCALE, BY_GROUP, CELL, COMPARABLE, Remark
 from embudget.runs.groups import DIGITS, GroupLosses, common_groups
 from embudget.runs.lineages import Lineage, lineages_of
 from embudget.runs.tried import with_tried
@@ -64,7 +64,15 @@ class RunTable(Frozen):
     yardstick: str | None = Field(default=None, description="which held-out pairs the losses are of; None: unknown")
     eval_pairs: Candidates | None = None
     eval_candidates: Candidates | None = None
-    scale: PositiveFloat | None = Field(default=None, le=1e6, description="1 / temperature, of the held-out loss too")
+    scale: PositiveFloat | None = Field(
+        default=None,
+        le=1e6,
+        description="1 / temperature of training, and of the held-out loss unless eval_scale is best; None where runs "
+        "differ in it, or do not say",
+    )
+    eval_scale: str | None = Field(
+        default=None, description="best: each loss is taken at the scale at which it is lowest; else at `scale`"
+    )
     groups: GroupLosses | None = Field(
         default=None,
         description="losses of the cells by held-out group; None where not all runs have those of the same",
@@ -152,6 +160,8 @@ class RunTable(Frozen):
             counted = ", ".join(f"{count} whose {reason}" for reason, count in reasons[:5])
             raise TooFewRunsError(f"a law needs finished runs with a loss, got {counted or 'no records at all'}")
         common = {name: shared(runs, name, source) for name in ("pairs", *COMPARABLE)}
+        common["eval_scale"] = None if common["eval_scale"] == "own" else common["eval_scale"]
+        common["scale"] = _one_scale(runs) if common["eval_scale"] == BEST_SCALE else shared(runs, "scale", source)
         remarks += cost_remarks(runs)
         runs, group_pairs, more = common_groups(runs)
         remarks += more
@@ -160,6 +170,8 @@ class RunTable(Frozen):
         length = _one_length(runs)
         if length is not None:
             cells = cells.drop(columns="max_length")
+        if common["scale"] is not None:
+            cells = cells.drop(columns="scale")
         remarks += cell_remarks(cells, recorded=common["pairs"] is not None)
         return super().read(
             {
@@ -249,6 +261,12 @@ def _fields(cells: "pd.DataFrame") -> list[dict[str, Any]]:
 def _group_losses(pairs: tuple[int, ...], cells: "pd.DataFrame") -> GroupLosses:
     losses = [[round(loss, DIGITS) for loss in of_cell.tolist()] for of_cell in cells[BY_GROUP]]
     return GroupLosses.model_validate({"pairs": pairs, "losses": losses})
+
+
+def _one_scale(runs: "pd.DataFrame") -> float | None:
+    """The scale of all runs; None where they differ in it, or do not say."""
+    scales = runs["scale"].dropna().unique() if "scale" in runs else ()
+    return float(scales[0]) if len(scales) == 1 else None
 
 
 def _one_length(runs: "pd.DataFrame") -> float | None:

@@ -18,18 +18,21 @@ SIZE_NAME: Final = "N="
 """What the name of a model begins with that the source does not name: N=1.2e+08 is made of its size."""
 SETTING: Final = (
     "learning_rate", "batch_size", "warmup", "weight_decay", "max_epochs", "decay", "schedule", "pooling", "end_token",
-    "negatives", "max_length",
+    "negatives", "max_length", "scale", "query_prompt", "document_prompt", "attention", "matryoshka", "train_precision",
 )  # fmt: skip
 """What else is chosen of a run. Runs of a cell that share all of it are seeds of one setting."""
 MEASURED: Final = ("steps", "pairs_seen", "seconds", "base_loss")
 """What a cell keeps the mean of, where it is known."""
 SUPPLY: Final = ("unique_tokens", "training_pairs")
 """What there is to train on, each token and each pair counted once: more tokens than that are repeated ones."""
-COMPARABLE: Final = ("eval_pairs", "eval_candidates", "scale", "yardstick")
-"""What all runs must share, with the text pairs, for their losses to be comparable."""
+COMPARABLE: Final = ("eval_pairs", "eval_candidates", "yardstick", "eval_scale")
+"""What all runs must share, with the text pairs, for their losses to be comparable. Where these are taken at each run's
+own scale, that is the `scale` too."""
+BEST_SCALE: Final = "best"
+"""The `eval_scale` of losses that are taken at the scale at which each is lowest."""
 TEXTS: Final = (
     "model", "method", "status", "pairs", "schedule", "pooling", "end_token", "model_weights", "run", "yardstick",
-    "lineage", "family",
+    "lineage", "family", "query_prompt", "document_prompt", "attention", "matryoshka", "train_precision", "eval_scale",
 )  # fmt: skip
 """The columns of text that are read."""
 NUMBERS: Final = (

@@ -1,8 +1,9 @@
-"""Are hard negatives, or longer texts, worth their tokens: what a cell's other numbers of them came to.
+"""Are hard negatives, longer texts or another scale worth it: what a cell's other values of them came to.
 
-A cell has the loss of its best setting. Where its settings differ in the number of hard negatives or in the length at
-which texts are cut, each value spends the same budget on other tokens, and the best of each says what it is worth. A
-model that reads more of each text is compared on the same held-out pairs by what it makes of them.
+A cell has the loss of its best setting. Where its settings differ in the number of hard negatives, in the length at
+which texts are cut, in the scale of the loss or in the weight decay, the best of each value says what it is worth. The
+first two spend the same budget on other tokens. A model that reads more of each text is compared on the same held-out
+pairs by what it makes of them.
 
 Where runs keep their loss by held-out group, the difference to the best has a standard error, paired by group: that of
 `embudget.records.standard_error`, over the differences of the groups.
@@ -22,15 +23,19 @@ from embudget.runs.columns import BY_GROUP
 if TYPE_CHECKING:
     import pandas as pd
 
-AXES = ("negatives", "max_length")
-"""What may differ between the settings of a cell and is worth a comparison: it decides which tokens a budget buys."""
+OF_TOKENS = ("negatives", "max_length")
+"""What decides which tokens a budget buys."""
+AXES = (*OF_TOKENS, "scale", "weight_decay")
+"""What may differ between the settings of a cell and is worth a comparison."""
 
 
 class Tried(Frozen):
-    """The best setting of a cell with one number of negatives and one length."""
+    """The best setting of a cell with one number of negatives, one length, one scale and one weight decay."""
 
     negatives: NonNegativeFloat | None = Field(default=None, description="of each pair; None where the table has none")
     max_length: Length | None = Field(default=None, description="tokens at which texts are cut")
+    scale: PositiveFloat | None = Field(default=None, description="1 / temperature of the training loss")
+    weight_decay: NonNegativeFloat | None = Field(default=None, description="of AdamW")
     loss: PositiveFloat = Field(description="held-out, nats")
     seeds: PositiveInt = Field(description="runs that it is the mean of")
     worse: float = Field(description="nats above the cell's best; 0 for the best itself")
@@ -87,5 +92,8 @@ def describe_tried(tried: Sequence[Tried]) -> str:
         value = " at ".join(f"{getattr(one, name):g}" for name in names if getattr(one, name) is not None)
         error = "" if one.error is None else f" with standard error {one.error:.3f}"
         said.append(f"{value or 'unknown'}: {one.loss:.3f}" + (f" (+{one.worse:.3f}{error})" if one.worse else ""))
-    what = {"negatives": "hard negatives", "max_length": "tokens of a text"}
+    what = {
+        "negatives": "hard negatives", "max_length": "tokens of a text", "scale": "scale",
+        "weight_decay": "weight decay",
+    }  # fmt: skip
     return f"nats by {' and '.join(what[name] for name in names)}: {', '.join(said)}"

@@ -14,7 +14,7 @@ from embudget.study.claims import Claims, checkpoints_name
 from embudget.study.executor import Executor, InProcess, LocalProcesses
 from embudget.study.kept import add_kept
 from embudget.study.listener import SweepListener
-from embudget.study.planning import plan
+from embudget.study.planning import plan, settled
 from embudget.study.spec import Study
 from embudget.study.store import Store
 from embudget.training.resources import Resources, check_interval
@@ -69,6 +69,7 @@ def sweep(
     scorer = RunScorer(study.evaluate)
     scorer.check()
     with nullcontext(store) if isinstance(store, Store) else Store(store) as opened:
+        study = settled(study, pairs, opened.records())
         if retry_failed:
             opened.forget_failed(study.configs(pairs))
         resources = Resources(

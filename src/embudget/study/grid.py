@@ -24,7 +24,6 @@ from embudget.records import MethodText, Pooling, RunConfig, Schedule, Yardstick
 from embudget.records.config import (
     EVAL_CANDIDATES,
     EVAL_PAIRS,
-    AskedPrecision,
     Attention,
     EvalScale,
     candidates_problem,
@@ -35,6 +34,7 @@ from embudget.study.batch_size import BatchRule
 from embudget.study.members import Member, members_by_shape, members_of
 from embudget.suite import ModelShape
 from embudget.suite.suites import suite_names
+from embudget.training.precision import AskedPrecision
 from embudget.training.yardstick import counts_for
 
 _WARMUP: float = RunConfig.model_fields["warmup"].default
@@ -130,7 +130,8 @@ class Grid(Frozen):
     precision: AskedPrecision | None = Field(
         default=None,
         description="in which numbers training multiplies matrices: float32, bf16, or auto, which is bf16 where this "
-        "machine is faster with it; by default float32",
+        "machine is faster with it; by default bf16 on CUDA devices that compute in it, else float32. A study whose "
+        "store holds runs goes on with theirs",
     )
     eval_pairs: Candidates | None = Field(
         default=None,
@@ -251,7 +252,7 @@ class Grid(Frozen):
                         document_prompt=prompts[1],
                         attention=self.attention,
                         matryoshka=self.matryoshka,
-                        precision="bf16" if self.precision == "bf16" else "float32",
+                        precision="bf16" if self.precision == "bf16" else "float32",  # settled before: see `settled`
                         weights=member.weights,
                         max_epochs=self.max_epochs,
                         eval_pairs=eval_pairs,

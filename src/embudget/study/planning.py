@@ -11,10 +11,12 @@ from embudget.pairs import Pairs, as_pairs
 from embudget.pairs.token_batch import check_negatives
 from embudget.pairs.tokens import check_prompts
 from embudget.records import RunConfig, RunRecord
+from embudget.records.config import Precision
 from embudget.study.spec import Study
 from embudget.study.trunks import own_flops, own_flops_of
 from embudget.suite import ModelShape
 from embudget.training.job import lengths_of, pairs_there, sizes_problem
+from embudget.training.precision import study_precision
 from embudget.training.yardstick import check_yardstick, counts_for
 
 
@@ -79,6 +81,37 @@ class Plan(NamedTuple):
         return sum(sum(own_flops(sorted(budgets), decay)) for budgets in trunks.values())
 
 
+def settled(study: Study, pairs: Pairs, measured: Sequence[RunRecord] = ()) -> Study:
+    """Settle in which numbers the study's runs multiply on this machine, where it leaves that open.
+
+    Args:
+        study: the grid.
+        pairs: its text pairs.
+        measured: records of the store: a study that has runs there goes on with the precision of these.
+
+    Raises:
+        ModelError: a member is unknown.
+    """
+    if study.precision in ("float32", "bf16") and not any(grid.get("precision") == "auto" for grid in study.also):
+        return study
+    ids = {record.id for record in measured}
+    there = [
+        precision
+        for precision in ("float32", "bf16")
+        if ids and any(config.id in ids for config in _with(study, precision).configs(pairs))
+    ]
+    shapes = [member.shape for grid in study.grids() for member in grid.find_members()[0]]
+    return _with(study, study_precision(study.precision, shapes, there)) if shapes else study
+
+
+def _with(study: Study, precision: Precision) -> Study:
+    """The study in this precision, but for grids that name one themselves."""
+    open_ones = ("auto", None)
+    also = [grid | {"precision": precision} if grid.get("precision", "") in open_ones else grid for grid in study.also]
+    own = precision if study.precision in open_ones else study.precision
+    return study.model_copy(update={"precision": own, "also": tuple(also)})
+
+
 def plan(study: Study, pairs: Pairs | str | Path, measured: Sequence[RunRecord] = ()) -> Plan:
     """Size every run of the grid.
 
@@ -96,6 +129,7 @@ def plan(study: Study, pairs: Pairs | str | Path, measured: Sequence[RunRecord] 
         >>> hours = eb.plan(study, study.pairs).seconds / 3600
     """
     pairs = as_pairs(pairs)
+    study = settled(study, pairs, measured)
     for grid in study.grids():
         check_yardstick(pairs, *counts_for(pairs, grid.eval_pairs, grid.eval_candidates), grid.yardstick)
         check_negatives(pairs, max(grid.negatives))

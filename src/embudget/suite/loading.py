@@ -168,8 +168,6 @@ def load_embedder(
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 
-    if attention is not None:
-        raise ModelError(f"attention of {name} cannot be set yet, got {attention}: leave it out")
     shape = find_shape(name)
     if max_length > shape.max_length:
         raise ModelError(f"max_length must be <= {shape.max_length} for {name}, got {max_length}")

@@ -23,6 +23,7 @@ from embudget.memory import CHUNK_TOKENS
 from embudget.pairs import Pairs
 from embudget.pairs.relevance import Relevance, ranks_of_right
 from embudget.records import GroupScore, Yardstick
+from embudget.suite.long_texts import LEAST, beginning
 from embudget.training.chunks import length_sorted_chunks
 from embudget.training.loss import info_nce, info_nce_among
 from embudget.training.yardstick import Block, blocks_of, chance_of, held_out_pairs, listed_groups
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 LEAST_SCALE, MOST_SCALE = 0.1, 1000.0
-"""Between these the best scale is looked for. At 0.1 all scores are alike, and the loss is that by chance; the models
-that we trained at scales of 10 to 80 had theirs between 15 and 60."""
+"""Between these the best scale is looked for. At 0.1 all scores are alike, and the loss is that by chance; at 1,000
+only the most similar candidate counts."""
 K = 10
 """nDCG looks at the first so many candidates."""
 _LOSS_DIGITS, _NDCG_DIGITS = 6, 4  # places of a group's scores, so that 370 groups take some 18 kB
@@ -178,13 +179,21 @@ def _hits(scores_QD: np.ndarray, texts: Relevance) -> tuple[Tensor, Tensor]:
     return first_Q, gain_Q / ideal_K[right_Q - 1]
 
 
+def _beginning(model: "SentenceTransformer", text: str) -> str:
+    """What a model reads of a very long text; a prompt in front leaves room for less of it."""
+    length, tokenizer = model.max_seq_length, model.tokenizer
+    if length is None or len(text) <= LEAST or tokenizer.truncation_side != "right":
+        return text
+    return beginning(text, length, lambda part: len(tokenizer(part, truncation=True, max_length=length)["input_ids"]))
+
+
 @torch.inference_mode()
 def embed(
     model: "SentenceTransformer", texts: list[str], prompt: str | None = None, chunk_tokens: int = 4 * CHUNK_TOKENS
 ) -> torch.Tensor:
     """Unit embeddings of texts behind a prompt, (texts, E) in float32, computed in chunks sorted by length."""
     model.eval()
-    read = model.preprocess(texts, prompt=prompt or None)
+    read = model.preprocess([_beginning(model, text) for text in texts], prompt=prompt or None)
     features = {key: value.to(model.device) for key, value in read.items() if torch.is_tensor(value)}
     lengths = features["attention_mask"].sum(dim=1).tolist()
     chunks = length_sorted_chunks(lengths, chunk_tokens)
