@@ -34,7 +34,7 @@ that 1.3 times faster products still shorten it by a seventh; less would not pay
 SECONDS = 0.7
 """Time that the measurement may take, for both precisions together."""
 
-_ROUNDS = 5
+_FEWEST_ROUNDS, _MOST_ROUNDS = 4, 25
 _LARGEST = 2048
 """Sides of matrices are cut to this: from there on the rate does not depend on them, but the time does."""
 _FEWEST_ROWS = 64
@@ -121,44 +121,55 @@ def bf16_speedup(shape: ModelShape, device: "torch.device | str" = "cpu") -> flo
 
 @cache
 def _measured(sizes: tuple[tuple[int, int], ...], device: str, threads: int) -> float:
-    """Ratio of the medians of interleaved repeats, over as many tokens as the time allows, at most a chunk's."""
+    """Ratio of the times of a block's products, over as many tokens as the time allows, at most a chunk's.
+
+    Each size has medians of its own, of repeats of both precisions in turn. On a CPU the clock is this thread's, which
+    does not run while another program has the core; by the wall's, ratios on a busy machine were off by up to 20 times.
+    """
     import torch
 
     kinds = (torch.float32, torch.bfloat16)
+    distinct = tuple(dict.fromkeys(sizes))
     for kind in kinds:  # the first product of a kind loads its kernels
-        _seconds(sizes, _FEWEST_ROWS, kind, device)
-    once = sum(_seconds(sizes, _FEWEST_ROWS, kind, device) for kind in kinds)
-    affordable = int(_FEWEST_ROWS * SECONDS / (_ROUNDS * once))
-    rows = max(_FEWEST_ROWS, min(CHUNK_TOKENS, affordable))
+        _seconds(distinct[:1], _FEWEST_ROWS, kind, device)
+    started = time.perf_counter()
+    for kind in kinds:
+        _seconds(distinct, _FEWEST_ROWS, kind, device)
+    once = time.perf_counter() - started
+    rows = max(_FEWEST_ROWS, min(CHUNK_TOKENS, int(_FEWEST_ROWS * SECONDS / (_FEWEST_ROUNDS * once))))
     ended = time.perf_counter() + SECONDS
-    found: dict[torch.dtype, list[float]] = {kind: [] for kind in kinds}
-    for done in range(_ROUNDS):
-        if done and time.perf_counter() > ended:
+    found: dict[torch.dtype, list[list[float]]] = {kind: [] for kind in kinds}
+    for done in range(_MOST_ROUNDS):
+        if done >= _FEWEST_ROUNDS and time.perf_counter() > ended:
             break
         for kind in kinds:
-            found[kind].append(_seconds(sizes, rows, kind, device))
-    exact, low = (statistics.median(found[kind]) for kind in kinds)
-    return exact / low
+            found[kind].append(_seconds(distinct, rows, kind, device))
+
+    def of_block(rounds: list[list[float]]) -> float:
+        medians = map(statistics.median, zip(*rounds[1:], strict=True))  # the first makes kernels for these sizes
+        return sum(sizes.count(size) * median for size, median in zip(distinct, medians, strict=True))
+
+    return of_block(found[torch.float32]) / of_block(found[torch.bfloat16])
 
 
-def _seconds(sizes: tuple[tuple[int, int], ...], rows: int, kind: "torch.dtype", device: str) -> float:
-    """Time of the three products of each linear layer of a block, without making their matrices."""
+def _seconds(sizes: Sequence[tuple[int, int]], rows: int, kind: "torch.dtype", device: str) -> list[float]:
+    """Time of the three products of a linear layer of each size, without making their matrices."""
     import torch
 
-    seconds = 0.0
-    for size in dict.fromkeys(sizes):
-        inputs, outputs = size
+    clock = time.thread_time if torch.device(device).type == "cpu" else time.perf_counter
+    seconds = []
+    for inputs, outputs in sizes:
         x, weight, gradient = (
             torch.ones(shape, dtype=kind, device=device)
             for shape in ((rows, inputs), (outputs, inputs), (rows, outputs))
         )
         _finish(device)
-        started = time.perf_counter()
+        started = clock()
         torch.mm(x, weight.T)
         torch.mm(gradient, weight)
         torch.mm(gradient.T, x)
         _finish(device)
-        seconds += sizes.count(size) * (time.perf_counter() - started)
+        seconds.append(clock() - started)
     return seconds
 
 
