@@ -6,7 +6,7 @@
 All sides take the same batches in turn, so that they share the machine's mood; a gain is the median of the ratios of
 float32's time to bf16's:
 
-    products       bare matrix products of the model's shapes, as `precision: auto` times them
+    products       bare products of the model's linear layers and attention, as `precision: auto` times them
     plain          transformers' model on the queries and on the positives, mean pooling, the symmetric loss, clipping
                    and fused AdamW, under torch.autocast: what bf16 gains where nothing is cut into chunks
     each chunk     embudget's step under autocast, which casts every weight again for every chunk
