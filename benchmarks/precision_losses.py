@@ -23,6 +23,7 @@ from embudget.files import write_whole
 from embudget.pairs import Pairs, load_pairs
 from embudget.records import RunConfig
 from embudget.training.run import train
+from embudget.training.yardstick import counts_for
 
 RATES = {"full": 3e-3, "freeze:0.5": 3e-3, "lora:8": 1e-2}
 
@@ -54,11 +55,13 @@ def compare(model: str, method: str, budget: float, batch_size: int, seeds: int,
     losses: dict[str, list[float]] = {precision: [] for precision in PRECISIONS}
     seconds = dict.fromkeys(PRECISIONS, 0.0)
     steps = 0
+    eval_pairs, eval_candidates = counts_for(pairs)
     for seed in range(seeds):
         for precision in PRECISIONS:
             config = RunConfig(
                 model=model, method=method, train_flops=budget, pairs=pairs.hash, batch_size=batch_size,
-                learning_rate=RATES.get(method, 1e-3), seed=seed, precision=precision,
+                learning_rate=RATES.get(method, 1e-3), seed=seed, precision=precision, eval_pairs=eval_pairs,
+                eval_candidates=eval_candidates,
             )  # fmt: skip
             started = time.perf_counter()
             record = train(config, pairs, with_record=True)[1]

@@ -54,7 +54,7 @@ def test_measuring_takes_less_than_a_second(model: str) -> None:
 
 
 def test_the_ratio_is_that_of_products_timed_by_hand() -> None:
-    """Of one shape, with other rows: within a factor of 3, however busy the machine is."""
+    """Linear layers of one size on other numbers, beside which attention is small: within a factor of 3."""
     shape = find_shape("smollm2-135m")
     precision._measured.cache_clear()
     found = bf16_speedup(shape)
@@ -62,10 +62,10 @@ def test_the_ratio_is_that_of_products_timed_by_hand() -> None:
     for _ in range(7):
         for kind, times in seconds.items():
             x, weight = torch.randn(512, 576).to(kind), torch.randn(1536, 576).to(kind)
-            started = time.perf_counter()
+            started = time.thread_time()
             for _ in range(3):
                 torch.mm(x, weight.T)
-            times.append(time.perf_counter() - started)
+            times.append(time.thread_time() - started)
     assert 1 / 3 < found / (min(seconds[torch.float32]) / min(seconds[torch.bfloat16])) < 3
 
 

@@ -1,8 +1,10 @@
 """In which numbers a run multiplies its matrices: what was asked for, settled before the run has its id.
 
 Some CPUs multiply bf16 matrices 3 to 7 times faster than float32 ones (those with AMX), others 4 times slower. So
-`auto` asks the machine: it times the products of the model's own linear layers, forward and both of the backward pass,
-in either precision in turn. Where the products in bf16 are 1.3 times faster, the run trains in bf16.
+`auto` asks the machine: it times a block's matrix products at the model's own sizes, forward and backward, in either
+precision in turn. Where these are 1.3 times faster in bf16, the run trains in bf16. Attention counts with the linear
+layers: an AMD EPYC multiplies bf16 matrices twice as fast as float32 ones, but goes back through attention in bf16 so
+slowly that whole steps of a small model take longer (docs/log.md).
 
 Without a wish, CUDA devices that compute in bf16 use it and everything else float32: on CPUs with fast bf16 it has not
 been shown yet that the losses are equal within the noise of seeds (docs/log.md).
@@ -12,7 +14,7 @@ What this returns goes into `RunConfig.precision`, and so into the id of the run
 
 import statistics
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Literal, cast, get_args
 
@@ -31,10 +33,13 @@ WORTH_IT = 1.3
 """bf16 is used where its products are this many times faster. assumption: a step is products to two thirds and more, so
 that 1.3 times faster products still shorten it by a seventh; less would not pay for the rounding."""
 
+TEXT_TOKENS = 64
+"""Length of the texts in the attention that is timed: about what a chunk is padded to where texts are cut at 75."""
+
 SECONDS = 0.7
 """Time that the measurement may take, for both precisions together."""
 
-_ROUNDS = 5
+_FEWEST_ROUNDS, _MOST_ROUNDS = 4, 25
 _LARGEST = 2048
 """Sides of matrices are cut to this: from there on the rate does not depend on them, but the time does."""
 _FEWEST_ROWS = 64
@@ -112,54 +117,94 @@ def _agreed(shape: ModelShape, device: "torch.device") -> Precision:
 
 
 def bf16_speedup(shape: ModelShape, device: "torch.device | str" = "cpu") -> float:
-    """How many times faster bf16 products of a model's shapes are than float32 ones; measured once a process."""
+    """How many times faster a block's products are in bf16 than in float32 at a model's sizes; measured once a process.
+
+    Products are those of the linear layers and of attention, without what lies between them.
+    """
     import torch
 
     sizes = sorted((min(linear.inputs, _LARGEST), min(linear.outputs, _LARGEST)) for linear in shape.linears)
-    return _measured(tuple(sizes), str(device), torch.get_num_threads())
+    heads = min(shape.heads, max(1, _LARGEST // shape.head_dim)), shape.head_dim
+    return _measured(tuple(sizes), heads, str(device), torch.get_num_threads())
 
 
 @cache
-def _measured(sizes: tuple[tuple[int, int], ...], device: str, threads: int) -> float:
-    """Ratio of the medians of interleaved repeats, over as many tokens as the time allows, at most a chunk's."""
+def _measured(sizes: tuple[tuple[int, int], ...], heads: tuple[int, int], device: str, threads: int) -> float:
+    """Ratio of the times of a block's products, over as many tokens as the time allows, at most a chunk's.
+
+    Each product has medians of its own, of repeats of both precisions in turn. On a CPU the clock is this thread's,
+    which does not run while another program has the core; by the wall's, ratios on a busy machine were off by up to 20
+    times.
+    """
     import torch
 
     kinds = (torch.float32, torch.bfloat16)
+    distinct = tuple(dict.fromkeys(sizes))
+    counts = [*map(sizes.count, distinct), 1]
+
+    def seconds(kind: "torch.dtype", rows: int) -> list[float]:
+        return [_linear(size, rows, kind, device) for size in distinct] + [_attention(heads, rows, kind, device)]
+
     for kind in kinds:  # the first product of a kind loads its kernels
-        _seconds(sizes, _FEWEST_ROWS, kind, device)
-    once = sum(_seconds(sizes, _FEWEST_ROWS, kind, device) for kind in kinds)
-    affordable = int(_FEWEST_ROWS * SECONDS / (_ROUNDS * once))
-    rows = max(_FEWEST_ROWS, min(CHUNK_TOKENS, affordable))
+        _linear(distinct[0], _FEWEST_ROWS, kind, device)
+    started = time.perf_counter()
+    for kind in kinds:
+        seconds(kind, _FEWEST_ROWS)
+    once = time.perf_counter() - started
+    rows = max(_FEWEST_ROWS, min(CHUNK_TOKENS, int(_FEWEST_ROWS * SECONDS / (_FEWEST_ROUNDS * once))))
     ended = time.perf_counter() + SECONDS
-    found: dict[torch.dtype, list[float]] = {kind: [] for kind in kinds}
-    for done in range(_ROUNDS):
-        if done and time.perf_counter() > ended:
+    found: dict[torch.dtype, list[list[float]]] = {kind: [] for kind in kinds}
+    for done in range(_MOST_ROUNDS):
+        if done >= _FEWEST_ROUNDS and time.perf_counter() > ended:
             break
         for kind in kinds:
-            found[kind].append(_seconds(sizes, rows, kind, device))
-    exact, low = (statistics.median(found[kind]) for kind in kinds)
-    return exact / low
+            found[kind].append(seconds(kind, rows))
+
+    def of_block(rounds: list[list[float]]) -> float:
+        medians = map(statistics.median, zip(*rounds[1:], strict=True))  # the first makes kernels for these sizes
+        return sum(count * median for count, median in zip(counts, medians, strict=True))
+
+    return of_block(found[torch.float32]) / of_block(found[torch.bfloat16])
 
 
-def _seconds(sizes: tuple[tuple[int, int], ...], rows: int, kind: "torch.dtype", device: str) -> float:
-    """Time of the three products of each linear layer of a block, without making their matrices."""
+def _linear(size: tuple[int, int], rows: int, kind: "torch.dtype", device: str) -> float:
+    """Seconds of the three products of a linear layer, without making their matrices."""
     import torch
 
-    seconds = 0.0
-    for size in dict.fromkeys(sizes):
-        inputs, outputs = size
-        x, weight, gradient = (
-            torch.ones(shape, dtype=kind, device=device)
-            for shape in ((rows, inputs), (outputs, inputs), (rows, outputs))
-        )
-        _finish(device)
-        started = time.perf_counter()
+    inputs, outputs = size
+    x, weight, gradient = (
+        torch.ones(shape, dtype=kind, device=device) for shape in ((rows, inputs), (outputs, inputs), (rows, outputs))
+    )
+
+    def products() -> None:
         torch.mm(x, weight.T)
         torch.mm(gradient, weight)
         torch.mm(gradient.T, x)
-        _finish(device)
-        seconds += sizes.count(size) * (time.perf_counter() - started)
-    return seconds
+
+    return _timed(products, device)
+
+
+def _attention(heads: tuple[int, int], rows: int, kind: "torch.dtype", device: str) -> float:
+    """Seconds of attention within texts, by the kernel that training has without flash attention."""
+    import torch
+
+    count, size = heads
+    shape = max(1, rows // TEXT_TOKENS), count, TEXT_TOKENS, size
+    parts = [torch.ones(shape, dtype=kind, device=device, requires_grad=True) for _ in range(3)]
+
+    def there_and_back() -> None:
+        torch.nn.functional.scaled_dot_product_attention(*parts, is_causal=True).sum().backward()
+
+    return _timed(there_and_back, device)
+
+
+def _timed(work: Callable[[], None], device: str) -> float:
+    clock = time.thread_time if device.startswith("cpu") else time.perf_counter
+    _finish(device)
+    started = clock()
+    work()
+    _finish(device)
+    return clock() - started
 
 
 def _finish(device: str) -> None:
