@@ -88,6 +88,12 @@ class Laws(Fitted):
         names = ", ".join(str(name) for name in self.lineages if name is not None)
         raise ConfigError(f"lineage must be {'one of ' * bool(self.others)}{names or 'None'}, got {lineage}")
 
+    def of_model(self, model: str) -> "Laws | None":
+        """The laws of the lineage that a model was measured in; None where it was not, and there are several."""
+        if not self.others:
+            return self
+        return next((one for one in self.every if model in one.table.models), None)
+
     def predict(
         self,
         method: str,
@@ -298,15 +304,7 @@ class Laws(Fitted):
     def summary(self) -> str:
         """What was fitted, as plain text for a terminal or a log: lineage by lineage, where there are several."""
         if self.others:
-            parts = [f"lineage {one.lineage}\n{one._summary(one._rows())}" for one in self.every]
-            best = "\n".join(summary.describe_frontier(self.frontier()))
-            return "\n\n".join([*parts, f"best start at each budget\n{best}"])
-        return self._summary(self.frontier())
-
-    def _rows(self) -> list[FrontierRow]:
-        return [self._best(budget, 0.9) for budget in self.table.budgets]
-
-    def _summary(self, frontier: Sequence[FrontierRow]) -> str:
+            return summary.join_lineages({str(one.lineage): one.summary() for one in self.every}, self.frontier())
         warnings = warnings_of(self.diagnostics, self.table, self.cells)
         parts = [
             [*summary.describe_runs(self.table), ""],
@@ -314,7 +312,7 @@ class Laws(Fitted):
             summary.describe_surface(self.surface),
             summary.describe_backtests(self.backtests),
             [*summary.describe_diagnostics(self.diagnostics, warnings), ""],
-            [*summary.describe_frontier(frontier), ""],
+            [*summary.describe_frontier(self.frontier()), ""],
             summary.describe_powers(self.frontiers, self.isoflops, exponents_of(self.surface, self.cells)),
             summary.describe_repetition(self.cells, self.repetition),
             summary.describe_rates(self.cells, self.rate_law),

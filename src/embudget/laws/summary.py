@@ -117,6 +117,17 @@ def describe_frontier(rows: Sequence[FrontierRow]) -> list[str]:
     return lines
 
 
+def join_lineages(summaries: Mapping[str, str], rows: Sequence[FrontierRow]) -> str:
+    """The summaries of several lineages one after the other, then a table of the best start at each budget."""
+    parts = [f"== lineage {name} ==\n{text}" for name, text in summaries.items()]
+    width = max(map(len, summaries))
+    lines = [f"{'budget':>9}  {'best start':<{width}}  {'by method':<12} {'model':<20} measured or predicted loss"]
+    for row in rows:
+        loss = f"{row.measured_loss:.3f}" if row.measured_loss is not None else f"{row.predicted_loss:.3f}, predicted"
+        lines.append(f"{row.budget:9.2e}  {row.lineage or '':<{width}}  {row.method:<12} {row.model:<20} {loss}")
+    return "\n\n".join([*parts, "== all lineages ==\n" + "\n".join(lines)])
+
+
 def describe_powers(
     frontiers: Mapping[str, Frontier], isoflops: Mapping[str, Isoflop], exponents: Mapping[str, SizeExponent]
 ) -> list[str]:
