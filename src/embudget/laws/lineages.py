@@ -17,9 +17,9 @@ A start that is good before any training gives one thing more. The rectified for
     L(N, 0) = E + A/N^a + B/D0^b
 
 which meets the measured zero-shot loss; that says where D0 lies, up to START_ERROR of that loss. It is used where the
-zero-shot loss is at most `NEAR` times those of the cells: that of a base language model is near chance, and the way from
-there to the first cells is not the law's. By default the other forms, of which the loss has no end as D falls, are then
-left out: cells that are all far from D = 0 would not tell them apart, and below the cells they promise too little.
+zero-shot loss is at most `NEAR` times those of the cells: that of a base language model is near chance, and the way
+from there to the first cells is not the law's. By default the other forms, whose loss has no bound as D falls to 0, are
+then left out: cells that are all far from D = 0 do not tell them apart.
 """
 
 from collections.abc import Hashable, Sequence

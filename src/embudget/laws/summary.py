@@ -7,14 +7,15 @@ import numpy as np
 
 from embudget.laws.backtests import Backtest
 from embudget.laws.checks import Refusal
-from embudget.laws.diagnostics import Diagnostics
+from embudget.laws.diagnostics import Diagnostics, warnings_of
+from embudget.laws.fitted import Fitted
 from embudget.laws.forms import FORMS, Array
 from embudget.laws.frontier import Frontier, FrontierRow
 from embudget.laws.isoflop import Isoflop
 from embudget.laws.rates import FEWEST, RateLaw, rate_text
 from embudget.laws.repetition import Repetition, unique_tokens_of
 from embudget.laws.sharing import Sharing
-from embudget.laws.size_exponent import SizeExponent
+from embudget.laws.size_exponent import SizeExponent, exponents_of
 from embudget.laws.surface import Surface
 from embudget.laws.weights import Ranked
 from embudget.runs.cells import Cell, RunTable
@@ -30,6 +31,24 @@ PROFILE_IN_WORDS = {
     "TooFewRunsError": "fewer than 3 sizes",
 }
 """Why an isoFLOP profile has no minimum, by the error's name."""
+
+
+def summarised(laws: Fitted, rows: Sequence[FrontierRow]) -> str:
+    """All parts, for the laws of one lineage; ``rows`` are the best choices of its measured budgets."""
+    warnings = warnings_of(laws.diagnostics, laws.table, laws.cells)
+    parts = [
+        [*describe_runs(laws.table), ""],
+        [*describe_ranking(laws.ranking), ""],
+        describe_surface(laws.surface),
+        describe_backtests(laws.backtests),
+        [*describe_diagnostics(laws.diagnostics, warnings), ""],
+        [*describe_frontier(rows), ""],
+        describe_powers(laws.frontiers, laws.isoflops, exponents_of(laws.surface, laws.cells)),
+        describe_repetition(laws.cells, laws.repetition),
+        describe_rates(laws.cells, laws.rate_law),
+        describe_refusals(laws.refusals),
+    ]
+    return "\n".join(line for part in parts for line in part)
 
 
 def describe_runs(table: RunTable) -> list[str]:
