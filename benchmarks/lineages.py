@@ -10,8 +10,9 @@ asymptotes and what methods cost are drawn anew for each seed. The kinds are
     overtaken    the base models overtake it between the largest budget and 16 times that
     few          as `overtaken`, but the retriever has 8 cells: 2 methods x 2 sizes x 2 budgets
 
-For each seed: whether the better start is found at the largest budget and at 4 and 16 times it, the relative error of
-the predicted best loss of each lineage at 4 times, whether the 90 % interval of the law holds it, and the crossover.
+For each seed, among the choices that the laws consider: whether the better start is found at the largest budget and at
+4 and 16 times it, the relative error of the predicted loss of each lineage's best choice at 4 times, whether the 90 %
+interval of the law holds it, and the crossover of starts beside the true one.
 """
 
 import argparse
@@ -21,11 +22,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from embudget.design import World, simulate
 from embudget.laws import Coefficients, fit
+from embudget.recipe.options import Question
 from embudget.recipe.starts import questions, start_crossovers
 from embudget.records import RunRecord
+
+Array = NDArray[np.float64]
 
 KINDS = ("continued", "overtaken", "few")
 BASE, RETRIEVER = "smollm2", "pythia retriever"
@@ -110,16 +115,36 @@ def _drawn(rng: np.random.Generator) -> Case:
     return Case(worlds)
 
 
+def _true_losses(world: World, question: Question, budgets: ArrayLike) -> Array:
+    """The lowest true loss of the choices that the laws consider at each budget in FLOP (b,)."""
+    choices = question.choices(budgets)
+    losses = np.full(choices.tokens.shape, np.inf)
+    for row, place in zip(*np.nonzero(np.isfinite(choices.tokens)), strict=True):
+        one = choices.candidates[row]
+        losses[row, place] = world.truth[str(one.method)].loss(one.model_params, float(choices.tokens[row, place]))
+    lowest: Array = losses.min(axis=0)
+    return lowest
+
+
+def _true_crossing(case: Case, asked: dict[str, Question]) -> float | None:
+    """The first budget at which the base models are the better start by the truth; None beyond what is searched."""
+    grid = np.geomspace(BUDGETS[0], 16 * BUDGETS[-1], 200)
+    losses = {name: _true_losses(case.worlds[name], one, grid) for name, one in asked.items()}
+    better = np.flatnonzero(losses[BASE] < losses[RETRIEVER])
+    return float(grid[better[0]]) if len(better) else None
+
+
 def judged(kind: str, seed: int, draws: int) -> dict[str, Any]:
     """What the laws of one study say, beside the truth."""
     case = case_of(kind, seed)
     laws = fit(case.records(seed, kind), draws=draws, seed=seed)
     asked, _ = questions(laws, None, {"force": True})
-    row: dict[str, Any] = {"seed": seed, "true_crossing": case.crossing()}
+    crossing = _true_crossing(case, asked)
+    row: dict[str, Any] = {"seed": seed, "true_crossing": crossing}
     for times in (1, 4, 16):
         budget = times * BUDGETS[-1]
         losses = {name: float(one.choices([budget]).predicted.min()) for name, one in asked.items()}
-        true = {name: case.best(name, budget) for name in losses}
+        true = {name: float(_true_losses(case.worlds[name], one, [budget])[0]) for name, one in asked.items()}
         row[f"right_{times}"] = min(losses, key=losses.__getitem__) == min(true, key=true.__getitem__)
         row[f"regret_{times}"] = true[min(losses, key=losses.__getitem__)] / min(true.values()) - 1
     for name, one in asked.items():

@@ -35,6 +35,8 @@ def points(seeds: int = 1, noise: float = 0.0, seed: int = 0) -> Points:
         seeds=np.full(count, float(seeds)),
         seed_squares=squares,
         series=np.arange(count),
+        lineage=np.full(count, ""),
+        base=np.full(count, np.nan),
     )
 
 

@@ -33,12 +33,17 @@ def command(
     from embudget.laws import describe_origin, find_laws
 
     read = find_laws(laws)
-    findings = explain(read)
+    by_lineage = {one.lineage: explain(one) for one in read.every}
     if json:
         from json import dumps
 
-        typer.echo(dumps([finding.model_dump(mode="json") for finding in findings], indent=2, ensure_ascii=False))
+        found = {name: [one.model_dump(mode="json") for one in findings] for name, findings in by_lineage.items()}
+        (first, *others) = found.values()
+        typer.echo(dumps(found if others else first, indent=2, ensure_ascii=False))
     else:
-        typer.echo("\n\n".join(map(str, findings)))
+        for place, (name, findings) in enumerate(by_lineage.items()):
+            if read.others:
+                typer.echo("\n" * bool(place) + f"== lineage {name} ==")
+            typer.echo("\n\n".join(map(str, findings)))
         if origin := describe_origin(laws, read):
             typer.echo(f"\nlaws: {origin}")

@@ -85,7 +85,7 @@ def command(
     laws = fit(table, seed=seed, draws=draws, forms=form, asymptote=asymptote)
     laws.save(out)
     typer.echo(laws.summary())
-    suite = " --suite NAME" if unknown_models(laws.table.models) else ""
+    suite = " --suite NAME" if any(unknown_models(one.table.models) for one in laws.every) else ""
     typer.echo(f"{out}: next: embudget recipe {out} --budget FLOP{suite}")
 
 

@@ -26,7 +26,9 @@ def explain(laws: Laws) -> tuple[Finding, ...]:
 
     Raises:
         FitError: the laws have fewer than 20 draws.
+        ConfigError: they are of several lineages, of which one must be chosen: `Laws.of`.
     """
+    laws = laws.of(None)
     candidates = measured_candidates(laws.cells, laws.surface.step)
     draws = len(Choices.of(laws.on_study, candidates, laws.table.budgets[:1]).log_losses)
     if draws < MIN_DRAWS:

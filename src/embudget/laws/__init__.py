@@ -16,6 +16,9 @@ fit.py tells the story from runs to laws and names the files that it visits; eac
     censored     estimates from values and mere bounds
     laws         all of it                                 summary      the same as text
     plot         the same as a figure                      cells_frame  the cells beside their predictions
+    lineages     how those of several starts lean on each other    basis    which coefficients a method has
+    fitted       what laws hold                            best_of_budget    the best choice of a budget
+    tuned_losses what cells would have at their best rates
     stored       what their file must be                   builtin      the laws that come with the package
 """
 

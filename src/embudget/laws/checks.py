@@ -87,7 +87,8 @@ def _check_counts(points: Points) -> None:
 def supported_forms(points: Points, forms: Sequence[str] | None) -> tuple[FormName, ...]:
     """The forms, or those asked for, that have fewer parameters than there are cells.
 
-    Without a wish the tied form is left to cells that are too few for two exponents and two terms.
+    Without a wish the tied form is left to cells that are too few for two exponents and two terms, and where a lineage
+    of several is good before any training, forms that do not begin at its loss are left out: `embudget.laws.lineages`.
 
     Raises:
         ConfigError: a form is unknown, or none was asked for.
@@ -102,6 +103,8 @@ def supported_forms(points: Points, forms: Sequence[str] | None) -> tuple[FormNa
     supported = tuple(form for form in wanted if parameters_of(form, points) < len(points))
     if forms is None and "chinchilla" in supported:
         supported = tuple(form for form in supported if form != "tied")
+    if forms is None and len(points.lineages) > 1 and points.near_start.any():
+        supported = tuple(form for form in supported if FORMS[form].begins) or supported
     if not supported:
         needed = {form: parameters_of(form, points) + 1 for form in wanted}
         raise TooFewRunsError(

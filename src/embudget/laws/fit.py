@@ -30,8 +30,9 @@ from embudget.laws.frontier import Frontier, fit_frontier
 from embudget.laws.isoflop import Isoflop, fit_isoflop
 from embudget.laws.laws import Laws
 from embudget.laws.problem import Points
-from embudget.laws.rates import RateLaw, at_best_rates, rate_law_of
+from embudget.laws.rates import RateLaw, rate_laws_of
 from embudget.laws.reuse import fit_repetition
+from embudget.laws.tuned_losses import at_best_rates
 from embudget.laws.weights import draws_of, rank, ranking_of
 from embudget.records import RunRecord
 from embudget.runs.cells import Cell, RunTable
@@ -148,11 +149,12 @@ def _with_laws(table: RunTable) -> list[_WithLaw]:
             error = TooFewRunsError(f"a lineage needs a method with at least {MIN_CELLS} cells, got {len(cells)} cells")
             left_out.append(Refusal.of(f"laws of {cells[0].lineage}", error, None))
             continue
-        found.append(_WithLaw(part, tuple(by_method), cells, rate_law_of(cells), refusals))
+        found.append(_WithLaw(part, tuple(by_method), cells, None, refusals))
     if not found:
         raise TooFewRunsError(left_out[0].reason)
     found[0].refusals.extend(left_out)
-    return found
+    rate_laws = rate_laws_of([cell for one in found for cell in one.cells])
+    return [one._replace(rate_law=rate_laws[one.cells[0].lineage]) for one in found]
 
 
 def _with_law(table: RunTable, refusals: list[Refusal]) -> dict[str, list[Cell]]:

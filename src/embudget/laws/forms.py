@@ -45,6 +45,8 @@ class Form(ABC):
     coefficients: ClassVar[tuple[str, ...]]
     linear: ClassVar[bool] = True
     """Whether g is linear in its coefficients, so that only the exponents need to be searched."""
+    begins: ClassVar[bool] = False
+    """Whether the loss is finite at D = 0, as that of a start which is good before any training."""
 
     @abstractmethod
     def reducible(self, exponents: Values, coefficients: Values, log_n: Array, log_d: Array) -> Array:
@@ -163,6 +165,7 @@ class Rectified(Form):
     """
 
     name: ClassVar[FormName] = "rectified"
+    begins: ClassVar[bool] = True
     equation: ClassVar[str] = "L = E + A/N^a + B/(D0^b + D^b)"
     exponents: ClassVar[tuple[str, ...]] = ("a", "b", "D0")
     coefficients: ClassVar[tuple[str, ...]] = ("A", "B")

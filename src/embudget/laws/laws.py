@@ -4,22 +4,20 @@ What they hold is in `embudget.laws.fitted`.
 """
 
 from collections.abc import Iterable, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from pydantic import Field, model_validator
 
-from embudget.choices import Candidate, Choices
 from embudget.errors import BudgetError, ConfigError, MethodError
 from embudget.files import save_text
 from embudget.laws import plot, summary
+from embudget.laws.best_of_budget import best_of
 from embudget.laws.cells_frame import cells_frame
-from embudget.laws.diagnostics import warnings_of
 from embudget.laws.fitted import OVER_ALL, Domain, Fitted
 from embudget.laws.frontier import FrontierRow
 from embudget.laws.repetition import unique_tokens_of
-from embudget.laws.size_exponent import SizeExponent, exponent_of, exponents_of
+from embudget.laws.size_exponent import SizeExponent, exponent_of
 from embudget.laws.stored import check_predictions, read_data
 from embudget.laws.surface import Kind
 from embudget.methods import parse_method
@@ -61,7 +59,7 @@ class Laws(Fitted):
             raise ValueError("others must have as many draws as these laws, and no others of their own")
         return self
 
-    @cached_property
+    @property
     def every(self) -> "tuple[Laws, ...]":
         """The laws of each lineage by themselves, these first."""
         return (self.model_copy(update={"others": ()}), *self.others) if self.others else (self,)
@@ -87,6 +85,12 @@ class Laws(Fitted):
                 return one
         names = ", ".join(str(name) for name in self.lineages if name is not None)
         raise ConfigError(f"lineage must be {'one of ' * bool(self.others)}{names or 'None'}, got {lineage}")
+
+    def of_model(self, model: str) -> "Laws | None":
+        """The laws of the lineage that a model was measured in; None where it was not, and there are several."""
+        if not self.others:
+            return self
+        return next((one for one in self.every if model in one.table.models), None)
 
     def predict(
         self,
@@ -178,31 +182,12 @@ class Laws(Fitted):
             BudgetError: a budget is not positive.
         """
         measured = sorted({budget for one in self.every for budget in one.table.budgets})
-        rows = [
-            [one._best(budget, level) for one in self.every] for budget in (measured if budgets is None else budgets)
-        ]
-        return [min(of_budget, key=lambda row: row.measured_loss or row.predicted_loss) for of_budget in rows]
-
-    def _best(self, budget: float, level: float) -> FrontierRow:
-        self.extrapolation(budget)  # refuses what is not a budget
-        measured = [cell for cell in self.cells if cell.budget == budget]
-        if measured:
-            cell = min(measured, key=lambda cell: cell.loss)
-            tokens, law = cell.tokens, self.on(cell.unique_tokens)
-        else:
-            law = self.on_study
-            cell = self.cells[Choices.of(law, self._candidates, [budget]).best()[0]]
-            tokens = budget / cell.flops_per_token
-        return FrontierRow(
-            budget=budget,
-            method=cell.method,
-            model=cell.model,
-            measured_loss=cell.loss if measured else None,
-            predicted_loss=law.predict(cell.method, cell.model_params, tokens),
-            interval=law.interval(cell.method, cell.model_params, tokens, level),
-            extrapolation=self.extrapolation(budget, cell.method, lineage=self.lineage),
-            lineage=self.lineage,
-        )
+        found = []
+        for budget in measured if budgets is None else budgets:
+            self.extrapolation(budget)  # refuses what is not a budget
+            rows = [best_of(one, budget, one.extrapolation, level) for one in self.every]
+            found.append(min(rows, key=lambda row: row.measured_loss or row.predicted_loss))
+        return found
 
     def size_exponent(self, method: str, level: float = 0.9, *, lineage: str | None = None) -> SizeExponent:
         """How the best size of a method grows with the budget: the exponent s of N*(C) ~ C^s, by the laws.
@@ -287,40 +272,11 @@ class Laws(Fitted):
         known = plot.best_of_kinds(laws.cells) if methods is None else [laws._known(method) for method in methods]
         return plot.draw_laws(laws.on_study, laws.surface, laws.cells, known, up_to, level, ax)
 
-    @cached_property
-    def _candidates(self) -> tuple[Candidate, ...]:
-        """Every cell as what a budget may be spent on, at its own FLOP per token."""
-        return tuple(
-            Candidate(cell.model, parse_method(cell.method), cell.model_params, cell.flops_per_token)
-            for cell in self.cells
-        )
-
     def summary(self) -> str:
         """What was fitted, as plain text for a terminal or a log: lineage by lineage, where there are several."""
         if self.others:
-            parts = [f"lineage {one.lineage}\n{one._summary(one._rows())}" for one in self.every]
-            best = "\n".join(summary.describe_frontier(self.frontier()))
-            return "\n\n".join([*parts, f"best start at each budget\n{best}"])
-        return self._summary(self.frontier())
-
-    def _rows(self) -> list[FrontierRow]:
-        return [self._best(budget, 0.9) for budget in self.table.budgets]
-
-    def _summary(self, frontier: Sequence[FrontierRow]) -> str:
-        warnings = warnings_of(self.diagnostics, self.table, self.cells)
-        parts = [
-            [*summary.describe_runs(self.table), ""],
-            [*summary.describe_ranking(self.ranking), ""],
-            summary.describe_surface(self.surface),
-            summary.describe_backtests(self.backtests),
-            [*summary.describe_diagnostics(self.diagnostics, warnings), ""],
-            [*summary.describe_frontier(frontier), ""],
-            summary.describe_powers(self.frontiers, self.isoflops, exponents_of(self.surface, self.cells)),
-            summary.describe_repetition(self.cells, self.repetition),
-            summary.describe_rates(self.cells, self.rate_law),
-            summary.describe_refusals(self.refusals),
-        ]
-        return "\n".join(line for part in parts for line in part)
+            return summary.join_lineages({str(one.lineage): one.summary() for one in self.every}, self.frontier())
+        return summary.summarised(self, self.frontier())
 
     def save(self, path: str | Path) -> None:
         """Write as JSON, whole or not at all.

@@ -17,8 +17,9 @@ A start that is good before any training gives one thing more. The rectified for
     L(N, 0) = E + A/N^a + B/D0^b
 
 which meets the measured zero-shot loss; that says where D0 lies, up to START_ERROR of that loss. It is used where the
-zero-shot loss is at most NEAR times those of the cells: that of a base language model is near chance, and the way from
-there to the first cells is not the law's.
+zero-shot loss is at most `NEAR` times those of the cells: that of a base language model is near chance, and the way
+from there to the first cells is not the law's. By default the other forms, whose loss has no bound as D falls to 0, are
+then left out: cells that are all far from D = 0 do not tell them apart.
 """
 
 from collections.abc import Hashable, Sequence
@@ -38,8 +39,6 @@ from embudget.methods import kind_of
 START_ERROR = 0.05
 """Relative error of the law at D = 0. assumption: the temperature and the pairs are new to the start, so that its first
 steps gain more than the law says."""
-NEAR = 2.0
-"""Zero-shot loss, in mean losses of a group's cells, up to which it is taken for a point of the law."""
 _ROUNDS = 12
 
 
@@ -200,11 +199,10 @@ def _with_start(points: Points, group: Group, vector: Array, prior: Prior) -> Pr
     problem = group.problem
     if "D0" not in problem.form.exponents:
         return prior
-    base = points.base[group.rows]
-    near = np.isfinite(base) & (base < problem.log_loss.mean() + np.log(NEAR))
+    base, near = points.base[group.rows], points.near_start[group.rows].copy()
     asymptote, exponents, coefficients = split(problem.form, vector, problem.asymptote)
     (a, b, _), (A, B) = ([float(one[0, 0]) for one in exponents], [(one @ problem.basis.T)[0] for one in coefficients])
-    left = np.exp(base) - float(asymptote[0, 0]) - A * np.exp(-a * problem.log_n)
+    left = np.exp(np.where(near, base, 0.0)) - float(asymptote[0, 0]) - A * np.exp(-a * problem.log_n)
     near &= left > START_ERROR * np.exp(np.where(near, base, 0.0))
     if not near.any():
         return prior

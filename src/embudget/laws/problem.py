@@ -23,6 +23,8 @@ from embudget.runs.cells import Cell
 
 MANY_CELLS = 2000
 """Above so many cells the best start is sought on a random sample of this size, and only refined on all cells."""
+NEAR = 2.0
+"""Zero-shot loss of a start, in mean losses of its lineage's cells, up to which it is taken for a point of the law."""
 MAX_LEVELS = 12
 """Budgets that are told apart; where there are more they are grouped, as many cells to each group."""
 EXPONENT_BOUNDS = (0.03, 2.0)
@@ -107,6 +109,15 @@ class Points:
     def lineages(self) -> tuple[str, ...]:
         """The lineages of the cells, sorted; one of them empty where nobody says it."""
         return tuple(sorted(set(self.lineage.tolist())))
+
+    @cached_property
+    def near_start(self) -> NDArray[np.bool_]:
+        """The cells whose start is known to be good before any training, so that their law begins at its loss (n,)."""
+        near = np.isfinite(self.base)
+        for lineage in self.lineages:
+            mine = self.lineage == lineage
+            near[mine] &= self.base[mine] < self.log_loss[mine].mean() + np.log(NEAR)
+        return near
 
     @cached_property
     def lines(self) -> NDArray[np.str_]:

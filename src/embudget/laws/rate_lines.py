@@ -77,11 +77,14 @@ class Design(NamedTuple):
     """(n, p)"""
     of_cells: NDArray[np.str_]
     """The method of each cell (n,)."""
+    kind_by_method: dict[str, str]
 
     @classmethod
-    def of(cls, methods: Sequence[str], log_sizes: Array, models: Sequence[str] | None) -> Self:
-        """Lay out the columns for cells at (log N, log D) (n, 2)."""
-        names, mine = list(dict.fromkeys(methods)), [kind_of(method) for method in methods]
+    def of(
+        cls, methods: Sequence[str], log_sizes: Array, models: Sequence[str] | None, given: Sequence[str] | None = None
+    ) -> Self:
+        """Lay out the columns for cells at (log N, log D) (n, 2), with the kind of each cell's method if ``given``."""
+        names, mine = list(dict.fromkeys(methods)), list(given or map(kind_of, methods))
         kinds, series = list(dict.fromkeys(mine)), list(zip(mine, models or (), strict=False))
         every = list(dict.fromkeys(series))
         centre = log_sizes.mean(axis=0)
@@ -94,7 +97,15 @@ class Design(NamedTuple):
             np.array([[one == other for other in every] for one in series], dtype=float).reshape(len(x), -1),
         ]
         at = float(centre[0]), float(centre[1])
-        return cls(names, kinds, every, at, np.concatenate(columns, axis=1), np.array(methods))
+        return cls(
+            names,
+            kinds,
+            every,
+            at,
+            np.concatenate(columns, axis=1),
+            np.array(methods),
+            dict(zip(methods, mine, strict=True)),
+        )
 
     def rows(self, method: str) -> NDArray[np.bool_]:
         """Which cells are of a method (n,)."""
@@ -103,7 +114,7 @@ class Design(NamedTuple):
 
     def models_of(self, method: str) -> list[str]:
         """The models that were measured by the kind of a method."""
-        return [model for kind, model in self.series if kind == kind_of(method)]
+        return [model for kind, model in self.series if kind == self.kind_by_method[method]]
 
     def precision(self, scatter: Scatter) -> Array:
         """Prior precision of the coefficients (p,)."""
@@ -114,13 +125,13 @@ class Design(NamedTuple):
     def line(self, posterior: Posterior, scatter: Scatter, method: str, model: str | None) -> RateLine:
         """What the posterior says of a method, on any model or on a measured one."""
         first = len(self.methods)
-        kind = first + 2 + 2 * self.kinds.index(kind_of(method))
+        kind = first + 2 + 2 * self.kinds.index(self.kind_by_method[method])
         pick = np.zeros((3, len(posterior.mean)))
         pick[0, self.methods.index(method)] = 1
         pick[1, [first, kind]] = pick[2, [first + 1, kind + 1]] = 1
         deviation = 0.0
         if model is not None:
-            place = first + 2 + 2 * len(self.kinds) + self.series.index((kind_of(method), model))
+            place = first + 2 + 2 * len(self.kinds) + self.series.index((self.kind_by_method[method], model))
             pick[0, place], deviation = 1, float(posterior.mean[place])
         _, p, q = (pick @ posterior.mean).tolist()
         kk, kp, kq, _, pp, pq, _, _, qq = (pick @ posterior.covariance @ pick.T).ravel().tolist()

@@ -13,8 +13,8 @@ that of the highest evidence (`embudget.laws.censored`).
 """
 
 from collections.abc import Sequence
-from math import exp, log
-from typing import Annotated, Self
+from math import exp
+from typing import Annotated, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -136,6 +136,7 @@ def fit_rate_law(
     models: Sequence[str] | None = None,
     errors: ArrayLike | None = None,
     ends: ArrayLike | None = None,
+    kinds: Sequence[str] | None = None,
 ) -> RateLaw:
     """Fit the law of the best rate to n cells.
 
@@ -149,6 +150,7 @@ def fit_rate_law(
         learning_rates: the best rates, or bounds of them (n,).
         models: the cells' models; without them no model has a deviation of its own.
         errors: standard deviation of each log rate as measured (n,); VERTEX by default.
+        kinds: of the methods, each cell's, where the names in ``methods`` do not say them.
         ends: -1 where the best rate lies below the one given, 1 where above, 0 where it is that (n,); 0 by default.
 
     Example:
@@ -166,7 +168,7 @@ def fit_rate_law(
     log_rates = logs_of("learning rate", learning_rates)
     off = np.full(len(methods), VERTEX) if errors is None else np.asarray(errors, dtype=float)
     sides = np.zeros(len(methods)) if ends is None else np.asarray(ends, dtype=float)
-    design = Design.of(methods, sizes, models)
+    design = Design.of(methods, sizes, models, kinds)
     means = {name: float(log_rates[design.rows(name)].mean()) for name in design.methods}
     values = log_rates - np.array([means[name] for name in methods])
     scatter, posterior = scatter_of(design, values, off, sides)
@@ -196,73 +198,90 @@ def _span(log_rates: Array) -> tuple[float, float]:
     return exp(log_rates.min()), exp(log_rates.max())
 
 
-def rate_law_of(cells: Sequence[Cell]) -> RateLaw | None:
-    """The law of the best rate over the cells that tell it; None with fewer than FEWEST that have a minimum."""
+def rate_laws_of(cells: Sequence[Cell]) -> dict[str | None, RateLaw | None]:
+    """By lineage, the law of the best rate over the cells that tell it.
+
+    Every method of a lineage has a rate of its own; how rates go with N and D is shared by the kinds of method of all
+    lineages. None with fewer than FEWEST cells that have a minimum, and for a lineage of which no cell tells a rate.
+    """
+    lineages = list(dict.fromkeys(cell.lineage for cell in cells))
+    if len(lineages) == 1:
+        return {lineages[0]: rate_law_of(cells)}
+    law = rate_law_of(cells, apart=True)
+    return {lineage: None if law is None else _of_lineage(law, lineage, cells) for lineage in lineages}
+
+
+def _of_lineage(law: RateLaw, lineage: str | None, cells: Sequence[Cell]) -> RateLaw | None:
+    """The part of a law of several lineages that is one lineage's, by its methods' plain names."""
+    mine = [cell for cell in cells if cell.lineage == lineage]
+    names = {_labelled(cell): cell.method for cell in mine if _labelled(cell) in law.methods}
+    if not names:
+        return None
+    models, kinds = {cell.model for cell in mine}, {kind_of(method) for method in names.values()}
+    parts: dict[str, Any] = {
+        field: {plain: getattr(law, field)[name] for name, plain in names.items()}
+        for field in ("intercepts", "measured", "envelopes", "ends", "lines")
+    }
+    parts["members"] = {
+        plain: {model: line for model, line in law.members[name].items() if model in models}
+        for name, plain in names.items()
+        if name in law.members
+    }
+    parts["curvatures"] = {kind: value for kind, value in law.curvatures.items() if kind in kinds}
+    return law.model_copy(update=parts)
+
+
+def _labelled(cell: Cell) -> str:
+    return f"{cell.lineage}\n{cell.method}"
+
+
+def rate_law_of(cells: Sequence[Cell], *, apart: bool = False) -> RateLaw | None:
+    """The law of the best rate over the cells that tell it; None with fewer than FEWEST that have a minimum.
+
+    With ``apart``, methods of different lineages are different methods of one kind.
+    """
     if sum(bool(cell.rate_inside) and cell.learning_rate is not None for cell in cells) < FEWEST:
         return None
     curvatures, noise = curvatures_of(cells), noise_of(cells)
+    label = _labelled if apart else (lambda cell: cell.method)
     law: RateLaw | None = None
     for _ in range(2):  # a law of the rate says how far it lies from those tried, and that how surely a cell tells it
         found = [
-            (cell, rate_point(cell, curvatures[kind_of(cell.method)], noise, _expected(law, cell))) for cell in cells
+            (cell, rate_point(cell, curvatures[kind_of(cell.method)], noise, expected(law, cell, label(cell))))
+            for cell in cells
         ]
         known = [(cell, point) for cell, point in found if point is not None]
         law = fit_rate_law(
-            [cell.method for cell, _ in known],
+            [label(cell) for cell, _ in known],
             [cell.model_params for cell, _ in known],
             [cell.tokens for cell, _ in known],
             [exp(point.log_rate) for _, point in known],
             models=[cell.model for cell, _ in known],
             errors=[point.error for _, point in known],
             ends=[point.end for _, point in known],
+            kinds=[kind_of(cell.method) for cell, _ in known],
         )
     assert law is not None
-    best = {name: [c.learning_rate for c, _ in known if c.method == name and c.learning_rate] for name in law.methods}
-    inside = {name: sum(bool(c.rate_inside) for c, _ in known if c.method == name) for name in law.methods}
+    best = {name: [c.learning_rate for c, _ in known if label(c) == name and c.learning_rate] for name in law.methods}
+    inside = {name: sum(bool(c.rate_inside) for c, _ in known if label(c) == name) for name in law.methods}
     return law.model_copy(
         update={
             "measured": {name: (min(rates), max(rates)) for name, rates in best.items()},
             "envelopes": inside,
             "ends": {name: len(rates) - inside[name] for name, rates in best.items()},
-            "curvatures": {kind: value for kind, value in curvatures.items() if kind in set(map(kind_of, law.methods))},
+            "curvatures": {
+                kind: value for kind, value in curvatures.items() if kind in {kind_of(c.method) for c, _ in known}
+            },
         }
     )
 
 
-def at_best_rates(cells: Sequence[Cell], law: RateLaw | None) -> list[Cell]:
-    """The cells with the losses that they would have at their best rates, as laws of tuned runs need them.
-
-    A cell whose lowest or highest rate is the best has the loss at that rate, where others have that of the vertex
-    between three. Where rates drift with the budget, that is the more too high the larger the budget, and the law of
-    the loss would be too flat. So it is lowered by the curvature times the squared distance of that rate from the best
-    one. What the cell and the law say of this are averaged by their precision, on the side that the cell knows.
-
-    Checked on the step law's triples of rates 4 times apart with the best at an end. Where it is the lowest, the loss
-    is too high by 1.4 times as much, where it is the highest, by half as much: 0.1 to 0.4 % either way.
-    """
-    noise = noise_of(cells)
-    return [cell if law is None or not end_of(cell) else _at_best_rate(cell, law, noise) for cell in cells]
-
-
-def _at_best_rate(cell: Cell, law: RateLaw, noise: float) -> Cell:
-    expected, curvature = _expected(law, cell), law.curvatures.get(kind_of(cell.method), 0.0)
-    point = rate_point(cell, curvature, noise, expected) if curvature and expected is not None else None
-    if point is None or expected is None or cell.learning_rate is None:
-        return cell
-    end, best = end_of(cell), log(expected)
-    if not point.end:
-        of_law = float(law.error(cell.method, cell.model_params, cell.tokens, cell.model)) ** 2
-        best = (best * point.error**2 + point.log_rate * of_law) / (point.error**2 + of_law)
-    middle = point.log_rate if point.end else log(cell.rate_middle or cell.learning_rate)
-    best = end * max(end * best, end * middle)
-    excess = min(curvature * (log(cell.learning_rate) - best) ** 2, STEEP)
-    return cell.model_copy(update={"loss": cell.loss * exp(-excess)})
-
-
-def _expected(law: RateLaw | None, cell: Cell) -> float | None:
-    if law is None or cell.method not in law.methods:
+def expected(law: RateLaw | None, cell: Cell, name: str | None = None) -> float | None:
+    """The best rate of a cell by a law, which may know its method by another ``name``; None where it knows none."""
+    method = name or cell.method
+    if law is None or method not in law.methods:
         return None
-    return law.predict(cell.method, cell.model_params, cell.tokens, cell.model)
+    return law.predict(method, cell.model_params, cell.tokens, cell.model)
 
 
 def rate_text(rate: float) -> str:

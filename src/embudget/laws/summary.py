@@ -7,14 +7,15 @@ import numpy as np
 
 from embudget.laws.backtests import Backtest
 from embudget.laws.checks import Refusal
-from embudget.laws.diagnostics import Diagnostics
+from embudget.laws.diagnostics import Diagnostics, warnings_of
+from embudget.laws.fitted import Fitted
 from embudget.laws.forms import FORMS, Array
 from embudget.laws.frontier import Frontier, FrontierRow
 from embudget.laws.isoflop import Isoflop
 from embudget.laws.rates import FEWEST, RateLaw, rate_text
 from embudget.laws.repetition import Repetition, unique_tokens_of
 from embudget.laws.sharing import Sharing
-from embudget.laws.size_exponent import SizeExponent
+from embudget.laws.size_exponent import SizeExponent, exponents_of
 from embudget.laws.surface import Surface
 from embudget.laws.weights import Ranked
 from embudget.runs.cells import Cell, RunTable
@@ -30,6 +31,24 @@ PROFILE_IN_WORDS = {
     "TooFewRunsError": "fewer than 3 sizes",
 }
 """Why an isoFLOP profile has no minimum, by the error's name."""
+
+
+def summarised(laws: Fitted, rows: Sequence[FrontierRow]) -> str:
+    """All parts, for the laws of one lineage; ``rows`` are the best choices of its measured budgets."""
+    warnings = warnings_of(laws.diagnostics, laws.table, laws.cells)
+    parts = [
+        [*describe_runs(laws.table), ""],
+        [*describe_ranking(laws.ranking), ""],
+        describe_surface(laws.surface),
+        describe_backtests(laws.backtests),
+        [*describe_diagnostics(laws.diagnostics, warnings), ""],
+        [*describe_frontier(rows), ""],
+        describe_powers(laws.frontiers, laws.isoflops, exponents_of(laws.surface, laws.cells)),
+        describe_repetition(laws.cells, laws.repetition),
+        describe_rates(laws.cells, laws.rate_law),
+        describe_refusals(laws.refusals),
+    ]
+    return "\n".join(line for part in parts for line in part)
 
 
 def describe_runs(table: RunTable) -> list[str]:
@@ -115,6 +134,17 @@ def describe_frontier(rows: Sequence[FrontierRow]) -> list[str]:
             f"  {low:.3f} to {high:.3f}"
         )
     return lines
+
+
+def join_lineages(summaries: Mapping[str, str], rows: Sequence[FrontierRow]) -> str:
+    """The summaries of several lineages one after the other, then a table of the best start at each budget."""
+    parts = [f"== lineage {name} ==\n{text}" for name, text in summaries.items()]
+    width = max(map(len, summaries))
+    lines = [f"{'budget':>9}  {'best start':<{width}}  {'by method':<12} {'model':<20} measured or predicted loss"]
+    for row in rows:
+        loss = f"{row.measured_loss:.3f}" if row.measured_loss is not None else f"{row.predicted_loss:.3f}, predicted"
+        lines.append(f"{row.budget:9.2e}  {row.lineage or '':<{width}}  {row.method:<12} {row.model:<20} {loss}")
+    return "\n\n".join([*parts, "== all lineages ==\n" + "\n".join(lines)])
 
 
 def describe_powers(

@@ -8,22 +8,27 @@ batch_size         pairs a step at a budget that was not measured
 hyperparameters    rates and the rest for a choice that was not measured
 warnings           what to mistrust in a recipe
 curve              recipes along budgets
-values             what a recipe holds
+starts             fresh or continued: the best recipe of every lineage
+answer             the recipe of one lineage
+values, choice     what a recipe holds
 """
 
-from embudget.choices import Crossover
+from embudget.choices import Crossover, StartCrossover
+from embudget.recipe.choice import BestStart, Choice, Rejection
 from embudget.recipe.crossing import crossovers
 from embudget.recipe.curve import CurvePoint, curve_warnings, recipe_curve
 from embudget.recipe.recommend import recommend
-from embudget.recipe.values import Choice, Recipe, Rejection
+from embudget.recipe.values import Recipe
 from embudget.recipe.wishes import Wishes
 
 __all__ = [
+    "BestStart",
     "Choice",
     "Crossover",
     "CurvePoint",
     "Recipe",
     "Rejection",
+    "StartCrossover",
     "Wishes",
     "crossovers",
     "curve_warnings",

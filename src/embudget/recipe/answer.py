@@ -16,13 +16,14 @@ from embudget.choices import Candidate, Choices
 from embudget.errors import BudgetError, InfeasibleError
 from embudget.laws import Laws
 from embudget.recipe.batch_size import sourced_batch_rule
+from embudget.recipe.choice import Choice, Rejection
 from embudget.recipe.crossing import crossovers_near
 from embudget.recipe.hyperparameters import hyperparameters, rate_excess, with_excess
 from embudget.recipe.nearest import nearest_feasible
 from embudget.recipe.options import MAX_EXTRAPOLATION, Broken, Option, Question
 from embudget.recipe.spending import worthwhile
 from embudget.recipe.support import guessing, unsupported
-from embudget.recipe.values import Choice, Recipe, Rejection
+from embudget.recipe.values import Recipe
 from embudget.recipe.warnings import NOT_SUPPORTED, Caution, cautions_for, without_law
 from embudget.recipe.wishes import Prefer
 from embudget.runs import Cell

@@ -25,7 +25,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from embudget.choices import Candidate, Choices, candidates_of, members_for
-from embudget.errors import ConfigError
 from embudget.laws import Laws, Surface
 from embudget.laws.on_pairs import OnPairs
 from embudget.memory import USABLE_SHARE, training_bytes, written
@@ -90,9 +89,7 @@ class Question(NamedTuple):
             ConfigError: a wish breaks its rule, the suite is not given where a measured model is no known member, or
                 the laws are of several lineages, of which one must be chosen: `Laws.of`.
         """
-        if laws.others:
-            names = ", ".join(map(str, laws.lineages))
-            raise ConfigError(f"this is asked of the laws of one lineage, laws.of(LINEAGE), one of {names}")
+        laws = laws.of(None)
         practice = Practice.of(laws)
         limits = limits_of(wishes)
         shapes = members_for(laws.table.models, suite) if members is None else members

@@ -25,9 +25,10 @@ from embudget.errors import BudgetError, InfeasibleError, UnsupportedError
 from embudget.laws import Laws
 from embudget.laws.uncertainty import with_error
 from embudget.recipe.answer import answer, of_one_lineage
+from embudget.recipe.choice import BestStart, Choice, Rejection
 from embudget.recipe.crossing import BEYOND
 from embudget.recipe.options import MAX_EXTRAPOLATION, Question
-from embudget.recipe.values import BestStart, Choice, Recipe, Rejection
+from embudget.recipe.values import Recipe
 from embudget.recipe.warnings import Caution
 from embudget.recipe.wishes import Wishes, limits_of
 from embudget.suite import ModelShape, find_suite, known_shape

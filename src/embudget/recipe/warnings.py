@@ -10,10 +10,10 @@ from embudget.laws import Laws
 from embudget.laws.diagnostics import mixed_setting_warnings
 from embudget.laws.rates import REACH, rate_text
 from embudget.methods import Bias, Freeze, Full, LoRA, kind_of
+from embudget.recipe.choice import Choice, Rejection
 from embudget.recipe.hyperparameters import DEFAULT_TOKENS_PER_PAIR, Hyperparameters
 from embudget.recipe.options import Option, Question
 from embudget.recipe.support import MOST_TIMES, of_measured_family, unsupported
-from embudget.recipe.values import Choice, Rejection
 
 MAX_TRUSTED = 4.0
 """Times outside the measured budgets from which on the distance is warned of. Where no form of law is right, intervals

@@ -40,6 +40,9 @@ def agreement_figure(
 
 def law_loss(laws: Laws, record: RunRecord) -> float | None:
     """What L(N, D) says of a run; None where its size or data are not known or its method has no law."""
-    if record.config.method not in laws.methods or record.model_params is None or record.tokens is None:
+    mine = laws.of_model(record.config.model)
+    if mine is None or record.config.method not in mine.methods:
         return None
-    return laws.predict(record.config.method, record.model_params, record.tokens)
+    if record.model_params is None or record.tokens is None:
+        return None
+    return mine.predict(record.config.method, record.model_params, record.tokens)

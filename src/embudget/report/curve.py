@@ -35,7 +35,7 @@ def curve_figure(points: Sequence[CurvePoint], laws: Laws) -> "Figure":
     traces = [lower | unnamed, upper | band]
     for values, panel in ((losses, "y"), (sizes, "y2")):
         traces.append(line(budgets, values, {"color": _LINE}) | unnamed | {"yaxis": panel})
-    for method, mark in marks(laws.table.methods).items():
+    for method, mark in marks(sorted({method for one in laws.every for method in one.table.methods})).items():
         traces += _method_traces(method, [one for one in found if one[1].method == method], mark)
     x = axis(BUDGET, [point.budget for point in points], log=True, pad=0.03) | {"anchor": "y2"}
     y = axis(LOSS, _loss_range(recipes), log=True) | {"domain": _UPPER}

@@ -57,9 +57,13 @@ def _sections(
     if recipe is not None:
         yield answer_of(recipe, measured)
     yield facts_list(records, laws)
-    yield _frontier(laws, recipe, measured)
-    yield _isoflops(laws)
-    yield _agreement(records, laws, recipe, measured)
+    if not laws.others:
+        yield from _figures("", records, laws, recipe, measured)
+    for place, one in enumerate(laws.every if laws.others else ()):  # each lineage has figures of its own
+        own = recipe if recipe is not None and recipe.lineage == one.lineage else None
+        mine = [record for record in records if record.config.model in one.table.models]
+        yield f"<h2>Lineage {html(str(one.lineage))}</h2>"
+        yield from _figures(f"-of-{place}", mine, one, own, measured if own is not None else None)
     if recipe is not None:
         yield _recipe(recipe)
     yield f"<h2>Laws</h2>\n<pre>{html(laws.summary())}</pre>"
@@ -69,20 +73,29 @@ def _sections(
     yield '<p class="lead">Click a column to sort.</p>' + runs_table(records, laws)
 
 
-def _frontier(laws: Laws, recipe: Recipe | None, measured: RunRecord | None) -> str:
+def _figures(
+    of: str, records: Sequence[RunRecord], laws: Laws, recipe: Recipe | None, measured: RunRecord | None
+) -> Iterator[str]:
+    """The figures of one lineage's laws; ``of`` ends their names in the document."""
+    yield _frontier(of, laws, recipe, measured)
+    yield _isoflops(of, laws)
+    yield _agreement(of, records, laws, recipe, measured)
+
+
+def _frontier(of: str, laws: Laws, recipe: Recipe | None, measured: RunRecord | None) -> str:
     over_budgets = [no for no in laws.refusals if no.budget is None]  # an isoFLOP profile is of one budget
     missing = [no.reason for no in over_budgets if no.method is None or no.method in laws.methods]
     caption = "Markers: the best run of each budget. Lines: power laws through them, dotted beyond measured budgets."
     if missing:
         caption += f" Without a line: {html('; '.join(sorted(set(missing))))}."
     figure = frontier_figure(laws, recipe, measured)
-    return "<h2>Best loss against budget</h2>\n" + figure_element("frontier", figure, caption)
+    return "<h2>Best loss against budget</h2>\n" + figure_element(f"frontier{of}", figure, caption)
 
 
-def _isoflops(laws: Laws) -> str:
+def _isoflops(of: str, laws: Laws) -> str:
     panels = [
         f"<div><h3>{html(method)}</h3>"
-        + figure_element(f"isoflop-{place}", isoflop_figure(laws, method), _refusals(laws, method))
+        + figure_element(f"isoflop-{place}{of}", isoflop_figure(laws, method), _refusals(laws, method))
         + "</div>"
         for place, method in enumerate(methods_in_order(laws.table.methods))
     ]
@@ -107,12 +120,14 @@ def _refusals(laws: Laws, method: str) -> str:
     return f"No vertex at<ul>{reasons}</ul>"
 
 
-def _agreement(records: Sequence[RunRecord], laws: Laws, recipe: Recipe | None, measured: RunRecord | None) -> str:
+def _agreement(
+    of: str, records: Sequence[RunRecord], laws: Laws, recipe: Recipe | None, measured: RunRecord | None
+) -> str:
     caption = f"Runs of the methods that have a law; the noise of one run about it is {100 * laws.noise:.2g} %."
     if measured is not None and measured.id not in {record.id for record in records}:
         caption += " The law has not seen the recipe's run."
     figure = agreement_figure(records, laws, recipe, measured)
-    return "<h2>Predicted and measured</h2>\n" + figure_element("agreement", figure, caption, kind="narrow")
+    return "<h2>Predicted and measured</h2>\n" + figure_element(f"agreement{of}", figure, caption, kind="narrow")
 
 
 def _recipe(recipe: Recipe) -> str:
