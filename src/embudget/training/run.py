@@ -102,9 +102,10 @@ def train(
         >>> model.encode(["a query", "a document"]).shape
         (2, 576)
     """
+    from embudget.exports.folder import check_folder
+    from embudget.exports.sentence_transformers import write_model
     from embudget.training.budget import run_to_budget
     from embudget.training.device import start_processes, use_plain_attention
-    from embudget.training.export import check_folder, export
     from embudget.training.loop import Training
     from embudget.training.schedule import factor_of
     from embudget.training.state import Resuming
@@ -143,7 +144,7 @@ def train(
             use_plain_attention(training.model)  # whoever gets the model may use it in float32
             training.model[0].model = job.method.merge(training.model[0].model)
             if folder is not None and is_first:  # while the checkpoints are still there
-                export(training.model, record, folder)
+                write_model(training.model, record, folder)
     if folder is not None and is_first:
         assert resources.checkpoints is not None
         with suppress(OSError):  # other runs have checkpoints there
