@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from embudget.exports.exportable import Exportable
 
 INPUTS, OUTPUT = ("input_ids", "attention_mask"), "sentence_embedding"
+SIZES = ({0: "batch", 1: "length"}, {0: "batch", 1: "length"})
+"""What the free sizes of the inputs are called."""
 _MODULES = ("Transformer", "Pooling", "Normalize", "Dense", "LayerNorm", "Dropout")
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, final
 from embudget.errors import ExportError, first_line
 from embudget.exports.base import Format
 from embudget.exports.check import Check, Runtime, compare_with_torch
-from embudget.exports.graph import INPUTS, OUTPUT, check_graph, quiet_libraries, save_tokenizer, traced
+from embudget.exports.graph import INPUTS, OUTPUT, SIZES, check_graph, quiet_libraries, save_tokenizer, traced
 from embudget.exports.snippets import graph_usage
 
 if TYPE_CHECKING:
@@ -40,7 +40,13 @@ class OnnxFormat(Format):
         try:
             with quiet_libraries():
                 model = torch.onnx.export(
-                    program, (), dynamo=True, input_names=list(INPUTS), output_names=[OUTPUT], verbose=False
+                    program,
+                    (),
+                    dynamo=True,
+                    input_names=list(INPUTS),
+                    output_names=[OUTPUT],
+                    dynamic_shapes=SIZES,
+                    verbose=False,
                 )
         except torch.onnx.errors.OnnxExporterError as error:
             raise ExportError(f"cannot write {source.name} as ONNX: {first_line(error)[:200]}") from error
