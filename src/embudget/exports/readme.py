@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from embudget.exports.base import Format
-    from embudget.exports.check import Check
+    from embudget.exports.check import Check, Precision
     from embudget.exports.exportable import Exportable
 
 
-def readme(chosen: "Format", source: "Exportable", precision: str, found: "Check | None") -> str:
+def readme(chosen: "Format", source: "Exportable", precision: "Precision", found: "Check | None") -> str:
     """A title, the lines of Python that use it, and what was measured."""
     record = source.record
     name = source.name.rstrip("/").rpartition("/")[2] if record is None else record.config.model
@@ -26,7 +26,7 @@ A text-embedding model. Compare embeddings with the cosine.
 {chosen.usage(source)}{_measured(precision, found)}"""
 
 
-def _measured(precision: str, found: "Check | None") -> str:
+def _measured(precision: "Precision", found: "Check | None") -> str:
     if found is None:
         return ""
     return f"""
