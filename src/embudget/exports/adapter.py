@@ -36,10 +36,10 @@ class Base(NamedTuple):
 
 def adapter_of(model: Any) -> Adapter | None:  # noqa: ANN401 - a PeftModel, or one of transformers
     """Copy a model's adapters before they are merged; None where it has none."""
-    from peft import PeftModel, get_peft_model_state_dict
-
-    if not isinstance(model, PeftModel):
+    if not hasattr(model, "merge_and_unload"):  # else PEFT would be loaded for every run, which takes seconds
         return None
+    from peft import get_peft_model_state_dict
+
     weights = {name: weight.detach().cpu().clone() for name, weight in get_peft_model_state_dict(model).items()}
     return Adapter(model.peft_config["default"], weights)
 

@@ -74,10 +74,10 @@ def export(model: "SentenceTransformer | str | Path", to: str, out: str | Path, 
         >>> done.difference < 1e-3
         True
     """
-    chosen, folder = find_format(to), Path(out)
-    check_export(chosen, model, folder, fp16)
     from embudget.suite.loading import quietly
 
+    chosen, folder = find_format(to), Path(out)
+    check_export(chosen, model, folder, fp16)
     source = open_exportable(model)
     chosen.check(source)
     precision: Precision = "fp16" if fp16 else "fp32"
@@ -117,7 +117,7 @@ def check_export(
 
 
 def check_exports(names: Sequence[str], method: str, out: Path) -> None:
-    """Refuse, before a model is trained, the exports that are asked for after it: see `exports_of`.
+    """Refuse, before a model is trained, the exports that are asked for after it: see `beside`.
 
     Raises:
         ConfigError, ExportError: as `export` does.
@@ -131,7 +131,7 @@ def check_exports(names: Sequence[str], method: str, out: Path) -> None:
 
 def beside(out: Path, name: str) -> Path:
     """Where the export of a model that is being trained goes: ``model`` to onnx is ``model-onnx``."""
-    return out.with_name(f"{out.name}-{name}")
+    return Path(f"{out}-{name}")
 
 
 def _check_replaced(folder: Path) -> None:
