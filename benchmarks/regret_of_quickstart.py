@@ -12,6 +12,7 @@ import json
 import sys
 from pathlib import Path
 
+from embudget.exports.folder import RECORD_FILE
 from embudget.files import write_whole
 from embudget.flops import tokens_for
 from embudget.laws import Laws
@@ -22,7 +23,6 @@ from embudget.recipe.hyperparameters import nearest_cell
 from embudget.records import RunConfig, RunRecord
 from embudget.study import Store
 from embudget.suite import DEFAULT_SUITE, find_shape, find_suite
-from embudget.training.export import RECORD_FILE
 from embudget.training.run import train
 
 

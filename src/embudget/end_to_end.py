@@ -14,6 +14,7 @@ import yaml
 
 from embudget.errors import ConfigError
 from embudget.evaluation import Evaluation, evaluate, load_model
+from embudget.exports.folder import RECORD_FILE, check_folder, read_record
 from embudget.files import write_whole
 from embudget.laws import Laws, fit
 from embudget.pairs import Pairs, build_pairs
@@ -23,7 +24,6 @@ from embudget.records import RunRecord
 from embudget.report import write_report
 from embudget.study import Store, Study, SweepListener, plan, sweep
 from embudget.study.planning import flops_per_second
-from embudget.training.export import RECORD_FILE, check_folder, read_record
 from embudget.training.run import train
 from embudget.training.yardstick import measured_on
 from embudget.yardstick import loss_text

@@ -10,13 +10,13 @@ import pytest
 
 from embudget.design import World, simulate
 from embudget.errors import ConfigError
+from embudget.exports.folder import RECORD_FILE
 from embudget.laws import Coefficients, Laws, fit
 from embudget.recipe import Crossover, Recipe, recommend
 from embudget.records import Provenance, RunConfig, RunRecord
 from embudget.report import agreement_figure, frontier_figure, isoflop_figure, write_report
 from embudget.report.tables import recipe_table
 from embudget.study import Store
-from embudget.training.export import RECORD_FILE
 from tests.command_line import Run
 
 METHODS = {"full": (185.0, 20.5), "freeze:0.5": (195.0, 19.5), "lora:32": (205.0, 17.0)}

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from embudget.exports.folder import RECORD_FILE
 from embudget.pairs import Pairs
 from embudget.records import RunRecord
-from embudget.training.export import RECORD_FILE
 from tests.command_line import Run
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)

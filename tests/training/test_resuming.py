@@ -326,7 +326,7 @@ def test_a_model_that_cannot_be_written_does_not_cost_the_training(
 
     resources = Resources(checkpoint_seconds=0)
     with monkeypatch.context() as broken, pytest.raises(OSError, match="No space left"):
-        broken.setattr("embudget.training.export.export", full)
+        broken.setattr("embudget.exports.sentence_transformers.write_model", full)
         train(config, tiny_pairs, tmp_path / "model", resources=resources)
     assert newest_checkpoint(tmp_path / "model.checkpoints" / config.id) is not None
     steps: list[float] = []

@@ -110,9 +110,9 @@ def _on_pairs(model: Path, pairs: Path, against: list[Path], base: bool, json: b
     """Score retrieval on the test split of pairs."""
     from embudget.evaluation import evaluate, load_model
     from embudget.evaluation.contenders import BASE
+    from embudget.exports.folder import RECORD_FILE, read_record
     from embudget.pairs import load_pairs
     from embudget.training.base import load_base
-    from embudget.training.export import RECORD_FILE, read_record
 
     names = _names(against)
     data = load_pairs(pairs)

@@ -42,12 +42,12 @@ def command(
               embudget report study.db --recipe recipe.yaml --model model/
     """  # noqa: D301
     from embudget.contents import PAGE
+    from embudget.exports.folder import read_record
     from embudget.laws import describe_origin, find_laws, fit
     from embudget.outputs import check_file_output, store_places
     from embudget.recipe import Recipe
     from embudget.report import write_report
     from embudget.study import Store
-    from embudget.training.export import read_record
 
     check_file_output(out, PAGE, (*store_places(store), laws, recipe, model))
     answer = Recipe.load(recipe) if recipe is not None else None

@@ -27,7 +27,6 @@ from embudget.suite.starts import StartKind
 from embudget.suite.unsupported import why_unsupported
 
 
-
 class ModelShape(Frozen):
     """The sizes of one transformer, and what was published about its pre-training."""
 

@@ -104,10 +104,12 @@ def train(
         >>> model.encode(["a query", "a document"]).shape
         (2, 576)
     """
+    from embudget.exports.adapter import adapter_of
+    from embudget.exports.folder import check_folder
+    from embudget.exports.sentence_transformers import write_model
     from embudget.training.base import base_score
     from embudget.training.budget import run_to_budget
     from embudget.training.device import start_processes, use_float32
-    from embudget.training.export import check_folder, export
     from embudget.training.loop import Training
     from embudget.training.schedule import factor_of
     from embudget.training.state import Resuming
@@ -145,9 +147,10 @@ def train(
                 resuming.save()
             resuming.aside = True
             use_float32(training.model)  # for whoever gets the model
+            adapter = None if folder is None else adapter_of(training.model[0].model)
             training.model[0].model = job.method.merge(training.model[0].model)
             if folder is not None and is_first:  # while the checkpoints are still there
-                export(training.model, record, folder)
+                write_model(training.model, record, folder, adapter)
     if folder is not None and is_first:
         assert resources.checkpoints is not None
         with suppress(OSError):  # other runs have checkpoints there
