@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from embudget.end_to_end import quickstart
     from embudget.errors import EmbudgetError, UnsupportedError
     from embudget.evaluation import benchmark, evaluate
+    from embudget.exports.push import push
     from embudget.findings import agree, explain
     from embudget.laws import Laws, find_laws, fit
     from embudget.pairs import build_pairs, index_pairs, load_pairs
@@ -45,6 +46,7 @@ _HOMES = {
     "end_to_end": ("quickstart",),
     "errors": ("EmbudgetError", "UnsupportedError"),
     "evaluation": ("benchmark", "evaluate"),
+    "exports.push": ("push",),
     "findings": ("agree", "explain"),
     "laws": ("Laws", "find_laws", "fit"),
     "pairs": ("build_pairs", "index_pairs", "load_pairs"),
@@ -82,6 +84,7 @@ __all__ = [
     "load_pairs",
     "pilot",
     "plan",
+    "push",
     "quickstart",
     "recipe_curve",
     "recommend",

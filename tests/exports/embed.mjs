@@ -27,5 +27,4 @@ for (const text of texts) {
     ids.push([...tokens]);
     embeddings.push([...(await context.getEmbeddingFor(tokens)).vector]);
 }
-process.stdout.write(JSON.stringify({ids, embeddings}));
-process.exit(0);
+process.stdout.write(JSON.stringify({ids, embeddings}), () => process.exit(0));

@@ -21,6 +21,7 @@ from embudget.cli import (
     explain,
     fit,
     pairs,
+    push,
     quickstart,
     recipe,
     records,
@@ -73,7 +74,7 @@ def embudget(
 app.add_typer(suite.app, name="suite")
 app.add_typer(pairs.app, name="pairs")
 for command in (
-    train, sweep, records, compare, fit, recipe, explain, agree, simulate, evaluate, report, quickstart,
+    train, sweep, records, compare, fit, recipe, explain, agree, simulate, evaluate, report, quickstart, push,
 ):  # fmt: skip
     app.command(command.__name__.rpartition(".")[2])(command.command)
 

@@ -1,19 +1,19 @@
 """Writing a model as one GGUF file, which llama.cpp, Ollama and LM Studio embed with.
 
-The file holds the weights under llama.cpp's names, the sizes as keys, how token states are pooled, and the tokenizer (see
-`embudget.exports.gguf_tokens`). Only what llama.cpp computes as transformers does is written: Llama, Qwen2, Qwen3 and BERT,
-pooled by mean, first or last token. Everything else is refused in one line, because llama.cpp would load a file that is
-nearly right and embed with it.
+The file holds the weights under llama.cpp's names, the sizes as keys, how token states are pooled, and the tokenizer
+(see `embudget.exports.gguf_tokens`). Only what llama.cpp computes as transformers does is written: Llama, Qwen2, Qwen3
+and BERT, pooled by mean, first or last token. Everything else is refused in one line, because llama.cpp would load a
+file that is nearly right and embed with it.
 
 Three things differ from the weights of transformers:
 
 * llama.cpp turns neighbouring pairs of a Llama head's dimensions, transformers turns dimension i and i + d/2 (see
   `_interleaved`); for Qwen both do the latter.
-* A rotary embedding with scaled frequencies (Llama 3) goes along as the tensor `rope_freqs`, the divisor of each frequency.
+* A rotary embedding with scaled frequencies (Llama 3) goes along as `rope_freqs`, the divisor of each frequency.
 * There is no output layer; an embedding model has none, and llama.cpp takes the input embedding for it.
 
-With half precision the matrices are float16, norms, biases and position tables stay float32, as llama.cpp's own converter
-has it. llama.cpp takes BERT's GELU from a table in half precision in either case.
+With half precision the matrices are float16, norms, biases and position tables stay float32, as llama.cpp's own
+converter has it. llama.cpp takes BERT's GELU from a table in half precision in either case.
 
 Prompts are not in the file. llama.cpp does not normalise the embedding by itself, its server does.
 """

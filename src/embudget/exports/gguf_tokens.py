@@ -1,8 +1,8 @@
 """Which tokenizer of llama.cpp cuts texts as ours does? Its keys for a GGUF file, or why there is none.
 
-llama.cpp does not run a `tokenizer.json`. It has a few tokenizers of its own, and of byte-level BPE a list of named rules
-for cutting a text into words ("pre-tokenizers"). We compare ours with those whose rule is the same, letter by letter, and
-refuse any other, since a tokenizer that is nearly right embeds nearly every text a little wrong:
+llama.cpp does not run a `tokenizer.json`. It has a few tokenizers of its own, and of byte-level BPE a list of named
+rules for cutting a text into words ("pre-tokenizers"). We compare ours with those whose rule is the same, letter by
+letter, and refuse any other, since a tokenizer that is nearly right embeds nearly every text a little wrong:
 
     gpt-2       byte-level BPE by GPT-2's rule
     smollm      the same, each digit a word (SmolLM, StarCoder)
@@ -10,9 +10,9 @@ refuse any other, since a tokenizer that is nearly right embeds nearly every tex
     llama-bpe   Llama 3's: as Qwen's, with up to three digits, and whole words that are tokens stay whole
     bert        WordPiece behind BERT's normalisation
 
-Two things llama.cpp does otherwise. It does not bring texts to the normal form NFC, which Qwen's tokenizer does: a letter
-written as base and accent is read as two. And an empty text has no token where neither end nor begin token is put
-around it, while our folder reads it as a space.
+Two things llama.cpp does otherwise. It does not bring texts to the normal form NFC, which Qwen's tokenizer does: a
+letter written as base and accent is read as two. And an empty text has no token where neither end nor begin token is
+put around it, while our folder reads it as a space.
 """
 
 import json
@@ -131,9 +131,7 @@ def _add_wordpiece(writer: "GGUFWriter", content: Any, around: Around, name: str
     writer.add_tokenizer_pre("default")
     writer.add_token_type_count(2)
     writer.add_bool("tokenizer.ggml.normalizer.lowercase", normalizer["lowercase"])
-    writer.add_bool(
-        "tokenizer.ggml.normalizer.strip_accents", normalizer["lowercase"] if accents is None else accents
-    )
+    writer.add_bool("tokenizer.ggml.normalizer.strip_accents", normalizer["lowercase"] if accents is None else accents)
     writer.add_bos_token_id(around.front)
     writer.add_uint32("tokenizer.ggml.cls_token_id", around.front)
     writer.add_eos_token_id(around.behind)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from embudget.errors import RunError
 from embudget.exports.card import model_card
 from embudget.exports.folder import RECORD_FILE, check_folder, check_replaceable
+from embudget.exports.origins import ORIGINS_FILE, Origins
 from embudget.files import whole_folder
 from embudget.owned import list_files
 from embudget.records import RunRecord
@@ -26,8 +27,14 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 
-def write_model(model: "SentenceTransformer", record: RunRecord, folder: Path) -> None:
+def write_model(model: "SentenceTransformer", record: RunRecord, folder: Path, origins: Origins | None = None) -> None:
     """Write the model, its record and its card, whole or not at all; a model that is there is replaced.
+
+    Args:
+        model: adapters merged.
+        record: of the run that made it.
+        folder: where to.
+        origins: start and data with their licences, for the card.
 
     Raises:
         RunError: the folder cannot be written.
@@ -43,7 +50,10 @@ def write_model(model: "SentenceTransformer", record: RunRecord, folder: Path) -
             if not model.tokenizer.chat_template:
                 _name_as_before(model, part)
             (part / RECORD_FILE).write_text(record.model_dump_json(indent=2, exclude_none=True))
-            (part / "README.md").write_text(model_card(record, "6" if model.tokenizer.chat_template else "5.2"))
+            if origins is not None:
+                (part / ORIGINS_FILE).write_text(origins.model_dump_json(indent=2), encoding="utf-8")
+            card = model_card(record, "6" if model.tokenizer.chat_template else "5.2", origins=origins)
+            (part / "README.md").write_text(card, encoding="utf-8")
             list_files(part)
     except (OSError, SafetensorError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or " ".join(str(error).split())

@@ -103,6 +103,7 @@ def train(
         (2, 576)
     """
     from embudget.exports.folder import check_folder
+    from embudget.exports.origins import origins_of
     from embudget.exports.sentence_transformers import write_model
     from embudget.training.budget import run_to_budget
     from embudget.training.device import start_processes, use_plain_attention
@@ -144,7 +145,7 @@ def train(
             use_plain_attention(training.model)  # whoever gets the model may use it in float32
             training.model[0].model = job.method.merge(training.model[0].model)
             if folder is not None and is_first:  # while the checkpoints are still there
-                write_model(training.model, record, folder)
+                write_model(training.model, record, folder, origins_of(config, pairs.info))
     if folder is not None and is_first:
         assert resources.checkpoints is not None
         with suppress(OSError):  # other runs have checkpoints there
