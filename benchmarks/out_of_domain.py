@@ -23,11 +23,11 @@ from typing import TYPE_CHECKING
 import embudget as eb
 from embudget.evaluation.contenders import MINILM, minilm_folder
 from embudget.evaluation.leaderboard import Leaderboard
-from embudget.evaluation.loading import load_model
 from embudget.files import write_whole
 from embudget.pairs import Pairs, load_pairs
 from embudget.reading import read_json_lines
 from embudget.records import RunConfig, RunRecord
+from embudget.suite.embedders import load_model
 from embudget.suite.loading import load_embedder
 
 if TYPE_CHECKING:

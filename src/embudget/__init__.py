@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from embudget.end_to_end import quickstart
     from embudget.errors import EmbudgetError, UnsupportedError
     from embudget.evaluation import benchmark, evaluate
+    from embudget.exports import export
     from embudget.exports.push import push
     from embudget.findings import agree, explain
     from embudget.laws import Laws, find_laws, fit
@@ -46,6 +47,7 @@ _HOMES = {
     "end_to_end": ("quickstart",),
     "errors": ("EmbudgetError", "UnsupportedError"),
     "evaluation": ("benchmark", "evaluate"),
+    "exports": ("export",),
     "exports.push": ("push",),
     "findings": ("agree", "explain"),
     "laws": ("Laws", "find_laws", "fit"),
@@ -76,6 +78,7 @@ __all__ = [
     "compare",
     "evaluate",
     "explain",
+    "export",
     "find_laws",
     "find_shape",
     "find_suite",

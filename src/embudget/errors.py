@@ -72,6 +72,10 @@ class RunError(EmbudgetError):
     """A training run could not be done."""
 
 
+class ExportError(EmbudgetError):
+    """A model cannot be written in the format asked for."""
+
+
 class DivergedError(RunError):
     """The loss of a run became NaN or infinite, or exploded, so that training on would waste the rest of its budget.
 

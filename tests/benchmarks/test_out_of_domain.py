@@ -5,8 +5,8 @@ import pytest
 
 from benchmarks.out_of_domain import best_of, pairs_for, run
 from embudget.evaluation.contenders import MINILM, minilm_folder
-from embudget.evaluation.loading import load_model
 from embudget.pairs import Pairs
+from embudget.suite.embedders import load_model
 
 
 @pytest.mark.parametrize(("depth", "method"), [(2, "freeze:0.5"), (4, "lora:8"), (8, "lora:8")])

@@ -78,7 +78,10 @@ def test_the_text_says_how_it_was_trained_and_at_which_cost() -> None:
 def test_prompts_sizes_and_remarks_are_said_where_there_are_some() -> None:
     text = model_card(
         record(
-            query_prompt="query: ", document_prompt="a\n", matryoshka=(64, 128), remarks=("It is worse than its start.",)
+            query_prompt="query: ",
+            document_prompt="a\n",
+            matryoshka=(64, 128),
+            remarks=("It is worse than its start.",),
         )
     )
     assert "Put `query: ` in front of each query." in text
@@ -128,7 +131,9 @@ def test_a_model_trained_on_from_ours_keeps_the_data_of_both(
 ) -> None:
     first = tmp_path / "first"
     train(config_for(tiny_llama, tiny_pairs, train_flops=6e8), tiny_pairs, first)
-    before = Origins(base="gemma-3-270m", hub_id="google/gemma-3-270m", base_licence="gemma", data={"old": {"x": "MIT"}})
+    before = Origins(
+        base="gemma-3-270m", hub_id="google/gemma-3-270m", base_licence="gemma", data={"old": {"x": "MIT"}}
+    )
     (first / "embudget-origins.json").write_text(before.model_dump_json())
     after = origins_of(config_for(first, tiny_pairs), tiny_pairs.info)
     assert (after.hub_id, after.base_licence) == ("google/gemma-3-270m", "gemma")

@@ -236,7 +236,7 @@ def test_modes_are_those_of_the_umask(tiny_neox: Path, tiny_pairs: Pairs, tmp_pa
     assert found == {(True, 0o750), (False, 0o640)}
 
 
-@pytest.mark.parametrize("moment", ["check_replaceable", "list_files", "model_card"])
+@pytest.mark.parametrize("moment", ["check_earlier_model", "list_files", "model_card"])
 def test_a_kill_while_it_is_written_keeps_the_old_model(
     trained: tuple[RunConfig, Path], tiny_pairs: Pairs, moment: str
 ) -> None:

@@ -19,6 +19,7 @@ from embudget.cli import (
     compare,
     evaluate,
     explain,
+    export,
     fit,
     pairs,
     push,
@@ -67,14 +68,14 @@ def embudget(
     embudget quickstart      the whole path on this machine, in minutes
     embudget COMMAND --help  one command, with an example
 
-    The path by hand: pairs build, sweep, fit, recipe, train, evaluate.
+    The path by hand: pairs build, sweep, fit, recipe, train, evaluate, export.
     """  # noqa: D301 - \b tells the help not to join the lines
 
 
 app.add_typer(suite.app, name="suite")
 app.add_typer(pairs.app, name="pairs")
 for command in (
-    train, sweep, records, compare, fit, recipe, explain, agree, simulate, evaluate, report, quickstart, push,
+    train, sweep, records, compare, fit, recipe, explain, agree, simulate, evaluate, export, push, report, quickstart,
 ):  # fmt: skip
     app.command(command.__name__.rpartition(".")[2])(command.command)
 
@@ -164,7 +165,9 @@ _EXTRAS = dict.fromkeys(
         "aiohttp", "botocore", "gguf", "googleapiclient", "matplotlib", "networkx", "skimage", "statsmodels", "sympy",
     ),
     "demo",
-) | {"mteb": "mteb", "psycopg": "postgresql"}  # fmt: skip
+) | dict.fromkeys(("onnx", "onnxruntime", "onnxscript"), "onnx") | {
+    "mteb": "mteb", "openvino": "openvino", "psycopg": "postgresql",
+}  # fmt: skip
 """Package -> the extra that installs it."""
 
 

@@ -70,6 +70,13 @@ def command(
             metavar="tensorboard|wandb|mlflow|trackio", help="Experiment tracker; may be given several times."
         ),
     ] = None,
+    export: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="onnx|openvino|gguf|transformers|peft",
+            help="Also write the model in this format, to OUT-FORMAT; may be given several times.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the adapters and of the order of the pairs.")] = 0,
     verbose: Verbose = False,
 ) -> None:
@@ -83,7 +90,9 @@ def command(
                 --pairs pairs/ --out model/
     """  # noqa: D301
     from embudget.cli.console import budget_bar
+    from embudget.cli.export import write_export
     from embudget.errors import ConfigError
+    from embudget.exports.run import beside, check_exports
     from embudget.flops import resolve_budget
     from embudget.outputs import check_apart
     from embudget.pairs import load_pairs
@@ -113,6 +122,7 @@ def command(
         }
         given |= {"pooling": pooling, "max_epochs": max_epochs, "schedule": schedule}
         config = _config(model, method, flops, data, {name: one for name, one in given.items() if one is not None})
+    check_exports(export or (), config.method, out)
     with budget_bar(f"{config.model} {config.method} {config.train_flops:.3g} FLOP") as progress:
         seconds = None if checkpoint_minutes is None else 60 * checkpoint_minutes
         resources = Resources(cache, compile, checkpoint_seconds=seconds)
@@ -123,6 +133,8 @@ def command(
         return
     typer.echo("\n".join([outcome(record), *_attention(config, data)]))
     typer.echo(f"{out}: load it with SentenceTransformer({str(out)!r}), score it with `embudget evaluate {out}`")
+    for name in export or ():
+        write_export(out, name, beside(out, name))
 
 
 def outcome(record: "RunRecord") -> str:

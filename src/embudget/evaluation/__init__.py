@@ -3,7 +3,7 @@
 from embudget.evaluation.benchmark import benchmark
 from embudget.evaluation.evaluate import Evaluation, evaluate
 from embudget.evaluation.leaderboard import Leaderboard
-from embudget.evaluation.loading import load_model
 from embudget.evaluation.ranking import Scores
+from embudget.suite.embedders import load_model
 
 __all__ = ["Evaluation", "Leaderboard", "Scores", "benchmark", "evaluate", "load_model"]

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from embudget.errors import ConfigError
 from embudget.evaluation.contender import Contender, EmbeddingContender, LexicalContender
 from embudget.evaluation.fingerprint import base_hash, folder_hash, model_hash
-from embudget.evaluation.loading import check_model, load_model
 from embudget.evaluation.systems import INDEXES
 from embudget.evaluation.task import BenchmarkTask
 from embudget.exports.folder import RECORD_FILE, read_record
 from embudget.records import RunConfig
+from embudget.suite.embedders import check_model, load_model
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

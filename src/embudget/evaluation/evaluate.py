@@ -8,12 +8,12 @@ import numpy as np
 from pydantic import Field
 
 from embudget.errors import ConfigError, ModelError, PairsError
-from embudget.evaluation.loading import load_model
 from embudget.evaluation.ranking import Scores, score
 from embudget.evaluation.systems import BASELINES, System, embedding_system
 from embudget.frozen import Frozen
 from embudget.pairs import Pairs, as_pairs
 from embudget.pairs.relevance import Relevance, relevance_of
+from embudget.suite.embedders import load_model
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

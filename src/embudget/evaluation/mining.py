@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embudget.errors import PairsError, first_line
-from embudget.evaluation.loading import load_model
 from embudget.limits import MOST_NEGATIVES
 from embudget.pairs import Pairs, as_pairs, load_pairs
 from embudget.pairs.folder import check_replaceable, check_writable, new_folder
@@ -30,6 +29,7 @@ from embudget.pairs.negatives import NEGATIVES, NegativeFlaw, true_negatives
 from embudget.pairs.shards import describe_file
 from embudget.pairs.splitting import SPLITS
 from embudget.pairs.text import text_key
+from embudget.suite.embedders import load_model
 from embudget.suite.identity import model_identity
 from embudget.suite.loading import load_embedder, weights_of
 from embudget.suite.pooling import pooling_for

@@ -24,7 +24,14 @@ _POOLED: dict[Pooling, str] = {
 }
 
 
-def model_card(record: RunRecord, needs: str = "6", *, origins: Origins | None = None, usage: str | None = None) -> str:
+def model_card(
+    record: RunRecord,
+    needs: str = "6",
+    *,
+    origins: Origins | None = None,
+    usage: str | None = None,
+    to: str = "sentence-transformers",
+) -> str:
     """The model card of a run's model.
 
     Args:
@@ -33,12 +40,14 @@ def model_card(record: RunRecord, needs: str = "6", *, origins: Origins | None =
         origins: start and data with their licences; None where nobody kept them.
         usage: how to use the model in the formats that lie beside the card, as Markdown; by default by
             sentence-transformers.
+        to: the format that lies there.
 
     Returns:
         Markdown that begins with the metadata.
     """
     config = record.config
     title = f"{_start(record)} fine-tuned with {config.method}"
+    title += "" if to == "sentence-transformers" else f", for {to}"
     sections = [
         f"# {title}",
         f"A text-embedding model: {_POOLED[config.pooling]}, normalised to unit length. Compare with the cosine.",
@@ -54,7 +63,7 @@ def model_card(record: RunRecord, needs: str = "6", *, origins: Origins | None =
         *(["## Data", _data(origins)] if origins is not None and origins.data else []),
         *(["## Remarks", "\n".join(f"- {remark}" for remark in record.remarks)] if record.remarks else []),
     ]
-    return f"---\n{_metadata(record, origins)}\n---\n\n" + "\n\n".join(filter(None, sections)) + "\n"
+    return f"---\n{_metadata(record, origins, to)}\n---\n\n" + "\n\n".join(filter(None, sections)) + "\n"
 
 
 def licence_lines(origins: Origins | None) -> list[str]:
@@ -70,7 +79,7 @@ def licence_lines(origins: Origins | None) -> list[str]:
     return [f"Licence: {named}. {start}; {data}.", *verdict.remarks]
 
 
-def _metadata(record: RunRecord, origins: Origins | None) -> str:
+def _metadata(record: RunRecord, origins: Origins | None, to: str) -> str:
     """The head of the card in YAML."""
     from huggingface_hub import ModelCardData
 
@@ -84,9 +93,9 @@ def _metadata(record: RunRecord, origins: Origins | None) -> str:
         }
     results = eval_results(record, origins)
     return ModelCardData(
-        library_name="sentence-transformers",
+        library_name=to,
         pipeline_tag="sentence-similarity",
-        tags=["sentence-transformers", "sentence-similarity", "feature-extraction", "embudget"],
+        tags=[to, "sentence-similarity", "feature-extraction", "embudget"],
         license="unknown" if verdict is None else verdict.licence,
         license_name=None if verdict is None else verdict.name,
         model_name=f"{_start(record)} {record.config.method}" if results else None,

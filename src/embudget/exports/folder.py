@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from embudget.errors import ModelError, RunError
+from embudget.errors import EmbudgetError, ModelError, RunError
 from embudget.outputs import check_folder_output
 from embudget.owned import check_owned
 from embudget.reading import read_json
@@ -27,19 +27,19 @@ def check_folder(folder: Path, model: str | None = None, pairs: Path | None = No
     base = None if model is None else local_folder(split_depth(model)[0])
     check_folder_output(folder, (base, pairs), RunError)
     try:
-        check_replaceable(folder)
+        check_earlier_model(folder)
     except OSError as error:
         raise RunError(f"cannot write {folder}: {error.strerror}") from None
 
 
-def check_replaceable(folder: Path) -> None:
-    """Refuse a folder that holds anything but an earlier model of embudget.
+def check_earlier_model(folder: Path, error: type[EmbudgetError] = RunError) -> None:
+    """Refuse a folder that holds anything but an earlier model or export of embudget.
 
     Raises:
-        RunError: names the first file that is somebody else's.
+        RunError: names the first file that is somebody else's; or the error given instead.
         OSError: the folder cannot be read.
     """
-    check_owned(folder, "a model of embudget", RunError)
+    check_owned(folder, "a model of embudget", error)
 
 
 def read_record(folder: Path) -> RunRecord:

@@ -19,15 +19,20 @@ Prompts are not in the file. llama.cpp does not normalise the embedding by itsel
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, final
 
-from embudget.errors import ModelError, shortened
+from embudget.errors import ExportError, shortened
+from embudget.exports.base import Format
 from embudget.exports.gguf_tokens import add_tokenizer
 
 if TYPE_CHECKING:
     import numpy as np
     from gguf import GGUFWriter
     from sentence_transformers import SentenceTransformer
+
+    from embudget.exports.exportable import Exportable
+
+FILE = "model.gguf"
 
 DType = Literal["float32", "float16"]
 """In which numbers the matrices are written."""
@@ -38,6 +43,31 @@ _POOLED = {"mean": "MEAN", "cls": "CLS", "lasttoken": "LAST"}
 """Pooling by its name in sentence-transformers -> by its name in llama.cpp."""
 _LARGEST = 65504.0
 """The largest number of half precision."""
+
+
+@final
+class GgufFormat(Format):
+    """`model.gguf`. It is not compared with torch as it is written, because llama.cpp does not run in Python."""
+
+    name = "gguf"
+    extra = "gguf"
+    packages = ("gguf",)
+    takes_fp16 = True
+
+    def check(self, source: "Exportable") -> None:
+        """Refuse a model that llama.cpp does not compute as torch does."""
+        kinds = [type(module).__name__ for module in source.model]
+        if kinds not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
+            raise _refused(source.name, f"its modules are {', '.join(kinds)}")
+        check_gguf(source.model[0].model.config, source.model[1].pooling_mode, source.name)
+
+    def write(self, source: "Exportable", folder: Path, fp16: bool) -> None:
+        """Write the file."""
+        write_gguf(source.model, folder / FILE, "float16" if fp16 else "float32", Path(source.name).name)
+
+    def usage(self, source: "Exportable") -> str:
+        """The server of llama.cpp, and what it does not know."""
+        return usage_of_gguf(source)
 
 
 def write_gguf(model: "SentenceTransformer", file: Path, dtype: DType = "float32", name: str = "model") -> None:
@@ -52,7 +82,7 @@ def write_gguf(model: "SentenceTransformer", file: Path, dtype: DType = "float32
         name: for the file's metadata and for messages.
 
     Raises:
-        ModelError: llama.cpp does not compute such a model, or half precision cannot hold its weights.
+        ExportError: llama.cpp does not compute such a model, or half precision cannot hold its weights.
         OSError: the file cannot be written.
     """
     from gguf import GGUFWriter, LlamaFileType, PoolingType
@@ -82,7 +112,7 @@ def check_gguf(config: Any, pooling: str, name: str) -> None:  # noqa: ANN401 - 
     """Refuse a model that llama.cpp does not compute as transformers does.
 
     Raises:
-        ModelError: says what is different.
+        ExportError: says what is different.
     """
     kind = config.model_type
     if kind not in _ARCHITECTURES:
@@ -104,6 +134,22 @@ def check_gguf(config: Any, pooling: str, name: str) -> None:  # noqa: ANN401 - 
     rope = config.rope_parameters["rope_type"]
     if rope not in (("default", "linear", "llama3") if kind == "llama" else ("default",)):
         raise _refused(name, f"its rotary embedding is scaled by {rope}")
+
+
+def usage_of_gguf(source: "Exportable") -> str:
+    """How to embed with the file, in Markdown."""
+    prompts = [f"- {name}: `{prompt}`" for name, prompt in source.model.prompts.items() if prompt]
+    kinds = "\n".join(
+        ["Put the prompt for its kind in front of each text, which the file does not hold:", "", *prompts]
+    )
+    return f"""```sh
+llama-server --embeddings --model {FILE} --ctx-size {source.model.max_seq_length}
+curl http://127.0.0.1:8080/v1/embeddings -d '{{"input": ["first text", "second text"]}}'
+```
+
+Pooling and tokenizer are in the file. The server normalises embeddings, llama.cpp as a library does not. Training cut
+texts to {source.model.max_seq_length} tokens; llama.cpp does not cut them by itself.
+{kinds if prompts else ""}"""
 
 
 def _add_sizes(writer: "GGUFWriter", config: Any) -> None:  # noqa: ANN401
@@ -180,5 +226,5 @@ def _divisors(transformer: Any) -> "np.ndarray[Any, Any]":  # noqa: ANN401
     return divisors
 
 
-def _refused(name: str, why: str) -> ModelError:
-    return ModelError(f"cannot write {shortened(name, 80)} as GGUF: {why}; export it as onnx or openvino instead")
+def _refused(name: str, why: str) -> ExportError:
+    return ExportError(f"cannot write {shortened(name, 80)} as GGUF: {why}; export it as onnx or openvino instead")

@@ -18,7 +18,7 @@ put around it, while our folder reads it as a space.
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from embudget.errors import ModelError, shortened
+from embudget.errors import ExportError, shortened
 
 if TYPE_CHECKING:
     from gguf import GGUFWriter
@@ -50,7 +50,7 @@ def add_tokenizer(writer: "GGUFWriter", tokenizer: Any, rows: int, name: str) ->
         name: the model's, for messages.
 
     Raises:
-        ModelError: llama.cpp has no such tokenizer.
+        ExportError: llama.cpp has no such tokenizer.
     """
     content = json.loads(tokenizer.backend_tokenizer.to_str())
     around = _around(tokenizer, name)
@@ -184,8 +184,8 @@ def _around(tokenizer: Any, name: str) -> Around:  # noqa: ANN401
     return Around(front[0] if front else None, behind[0] if behind else None)
 
 
-def _refused(name: str, why: str) -> ModelError:
-    return ModelError(
+def _refused(name: str, why: str) -> ExportError:
+    return ExportError(
         f"cannot write {shortened(name, 80)} as GGUF: llama.cpp has no tokenizer like its own, for {why}: export it as "
         "onnx or openvino"
     )

@@ -13,12 +13,15 @@ which release is needed.
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, final
 
 from embudget.errors import RunError
+from embudget.exports.adapter import ADAPTER, Adapter, write_adapter
+from embudget.exports.base import Format
 from embudget.exports.card import model_card
-from embudget.exports.folder import RECORD_FILE, check_folder, check_replaceable
+from embudget.exports.folder import RECORD_FILE, check_earlier_model, check_folder
 from embudget.exports.origins import ORIGINS_FILE, Origins
+from embudget.exports.snippets import sentence_transformers_usage
 from embudget.files import whole_folder
 from embudget.owned import list_files
 from embudget.records import RunRecord
@@ -26,14 +29,38 @@ from embudget.records import RunRecord
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
+    from embudget.exports.exportable import Exportable
 
-def write_model(model: "SentenceTransformer", record: RunRecord, folder: Path, origins: Origins | None = None) -> None:
+
+@final
+class SentenceTransformersFormat(Format):
+    """What training writes, made anew: also of a member that was not fine-tuned."""
+
+    name = "sentence-transformers"
+
+    def write(self, source: "Exportable", folder: Path, fp16: bool) -> None:
+        """Write modules, weights and tokenizer."""
+        save_modules(source.model, folder)
+
+    def usage(self, source: "Exportable") -> str:
+        """`SentenceTransformer(folder)`."""
+        return sentence_transformers_usage(source)
+
+
+def write_model(
+    model: "SentenceTransformer",
+    record: RunRecord,
+    folder: Path,
+    adapter: Adapter | None = None,
+    origins: Origins | None = None,
+) -> None:
     """Write the model, its record and its card, whole or not at all; a model that is there is replaced.
 
     Args:
         model: adapters merged.
-        record: of the run that made it.
-        folder: where to.
+        record: of the run that trained it.
+        folder: where to write.
+        adapter: the adapters that were merged, which are kept beside the weights.
         origins: start and data with their licences, for the card.
 
     Raises:
@@ -45,10 +72,10 @@ def write_model(model: "SentenceTransformer", record: RunRecord, folder: Path, o
 
     check_folder(folder)
     try:
-        with whole_folder(folder, check=check_replaceable) as part, quietly():
-            model.save_pretrained(str(part), create_model_card=False)
-            if not model.tokenizer.chat_template:
-                _name_as_before(model, part)
+        with whole_folder(folder, check=check_earlier_model) as part, quietly():
+            save_modules(model, part)
+            if adapter is not None:
+                write_adapter(adapter, record.config, part / ADAPTER)
             (part / RECORD_FILE).write_text(record.model_dump_json(indent=2, exclude_none=True))
             if origins is not None:
                 (part / ORIGINS_FILE).write_text(origins.model_dump_json(indent=2), encoding="utf-8")
@@ -58,6 +85,18 @@ def write_model(model: "SentenceTransformer", record: RunRecord, folder: Path, o
     except (OSError, SafetensorError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or " ".join(str(error).split())
         raise RunError(f"cannot write {folder}: {reason}") from error
+
+
+def save_modules(model: "SentenceTransformer", folder: Path) -> None:
+    """Write what sentence-transformers loads, under names that its release 5 reads too where it can.
+
+    Raises:
+        OSError, SafetensorError: the folder is full.
+    """
+    model.save_pretrained(str(folder), create_model_card=False)
+    kinds = [type(module).__name__ for module in model]
+    if not model.tokenizer.chat_template and kinds == ["Transformer", "Pooling", "Normalize"]:
+        _name_as_before(model, folder)
 
 
 def _name_as_before(model: "SentenceTransformer", folder: Path) -> None:

@@ -102,6 +102,7 @@ def train(
         >>> model.encode(["a query", "a document"]).shape
         (2, 576)
     """
+    from embudget.exports.adapter import adapter_of
     from embudget.exports.folder import check_folder
     from embudget.exports.origins import origins_of
     from embudget.exports.sentence_transformers import write_model
@@ -143,9 +144,10 @@ def train(
                 resuming.save()
             resuming.aside = True
             use_plain_attention(training.model)  # whoever gets the model may use it in float32
+            adapter = adapter_of(training.model[0].model)
             training.model[0].model = job.method.merge(training.model[0].model)
             if folder is not None and is_first:  # while the checkpoints are still there
-                write_model(training.model, record, folder, origins_of(config, pairs.info))
+                write_model(training.model, record, folder, adapter, origins_of(config, pairs.info))
     if folder is not None and is_first:
         assert resources.checkpoints is not None
         with suppress(OSError):  # other runs have checkpoints there

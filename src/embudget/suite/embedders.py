@@ -1,4 +1,4 @@
-"""Which folders are loaded as a sentence-transformers model to score, and which are refused?
+"""Which folders are loaded as a sentence-transformers model to score or to export, and which are refused?
 
 A folder from somewhere else may run code in three ways. A module may be of a class that is not sentence-transformers'
 own (version 5 runs it from a local folder, 6 does not), and weights may be a pickle: both are refused before anything

@@ -1,0 +1,91 @@
+"""ONNX by torch's own exporter: one file that onnxruntime, TensorRT, browsers and many databases run.
+
+In half precision the weights and the arithmetic are float16, inputs and outputs stay as they are; the conversion is
+onnxruntime's, which keeps in float32 what it knows to overflow.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, final
+
+from embudget.errors import ExportError, first_line
+from embudget.exports.base import Format
+from embudget.exports.check import Check, Runtime, compare_with_torch
+from embudget.exports.graph import INPUTS, OUTPUT, SIZES, check_graph, quiet_libraries, save_tokenizer, traced
+from embudget.exports.snippets import graph_usage
+
+if TYPE_CHECKING:
+    from embudget.exports.exportable import Exportable
+
+FILE = "model.onnx"
+
+
+@final
+class OnnxFormat(Format):
+    """`model.onnx` and the tokenizer."""
+
+    name = "onnx"
+    extra = "onnx"
+    packages = ("onnx", "onnxscript", "onnxruntime")
+    takes_fp16 = True
+
+    def check(self, source: "Exportable") -> None:
+        """Refuse a model that does not fit into one graph."""
+        check_graph(source)
+
+    def write(self, source: "Exportable", folder: Path, fp16: bool) -> Check:
+        """Write the graph and the tokenizer, and run it with onnxruntime."""
+        import torch
+
+        program = traced(source)
+        try:
+            with quiet_libraries():
+                model = torch.onnx.export(
+                    program,
+                    (),
+                    dynamo=True,
+                    input_names=list(INPUTS),
+                    output_names=[OUTPUT],
+                    dynamic_shapes=SIZES,
+                    verbose=False,
+                )
+        except torch.onnx.errors.OnnxExporterError as error:
+            raise ExportError(f"cannot write {source.name} as ONNX: {first_line(error)[:200]}") from error
+        assert model is not None
+        model.save(folder / FILE)
+        if fp16:
+            _halve(folder / FILE)
+        save_tokenizer(source.model, folder)
+        return compare_with_torch(source, folder, onnx_runtime(folder / FILE), "fp16" if fp16 else "fp32")
+
+    def usage(self, source: "Exportable") -> str:
+        """A session of onnxruntime."""
+        return graph_usage(
+            source,
+            imports="import onnxruntime",
+            load=f'session = onnxruntime.InferenceSession(f"{{folder}}/{FILE}", providers=["CPUExecutionProvider"])',
+            run=f'embeddings = session.run(["{OUTPUT}"], inputs)[0]',
+        )
+
+
+def _halve(file: Path) -> None:
+    """Convert a file to half precision in its place."""
+    import onnx
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    halved = convert_float_to_float16(onnx.load(file), keep_io_types=True)
+    for part in file.parent.glob(f"{file.name}*"):  # with weights of over 2 GB in a file beside it
+        part.unlink()
+    large = halved.ByteSize() > 2**31 - 2**20
+    onnx.save(halved, file, save_as_external_data=large, location=f"{file.name}.data" if large else None)
+
+
+def onnx_runtime(file: Path) -> Runtime:
+    """A session of onnxruntime on the CPU, with as many threads as torch has."""
+    import onnxruntime
+    import torch
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3  # errors; of warnings, all are about how it optimises
+    session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    return lambda inputs: session.run([OUTPUT], inputs)[0]

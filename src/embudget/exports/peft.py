@@ -1,0 +1,83 @@
+"""The adapters of a LoRA run alone, unmerged: megabytes instead of the model, on a base that is loaded beside them.
+
+The folder is one of PEFT (`adapter_config.json`, `adapter_model.safetensors`) and one of sentence-transformers in one:
+`PeftModel.from_pretrained(base, folder)` puts the adapters on a base in memory, `SentenceTransformer(folder)` loads the
+base that the configuration names, the adapters, and the pooling.
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, final
+
+from embudget.errors import ExportError
+from embudget.exports.adapter import ADAPTER, base_of
+from embudget.exports.base import Format
+from embudget.exports.folder import RECORD_FILE
+from embudget.exports.snippets import FOLDER
+
+if TYPE_CHECKING:
+    from embudget.exports.exportable import Exportable
+
+_LEFT_OUT = ("config.json", "README.md", "embudget-files.json", RECORD_FILE)
+"""Files of the merged model that the adapters' folder must not have, or gets anew; its weights are left out as well."""
+
+
+@final
+class PeftFormat(Format):
+    """Adapters with their configuration, and what sentence-transformers needs around them."""
+
+    name = "peft"
+    packages = ("peft",)
+
+    def check(self, source: "Exportable") -> None:
+        """Refuse a model that was not trained by LoRA, or whose base computes otherwise by itself."""
+        if source.folder is None or not (source.folder / ADAPTER / "adapter_config.json").is_file():
+            method = "no run of embudget" if source.record is None else source.record.config.method
+            again = " before adapters were kept: train it again" if method.startswith("lora") else ""
+            raise ExportError(f"cannot write {source.name} as adapters: it has none, it was trained by {method}{again}")
+        if source.record is not None and source.record.config.attention == "bidirectional":
+            raise ExportError(
+                f"cannot write {source.name} as adapters: it reads texts in both directions, which its base does not; "
+                "export it merged, to sentence-transformers or transformers"
+            )
+
+    def write(self, source: "Exportable", folder: Path, fp16: bool) -> None:
+        """Copy the adapters that training kept, and the files around the weights."""
+        assert source.folder is not None
+        shutil.copytree(source.folder / ADAPTER, folder, dirs_exist_ok=True)
+        for path in source.folder.iterdir():
+            if path.name in _LEFT_OUT or path.name == ADAPTER or ".safetensors" in path.suffixes:
+                continue
+            (shutil.copytree if path.is_dir() else shutil.copyfile)(path, folder / path.name)
+
+    def usage(self, source: "Exportable") -> str:
+        """How to make the base, and how to load both together."""
+        assert source.folder is not None and source.record is not None
+        model = source.record.config.model
+        base = json.loads((source.folder / ADAPTER / "adapter_config.json").read_text())["base_model_name_or_path"]
+        making = f"""The adapters belong to `{model}`. Make it once, in the folder in which you work:
+
+```bash
+embudget export {model} --to transformers --out {base}
+```"""
+        return f"""{making if base_of(model).is_made else f"The adapters belong to `{base}`."}
+
+```python
+from sentence_transformers import SentenceTransformer
+
+model = SentenceTransformer("{FOLDER}")  # loads the base, then the adapters
+embeddings = model.encode(["first text", "second text"])
+```
+
+With PEFT alone, the states before pooling:
+
+```python
+from peft import PeftModel
+from transformers import AutoModel
+
+model = PeftModel.from_pretrained(AutoModel.from_pretrained("{base}"), "{FOLDER}")
+```
+
+`model.merge_and_unload()` adds them to the base's weights.
+"""

@@ -1,0 +1,46 @@
+"""The README of an export: how to use it, and how far it is from torch."""
+
+from typing import TYPE_CHECKING
+
+from embudget.exports.card import model_card
+
+if TYPE_CHECKING:
+    from embudget.exports.base import Format
+    from embudget.exports.check import Check
+    from embudget.exports.exportable import Exportable
+    from embudget.exports.origins import Origins
+
+
+def readme(
+    chosen: "Format", source: "Exportable", precision: str, found: "Check | None", origins: "Origins | None" = None
+) -> str:
+    """The card of a model that embudget trained, else a title; how to use it, and what was measured."""
+    usage = f"{chosen.usage(source)}{_measured(precision, found)}"
+    if source.record is not None:
+        return model_card(source.record, origins=origins, usage=usage, to=chosen.name)
+    return f"""---
+library_name: {chosen.name}
+pipeline_tag: feature-extraction
+tags: [feature-extraction, sentence-similarity, embudget]
+---
+
+# {source.name.rstrip("/").rpartition("/")[2]}, for {chosen.name}
+
+A text-embedding model. Compare embeddings with the cosine.
+
+{usage}"""
+
+
+def _measured(precision: str, found: "Check | None") -> str:
+    if found is None:
+        return ""
+    return f"""
+Compared with torch on 200 texts when it was written:
+
+| | |
+|---|---|
+| precision | {precision} |
+| largest difference of any number of an embedding | {found.difference:.2g} |
+| texts per second, on a CPU with {found.threads} thread(s) | {found.texts_per_second:.3g} |
+| the same by torch | {found.torch_texts_per_second:.3g} |
+"""

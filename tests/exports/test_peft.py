@@ -1,0 +1,65 @@
+"""Adapters alone compute with their base what the merged model does."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from peft import PeftModel
+from sentence_transformers import SentenceTransformer
+from transformers import AutoModel
+
+import embudget as eb
+from tests.exports.models import use
+
+TEXTS = ["How do I open the bucket?", "", "The queue keeps its messages. " * 30]
+
+
+@pytest.fixture
+def exported(tuned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The adapters' folder, in whose parent the base was made as the README says."""
+    monkeypatch.chdir(tmp_path)
+    eb.export(tuned, to="peft", out=tmp_path / "adapter")
+    model = json.loads((tuned / "embudget.json").read_text())["config"]["model"]
+    command = f"embudget export {model} --to transformers --out tiny-llama-2-blocks"
+    assert command in (tmp_path / "adapter" / "README.md").read_text()
+    eb.export(model, to="transformers", out="tiny-llama-2-blocks")
+    return tmp_path / "adapter"
+
+
+def test_it_is_small_and_has_the_adapters_alone(exported: Path, tuned: Path) -> None:
+    assert not (exported / "model.safetensors").exists()
+    config = json.loads((exported / "adapter_config.json").read_text())
+    assert (config["r"], config["lora_alpha"], config["base_model_name_or_path"]) == (4, 8, "tiny-llama-2-blocks")
+    assert (exported / "adapter_model.safetensors").stat().st_size < (tuned / "model.safetensors").stat().st_size / 2
+
+
+def test_sentence_transformers_loads_it_with_its_base(exported: Path, tuned: Path) -> None:
+    merged = SentenceTransformer(str(tuned)).encode(TEXTS)
+    np.testing.assert_allclose(use(exported)["model"].encode(TEXTS), merged, atol=1e-5)
+
+
+def test_sentence_transformers_loads_it_into_the_untrained_member(exported: Path, tuned: Path, tmp_path: Path) -> None:
+    model = json.loads((tuned / "embudget.json").read_text())["config"]["model"]
+    eb.export(model, to="sentence-transformers", out=tmp_path / "base")
+    loaded = SentenceTransformer(str(tmp_path / "base"))
+    loaded.max_seq_length = 32
+    merged = SentenceTransformer(str(tuned)).encode(TEXTS)
+    assert np.abs(loaded.encode(TEXTS) - merged).max() > 1e-3, "the adapters do something"
+    loaded.load_adapter(str(exported))
+    np.testing.assert_allclose(loaded.encode(TEXTS), merged, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # PEFT 0.21 asks for an old name
+def test_peft_puts_it_on_the_base(exported: Path, tuned: Path) -> None:
+    """Not a key is missing or left over, and the states before pooling are those of the merged model."""
+    merged = SentenceTransformer(str(tuned), device="cpu")
+    base = AutoModel.from_pretrained("tiny-llama-2-blocks")
+    model = PeftModel.from_pretrained(base, exported).eval()
+    fed = merged.tokenizer(TEXTS[::2], padding=True, truncation=True, max_length=32, return_tensors="pt")
+    inputs = {name: fed[name] for name in ("input_ids", "attention_mask")}
+    with torch.no_grad():
+        found, wanted = model(**inputs).last_hidden_state, merged[0].model(**inputs).last_hidden_state
+    real = inputs["attention_mask"].bool()
+    torch.testing.assert_close(found[real], wanted[real], atol=1e-5, rtol=1e-5)
