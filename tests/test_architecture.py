@@ -37,6 +37,9 @@ HEAVY = {
     "sklearn",
     "psutil",
     "bm25s",
+    "onnx",
+    "onnxruntime",
+    "openvino",
 }
 """Packages of the extra `train`, without which plans, fits and recipes must work."""
 

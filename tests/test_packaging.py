@@ -45,7 +45,15 @@ def distributions() -> dict[str, str]:
 
 def test_every_import_is_a_dependency_or_in_an_extra() -> None:
     declared = names(
-        [*PROJECT["dependencies"], *EXTRAS["train"], *EXTRAS["demo"], *EXTRAS["postgresql"], *EXTRAS["mteb"]]
+        [
+            *PROJECT["dependencies"],
+            *EXTRAS["train"],
+            *EXTRAS["demo"],
+            *EXTRAS["postgresql"],
+            *EXTRAS["mteb"],
+            *EXTRAS["onnx"],
+            *EXTRAS["openvino"],
+        ]
     )
     missing = {module for module, name in distributions().items() if name not in declared}
     assert not missing

@@ -16,7 +16,10 @@ from tests.docs.faq import write_faq
 from tests.docs.pages import ROOT, blocks_of, compare, run_page
 
 PAGES = sorted(path for folder in ("start", "howto") for path in (ROOT / "docs" / folder).glob("*.md"))
-SLOW = {"start/python", "start/quickstart", "howto/dollars", "howto/gpus", "howto/judge", "howto/resume", "howto/study"}
+SLOW = {
+    "start/python", "start/quickstart", "howto/dollars", "howto/export", "howto/gpus", "howto/judge", "howto/push",
+    "howto/resume", "howto/study",
+}  # fmt: skip
 """Pages that train, or simulate, for longer than 5 seconds; `make test-processes` runs them."""
 
 
@@ -76,7 +79,9 @@ def with_model(pairs: Pairs) -> None:
 SETUP: dict[str, Callable[[Pairs], None]] = {
     "start/output": with_quickstart,
     "howto/evaluate": with_model,
+    "howto/export": with_model,
     "howto/models": with_models,
+    "howto/push": with_pairs,
     "howto/table": with_runs,
 }
 """What is there before a page begins; for most pages it is the pairs."""

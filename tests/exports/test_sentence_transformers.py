@@ -105,7 +105,8 @@ def test_modules_record_and_card_are_explicit(exported: tuple[SentenceTransforme
     assert modules == ["Transformer", "Pooling", "Normalize"]
     assert RunRecord.model_validate_json((folder / "embudget.json").read_text()) == record
     assert record.config.method in (folder / "README.md").read_text()
-    assert not list(folder.glob("adapter*"))
+    assert not list(folder.glob("adapter*.*")), "the adapters are merged"
+    assert (folder / "adapter").is_dir() == (record.config.method == "lora:4"), "and kept, for the export to PEFT"
     assert [path.name for path in folder.parent.iterdir()] == [folder.name], "nothing temporary stays"
 
 

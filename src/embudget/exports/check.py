@@ -8,7 +8,7 @@ import random
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import NonNegativeFloat, PositiveFloat
 
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
     from embudget.exports.exportable import Exportable
 
+Precision = Literal["fp32", "fp16"]
+
 TEXTS, BATCH = 200, 32
-TOLERANCE = {"fp32": 1e-3, "fp16": 2e-2}
+TOLERANCE: dict[Precision, float] = {"fp32": 1e-3, "fp16": 2e-2}
 """Largest difference of any number of an embedding, which has length 1, above which nothing is written."""
 
 _WORDS = (
@@ -54,7 +56,7 @@ def check_texts(max_length: int) -> list[str]:
     return ["", " ", *(" ".join(rng.choices(words, k=length)) for length in lengths)]
 
 
-def compare_with_torch(source: "Exportable", folder: Path, run: Runtime, precision: str) -> Check:
+def compare_with_torch(source: "Exportable", folder: Path, run: Runtime, precision: Precision) -> Check:
     """Embed the texts by both, and measure the difference and the speeds.
 
     Args:

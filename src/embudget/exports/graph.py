@@ -96,8 +96,9 @@ def quiet_libraries() -> Iterator[None]:
     logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings(), quietly():
-            # torch 2.13 copies a class that it has deprecated itself
+            # torch 2.13 copies a class that it has deprecated itself, and says that both inputs have one batch size
             warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
+            warnings.filterwarnings("ignore", message=".*shares the same shape constraints.*", category=UserWarning)
             yield
     finally:
         logger.setLevel(before)

@@ -6,13 +6,17 @@ from embudget.exports.card import model_card
 
 if TYPE_CHECKING:
     from embudget.exports.base import Format
-    from embudget.exports.check import Check
+    from embudget.exports.check import Check, Precision
     from embudget.exports.exportable import Exportable
     from embudget.exports.origins import Origins
 
 
 def readme(
-    chosen: "Format", source: "Exportable", precision: str, found: "Check | None", origins: "Origins | None" = None
+    chosen: "Format",
+    source: "Exportable",
+    precision: "Precision",
+    found: "Check | None",
+    origins: "Origins | None" = None,
 ) -> str:
     """The card of a model that embudget trained, else a title; how to use it, and what was measured."""
     usage = f"{chosen.usage(source)}{_measured(precision, found)}"
@@ -31,7 +35,7 @@ A text-embedding model. Compare embeddings with the cosine.
 {usage}"""
 
 
-def _measured(precision: str, found: "Check | None") -> str:
+def _measured(precision: "Precision", found: "Check | None") -> str:
     if found is None:
         return ""
     return f"""

@@ -13,11 +13,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import NonNegativeFloat, PositiveFloat
+from pydantic import Field, NonNegativeFloat, PositiveFloat
 
 from embudget.errors import ConfigError, EmbudgetError, ExportError, first_line
 from embudget.exports.base import Format, check_packages
-from embudget.exports.check import Check
+from embudget.exports.check import Check, Precision
 from embudget.exports.exportable import Exportable, input_folder, open_exportable, source_folder
 from embudget.exports.folder import RECORD_FILE, check_earlier_model
 from embudget.exports.formats import find_format
@@ -38,18 +38,18 @@ _VERSIONS = ("embudget", "torch", "transformers", "sentence-transformers")
 class Exported(Frozen):
     """What an export wrote, and how its runtime compares with torch."""
 
-    path: Path
-    """The folder."""
-    to: str
-    """The format."""
-    precision: str
-    """fp32 or fp16."""
-    difference: NonNegativeFloat | None = None
-    """Largest absolute difference from torch's embeddings over 200 texts; None where torch is the runtime."""
-    texts_per_second: PositiveFloat | None = None
-    """Of the format's runtime on those texts, tokenising included; None where torch is the runtime."""
-    torch_texts_per_second: PositiveFloat | None = None
-    """Of sentence-transformers on the same texts, with as many threads."""
+    path: Path = Field(description="the folder")
+    to: str = Field(description="the format")
+    precision: Precision = Field(description="of the weights")
+    difference: NonNegativeFloat | None = Field(
+        default=None, description="largest difference from torch of any number of the embeddings of 200 texts"
+    )
+    texts_per_second: PositiveFloat | None = Field(
+        default=None, description="of the format's runtime on those texts, tokenising included; none where it is torch"
+    )
+    torch_texts_per_second: PositiveFloat | None = Field(
+        default=None, description="of sentence-transformers on the same texts, with as many threads"
+    )
 
 
 def export(model: "SentenceTransformer | str | Path", to: str, out: str | Path, *, fp16: bool = False) -> Exported:
@@ -82,7 +82,7 @@ def export(model: "SentenceTransformer | str | Path", to: str, out: str | Path, 
     source = open_exportable(model)
     chosen.check(source)
     origins = None if source.folder is None else read_origins(source.folder)
-    precision = "fp16" if fp16 else "fp32"
+    precision: Precision = "fp16" if fp16 else "fp32"
     try:
         with whole_folder(folder, check=_check_replaced) as part, quietly():
             found = _written(chosen, source, part, fp16)
@@ -95,7 +95,7 @@ def export(model: "SentenceTransformer | str | Path", to: str, out: str | Path, 
             list_files(part)
     except OSError as error:
         raise ExportError(f"cannot write {folder}: {error.strerror or first_line(error)}") from error
-    measured = {} if found is None else found.model_dump(exclude={"threads"})
+    measured: dict[str, Any] = {} if found is None else found.model_dump(exclude={"threads"})
     return Exported(path=folder, to=to, precision=precision, **measured)
 
 
@@ -163,7 +163,7 @@ def _written(chosen: Format, source: Exportable, part: Path, fp16: bool) -> Chec
 _FULL = ("No space left on device", "File too large", "Disk quota exceeded")
 
 
-def _facts(chosen: Format, source: Exportable, precision: str, found: Check | None) -> dict[str, Any]:
+def _facts(chosen: Format, source: Exportable, precision: Precision, found: Check | None) -> dict[str, Any]:
     """What `export.json` says: what the model is, how to feed it, how far it is from torch."""
     model = source.model
     return {

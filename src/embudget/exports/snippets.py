@@ -27,8 +27,8 @@ POOLED = tuple(_POOLED)
 
 def graph_usage(source: "Exportable", imports: str, load: str, run: str) -> str:
     """How to use a graph that pools and normalises by itself: the runtime's lines, and the tokenizer's."""
-    return f"""Pooling and normalisation are in the graph. It takes `input_ids` and `attention_mask`, (batch, length) of 64-bit
-integers. It gives `sentence_embedding`, (batch, {source.model.get_embedding_dimension()}).
+    return f"""Pooling and normalisation are in the graph. It takes `input_ids` and `attention_mask`, (batch, length) of
+64-bit integers. It gives `sentence_embedding`, (batch, {source.model.get_embedding_dimension()}).
 
 ```python
 {imports}
