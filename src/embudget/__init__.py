@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from embudget.errors import EmbudgetError, UnsupportedError
     from embudget.evaluation import benchmark, evaluate
     from embudget.exports import export
+    from embudget.exports.push import push
     from embudget.findings import agree, explain
     from embudget.laws import Laws, find_laws, fit
     from embudget.pairs import build_pairs, index_pairs, load_pairs
@@ -47,6 +48,7 @@ _HOMES = {
     "errors": ("EmbudgetError", "UnsupportedError"),
     "evaluation": ("benchmark", "evaluate"),
     "exports": ("export",),
+    "exports.push": ("push",),
     "findings": ("agree", "explain"),
     "laws": ("Laws", "find_laws", "fit"),
     "pairs": ("build_pairs", "index_pairs", "load_pairs"),
@@ -85,6 +87,7 @@ __all__ = [
     "load_pairs",
     "pilot",
     "plan",
+    "push",
     "quickstart",
     "recipe_curve",
     "recommend",

@@ -74,9 +74,39 @@ def check_owned(folder: Path, what: str, error: type[EmbudgetError] = ConfigErro
         raise error(f"{rule}; {folder / LISTING} is damaged: move the folder away or name another") from None
     if alien := sorted(there.keys() - listed.keys()):
         raise error(f"{rule}; {folder} holds other files, such as {alien[0]}: move them away or name another folder")
+    if changed := _changed(there, listed):
+        raise error(f"{rule}; {folder / changed} was changed since: move it away or name another folder")
+
+
+def difference(folder: Path) -> str | None:
+    """What is not as embudget wrote it in one of its folders; None if nothing is.
+
+    Unlike `check_owned`, which only cares for what would be lost, it looks for files that are missing too.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    there = dict(_files(folder))
+    if LISTING not in there:
+        return f"it lacks {LISTING}, which lists its files"
+    try:
+        listed = OwnedFiles.model_validate_json(there.pop(LISTING).read_bytes()).files
+    except ValueError:
+        return f"its {LISTING} is damaged"
+    if alien := sorted(there.keys() - listed.keys()):
+        return f"it holds other files, such as {alien[0]}"
+    if missing := sorted(listed.keys() - there.keys()):
+        return f"{missing[0]} is missing"
+    changed = _changed(there, listed)
+    return None if changed is None else f"{changed} was changed since"
+
+
+def _changed(there: dict[str, Path], listed: dict[str, OwnedFile]) -> str | None:
+    """The first file that is another than the one that was listed."""
     for name, path in there.items():
         if path.is_symlink() or not path.is_file() or _seen(path) != listed[name]:
-            raise error(f"{rule}; {folder / name} was changed since: move it away or name another folder")
+            return name
+    return None
 
 
 def _files(folder: Path) -> Iterator[tuple[str, Path]]:

@@ -17,8 +17,8 @@ from tests.docs.pages import ROOT, blocks_of, compare, run_page
 
 PAGES = sorted(path for folder in ("start", "howto") for path in (ROOT / "docs" / folder).glob("*.md"))
 SLOW = {
-    "start/python", "start/quickstart", "howto/dollars", "howto/export", "howto/gpus", "howto/judge", "howto/resume",
-    "howto/study",
+    "start/python", "start/quickstart", "howto/dollars", "howto/export", "howto/gpus", "howto/judge", "howto/push",
+    "howto/resume", "howto/study",
 }  # fmt: skip
 """Pages that train, or simulate, for longer than 5 seconds; `make test-processes` runs them."""
 
@@ -81,6 +81,7 @@ SETUP: dict[str, Callable[[Pairs], None]] = {
     "howto/evaluate": with_model,
     "howto/export": with_model,
     "howto/models": with_models,
+    "howto/push": with_pairs,
     "howto/table": with_runs,
 }
 """What is there before a page begins; for most pages it is the pairs."""

@@ -92,7 +92,9 @@ def refused(message: str, kind: type[EmbudgetError], *arguments: object, **named
 def test_what_cannot_be_exported_is_refused_in_one_line(tuned: Path, tiny_neox: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     refused("to must be sentence-transformers, .* or .*, got 'word2vec'", ConfigError, tuned, "word2vec", out)
-    refused("fp16 is for onnx and openvino, not for transformers", ConfigError, tuned, "transformers", out, fp16=True)
+    refused(
+        "fp16 is for onnx, openvino and gguf, not for transformers", ConfigError, tuned, "transformers", out, fp16=True
+    )
     (tmp_path / "empty").mkdir()
     refused("empty holds no sentence-transformers model: modules.json", ModelError, tmp_path / "empty", "onnx", out)
     refused("no-such-model", ModelError, "no-such-model", "transformers", out)

@@ -22,6 +22,7 @@ from embudget.cli import (
     export,
     fit,
     pairs,
+    push,
     quickstart,
     recipe,
     records,
@@ -74,7 +75,7 @@ def embudget(
 app.add_typer(suite.app, name="suite")
 app.add_typer(pairs.app, name="pairs")
 for command in (
-    train, sweep, records, compare, fit, recipe, explain, agree, simulate, evaluate, export, report, quickstart,
+    train, sweep, records, compare, fit, recipe, explain, agree, simulate, evaluate, export, push, report, quickstart,
 ):  # fmt: skip
     app.command(command.__name__.rpartition(".")[2])(command.command)
 

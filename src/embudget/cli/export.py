@@ -16,10 +16,10 @@ def command(
         ),
     ],
     to: Annotated[
-        str, typer.Option(metavar="sentence-transformers|transformers|peft|onnx|openvino", help="The format.")
+        str, typer.Option(metavar="sentence-transformers|transformers|peft|onnx|openvino|gguf", help="The format.")
     ],
     out: Annotated[Path, typer.Option(help="Folder to write.")],
-    fp16: Annotated[bool, typer.Option("--fp16", help="Half precision, for onnx and openvino.")] = False,
+    fp16: Annotated[bool, typer.Option("--fp16", help="Half precision, for onnx, openvino and gguf.")] = False,
     verbose: Verbose = False,
 ) -> None:
     """Write a model in the format of another runtime.

@@ -97,7 +97,7 @@ def command(
     export: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="onnx|openvino|transformers|peft",
+            metavar="onnx|openvino|gguf|transformers|peft",
             help="Also write the model in this format, to OUT-FORMAT; may be given several times.",
         ),
     ] = None,

@@ -2,6 +2,7 @@
 
 from embudget.errors import ConfigError
 from embudget.exports.base import Format, one_of
+from embudget.exports.gguf import GgufFormat
 from embudget.exports.onnx import OnnxFormat
 from embudget.exports.openvino import OpenvinoFormat
 from embudget.exports.peft import PeftFormat
@@ -14,6 +15,7 @@ FORMATS: dict[str, Format] = {
     "peft": PeftFormat(),
     "onnx": OnnxFormat(),
     "openvino": OpenvinoFormat(),
+    "gguf": GgufFormat(),
 }
 
 

@@ -2,28 +2,37 @@
 
 from typing import TYPE_CHECKING
 
+from embudget.exports.card import model_card
+
 if TYPE_CHECKING:
     from embudget.exports.base import Format
     from embudget.exports.check import Check, Precision
     from embudget.exports.exportable import Exportable
+    from embudget.exports.origins import Origins
 
 
-def readme(chosen: "Format", source: "Exportable", precision: "Precision", found: "Check | None") -> str:
-    """A title, the lines of Python that use it, and what was measured."""
-    record = source.record
-    name = source.name.rstrip("/").rpartition("/")[2] if record is None else record.config.model
-    trained = "" if record is None else f" fine-tuned with {record.config.method}"
+def readme(
+    chosen: "Format",
+    source: "Exportable",
+    precision: "Precision",
+    found: "Check | None",
+    origins: "Origins | None" = None,
+) -> str:
+    """The card of a model that embudget trained, else a title; how to use it, and what was measured."""
+    usage = f"{chosen.usage(source)}{_measured(precision, found)}"
+    if source.record is not None:
+        return model_card(source.record, origins=origins, usage=usage, to=chosen.name)
     return f"""---
 library_name: {chosen.name}
 pipeline_tag: feature-extraction
 tags: [feature-extraction, sentence-similarity, embudget]
 ---
 
-# {name}{trained}, for {chosen.name}
+# {source.name.rstrip("/").rpartition("/")[2]}, for {chosen.name}
 
 A text-embedding model. Compare embeddings with the cosine.
 
-{chosen.usage(source)}{_measured(precision, found)}"""
+{usage}"""
 
 
 def _measured(precision: "Precision", found: "Check | None") -> str:

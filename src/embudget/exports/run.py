@@ -21,6 +21,7 @@ from embudget.exports.check import Check, Precision
 from embudget.exports.exportable import Exportable, input_folder, open_exportable, source_folder
 from embudget.exports.folder import RECORD_FILE, check_earlier_model
 from embudget.exports.formats import find_format
+from embudget.exports.origins import ORIGINS_FILE, read_origins
 from embudget.exports.readme import readme
 from embudget.files import whole_folder
 from embudget.frozen import Frozen
@@ -57,9 +58,9 @@ def export(model: "SentenceTransformer | str | Path", to: str, out: str | Path, 
     Args:
         model: a sentence-transformers folder, such as `train` writes; a member that was not fine-tuned, such as
             ``smollm2-135m:2``; or a loaded `SentenceTransformer`.
-        to: sentence-transformers, transformers, peft, onnx or openvino.
+        to: sentence-transformers, transformers, peft, onnx, openvino or gguf.
         out: the folder to write: new, or one of an earlier export or model that was not changed since.
-        fp16: write in half precision; onnx and openvino alone.
+        fp16: write in half precision; onnx, openvino and gguf alone.
 
     Returns:
         The folder, the largest difference from torch's embeddings, and the texts per second of both.
@@ -80,14 +81,17 @@ def export(model: "SentenceTransformer | str | Path", to: str, out: str | Path, 
     check_export(chosen, model, folder, fp16)
     source = open_exportable(model)
     chosen.check(source)
+    origins = None if source.folder is None else read_origins(source.folder)
     precision: Precision = "fp16" if fp16 else "fp32"
     try:
         with whole_folder(folder, check=_check_replaced) as part, quietly():
             found = _written(chosen, source, part, fp16)
             (part / EXPORT_FILE).write_text(json.dumps(_facts(chosen, source, precision, found), indent=2) + "\n")
-            (part / "README.md").write_text(readme(chosen, source, precision, found), encoding="utf-8")
+            (part / "README.md").write_text(readme(chosen, source, precision, found, origins), encoding="utf-8")
             if source.record is not None:
                 (part / RECORD_FILE).write_text(source.record.model_dump_json(indent=2, exclude_none=True))
+            if origins is not None:
+                (part / ORIGINS_FILE).write_text(origins.model_dump_json(indent=2), encoding="utf-8")
             list_files(part)
     except OSError as error:
         raise ExportError(f"cannot write {folder}: {error.strerror or first_line(error)}") from error
@@ -107,7 +111,7 @@ def check_export(
     """
     check_packages(chosen)
     if fp16 and not chosen.takes_fp16:
-        raise ConfigError(f"fp16 is for onnx and openvino, not for {chosen.name}: leave it out")
+        raise ConfigError(f"fp16 is for onnx, openvino and gguf, not for {chosen.name}: leave it out")
     check_folder_output(out, (input_folder(model),))
     try:
         _check_replaced(out)

@@ -20,6 +20,7 @@ from embudget.exports.adapter import ADAPTER, Adapter, write_adapter
 from embudget.exports.base import Format
 from embudget.exports.card import model_card
 from embudget.exports.folder import RECORD_FILE, check_earlier_model, check_folder
+from embudget.exports.origins import ORIGINS_FILE, Origins
 from embudget.exports.snippets import sentence_transformers_usage
 from embudget.files import whole_folder
 from embudget.owned import list_files
@@ -46,7 +47,13 @@ class SentenceTransformersFormat(Format):
         return sentence_transformers_usage(source)
 
 
-def write_model(model: "SentenceTransformer", record: RunRecord, folder: Path, adapter: Adapter | None = None) -> None:
+def write_model(
+    model: "SentenceTransformer",
+    record: RunRecord,
+    folder: Path,
+    adapter: Adapter | None = None,
+    origins: Origins | None = None,
+) -> None:
     """Write the model, its record and its card, whole or not at all; a model that is there is replaced.
 
     Args:
@@ -54,6 +61,7 @@ def write_model(model: "SentenceTransformer", record: RunRecord, folder: Path, a
         record: of the run that trained it.
         folder: where to write.
         adapter: the adapters that were merged, which are kept beside the weights.
+        origins: start and data with their licences, for the card.
 
     Raises:
         RunError: the folder cannot be written.
@@ -69,7 +77,10 @@ def write_model(model: "SentenceTransformer", record: RunRecord, folder: Path, a
             if adapter is not None:
                 write_adapter(adapter, record.config, part / ADAPTER)
             (part / RECORD_FILE).write_text(record.model_dump_json(indent=2, exclude_none=True))
-            (part / "README.md").write_text(model_card(record, "6" if model.tokenizer.chat_template else "5.2"))
+            if origins is not None:
+                (part / ORIGINS_FILE).write_text(origins.model_dump_json(indent=2), encoding="utf-8")
+            card = model_card(record, "6" if model.tokenizer.chat_template else "5.2", origins=origins)
+            (part / "README.md").write_text(card, encoding="utf-8")
             list_files(part)
     except (OSError, SafetensorError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or " ".join(str(error).split())

@@ -106,6 +106,7 @@ def train(
     """
     from embudget.exports.adapter import adapter_of
     from embudget.exports.folder import check_folder
+    from embudget.exports.origins import origins_of
     from embudget.exports.sentence_transformers import write_model
     from embudget.training.base import base_score
     from embudget.training.budget import run_to_budget
@@ -150,7 +151,7 @@ def train(
             adapter = None if folder is None else adapter_of(training.model[0].model)
             training.model[0].model = job.method.merge(training.model[0].model)
             if folder is not None and is_first:  # while the checkpoints are still there
-                write_model(training.model, record, folder, adapter)
+                write_model(training.model, record, folder, adapter, origins_of(config, pairs.info))
     if folder is not None and is_first:
         assert resources.checkpoints is not None
         with suppress(OSError):  # other runs have checkpoints there
