@@ -75,6 +75,13 @@ def input_folder(model: "SentenceTransformer | str | Path | None") -> Path | Non
 def _untrained(name: str) -> "SentenceTransformer":
     """A member as it is before training, pooled as training would begin with."""
     from embudget.suite.loading import load_embedder
-    from embudget.suite.pooling import pooling_for
+    from embudget.suite.members import pooling_for, start_of
 
-    return load_embedder(name, min(MAX_LENGTH, find_shape(name).max_length), pooling_for(name, None))
+    start, length = start_of(name), min(MAX_LENGTH, find_shape(name).max_length)
+    return load_embedder(
+        name,
+        length,
+        pooling_for(name, None),
+        query_prompt=start.query_prompt,
+        document_prompt=start.document_prompt,
+    )
