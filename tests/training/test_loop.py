@@ -41,7 +41,8 @@ def test_the_parts_of_a_model_have_the_kernel_that_it_trains_with(
         return False
 
     monkeypatch.setattr("embudget.training.engine.use_flash_attention", other_kernel)
-    encoder = Training(Job.of(config_for(tiny_neox, tiny_pairs, "freeze:0.5"), tiny_pairs)).engine.encoder
+    config = config_for(tiny_neox, tiny_pairs, "freeze:0.5", precision="bf16")  # flash attention takes no float32
+    encoder = Training(Job.of(config, tiny_pairs)).engine.encoder
     kernels = {part.config._attn_implementation for part in (encoder._prefix, encoder._suffix)}
     assert kernels == {layer.attention.config._attn_implementation for layer in encoder._suffix.layers} == {"eager"}
 

@@ -161,7 +161,8 @@ def _measured(sizes: tuple[tuple[int, int], ...], heads: tuple[int, int], device
             found[kind].append(seconds(kind, rows))
 
     def of_block(rounds: list[list[float]]) -> float:
-        medians = map(statistics.median, zip(*rounds[1:], strict=True))  # the first makes kernels for these sizes
+        later = rounds[1:]  # the first one makes kernels for these sizes
+        medians = [statistics.median([one[place] for one in later]) for place in range(len(counts))]
         return sum(count * median for count, median in zip(counts, medians, strict=True))
 
     return of_block(found[torch.float32]) / of_block(found[torch.bfloat16])
@@ -190,10 +191,10 @@ def _attention(heads: tuple[int, int], rows: int, kind: "torch.dtype", device: s
 
     count, size = heads
     shape = max(1, rows // TEXT_TOKENS), count, TEXT_TOKENS, size
-    parts = [torch.ones(shape, dtype=kind, device=device, requires_grad=True) for _ in range(3)]
+    q, k, v = (torch.ones(shape, dtype=kind, device=device, requires_grad=True) for _ in range(3))
 
     def there_and_back() -> None:
-        torch.nn.functional.scaled_dot_product_attention(*parts, is_causal=True).sum().backward()
+        torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True).sum().backward()
 
     return _timed(there_and_back, device)
 
