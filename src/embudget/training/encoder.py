@@ -179,7 +179,8 @@ def _replace(part: nn.Module, path: str, module: nn.Module | None) -> list[nn.Mo
     *around, name = path.split(".")
     owners, owner = [], part
     for step in around:
-        owner._modules[step] = owner = _copied(owner._modules[step])
+        inner = _copied(owner.get_submodule(step))
+        owner._modules[step] = owner = inner
         owners.append(owner)
     if owner._modules.get(name) is not None:
         owner._modules[name] = module
@@ -192,5 +193,5 @@ def _remove_dropout(part: nn.Module, blocks: nn.Module) -> None:
         if isinstance(child, nn.Dropout):
             part._modules[name] = nn.Identity()
         elif child is not None and child is not blocks and any(isinstance(one, nn.Dropout) for one in child.modules()):
-            part._modules[name] = _copied(child)
-            _remove_dropout(part._modules[name], blocks)
+            part._modules[name] = own = _copied(child)
+            _remove_dropout(own, blocks)
