@@ -43,7 +43,7 @@ LLAMA_FIELDS: dict[Size, str] = {
 
 _NAME = r"[A-Za-z_]\w*"
 _FACTOR = re.compile(rf"{_NAME}|\d+")
-_CONDITION = re.compile(rf"(bias|if)(?: (not ))?(?: ?({_NAME}))?")
+_CONDITION = re.compile(rf"(bias|if)(?: (not)(?= ))?(?: ({_NAME}))?")
 _COMPUTED = {"q", "kv"}
 
 

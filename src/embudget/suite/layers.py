@@ -83,10 +83,11 @@ def described_weights(
 
 def _linears(description: Architecture, part: Part, known: Mapping[str, object]) -> list[Linear]:
     texts: dict[str, str] = getattr(description, part)
-    return [
-        Linear(name, *_sides(name, layer, known), layer.bias.holds(known), part)
-        for name, layer in _existing(texts, known)
-    ]
+    found = []
+    for name, layer in _existing(texts, known):
+        inputs, outputs = _sides(name, layer, known)
+        found.append(Linear(name, inputs, outputs, layer.bias.holds(known), part))
+    return found
 
 
 def _norms(texts: Mapping[str, str], known: Mapping[str, object]) -> tuple[Norm, ...]:

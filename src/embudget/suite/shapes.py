@@ -14,7 +14,7 @@ With h the hidden size, i the intermediate size, a heads of size d and g key-val
 and every other architecture what its description says (`embudget.suite.architecture`).
 """
 
-from typing import Any, Self, cast, get_args
+from typing import Any, Self, get_args
 
 from pydantic import Field, PositiveInt, ValidationError, model_validator
 
@@ -183,7 +183,7 @@ def shape_of_config(config: dict[str, Any], name: str, description: Architecture
     except ModelError as error:
         raise ModelError(f"{name}: {error}") from None
     known = {**described.defaults, **{field: value for field, value in given.items() if value is not None}}
-    sizes = {size: known.get(field) for size, field in described.fields.items()}
+    sizes: dict[str, Any] = {size: known.get(field) for size, field in described.fields.items()}
     sizes["kv_heads"] = sizes["kv_heads"] or sizes["heads"]
     sizes["head_dim"] = sizes["head_dim"] or _head_dim(sizes["hidden"], sizes["heads"])
     for size, field in described.fields.items():
@@ -191,20 +191,16 @@ def shape_of_config(config: dict[str, Any], name: str, description: Architecture
             raise ModelError(f"{name}: its configuration lacks {field}")
     settings = tuple((field, known[field]) for field in described.settings if field in known)
     try:
-        sizes |= {
-            size: parse_layer(value).evaluate(sizes)[0]
-            for size, value in sizes.items()
-            if isinstance(value, str)
-            and value == described.defaults.get(described.fields[size])
-            and isinstance(sizes["hidden"], int)
-        }
+        for size, field in described.fields.items():
+            if isinstance(sizes[size], str) and sizes[size] == described.defaults.get(field):
+                sizes[size] = _evaluated(sizes[size], sizes)
         return ModelShape(
             name=name,
             family=described.model_type,
             architecture=described.model_type,
             description=described,
             settings=settings,
-            **cast("dict[str, Any]", sizes),
+            **sizes,
         )
     except ValidationError as error:
         raise ModelError(f"{name}: its configuration is not usable: {first_problem(error)}") from None
@@ -220,6 +216,14 @@ def known_description(config: dict[str, Any], name: str) -> Architecture:
     if not isinstance(model_type, str) or model_type not in ARCHITECTURES:
         raise ModelError(f"{name}: {why_unsupported(config)}")
     return ARCHITECTURES[model_type]
+
+
+def _evaluated(text: str, sizes: dict[str, Any]) -> Any:  # noqa: ANN401 - whatever a file held; the shape validates it
+    """A default that is written as a size, such as `4 hidden`; the text itself where it is none."""
+    try:
+        return parse_layer(text).evaluate(sizes)[0]
+    except (ValueError, KeyError, TypeError):
+        return text
 
 
 def _head_dim(hidden: Any, heads: Any) -> int:  # noqa: ANN401 - whatever a file held; the shape validates it

@@ -21,15 +21,20 @@ def _llama_like(
     model_type: str,
     norms: dict[str, str] = _TWO_NORMS,
     *,
+    attention_bias: bool = True,
     qkv: str = "",
-    o: str = "",
     mlp: str = "",
     final_norm: str = "hidden",
     defaults: dict[str, bool | int | str] | None = None,
     other_attention: dict[str, bool] | None = None,
 ) -> Architecture:
-    """An architecture with Llama's linear layers; ``qkv``, ``o`` and ``mlp`` say when these have biases."""
-    qkv, o, mlp = (f", {bias}" if bias else "" for bias in (qkv, o, mlp))
+    """An architecture with Llama's linear layers.
+
+    ``attention_bias`` is for those whose field of this name decides about the biases of attention; for others ``qkv``
+    says when there are any behind the first three layers, and ``mlp`` when there are any in the feed-forward network.
+    """
+    o = "bias attention_bias" if attention_bias else ""
+    qkv, o, mlp = (f", {bias}" if bias else "" for bias in (qkv or o, o, mlp))
     return Architecture(
         model_type=model_type,
         blocks="layers",
@@ -48,18 +53,15 @@ def _llama_like(
     )  # fmt: skip
 
 
-_ATTENTION_BIAS = {"qkv": "bias attention_bias", "o": "bias attention_bias"}
-
-LLAMA = _llama_like("llama", **_ATTENTION_BIAS, mlp="bias mlp_bias")
-SMOLLM3 = _llama_like("smollm3", **_ATTENTION_BIAS, mlp="bias mlp_bias")
-MISTRAL = _llama_like("mistral")
-QWEN2 = _llama_like("qwen2", qkv="bias")
-QWEN3 = _llama_like("qwen3", _TWO_NORMS | _HEAD_NORMS, **_ATTENTION_BIAS, defaults={"head_dim": 128})
+LLAMA = _llama_like("llama", mlp="bias mlp_bias")
+SMOLLM3 = _llama_like("smollm3", mlp="bias mlp_bias")
+MISTRAL = _llama_like("mistral", attention_bias=False)
+QWEN2 = _llama_like("qwen2", attention_bias=False, qkv="bias")
+QWEN3 = _llama_like("qwen3", _TWO_NORMS | _HEAD_NORMS, defaults={"head_dim": 128})
 
 GEMMA3_TEXT = _llama_like(
     "gemma3_text",
     {**_TWO_NORMS, **_HEAD_NORMS, "pre_feedforward_layernorm": "hidden", "post_feedforward_layernorm": "hidden"},
-    **_ATTENTION_BIAS,
     defaults={  # the text model inside a multimodal one is written without the fields that have them
         "vocab_size": 262208, "hidden_size": 2304, "intermediate_size": 9216, "num_hidden_layers": 26,
         "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256, "max_position_embeddings": 131072,
@@ -73,7 +75,6 @@ OLMO2 = _llama_like(
         "self_attn.q_norm": "q", "self_attn.k_norm": "kv",
         "post_attention_layernorm": "hidden", "post_feedforward_layernorm": "hidden",
     },
-    **_ATTENTION_BIAS,
 )  # fmt: skip
 
 STABLELM = _llama_like(
@@ -84,6 +85,7 @@ STABLELM = _llama_like(
         "self_attn.q_layernorm": "q, if qk_layernorm",  # a norm of its own for each head
         "self_attn.k_layernorm": "kv, if qk_layernorm",
     },
+    attention_bias=False,
     qkv="bias use_qkv_bias",
     final_norm="hidden, bias",
 )  # fmt: skip
