@@ -67,7 +67,7 @@ class Hub(BaseHTTPRequestHandler):
         if self.command == "GET":
             self.wfile.write(content)
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name it has there
+    def log_message(self, format: str, *args: object) -> None:
         pass
 
 
