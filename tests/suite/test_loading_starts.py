@@ -3,6 +3,7 @@
 import importlib.util
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -139,7 +140,8 @@ def test_minilm_comes_from_its_package_and_is_what_it_was(tiny_text: list[str]) 
     assert weights_of("sentence-transformers/all-MiniLM-L6-v2:2") is None
     assert [find_shape(name).layers for name in SUITES["minilm"]] == [1, 2, 3, 4, 6]
     assert {find_shape(name).lineage for name in SUITES["minilm"]} == {"minilm retriever"}
-    model, theirs = load_embedder("minilm-l6", 256), SentenceTransformer(checkpoint.path)
+    model = load_embedder("minilm-l6", 256)
+    theirs: Any = SentenceTransformer(checkpoint.path)
     texts = [*tiny_text, "", "long " * 400]
     np.testing.assert_allclose(model.encode(texts), theirs.encode(texts), atol=1e-6)
     cut = load_embedder("minilm-l6:2", 256)

@@ -8,7 +8,8 @@ _SIZES = ("layers", "hidden", "heads", "kv_heads", "head_dim", "intermediate", "
 
 def built_in(
     name: str, family: str, architecture: str, hub_id: str | None, *, sizes: tuple[int, ...], max_length: int,
-    rate: float | None = None, revision: str | None = None, retriever: bool = False, **settings: int,
+    rate: float | None = None, revision: str | None = None, retriever: bool = False,
+    settings: tuple[tuple[str, int], ...] = (),
 ) -> ModelShape:  # fmt: skip
     """A shape from ``sizes``: layers, hidden, heads, kv_heads, head_dim, intermediate, vocab, in that order.
 
@@ -25,7 +26,7 @@ def built_in(
             "revision": revision,
             "max_length": max_length,
             "pretraining_learning_rate": rate,
-            "settings": tuple(settings.items()),
+            "settings": settings,
         }
     )
 

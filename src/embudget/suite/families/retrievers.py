@@ -38,11 +38,12 @@ E5 = tuple(
 
 MULTILINGUAL_E5 = tuple(
     built_in(f"multilingual-e5-{size}", "multilingual-e5", architecture, f"intfloat/multilingual-e5-{size}",
-             sizes=(*sizes, vocab), max_length=512, retriever=True, **types)
-    for size, architecture, sizes, vocab, types in [
-        ("small", "bert", _SMALL, 250037, {}),
-        ("base", "xlm-roberta", _BASE, 250002, {"type_vocab_size": 1}),
-        ("large", "xlm-roberta", _LARGE, 250002, {"type_vocab_size": 1}),
+             sizes=(*sizes, vocab), max_length=512, retriever=True,
+             settings=(("type_vocab_size", 1),) if architecture == "xlm-roberta" else ())
+    for size, architecture, sizes, vocab in [
+        ("small", "bert", _SMALL, 250037),
+        ("base", "xlm-roberta", _BASE, 250002),
+        ("large", "xlm-roberta", _LARGE, 250002),
     ]
 )  # fmt: skip
 """Sizes: config.json of intfloat/multilingual-e5-small, which is a BERT with XLM-R's tokenizer, in several public
