@@ -6,7 +6,7 @@ import pytest
 import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss, MultipleNegativesRankingLoss
-from torch.nn.functional import normalize
+from torch.nn.functional import cross_entropy, normalize
 
 from embudget.errors import ConfigError, ModelError
 from embudget.pairs import Pairs
@@ -29,9 +29,8 @@ def test_the_gradient_is_that_of_the_mean_loss_over_the_sizes() -> None:
         sides = [queries_BE, positives_BE, negatives_ME]  # the full ones are unit already, as the model made them
         queries, positives, negatives = [normalize(one[:, :size], dim=1) for one in sides] if size < 16 else sides
         scores_BC = SCALE * queries @ torch.cat([positives, negatives]).T
-        there, back = scores_BC, scores_BC[:, :6].T
         target = torch.arange(6)
-        losses.append(sum(torch.nn.functional.cross_entropy(one, target) for one in (there, back)) / 2)
+        losses.append((cross_entropy(scores_BC, target) + cross_entropy(scores_BC[:, :6].T, target)) / 2)
     wanted = torch.stack(losses).mean()
     wanted.backward()
     loss, *found = matryoshka_gradient(queries_BE, positives_BE, SCALE, (4, 9), negatives_ME=negatives_ME)

@@ -265,7 +265,9 @@ def _group_losses(pairs: tuple[int, ...], cells: "pd.DataFrame") -> GroupLosses:
 
 def _one_scale(runs: "pd.DataFrame") -> float | None:
     """The scale of all runs; None where they differ in it, or do not say."""
-    scales = runs["scale"].dropna().unique() if "scale" in runs else ()
+    if "scale" not in runs:
+        return None
+    scales = runs["scale"].dropna().unique()
     return float(scales[0]) if len(scales) == 1 else None
 
 

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from embudget.errors import ConfigError, ModelError
 from embudget.flops import attention_share, steps_for, tokens_for
@@ -97,7 +97,7 @@ def settled(study: Study, pairs: Pairs, measured: Sequence[RunRecord] = ()) -> S
     ids = {record.id for record in measured}
     there = [
         precision
-        for precision in ("float32", "bf16")
+        for precision in get_args(Precision)
         if ids and any(config.id in ids for config in _with(study, precision).configs(pairs))
     ]
     shapes = [member.shape for grid in study.grids() for member in grid.find_members()[0]]

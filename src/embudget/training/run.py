@@ -117,7 +117,7 @@ def train(
     from embudget.training.tracking import tracked
 
     pairs = as_pairs(pairs)
-    config = what if isinstance(what, RunConfig) else measured_on(what.run_config(pairs.hash), pairs)
+    config = what if isinstance(what, RunConfig) else _on_this_machine(measured_on(what.run_config(pairs.hash), pairs))
     resources = resources or Resources()
     check_interval(resources.checkpoint_seconds)
     is_first = start_processes().is_main_process
@@ -157,6 +157,13 @@ def train(
         with suppress(OSError):  # other runs have checkpoints there
             resources.checkpoints.rmdir()
     return (training.model, record) if with_record else training.model
+
+
+def _on_this_machine(config: RunConfig) -> RunConfig:
+    """The run of a recipe, which does not say in which numbers to multiply, in those that suit this machine."""
+    from embudget.training.precision import resolve_precision
+
+    return config.model_copy(update={"precision": resolve_precision(None, find_shape(config.model))})
 
 
 def record_of(
