@@ -35,7 +35,7 @@ def basis_of(methods: Sequence[str]) -> dict[str, Array]:
     return {method: np.array(row) for method, row in rows.items()}
 
 
-def columns_of(methods: Sequence[str]) -> list[tuple[str, float, float, int]]:
+def basis_columns(methods: Sequence[str]) -> list[tuple[str, float, float, int]]:
     """What each column of `basis_of` means: the family, its smallest and largest log number, and the polynomial's j.
 
     Two bases, as those of two lineages, have a column in common where all of this is equal.

@@ -28,7 +28,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from embudget.laws.basis import columns_of
+from embudget.laws.basis import basis_columns
 from embudget.laws.forms import Array, Form
 from embudget.laws.misfit import noise_level
 from embudget.laws.problem import Points, split
@@ -110,7 +110,7 @@ def fit_lineages(form: Form, points: Points, sharing: Sharing, asymptote: float 
 def _entries(place: int, group: Group, kind: str) -> list[_Entry]:
     problem = group.problem
     heads = [*["E"] * problem.free, *problem.form.exponents]
-    columns = columns_of(list(group.basis))
+    columns = basis_columns(list(group.basis))
     names = [(name, column) for name in problem.form.coefficients for column in columns]
     return [
         *(_Entry(place, at, name, kind) for at, name in enumerate(heads)),

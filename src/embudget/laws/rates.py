@@ -247,7 +247,7 @@ def rate_law_of(cells: Sequence[Cell], *, apart: bool = False) -> RateLaw | None
     law: RateLaw | None = None
     for _ in range(2):  # a law of the rate says how far it lies from those tried, and that how surely a cell tells it
         found = [
-            (cell, rate_point(cell, curvatures[kind_of(cell.method)], noise, expected(law, cell, label(cell))))
+            (cell, rate_point(cell, curvatures[kind_of(cell.method)], noise, best_by_law(law, cell, label(cell))))
             for cell in cells
         ]
         known = [(cell, point) for cell, point in found if point is not None]
@@ -276,7 +276,7 @@ def rate_law_of(cells: Sequence[Cell], *, apart: bool = False) -> RateLaw | None
     )
 
 
-def expected(law: RateLaw | None, cell: Cell, name: str | None = None) -> float | None:
+def best_by_law(law: RateLaw | None, cell: Cell, name: str | None = None) -> float | None:
     """The best rate of a cell by a law, which may know its method by another ``name``; None where it knows none."""
     method = name or cell.method
     if law is None or method not in law.methods:

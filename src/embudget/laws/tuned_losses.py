@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from math import exp, log
 
 from embudget.laws.rate_points import end_of, noise_of, rate_point
-from embudget.laws.rates import RateLaw, expected
+from embudget.laws.rates import RateLaw, best_by_law
 from embudget.methods import kind_of
 from embudget.runs.cells import Cell
 from embudget.runs.envelope import STEEP
@@ -26,7 +26,7 @@ def at_best_rates(cells: Sequence[Cell], law: RateLaw | None) -> list[Cell]:
 
 
 def _at_best_rate(cell: Cell, law: RateLaw, noise: float) -> Cell:
-    by_law, curvature = expected(law, cell), law.curvatures.get(kind_of(cell.method), 0.0)
+    by_law, curvature = best_by_law(law, cell), law.curvatures.get(kind_of(cell.method), 0.0)
     point = rate_point(cell, curvature, noise, by_law) if curvature and by_law is not None else None
     if point is None or by_law is None or cell.learning_rate is None:
         return cell

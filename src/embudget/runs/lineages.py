@@ -10,6 +10,7 @@ retriever is good before any training, and a base language model is not.
 A table whose runs are all of one lineage keeps it as it is said, and is otherwise treated as one that knows of none.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -63,10 +64,10 @@ def lineages_of(
     tokens_per_pair: "Callable[[pd.DataFrame], float | None]",
 ) -> list[dict[str, Any]]:
     """The fields of each `Lineage`, the one of most cells first; none where there is only one."""
-    names = cells["lineage"].value_counts() if "lineage" in cells else {}
-    if len(names) < 2:
+    counts = Counter(cells["lineage"].tolist()) if "lineage" in cells else Counter[str]()
+    if len(counts) < 2:
         return []
-    by_name = {name: runs[runs["lineage"] == name] for name in sorted(names.index, key=lambda one: (-names[one], one))}
+    by_name = {name: runs[runs["lineage"] == name] for name in sorted(counts, key=lambda one: (-counts[one], one))}
     return [
         {
             "name": name,
