@@ -49,7 +49,10 @@ class PeftFormat(Format):
         for path in source.folder.iterdir():
             if path.name in _LEFT_OUT or path.name == ADAPTER or ".safetensors" in path.suffixes:
                 continue
-            (shutil.copytree if path.is_dir() else shutil.copyfile)(path, folder / path.name)
+            if path.is_dir():
+                shutil.copytree(path, folder / path.name)
+            else:
+                shutil.copyfile(path, folder / path.name)
 
     def usage(self, source: "Exportable") -> str:
         """How to make the base, and how to load both together."""
