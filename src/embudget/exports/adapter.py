@@ -55,7 +55,7 @@ def write_adapter(adapter: Adapter, run: RunConfig, folder: Path) -> None:
     from safetensors.torch import save_file
 
     folder.mkdir()
-    base = base_of(run.model)
+    base = adapter_base(run.model)
     config = copy.copy(adapter.config)
     config.base_model_name_or_path, config.revision, config.inference_mode = base.path, base.revision, True
     config.save_pretrained(str(folder))
@@ -66,7 +66,7 @@ def write_adapter(adapter: Adapter, run: RunConfig, folder: Path) -> None:
     )
 
 
-def base_of(name: str) -> Base:
+def adapter_base(name: str) -> Base:
     """Where the model is that adapters belong to.
 
     Only a whole checkpoint of the hub or a whole folder is named directly. Of a cut member, or one whose weights come

@@ -121,7 +121,7 @@ def check_export(
 
 
 def check_exports(names: Sequence[str], method: str, out: Path) -> None:
-    """Refuse, before a model is trained, the exports that are asked for after it: see `beside`.
+    """Refuse, before a model is trained, the exports that are asked for after it: see `export_beside`.
 
     Raises:
         ConfigError, ExportError: as `export` does.
@@ -130,10 +130,10 @@ def check_exports(names: Sequence[str], method: str, out: Path) -> None:
         chosen = find_format(name)
         if name == "peft" and not method.startswith("lora"):
             raise ConfigError(f"export to peft needs a model trained by lora, got {method}")
-        check_export(chosen, None, beside(out, name))
+        check_export(chosen, None, export_beside(out, name))
 
 
-def beside(out: Path, name: str) -> Path:
+def export_beside(out: Path, name: str) -> Path:
     """Where the export of a model that is being trained goes: ``model`` to onnx is ``model-onnx``."""
     return Path(f"{out}-{name}")
 
