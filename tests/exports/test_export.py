@@ -1,6 +1,8 @@
 """What every format has in common: one folder, whole or not at all, only over its own earlier output."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -117,7 +119,7 @@ def test_a_missing_package_is_said_with_its_command(
         r"export to onnx needs the package no_such_package: pip install 'embudget\[onnx\]'", ConfigError,
         tuned, "onnx", tmp_path / "out",
     )  # fmt: skip
-    assert base_module.check_packages(FORMATS["transformers"]) is None  # type: ignore[func-returns-value]
+    base_module.check_packages(FORMATS["transformers"])
 
 
 def test_it_replaces_its_own_output_and_nothing_else(tuned: Path, tmp_path: Path) -> None:
@@ -177,3 +179,21 @@ def test_training_exports_at_its_end(tiny_llama: Path, tiny_pairs: Pairs, tmp_pa
     wanted = SentenceTransformer(str(tmp_path / "model")).encode(TEXTS)
     np.testing.assert_allclose(use(tmp_path / "model-transformers", texts=TEXTS)["embeddings"], wanted, atol=1e-5)
     np.testing.assert_allclose(use(tmp_path / "model-peft")["model"].encode(TEXTS), wanted, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("to", ["sentence-transformers", "transformers", "openvino", "onnx"])
+def test_a_full_disk_is_one_line_and_what_was_there_stays(tuned: Path, tmp_path: Path, to: str) -> None:
+    """A limit of the system stands for the disk: no library can write a file of over 100 kB."""
+    eb.export(tuned, to="transformers", out=tmp_path / "out")
+    before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*")}
+    limited = "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+    limited += "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)); "
+    limited += "from embudget.__main__ import main; main()"
+    words = ["export", str(tuned), "--to", to, "--out", str(tmp_path / "out")]
+    done = subprocess.run([sys.executable, "-c", limited, *words], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"embudget: cannot write {tmp_path / 'out'}: File too large"), done.stderr
+    assert done.stderr.count("\n") == 1
+    assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*")} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]

@@ -92,7 +92,7 @@ def command(
     from embudget.cli.console import budget_bar
     from embudget.cli.export import write_export
     from embudget.errors import ConfigError
-    from embudget.exports.run import beside, check_exports
+    from embudget.exports.run import check_exports, export_beside
     from embudget.flops import resolve_budget
     from embudget.outputs import check_apart
     from embudget.pairs import load_pairs
@@ -134,7 +134,7 @@ def command(
     typer.echo("\n".join([outcome(record), *_attention(config, data)]))
     typer.echo(f"{out}: load it with SentenceTransformer({str(out)!r}), score it with `embudget evaluate {out}`")
     for name in export or ():
-        write_export(out, name, beside(out, name))
+        write_export(out, name, export_beside(out, name))
 
 
 def outcome(record: "RunRecord") -> str:

@@ -36,10 +36,10 @@ class Base(NamedTuple):
 
 def adapter_of(model: Any) -> Adapter | None:  # noqa: ANN401 - a PeftModel, or one of transformers
     """Copy a model's adapters before they are merged; None where it has none."""
-    from peft import PeftModel, get_peft_model_state_dict
-
-    if not isinstance(model, PeftModel):
+    if not hasattr(model, "merge_and_unload"):  # else PEFT would be loaded for every run, which takes seconds
         return None
+    from peft import get_peft_model_state_dict
+
     weights = {name: weight.detach().cpu().clone() for name, weight in get_peft_model_state_dict(model).items()}
     return Adapter(model.peft_config["default"], weights)
 
@@ -55,7 +55,7 @@ def write_adapter(adapter: Adapter, run: RunConfig, folder: Path) -> None:
     from safetensors.torch import save_file
 
     folder.mkdir()
-    base = base_of(run.model)
+    base = adapter_base(run.model)
     config = copy.copy(adapter.config)
     config.base_model_name_or_path, config.revision, config.inference_mode = base.path, base.revision, True
     config.save_pretrained(str(folder))
@@ -66,7 +66,7 @@ def write_adapter(adapter: Adapter, run: RunConfig, folder: Path) -> None:
     )
 
 
-def base_of(name: str) -> Base:
+def adapter_base(name: str) -> Base:
     """Where the model is that adapters belong to.
 
     Only a whole checkpoint of the hub or a whole folder is named directly. Of a cut member, or one whose weights come

@@ -53,8 +53,10 @@ def traced(source: "Exportable") -> "torch.export.ExportedProgram":
     import torch
 
     tokenizer = source.model.tokenizer
-    example = tokenizer(["a queue of messages", "a"], padding=True, return_tensors="pt")
-    sizes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length", max=source.model.max_seq_length)}
+    longest = source.model.max_seq_length
+    texts = ["a queue of messages", "a"]
+    example = tokenizer(texts, padding=True, truncation=True, max_length=longest, return_tensors="pt")
+    sizes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length", max=longest)}
     arguments = tuple(example[name] for name in INPUTS)
     try:
         with torch.no_grad(), quiet_libraries():
@@ -114,11 +116,9 @@ def save_tokenizer(model: "SentenceTransformer", folder: Path) -> None:
 
     tokenizer = copy.deepcopy(model.tokenizer)
     tokenizer.model_max_length = model.max_seq_length
-    tokenizer.chat_template = None
+    tokenizer.chat_template, tokenizer.padding_side = None, "right"
     tokenizer.save_pretrained(folder)
     backend = tokenizer.backend_tokenizer
     backend.enable_truncation(model.max_seq_length, direction=tokenizer.truncation_side)
-    backend.enable_padding(
-        direction=tokenizer.padding_side, pad_id=tokenizer.pad_token_id, pad_token=tokenizer.pad_token
-    )
+    backend.enable_padding(pad_id=tokenizer.pad_token_id, pad_token=tokenizer.pad_token)
     backend.save(str(folder / "tokenizer.json"))

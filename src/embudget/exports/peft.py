@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, final
 
 from embudget.errors import ExportError
-from embudget.exports.adapter import ADAPTER, base_of
+from embudget.exports.adapter import ADAPTER, adapter_base
 from embudget.exports.base import Format
 from embudget.exports.folder import RECORD_FILE
 from embudget.exports.snippets import FOLDER
@@ -49,7 +49,10 @@ class PeftFormat(Format):
         for path in source.folder.iterdir():
             if path.name in _LEFT_OUT or path.name == ADAPTER or ".safetensors" in path.suffixes:
                 continue
-            (shutil.copytree if path.is_dir() else shutil.copyfile)(path, folder / path.name)
+            if path.is_dir():
+                shutil.copytree(path, folder / path.name)
+            else:
+                shutil.copyfile(path, folder / path.name)
 
     def usage(self, source: "Exportable") -> str:
         """How to make the base, and how to load both together."""
@@ -61,7 +64,7 @@ class PeftFormat(Format):
 ```bash
 embudget export {model} --to transformers --out {base}
 ```"""
-        return f"""{making if base_of(model).is_made else f"The adapters belong to `{base}`."}
+        return f"""{making if adapter_base(model).is_made else f"The adapters belong to `{base}`."}
 
 ```python
 from sentence_transformers import SentenceTransformer

@@ -75,10 +75,10 @@ def export(model: "SentenceTransformer | str | Path", to: str, out: str | Path, 
         >>> done.difference < 1e-3
         True
     """
-    chosen, folder = find_format(to), Path(out)
-    check_export(chosen, model, folder, fp16)
     from embudget.suite.loading import quietly
 
+    chosen, folder = find_format(to), Path(out)
+    check_export(chosen, model, folder, fp16)
     source = open_exportable(model)
     chosen.check(source)
     origins = None if source.folder is None else read_origins(source.folder)
@@ -121,7 +121,7 @@ def check_export(
 
 
 def check_exports(names: Sequence[str], method: str, out: Path) -> None:
-    """Refuse, before a model is trained, the exports that are asked for after it: see `exports_of`.
+    """Refuse, before a model is trained, the exports that are asked for after it: see `export_beside`.
 
     Raises:
         ConfigError, ExportError: as `export` does.
@@ -130,12 +130,12 @@ def check_exports(names: Sequence[str], method: str, out: Path) -> None:
         chosen = find_format(name)
         if name == "peft" and not method.startswith("lora"):
             raise ConfigError(f"export to peft needs a model trained by lora, got {method}")
-        check_export(chosen, None, beside(out, name))
+        check_export(chosen, None, export_beside(out, name))
 
 
-def beside(out: Path, name: str) -> Path:
+def export_beside(out: Path, name: str) -> Path:
     """Where the export of a model that is being trained goes: ``model`` to onnx is ``model-onnx``."""
-    return out.with_name(f"{out.name}-{name}")
+    return Path(f"{out}-{name}")
 
 
 def _check_replaced(folder: Path) -> None:

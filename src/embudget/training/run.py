@@ -144,7 +144,7 @@ def train(
                 resuming.save()
             resuming.aside = True
             use_plain_attention(training.model)  # whoever gets the model may use it in float32
-            adapter = adapter_of(training.model[0].model)
+            adapter = None if folder is None else adapter_of(training.model[0].model)
             training.model[0].model = job.method.merge(training.model[0].model)
             if folder is not None and is_first:  # while the checkpoints are still there
                 write_model(training.model, record, folder, adapter, origins_of(config, pairs.info))
