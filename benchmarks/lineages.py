@@ -163,11 +163,11 @@ def judged(kind: str, seed: int, draws: int) -> dict[str, Any]:
     if kind == "few":
         alone = fit([one for one in case.records(seed, kind) if one.lineage == RETRIEVER], draws=draws, seed=seed)
         errors = []
-        for one in (alone, laws.of(RETRIEVER)):
+        for law in (alone, laws.of(RETRIEVER)):
             truth = case.worlds[RETRIEVER].truth["full"]
-            at_four = [(cell.model_params, 4 * cell.tokens) for cell in one.cells if cell.method == "full"]
+            at_four = [(cell.model_params, 4 * cell.tokens) for cell in law.cells if cell.method == "full"]
             errors.append(
-                float(np.sqrt(np.mean([log(one.predict("full", *x) / truth.loss(*x)) ** 2 for x in at_four])))
+                float(np.sqrt(np.mean([log(law.predict("full", *x) / truth.loss(*x)) ** 2 for x in at_four])))
             )
         row["alone"], row["together"] = errors
     return row

@@ -132,7 +132,8 @@ def table(step: Step, batch: list[int], rows: int = 15) -> str:
 def plain_step(model: str, method: str, training: Training, precision: Precision) -> Step:
     """A step as one writes it with transformers alone, on the tokens that embudget's training has for these rows."""
     device = training.place.device
-    transformer = parse_method(method).apply(load_embedder(model, LENGTH)[0].model).to(device).train()
+    bare = load_embedder(model, LENGTH)[0].model
+    transformer = parse_method(method).apply(bare, find_shape(model)).to(device).train()
     trained = [parameter for parameter in transformer.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, RATE, weight_decay=DECAY, fused=True)
 

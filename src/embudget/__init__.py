@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from embudget.design import Pilot, pilot
     from embudget.end_to_end import quickstart
     from embudget.errors import EmbudgetError, UnsupportedError
-    from embudget.evaluation import benchmark, evaluate
+
+    # each from its own file: `embudget.evaluation.benchmark` is a module too, which mypy may take for the function
+    from embudget.evaluation.benchmark import benchmark
+    from embudget.evaluation.evaluate import evaluate
     from embudget.exports import export
     from embudget.exports.push import push
     from embudget.findings import agree, explain

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 import yaml
-from huggingface_hub import ModelCard
+from huggingface_hub import ModelCard, ModelCardData
 
 from embudget.exports.card import licence_lines, model_card
 from embudget.exports.origins import Origins, origins_of, read_origins
@@ -48,6 +48,7 @@ def test_the_hub_reads_start_data_licence_and_results() -> None:
     text = model_card(record(scores={"NFCorpus": 0.31, "retrieval=faq": 0.5}, lineage="smollm2"), origins=ORIGINS)
     card = ModelCard(text)
     data = card.data
+    assert isinstance(data, ModelCardData)
     assert data.base_model == "sentence-transformers/all-MiniLM-L6-v2"
     assert data.datasets == ["org/questions"], "only what is on the hub may be named there"
     assert (data.license, data.license_name) == ("other", "see the section on licences")

@@ -60,7 +60,8 @@ def distances(model: SentenceTransformer, file: Path) -> np.ndarray:
     found = embed(file, TEXTS)
     ids = [model.tokenizer(text, padding=False)["input_ids"] for text in TEXTS]
     assert found.ids == ids
-    return 1 - (found.embeddings * model.encode(TEXTS, show_progress_bar=False)).sum(axis=1)
+    apart: np.ndarray = 1 - (found.embeddings * model.encode(TEXTS, show_progress_bar=False)).sum(axis=1)
+    return apart
 
 
 LLAMA3 = {
@@ -97,7 +98,7 @@ def test_llama_cpp_reads_texts_in_both_directions_where_the_model_does(tmp_path:
     model = embedder(folder)
     for module in model[0].model.modules():  # as embudget loads such a model
         if isinstance(getattr(module, "is_causal", None), bool):
-            module.is_causal = False  # type: ignore[assignment]
+            module.is_causal = False
     ours = model.encode(TEXTS, show_progress_bar=False)
     assert (1 - (causal * ours).sum(axis=1)).max() > 1e-3, "the direction matters"
     write_gguf(model, tmp_path / "model.gguf")

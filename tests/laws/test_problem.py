@@ -107,9 +107,9 @@ def test_mixed_methods_have_mixed_coefficients() -> None:
 def test_many_budgets_are_put_together_even_where_nearly_all_cells_are_at_the_smallest() -> None:
     def levels(budgets: np.ndarray) -> np.ndarray:
         one = np.ones(len(budgets))
-        return np.unique(
-            Points(np.full(len(budgets), "full"), budgets, one, one, one, one, one, one, np.arange(len(one))).levels
-        )
+        full, nowhere = np.full(len(one), "full"), np.full(len(one), "")
+        points = Points(full, budgets, one, one, one, one, one, one, np.arange(len(one)), nowhere, one * np.nan)
+        return np.unique(points.levels)
 
     assert len(levels(np.geomspace(1e12, 1e14, 300))) == MAX_LEVELS
     assert levels(np.geomspace(1e12, 1e14, 5)).tolist() == [0, 1, 2, 3, 4]

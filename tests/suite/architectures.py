@@ -96,7 +96,7 @@ def save_case(folder: Path, case: Case) -> Path:
     """A tiny random model of a case, with its tokenizer."""
     if not case.is_encoder:
         return save_tiny(folder, case.model_type, **case.sizes)
-    config = AutoConfig.for_model(case.model_type, **(TINY_SIZES | case.sizes))
+    config = AutoConfig.for_model(case.model_type, **{**TINY_SIZES, **case.sizes})
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = AutoModel.from_config(config)

@@ -108,7 +108,7 @@ def test_a_retriever_keeps_its_pooling_and_a_language_model_takes_any(tmp_path: 
         pooling_for(name, "mean")
     assert pooling_for("pythia-70m", None) == "mean"
     for pooling in ("mean", "lasttoken", "cls", "weightedmean"):
-        assert pooling_for("pythia-70m", pooling) == pooling  # type: ignore[arg-type]
+        assert pooling_for("pythia-70m", pooling) == pooling
 
 
 def modules(*entries: dict[str, str]) -> dict[str, Any]:

@@ -100,7 +100,7 @@ def test_the_copies_follow_the_weights(tiny_llama: Path, tiny_text: list[str]) -
     before = gradients(engine, texts)[0]
     with torch.no_grad():
         for _, value in engine.encoder.trained():
-            value += 0.05 * torch.randn_like(value)
+            value.add_(0.05 * torch.randn_like(value))
     after = gradients(engine, texts)
     same_to_the_bit(after, gradients(engine_for(model, bf16=True), texts))
     assert abs(after[0] - before) > 0.01

@@ -1,5 +1,6 @@
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -166,7 +167,7 @@ def test_blocks_stay_small_with_many_negatives(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize("how", [{}, {"cached": True}, {"flatten": True}], ids=["direct", "cached", "flat"])
 @pytest.mark.parametrize("method", ["full", "freeze:0.5", "bias", "lora:4"])
 def test_negatives_equal_plain_sentence_transformers(
-    tiny_neox: Path, method: str, how: dict[str, bool], tiny_text: list[str]
+    tiny_neox: Path, method: str, how: dict[str, Any], tiny_text: list[str]
 ) -> None:
     """Two columns of negatives: loss and all gradients, against autograd through padded batches of each column."""
     model = embedder(tiny_neox, method)

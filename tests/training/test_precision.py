@@ -22,7 +22,7 @@ from tests.training.test_run import config_for
 
 def test_what_is_asked_for_by_name_is_taken() -> None:
     shape = find_shape("micro-200k")
-    assert [resolve_precision(asked, shape, "cpu") for asked in ("float32", "bf16")] == ["float32", "bf16"]  # type: ignore[arg-type]
+    assert [resolve_precision(asked, shape, "cpu") for asked in ("float32", "bf16")] == ["float32", "bf16"]
     with pytest.raises(ConfigError, match="precision must be auto, float32, bf16, got fp16"):
         resolve_precision("fp16", shape)  # type: ignore[arg-type]
 
@@ -79,8 +79,8 @@ def test_auto_goes_by_what_was_measured(worth_it: float, wanted: str, monkeypatc
 def test_a_study_goes_on_in_the_precision_of_its_runs() -> None:
     shapes = [find_shape("micro-200k"), find_shape("micro-450k")]
     for asked in ("auto", None):
-        assert study_precision(asked, shapes, ["bf16", "bf16"], "cpu") == "bf16"  # type: ignore[arg-type]
-        assert study_precision(asked, shapes, ["float32"], "cpu") == "float32"  # type: ignore[arg-type]
+        assert study_precision(asked, shapes, ["bf16", "bf16"], "cpu") == "bf16"
+        assert study_precision(asked, shapes, ["float32"], "cpu") == "float32"
     assert study_precision("float32", shapes, ["bf16"], "cpu") == "float32", "other runs, as asked"
     assert study_precision(None, shapes, ["bf16", "float32"], "cpu") == "float32", "both are there: the default"
 

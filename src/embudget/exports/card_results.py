@@ -15,7 +15,7 @@ def eval_results(record: RunRecord, origins: Origins | None) -> "list[EvalResult
     from huggingface_hub import EvalResult
 
     sources = ", ".join(origins.data) if origins is not None and origins.data else record.config.pairs
-    held_out = {
+    held_out: dict[str, Any] = {
         "task_type": "Retrieval",
         "dataset_type": f"embudget-pairs-{record.config.pairs}",
         "dataset_name": f"held-out pairs of {sources}",

@@ -23,8 +23,10 @@ from embudget.pairs.sources.base import licence_of
 from embudget.reading import read_json
 from embudget.records import RunConfig
 from embudget.suite.families import SHAPES
-from embudget.suite.loading import BUILTIN, PACKAGES
-from embudget.suite.members import hub_file, is_hub_id, local_folder, split_depth
+from embudget.suite.hub import hub_file
+from embudget.suite.loading import BUILTIN
+from embudget.suite.members import is_hub_id, local_folder, split_depth
+from embudget.suite.packages import PACKAGES
 
 ORIGINS_FILE = "embudget-origins.json"
 

@@ -195,7 +195,8 @@ _FIRST = frozenset(bytes([one]) for one in b"\x95\x8a}](cKXM)N\x8c")
 
 
 def _check_repo(repo: str) -> None:
-    from huggingface_hub.utils import HFValidationError, validate_repo_id
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined] # public, not marked as exported
 
     try:
         validate_repo_id(repo)

@@ -22,7 +22,6 @@ from embudget.suite.identity import model_identity, weights_identity
 from embudget.suite.members import find_shape, known_shape, local_folder, split_depth, start_of
 from embudget.suite.packages import PACKAGES, package_folder, packaged_names
 from embudget.suite.quiet import loading
-from embudget.suite.quiet import quietly as quietly
 from embudget.suite.shapes import ModelShape
 from embudget.suite.text_model import is_multimodal, language_model
 from embudget.suite.tokens import AS_IT_IS, reads_empty, ruled, specials
