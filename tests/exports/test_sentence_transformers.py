@@ -245,7 +245,7 @@ def test_a_kill_while_it_is_written_keeps_the_old_model(
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     child = os.fork()
     if not child:
-        vars(export_module)[moment] = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+        vars(export_module)[moment] = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
         train(config, tiny_pairs, out)
         os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL

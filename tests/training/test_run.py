@@ -127,7 +127,8 @@ def test_in_bf16_the_measure_and_the_model_are_float32(tiny_llama: Path, tiny_pa
     differences = [abs(rough - fine) for (_, rough), (_, fine) in zip(record.loss_curve, exact.loss_curve, strict=True)]
     assert 1e-5 < max(differences) < 0.5, "training was in bf16"
     assert all(parameter.dtype == torch.float32 for parameter in model.parameters())
-    assert record.loss == held_out(model, tiny_pairs, 32, 16, config.scale).loss
+    measured = held_out(model, tiny_pairs, 32, 16, config.scale).loss  # by now with its adapters merged
+    assert record.loss == pytest.approx(measured, abs=1e-5)
     assert sum(one.pairs for one in record.groups.values()) == 32
     tokens = model.preprocess(["a text"])
     assert model[0].model(**{k: v for k, v in tokens.items() if torch.is_tensor(v)})[0].dtype == torch.float32

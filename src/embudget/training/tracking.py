@@ -70,12 +70,18 @@ def tracked(
                 tracker = kind("embudget", logging_dir=logs) if kind.requires_logging_directory else kind("embudget")
                 tracker.start()
                 trackers[name] = tracker
-                tracker.store_init_configuration(config.model_dump(mode="json"))
+                tracker.store_init_configuration(_as_texts(config))
         yield log
     finally:
         for name in list(trackers):
             with _left_out_if_it_fails(name, trackers):
                 trackers[name].finish()
+
+
+def _as_texts(config: RunConfig) -> dict[str, Any]:
+    """The configuration as every tracker takes it: numbers and texts; TensorBoard refuses lists and None."""
+    values = config.model_dump(mode="json").items()
+    return {name: value if isinstance(value, int | float | str) else str(value) for name, value in values}
 
 
 @contextmanager
