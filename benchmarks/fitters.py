@@ -32,8 +32,9 @@ from scipy.optimize import curve_fit
 
 from benchmarks.objectives import search
 from embudget.laws import FORMS, Coefficients, fit
+from embudget.laws.joint import Group
 from embudget.laws.problem import Points, split
-from embudget.laws.sharing import Group, fit_jointly
+from embudget.laws.sharing import fit_jointly
 from embudget.laws.solve import Objective, projected_starts, refine
 from embudget.records import RunRecord
 from embudget.runs import RunTable

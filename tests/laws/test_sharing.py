@@ -5,8 +5,9 @@ import pytest
 
 from embudget.laws.basis import basis_of
 from embudget.laws.forms import FORMS, Coefficients, FormName
+from embudget.laws.joint import JointFit, Sharing
 from embudget.laws.problem import Points
-from embudget.laws.sharing import JointFit, Sharing, fit_jointly
+from embudget.laws.sharing import fit_jointly
 from embudget.methods import kind_of
 from embudget.runs.cells import Cell
 from tests.laws.studies import APART, BUDGETS, MODELS, ONE, SHARED, WIDE, cells, plain, points

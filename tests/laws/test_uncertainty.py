@@ -10,9 +10,10 @@ from scipy.stats import t as student
 from embudget.design import World, simulate
 from embudget.laws import Coefficients, uncertainty
 from embudget.laws.forms import FORMS
+from embudget.laws.joint import Sharing
 from embudget.laws.misfit import series_of
 from embudget.laws.problem import Points
-from embudget.laws.sharing import Sharing, fit_jointly
+from embudget.laws.sharing import fit_jointly
 from embudget.laws.uncertainty import INFLATION, deal_residuals, draw, half_width, spread_of, widened, with_error
 from embudget.runs.cells import RunTable
 from tests.laws.studies import APART, BUDGETS, SHARED, WIDE, cells, points

@@ -15,7 +15,7 @@ from embudget.laws import fit
 from embudget.recipe import recommend
 from embudget.records import RunRecord, records_frame
 from embudget.runs import RunTable
-from embudget.runs.complete import built_in
+from embudget.runs.complete import built_in_shape
 from embudget.suite import find_shape
 
 COLUMNS = (
@@ -127,7 +127,7 @@ def test_published_studies_get_no_remark(study: str) -> None:
     ],
 )
 def test_a_built_in_checkpoint_is_known_by_the_hubs_spellings(spelled: str, name: str | None) -> None:
-    shape = built_in(spelled)
+    shape = built_in_shape(spelled)
     assert (None if shape is None else shape.name) == name
 
 

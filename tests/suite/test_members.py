@@ -131,7 +131,7 @@ def test_names_that_no_file_system_takes_are_one_short_line(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "without one"), ("{", "not valid JSON"), ("[]", "must hold an object"), ("{}", "model_type must be")],
+    [(None, "without one"), ("{", "not valid JSON"), ("[]", "must hold an object"), ("{}", "names no model_type")],
 )
 def test_bad_folders_are_refused(tmp_path: Path, content: str | None, message: str) -> None:
     if content is not None:

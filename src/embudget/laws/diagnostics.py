@@ -25,10 +25,10 @@ from scipy.stats import f as fisher
 from embudget.frozen import Frozen
 from embudget.laws.checks import linked_methods
 from embudget.laws.forms import Array
+from embudget.laws.joint import Group, JointFit
 from embudget.laws.misfit import is_outlying
 from embudget.laws.problem import EXPONENT_BOUNDS, Points
 from embudget.laws.rates import at_end, rate_text
-from embudget.laws.sharing import Group, JointFit
 from embudget.laws.solve import Objective, refine
 from embudget.laws.surface import Surface
 from embudget.runs.cells import Cell, RunTable

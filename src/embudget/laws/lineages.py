@@ -30,9 +30,8 @@ import numpy as np
 
 from embudget.laws.basis import basis_columns
 from embudget.laws.forms import Array, Form
-from embudget.laws.misfit import noise_level
+from embudget.laws.joint import Group, JointFit, Sharing, best_fit, joined, searched
 from embudget.laws.problem import Points, split
-from embudget.laws.sharing import Group, JointFit, Sharing, best_fit, decided, searched
 from embudget.laws.solve import HUBER, Objective, Prior, usual_prior
 from embudget.methods import kind_of
 
@@ -88,7 +87,8 @@ def fit_lineages(form: Form, points: Points, sharing: Sharing, asymptote: float 
     entries = [one for place, group in enumerate(groups) for one in _entries(place, group, places[place][1])]
     vectors = [searched(group.problem, Objective()) for group in groups]
     priors, noise = [usual_prior(group.problem) for group in groups], 0.0
-    fit = _joined(form, points, sharing, groups, vectors, priors, noise)
+    common = groups[0].problem.searched.stop
+    fit = joined(form, points, sharing, groups, vectors, priors, noise, common)
     noise = max(fit.noise, 1e-4)
     vectors = [searched(group.problem, Objective(HUBER * noise, 0.3 * noise)) for group in groups]
     for _ in range(_ROUNDS):
@@ -99,7 +99,7 @@ def fit_lineages(form: Form, points: Points, sharing: Sharing, asymptote: float 
             best_fit(group.problem, vector, Objective.robust(noise, prior))
             for group, vector, prior in zip(groups, before, priors, strict=True)
         ]
-        fit = _joined(form, points, sharing, groups, vectors, priors, noise)
+        fit = joined(form, points, sharing, groups, vectors, priors, noise, common)
         noise = fit.noise
         moved = max(float(np.abs(new - old).max()) for new, old in zip(vectors, before, strict=True))
         if moved < 0.01 and abs(noise / last - 1) < 0.05:
@@ -116,25 +116,6 @@ def _entries(place: int, group: Group, kind: str) -> list[_Entry]:
         *(_Entry(place, at, name, kind) for at, name in enumerate(heads)),
         *(_Entry(place, at, name, column) for at, (name, column) in enumerate(names, len(heads))),
     ]
-
-
-def _joined(
-    form: Form, points: Points, sharing: Sharing, groups: Sequence[Group], vectors: Sequence[Array],
-    priors: Sequence[Prior], noise: float,
-) -> JointFit:  # fmt: skip
-    log_fit = np.empty(len(points))
-    for group, vector in zip(groups, vectors, strict=True):
-        log_fit[group.rows] = group.problem.predict(vector)[0]
-    shares = [
-        decided(group.problem, vector, prior, noise)
-        for group, vector, prior in zip(groups, vectors, priors, strict=True)
-    ]
-    head = groups[0].problem.searched.stop
-    total = float(sum(own.sum() for own in shares))
-    total += float((1 - np.array([own[:head] for own in shares]).mean(axis=0)).sum())  # a common centre is decided
-    found = noise_level(points.log_loss - log_fit, points.weights, total)
-    own = tuple(vector[0] for vector in vectors)
-    return JointFit(form, sharing, tuple(groups), own, tuple(priors), found, log_fit, total)
 
 
 def _priors(

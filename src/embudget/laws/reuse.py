@@ -20,10 +20,11 @@ from scipy.interpolate import PchipInterpolator
 from scipy.special import logsumexp
 
 from embudget.laws.forms import FORMS, Array, FormName
+from embudget.laws.joint import JointFit, Sharing
 from embudget.laws.misfit import series_of
 from embudget.laws.problem import Points
 from embudget.laws.repetition import REUSE, SPREAD, Repetition, unique_tokens_of
-from embudget.laws.sharing import JointFit, Sharing, fit_jointly
+from embudget.laws.sharing import fit_jointly
 from embudget.laws.solve import HUBER, Objective, refine
 from embudget.runs.cells import Cell
 

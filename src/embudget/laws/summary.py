@@ -12,9 +12,9 @@ from embudget.laws.fitted import Fitted
 from embudget.laws.forms import FORMS, Array
 from embudget.laws.frontier import Frontier, FrontierRow
 from embudget.laws.isoflop import Isoflop
+from embudget.laws.joint import Sharing
 from embudget.laws.rates import FEWEST, RateLaw, rate_text
 from embudget.laws.repetition import Repetition, unique_tokens_of
-from embudget.laws.sharing import Sharing
 from embudget.laws.size_exponent import SizeExponent, exponents_of
 from embudget.laws.surface import Surface
 from embudget.laws.weights import Ranked

@@ -28,10 +28,10 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
 from embudget.errors import ConfigError
 from embudget.frozen import Frozen
 from embudget.laws.forms import FORMS, Array, Coefficients, FormName
+from embudget.laws.joint import Sharing
 from embudget.laws.misfit import Correction
 from embudget.laws.problem import log_loss_of, split
 from embudget.laws.reach import Reach
-from embudget.laws.sharing import Sharing
 from embudget.laws.uncertainty import half_width, variance_of, widened, with_error
 from embudget.records import MethodText
 

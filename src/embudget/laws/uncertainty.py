@@ -38,9 +38,9 @@ from scipy.stats import norm
 from scipy.stats import t as student
 
 from embudget.laws.forms import Array
+from embudget.laws.joint import JointFit
 from embudget.laws.misfit import series_of, winsorised
 from embudget.laws.problem import MANY_CELLS, Points
-from embudget.laws.sharing import JointFit
 from embudget.laws.solve import HUBER, Objective, Prior, refine
 
 CELLS_PER_PARAMETER = 5.0

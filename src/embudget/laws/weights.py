@@ -27,9 +27,10 @@ from pydantic import Field
 
 from embudget.frozen import Frozen
 from embudget.laws.forms import FORMS, Array, FormName
+from embudget.laws.joint import JointFit, Sharing
 from embudget.laws.misfit import is_outlying, series_of, winsorised
 from embudget.laws.problem import MANY_CELLS, Points
-from embudget.laws.sharing import JointFit, Sharing, fit_jointly, parameters_of
+from embudget.laws.sharing import fit_jointly, parameters_of
 
 ROLLS = 2
 """Budgets that are forecast from those below them."""

@@ -98,11 +98,11 @@ def flops_per_token(runs: pd.DataFrame, *, by_shape: bool) -> "pd.Series[float]"
     return pd.Series(np.where(same, of_shape, per_param * sizes), index=runs.index)
 
 
-def built_in(name: str) -> ModelShape | None:
+def built_in_shape(name: str) -> ModelShape | None:
     """The shape of a built-in checkpoint by our name for it or the hub's, perhaps with a depth; else None.
 
     Example:
-        >>> built_in("EleutherAI/pythia-70m-deduped").name
+        >>> built_in_shape("EleutherAI/pythia-70m-deduped").name
         'pythia-70m'
     """
     base, colon, depth = name.partition(":")
@@ -113,7 +113,7 @@ def built_in(name: str) -> ModelShape | None:
 
 def shape_named(name: str) -> ModelShape | None:
     """The shape of a built-in checkpoint in any spelling, or of a local folder; None of any other model."""
-    return known_shape(name) or built_in(name)
+    return known_shape(name) or built_in_shape(name)
 
 
 def _plain(name: str) -> str:

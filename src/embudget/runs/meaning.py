@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from embudget.methods import Method, parse_method
 from embudget.runs.columns import Remark
-from embudget.runs.complete import SAME_SIZE, built_in, flops_per_token, shape_named
+from embudget.runs.complete import SAME_SIZE, built_in_shape, flops_per_token, shape_named
 from embudget.suite import ModelShape
 
 TOLERANCE, BUDGET_TOLERANCE = 1.25, 1.5
@@ -87,7 +87,7 @@ def _sizes(runs: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
     chosen = ["model", "method", "model_params"]
     found = []
     for name, text, given in runs[chosen].drop_duplicates().itertuples(index=False):
-        shape = built_in(name)
+        shape = built_in_shape(name)
         if shape is None:
             found.append((np.nan, ""))
         elif abs(given / shape.model_params - 1) <= SAME_SIZE:

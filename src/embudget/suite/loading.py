@@ -20,7 +20,7 @@ from embudget.suite.families import SHAPES
 from embudget.suite.hub import hub_config
 from embudget.suite.identity import model_identity, weights_identity
 from embudget.suite.members import find_shape, known_shape, local_folder, split_depth, start_of
-from embudget.suite.packages import PACKAGES, package_folder, packaged_names
+from embudget.suite.packages import PACKAGES, packaged_checkpoint, packaged_names
 from embudget.suite.quiet import loading
 from embudget.suite.shapes import ModelShape
 from embudget.suite.text_model import is_multimodal, language_model
@@ -63,7 +63,7 @@ def find_checkpoint(name: str) -> CheckpointFiles:
     if base in packaged_names():
         package = PACKAGES[base]
         version = importlib.metadata.version(package)
-        return CheckpointFiles(str(package_folder(package, version)), None, f"{package} {version}")
+        return CheckpointFiles(str(packaged_checkpoint(package, version)), None, f"{package} {version}")
     shape = SHAPES.get(base) or find_shape(name)  # a hub id; or says what a name may be
     if shape.hub_id is None:
         raise ModelError(f"{name} has no weights: it is neither a folder nor on the hub")

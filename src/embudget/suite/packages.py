@@ -24,7 +24,7 @@ def packaged_names() -> list[str]:
     return [name for name, package in PACKAGES.items() if importlib.util.find_spec(package.replace("-", "_"))]
 
 
-def package_folder(package: str, version: str) -> Path:
+def packaged_checkpoint(package: str, version: str) -> Path:
     """The folder of the checkpoint that an installed package carries; one in GGUF is converted into the cache, once.
 
     Raises:
