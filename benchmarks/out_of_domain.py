@@ -28,7 +28,7 @@ from embudget.pairs import Pairs, load_pairs
 from embudget.reading import read_json_lines
 from embudget.records import RunConfig, RunRecord
 from embudget.suite.embedders import load_model
-from embudget.training.base import load_base
+from embudget.training.start import load_base
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

@@ -229,7 +229,7 @@ def _train(out: Path, laws: Laws, records: list[RunRecord], pairs: Pairs, screen
 
 
 def _evaluate(out: Path, record: RunRecord, pairs: Pairs, size: Size, screen: Screen) -> None:
-    from embudget.training.base import load_base
+    from embudget.training.start import load_base
 
     file = out / "evaluation.json"
     there = _evaluation_in(file)

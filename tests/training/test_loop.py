@@ -110,7 +110,7 @@ def in_float64(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     def doubled(*inputs: Any, **more: Any) -> SentenceTransformer:  # noqa: ANN401 - passed on
         return original(*inputs, **more).double()
 
-    monkeypatch.setattr("embudget.training.base.load_embedder", doubled)
+    monkeypatch.setattr("embudget.training.start.load_embedder", doubled)
     monkeypatch.setattr("tests.training.test_loop.load_embedder", doubled)
     monkeypatch.setattr(Tensor, "float", Tensor.double)
     torch.set_default_dtype(torch.float64)

@@ -112,7 +112,7 @@ def _on_pairs(model: Path, pairs: Path, against: list[Path], base: bool, json: b
     from embudget.evaluation.contenders import BASE
     from embudget.exports.folder import RECORD_FILE, read_record
     from embudget.pairs import load_pairs
-    from embudget.training.base import load_base
+    from embudget.training.start import load_base
 
     names = _names(against)
     data = load_pairs(pairs)

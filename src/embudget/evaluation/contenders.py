@@ -79,7 +79,7 @@ def untrained_base(folder: Path) -> Contender:
 
 
 def _load_base(config: RunConfig) -> "SentenceTransformer":
-    from embudget.training.base import load_base  # with torch
+    from embudget.training.start import load_base  # with torch
 
     return load_base(config)
 

@@ -1,4 +1,4 @@
-"""What a run begins from, and how good that is before anything is trained.
+"""How good the model that a run begins from is before anything is trained.
 
 The start is measured first, on the held-out pairs that the trained model is measured on. Only so does a record tell
 whether training helped: a retriever is good already, and a rate that is too high makes it worse.
@@ -13,12 +13,10 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from embudget.records import GroupScore, RunConfig
-from embudget.suite.loading import find_checkpoint, load_embedder
+from embudget.suite.loading import find_checkpoint
 from embudget.training.heldout import HeldOut
 
 if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
-
     from embudget.training.loop import Training
 
 _MEASURED_BY = (
@@ -29,23 +27,6 @@ _MEASURED_BY = (
 _NOTE = "base"
 _KEPT = 64
 _scores: OrderedDict[tuple[Any, ...], HeldOut] = OrderedDict()
-
-
-def load_base(config: RunConfig) -> "SentenceTransformer":
-    """Load the model that a run begins from, as the run embeds texts with it.
-
-    Raises:
-        ModelError: see `embudget.suite.loading.load_embedder`.
-    """
-    return load_embedder(
-        config.model,
-        config.max_length,
-        config.pooling,
-        config.end_token,
-        query_prompt=config.query_prompt,
-        document_prompt=config.document_prompt,
-        attention=config.attention,
-    )
 
 
 def base_score(training: "Training", notes: dict[str, Any]) -> HeldOut | None:

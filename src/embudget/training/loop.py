@@ -57,7 +57,7 @@ class Training:
     def __init__(self, job: Job) -> None:
         from transformers import set_seed
 
-        from embudget.training.base import load_base
+        from embudget.training.start import load_base
 
         config = job.config
         self.job = job
