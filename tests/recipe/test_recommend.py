@@ -355,15 +355,27 @@ def test_fewer_steps_than_ever_measured_are_refused_with_the_remedy() -> None:
     assert recommend(laws, 1e10, min_steps=1, force=True).steps < fewest
 
 
-def test_only_suites_that_hold_every_measured_model_are_considered(tmp_path: Path) -> None:
+def considered_of(models: tuple[str, ...]) -> tuple[Recipe, set[str]]:
+    """The recipe by runs of these models, and the models that it speaks of."""
+    recipe = recommend(fit(simulate(World(truth=TRUTH, models=models)), draws=2), BUDGET)
+    return recipe, {recipe.model, *(c.model for c in recipe.flat), *(no.model for no in recipe.rejected if no.model)}
+
+
+def test_only_suites_that_hold_every_measured_model_are_considered() -> None:
+    """The suite of cuts lacks the larger checkpoint, that of published sizes lacks the cuts."""
+    models = ("smollm2-135m:1", "smollm2-135m:4", "smollm2-360m:3")
+    recipe, considered = considered_of(models)
+    assert considered == set(models)
+    assert recipe.warnings == ()
+
+
+def test_a_suite_is_considered_that_holds_every_measured_model_of_its_lineage(tmp_path: Path) -> None:
+    """A folder of another lineage has laws of its own, so that it does not keep the suite of the others out."""
     sizes = {"vocab_size": 1000, "hidden_size": 512, "intermediate_size": 1536, "num_hidden_layers": 8}
     config = {"model_type": "llama", "num_attention_heads": 8, "max_position_embeddings": 512} | sizes
     (tmp_path / "config.json").write_text(json.dumps(config))
-    models = ("smollm2-135m:1", "smollm2-135m:4", f"{tmp_path}:8")
-    recipe = recommend(fit(simulate(World(truth=TRUTH, models=models)), draws=2), BUDGET)
-    considered = {recipe.model, *(c.model for c in recipe.flat), *(no.model for no in recipe.rejected if no.model)}
-    assert considered == set(models)
-    assert recipe.warnings == ()
+    _, considered = considered_of(("smollm2-135m:1", "smollm2-135m:4", f"{tmp_path}:8"))
+    assert considered == {*SUITES["smollm2"], f"{tmp_path}:8"}
 
 
 def test_a_rising_batch_size_stops_at_what_is_known() -> None:

@@ -34,8 +34,8 @@ def recommend(
     Args:
         laws: fitted to a study, or built-in ones.
         budget: in FLOP; or give ``gpu_hours`` of one ``device``, or ``dollars`` to spend on it.
-        suite: whose members are considered, a name or a folder. By default the measured models and the built-in suites
-            that hold all of them.
+        suite: whose members are considered, a name or a folder. By default, of each measured lineage, its measured
+            models and the built-in suites that hold all of them.
         gpu_hours: budget as time.
         dollars: budget as money.
         device: a name in `embudget.flops.DEVICES`.
