@@ -29,7 +29,11 @@ Texts = list[NDArray[np.int64]]
 
 def embedder(folder: Path, method: str = "full", pooling: str = "mean") -> SentenceTransformer:
     """A tiny model to which a method is applied, its LoRA weights all other than 0, in training mode."""
-    model = load_embedder(str(folder), 32, pooling)
+    return with_method(load_embedder(str(folder), 32, pooling), folder, method)
+
+
+def with_method(model: SentenceTransformer, folder: Path, method: str) -> SentenceTransformer:
+    """The same for a model of the folder that is loaded already, and is changed."""
     model[0].model = parse_method(method).apply(model[0].model, find_shape(str(folder)))
     torch.manual_seed(0)
     for name, parameter in model.named_parameters():
