@@ -34,6 +34,14 @@ def test_scales_of_other_grids_count(tiny_neox: Path, tiny_pairs: Pairs) -> None
     assert [(one.scale, one.eval_scale) for one in study.configs(tiny_pairs)] == [(40, "best"), (20, "best")]
 
 
+def test_losses_beside_a_retriever_are_taken_at_the_best_scale(tiny_neox: Path, tiny_pairs: Pairs) -> None:
+    """A retriever was trained at another scale: its loss at ours would fall while its ranking suffers."""
+    study = tiny_study(tiny_neox, tiny_pairs, also=[{"members": ["minilm-l6:1"]}])
+    assert {run.config.eval_scale for run in study.runs(tiny_pairs.hash, identified=False)} == {"best"}
+    own = tiny_study(tiny_neox, tiny_pairs, eval_scale="own", also=[{"members": ["minilm-l6:1"]}])
+    assert {run.config.eval_scale for run in own.runs(tiny_pairs.hash, identified=False)} == {"own"}
+
+
 @pytest.mark.parametrize(("word", "canonical"), [("last", "lasttoken"), ("weighted", "weightedmean"), ("cls", "cls")])
 def test_short_words_of_pooling_are_those_of_sentence_transformers(
     tiny_neox: Path, tiny_pairs: Pairs, word: str, canonical: str

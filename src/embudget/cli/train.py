@@ -256,6 +256,7 @@ def _config(
         "learning_rate": parsed.default_learning_rate(shape),
         "eval_pairs": eval_pairs,
         "eval_candidates": eval_candidates,
+        "eval_scale": "own" if start.kind == "base" else "best",  # a retriever was trained at a scale of its own
     }
     config = RunConfig.read(values | given, "")
     asked = config.pooling if "pooling" in given else None

@@ -8,7 +8,7 @@ smallest budget therefore makes other runs, and so does another largest one if t
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Annotated, NamedTuple, Self
@@ -151,7 +151,7 @@ class Grid(Frozen):
     eval_scale: EvalScale | None = Field(
         default=None,
         description="own: the held-out loss is taken at the run's own scale; best: at the scale at which it is lowest, "
-        "the default in a study of several scales, whose losses would not compare otherwise",
+        "the default in a study of several scales or with a retriever, whose losses would not compare otherwise",
     )
 
     @model_validator(mode="after")
@@ -215,18 +215,20 @@ class Grid(Frozen):
         """The geometric middle of the smallest and the largest budget, FLOP."""
         return math.sqrt(min(self.budgets) * max(self.budgets))
 
-    def own_runs(self, pairs: Pairs | str, smallest: float, several: bool, identified: bool) -> Iterator[GridRun]:
+    def own_runs(
+        self, pairs: Pairs | str, members: Sequence[Member], smallest: float, eval_scale: EvalScale
+    ) -> Iterator[GridRun]:
         """The runs of this grid; see `embudget.study.Study.runs`.
 
         Args:
             pairs: the pairs, or their content hash.
+            members: of the grid.
             smallest: the study's smallest budget, FLOP.
-            several: whether the study has several scales.
-            identified: whether the models' weights are looked up.
+            eval_scale: at which scale losses are taken where the grid does not say.
         """
         asked = self.eval_pairs, self.eval_candidates
         eval_pairs, eval_candidates = eval_counts(*asked) if isinstance(pairs, str) else counts_for(pairs, *asked)
-        members, methods = self.find_members(identified)[0], [parse_method(text) for text in self.methods]
+        methods = [parse_method(text) for text in self.methods]
         for member, method in product(members, methods):
             method.check(member.shape)
         for budget, member, method in product(sorted(self.budgets), members, methods):
@@ -258,7 +260,7 @@ class Grid(Frozen):
                         eval_pairs=eval_pairs,
                         eval_candidates=eval_candidates,
                         yardstick=self.yardstick,
-                        eval_scale=self.eval_scale or ("best" if several else "own"),
+                        eval_scale=self.eval_scale or eval_scale,
                         schedule=self.schedule,
                         decay=self.decay,
                         # with wsd the same FLOP at all budgets of a trunk, and in all grids

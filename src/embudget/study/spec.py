@@ -15,6 +15,8 @@ also:                                 # further grids, each as above but for wha
 How the runs of one grid share what they can is said in `embudget.study.grid`.
 """
 
+from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,9 +28,10 @@ from embudget.limits import Flops
 from embudget.pairs import Pairs
 from embudget.reading import read_yaml
 from embudget.records import RunConfig
+from embudget.records.config import EvalScale
 from embudget.study.axes import Tasks
 from embudget.study.grid import Grid, GridRun
-from embudget.study.members import OF_MODELS, beside
+from embudget.study.members import OF_MODELS, Member, beside
 from embudget.suite.checks import check_member
 
 
@@ -146,9 +149,22 @@ class Study(Grid):
         """
         grids = self.grids()
         smallest = min(min(grid.budgets) for grid in grids)
-        several = len({scale for grid in grids for scale in grid.scale}) > 1
+        members = [grid.find_members(identified)[0] for grid in grids]
+        scale = _eval_scale(grids, members)
         found: dict[str, GridRun] = {}
-        for run in (run for grid in grids for run in grid.own_runs(pairs, smallest, several, identified)):
+        own_runs = (grid.own_runs(pairs, own, smallest, scale) for grid, own in zip(grids, members, strict=True))
+        for run in chain.from_iterable(own_runs):
             fewest = min(run.min_steps, found.get(run.config.id, run).min_steps)
             found[run.config.id] = run._replace(min_steps=fewest)
         return sorted(found.values(), key=lambda run: run.config.train_flops)
+
+
+def _eval_scale(grids: Sequence[Grid], members: Sequence[Sequence[Member]]) -> EvalScale:
+    """At which scale the losses of a study are taken where it does not say.
+
+    A retriever was trained at a scale of its own. At another one its loss falls as soon as it has learned that,
+    whatever becomes of its ranking: high rates would win that make it a worse model (`docs/log.md`).
+    """
+    scales = {scale for grid in grids for scale in grid.scale}
+    retrieves = any(member.shape.start == "retriever" for own in members for member in own)
+    return "best" if len(scales) > 1 or retrieves else "own"
