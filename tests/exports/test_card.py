@@ -165,11 +165,35 @@ def test_licence_and_language_of_a_folder_are_those_of_its_card(
 
 @pytest.mark.parametrize(
     ("member", "hub_id", "licence"),
-    [("smollm2-135m:2", "HuggingFaceTB/SmolLM2-135M-Instruct", "Apache-2.0"), ("micro-1m", None, "apache-2.0")],
+    [
+        ("smollm2-135m:2", "HuggingFaceTB/SmolLM2-135M-Instruct", "Apache-2.0"),
+        ("micro-1m", None, "apache-2.0"),
+        ("minilm-l6", "sentence-transformers/all-MiniLM-L6-v2", "apache-2.0"),
+        ("sentence-transformers/all-MiniLM-L6-v2:3", "sentence-transformers/all-MiniLM-L6-v2", "apache-2.0"),
+    ],
 )
-def test_built_in_starts_have_the_licence_of_what_brings_them(
+def test_built_in_starts_have_the_licence_of_their_weights(
     tiny_llama: Path, tiny_pairs: Pairs, member: str, hub_id: str | None, licence: str
 ) -> None:
+    """Not that of the package around them: the one that carries all-MiniLM-L6-v2 is under MIT."""
     config = config_for(tiny_llama, tiny_pairs).model_copy(update={"model": member, "weights": None})
     origins = origins_of(config, tiny_pairs.info)
     assert (origins.hub_id, origins.base_licence) == (hub_id, licence)
+
+
+def test_a_built_in_start_on_the_hub_has_the_licence_of_its_card_there(
+    tiny_llama: Path, tiny_pairs: Pairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its name in the suite is no name on the hub, by which the card would be looked for in vain."""
+    asked = []
+
+    def fetched(hub_id: str, name: str) -> Path:
+        asked.append((hub_id, name))
+        (tmp_path / name).write_text("---\nlicense: gemma\nlanguage: en\n---\n")
+        return tmp_path / name
+
+    monkeypatch.setattr("embudget.exports.origins.hub_file", fetched)
+    config = config_for(tiny_llama, tiny_pairs).model_copy(update={"model": "gemma-3-270m:2", "weights": None})
+    origins = origins_of(config, tiny_pairs.info)
+    assert asked == [("google/gemma-3-270m", "README.md")]
+    assert (origins.base_licence, origins.language) == ("gemma", ("en",))

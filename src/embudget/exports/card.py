@@ -135,7 +135,8 @@ def _time(record: RunRecord) -> str:
     """Hours of training and the device; empty where they are not known."""
     if record.seconds is None or record.provenance is None:
         return ""
-    return f"{record.seconds / 3600:.3g} hours on {record.provenance.device}, {record.provenance.threads} threads"
+    threads = record.provenance.threads
+    return f"{record.seconds / 3600:.3g} hours on {record.provenance.device}, {threads} thread{'s' * (threads != 1)}"
 
 
 def _inputs(record: RunRecord) -> str:
