@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -5,6 +6,7 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard, ModelCardData
 
+from embudget.errors import ModelError
 from embudget.exports.card import licence_lines, model_card
 from embudget.exports.origins import Origins, origins_of, read_origins
 from embudget.pairs import Pairs
@@ -140,6 +142,19 @@ def test_a_model_trained_on_from_ours_keeps_the_data_of_both(
     assert (after.hub_id, after.base_licence) == ("google/gemma-3-270m", "gemma")
     assert set(after.data) == {"old", "files:made.jsonl"}
     assert any("under gemma (own terms), which holds for this model too" in line for line in licence_lines(after))
+
+
+def test_damaged_origins_of_the_start_are_found_before_it_is_trained(
+    tiny_llama: Path, tiny_pairs: Pairs, tmp_path: Path
+) -> None:
+    """Not when the model is to be written, with all of its training lost."""
+    first = Path(shutil.copytree(tiny_llama, tmp_path / "first"))
+    (first / "embudget-origins.json").write_text("{")
+    shares: list[float] = []
+    with pytest.raises(ModelError, match=r"embudget-origins\.json"):
+        config = config_for(first, tiny_pairs, train_flops=6e8)
+        train(config, tiny_pairs, tmp_path / "model", on_progress=lambda share, loss: shares.append(share))
+    assert shares == []
 
 
 @pytest.mark.parametrize(
