@@ -9,9 +9,10 @@ from pathlib import PurePath
 from typing import Any
 
 from embudget.exports.card_results import eval_results, results_table
-from embudget.exports.card_table import cell, table
+from embudget.exports.card_table import cell, inline, table
 from embudget.exports.licences import inherited
 from embudget.exports.origins import Origins
+from embudget.exports.snippets import sentence_transformers_lines
 from embudget.records import Pooling, RunRecord, after_warmup
 from embudget.suite.families import SHAPES
 from embudget.suite.members import is_hub_id, local_folder, split_depth
@@ -144,7 +145,7 @@ def _inputs(record: RunRecord) -> str:
     config, lines = record.config, []
     for side, prompt in (("query", config.query_prompt), ("document", config.document_prompt)):
         if prompt:
-            lines.append(f"Put `{_inline(prompt)}` in front of each {side}.")
+            lines.append(f"Put `{inline(prompt)}` in front of each {side}.")
     if config.matryoshka:
         sizes = ", ".join(map(str, config.matryoshka))
         lines.append(f"The first {sizes} numbers of an embedding, normalised anew, are an embedding of that size.")
@@ -154,18 +155,9 @@ def _inputs(record: RunRecord) -> str:
 def _by_sentence_transformers(record: RunRecord, needs: str) -> str:
     """How to use a sentence-transformers folder, of which the transformer lies at the top for transformers too."""
     config = record.config
-    cut = f", truncate_dim={config.matryoshka[0]}" if config.matryoshka else ""
-    query, document = ("encode_query", "encode_document") if config.query_prompt or config.document_prompt else (
-        "encode", "encode"
-    )  # fmt: skip
-    return f"""```python
-from sentence_transformers import SentenceTransformer
-
-model = SentenceTransformer("path/to/this/folder"{cut})
-queries = model.{query}(["first query", "second query"])
-documents = model.{document}(["first text", "second text"])
-similarities = model.similarity(queries, documents)
-```
+    prompted = bool(config.query_prompt or config.document_prompt)
+    lines = sentence_transformers_lines(prompted, config.matryoshka[0] if config.matryoshka else None)
+    return f"""{lines}
 
 It needs sentence-transformers {needs} or later with transformers 5 or later. transformers alone loads the folder with
 `AutoModel.from_pretrained`, without pooling and normalisation."""
@@ -190,8 +182,3 @@ def _start(record: RunRecord) -> str:
         return record.config.model
     name = PurePath(base).name if folder is None else folder.name
     return name if depth is None else f"{name}:{depth}"
-
-
-def _inline(text: str) -> str:
-    """A prompt as inline code, its line breaks and spaces visible."""
-    return text.replace("\n", "\\n").replace("`", "'")
