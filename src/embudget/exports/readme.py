@@ -45,6 +45,6 @@ Compared with torch on 200 texts when it was written:
 |---|---|
 | precision | {precision} |
 | largest difference of any number of an embedding | {found.difference:.2g} |
-| texts per second, on a CPU with {found.threads} thread{'s' * (found.threads != 1)} | {found.texts_per_second:.3g} |
+| texts per second, on a CPU with {found.threads} thread{"s" * (found.threads != 1)} | {found.texts_per_second:.3g} |
 | the same by torch | {found.torch_texts_per_second:.3g} |
 """
