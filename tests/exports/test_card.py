@@ -7,6 +7,7 @@ import yaml
 from huggingface_hub import ModelCard, ModelCardData
 
 from embudget.errors import ModelError
+from embudget.exports import export
 from embudget.exports.card import licence_lines, model_card
 from embudget.exports.origins import Origins, origins_of, read_origins
 from embudget.pairs import Pairs
@@ -212,3 +213,15 @@ def test_a_built_in_start_on_the_hub_has_the_licence_of_its_card_there(
     origins = origins_of(config, tiny_pairs.info)
     assert asked == [("google/gemma-3-270m", "README.md")]
     assert (origins.base_licence, origins.language) == ("gemma", ("en",))
+
+
+def test_an_exported_member_keeps_its_licence_for_whoever_trains_it_on(
+    tiny_llama: Path, tiny_pairs: Pairs, tmp_path: Path
+) -> None:
+    export("micro-450k:2", to="transformers", out=tmp_path / "base")
+    text = (tmp_path / "base" / "README.md").read_text()
+    assert (head(text)["license"], head(text)["language"]) == ("apache-2.0", ["en"])
+    assert "- Licence: apache-2.0. The start micro-450k is under apache-2.0" in text
+    origins = origins_of(config_for(tmp_path / "base", tiny_pairs), tiny_pairs.info)
+    assert (origins.base, origins.base_licence) == ("micro-450k", "apache-2.0")
+    assert set(origins.data) == {"files:made.jsonl"}

@@ -82,6 +82,14 @@ def licence_lines(origins: Origins | None) -> list[str]:
 
 def _metadata(record: RunRecord, origins: Origins | None, to: str) -> str:
     """The head of the card in YAML."""
+    results = eval_results(record, origins)
+    if not results:
+        return start_metadata(origins, to)
+    return start_metadata(origins, to, model_name=f"{_start(record)} {record.config.method}", eval_results=results)
+
+
+def start_metadata(origins: Origins | None, to: str, **measured: Any) -> str:  # noqa: ANN401 - of ModelCardData
+    """The head of a card in YAML, as far as it does not depend on a run; what was measured goes along as it is."""
     from huggingface_hub import ModelCardData
 
     verdict = None if origins is None else inherited(origins.base_licence, origins.licences)
@@ -92,16 +100,14 @@ def _metadata(record: RunRecord, origins: Origins | None, to: str) -> str:
             "datasets": origins.datasets or None,
             "language": list(origins.language) or None,
         }
-    results = eval_results(record, origins)
     return ModelCardData(
         library_name=to,
         pipeline_tag="sentence-similarity",
         tags=[to, "sentence-similarity", "feature-extraction", "embudget"],
         license="unknown" if verdict is None else verdict.licence,
         license_name=None if verdict is None else verdict.name,
-        model_name=f"{_start(record)} {record.config.method}" if results else None,
-        eval_results=results or None,
         **known,
+        **measured,
     ).to_yaml()
 
 

@@ -56,29 +56,35 @@ class Origins(Frozen):
 
 
 def origins_of(config: RunConfig, pairs: PairsInfo) -> Origins:
-    """The origins of a run's model, as training keeps them; what cannot be found out is left empty."""
-    base, _ = split_depth(config.model)
+    """The origins of a run's model, as training keeps them; what cannot be found out is left empty.
+
+    Raises:
+        ModelError: the start's own origins are damaged, or the hub does not give its card.
+    """
+    start = origins_of_start(config.model)
+    data = {_public(name): {_public(part): _known(one) for part, one in source.licences.items()}
+            for name, source in pairs.sources.items()}  # fmt: skip
+    return start.model_copy(update={"data": start.data | data})
+
+
+def origins_of_start(name: str) -> Origins:
+    """The origins of a member or a folder before it is trained: those kept in the folder, else by its own card.
+
+    Raises:
+        ModelError: those in the folder are damaged, or the hub does not give the card.
+    """
+    base, _ = split_depth(name)
     folder = local_folder(base)
+    if folder is not None and (kept := read_origins(folder)) is not None:
+        return kept
     shape = SHAPES.get(base)
     hub_id = shape.hub_id if shape is not None else base if folder is None and is_hub_id(base) else None
     card = _card_of(base, folder, hub_id)
-    data = {_public(name): {_public(part): _known(one) for part, one in source.licences.items()}
-            for name, source in pairs.sources.items()}  # fmt: skip
-    earlier = read_origins(folder) if folder is not None else None
-    if earlier is not None:
-        return Origins(
-            base=earlier.base,
-            hub_id=earlier.hub_id,
-            base_licence=earlier.base_licence,
-            language=earlier.language,
-            data=earlier.data | data,
-        )
     return Origins(
         base=base if folder is None else folder.name,
         hub_id=hub_id,
         base_licence=_licence(base, card),
         language=_languages(card.get("language")),
-        data=data,
     )
 
 
