@@ -46,6 +46,19 @@ def list_files(folder: Path) -> None:
     (folder / LISTING).write_text(text + "\n", encoding="utf-8")
 
 
+def listed_files(folder: Path, error: type[EmbudgetError] = ConfigError) -> dict[str, Path]:
+    """The files that embudget wrote into a folder, by their names there; each may be changed or gone since.
+
+    Raises:
+        ConfigError: the folder has no list, or a damaged one; or the error given instead.
+    """
+    try:
+        listed = OwnedFiles.model_validate_json((folder / LISTING).read_bytes()).files
+    except (OSError, ValueError):
+        raise error(f"{folder / LISTING}, which lists the files that embudget wrote, is missing or damaged") from None
+    return {name: folder / name for name in listed}
+
+
 def check_owned(folder: Path, what: str, error: type[EmbudgetError] = ConfigError) -> None:
     """Refuse to replace a folder with anything in it that embudget did not write, or that was changed since.
 

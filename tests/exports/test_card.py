@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -5,6 +6,8 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard, ModelCardData
 
+from embudget.errors import ModelError
+from embudget.exports import export
 from embudget.exports.card import licence_lines, model_card
 from embudget.exports.origins import Origins, origins_of, read_origins
 from embudget.pairs import Pairs
@@ -142,6 +145,19 @@ def test_a_model_trained_on_from_ours_keeps_the_data_of_both(
     assert any("under gemma (own terms), which holds for this model too" in line for line in licence_lines(after))
 
 
+def test_damaged_origins_of_the_start_are_found_before_it_is_trained(
+    tiny_llama: Path, tiny_pairs: Pairs, tmp_path: Path
+) -> None:
+    """Not when the model is to be written, with all of its training lost."""
+    first = Path(shutil.copytree(tiny_llama, tmp_path / "first"))
+    (first / "embudget-origins.json").write_text("{")
+    shares: list[float] = []
+    with pytest.raises(ModelError, match=r"embudget-origins\.json"):
+        config = config_for(first, tiny_pairs, train_flops=6e8)
+        train(config, tiny_pairs, tmp_path / "model", on_progress=lambda share, loss: shares.append(share))
+    assert shares == []
+
+
 @pytest.mark.parametrize(
     ("head", "licence", "language"),
     [
@@ -165,11 +181,47 @@ def test_licence_and_language_of_a_folder_are_those_of_its_card(
 
 @pytest.mark.parametrize(
     ("member", "hub_id", "licence"),
-    [("smollm2-135m:2", "HuggingFaceTB/SmolLM2-135M-Instruct", "Apache-2.0"), ("micro-1m", None, "apache-2.0")],
+    [
+        ("smollm2-135m:2", "HuggingFaceTB/SmolLM2-135M-Instruct", "Apache-2.0"),
+        ("micro-1m", None, "apache-2.0"),
+        ("minilm-l6", "sentence-transformers/all-MiniLM-L6-v2", "apache-2.0"),
+        ("sentence-transformers/all-MiniLM-L6-v2:3", "sentence-transformers/all-MiniLM-L6-v2", "apache-2.0"),
+    ],
 )
-def test_built_in_starts_have_the_licence_of_what_brings_them(
+def test_built_in_starts_have_the_licence_of_their_weights(
     tiny_llama: Path, tiny_pairs: Pairs, member: str, hub_id: str | None, licence: str
 ) -> None:
+    """Not that of the package around them: the one that carries all-MiniLM-L6-v2 is under MIT."""
     config = config_for(tiny_llama, tiny_pairs).model_copy(update={"model": member, "weights": None})
     origins = origins_of(config, tiny_pairs.info)
     assert (origins.hub_id, origins.base_licence) == (hub_id, licence)
+
+
+def test_a_built_in_start_on_the_hub_has_the_licence_of_its_card_there(
+    tiny_llama: Path, tiny_pairs: Pairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its name in the suite is no name on the hub, by which the card would be looked for in vain."""
+    asked = []
+
+    def fetched(hub_id: str, name: str) -> Path:
+        asked.append((hub_id, name))
+        (tmp_path / name).write_text("---\nlicense: gemma\nlanguage: en\n---\n")
+        return tmp_path / name
+
+    monkeypatch.setattr("embudget.exports.origins.hub_file", fetched)
+    config = config_for(tiny_llama, tiny_pairs).model_copy(update={"model": "gemma-3-270m:2", "weights": None})
+    origins = origins_of(config, tiny_pairs.info)
+    assert asked == [("google/gemma-3-270m", "README.md")]
+    assert (origins.base_licence, origins.language) == ("gemma", ("en",))
+
+
+def test_an_exported_member_keeps_its_licence_for_whoever_trains_it_on(
+    tiny_llama: Path, tiny_pairs: Pairs, tmp_path: Path
+) -> None:
+    export("micro-450k:2", to="transformers", out=tmp_path / "base")
+    text = (tmp_path / "base" / "README.md").read_text()
+    assert (head(text)["license"], head(text)["language"]) == ("apache-2.0", ["en"])
+    assert "- Licence: apache-2.0. The start micro-450k is under apache-2.0" in text
+    origins = origins_of(config_for(tmp_path / "base", tiny_pairs), tiny_pairs.info)
+    assert (origins.base, origins.base_licence) == ("micro-450k", "apache-2.0")
+    assert set(origins.data) == {"files:made.jsonl"}

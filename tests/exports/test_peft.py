@@ -1,6 +1,7 @@
 """Adapters alone compute with their base what the merged model does."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from sentence_transformers import SentenceTransformer
 from transformers import AutoModel
 
 import embudget as eb
+from embudget.errors import ExportError, ModelError
 from tests.exports.models import use
 
 TEXTS = ["How do I open the bucket?", "", "The queue keeps its messages. " * 30]
@@ -63,3 +65,29 @@ def test_peft_puts_it_on_the_base(exported: Path, tuned: Path) -> None:
         found, wanted = model(**inputs).last_hidden_state, merged[0].model(**inputs).last_hidden_state
     real = inputs["attention_mask"].bool()
     torch.testing.assert_close(found[real], wanted[real], atol=1e-5, rtol=1e-5)
+
+
+def test_only_files_that_training_wrote_are_copied(tuned: Path, tmp_path: Path) -> None:
+    """The copy lists its files as embudget's, by which the next push would publish what somebody put beside them."""
+    model = Path(shutil.copytree(tuned, tmp_path / "model"))
+    (tmp_path / "secret").write_text("mine")
+    (model / "notes.txt").write_text("mine")
+    (model / "link.json").symlink_to(tmp_path / "secret")
+    (model / "adapter" / "pytorch_model.bin").write_bytes(b"mine")
+    eb.export(model, to="peft", out=tmp_path / "out")
+    assert not {"notes.txt", "link.json", "pytorch_model.bin"} & {path.name for path in (tmp_path / "out").rglob("*")}
+    (model / "tokenizer.json").unlink()
+    (model / "tokenizer.json").symlink_to(tuned / "tokenizer.json")
+    with pytest.raises(ExportError, match=r"tokenizer\.json is a link"):
+        eb.export(model, to="peft", out=tmp_path / "again")
+    assert not (tmp_path / "again").exists()
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"peft_type": "LORA"}'])
+def test_a_damaged_configuration_is_one_line(tuned: Path, tmp_path: Path, content: str) -> None:
+    model = Path(shutil.copytree(tuned, tmp_path / "model"))
+    (model / "adapter" / "adapter_config.json").write_text(content)
+    with pytest.raises(ModelError, match=r"adapter_config\.json") as caught:
+        eb.export(model, to="peft", out=tmp_path / "out")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()

@@ -82,7 +82,7 @@ def test_a_dry_run_shows_everything_and_touches_no_network(hub: Hub, model: Path
         assert name in done.stdout
     assert "a repository that is new is public" in done.stdout
     assert "Licence: unknown." in done.stdout, "the tiny model has no card that names one"
-    assert "names a folder of this machine" in done.stdout
+    assert "of this machine is named in embudget.json\n" in done.stdout
     assert TOKEN not in done.stdout + done.stderr
 
 
@@ -159,7 +159,7 @@ def test_links_and_folders_that_are_no_model_are_refused(model: Path, tmp_path: 
     with pytest.raises(ModelError, match="link is a link or no file"):
         push(model, "me/tiny", dry_run=True, force=True)
     for folder in (tmp_path, tmp_path / "missing"):
-        with pytest.raises(ModelError, match="is no model of embudget"):
+        with pytest.raises(ModelError, match="is no trained model of embudget"):
             push(folder, "me/tiny", dry_run=True)
 
 
@@ -167,3 +167,10 @@ def test_links_and_folders_that_are_no_model_are_refused(model: Path, tmp_path: 
 def test_a_name_that_is_none_is_refused(model: Path, repo: str) -> None:
     with pytest.raises(ConfigError, match="repo must be ORG/NAME on the hub"):
         push(model, repo, dry_run=True)
+
+
+@pytest.mark.parametrize("revision", ["", " ", "a b", "-f", "a..b", "a:b", "a~1", "v1.", "/v1", "a\\b", "v.lock"])
+def test_a_branch_that_git_does_not_allow_is_refused_without_asking_the_hub(model: Path, revision: str) -> None:
+    with pytest.raises(ConfigError, match="revision must be a branch such as v1"):
+        push(model, "me/tiny", revision=revision, dry_run=True)
+    assert push(model, "me/tiny", revision="feature/v1.2", dry_run=True).revision == "feature/v1.2"

@@ -9,9 +9,10 @@ from pathlib import PurePath
 from typing import Any
 
 from embudget.exports.card_results import eval_results, results_table
-from embudget.exports.card_table import cell, table
+from embudget.exports.card_table import cell, inline, table
 from embudget.exports.licences import inherited
 from embudget.exports.origins import Origins
+from embudget.exports.snippets import sentence_transformers_lines
 from embudget.records import Pooling, RunRecord, after_warmup
 from embudget.suite.families import SHAPES
 from embudget.suite.members import is_hub_id, local_folder, split_depth
@@ -81,6 +82,14 @@ def licence_lines(origins: Origins | None) -> list[str]:
 
 def _metadata(record: RunRecord, origins: Origins | None, to: str) -> str:
     """The head of the card in YAML."""
+    results = eval_results(record, origins)
+    if not results:
+        return start_metadata(origins, to)
+    return start_metadata(origins, to, model_name=f"{_start(record)} {record.config.method}", eval_results=results)
+
+
+def start_metadata(origins: Origins | None, to: str, **measured: Any) -> str:  # noqa: ANN401 - of ModelCardData
+    """The head of a card in YAML, as far as it does not depend on a run; what was measured goes along as it is."""
     from huggingface_hub import ModelCardData
 
     verdict = None if origins is None else inherited(origins.base_licence, origins.licences)
@@ -91,16 +100,14 @@ def _metadata(record: RunRecord, origins: Origins | None, to: str) -> str:
             "datasets": origins.datasets or None,
             "language": list(origins.language) or None,
         }
-    results = eval_results(record, origins)
     return ModelCardData(
         library_name=to,
         pipeline_tag="sentence-similarity",
         tags=[to, "sentence-similarity", "feature-extraction", "embudget"],
         license="unknown" if verdict is None else verdict.licence,
         license_name=None if verdict is None else verdict.name,
-        model_name=f"{_start(record)} {record.config.method}" if results else None,
-        eval_results=results or None,
         **known,
+        **measured,
     ).to_yaml()
 
 
@@ -135,7 +142,8 @@ def _time(record: RunRecord) -> str:
     """Hours of training and the device; empty where they are not known."""
     if record.seconds is None or record.provenance is None:
         return ""
-    return f"{record.seconds / 3600:.3g} hours on {record.provenance.device}, {record.provenance.threads} threads"
+    threads = record.provenance.threads
+    return f"{record.seconds / 3600:.3g} hours on {record.provenance.device}, {threads} thread{'s' * (threads != 1)}"
 
 
 def _inputs(record: RunRecord) -> str:
@@ -143,7 +151,7 @@ def _inputs(record: RunRecord) -> str:
     config, lines = record.config, []
     for side, prompt in (("query", config.query_prompt), ("document", config.document_prompt)):
         if prompt:
-            lines.append(f"Put `{_inline(prompt)}` in front of each {side}.")
+            lines.append(f"Put `{inline(prompt)}` in front of each {side}.")
     if config.matryoshka:
         sizes = ", ".join(map(str, config.matryoshka))
         lines.append(f"The first {sizes} numbers of an embedding, normalised anew, are an embedding of that size.")
@@ -153,18 +161,9 @@ def _inputs(record: RunRecord) -> str:
 def _by_sentence_transformers(record: RunRecord, needs: str) -> str:
     """How to use a sentence-transformers folder, of which the transformer lies at the top for transformers too."""
     config = record.config
-    cut = f", truncate_dim={config.matryoshka[0]}" if config.matryoshka else ""
-    query, document = ("encode_query", "encode_document") if config.query_prompt or config.document_prompt else (
-        "encode", "encode"
-    )  # fmt: skip
-    return f"""```python
-from sentence_transformers import SentenceTransformer
-
-model = SentenceTransformer("path/to/this/folder"{cut})
-queries = model.{query}(["first query", "second query"])
-documents = model.{document}(["first text", "second text"])
-similarities = model.similarity(queries, documents)
-```
+    prompted = bool(config.query_prompt or config.document_prompt)
+    lines = sentence_transformers_lines(prompted, config.matryoshka[0] if config.matryoshka else None)
+    return f"""{lines}
 
 It needs sentence-transformers {needs} or later with transformers 5 or later. transformers alone loads the folder with
 `AutoModel.from_pretrained`, without pooling and normalisation."""
@@ -189,8 +188,3 @@ def _start(record: RunRecord) -> str:
         return record.config.model
     name = PurePath(base).name if folder is None else folder.name
     return name if depth is None else f"{name}:{depth}"
-
-
-def _inline(text: str) -> str:
-    """A prompt as inline code, its line breaks and spaces visible."""
-    return text.replace("\n", "\\n").replace("`", "'")

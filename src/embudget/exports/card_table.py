@@ -1,4 +1,4 @@
-"""Tables in Markdown."""
+"""Tables and inline code in Markdown."""
 
 from collections.abc import Mapping
 
@@ -11,3 +11,8 @@ def table(title: str, rows: Mapping[str, str]) -> str:
 def cell(text: str) -> str:
     """A text within a cell of a table."""
     return " ".join(text.replace("|", "\\|").split())
+
+
+def inline(text: str) -> str:
+    """A prompt as inline code, its line breaks visible."""
+    return text.replace("\n", "\\n").replace("`", "'")

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal, final
 from embudget.errors import ExportError, shortened
 from embudget.exports.base import Format
 from embudget.exports.gguf_tokens import add_tokenizer
+from embudget.exports.snippets import prompts_to_put
 
 if TYPE_CHECKING:
     import numpy as np
@@ -138,10 +139,6 @@ def check_gguf(config: Any, pooling: str, name: str) -> None:  # noqa: ANN401 - 
 
 def usage_of_gguf(source: "Exportable") -> str:
     """How to embed with the file, in Markdown."""
-    prompts = [f"- {name}: `{prompt}`" for name, prompt in source.model.prompts.items() if prompt]
-    kinds = "\n".join(
-        ["Put the prompt for its kind in front of each text, which the file does not hold:", "", *prompts]
-    )
     return f"""```sh
 llama-server --embeddings --model {FILE} --ctx-size {source.model.max_seq_length}
 curl http://127.0.0.1:8080/v1/embeddings -d '{{"input": ["first text", "second text"]}}'
@@ -149,7 +146,7 @@ curl http://127.0.0.1:8080/v1/embeddings -d '{{"input": ["first text", "second t
 
 Pooling and tokenizer are in the file. The server normalises embeddings, llama.cpp as a library does not. Training cut
 texts to {source.model.max_seq_length} tokens; llama.cpp does not cut them by itself.
-{kinds if prompts else ""}"""
+{prompts_to_put(source)}"""
 
 
 def _add_sizes(writer: "GGUFWriter", config: Any) -> None:  # noqa: ANN401

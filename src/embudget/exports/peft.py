@@ -5,21 +5,22 @@ The folder is one of PEFT (`adapter_config.json`, `adapter_model.safetensors`) a
 base that the configuration names, the adapters, and the pooling.
 """
 
-import json
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
-from embudget.errors import ExportError
+from embudget.errors import ExportError, ModelError
 from embudget.exports.adapter import ADAPTER, adapter_base
 from embudget.exports.base import Format
 from embudget.exports.folder import RECORD_FILE
 from embudget.exports.snippets import FOLDER
+from embudget.owned import listed_files
+from embudget.reading import read_json
 
 if TYPE_CHECKING:
     from embudget.exports.exportable import Exportable
 
-_LEFT_OUT = ("config.json", "README.md", "embudget-files.json", RECORD_FILE)
+_LEFT_OUT = ("config.json", "README.md", RECORD_FILE)
 """Files of the merged model that the adapters' folder must not have, or gets anew; its weights are left out as well."""
 
 
@@ -41,24 +42,30 @@ class PeftFormat(Format):
                 f"cannot write {source.name} as adapters: it reads texts in both directions, which its base does not; "
                 "export it merged, to sentence-transformers or transformers"
             )
+        _named_base(source.folder)
 
     def write(self, source: "Exportable", folder: Path, fp16: bool) -> None:
-        """Copy the adapters that training kept, and the files around the weights."""
+        """Copy the adapters that training kept, and its files around the weights.
+
+        Only files that embudget listed are copied, because the copy lists its files as embudget's again: what somebody
+        put beside them, or a link to elsewhere, would be published by the next push.
+        """
         assert source.folder is not None
-        shutil.copytree(source.folder / ADAPTER, folder, dirs_exist_ok=True)
-        for path in source.folder.iterdir():
-            if path.name in _LEFT_OUT or path.name == ADAPTER or ".safetensors" in path.suffixes:
+        for name, path in listed_files(source.folder, ExportError).items():
+            of_adapter = name.startswith(f"{ADAPTER}/")
+            if name in _LEFT_OUT or (".safetensors" in path.suffixes and not of_adapter):
                 continue
-            if path.is_dir():
-                shutil.copytree(path, folder / path.name)
-            else:
-                shutil.copyfile(path, folder / path.name)
+            if path.resolve() != source.folder.resolve() / name or not path.is_file():
+                raise ExportError(f"cannot write {source.name} as adapters: {path} is a link, or is missing")
+            copy = folder / name.removeprefix(f"{ADAPTER}/")
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)
 
     def usage(self, source: "Exportable") -> str:
         """How to make the base, and how to load both together."""
         assert source.folder is not None and source.record is not None
         model = source.record.config.model
-        base = json.loads((source.folder / ADAPTER / "adapter_config.json").read_text())["base_model_name_or_path"]
+        base = _named_base(source.folder)
         making = f"""The adapters belong to `{model}`. Make it once, in the folder in which you work:
 
 ```bash
@@ -84,3 +91,17 @@ model = PeftModel.from_pretrained(AutoModel.from_pretrained("{base}"), "{FOLDER}
 
 `model.merge_and_unload()` adds them to the base's weights.
 """
+
+
+def _named_base(folder: Path) -> str:
+    """The base that the adapters in a trained model's folder name.
+
+    Raises:
+        ModelError: their configuration is damaged or names none.
+    """
+    file = folder / ADAPTER / "adapter_config.json"
+    content = read_json(file, ModelError)
+    base = content.get("base_model_name_or_path") if isinstance(content, dict) else None
+    if not isinstance(base, str):
+        raise ModelError(f"{file} names no base_model_name_or_path: it is not as PEFT writes it")
+    return base

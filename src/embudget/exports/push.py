@@ -5,6 +5,7 @@ are loaded. The card's lines on licences are shown, not judged: whether the mode
 decide. The token is found in huggingface_hub's usual ways (`hf auth login`, HF_TOKEN) and appears in no message.
 """
 
+import re
 import zipfile
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -18,6 +19,10 @@ from embudget.suite.members import local_folder, split_depth
 
 _PICKLED = (".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".joblib", ".dill")
 """Ends of names that pickles have."""
+
+
+_NO_BRANCH = re.compile(r"[\s~^:?*\[\\\x00-\x1f\x7f]|\.\.|//|@\{|^/|[/.]$|\.lock$")
+"""What git allows in no name of a branch (git check-ref-format)."""
 
 
 class Push(NamedTuple):
@@ -63,7 +68,7 @@ class Push(NamedTuple):
         from huggingface_hub import constants
 
         _check_repo(repo)
-        if revision is not None and (not revision.strip() or revision.startswith("-") or ".." in revision):
+        if revision is not None and (not revision or revision.startswith("-") or _NO_BRANCH.search(revision)):
             raise ConfigError(f"revision must be a branch such as v1, got {revision!r}")
         files = _files(folder)
         record = read_record(folder)
@@ -71,8 +76,10 @@ class Push(NamedTuple):
         if changed is not None and not force:
             raise ModelError(f"{folder} is not as embudget wrote it: {changed}; look at it, then add --force")
         warnings = [] if changed is None else [changed]
-        if local_folder(split_depth(record.config.model)[0]) or Path(record.config.model).is_absolute():
-            warnings.append(f"{RECORD_FILE} names a folder of this machine, {record.config.model}")
+        start, _ = split_depth(record.config.model)
+        if local_folder(start) or Path(start).is_absolute():
+            named = ", ".join(name for name in files if _names(folder / name, start))
+            warnings.append(f"the folder {start} of this machine is named in {named}")
         return cls(
             folder, repo, revision, private, files, tuple(licence_lines(read_origins(folder))), tuple(warnings),
             f"{constants.ENDPOINT}/{repo}",
@@ -162,7 +169,7 @@ def _files(folder: Path) -> dict[str, int]:
     """
     if not folder.is_dir() or not (folder / RECORD_FILE).is_file() or not (folder / "README.md").is_file():
         raise ModelError(
-            f"{folder} is no model of embudget, which holds {RECORD_FILE} and README.md: train one or export one first"
+            f"{folder} is no trained model of embudget, which holds {RECORD_FILE} and README.md: train one first"
         )
     files: dict[str, int] = {}
     for path in sorted(folder.rglob("*")):
@@ -175,6 +182,11 @@ def _files(folder: Path) -> dict[str, int]:
             raise ModelError(f"{path} is a pickle, which runs code when it is loaded: remove it, safetensors suffices")
         files[name] = path.stat().st_size
     return files
+
+
+def _names(path: Path, start: str) -> bool:
+    """Whether a text that embudget wrote beside the weights holds the path of the folder that training began from."""
+    return path.suffix in (".json", ".md") and start in path.read_text(encoding="utf-8", errors="replace")
 
 
 def is_pickle(path: Path) -> bool:

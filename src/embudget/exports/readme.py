@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from embudget.exports.card import model_card
+from embudget.exports.card import licence_lines, model_card, start_metadata
 
 if TYPE_CHECKING:
     from embudget.exports.base import Format
@@ -22,17 +22,21 @@ def readme(
     usage = f"{chosen.usage(source)}{_measured(precision, found)}"
     if source.record is not None:
         return model_card(source.record, origins=origins, usage=usage, to=chosen.name)
+    licences = "\n".join(f"- {line}" for line in licence_lines(origins))
     return f"""---
-library_name: {chosen.name}
-pipeline_tag: feature-extraction
-tags: [feature-extraction, sentence-similarity, embudget]
+{start_metadata(origins, chosen.name)}
 ---
 
 # {source.name.rstrip("/").rpartition("/")[2]}, for {chosen.name}
 
 A text-embedding model. Compare embeddings with the cosine.
 
-{usage}"""
+{usage.rstrip()}
+
+## Licences
+
+{licences}
+"""
 
 
 def _measured(precision: "Precision", found: "Check | None") -> str:
@@ -45,6 +49,6 @@ Compared with torch on 200 texts when it was written:
 |---|---|
 | precision | {precision} |
 | largest difference of any number of an embedding | {found.difference:.2g} |
-| texts per second, on a CPU with {found.threads} thread(s) | {found.texts_per_second:.3g} |
+| texts per second, on a CPU with {found.threads} thread{"s" * (found.threads != 1)} | {found.texts_per_second:.3g} |
 | the same by torch | {found.torch_texts_per_second:.3g} |
 """

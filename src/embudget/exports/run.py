@@ -21,7 +21,7 @@ from embudget.exports.check import Check, Precision
 from embudget.exports.exportable import Exportable, input_folder, open_exportable, source_folder
 from embudget.exports.folder import RECORD_FILE, check_earlier_model
 from embudget.exports.formats import find_format
-from embudget.exports.origins import ORIGINS_FILE, read_origins
+from embudget.exports.origins import ORIGINS_FILE, origins_of_start, read_origins
 from embudget.exports.readme import readme
 from embudget.files import whole_folder
 from embudget.frozen import Frozen
@@ -81,7 +81,10 @@ def export(model: "SentenceTransformer | str | Path", to: str, out: str | Path, 
     check_export(chosen, model, folder, fp16)
     source = open_exportable(model)
     chosen.check(source)
-    origins = None if source.folder is None else read_origins(source.folder)
+    if source.record is None:  # a member, or another's folder, which has a licence as well
+        origins = origins_of_start(str(model)) if isinstance(model, str | Path) else None
+    else:
+        origins = None if source.folder is None else read_origins(source.folder)
     precision: Precision = "fp16" if fp16 else "fp32"
     try:
         with whole_folder(folder, check=_check_replaced) as part, quietly():

@@ -5,6 +5,7 @@ The tests run them as they stand, with the folder's path filled in.
 
 from typing import TYPE_CHECKING
 
+from embudget.exports.card_table import inline
 from embudget.suite.tokens import EMPTY_AS, reads_empty
 
 if TYPE_CHECKING:
@@ -80,13 +81,26 @@ with torch.no_grad():
 
 def sentence_transformers_usage(source: "Exportable") -> str:
     """How to use a folder of sentence-transformers."""
+    return sentence_transformers_lines(any(source.model.prompts.values())) + "\n"
+
+
+def sentence_transformers_lines(prompted: bool, size: int | None = None) -> str:
+    """The lines that embed queries and documents.
+
+    Args:
+        prompted: whether a prompt belongs in front of either; it is put there by the function for its kind.
+        size: of the embeddings, where smaller ones than the full ones are to be had.
+    """
+    query, document = ("encode_query", "encode_document") if prompted else ("encode", "encode")
     return f"""```python
 from sentence_transformers import SentenceTransformer
 
-model = SentenceTransformer("{FOLDER}")
-embeddings = model.encode(["first text", "second text"])
+model = SentenceTransformer("{FOLDER}"{"" if size is None else f", truncate_dim={size}"})
+queries = model.{query}(["first query", "second query"])
+documents = model.{document}(["first text", "second text"])
+similarities = model.similarity(queries, documents)
 ```
-{_prompts(source)}"""
+{"The prompt for its kind is put in front of each text by these two functions." if prompted else ""}""".rstrip()
 
 
 def _texts(source: "Exportable") -> str:
@@ -99,10 +113,11 @@ def _texts(source: "Exportable") -> str:
 def _notes(source: "Exportable") -> str:
     return f"""
 Texts are cut to {source.model.max_seq_length} tokens.
-{_prompts(source)}"""
+{prompts_to_put(source)}"""
 
 
-def _prompts(source: "Exportable") -> str:
+def prompts_to_put(source: "Exportable") -> str:
+    """What to put in front of texts, where the runtime does not do it; empty for a model without prompts."""
     given = {name: prompt for name, prompt in source.model.prompts.items() if prompt}
-    lines = "\n".join(f"- {name}: `{prompt}`" for name, prompt in given.items())
+    lines = "\n".join(f"- {name}: `{inline(prompt)}`" for name, prompt in given.items())
     return f"\nPut the prompt for its kind in front of each text:\n\n{lines}\n" if given else ""

@@ -126,6 +126,8 @@ def train(
         resources = resources._replace(checkpoints=Path(f"{folder}.checkpoints"))
     if folder is not None and is_first:
         check_folder(folder, config.model, pairs.folder)
+    # before training, since the start's card may be damaged, or the hub that has it may not answer
+    origins = origins_of(config, pairs.info) if folder is not None and is_first else None
     with interruptible_run(), tracked(config, report_to if is_first else (), folder) as on_step:
         job = Job.of(config, pairs, resources)
         job.check_number()
@@ -151,7 +153,7 @@ def train(
             adapter = None if folder is None else adapter_of(training.model[0].model)
             training.model[0].model = job.method.merge(training.model[0].model)
             if folder is not None and is_first:  # while the checkpoints are still there
-                write_model(training.model, record, folder, adapter, origins_of(config, pairs.info))
+                write_model(training.model, record, folder, adapter, origins)
     if folder is not None and is_first:
         assert resources.checkpoints is not None
         with suppress(OSError):  # other runs have checkpoints there
