@@ -12,6 +12,7 @@ from embudget.frozen import Frozen
 class Box(Frozen):
     width: PositiveInt
     height: float = 1.0
+    name: str = Field(default="", max_length=3)
     labels: dict[PositiveInt, str] = Field(default={})
 
     @model_validator(mode="after")
@@ -30,6 +31,7 @@ class Box(Frozen):
         ({"width": 1, "height": float("nan")}, "height: must be finite, got nan"),
         ({"width": 1, "height": 2.0}, "height must be at most width, got 2.0 > 1"),
         ({"width": 1, "labels": {"x": "a"}}, "labels.x: must be a whole number, got 'x'"),
+        ({"width": 1, "name": "long"}, "name: must have at most 3 characters, got 'long'"),
         ({"width": "x" * 100}, f"width: must be a whole number, got '{'x' * 51}\\.\\.\\.{'x' * 24}'"),
     ],
 )

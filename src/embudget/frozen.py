@@ -71,6 +71,7 @@ _RULES = {
     "too_short": "must have at least {min_length}, got {actual_length}",
     "too_long": "must have at most {max_length}, got {actual_length}",
     "string_too_short": "must have at least {min_length} characters",
+    "string_too_long": "must have at most {max_length} characters",
     "string_type": "must be text",
     "string_unicode": "must be text that UTF-8 can hold",
     "path_type": "must be a path",

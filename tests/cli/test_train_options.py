@@ -39,10 +39,10 @@ def test_options_reach_the_run_and_the_start_is_told(
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
-        ("--matryoshka", "8,abc", "matryoshka.1: must be a whole number, got 'abc'"),
+        ("--matryoshka", "8,abc", "--matryoshka: must be a whole number, got 'abc'"),
         ("--matryoshka", "8,8", "matryoshka: must name each size once, got 8, 8"),
         ("--matryoshka", "8,64", "matryoshka must name sizes below 64"),
-        ("--matryoshka", "0", "matryoshka.0: must be >= 1"),
+        ("--matryoshka", "0", "--matryoshka: must be >= 1"),
         ("--attention", "sideways", "attention: must be 'causal' or 'bidirectional', got 'sideways'"),
         ("--precision", "fp8", "precision must be auto, float32, bf16, got fp8"),
         ("--pooling", "max", "pooling: must be 'mean', 'lasttoken', 'cls' or 'weightedmean', got 'max'"),

@@ -57,6 +57,30 @@ def test_the_best_of_each_start_is_there_with_its_interval(laws: Laws) -> None:
     assert any(no.reason.endswith(f"the best of {BASE}") for no in recipe.rejected)
 
 
+def test_starts_that_never_change_places_are_said_to(laws: Laws) -> None:
+    recipe = recommend(laws, 1e13)
+    line = f"  crossover none found between {RETRIEVER} and {BASE}"
+    assert line in str(recipe.model_copy(update={"start_crossovers": ()})).splitlines()
+    assert line not in str(recipe).splitlines()
+
+
+def test_a_start_that_is_better_untrained_is_named(laws: Laws) -> None:
+    """A whole retriever as it is may beat every cut of it that a small budget can train."""
+    one = laws.of(RETRIEVER)
+    best = max(one.table.cells, key=lambda cell: cell.model_params)
+    cells = tuple(
+        cell.model_copy(update={"base_loss": 0.5 if cell.model == best.model else 9.0}) for cell in one.table.cells
+    )
+    told = one.model_copy(update={"table": one.table.model_copy(update={"cells": cells})})
+    assert any(
+        text.startswith(f"{best.model} untrained has a held-out loss of 0.500, below the ")
+        for text in recommend(told, 1e13).warnings
+    )
+    smaller = recommend(told, 1e13, max_params=best.model_params * 0.9)
+    assert not any("untrained has" in text for text in smaller.warnings)
+    assert not any("untrained has" in text for text in recommend(laws, 1e13).warnings)
+
+
 def test_the_crossover_of_starts_is_found(laws: Laws) -> None:
     recipe = recommend(laws, 1e13)
     (crossover,) = (one for one in recipe.start_crossovers if one.determined)

@@ -46,7 +46,7 @@ def with_options(message: str, command: Any, arguments: Sequence[str]) -> str:  
     for name, option in options.items():
         # a plain word is an option only where a rule about it begins the message, or some words beside other options
         anywhere = "_" in name or (beside and name in _BESIDE)
-        pattern = rf"(?<![\w.-]){name}(?![\w.])" if anywhere else rf"^{name}(?=:| must | needs )"
+        pattern = rf"(?<![\w.-]){name}(?![\w.])" if anywhere else rf"^{name}(?:\.\d+)?(?=:| must | needs )"
         message = re.sub(pattern, option, message)
     return message
 

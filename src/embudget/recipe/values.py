@@ -181,6 +181,8 @@ class Recipe(Frozen):
         lines += [f"  not paid  {line}" for line in self._attention()]
         lines += [f"  start     {start}" for start in self.starts]
         lines += [f"  crossover {crossover}" for crossover in self.start_crossovers]
+        if len(self.starts) > 1 and not self.start_crossovers:
+            lines.append(f"  crossover none found between {' and '.join(start.lineage for start in self.starts)}")
         lines += [f"  crossover {crossover}" for crossover in self.crossovers]
         return "\n".join(lines + [f"  warning   {warning}" for warning in self.warnings[first:]])
 

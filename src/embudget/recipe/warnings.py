@@ -43,6 +43,7 @@ def cautions_for(question: Question, option: Option, choice: Choice, how: Hyperp
             "the further out, the more often intervals miss"
         )
         yield Caution("far budget", text)
+    yield from _untrained(question, choice)
     yield from _few_steps(question, option)
     yield from _of_fit(laws)
     for remark in laws.table.remarks:
@@ -60,6 +61,24 @@ def cautions_for(question: Question, option: Option, choice: Choice, how: Hyperp
             "which pairs and steps depend"
         )
         yield Caution("tokens of a pair", text)
+
+
+def _untrained(question: Question, choice: Choice) -> Iterator[Caution]:
+    """A retriever as it is may be better than all that the budget can train, as where only its cuts are affordable."""
+    known = [(cell.base_loss, cell.model) for cell in question.laws.cells if cell.base_loss is not None]
+    most = question.limits.max_params
+    if most is not None:
+        allowed = {cell.model for cell in question.laws.cells if cell.model_params <= most}
+        known = [one for one in known if one[1] in allowed]
+    if not known:
+        return
+    loss, model = min(known)
+    if loss < choice.predicted_loss:
+        text = (
+            f"{model} untrained has a held-out loss of {loss:.3f}, below the {choice.predicted_loss:.3f} to expect: "
+            "use it as it is, or raise the budget"
+        )
+        yield Caution("better untrained", text)
 
 
 def _few_steps(question: Question, option: Option) -> Iterator[Caution]:
