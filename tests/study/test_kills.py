@@ -226,7 +226,10 @@ def _workers(sweeps: Sweeps, rng: random.Random, kills: int, driver_too: bool = 
         found = sorted(children() - before - {process.pid or 0})
         if process.is_alive() and found:
             seen = sweeps.trunks()
-            os.kill(rng.choice(found), signal.SIGKILL)
+            try:
+                os.kill(rng.choice(found), signal.SIGKILL)
+            except ProcessLookupError:  # it has ended by itself since it was found
+                continue
             if driver_too:
                 process.kill()
                 process.join()
