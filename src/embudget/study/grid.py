@@ -33,7 +33,7 @@ from embudget.study.axes import BatchSizes, Decays, Lengths, NegativeCounts, Sca
 from embudget.study.batch_size import BatchRule
 from embudget.study.members import Member, members_by_shape, members_of
 from embudget.suite import ModelShape
-from embudget.suite.suites import suite_names
+from embudget.suite.suites import Entry, suite_entries
 from embudget.training.precision import AskedPrecision
 from embudget.training.yardstick import counts_for
 
@@ -199,8 +199,8 @@ class Grid(Frozen):
         Raises:
             ModelError: a name is no member's at all.
         """
-        names = suite_names(self.suite) if self.suite is not None else self.members
-        return members_of(names, self.pooling) if identified else (members_by_shape(names, self.pooling), {})
+        entries = suite_entries(self.suite) if self.suite is not None else tuple(map(Entry, self.members))
+        return members_of(entries, self.pooling) if identified else (members_by_shape(entries, self.pooling), {})
 
     def batch_at(self, budget: float) -> int:
         """Pairs a step at one of the study's budgets; with wsd at all of them."""

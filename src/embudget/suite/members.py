@@ -57,6 +57,18 @@ def canonical_base(base: str) -> str:
     return base if base in SHAPES or _folder(base) is not None else _BUILT_IN.get(base.lower(), base)
 
 
+def same_model(name: str) -> tuple[str, int | None]:
+    """What all spellings of a member have in common: its canonical name, a folder's being its path, and its depth.
+
+    Nothing is read for it, so that a folder and its copy are two.
+
+    Raises:
+        ModelError: the depth is not a whole number.
+    """
+    base, depth = split_depth(name)
+    return str(local_folder(base) or base), depth
+
+
 def local_folder(base: str) -> Path | None:
     """The folder that a name without a depth stands for, absolute; None for a built-in name or a hub id."""
     return _folder(base) if base not in SHAPES else None
