@@ -20,7 +20,7 @@ from embudget.reading import read_json
 from embudget.suite.families import SHAPES, STARTS
 from embudget.suite.hub import hub_config, hub_file
 from embudget.suite.shapes import ModelShape, shape_of_config
-from embudget.suite.starts import PooledBy, Start, read_start
+from embudget.suite.starts import PooledBy, Start, pooling_word, read_start
 from embudget.suite.unsupported import read_description
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -190,10 +190,10 @@ def pooling_for(name: str, asked: PooledBy | None) -> PooledBy:
         ModelError: the model's own pooling is another than the one asked for, or none that we train.
     """
     own = start_of(name)
-    if own.kind == "retriever" and asked not in (None, own.pooling):
+    if own.kind == "retriever" and asked is not None and asked != own.pooling:
         raise ModelError(
-            f"{shortened(name, 80)} pools by {own.pooling}, as its modules.json says, but pooling is {asked}: set "
-            f"pooling to {own.pooling}"
+            f"{shortened(name, 80)} pools by {pooling_word(own.pooling)}, as its modules.json says, but pooling is "
+            f"{pooling_word(asked)}: set pooling to {pooling_word(own.pooling)}"
         )
     return own.pooling if own.kind == "retriever" else asked or "mean"
 
