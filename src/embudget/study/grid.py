@@ -58,7 +58,8 @@ class Grid(Frozen):
     pairs: Path = Field(description="folder made by `embudget pairs build`; relative to the study's file")
     suite: str | None = Field(
         default=None,
-        description="a built-in suite, or a folder of models relative to the study's file; or give members",
+        description="a built-in suite, a folder of models or a YAML file that lists members, or several with commas; "
+        "paths are relative to the study's file. Or give members",
     )
     members: Annotated[tuple[str, ...], AfterValidator(unique)] = Field(
         default=(),
