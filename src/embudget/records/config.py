@@ -28,7 +28,7 @@ from embudget.limits import (
     step_problem,
 )
 from embudget.methods import parse_method
-from embudget.suite.starts import POOLING_CHOICES, SHORT, PooledBy
+from embudget.suite.starts import MOST_PROMPT, POOLING_CHOICES, SHORT, PooledBy
 
 
 def _canonical_method(text: str) -> str:
@@ -195,10 +195,10 @@ class RunConfig(Frozen):
         description="hard negatives of each pair that are further candidates in the loss; their tokens count in D",
     )
     query_prompt: str = Field(
-        default="", max_length=2000, description="put in front of each query, in training, measuring and export"
+        default="", max_length=MOST_PROMPT, description="put in front of each query, in training, measuring and export"
     )
     document_prompt: str = Field(
-        default="", max_length=2000, description="put in front of each positive and hard negative"
+        default="", max_length=MOST_PROMPT, description="put in front of each positive and hard negative"
     )
     attention: Attention | None = Field(
         default=None, description="causal or bidirectional; None for that of the model's own configuration"

@@ -33,6 +33,7 @@ from embudget.study.axes import BatchSizes, Decays, Lengths, NegativeCounts, Sca
 from embudget.study.batch_size import BatchRule
 from embudget.study.members import Member, members_by_shape, members_of
 from embudget.suite import ModelShape
+from embudget.suite.starts import MOST_PROMPT
 from embudget.suite.suites import Entry, suite_entries
 from embudget.training.precision import AskedPrecision
 from embudget.training.yardstick import counts_for
@@ -113,11 +114,13 @@ class Grid(Frozen):
         "the model does by itself, else mean",
     )
     query_prompt: str | None = Field(
-        default=None, max_length=2000, description="put in front of each query; by default the model's own, or none"
+        default=None,
+        max_length=MOST_PROMPT,
+        description="put in front of each query; by default the model's own, or none",
     )
     document_prompt: str | None = Field(
         default=None,
-        max_length=2000,
+        max_length=MOST_PROMPT,
         description="put in front of each positive and hard negative; by default the model's own, or none",
     )
     attention: Attention | None = Field(
