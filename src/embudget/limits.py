@@ -21,6 +21,10 @@ MOST_SEED = 2**32 - 1
 """What numpy and torch both take as a seed."""
 MOST_COUNT = 10**30
 """Tokens, pairs, steps and parameters: no budget pays for more."""
+MOST_SIZE = 10**8
+"""Width, positions or rows of the vocabulary of a model. The largest published in 2025 has 10 million positions."""
+MOST_LAYERS = 10**4
+"""Blocks of a model. The deepest published has 1,000."""
 MOST_EPOCHS = 10**6
 MOST_NEGATIVES = 64
 """Hard negatives of a pair: each costs as many tokens as its positive."""
@@ -41,6 +45,8 @@ Length = Annotated[int, _Number, Field(ge=1, le=MOST_LENGTH)]
 Seed = Annotated[int, _Number, Field(ge=0, le=MOST_SEED)]
 Epochs = Annotated[int, _Number, Field(ge=1, le=MOST_EPOCHS)]
 Count = Annotated[int, _Number, Field(ge=1, le=MOST_COUNT)]
+ModelSize = Annotated[int, _Number, Field(gt=0, le=MOST_SIZE)]
+Layers = Annotated[int, _Number, Field(gt=0, le=MOST_LAYERS)]
 Negatives = Annotated[int, _Number, Field(ge=0, le=MOST_NEGATIVES)]
 Candidates = Annotated[int, _Number, Field(ge=2, le=MOST_BATCH)]
 """Held-out pairs that are compared with each other."""

@@ -45,7 +45,7 @@ def test_options_reach_the_run_and_the_start_is_told(
         ("--matryoshka", "0", "--matryoshka: must be >= 1"),
         ("--attention", "sideways", "attention: must be 'causal' or 'bidirectional', got 'sideways'"),
         ("--precision", "fp8", "precision must be auto, float32, bf16, got fp8"),
-        ("--pooling", "max", "pooling: must be 'mean', 'lasttoken', 'cls' or 'weightedmean', got 'max'"),
+        ("--pooling", "max", "pooling: must be mean, last (lasttoken), cls or weighted (weightedmean), got 'max'"),
         ("--scale", "-1", "scale: must be > 0, got -1"),
         ("--query-prompt", "word " * 40, "--query-prompt must leave room for a text: with "),
     ],

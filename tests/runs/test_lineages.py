@@ -1,4 +1,4 @@
-"""Of which lineage is a run, and when are two runs of one cell?"""
+"""Which lineage is a run of, and when are two runs of one cell?"""
 
 from pathlib import Path
 

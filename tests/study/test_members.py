@@ -127,6 +127,36 @@ def test_the_others_go_on_where_a_member_is_bad(
         plan(Study.from_yaml(file), tiny_pairs)
 
 
+@pytest.mark.parametrize("listed", [False, True], ids=["members", "a list in YAML"])
+def test_the_others_go_on_where_the_hub_does_not_give_a_member(
+    listed: bool, mine: Path, tiny_pairs: Pairs, tmp_path: Path, run: Run
+) -> None:
+    """Both a model that only the hub knows, and a built-in one whose weights it does not give, offline as all tests."""
+    names = ["models/mine", "nobody/nothing:2", "EleutherAI/pythia-14m"]
+    (tmp_path / "family.yaml").write_text(yaml.safe_dump(names))
+    named = {"members": [], "suite": "family.yaml"} if listed else {"members": names}
+    file = tmp_path / "study.yaml"
+    file.write_text(yaml.safe_dump({**values(tiny_pairs), **named}))
+    planned = plan(Study.from_yaml(file), tiny_pairs)
+    assert {one.config.model for one in planned.runs} == {str(mine)}
+    assert set(planned.refused) == set(names[1:])
+    for place, name in enumerate(names[1:], start=2):
+        where = rf"{file.parent / 'family.yaml'}: entry {place}: " if listed else ""
+        reason = f"{where}{name.partition(':')[0]} is neither a folder nor can it be read from the hub: "
+        assert planned.refused[name].startswith(reason)
+    result = run("sweep", str(file), "--store", str(tmp_path / "s.db"))
+    assert result.code == 1
+    assert [line.split(":")[0] for line in result.out.splitlines()].count("left out") == 2
+
+
+def test_a_slip_in_a_list_stops_the_study_by_file_and_entry(tiny_pairs: Pairs, tmp_path: Path) -> None:
+    (tmp_path / "family.yaml").write_text("- micro-200k\n- mikro-200k\n")
+    study = Study.read({**values(tiny_pairs), "members": [], "suite": str(tmp_path / "family.yaml")}, "study.yaml")
+    for identified in (True, False):
+        with pytest.raises(ModelError, match=r"family.yaml: entry 2: model must be a built-in name"):
+            study.runs(tiny_pairs, identified=identified)
+
+
 def test_weights_that_change_before_their_run_end_it_alone(mine: Path, tiny_pairs: Pairs, tmp_path: Path) -> None:
     other = tmp_path / "models" / "other"
     shutil.copytree(mine, other)

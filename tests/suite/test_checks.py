@@ -150,7 +150,7 @@ BAD: dict[str, tuple[Change, str]] = {
     "other sizes": (described(LLAMA.replace("hidden x kv", "hidden x q")), "parameters in each block, but transf"),
     "a field it lacks": (described(LLAMA.replace("hidden x kv", "hidden x width")), "k_proj needs width, a whole n"),
     "no object": (lambda f: (f / "config.json").write_text("[]"), "must hold an object"),
-    "max": (pooled("max"), "pools by max: only mean or lasttoken or cls or weightedmean is trained"),
+    "max": (pooled("max"), "pools by max: only mean, last .lasttoken., cls or weighted .weightedmean. is trained"),
     "two poolings": (pooled(["mean", "max"]), "pools by mean and max"),
     "dense": (pooled("mean", "Dense"), "has a module Dense, which would be lost"),
     "code of others": (pooled("mean", types="custom_st."), "names the class custom_st.Transformer, which is not one"),

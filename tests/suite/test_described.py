@@ -1,5 +1,6 @@
 """A model of an architecture that embudget does not know is trained by the description that lies beside it."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,12 @@ def test_one_for_a_built_in_type_is_taken_in_its_place(tmp_path: Path) -> None:
         ({"attention": {"q": "hidden"}}, r"attention.q: must be inputs x outputs, got 'hidden'"),
         ({"mlp": {"up": "hidden x intermediate x 2"}}, "mlp.up: must be a size, or two as in hidden x intermediate"),
         ({"mlp": {"up": "hidden x 4h"}}, "mlp.up: must be a size such as hidden, 3 . hidden or q"),
+        ({"mlp": {"up": "hidden x 0"}}, r"mlp.up: must have numbers from 1 to 100,000,000, got 'hidden x 0'"),
+        ({"mlp": {"up": f"hidden x {10**22}"}}, r"mlp.up: must have numbers from 1 to 100,000,000, got 'hidden x 10"),
+        (
+            {"mlp": {"up": "hidden x " + 5000 * "9"}},
+            r"mlp.up: must have numbers from 1 to 100,000,000, got 'hidden x 9",
+        ),
         ({"norms": {"n": "hidden, biased"}}, "norms.n: must be a size, then `bias`, `bias FIELD` or `if FIELD`"),
         ({"norms": {"n": "hidden, if"}}, "norms.n: must be a size, then `bias`"),
         ({"blocks": "layers."}, "blocks: must match"),
@@ -92,6 +99,31 @@ def test_what_is_no_description_is_refused(change: dict[str, object], message: s
     }  # fmt: skip
     with pytest.raises(ModelError, match=rf"a.yaml: {message}"):
         Architecture.read({**content, **change}, "a.yaml", ModelError)
+
+
+@pytest.mark.parametrize(
+    ("layer", "changes", "message"),
+    [
+        ("hidden x model_type", {}, "needs model_type, true or false or a whole number, got 'starcoder2'"),
+        ("hidden x intermediate, bias hidden_act", {"hidden_act": "gelu"}, "needs hidden_act, true or false or a"),
+        ("hidden x extra", {"extra": 0}, "mlp.c_fc must have from 1 to 1e.30 numbers, got 64 x 0"),
+        ("hidden x extra", {"extra": -3}, "mlp.c_fc must have from 1 to 1e.30 numbers, got 64 x -3"),
+        ("hidden x" + 20 * " intermediate", {}, r"mlp.c_fc must have from 1 to 1e.30 numbers, got 64 x \.\.\."),
+    ],
+)
+def test_a_description_that_comes_to_no_size_is_one_line(
+    tmp_path: Path, layer: str, changes: dict[str, object], message: str
+) -> None:
+    folder = save_tiny(tmp_path / "tiny", "starcoder2", num_key_value_heads=2, use_bias=True)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | changes))
+    described = STARCODER.replace("hidden x intermediate, bias use_bias", layer)
+    assert described != STARCODER
+    (folder / "architecture.yaml").write_text(described)
+    with pytest.raises(ModelError, match=message) as caught:
+        find_shape(str(folder))
+    assert str(caught.value).startswith(f"{folder}: ") and "\n" not in str(caught.value)
+    assert "settings." not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,13 @@ def test_missing_optional_fields_take_the_values_transformers_gives_them() -> No
         ({"num_hidden_layers": 0}, "x: its configuration is not usable: layers: .*, got 0"),
         ({"num_attention_heads": "many"}, "heads: .*, got 'many'"),
         ({"num_attention_heads": 0}, "heads: .*, got 0"),
+        (
+            {"num_hidden_layers": 10**12},
+            "x: its configuration is not usable: layers: must be <= 10000, got 1000000000000",
+        ),
+        ({"num_hidden_layers": True}, "layers: must be a number, got true"),
+        ({"hidden_size": 99999999999999999999999}, r"hidden: must be <= 1e.08, got 9{23}$"),
+        ({"vocab_size": 10**9}, r"vocab: must be <= 1e.08, got 1000000000$"),
     ],
 )
 def test_unusable_configurations_are_refused(change: dict[str, object], message: str) -> None:

@@ -126,7 +126,10 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "other order": (modules(SECOND, FIRST), "in this order"),
     "outside": (modules(FIRST, SECOND | {"path": "../other"}), "names ../other, outside the folder"),
     "not a list": ({"modules.json": 7}, "modules.json is damaged"),
-    "max": ({"1_Pooling/config.json": {"pooling_mode_max_tokens": True}}, "pools by max: only mean or lasttoken"),
+    "max": (
+        {"1_Pooling/config.json": {"pooling_mode_max_tokens": True}},
+        "pools by max: only mean, last .lasttoken., cls",
+    ),
     "two ways": ({"1_Pooling/config.json": {"pooling_mode": ["mean", "cls"]}}, "pools by mean and cls"),
     "without prompt": ({"1_Pooling/config.json": {"include_prompt": False}}, "leaves prompts out of its pooling"),
     "no config": ({"1_Pooling/config.json": []}, "its module Pooling has no 1_Pooling/config.json"),

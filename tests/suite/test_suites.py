@@ -7,7 +7,7 @@ import pytest
 
 from embudget.errors import ModelError
 from embudget.suite import SUITES, find_suite
-from embudget.suite.suites import suite_beside, suite_names
+from embudget.suite.suites import suite_beside, suite_entries
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def test_several_suites_are_one_by_size_and_name_a_member_once(models: Path) -> 
     both = find_suite(f"micro, {models}")
     assert {shape.name for shape in both} == {*SUITES["micro"], str(models / "a"), str(models / "b")}
     assert [shape.model_params for shape in both] == sorted(shape.model_params for shape in both)
-    assert suite_names("micro,pythia,micro") == (*SUITES["micro"], *SUITES["pythia"])
+    assert [entry.name for entry in suite_entries("micro,pythia,micro")] == [*SUITES["micro"], *SUITES["pythia"]]
 
 
 @pytest.mark.parametrize(
@@ -58,6 +58,9 @@ def test_a_list_in_yaml_is_a_suite_with_paths_beside_it(
         ("- ./nowhere\n", r"family.yaml: entry 1: there is no model folder"),
         ("- micro-1m:9\n", r"family.yaml: entry 1: depth of micro-1m must be between 1 and 6, got 9"),
         ("- micro-1m\n- 7\n", r"family.yaml: entry 2: must be a path, a hub id or a built-in name, got 7"),
+        ("- micro-1m:x\n", r"family.yaml: entry 1: depth must be a whole number"),
+        ("- micro-1m\n- MICRO-1M\n", r"family.yaml: entry 2: micro-1m and MICRO-1M are the same model: name it once"),
+        ("- pythia-14m:2\n- EleutherAI/pythia-14m:2\n", r"family.yaml: entry 2: .* are the same model: name it once"),
         ("members: []\n", r"family.yaml: must list members"),
         ("models: [micro-1m]\n", r"family.yaml: a suite has name and members, got models"),
         ("7\n", "family.yaml: must list members"),
@@ -69,6 +72,22 @@ def test_a_bad_list_is_blamed_by_file_and_entry(tmp_path: Path, text: str, messa
     with pytest.raises(ModelError, match=message) as caught:
         find_suite(str(tmp_path / "family.yaml"))
     assert "\n" not in str(caught.value)
+
+
+def test_a_folder_under_two_names_is_one_model(models: Path, tmp_path: Path) -> None:
+    """Both the members of a study and those of a recipe are refused that count a model twice."""
+    (models / "link").symlink_to(models / "a")
+    (tmp_path / "family.yaml").write_text("- models/a:2\n- models/link:2\n")
+    for look_up in (find_suite, suite_entries):
+        with pytest.raises(ModelError, match=r"family.yaml: entry 2: .*/a:2 and .*/link:2 are the same model"):
+            look_up(str(tmp_path / "family.yaml"))
+
+
+def test_suites_that_overlap_in_other_spellings_have_each_model_once(tmp_path: Path) -> None:
+    (tmp_path / "family.yaml").write_text("- MICRO-1M\n- EleutherAI/pythia-14m\n")
+    both = f"micro,pythia,{tmp_path / 'family.yaml'}"
+    assert [entry.name for entry in suite_entries(both)] == [*SUITES["micro"], *SUITES["pythia"]]
+    assert {shape.name for shape in find_suite(both)} == {*SUITES["micro"], *SUITES["pythia"]}
 
 
 def test_a_list_that_is_not_there_or_no_text_is_one_line(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def test_a_gpu_with_bf16_uses_it_by_default() -> None:
 
 @pytest.mark.parametrize("model", ["micro-200k", "smollm2-135m", "pythia-6.9b"])
 def test_measuring_takes_less_than_a_second(model: str) -> None:
-    """Of one thread's computing, so that other programs on the machine do not count."""
+    """What counts is one thread's computing time, so that other programs on the machine do not."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     precision._measured.cache_clear()

@@ -35,8 +35,9 @@ def command(
     suite: Annotated[
         str | None,
         typer.Option(
-            help="Models to choose from: a built-in suite or a folder; by default the measured members and every "
-            "built-in suite that holds them all, with its members that were never run."
+            help="Models to choose from: built-in suites, folders of models, or YAML files that list members; several "
+            "with commas, as smollm2,family.yaml. By default the measured members and every built-in suite that holds "
+            "them all, with its members that were never run."
         ),
     ] = None,
     max_params: Annotated[

@@ -67,7 +67,7 @@ def command(
         typer.Option(metavar="SIZES", help="Smaller embedding sizes to train besides the full one: 64,128,256."),
     ] = None,
     scale: Annotated[float | None, typer.Option(help="1 / temperature of the loss; 40 by default.")] = None,
-    weight_decay: Annotated[float | None, typer.Option(help="Of AdamW; 0.1 by default.")] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="Weight decay of AdamW; 0.1 by default.")] = None,
     precision: Annotated[
         str | None,
         typer.Option(

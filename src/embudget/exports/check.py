@@ -42,9 +42,9 @@ class Check(Frozen):
     difference: NonNegativeFloat
     """Largest absolute difference of any number of the embeddings of the texts."""
     texts_per_second: PositiveFloat
-    """Of the runtime, tokenising included."""
+    """The runtime's, tokenising included."""
     torch_texts_per_second: PositiveFloat
-    """Of sentence-transformers on the same texts, with as many threads."""
+    """That of sentence-transformers on the same texts, with as many threads."""
     threads: int
     """Threads that each of them had."""
 

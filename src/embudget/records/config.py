@@ -28,7 +28,7 @@ from embudget.limits import (
     step_problem,
 )
 from embudget.methods import parse_method
-from embudget.suite.starts import PooledBy
+from embudget.suite.starts import MOST_PROMPT, POOLING_CHOICES, SHORT, PooledBy
 
 
 def _canonical_method(text: str) -> str:
@@ -50,20 +50,25 @@ Yardstick = Literal["groups", "first"]
 """Which validation pairs the held-out loss is measured on: pairs drawn evenly over groups and sources, or the first
 ones of the split, as in records from before there was a choice. See `embudget.training.yardstick`."""
 
-_SHORT = {"last": "lasttoken", "weighted": "weightedmean"}
+POOLINGS: tuple[str, ...] = get_args(PooledBy)
+"""The canonical names."""
 
 
 def canonical_pooling(word: Any) -> Any:  # noqa: ANN401 - whatever was given
     """Bring the short names last and weighted to those of sentence-transformers; anything else stays as it is."""
-    return _SHORT.get(word, word) if isinstance(word, str) else word
+    return SHORT.get(word, word) if isinstance(word, str) else word
 
 
-Pooling = Annotated[PooledBy, BeforeValidator(canonical_pooling)]
+def _known_pooling(word: Any) -> Any:  # noqa: ANN401 - whatever was given
+    pooling = canonical_pooling(word)
+    if pooling not in POOLINGS:
+        raise ValueError(f"must be {POOLING_CHOICES}")
+    return pooling
+
+
+Pooling = Annotated[PooledBy, BeforeValidator(_known_pooling)]
 """How the tokens' states become one embedding: mean, last, cls or weighted; kept by the names of sentence-transformers,
 lasttoken and weightedmean for two of them."""
-
-POOLINGS: tuple[str, ...] = get_args(PooledBy)
-"""The canonical names."""
 
 Attention = Literal["causal", "bidirectional"]
 """Which tokens a token's state may depend on: those before it, or all of its text."""
@@ -190,10 +195,10 @@ class RunConfig(Frozen):
         description="hard negatives of each pair that are further candidates in the loss; their tokens count in D",
     )
     query_prompt: str = Field(
-        default="", max_length=2000, description="put in front of each query, in training, measuring and export"
+        default="", max_length=MOST_PROMPT, description="put in front of each query, in training, measuring and export"
     )
     document_prompt: str = Field(
-        default="", max_length=2000, description="put in front of each positive and hard negative"
+        default="", max_length=MOST_PROMPT, description="put in front of each positive and hard negative"
     )
     attention: Attention | None = Field(
         default=None, description="causal or bidirectional; None for that of the model's own configuration"

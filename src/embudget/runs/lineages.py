@@ -1,4 +1,4 @@
-"""Of which lineage is each run? A *lineage* is a family and kind of start: smollm2, or `minilm retriever`.
+"""Which lineage is each run of? A *lineage* is a family and kind of start: smollm2, or `minilm retriever`.
 
 Members of one lineage share laws; those of another have laws of their own (`embudget.laws.lineages`), since an existing
 retriever is good before any training, and a base language model is not.

@@ -33,7 +33,8 @@ from embudget.study.axes import BatchSizes, Decays, Lengths, NegativeCounts, Sca
 from embudget.study.batch_size import BatchRule
 from embudget.study.members import Member, members_by_shape, members_of
 from embudget.suite import ModelShape
-from embudget.suite.suites import suite_names
+from embudget.suite.starts import MOST_PROMPT
+from embudget.suite.suites import Entry, suite_entries
 from embudget.training.precision import AskedPrecision
 from embudget.training.yardstick import counts_for
 
@@ -58,7 +59,8 @@ class Grid(Frozen):
     pairs: Path = Field(description="folder made by `embudget pairs build`; relative to the study's file")
     suite: str | None = Field(
         default=None,
-        description="a built-in suite, or a folder of models relative to the study's file; or give members",
+        description="a built-in suite, a folder of models or a YAML file that lists members, or several with commas; "
+        "paths are relative to the study's file. Or give members",
     )
     members: Annotated[tuple[str, ...], AfterValidator(unique)] = Field(
         default=(),
@@ -112,11 +114,13 @@ class Grid(Frozen):
         "the model does by itself, else mean",
     )
     query_prompt: str | None = Field(
-        default=None, max_length=2000, description="put in front of each query; by default the model's own, or none"
+        default=None,
+        max_length=MOST_PROMPT,
+        description="put in front of each query; by default the model's own, or none",
     )
     document_prompt: str | None = Field(
         default=None,
-        max_length=2000,
+        max_length=MOST_PROMPT,
         description="put in front of each positive and hard negative; by default the model's own, or none",
     )
     attention: Attention | None = Field(
@@ -199,8 +203,8 @@ class Grid(Frozen):
         Raises:
             ModelError: a name is no member's at all.
         """
-        names = suite_names(self.suite) if self.suite is not None else self.members
-        return members_of(names, self.pooling) if identified else (members_by_shape(names, self.pooling), {})
+        entries = suite_entries(self.suite) if self.suite is not None else tuple(map(Entry, self.members))
+        return members_of(entries, self.pooling) if identified else (members_by_shape(entries, self.pooling), {})
 
     def batch_at(self, budget: float) -> int:
         """Pairs a step at one of the study's budgets; with wsd at all of them."""

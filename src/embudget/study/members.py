@@ -8,8 +8,8 @@ from embudget.errors import ModelError
 from embudget.records import Pooling
 from embudget.suite import ModelShape, find_shape
 from embudget.suite.loading import weights_of
-from embudget.suite.members import local_folder, name_beside, pooling_for, split_depth, start_of
-from embudget.suite.suites import suite_beside
+from embudget.suite.members import is_hub_id, local_folder, name_beside, pooling_for, split_depth, start_of
+from embudget.suite.suites import Entry, suite_beside
 
 OF_MODELS = ("suite", "members")
 """The fields of a study that name models, or a folder of them."""
@@ -38,11 +38,13 @@ class Member(NamedTuple):
         return self.weights, "" if "/" in depth else depth  # without a depth it is a part of the path
 
 
-def members_of(names: Iterable[str], pooling: Pooling | None) -> tuple[list[Member], dict[str, str]]:
-    """Look members up: by rising size, and why the others, folders all, are none.
+def members_of(entries: Iterable[Entry], pooling: Pooling | None) -> tuple[list[Member], dict[str, str]]:
+    """Look members up: by rising size, and why others, in folders or on the hub, cannot be used.
+
+    Any other name that is no member's is a slip in the study, which does not go on without it.
 
     Args:
-        names: as the study has them.
+        entries: as the study has them.
         pooling: that of the study; None means each model's own.
 
     Raises:
@@ -50,27 +52,43 @@ def members_of(names: Iterable[str], pooling: Pooling | None) -> tuple[list[Memb
     """
     found: dict[tuple[str | None, str], tuple[str, Member]] = {}
     refused: dict[str, str] = {}
-    for name in names:
+    for name, where in entries:
+        member = None
         try:
-            member = Member(find_shape(name), pooling_for(name, pooling), weights_of(name))
+            member = Member(find_shape(name), pooling_for(name, pooling), None)
+            member = member._replace(weights=weights_of(name))
         except ModelError as error:
-            if local_folder(split_depth(name)[0]) is None:
-                raise
-            refused[name] = str(error)
+            if member is None and not _is_elsewhere(name):
+                raise ModelError(f"{where}{error}") from None
+            refused[name] = f"{where}{error}"
             continue
         if member.key in found:
-            raise ModelError(f"members {found[member.key][0]} and {name} are the same model: name it once")
+            raise ModelError(f"{where}members {found[member.key][0]} and {name} are the same model: name it once")
         found[member.key] = name, member
     return sorted((member for _, member in found.values()), key=lambda member: member.shape.model_params), refused
 
 
-def members_by_shape(names: Iterable[str], pooling: Pooling | None) -> list[Member]:
+def _is_elsewhere(name: str) -> bool:
+    """Whether a member is somebody's own: in a folder that is there, or perhaps on the hub."""
+    try:
+        base, _ = split_depth(name)
+    except ModelError:
+        return False
+    return local_folder(base) is not None or is_hub_id(base)
+
+
+def members_by_shape(entries: Iterable[Entry], pooling: Pooling | None) -> list[Member]:
     """Look members up by their shapes alone, by rising size: without their weights, which may not be on this machine.
 
     Raises:
         ModelError: a name is no member's.
     """
-    members = [Member(find_shape(name), pooling or "mean", None) for name in names]
+    members = []
+    for name, where in entries:
+        try:
+            members.append(Member(find_shape(name), pooling or "mean", None))
+        except ModelError as error:
+            raise ModelError(f"{where}{error}") from None
     return sorted(members, key=lambda member: member.shape.model_params)
 
 

@@ -23,7 +23,9 @@ from typing import Annotated, Any, Literal, NamedTuple, Self, TypeAlias, get_arg
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
+from embudget.errors import shortened
 from embudget.frozen import Frozen
+from embudget.limits import MOST_SIZE
 
 Part = Literal["attention", "mlp"]
 """The two halves of a block, by which LoRA may choose its layers."""
@@ -109,8 +111,14 @@ def _sum(side: str, text: str) -> tuple[tuple[str | int, ...], ...]:
         factors = re.split(r"\s*\*\s*|\s+", term.strip())
         if not all(_FACTOR.fullmatch(factor) for factor in factors):
             raise ValueError(f"must be a size such as hidden, 3 * hidden or q + 2 * kv, got {text!r}")
+        if not all(_is_size(factor) for factor in factors if factor.isdecimal()):
+            raise ValueError(f"must have numbers from 1 to {MOST_SIZE:,}, got {shortened(repr(text), 80)}")
         terms.append(tuple(int(factor) if factor.isdecimal() else factor for factor in factors))
     return tuple(terms)
+
+
+def _is_size(number: str) -> bool:
+    return len(number) <= len(str(MOST_SIZE)) and 1 <= int(number) <= MOST_SIZE
 
 
 def _readable(text: str) -> str:

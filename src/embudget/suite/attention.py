@@ -49,9 +49,7 @@ def set_attention(model: Any, description: Architecture, attention: Attention | 
     own = "causal" if description.causal else "bidirectional"
     for field, value in description.attention_switch.items():
         setattr(model.config, field, value if attention != own else not value)
-    if (
-        "is_causal" not in description.attention_switch
-    ):  # the modules took it from the configuration when they were made
+    if "is_causal" not in description.attention_switch:  # modules took it from the configuration when they were made
         for module in model.modules():
             if isinstance(getattr(module, "is_causal", None), bool):
                 module.is_causal = attention == "causal"

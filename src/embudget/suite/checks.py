@@ -112,7 +112,5 @@ def _is_kept(key: str, shape: ModelShape) -> bool:
     return (
         key.endswith((".weight", ".bias"))
         and not key.startswith(("lm_head.", "embed_out."))
-        and (
-            not key.endswith(("attention.bias", "attn.bias"))  # the mask in old checkpoints of GPT-NeoX and GPT-2
-        )
+        and not key.endswith(("attention.bias", "attn.bias"))  # the mask in old checkpoints of GPT-NeoX and GPT-2
     )

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
+from embudget.limits import MOST_COUNT
 from embudget.suite.architecture import Architecture, Layer, Part, Setting, parse_layer
 
 
@@ -106,4 +107,8 @@ def _sides(name: str, layer: Layer, known: Mapping[str, object]) -> tuple[int, .
     for factor in layer.names:
         if not isinstance(known.get(factor), int):
             raise ValueError(f"{name} needs {factor}, a whole number, got {known.get(factor)!r}")
-    return layer.evaluate(known)
+    sides = layer.evaluate(known)
+    if min(sides) < 1 or math.prod(sides) > MOST_COUNT:
+        shown = " x ".join(str(side) if abs(side) <= MOST_COUNT else "..." for side in sides)
+        raise ValueError(f"{name} must have from 1 to {MOST_COUNT:.0e} numbers, got {shown}")
+    return sides

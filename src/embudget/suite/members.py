@@ -20,7 +20,7 @@ from embudget.reading import read_json
 from embudget.suite.families import SHAPES, STARTS
 from embudget.suite.hub import hub_config, hub_file
 from embudget.suite.shapes import ModelShape, shape_of_config
-from embudget.suite.starts import PooledBy, Start, read_start
+from embudget.suite.starts import PooledBy, Start, pooling_word, read_start
 from embudget.suite.unsupported import read_description
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -55,6 +55,18 @@ def canonical_base(base: str) -> str:
     A folder that exists stands for itself, unless it has exactly a built-in's name.
     """
     return base if base in SHAPES or _folder(base) is not None else _BUILT_IN.get(base.lower(), base)
+
+
+def same_model(name: str) -> tuple[str, int | None]:
+    """What all spellings of a member have in common: its canonical name, a folder's being its path, and its depth.
+
+    Nothing is read for it, so that a folder and its copy are two.
+
+    Raises:
+        ModelError: the depth is not a whole number.
+    """
+    base, depth = split_depth(name)
+    return str(local_folder(base) or base), depth
 
 
 def local_folder(base: str) -> Path | None:
@@ -178,10 +190,10 @@ def pooling_for(name: str, asked: PooledBy | None) -> PooledBy:
         ModelError: the model's own pooling is another than the one asked for, or none that we train.
     """
     own = start_of(name)
-    if own.kind == "retriever" and asked not in (None, own.pooling):
+    if own.kind == "retriever" and asked is not None and asked != own.pooling:
         raise ModelError(
-            f"{shortened(name, 80)} pools by {own.pooling}, as its modules.json says, but pooling is {asked}: set "
-            f"pooling to {own.pooling}"
+            f"{shortened(name, 80)} pools by {pooling_word(own.pooling)}, as its modules.json says, but pooling is "
+            f"{pooling_word(asked)}: set pooling to {pooling_word(own.pooling)}"
         )
     return own.pooling if own.kind == "retriever" else asked or "mean"
 

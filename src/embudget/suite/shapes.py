@@ -16,10 +16,11 @@ and every other architecture what its description says (`embudget.suite.architec
 
 from typing import Any, Self, get_args
 
-from pydantic import Field, PositiveInt, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from embudget.errors import ModelError
+from embudget.errors import ModelError, shortened
 from embudget.frozen import Frozen, first_problem
+from embudget.limits import Layers, ModelSize
 from embudget.suite.architecture import Architecture, Setting, Size, parse_layer
 from embudget.suite.architectures import ARCHITECTURES, PREPARE
 from embudget.suite.layers import Linear, Norm, Weights, described_weights
@@ -36,14 +37,14 @@ class ModelShape(Frozen):
         default="base", description="a language model, or a retriever: a model that is an embedding model already"
     )
     architecture: str = Field(description="the value of `model_type` in its configuration")
-    layers: PositiveInt = Field(description="blocks")
-    hidden: PositiveInt = Field(description="hidden size, that of the embeddings")
-    heads: PositiveInt = Field(description="query heads")
-    kv_heads: PositiveInt = Field(description="key and value heads; equal to heads without grouped-query attention")
-    head_dim: PositiveInt = Field(description="size of one head")
-    intermediate: PositiveInt = Field(description="inner size of the feed-forward network")
-    vocab: PositiveInt = Field(description="rows of the input embedding")
-    max_length: PositiveInt = Field(description="tokens, the longest sequence the positions allow")
+    layers: Layers = Field(description="blocks")
+    hidden: ModelSize = Field(description="hidden size, that of the embeddings")
+    heads: ModelSize = Field(description="query heads")
+    kv_heads: ModelSize = Field(description="key and value heads; equal to heads without grouped-query attention")
+    head_dim: ModelSize = Field(description="size of one head")
+    intermediate: ModelSize = Field(description="inner size of the feed-forward network")
+    vocab: ModelSize = Field(description="rows of the input embedding")
+    max_length: ModelSize = Field(description="tokens, the longest sequence the positions allow")
     pretraining_learning_rate: float | None = Field(default=None, gt=0, description="peak rate, where published")
     hub_id: str | None = Field(default=None, description="its name on the hub, where it has one")
     revision: str | None = Field(default=None, description="pinned revision on the hub")
@@ -190,6 +191,12 @@ def shape_of_config(config: dict[str, Any], name: str, description: Architecture
         if sizes[size] is None:
             raise ModelError(f"{name}: its configuration lacks {field}")
     settings = tuple((field, known[field]) for field in described.settings if field in known)
+    for field, value in settings:
+        if not isinstance(value, bool | int):
+            raise ModelError(
+                f"{name}: its description needs {field}, true or false or a whole number, got "
+                f"{shortened(repr(value), 60)}"
+            )
     try:
         for size, field in described.fields.items():
             if isinstance(sizes[size], str) and sizes[size] == described.defaults.get(field):

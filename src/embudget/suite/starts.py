@@ -24,6 +24,12 @@ from embudget.frozen import Frozen
 PooledBy = Literal["mean", "lasttoken", "cls", "weightedmean"]
 """How the tokens' states become one embedding, by the names of sentence-transformers."""
 
+SHORT: dict[str, PooledBy] = {"last": "lasttoken", "weighted": "weightedmean"}
+"""The words for two of them that a user reads and may write; what is saved has the names of sentence-transformers."""
+
+POOLING_CHOICES = "mean, last (lasttoken), cls or weighted (weightedmean)"
+"""What may be chosen, for messages."""
+
 StartKind = Literal["base", "retriever"]
 """A language model, or a model that is an embedding model already."""
 
@@ -41,6 +47,11 @@ _LEGACY = {
     "pooling_mode_weightedmean_tokens": "weightedmean",
 }  # fmt: skip
 """How releases before 6 of sentence-transformers wrote the pooling: a flag for each way."""
+
+
+def pooling_word(pooling: PooledBy) -> str:
+    """The word for a pooling in a message, which is that of the options."""
+    return next((word for word, name in SHORT.items() if name == pooling), pooling)
 
 
 class Start(Frozen):
@@ -135,8 +146,7 @@ def _pooling(name: str, read: Callable[[str], Any], folders: list[str]) -> str:
     modes = [mode] if isinstance(mode, str) else list(mode)
     if len(modes) != 1 or modes[0] not in get_args(PooledBy):
         raise ModelError(
-            f"{shortened(name, 80)} pools by {' and '.join(map(str, modes))[:60]}: only "
-            f"{' or '.join(get_args(PooledBy))} is trained"
+            f"{shortened(name, 80)} pools by {' and '.join(map(str, modes))[:60]}: only {POOLING_CHOICES} is trained"
         )
     return cast(PooledBy, modes[0])
 

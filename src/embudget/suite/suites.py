@@ -10,18 +10,28 @@ A list in YAML is for models that do not lie side by side:
     - ../checkpoints/small
     - ../checkpoints/large:6
     - Qwen/Qwen3-0.6B-Base
+
+A list names a model once, in whatever spelling. Suites that are given together may overlap, and have each model once.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from embudget.errors import ConfigError, ModelError, shortened
 from embudget.reading import MOST_YAML_BYTES, parse_yaml, read_text
 from embudget.suite.families import SUITES
-from embudget.suite.members import find_shape, name_beside
+from embudget.suite.members import find_shape, name_beside, same_model
 from embudget.suite.shapes import ModelShape
 
 _YAML = (".yaml", ".yml")
+
+
+class Entry(NamedTuple):
+    """A member as a suite or a study names it."""
+
+    name: str
+    where: str = ""
+    """How a message about it begins: with a list's file and the place in it. Empty where the name alone says enough."""
 
 
 def find_suite(name: str) -> tuple[ModelShape, ...]:
@@ -37,24 +47,26 @@ def find_suite(name: str) -> tuple[ModelShape, ...]:
         >>> [shape.name for shape in eb.find_suite("micro")]
         ['micro-200k', 'micro-450k', 'micro-1m', 'micro-3m']
     """
-    found: dict[str, ModelShape] = {}
-    for part in _parts(name):
-        for place, member in enumerate(_names(part)):
-            try:
-                shape = find_shape(member)
-            except ModelError as error:
-                raise ModelError(f"{_where(part, place)}{error}") from None
-            found.setdefault(shape.name, shape)
-    return tuple(sorted(found.values(), key=lambda shape: shape.model_params))
+    found = []
+    for entry in suite_entries(name):
+        try:
+            found.append(find_shape(entry.name))
+        except ModelError as error:
+            raise ModelError(f"{entry.where}{error}") from None
+    return tuple(sorted(found, key=lambda shape: shape.model_params))
 
 
-def suite_names(name: str) -> tuple[str, ...]:
-    """The names of the members of one suite, or of several, each once, as `find_suite` takes them.
+def suite_entries(name: str) -> tuple[Entry, ...]:
+    """The members that one suite names, or several, each model once; none is looked up.
 
     Raises:
-        ModelError: there is no such suite, or nothing in it.
+        ModelError: there is no such suite, nothing in it, or a list names a model twice.
     """
-    return tuple(dict.fromkeys(member for part in _parts(name) for member in _names(part)))
+    found: dict[object, Entry] = {}
+    for part in _parts(name):
+        for entry in _entries(part):
+            found.setdefault(same_model(entry.name), entry)
+    return tuple(found.values())
 
 
 def suite_beside(here: Path, name: str) -> str:
@@ -84,10 +96,10 @@ def _is_there(name: str) -> bool:
         return False
 
 
-def _names(name: str) -> tuple[str, ...]:
-    """The members of one suite."""
+def _entries(name: str) -> tuple[Entry, ...]:
+    """The members that one suite names."""
     if name in SUITES:
-        return SUITES[name]
+        return tuple(map(Entry, SUITES[name]))
     if name.endswith(_YAML):
         return _listed(Path(name).expanduser())
     folder = Path(name).expanduser() if name and _is_there(name) else None
@@ -99,10 +111,10 @@ def _names(name: str) -> tuple[str, ...]:
             f"suite must be one of {', '.join(SUITES)}, a folder of models, or a YAML file that lists members, got "
             f"{shortened(name, 80)!r}"
         )
-    return tuple(names)
+    return tuple(map(Entry, names))
 
 
-def _listed(file: Path) -> tuple[str, ...]:
+def _listed(file: Path) -> tuple[Entry, ...]:
     """The members that a YAML file lists, with paths relative to it."""
     try:
         content: Any = parse_yaml(read_text(file, MOST_YAML_BYTES), str(file))
@@ -114,12 +126,17 @@ def _listed(file: Path) -> tuple[str, ...]:
         content = content.get("members")
     if not isinstance(content, list) or not content:
         raise ModelError(f"{file}: must list members: paths of model folders, hub ids or built-in names")
-    for place, entry in enumerate(content):
-        if not isinstance(entry, str) or not entry.strip():
-            raise ModelError(f"{_where(str(file), place)}must be a path, a hub id or a built-in name, got {entry!r}")
-    return tuple(name_beside(file.parent, entry.strip()) for entry in content)
-
-
-def _where(part: str, place: int) -> str:
-    """Where a member is named, for a message: a file's entry; the members of other suites are blamed by their names."""
-    return f"{part}: entry {place + 1}: " if part.endswith(_YAML) else ""
+    found: dict[object, Entry] = {}
+    for place, text in enumerate(content, start=1):
+        where = f"{file}: entry {place}: "
+        if not isinstance(text, str) or not text.strip():
+            raise ModelError(f"{where}must be a path, a hub id or a built-in name, got {shortened(repr(text), 80)}")
+        entry = Entry(name_beside(file.parent, text.strip()), where)
+        try:
+            model = same_model(entry.name)
+        except ModelError as error:
+            raise ModelError(f"{where}{error}") from None
+        if model in found:
+            raise ModelError(f"{where}{found[model].name} and {entry.name} are the same model: name it once")
+        found[model] = entry
+    return tuple(found.values())

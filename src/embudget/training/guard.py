@@ -64,7 +64,10 @@ def remarks_of(
         return (
             f"training changed nothing: likely cause: the parameters that {config.method} trains stayed, since {why}",
         )
-    causes = "; or ".join(_causes(config, shape, method, steps, passes))
+    causes = "; or ".join(_causes(config, shape, method, steps, passes)) or (
+        f"the learning rate of {config.learning_rate:g} is too high for this start, or the training pairs teach "
+        "something else than the held-out ones ask; try a third of the rate"
+    )
     if measured.loss > base.loss:
         apart = paired_difference(measured.groups, base.groups)
         error = f" ± {apart.error:.3f}" if apart.error == apart.error else ""
@@ -83,7 +86,6 @@ def remarks_of(
 
 def _causes(config: RunConfig, shape: ModelShape, method: Method, steps: int, passes: float) -> Iterator[str]:
     default, start = method.default_learning_rate(shape), start_of(config.model)
-    found = 0
     for holds, cause in (
         (
             config.learning_rate >= FAST * default,
@@ -103,10 +105,4 @@ def _causes(config: RunConfig, shape: ModelShape, method: Method, steps: int, pa
         (passes >= REPEATED, f"the pairs were repeated {passes:.2g} times; add pairs or lower the budget"),
     ):
         if holds:
-            found += 1
             yield cause
-    if not found:
-        yield (
-            f"the learning rate of {config.learning_rate:g} is too high for this start, or the training pairs teach "
-            "something else than the held-out ones ask; try a third of the rate"
-        )
