@@ -179,6 +179,13 @@ def test_on_the_command_line(tuned: Path, tmp_path: Path, run: Run) -> None:
     assert wrong.err.count("\n") == 1
 
 
+def test_a_second_format_is_not_taken_for_the_only_one(tuned: Path, tmp_path: Path, run: Run) -> None:
+    done = run("export", tuned, "--to", "transformers", "--to", "onnx", "--out", tmp_path / "out")
+    assert (done.code, done.out) == (2, "")
+    assert "--to must be given once, got transformers and onnx" in done.err
+    assert not (tmp_path / "out").exists()
+
+
 def test_training_exports_at_its_end(tiny_llama: Path, tiny_pairs: Pairs, tmp_path: Path, run: Run) -> None:
     options = ["--budget", "8e8", "--pairs", tiny_pairs.folder, "--max-length", "32", "--batch-size", "8"]
     command = ["train", "--model", tiny_llama, *options, "--out", tmp_path / "model"]
