@@ -76,9 +76,9 @@ def test_attention_is_timed_in_the_direction_of_the_model(
     """An encoder computes both halves of its scores, a decoder one of them."""
     kernel, seen = torch.nn.functional.scaled_dot_product_attention, set()
 
-    def watched(*tensors: torch.Tensor, is_causal: bool) -> torch.Tensor:
+    def watched(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *, is_causal: bool) -> torch.Tensor:
         seen.add(is_causal)
-        return kernel(*tensors, is_causal=is_causal)
+        return kernel(q, k, v, is_causal=is_causal)
 
     monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", watched)
     precision._measured.cache_clear()
