@@ -210,13 +210,18 @@ def their_step(
         columns = [embedder.preprocess(texts[side].to_pylist()) for side in ("query", "positive")]
         with torch.autocast(embedder.device.type, torch.bfloat16, enabled=precision == "bf16"):
             loss = loss_of(columns, None)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(trained, 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        return float(loss.item())
+        return updated(loss, trained, optimizer)
 
     return step
+
+
+def updated(loss: torch.Tensor, trained: list[torch.nn.Parameter], optimizer: torch.optim.Optimizer) -> float:
+    """Finish a step as one writes it by hand: backward, clipping, update; the loss."""
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(trained, 1.0)
+    optimizer.step()
+    optimizer.zero_grad()
+    return float(loss.item())
 
 
 def make_neox(folder: Path) -> str:

@@ -31,7 +31,7 @@ import torch
 from torch.nn import functional
 from torch.profiler import ProfilerActivity, profile
 
-from benchmarks.engine import DECAY, LENGTH, RATE, SCALE, Step, our_step, provenance
+from benchmarks.engine import DECAY, LENGTH, RATE, SCALE, Step, our_step, provenance, updated
 from embudget.files import write_whole
 from embudget.methods import parse_method
 from embudget.pairs import Pairs, load_pairs
@@ -155,11 +155,7 @@ def plain_step(model: str, method: str, training: Training, precision: Precision
         scores_BB = SCALE * queries_BE @ positives_BE.T
         right_B = torch.arange(len(rows), device=device)
         loss = (functional.cross_entropy(scores_BB, right_B) + functional.cross_entropy(scores_BB.T, right_B)) / 2
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(trained, 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        return float(loss.item())
+        return updated(loss, trained, optimizer)
 
     return step
 

@@ -74,6 +74,16 @@ def test_a_model_in_memory_is_written_and_stays_as_it_is(tiny_llama: Path, tmp_p
     assert next(SentenceTransformer(str(tmp_path / "out")).parameters()).dtype == torch.float32
 
 
+def test_no_file_but_the_run_s_record_names_a_local_path(tuned: Path, tiny_llama: Path, tmp_path: Path) -> None:
+    eb.export(tuned, to="transformers", out=tmp_path / "tuned")
+    eb.export(f"{tiny_llama}:2", to="transformers", out=tmp_path / "cut")
+    for out in ("tuned", "cut"):
+        assert json.loads((tmp_path / out / "export.json").read_text())["model"] == f"{tiny_llama.name}:2"
+        texts = [path for path in (tmp_path / out).iterdir() if path.suffix in (".json", ".md")]
+        naming = [path.name for path in texts if str(tiny_llama) in path.read_text()]
+        assert naming == (["embudget.json"] if out == "tuned" else [])
+
+
 def test_prompts_go_along(tiny_llama: Path, tmp_path: Path) -> None:
     model = saved(tiny_llama, tmp_path / "model")
     model.prompts = {"query": "Find it\nquery: ", "document": ""}
@@ -167,6 +177,13 @@ def test_on_the_command_line(tuned: Path, tmp_path: Path, run: Run) -> None:
     assert wrong.code == 2
     assert wrong.err.startswith("embudget: ")
     assert wrong.err.count("\n") == 1
+
+
+def test_a_second_format_is_not_taken_for_the_only_one(tuned: Path, tmp_path: Path, run: Run) -> None:
+    done = run("export", tuned, "--to", "transformers", "--to", "onnx", "--out", tmp_path / "out")
+    assert (done.code, done.out) == (2, "")
+    assert "--to must be given once, got transformers and onnx" in done.err
+    assert not (tmp_path / "out").exists()
 
 
 def test_training_exports_at_its_end(tiny_llama: Path, tiny_pairs: Pairs, tmp_path: Path, run: Run) -> None:

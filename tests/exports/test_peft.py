@@ -13,6 +13,8 @@ from transformers import AutoModel
 
 import embudget as eb
 from embudget.errors import ExportError, ModelError
+from embudget.exports.adapter import adapter_base
+from embudget.suite.packages import packaged_names
 from tests.exports.models import use
 
 TEXTS = ["How do I open the bucket?", "", "The queue keeps its messages. " * 30]
@@ -81,6 +83,20 @@ def test_only_files_that_training_wrote_are_copied(tuned: Path, tmp_path: Path) 
     with pytest.raises(ExportError, match=r"tokenizer\.json is a link"):
         eb.export(model, to="peft", out=tmp_path / "again")
     assert not (tmp_path / "again").exists()
+
+
+def test_the_base_is_the_hub_s_only_where_its_weights_are(tiny_llama: Path) -> None:
+    """The package of minilm-l6 carries the hub's weights, that of smollm2-135m a copy in 4 bits."""
+    packaged = packaged_names()
+    for name in ("minilm-l6", "minilm-l6:6") if "minilm-l6" in packaged else ():
+        assert adapter_base(name).path == "sentence-transformers/all-MiniLM-L6-v2"
+    if "minilm-l6" in packaged:
+        assert adapter_base("minilm-l6:5").path == "minilm-l6-5-blocks"
+    if "smollm2-135m" in packaged:
+        assert adapter_base("smollm2-135m").path == "smollm2-135m-30-blocks"
+    assert adapter_base("micro-450k:1").path == "micro-450k-1-block"
+    assert adapter_base(str(tiny_llama)).path == adapter_base(f"{tiny_llama}:4").path == str(tiny_llama)
+    assert adapter_base(f"{tiny_llama}:2").path == f"{tiny_llama.name}-2-blocks"
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"peft_type": "LORA"}'])

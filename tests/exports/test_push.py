@@ -3,7 +3,6 @@ import pickle
 import shutil
 import subprocess
 import sys
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import torch
 
 from embudget.contents import LISTING
 from embudget.errors import ConfigError, ModelError
-from embudget.exports.push import is_pickle, push
+from embudget.exports.push import push
 from embudget.pairs import Pairs
 from embudget.training.run import train
 from tests.exports.hub import TOKEN, Hub, running_hub
@@ -146,11 +145,11 @@ def test_pickles_are_refused_whatever_they_are_called(model: Path) -> None:
         path.unlink()
 
 
-def test_weights_and_archives_are_no_pickles(tmp_path: Path) -> None:
-    (tmp_path / "openvino_model.bin").write_bytes(bytes(range(256)))
-    with zipfile.ZipFile(tmp_path / "texts.zip", "w") as archive:
-        archive.writestr("a.txt", "a")
-    assert not any(map(is_pickle, tmp_path.iterdir()))
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_a_pickle_of_any_protocol_is_refused_under_a_neutral_name(model: Path, protocol: int) -> None:
+    (model / "notes.txt").write_bytes(pickle.dumps({"a": 1, "b": [1.5, "x", None]}, protocol))
+    with pytest.raises(ModelError, match=r"notes\.txt is a pickle, which runs code"):
+        push(model, "me/tiny", dry_run=True, force=True)
 
 
 def test_links_and_folders_that_are_no_model_are_refused(model: Path, tmp_path: Path) -> None:

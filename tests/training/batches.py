@@ -102,5 +102,15 @@ def assert_same(found: tuple[float, dict[str, Tensor]], wanted: tuple[float, dic
         torch.testing.assert_close(found[1][name], gradient, rtol=0, atol=1e-4 * size + 1e-7, msg=f"gradient of {name}")
 
 
+def replayed(model: SentenceTransformer, texts: Texts) -> tuple[float, dict[str, Tensor]]:
+    """What `gradients` gives under dropout, after a check that a cached pass draws it again and leaves its state."""
+    wanted = gradients(engine_for(model, chunk_tokens=40), texts)
+    assert_same(gradients(engine_for(model, chunk_tokens=40, cached=True), texts), wanted)
+    state = torch.get_rng_state()
+    gradients(engine_for(model, chunk_tokens=40), texts)
+    assert torch.equal(torch.get_rng_state(), state), "either way the next step draws the same"
+    return wanted
+
+
 def meter_for(folder: Path, method: str) -> BudgetMeter:
     return BudgetMeter(parse_method(method), find_shape(str(folder)))

@@ -69,6 +69,23 @@ def test_the_ratio_is_that_of_products_timed_by_hand() -> None:
     assert 1 / 3 < found / (min(seconds[torch.float32]) / min(seconds[torch.bfloat16])) < 3
 
 
+@pytest.mark.parametrize(("model", "causal"), [("minilm-l6", False), ("smollm2-135m", True)])
+def test_attention_is_timed_in_the_direction_of_the_model(
+    model: str, causal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An encoder computes both halves of its scores, a decoder one of them."""
+    kernel, seen = torch.nn.functional.scaled_dot_product_attention, set()
+
+    def watched(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *, is_causal: bool) -> torch.Tensor:
+        seen.add(is_causal)
+        return kernel(q, k, v, is_causal=is_causal)
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", watched)
+    precision._measured.cache_clear()
+    bf16_speedup(find_shape(model))
+    assert seen == {causal}
+
+
 @pytest.mark.parametrize(("worth_it", "wanted"), [(0.0, "bf16"), (math.inf, "float32")])
 def test_auto_goes_by_what_was_measured(worth_it: float, wanted: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, "WORTH_IT", worth_it)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from embudget.cli.options import Verbose
+from embudget.errors import ConfigError
 
 
 def command(
@@ -16,7 +17,8 @@ def command(
         ),
     ],
     to: Annotated[
-        str, typer.Option(metavar="sentence-transformers|transformers|peft|onnx|openvino|gguf", help="The format.")
+        list[str],
+        typer.Option(metavar="sentence-transformers|transformers|peft|onnx|openvino|gguf", help="The format."),
     ],
     out: Annotated[Path, typer.Option(help="Folder to write.")],
     fp16: Annotated[bool, typer.Option("--fp16", help="Half precision, for onnx, openvino and gguf.")] = False,
@@ -33,7 +35,9 @@ def command(
               embudget export model/ --to peft --out adapter/
               embudget export smollm2-135m:2 --to transformers --out base/
     """  # noqa: D301
-    write_export(model, to, out, fp16)
+    if len(to) > 1:
+        raise ConfigError(f"--to must be given once, got {' and '.join(to)[:80]}: each format has a folder of its own")
+    write_export(model, to[0], out, fp16)
 
 
 def write_export(model: str | Path, to: str, out: Path, fp16: bool = False) -> None:

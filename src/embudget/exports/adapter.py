@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from embudget.records import RunConfig
 from embudget.suite.members import find_shape, local_folder, split_depth
+from embudget.suite.packages import AS_ON_THE_HUB
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,8 +31,6 @@ class Base(NamedTuple):
 
     path: str
     revision: str | None
-    is_made: bool
-    """Whether the folder has to be made first, by exporting the member to `transformers`."""
 
 
 def adapter_of(model: Any) -> Adapter | None:  # noqa: ANN401 - a PeftModel, or one of transformers
@@ -69,17 +68,25 @@ def write_adapter(adapter: Adapter, run: RunConfig, folder: Path) -> None:
 def adapter_base(name: str) -> Base:
     """Where the model is that adapters belong to.
 
-    Only a whole checkpoint of the hub or a whole folder is named directly. Of a cut member, or one whose weights come
-    with a package, the name is that of a folder to be made. The uncut checkpoint of the hub would be loaded without a
-    word, and its embeddings would be others.
+    Only a whole checkpoint of the hub or a whole folder is named directly. For a cut member, or one whose package
+    carries other weights than the hub has, the name is that of a folder to be made: the uncut checkpoint of the hub
+    would be loaded without a word, and its embeddings would be others.
     """
     from embudget.suite.loading import find_checkpoint
 
     base, depth = split_depth(name)
-    folder = local_folder(base)
-    if depth is None and folder is not None:
-        return Base(str(folder), None, False)
-    if depth is None and (files := find_checkpoint(name)).revision is not None:
-        return Base(files.path, files.revision, False)
-    layers = find_shape(name).layers
-    return Base(f"{Path(base).name}-{layers}-block{'s' if layers > 1 else ''}", None, True)
+    folder, layers = local_folder(base), find_shape(name).layers
+    if depth is None or layers == find_shape(base).layers:
+        if folder is not None:
+            return Base(str(folder), None)
+        files, hub_id = find_checkpoint(base), find_shape(base).hub_id
+        if files.revision is not None:
+            return Base(files.path, files.revision)
+        if base in AS_ON_THE_HUB and hub_id is not None:
+            return Base(hub_id, None)
+    return Base(f"{Path(base).name}-{layers}-block{'s' if layers > 1 else ''}", None)
+
+
+def is_to_be_made(base: str) -> bool:
+    """Whether a base that adapters name is a folder to make by exporting the member, neither a path nor a hub id."""
+    return "/" not in base

@@ -5,17 +5,14 @@ language and results, written by huggingface_hub so that it is what that reads. 
 said to be unknown in the text.
 """
 
-from pathlib import PurePath
 from typing import Any
 
 from embudget.exports.card_results import eval_results, results_table
 from embudget.exports.card_table import cell, inline, table
 from embudget.exports.licences import inherited
-from embudget.exports.origins import Origins
+from embudget.exports.origins import Origins, start_name
 from embudget.exports.snippets import sentence_transformers_lines
 from embudget.records import Pooling, RunRecord, after_warmup
-from embudget.suite.families import SHAPES
-from embudget.suite.members import is_hub_id, local_folder, split_depth
 
 _POOLED: dict[Pooling, str] = {
     "mean": "mean pooling over the tokens",
@@ -47,7 +44,7 @@ def model_card(
         Markdown that begins with the metadata.
     """
     config = record.config
-    title = f"{_start(record)} fine-tuned with {config.method}"
+    title = f"{start_name(record.config.model)} fine-tuned with {config.method}"
     title += "" if to == "sentence-transformers" else f", for {to}"
     sections = [
         f"# {title}",
@@ -85,7 +82,8 @@ def _metadata(record: RunRecord, origins: Origins | None, to: str) -> str:
     results = eval_results(record, origins)
     if not results:
         return start_metadata(origins, to)
-    return start_metadata(origins, to, model_name=f"{_start(record)} {record.config.method}", eval_results=results)
+    name = f"{start_name(record.config.model)} {record.config.method}"
+    return start_metadata(origins, to, model_name=name, eval_results=results)
 
 
 def start_metadata(origins: Origins | None, to: str, **measured: Any) -> str:  # noqa: ANN401 - of ModelCardData
@@ -116,7 +114,7 @@ def _recipe(record: RunRecord) -> dict[str, str]:
     config = record.config
     revision = f" ({record.provenance.model_revision})" if record.provenance else ""
     rows = {
-        "base model": f"{_start(record)}{revision}",
+        "base model": f"{start_name(record.config.model)}{revision}",
         "method": config.method,
         "parameters without embeddings": f"{record.model_params:,}",
         "budget": f"{config.train_flops:.3g} FLOP (spent {record.train_flops:.4g})",
@@ -178,13 +176,3 @@ def _data(origins: Origins | None) -> str:
             f"| {cell(source)} | {cell(part)} | {cell(licence or 'unknown')} |" for part, licence in parts.items()
         ]
     return "\n".join(lines)
-
-
-def _start(record: RunRecord) -> str:
-    """The start as the user named it, without the folders that a local model lies in."""
-    base, depth = split_depth(record.config.model)
-    folder = local_folder(base)
-    if folder is None and (base in SHAPES or is_hub_id(base)):
-        return record.config.model
-    name = PurePath(base).name if folder is None else folder.name
-    return name if depth is None else f"{name}:{depth}"

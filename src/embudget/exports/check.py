@@ -42,9 +42,9 @@ class Check(Frozen):
     difference: NonNegativeFloat
     """Largest absolute difference of any number of the embeddings of the texts."""
     texts_per_second: PositiveFloat
-    """The runtime's, tokenising included."""
+    """How many texts the runtime embeds in a second, tokenising included."""
     torch_texts_per_second: PositiveFloat
-    """That of sentence-transformers on the same texts, with as many threads."""
+    """How many sentence-transformers does, of the same texts, with as many threads."""
     threads: int
     """Threads that each of them had."""
 

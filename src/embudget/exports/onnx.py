@@ -8,35 +8,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING, final
 
 from embudget.errors import ExportError, first_line
-from embudget.exports.base import Format
-from embudget.exports.check import Check, Runtime, compare_with_torch
-from embudget.exports.graph import INPUTS, OUTPUT, SIZES, check_graph, quiet_libraries, save_tokenizer, traced
+from embudget.exports.check import Runtime
+from embudget.exports.graph import INPUTS, OUTPUT, SIZES, quiet_libraries
+from embudget.exports.graph_format import GraphFormat
 from embudget.exports.snippets import graph_usage
 
 if TYPE_CHECKING:
+    import torch
+
     from embudget.exports.exportable import Exportable
 
 FILE = "model.onnx"
 
 
 @final
-class OnnxFormat(Format):
+class OnnxFormat(GraphFormat):
     """`model.onnx` and the tokenizer."""
 
     name = "onnx"
     extra = "onnx"
     packages = ("onnx", "onnxscript", "onnxruntime")
-    takes_fp16 = True
+    file = FILE
 
-    def check(self, source: "Exportable") -> None:
-        """Refuse a model that does not fit into one graph."""
-        check_graph(source)
-
-    def write(self, source: "Exportable", folder: Path, fp16: bool) -> Check:
-        """Write the graph and the tokenizer, and run it with onnxruntime."""
+    def convert(self, program: "torch.export.ExportedProgram", name: str, file: Path, fp16: bool) -> None:
+        """Write the graph by torch's exporter."""
         import torch
 
-        program = traced(source)
         try:
             with quiet_libraries():
                 model = torch.onnx.export(
@@ -49,13 +46,22 @@ class OnnxFormat(Format):
                     verbose=False,
                 )
         except torch.onnx.errors.OnnxExporterError as error:
-            raise ExportError(f"cannot write {source.name} as ONNX: {first_line(error)[:200]}") from error
+            raise ExportError(f"cannot write {name} as ONNX: {first_line(error)[:200]}") from error
         assert model is not None
-        model.save(folder / FILE)
+        model.save(file)
         if fp16:
-            _halve(folder / FILE)
-        save_tokenizer(source.model, folder)
-        return compare_with_torch(source, folder, onnx_runtime(folder / FILE), "fp16" if fp16 else "fp32")
+            _halve(file)
+
+    def runtime(self, file: Path) -> Runtime:
+        """A session of onnxruntime on the CPU, with as many threads as torch has."""
+        import onnxruntime
+        import torch
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        options.log_severity_level = 3  # errors; of warnings, all are about how it optimises
+        session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        return lambda inputs: session.run([OUTPUT], inputs)[0]
 
     def usage(self, source: "Exportable") -> str:
         """A session of onnxruntime."""
@@ -77,15 +83,3 @@ def _halve(file: Path) -> None:
         part.unlink()
     large = halved.ByteSize() > 2**31 - 2**20
     onnx.save(halved, file, save_as_external_data=large, location=f"{file.name}.data" if large else None)
-
-
-def onnx_runtime(file: Path) -> Runtime:
-    """A session of onnxruntime on the CPU, with as many threads as torch has."""
-    import onnxruntime
-    import torch
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 3  # errors; of warnings, all are about how it optimises
-    session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-    return lambda inputs: session.run([OUTPUT], inputs)[0]

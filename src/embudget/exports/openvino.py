@@ -11,45 +11,49 @@ from pathlib import Path
 from typing import TYPE_CHECKING, final
 
 from embudget.errors import ExportError, first_line
-from embudget.exports.base import Format
-from embudget.exports.check import Check, Runtime, compare_with_torch
-from embudget.exports.graph import INPUTS, OUTPUT, check_graph, quiet_libraries, save_tokenizer, traced
+from embudget.exports.check import Runtime
+from embudget.exports.graph import INPUTS, OUTPUT, quiet_libraries
+from embudget.exports.graph_format import GraphFormat
 from embudget.exports.snippets import graph_usage
 
 if TYPE_CHECKING:
+    import torch
+
     from embudget.exports.exportable import Exportable
 
 FILE = "openvino_model.xml"
 
 
 @final
-class OpenvinoFormat(Format):
+class OpenvinoFormat(GraphFormat):
     """`openvino_model.xml`, `openvino_model.bin` and the tokenizer."""
 
     name = "openvino"
     extra = "openvino"
     packages = ("openvino",)
-    takes_fp16 = True
+    file = FILE
 
-    def check(self, source: "Exportable") -> None:
-        """Refuse a model that does not fit into one graph."""
-        check_graph(source)
-
-    def write(self, source: "Exportable", folder: Path, fp16: bool) -> Check:
-        """Write the graph and the tokenizer, and run it with OpenVINO."""
+    def convert(self, program: "torch.export.ExportedProgram", name: str, file: Path, fp16: bool) -> None:
+        """Write the graph and its weights."""
         import openvino
 
-        program = traced(source)
         try:
             with quiet_libraries(), _silent_telemetry():
                 model = openvino.convert_model(program)
         except Exception as error:  # the library raises several kinds, of which none is public
-            raise ExportError(f"cannot write {source.name} for OpenVINO: {first_line(error)[:200]}") from error
-        for place, name in zip((*model.inputs, *model.outputs), (*INPUTS, OUTPUT), strict=True):
-            place.get_tensor().set_names({name})
-        openvino.save_model(model, folder / FILE, compress_to_fp16=fp16)
-        save_tokenizer(source.model, folder)
-        return compare_with_torch(source, folder, openvino_runtime(folder / FILE), "fp16" if fp16 else "fp32")
+            raise ExportError(f"cannot write {name} for OpenVINO: {first_line(error)[:200]}") from error
+        for place, called in zip((*model.inputs, *model.outputs), (*INPUTS, OUTPUT), strict=True):
+            place.get_tensor().set_names({called})
+        openvino.save_model(model, file, compress_to_fp16=fp16)
+
+    def runtime(self, file: Path) -> Runtime:
+        """A compiled model on the CPU, with as many threads as torch has, that computes in float32."""
+        import openvino
+        import torch
+
+        settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
+        compiled = openvino.Core().compile_model(file, "CPU", settings)
+        return lambda inputs: compiled(inputs)[OUTPUT]
 
     def usage(self, source: "Exportable") -> str:
         """A compiled model of OpenVINO."""
@@ -75,13 +79,3 @@ def _silent_telemetry() -> Iterator[None]:
             del os.environ["CI"]
         else:
             os.environ["CI"] = before
-
-
-def openvino_runtime(file: Path) -> Runtime:
-    """A compiled model on the CPU, with as many threads as torch has, that computes in float32."""
-    import openvino
-    import torch
-
-    settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
-    compiled = openvino.Core().compile_model(file, "CPU", settings)
-    return lambda inputs: compiled(inputs)[OUTPUT]

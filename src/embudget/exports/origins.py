@@ -88,6 +88,16 @@ def origins_of_start(name: str) -> Origins:
     )
 
 
+def start_name(model: str) -> str:
+    """A start as the user named it, without the folders that a local model lies in."""
+    base, depth = split_depth(model)
+    folder = local_folder(base)
+    if folder is None and (base in SHAPES or is_hub_id(base)):
+        return model
+    name = Path(base).name if folder is None else folder.name
+    return name if depth is None else f"{name}:{depth}"
+
+
 def read_origins(folder: Path) -> Origins | None:
     """The origins beside a model; None where there are none, as of models that an older release trained.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, final
 
 from embudget.errors import ExportError, ModelError
-from embudget.exports.adapter import ADAPTER, adapter_base
+from embudget.exports.adapter import ADAPTER, is_to_be_made
 from embudget.exports.base import Format
 from embudget.exports.folder import RECORD_FILE
 from embudget.exports.snippets import FOLDER
@@ -71,7 +71,7 @@ class PeftFormat(Format):
 ```bash
 embudget export {model} --to transformers --out {base}
 ```"""
-        return f"""{making if adapter_base(model).is_made else f"The adapters belong to `{base}`."}
+        return f"""{making if is_to_be_made(base) else f"The adapters belong to `{base}`."}
 
 ```python
 from sentence_transformers import SentenceTransformer

@@ -6,7 +6,6 @@ decide. The token is found in huggingface_hub's usual ways (`hf auth login`, HF_
 """
 
 import re
-import zipfile
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -14,12 +13,9 @@ from embudget.errors import ConfigError, EmbudgetError, ModelError, first_line
 from embudget.exports.card import licence_lines
 from embudget.exports.folder import RECORD_FILE, read_record
 from embudget.exports.origins import read_origins
+from embudget.exports.pickles import is_pickle
 from embudget.owned import difference
 from embudget.suite.members import local_folder, split_depth
-
-_PICKLED = (".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".joblib", ".dill")
-"""Ends of names that pickles have."""
-
 
 _NO_BRANCH = re.compile(r"[\s~^:?*\[\\\x00-\x1f\x7f]|\.\.|//|@\{|^/|[/.]$|\.lock$")
 """What git allows in no name of a branch (git check-ref-format)."""
@@ -187,23 +183,6 @@ def _files(folder: Path) -> dict[str, int]:
 def _names(path: Path, start: str) -> bool:
     """Whether a text that embudget wrote beside the weights holds the path of the folder that training began from."""
     return path.suffix in (".json", ".md") and start in path.read_text(encoding="utf-8", errors="replace")
-
-
-def is_pickle(path: Path) -> bool:
-    """Whether a file is a pickle, by its name or its first bytes; torch's are in a zip archive."""
-    if path.suffix.lower() in _PICKLED:
-        return True
-    with path.open("rb") as file:
-        start = file.read(3)
-    if start[:2] == b"PK" and zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            return any(name.endswith(".pkl") for name in archive.namelist())
-    # the protocol, then an operation that pickles begin with; weights alone hardly ever look so
-    return len(start) == 3 and start[0] == 0x80 and 2 <= start[1] <= 5 and start[2:] in _FIRST
-
-
-_FIRST = frozenset(bytes([one]) for one in b"\x95\x8a}](cKXM)N\x8c")
-"""Operations that a pickle of protocol 2 to 5 begins with."""
 
 
 def _check_repo(repo: str) -> None:

@@ -21,7 +21,7 @@ from embudget.exports.check import Check, Precision
 from embudget.exports.exportable import Exportable, input_folder, open_exportable, source_folder
 from embudget.exports.folder import RECORD_FILE, check_earlier_model
 from embudget.exports.formats import find_format
-from embudget.exports.origins import ORIGINS_FILE, origins_of_start, read_origins
+from embudget.exports.origins import ORIGINS_FILE, origins_of_start, read_origins, start_name
 from embudget.exports.readme import readme
 from embudget.files import whole_folder
 from embudget.frozen import Frozen
@@ -172,7 +172,7 @@ def _facts(chosen: Format, source: Exportable, precision: Precision, found: Chec
     return {
         "format": chosen.name,
         "precision": precision,
-        "model": source.name if source.record is None else source.record.config.model,
+        "model": start_name(source.name if source.record is None else source.record.config.model),
         "max_length": model.max_seq_length,
         "embedding_size": model.get_embedding_dimension(),
         "prompts": {name: prompt for name, prompt in model.prompts.items() if prompt},

