@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from embudget.errors import BudgetError
 from embudget.limits import MOST_FLOPS
-from embudget.reading import read_number
+from embudget.number import read_number
 
 if TYPE_CHECKING:
     from embudget.methods import Method

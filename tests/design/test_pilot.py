@@ -311,6 +311,17 @@ def test_with_the_run_it_adds_the_measured_runs_support_the_recipe(tmp_path: Pat
     assert recommend(again, 0.9 * budget).supported
 
 
+def test_the_run_it_adds_is_trained_and_scored_as_the_measured_ones(laws: Laws) -> None:
+    """A loss at another scale, or after training at another, is of no use beside theirs: no fit takes them together."""
+    cells = tuple(cell.model_copy(update={"query_prompt": "query: ", "pooling": "cls"}) for cell in laws.table.cells)
+    own = {"cells": cells, "eval_scale": "best", "scale": 20.0}
+    told = laws.model_copy(update={"table": laws.table.model_copy(update=own)})
+    found = pilot(told, 17 * laws.table.budgets[-1], worlds=1)
+    assert found.measured and found.failures == 0
+    (config,) = configs_of(found.study)
+    assert (config.eval_scale, config.scale, config.query_prompt, config.pooling) == ("best", 20, "query: ", "cls")
+
+
 def test_runs_of_models_that_nobody_knows_do_not_count(laws: Laws, tmp_path: Path) -> None:
     question = Question.of(laws, {})
     guess, _ = near_or_guess(question, 17 * laws.table.budgets[-1])

@@ -17,7 +17,7 @@ from embudget.recipe import Recipe, recipe_curve, recommend
 from embudget.recipe.options import Question, of_measured_start
 from embudget.recipe.starts import BETWEEN_STARTS, questions, start_crossovers
 from embudget.report import write_report
-from embudget.runs import RunTable
+from embudget.runs import Cell, RunTable
 from embudget.suite import find_shape
 from tests.laws.test_lineages import BASE, BUDGETS, MODELS, RETRIEVER, TRUTH, study, world
 
@@ -79,6 +79,35 @@ def test_a_start_that_is_better_untrained_is_named(laws: Laws) -> None:
     smaller = recommend(told, 1e13, max_params=best.model_params * 0.9)
     assert not any("untrained has" in text for text in smaller.warnings)
     assert not any("untrained has" in text for text in recommend(laws, 1e13).warnings)
+
+
+def test_a_start_tuned_at_several_rates_is_not_compared_with_one_at_a_single_rate_in_silence(laws: Laws) -> None:
+    """What the untuned start loses by its rate would be taken for what it is worth."""
+
+    def tried(rates: dict[str, int]) -> Laws:
+        first, *others = (
+            one.model_copy(
+                update={"table": one.table.model_copy(update={"cells": _at_rates(one.table, rates[str(one.lineage)])})}
+            )
+            for one in Laws.model_validate_json(laws.model_dump_json()).every  # without the cells that they remember
+        )
+        return first.model_copy(update={"others": tuple(others)})
+
+    text = f"{BASE} was measured at one learning rate in most cells, {RETRIEVER} at 3 in most cells: "
+    uneven = tried({BASE: 1, RETRIEVER: 3})
+    (warning,) = (one for one in recommend(uneven, 1e13).warnings if one.startswith(text))
+    assert f"warning   {warning}" in str(recommend(uneven, 1e13))
+    assert f"warning: {warning}" in uneven.summary()
+    for even in ({BASE: 3, RETRIEVER: 3}, {BASE: 1, RETRIEVER: 1}):
+        assert not any("one learning rate" in one for one in recommend(tried(even), 1e13).warnings)
+        assert "one learning rate" not in tried(even).summary()
+    assert not any("one learning rate" in one for one in recommend(uneven, 1e13, suite="smollm2").warnings), (
+        "no comparison"
+    )
+
+
+def _at_rates(table: RunTable, rates: int) -> tuple[Cell, ...]:
+    return tuple(cell.model_copy(update={"rates": rates, "learning_rate": 1e-4}) for cell in table.cells)
 
 
 def test_the_crossover_of_starts_is_found(laws: Laws) -> None:

@@ -30,11 +30,9 @@ TAILS = 0.05
 """Share of the draws on either side of the interval."""
 
 
-class Crossover(Frozen):
-    """A budget at which one kind of method overtakes another as the best, or two kinds that cannot be told apart."""
+class _Overtaking(Frozen):
+    """The budget at which one choice overtakes another, and how well it is known."""
 
-    from_method: str = Field(description="the better kind at smaller budgets: full, freeze, bias or lora")
-    to_method: str = Field(description="the better one at larger budgets")
     budget: PositiveFloat | None = Field(
         description="FLOP, serving included, by the predictions; None where the two cannot be told apart at any budget"
     )
@@ -47,6 +45,13 @@ class Crossover(Frozen):
     def determined(self) -> bool:
         """Whether the study knows the budget."""
         return self.interval is not None
+
+
+class Crossover(_Overtaking):
+    """A budget at which one kind of method overtakes another as the best, or two kinds that cannot be told apart."""
+
+    from_method: str = Field(description="the better kind at smaller budgets: full, freeze, bias or lora")
+    to_method: str = Field(description="the better one at larger budgets")
 
     def __str__(self) -> str:
         """One line, for a person."""
@@ -63,29 +68,17 @@ def _said(first: str, second: str, budget: float | None, interval: tuple[float, 
     return f"{first} to {second} at {budget:.2g} FLOP, with 90 % {low:.2g} to {high:.2g}"
 
 
-class StartCrossover(Frozen):
+class StartCrossover(_Overtaking):
     """A budget at which one lineage overtakes another as the best start, or two that cannot be told apart."""
 
     from_lineage: str = Field(description="the better start at smaller budgets: a family and kind of start")
     to_lineage: str = Field(description="the better one at larger budgets")
-    budget: PositiveFloat | None = Field(
-        description="FLOP, serving included, by the predictions; None where the two cannot be told apart at any budget"
-    )
-    interval: tuple[float, float] | None = Field(
-        description="of the budget, with 90 %; None where it is undetermined: not within the budgets that were searched"
-    )
-    share: float = Field(ge=0, le=1, description="of the draws that cross within the budgets that were searched")
 
     @classmethod
     def of(cls, crossover: Crossover) -> Self:
         """That of two lineages in the place of two kinds of method."""
         values = crossover.model_dump()
         return cls(from_lineage=values.pop("from_method"), to_lineage=values.pop("to_method"), **values)
-
-    @property
-    def determined(self) -> bool:
-        """Whether the study knows the budget."""
-        return self.interval is not None
 
     def __str__(self) -> str:
         """One line, for a person."""

@@ -99,7 +99,8 @@ def command(
     which it would hold.
 
     Over 16 times outside the measured budgets, or for a family of which no member was measured, the runs support no
-    recipe. The answer is then the pilot study that would, for about 5 % of the budget; it takes seconds to simulate.
+    recipe. The answer is then the pilot study that would. It costs 5 or 6 % of the budget, or more where the models are
+    large for it, and takes seconds to simulate.
 
     \b
     Examples: embudget recipe laws.json --budget 4e13 --out recipe.yaml

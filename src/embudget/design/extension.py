@@ -13,7 +13,7 @@ measured family; nor where the new run's loss could not be compared with theirs,
 from collections.abc import Iterator
 from math import ceil
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from embudget.choices import candidates_of
 from embudget.design.rates import Expected, expected
@@ -22,6 +22,7 @@ from embudget.recipe.hyperparameters import hyperparameters
 from embudget.recipe.options import Option, Question
 from embudget.recipe.support import LADDERS, MOST_TIMES, of_measured_family
 from embudget.records import RunConfig
+from embudget.records.config import EvalScale
 from embudget.runs import Cell
 from embudget.study import Study
 from embudget.suite import find_shape, known_shape
@@ -72,18 +73,28 @@ def extension(question: Question, guess: Recipe, pairs: Path) -> Extension | Non
         **schedule,
         "min_steps": 1,
         "max_epochs": max(how["max_epochs"], passes),
-        **{name: how[name] for name in ("max_length", "eval_pairs", "eval_candidates")},
+        **{name: how[name] for name in ("max_length", "eval_pairs", "eval_candidates", "eval_scale")},
+        **_settings(how),
     }
-    measured = tuple(run for cell in known for run in _runs(cell, option.batch_size))
+    measured = tuple(run for cell in known for run in _runs(cell, option.batch_size, how["eval_scale"]))
     return Extension(Study.read(fields, "the pilot study"), {str(candidate.method): rate}, measured)
 
 
-def _runs(cell: Cell, batch_size: int) -> Iterator[RunConfig]:
+def _settings(how: dict[str, Any]) -> dict[str, Any]:
+    """How the measured runs were trained, where that is not what a study does by itself."""
+    one = ("pooling", "query_prompt", "document_prompt", "attention", "matryoshka")
+    axes = ("negatives", "scale", "weight_decay")
+    told = {name: how[name] for name in one if how[name] not in (None, ())}
+    usual = {name: RunConfig.model_fields[name].default for name in axes}
+    return told | {name: [how[name]] for name in axes if how[name] != usual[name]}
+
+
+def _runs(cell: Cell, batch_size: int, eval_scale: EvalScale) -> Iterator[RunConfig]:
     """Runs like those of a cell: its seeds at the best rate, and if it has an envelope, a rate on either side."""
     run = RunConfig(
         model=cell.model, method=cell.method, train_flops=cell.budget, pairs=UNKNOWN_PAIRS,
         batch_size=max(2, round(cell.batch_size or batch_size)), learning_rate=cell.learning_rate,
-        schedule="wsd" if cell.schedule == "wsd" else "cosine",
+        schedule="wsd" if cell.schedule == "wsd" else "cosine", eval_scale=eval_scale,
     )  # fmt: skip
     for seed in range(min(cell.seeds, MOST_SEEDS)):
         yield run.model_copy(update={"seed": seed})

@@ -12,7 +12,7 @@ Where compute is split evenly between size and data, as language models do about
 grows as C^0.5, so that those of the pilot's budgets are 1/63 to 1/16 of the size that was guessed for the target.
 
 Where such a study costs more than 5 % since its runs would be too short, and the measured runs reach as far as it
-would, they are extended instead (`embudget.design.extension`).
+would, they are extended instead, for 6 % (`embudget.design.extension`).
 """
 
 from collections.abc import Iterator, Sequence

@@ -22,7 +22,8 @@ from embudget.frozen import Frozen, unique
 from embudget.laws.forms import Coefficients
 from embudget.limits import MOST_SEED, BatchSize, Count, Flops, Rate
 from embudget.methods import Method, parse_method
-from embudget.reading import read_number, read_yaml
+from embudget.number import read_number
+from embudget.reading import read_yaml
 from embudget.records import MethodText, RunConfig, RunRecord
 from embudget.suite import DEFAULT_SUITE, ModelShape, find_shape, find_suite
 

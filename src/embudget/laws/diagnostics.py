@@ -9,14 +9,15 @@ condition       of the derivatives by the log parameters, each scaled to length 
                 above 30 some parameters are known only together, though predictions may be good
 pattern         residuals that follow log N, log D or the budget, by a straight line or a bend: the form is wrong there
 learning rates  cells whose best rate may lie beyond those tried look worse than they are, and so do untuned ones
-                beside tuned ones
+                beside tuned ones, of one lineage or of two
 columns         a table may mean something else by N, C or the loss (`embudget.runs.meaning`), which no fit can tell
 settings        where some cells were trained by one schedule of the learning rate (or kind of pooling) and others by
                 another, a law takes what the schedule costs for an effect of size, data or method
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from statistics import median_low
 
 import numpy as np
 from pydantic import Field
@@ -126,6 +127,24 @@ def rate_warnings(cells: Sequence[Cell]) -> list[str]:
             "they may look worse than they are"
         )
     return lines
+
+
+def uneven_tuning(lineages: Mapping[str, Sequence[Cell]]) -> str | None:
+    """What to say where the cells of one lineage are the best of several learning rates, and those of another of one.
+
+    A loss at the one rate that was tried is higher than at the best, by an amount that nobody measured: so the untuned
+    lineage looks worse beside the other than it is. Cells that do not say their rate count for neither.
+    """
+    tried = {name: [cell.rates for cell in cells if cell.learning_rate is not None] for name, cells in lineages.items()}
+    usual = {name: median_low(rates) for name, rates in tried.items() if rates}
+    untuned = [name for name, rates in usual.items() if rates == 1]
+    tuned = [f"{name} at {rates} in most cells" for name, rates in usual.items() if rates > 1]
+    if not untuned or not tuned:
+        return None
+    return (
+        f"{' and '.join(untuned)} was measured at one learning rate in most cells, {', '.join(tuned)}: beside the "
+        "tuned start the other may look worse than it is; try three rates of both"
+    )
 
 
 def mixed_setting_warnings(cells: Sequence[Cell]) -> list[str]:

@@ -5,7 +5,7 @@ A *group* has one E and one set of exponents. `embudget.laws.sharing` says which
 parameters by the solver here, and their noise level s from the residuals of all groups together.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -20,6 +20,7 @@ from embudget.laws.solve import Objective, Prior, curvature, projected_starts, r
 
 Sharing = Literal["shared", "pooled", "separate"]
 """What methods have in common: see `embudget.laws.sharing`."""
+_ROUNDS = 12
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,36 @@ def decided(problem: Problem, vector: Array, prior: Prior, noise: float) -> Arra
     data, strength = curvature(problem, vector, Objective.robust(noise, prior))
     shares: Array = np.diag(np.linalg.solve(data + np.diag(strength) + 1e-12 * np.eye(len(data)), data))
     return np.clip(shares, 0.0, 1.0)
+
+
+def settled(
+    form: Form,
+    points: Points,
+    sharing: Sharing,
+    groups: Sequence[Group],
+    vectors: Sequence[Array],
+    priors_given: Callable[[Sequence[Array], float], list[Prior]],
+    noise: float,
+    common: int,
+) -> JointFit:
+    """Alternate the fits of the groups with what they are expected to have, until neither moves.
+
+    It begins at the fits ``vectors``, (1, P) of each group, and at this noise level. ``priors_given`` says what each
+    group is expected to have, given the fits of all and the noise level; ``common`` is as for `joined`.
+    """
+    for _ in range(_ROUNDS):
+        priors = priors_given(vectors, noise)
+        before, last = vectors, noise
+        vectors = [
+            best_fit(group.problem, vector, Objective.robust(noise, prior))
+            for group, vector, prior in zip(groups, before, priors, strict=True)
+        ]
+        fit = joined(form, points, sharing, groups, vectors, priors, noise, common)
+        noise = fit.noise
+        moved = max(float(np.abs(new - old).max()) for new, old in zip(vectors, before, strict=True))
+        if moved < 0.01 and abs(noise / last - 1) < 0.05:
+            break
+    return fit
 
 
 def joined(

@@ -275,7 +275,7 @@ class Laws(Fitted):
     def summary(self) -> str:
         """What was fitted, as plain text for a terminal or a log: lineage by lineage, where there are several."""
         if self.others:
-            return summary.join_lineages({str(one.lineage): one.summary() for one in self.every}, self.frontier())
+            return summary.join_lineages(self.every, [one.summary() for one in self.every], self.frontier())
         return summary.summarised(self, self.frontier())
 
     def save(self, path: str | Path) -> None:

@@ -30,7 +30,7 @@ import numpy as np
 
 from embudget.laws.basis import basis_columns
 from embudget.laws.forms import Array, Form
-from embudget.laws.joint import Group, JointFit, Sharing, best_fit, joined, searched
+from embudget.laws.joint import Group, JointFit, Sharing, joined, searched, settled
 from embudget.laws.problem import Points, split
 from embudget.laws.solve import HUBER, Objective, Prior, usual_prior
 from embudget.methods import kind_of
@@ -38,7 +38,6 @@ from embudget.methods import kind_of
 START_ERROR = 0.05
 """Relative error of the law at D = 0. assumption: the temperature and the pairs are new to the start, so that its first
 steps gain more than the law says."""
-_ROUNDS = 12
 
 
 class Spread(NamedTuple):
@@ -86,25 +85,15 @@ def fit_lineages(form: Form, points: Points, sharing: Sharing, asymptote: float 
     ]
     entries = [one for place, group in enumerate(groups) for one in _entries(place, group, places[place][1])]
     vectors = [searched(group.problem, Objective()) for group in groups]
-    priors, noise = [usual_prior(group.problem) for group in groups], 0.0
+    usual = [usual_prior(group.problem) for group in groups]
     common = groups[0].problem.searched.stop
-    fit = joined(form, points, sharing, groups, vectors, priors, noise, common)
-    noise = max(fit.noise, 1e-4)
+    noise = max(joined(form, points, sharing, groups, vectors, usual, 0.0, common).noise, 1e-4)
     vectors = [searched(group.problem, Objective(HUBER * noise, 0.3 * noise)) for group in groups]
-    for _ in range(_ROUNDS):
-        if sharing != "separate":
-            priors = _priors(points, groups, vectors, entries, priors, noise)
-        before, last = vectors, noise
-        vectors = [
-            best_fit(group.problem, vector, Objective.robust(noise, prior))
-            for group, vector, prior in zip(groups, before, priors, strict=True)
-        ]
-        fit = joined(form, points, sharing, groups, vectors, priors, noise, common)
-        noise = fit.noise
-        moved = max(float(np.abs(new - old).max()) for new, old in zip(vectors, before, strict=True))
-        if moved < 0.01 and abs(noise / last - 1) < 0.05:
-            break
-    return fit
+
+    def priors_given(fits: Sequence[Array], level: float) -> list[Prior]:
+        return usual if sharing == "separate" else _priors(points, groups, fits, entries, level)
+
+    return settled(form, points, sharing, groups, vectors, priors_given, noise, common)
 
 
 def _entries(place: int, group: Group, kind: str) -> list[_Entry]:
@@ -119,9 +108,8 @@ def _entries(place: int, group: Group, kind: str) -> list[_Entry]:
 
 
 def _priors(
-    points: Points, groups: Sequence[Group], vectors: Sequence[Array], entries: Sequence[_Entry],
-    priors: Sequence[Prior], noise: float,
-) -> list[Prior]:  # fmt: skip
+    points: Points, groups: Sequence[Group], vectors: Sequence[Array], entries: Sequence[_Entry], noise: float
+) -> list[Prior]:
     """What every group is expected to have, given what the others have."""
     centres = [vector[0].copy() for vector in vectors]
     sds = [np.full(len(centre), np.inf) for centre in centres]

@@ -24,7 +24,7 @@ import numpy as np
 
 from embudget.laws.basis import basis_of
 from embudget.laws.forms import FORMS, Array, Form, FormName
-from embudget.laws.joint import Group, JointFit, Sharing, best_fit, decided, joined, searched
+from embudget.laws.joint import Group, JointFit, Sharing, best_fit, decided, searched, settled
 from embudget.laws.lineages import fit_lineages
 from embudget.laws.misfit import noise_level
 from embudget.laws.problem import Points
@@ -34,7 +34,6 @@ POOL = {"E": 0.15, "a": 0.3, "b": 0.3, "D0": 0.7}
 """Standard deviation of the logarithms about the common centre. Assumption: methods fine-tune the same models on the
 same pairs, so that they differ by less than laws of unrelated models do (0.5, `embudget.laws.solve.PRIOR`)."""
 _LEAST_ASYMPTOTE = 0.05  # share of the lowest loss: an E nearer to 0 says no more than that it is small
-_ROUNDS = 12
 
 
 def fit_jointly(form: Form, points: Points, sharing: Sharing, asymptote: float | None = None) -> JointFit:
@@ -67,19 +66,11 @@ def _fit_by_kind(form: Form, points: Points, sharing: Sharing, asymptote: float 
     weak = Objective(HUBER * noise, 0.3 * noise)  # a kind with few cells is kept in reason by the usual prior
     vectors = [searched(group.problem, weak) for group in groups]
     common = groups[0].problem.searched.stop if sharing == "pooled" else 0
-    for _ in range(_ROUNDS):
-        priors = _priors(points, groups, vectors, sharing)
-        before, last = vectors, noise
-        vectors = [
-            best_fit(group.problem, vector, Objective.robust(noise, prior))
-            for group, vector, prior in zip(groups, before, priors, strict=True)
-        ]
-        fit = joined(form, points, sharing, groups, vectors, priors, noise, common)
-        noise = fit.noise
-        moved = max(float(np.abs(new - old).max()) for new, old in zip(vectors, before, strict=True))
-        if moved < 0.01 and abs(noise / last - 1) < 0.05:
-            break
-    return fit
+
+    def priors_given(fits: Sequence[Array], _: float) -> list[Prior]:
+        return _priors(points, groups, fits, sharing)
+
+    return settled(form, points, sharing, groups, vectors, priors_given, noise, common)
 
 
 def _priors(points: Points, groups: Sequence[Group], vectors: Sequence[Array], sharing: Sharing) -> list[Prior]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from embudget.laws.backtests import Backtest
 from embudget.laws.checks import Refusal
-from embudget.laws.diagnostics import Diagnostics, warnings_of
+from embudget.laws.diagnostics import Diagnostics, uneven_tuning, warnings_of
 from embudget.laws.fitted import Fitted
 from embudget.laws.forms import FORMS, Array
 from embudget.laws.frontier import Frontier, FrontierRow
@@ -136,14 +136,17 @@ def describe_frontier(rows: Sequence[FrontierRow]) -> list[str]:
     return lines
 
 
-def join_lineages(summaries: Mapping[str, str], rows: Sequence[FrontierRow]) -> str:
+def join_lineages(every: Sequence[Fitted], summaries: Sequence[str], rows: Sequence[FrontierRow]) -> str:
     """The summaries of several lineages one after the other, then a table of the best start at each budget."""
-    parts = [f"== lineage {name} ==\n{text}" for name, text in summaries.items()]
-    width = max(map(len, summaries))
+    cells = {str(one.lineage): one.cells for one in every}
+    parts = [f"== lineage {name} ==\n{text}" for name, text in zip(cells, summaries, strict=True)]
+    width = max(map(len, cells))
     lines = [f"{'budget':>9}  {'best start':<{width}}  {'by method':<12} {'model':<20} measured or predicted loss"]
     for row in rows:
         loss = f"{row.measured_loss:.3f}" if row.measured_loss is not None else f"{row.predicted_loss:.3f}, predicted"
         lines.append(f"{row.budget:9.2e}  {row.lineage or '':<{width}}  {row.method:<12} {row.model:<20} {loss}")
+    if (uneven := uneven_tuning(cells)) is not None:
+        lines.append(f"warning: {uneven}")
     return "\n\n".join([*parts, "== all lineages ==\n" + "\n".join(lines)])
 
 

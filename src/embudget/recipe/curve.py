@@ -11,7 +11,7 @@ from embudget.errors import BudgetError, ConfigError, InfeasibleError
 from embudget.flops import parse_budget
 from embudget.frozen import Frozen
 from embudget.laws import Laws
-from embudget.reading import read_number
+from embudget.number import read_number
 from embudget.recipe.answer import answer
 from embudget.recipe.options import Question
 from embudget.recipe.starts import best_start

@@ -9,7 +9,7 @@ at which one lineage overtakes another has an interval as that of two kinds of m
 A retriever wins where little can be spent, since it is good already; a base model may win where much can be.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +23,7 @@ from embudget.choices import (
 from embudget.choices.table import TIE_DRAWS, Array, Mask
 from embudget.errors import BudgetError, InfeasibleError, UnsupportedError
 from embudget.laws import Laws
+from embudget.laws.diagnostics import uneven_tuning
 from embudget.laws.uncertainty import with_error
 from embudget.recipe.answer import answer, of_one_lineage
 from embudget.recipe.choice import BestStart, Choice, Rejection
@@ -121,6 +122,7 @@ def best_start(
         for name in unmeasured
     )
     best = sorted((_best(one) for one in starts), key=lambda one: one.predicted_loss)
+    cautions = (*chosen.cautions, *_tuned_unevenly(starts))
     recipe = chosen.recipe.model_copy(
         update={
             "lineage": chosen.laws.lineage,
@@ -129,9 +131,10 @@ def best_start(
             "rejected": (*worse, *refused, *no_runs, *chosen.recipe.rejected),
             "starts": tuple(best),
             "start_crossovers": start_crossovers(asked, budget),
+            "warnings": tuple(caution.text for caution in cautions),
         }
     )
-    return recipe, chosen.cautions
+    return recipe, cautions
 
 
 def leading(laws: Laws, budget: float, suite: str | None, wishes: Wishes) -> Laws:
@@ -154,6 +157,12 @@ def _answers(asked: dict[str, Question], budget: float, far: bool | None) -> tup
     if not starts:
         raise errors[0]
     return starts, refused
+
+
+def _tuned_unevenly(starts: Sequence[_Start]) -> Iterator[Caution]:
+    text = uneven_tuning({str(one.laws.lineage): one.laws.cells for one in starts})
+    if text is not None:
+        yield Caution("tuned unevenly", text)
 
 
 def _draws(start: _Start, choices: Sequence[tuple[str, float, float]]) -> Array:

@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple, TypedDict, cast, get_args
 from embudget.errors import ConfigError
 from embudget.limits import MOST_COUNT, MOST_EPOCHS, MOST_FLOPS
 from embudget.memory import parse_bytes
-from embudget.reading import read_number
+from embudget.number import read_number
 
 Prefer = Literal["loss", "small", "fast"]
 """What decides between choices that the laws cannot tell apart."""

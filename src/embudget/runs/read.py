@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from embudget.errors import ConfigError, shortened
-from embudget.reading import read_number
+from embudget.number import read_number
 from embudget.records import COLUMNS, RunRecord, records_frame
 from embudget.runs.columns import BY_GROUP, NEEDED, NUMBERS, SAID_NAN, TEXTS
 from embudget.runs.formats import open_table
