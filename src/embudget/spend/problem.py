@@ -1,0 +1,146 @@
+"""What does a budget have to decide? Candidates, and the runs of them that it can buy, one step at a time.
+
+A *setting* is a candidate with all that a run needs but its budget. Runs of one setting share a trunk: a run at a
+constant rate, from which each branches off for its decay, the last share d of its budget (`embudget.study.trunks`). So
+extending a setting that was measured at C_1 to C_2 costs
+
+    C_2 - (1 - d) C_1        what lies between the last branching point and the new end
+
+and a smaller budget than the last cannot be had from the same trunk. The *search* is all that was bought before the
+final run, which goes on from its setting's trunk where there is one, and spends what is left.
+
+This module holds values alone. A policy decides by them, whether the runs are real (`embudget spend`), simulated or
+replayed from a table (`benchmarks/spend.py`).
+"""
+
+from collections.abc import Iterable
+from typing import Literal, NamedTuple
+
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from embudget.frozen import Frozen
+from embudget.limits import BatchSize, Count, Flops, Negatives, Rate
+from embudget.records import MethodText
+
+DECAY = 0.2
+"""Share of each run's budget in which its rate falls."""
+
+
+class Candidate(Frozen):
+    """A member with a method: one of the things that the whole budget could train."""
+
+    model: str = Field(description="the member's name, as smollm2-135m:8")
+    method: MethodText = Field(description="full, freeze:F, bias or lora:R")
+    lineage: str = Field(description="family and kind of start, which share a law")
+    model_params: Count = Field(description="N, without embeddings")
+    flops_per_token: PositiveFloat = Field(description="algorithmic FLOP of training on one token")
+    default_rate: Rate = Field(description="the method's default peak rate on this member")
+    base_loss: float | None = Field(default=None, description="held-out loss before training, nats, where it is known")
+    seconds_per_flop: PositiveFloat | None = Field(
+        default=None, description="measured or estimated on this machine; None where FLOP are the budget"
+    )
+
+    def tokens(self, train_flops: float) -> float:
+        """D, the tokens that so many FLOP buy."""
+        return train_flops / self.flops_per_token
+
+
+class Setting(Frozen):
+    """A candidate with its rate, batch, negatives and seed: what runs of one trunk have in common."""
+
+    model: str
+    method: MethodText
+    learning_rate: Rate = Field(description="peak rate")
+    batch_size: BatchSize = Field(description="pairs a step")
+    negatives: Negatives = Field(default=0, description="hard negatives of each pair")
+    seed: int = Field(default=0, ge=0)
+
+
+class Problem(Frozen):
+    """One budget, and what it may be spent on."""
+
+    budget: Flops = Field(description="C, algorithmic FLOP of search and final run together")
+    candidates: tuple[Candidate, ...] = Field(min_length=1)
+    batch_sizes: tuple[BatchSize, ...] = Field(min_length=1, description="pairs a step that may be tried")
+    negatives: tuple[Negatives, ...] = Field(default=(0,), min_length=1, description="numbers that may be tried")
+    tokens_per_pair: PositiveFloat = Field(description="mean non-pad tokens of a query and its positive")
+    training_pairs: PositiveInt | None = Field(default=None, description="distinct pairs; None for as many as wanted")
+    min_steps: PositiveInt = Field(default=10, description="fewest steps of a run that teaches anything")
+    search_share: float | None = Field(
+        default=None, gt=0, lt=1, description="share of the budget for the search; None leaves it to the policy"
+    )
+    max_runs: PositiveInt | None = Field(default=None, description="runs of the search at most")
+    workers: PositiveInt = Field(default=1, description="runs that can be trained at the same time")
+    seed: int = Field(default=0, ge=0, description="of the policy's own draws, so that a killed search goes on alike")
+
+    def candidate(self, setting: Setting) -> Candidate:
+        """The candidate of a setting."""
+        return next(one for one in self.candidates if (one.model, one.method) == (setting.model, setting.method))
+
+    def least(self, candidate: Candidate, batch_size: int) -> float:
+        """FLOP of the shortest run of a candidate that teaches anything."""
+        return self.min_steps * batch_size * self.tokens_per_pair * candidate.flops_per_token
+
+
+class Purchase(Frozen):
+    """A run that was decided: a setting, trained to a budget of its own."""
+
+    setting: Setting
+    train_flops: Flops = Field(description="the run's whole budget, from the first step of its trunk, FLOP")
+    cost: Flops = Field(description="what it adds to what was spent: less, where its setting has a trunk")
+    purpose: Literal["search", "final"] = "search"
+    why: str = Field(default="", description="what it is to tell, in one sentence for the screen")
+
+
+class Measurement(NamedTuple):
+    """What came of a purchase."""
+
+    purchase: Purchase
+    loss: float | None
+    """Held-out loss, nats; None where it failed."""
+    error: float = 0.0
+    """Standard error of the loss by the held-out pairs, nats; 0 where it is unknown."""
+    status: Literal["done", "diverged", "failed"] = "done"
+
+
+class Decision(Frozen):
+    """What to do next: runs to train at the same time, or the final ones; and what is believed at this point."""
+
+    round: int = Field(ge=0, description="how many decisions came before")
+    purchases: tuple[Purchase, ...] = Field(description="of the search, or final; the more promising first")
+    best: Setting = Field(description="what would be trained to the end now")
+    probability: float = Field(ge=0, le=1, description="that no other candidate ends lower by more than 0.5 %")
+    expected_loss: float = Field(description="of the final run, if it began now, nats")
+    interval: tuple[float, float] = Field(description="of it, with 90 %")
+    standings: tuple[tuple[str, str, float, float], ...] = Field(
+        description="model, method, probability to be best and expected final loss of the leading candidates"
+    )
+    why: str = Field(default="", description="why these and not others, in words for the screen")
+
+    @property
+    def final(self) -> bool:
+        """Whether the search is over."""
+        return any(one.purpose == "final" for one in self.purchases)
+
+
+def cost_of(setting: Setting, train_flops: float, measured: Iterable[Measurement], decay: float = DECAY) -> float:
+    """FLOP that a run of a setting adds, given what was bought before.
+
+    Example:
+        >>> setting = Setting(model="smollm2-135m:2", method="full", learning_rate=1e-3, batch_size=16)
+        >>> cost_of(setting, 4e12, ())
+        4000000000000.0
+    """
+    last = max((one.purchase.train_flops for one in measured if one.purchase.setting == setting), default=0.0)
+    return train_flops - (1 - decay) * last if last <= train_flops else train_flops
+
+
+def longest(setting: Setting, flops: float, measured: Iterable[Measurement], decay: float = DECAY) -> float:
+    """The budget of the longest run of a setting that so many further FLOP buy."""
+    last = max((one.purchase.train_flops for one in measured if one.purchase.setting == setting), default=0.0)
+    return flops + (1 - decay) * last if flops + (1 - decay) * last >= last else flops
+
+
+def spent(measured: Iterable[Measurement]) -> float:
+    """FLOP of all that was bought."""
+    return sum(one.purchase.cost for one in measured)
