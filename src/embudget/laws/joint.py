@@ -142,7 +142,7 @@ def decided(problem: Problem, vector: Array, prior: Prior, noise: float) -> Arra
     return np.clip(shares, 0.0, 1.0)
 
 
-def settled(
+def alternated(
     form: Form,
     points: Points,
     sharing: Sharing,

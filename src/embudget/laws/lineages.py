@@ -30,7 +30,7 @@ import numpy as np
 
 from embudget.laws.basis import basis_columns
 from embudget.laws.forms import Array, Form
-from embudget.laws.joint import Group, JointFit, Sharing, joined, searched, settled
+from embudget.laws.joint import Group, JointFit, Sharing, joined, searched, alternated
 from embudget.laws.problem import Points, split
 from embudget.laws.solve import HUBER, Objective, Prior, usual_prior
 from embudget.methods import kind_of
@@ -93,7 +93,7 @@ def fit_lineages(form: Form, points: Points, sharing: Sharing, asymptote: float 
     def priors_given(fits: Sequence[Array], level: float) -> list[Prior]:
         return usual if sharing == "separate" else _priors(points, groups, fits, entries, level)
 
-    return settled(form, points, sharing, groups, vectors, priors_given, noise, common)
+    return alternated(form, points, sharing, groups, vectors, priors_given, noise, common)
 
 
 def _entries(place: int, group: Group, kind: str) -> list[_Entry]:

@@ -24,7 +24,7 @@ import numpy as np
 
 from embudget.laws.basis import basis_of
 from embudget.laws.forms import FORMS, Array, Form, FormName
-from embudget.laws.joint import Group, JointFit, Sharing, best_fit, decided, searched, settled
+from embudget.laws.joint import Group, JointFit, Sharing, best_fit, decided, searched, alternated
 from embudget.laws.lineages import fit_lineages
 from embudget.laws.misfit import noise_level
 from embudget.laws.problem import Points
@@ -70,7 +70,7 @@ def _fit_by_kind(form: Form, points: Points, sharing: Sharing, asymptote: float 
     def priors_given(fits: Sequence[Array], _: float) -> list[Prior]:
         return _priors(points, groups, fits, sharing)
 
-    return settled(form, points, sharing, groups, vectors, priors_given, noise, common)
+    return alternated(form, points, sharing, groups, vectors, priors_given, noise, common)
 
 
 def _priors(points: Points, groups: Sequence[Group], vectors: Sequence[Array], sharing: Sharing) -> list[Prior]:

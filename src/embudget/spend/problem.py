@@ -26,7 +26,7 @@ DECAY = 0.2
 """Share of each run's budget in which its rate falls."""
 
 
-class Candidate(Frozen):
+class Contender(Frozen):
     """A member with a method: one of the things that the whole budget could train."""
 
     model: str = Field(description="the member's name, as smollm2-135m:8")
@@ -60,7 +60,7 @@ class Problem(Frozen):
     """One budget, and what it may be spent on."""
 
     budget: Flops = Field(description="C, algorithmic FLOP of search and final run together")
-    candidates: tuple[Candidate, ...] = Field(min_length=1)
+    contenders: tuple[Contender, ...] = Field(min_length=1)
     batch_sizes: tuple[BatchSize, ...] = Field(min_length=1, description="pairs a step that may be tried")
     negatives: tuple[Negatives, ...] = Field(default=(0,), min_length=1, description="numbers that may be tried")
     tokens_per_pair: PositiveFloat = Field(description="mean non-pad tokens of a query and its positive")
@@ -73,13 +73,13 @@ class Problem(Frozen):
     workers: PositiveInt = Field(default=1, description="runs that can be trained at the same time")
     seed: int = Field(default=0, ge=0, description="of the policy's own draws, so that a killed search goes on alike")
 
-    def candidate(self, setting: Setting) -> Candidate:
+    def contender(self, setting: Setting) -> Contender:
         """The candidate of a setting."""
-        return next(one for one in self.candidates if (one.model, one.method) == (setting.model, setting.method))
+        return next(one for one in self.contenders if (one.model, one.method) == (setting.model, setting.method))
 
-    def least(self, candidate: Candidate, batch_size: int) -> float:
+    def least(self, contender: Contender, batch_size: int) -> float:
         """FLOP of the shortest run of a candidate that teaches anything."""
-        return self.min_steps * batch_size * self.tokens_per_pair * candidate.flops_per_token
+        return self.min_steps * batch_size * self.tokens_per_pair * contender.flops_per_token
 
 
 class Purchase(Frozen):
