@@ -30,7 +30,7 @@ import numpy as np
 
 from embudget.laws.basis import basis_columns
 from embudget.laws.forms import Array, Form
-from embudget.laws.joint import Group, JointFit, Sharing, joined, searched, alternated
+from embudget.laws.joint import Group, JointFit, Sharing, alternated, joined, searched
 from embudget.laws.problem import Points, split
 from embudget.laws.solve import HUBER, Objective, Prior, usual_prior
 from embudget.methods import kind_of

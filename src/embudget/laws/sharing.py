@@ -24,7 +24,7 @@ import numpy as np
 
 from embudget.laws.basis import basis_of
 from embudget.laws.forms import FORMS, Array, Form, FormName
-from embudget.laws.joint import Group, JointFit, Sharing, best_fit, decided, searched, alternated
+from embudget.laws.joint import Group, JointFit, Sharing, alternated, best_fit, decided, searched
 from embudget.laws.lineages import fit_lineages
 from embudget.laws.misfit import noise_level
 from embudget.laws.problem import Points

@@ -1,6 +1,6 @@
-"""What does a budget have to decide? Candidates, and the runs of them that it can buy, one step at a time.
+"""What does a budget have to decide? Arms, as of a bandit, and the runs of them that it can buy, one step at a time.
 
-A *setting* is a candidate with all that a run needs but its budget. Runs of one setting share a trunk: a run at a
+A *setting* is an arm with all that a run needs but its budget. Runs of one setting share a trunk: a run at a
 constant rate, from which each branches off for its decay, the last share d of its budget (`embudget.study.trunks`). So
 extending a setting that was measured at C_1 to C_2 costs
 
@@ -26,8 +26,8 @@ DECAY = 0.2
 """Share of each run's budget in which its rate falls."""
 
 
-class Contender(Frozen):
-    """A member with a method: one of the things that the whole budget could train."""
+class Arm(Frozen):
+    """A member with a method: one of the things that the whole budget could train, an arm as of a bandit."""
 
     model: str = Field(description="the member's name, as smollm2-135m:8")
     method: MethodText = Field(description="full, freeze:F, bias or lora:R")
@@ -46,7 +46,7 @@ class Contender(Frozen):
 
 
 class Setting(Frozen):
-    """A candidate with its rate, batch, negatives and seed: what runs of one trunk have in common."""
+    """An arm with its rate, batch, negatives and seed: what runs of one trunk have in common."""
 
     model: str
     method: MethodText
@@ -56,11 +56,11 @@ class Setting(Frozen):
     seed: int = Field(default=0, ge=0)
 
 
-class Problem(Frozen):
+class Allocation(Frozen):
     """One budget, and what it may be spent on."""
 
     budget: Flops = Field(description="C, algorithmic FLOP of search and final run together")
-    contenders: tuple[Contender, ...] = Field(min_length=1)
+    arms: tuple[Arm, ...] = Field(min_length=1)
     batch_sizes: tuple[BatchSize, ...] = Field(min_length=1, description="pairs a step that may be tried")
     negatives: tuple[Negatives, ...] = Field(default=(0,), min_length=1, description="numbers that may be tried")
     tokens_per_pair: PositiveFloat = Field(description="mean non-pad tokens of a query and its positive")
@@ -73,13 +73,13 @@ class Problem(Frozen):
     workers: PositiveInt = Field(default=1, description="runs that can be trained at the same time")
     seed: int = Field(default=0, ge=0, description="of the policy's own draws, so that a killed search goes on alike")
 
-    def contender(self, setting: Setting) -> Contender:
-        """The candidate of a setting."""
-        return next(one for one in self.contenders if (one.model, one.method) == (setting.model, setting.method))
+    def arm(self, setting: Setting) -> Arm:
+        """The arm of a setting."""
+        return next(one for one in self.arms if (one.model, one.method) == (setting.model, setting.method))
 
-    def least(self, contender: Contender, batch_size: int) -> float:
-        """FLOP of the shortest run of a candidate that teaches anything."""
-        return self.min_steps * batch_size * self.tokens_per_pair * contender.flops_per_token
+    def least(self, arm: Arm, batch_size: int) -> float:
+        """FLOP of the shortest run of an arm that teaches anything."""
+        return self.min_steps * batch_size * self.tokens_per_pair * arm.flops_per_token
 
 
 class Purchase(Frozen):
@@ -109,11 +109,11 @@ class Decision(Frozen):
     round: int = Field(ge=0, description="how many decisions came before")
     purchases: tuple[Purchase, ...] = Field(description="of the search, or final; the more promising first")
     best: Setting = Field(description="what would be trained to the end now")
-    probability: float = Field(ge=0, le=1, description="that no other candidate ends lower by more than 0.5 %")
+    probability: float = Field(ge=0, le=1, description="that no other arm ends lower by more than 0.5 %")
     expected_loss: float = Field(description="of the final run, if it began now, nats")
     interval: tuple[float, float] = Field(description="of it, with 90 %")
     standings: tuple[tuple[str, str, float, float], ...] = Field(
-        description="model, method, probability to be best and expected final loss of the leading candidates"
+        description="model, method, probability to be best and expected final loss of the leading arms"
     )
     why: str = Field(default="", description="why these and not others, in words for the screen")
 
