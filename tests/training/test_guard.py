@@ -41,13 +41,13 @@ def test_a_start_is_measured_once_for_all_runs_that_share_it(
 ) -> None:
     base._scores.clear()
     measured: list[RunConfig] = []
-    real = Training.measure_base
+    real = Training.scored
 
     def counted(self: Training) -> HeldOut:
         measured.append(self.job.config)
         return real(self)
 
-    monkeypatch.setattr(Training, "measure_base", counted)
+    monkeypatch.setattr(Training, "scored", counted)
     first = config_for(tiny_neox, tiny_pairs)
     for changes in ({}, {"method": "lora:4"}, {"learning_rate": 1e-4, "seed": 3}, {"pooling": "last"}, {"scale": 20.0}):
         job = Job.of(RunConfig.model_validate(first.model_dump(exclude={"end_token"}) | changes), tiny_pairs)

@@ -46,7 +46,7 @@ def base_score(training: "Training", notes: dict[str, Any]) -> HeldOut | None:
     config = training.job.config
     score = known_base(config)
     if score is None:
-        score = training.measure_base()
+        score = training.scored()
         if not math.isfinite(score.loss):
             return None
         _scores[_key(config)] = score

@@ -153,8 +153,8 @@ class Training:
             yield
             self.torn = False
 
-    def measure_base(self) -> HeldOut:
-        """Measure the model on the held-out pairs where nothing has been trained yet, whatever comes out."""
+    def scored(self) -> HeldOut:
+        """Score the model on the held-out pairs as its weights stand, whatever comes out; `measure` after training."""
         config = self.job.config
         with in_float32(self.model):
             return held_out(
@@ -180,7 +180,7 @@ class Training:
         if self.rows is not None:
             with self._update():
                 self.rows.catch_up_all()
-        measured = self.measure_base()
+        measured = self.scored()
         if not math.isfinite(measured.loss):
             text = f"the held-out loss became {measured.loss}: lower the learning rate"
             raise DivergedError(text, self.curve(1.0))
