@@ -149,3 +149,22 @@ def test_what_changed_is_said_with_what_it_was() -> None:
     )
     fresh = decision(setting("smollm2-135m:30"), 0.5)
     assert "was not among the leading" in what_changed(second, fresh)
+
+
+def test_a_budget_of_time_is_counted_in_time() -> None:
+    """A run takes its loading from a budget of hours, which are no FLOP and no seconds of training."""
+    known = {"seconds_per_flop": 1e-10, "seconds_per_run": 30.0}
+    timed = allocation().model_copy(
+        update={"budget": 600.0, "unit": "seconds", "arms": (arm("smollm2-135m:1", "full").model_copy(update=known),)}
+    )
+    chosen = setting("smollm2-135m:1", "full")
+    measured: list[Measurement] = []
+    for flops, purpose in ((1e11, "search"), (4e12, "final")):
+        cost = timed.cost_of(chosen, flops, measured)
+        purchase = Purchase(setting=chosen, train_flops=flops, cost=cost, purpose=purpose)
+        measured.append(Measurement(purchase, 3.0, 0.03))
+    ledger = make_ledger(timed, [(one, None) for one in measured], decision(chosen), flat)
+    assert ledger.search.cost == pytest.approx(30 + 10) and ledger.search.train_flops == pytest.approx(1e11)
+    assert ledger.final.cost == pytest.approx(30 + 400 - 8)
+    assert ledger.final.train_flops == pytest.approx(4e12 - 0.8 * 1e11)
+    assert "0.128 of 0.167 hours spent" in str(ledger)

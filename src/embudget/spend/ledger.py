@@ -19,7 +19,7 @@ from embudget.limits import Flops
 from embudget.methods import parse_method
 from embudget.reading import read_json
 from embudget.records import RunRecord
-from embudget.spend.allocation import Allocation, Decision, Measurement, Setting
+from embudget.spend.allocation import Allocation, Decision, Measurement, Setting, Unit
 from embudget.spend.changes import named
 from embudget.spend.rules import rules_of_thumb
 
@@ -44,6 +44,7 @@ class Spent(Frozen):
     """What a part of the budget went into."""
 
     runs: NonNegativeInt = Field(description="runs that were trained, those that failed or diverged included")
+    cost: NonNegativeFloat = Field(description="what it took of the budget, in the budget's unit")
     train_flops: NonNegativeFloat = Field(description="algorithmic FLOP; what a trunk shares counts once")
     seconds: NonNegativeFloat = Field(description="of training, without loading and measuring; shared ones count once")
     dollars: NonNegativeFloat | None = Field(default=None, description="what the time costs; None without a price")
@@ -65,7 +66,8 @@ class Ledger(Frozen):
         >>> print(Ledger.load("out/ledger.json"))
     """
 
-    budget: Flops = Field(description="FLOP that could be spent")
+    budget: Flops = Field(description="what could be spent, in the unit below")
+    unit: Unit = Field(default="FLOP", description="what the budget counts: algorithmic FLOP, or seconds of a device")
     search: Spent
     final: Spent
     by_kind: dict[str, int] = Field(description="kind of method -> runs of the search")
@@ -93,9 +95,11 @@ class Ledger(Frozen):
         return cls.read(read_json(Path(file), ConfigError), str(file), ConfigError)
 
     def __str__(self) -> str:
-        spent = self.search.train_flops + self.final.train_flops
-        lines = [f"ledger: {spent:.3g} of {self.budget:.3g} FLOP spent"]
-        lines += _rows(["", "runs", "FLOP", "of budget", "hours", "dollars"], [self._row("search"), self._row("final")])
+        spent = self.search.cost + self.final.cost
+        lines = [f"ledger: {self._amount(spent)} of {self._amount(self.budget)} {self._unit} spent"]
+        lines += _rows(
+            ["", "runs", "of budget", "FLOP", "hours of training", "dollars"], [self._row("search"), self._row("final")]
+        )
         kinds = ", ".join(f"{count} {kind}" for kind, count in self.by_kind.items())
         ended = "".join(f"; {count} {status}" for status, count in self.unfinished.items())
         if self.by_kind:
@@ -117,12 +121,19 @@ class Ledger(Frozen):
         ]
         return "\n".join(lines)
 
+    @property
+    def _unit(self) -> str:
+        return "FLOP" if self.unit == "FLOP" else "hours"
+
+    def _amount(self, cost: float) -> str:
+        return f"{cost:.3g}" if self.unit == "FLOP" else f"{cost / 3600:.3g}"
+
     def _row(self, part: str) -> list[str]:
         values: Spent = getattr(self, part)
         dollars = "-" if values.dollars is None else f"{values.dollars:.2g}"
-        share = f"{100 * values.train_flops / self.budget:.1f} %"
+        share = f"{100 * values.cost / self.budget:.1f} %"
         hours = f"{values.seconds / 3600:.3g}"
-        return [part, str(values.runs), f"{values.train_flops:.3g}", share, hours, dollars]
+        return [part, str(values.runs), share, f"{values.train_flops:.3g}", hours, dollars]
 
     def _reused(self) -> str:
         reused = self.chosen_flops - self.final.train_flops / max(1, self.final.runs)
@@ -168,8 +179,9 @@ def make_ledger(
     kinds = Counter(parse_method(one.purchase.setting.method).name for one, _ in search)
     return Ledger(
         budget=allocation.budget,
-        search=_spent(search, dollars_per_hour),
-        final=_spent(final, dollars_per_hour),
+        unit=allocation.unit,
+        search=_spent(allocation, search, dollars_per_hour),
+        final=_spent(allocation, final, dollars_per_hour),
         by_kind=dict(sorted(kinds.items())),
         unfinished=dict(sorted(Counter(one.status for one, _ in search if one.status != "done").items())),
         chosen=best.purchase.setting,
@@ -184,28 +196,32 @@ def make_ledger(
                 name=rule.name,
                 model=rule.setting.model,
                 method=rule.setting.method,
-                expected=forecast(rule.setting, allocation.budget),
+                expected=forecast(rule.setting, allocation.longest(rule.setting, allocation.budget)),
             )
             for rule in rules_of_thumb(allocation)
         ),
     )
 
 
-def _spent(outcomes: Sequence[tuple[Measurement, RunRecord | None]], dollars_per_hour: float | None) -> Spent:
-    seconds = sum(own_seconds(one.purchase.cost / one.purchase.train_flops, record) for one, record in outcomes)
+def _spent(
+    allocation: Allocation, outcomes: Sequence[tuple[Measurement, RunRecord | None]], dollars_per_hour: float | None
+) -> Spent:
+    flops = [allocation.paid(allocation.arm(one.purchase.setting), one.purchase.cost) for one, _ in outcomes]
+    seconds = sum(_own_seconds(own, *outcome) for own, outcome in zip(flops, outcomes, strict=True))
     return Spent(
         runs=len(outcomes),
-        train_flops=sum(one.purchase.cost for one, _ in outcomes),
+        cost=sum(one.purchase.cost for one, _ in outcomes),
+        train_flops=sum(flops),
         seconds=seconds,
         dollars=None if dollars_per_hour is None else dollars_per_hour * seconds / 3600,
     )
 
 
-def own_seconds(own_share: float, record: RunRecord | None) -> float:
+def _own_seconds(own_flops: float, measurement: Measurement, record: RunRecord | None) -> float:
     """Seconds of training that a run added, where its record counts those of its trunk as well."""
     if record is None or record.seconds is None:
         return 0.0
-    return own_share * record.seconds
+    return record.seconds * own_flops / measurement.purchase.train_flops
 
 
 def _rows(headers: list[str], rows: list[list[str]]) -> list[str]:

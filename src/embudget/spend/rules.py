@@ -47,7 +47,7 @@ def _size(arm: Arm) -> tuple[int, str]:
 
 
 def _steps(allocation: Allocation, arm: Arm, batch: int) -> float:
-    return arm.tokens(allocation.budget) / (allocation.tokens_per_pair * batch)
+    return arm.tokens(allocation.paid(arm, allocation.budget)) / (allocation.tokens_per_pair * batch)
 
 
 def _setting(allocation: Allocation, arm: Arm, batch: int) -> Setting:
