@@ -24,10 +24,8 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_
 
 from embudget.frozen import Frozen
 from embudget.limits import BatchSize, Count, Flops, Negatives, Rate
+from embudget.means import Unit
 from embudget.records import MethodText
-
-Unit = Literal["FLOP", "seconds"]
-"""What a budget counts."""
 
 DECAY = 0.2
 """Share of each run's budget in which its rate falls."""
