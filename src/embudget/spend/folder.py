@@ -1,11 +1,11 @@
 """What lies in the folder of a budget, and whose is it?
 
-    spend.json        what was asked for; by it a later start knows the folder for its own
-    decisions.jsonl   each round: what was believed, what was bought, why, and what it changed
-    runs.db           the records of all runs, unless another store was named
-    model/            the final model
-    evaluation.json   its retrieval scores
-    ledger.json       where the budget went
+spend.json        what was asked for; by it a later start knows the folder for its own
+decisions.jsonl   each round: what was believed, what was bought, why, and what it changed
+runs.db           the records of all runs, unless another store was named
+model/            the final model
+evaluation.json   its retrieval scores
+ledger.json       where the budget went
 """
 
 import os

@@ -1,6 +1,6 @@
 """Spending one budget for real: decide, train what was decided, measure, decide again, and train the final run.
 
-    known runs -> decide -> train the round's purchases -> ... -> final runs -> model, scores, laws, recipe
+known runs -> decide -> train the round's purchases -> ... -> final runs -> model, scores, laws, recipe
 """
 
 from collections.abc import Callable, Sequence
