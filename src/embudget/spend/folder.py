@@ -35,4 +35,3 @@ def check_free(out: Path, inputs: Iterable[Input] = (), also: Iterable[str] = ()
             f"{shown_path(out)} holds {there[0]}, and no {ASKED} of `embudget spend`: name another folder"
         )
     check_folder(out / MODEL)
-

@@ -39,7 +39,7 @@ class Spending:
         self.no_laws: str = spent.no_laws
         self.record: RunRecord = spent.record
         """Of the final run."""
-        self.evaluation: "Evaluation | None" = spent.evaluation
+        self.evaluation: Evaluation | None = spent.evaluation
         """Retrieval scores of the model, where they were asked for."""
 
     @cached_property
