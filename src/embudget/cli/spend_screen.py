@@ -138,11 +138,9 @@ class SpendScreen(SpendListener):
         assert self._allocation is not None
         word = "trains" if one.purpose == "final" else "buys"
         why = why_bought(one, self._measured)
-        own = one.why if one.why else ""
-        return (
-            f"{word} {described(one.setting)}, {one.train_flops:.3g} FLOP, {self._share(one.cost)} of the budget: "
-            + (f"{why}; {own}" if own else why)
-        )
+        own = f"; {one.why}" if one.why else ""
+        share = self._share(one.cost)
+        return f"{word} {described(one.setting)}, {one.train_flops:.3g} FLOP, {share} of the budget: {why}{own}"
 
     def _move(self, under_way: float, run: str) -> None:
         if self._allocation is None:
@@ -193,7 +191,11 @@ def describe(allocation: Allocation) -> str:
     least = min(allocation.arms, key=lambda arm: allocation.charged(arm, allocation.least(arm, batch)))
     flops = allocation.least(least, batch)
     names = ", ".join(name for _, name in members)
-    share = "as the gains say" if allocation.search_share is None else f"{100 * allocation.search_share:g} %"
+    share = (
+        "as long as a run is expected to gain more than it costs"
+        if allocation.search_share is None
+        else f"{100 * allocation.search_share:g} % of the budget"
+    )
     runs = "" if allocation.max_runs is None else f", {plural(allocation.max_runs, 'run')} at most"
     return "\n".join(
         [
@@ -204,7 +206,7 @@ def describe(allocation: Allocation) -> str:
             f"shortest   {allocation.min_steps} steps of {batch} pairs: {flops:.3g} FLOP with "
             f"{named(least.model, least.method)}, 1/{allocation.budget / allocation.charged(least, flops):.0f} of the "
             "budget",
-            f"search     {share} of the budget{runs}; what is left trains the choice",
+            f"search     {share}{runs}; what is left trains the choice",
         ]
     )
 

@@ -34,4 +34,5 @@ def check_free(out: Path, inputs: Iterable[Input] = (), also: Iterable[str] = ()
         raise ConfigError(
             f"{shown_path(out)} holds {there[0]}, and no {ASKED} of `embudget spend`: name another folder"
         )
-    check_folder(out / MODEL)
+    if os.path.lexists(out / MODEL):
+        check_folder(out / MODEL)
