@@ -143,6 +143,8 @@ class Measurement(NamedTuple):
     error: float = 0.0
     """Standard error of the loss by the held-out pairs, nats; 0 where it is unknown."""
     status: Literal["done", "diverged", "failed"] = "done"
+    resumable: bool = True
+    """Whether its trunk's state is kept, so that a longer run of its setting goes on from it and costs less."""
 
 
 class Decision(Frozen):
@@ -165,6 +167,12 @@ class Decision(Frozen):
         return any(one.purpose == "final" for one in self.purchases)
 
 
+def trunk_of(setting: Setting, measured: Iterable[Measurement]) -> float:
+    """The budget of the last run of a setting's trunk, from which a longer one can go on, FLOP; 0 if there is none."""
+    of_it = (one.purchase.train_flops for one in measured if one.resumable and one.purchase.setting == setting)
+    return max(of_it, default=0.0)
+
+
 def cost_of(setting: Setting, train_flops: float, measured: Iterable[Measurement], decay: float = DECAY) -> float:
     """FLOP that a run of a setting adds, given what was bought before.
 
@@ -175,7 +183,7 @@ def cost_of(setting: Setting, train_flops: float, measured: Iterable[Measurement
         >>> cost_of(setting, 4e12, ())
         4000000000000.0
     """
-    last = max((one.purchase.train_flops for one in measured if one.purchase.setting == setting), default=0.0)
+    last = trunk_of(setting, measured)
     return train_flops - (1 - decay) * last if last <= train_flops else train_flops
 
 
@@ -184,7 +192,7 @@ def longest(setting: Setting, flops: float, measured: Iterable[Measurement], dec
 
     Where a budget may be of seconds, use `Allocation.longest`, which is in its unit.
     """
-    last = max((one.purchase.train_flops for one in measured if one.purchase.setting == setting), default=0.0)
+    last = trunk_of(setting, measured)
     return flops + (1 - decay) * last if flops + (1 - decay) * last >= last else flops
 
 
