@@ -2,11 +2,16 @@
 
 It measures with small runs how contrastive fine-tuning scales, fits laws to them, and answers for a budget in FLOP:
 which model to start from, which method, how many tokens, which hyperparameters. Then it trains and evaluates that
-model.
+model. All of it within one budget, the small runs included:
 
     import embudget as eb
 
     pairs = eb.build_pairs(["demo"], out="pairs/")
+    spending = eb.spend("2e13", suite="smollm2,minilm", pairs="pairs/", out="out/")
+    spending.model.encode("a text")
+
+Or step by step:
+
     study = eb.Study.from_yaml("study.yaml")
     records = eb.sweep(study, store="study.db")
     laws = eb.fit(records)
@@ -38,6 +43,7 @@ if TYPE_CHECKING:
     from embudget.recipe import Recipe, recipe_curve, recommend
     from embudget.records import RunConfig, RunRecord
     from embudget.report import write_curve, write_report
+    from embudget.spend.spending import spend
     from embudget.study import Store, Study, plan, sweep
     from embudget.suite import find_shape, find_suite
     from embudget.training.run import train
@@ -58,6 +64,7 @@ _HOMES = {
     "recipe": ("Recipe", "recipe_curve", "recommend"),
     "records": ("RunConfig", "RunRecord"),
     "report": ("write_curve", "write_report"),
+    "spend.spending": ("spend",),
     "study": ("Store", "Study", "plan", "sweep"),
     "suite": ("find_shape", "find_suite"),
     "training.run": ("train",),
@@ -94,6 +101,7 @@ __all__ = [
     "quickstart",
     "recipe_curve",
     "recommend",
+    "spend",
     "sweep",
     "train",
     "write_curve",

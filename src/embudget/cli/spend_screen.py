@@ -11,12 +11,13 @@ from embudget.cli.console import still_wanted
 from embudget.records import RunConfig, RunRecord
 from embudget.report.formats import duration, plural
 from embudget.spend.allocation import Allocation, Decision, Measurement, Purchase, Setting, spent
-from embudget.spend.changes import named
+from embudget.spend.changes import named, why_bought
 from embudget.spend.listener import SpendListener
 
 if TYPE_CHECKING:
     from embudget.evaluation import Evaluation
     from embudget.spend.ledger import Ledger
+    from embudget.spend.prepare import Prepared
 
 MOST_STANDINGS = 4
 """Arms that are listed each round with their chances; those behind them have a few per cent together."""
@@ -47,6 +48,8 @@ class SpendScreen(SpendListener):
         """The id of each run under way -> the share of its own cost that is spent."""
         self._started = time.perf_counter()
         self._at_start = 0.0
+        self._rounds = 0
+        self._measured: list[Measurement] = []
 
     def __enter__(self) -> "SpendScreen":
         self._bars.start()
@@ -57,7 +60,7 @@ class SpendScreen(SpendListener):
 
     def planned(self, allocation: Allocation, measured: Sequence[Measurement]) -> None:
         """Print what may be bought, and what an earlier start has bought of it."""
-        self._allocation = allocation
+        self._allocation, self._measured = allocation, list(measured)
         for one in measured:
             self._bought[one.purchase.purpose] += one.purchase.cost
         self._at_start = sum(self._bought.values())
@@ -69,7 +72,8 @@ class SpendScreen(SpendListener):
     def decided(self, decision: Decision, changed: str) -> None:
         """Print what is believed now, and what is bought next."""
         done = self._share(sum(self._bought.values()))
-        self._say(f"\nround {decision.round + 1}, {done} of the budget spent: {changed}")
+        self._rounds += 1
+        self._say(f"\nround {self._rounds}, {done} of the budget spent: {changed}")
         low, high = decision.interval
         self._say(f"  a final run begun now would end at {decision.expected_loss:.3f} ({low:.3f} to {high:.3f})")
         self._say("  " + standings(decision))
@@ -104,6 +108,7 @@ class SpendScreen(SpendListener):
     def measured(self, measurement: Measurement, record: RunRecord | None) -> None:
         """Print what came of a run."""
         bought = measurement.purchase
+        self._measured.append(measurement)
         self._bought[bought.purpose] += bought.cost
         if record is not None:
             self._shares.pop(record.id, None)
@@ -130,13 +135,12 @@ class SpendScreen(SpendListener):
         return f"{100 * cost / self._allocation.budget:.0f} %"
 
     def _buying(self, one: Purchase) -> str:
-        adds = "" if one.cost >= one.train_flops or self._timed else f" ({one.cost:.3g} more than its trunk has)"
+        assert self._allocation is not None
         word = "trains" if one.purpose == "final" else "buys"
-        return f"{word} {described(one.setting)}, {one.train_flops:.3g} FLOP{adds}{': ' if one.why else ''}{one.why}"
-
-    @property
-    def _timed(self) -> bool:
-        return self._allocation is not None and self._allocation.unit == "seconds"
+        why = why_bought(one, self._measured)
+        own = f"; {one.why}" if one.why else ""
+        share = self._share(one.cost)
+        return f"{word} {described(one.setting)}, {one.train_flops:.3g} FLOP, {share} of the budget: {why}{own}"
 
     def _move(self, under_way: float, run: str) -> None:
         if self._allocation is None:
@@ -187,7 +191,11 @@ def describe(allocation: Allocation) -> str:
     least = min(allocation.arms, key=lambda arm: allocation.charged(arm, allocation.least(arm, batch)))
     flops = allocation.least(least, batch)
     names = ", ".join(name for _, name in members)
-    share = "as the gains say" if allocation.search_share is None else f"{100 * allocation.search_share:g} %"
+    share = (
+        "as long as a run is expected to gain more than it costs"
+        if allocation.search_share is None
+        else f"{100 * allocation.search_share:g} % of the budget"
+    )
     runs = "" if allocation.max_runs is None else f", {plural(allocation.max_runs, 'run')} at most"
     return "\n".join(
         [
@@ -198,7 +206,24 @@ def describe(allocation: Allocation) -> str:
             f"shortest   {allocation.min_steps} steps of {batch} pairs: {flops:.3g} FLOP with "
             f"{named(least.model, least.method)}, 1/{allocation.budget / allocation.charged(least, flops):.0f} of the "
             "budget",
-            f"search     {share} of the budget{runs}; what is left trains the choice",
+            f"search     {share}{runs}; what is left trains the choice",
+        ]
+    )
+
+
+def describe_first(prepared: "Prepared") -> str:
+    """What a budget may buy, what is believed before any run, and what the first round would buy."""
+    decision = prepared.decide(prepared.allocation, ())
+    low, high = decision.interval
+    first = [f"  {described(one.setting)}, {one.train_flops:.3g} FLOP" for one in decision.purchases]
+    return "\n".join(
+        [
+            describe(prepared.allocation),
+            f"expected   final loss {decision.expected_loss:.3f} ({low:.3f} to {high:.3f}) if it were trained now, by "
+            "what is known before any run",
+            standings(decision),
+            f"first      {plural(len(first), 'run')} of the {'final' if decision.final else 'search'}:",
+            *first,
         ]
     )
 

@@ -17,7 +17,6 @@ from embudget.design.guesses import worth
 from embudget.design.layout import MIN_STEPS, MOST_SHARE, Layout, laid_out
 from embudget.errors import ConfigError, InfeasibleError
 from embudget.files import save_text
-from embudget.flops import resolve_budget
 from embudget.frozen import Frozen
 from embudget.laws import Laws
 from embudget.laws.rates import rate_text
@@ -26,6 +25,7 @@ from embudget.methods import parse_method
 from embudget.recipe import Wishes
 from embudget.recipe.answer import near_or_guess
 from embudget.recipe.batch_size import Batch, far_batch, sourced_batch_rule
+from embudget.recipe.clock import flops_and_clock
 from embudget.recipe.nearest import nearest_feasible
 from embudget.recipe.options import Question
 from embudget.recipe.starts import leading
@@ -188,6 +188,7 @@ def pilot(
     budget: str | float | None = None,
     *,
     suite: str | None = None,
+    hours: float | None = None,
     gpu_hours: float | None = None,
     dollars: float | None = None,
     device: str | None = None,
@@ -208,8 +209,10 @@ def pilot(
 
     Args:
         laws: fitted to a study, or built-in ones: what is guessed from.
-        budget: as for `recommend`, and likewise ``gpu_hours``, ``dollars``, ``device``, ``mfu``, ``dollars_per_hour``.
+        budget: as for `recommend`, and likewise ``hours``, ``gpu_hours``, ``dollars``, ``device``, ``mfu`` and
+            ``dollars_per_hour``.
         suite: as for `recommend`.
+        hours: budget as time at the speeds of the measured runs.
         gpu_hours: budget as time.
         dollars: budget as money.
         device: a name in `embudget.flops.DEVICES`.
@@ -233,14 +236,15 @@ def pilot(
         >>> pilot.study.members
         ('pythia-14m', 'pythia-31m', 'pythia-160m')
     """
-    flops = resolve_budget(
-        budget, gpu_hours=gpu_hours, dollars=dollars, device=device, mfu=mfu, dollars_per_hour=dollars_per_hour
-    )
+    flops, clock = flops_and_clock(
+        laws, budget, hours=hours, gpu_hours=gpu_hours, dollars=dollars, device=device, mfu=mfu,
+        dollars_per_hour=dollars_per_hour,
+    )  # fmt: skip
     if worlds < 0:
         raise ConfigError(f"worlds must be >= 0, got {worlds}")
     if laws.others:
-        laws = leading(laws, flops, suite, wishes)
-    asked = Question.of(laws, wishes, suite)
+        laws = leading(laws, flops, suite, wishes, clock)
+    asked = Question.of(laws, wishes, suite, clock=clock)
     try:
         recipe, _ = near_or_guess(asked, flops)
     except InfeasibleError as error:
@@ -250,7 +254,7 @@ def pilot(
             f"these runs support a recipe for {recipe.train_flops:.3g} FLOP: use recommend (embudget recipe), no pilot "
             "is needed"
         )
-    asked = asked._replace(pairs=asked.limits.pairs_available)
+    asked = asked._replace(pairs=asked.limits.pairs_available, clock=None)  # from here on it is for the guess's FLOP
     question = guessing(asked)
     seen = recipe.tokens / question.practice.tokens_per_pair
     batch = far_batch(laws.cells, recipe.train_flops, seen, asked.limits.min_steps or 1)

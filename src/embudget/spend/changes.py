@@ -1,6 +1,8 @@
 """What did the last measurements change? A sentence for the screen and for decisions.jsonl, by two decisions."""
 
-from embudget.spend.allocation import Decision, Setting
+from collections.abc import Sequence
+
+from embudget.spend.allocation import Decision, Measurement, Purchase, Setting
 
 
 def named(model: str, method: str) -> str:
@@ -33,6 +35,25 @@ def what_changed(before: Decision | None, now: Decision) -> str:
         rate = "" if now.best.learning_rate == before.best.learning_rate else _rates(before.best, now.best)
         return f"{named(*best)} still best with {chance:.0f} %, {was}{rate}"
     return f"{named(*best)} now best with {chance:.0f} %, {was}; before it {named(*_arm(before.best))}"
+
+
+def why_bought(purchase: Purchase, measured: Sequence[Measurement]) -> str:
+    """Say what a run is to tell beyond those before it: of an arm, a rate, or how its loss goes on falling.
+
+    Example:
+        >>> why_bought(purchase, ())
+        'the first run of this model and method'
+    """
+    setting = purchase.setting
+    own = [one.purchase for one in measured if _arm(one.purchase.setting) == _arm(setting)]
+    if not own:
+        return "the first run of this model and method"
+    if same := [one.train_flops for one in own if one.setting == setting]:
+        return f"goes on from its run of {max(same):.3g} FLOP"
+    rates = sorted({one.setting.learning_rate for one in own})
+    if setting.learning_rate not in rates:
+        return f"another rate than {', '.join(f'{rate:.3g}' for rate in rates)}"
+    return "another batch, number of negatives or seed of a rate that was tried"
 
 
 def _arm(setting: Setting) -> tuple[str, str]:

@@ -20,7 +20,7 @@ def check_caps(search_share: float | None, max_runs: int | None, keep: int) -> N
     if max_runs is not None and max_runs < 1:
         beside = "" if search_share is None else f", and search_share={search_share:g} asks for a search"
         raise ConfigError(
-            f"max_runs must be >= 1, got {max_runs}{beside}: without a search, use `embudget recipe` and `embudget train`"
+            f"max_runs must be >= 1, got {max_runs}{beside}: without a search, use `embudget recipe` and `train`"
         )
     if search_share is not None and not 0 < search_share < 1:
         raise ConfigError(f"search_share must be > 0 and < 1, got {search_share:g}: the rest trains the final model")
@@ -55,7 +55,7 @@ def check_affordable(allocation: Allocation, keep: int, batch_at: Callable[[floa
         least = _least(allocation, cheapest, batch_at) if batch_at and allocation.unit == "FLOP" else 2 * price
         raise BudgetError(
             f"budget must pay for a run of the search and the final one, each of {allocation.min_steps} steps, got "
-            f"{_amount(allocation, allocation.budget)}: the least that works is {_amount(allocation, least)}, with {arm}"
+            f"{_amount(allocation, allocation.budget)}: the least that works is {_amount(allocation, least)}, by {arm}"
         )
     pairs = allocation.min_steps * batch
     if allocation.training_pairs is not None and allocation.training_pairs < pairs:
