@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from embudget.spend.allocation import Allocation, Decision, Measurement, Purchase, Setting, spent
 
-RUNGS = (1.2e9, 2e9)
+RUNGS = (4e8, 7e8)
 """Budgets of the runs, FLOP: all arms have the first one, the better half the second."""
 
 
@@ -24,8 +24,9 @@ def halving(allocation: Allocation, measured: Sequence[Measurement]) -> Decision
             return decision(measured, purchases, alive[0])
         done = [setting for setting in alive if found[setting].loss is not None]
         alive = sorted(done, key=lambda setting: found[setting].loss or 0.0)[: max(1, len(alive) // 2)]
-    failed = {one.purchase.setting for one in measured if one.purchase.purpose == "final"}
-    best = next(setting for setting in alive if setting not in failed)
+    tried = {one.purchase.setting for one in measured if one.purchase.purpose == "final"}
+    lowest = sorted((one for one in measured if one.loss is not None), key=lambda one: one.loss or 0.0)
+    best = next(one.purchase.setting for one in lowest if one.purchase.setting not in tried)
     flops = allocation.longest(best, allocation.budget - spent(measured), measured)
     return decision(measured, (bought(allocation, best, flops, measured, "final"),), best)
 
