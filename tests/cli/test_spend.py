@@ -99,7 +99,7 @@ def test_the_folder_of_somebody_is_left_alone(
     out.mkdir()
     (out / name).write_text("mine")
     done = asked(run, suite, tiny_pairs.folder, out)
-    assert done.code == 2 and f"mine holds {name}, and no spend.json" in done.err
+    assert done.code == 2 and f"mine holds {name}, and no start.json" in done.err
     assert [path.name for path in out.iterdir()] == [name] and (out / name).read_text() == "mine"
 
 
