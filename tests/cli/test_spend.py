@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from embudget.cli.spend_screen import SpendScreen, describe
+from embudget.cli.spend_screen import SpendScreen
+from embudget.cli.spend_text import describe
 from embudget.pairs import Pairs
 from embudget.spend.allocation import Measurement, Purchase
 from embudget.spend.changes import what_changed

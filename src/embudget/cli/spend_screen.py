@@ -8,19 +8,16 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from embudget.cli.console import still_wanted
+from embudget.cli.spend_text import describe, described, labelled, outcome, standings
 from embudget.records import RunConfig, RunRecord
 from embudget.report.formats import duration, plural
-from embudget.spend.allocation import Allocation, Decision, Measurement, Purchase, Setting, spent
+from embudget.spend.allocation import Allocation, Decision, Measurement, Purchase, spent
 from embudget.spend.changes import named, why_bought
 from embudget.spend.listener import SpendListener
 
 if TYPE_CHECKING:
     from embudget.evaluation import Evaluation
     from embudget.spend.ledger import Ledger
-    from embudget.spend.prepare import Prepared
-
-MOST_STANDINGS = 3
-"""Arms that are listed each round."""
 
 
 class SpendScreen(SpendListener):
@@ -75,13 +72,11 @@ class SpendScreen(SpendListener):
         self._rounds += 1
         low, high = decision.interval
         self._say(f"\nround {self._rounds}, {done} of the budget spent")
-        self._say(f"  changed   {changed}")
+        self._line("changed", changed)
         self._say("\n".join(standings(decision)))
-        self._say(
-            f"  now       a final run begun here would end at {decision.expected_loss:.3f} ({low:.3f} to {high:.3f})"
-        )
+        self._line("now", f"a final run begun here would end at {decision.expected_loss:.3f} ({low:.3f} to {high:.3f})")
         if decision.why:
-            self._say(f"  why       {decision.why}")
+            self._line("why", decision.why)
         for one in decision.purchases:
             self._line("trains" if decision.final else "buys", self._buying(one))
         if not decision.final:
@@ -118,7 +113,7 @@ class SpendScreen(SpendListener):
         self._move(sum(self._shares.values()), "")
         self._line("measured", f"{outcome(measurement)} of {described(bought.setting)}, {bought.train_flops:.3g} FLOP")
         for remark in () if record is None else record.remarks:
-            self._line("warning", f"{remark}")
+            self._line("warning", remark)
 
     def lost(self, config: RunConfig, reason: str, attempt: int) -> None:
         """Print a lost process."""
@@ -153,7 +148,7 @@ class SpendScreen(SpendListener):
             self._bars.update(task, completed=share, run=run if part == self._part else "")
 
     def _line(self, label: str, text: str) -> None:
-        self._say(_labelled(label, text))
+        self._say(labelled(label, text))
 
     def _say(self, text: str) -> None:
         """Print on stdout, above the bars where both are one terminal."""
@@ -161,86 +156,6 @@ class SpendScreen(SpendListener):
             self._bars.console.print(text, soft_wrap=True, markup=False, emoji=False, highlight=False)
         else:
             self._out.print(text)
-
-
-def _labelled(label: str, text: str) -> str:
-    return f"  {label:8}  {text}"
-
-
-def described(setting: Setting) -> str:
-    """A setting in a few words."""
-    negatives = f", {setting.negatives} negatives" if setting.negatives else ""
-    seed = f", seed {setting.seed}" if setting.seed else ""
-    where = named(setting.model, setting.method)
-    return f"{where}, rate {setting.learning_rate:.3g}, batch {setting.batch_size}{negatives}{seed}"
-
-
-def outcome(measurement: Measurement) -> str:
-    """What came of a purchase in a few words."""
-    if measurement.loss is None:
-        return measurement.status
-    return f"loss {measurement.loss:.3f}" + (f" ± {measurement.error:.3f}" if measurement.error else "")
-
-
-def standings(decision: Decision) -> list[str]:
-    """The leading arms, a line each: the loss expected at the end, the chance to be best, and which it is."""
-    shown = sorted(decision.standings, key=lambda one: one[3])[:MOST_STANDINGS]
-    told = [
-        f"{loss:.3f} at the end, best with {100 * chance:3.0f} %: {named(model, method)}"
-        for model, method, chance, loss in shown
-    ]
-    return [_labelled("" if number else "leading", line) for number, line in enumerate(told)]
-
-
-def describe(allocation: Allocation) -> str:
-    """What a budget may buy, in a few lines."""
-    members = sorted({(arm.model_params, arm.model) for arm in allocation.arms})
-    methods = list(dict.fromkeys(arm.method for arm in allocation.arms))
-    batch = min(allocation.batch_sizes)
-    least = min(allocation.arms, key=lambda arm: allocation.charged(arm, allocation.least(arm, batch)))
-    flops = allocation.least(least, batch)
-    names = ", ".join(name for _, name in members)
-    share = (
-        "until no run pays for itself"
-        if allocation.search_share is None
-        else f"{100 * allocation.search_share:g} % of the budget at most"
-    )
-    runs = "" if allocation.max_runs is None else f", {plural(allocation.max_runs, 'run')} at most"
-    return "\n".join(
-        [
-            f"budget     {_budget(allocation)} for search and final run together",
-            f"members    {names}",
-            f"methods    {', '.join(methods)}",
-            f"arms       {len(allocation.arms)}: each a member with a method that it can be trained by",
-            f"shortest   {allocation.min_steps} steps of {batch} pairs: {flops:.3g} FLOP with "
-            f"{named(least.model, least.method)}, 1/{allocation.budget / allocation.charged(least, flops):.0f} of the "
-            "budget",
-            "search     each round buys the runs that are expected to lower the final loss most for what they cost,",
-            f"           {share}{runs}; what is left trains the choice of the lowest expected loss",
-        ]
-    )
-
-
-def describe_first(prepared: "Prepared") -> str:
-    """What a budget may buy, what is believed before any run, and what the first round would buy."""
-    decision = prepared.decide(prepared.allocation, ())
-    low, high = decision.interval
-    first = [f"            {described(one.setting)}, {one.train_flops:.3g} FLOP" for one in decision.purchases]
-    return "\n".join(
-        [
-            describe(prepared.allocation),
-            f"expected   {decision.expected_loss:.3f} ({low:.3f} to {high:.3f}) at the end, by what is known before a run",
-            *(line.replace("leading", " " * 7) for line in standings(decision)),
-            f"first      {plural(len(first), 'run')} of the {'final' if decision.final else 'search'}:",
-            *first,
-        ]
-    )
-
-
-def _budget(allocation: Allocation) -> str:
-    if allocation.unit == "seconds":
-        return duration(allocation.budget)
-    return f"{allocation.budget:.3g} FLOP"
 
 
 def _is_of(purchase: Purchase, config: RunConfig) -> bool:
