@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from embudget.spend.ledger import Ledger
     from embudget.spend.prepare import Prepared
 
-MOST_STANDINGS = 4
-"""Arms that are listed each round with their chances; those behind them have a few per cent together."""
+MOST_STANDINGS = 3
+"""Arms that are listed each round."""
 
 
 class SpendScreen(SpendListener):
@@ -70,17 +70,20 @@ class SpendScreen(SpendListener):
             self._say(f"going on: {runs} of an earlier start are there, {self._share(spent(measured))} of the budget")
 
     def decided(self, decision: Decision, changed: str) -> None:
-        """Print what is believed now, and what is bought next."""
+        """Print what the last runs changed, what is believed now, and what is bought next."""
         done = self._share(sum(self._bought.values()))
         self._rounds += 1
-        self._say(f"\nround {self._rounds}, {done} of the budget spent: {changed}")
         low, high = decision.interval
-        self._say(f"  a final run begun now would end at {decision.expected_loss:.3f} ({low:.3f} to {high:.3f})")
-        self._say("  " + standings(decision))
+        self._say(f"\nround {self._rounds}, {done} of the budget spent")
+        self._say(f"  changed   {changed}")
+        self._say("\n".join(standings(decision)))
+        self._say(
+            f"  now       a final run begun here would end at {decision.expected_loss:.3f} ({low:.3f} to {high:.3f})"
+        )
         if decision.why:
-            self._say(f"  why: {decision.why}")
+            self._say(f"  why       {decision.why}")
         for one in decision.purchases:
-            self._say("  " + self._buying(one))
+            self._line("trains" if decision.final else "buys", self._buying(one))
         if not decision.final:
             self._under_way, self._shares = list(decision.purchases), {}
 
@@ -113,13 +116,13 @@ class SpendScreen(SpendListener):
         if record is not None:
             self._shares.pop(record.id, None)
         self._move(sum(self._shares.values()), "")
-        self._say(f"  measured {described(bought.setting)}, {bought.train_flops:.3g} FLOP: {outcome(measurement)}")
+        self._line("measured", f"{outcome(measurement)} of {described(bought.setting)}, {bought.train_flops:.3g} FLOP")
         for remark in () if record is None else record.remarks:
-            self._say(f"    warning: {remark}")
+            self._line("warning", f"{remark}")
 
     def lost(self, config: RunConfig, reason: str, attempt: int) -> None:
         """Print a lost process."""
-        self._say(f"  {named(config.model, config.method)}: {reason} in attempt {attempt}")
+        self._line("lost", f"{named(config.model, config.method)}: {reason} in attempt {attempt}")
 
     def evaluated(self, evaluation: "Evaluation") -> None:
         """Print the retrieval scores."""
@@ -135,13 +138,10 @@ class SpendScreen(SpendListener):
         return f"{100 * cost / self._allocation.budget:.0f} %"
 
     def _buying(self, one: Purchase) -> str:
-        assert self._allocation is not None
-        word = "trains" if one.purpose == "final" else "buys"
+        own = f"; {one.why}" if one.why else ""
         why = why_bought(one, self._measured)
-        own = one.why if one.why else ""
         return (
-            f"{word} {described(one.setting)}, {one.train_flops:.3g} FLOP, {self._share(one.cost)} of the budget: "
-            + (f"{why}; {own}" if own else why)
+            f"{described(one.setting)}, {one.train_flops:.3g} FLOP, {self._share(one.cost)} of the budget: {why}{own}"
         )
 
     def _move(self, under_way: float, run: str) -> None:
@@ -152,12 +152,19 @@ class SpendScreen(SpendListener):
             share = min(1.0, (self._bought[part] + mine) / self._allocation.budget)
             self._bars.update(task, completed=share, run=run if part == self._part else "")
 
+    def _line(self, label: str, text: str) -> None:
+        self._say(_labelled(label, text))
+
     def _say(self, text: str) -> None:
         """Print on stdout, above the bars where both are one terminal."""
         if self._bars.live.is_started and not self._bars.disable and self._out.is_terminal:
             self._bars.console.print(text, soft_wrap=True, markup=False, emoji=False, highlight=False)
         else:
             self._out.print(text)
+
+
+def _labelled(label: str, text: str) -> str:
+    return f"  {label:8}  {text}"
 
 
 def described(setting: Setting) -> str:
@@ -175,14 +182,14 @@ def outcome(measurement: Measurement) -> str:
     return f"loss {measurement.loss:.3f}" + (f" ± {measurement.error:.3f}" if measurement.error else "")
 
 
-def standings(decision: Decision) -> str:
-    """The leading arms with their chances and expected final losses, in one line."""
-    shown = decision.standings[:MOST_STANDINGS]
+def standings(decision: Decision) -> list[str]:
+    """The leading arms, a line each: the loss expected at the end, the chance to be best, and which it is."""
+    shown = sorted(decision.standings, key=lambda one: one[3])[:MOST_STANDINGS]
     told = [
-        f"{named(model, method)} {100 * chance:.0f} % ({loss:.3f})" for model, method, chance, loss in shown
-    ]  # the loss is that expected at the end
-    more = len(decision.standings) - len(shown)
-    return "chance to be best (expected loss): " + "; ".join(told) + (f"; {more} more" if more > 0 else "")
+        f"{loss:.3f} at the end, best with {100 * chance:3.0f} %: {named(model, method)}"
+        for model, method, chance, loss in shown
+    ]
+    return [_labelled("" if number else "leading", line) for number, line in enumerate(told)]
 
 
 def describe(allocation: Allocation) -> str:
@@ -193,7 +200,11 @@ def describe(allocation: Allocation) -> str:
     least = min(allocation.arms, key=lambda arm: allocation.charged(arm, allocation.least(arm, batch)))
     flops = allocation.least(least, batch)
     names = ", ".join(name for _, name in members)
-    share = "as the gains say" if allocation.search_share is None else f"{100 * allocation.search_share:g} %"
+    share = (
+        "until no run pays for itself"
+        if allocation.search_share is None
+        else f"{100 * allocation.search_share:g} % of the budget at most"
+    )
     runs = "" if allocation.max_runs is None else f", {plural(allocation.max_runs, 'run')} at most"
     return "\n".join(
         [
@@ -204,7 +215,8 @@ def describe(allocation: Allocation) -> str:
             f"shortest   {allocation.min_steps} steps of {batch} pairs: {flops:.3g} FLOP with "
             f"{named(least.model, least.method)}, 1/{allocation.budget / allocation.charged(least, flops):.0f} of the "
             "budget",
-            f"search     {share} of the budget{runs}; what is left trains the choice",
+            "search     each round buys the runs that are expected to lower the final loss most for what they cost,",
+            f"           {share}{runs}; what is left trains the choice of the lowest expected loss",
         ]
     )
 
@@ -213,13 +225,12 @@ def describe_first(prepared: "Prepared") -> str:
     """What a budget may buy, what is believed before any run, and what the first round would buy."""
     decision = prepared.decide(prepared.allocation, ())
     low, high = decision.interval
-    first = [f"  {described(one.setting)}, {one.train_flops:.3g} FLOP" for one in decision.purchases]
+    first = [f"            {described(one.setting)}, {one.train_flops:.3g} FLOP" for one in decision.purchases]
     return "\n".join(
         [
             describe(prepared.allocation),
-            f"expected   final loss {decision.expected_loss:.3f} ({low:.3f} to {high:.3f}) if it were trained now, by "
-            "what is known before any run",
-            standings(decision),
+            f"expected   {decision.expected_loss:.3f} ({low:.3f} to {high:.3f}) at the end, by what is known before a run",
+            *(line.replace("leading", " " * 7) for line in standings(decision)),
             f"first      {plural(len(first), 'run')} of the {'final' if decision.final else 'search'}:",
             *first,
         ]

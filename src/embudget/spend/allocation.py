@@ -126,9 +126,9 @@ class Purchase(Frozen):
 
     setting: Setting
     train_flops: Flops = Field(description="the run's whole budget, from the first step of its trunk, FLOP")
-    cost: Flops = Field(
+    cost: NonNegativeFloat = Field(
         description="what it adds to what was spent, in the budget's unit (`Allocation.cost_of`): less, where its "
-        "setting has a trunk"
+        "setting has a trunk; nothing, where it was measured before"
     )
     purpose: Literal["search", "final"] = "search"
     why: str = Field(default="", description="what it is to tell, in one sentence for the screen")

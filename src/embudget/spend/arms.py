@@ -160,7 +160,7 @@ def allocation_of(
         "batch_sizes": batch_sizes(study, batch_flops or budget),
         "negatives": study.negatives,
         "tokens_per_pair": sum(lengths) / len(lengths),
-        "training_pairs": study.max_epochs * pairs.rows("train"),
+        "training_pairs": pairs.rows("train"),
         "min_steps": study.min_steps,
         "search_share": search_share,
         "max_runs": max_runs,

@@ -16,7 +16,7 @@ from embudget.errors import ConfigError
 from embudget.exports.folder import check_folder
 from embudget.outputs import Input, check_added_to, shown_path
 
-ASKED, DECISIONS, STORE = "spend.json", "decisions.jsonl", "runs.db"
+ASKED, DECISIONS, STORE = "start.json", "decisions.jsonl", "runs.db"
 MODEL, RECIPE, LAWS, EVALUATION, LEDGER = "model", "recipe.yaml", "laws.json", "evaluation.json", "ledger.json"
 CONTENTS = (DECISIONS, STORE, MODEL, RECIPE, LAWS, EVALUATION, LEDGER)
 
@@ -34,4 +34,5 @@ def check_free(out: Path, inputs: Iterable[Input] = (), also: Iterable[str] = ()
         raise ConfigError(
             f"{shown_path(out)} holds {there[0]}, and no {ASKED} of `embudget spend`: name another folder"
         )
-    check_folder(out / MODEL)
+    if os.path.lexists(out / MODEL):
+        check_folder(out / MODEL)

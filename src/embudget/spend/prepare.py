@@ -8,10 +8,11 @@ from embudget.errors import ConfigError
 from embudget.laws import find_laws
 from embudget.means import Means
 from embudget.pairs import Pairs, load_pairs
+from embudget.pairs.token_batch import check_negatives
 from embudget.spend.allocation import Allocation, Decision, Measurement
 from embudget.spend.arms import allocation_of, batch_sizes
 from embudget.spend.checks import check_affordable, check_caps
-from embudget.spend.finals import share_final
+from embudget.spend.keeping import share_final
 from embudget.spend.policy import decide
 from embudget.spend.prior import Prior
 from embudget.study import Study
@@ -93,6 +94,7 @@ def prepare(study: Study, means: Means, caps: Caps | None = None, laws: Sequence
     check_caps(caps.search_share, caps.max_runs, caps.keep)
     prior = Prior(laws=tuple(find_laws(one) for one in laws))
     pairs = load_pairs(study.pairs)
+    check_negatives(pairs, max(study.negatives))
     if means.unit == "seconds":
         raise ConfigError("hours are not supported yet")
     allocation = allocation_of(
