@@ -114,11 +114,11 @@ def basis_of(allocation: Allocation) -> Basis:
     kinds, log_n = [kind_of(arm.method) for arm in arms], np.log([arm.model_params for arm in arms])
     lineages, methods = [arm.lineage for arm in arms], [arm.method for arm in arms]
     batch = min(allocation.batch_sizes)
-    able = np.array([allocation.least(arm, batch) < allocation.budget for arm in arms])
+    able = np.array([allocation.least(arm, batch) < allocation.paid(arm, allocation.budget) for arm in arms])
     within = log_n[able] if able.any() else log_n
     centre, span = (within.max() + within.min()) / 2, within.max() - within.min()
     params = float(np.exp(centre))
-    tokens = allocation.budget / (6 * params)
+    tokens = float(np.median([allocation.paid(arm, allocation.budget) for arm in arms])) / (6 * params)
     level = np.zeros(len(arms))
     build = _Builder(arms, {
         "asymptote": level + ASYMPTOTE[0], "size": level + LEVEL[0], "data": level + LEVEL[0],

@@ -74,17 +74,22 @@ class Steps:
         ]
 
     def cost(self, setting: Setting, flops: float) -> float:
-        """As `cost_of`, without a search through all measurements."""
+        """As `Allocation.cost_of`, without a search through all measurements."""
         last = self.last.get(setting, 0.0)
-        return flops - (1 - DECAY) * last if last <= flops else flops
+        added = flops - (1 - DECAY) * last if last <= flops else flops
+        return self.allocation.charged(self._arm(setting), added)
 
     def longest(self, setting: Setting) -> float:
-        """As `embudget.spend.allocation.longest`, with all that is left."""
-        kept = (1 - DECAY) * self.last.get(setting, 0.0)
-        return self.left + kept if self.left + kept >= self.last.get(setting, 0.0) else self.left
+        """As `Allocation.longest`, with all that is left."""
+        left, kept = self.allocation.paid(self._arm(setting), self.left), (1 - DECAY) * self.last.get(setting, 0.0)
+        return left + kept if left + kept >= self.last.get(setting, 0.0) else left
+
+    def _arm(self, setting: Setting) -> Arm:
+        return self.allocation.arms[self.arms[setting.model, setting.method]]
 
     def ladder(self, arm: Arm, batch: int, most: float) -> Array:
-        """Budgets of an arm, rising."""
+        """FLOP of runs of an arm, rising, none of which costs more than ``most`` of the budget."""
+        most = self.allocation.paid(arm, most)
         least = self.allocation.least(arm, batch) * 2.0
         if least > most:
             least = self.allocation.least(arm, batch)
