@@ -1,4 +1,4 @@
-"""What was decided, round by round: `decisions.jsonl`, to which each round adds a line before anything of it is trained.
+"""What was decided, round by round: decisions.jsonl, to which each round adds a line before anything of it is trained.
 
 A line holds the decision, what had been measured since the one before and what that changed, and the runs that realise
 its purchases. A search that was killed reads the lines and goes on behind the last one: what a line says is not decided
