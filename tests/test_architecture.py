@@ -14,7 +14,7 @@ LAYERS = [
     "errors", "passwords", "frozen", "limits", "number", "reading", "contents", "parts", "files", "owned",
     "outputs", "suite", "pairs", "methods", "flops", "means", "memory", "speed", "records", "yardstick", "exports",
     "training", "evaluation", "study", "comparison", "runs", "choices", "laws", "recipe", "findings", "design",
-    "spend", "report", "end_to_end", "cli", "__main__",
+    "spend", "report", "cli", "__main__",
 ]  # fmt: skip
 """A module may import from its own layer and from earlier ones."""
 

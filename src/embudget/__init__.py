@@ -29,7 +29,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from embudget.comparison import compare
     from embudget.design import Pilot, pilot
-    from embudget.end_to_end import quickstart
     from embudget.errors import EmbudgetError, UnsupportedError
 
     # each from its own file: `embudget.evaluation.benchmark` is a module too, which mypy may take for the function
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
     from embudget.recipe import Recipe, recipe_curve, recommend
     from embudget.records import RunConfig, RunRecord
     from embudget.report import write_curve, write_report
+    from embudget.spend.quickstart import quickstart
     from embudget.spend.spending import spend
     from embudget.study import Store, Study, plan, sweep
     from embudget.suite import find_shape, find_suite
@@ -53,7 +53,6 @@ __version__: str
 _HOMES = {
     "comparison": ("compare",),
     "design": ("Pilot", "pilot"),
-    "end_to_end": ("quickstart",),
     "errors": ("EmbudgetError", "UnsupportedError"),
     "evaluation": ("benchmark", "evaluate"),
     "exports": ("export",),
@@ -64,6 +63,7 @@ _HOMES = {
     "recipe": ("Recipe", "recipe_curve", "recommend"),
     "records": ("RunConfig", "RunRecord"),
     "report": ("write_curve", "write_report"),
+    "spend.quickstart": ("quickstart",),
     "spend.spending": ("spend",),
     "study": ("Store", "Study", "plan", "sweep"),
     "suite": ("find_shape", "find_suite"),

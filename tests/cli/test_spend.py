@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from embudget.cli.spend_screen import SpendScreen, describe
+from embudget.cli.spend_screen import SpendScreen
+from embudget.cli.spend_text import describe
 from embudget.pairs import Pairs
 from embudget.spend.allocation import Measurement, Purchase
 from embudget.spend.changes import what_changed
@@ -47,7 +48,7 @@ def test_a_dry_run_says_what_would_be_first_and_writes_nothing(
     assert done.code == 0, done.err
     assert "budget     1e+10 FLOP for search and final run together" in done.out
     assert "arms       9: " in done.out, "three members by three methods"
-    assert "expected   final loss" in done.out and "chance to be best" in done.out
+    assert "expected   " in done.out and "at the end, best with" in done.out
     assert "\nfirst      1 run of the " in done.out
     assert not (tmp_path / "out").exists()
 
@@ -99,7 +100,7 @@ def test_the_folder_of_somebody_is_left_alone(
     out.mkdir()
     (out / name).write_text("mine")
     done = asked(run, suite, tiny_pairs.folder, out)
-    assert done.code == 2 and f"mine holds {name}, and no spend.json" in done.err
+    assert done.code == 2 and f"mine holds {name}, and no start.json" in done.err
     assert [path.name for path in out.iterdir()] == [name] and (out / name).read_text() == "mine"
 
 
@@ -131,11 +132,15 @@ def test_the_screen_says_what_was_bought_why_and_what_it_changed(capsys: pytest.
     told = capsys.readouterr().out
     wanted = [
         "4e+12 FLOP for search and final run together",
-        "round 1, 0 % of the budget spent: lora:32 on smollm2-135m:4 leads with 31 %",
-        "why: it tells most",
-        "buys lora:32 on smollm2-135m:4, rate 0.004, batch 16, 2e+11 FLOP, 5 % of the budget: the first run of this",
-        "measured lora:32 on smollm2-135m:4, rate 0.004, batch 16, 2e+11 FLOP: loss 4.400 ± 0.030",
-        "round 2, 5 % of the budget spent: lora:32 on smollm2-135m:4 still best with 62 %, was 31 %",
+        "round 1, 0 % of the budget spent",
+        "changed   lora:32 on smollm2-135m:4 leads before any run, best with 31 %",
+        "leading   3.000 at the end, best with  31 %: lora:32 on smollm2-135m:4",
+        "3.200 at the end, best with  20 %: full on smollm2-135m:1",
+        "why       it tells most",
+        "buys      lora:32 on smollm2-135m:4, rate 0.004, batch 16, 2e+11 FLOP, 5 % of the budget: the first run",
+        "measured  loss 4.400 ± 0.030 of lora:32 on smollm2-135m:4, rate 0.004, batch 16, 2e+11 FLOP",
+        "round 2, 5 % of the budget spent",
+        "changed   lora:32 on smollm2-135m:4 still best with 62 %, was 31 %",
         "8e+11 FLOP, 16 % of the budget: goes on from its run of 2e+11 FLOP",
         "final run: lora:32 on smollm2-135m:4, rate 0.004, batch 16, 3.4e+12 FLOP",
         "loss 3.100",
@@ -149,4 +154,4 @@ def test_the_screen_says_what_was_bought_why_and_what_it_changed(capsys: pytest.
 def test_the_description_names_the_shortest_run_and_the_caps() -> None:
     told = describe(allocation().model_copy(update={"search_share": 0.2, "max_runs": 7}))
     assert "10 steps of 16 pairs: 1.36e+11 FLOP with lora:32 on smollm2-135m:1, 1/29 of the budget" in told
-    assert "search     20 % of the budget, 7 runs at most; what is left trains the choice" in told
+    assert "20 % of the budget at most, 7 runs at most; what is left trains the choice" in told

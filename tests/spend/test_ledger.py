@@ -141,7 +141,7 @@ def test_a_damaged_ledger_is_one_line(tmp_path: Path) -> None:
 
 def test_what_changed_is_said_with_what_it_was() -> None:
     first, second = decision(setting("smollm2-135m:4"), 0.31), decision(setting("smollm2-135m:4"), 0.62)
-    assert what_changed(None, first) == "lora:32 on smollm2-135m:4 leads with 31 %"
+    assert what_changed(None, first) == "lora:32 on smollm2-135m:4 leads before any run, best with 31 %"
     assert what_changed(first, second) == "lora:32 on smollm2-135m:4 still best with 62 %, was 31 %"
     other = decision(setting("smollm2-135m:1", "full"), 0.5)
     assert what_changed(second, other) == (

@@ -88,7 +88,8 @@ def command(
               embudget spend --dollars 50 --device h100 --suite qwen3 --methods full,lora:32
               embudget spend --budget 2e13 --laws smollm2 --dry-run
     """  # noqa: D301
-    from embudget.cli.spend_screen import SpendScreen, describe_first
+    from embudget.cli.spend_screen import SpendScreen
+    from embudget.cli.spend_text import describe_first
     from embudget.means import find_means
     from embudget.spend.folder import check_free
     from embudget.spend.prepare import METHODS, Caps, prepare, study_of

@@ -8,19 +8,16 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from embudget.cli.console import still_wanted
+from embudget.cli.spend_text import describe, described, labelled, outcome, standings
 from embudget.records import RunConfig, RunRecord
 from embudget.report.formats import duration, plural
-from embudget.spend.allocation import Allocation, Decision, Measurement, Purchase, Setting, spent
+from embudget.spend.allocation import Allocation, Decision, Measurement, Purchase, spent
 from embudget.spend.changes import named, why_bought
 from embudget.spend.listener import SpendListener
 
 if TYPE_CHECKING:
     from embudget.evaluation import Evaluation
     from embudget.spend.ledger import Ledger
-    from embudget.spend.prepare import Prepared
-
-MOST_STANDINGS = 4
-"""Arms that are listed each round with their chances; those behind them have a few per cent together."""
 
 
 class SpendScreen(SpendListener):
@@ -70,17 +67,18 @@ class SpendScreen(SpendListener):
             self._say(f"going on: {runs} of an earlier start are there, {self._share(spent(measured))} of the budget")
 
     def decided(self, decision: Decision, changed: str) -> None:
-        """Print what is believed now, and what is bought next."""
+        """Print what the last runs changed, what is believed now, and what is bought next."""
         done = self._share(sum(self._bought.values()))
         self._rounds += 1
-        self._say(f"\nround {self._rounds}, {done} of the budget spent: {changed}")
         low, high = decision.interval
-        self._say(f"  a final run begun now would end at {decision.expected_loss:.3f} ({low:.3f} to {high:.3f})")
-        self._say("  " + standings(decision))
+        self._say(f"\nround {self._rounds}, {done} of the budget spent")
+        self._line("changed", changed)
+        self._say("\n".join(standings(decision)))
+        self._line("now", f"a final run begun here would end at {decision.expected_loss:.3f} ({low:.3f} to {high:.3f})")
         if decision.why:
-            self._say(f"  why: {decision.why}")
+            self._line("why", decision.why)
         for one in decision.purchases:
-            self._say("  " + self._buying(one))
+            self._line("trains" if decision.final else "buys", self._buying(one))
         if not decision.final:
             self._under_way, self._shares = list(decision.purchases), {}
 
@@ -113,13 +111,13 @@ class SpendScreen(SpendListener):
         if record is not None:
             self._shares.pop(record.id, None)
         self._move(sum(self._shares.values()), "")
-        self._say(f"  measured {described(bought.setting)}, {bought.train_flops:.3g} FLOP: {outcome(measurement)}")
+        self._line("measured", f"{outcome(measurement)} of {described(bought.setting)}, {bought.train_flops:.3g} FLOP")
         for remark in () if record is None else record.remarks:
-            self._say(f"    warning: {remark}")
+            self._line("warning", remark)
 
     def lost(self, config: RunConfig, reason: str, attempt: int) -> None:
         """Print a lost process."""
-        self._say(f"  {named(config.model, config.method)}: {reason} in attempt {attempt}")
+        self._line("lost", f"{named(config.model, config.method)}: {reason} in attempt {attempt}")
 
     def evaluated(self, evaluation: "Evaluation") -> None:
         """Print the retrieval scores."""
@@ -135,12 +133,11 @@ class SpendScreen(SpendListener):
         return f"{100 * cost / self._allocation.budget:.0f} %"
 
     def _buying(self, one: Purchase) -> str:
-        assert self._allocation is not None
-        word = "trains" if one.purpose == "final" else "buys"
-        why = why_bought(one, self._measured)
         own = f"; {one.why}" if one.why else ""
-        share = self._share(one.cost)
-        return f"{word} {described(one.setting)}, {one.train_flops:.3g} FLOP, {share} of the budget: {why}{own}"
+        why = why_bought(one, self._measured)
+        return (
+            f"{described(one.setting)}, {one.train_flops:.3g} FLOP, {self._share(one.cost)} of the budget: {why}{own}"
+        )
 
     def _move(self, under_way: float, run: str) -> None:
         if self._allocation is None:
@@ -150,88 +147,15 @@ class SpendScreen(SpendListener):
             share = min(1.0, (self._bought[part] + mine) / self._allocation.budget)
             self._bars.update(task, completed=share, run=run if part == self._part else "")
 
+    def _line(self, label: str, text: str) -> None:
+        self._say(labelled(label, text))
+
     def _say(self, text: str) -> None:
         """Print on stdout, above the bars where both are one terminal."""
         if self._bars.live.is_started and not self._bars.disable and self._out.is_terminal:
             self._bars.console.print(text, soft_wrap=True, markup=False, emoji=False, highlight=False)
         else:
             self._out.print(text)
-
-
-def described(setting: Setting) -> str:
-    """A setting in a few words."""
-    negatives = f", {setting.negatives} negatives" if setting.negatives else ""
-    seed = f", seed {setting.seed}" if setting.seed else ""
-    where = named(setting.model, setting.method)
-    return f"{where}, rate {setting.learning_rate:.3g}, batch {setting.batch_size}{negatives}{seed}"
-
-
-def outcome(measurement: Measurement) -> str:
-    """What came of a purchase in a few words."""
-    if measurement.loss is None:
-        return measurement.status
-    return f"loss {measurement.loss:.3f}" + (f" ± {measurement.error:.3f}" if measurement.error else "")
-
-
-def standings(decision: Decision) -> str:
-    """The leading arms with their chances and expected final losses, in one line."""
-    shown = decision.standings[:MOST_STANDINGS]
-    told = [
-        f"{named(model, method)} {100 * chance:.0f} % ({loss:.3f})" for model, method, chance, loss in shown
-    ]  # the loss is that expected at the end
-    more = len(decision.standings) - len(shown)
-    return "chance to be best (expected loss): " + "; ".join(told) + (f"; {more} more" if more > 0 else "")
-
-
-def describe(allocation: Allocation) -> str:
-    """What a budget may buy, in a few lines."""
-    members = sorted({(arm.model_params, arm.model) for arm in allocation.arms})
-    methods = list(dict.fromkeys(arm.method for arm in allocation.arms))
-    batch = min(allocation.batch_sizes)
-    least = min(allocation.arms, key=lambda arm: allocation.charged(arm, allocation.least(arm, batch)))
-    flops = allocation.least(least, batch)
-    names = ", ".join(name for _, name in members)
-    share = (
-        "as long as a run is expected to gain more than it costs"
-        if allocation.search_share is None
-        else f"{100 * allocation.search_share:g} % of the budget"
-    )
-    runs = "" if allocation.max_runs is None else f", {plural(allocation.max_runs, 'run')} at most"
-    return "\n".join(
-        [
-            f"budget     {_budget(allocation)} for search and final run together",
-            f"members    {names}",
-            f"methods    {', '.join(methods)}",
-            f"arms       {len(allocation.arms)}: each a member with a method that it can be trained by",
-            f"shortest   {allocation.min_steps} steps of {batch} pairs: {flops:.3g} FLOP with "
-            f"{named(least.model, least.method)}, 1/{allocation.budget / allocation.charged(least, flops):.0f} of the "
-            "budget",
-            f"search     {share}{runs}; what is left trains the choice",
-        ]
-    )
-
-
-def describe_first(prepared: "Prepared") -> str:
-    """What a budget may buy, what is believed before any run, and what the first round would buy."""
-    decision = prepared.decide(prepared.allocation, ())
-    low, high = decision.interval
-    first = [f"  {described(one.setting)}, {one.train_flops:.3g} FLOP" for one in decision.purchases]
-    return "\n".join(
-        [
-            describe(prepared.allocation),
-            f"expected   final loss {decision.expected_loss:.3f} ({low:.3f} to {high:.3f}) if it were trained now, by "
-            "what is known before any run",
-            standings(decision),
-            f"first      {plural(len(first), 'run')} of the {'final' if decision.final else 'search'}:",
-            *first,
-        ]
-    )
-
-
-def _budget(allocation: Allocation) -> str:
-    if allocation.unit == "seconds":
-        return duration(allocation.budget)
-    return f"{allocation.budget:.3g} FLOP"
 
 
 def _is_of(purchase: Purchase, config: RunConfig) -> bool:

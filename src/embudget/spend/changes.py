@@ -27,7 +27,7 @@ def what_changed(before: Decision | None, now: Decision) -> str:
     """
     best, chance = _arm(now.best), 100 * now.probability
     if before is None:
-        return f"{named(*best)} leads with {chance:.0f} %"
+        return f"{named(*best)} leads before any run, best with {chance:.0f} %"
     earlier = {(model, method): share for model, method, share, _ in before.standings}
     earlier[_arm(before.best)] = before.probability
     was = f"was {100 * earlier[best]:.0f} %" if best in earlier else "was not among the leading"

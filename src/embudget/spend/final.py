@@ -6,10 +6,13 @@ the other, each with a folder of its own, and the model of the lowest held-out l
 """
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from embudget.errors import DivergedError, RunError
 from embudget.evaluation import Evaluation, evaluate, load_model
+from embudget.evaluation.contenders import BASE
 from embudget.exports.folder import RECORD_FILE, check_earlier_model, read_record
 from embudget.files import whole_folder, write_whole
 from embudget.methods import parse_method
@@ -25,6 +28,9 @@ from embudget.study import Store
 from embudget.study.kept import store_record
 from embudget.training.resources import Resources
 from embudget.training.run import diverged_record, train
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
 
 CANDIDATES = "candidates"
 
@@ -87,8 +93,17 @@ def _record_of(folder: Path) -> RunRecord | None:
     return read_record(folder) if (folder / RECORD_FILE).exists() else None
 
 
-def evaluated(out: Path, record: RunRecord, pairs: Pairs, max_queries: int) -> Evaluation:
+def evaluated(
+    out: Path, record: RunRecord, pairs: Pairs, max_queries: int, beside: Mapping[str, Path] | None = None
+) -> Evaluation:
     """The model's retrieval scores on the test pairs beside its start's, from out/evaluation.json where they are there.
+
+    Args:
+        out: folder of the spending.
+        record: of the run that made the model.
+        pairs: the text pairs.
+        max_queries: test pairs that are used.
+        beside: folders of further models to score, by the names to print.
 
     Raises:
         PairsError: there are fewer than two distinct test positives.
@@ -102,7 +117,7 @@ def evaluated(out: Path, record: RunRecord, pairs: Pairs, max_queries: int) -> E
         there = None
     if there is not None and (there.run, there.pairs) == (record.id, pairs.hash):
         return there
-    against = {"untrained base": load_base(record.config)}
+    against: dict[str, SentenceTransformer | str | Path] = {BASE: load_base(record.config), **(beside or {})}
     result = evaluate(load_model(out / MODEL), pairs, against=against, max_queries=max_queries)
     result = result.model_copy(update={"run": record.id})
     write_whole(file, result.model_dump_json(indent=2))

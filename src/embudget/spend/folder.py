@@ -16,7 +16,7 @@ from embudget.errors import ConfigError
 from embudget.exports.folder import check_folder
 from embudget.outputs import Input, check_added_to, shown_path
 
-ASKED, DECISIONS, STORE = "spend.json", "decisions.jsonl", "runs.db"
+ASKED, DECISIONS, STORE = "start.json", "decisions.jsonl", "runs.db"
 MODEL, RECIPE, LAWS, EVALUATION, LEDGER = "model", "recipe.yaml", "laws.json", "evaluation.json", "ledger.json"
 CONTENTS = (DECISIONS, STORE, MODEL, RECIPE, LAWS, EVALUATION, LEDGER)
 

@@ -30,8 +30,6 @@ from embudget.spend.allocation import (
     Measurement,
     Purchase,
     Setting,
-    cost_of,
-    longest,
     spent,
 )
 from embudget.spend.belief import Belief, belief_of, points_of
@@ -70,19 +68,20 @@ class _Position:
             arms = [
                 place
                 for place, arm in enumerate(self.allocation.arms)
-                if self.allocation.least(arm, batch) <= self.left * (1 + 1e-9)
+                if self.allocation.charged(arm, self.allocation.least(arm, batch)) <= self.left * (1 + 1e-9)
             ]
             for negatives in self.allocation.negatives if arms else ():
-                rates = self.steps.rates(np.array(arms), np.full(len(arms), self.left), batch, negatives)
+                flops = np.array([self.allocation.paid(self.allocation.arms[place], self.left) for place in arms])
+                rates = self.steps.rates(np.array(arms), flops, batch, negatives)
                 for place, rate in zip(arms, rates, strict=True):
                     setting = self.steps.setting(place, float(rate), batch, negatives)
                     if setting is not None:
                         places.append(place)
-                        options.append((setting, longest(setting, self.left, self.measured)))
+                        options.append((setting, self.steps.longest(setting)))
         for setting in self.steps.settings:
             if setting not in self.steps.dead:
                 places.append(self.steps.arms[setting.model, setting.method])
-                options.append((setting, longest(setting, self.left, self.measured)))
+                options.append((setting, self.steps.longest(setting)))
         if not options:
             raise BudgetError(_too_small(self.allocation, self.left))
         at = points_of(self.allocation, options)
@@ -101,10 +100,11 @@ class _Position:
         return max(float((logs[:, 0] - logs[:, 1]).mean()) / log(1 / 0.8), 1e-4)
 
     def most(self) -> float:
-        """What one more step of the search may cost at most, FLOP."""
+        """What one more step of the search may cost at most, in the budget's unit."""
         share = self.allocation.search_share
         within = np.inf if share is None else share * self.allocation.budget - spent(self.measured)
-        least = min(self.allocation.least(arm, min(self.allocation.batch_sizes)) for arm in self.allocation.arms)
+        batch, allocation = min(self.allocation.batch_sizes), self.allocation
+        least = min(allocation.charged(arm, allocation.least(arm, batch)) for arm in allocation.arms)
         return min(MOST * self.left, within, self.left - least)
 
     def runs_left(self) -> int:
@@ -162,19 +162,19 @@ class _Position:
 
     def _checks(self, most: float, runs: int) -> tuple[list[Purchase], str]:
         """Runs of the best few arms near `CHECK` of the budget, where none was bought."""
-        at = CHECK * self.allocation.budget
         chances = self.finals.chances
         found = []
         for row in np.argsort(-chances, kind="stable")[:CHECKED]:
             place, setting = int(self.places[row]), self.options[row][0]
             arm = self.allocation.arms[place]
+            at = self.allocation.paid(arm, CHECK * self.allocation.budget)
             tried = [
                 one.purchase.train_flops
                 for one in self.measured
                 if (one.purchase.setting.model, one.purchase.setting.method) == (arm.model, arm.method)
             ]
             likely = chances[row] >= LIKELY and self.allocation.least(arm, setting.batch_size) <= at
-            cost = cost_of(setting, at, self.measured)
+            cost = self.steps.cost(setting, at)
             if likely and max(tried, default=0.0) < at / 2 and cost <= most and len(found) < runs:
                 found.append(self._purchase(setting, at, cost))
                 most -= cost
@@ -190,10 +190,10 @@ class _Position:
     def final(self) -> Purchase:
         """The final run: all that is left, in the arm with the lowest expected loss."""
         setting, flops = self.options[self.finals.best]
-        cost = cost_of(setting, flops, self.measured)
+        cost = self.steps.cost(setting, flops)
         if cost > self.left:  # by rounding
             flops = flops * (1 - 1e-12)
-            cost = min(cost_of(setting, flops, self.measured), self.left)
+            cost = min(self.steps.cost(setting, flops), self.left)
         return Purchase(setting=setting, train_flops=flops, cost=cost, purpose="final", why="all that is left")
 
     def interval(self) -> tuple[float, float]:

@@ -12,7 +12,7 @@ from embudget.pairs.token_batch import check_negatives
 from embudget.spend.allocation import Allocation, Decision, Measurement
 from embudget.spend.arms import allocation_of, batch_sizes
 from embudget.spend.checks import check_affordable, check_caps
-from embudget.spend.finals import share_final
+from embudget.spend.keeping import share_final
 from embudget.spend.policy import decide
 from embudget.spend.prior import Prior
 from embudget.study import Study

@@ -46,7 +46,7 @@ USUAL = {"lora": 32.0, "freeze": 0.5}
 """The rank and the active fraction that the others of their kind are compared with."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Prior:
     """What is known before the first measurement: laws of earlier studies, or nothing but what laws look like.
 
@@ -57,6 +57,10 @@ class Prior:
     laws: tuple[Laws, ...] = ()
     level_sd: float = 0.05
     """By how much losses may differ in level from the laws', as on other pairs: relative standard deviation."""
+
+
+NOTHING = Prior()
+"""Nothing but what laws look like."""
 
 
 @dataclass(frozen=True)
@@ -110,11 +114,11 @@ def basis_of(allocation: Allocation) -> Basis:
     kinds, log_n = [kind_of(arm.method) for arm in arms], np.log([arm.model_params for arm in arms])
     lineages, methods = [arm.lineage for arm in arms], [arm.method for arm in arms]
     batch = min(allocation.batch_sizes)
-    able = np.array([allocation.least(arm, batch) < allocation.budget for arm in arms])
+    able = np.array([allocation.least(arm, batch) < allocation.paid(arm, allocation.budget) for arm in arms])
     within = log_n[able] if able.any() else log_n
     centre, span = (within.max() + within.min()) / 2, within.max() - within.min()
     params = float(np.exp(centre))
-    tokens = allocation.budget / (6 * params)
+    tokens = float(np.median([allocation.paid(arm, allocation.budget) for arm in arms])) / (6 * params)
     level = np.zeros(len(arms))
     build = _Builder(arms, {
         "asymptote": level + ASYMPTOTE[0], "size": level + LEVEL[0], "data": level + LEVEL[0],
@@ -157,12 +161,15 @@ def basis_of(allocation: Allocation) -> Basis:
     for kind in dict.fromkeys(kinds):
         build.add({"rate": 0.1 * (log_n - centre)}, [one == kind for one in kinds])
     rows = {name: [place for place, part in enumerate(build.parts) if name in part] for name in QUANTITIES}
-    weights = {name: np.array([build.parts[place][name] for place in rows[name]]) for name in QUANTITIES}
-    return Basis(arms, params, tokens, build.mean, rows, weights, len(build.parts))
+    weights = {
+        name: np.array([build.parts[place][name] for place in rows[name]], dtype=np.float32) for name in QUANTITIES
+    }
+    mean = {name: values.astype(np.float32) for name, values in build.mean.items()}
+    return Basis(arms, params, tokens, mean, rows, weights, len(build.parts))
 
 
 def draw(width: int, seed: int, draws: int = DRAWS) -> Array:
     """Standard normal numbers (draws, width), in pairs of opposite sign, each with variance 1 over the draws."""
     half = np.random.default_rng([seed, 21]).standard_normal((draws // 2, width))
     half /= np.sqrt((half**2).mean(axis=0))
-    return np.concatenate([half, -half])
+    return np.concatenate([half, -half]).astype(np.float32)

@@ -120,10 +120,11 @@ def spend_budget(
     out, listener = Path(out), listener or SpendListener()
     pairs = load_pairs(study.pairs)
     check_folder(out / MODEL, pairs=pairs.folder)
+    sources = Sources.of(study, pairs)  # before there is a store, by which a later start does not know the folder
     made_folder(out)
     with nullcontext(store) if isinstance(store, Store) else Store(store) as opened:
         log = DecisionLog(out / DECISIONS)
-        start, sources = _start(out / START, allocation, Sources.of(study, pairs), opened, log)
+        start, sources = _start(out / START, allocation, sources, opened, log)
         folder = made_folder(Path(checkpoints or opened.checkpoints or out / "checkpoints"))
         add_kept(opened, folder, {run.run for one in log.rounds for run in one.bought})
         search = Search(

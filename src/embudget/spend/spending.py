@@ -161,7 +161,7 @@ def carry_out(
         listener=listener,
         max_queries=max_queries,
     )
-    measured = [one for one, _ in (*spent.known, *spent.outcomes) if one.purchase.purpose == "search"]
+    measured = [one for one, _ in (*spent.known, *spent.outcomes)]  # the final run tells of the others too
     forecast = forecaster(decider.allocation, measured, prepared.prior)
     price = prepared.means.dollars_per_hour
     ledger = make_ledger(decider.allocation, spent.outcomes, spent.decisions[-1], forecast, price)

@@ -3,7 +3,7 @@
 import pytest
 
 from embudget.spend.allocation import Decision, Measurement, Purchase, spent
-from embudget.spend.finals import share_final
+from embudget.spend.keeping import share_final
 from tests.spend.test_ledger import allocation, buy, decision, setting
 
 
