@@ -23,7 +23,7 @@ from embudget.spend.final import evaluated, folder_of, put_in_front, recipe_of, 
 from embudget.spend.folder import DECISIONS, MODEL
 from embudget.spend.listener import SpendListener
 from embudget.spend.rounds import START, DecisionLog, Start
-from embudget.spend.search import Outcome, Policy, Search, Told
+from embudget.spend.search import Bought, Policy, Search, Told
 from embudget.spend.sizing import Sizing
 from embudget.spend.trunks import TrunkStates
 from embudget.study import Store, Study
@@ -47,9 +47,9 @@ class SpentBudget(NamedTuple):
     """Of the run that made it."""
     decisions: tuple[Decision, ...]
     """All rounds, the last one final."""
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[Bought, ...]
     """All that was bought, in the order in which it was decided, final runs included."""
-    known: tuple[Outcome, ...]
+    known: tuple[Bought, ...]
     """Runs that the store held before the first decision: used by it, and free."""
     records: tuple[RunRecord, ...]
     """Of both, without those that were not trained."""
