@@ -1,10 +1,9 @@
 """From what a user asks for to what a policy decides: the study of all runs, the allocation, and what is known."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from embudget.errors import ConfigError
 from embudget.laws import find_laws
 from embudget.means import Means
 from embudget.pairs import Pairs, load_pairs
@@ -15,6 +14,7 @@ from embudget.spend.checks import check_affordable, check_caps
 from embudget.spend.keeping import share_final
 from embudget.spend.policy import decide
 from embudget.spend.prior import Prior
+from embudget.spend.timed import timed_arms
 from embudget.study import Study
 
 METHODS = ("full", "freeze:0.5", "lora:32")
@@ -75,7 +75,15 @@ def study_of(
     return Study.read({name: value for name, value in given.items() if value is not None}, "")
 
 
-def prepare(study: Study, means: Means, caps: Caps | None = None, laws: Sequence[str] = ()) -> Prepared:
+def prepare(
+    study: Study,
+    means: Means,
+    caps: Caps | None = None,
+    laws: Sequence[str] = (),
+    *,
+    clock: bool = False,
+    progress: Callable[[str], None] = lambda model: None,
+) -> Prepared:
     """Look everything up that a budget is spent on, and refuse what cannot be done before anything is trained.
 
     Args:
@@ -83,6 +91,8 @@ def prepare(study: Study, means: Means, caps: Caps | None = None, laws: Sequence
         means: the budget.
         caps: limits of the search.
         laws: files or names of earlier laws, which the choice begins from.
+        clock: time this machine even where the budget is of FLOP, so that the arms say what they take.
+        progress: called with what is timed next, where the budget is of hours.
 
     Raises:
         BudgetError: the budget buys no run; the least that works is named.
@@ -95,11 +105,11 @@ def prepare(study: Study, means: Means, caps: Caps | None = None, laws: Sequence
     prior = Prior(laws=tuple(find_laws(one) for one in laws))
     pairs = load_pairs(study.pairs)
     check_negatives(pairs, max(study.negatives))
-    if means.unit == "seconds":
-        raise ConfigError("hours are not supported yet")
+    timed = timed_arms(study, pairs, means, progress=progress) if means.unit == "seconds" or clock else None
     allocation = allocation_of(
-        study, pairs, means.amount, unit=means.unit, search_share=caps.search_share, max_runs=caps.max_runs,
-        workers=caps.workers, seed=caps.seed,
+        study, pairs, means.amount, unit=means.unit, arms=None if timed is None else timed.arms,
+        batch_flops=None if timed is None else timed.flops(means), search_share=caps.search_share,
+        max_runs=caps.max_runs, workers=caps.workers, seed=caps.seed,
     )  # fmt: skip
     check_affordable(allocation, caps.keep, lambda budget: min(batch_sizes(study, budget)))
     return Prepared(means, study, pairs, allocation, prior, caps.keep)
