@@ -26,6 +26,13 @@ class TimedArms(NamedTuple):
     flops_per_second: float
     """The median arm's."""
 
+    def __str__(self) -> str:
+        """For a person."""
+        rates = sorted(1 / arm.seconds_per_flop for arm in self.arms if arm.seconds_per_flop is not None)
+        error = self.probe.speeds.error
+        sure = "" if error is None else f", give or take {100 * error:.0f} % where a member was not timed"
+        return f"{rates[0]:.2g} to {rates[-1]:.2g} FLOP/s by member and method on {self.probe.conditions}{sure}"
+
     def flops(self, means: Means) -> float:
         """What a budget is in FLOP for the median arm: what the rule of the batch goes by."""
         return means.amount if means.unit == "FLOP" else means.amount * self.flops_per_second
