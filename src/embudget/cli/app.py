@@ -22,6 +22,7 @@ from embudget.cli import (
     export,
     fit,
     pairs,
+    plan,
     push,
     quickstart,
     recipe,
@@ -77,7 +78,7 @@ def embudget(
 app.add_typer(suite.app, name="suite")
 app.add_typer(pairs.app, name="pairs")
 for command in (
-    spend, train, sweep, records, compare, fit, recipe, explain, agree, simulate, evaluate, export, push, report,
+    spend, plan, train, sweep, records, compare, fit, recipe, explain, agree, simulate, evaluate, export, push, report,
     quickstart,
 ):  # fmt: skip
     app.command(command.__name__.rpartition(".")[2])(command.command)

@@ -73,24 +73,25 @@ class Probe(NamedTuple):
         """The rule of all timings."""
         return Speeds([one.timed for one in self.timings])
 
-    def seconds_per_flop(self, config: RunConfig, tokens_per_pair: float) -> float:
-        """Seconds that an algorithmic FLOP of a run takes."""
+    def seconds_per_flop(self, config: RunConfig, tokens_per_pair: float, speeds: Speeds | None = None) -> float:
+        """Seconds that an algorithmic FLOP of a run takes, by the rule of all timings."""
         step = Step(find_shape(config.model), parse_method(config.method), config.batch_size * tokens_per_pair)
-        return self.speeds.seconds_per_flop(step)
+        return (speeds or self.speeds).seconds_per_flop(step)
 
-    def seconds_per_run(self, config: RunConfig, tokens_per_pair: float) -> float:
+    def seconds_per_run(self, config: RunConfig, tokens_per_pair: float, speeds: Speeds | None = None) -> float:
         """Seconds that a run takes beside its training: it is loaded, measured before it, and measured behind it.
 
         A process measures the start of a member once for all its runs, which is not counted on.
         """
-        return self._loading(config) + 2 * self._embedding(config) * config.eval_pairs * tokens_per_pair
+        embedding = self._embedding(config, speeds or self.speeds)
+        return self._loading(config) + 2 * embedding * config.eval_pairs * tokens_per_pair
 
-    def _embedding(self, config: RunConfig) -> float:
+    def _embedding(self, config: RunConfig, speeds: Speeds) -> float:
         """Embedding goes forward only: a share of the time of a full step, the same for all members of one width."""
         full = parse_method("full")
 
         def step_of(model: str, tokens: float) -> float:
-            return self.speeds.step_seconds(Step(find_shape(model), full, tokens)) / tokens
+            return speeds.step_seconds(Step(find_shape(model), full, tokens)) / tokens
 
         wide = find_shape(config.model).hidden
         alike = [one for one in self.timings if find_shape(one.model).hidden == wide] or list(self.timings)
