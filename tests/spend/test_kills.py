@@ -115,7 +115,7 @@ def test_killed_at_a_point(study: Study, calm: Path, tmp_path: Path, point: str)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-@pytest.mark.parametrize(("step", "in_final"), [(3, False), (14, False), (6, True)])
+@pytest.mark.parametrize(("step", "in_final"), [(3, False), (8, False), (6, True)])
 def test_killed_at_a_step(
     study: Study, calm: Path, tmp_path: Path, number: int, step: int, in_final: bool
 ) -> None:
@@ -134,6 +134,7 @@ def test_killed_at_a_step(
         assert len(set(done)) == 1
 
 
+@pytest.mark.slow
 def test_two_workers_come_to_the_same_and_replace_one_that_is_killed(study: Study, calm: Path, tmp_path: Path) -> None:
     out, lost = tmp_path / "out", []
 
