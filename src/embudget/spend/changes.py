@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 from embudget.spend.allocation import Decision, Measurement, Purchase, Setting
 
-
 SAME_RATE = 0.05
 """e-folds below which two rates are not told apart: the loss changes by a ten-thousandth."""
 
