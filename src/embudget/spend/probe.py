@@ -11,6 +11,7 @@ user's cache, by device, precision, threads, text length and versions, and only 
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from statistics import fmean, median
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -138,7 +139,7 @@ def probe(
     """
     assert configs, "a probe is of some runs"
     conditions = conditions_of(configs[0])
-    known = [] if refresh else [Timing.model_validate(one) for one in kept(conditions)]
+    known = [] if refresh else known_timings(conditions)
     lengths = lengths_of(configs[0], pairs)
     import embudget.training.loop  # noqa: F401 - before the clock runs: the libraries take seconds to load
 
@@ -164,6 +165,17 @@ def probe(
     if len(known) > found:
         keep(conditions, [one.model_dump(mode="json") for one in known])
     return Probe(conditions, tuple(known))
+
+
+def known_timings(conditions: Conditions) -> list[Timing]:
+    """What was timed before under these conditions, as far as it can still be read and its members are still there."""
+    found = []
+    for one in kept(conditions):
+        with suppress(ValueError, EmbudgetError):  # written by another version, or of a folder that was moved
+            timing_before = Timing.model_validate(one)
+            find_shape(timing_before.model)
+            found.append(timing_before)
+    return found
 
 
 def wanted(configs: Sequence[RunConfig]) -> list[RunConfig]:
