@@ -51,7 +51,7 @@ class Outlook(Frozen):
     budget: str = Field(description="as it was given, in words")
     worlds: PositiveInt = Field(description="possible truths in which the search was played through")
     searched: float = Field(ge=0, lt=1, description="share of the budget that the search takes, mean over the worlds")
-    runs: PositiveFloat = Field(description="of the search, mean")
+    runs: NonNegativeFloat = Field(description="of the search, mean")
     search_flops: NonNegativeFloat
     final_flops: PositiveFloat
     search_seconds: float | None = Field(description="of one device; None where the machine was not timed")
