@@ -14,10 +14,11 @@ import numpy as np
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from embudget.frozen import Frozen
+from embudget.laws.forms import Array
 from embudget.memory import state_bytes, written
 from embudget.methods import parse_method
 from embudget.spend.allocation import DECAY, Allocation, Decision, Measurement, Purchase
-from embudget.spend.belief import Belief, belief_of, log_losses, points_of
+from embudget.spend.belief import Belief, belief_of, log_losses, points_at, points_of
 from embudget.spend.fitting import arm_bytes
 from embudget.spend.prepare import Prepared
 from embudget.suite import find_shape
@@ -50,7 +51,7 @@ class Outlook(Frozen):
     budget: str = Field(description="as it was given, in words")
     worlds: PositiveInt = Field(description="possible truths in which the search was played through")
     searched: float = Field(ge=0, lt=1, description="share of the budget that the search takes, mean over the worlds")
-    runs: PositiveFloat = Field(description="of the search, mean")
+    runs: NonNegativeFloat = Field(description="of the search, mean")
     search_flops: NonNegativeFloat
     final_flops: PositiveFloat
     search_seconds: float | None = Field(description="of one device; None where the machine was not timed")
@@ -133,7 +134,8 @@ def outlook(prepared: Prepared, worlds: int = WORLDS, progress: Progress = lambd
         for row in rows:
             courses[what].append(course(prepared.decide, allocation, truth, row))
             progress(sum(map(len, courses.values())), len(cases) * worlds)
-    return _told(prepared, courses)
+    best = _best_losses(truth, given, float(np.mean([_share(given, one) for one in courses[""]])))
+    return _told(prepared, courses, best, rows)
 
 
 def course(
@@ -166,20 +168,32 @@ def course(
     return Course(tuple(measured), final, loss(final))
 
 
-def _told(prepared: Prepared, courses: dict[str, list[Course]]) -> Outlook:
-    from scipy.stats import t
+def _best_losses(truth: Belief, allocation: Allocation, searched: float) -> Array:
+    """Log loss of the best arm at its best rate, trained with what the search leaves, in every world (worlds,)."""
+    left = (1 - searched) * allocation.budget
+    count = len(allocation.arms)
+    flops = np.array([max(allocation.paid(arm, left), 1.0) for arm in allocation.arms])
+    batch = np.full(count, min(allocation.batch_sizes))
+    at = points_at(truth.allocation, np.arange(count), flops, np.full(count, np.nan), batch, np.zeros(count))
+    lowest: Array = truth.log_losses(at).min(axis=1)
+    return lowest
 
+
+def _share(allocation: Allocation, one: Course) -> float:
+    return sum(each.purchase.cost for each in one.measured) / allocation.budget
+
+
+def _told(prepared: Prepared, courses: dict[str, list[Course]], best: Array, rows: Sequence[int]) -> Outlook:
+    """The loss is that of the best arm in all worlds, and what the searches lost against it where they were played."""
     allocation, means, given = prepared.allocation, prepared.means, courses[""]
     logs = np.log([one.loss for one in given])
-    mean, count = float(logs.mean()), len(given)
-    spread = float(logs.std(ddof=1)) if count > 1 else 0.0
-    half = float(t.ppf((1 + LEVEL) / 2, count - 1)) * spread * (1 + 1 / count) ** 0.5 if count > 1 else 0.0
+    lost, count = float((logs - best[list(rows)]).mean()), len(given)
+    low, mean, high = (float(np.quantile(best, at)) + lost for at in ((1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2))
     seconds = [_seconds(allocation, one) for one in given]
     timed = all(one is not None for one in seconds)
     search, final = (float(np.mean([one[place] for one in seconds if one])) if timed else None for place in (0, 1))
-    memory = {
-        arm: arm_bytes(arm, prepared.study, max(allocation.batch_sizes), bf16=prepared.bf16) for arm in allocation.arms
-    }
+    batch, bf16 = max(allocation.batch_sizes), prepared.bf16
+    memory = {arm: arm_bytes(arm, prepared.study, batch, bf16=bf16) for arm in allocation.arms}
     dear = max(memory, key=lambda arm: memory[arm])
     won = [(one.final.setting.model, one.final.setting.method) for one in given]
     final_arms = [allocation.arm(one.final.setting) for one in given]
@@ -187,11 +201,10 @@ def _told(prepared: Prepared, courses: dict[str, list[Course]]) -> Outlook:
         one.final.train_flops / arm.flops_per_token / allocation.tokens_per_pair
         for one, arm in zip(given, final_arms, strict=True)
     ])  # fmt: skip
-    bought = [sum(one.purchase.cost for one in each.measured) for each in given]
     return Outlook(
         budget=str(means),
         worlds=count,
-        searched=float(np.mean(bought)) / allocation.budget,
+        searched=float(np.mean([_share(allocation, one) for one in given])),
         runs=float(np.mean([len(one.measured) for one in given])),
         search_flops=float(np.mean([_search_flops(one) for one in given])),
         final_flops=float(np.mean([one.final.train_flops for one in given])),
@@ -204,18 +217,20 @@ def _told(prepared: Prepared, courses: dict[str, list[Course]]) -> Outlook:
         pairs_needed=max(1, round(float(needed))),
         pairs_there=allocation.training_pairs,
         expected_loss=exp(mean),
-        interval=(exp(mean - half), exp(mean + half)),
+        interval=(exp(low), exp(high)),
         choices=tuple((*one, won.count(one) / count) for one in sorted(set(won), key=won.count, reverse=True)),
-        cases=tuple(_case(what, logs, np.log([one.loss for one in each])) for what, each in courses.items() if what),
+        cases=tuple(
+            _case(what, mean, logs, np.log([one.loss for one in each])) for what, each in courses.items() if what
+        ),
         speed="" if prepared.timed is None else str(prepared.timed),
     )
 
 
-def _case(what: str, given: np.ndarray, logs: np.ndarray) -> Case:
+def _case(what: str, mean: float, given: Array, logs: Array) -> Case:
     changes = np.expm1(logs - given)
     error = float(changes.std(ddof=1)) / len(changes) ** 0.5 if len(changes) > 1 else 0.0
     change = float(changes.mean())
-    return Case(what=what, expected_loss=exp(float(logs.mean())), change=change, change_error=error)
+    return Case(what=what, expected_loss=exp(mean) * (1 + change), change=change, change_error=error)
 
 
 def _search_flops(one: Course) -> float:

@@ -1,4 +1,4 @@
-"""What would a study take on this machine: hours, memory and disk, by a probe of its speed instead of an assumed one?"""
+"""What would a study take on this machine: hours by a probe of its speed instead of an assumed one, memory, disk?"""
 
 from collections.abc import Callable
 
