@@ -12,7 +12,7 @@ from embudget.errors import BudgetError, ConfigError
 from embudget.pairs import Pairs, build_pairs
 from embudget.records import RunRecord
 from embudget.spend.allocation import Allocation, Decision, Measurement, cost_of
-from embudget.spend.finals import share_final
+from embudget.spend.keeping import share_final
 from embudget.spend.listener import SpendListener
 from embudget.spend.run import SpentBudget
 from embudget.study import Store, Study
