@@ -39,6 +39,8 @@ from embudget.spend.prior import NOTHING, Basis, Prior, basis_of, draw
 NOISE, NOISE_RUNS = 0.012, 6.0
 """Assumption: relative standard deviation of a run about its law before any is measured, and the runs that this guess
 counts as."""
+MOST_NOISE = 0.04
+"""What is learned of it at most: else laws that do not fit yet call everything noise, and are never moved to fit."""
 SHARED = 0.5
 """Share of the noise's variance that runs of one trunk have in common (`results/smollm2`)."""
 DIVERGED = (-2.0, 0.7)
@@ -215,6 +217,7 @@ class _Seen:
         most = np.minimum(np.abs(left), 2 * np.median(np.abs(left[told])) + NOISE if told.any() else NOISE) * told
         free = float(told.sum() - np.minimum(spread / NOISE**2, 1.0)[told].sum())
         noise = float(np.sqrt((NOISE_RUNS * NOISE**2 + (most**2).sum()) / (NOISE_RUNS + max(free, 0.0))))
+        noise = min(noise, MOST_NOISE)
         return noise, noise * np.maximum(1.0, np.abs(left) / (FAR * noise))
 
     def fitting(self, basis: Basis, theta: Array, each: Array) -> Array:

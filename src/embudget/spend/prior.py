@@ -134,7 +134,7 @@ def basis_of(allocation: Allocation) -> Basis:
     build.add({"data": balance * 2**0.5})
     build.add({"size_exponent": PRIOR["a"][1]})
     build.add({"data_exponent": PRIOR["b"][1]})
-    build.add({"order": 1.2})
+    build.add({"order": 1.2, "size_exponent": -0.25, "data_exponent": -0.25})  # a product's exponents count half
     build.add({"start": 2.0})
     build.add({"lag": 1.0})
     build.add({"reuse": SPREAD})

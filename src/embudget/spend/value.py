@@ -23,7 +23,7 @@ from scipy.stats import norm
 
 from embudget.laws.forms import Array
 
-PATIENCE = 0.5
+PATIENCE = 0.25
 """Share of the resolved regret that a step is credited with."""
 NODES = np.asarray(norm.ppf((np.arange(16) + 0.5) / 16))
 
