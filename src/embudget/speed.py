@@ -126,7 +126,7 @@ def _terms(step: Step) -> Array:
     work = executed_flops(method, shape, Passes(prefix_tokens=whole, forward_tokens=whole, backward_tokens=whole))
     passed = shape.layers + 2 * method.backward_layers(shape)
     chunks = max(1.0, tokens / CHUNK_TOKENS)
-    return np.array([work, chunks * passed, work / shape.hidden, 1.0, method.trained_params(shape)])
+    return np.array([work, 1.0, chunks * passed, work / shape.hidden, method.trained_params(shape)])
 
 
 def _fitted(timed: Sequence[TimedStep]) -> Array:

@@ -99,7 +99,7 @@ def test_it_says_what_came_of_it(tmp_path: Path) -> None:
     assert "6.4e+11 of them from its trunk in the search" in text
     assert "held-out loss 3.000 (2.800 to 3.200)" in text
     assert "held-out loss 3.100 ± 0.030, inside what was predicted; untrained it was 5.000" in text
-    assert "+6.5 % against the measured loss" in text, "the rule's 3.3 is 6.5 % above 3.1"
+    assert "+6 % against the measured loss" in text, "the rule's 3.3 is 6.5 % above 3.1"
     ledger.save(tmp_path / "ledger.json")
     assert Ledger.load(tmp_path / "ledger.json") == ledger
 

@@ -17,11 +17,13 @@ import typer
 from embudget.cli import (
     agree,
     compare,
+    design,
     evaluate,
     explain,
     export,
     fit,
     pairs,
+    plan,
     push,
     quickstart,
     recipe,
@@ -77,8 +79,8 @@ def embudget(
 app.add_typer(suite.app, name="suite")
 app.add_typer(pairs.app, name="pairs")
 for command in (
-    spend, train, sweep, records, compare, fit, recipe, explain, agree, simulate, evaluate, export, push, report,
-    quickstart,
+    spend, plan, train, sweep, records, compare, fit, recipe, explain, agree, simulate, design, evaluate, export, push,
+    report, quickstart,
 ):  # fmt: skip
     app.command(command.__name__.rpartition(".")[2])(command.command)
 

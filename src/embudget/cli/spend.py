@@ -63,13 +63,16 @@ def command(
     negatives: Annotated[
         str | None, typer.Option(help="Numbers of hard negatives that may be tried, as 0,4; 0 by default.")
     ] = None,
+    device_memory: Annotated[
+        str | None, typer.Option(help="Memory of the device, e.g. 24GB: leave out what does not fit.")
+    ] = None,
     store: Annotated[
         str | None,
         typer.Option(help="Where records are kept; by default OUT/runs.db. Runs that it holds are used, and free."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the search's draws and of the runs.")] = 0,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what may be bought and what would be first; train nothing.")
+        bool, typer.Option("--dry-run", help="Show what it would buy, take and bring; train nothing.")
     ] = False,
     verbose: Verbose = False,
 ) -> None:
@@ -88,10 +91,12 @@ def command(
               embudget spend --dollars 50 --device h100 --suite qwen3 --methods full,lora:32
               embudget spend --budget 2e13 --laws smollm2 --dry-run
     """  # noqa: D301
+    from embudget.cli.console import counter
     from embudget.cli.spend_screen import SpendScreen
     from embudget.cli.spend_text import describe_first
     from embudget.means import find_means
     from embudget.spend.folder import check_free
+    from embudget.spend.outlook import outlook
     from embudget.spend.prepare import METHODS, Caps, prepare, study_of
     from embudget.spend.spending import carry_out
 
@@ -108,9 +113,14 @@ def command(
         None if negatives is None else _whole(negatives),
     )
     caps = Caps(search_share, max_runs, keep, workers, seed)
-    prepared = prepare(study, means, caps, laws or ())
+    with counter("timing this machine") as update:
+        prepared = prepare(
+            study, means, caps, laws or (), device_memory=device_memory, progress=lambda model: update(model, 0)
+        )
     if dry_run:
-        typer.echo(describe_first(prepared))
+        with counter("playing the search through") as update:
+            found = outlook(prepared, progress=lambda done, of: update(f"search of {of}:", done))
+        typer.echo(f"{describe_first(prepared)}\nplayed through with {found}")
         return
     with SpendScreen() as screen:
         spending = carry_out(prepared, out, store=store, listener=screen)

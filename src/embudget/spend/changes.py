@@ -1,8 +1,12 @@
 """What did the last measurements change? A sentence for the screen and for decisions.jsonl, by two decisions."""
 
+import math
 from collections.abc import Sequence
 
 from embudget.spend.allocation import Decision, Measurement, Purchase, Setting
+
+SAME_RATE = 0.05
+"""e-folds below which two rates are not told apart: the loss changes by a ten-thousandth."""
 
 
 def named(model: str, method: str) -> str:
@@ -32,7 +36,7 @@ def what_changed(before: Decision | None, now: Decision) -> str:
     earlier[_arm(before.best)] = before.probability
     was = f"was {100 * earlier[best]:.0f} %" if best in earlier else "was not among the leading"
     if best == _arm(before.best):
-        rate = "" if now.best.learning_rate == before.best.learning_rate else _rates(before.best, now.best)
+        rate = _rates(before.best, now.best)
         return f"{named(*best)} still best with {chance:.0f} %, {was}{rate}"
     return f"{named(*best)} now best with {chance:.0f} %, {was}; before it {named(*_arm(before.best))}"
 
@@ -61,4 +65,7 @@ def _arm(setting: Setting) -> tuple[str, str]:
 
 
 def _rates(before: Setting, now: Setting) -> str:
+    """What became of the best rate, where that is more than a rounding."""
+    if abs(math.log(now.learning_rate / before.learning_rate)) < SAME_RATE:
+        return ""
     return f", its rate {now.learning_rate:.3g} instead of {before.learning_rate:.3g}"

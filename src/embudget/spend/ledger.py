@@ -150,7 +150,7 @@ class Ledger(Frozen):
     def _against(self, one: Alternative) -> str:
         if self.measured_loss is None:
             return ""
-        return f": {100 * (one.expected.loss / self.measured_loss - 1):+.1f} % against the measured loss"
+        return f": {100 * (one.expected.loss / self.measured_loss - 1):+.0f} % against the measured loss"
 
 
 def make_ledger(

@@ -11,6 +11,7 @@ user's cache, by device, precision, threads, text length and versions, and only 
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from statistics import fmean, median
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -25,7 +26,7 @@ from embudget.pairs.manifest import TokenStats
 from embudget.pairs.token_batch import TokenBatch
 from embudget.records import MethodText, RunConfig
 from embudget.speed import Speeds, Step, TimedStep
-from embudget.spend.speed_cache import Conditions, conditions_of, keep, kept
+from embudget.spend.speed_cache import Conditions, Kept, conditions_of, keep, kept
 from embudget.suite import find_shape
 from embudget.suite.members import split_depth
 from embudget.training.job import lengths_of
@@ -73,24 +74,25 @@ class Probe(NamedTuple):
         """The rule of all timings."""
         return Speeds([one.timed for one in self.timings])
 
-    def seconds_per_flop(self, config: RunConfig, tokens_per_pair: float) -> float:
-        """Seconds that an algorithmic FLOP of a run takes."""
+    def seconds_per_flop(self, config: RunConfig, tokens_per_pair: float, speeds: Speeds | None = None) -> float:
+        """Seconds that an algorithmic FLOP of a run takes, by the rule of all timings."""
         step = Step(find_shape(config.model), parse_method(config.method), config.batch_size * tokens_per_pair)
-        return self.speeds.seconds_per_flop(step)
+        return (speeds or self.speeds).seconds_per_flop(step)
 
-    def seconds_per_run(self, config: RunConfig, tokens_per_pair: float) -> float:
+    def seconds_per_run(self, config: RunConfig, tokens_per_pair: float, speeds: Speeds | None = None) -> float:
         """Seconds that a run takes beside its training: it is loaded, measured before it, and measured behind it.
 
         A process measures the start of a member once for all its runs, which is not counted on.
         """
-        return self._loading(config) + 2 * self._embedding(config) * config.eval_pairs * tokens_per_pair
+        embedding = self._embedding(config, speeds or self.speeds)
+        return self._loading(config) + 2 * embedding * config.eval_pairs * tokens_per_pair
 
-    def _embedding(self, config: RunConfig) -> float:
+    def _embedding(self, config: RunConfig, speeds: Speeds) -> float:
         """Embedding goes forward only: a share of the time of a full step, the same for all members of one width."""
         full = parse_method("full")
 
         def step_of(model: str, tokens: float) -> float:
-            return self.speeds.step_seconds(Step(find_shape(model), full, tokens)) / tokens
+            return speeds.step_seconds(Step(find_shape(model), full, tokens)) / tokens
 
         wide = find_shape(config.model).hidden
         alike = [one for one in self.timings if find_shape(one.model).hidden == wide] or list(self.timings)
@@ -115,7 +117,7 @@ def probe(
     configs: Sequence[RunConfig],
     pairs: Pairs,
     *,
-    seconds: float = SECONDS,
+    seconds: float | None = None,
     refresh: bool = False,
     progress: Callable[[str], None] = lambda model: None,
 ) -> Probe:
@@ -124,7 +126,7 @@ def probe(
     Args:
         configs: a run of each member and method, with the batch, the length and the precision that runs will have.
         pairs: their text pairs, for the lengths and for the held-out ones.
-        seconds: time that may be taken.
+        seconds: time that may be taken; 20 by default.
         refresh: time again what was timed before.
         progress: called with what is timed next.
 
@@ -137,12 +139,14 @@ def probe(
     """
     assert configs, "a probe is of some runs"
     conditions = conditions_of(configs[0])
-    known = [] if refresh else [Timing.model_validate(one) for one in kept(conditions)]
+    known = [] if refresh else known_timings(conditions)
     lengths = lengths_of(configs[0], pairs)
     import embudget.training.loop  # noqa: F401 - before the clock runs: the libraries take seconds to load
 
-    ended, trouble, found = time.perf_counter() + seconds, None, len(known)
-    targets = wanted(configs)
+    ended, trouble = time.perf_counter() + (SECONDS if seconds is None else seconds), None
+    asked = [] if refresh or not known else kept(conditions).asked
+    targets = [config for config in wanted(configs) if _key(config) not in asked]
+    new = [_key(config) for config in targets]
     if not known:  # a small batch first, which tells what can be afforded
         targets.insert(0, targets[0].model_copy(update={"batch_size": min(FIRST_BATCH, targets[0].batch_size)}))
     for config in targets:
@@ -160,9 +164,20 @@ def probe(
     if not known:
         assert trouble is not None
         raise trouble
-    if len(known) > found:
-        keep(conditions, [one.model_dump(mode="json") for one in known])
+    if new:
+        keep(conditions, Kept([one.model_dump(mode="json") for one in known], asked + new))
     return Probe(conditions, tuple(known))
+
+
+def known_timings(conditions: Conditions) -> list[Timing]:
+    """What was timed before under these conditions, as far as it can still be read and its members are still there."""
+    found = []
+    for one in kept(conditions).timings:
+        with suppress(ValueError, EmbudgetError):  # written by another version, or of a folder that was moved
+            timing_before = Timing.model_validate(one)
+            find_shape(timing_before.model)
+            found.append(timing_before)
+    return found
 
 
 def wanted(configs: Sequence[RunConfig]) -> list[RunConfig]:
@@ -272,6 +287,10 @@ class RandomTexts:
         at = np.interp(rng.random(), (0.05, 0.25, 0.5, 0.75, 0.95), quantiles)
         length = int(np.clip(round(at), 1, self._most)) if quantiles[-1] else max(1, round(mean))
         return np.floor(self._vocab ** rng.random(length) - 1e-9).astype(np.int64).clip(0, self._vocab - 1)
+
+
+def _key(config: RunConfig) -> str:
+    return f"{config.model} {config.method} {config.batch_size}"
 
 
 def _tells(one: Timing, config: RunConfig, tokens: float) -> bool:

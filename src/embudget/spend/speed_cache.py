@@ -60,23 +60,31 @@ def conditions_of(config: RunConfig) -> Conditions:
     )
 
 
-def kept(conditions: Conditions) -> list[Any]:
-    """The timings that were kept under these conditions; none where there is no file, or a damaged one."""
+class Kept(NamedTuple):
+    """The content of a file."""
+
+    timings: list[Any]
+    asked: list[str]
+    """Steps that were wanted before, whether there was time for them or not: they are not tried again."""
+
+
+def kept(conditions: Conditions) -> Kept:
+    """What was kept under these conditions; nothing where there is no file, or a damaged one."""
     try:
         data = json.loads(conditions.file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return []
+        return Kept([], [])
     if not isinstance(data, dict) or data.get("conditions") != conditions._asdict():
-        return []
-    timings = data.get("timings")
-    return timings if isinstance(timings, list) else []
+        return Kept([], [])
+    timings, asked = data.get("timings"), data.get("asked")
+    return Kept(timings if isinstance(timings, list) else [], asked if isinstance(asked, list) else [])
 
 
-def keep(conditions: Conditions, timings: list[Any]) -> None:
-    """Keep timings; where the cache cannot be written they are timed again the next time, which is no error."""
+def keep(conditions: Conditions, content: Kept) -> None:
+    """Keep what was timed; where the cache cannot be written they are timed again the next time, which is no error."""
     with suppress(OSError, EmbudgetError):
         conditions.file.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(conditions.file, json.dumps({"conditions": conditions._asdict(), "timings": timings}, indent=1))
+        write_whole(conditions.file, json.dumps({"conditions": conditions._asdict(), **content._asdict()}, indent=1))
 
 
 def _processor() -> str:

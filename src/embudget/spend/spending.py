@@ -72,6 +72,7 @@ def spend(
     laws: Sequence[str] = (),
     batch_size: int | None = None,
     negatives: Sequence[int] | None = None,
+    device_memory: str | float | None = None,
     store: str | Path | None = None,
     seed: int = 0,
     listener: SpendListener | None = None,
@@ -104,6 +105,7 @@ def spend(
         laws: files or names of earlier laws, which the choice begins from.
         batch_size: pairs a step; by default by the budget.
         negatives: numbers of hard negatives that may be tried; 0 by default.
+        device_memory: of the device that trains, as 24GB; what is estimated to need more is left out.
         store: where records are kept, a SQLite file or URL; ``out``/runs.db by default. Runs that are there are used.
         seed: of the search's own draws and of the runs.
         listener: told of the progress.
@@ -111,6 +113,7 @@ def spend(
     Raises:
         BudgetError: not exactly one budget is given, or it buys no run; the least that works is named.
         ConfigError: limits contradict each other, or ``out`` holds somebody's things.
+        InfeasibleError: no model fits into the memory of the device.
         ModelError, MethodError, PairsError: of what it is spent on.
 
     Example:
@@ -124,7 +127,8 @@ def spend(
     )  # fmt: skip
     check_free(Path(out), (pairs, *laws))
     caps = Caps(search_share, max_runs, keep, workers, seed)
-    prepared = prepare(study_of(suite, pairs, methods, batch_size, negatives), means, caps, laws)
+    study = study_of(suite, pairs, methods, batch_size, negatives)
+    prepared = prepare(study, means, caps, laws, device_memory=device_memory)
     return carry_out(prepared, out, store=store, listener=listener)
 
 
