@@ -146,7 +146,10 @@ def allocation_of(
         unit: FLOP or seconds.
         arms: those of the study with their speeds, where they were measured; by default those without.
         batch_flops: what the budget is in FLOP, for the rule of the batch, where its unit is seconds.
-        search_share, max_runs, workers, seed: see `Allocation`.
+        search_share: of the budget for the search at most; None leaves it to the policy.
+        max_runs: of the search at most.
+        workers: runs that are trained at the same time.
+        seed: of the policy's own draws.
 
     Raises:
         ConfigError: the study names several lengths or scales, or a value is out of its range.
