@@ -33,7 +33,11 @@ def halving(allocation: Allocation, measured: Sequence[Measurement]) -> Decision
 
 
 def bought(
-    allocation: Allocation, setting: Setting, flops: float, measured: Sequence[Measurement], purpose: Literal["search", "final"] = "search"
+    allocation: Allocation,
+    setting: Setting,
+    flops: float,
+    measured: Sequence[Measurement],
+    purpose: Literal["search", "final"] = "search",
 ) -> Purchase:
     cost = allocation.cost_of(setting, flops, measured)
     return Purchase(setting=setting, train_flops=flops, cost=cost, purpose=purpose)
