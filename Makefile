@@ -1,4 +1,4 @@
-# embudget: `make quickstart` goes the whole path, `make test` runs the fast tests, `make docs` builds the site in
+# embudget: `make quickstart` spends a budget on a model, `make test` runs the fast tests, `make docs` builds the site in
 # docs/_build/html; each sets up .venv first.
 PYTHON ?= python3.11
 BIN := .venv/bin
@@ -28,7 +28,7 @@ results: setup
 # What takes long because it starts processes, runs whole pages of the documentation or trains the real model; the rest of
 # the slow tests are measurements.
 test-processes: setup
-	$(BIN)/pytest -m slow tests/test_end_to_end.py tests/test_parts.py tests/cli tests/docs tests/studies tests/study tests/training
+	$(BIN)/pytest -m slow tests/test_parts.py tests/cli tests/docs tests/spend tests/studies tests/study tests/training
 
 # Builds the pairs `general` for real: apt-get -o Acquire::Languages=en update, then install wordnet-base dict-gcide
 # dict-foldoc.

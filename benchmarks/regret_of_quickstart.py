@@ -2,6 +2,8 @@
 
     .venv/bin/python -m benchmarks.regret_of_quickstart --quickstart quickstart/ --out results/quickstart/
 
+The folder is that of a quickstart which ran a study (study.db, laws.json, recipe.yaml), as it did up to 2026-11-29.
+
 Rivals of the recipe: another method on the same member, and the same method one member smaller and one larger. Each is
 set up as the recipe would set it up. The records of the study, of the recipe and of its rivals are written as JSON
 lines, and the regret with them: (loss of the recipe - lowest loss) / lowest loss.

@@ -2,11 +2,16 @@
 
 It measures with small runs how contrastive fine-tuning scales, fits laws to them, and answers for a budget in FLOP:
 which model to start from, which method, how many tokens, which hyperparameters. Then it trains and evaluates that
-model.
+model. All of it within one budget, the small runs included:
 
     import embudget as eb
 
     pairs = eb.build_pairs(["demo"], out="pairs/")
+    spending = eb.spend("2e13", suite="smollm2,minilm", pairs="pairs/", out="out/")
+    spending.model.encode("a text")
+
+Or step by step:
+
     study = eb.Study.from_yaml("study.yaml")
     records = eb.sweep(study, store="study.db")
     laws = eb.fit(records)
@@ -24,7 +29,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from embudget.comparison import compare
     from embudget.design import Pilot, pilot
-    from embudget.end_to_end import quickstart
     from embudget.errors import EmbudgetError, UnsupportedError
 
     # each from its own file: `embudget.evaluation.benchmark` is a module too, which mypy may take for the function
@@ -38,6 +42,8 @@ if TYPE_CHECKING:
     from embudget.recipe import Recipe, recipe_curve, recommend
     from embudget.records import RunConfig, RunRecord
     from embudget.report import write_curve, write_report
+    from embudget.spend.quickstart import quickstart
+    from embudget.spend.spending import spend
     from embudget.study import Store, Study, plan, sweep
     from embudget.suite import find_shape, find_suite
     from embudget.training.run import train
@@ -47,7 +53,6 @@ __version__: str
 _HOMES = {
     "comparison": ("compare",),
     "design": ("Pilot", "pilot"),
-    "end_to_end": ("quickstart",),
     "errors": ("EmbudgetError", "UnsupportedError"),
     "evaluation": ("benchmark", "evaluate"),
     "exports": ("export",),
@@ -58,6 +63,8 @@ _HOMES = {
     "recipe": ("Recipe", "recipe_curve", "recommend"),
     "records": ("RunConfig", "RunRecord"),
     "report": ("write_curve", "write_report"),
+    "spend.quickstart": ("quickstart",),
+    "spend.spending": ("spend",),
     "study": ("Store", "Study", "plan", "sweep"),
     "suite": ("find_shape", "find_suite"),
     "training.run": ("train",),
@@ -94,6 +101,7 @@ __all__ = [
     "quickstart",
     "recipe_curve",
     "recommend",
+    "spend",
     "sweep",
     "train",
     "write_curve",

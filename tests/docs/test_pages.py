@@ -18,7 +18,7 @@ from tests.docs.pages import ROOT, blocks_of, compare, run_page
 PAGES = sorted(path for folder in ("start", "howto") for path in (ROOT / "docs" / folder).glob("*.md"))
 SLOW = {
     "start/python", "start/quickstart", "howto/dollars", "howto/export", "howto/gpus", "howto/judge", "howto/push",
-    "howto/resume", "howto/study",
+    "howto/resume", "howto/spend", "howto/study",
 }  # fmt: skip
 """Pages that train, or simulate, for longer than 5 seconds; `make test-processes` runs them."""
 
@@ -46,22 +46,21 @@ def with_models(pairs: Pairs) -> None:
         save_tiny(Path("my-models") / name, "gpt_neox", num_hidden_layers=layers)
 
 
-def with_quickstart(pairs: Pairs) -> None:
-    """The store of the quickstart, from the records that are published of it."""
+def with_study(pairs: Pairs) -> None:
+    """The store of a study of 28 runs on the demo pairs, from its published records."""
     records = (ROOT / "results" / "quickstart" / "records.jsonl").read_text().splitlines()
-    Path("quickstart").mkdir()
-    with Store("quickstart/study.db") as store:
+    with Store("study.db") as store:
         for record in map(RunRecord.model_validate_json, records):
             if record.config.train_flops < 9e12:  # the study's, not those that checked the recipe
                 store.add(record)
 
 
 def with_runs(pairs: Pairs) -> None:
-    """A table of runs as another project might have it: the runs of the quickstart under other names."""
+    """A table of runs as another project might have it: the runs of that study under other names."""
     from embudget.runs import write_records_csv
 
-    with_quickstart(pairs)
-    with Store("quickstart/study.db", create=False) as store:
+    with_study(pairs)
+    with Store("study.db", create=False) as store:
         write_records_csv(store.records(), "all.csv")
     names = {"model_params": "params", "tokens": "D", "loss": "eval_loss", "method": "method"}
     head, *rows = (line.split(",") for line in Path("all.csv").read_text().splitlines())
@@ -77,7 +76,7 @@ def with_model(pairs: Pairs) -> None:
 
 
 SETUP: dict[str, Callable[[Pairs], None]] = {
-    "start/output": with_quickstart,
+    "start/output": with_study,
     "howto/evaluate": with_model,
     "howto/export": with_model,
     "howto/models": with_models,

@@ -296,7 +296,7 @@ def test_device_time_and_money_are_budgets(noisy: Laws) -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({}, BudgetError, "exactly one of budget, gpu_hours and dollars, got none"),
+        ({}, BudgetError, "exactly one of budget, hours, gpu_hours and dollars, got none"),
         ({"budget": 1e13, "dollars": 5.0}, BudgetError, "got budget and dollars"),
         ({"gpu_hours": 1.0}, BudgetError, "gpu_hours needs a device"),
         ({"gpu_hours": 1.0, "device": "abacus"}, BudgetError, "device must be one of"),

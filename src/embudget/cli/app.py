@@ -17,17 +17,20 @@ import typer
 from embudget.cli import (
     agree,
     compare,
+    design,
     evaluate,
     explain,
     export,
     fit,
     pairs,
+    plan,
     push,
     quickstart,
     recipe,
     records,
     report,
     simulate,
+    spend,
     suite,
     sweep,
     train,
@@ -65,7 +68,8 @@ def embudget(
     """Spend a compute budget on a text-embedding model optimally.
 
     \b
-    embudget quickstart      the whole path on this machine, in minutes
+    embudget quickstart      one budget spent on this machine, in minutes
+    embudget spend           the same with your models, pairs and budget
     embudget COMMAND --help  one command, with an example
 
     The path by hand: pairs build, sweep, fit, recipe, train, evaluate, export.
@@ -75,14 +79,15 @@ def embudget(
 app.add_typer(suite.app, name="suite")
 app.add_typer(pairs.app, name="pairs")
 for command in (
-    train, sweep, records, compare, fit, recipe, explain, agree, simulate, evaluate, export, push, report, quickstart,
+    spend, plan, train, sweep, records, compare, fit, recipe, explain, agree, simulate, design, evaluate, export, push,
+    report, quickstart,
 ):  # fmt: skip
     app.command(command.__name__.rpartition(".")[2])(command.command)
 
 
 INTERRUPTED, BROKEN_PIPE = 130, 1
 """Exit codes after Ctrl-C, as of shells 128 and the signal's number, and after the reader of a pipe has gone."""
-_RESUMING = ("sweep", "quickstart")
+_RESUMING = ("spend", "sweep", "quickstart")
 """Commands that go on where they stopped when they are given again. What `train` kept is said by the run itself."""
 
 

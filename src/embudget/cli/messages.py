@@ -11,7 +11,7 @@ MOST = 299 - len("embudget: ")
 _LONGEST_WORD = 90
 """Characters of a word, such as a path, above which its middle is left out first."""
 
-_BESIDE = ("device", "dollars", "mfu")
+_BESIDE = ("device", "dollars", "hours", "mfu")
 
 
 def one_line(message: str) -> str:

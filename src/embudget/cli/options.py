@@ -10,6 +10,13 @@ Verbose = Annotated[
 ]
 PairsFolder = Annotated[Path, typer.Option("--pairs", help="Folder made by `embudget pairs build`.")]
 Budget = Annotated[str | None, typer.Option("--budget", help="The budget in FLOP, e.g. 1e13.")]
+Hours = Annotated[
+    float | None,
+    typer.Option("--hours", help="The budget as hours of this machine, by measured speeds, e.g. 8 or 0.5."),
+]
+Devices = Annotated[
+    int | None, typer.Option("--devices", help="With --hours: devices that compute at the same time; 1 by default.")
+]
 GpuHours = Annotated[float | None, typer.Option("--gpu-hours", help="The budget as hours of one --device, e.g. 8.")]
 Dollars = Annotated[float | None, typer.Option("--dollars", help="The budget as money spent on a --device, e.g. 50.")]
 Device = Annotated[
@@ -22,5 +29,6 @@ Mfu = Annotated[
     ),
 ]
 DollarsPerHour = Annotated[
-    float | None, typer.Option("--dollars-per-hour", help="Price of the device; by default a rough built-in one.")
+    float | None,
+    typer.Option("--dollars-per-hour", help="Price of the device; by default a rough built-in one, with --hours none."),
 ]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from embudget.cli.options import Budget, Device, Dollars, DollarsPerHour, GpuHours, Mfu, Verbose
+from embudget.cli.options import Budget, Device, Dollars, DollarsPerHour, GpuHours, Hours, Mfu, Verbose
 
 if TYPE_CHECKING:
     from embudget.errors import UnsupportedError
@@ -21,6 +21,7 @@ def command(
         str | None, typer.Option("--laws", metavar="NAME|FILE", help="The same as the argument: give one of the two.")
     ] = None,
     budget: Budget = None,
+    hours: Hours = None,
     gpu_hours: GpuHours = None,
     dollars: Dollars = None,
     device: Device = None,
@@ -94,9 +95,10 @@ def command(
     """Say what to train with a budget.
 
     The recipe names model, method, data and hyperparameters, and the loss to expect. Give the laws (a file of
-    `embudget fit`, or built-in ones: smollm2, micro) and one budget: --budget, --gpu-hours or --dollars. The other
-    options narrow the choice; if nothing is left, the error names the constraint that failed and the nearest budget at
-    which it would hold.
+    `embudget fit`, or built-in ones: smollm2, micro) and one budget: --budget, --hours, --gpu-hours or
+    --dollars. Hours count at the speeds of the measured runs, so that a slow choice gets fewer FLOP out of them. The
+    other options narrow the choice; if nothing is left, the error names the constraint that failed and the nearest
+    budget at which it would hold.
 
     Over 16 times outside the measured budgets, or for a family of which no member was measured, the runs support no
     recipe. The answer is then the pilot study that would. It costs 5 or 6 % of the budget, or more where the models are
@@ -105,6 +107,7 @@ def command(
     \b
     Examples: embudget recipe laws.json --budget 4e13 --out recipe.yaml
               embudget recipe laws.json --gpu-hours 8 --device h100 --device-memory 80GB
+              embudget recipe laws.json --hours 8
               embudget recipe laws.json --budget 1e19 --serve-tokens 1e12 --prefer small
               embudget recipe laws.json --budget 4e13 --pairs-available 50000
               embudget recipe laws.json --curve 1e15:1e19 --out curve/
@@ -130,7 +133,7 @@ def command(
         force=force,
     )
     if curve is not None:
-        if any(option is not None for option in (budget, gpu_hours, dollars, device, mfu, dollars_per_hour)):
+        if any(option is not None for option in (budget, hours, gpu_hours, dollars, device, mfu, dollars_per_hour)):
             raise ConfigError("give either --curve or one budget, not both")
         low, high = parse_curve(curve)
         if out is None and not json:
@@ -147,7 +150,8 @@ def command(
     if out is not None:
         _check_out(out, (wanted, suite))
     read = find_laws(wanted)
-    asked: dict[str, Any] = {"budget": budget, "gpu_hours": gpu_hours, "dollars": dollars, "device": device, "mfu": mfu}
+    asked: dict[str, Any] = {"budget": budget, "hours": hours, "gpu_hours": gpu_hours, "dollars": dollars}
+    asked |= {"device": device, "mfu": mfu}
     asked |= {"dollars_per_hour": dollars_per_hour, "suite": suite} | cast(dict[str, Any], wishes)
     try:
         recipe = recommend(read, **asked)

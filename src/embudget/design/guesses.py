@@ -48,7 +48,12 @@ class Worth(NamedTuple):
 
 
 def worth(
-    asked: Question, guess: Recipe, configs: Sequence[RunConfig], seed: int, measured: Sequence[RunConfig] = ()
+    asked: Question,
+    guess: Recipe,
+    configs: Sequence[RunConfig],
+    seed: int,
+    measured: Sequence[RunConfig] = (),
+    methods: Sequence[str] = (),
 ) -> Worth | None:
     """The regret of the recipe that these runs give in one simulated world; None where they give none.
 
@@ -58,10 +63,13 @@ def worth(
         configs: the runs.
         seed: of the world and of its noise.
         measured: runs that exist already and are fitted together with these; they are simulated too.
+        methods: that the best choice may have, where these are more than those of the runs: a study that leaves a good
+            method out pays for it.
     """
     batch_size = configs[-1].batch_size
     runs = [*measured, *configs]
-    world = _world(asked, guess, runs, batch_size, np.random.default_rng([seed, 3]))
+    names = tuple(dict.fromkeys([*methods, *(config.method for config in runs)]))
+    world = _world(asked, guess, runs, names, batch_size, np.random.default_rng([seed, 3]))
     limits = asked.limits._replace(force=True)
     everything = asked._replace(limits=limits._replace(any_size=True))
     members = tuple({one.model: one.shape for one in asked.candidates if one.shape is not None}.values())
@@ -87,9 +95,13 @@ def worth(
 
 
 def _world(
-    asked: Question, guess: Recipe, configs: Sequence[RunConfig], batch_size: int, rng: np.random.Generator
+    asked: Question,
+    guess: Recipe,
+    configs: Sequence[RunConfig],
+    methods: Sequence[str],
+    batch_size: int,
+    rng: np.random.Generator,
 ) -> World:
-    methods = list(dict.fromkeys(config.method for config in configs))
     known = of_measured_family(asked)
     return World(
         truth=_of_the_laws(asked, methods, rng) if known else _of_the_prior(guess, methods, rng),

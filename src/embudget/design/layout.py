@@ -108,13 +108,45 @@ def _of_its_own(question: Question, guess: Recipe, batch_size: int, pairs: Path)
     return None
 
 
+def affordable(question: Question, guess: Recipe, batch_size: int, pairs: Path, most: float) -> list[Layout]:
+    """All layouts for the budget of a guess whose runs cost no more than ``most`` FLOP together.
+
+    They differ in how far below the target their budgets lie, in the kinds of method, in members and in seeds. The
+    batch is as large as runs of `MIN_STEPS` steps allow.
+    """
+    methods = _methods(question, guess)
+    found = []
+    for parts in LADDERS:
+        budgets = [float(f"{guess.train_flops / part:.4g}") for part in parts]
+        for kinds in (methods[: count + 1] for count in range(len(methods))):
+            size = batch_size
+            while size >= min(batch_size, LEAST_BATCH):
+                if layouts := _layouts(question, guess, kinds, budgets, size, pairs):
+                    found += [one for one in layouts if one.train_flops <= most]
+                    break
+                size //= 2
+    return found
+
+
 def _within(
     question: Question, guess: Recipe, methods: Sequence[Method], budgets: Sequence[float], batch_size: int, pairs: Path
 ) -> Layout | None:
     """The layout that spends most within `MOST_SHARE`, else the cheapest; None where runs are too short."""
     kinds = methods if budgets[-1] <= MOST_SHARE / 10 * guess.train_flops else methods[:2]
+    found = _layouts(question, guess, kinds, budgets, batch_size, pairs)
+    if not found:
+        return None
+    most = MOST_SHARE * guess.train_flops
+    within = [one for one in found if one.train_flops <= most]
+    return max(within, key=lambda one: one.train_flops) if within else min(found, key=lambda one: one.train_flops)
+
+
+def _layouts(
+    question: Question, guess: Recipe, kinds: Sequence[Method], budgets: Sequence[float], batch_size: int, pairs: Path
+) -> list[Layout]:
+    """The layouts whose runs are long enough, with every method at every budget."""
     shapes = _shapes(question, kinds, budgets[-1], batch_size)
-    most, found = MOST_SHARE * guess.train_flops, []
+    found = []
     for count, seeds in LAYOUTS if len(shapes) >= FEWEST_MEMBERS else ():
         members = _members(shapes, guess.model_params, count)
         cells = _rate_cells(question, guess, kinds, members, budgets, batch_size)
@@ -124,12 +156,8 @@ def _within(
         layout = Layout(study, tuple(_long_enough(study, question.practice.tokens_per_pair)), rates)
         done = {(config.method, config.train_flops) for config in layout.configs}
         if len(done) == len(kinds) * len(budgets) and len(cells) == len(RATE_CELLS):  # every method at every budget
-            found.append((layout.train_flops, layout))
-    if not found:
-        return None
-    affordable = [one for one in found if one[0] <= most]
-    _, best = max(affordable, key=lambda one: one[0]) if affordable else min(found, key=lambda one: one[0])
-    return best
+            found.append(layout)
+    return found
 
 
 def _methods(question: Question, guess: Recipe) -> list[Method]:

@@ -73,11 +73,11 @@ def answer(question: Question, budget: float, *, far: bool = True) -> tuple[Reci
     """
     _check_distance(question, budget)
     laws, limits = question.laws, question.limits
-    found = [question.option(candidate, budget) for candidate in question.candidates]
+    found = [question.option(one, question.due(one, budget)) for one in question.candidates]
     options = [one for one in found if isinstance(one, Option)]
     broken = [one for one in found if isinstance(one, Broken)]
     if not options:
-        raise InfeasibleError(f"no model and method is feasible at {budget:.3g} FLOP: {_counted(broken)}")
+        raise InfeasibleError(f"no model and method is feasible at {question.told(budget)}: {_counted(broken)}")
     if not far:
         options, beyond = _supported(question, options)
         broken += beyond
@@ -111,7 +111,8 @@ def answer(question: Question, budget: float, *, far: bool = True) -> tuple[Reci
             **how.values,
             "max_epochs": limits.max_epochs or max(how.values["max_epochs"], passes),
             "serve_flops": option.serve_flops,
-            **_left_over(question, option, budget),
+            **_left_over(question, option, question.due(option.candidate, budget)),
+            "seconds": question.seconds(option.candidate, option.train_flops),
             "training_pairs": question.pairs,
             "prefer": limits.prefer,
             "chosen": why,
@@ -123,7 +124,7 @@ def answer(question: Question, budget: float, *, far: bool = True) -> tuple[Reci
             "level": LEVEL,
             "flat": tuple(as_good),
             "rejected": (*worse, *(_rejection(one.candidate, one.reason) for one in broken), *without_law(question)),
-            "crossovers": crossovers_near(question, budget),
+            "crossovers": crossovers_near(question._replace(clock=None), budget),
             "warnings": tuple(caution.text for caution in cautions),
         },
         "the recipe of these laws",

@@ -25,14 +25,15 @@ def nearest_feasible(question: Question, budget: float) -> str:
     for candidate in question.candidates:
         if unsuitable(candidate, question.limits) is not None:
             continue
-        found = _nearest(question, budget, candidate, grid, distance)
+        own = question.due(candidate, budget)
+        found = _nearest(question, own, candidate, grid, distance)
         if found is not None:
-            distance, total = abs(log10(found / budget)), found
+            distance, total = abs(log10(found / own)), found * budget / own
     if total is None:
         return f"no budget within {MAX_EXTRAPOLATION:g} times the measured ones meets this"
     text, there = _rounded(question, total)
     best = there.candidates[there.best()[0]]
-    return f"at {text} FLOP it would hold: {best.model} {best.method}"
+    return f"at {text} it would hold: {best.model} {best.method}"
 
 
 def _nearest(
@@ -86,5 +87,9 @@ def _rounded(question: Question, budget: float) -> tuple[str, Choices]:
             text = f"{whole * unit:.{digits + 1}g}"
             there = question.choices([float(text)])
             if np.isfinite(there.tokens).any():
-                return text, there
-    return repr(budget), question.choices([budget])
+                return _told(question, text), there
+    return _told(question, repr(budget)), question.choices([budget])
+
+
+def _told(question: Question, budget: str) -> str:
+    return f"{budget} FLOP" if question.clock is None else question.told(float(budget))

@@ -28,6 +28,7 @@ from embudget.choices import Candidate, Choices, candidates_of, members_for
 from embudget.laws import Laws, Surface
 from embudget.laws.on_pairs import OnPairs
 from embudget.memory import USABLE_SHARE, training_bytes, written
+from embudget.recipe.clock import Clock
 from embudget.recipe.hyperparameters import Practice
 from embudget.recipe.wishes import Limits, Wishes, limits_of
 from embudget.suite import ModelShape, known_shape
@@ -77,11 +78,14 @@ class Question(NamedTuple):
     """Training pairs that there are, each counted once: those wished for, or else the study's; None: not known."""
     unmeasured: tuple[str, ...] = ()
     """Lineages of members of the suite of which no run was measured, so that they are not considered."""
+    clock: Clock | None = None
+    """Where the budget is hours: the speeds by which each candidate gets its FLOP."""
 
     @classmethod
     def of(
-        cls, laws: Laws, wishes: Wishes, suite: str | None = None, members: Sequence[ModelShape] | None = None
-    ) -> Self:
+        cls, laws: Laws, wishes: Wishes, suite: str | None = None, members: Sequence[ModelShape] | None = None,
+        clock: Clock | None = None,
+    ) -> Self:  # fmt: skip
         """Check the wishes and find the members, unless they are given.
 
         Raises:
@@ -95,12 +99,37 @@ class Question(NamedTuple):
         shapes = members_for(laws.table.models, suite) if members is None else members
         shapes, unmeasured = of_measured_start(laws, shapes)
         pairs = limits.pairs_available or laws.table.known_pairs
-        return cls(laws, suite, candidates_of(shapes, laws.methods), limits, practice, pairs, unmeasured)
+        return cls(laws, suite, candidates_of(shapes, laws.methods), limits, practice, pairs, unmeasured, clock)
 
     @property
     def law(self) -> Surface | OnPairs:
         """What predicts losses on these pairs."""
         return self.laws.on(None if self.pairs is None else self.pairs * self.practice.tokens_per_pair)
+
+    def due(self, candidate: Candidate, budget: float) -> float:
+        """The FLOP that a candidate gets for a budget: as many more than others as it is faster, where that is hours.
+
+        Args:
+            candidate: a member with a method.
+            budget: FLOP; where it is hours, those that the clock's median run gets out of them.
+        """
+        if self.clock is None or candidate.refusal is not None:
+            return budget
+        return budget * self.clock.pace(candidate, self._tokens_per_step(candidate, budget))
+
+    def seconds(self, candidate: Candidate, train_flops: float) -> float | None:
+        """How long a candidate trains with so many FLOP; None where the budget is not hours."""
+        if self.clock is None:
+            return None
+        return train_flops * self.clock.seconds_per_flop(candidate, self._tokens_per_step(candidate, train_flops))
+
+    def told(self, budget: float) -> str:
+        """A budget in words: hours where it was given as such."""
+        return f"{budget:.3g} FLOP" if self.clock is None else f"{self.clock.hours(budget):.3g} hours"
+
+    def _tokens_per_step(self, candidate: Candidate, flops: float) -> float:
+        practice = self.practice
+        return practice.batch_size(flops) * practice.tokens_a_pair(candidate.method, candidate.model_params, flops)
 
     def option(self, candidate: Candidate, budget: float) -> Option | Broken:
         """What a candidate does with a budget in FLOP, or the first limit that it does not keep to."""
@@ -145,7 +174,7 @@ class Question(NamedTuple):
     def choices(self, budgets: ArrayLike) -> Choices:
         """The candidates at budgets in FLOP (b,), at each those that keep to the limits."""
         at = np.asarray(budgets, dtype=float)
-        found = [[self.option(one, budget) for budget in at.tolist()] for one in self.candidates]
+        found = [[self.option(one, self.due(one, budget)) for budget in at.tolist()] for one in self.candidates]
         tokens = [[one.tokens if isinstance(one, Option) else np.nan for one in row] for row in found]
         return Choices(self.law, self.candidates, at, np.array(tokens).reshape(len(found), len(at)))
 

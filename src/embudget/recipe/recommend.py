@@ -6,9 +6,9 @@
 from typing import Unpack
 
 from embudget.errors import UnsupportedError
-from embudget.flops import resolve_budget
 from embudget.laws import Laws
 from embudget.recipe.answer import of_one_lineage
+from embudget.recipe.clock import flops_and_clock
 from embudget.recipe.options import Question
 from embudget.recipe.starts import best_start
 from embudget.recipe.values import Recipe
@@ -20,6 +20,7 @@ def recommend(
     budget: str | float | None = None,
     *,
     suite: str | None = None,
+    hours: float | None = None,
     gpu_hours: float | None = None,
     dollars: float | None = None,
     device: str | None = None,
@@ -33,10 +34,12 @@ def recommend(
 
     Args:
         laws: fitted to a study, or built-in ones.
-        budget: in FLOP; or give ``gpu_hours`` of one ``device``, or ``dollars`` to spend on it.
+        budget: in FLOP; or give ``hours``, or ``gpu_hours`` of one ``device``, or ``dollars`` to spend on it.
         suite: whose members are considered, a name or a folder. By default, of each measured lineage, its measured
             models and the built-in suites that hold all of them.
-        gpu_hours: budget as time.
+        hours: budget as time on a device like the one that the measured runs were trained on, at their speeds: a slow
+            choice gets fewer FLOP out of it.
+        gpu_hours: budget as time of a device of the table, at a share of its peak.
         dollars: budget as money.
         device: a name in `embudget.flops.DEVICES`.
         mfu: share of the device's peak that training reaches; 0.4 by default.
@@ -49,7 +52,8 @@ def recommend(
         UnsupportedError: the runs support no recipe, because the budget is over 16 times outside those measured of the
             method, or no model of the family was measured. `embudget.pilot` plans the study that would.
         ModelError: the suite is unknown, or a measured model is not there any more.
-        ConfigError: a wish breaks its rule, or the suite is not given where the measured models are no known members.
+        ConfigError: a wish breaks its rule, the suite is not given where the measured models are no known members, or
+            the budget is hours and no run was timed.
         InfeasibleError: no choice meets your constraints; the error names the one that failed and the nearest budget at
             which it would hold.
 
@@ -59,13 +63,14 @@ def recommend(
         >>> recipe.model, recipe.method
         ('smollm2-135m:2', 'freeze:0.5')
     """
-    flops = resolve_budget(
-        budget, gpu_hours=gpu_hours, dollars=dollars, device=device, mfu=mfu, dollars_per_hour=dollars_per_hour
-    )
+    flops, clock = flops_and_clock(
+        laws, budget, hours=hours, gpu_hours=gpu_hours, dollars=dollars, device=device, mfu=mfu,
+        dollars_per_hour=dollars_per_hour,
+    )  # fmt: skip
     if laws.others:
-        recipe, _ = best_start(laws, flops, suite, wishes)
+        recipe, _ = best_start(laws, flops, suite, wishes, clock=clock)
     else:
-        recipe, _ = of_one_lineage(Question.of(laws, wishes, suite), flops)
+        recipe, _ = of_one_lineage(Question.of(laws, wishes, suite, clock=clock), flops)
     if not recipe.supported and not wishes.get("force"):
         raise UnsupportedError(recipe.warnings[0])
     return recipe

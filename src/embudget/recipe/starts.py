@@ -27,6 +27,7 @@ from embudget.laws.diagnostics import uneven_tuning
 from embudget.laws.uncertainty import with_error
 from embudget.recipe.answer import answer, of_one_lineage
 from embudget.recipe.choice import BestStart, Choice, Rejection
+from embudget.recipe.clock import Clock
 from embudget.recipe.crossing import BEYOND
 from embudget.recipe.options import MAX_EXTRAPOLATION, Question
 from embudget.recipe.values import Recipe
@@ -54,7 +55,9 @@ class _Start(NamedTuple):
         return self.recipe.predicted_loss / (1 + self.recipe.rate_cost)
 
 
-def questions(laws: Laws, suite: str | None, wishes: Wishes) -> tuple[dict[str, Question], tuple[str, ...]]:
+def questions(
+    laws: Laws, suite: str | None, wishes: Wishes, clock: Clock | None = None
+) -> tuple[dict[str, Question], tuple[str, ...]]:
     """By lineage, what is asked of its laws; and the lineages of members of the suite that have no laws.
 
     A member is of the lineage that models of its name were measured as, or else of its own.
@@ -76,7 +79,7 @@ def questions(laws: Laws, suite: str | None, wishes: Wishes) -> tuple[dict[str, 
         shapes = members_for(one.table.models, None) if given is None else given
         mine = [shape for shape in shapes if lineage_of(shape) == name]
         if mine:
-            found[name] = Question.of(one, wishes, suite, members=mine)
+            found[name] = Question.of(one, wishes, suite, members=mine, clock=clock)
     others = tuple(dict.fromkeys(one for one in map(lineage_of, given or ()) if one not in laws.lineages))
     if not found:
         measured = ", ".join(map(str, laws.lineages))
@@ -88,7 +91,13 @@ def questions(laws: Laws, suite: str | None, wishes: Wishes) -> tuple[dict[str, 
 
 
 def best_start(
-    laws: Laws, budget: float, suite: str | None, wishes: Wishes, *, far: bool | None = None
+    laws: Laws,
+    budget: float,
+    suite: str | None,
+    wishes: Wishes,
+    *,
+    far: bool | None = None,
+    clock: Clock | None = None,
 ) -> tuple[Recipe, tuple[Caution, ...]]:
     """The best recipe of all lineages for a budget in FLOP, and its warnings.
 
@@ -97,6 +106,7 @@ def best_start(
         budget: FLOP.
         suite: whose members are considered; by default the measured ones and those of their suites.
         wishes: as for `recommend`.
+        clock: where the budget is hours, the speeds by which each choice gets its FLOP.
         far: as for `answer`; None for recipes that the runs support, or else the guesses that pilots are laid out by.
 
     Raises:
@@ -104,7 +114,7 @@ def best_start(
         UnsupportedError: no member of the suite is of a measured lineage.
         ConfigError, ModelError: as `recommend`.
     """
-    asked, unmeasured = questions(laws, suite, wishes)
+    asked, unmeasured = questions(laws, suite, wishes, clock)
     starts, refused = _answers(asked, budget, far)
     places = sorted(range(len(starts)), key=lambda place: (not starts[place].recipe.supported, starts[place].loss))
     ordered = [starts[place] for place in places]
@@ -130,16 +140,18 @@ def best_start(
             "flat": (*chosen.recipe.flat, *flat),
             "rejected": (*worse, *refused, *no_runs, *chosen.recipe.rejected),
             "starts": tuple(best),
-            "start_crossovers": start_crossovers(asked, budget),
+            "start_crossovers": start_crossovers(
+                {name: one._replace(clock=None) for name, one in asked.items()}, budget
+            ),
             "warnings": tuple(caution.text for caution in cautions),
         }
     )
     return recipe, cautions
 
 
-def leading(laws: Laws, budget: float, suite: str | None, wishes: Wishes) -> Laws:
+def leading(laws: Laws, budget: float, suite: str | None, wishes: Wishes, clock: Clock | None = None) -> Laws:
     """The laws of the lineage that the best recipe for a budget in FLOP is of; errors as `best_start`."""
-    recipe, _ = best_start(laws, budget, suite, wishes)
+    recipe, _ = best_start(laws, budget, suite, wishes, clock=clock)
     return laws.of(recipe.lineage)
 
 

@@ -54,6 +54,10 @@ class Recipe(Frozen):
     unspent_flops: NonNegativeFloat = Field(
         default=0.0, le=MOST_FLOPS, description="of the budget, left over since the pairs were repeated often enough"
     )
+    seconds: PositiveFloat | None = Field(
+        default=None,
+        description="training takes at the speeds of the measured runs; None where no hours were asked for",
+    )
     left_over: str = Field(default="", description="why FLOP are left over, in words; empty where all are spent")
     model: str = Field(description="the member to train")
     method: MethodText = Field(description="with its rank or active fraction: lora:32, freeze:0.5")
@@ -231,6 +235,8 @@ class Recipe(Frozen):
         beyond = factor if self.extrapolation > 1 else ""
         if self.unspent_flops:
             beyond += f"; {self.unspent_flops:.3g} are left over, since {self.left_over}"
+        if self.seconds is not None:
+            beyond = f" in about {self.seconds / 3600:.3g} hours at the speeds of the measured runs{beyond}"
         if not self.serve_flops:
             of = f" of {self.budget:.3g}" if self.unspent_flops else ""
             return f"{self.train_flops:.3g}{of} FLOP{beyond}"

@@ -9,17 +9,22 @@ extending a setting that was measured at C_1 to C_2 costs
 and a smaller budget than the last cannot be had from the same trunk. The *search* is all that was bought before the
 final run, which goes on from its setting's trunk where there is one, and spends what is left.
 
+A budget is of algorithmic FLOP or of seconds (`Allocation.unit`). Runs are sized in FLOP either way, but what one
+*costs* is in the budget's unit: of seconds, a small model that reaches a fifth of the peak is charged for five times as
+many as its FLOP would take at the peak, and every run pays for loading and for being measured.
+
 This module holds values alone. A policy decides by them, whether the runs are real (`embudget spend`), simulated or
 replayed from a table (`benchmarks/spend.py`).
 """
 
 from collections.abc import Iterable
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from embudget.frozen import Frozen
 from embudget.limits import BatchSize, Count, Flops, Negatives, Rate
+from embudget.means import Unit
 from embudget.records import MethodText
 
 DECAY = 0.2
@@ -37,7 +42,10 @@ class Arm(Frozen):
     default_rate: Rate = Field(description="the method's default peak rate on this member")
     base_loss: float | None = Field(default=None, description="held-out loss before training, nats, where it is known")
     seconds_per_flop: PositiveFloat | None = Field(
-        default=None, description="measured or estimated on this machine; None where FLOP are the budget"
+        default=None, description="of training, measured or estimated on this machine; None where it is not known"
+    )
+    seconds_per_run: NonNegativeFloat = Field(
+        default=0.0, description="of loading the member and of measuring it on the held-out pairs, whatever it trains"
     )
 
     def tokens(self, train_flops: float) -> float:
@@ -59,7 +67,10 @@ class Setting(Frozen):
 class Allocation(Frozen):
     """One budget, and what it may be spent on."""
 
-    budget: Flops = Field(description="C, algorithmic FLOP of search and final run together")
+    budget: Flops = Field(description="C, of search and final run together, in the unit below")
+    unit: Unit = Field(
+        default="FLOP", description="what the budget counts: algorithmic FLOP, or seconds of one device of this machine"
+    )
     arms: tuple[Arm, ...] = Field(min_length=1)
     batch_sizes: tuple[BatchSize, ...] = Field(min_length=1, description="pairs a step that may be tried")
     negatives: tuple[Negatives, ...] = Field(default=(0,), min_length=1, description="numbers that may be tried")
@@ -73,6 +84,14 @@ class Allocation(Frozen):
     workers: PositiveInt = Field(default=1, description="runs that can be trained at the same time")
     seed: int = Field(default=0, ge=0, description="of the policy's own draws, so that a killed search goes on alike")
 
+    @model_validator(mode="after")
+    def _seconds_are_known(self) -> Self:
+        if self.unit == "seconds" and (unknown := [one for one in self.arms if one.seconds_per_flop is None]):
+            raise ValueError(
+                f"arms: a budget in seconds needs seconds_per_flop of {unknown[0].model} {unknown[0].method}"
+            )
+        return self
+
     def arm(self, setting: Setting) -> Arm:
         """The arm of a setting."""
         return next(one for one in self.arms if (one.model, one.method) == (setting.model, setting.method))
@@ -81,13 +100,36 @@ class Allocation(Frozen):
         """FLOP of the shortest run of an arm that teaches anything."""
         return self.min_steps * batch_size * self.tokens_per_pair * arm.flops_per_token
 
+    def charged(self, arm: Arm, flops: float) -> float:
+        """What one run of an arm takes of the budget, in its unit, if it trains with so many FLOP."""
+        if arm.seconds_per_flop is None or self.unit == "FLOP":
+            return flops
+        return arm.seconds_per_run + flops * arm.seconds_per_flop
+
+    def paid(self, arm: Arm, amount: float) -> float:
+        """FLOP that one run of an arm trains with for so much of the budget; 0 where that does not pay for loading."""
+        if arm.seconds_per_flop is None or self.unit == "FLOP":
+            return amount
+        return max(0.0, amount - arm.seconds_per_run) / arm.seconds_per_flop
+
+    def cost_of(self, setting: Setting, train_flops: float, measured: "Iterable[Measurement]" = ()) -> float:
+        """What a run of a setting adds to what was spent, in the budget's unit, given what was bought before."""
+        return self.charged(self.arm(setting), cost_of(setting, train_flops, measured))
+
+    def longest(self, setting: Setting, amount: float, measured: "Iterable[Measurement]" = ()) -> float:
+        """FLOP of the longest run of a setting that so much more of the budget buys, given what was bought before."""
+        return longest(setting, self.paid(self.arm(setting), amount), measured)
+
 
 class Purchase(Frozen):
     """A run that was decided: a setting, trained to a budget of its own."""
 
     setting: Setting
     train_flops: Flops = Field(description="the run's whole budget, from the first step of its trunk, FLOP")
-    cost: Flops = Field(description="what it adds to what was spent: less, where its setting has a trunk")
+    cost: NonNegativeFloat = Field(
+        description="what it adds to what was spent, in the budget's unit (`Allocation.cost_of`): less, where its "
+        "setting has a trunk; nothing, where it was measured before"
+    )
     purpose: Literal["search", "final"] = "search"
     why: str = Field(default="", description="what it is to tell, in one sentence for the screen")
 
@@ -101,6 +143,8 @@ class Measurement(NamedTuple):
     error: float = 0.0
     """Standard error of the loss by the held-out pairs, nats; 0 where it is unknown."""
     status: Literal["done", "diverged", "failed"] = "done"
+    resumable: bool = True
+    """Whether its trunk's state is kept, so that a longer run of its setting goes on from it and costs less."""
 
 
 class Decision(Frozen):
@@ -123,24 +167,35 @@ class Decision(Frozen):
         return any(one.purpose == "final" for one in self.purchases)
 
 
+def trunk_of(setting: Setting, measured: Iterable[Measurement]) -> float:
+    """The budget of the last run of a setting's trunk, from which a longer one can go on, FLOP; 0 if there is none."""
+    of_it = (one.purchase.train_flops for one in measured if one.resumable and one.purchase.setting == setting)
+    return max(of_it, default=0.0)
+
+
 def cost_of(setting: Setting, train_flops: float, measured: Iterable[Measurement], decay: float = DECAY) -> float:
     """FLOP that a run of a setting adds, given what was bought before.
+
+    Where a budget may be of seconds, use `Allocation.cost_of`, which is in its unit.
 
     Example:
         >>> setting = Setting(model="smollm2-135m:2", method="full", learning_rate=1e-3, batch_size=16)
         >>> cost_of(setting, 4e12, ())
         4000000000000.0
     """
-    last = max((one.purchase.train_flops for one in measured if one.purchase.setting == setting), default=0.0)
+    last = trunk_of(setting, measured)
     return train_flops - (1 - decay) * last if last <= train_flops else train_flops
 
 
 def longest(setting: Setting, flops: float, measured: Iterable[Measurement], decay: float = DECAY) -> float:
-    """The budget of the longest run of a setting that so many further FLOP buy."""
-    last = max((one.purchase.train_flops for one in measured if one.purchase.setting == setting), default=0.0)
+    """FLOP of the longest run of a setting that so many further FLOP buy.
+
+    Where a budget may be of seconds, use `Allocation.longest`, which is in its unit.
+    """
+    last = trunk_of(setting, measured)
     return flops + (1 - decay) * last if flops + (1 - decay) * last >= last else flops
 
 
 def spent(measured: Iterable[Measurement]) -> float:
-    """FLOP of all that was bought."""
+    """What was spent of the budget, in its unit."""
     return sum(one.purchase.cost for one in measured)

@@ -8,7 +8,7 @@ import shutil
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -32,16 +32,36 @@ A newer checkpoint of the run or of its trunk is progress.
 """
 
 
+MoreRuns = Callable[[], Sequence[RunConfig]]
+"""Gives further runs without a record once all that came before have theirs; none at the end."""
+
+
 class Claims:
-    """The missing runs of a sweep: claimed when they are begun, renewed meanwhile, let go at the end."""
+    """The missing runs of a sweep: claimed when they are begun, renewed meanwhile, let go at the end.
+
+    Args:
+        store: where their records go.
+        missing: runs without a record.
+        listener: told of what becomes of them.
+        checkpoints: the folder for what interrupted runs go on from.
+        more: asked for further runs when no run is left and none under way, as often as it gives any.
+        keep: whether the checkpoints of runs that have their records stay, for whoever goes on from them.
+    """
 
     def __init__(
-        self, store: Store, missing: Sequence[RunConfig], listener: SweepListener, checkpoints: Path | None
+        self,
+        store: Store,
+        missing: Sequence[RunConfig],
+        listener: SweepListener,
+        checkpoints: Path | None,
+        more: MoreRuns = tuple,
+        keep: bool = False,
     ) -> None:
         self._store = store
         self._leases = store.leases()
         self._checkpoints = checkpoints
         self._waiting = deque(tasks(missing))
+        self._more, self._keep = more, keep
         self._elsewhere: list[tuple[Task, Hold]] = []
         """Tasks that other sweeps are on."""
         self._listener = listener
@@ -71,8 +91,11 @@ class Claims:
             while self._waiting:
                 if task := self._begin(self._waiting.popleft()):
                     return task
-            if not self._look_again():
+            if self._look_again():
+                continue
+            if self._leases.holds_any or self._elsewhere or not (more := self._more()):
                 return None
+            self._waiting.extend(tasks(more))
 
     def settle(self, outcome: Outcome) -> None:
         """Write the record of a finished run; queue again what is left of a lost task, or give up its first run.
@@ -91,7 +114,7 @@ class Claims:
         store_record(self._store, record, self._checkpoints)
         self._leases.ended(record.id)
         ended = not rest and record.status != "failed"  # a failed run may be done again from its checkpoints
-        if ended and self._checkpoints is not None:
+        if ended and not self._keep and self._checkpoints is not None:
             shutil.rmtree(self._checkpoints / checkpoints_name(record.config), ignore_errors=True)
         self._listener.finished(record)
 

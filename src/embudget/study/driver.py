@@ -73,7 +73,7 @@ def sweep(
         if retry_failed:
             opened.forget_failed(study.configs(pairs))
         resources = Resources(
-            checkpoints=opened.checkpoints if checkpoints is None else _made(Path(checkpoints)),
+            checkpoints=opened.checkpoints if checkpoints is None else made_folder(Path(checkpoints)),
             checkpoint_seconds=checkpoint_seconds,
             keep_checkpoints=True,
             score=scorer,
@@ -97,24 +97,37 @@ def _drive(
         raise ConfigError(f"no run of the study is worth doing: {planned.left_out[0].reason}")
     configs = [run.config for run in planned.runs]
     listener.planned(planned, [there[config.id] for config in configs if config.id in there])
-    executor: Executor = (
-        InProcess(study.pairs, resources) if workers == 1 else LocalProcesses(study.pairs, workers, resources)
-    )
     missing = [config for config in configs if config.id not in there]
-    with (
-        Claims(store, missing, listener, resources.checkpoints) as claims,
-        # closed first, so that workers have saved their runs before their leases are let go
-        closing(executor.run(claims.next_task, listener.progress)) as outcomes,
-    ):
-        for outcome in outcomes:
-            claims.settle(outcome)
+    with Claims(store, missing, listener, resources.checkpoints) as claims:
+        train_all(claims, study.pairs, workers, listener, resources)
     there = {record.id: record for record in store.records()}
     if resources.checkpoints is not None:
         _tidy(resources.checkpoints, configs, there)
     return [there[config.id] for config in configs if config.id in there]
 
 
-def _made(checkpoints: Path) -> Path:
+def train_all(claims: Claims, pairs: Path, workers: int, listener: SweepListener, resources: Resources) -> None:
+    """Train the runs that claims give, in this process or in several, and have each record written as it comes.
+
+    Args:
+        claims: which runs there are; it may ask for more of them while the workers wait.
+        pairs: folder of the text pairs.
+        workers: local processes; 1 trains in this process.
+        listener: told of each step.
+        resources: how to go about it.
+
+    Raises:
+        StoreError: a record could not be stored.
+        EmbudgetError: trouble that all runs would meet, such as pairs that cannot be read.
+    """
+    executor: Executor = InProcess(pairs, resources) if workers == 1 else LocalProcesses(pairs, workers, resources)
+    # closed before the claims, so that workers have saved their runs before their leases are let go
+    with closing(executor.run(claims.next_task, listener.progress)) as outcomes:
+        for outcome in outcomes:
+            claims.settle(outcome)
+
+
+def made_folder(checkpoints: Path) -> Path:
     """Make the folder before anything is trained, so that its failure does not come after hours of training."""
     try:
         checkpoints.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, overload
 
 from embudget.errors import DivergedError
+from embudget.flops import tokens_for
 from embudget.pairs import Pairs, as_pairs
 from embudget.records import Provenance, RunConfig, RunRecord, no_gain
 from embudget.suite import find_shape
@@ -113,7 +114,7 @@ def train(
     from embudget.training.device import start_processes, use_float32
     from embudget.training.loop import Training
     from embudget.training.schedule import factor_of
-    from embudget.training.state import Resuming
+    from embudget.training.state import Resuming, paid_before, trunk_name
     from embudget.training.tracking import tracked
 
     pairs = as_pairs(pairs)
@@ -134,7 +135,10 @@ def train(
         job.check_batches()
         made = provenance(config.model)
         training = Training(job)
-        with Resuming(training, config.id, made, resources, config.train_flops) as resuming:
+        # its trunk may have been trained by a search, up to a cheaper run's decay
+        end = tokens_for((1 - config.decay) * config.train_flops, job.method, job.shape)
+        trunk = (trunk_name(config), end) if config.schedule == "wsd" else None
+        with Resuming(training, config.id, made, resources, config.train_flops, trunk=trunk) as resuming:
 
             def after_step(share: float, loss: float) -> None:
                 resuming.save_if_due()
@@ -145,7 +149,8 @@ def train(
 
             base = base_score(training, resuming.notes)
             run_to_budget(training, config.train_flops, factor_of(config), after_step)
-            record = record_of(training, config, base, training.measure(), resuming.provenance)
+            before = paid_before(resuming.notes, config.train_flops)
+            record = record_of(training, config, base, training.measure(), resuming.provenance, before)
             if folder is not None:  # the last moment for it: merged, the state is another one
                 resuming.save()
             resuming.aside = True

@@ -17,6 +17,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -36,6 +37,8 @@ LOG = logging.getLogger(__name__)
 
 TENSORS, NUMBERS = "state.safetensors", "state.json"
 KEPT = 2
+SHARED = "shared"
+"""Note of a trunk's checkpoints: the budget of each run that has branched off, with the FLOP spent by then."""
 
 FIRST_SECONDS, LEAST_SECONDS, MOST_SECONDS = 30.0, 15.0, 600.0
 SHARE_OF_RUN, TIMES_WRITING = 0.05, 20.0
@@ -102,6 +105,8 @@ class Resuming:
             written before it ends; what is kept is said where that is a KeyboardInterrupt.
         budget: FLOP of the run, for how far it is.
         end: checkpoints are of use up to this number of tokens, at which the middle of their last step must lie.
+        trunk: name of the run's trunk, and up to how many tokens its checkpoints are of use: where the run has none of
+            its own, it goes on from the newest of these.
 
     Raises:
         RunError: the checkpoint is that of another model, or processes found checkpoints of different steps.
@@ -115,6 +120,7 @@ class Resuming:
         resources: "Resources",
         budget: float,
         end: float = math.inf,
+        trunk: tuple[str, float] | None = None,
     ) -> None:
         self.training = training
         self.provenance = made
@@ -125,7 +131,9 @@ class Resuming:
         """Whether the training's state is no longer this run's, and must not be written."""
         self.budget = budget
         self._folder = None if resources.checkpoints is None else resources.checkpoints / run
-        self._end = end
+        self._places = [] if self._folder is None else [(self._folder, end)]
+        if resources.checkpoints is not None and trunk is not None:
+            self._places.append((resources.checkpoints / trunk[0], trunk[1]))
         self._keep = resources.keep_checkpoints
         self._every = resources.checkpoint_seconds
         self._ended = time.monotonic()
@@ -134,7 +142,8 @@ class Resuming:
         self._failure: str | None = None
 
     def __enter__(self) -> "Resuming":
-        found = newest_checkpoint(self._folder, self._is_of_use) if self._folder is not None else None
+        states = (newest_checkpoint(folder, partial(_is_before, end)) for folder, end in self._places)
+        found = next((state for state in states if state is not None), None)
         if found is not None:
             before = Provenance.model_validate(found.numbers.pop("provenance"))
             if before.model_revision != self.provenance.model_revision:
@@ -240,12 +249,6 @@ class Resuming:
                 "where all machines see it"
             )
 
-    def _is_of_use(self, numbers: dict[str, Any]) -> bool:
-        """Whether the middle of the last step lies before the end."""
-        tokens = [0, 0, *(tokens for tokens, _ in numbers["losses"])]
-        middle: float = (tokens[-1] + tokens[-2]) / 2
-        return middle < self._end
-
 
 def interval(seconds: float, share: float, took: float | None) -> float:
     """Seconds between two checkpoints of a run whose first ``share`` took so many seconds.
@@ -256,6 +259,12 @@ def interval(seconds: float, share: float, took: float | None) -> float:
     expected = seconds / share if share > 0 else math.inf
     usual = min(MOST_SECONDS, max(LEAST_SECONDS, SHARE_OF_RUN * expected))
     return min(usual, FIRST_SECONDS) if took is None else max(usual, TIMES_WRITING * took)
+
+
+def paid_before(notes: Mapping[str, Any], budget: float) -> float | None:
+    """FLOP that cheaper runs of a trunk had paid for, by the notes of its checkpoint; None without a trunk."""
+    shared = notes.get(SHARED)
+    return None if shared is None else max((flops for other, flops in shared if other < budget), default=0.0)
 
 
 def trunk_name(config: RunConfig) -> str:
@@ -275,6 +284,13 @@ def _read(path: Path) -> State | None:
         return State(load_file(path / TENSORS), said["numbers"])
     except (OSError, ValueError, LookupError, TypeError, SafetensorError):
         return None
+
+
+def _is_before(end: float, numbers: dict[str, Any]) -> bool:
+    """Whether the middle of a checkpoint's last step lies before so many tokens."""
+    tokens = [0, 0, *(tokens for tokens, _ in numbers["losses"])]
+    middle: float = (tokens[-1] + tokens[-2]) / 2
+    return middle < end
 
 
 def _digest(path: Path) -> str:

@@ -28,7 +28,7 @@ from embudget.training.provenance import provenance
 from embudget.training.resources import Resources, Scorer, unscored
 from embudget.training.run import OnProgress, OnRunProgress, diverged_record, record_of
 from embudget.training.schedule import factor_of
-from embudget.training.state import Resuming, trunk_name
+from embudget.training.state import SHARED, Resuming, paid_before, trunk_name
 
 
 def train_trunk(
@@ -72,7 +72,7 @@ def _trained(
     name, all_of_it = trunk_name(first), dearest.config.train_flops
     with Resuming(training, name, provenance(first.model), resources, all_of_it, end) as resuming:
         base = base_score(training, resuming.notes)
-        shared = resuming.notes.setdefault("shared", [])  # (budget, FLOP of the trunk where its branch began)
+        shared = resuming.notes.setdefault(SHARED, [])
         for config in configs:
             replace(dearest, config=config).check_batches()
             factor, budget = factor_of(config), config.train_flops
@@ -86,7 +86,7 @@ def _trained(
             tensors = {name: tensor.clone() for name, tensor in training.tensors().items()}
             numbers = training.numbers()
             # what cheaper runs had paid for, also before an interruption
-            before = max((flops for other, flops in shared if other < budget), default=0.0)
+            before = paid_before(resuming.notes, budget)
             shared.append((budget, meter.train_flops))
             resuming.save()
             resuming.aside = True

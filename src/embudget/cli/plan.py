@@ -1,0 +1,119 @@
+"""`embudget plan`: what a budget would take and bring, or what a study would, before anything is trained."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from embudget.cli.options import (
+    Budget,
+    Device,
+    Devices,
+    Dollars,
+    DollarsPerHour,
+    GpuHours,
+    Hours,
+    Mfu,
+    PairsFolder,
+    Verbose,
+)
+
+
+def command(
+    study: Annotated[
+        Path | None, typer.Argument(help="YAML of a study: says what `embudget sweep` of it would take.")
+    ] = None,
+    pairs: PairsFolder = Path("pairs"),
+    budget: Budget = None,
+    hours: Hours = None,
+    devices: Devices = None,
+    gpu_hours: GpuHours = None,
+    dollars: Dollars = None,
+    device: Device = None,
+    mfu: Mfu = None,
+    dollars_per_hour: DollarsPerHour = None,
+    suite: Annotated[str, typer.Option(help="Models to choose from, as for `embudget spend`.")] = "smollm2,minilm",
+    methods: Annotated[
+        str | None, typer.Option(help="What may train of each; by default full,freeze:0.5,lora:32.")
+    ] = None,
+    laws: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME|FILE", help="Laws of earlier studies, for the loss to expect; several times."),
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Pairs in a step; by default by the budget.")] = None,
+    search_share: Annotated[float | None, typer.Option(help="Share of the budget for the search, as 0.2.")] = None,
+    max_runs: Annotated[int | None, typer.Option(help="Runs of the search at most.")] = None,
+    device_memory: Annotated[
+        str | None, typer.Option(help="Memory of the device, e.g. 24GB: leave out what does not fit.")
+    ] = None,
+    worlds: Annotated[
+        int, typer.Option(min=1, max=64, help="Possible truths in which the search is played through.")
+    ] = 4,
+    probe: Annotated[
+        bool, typer.Option("--probe/--no-probe", help="Time some steps on this machine, about 20 s the first time.")
+    ] = True,
+    refresh: Annotated[bool, typer.Option("--refresh", help="Time again what was timed before.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+    verbose: Verbose = False,
+) -> None:
+    """Say what a budget would take and bring: hours, money, memory, disk, pairs, and the loss to expect.
+
+    Nothing is trained but a few steps for the clock, which are kept for the next time. The loss comes of searches that
+    are played through in possible worlds, with earlier laws by --laws, else with what laws look like in general; so do
+    the lines on half and twice the budget and on twice the pairs.
+
+    \b
+    Examples: embudget plan --budget 2e13 --suite smollm2,minilm --pairs pairs/
+              embudget plan --hours 8 --devices 4 --laws smollm2 --dollars-per-hour 2
+              embudget plan study.yaml
+    """  # noqa: D301
+    from embudget.cli.console import counter
+    from embudget.errors import ConfigError
+    from embudget.means import find_means
+    from embudget.spend.outlook import outlook
+    from embudget.spend.prepare import METHODS, Caps, prepare, study_of
+
+    if study is not None:
+        given = {"budget": budget, "hours": hours, "gpu_hours": gpu_hours, "dollars": dollars}
+        if named := [name for name, value in given.items() if value is not None]:
+            raise ConfigError(f"give either a study or a budget, not both, got {study} and {named[0]}")
+        _of_study(study, device_memory, probe, refresh, json)
+        return
+    means = find_means(
+        budget, hours=hours, devices=devices, gpu_hours=gpu_hours, dollars=dollars, device=device, mfu=mfu,
+        dollars_per_hour=dollars_per_hour,
+    )  # fmt: skip
+    if means.unit == "seconds" and not probe:
+        raise ConfigError("hours need the speed of this machine: leave --no-probe out, or give a budget in FLOP")
+    wanted = METHODS if methods is None else tuple(part.strip() for part in methods.split(","))
+    spec = study_of(suite, pairs, wanted, batch_size)
+    caps = Caps(search_share, max_runs)
+    with counter("timing this machine") as update:
+        done: list[str] = []
+
+        def timing(model: str) -> None:
+            done.append(model)
+            update(model, len(done))
+
+        prepared = prepare(
+            spec, means, caps, laws or (), device_memory=device_memory, clock=probe, refresh=refresh, progress=timing
+        )
+    with counter("playing the search through") as update:
+        found = outlook(prepared, worlds, lambda done, of: update(f"search of {of}:", done))
+    typer.echo(found.model_dump_json(indent=2) if json else str(found))
+
+
+def _of_study(file: Path, device_memory: str | None, probe: bool, refresh: bool, json: bool) -> None:
+    """What a study would take, by the speed of this machine instead of an assumed one."""
+    from embudget.cli.console import counter
+    from embudget.pairs import load_pairs
+    from embudget.spend.study_outlook import study_outlook
+    from embudget.study import Study
+
+    spec = Study.from_yaml(file)
+    with counter("timing this machine") as update:
+        found = study_outlook(
+            spec, load_pairs(spec.pairs), device_memory=device_memory, clock=probe, refresh=refresh,
+            progress=lambda model: update(model, 0),
+        )  # fmt: skip
+    typer.echo(found.model_dump_json(indent=2) if json else str(found))

@@ -1,0 +1,71 @@
+"""What did the last measurements change? A sentence for the screen and for decisions.jsonl, by two decisions."""
+
+import math
+from collections.abc import Sequence
+
+from embudget.spend.allocation import Decision, Measurement, Purchase, Setting
+
+SAME_RATE = 0.05
+"""e-folds below which two rates are not told apart: the loss changes by a ten-thousandth."""
+
+
+def named(model: str, method: str) -> str:
+    """An arm as the screen says it.
+
+    Example:
+        >>> named("smollm2-135m:4", "lora:32")
+        'lora:32 on smollm2-135m:4'
+    """
+    return f"{method} on {model}"
+
+
+def what_changed(before: Decision | None, now: Decision) -> str:
+    """Say what a round of measurements did to the choice: another arm leads, or the same one is surer or less sure.
+
+    Args:
+        before: the decision before the measurements; None at the beginning, which says who leads.
+        now: the decision after them.
+
+    Returns:
+        One sentence without its full stop, such as "lora:32 on smollm2-135m:4 now best with 62 %, was 31 %".
+    """
+    best, chance = _arm(now.best), 100 * now.probability
+    if before is None:
+        return f"{named(*best)} leads before any run, best with {chance:.0f} %"
+    earlier = {(model, method): share for model, method, share, _ in before.standings}
+    earlier[_arm(before.best)] = before.probability
+    was = f"was {100 * earlier[best]:.0f} %" if best in earlier else "was not among the leading"
+    if best == _arm(before.best):
+        rate = _rates(before.best, now.best)
+        return f"{named(*best)} still best with {chance:.0f} %, {was}{rate}"
+    return f"{named(*best)} now best with {chance:.0f} %, {was}; before it {named(*_arm(before.best))}"
+
+
+def why_bought(purchase: Purchase, measured: Sequence[Measurement]) -> str:
+    """Say what a run is to tell beyond those before it: of an arm, a rate, or how its loss goes on falling.
+
+    Example:
+        >>> why_bought(purchase, ())
+        'the first run of this model and method'
+    """
+    setting = purchase.setting
+    own = [one.purchase for one in measured if _arm(one.purchase.setting) == _arm(setting)]
+    if not own:
+        return "the first run of this model and method"
+    if same := [one.train_flops for one in own if one.setting == setting]:
+        return f"goes on from its run of {max(same):.3g} FLOP"
+    rates = sorted({one.setting.learning_rate for one in own})
+    if setting.learning_rate not in rates:
+        return f"another rate than {', '.join(f'{rate:.3g}' for rate in rates)}"
+    return "another batch, number of negatives or seed of a rate that was tried"
+
+
+def _arm(setting: Setting) -> tuple[str, str]:
+    return setting.model, setting.method
+
+
+def _rates(before: Setting, now: Setting) -> str:
+    """What became of the best rate, where that is more than a rounding."""
+    if abs(math.log(now.learning_rate / before.learning_rate)) < SAME_RATE:
+        return ""
+    return f", its rate {now.learning_rate:.3g} instead of {before.learning_rate:.3g}"

@@ -1,0 +1,51 @@
+"""Several final runs instead of one: the leading choices share what the search left, and the best of them is the model.
+
+It buys safety against an unlucky choice or seed, and costs length: each of n runs has about 1/n of the FLOP.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from embudget.spend.allocation import Allocation, Decision, Measurement, Purchase, Setting, spent
+from embudget.spend.changes import named
+
+
+def share_final(decision: Decision, allocation: Allocation, measured: Sequence[Measurement], keep: int) -> Decision:
+    """The decision with ``keep`` final runs in place of the one that ends the search; others are left as they are.
+
+    The leading arms are taken in their order, each with the best of its measured settings; where there are fewer of
+    them, the best choice is trained with further seeds.
+
+    Args:
+        decision: the policy's.
+        allocation: the budget.
+        measured: all that was bought before.
+        keep: final runs.
+    """
+    bought = [one for one in measured if one.purchase.purpose == "final"]
+    if not decision.final or keep <= 1 or bought:
+        return decision
+    settings = _candidates(decision, allocation, measured, keep)
+    part = (allocation.budget - spent(measured)) / len(settings)
+    purchases = []
+    for number, setting in enumerate(settings):
+        flops = allocation.longest(setting, part, measured)
+        why = "the best choice" if number == 0 else f"candidate {number + 1} of {len(settings)}"
+        cost = allocation.cost_of(setting, flops, measured)
+        purchases.append(Purchase(setting=setting, train_flops=flops, cost=cost, purpose="final", why=why))
+    return decision.model_copy(update={"purchases": tuple(purchases)})
+
+
+def _candidates(
+    decision: Decision, allocation: Allocation, measured: Iterable[Measurement], keep: int
+) -> list[Setting]:
+    best = next(one.setting for one in decision.purchases if one.purpose == "final")
+    found = [best]
+    tried = [one for one in measured if one.loss is not None]
+    for model, method, _, _ in decision.standings:
+        own = [one for one in tried if (one.purchase.setting.model, one.purchase.setting.method) == (model, method)]
+        if len(found) < keep and own and named(model, method) not in {named(s.model, s.method) for s in found}:
+            longest = max(one.purchase.train_flops for one in own)
+            at_longest = [one for one in own if one.purchase.train_flops == longest]
+            found.append(min(at_longest, key=lambda one: one.loss or 0.0).purchase.setting)
+    seeds = range(best.seed + 1, best.seed + 1 + keep - len(found))
+    return found + [best.model_copy(update={"seed": seed}) for seed in seeds]

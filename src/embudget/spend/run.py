@@ -1,0 +1,269 @@
+"""Spending one budget for real: decide, train what was decided, measure, decide again, and train the final run.
+
+    known runs -> [ decide -> write it down -> train the round's runs ] ... -> final runs -> model, scores, laws, recipe
+
+Runs, claims, workers, checkpoints and the store are those of a sweep (`embudget.study`): a round gives its runs to the
+sweep that is on, so that workers stay. Killed at any moment and started again, it goes on to the same decisions and the
+same model; see `embudget.spend.rounds` for how.
+"""
+
+from contextlib import nullcontext, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from embudget.errors import ConfigError, FitError
+from embudget.exports.folder import check_folder
+from embudget.laws import Laws, fit
+from embudget.pairs import Pairs, load_pairs
+from embudget.recipe import Recipe
+from embudget.records import RunRecord
+from embudget.spend.allocation import Allocation, Decision, Purchase
+from embudget.spend.arms import Sources
+from embudget.spend.final import evaluated, folder_of, put_in_front, recipe_of, train_final
+from embudget.spend.folder import DECISIONS, MODEL
+from embudget.spend.listener import SpendListener
+from embudget.spend.rounds import START, Beginning, DecisionLog
+from embudget.spend.search import Bought, Policy, Search, Told
+from embudget.spend.sizing import Sizing
+from embudget.spend.trunks import TrunkStates
+from embudget.study import Store, Study
+from embudget.study.claims import Claims
+from embudget.study.driver import made_folder, train_all
+from embudget.study.kept import add_kept
+from embudget.training.resources import Resources, check_interval
+
+if TYPE_CHECKING:
+    from embudget.evaluation import Evaluation
+
+LAWS, RECIPE = "laws.json", "recipe.yaml"
+
+
+class SpentBudget(NamedTuple):
+    """What a budget was spent on, and what came of it."""
+
+    model: Path
+    """The folder of the final model, out/model."""
+    record: RunRecord
+    """Of the run that made it."""
+    decisions: tuple[Decision, ...]
+    """All rounds, the last one final."""
+    outcomes: tuple[Bought, ...]
+    """All that was bought, in the order in which it was decided, final runs included."""
+    known: tuple[Bought, ...]
+    """Runs that the store held before the first decision: used by it, and free."""
+    records: tuple[RunRecord, ...]
+    """Of both, without those that were not trained."""
+    laws: Laws | None
+    """Fitted to all of these records; None where they do not suffice."""
+    no_laws: str
+    """Why there are no laws; empty where there are."""
+    recipe: Recipe
+    """How the model was trained, as `train` takes it."""
+    evaluation: "Evaluation | None"
+    """Retrieval scores of the model beside its start, where they were asked for."""
+    left_over: str
+    """Why more than two steps of the budget were not spent, such as pairs that ended; empty where they were."""
+
+
+def spend_budget(
+    allocation: Allocation,
+    study: Study,
+    store: str | Path | Store,
+    out: str | Path,
+    decide: Policy,
+    *,
+    workers: int = 1,
+    listener: SpendListener | None = None,
+    checkpoints: str | Path | None = None,
+    checkpoint_seconds: float | None = None,
+    trunk_bytes: float | None = None,
+    max_queries: int | None = 2000,
+) -> SpentBudget:
+    """Spend a budget: search, train the final model, evaluate it, write all of it to a folder.
+
+    Args:
+        allocation: the budget and what it may be spent on, such as `embudget.spend.arms.allocation_of` makes it of
+            the study.
+        study: what the arms' runs have in common: members, methods, pairs, length, prompts, precision, ...; its
+            budgets, batches, negatives, seeds and tasks are not looked at, its rates are those of `Arm.default_rate`.
+        store: where records are kept. Runs of the same settings that it holds before are known, and free: the policy
+            is told of them, and none of the budget is charged for them. Their trunks are gone, so that longer runs of
+            them cost their whole price.
+        out: folder for model/, decisions.jsonl, start.json, laws.json, recipe.yaml, evaluation.json.
+        decide: the policy.
+        workers: local processes that train the runs of a round; the final runs are trained in this process.
+        listener: told of the progress.
+        checkpoints: folder for the states of trunks; by default beside a SQLite file, else in ``out``.
+        checkpoint_seconds: time between checkpoints; by default a share of the run.
+        trunk_bytes: disk for the states of trunks that the search may still extend; see `embudget.spend.trunks`.
+        max_queries: test pairs for the retrieval scores; None for no scores.
+
+    Returns:
+        The model, with all that was decided, bought and measured.
+
+    Raises:
+        ConfigError: fewer than one worker, a folder that cannot be written or holds the spending of another budget, a
+            store that lacks runs that were decided by or in which another process trains one of them.
+        BudgetError: what is left is less than one step.
+        StoreError, PairsError, ModelError, MethodError: as `embudget.study.driver.sweep`.
+        RunError: the model cannot be written, or no final run has a loss and nothing is left.
+
+    Example:
+        >>> study = eb.Study(suite="micro", methods=["full", "lora:8"], budgets=[1e12], pairs="pairs/", max_epochs=4)
+        >>> allocation = allocation_of(study, eb.load_pairs("pairs/"), 1e12)
+        >>> spent = spend_budget(allocation, study, "out/runs.db", "out/", decide)
+        >>> spent.record.loss, spent.decisions[-1].interval
+    """
+    if workers < 1:
+        raise ConfigError(f"workers must be >= 1, got {workers}")
+    check_interval(checkpoint_seconds)
+    out, listener = Path(out), listener or SpendListener()
+    pairs = load_pairs(study.pairs)
+    check_folder(out / MODEL, pairs=pairs.folder)
+    sources = Sources.of(study, pairs)  # before there is a store, by which a later start does not know the folder
+    made_folder(out)
+    with nullcontext(store) if isinstance(store, Store) else Store(store) as opened:
+        log = DecisionLog(out / DECISIONS)
+        start, sources = _start(out / START, allocation, sources, opened, log)
+        folder = made_folder(Path(checkpoints or opened.checkpoints or out / "checkpoints"))
+        add_kept(opened, folder, {run.run for one in log.rounds for run in one.bought})
+        search = Search(
+            start.allocation,
+            decide,
+            Sizing(start.allocation, sources, pairs),
+            opened,
+            log,
+            TrunkStates(folder, trunk_bytes),
+            _known(start, sources, opened),
+            listener,
+        )
+        resources = Resources(checkpoints=folder, checkpoint_seconds=checkpoint_seconds)
+        model, record = _spend(search, pairs, out, opened, workers, resources, listener)
+        search.tidy()
+        with suppress(OSError):  # others have checkpoints there
+            folder.rmdir()
+        return _spent(search, pairs, out, model, record, listener, max_queries)
+
+
+def _spend(
+    search: Search, pairs: Pairs, out: Path, store: Store, workers: int, resources: Resources, listener: SpendListener
+) -> tuple[Path, RunRecord]:
+    """Search and train final runs until one of them has a loss."""
+    told = Told(search, listener)
+    while True:
+        if not search.final:
+            with Claims(store, (), told, resources.checkpoints, search.more, keep=True) as claims:
+                train_all(claims, pairs.folder, workers, told, resources._replace(keep_checkpoints=True))
+        finals, records = search.final, []
+        for number, one in enumerate(finals, start=1):
+            listener.training(one.purchase, number, len(finals))
+            records.append(
+                train_final(one, search, pairs, folder_of(one, out, len(finals)), store, resources, listener)
+            )
+        if search.end_final():
+            best = min((record for record in records if record.loss is not None), key=lambda one: one.loss or 0.0)
+            place = records.index(best)
+            return put_in_front(folder_of(finals[place], out, len(finals)), out), best
+
+
+def _spent(
+    search: Search,
+    pairs: Pairs,
+    out: Path,
+    model: Path,
+    record: RunRecord,
+    listener: SpendListener,
+    max_queries: int | None,
+) -> SpentBudget:
+    outcomes, known = tuple(search.outcomes()), tuple(search.known())
+    records = tuple(one for _, one in (*known, *outcomes))
+    decisions, allocation = tuple(search.log.decisions), search.allocation
+    why = _left_over(record, search)
+    laws, no_laws = None, ""
+    try:
+        laws = fit(records)
+        laws.save(out / LAWS)
+    except (FitError, ConfigError) as error:
+        no_laws = str(error)
+    left = search.left if allocation.unit == "FLOP" else 0.0
+    recipe = recipe_of(record, decisions[-1], left, why)
+    recipe.save(out / RECIPE)
+    evaluation = None
+    if max_queries is not None:
+        evaluation = evaluated(out, record, pairs, max_queries)
+        listener.evaluated(evaluation)
+    return SpentBudget(model, record, decisions, outcomes, known, records, laws, no_laws, recipe, evaluation, why)
+
+
+def _left_over(record: RunRecord, search: Search) -> str:
+    """Why more than a step of the budget was not spent; empty where no more is left."""
+    config, steps = record.config, record.steps or 1
+    own = (record.train_flops or 0.0) - (record.shared_flops or 0.0)
+    a_step = (record.train_flops or 0.0) / steps
+    if search.allocation.unit != "FLOP" or search.left <= 2 * a_step or not own:
+        return ""
+    passes = "one pass" if config.max_epochs == 1 else f"{config.max_epochs} passes"
+    return f"{passes} over the {record.training_pairs:,} pairs is all that max_epochs allows"
+
+
+def _start(
+    file: Path, allocation: Allocation, sources: Sources, store: Store, log: DecisionLog
+) -> tuple[Beginning, Sources]:
+    """What the decisions rest on: that of an earlier start, where there is one.
+
+    Raises:
+        ConfigError: the earlier start was for another budget or other runs.
+    """
+    arms = tuple(sources.templates.values())
+    if not file.exists():
+        if log.rounds:
+            raise ConfigError(f"{file.parent} holds decisions and no {file.name}: name another folder")
+        known = tuple(record.id for record in store.records() if _is_known(record, allocation, sources))
+        start = Beginning(allocation=allocation, known=known, arms=arms)
+        start.save(file)
+        return start, sources
+    start = Beginning.load(file)
+    # speeds are measured anew by each start, with what follows from them, and the workers may be others
+    free = {"arms", "workers"} | ({"batch_sizes"} if allocation.unit == "seconds" else set())
+    before, now = (one.model_dump(exclude=free) for one in (start.allocation, allocation))
+    if other := [name for name in now if now[name] != before[name]]:
+        raise ConfigError(
+            f"{file.parent} holds another spending: its {other[0]} is {before[other[0]]}, now {now[other[0]]}: name "
+            "another folder"
+        )
+    earlier = Sources({(one.model, one.method): one for one in start.arms})
+    if [one.model_copy(update={"precision": "float32"}) for one in arms] != [
+        one.model_copy(update={"precision": "float32"}) for one in start.arms
+    ]:
+        raise ConfigError(f"{file.parent} holds a spending on other members, methods or pairs: name another folder")
+    return start, earlier
+
+
+def _is_known(record: RunRecord, allocation: Allocation, sources: Sources) -> bool:
+    """Whether a run of the store is one that the budget could have bought."""
+    setting = sources.setting(record.config)
+    return (
+        setting is not None
+        and record.status != "failed"
+        and setting.batch_size in allocation.batch_sizes
+        and setting.negatives in allocation.negatives
+        and any((one.model, one.method) == (setting.model, setting.method) for one in allocation.arms)
+    )
+
+
+def _known(start: Beginning, sources: Sources, store: Store) -> list[tuple[Purchase, RunRecord]]:
+    """The runs that the store held before the first decision, as purchases that cost nothing.
+
+    Raises:
+        ConfigError: the store has them no more.
+    """
+    records = {record.id: record for record in store.records()}
+    if gone := [run for run in start.known if run not in records]:
+        raise ConfigError(f"{store.location} lacks the run {gone[0]}, by which was decided: put its store back")
+    found = []
+    for record in (records[run] for run in start.known):
+        setting = sources.setting(record.config)
+        assert setting is not None
+        why = "it was in the store before"
+        found.append((Purchase(setting=setting, train_flops=record.config.train_flops, cost=0.0, why=why), record))
+    return found
