@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from embudget.spend.allocation import Allocation, Measurement, Setting
-from embudget.spend.belief import belief_of, points_of
+from embudget.spend.belief import belief_of
+from embudget.spend.law import points_of
 from embudget.spend.ledger import Expected, Forecast
 from embudget.spend.prior import Prior
 

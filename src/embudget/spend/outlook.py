@@ -18,8 +18,9 @@ from embudget.laws.forms import Array
 from embudget.memory import state_bytes, written
 from embudget.methods import parse_method
 from embudget.spend.allocation import DECAY, Allocation, Decision, Measurement, Purchase
-from embudget.spend.belief import Belief, belief_of, log_losses, points_at, points_of
+from embudget.spend.belief import Belief, belief_of
 from embudget.spend.fitting import arm_bytes
+from embudget.spend.law import log_losses, points_at, points_of
 from embudget.spend.prepare import Prepared
 from embudget.suite import find_shape
 
