@@ -27,7 +27,12 @@ def study_of(model: Path, pairs: Pairs, **fields: object) -> Study:
 def spending(study: Study, out: Path, budget: float = BUDGET, **options: Any) -> SpentBudget:  # noqa: ANN401
     """Spend a budget into a folder, with a checkpoint after each step unless the options say otherwise."""
     allocation = allocation_of(study, load_pairs(study.pairs), budget)
-    values = {"store": out / "runs.db", "decide": halving, "max_queries": None, "checkpoint_seconds": 0.0} | options
+    values: dict[str, Any] = {
+        "store": out / "runs.db",
+        "decide": halving,
+        "max_queries": None,
+        "checkpoint_seconds": 0.0,
+    } | options
     return spend_budget(allocation, study, out=out, **values)
 
 

@@ -116,9 +116,7 @@ def test_killed_at_a_point(study: Study, calm: Path, tmp_path: Path, point: str)
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 @pytest.mark.parametrize(("step", "in_final"), [(3, False), (8, False), (6, True)])
-def test_killed_at_a_step(
-    study: Study, calm: Path, tmp_path: Path, number: int, step: int, in_final: bool
-) -> None:
+def test_killed_at_a_step(study: Study, calm: Path, tmp_path: Path, number: int, step: int, in_final: bool) -> None:
     out = tmp_path / "out"
     code = ended(lambda: spending(study, out, listener=Steps(step, in_final, lambda: die(number))))
     assert code == (130 if number == signal.SIGINT else -signal.SIGKILL)
@@ -136,7 +134,8 @@ def test_killed_at_a_step(
 
 @pytest.mark.slow
 def test_two_workers_come_to_the_same_and_replace_one_that_is_killed(study: Study, calm: Path, tmp_path: Path) -> None:
-    out, lost = tmp_path / "out", []
+    out = tmp_path / "out"
+    lost: list[str] = []
 
     class Killing(SpendListener):
         def progress(self, config: RunConfig, share: float, loss: float) -> None:

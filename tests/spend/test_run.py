@@ -162,9 +162,7 @@ def test_runs_that_the_store_held_before_are_used_and_free(
 
 
 @pytest.mark.parametrize("trunk_bytes", [0, 10**12])
-def test_the_disk_for_trunks_is_bounded(
-    spent: SpentBudget, study: Study, tmp_path: Path, trunk_bytes: float
-) -> None:
+def test_the_disk_for_trunks_is_bounded(spent: SpentBudget, study: Study, tmp_path: Path, trunk_bytes: float) -> None:
     """A trunk that had to go is paid for again, and the budget holds all the same."""
     out, most = tmp_path / "out", 0
 
@@ -227,7 +225,7 @@ def test_a_run_that_ends_badly_is_told_to_the_policy_and_paid_for(
     spent = spending(study, tmp_path / "out", listener=heard)
     bad = [one for one, _ in spent.outcomes if one.status != "done"]
     assert {one.status for one in bad} == {"diverged" if how == "diverge" else "failed"} and len(bad) == 2
-    assert all(0 < one.purchase.cost and not one.resumable for one in bad)
+    assert all(one.purchase.cost > 0 and not one.resumable for one in bad)
     if how == "diverge":
         assert all(one.purchase.cost < 0.9 * one.purchase.train_flops for one in bad), "up to the step at which it did"
     assert spent.record.config.method == "lora:4"

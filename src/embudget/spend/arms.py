@@ -16,10 +16,11 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from embudget.errors import ConfigError
+from embudget.means import Unit
 from embudget.methods import parse_method
 from embudget.pairs import Pairs
 from embudget.records import RunConfig
-from embudget.spend.allocation import DECAY, Allocation, Arm, Setting, Unit
+from embudget.spend.allocation import DECAY, Allocation, Arm, Setting
 from embudget.study import Study
 from embudget.study.batch_size import BatchRule
 from embudget.study.planning import settled
@@ -145,7 +146,10 @@ def allocation_of(
         unit: FLOP or seconds.
         arms: those of the study with their speeds, where they were measured; by default those without.
         batch_flops: what the budget is in FLOP, for the rule of the batch, where its unit is seconds.
-        search_share, max_runs, workers, seed: see `Allocation`.
+        search_share: of the budget for the search at most; None leaves it to the policy.
+        max_runs: of the search at most.
+        workers: runs that are trained at the same time.
+        seed: of the policy's own draws.
 
     Raises:
         ConfigError: the study names several lengths or scales, or a value is out of its range.

@@ -64,7 +64,7 @@ class Round(Frozen):
     dropped: tuple[Setting, ...] = Field(description="whose trunks are not kept any longer: the disk is bounded")
 
 
-class Start(Frozen):
+class Beginning(Frozen):
     """What decisions rest on besides measurements."""
 
     allocation: Allocation

@@ -22,8 +22,8 @@ from embudget.spend.arms import Sources
 from embudget.spend.final import evaluated, folder_of, put_in_front, recipe_of, train_final
 from embudget.spend.folder import DECISIONS, MODEL
 from embudget.spend.listener import SpendListener
-from embudget.spend.rounds import START, DecisionLog, Start
-from embudget.spend.search import Outcome, Policy, Search, Told
+from embudget.spend.rounds import START, Beginning, DecisionLog
+from embudget.spend.search import Bought, Policy, Search, Told
 from embudget.spend.sizing import Sizing
 from embudget.spend.trunks import TrunkStates
 from embudget.study import Store, Study
@@ -47,9 +47,9 @@ class SpentBudget(NamedTuple):
     """Of the run that made it."""
     decisions: tuple[Decision, ...]
     """All rounds, the last one final."""
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[Bought, ...]
     """All that was bought, in the order in which it was decided, final runs included."""
-    known: tuple[Outcome, ...]
+    known: tuple[Bought, ...]
     """Runs that the store held before the first decision: used by it, and free."""
     records: tuple[RunRecord, ...]
     """Of both, without those that were not trained."""
@@ -208,7 +208,7 @@ def _left_over(record: RunRecord, search: Search) -> str:
 
 def _start(
     file: Path, allocation: Allocation, sources: Sources, store: Store, log: DecisionLog
-) -> tuple[Start, Sources]:
+) -> tuple[Beginning, Sources]:
     """What the decisions rest on: that of an earlier start, where there is one.
 
     Raises:
@@ -219,10 +219,10 @@ def _start(
         if log.rounds:
             raise ConfigError(f"{file.parent} holds decisions and no {file.name}: name another folder")
         known = tuple(record.id for record in store.records() if _is_known(record, allocation, sources))
-        start = Start(allocation=allocation, known=known, arms=arms)
+        start = Beginning(allocation=allocation, known=known, arms=arms)
         start.save(file)
         return start, sources
-    start = Start.load(file)
+    start = Beginning.load(file)
     free = {"arms", "workers"}  # speeds are measured anew by each start, and the workers may be others
     before, now = (one.model_dump(exclude=free) for one in (start.allocation, allocation))
     if other := [name for name in now if now[name] != before[name]]:
@@ -250,7 +250,7 @@ def _is_known(record: RunRecord, allocation: Allocation, sources: Sources) -> bo
     )
 
 
-def _known(start: Start, sources: Sources, store: Store) -> list[tuple[Purchase, RunRecord]]:
+def _known(start: Beginning, sources: Sources, store: Store) -> list[tuple[Purchase, RunRecord]]:
     """The runs that the store held before the first decision, as purchases that cost nothing.
 
     Raises:

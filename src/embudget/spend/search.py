@@ -24,8 +24,8 @@ from embudget.training.interrupt import deferred
 Policy = Callable[[Allocation, Sequence[Measurement]], Decision]
 """Decides what to buy next, by nothing but what was measured: alike measurements, alike decisions."""
 
-Outcome = tuple[Measurement, RunRecord | None]
-"""What was bought, with its record."""
+Bought = tuple[Measurement, RunRecord]
+"""What was bought, or known before, with its record."""
 
 
 class Search:
@@ -87,14 +87,14 @@ class Search:
         """All that is known, in the order in which it was decided; what was known before the first decision is free."""
         return [one for one, _ in [*self.known(), *self.outcomes()]]
 
-    def known(self) -> list[Outcome]:
+    def known(self) -> list[Bought]:
         """The runs that the store held before, which are free."""
         return [
             (self._measurement(purchase.model_copy(update={"cost": 0.0}), record), record)
             for purchase, record in self._known
         ]
 
-    def outcomes(self) -> list[Outcome]:
+    def outcomes(self) -> list[Bought]:
         """All that was bought, in the order in which it was decided."""
         return [
             (self._measurement(purchase.model_copy(update={"cost": self._cost(purchase, run, record)}), record), record)
