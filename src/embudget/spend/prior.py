@@ -150,9 +150,9 @@ def basis_of(allocation: Allocation) -> Basis:
             build.mean["data"] = build.mean["data"] + 0.05 * setting
             build.add({"size": 0.05 * setting})
             build.add({"data": 0.05 * setting})
-    build.each({"size": 0.06, "data": 0.06, "rate": 0.3}, methods)
+    build.each({"size": 0.1, "data": 0.1, "rate": 0.3}, methods)
     build.each({"own": 0.02}, [f"{arm.lineage} {arm.model}" for arm in arms])
-    build.each({"own": 0.01, "rate": 0.15}, [str(place) for place in range(len(arms))])
+    build.each({"own": 0.015, "rate": 0.15}, [str(place) for place in range(len(arms))])
     build.add({"rate": 0.4})
     build.add({"rate": SLOPE_SD * (log_n - centre)})
     build.add({"rate_slope": SLOPE_SD})
