@@ -8,12 +8,12 @@ import pytest
 
 from embudget import find_laws
 from embudget.errors import BudgetError
+from embudget.methods import parse_method
 from embudget.spend.allocation import Allocation, Arm, Decision, Measurement, Purchase, cost_of, spent
 from embudget.spend.policy import decide
 from embudget.spend.prior import Prior
 from embudget.spend.words import changed
 from embudget.suite import find_shape
-from embudget.methods import parse_method
 
 MODELS = ("smollm2-135m:1", "smollm2-135m:4", "smollm2-135m:12", "smollm2-135m:30")
 BEST_RATE = 1e-3

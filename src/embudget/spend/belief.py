@@ -23,6 +23,7 @@ import numpy as np
 
 from embudget.laws.forms import Array
 from embudget.spend.allocation import Allocation, Measurement, Setting
+from embudget.spend.known import told_by
 from embudget.spend.law import (
     SHARPNESS,
     Points,
@@ -34,7 +35,6 @@ from embudget.spend.law import (
     log_losses,
     points_of,
 )
-from embudget.spend.known import told_by
 from embudget.spend.prior import NOTHING, Basis, Prior, basis_of, draw
 
 NOISE, NOISE_RUNS = 0.012, 6.0
@@ -156,9 +156,7 @@ class _Seen:
         rate_errors = np.full(len(ordered) - len(done), DIVERGED[1])
         return cls(at, values, bounds, 1 / learned, len(done), trunk, evaluation, rate_errors)
 
-    def match(
-        self, basis: Basis, start: Array, theta: Array, each: Array, steps: Sequence[float], seed: int
-    ) -> Array:
+    def match(self, basis: Basis, start: Array, theta: Array, each: Array, steps: Sequence[float], seed: int) -> Array:
         """Move each row of ``theta`` on, from its row of the prior ``start``, by so many steps."""
         errors = self._errors(each)
         rng = np.random.default_rng([seed, 22])

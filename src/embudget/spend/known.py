@@ -1,4 +1,4 @@
-"""What do laws that were fitted before say of an allocation's arms? Their draws, at a few sizes and budgets of each method.
+"""What do laws that were fitted before say of an allocation's arms? Their draws, at some sizes and budgets.
 
 Each row of the ensemble is moved to one draw of the laws, so that what they leave open stays open, and what they say of
 a method goes over to those that they do not know by what methods have in common. Losses may differ in level, as on

@@ -23,6 +23,7 @@ import numpy as np
 from embudget.errors import BudgetError
 from embudget.laws.forms import Array
 from embudget.methods import kind_of
+from embudget.spend import words
 from embudget.spend.allocation import (
     Allocation,
     Decision,
@@ -32,7 +33,6 @@ from embudget.spend.allocation import (
     cost_of,
     spent,
 )
-from embudget.spend import words
 from embudget.spend.belief import belief_of
 from embudget.spend.law import points_of
 from embudget.spend.prior import Prior
@@ -45,7 +45,7 @@ least probability to be best."""
 SEARCHED, BRACKETED = 16, 4
 """Arms whose steps are valued, and those at several rates."""
 DISCREPANCY = 0.012
-"""Relative error of a forecast for each e-fold of the budget beyond the arm's longest run, and of its law: assumption."""
+"""Relative error of a forecast, times the root of the e-folds from the arm's longest run: assumption."""
 FLOOR = 1e-3
 """Share of what is left that a step counts as at least, so that the search takes hundreds of rounds at most."""
 SAME = 0.005
@@ -86,7 +86,9 @@ class _Position:
         at = points_of(self.allocation, options)
         logs, tuned = self.belief.with_tuned(at)
         mean, rows = logs.mean(axis=0), np.array(places)
-        chosen = np.array([min(np.flatnonzero(rows == place), key=lambda row: mean[row]) for place in dict.fromkeys(places)])
+        chosen = np.array(
+            [min(np.flatnonzero(rows == place), key=lambda row: mean[row]) for place in dict.fromkeys(places)]
+        )
         best = at.where(chosen)
         finals = Finals(logs[:, chosen], tuned[:, chosen], self.belief.best_log_rate(best))
         return rows[chosen], [options[row] for row in chosen], finals
@@ -134,7 +136,9 @@ class _Position:
         prices, room = slope * costs, min(most, self.left)
         for _ in range(runs):
             worth = values(finals, seen, noise, patient)
-            worth[[row for row, one in enumerate(found) if one[2] > room or one[0] in {found[p][0] for p in picked}]] = 0
+            worth[
+                [row for row, one in enumerate(found) if one[2] > room or one[0] in {found[p][0] for p in picked}]
+            ] = 0
             ratio = np.where(worth > prices, worth / prices, 0.0)
             if not ratio.any():
                 break

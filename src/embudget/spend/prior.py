@@ -144,7 +144,9 @@ def basis_of(allocation: Allocation) -> Basis:
     build.each({"asymptote": 0.1, "size": 0.4, "data": 0.4, "size_exponent": 0.3, "data_exponent": 0.3}, kinds)
     for kind, usual in USUAL.items():
         if kind in kinds:
-            number = [parse_method(arm.method).number if of == kind else None for arm, of in zip(arms, kinds, strict=True)]
+            number = [
+                parse_method(arm.method).number if of == kind else None for arm, of in zip(arms, kinds, strict=True)
+            ]
             setting = np.array([0.0 if one is None else log(one / usual) for one in number])
             build.mean["size"] = build.mean["size"] - 0.05 * setting
             build.mean["data"] = build.mean["data"] + 0.05 * setting
