@@ -46,7 +46,7 @@ SEARCHED, BRACKETED = 16, 4
 """Arms whose steps are valued, and those at several rates."""
 DISCREPANCY = 0.012
 """Relative error of a forecast, times the root of the e-folds from the arm's longest run: assumption."""
-FLOOR = 1e-3
+FLOOR = 2e-3
 """Share of what is left that a step counts as at least, so that the search takes hundreds of rounds at most."""
 SAME = 0.005
 

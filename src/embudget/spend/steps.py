@@ -1,8 +1,8 @@
 """Which runs can be bought next? An arm's trunk opened at a rate and a budget, or one that is there extended.
 
 Budgets are those of a ladder, `STEP` apart, from the shortest run of an arm that teaches anything up to `MOST` of what
-is left. A trunk is opened near the best rate as it is believed, and, for the arms that matter most, `BRACKET` e-folds to
-either side: without that 0.6 to 2.3 % of the final loss are lost in simulations.
+is left. A trunk is opened near the best rate as it is believed, and, for the arms that matter most, `BRACKET` e-folds
+to either side: without that 0.6 to 2.3 % of the final loss are lost in simulations.
 """
 
 from collections.abc import Sequence

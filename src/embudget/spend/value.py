@@ -63,7 +63,7 @@ def patience(runs: float) -> float:
 
     The more further steps a budget affords, the more of what they resolve together can be had.
     """
-    return float(np.clip(PATIENCE * (np.log10(max(runs, 1.0)) - 0.9), 0.1, 0.8))
+    return float(np.clip(PATIENCE * (np.log10(max(runs, 1.0)) - 0.9), 0.1, 0.5))
 
 
 def values(finals: Finals, seen: Array, noise: float, patient: float) -> Array:
