@@ -1,6 +1,7 @@
 """What `embudget plan` says of a budget and of a study, and what it refuses, each in one line."""
 
 import json
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from tests.command_line import Run
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EMBUDGET_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("embudget.spend.probe.SECONDS", 3.0)
+    monkeypatch.setattr(import_module("embudget.spend.probe"), "SECONDS", 3.0)  # embudget.spend is a function too
 
 
 ASKED = ("--suite", "micro", "--methods", "full,lora:8", "--worlds", "1", "--batch-size", "4")

@@ -68,6 +68,7 @@ BAD = {
     "no worker": (("--workers", "0"), "--workers: must be >"),
     "negatives": (("--negatives", "some"), "--negatives must be whole numbers"),
     "none there": (("--negatives", "3"), "negatives"),
+    "no member that fits": (("--device-memory", "2MB"), "no member fits into the memory of the device, 2 MB:"),
     "a batch of one": (("--batch-size", "1"), "--batch-size"),
 }
 
@@ -85,6 +86,14 @@ def test_bad_input_is_one_line(run: Run, suite: Path, tiny_pairs: Pairs, tmp_pat
 def test_too_few_pairs(run: Run, suite: Path, few_pairs: Path, tmp_path: Path) -> None:
     done = asked(run, suite, few_pairs, tmp_path / "out", "--batch-size", "64")
     assert done.code == 2 and "pairs" in done.err and done.err.count("\n") == 1, done.err
+
+
+@pytest.mark.slow
+def test_a_time_shorter_than_loading(run: Run, suite: Path, tiny_pairs: Pairs, tmp_path: Path) -> None:
+    done = asked(run, suite, tiny_pairs.folder, tmp_path / "out", "--hours", "0.0001", budget=None)
+    line = done.err.splitlines()[-1]
+    assert done.code == 2 and "--hours must pay for more than loading and measuring a model" in line, done.err
+    assert "got 0.0001 hours: the least that works is " in line and not (tmp_path / "out").exists()
 
 
 def test_an_unknown_suite(run: Run, tiny_pairs: Pairs, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from embudget.errors import ConfigError
 from embudget.records import RunConfig, RunRecord
 from embudget.spend.allocation import Allocation, Arm, Decision, Measurement, Purchase, Setting, cost_of
 from embudget.spend.changes import what_changed
-from embudget.spend.ledger import Expected, Ledger, make_ledger
+from embudget.spend.ledger import ExpectedLoss, Ledger, make_ledger
 from embudget.spend.rules import STEPS, rules_of_thumb
 
 SIZES = {"smollm2-135m:1": 3_540_000, "smollm2-135m:4": 14_160_000, "smollm2-135m:30": 106_200_000}
@@ -65,8 +65,8 @@ def decision(best: Setting, probability: float = 0.62) -> Decision:
     )  # fmt: skip
 
 
-def flat(chosen: Setting, flops: float) -> Expected:
-    return Expected(3.3, 3.0, 3.6)
+def flat(chosen: Setting, flops: float) -> ExpectedLoss:
+    return ExpectedLoss(3.3, 3.0, 3.6)
 
 
 def made(budget: float = 4e12) -> Ledger:

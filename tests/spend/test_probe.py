@@ -1,5 +1,6 @@
 """What is timed, what is kept, and what follows of it for members that were not timed; no speed is asserted."""
 
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from embudget.methods import parse_method
 from embudget.pairs import Pairs
 from embudget.records import RunConfig
 from embudget.spend.allocation import Arm
-from embudget.spend.fitting import arm_bytes, fitting
+from embudget.spend.fitting import arm_bytes, arms_that_fit
 from embudget.spend.probe import Probe, RandomTexts, Timing, known_timings, probe, wanted
 from embudget.spend.speed_cache import Conditions, Kept, keep, kept
 from embudget.study import Study
@@ -22,7 +23,7 @@ CONDITIONS = Conditions("a device", "float32", 1, 75, "0", "2")
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EMBUDGET_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("embudget.spend.probe.SECONDS", 3.0)
+    monkeypatch.setattr(import_module("embudget.spend.probe"), "SECONDS", 3.0)  # embudget.spend is a function too
 
 
 def configs(pairs: Pairs, *names: str, methods: tuple[str, ...] = ("full", "lora:8")) -> list[RunConfig]:
@@ -115,9 +116,9 @@ def test_no_member_that_fits_says_the_least_memory_that_would() -> None:
         for name in ("micro-200k", "micro-3m")
     ]  # fmt: skip
     small, large = (arm_bytes(arm, study, 16, bf16=False) for arm in arms)
-    assert fitting(arms, study, 16, small / 0.9 * 1.01, bf16=False) == (arms[0],)
-    assert fitting(arms, study, 16, large / 0.9 * 1.01, bf16=False) == tuple(arms)
+    assert arms_that_fit(arms, study, 16, small / 0.9 * 1.01, bf16=False) == (arms[0],)
+    assert arms_that_fit(arms, study, 16, large / 0.9 * 1.01, bf16=False) == tuple(arms)
     with pytest.raises(InfeasibleError, match=r"the least that would do is [0-9.]+ MB, for micro-200k full") as caught:
-        fitting(arms, study, 16, "2MB", bf16=False)
+        arms_that_fit(arms, study, 16, "2MB", bf16=False)
     least = str(caught.value).rpartition("would do is ")[2].partition(",")[0].replace(" ", "")
-    assert fitting(arms, study, 16, least, bf16=False) == (arms[0],)
+    assert arms_that_fit(arms, study, 16, least, bf16=False) == (arms[0],)

@@ -15,7 +15,8 @@ class _Callable(ModuleType):
     """
 
     def __call__(self, *args: Any, **options: Any) -> "Spending":  # noqa: ANN401 - the function checks them
-        return self.__wrapped__(*args, **options)
+        spending: Spending = self.__wrapped__(*args, **options)
+        return spending
 
     @property
     def __wrapped__(self) -> Any:  # noqa: ANN401 - by which `inspect` finds the function's signature

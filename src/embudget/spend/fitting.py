@@ -18,7 +18,7 @@ def arm_bytes(arm: Arm, study: Study, batch_size: int, *, bf16: bool) -> float:
     )  # fmt: skip
 
 
-def fitting(
+def arms_that_fit(
     arms: Sequence[Arm], study: Study, batch_size: int, device_memory: str | float, *, bf16: bool
 ) -> tuple[Arm, ...]:
     """The arms whose training is estimated to fit into 90 % of the device's memory.

@@ -7,7 +7,7 @@ import numpy as np
 from embudget.spend.allocation import Allocation, Measurement, Setting
 from embudget.spend.belief import belief_of
 from embudget.spend.law import points_of
-from embudget.spend.ledger import Expected, Forecast
+from embudget.spend.ledger import ExpectedLoss, Forecast
 from embudget.spend.prior import Prior
 
 INTERVAL = (0.05, 0.95)
@@ -21,10 +21,10 @@ def forecaster(allocation: Allocation, measured: Sequence[Measurement], prior: P
     """
     belief = belief_of(allocation, measured, prior)
 
-    def forecast(setting: Setting, train_flops: float) -> Expected:
+    def forecast(setting: Setting, train_flops: float) -> ExpectedLoss:
         logs = belief.log_losses(points_of(allocation, [(setting, train_flops)]))[:, 0]
         noise = np.random.default_rng([allocation.seed, 31]).standard_normal(len(logs)) * belief.noise
         low, middle, high = np.exp(np.quantile(logs + noise, (INTERVAL[0], 0.5, INTERVAL[1]))).tolist()
-        return Expected(middle, low, high)
+        return ExpectedLoss(middle, low, high)
 
     return forecast

@@ -16,15 +16,16 @@ from embudget.errors import ConfigError
 from embudget.files import write_whole
 from embudget.frozen import Frozen
 from embudget.limits import Flops
+from embudget.means import Unit
 from embudget.methods import parse_method
 from embudget.reading import read_json
 from embudget.records import RunRecord
-from embudget.spend.allocation import Allocation, Decision, Measurement, Setting, Unit
+from embudget.spend.allocation import Allocation, Decision, Measurement, Setting
 from embudget.spend.changes import named
 from embudget.spend.rules import rules_of_thumb
 
 
-class Expected(NamedTuple):
+class ExpectedLoss(NamedTuple):
     """A final loss as it is predicted, nats."""
 
     loss: float
@@ -36,7 +37,7 @@ class Expected(NamedTuple):
         return f"{self.loss:.3f} ({self.low:.3f} to {self.high:.3f})"
 
 
-Forecast = Callable[[Setting, float], Expected]
+Forecast = Callable[[Setting, float], ExpectedLoss]
 """The loss of a run of a setting with a budget in FLOP, by what is known at the end of the search."""
 
 
@@ -56,7 +57,9 @@ class Alternative(Frozen):
     name: str
     model: str
     method: str
-    expected: Expected = Field(description="predicted loss of the whole budget without a search, nats, and its 90 %")
+    expected: ExpectedLoss = Field(
+        description="predicted loss of the whole budget without a search, nats"
+    )
 
 
 class Ledger(Frozen):
@@ -75,7 +78,9 @@ class Ledger(Frozen):
     chosen: Setting
     chosen_flops: Flops = Field(description="whole budget of the final run, what the search had trained of it included")
     probability: float = Field(ge=0, le=1, description="that no other arm ends lower by more than 0.5 %, before it ran")
-    predicted: Expected = Field(description="final loss as it was predicted when the search ended, nats, and its 90 %")
+    predicted: ExpectedLoss = Field(
+        description="final loss as it was predicted when the search ended, nats"
+    )
     measured_loss: float | None = Field(description="held-out loss of the final model, nats; None where it failed")
     loss_error: NonNegativeFloat | None = Field(default=None, description="its standard error by held-out groups")
     base_loss: float | None = Field(default=None, description="held-out loss of the chosen start before training, nats")
@@ -187,7 +192,7 @@ def make_ledger(
         chosen=best.purchase.setting,
         chosen_flops=best.purchase.train_flops,
         probability=decision.probability,
-        predicted=Expected(decision.expected_loss, *decision.interval),
+        predicted=ExpectedLoss(decision.expected_loss, *decision.interval),
         measured_loss=best.loss,
         loss_error=best.error or None,
         base_loss=None if record is None else record.base_loss,

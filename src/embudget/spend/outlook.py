@@ -17,7 +17,7 @@ from embudget.frozen import Frozen
 from embudget.laws.forms import Array
 from embudget.memory import state_bytes, written
 from embudget.methods import parse_method
-from embudget.spend.allocation import DECAY, Allocation, Decision, Measurement, Purchase
+from embudget.spend.allocation import DECAY, Allocation, Decision, Measurement, Purchase, Setting
 from embudget.spend.belief import Belief, belief_of
 from embudget.spend.fitting import arm_bytes
 from embudget.spend.law import log_losses, points_at, points_of
@@ -54,7 +54,7 @@ class Outlook(Frozen):
     searched: float = Field(ge=0, lt=1, description="share of the budget that the search takes, mean over the worlds")
     runs: NonNegativeFloat = Field(description="of the search, mean")
     search_flops: NonNegativeFloat
-    final_flops: PositiveFloat
+    final_flops: NonNegativeFloat = Field(description="that the final run adds, where it goes on from a trunk")
     search_seconds: float | None = Field(description="of one device; None where the machine was not timed")
     final_seconds: float | None
     dollars: float | None = Field(description="of both; None where no price is known")
@@ -207,8 +207,8 @@ def _told(prepared: Prepared, courses: dict[str, list[Course]], best: Array, row
         worlds=count,
         searched=float(np.mean([_share(allocation, one) for one in given])),
         runs=float(np.mean([len(one.measured) for one in given])),
-        search_flops=float(np.mean([_search_flops(one) for one in given])),
-        final_flops=float(np.mean([one.final.train_flops for one in given])),
+        search_flops=float(np.mean([_added_flops(one)[0] for one in given])),
+        final_flops=float(np.mean([_added_flops(one)[1] for one in given])),
         search_seconds=search,
         final_seconds=final,
         dollars=None if search is None or final is None else means.dollars(search + final),
@@ -234,16 +234,15 @@ def _case(what: str, mean: float, given: Array, logs: Array) -> Case:
     return Case(what=what, expected_loss=exp(mean) * (1 + change), change=change, change_error=error)
 
 
-def _search_flops(one: Course) -> float:
-    """FLOP of the search, where a run goes on from its trunk those that it adds."""
-    last: dict[object, float] = {}
-    total = 0.0
-    for measurement in one.measured:
-        setting, flops = measurement.purchase.setting, measurement.purchase.train_flops
-        before = last.get(setting, 0.0)
-        total += flops - (1 - DECAY) * before if before <= flops else flops
-        last[setting] = max(before, flops)
-    return total
+def _added_flops(one: Course) -> tuple[float, float]:
+    """FLOP of the search and of the final run, of a run that goes on from its trunk those that it adds."""
+    last: dict[Setting, float] = {}
+    added = []
+    for purchase in (*(each.purchase for each in one.measured), one.final):
+        before, flops = last.get(purchase.setting, 0.0), purchase.train_flops
+        added.append(flops - (1 - DECAY) * before if before <= flops else flops)
+        last[purchase.setting] = max(before, flops)
+    return sum(added[:-1]), added[-1]
 
 
 def _seconds(allocation: Allocation, one: Course) -> tuple[float, float] | None:

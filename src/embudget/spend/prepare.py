@@ -11,7 +11,7 @@ from embudget.pairs.token_batch import check_negatives
 from embudget.spend.allocation import Allocation, Decision, Measurement
 from embudget.spend.arms import allocation_of, batch_sizes
 from embudget.spend.checks import check_affordable, check_caps
-from embudget.spend.fitting import fitting
+from embudget.spend.fitting import arms_that_fit
 from embudget.spend.keeping import share_final
 from embudget.spend.policy import decide
 from embudget.spend.prior import Prior
@@ -128,7 +128,7 @@ def prepare(
     )  # fmt: skip
     prepared = Prepared(means, study, pairs, allocation, prior, caps.keep, timed)
     if device_memory is not None:
-        arms = fitting(allocation.arms, study, max(allocation.batch_sizes), device_memory, bf16=prepared.bf16)
+        arms = arms_that_fit(allocation.arms, study, max(allocation.batch_sizes), device_memory, bf16=prepared.bf16)
         allocation = allocation.model_copy(update={"arms": arms})
     check_affordable(allocation, caps.keep, lambda budget: min(batch_sizes(study, budget)))
     return prepared._replace(allocation=allocation)
