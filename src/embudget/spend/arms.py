@@ -16,10 +16,11 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from embudget.errors import ConfigError
+from embudget.means import Unit
 from embudget.methods import parse_method
 from embudget.pairs import Pairs
 from embudget.records import RunConfig
-from embudget.spend.allocation import DECAY, Allocation, Arm, Setting, Unit
+from embudget.spend.allocation import DECAY, Allocation, Arm, Setting
 from embudget.study import Study
 from embudget.study.batch_size import BatchRule
 from embudget.study.planning import settled

@@ -16,10 +16,11 @@ from embudget.errors import ConfigError
 from embudget.files import write_whole
 from embudget.frozen import Frozen
 from embudget.limits import Flops
+from embudget.means import Unit
 from embudget.methods import parse_method
 from embudget.reading import read_json
 from embudget.records import RunRecord
-from embudget.spend.allocation import Allocation, Decision, Measurement, Setting, Unit
+from embudget.spend.allocation import Allocation, Decision, Measurement, Setting
 from embudget.spend.changes import named
 from embudget.spend.rules import rules_of_thumb
 
