@@ -11,7 +11,8 @@ from embudget.pairs import Pairs
 from embudget.records import RunConfig
 from embudget.spend.allocation import Arm
 from embudget.spend.fitting import arm_bytes, arms_that_fit
-from embudget.spend.probe import Probe, RandomTexts, Timing, known_timings, probe, wanted
+from embudget.spend.probe import Probe, Timing, known_timings, probe, wanted
+from embudget.spend.random_texts import RandomTexts
 from embudget.spend.speed_cache import Conditions, Kept, keep, kept
 from embudget.study import Study
 from embudget.suite import find_shape
