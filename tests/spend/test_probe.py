@@ -11,7 +11,8 @@ from embudget.pairs import Pairs
 from embudget.records import RunConfig
 from embudget.spend.allocation import Arm
 from embudget.spend.fitting import arm_bytes, arms_that_fit
-from embudget.spend.probe import Probe, RandomTexts, Timing, known_timings, probe, wanted
+from embudget.spend.probe import Probe, Timing, known_timings, probe, wanted
+from embudget.spend.random_texts import RandomTexts
 from embudget.spend.speed_cache import Conditions, Kept, keep, kept
 from embudget.study import Study
 from embudget.suite import find_shape
@@ -56,11 +57,11 @@ def test_a_second_look_times_nothing_and_a_third_with_more_members_only_these(ti
 
 
 def test_other_conditions_are_another_file_and_a_damaged_one_is_none() -> None:
-    files = {
-        CONDITIONS._replace(**{name: 2 if name in ("threads", "max_length") else "x"}).file
-        for name in Conditions._fields
-    }
-    assert len(files | {CONDITIONS.file}) == len(Conditions._fields) + 1
+    others = (
+        CONDITIONS._replace(device="another"), CONDITIONS._replace(precision="bf16"), CONDITIONS._replace(threads=2),
+        CONDITIONS._replace(max_length=512), CONDITIONS._replace(embudget="1"), CONDITIONS._replace(torch="3"),
+    )  # fmt: skip
+    assert len({one.file for one in (CONDITIONS, *others)}) == 7
     keep(CONDITIONS, Kept([{"model": "micro-1m"}], ["one"]))
     assert kept(CONDITIONS) == Kept([{"model": "micro-1m"}], ["one"])
     assert kept(CONDITIONS._replace(threads=2)) == Kept([], [])
