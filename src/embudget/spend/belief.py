@@ -26,7 +26,7 @@ from embudget.spend.allocation import Allocation, Measurement, Setting
 from embudget.spend.known import told_by
 from embudget.spend.law import (
     SHARPNESS,
-    Points,
+    RunPoints,
     at_rates,
     base_logs,
     best_log_rate,
@@ -35,7 +35,7 @@ from embudget.spend.law import (
     log_losses,
     points_of,
 )
-from embudget.spend.prior import NOTHING, Basis, Prior, basis_of, draw
+from embudget.spend.prior import NOTHING, Basis, KnownLaws, arms_basis, normal_draws
 
 NOISE, NOISE_RUNS = 0.012, 6.0
 """Assumption: relative standard deviation of a run about its law before any is measured, and the runs that this guess
@@ -63,7 +63,7 @@ BASE_SD = 0.08
 
 
 @dataclass(frozen=True)
-class Belief:
+class Ensemble:
     """The ensemble after the measurements."""
 
     allocation: Allocation
@@ -73,23 +73,23 @@ class Belief:
     noise: float
     """Relative standard deviation of a run about its law."""
 
-    def log_losses(self, at: Points) -> Array:
+    def log_losses(self, at: RunPoints) -> Array:
         """Log losses of n runs (draws, n)."""
         return log_losses(self.basis, self.theta, at)
 
-    def with_tuned(self, at: Points) -> tuple[Array, Array]:
+    def with_tuned(self, at: RunPoints) -> tuple[Array, Array]:
         """Log losses of n runs, and those at each row's best rate (draws, n)."""
         logs = by_law(self.basis, self.theta, at)
         return capped(self.basis, at, at_rates(self.basis, self.theta, at, logs)), capped(self.basis, at, logs)
 
-    def best_log_rate(self, at: Points) -> Array:
+    def best_log_rate(self, at: RunPoints) -> Array:
         """Log of the best rate over the arm's default (draws, n)."""
         return best_log_rate(self.basis, self.theta, at)
 
 
-def belief_of(allocation: Allocation, measured: Sequence[Measurement], prior: Prior | None = None) -> Belief:
+def belief_of(allocation: Allocation, measured: Sequence[Measurement], prior: KnownLaws | None = None) -> Ensemble:
     """Update the prior by all measurements."""
-    basis, start = basis_of(allocation), prior_draws(allocation, prior or NOTHING)
+    basis, start = arms_basis(allocation), prior_draws(allocation, prior or NOTHING)
     known = sorted(
         (one for one in measured if one.status == "diverged" or (one.status == "done" and one.loss is not None)),
         key=lambda one: (one.purchase.setting.model_dump_json(), one.purchase.train_flops, one.loss or 0.0),
@@ -97,7 +97,7 @@ def belief_of(allocation: Allocation, measured: Sequence[Measurement], prior: Pr
     if len(known) > MANY:
         start = np.concatenate([start[: FEW // 2], start[len(start) // 2 :][: FEW // 2]])
     if not known:
-        return Belief(allocation, basis, start, NOISE)
+        return Ensemble(allocation, basis, start, NOISE)
     seen = _Seen.of(allocation, known)
     each = np.full(seen.losses, NOISE)
     theta = seen.match(basis, start, start, each, FIRST, allocation.seed)
@@ -106,14 +106,14 @@ def belief_of(allocation: Allocation, measured: Sequence[Measurement], prior: Pr
         noise, each = seen.noise(basis, theta)
         theta = seen.match(basis, start, theta, each, SECOND, allocation.seed)
         noise, each = seen.noise(basis, theta)
-    return Belief(allocation, basis, theta[seen.fitting(basis, theta, each)], noise)
+    return Ensemble(allocation, basis, theta[seen.fitting(basis, theta, each)], noise)
 
 
 @lru_cache(maxsize=4)
-def prior_draws(allocation: Allocation, prior: Prior) -> Array:
+def prior_draws(allocation: Allocation, prior: KnownLaws) -> Array:
     """The ensemble before any measurement: what laws look like, moved to the draws of laws that are known."""
-    basis = basis_of(allocation)
-    theta = draw(basis.width, allocation.seed)
+    basis = arms_basis(allocation)
+    theta = normal_draws(basis.width, allocation.seed)
     told = told_by(prior, allocation, len(theta))
     if told is None:
         return theta
@@ -127,7 +127,7 @@ def prior_draws(allocation: Allocation, prior: Prior) -> Array:
 class _Seen:
     """Measurements as numbers."""
 
-    at: Points
+    at: RunPoints
     values: Array
     """Log losses, then what diverged runs say of the best rates."""
     bounds: Array
@@ -149,7 +149,7 @@ class _Seen:
         ordered = [*done, *(one for one in known if one.status == "diverged")]
         at = points_of(allocation, [(one.purchase.setting, one.purchase.train_flops) for one in ordered])
         logs = np.log([one.loss or 1.0 for one in done])
-        base = base_logs(basis_of(allocation), at)[: len(done)]
+        base = base_logs(arms_basis(allocation), at)[: len(done)]
         learned = -np.expm1(SHARPNESS * np.minimum(logs - base, 0.0))
         bounds = np.concatenate([learned < LEAST_LEARNED, np.zeros(len(ordered) - len(done), dtype=bool)])
         learned = np.maximum(learned, LEAST_LEARNED)
@@ -246,3 +246,7 @@ class _Seen:
         most = np.median(misfit) + 3 * np.sqrt(2 * self.losses) + 3
         kept: Array = np.flatnonzero(misfit <= most)
         return kept
+
+
+Belief = Ensemble
+"""What a policy calls it after the measurements."""

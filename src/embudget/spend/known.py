@@ -2,7 +2,7 @@
 
 Each row of the ensemble is moved to one draw of the laws, so that what they leave open stays open, and what they say of
 a method goes over to those that they do not know by what methods have in common. Losses may differ in level, as on
-other pairs (`Prior.level_sd`). Best rates are those of the laws' law of the rate, with its error.
+other pairs (`KnownLaws.level_sd`). Best rates are those of the laws' law of the rate, with its error.
 """
 
 from math import log
@@ -13,8 +13,8 @@ import numpy as np
 from embudget.laws import Laws
 from embudget.laws.forms import Array
 from embudget.spend.allocation import Allocation
-from embudget.spend.law import Points, points_at
-from embudget.spend.prior import Prior
+from embudget.spend.law import RunPoints, points_at
+from embudget.spend.prior import KnownLaws
 
 SIZES = (0.0, 0.5, 1.0)
 """Which of the arms of a method are looked up, as shares of the way from the smallest to the largest."""
@@ -25,7 +25,7 @@ RATE_SD = 0.1
 class Told(NamedTuple):
     """What laws say, row by row of the ensemble."""
 
-    at: Points
+    at: RunPoints
     values: Array
     """Log losses, then logs of the best rates over the arms' defaults (draws, n)."""
     losses: int
@@ -34,7 +34,7 @@ class Told(NamedTuple):
     """Standard deviations of the log rates."""
 
 
-def told_by(prior: Prior, allocation: Allocation, draws: int) -> Told | None:
+def told_by(prior: KnownLaws, allocation: Allocation, draws: int) -> Told | None:
     """What the laws of a prior say of the arms; None where they know none of their lineages and methods."""
     rng = np.random.default_rng([allocation.seed, 23])
     losses: list[tuple[int, float, Array]] = []

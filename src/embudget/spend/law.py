@@ -11,7 +11,7 @@ import numpy as np
 
 from embudget.laws.forms import Array
 from embudget.spend.allocation import Allocation, Setting
-from embudget.spend.prior import Basis, basis_of
+from embudget.spend.prior import Basis, arms_basis
 
 SHARPNESS = 12.0
 STEEPEST = 2.5
@@ -19,7 +19,7 @@ STEEPEST = 2.5
 
 
 @dataclass(frozen=True)
-class Points:
+class RunPoints:
     """Runs, measured or thought of."""
 
     arm: Array
@@ -36,17 +36,17 @@ class Points:
     log_negatives: Array
     """Log of 1 + negatives."""
 
-    def where(self, rows: Array) -> "Points":
+    def where(self, rows: Array) -> "RunPoints":
         """Some of them."""
-        return Points(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
+        return RunPoints(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
 
     @property
-    def tuned(self) -> "Points":
+    def tuned(self) -> "RunPoints":
         """The same runs at their best rates."""
         return replace(self, log_rate=np.full(len(self.arm), np.nan))
 
 
-def points_of(allocation: Allocation, runs: Sequence[tuple[Setting, float]]) -> Points:
+def points_of(allocation: Allocation, runs: Sequence[tuple[Setting, float]]) -> RunPoints:
     """Runs by setting and budget in FLOP."""
     arms, index = allocation.arms, index_of(allocation)
     arm = np.array([index[setting.model, setting.method] for setting, _ in runs], dtype=int)
@@ -59,13 +59,13 @@ def points_of(allocation: Allocation, runs: Sequence[tuple[Setting, float]]) -> 
 
 def points_at(
     allocation: Allocation, arm: Array, flops: Array, log_rate: Array, batch: Array, negatives: Array
-) -> Points:
+) -> RunPoints:
     """Runs by arm (n,), FLOP, log rate over the default, batch and negatives."""
     tokens = flops / np.array([one.flops_per_token for one in allocation.arms])[arm]
     pairs = tokens / (allocation.tokens_per_pair * (1 + negatives / 2))  # assumption: a negative is as long as a text
-    return Points(
+    return RunPoints(
         arm=arm,
-        log_d=np.log(tokens) - log(basis_of(allocation).tokens),
+        log_d=np.log(tokens) - log(arms_basis(allocation).tokens),
         log_rate=log_rate,
         steps=np.maximum(pairs / batch, 1.0),
         passes=pairs / allocation.training_pairs if allocation.training_pairs else np.zeros(len(arm)),
@@ -79,12 +79,12 @@ def index_of(allocation: Allocation) -> dict[tuple[str, str], int]:
     return {(arm.model, arm.method): place for place, arm in enumerate(allocation.arms)}
 
 
-def log_losses(basis: Basis, theta: Array, at: Points) -> Array:
+def log_losses(basis: Basis, theta: Array, at: RunPoints) -> Array:
     """Log losses of n runs in each row (draws, n); at the best rate where a run's is NaN."""
     return capped(basis, at, at_rates(basis, theta, at, by_law(basis, theta, at)))
 
 
-def by_law(basis: Basis, theta: Array, at: Points, slopes: dict[str, Array] | None = None) -> Array:
+def by_law(basis: Basis, theta: Array, at: RunPoints, slopes: dict[str, Array] | None = None) -> Array:
     """Log losses of n runs at their best rates, as if no start were good before training (draws, n).
 
     Their derivatives by the quantities are put into ``slopes``, if it is given.
@@ -123,7 +123,7 @@ def by_law(basis: Basis, theta: Array, at: Points, slopes: dict[str, Array] | No
     return logs
 
 
-def at_rates(basis: Basis, theta: Array, at: Points, logs: Array, slopes: dict[str, Array] | None = None) -> Array:
+def at_rates(basis: Basis, theta: Array, at: RunPoints, logs: Array, slopes: dict[str, Array] | None = None) -> Array:
     """What the rates of n runs make of their log losses at the best rates (draws, n)."""
     if np.isnan(at.log_rate).all():
         return logs
@@ -138,26 +138,26 @@ def at_rates(basis: Basis, theta: Array, at: Points, logs: Array, slopes: dict[s
     return found
 
 
-def best_log_rate(basis: Basis, theta: Array, at: Points) -> Array:
+def best_log_rate(basis: Basis, theta: Array, at: RunPoints) -> Array:
     """Log of the best rate over the arm's default, of n runs in each row (draws, n)."""
     of = _quantities(basis, theta, at)
     return of("rate") + of("rate_slope") * _log_d(at) + (0.5 * at.log_batch).astype(np.float32)
 
 
-def base_logs(basis: Basis, at: Points) -> Array:
+def base_logs(basis: Basis, at: RunPoints) -> Array:
     """Log losses of the starts of n runs before training, infinite where these are unknown (n,)."""
     found: Array = np.log([arm.base_loss or np.inf for arm in basis.arms]).astype(np.float32)[at.arm]
     return found
 
 
-def capped(basis: Basis, at: Points, logs: Array) -> Array:
+def capped(basis: Basis, at: RunPoints, logs: Array) -> Array:
     """Log losses of runs of which none is worse than its start."""
     base = base_logs(basis, at)
     found: Array = np.minimum(logs, base) - np.log1p(np.exp(-SHARPNESS * np.abs(base - logs))) / SHARPNESS
     return found
 
 
-def _log_d(at: Points) -> Array:
+def _log_d(at: RunPoints) -> Array:
     return np.maximum(at.log_d, -12.0).astype(np.float32)  # no rate is of no tokens
 
 
@@ -166,5 +166,5 @@ def _share(x: Array) -> Array:
     return found
 
 
-def _quantities(basis: Basis, theta: Array, at: Points) -> Callable[[str], Array]:
+def _quantities(basis: Basis, theta: Array, at: RunPoints) -> Callable[[str], Array]:
     return lambda name: basis.of(name, theta, at.arm)

@@ -34,7 +34,7 @@ from embudget.spend.allocation import (
 )
 from embudget.spend.belief import belief_of
 from embudget.spend.law import points_of
-from embudget.spend.prior import Prior
+from embudget.spend.prior import KnownLaws
 from embudget.spend.steps import MOST, Steps
 from embudget.spend.value import Finals, conditioned, patience, values
 
@@ -53,7 +53,7 @@ SAME = 0.005
 class _Position:
     """What is believed and can be done after some measurements."""
 
-    def __init__(self, allocation: Allocation, measured: Sequence[Measurement], prior: Prior | None) -> None:
+    def __init__(self, allocation: Allocation, measured: Sequence[Measurement], prior: KnownLaws | None) -> None:
         self.allocation, self.measured = allocation, measured
         self.belief = belief_of(allocation, measured, prior)
         self.steps = Steps(allocation, measured, self.belief)
@@ -220,7 +220,7 @@ class _Position:
         return exp(float(logs.mean()) - half), exp(float(logs.mean()) + half)
 
 
-def decide(allocation: Allocation, measured: Sequence[Measurement], prior: Prior | None = None) -> Decision:
+def decide(allocation: Allocation, measured: Sequence[Measurement], prior: KnownLaws | None = None) -> Decision:
     """The next runs of a budget, or the final one, by what was measured.
 
     Args:
@@ -257,7 +257,7 @@ def decide(allocation: Allocation, measured: Sequence[Measurement], prior: Prior
         expected_loss=exp(float(means[finals.best])),
         interval=position.interval(),
         standings=standings,
-        why=f"{words.leading(best, standings)}; {why}",
+        why=f"{words.leader(best, standings)}; {why}",
     )
 
 

@@ -11,7 +11,7 @@ all forms and the data choose among them. E, A, B, a, b, c and r* of an arm are 
 kind of method and its method contribute, and r* depends on N and D. All contributions are independent standard normal
 numbers, P of them: an ensemble is a matrix (draws, P), and a basis turns it into the *quantities* of each arm.
 
-Where laws were fitted before, `Prior.laws`, their draws are what the rows are conditioned on (`embudget.spend.belief`).
+Where laws were fitted before, the rows are conditioned on their draws (`embudget.spend.known`).
 """
 
 from collections.abc import Iterable
@@ -47,11 +47,11 @@ USUAL = {"lora": 32.0, "freeze": 0.5}
 
 
 @dataclass(frozen=True, eq=False)
-class Prior:
+class KnownLaws:
     """What is known before the first measurement: laws of earlier studies, or nothing but what laws look like.
 
     Example:
-        >>> prior = Prior(laws=(embudget.find_laws("smollm2"),))
+        >>> prior = KnownLaws(laws=(embudget.find_laws("smollm2"),))
     """
 
     laws: tuple[Laws, ...] = ()
@@ -59,7 +59,7 @@ class Prior:
     """By how much losses may differ in level from the laws', as on other pairs: relative standard deviation."""
 
 
-NOTHING = Prior()
+NOTHING = KnownLaws()
 """Nothing but what laws look like."""
 
 
@@ -108,7 +108,7 @@ class _Builder:
 
 
 @cache
-def basis_of(allocation: Allocation) -> Basis:
+def arms_basis(allocation: Allocation) -> Basis:
     """The basis of an allocation's arms."""
     arms = allocation.arms
     kinds, log_n = [kind_of(arm.method) for arm in arms], np.log([arm.model_params for arm in arms])
@@ -170,8 +170,12 @@ def basis_of(allocation: Allocation) -> Basis:
     return Basis(arms, params, tokens, mean, rows, weights, len(build.parts))
 
 
-def draw(width: int, seed: int, draws: int = DRAWS) -> Array:
+def normal_draws(width: int, seed: int, draws: int = DRAWS) -> Array:
     """Standard normal numbers (draws, width), in pairs of opposite sign, each with variance 1 over the draws."""
     half = np.random.default_rng([seed, 21]).standard_normal((draws // 2, width))
     half /= np.sqrt((half**2).mean(axis=0))
     return np.concatenate([half, -half]).astype(np.float32)
+
+
+Prior = KnownLaws
+"""What a policy calls them."""

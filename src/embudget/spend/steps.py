@@ -12,7 +12,7 @@ import numpy as np
 
 from embudget.laws.forms import Array
 from embudget.spend.allocation import DECAY, Allocation, Arm, Measurement, Setting, spent
-from embudget.spend.belief import Belief
+from embudget.spend.belief import Ensemble
 from embudget.spend.law import index_of, points_at
 
 STEP = 2.0
@@ -27,7 +27,7 @@ NEAR = 0.25
 class Steps:
     """What may be bought after some measurements, with what each costs."""
 
-    def __init__(self, allocation: Allocation, measured: Sequence[Measurement], belief: Belief) -> None:
+    def __init__(self, allocation: Allocation, measured: Sequence[Measurement], belief: Ensemble) -> None:
         self.allocation, self.measured, self.belief = allocation, measured, belief
         self.left = allocation.budget - spent(measured)
         self.arms = index_of(allocation)

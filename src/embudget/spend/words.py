@@ -6,7 +6,7 @@ from embudget.laws.rates import rate_text
 from embudget.spend.allocation import Allocation, Decision, Measurement, Setting
 
 
-def leading(best: Setting, standings: Sequence[tuple[str, str, float, float]]) -> str:
+def leader(best: Setting, standings: Sequence[tuple[str, str, float, float]]) -> str:
     """What would be trained to the end now, and what may be better."""
     chance = next((one[2] for one in standings if one[:2] == (best.model, best.method)), 0.0)
     others = [one for one in standings if one[:2] != (best.model, best.method)]
