@@ -63,9 +63,8 @@ KINDS = (
     "narrow:neither-shared-small", "narrow:chinchilla-shared-small-bump",
 )  # fmt: skip
 """30 kinds of world: the form right, no form right, flaws, two lineages, narrow suites."""
-
 LEARNABLE = 5.0
-"""The cheapest useful run is dear enough that 30 of it reach this loss, nats: else there is nothing to decide at 30."""
+"""Worlds are drawn again in which 30 cheapest useful runs do not reach this loss, nats."""
 
 
 class Rate(NamedTuple):
@@ -171,19 +170,23 @@ def make_world(kind: str, seed: int, times: float) -> SpendWorld:
         >>> world.true_loss(setting, world.allocation.budget) == world.lowest(world.allocation.budget)
         True
     """
+    return next(world for attempt in range(1000) if (world := _drawn(kind, seed, attempt, times)) is not None)
+
+
+def _drawn(kind: str, seed: int, attempt: int, times: float) -> SpendWorld | None:
+    """One draw of a world; None where 30 cheapest useful runs teach nothing, so that there is nothing to decide."""
     before, _, plain = kind.rpartition(":")
-    case = make_case(plain, seed)
-    rng = np.random.default_rng([seed, 21, *kind.encode()])
+    case = make_case(plain, seed + 10_000 * attempt)
+    rng = np.random.default_rng([seed, 21, attempt, *kind.encode()])
     arms = _arms(case.suite, case.suite, list(case.world.truth))
     laws: dict[str, Coefficients] = {}
     if before == "retrievers":
-        other = "pythia" if case.suite == "smollm2" else "smollm2"
         laws = _retrievers(case, rng)
-        arms += _arms("retriever", other, list(laws))
+        arms += _arms("retriever", "pythia" if case.suite == "smollm2" else "smollm2", list(laws))
     middle = sqrt(case.world.budgets[0] * case.world.budgets[-1])
     wanted = middle * exp(rng.uniform(*np.log(USEFUL)))
-    log_n, log_cost = (
-        np.mean(np.log([getattr(arm, name) for arm in arms])) for name in ("model_params", "flops_per_token")
+    centre_n, cost = (
+        float(np.mean(np.log([getattr(arm, name) for arm in arms]))) for name in ("model_params", "flops_per_token")
     )
     world = SpendWorld(
         kind=kind,
@@ -194,11 +197,10 @@ def make_world(kind: str, seed: int, times: float) -> SpendWorld:
         case=case,
         laws=laws,
         rates=_rates(sorted({arm.method for arm in arms}), rng, 2.0 if kind.endswith("-rates") else 1.0),
-        centre=(float(log_n), float(log(middle) - log_cost)),
+        centre=(centre_n, log(middle) - cost),
     )
-    while world.lowest(30 / times * world.allocation.budget) > LEARNABLE:
-        wanted *= 2
-        world = world._replace(allocation=_allocation(arms, wanted, times, seed, world.allocation.training_pairs))
+    if world.lowest(BUDGETS[0] / times * world.allocation.budget) > LEARNABLE:
+        return None
     if before == "narrow":
         best = find_shape(world.best(world.allocation.budget).model).model_params
         arms = [arm for arm in arms if 1 / NARROW <= arm.model_params / best <= NARROW]
