@@ -34,6 +34,9 @@ class Shop(Protocol):
     def best_setting(self, setting: Setting, train_flops: float) -> Setting:
         """The same arm at its best rate for a run of so many FLOP."""
 
+    def best(self, train_flops: float) -> Setting:
+        """The arm with the lowest true loss at its best rate."""
+
     def lowest(self, train_flops: float) -> float:
         """The lowest true loss of any arm at its best rate, nats."""
 

@@ -1,0 +1,53 @@
+"""Which policies spend a budget beside `embudget spend`? Each by its name, all on one interface.
+
+    spend            `embudget.spend.policy.decide`
+    spend-SHARE      the same, made to search with that share of the budget
+    asha             ASHA over member, method and rate, large members entering at later rungs
+    tpe-hyperband    Optuna's TPE with its Hyperband pruner
+    paper            the paper's grid on half the budget, then its lines
+    carry-1          a small grid at the default rates, its best cell carried forward
+    carry-3          the same with three rates
+    largest          the largest member that takes 100 steps, by lora:32
+    middle           the middle member, by full fine-tuning
+    prior            what `decide` would train before it has measured anything
+    oracle-default   the truly best arm at its default rate
+    oracle           the truly best arm at its best rate: a check, of no regret
+
+Rivals search with the brackets and shares that were best for them in worlds of other seeds, at each budget.
+"""
+
+from functools import partial
+
+from benchmarks.spend_outcomes import Policy, Shop
+from benchmarks.spend_policies import asha, grids, hyperband, rules
+from benchmarks.spend_policies.scripts import policy_of
+
+RIVALS = ("asha", "tpe-hyperband", "paper", "carry-1", "carry-3", "largest", "middle", "oracle-default")
+OURS = ("spend", "prior")
+POLICIES = (*OURS, *RIVALS)
+ASHA = {30: asha.Bracket(0.5, 0.1, 2), 300: asha.Bracket(0.5, 0.1, 2), 3000: asha.Bracket(0.5, 0.1, 3)}
+HYPERBAND = {
+    30: hyperband.Bracket(0.5, 0.1, 2), 300: hyperband.Bracket(0.5, 0.1, 3), 3000: hyperband.Bracket(0.5, 0.1, 3),
+}  # fmt: skip
+CARRY = {30: 0.25, 300: 0.25, 3000: 0.25}
+
+
+def make_policy(name: str, world: Shop, times: float) -> Policy:
+    """A policy for one world with a budget of so many cheapest useful runs.
+
+    Raises:
+        KeyError: there is no policy of this name.
+    """
+    nearest = min(ASHA, key=lambda one: abs(one / times - 1) if one > times else abs(times / one - 1))
+    scripts = {
+        "asha": partial(asha.asha, bracket=ASHA[nearest]),
+        "tpe-hyperband": partial(hyperband.tpe_hyperband, bracket=HYPERBAND[nearest]),
+        "paper": grids.paper,
+        "carry-1": partial(grids.carry, multiples=(1.0,), share=CARRY[nearest]),
+        "carry-3": partial(grids.carry, multiples=grids.RATES, share=CARRY[nearest]),
+        "largest": rules.largest_of_100_steps,
+        "middle": rules.middle_full,
+        "oracle-default": partial(rules.oracle_at_default, world=world),
+        "oracle": partial(rules.oracle, world=world),
+    }
+    return policy_of(scripts[name])
