@@ -17,10 +17,11 @@ Rivals search with the brackets and shares that were best for them in worlds of 
 """
 
 from functools import partial
+from math import log
 
 from benchmarks.spend_outcomes import Policy, Shop
 from benchmarks.spend_policies import asha, grids, hyperband, rules
-from benchmarks.spend_policies.scripts import policy_of
+from benchmarks.spend_policies.scripts import final, policy_of
 
 RIVALS = ("asha", "tpe-hyperband", "paper", "carry-1", "carry-3", "largest", "middle", "oracle-default")
 OURS = ("spend", "prior")
@@ -38,7 +39,9 @@ def make_policy(name: str, world: Shop, times: float) -> Policy:
     Raises:
         KeyError: there is no policy of this name.
     """
-    nearest = min(ASHA, key=lambda one: abs(one / times - 1) if one > times else abs(times / one - 1))
+    if name in OURS or name.startswith("spend-"):
+        return _ours(name)
+    nearest = min(ASHA, key=lambda one: abs(log(one / times)))
     scripts = {
         "asha": partial(asha.asha, bracket=ASHA[nearest]),
         "tpe-hyperband": partial(hyperband.tpe_hyperband, bracket=HYPERBAND[nearest]),
@@ -51,3 +54,15 @@ def make_policy(name: str, world: Shop, times: float) -> Policy:
         "oracle": partial(rules.oracle, world=world),
     }
     return policy_of(scripts[name])
+
+
+def _ours(name: str) -> Policy:
+    """`decide` as it is, made to search with a share of the budget, or before it has measured anything."""
+    from embudget.spend.policy import decide
+
+    if name == "spend":
+        return decide
+    if name == "prior":
+        return lambda allocation, measured: final(allocation, measured, decide(allocation, measured).best)
+    share = float(name.removeprefix("spend-"))
+    return lambda allocation, measured: decide(allocation.model_copy(update={"search_share": share}), measured)

@@ -36,6 +36,8 @@ def policy_of(script: Callable[[Allocation], Script]) -> Policy:
 
 def affordable(allocation: Allocation, measured: Sequence[Measurement], wanted: Wanted) -> tuple[Purchase, ...]:
     """The wanted runs that can be bought one after the other, a tenth of the budget being kept for the final run."""
+    if allocation.max_runs is not None and len(measured) >= allocation.max_runs:
+        return ()
     left, every, bought = 0.9 * allocation.budget - spent(measured), list(measured), []
     for setting, flops in wanted:
         cost = cost_of(setting, flops, every)
