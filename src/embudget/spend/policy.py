@@ -1,0 +1,266 @@
+"""What to do next with one budget: which runs to buy, or the final one?
+
+Every decision is made anew from all measurements:
+
+    belief    the ensemble of laws after them (`embudget.spend.belief`)
+    finals    what each arm would reach with all that is left, on its trunk or on a new one
+    steps     what can be bought (`embudget.spend.steps`), and what each is worth and costs (`embudget.spend.value`)
+
+The step with the most worth for its cost is bought, and for several workers the next ones as if it were known. Where
+no step is worth its cost, the best few arms that were never trained near `CHECK` of the budget are, since a law that
+was measured far below may be wrong there; then what is left goes into the arm with the lowest expected loss.
+
+Example:
+    >>> decision = decide(allocation, ())
+    >>> [purchase.setting for purchase in decision.purchases]
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from math import exp, log
+
+import numpy as np
+
+from embudget.errors import BudgetError
+from embudget.laws.forms import Array
+from embudget.methods import kind_of
+from embudget.spend.allocation import (
+    Allocation,
+    Decision,
+    Measurement,
+    Purchase,
+    Setting,
+    cost_of,
+    longest,
+    spent,
+)
+from embudget.spend.belief import Belief, belief_of, points_of
+from embudget.spend.prior import Prior
+from embudget.spend.steps import MOST, Steps
+from embudget.spend.value import Finals, conditioned, values
+
+ROWS = slice(0, None, 2)
+"""Rows of the ensemble by which arms are compared."""
+CHECK, CHECKED, LIKELY = 1 / 40, 3, 0.1
+"""Share of the budget that the best few arms are measured at before the final run, how many of them at most, and their
+least probability to be best."""
+SEARCHED, BRACKETED = 16, 4
+"""Arms whose steps are valued, and those at several rates."""
+DISCREPANCY = 0.012
+"""Relative error of a forecast for each e-fold of the budget beyond the arm's longest run, and of its law: assumption."""
+FLOOR = 2e-4
+"""Share of what is left that a step counts as at least, so that the search takes hundreds of rounds at most."""
+SAME = 0.005
+
+
+class _Position:
+    """What is believed and can be done after some measurements."""
+
+    def __init__(self, allocation: Allocation, measured: Sequence[Measurement], prior: Prior | None) -> None:
+        self.allocation, self.measured = allocation, measured
+        self.belief = belief_of(allocation, measured, prior)
+        self.steps = Steps(allocation, measured, self.belief)
+        self.left = self.steps.left
+        self.places, self.options, self.finals = self._finals()
+
+    def _finals(self) -> tuple[Array, list[tuple[Setting, float]], Finals]:
+        """The arms that what is left can train, the setting and budget of each, and what is believed of them."""
+        places, options = [], []
+        for batch in self.allocation.batch_sizes:
+            arms = [
+                place
+                for place, arm in enumerate(self.allocation.arms)
+                if self.allocation.least(arm, batch) <= self.left * (1 + 1e-9)
+            ]
+            for negatives in self.allocation.negatives if arms else ():
+                rates = self.steps.rates(np.array(arms), np.full(len(arms), self.left), batch, negatives)
+                for place, rate in zip(arms, rates, strict=True):
+                    setting = self.steps.setting(place, float(rate), batch, negatives)
+                    if setting is not None:
+                        places.append(place)
+                        options.append((setting, longest(setting, self.left, self.measured)))
+        for setting in self.steps.settings:
+            if setting not in self.steps.dead:
+                places.append(self.steps.arms[setting.model, setting.method])
+                options.append((setting, longest(setting, self.left, self.measured)))
+        if not options:
+            raise BudgetError(_too_small(self.allocation, self.left))
+        at = points_of(self.allocation, options)
+        logs = self.belief.log_losses(at, ROWS)
+        mean, rows = logs.mean(axis=0), np.array(places)
+        chosen = np.array([min(np.flatnonzero(rows == place), key=lambda row: mean[row]) for place in dict.fromkeys(places)])
+        best = at.where(chosen)
+        tuned = self.belief.log_losses(replace(best, log_rate=np.full(len(chosen), np.nan)), ROWS)
+        finals = Finals(logs[:, chosen], np.minimum(tuned, logs[:, chosen]), self.belief.best_log_rate(best, ROWS))
+        return rows[chosen], [options[row] for row in chosen], finals
+
+    def slope(self) -> float:
+        """By how much the log loss of the best arm falls with log C."""
+        setting, flops = self.options[self.finals.best]
+        logs = self.belief.log_losses(points_of(self.allocation, [(setting, 0.8 * flops), (setting, flops)]), ROWS)
+        return max(float((logs[:, 0] - logs[:, 1]).mean()) / log(1 / 0.8), 1e-4)
+
+    def most(self) -> float:
+        """What one more step of the search may cost at most, FLOP."""
+        share = self.allocation.search_share
+        within = np.inf if share is None else share * self.allocation.budget - spent(self.measured)
+        least = min(self.allocation.least(arm, min(self.allocation.batch_sizes)) for arm in self.allocation.arms)
+        return min(MOST * self.left, within, self.left - least)
+
+    def runs_left(self) -> int:
+        """How many runs the search may still buy at once."""
+        most = self.allocation.max_runs
+        return self.allocation.workers if most is None else min(self.allocation.workers, most - len(self.measured))
+
+    def bought(self) -> tuple[list[Purchase], str]:
+        """The steps to buy now, and why; none where the search is over."""
+        most, runs = self.most(), self.runs_left()
+        if most <= 0 or runs <= 0:
+            return [], "the search has used what it may"
+        chances, regrets = self.finals.chances, self.finals.regrets
+        order = np.argsort(-(regrets + 1e-3 * chances), kind="stable")
+        wanted = [int(self.places[row]) for row in order[:SEARCHED]]
+        wanted += [place for place in self._cheapest() if place not in wanted]
+        bracketed = [int(self.places[row]) for row in np.argsort(-chances, kind="stable")[:BRACKETED]]
+        found = self.steps.of(wanted, bracketed, most)
+        if not found:
+            return self._checks(most, runs)
+        seen = self.belief.log_losses(points_of(self.allocation, [(one[0], one[1]) for one in found]), ROWS)
+        chance = dict(zip((int(place) for place in self.places), chances, strict=True))
+        costs = np.array([self._cost(setting, cost, chance) for setting, _, cost in found])
+        finals, picked, slope, noise = self.finals, [], self.slope(), self.belief.noise
+        prices, room = slope * costs, min(most, self.left)
+        for _ in range(runs):
+            worth = values(finals, seen, noise)
+            worth[[row for row, one in enumerate(found) if one[2] > room or one[0] in {found[p][0] for p in picked}]] = 0
+            ratio = np.where(worth > prices, worth / prices, 0.0)
+            if not ratio.any():
+                break
+            step = int(ratio.argmax())
+            picked.append(step)
+            room -= found[step][2]
+            finals, seen = conditioned(finals, seen, step, noise)
+        if not picked:
+            return self._checks(most, runs)
+        return [self._purchase(*found[step]) for step in picked], ""
+
+    def _cost(self, setting: Setting, cost: float, chance: dict[int, float]) -> float:
+        """What a step takes from the final run, in log C: less where that may go on from its trunk."""
+        place = self.steps.arms[setting.model, setting.method]
+        final = next((one for at, (one, _) in zip(self.places, self.options, strict=True) if at == place), None)
+        near = final is not None and abs(log(final.learning_rate / setting.learning_rate)) < 0.25
+        kept = 0.8 * chance.get(place, 0.0) if near else 0.0
+        return -log(1 - min(max(cost * (1 - kept) / self.left, FLOOR), 0.99))
+
+    def _cheapest(self) -> list[int]:
+        """The cheapest arms of each kind of method."""
+        found: dict[tuple[str, str], list[int]] = {}
+        for place in sorted(range(len(self.allocation.arms)), key=lambda at: self.allocation.arms[at].flops_per_token):
+            arm = self.allocation.arms[place]
+            found.setdefault((arm.lineage, kind_of(arm.method)), []).append(place)
+        return [place for places in found.values() for place in places[:2]]
+
+    def _checks(self, most: float, runs: int) -> tuple[list[Purchase], str]:
+        """Runs of the best few arms near `CHECK` of the budget, where none was bought."""
+        at = CHECK * self.allocation.budget
+        chances = self.finals.chances
+        found = []
+        for row in np.argsort(-chances, kind="stable")[:CHECKED]:
+            place, setting = int(self.places[row]), self.options[row][0]
+            arm = self.allocation.arms[place]
+            tried = [
+                one.purchase.train_flops
+                for one in self.measured
+                if (one.purchase.setting.model, one.purchase.setting.method) == (arm.model, arm.method)
+            ]
+            likely = chances[row] >= LIKELY and self.allocation.least(arm, setting.batch_size) <= at
+            cost = cost_of(setting, at, self.measured)
+            if likely and max(tried, default=0.0) < at / 2 and cost <= most and len(found) < runs:
+                found.append(self._purchase(setting, at, cost))
+                most -= cost
+        if found:
+            return found, f"checks at 1/{1 / CHECK:.0f} of the budget what may be trained to the end"
+        return [], "no further run is expected to gain what it costs"
+
+    def _purchase(self, setting: Setting, flops: float, cost: float) -> Purchase:
+        went_on = any(one.purchase.setting == setting for one in self.measured)
+        why = "goes on from its trunk" if went_on else "opens a trunk"
+        return Purchase(setting=setting, train_flops=flops, cost=cost, why=why)
+
+    def final(self) -> Purchase:
+        """The final run: all that is left, in the arm with the lowest expected loss."""
+        setting, flops = self.options[self.finals.best]
+        cost = cost_of(setting, flops, self.measured)
+        if cost > self.left:  # by rounding
+            flops = flops * (1 - 1e-12)
+            cost = min(cost_of(setting, flops, self.measured), self.left)
+        return Purchase(setting=setting, train_flops=flops, cost=cost, purpose="final", why="all that is left")
+
+    def interval(self) -> tuple[float, float]:
+        """Where the measured loss of the final run lies with 90 %."""
+        setting, flops = self.options[self.finals.best]
+        logs = self.finals.logs[:, self.finals.best]
+        longest_run = max(
+            (
+                one.purchase.train_flops
+                for one in self.measured
+                if (one.purchase.setting.model, one.purchase.setting.method) == (setting.model, setting.method)
+                and one.status == "done"
+            ),
+            default=flops / 1e3,
+        )
+        far = DISCREPANCY**2 * max(log(flops / longest_run), 0.3)
+        half = 1.645 * float(np.sqrt(logs.var() + self.belief.noise**2 + far))
+        return exp(float(logs.mean()) - half), exp(float(logs.mean()) + half)
+
+
+def decide(allocation: Allocation, measured: Sequence[Measurement], prior: Prior | None = None) -> Decision:
+    """The next runs of a budget, or the final one, by what was measured.
+
+    Args:
+        allocation: the budget, and what it may be spent on.
+        measured: what was bought so far, and what came of it, in any order.
+        prior: laws that were known before; without it, what laws look like.
+
+    Example:
+        >>> decision = decide(allocation, measured)
+        >>> decision.final, decision.best, decision.expected_loss
+
+    Raises:
+        BudgetError: the budget is too small for the shortest run of any arm.
+    """
+    position = _Position(allocation, measured, prior)
+    finals = position.finals
+    bought, why = position.bought()
+    best, _ = position.options[finals.best]
+    chances, means = finals.chances, finals.logs.mean(axis=0)
+    leading = np.argsort(-chances, kind="stable")[:5]
+    probability = float((finals.logs[:, finals.best] <= finals.logs.min(axis=1) + SAME).mean())
+    return Decision(
+        round=len(measured),
+        purchases=tuple(bought) or (position.final(),),
+        best=best,
+        probability=probability,
+        expected_loss=exp(float(means[finals.best])),
+        interval=position.interval(),
+        standings=tuple(
+            (
+                allocation.arms[position.places[row]].model,
+                allocation.arms[position.places[row]].method,
+                float(chances[row]),
+                exp(float(means[row])),
+            )
+            for row in leading
+        ),
+        why=why,
+    )
+
+
+def _too_small(allocation: Allocation, left: float) -> str:
+    batch = min(allocation.batch_sizes)
+    arm = min(allocation.arms, key=lambda one: allocation.least(one, batch))
+    least = allocation.least(arm, batch)
+    return (
+        f"budget must be at least {least:.3g} FLOP, {allocation.min_steps} steps of {batch} pairs of {arm.model} "
+        f"{arm.method}, got {left:.3g}: raise it, or add a smaller model"
+    )
