@@ -9,9 +9,10 @@ those of `spend_worlds.py`, replays of real studies those of `spend_replays.py`,
 Worlds come in such an order that any 30 in a row have one of each kind; the published ones have seeds from 1000 on,
 those below were for tuning (``--tuning``).
 
-Rows are appended to ROWS (beside the output, ending in .jsonl) as they come, world by world. A command that was stopped
-goes on where it was; more worlds, budgets or policies add to what is there. The table has the worlds in which every
-policy asked for has its row, so that all are compared in the same ones.
+Rows are appended as they come, world by world, each policy's to a file of its own in ROWS, by default a folder beside
+the output. A command that was stopped goes on where it was; more worlds, budgets or policies add to what is there. A
+policy that has changed runs anew once its file is deleted. The table has the worlds in which every policy asked for has
+its row, so that all are compared in the same ones.
 """
 
 import argparse
@@ -52,18 +53,18 @@ def main() -> None:
     """Run what is missing, print the tables, write the numbers."""
     options = parse()
     policies = [*options.policies, *(f"spend-{share:g}" for share in options.shares)]
-    tasks, rows = tasks_of(options), read(options.rows)
+    tasks, rows = tasks_of(options), [row for name in policies for row in read(options.rows / f"{name}.jsonl")]
     known = {(row["kind"], row["seed"], row["times"], row["policy"]) for row in rows}
     missing = [(task, [name for name in policies if task.key(name) not in known]) for task in tasks]
     missing = [(task, names) for task, names in missing if names]
-    options.rows.parent.mkdir(parents=True, exist_ok=True)
+    options.rows.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
-    with options.rows.open("a", encoding="utf-8") as file:
-        for done, new in enumerate(outcomes(missing, options.jobs), start=1):
-            rows += new
-            file.writelines(json.dumps(row) + "\n" for row in new)
-            file.flush()
-            sys.stderr.write(f"{done} of {len(missing)} worlds, {time.perf_counter() - started:.0f} s\n")
+    for done, new in enumerate(outcomes(missing, options.jobs), start=1):
+        for row in new:
+            with (options.rows / f"{row['policy']}.jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+        rows += new
+        sys.stderr.write(f"{done} of {len(missing)} worlds, {time.perf_counter() - started:.0f} s\n")
     asked = {task.key(name) for task in tasks for name in policies}
     rows = [row for row in rows if (row["kind"], row["seed"], row["times"], row["policy"]) in asked]
     summary = summary_of(rows, policies)
@@ -83,9 +84,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--shares", type=float, nargs="*", default=[], help="shares that spend is made to search with")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--out", type=Path, required=True, help="JSON file for the numbers")
-    parser.add_argument("--rows", type=Path, help="file that rows are appended to, by default OUT with .jsonl")
+    parser.add_argument("--rows", type=Path, help="folder of the policies' rows, by default OUT without .json")
     options = parser.parse_args()
-    options.rows = options.rows or options.out.with_suffix(".jsonl")
+    options.rows = options.rows or options.out.with_suffix("")
     return options
 
 

@@ -7,7 +7,8 @@ A world is one of `benchmarks.worlds`, whose laws come from their own generator,
     cap(L) = (L^-16 + 6.24^-16)^(-1/16): a run of few tokens is as good as guessing, not infinitely bad
     measured loss = loss exp(noise z), noise 0.5 to 2 %, half of its variance common to the runs of one trunk
 
-A rate of more than 3 e-folds above the best diverges: such a run costs all it was to cost and has no loss. 20 steps of
+A rate of more than 3 e-folds above the best diverges: such a run costs all it was to cost and has no loss. A run of
+fewer steps than the allocation's fewest has the loss of its start. 20 steps of
 the cheapest arm are the *cheapest useful run*; the batch is such that this is 1/1000 to 1/30 of the budget at which the
 generator put the best size inside the suite. A world's budget is a number of times of that run; nothing else of it
 depends on the budget. A kind is one of `benchmarks.worlds`, as rectified-apart-small-tails, and before it may stand
@@ -63,6 +64,8 @@ KINDS = (
     "narrow:neither-shared-small", "narrow:chinchilla-shared-small-bump",
 )  # fmt: skip
 """30 kinds of world: the form right, no form right, flaws, two lineages, narrow suites."""
+UNTRAINED = 1e-9
+"""Tokens that a run of fewer than the fewest useful steps counts for."""
 LEARNABLE = 5.0
 """Worlds are drawn again in which 30 cheapest useful runs do not reach this loss, nats."""
 
@@ -119,12 +122,12 @@ class SpendWorld(NamedTuple):
         return arm.default_rate * exp(rate.off + rate.p * (log_n - self.centre[0]) + rate.q * (log_d - self.centre[1]))
 
     def best(self, train_flops: float) -> Setting:
-        """The arm with the lowest true loss at its best rate, among those for which it is enough for a run."""
-        batch = self.allocation.batch_sizes[0]
-        able = [arm for arm in self.allocation.arms if self.allocation.least(arm, batch) <= train_flops]
-        arm = min(able or self.allocation.arms, key=lambda one: self._loss(one, train_flops))
-        rate = self.best_rate(arm, train_flops)
-        return Setting(model=arm.model, method=arm.method, learning_rate=rate, batch_size=batch)
+        """The arm with the lowest true loss at its best rate."""
+        arm = min(self.allocation.arms, key=lambda one: self._loss(one, train_flops))
+        return Setting(
+            model=arm.model, method=arm.method, learning_rate=self.best_rate(arm, train_flops),
+            batch_size=self.allocation.batch_sizes[0],
+        )  # fmt: skip
 
     def lowest(self, train_flops: float) -> float:
         """The lowest true loss of any arm trained with so many FLOP at its best rate, nats."""
@@ -135,7 +138,9 @@ class SpendWorld(NamedTuple):
         return log(setting.learning_rate / self.best_rate(self.allocation.arm(setting), train_flops))
 
     def _loss(self, arm: Arm, train_flops: float, excess: float = 0.0) -> float:
-        tokens, size = max(arm.tokens(train_flops), 1e-9), arm.model_params
+        least = self.allocation.least(arm, self.allocation.batch_sizes[0])
+        tokens = arm.tokens(train_flops) if train_flops > least * (1 - 1e-9) else UNTRAINED
+        size = arm.model_params
         if arm.lineage == "retriever":
             loss = self.laws[arm.method].loss(size, tokens)
         else:
@@ -176,7 +181,7 @@ def make_world(kind: str, seed: int, times: float) -> SpendWorld:
 def _drawn(kind: str, seed: int, attempt: int, times: float) -> SpendWorld | None:
     """One draw of a world; None where 30 cheapest useful runs teach nothing, so that there is nothing to decide."""
     before, _, plain = kind.rpartition(":")
-    case = make_case(plain, seed + 10_000 * attempt)
+    case = _case(plain, seed + 10_000 * attempt)
     rng = np.random.default_rng([seed, 21, attempt, *kind.encode()])
     arms = _arms(case.suite, case.suite, list(case.world.truth))
     laws: dict[str, Coefficients] = {}
@@ -206,6 +211,9 @@ def _drawn(kind: str, seed: int, attempt: int, times: float) -> SpendWorld | Non
         arms = [arm for arm in arms if 1 / NARROW <= arm.model_params / best <= NARROW]
     arms = [arm.model_copy(update={"base_loss": world._loss(arm, 0.0)}) for arm in arms]
     return world._replace(allocation=_allocation(arms, wanted, times, seed, world.allocation.training_pairs))
+
+
+_case = cache(make_case)
 
 
 def _allocation(arms: Sequence[Arm], useful: float, times: float, seed: int, pairs: int | None) -> Allocation:

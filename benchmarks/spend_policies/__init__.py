@@ -26,11 +26,12 @@ from benchmarks.spend_policies.scripts import final, policy_of
 RIVALS = ("asha", "tpe-hyperband", "paper", "carry-1", "carry-3", "largest", "middle", "oracle-default")
 OURS = ("spend", "prior")
 POLICIES = (*OURS, *RIVALS)
-ASHA = {30: asha.Bracket(0.5, 0.1, 2), 300: asha.Bracket(0.5, 0.1, 2), 3000: asha.Bracket(0.5, 0.1, 3)}
+ASHA = {30: asha.Bracket(0.3, 0.08, 2), 300: asha.Bracket(0.25, 0.05, 2), 3000: asha.Bracket(0.5, 0.05, 2)}
 HYPERBAND = {
-    30: hyperband.Bracket(0.5, 0.1, 2), 300: hyperband.Bracket(0.5, 0.1, 3), 3000: hyperband.Bracket(0.5, 0.1, 3),
+    30: hyperband.Bracket(0.4, 0.1, 2), 300: hyperband.Bracket(0.25, 0.03, 3), 3000: hyperband.Bracket(0.4, 0.05, 2),
 }  # fmt: skip
-CARRY = {30: 0.25, 300: 0.25, 3000: 0.25}
+CARRY = {30: (0.35, 0.2), 300: (0.5, 0.35), 3000: (0.35, 0.35)}
+"""Share of the grid with one rate, and of that with three."""
 
 
 def make_policy(name: str, world: Shop, times: float) -> Policy:
@@ -46,8 +47,8 @@ def make_policy(name: str, world: Shop, times: float) -> Policy:
         "asha": partial(asha.asha, bracket=ASHA[nearest]),
         "tpe-hyperband": partial(hyperband.tpe_hyperband, bracket=HYPERBAND[nearest]),
         "paper": grids.paper,
-        "carry-1": partial(grids.carry, multiples=(1.0,), share=CARRY[nearest]),
-        "carry-3": partial(grids.carry, multiples=grids.RATES, share=CARRY[nearest]),
+        "carry-1": partial(grids.carry, multiples=(1.0,), share=CARRY[nearest][0]),
+        "carry-3": partial(grids.carry, multiples=grids.RATES, share=CARRY[nearest][1]),
         "largest": rules.largest_of_100_steps,
         "middle": rules.middle_full,
         "oracle-default": partial(rules.oracle_at_default, world=world),

@@ -35,6 +35,7 @@ def tpe_hyperband(allocation: Allocation, bracket: Bracket) -> Script:
     models, methods = (sorted({name.split(" ")[place] for name in arms}) for place in (0, 1))
     units = [ETA**k for k in range(bracket.rungs)]
     study = optuna.create_study(
+        study_name=f"spend {allocation.seed}",  # the pruner draws a trial's bracket by it
         sampler=optuna.samplers.TPESampler(seed=allocation.seed, multivariate=True, n_startup_trials=8),
         pruner=optuna.pruners.HyperbandPruner(1, units[-1], ETA),
     )
