@@ -12,13 +12,14 @@ A run that diverged says that its rate is too high, by about e^2, give or take; 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import log
 
 import numpy as np
 
 from embudget.laws.forms import Array
 from embudget.spend.allocation import Allocation, Arm, Measurement, Setting
-from embudget.spend.prior import Basis, Prior, basis_of, draw
+from embudget.spend.prior import NOTHING, Basis, Prior, basis_of, draw
 
 NOISE, NOISE_RUNS = 0.012, 6.0
 """Assumption: relative standard deviation of a run about its law before any is measured, and the runs that this guess
@@ -31,6 +32,8 @@ DIVERGED = (-2.0, 0.7)
 """Log of the best rate over one that diverged: mean and standard deviation, assumption."""
 STEPS = (12.0, 6.0, 4.0, 2.0)
 """alpha of each update."""
+ROUGH = (4.0, 2.0, 4.0)
+"""The same where only the noise is to be learned."""
 FAR = 2.5
 """Noise levels beyond which a measurement's pull no longer grows."""
 NO_TOKENS = -40.0
@@ -106,8 +109,8 @@ def log_losses(basis: Basis, theta: Array, at: Points) -> Array:
     def of(quantity: str) -> Array:
         return basis.of(quantity, theta, at.arm)
 
-    log_n = np.log([arm.model_params for arm in basis.arms])[at.arm] - log(basis.params)
-    log_d = at.log_d - np.log(np.maximum(at.passes, 1.0))
+    log_n = (np.log([arm.model_params for arm in basis.arms])[at.arm] - log(basis.params)).astype(np.float32)
+    log_d = (at.log_d - np.log(np.maximum(at.passes, 1.0))).astype(np.float32)
     if (at.passes > 1).any():
         reuse = np.exp(of("reuse"))
         log_d = log_d + np.log1p(-reuse * np.expm1(-np.maximum(at.passes - 1, 0.0) / reuse))
@@ -116,23 +119,24 @@ def log_losses(basis: Basis, theta: Array, at: Points) -> Array:
     data = of("data") - np.logaddexp(b * of("start"), b * log_d)
     reducible = (np.logaddexp(k * size, k * data) - log(2)) / k
     logs = np.logaddexp(of("asymptote"), reducible) + of("own")
-    logs += np.log1p(np.exp(of("lag")) / np.maximum(at.steps, 1.0))
+    logs += np.log1p(np.exp(of("lag")) / np.maximum(at.steps, 1.0).astype(np.float32))
     if at.log_batch.any():
-        logs += of("batch") * at.log_batch
+        logs += of("batch") * at.log_batch.astype(np.float32)
     if at.log_negatives.any():
-        logs += of("negatives") * at.log_negatives
+        logs += of("negatives") * at.log_negatives.astype(np.float32)
     if not np.isnan(at.log_rate).all():
-        off = np.abs(at.log_rate - best_log_rate(basis, theta, at))
+        off = np.abs(at.log_rate.astype(np.float32) - best_log_rate(basis, theta, at))
         bent = np.where(off < STEEPEST, off**2, STEEPEST * (2 * off - STEEPEST))
         logs += np.where(np.isnan(at.log_rate), 0.0, np.exp(of("curvature")) * bent)
-    base = np.log([arm.base_loss or np.inf for arm in basis.arms])[at.arm]
+    base = np.log([arm.base_loss or np.inf for arm in basis.arms]).astype(np.float32)[at.arm]
     return np.minimum(logs, base) - np.log1p(np.exp(-SHARPNESS * np.abs(base - logs))) / SHARPNESS
 
 
 def best_log_rate(basis: Basis, theta: Array, at: Points) -> Array:
     """Log of the best rate over the arm's default, of n runs in each row (draws, n)."""
-    log_d = np.maximum(at.log_d, -12.0)  # no rate is of no tokens
-    return basis.of("rate", theta, at.arm) + basis.of("rate_slope", theta, at.arm) * log_d + 0.5 * at.log_batch
+    log_d = np.maximum(at.log_d, -12.0).astype(np.float32)  # no rate is of no tokens
+    grown = (0.5 * at.log_batch).astype(np.float32)
+    return basis.of("rate", theta, at.arm) + basis.of("rate_slope", theta, at.arm) * log_d + grown
 
 
 @dataclass(frozen=True)
@@ -157,7 +161,7 @@ class Belief:
 
 def belief_of(allocation: Allocation, measured: Sequence[Measurement], prior: Prior | None = None) -> Belief:
     """Update the prior by all measurements."""
-    basis, theta = basis_of(allocation), prior_draws(allocation, prior or Prior())
+    basis, theta = basis_of(allocation), prior_draws(allocation, prior or NOTHING)
     known = sorted(
         (one for one in measured if one.status == "diverged" or (one.status == "done" and one.loss is not None)),
         key=lambda one: (one.purchase.setting.model_dump_json(), one.purchase.train_flops, one.loss or 0.0),
@@ -165,16 +169,15 @@ def belief_of(allocation: Allocation, measured: Sequence[Measurement], prior: Pr
     if not known:
         return Belief(allocation, basis, theta, NOISE)
     seen = _Seen.of(allocation, known)
-    found = seen.update(basis, theta, np.full(seen.losses, NOISE), allocation.seed)
+    found = seen.update(basis, theta, np.full(seen.losses, NOISE), allocation.seed, ROUGH)
     if not seen.losses:
         return Belief(allocation, basis, found, NOISE)
     noise, each = seen.noise(basis, found)
-    if (np.abs(np.log(each / NOISE)) > 0.2).any():
-        found = seen.update(basis, theta, each, allocation.seed)
-        noise, _ = seen.noise(basis, found)
+    found = seen.update(basis, theta, each, allocation.seed, STEPS)
     return Belief(allocation, basis, found, noise)
 
 
+@lru_cache(maxsize=4)
 def prior_draws(allocation: Allocation, prior: Prior) -> Array:
     """The ensemble before any measurement: the forms' prior, with the losses before training where these are known."""
     basis = basis_of(allocation)
@@ -232,14 +235,14 @@ class _Seen:
             return losses
         return np.concatenate([losses, best_log_rate(basis, theta, self.at.where(rows[self.losses :]))], axis=1)
 
-    def update(self, basis: Basis, theta: Array, each: Array, seed: int) -> Array:
+    def update(self, basis: Basis, theta: Array, each: Array, seed: int, steps: Sequence[float]) -> Array:
         n, m = len(self.values), self.losses
         errors = np.zeros((n, n))
         same = self.trunk[:, None] == self.trunk[None, :]
         errors[:m, :m] = np.outer(each, each) * np.where(same, SHARED, 0.0)
         errors[range(m), range(m)] = each**2 + self.evaluation / 4  # most of it is common to all runs
         errors[range(m, n), range(m, n)] = DIVERGED[1] ** 2
-        return assimilated(theta, lambda rows: self.predicted(basis, rows), self.values[None], errors, seed)
+        return assimilated(theta, lambda rows: self.predicted(basis, rows), self.values[None], errors, seed, steps)
 
     def noise(self, basis: Basis, theta: Array) -> tuple[float, Array]:
         """The noise by what is left unexplained, and the error of each run."""
@@ -251,16 +254,17 @@ class _Seen:
         return noise, noise * np.maximum(1.0, np.abs(left) / (FAR * noise))
 
 
-def assimilated(theta, predict, targets: Array, errors: Array, seed: int) -> Array:  # type: ignore[no-untyped-def]
+def assimilated(theta, predict, targets: Array, errors: Array, seed: int, steps=STEPS) -> Array:  # type: ignore[no-untyped-def]
     """Move the rows (draws, P) towards ``targets`` (1 or draws, n), measured with a covariance ``errors`` (n, n)."""
     rng = np.random.default_rng([seed, 22])
     root = np.linalg.cholesky(errors)
-    for alpha in STEPS:
+    for alpha in steps:
         logs = predict(theta)
         half = rng.standard_normal((len(theta) // 2, targets.shape[1])) @ root.T
         noise = np.sqrt(alpha) * np.concatenate([half, -half])
         off_logs, off_theta = logs - logs.mean(axis=0), theta - theta.mean(axis=0)
         covariance = off_logs.T @ off_logs / (len(theta) - 1) + alpha * errors
         cross = off_logs.T @ off_theta / (len(theta) - 1)
-        theta = theta + (targets + noise - logs) @ np.linalg.solve(covariance, cross)
+        gain = np.linalg.solve(covariance, cross).astype(np.float32)
+        theta = theta + (targets + noise - logs).astype(np.float32) @ gain
     return theta

@@ -31,7 +31,6 @@ from embudget.spend.allocation import (
     Purchase,
     Setting,
     cost_of,
-    longest,
     spent,
 )
 from embudget.spend.belief import Belief, belief_of, points_of
@@ -78,11 +77,11 @@ class _Position:
                     setting = self.steps.setting(place, float(rate), batch, negatives)
                     if setting is not None:
                         places.append(place)
-                        options.append((setting, longest(setting, self.left, self.measured)))
+                        options.append((setting, self.steps.longest(setting)))
         for setting in self.steps.settings:
             if setting not in self.steps.dead:
                 places.append(self.steps.arms[setting.model, setting.method])
-                options.append((setting, longest(setting, self.left, self.measured)))
+                options.append((setting, self.steps.longest(setting)))
         if not options:
             raise BudgetError(_too_small(self.allocation, self.left))
         at = points_of(self.allocation, options)

@@ -46,7 +46,7 @@ USUAL = {"lora": 32.0, "freeze": 0.5}
 """The rank and the active fraction that the others of their kind are compared with."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Prior:
     """What is known before the first measurement: laws of earlier studies, or nothing but what laws look like.
 
@@ -57,6 +57,10 @@ class Prior:
     laws: tuple[Laws, ...] = ()
     level_sd: float = 0.05
     """By how much losses may differ in level from the laws', as on other pairs: relative standard deviation."""
+
+
+NOTHING = Prior()
+"""Nothing but what laws look like."""
 
 
 @dataclass(frozen=True)
@@ -157,12 +161,15 @@ def basis_of(allocation: Allocation) -> Basis:
     for kind in dict.fromkeys(kinds):
         build.add({"rate": 0.1 * (log_n - centre)}, [one == kind for one in kinds])
     rows = {name: [place for place, part in enumerate(build.parts) if name in part] for name in QUANTITIES}
-    weights = {name: np.array([build.parts[place][name] for place in rows[name]]) for name in QUANTITIES}
-    return Basis(arms, params, tokens, build.mean, rows, weights, len(build.parts))
+    weights = {
+        name: np.array([build.parts[place][name] for place in rows[name]], dtype=np.float32) for name in QUANTITIES
+    }
+    mean = {name: values.astype(np.float32) for name, values in build.mean.items()}
+    return Basis(arms, params, tokens, mean, rows, weights, len(build.parts))
 
 
 def draw(width: int, seed: int, draws: int = DRAWS) -> Array:
     """Standard normal numbers (draws, width), in pairs of opposite sign, each with variance 1 over the draws."""
     half = np.random.default_rng([seed, 21]).standard_normal((draws // 2, width))
     half /= np.sqrt((half**2).mean(axis=0))
-    return np.concatenate([half, -half])
+    return np.concatenate([half, -half]).astype(np.float32)
