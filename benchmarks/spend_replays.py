@@ -1,9 +1,9 @@
 """How well does a policy spend a budget on real runs? Replays of studies, in which only recorded cells are sold.
 
 A replay is a study and one of its budgets C, which becomes the whole budget: at least 8 times the study's smallest, as
-else a single run of the search would cost a quarter of it. Its arms are those recorded at C and at C/4, and its fewest
-useful steps are the fewest of any cell. A cell is an arm at a rate and a budget; its loss is the mean of its seeds, and
-truth is this table:
+else a single run of the search would cost a quarter of it. Its arms are those recorded at C and at C/4. The shortest
+run of an arm that teaches anything is its shortest recorded one, as policies are told. A cell is an arm at a rate and a
+budget; its loss is the mean of its seeds, and truth is this table:
 
     search    a wish is answered by the nearest recorded cell that was not bought and can be paid for: of its own arm
               where there is one, else of another; budgets count by factors of 4, rates by 0.8 e-folds. Its own price is
@@ -41,6 +41,16 @@ OTHER_ARM = 10.0
 """What another arm counts in the distance of a cell from a wish, in steps of a budget."""
 Table = dict[Setting, dict[float, float]]
 """Setting -> budget -> mean loss."""
+
+
+class Menu(Allocation):
+    """An allocation whose arms have a shortest run each: the shortest recorded."""
+
+    shortest: tuple[tuple[str, float], ...]
+
+    def least(self, arm: Arm, batch_size: int) -> float:
+        """FLOP of the shortest recorded run of an arm."""
+        return dict(self.shortest)[f"{arm.model} {arm.method}"]
 
 
 class Replay(NamedTuple):
@@ -157,17 +167,16 @@ def make_replay(study: str, number: int, seed: int = 0) -> Replay:
         for setting, budgets in whole[0].items()
         if (setting.model, setting.method) in kept and min(budgets) <= budget
     }
-    batch, costs = next(iter(table)).batch_size, {(arm.model, arm.method): arm.flops_per_token for arm in arms}
-    steps = min(
-        flops / (batch * whole[1] * costs[setting.model, setting.method])
-        for setting, budgets in table.items()
-        for flops in budgets
-    )
-    allocation = Allocation(
-        budget=budget, arms=tuple(arms), batch_sizes=(batch,), tokens_per_pair=whole[1], min_steps=int(steps),
-        seed=seed,
+    shortest: dict[str, float] = {}
+    for setting, budgets in table.items():
+        name = f"{setting.model} {setting.method}"
+        shortest[name] = min(shortest.get(name, budget), *budgets)
+    batch, cheapest = next(iter(table)).batch_size, min(arm.flops_per_token for arm in arms)
+    allocation = Menu(
+        budget=budget, arms=tuple(arms), batch_sizes=(batch,), tokens_per_pair=whole[1], seed=seed,
+        shortest=tuple(shortest.items()),
     )  # fmt: skip
-    useful = USEFUL_STEPS * batch * whole[1] * min(costs.values())
+    useful = USEFUL_STEPS * batch * whole[1] * cheapest
     return Replay(f"replay:{study}", seed, budget / useful, allocation, table)
 
 

@@ -16,12 +16,14 @@
 Rivals search with the brackets and shares that were best for them in worlds of other seeds, at each budget.
 """
 
+from collections.abc import Callable
 from functools import partial
 from math import log
 
 from benchmarks.spend_outcomes import Policy, Shop
 from benchmarks.spend_policies import asha, grids, hyperband, rules
-from benchmarks.spend_policies.scripts import final, policy_of
+from benchmarks.spend_policies.scripts import Script, final, policy_of
+from embudget.spend.allocation import Allocation
 
 RIVALS = ("asha", "tpe-hyperband", "paper", "carry-1", "carry-3", "largest", "middle", "oracle-default")
 OURS = ("spend", "prior")
@@ -43,7 +45,7 @@ def make_policy(name: str, world: Shop, times: float) -> Policy:
     if name in OURS or name.startswith("spend-"):
         return _ours(name)
     nearest = min(ASHA, key=lambda one: abs(log(one / times)))
-    scripts = {
+    scripts: dict[str, Callable[[Allocation], Script]] = {
         "asha": partial(asha.asha, bracket=ASHA[nearest]),
         "tpe-hyperband": partial(hyperband.tpe_hyperband, bracket=HYPERBAND[nearest]),
         "paper": grids.paper,

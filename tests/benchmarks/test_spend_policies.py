@@ -10,7 +10,7 @@ from benchmarks.spend_policies import POLICIES, RIVALS, grids, make_policy
 from benchmarks.spend_policies.asha import _promotion
 from benchmarks.spend_policies.scripts import setting_of
 from benchmarks.spend_worlds import BUDGETS, KINDS, make_world
-from embudget.spend.allocation import Allocation, Decision, Measurement, Purchase
+from embudget.spend.allocation import Allocation, Decision, Measurement, Purchase, Setting
 
 
 def spent_by(name: str, kind: str, seed: int, times: float) -> Outcome:
@@ -58,7 +58,7 @@ def test_halving_promotes_the_best_quarter_once() -> None:
     world = make_world(KINDS[0], 1, 300)
     settings = [setting_of(world.allocation, arm) for arm in world.allocation.arms[:8]]
     losses = [dict(zip(settings[:4], (3.0, 2.0, 4.0, inf), strict=True)), {}]
-    promoted: list[set] = [set(), set()]
+    promoted: list[set[Setting]] = [set(), set()]
     assert _promotion(losses, promoted) == (settings[1], 1)
     assert _promotion(losses, promoted) is None
     losses[0] |= dict(zip(settings[4:], (5.0, 6.0, 7.0, 8.0), strict=True))
@@ -72,12 +72,11 @@ def test_a_grid_costs_its_share(times: int) -> None:
     allocation = world.allocation
     script = grids.paper(allocation)
     wanted = next(script)
-    trunks: dict = {}
+    cost, last = 0.0, dict[Setting, float]()
     for setting, flops in wanted:
-        trunks[setting] = trunks.get(setting, 0.0) + flops - 0.8 * trunks.get((setting, "last"), 0.0)
-        trunks[setting, "last"] = flops
+        cost += flops - 0.8 * last.get(setting, 0.0)
+        last[setting] = flops
         assert flops >= allocation.least(allocation.arm(setting), setting.batch_size) * (1 - 1e-9)
-    cost = sum(value for key, value in trunks.items() if not isinstance(key, tuple) or key[-1] != "last")
     assert cost == pytest.approx(allocation.budget / 2)
 
 

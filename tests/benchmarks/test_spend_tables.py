@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks import spend
-from benchmarks.spend_tables import groups_of, summary_of, tables
+from benchmarks.spend_tables import Row, groups_of, summary_of, tables
 
 
-def row(policy: str, seed: int, regret: float, held: bool | None = None, kind: str = "chinchilla-shared-small") -> dict:
+def row(policy: str, seed: int, regret: float, held: bool | None = None, kind: str = "chinchilla-shared-small") -> Row:
     """A row with a regret that is all of choice."""
     return {
         "kind": kind, "seed": seed, "times": 30.0, "policy": policy, "regret": regret, "by_search": 0.0,
@@ -52,11 +52,12 @@ def test_a_stopped_command_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     """Rows that are there are not run again; more worlds and policies add to them."""
     out = tmp_path / "spend.json"
 
-    def run(worlds: int, *policies: str) -> dict:
+    def run(worlds: int, *policies: str) -> Row:
         words = ["spend", "--worlds", str(worlds), "--times", "30", "--policies", *policies, "--out", str(out)]
         monkeypatch.setattr(sys, "argv", words)
         spend.main()
-        return json.loads(out.read_text("utf-8"))
+        found: Row = json.loads(out.read_text("utf-8"))
+        return found
 
     run(2, "largest")
     rows = out.with_suffix("") / "largest.jsonl"
