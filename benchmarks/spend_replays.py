@@ -3,7 +3,8 @@
 A replay is a study and one of its budgets C, which becomes the whole budget: at least 8 times the study's smallest, as
 else a single run of the search would cost a quarter of it. Its arms are those recorded at C and at C/4. The shortest
 run of an arm that teaches anything is its shortest recorded one, as policies are told. A cell is an arm at a rate and a
-budget; its loss is the mean of its seeds, and truth is this table:
+budget; its loss is the mean of its seeds, and truth is this table. The studies did not record the losses of their
+starts, which are base models: policies are told that of guessing.
 
     search    a wish is answered by the nearest recorded cell that was not bought and can be paid for: of its own arm
               where there is one, else of another; budgets count by factors of 4, rates by 0.8 e-folds. Its own price is
@@ -28,6 +29,7 @@ import numpy as np
 
 from benchmarks.spend_outcomes import SoldOutError
 from benchmarks.spend_worlds import USEFUL_STEPS
+from benchmarks.worlds import CHANCE
 from embudget.methods import parse_method
 from embudget.records import RunRecord
 from embudget.spend.allocation import Allocation, Arm, Measurement, Purchase, Setting, cost_of, spent
@@ -158,7 +160,7 @@ def make_replay(study: str, number: int, seed: int = 0) -> Replay:
                 Arm(
                     model=model, method=method, lineage=study, model_params=shape.model_params,
                     flops_per_token=strategy.flops_per_token(shape),
-                    default_rate=strategy.default_learning_rate(shape),
+                    default_rate=strategy.default_learning_rate(shape), base_loss=CHANCE,
                 )
             )  # fmt: skip
     kept = {(arm.model, arm.method) for arm in arms}
