@@ -16,7 +16,6 @@ Example:
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from math import exp, log
 
 import numpy as np
@@ -33,13 +32,12 @@ from embudget.spend.allocation import (
     cost_of,
     spent,
 )
-from embudget.spend.belief import Belief, belief_of, points_of
+from embudget.spend.belief import belief_of
+from embudget.spend.law import points_of
 from embudget.spend.prior import Prior
 from embudget.spend.steps import MOST, Steps
 from embudget.spend.value import Finals, conditioned, values
 
-ROWS = slice(0, None, 2)
-"""Rows of the ensemble by which arms are compared."""
 CHECK, CHECKED, LIKELY = 1 / 40, 3, 0.1
 """Share of the budget that the best few arms are measured at before the final run, how many of them at most, and their
 least probability to be best."""
@@ -47,7 +45,7 @@ SEARCHED, BRACKETED = 16, 4
 """Arms whose steps are valued, and those at several rates."""
 DISCREPANCY = 0.012
 """Relative error of a forecast for each e-fold of the budget beyond the arm's longest run, and of its law: assumption."""
-FLOOR = 2e-4
+FLOOR = 1e-3
 """Share of what is left that a step counts as at least, so that the search takes hundreds of rounds at most."""
 SAME = 0.005
 
@@ -85,18 +83,17 @@ class _Position:
         if not options:
             raise BudgetError(_too_small(self.allocation, self.left))
         at = points_of(self.allocation, options)
-        logs = self.belief.log_losses(at, ROWS)
+        logs, tuned = self.belief.with_tuned(at)
         mean, rows = logs.mean(axis=0), np.array(places)
         chosen = np.array([min(np.flatnonzero(rows == place), key=lambda row: mean[row]) for place in dict.fromkeys(places)])
         best = at.where(chosen)
-        tuned = self.belief.log_losses(replace(best, log_rate=np.full(len(chosen), np.nan)), ROWS)
-        finals = Finals(logs[:, chosen], np.minimum(tuned, logs[:, chosen]), self.belief.best_log_rate(best, ROWS))
+        finals = Finals(logs[:, chosen], tuned[:, chosen], self.belief.best_log_rate(best))
         return rows[chosen], [options[row] for row in chosen], finals
 
     def slope(self) -> float:
         """By how much the log loss of the best arm falls with log C."""
         setting, flops = self.options[self.finals.best]
-        logs = self.belief.log_losses(points_of(self.allocation, [(setting, 0.8 * flops), (setting, flops)]), ROWS)
+        logs = self.belief.log_losses(points_of(self.allocation, [(setting, 0.8 * flops), (setting, flops)]))
         return max(float((logs[:, 0] - logs[:, 1]).mean()) / log(1 / 0.8), 1e-4)
 
     def most(self) -> float:
@@ -124,7 +121,7 @@ class _Position:
         found = self.steps.of(wanted, bracketed, most)
         if not found:
             return self._checks(most, runs)
-        seen = self.belief.log_losses(points_of(self.allocation, [(one[0], one[1]) for one in found]), ROWS)
+        seen = self.belief.log_losses(points_of(self.allocation, [(one[0], one[1]) for one in found]))
         chance = dict(zip((int(place) for place in self.places), chances, strict=True))
         costs = np.array([self._cost(setting, cost, chance) for setting, _, cost in found])
         finals, picked, slope, noise = self.finals, [], self.slope(), self.belief.noise

@@ -29,7 +29,7 @@ from embudget.laws.solve import PRIOR
 from embudget.methods import kind_of, parse_method
 from embudget.spend.allocation import Allocation, Arm
 
-DRAWS = 1000
+DRAWS = 300
 QUANTITIES = (
     "asymptote", "size", "data", "size_exponent", "data_exponent", "order", "start", "rate", "rate_slope", "curvature",
     "own", "lag", "batch", "negatives", "reuse",
@@ -122,7 +122,7 @@ def basis_of(allocation: Allocation) -> Basis:
     level = np.zeros(len(arms))
     build = _Builder(arms, {
         "asymptote": level + ASYMPTOTE[0], "size": level + LEVEL[0], "data": level + LEVEL[0],
-        "size_exponent": level + PRIOR["a"][0], "data_exponent": level + PRIOR["b"][0], "order": level,
+        "size_exponent": level + PRIOR["a"][0], "data_exponent": level + PRIOR["b"][0], "order": level - 0.3,
         "start": level - 4.0, "rate": SLOPE * (log_n - centre), "rate_slope": level + SLOPE,
         "curvature": level + log(CURVATURE), "own": level, "lag": level + log(0.3), "batch": level - 0.03,
         "negatives": level - 0.01, "reuse": level + log(REUSE),
@@ -134,14 +134,14 @@ def basis_of(allocation: Allocation) -> Basis:
     build.add({"data": balance * 2**0.5})
     build.add({"size_exponent": PRIOR["a"][1]})
     build.add({"data_exponent": PRIOR["b"][1]})
-    build.add({"order": 0.8})
+    build.add({"order": 1.2})
     build.add({"start": 2.0})
     build.add({"lag": 1.0})
     build.add({"reuse": SPREAD})
     if len(set(lineages)) > 1:
         own = {"asymptote": 0.5, "size": 0.7, "data": 0.7, "size_exponent": 0.2, "data_exponent": 0.2, "start": 2.0}
         build.each({**own, "order": 0.3, "rate": 0.5}, lineages)
-    build.each({"asymptote": 0.08, "size": 0.25, "data": 0.25, "size_exponent": 0.2, "data_exponent": 0.2}, kinds)
+    build.each({"asymptote": 0.1, "size": 0.4, "data": 0.4, "size_exponent": 0.3, "data_exponent": 0.3}, kinds)
     for kind, usual in USUAL.items():
         if kind in kinds:
             number = [parse_method(arm.method).number if of == kind else None for arm, of in zip(arms, kinds, strict=True)]

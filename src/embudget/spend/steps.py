@@ -12,17 +12,16 @@ import numpy as np
 
 from embudget.laws.forms import Array
 from embudget.spend.allocation import DECAY, Allocation, Arm, Measurement, Setting, spent
-from embudget.spend.belief import Belief, index_of, points_at
+from embudget.spend.belief import Belief
+from embudget.spend.law import index_of, points_at
 
 STEP = 2.0
-MOST = 0.5
+MOST = 0.2
 """Share of what is left that one step may cost."""
 BRACKET = 0.8
 """e-folds of the rate to either side: 2.2 times, as the grids of studies have it."""
 NEAR = 0.25
 """e-folds within which a rate is that of a trunk that is there."""
-ROWS = slice(0, None, 4)
-"""Rows of the ensemble by which rates are chosen."""
 
 
 class Steps:
@@ -97,7 +96,7 @@ class Steps:
         nothing = np.full(len(arm), np.nan)
         of_batch, of_negatives = np.full(len(arm), batch), np.full(len(arm), negatives)
         at = points_at(self.allocation, arm, flops, nothing, of_batch, of_negatives)
-        found: Array = self.belief.best_log_rate(at, ROWS).mean(axis=0)
+        found: Array = self.belief.best_log_rate(at).mean(axis=0)
         return found
 
     def setting(self, place: int, log_rate: float, batch: int, negatives: int) -> Setting | None:

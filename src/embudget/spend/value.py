@@ -66,16 +66,23 @@ def values(finals: Finals, seen: Array, noise: float) -> Array:
     chances, regrets = finals.chances, finals.regrets
     near = np.union1d(np.flatnonzero(chances > 0), [best])
     off = finals.logs[:, near] - finals.logs[:, [best]]
-    slopes = (off - off.mean(axis=0)).T @ z / draws  # (near, S)
+    slopes = _shrunk((off - off.mean(axis=0)).T @ z / draws, off.var(axis=0), draws)  # (near, S)
     least = (mean[near] - mean[best])[:, None, None] + slopes[:, :, None] * NODES
     gradient = -least.min(axis=0).mean(axis=1)
     resolved = regrets[near] @ (slopes**2 / np.maximum(off.var(axis=0), 1e-12)[:, None])
     lost = chances * (finals.logs - finals.tuned).mean(axis=0)
     rates = finals.rates[:, near]
-    of_rates = (rates - rates.mean(axis=0)).T @ z / draws
+    of_rates = _shrunk((rates - rates.mean(axis=0)).T @ z / draws, rates.var(axis=0), draws)
     resolved += lost[near] @ (of_rates**2 / np.maximum(rates.var(axis=0), 1e-12)[:, None])
     found: Array = np.maximum(gradient, PATIENCE * resolved)
     return found
+
+
+def _shrunk(slopes: Array, variances: Array, draws: int) -> Array:
+    """Covariances (near, S) less what chance makes of so few draws: two standard errors of none at all, squared."""
+    by_chance = 4 * variances[:, None] / draws
+    shrunk: Array = slopes * np.sqrt(np.maximum(1 - by_chance / np.maximum(slopes**2, 1e-30), 0.0))
+    return shrunk
 
 
 def conditioned(finals: Finals, seen: Array, step: int, noise: float) -> tuple[Finals, Array]:

@@ -1,0 +1,170 @@
+"""What does a row of the ensemble say of a run? Its log loss, and how that moves with the numbers of the row.
+
+The law is that of `embudget.spend.prior`. A short run is no worse than its start: L = (law^-s + base^-s)^(-1/s).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from math import log
+
+import numpy as np
+
+from embudget.laws.forms import Array
+from embudget.spend.allocation import Allocation, Setting
+from embudget.spend.prior import Basis, basis_of
+
+SHARPNESS = 12.0
+STEEPEST = 2.5
+"""e-folds of the rate beyond which the loss rises in a line, no longer in a parabola."""
+
+
+@dataclass(frozen=True)
+class Points:
+    """Runs, measured or thought of."""
+
+    arm: Array
+    """Rows of the arms (n,)."""
+    log_d: Array
+    """Log of the tokens over the reference's."""
+    log_rate: Array
+    """Log of the rate over the arm's default; NaN for the best one."""
+    steps: Array
+    passes: Array
+    """Passes over the training pairs, 0 where there are as many as wanted."""
+    log_batch: Array
+    """Log of the batch over the smallest."""
+    log_negatives: Array
+    """Log of 1 + negatives."""
+
+    def where(self, rows: Array) -> "Points":
+        """Some of them."""
+        return Points(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
+
+    @property
+    def tuned(self) -> "Points":
+        """The same runs at their best rates."""
+        return replace(self, log_rate=np.full(len(self.arm), np.nan))
+
+
+def points_of(allocation: Allocation, runs: Sequence[tuple[Setting, float]]) -> Points:
+    """Runs by setting and budget in FLOP."""
+    arms, index = allocation.arms, index_of(allocation)
+    arm = np.array([index[setting.model, setting.method] for setting, _ in runs], dtype=int)
+    return points_at(
+        allocation, arm, np.array([flops for _, flops in runs]),
+        np.array([log(one.learning_rate / arms[place].default_rate) for place, (one, _) in zip(arm, runs, strict=True)]),
+        np.array([setting.batch_size for setting, _ in runs]), np.array([setting.negatives for setting, _ in runs]),
+    )  # fmt: skip
+
+
+def points_at(
+    allocation: Allocation, arm: Array, flops: Array, log_rate: Array, batch: Array, negatives: Array
+) -> Points:
+    """Runs by arm (n,), FLOP, log rate over the default, batch and negatives."""
+    tokens = flops / np.array([one.flops_per_token for one in allocation.arms])[arm]
+    pairs = tokens / (allocation.tokens_per_pair * (1 + negatives / 2))  # assumption: a negative is as long as a text
+    return Points(
+        arm=arm,
+        log_d=np.log(tokens) - log(basis_of(allocation).tokens),
+        log_rate=log_rate,
+        steps=np.maximum(pairs / batch, 1.0),
+        passes=pairs / allocation.training_pairs if allocation.training_pairs else np.zeros(len(arm)),
+        log_batch=np.log(batch / min(allocation.batch_sizes)),
+        log_negatives=np.log1p(negatives),
+    )
+
+
+def index_of(allocation: Allocation) -> dict[tuple[str, str], int]:
+    """The row of each arm by model and method."""
+    return {(arm.model, arm.method): place for place, arm in enumerate(allocation.arms)}
+
+
+def log_losses(basis: Basis, theta: Array, at: Points) -> Array:
+    """Log losses of n runs in each row (draws, n); at the best rate where a run's is NaN."""
+    return capped(basis, at, at_rates(basis, theta, at, by_law(basis, theta, at)))
+
+
+def by_law(basis: Basis, theta: Array, at: Points, slopes: dict[str, Array] | None = None) -> Array:
+    """Log losses of n runs at their best rates, as if no start were good before training (draws, n).
+
+    Their derivatives by the quantities are put into ``slopes``, if it is given.
+    """
+    of = _quantities(basis, theta, at)
+    log_n = (np.log([arm.model_params for arm in basis.arms])[at.arm] - log(basis.params)).astype(np.float32)
+    log_d = (at.log_d - np.log(np.maximum(at.passes, 1.0))).astype(np.float32)
+    more = np.zeros_like(log_d)
+    if (at.passes > 1).any():
+        reuse, again = np.exp(of("reuse")), np.maximum(at.passes - 1, 0.0).astype(np.float32)
+        worth = 1 - reuse * np.expm1(-again / reuse)
+        log_d = log_d + np.log(worth)
+        more = reuse * (1 - np.exp(-again / reuse) * (1 + again / reuse)) / worth
+    a, b, k, start = np.exp(of("size_exponent")), np.exp(of("data_exponent")), np.exp(of("order")), of("start")
+    size, known = of("size") - a * log_n, _share(b * (start - log_d))
+    data = of("data") - np.logaddexp(b * start, b * log_d)
+    reducible = (np.logaddexp(k * size, k * data) - np.float32(log(2))) / k
+    logs = np.logaddexp(of("asymptote"), reducible)
+    lag = np.exp(of("lag")) / at.steps.astype(np.float32)
+    if slopes is not None:
+        above = _share(reducible - of("asymptote"))
+        of_size = above * _share(k * (size - data))
+        of_data = above - of_size
+        slopes |= {
+            "asymptote": 1 - above, "size": of_size, "data": of_data, "size_exponent": -of_size * a * log_n,
+            "data_exponent": -of_data * b * (known * start + (1 - known) * log_d), "start": -of_data * known * b,
+            "order": of_size * size + of_data * data - above * reducible, "lag": lag / (1 + lag),
+            "own": np.ones_like(logs), "reuse": -of_data * (1 - known) * b * more,
+            "batch": np.zeros_like(logs) + at.log_batch, "negatives": np.zeros_like(logs) + at.log_negatives,
+        }  # fmt: skip
+    logs += of("own") + np.log1p(lag)
+    if at.log_batch.any():
+        logs += of("batch") * at.log_batch.astype(np.float32)
+    if at.log_negatives.any():
+        logs += of("negatives") * at.log_negatives.astype(np.float32)
+    return logs
+
+
+def at_rates(basis: Basis, theta: Array, at: Points, logs: Array, slopes: dict[str, Array] | None = None) -> Array:
+    """What the rates of n runs make of their log losses at the best rates (draws, n)."""
+    if np.isnan(at.log_rate).all():
+        return logs
+    off = at.log_rate.astype(np.float32) - best_log_rate(basis, theta, at)
+    curved = np.exp(basis.of("curvature", theta, at.arm))
+    far = np.abs(off)
+    excess = np.where(np.isnan(off), 0.0, curved * np.where(far < STEEPEST, far**2, STEEPEST * (2 * far - STEEPEST)))
+    if slopes is not None:
+        by_rate = np.where(np.isnan(off), 0.0, -2 * curved * np.clip(off, -STEEPEST, STEEPEST))
+        slopes |= {"curvature": excess, "rate": by_rate, "rate_slope": by_rate * _log_d(at)}
+    found: Array = logs + excess
+    return found
+
+
+def best_log_rate(basis: Basis, theta: Array, at: Points) -> Array:
+    """Log of the best rate over the arm's default, of n runs in each row (draws, n)."""
+    of = _quantities(basis, theta, at)
+    return of("rate") + of("rate_slope") * _log_d(at) + (0.5 * at.log_batch).astype(np.float32)
+
+
+def base_logs(basis: Basis, at: Points) -> Array:
+    """Log losses of the starts of n runs before training, infinite where these are unknown (n,)."""
+    found: Array = np.log([arm.base_loss or np.inf for arm in basis.arms]).astype(np.float32)[at.arm]
+    return found
+
+
+def capped(basis: Basis, at: Points, logs: Array) -> Array:
+    """Log losses of runs of which none is worse than its start."""
+    base = base_logs(basis, at)
+    found: Array = np.minimum(logs, base) - np.log1p(np.exp(-SHARPNESS * np.abs(base - logs))) / SHARPNESS
+    return found
+
+
+def _log_d(at: Points) -> Array:
+    return np.maximum(at.log_d, -12.0).astype(np.float32)  # no rate is of no tokens
+
+
+def _share(x: Array) -> Array:
+    found: Array = 0.5 * (1 + np.tanh(0.5 * x))
+    return found
+
+
+def _quantities(basis: Basis, theta: Array, at: Points) -> Callable[[str], Array]:
+    return lambda name: basis.of(name, theta, at.arm)
