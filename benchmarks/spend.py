@@ -31,6 +31,7 @@ from benchmarks.spend_tables import Row, summary_of, tables
 from benchmarks.spend_worlds import BUDGETS, KINDS, make_world
 from embudget.files import save_text
 
+SEEDS = 4
 FIRST = 1000
 """Seed of the first published world of each kind."""
 STRIDE = 7
@@ -93,13 +94,23 @@ def parse() -> argparse.Namespace:
 def tasks_of(options: argparse.Namespace) -> list[Task]:
     """The worlds that are asked for, all budgets of one after the other."""
     first = 0 if options.tuning else FIRST
-    worlds = [(KINDS[STRIDE * place % len(KINDS)], first + place // len(KINDS)) for place in range(options.worlds)]
+    worlds = [world_of(place, first) for place in range(options.worlds)]
     tasks = [Task(kind, seed, times) for kind, seed in worlds for times in options.times]
     if options.replays:
         numbers = [(study, number) for study in STUDIES for number in range(len(replays(study)))]
         seeds = range(first, first + options.replays)
         tasks += [Task(f"replay:{study}", seed, number) for seed in seeds for study, number in numbers]
     return tasks
+
+
+def world_of(place: int, first: int = FIRST) -> tuple[str, int]:
+    """Kind and seed of a world by its place in the order.
+
+    120 in a row have four seeds of each kind; 30 have one of each kind, half of them of either suite, since even seeds
+    have one and odd seeds the other.
+    """
+    block, within = divmod(place, len(KINDS))
+    return KINDS[STRIDE * within % len(KINDS)], first + SEEDS * (block // SEEDS) + (block + place) % SEEDS
 
 
 def read(path: Path) -> list[Row]:

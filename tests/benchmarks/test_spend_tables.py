@@ -68,9 +68,12 @@ def test_a_stopped_command_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert summary["tables"]["all 30"]["worlds"] == 3
 
 
-def test_any_30_worlds_in_a_row_have_one_of_each_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that a table of few worlds is of all kinds."""
-    monkeypatch.setattr(sys, "argv", ["spend", "--worlds", "60", "--times", "30", "--out", str(tmp_path / "a.json")])
-    tasks = spend.tasks_of(spend.parse())
-    assert len({task.kind for task in tasks[:30]}) == len({task.kind for task in tasks[30:]}) == 30
-    assert {task.seed for task in tasks} == {1000, 1001}
+def test_any_30_worlds_have_one_of_each_kind_and_both_suites() -> None:
+    """So that a table of few worlds is of all kinds; 120 have four seeds of each."""
+    worlds = [spend.world_of(place) for place in range(240)]
+    for block in range(0, 240, 30):
+        assert len({kind for kind, _ in worlds[block : block + 30]}) == 30
+        assert sum(seed % 2 for _, seed in worlds[block : block + 30]) == 15
+    assert len(set(worlds[:120])) == 120
+    assert {seed for _, seed in worlds[:120]} == {1000, 1001, 1002, 1003}
+    assert {seed for _, seed in worlds[120:]} == {1004, 1005, 1006, 1007}
