@@ -30,7 +30,7 @@ OURS = ("spend", "prior")
 POLICIES = (*OURS, *RIVALS)
 ASHA = {30: asha.Bracket(0.3, 0.08, 2), 300: asha.Bracket(0.25, 0.05, 2), 3000: asha.Bracket(0.5, 0.05, 2)}
 HYPERBAND = {
-    30: hyperband.Bracket(0.4, 0.1, 2), 300: hyperband.Bracket(0.25, 0.03, 3), 3000: hyperband.Bracket(0.4, 0.05, 2),
+    30: hyperband.Bracket(0.4, 0.1, 3), 300: hyperband.Bracket(0.25, 0.03, 3), 3000: hyperband.Bracket(0.4, 0.05, 2),
 }  # fmt: skip
 CARRY = {30: (0.35, 0.2), 300: (0.5, 0.35), 3000: (0.35, 0.35)}
 """Share of the grid with one rate, and of that with three."""
