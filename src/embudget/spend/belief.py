@@ -23,6 +23,7 @@ import numpy as np
 
 from embudget.laws.forms import Array
 from embudget.spend.allocation import Allocation, Measurement, Setting
+from embudget.spend.known import told_by
 from embudget.spend.law import (
     SHARPNESS,
     Points,
@@ -39,6 +40,8 @@ from embudget.spend.prior import NOTHING, Basis, Prior, basis_of, draw
 NOISE, NOISE_RUNS = 0.012, 6.0
 """Assumption: relative standard deviation of a run about its law before any is measured, and the runs that this guess
 counts as."""
+MOST_NOISE = 0.04
+"""What is learned of it at most: else laws that do not fit yet call everything noise, and are never moved to fit."""
 SHARED = 0.5
 """Share of the noise's variance that runs of one trunk have in common (`results/smollm2`)."""
 DIVERGED = (-2.0, 0.7)
@@ -51,8 +54,12 @@ FAR = 3.0
 """Noise levels beyond which a measurement's pull no longer grows."""
 WIDEST = 5.0
 """Standard deviations that no number of a row leaves."""
+MANY, FEW = 24, 150
+"""With more measurements than `MANY`, which leave rows little apart, a decision takes this many rows, to be quick."""
+LAW_SD = 0.02
+"""How closely a row follows a draw of laws that are known, relative: assumption."""
 BASE_SD = 0.08
-"""How well the law at D = 0 bounds the loss before training from above, relative: assumption."""
+"""Error of the bound that a run no better than its start sets, relative: assumption."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +94,8 @@ def belief_of(allocation: Allocation, measured: Sequence[Measurement], prior: Pr
         (one for one in measured if one.status == "diverged" or (one.status == "done" and one.loss is not None)),
         key=lambda one: (one.purchase.setting.model_dump_json(), one.purchase.train_flops, one.loss or 0.0),
     )
+    if len(known) > MANY:
+        start = np.concatenate([start[: FEW // 2], start[len(start) // 2 :][: FEW // 2]])
     if not known:
         return Belief(allocation, basis, start, NOISE)
     seen = _Seen.of(allocation, known)
@@ -102,8 +111,16 @@ def belief_of(allocation: Allocation, measured: Sequence[Measurement], prior: Pr
 
 @lru_cache(maxsize=4)
 def prior_draws(allocation: Allocation, prior: Prior) -> Array:
-    """The ensemble before any measurement."""
-    return draw(basis_of(allocation).width, allocation.seed)
+    """The ensemble before any measurement: what laws look like, moved to the draws of laws that are known."""
+    basis = basis_of(allocation)
+    theta = draw(basis.width, allocation.seed)
+    told = told_by(prior, allocation, len(theta))
+    if told is None:
+        return theta
+    n, m = len(told.at.arm), told.losses
+    nothing = np.zeros(n, dtype=bool)
+    seen = _Seen(told.at, told.values, nothing, np.ones(m), m, np.arange(m), np.zeros(m), told.rate_errors)
+    return seen.match(basis, theta, theta, np.full(m, LAW_SD), FIRST, allocation.seed)
 
 
 @dataclass(frozen=True)
@@ -123,6 +140,8 @@ class _Seen:
     """Equal for runs of one trunk."""
     evaluation: Array
     """Variance of each log loss by the held-out pairs."""
+    rate_errors: Array
+    """Standard deviation of each log rate."""
 
     @classmethod
     def of(cls, allocation: Allocation, known: Sequence[Measurement]) -> "_Seen":
@@ -138,15 +157,14 @@ class _Seen:
         settings: dict[Setting, int] = {}
         trunk = np.array([settings.setdefault(one.purchase.setting, len(settings)) for one in done], dtype=int)
         evaluation = np.array([(one.error / (one.loss or 1.0)) ** 2 for one in done])
-        return cls(at, values, bounds, 1 / learned, len(done), trunk, evaluation)
+        rate_errors = np.full(len(ordered) - len(done), DIVERGED[1])
+        return cls(at, values, bounds, 1 / learned, len(done), trunk, evaluation, rate_errors)
 
-    def match(
-        self, basis: Basis, start: Array, theta: Array, each: Array, steps: Sequence[float], seed: int
-    ) -> Array:
+    def match(self, basis: Basis, start: Array, theta: Array, each: Array, steps: Sequence[float], seed: int) -> Array:
         """Move each row of ``theta`` on, from its row of the prior ``start``, by so many steps."""
         errors = self._errors(each)
         rng = np.random.default_rng([seed, 22])
-        half = rng.standard_normal((len(start) // 2, len(self.values)))
+        half = rng.standard_normal((len(start) // 2, len(self.at.arm)))
         drawn = np.concatenate([half, -half]) @ np.linalg.cholesky(errors).T
         columns = self._columns(basis)
         for inflated in steps:
@@ -165,13 +183,13 @@ class _Seen:
         return theta
 
     def _errors(self, each: Array) -> Array:
-        n, m = len(self.values), self.losses
+        n, m = len(self.at.arm), self.losses
         errors = np.zeros((n, n))
         scaled, same = each * self.stretch, self.trunk[:, None] == self.trunk[None, :]
         errors[:m, :m] = np.outer(scaled, scaled) * np.where(same, SHARED, 0.0)
         errors[range(m), range(m)] = scaled**2 + self.evaluation / 4  # most of it is common to all runs
         errors[range(m), range(m)] += np.where(self.bounds[:m], BASE_SD**2, 0.0)
-        errors[range(m, n), range(m, n)] = DIVERGED[1] ** 2
+        errors[range(m, n), range(m, n)] = self.rate_errors**2
         return errors
 
     def _columns(self, basis: Basis) -> Array:
@@ -186,10 +204,12 @@ class _Seen:
         by: dict[str, Array] = {}
         logs = at_rates(basis, theta, self.at, by_law(basis, theta, self.at, by), by)
         m = self.losses
-        if m < len(self.values):
+        if m < len(self.at.arm):
             logs[:, m:] = best_log_rate(basis, theta, self.at)[:, m:]
-            for name in by:
-                by[name][:, m:] = 0.0
+            for name in ("rate", "rate_slope"):
+                by.setdefault(name, np.zeros_like(logs))
+            for values in by.values():
+                values[:, m:] = 0.0
             by["rate"][:, m:] = 1.0
             by["rate_slope"][:, m:] = np.maximum(self.at.log_d[m:], -12.0)
         place = np.full(basis.width, -1)
@@ -215,6 +235,7 @@ class _Seen:
         most = np.minimum(np.abs(left), 2 * np.median(np.abs(left[told])) + NOISE if told.any() else NOISE) * told
         free = float(told.sum() - np.minimum(spread / NOISE**2, 1.0)[told].sum())
         noise = float(np.sqrt((NOISE_RUNS * NOISE**2 + (most**2).sum()) / (NOISE_RUNS + max(free, 0.0))))
+        noise = min(noise, MOST_NOISE)
         return noise, noise * np.maximum(1.0, np.abs(left) / (FAR * noise))
 
     def fitting(self, basis: Basis, theta: Array, each: Array) -> Array:

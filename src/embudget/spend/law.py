@@ -52,7 +52,7 @@ def points_of(allocation: Allocation, runs: Sequence[tuple[Setting, float]]) -> 
     arm = np.array([index[setting.model, setting.method] for setting, _ in runs], dtype=int)
     return points_at(
         allocation, arm, np.array([flops for _, flops in runs]),
-        np.array([log(one.learning_rate / arms[place].default_rate) for place, (one, _) in zip(arm, runs, strict=True)]),
+        np.log([one.learning_rate for one, _ in runs]) - np.log([arms[place].default_rate for place in arm]),
         np.array([setting.batch_size for setting, _ in runs]), np.array([setting.negatives for setting, _ in runs]),
     )  # fmt: skip
 

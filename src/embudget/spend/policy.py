@@ -23,6 +23,7 @@ import numpy as np
 from embudget.errors import BudgetError
 from embudget.laws.forms import Array
 from embudget.methods import kind_of
+from embudget.spend import words
 from embudget.spend.allocation import (
     Allocation,
     Decision,
@@ -36,7 +37,7 @@ from embudget.spend.belief import belief_of
 from embudget.spend.law import points_of
 from embudget.spend.prior import Prior
 from embudget.spend.steps import MOST, Steps
-from embudget.spend.value import Finals, conditioned, values
+from embudget.spend.value import Finals, conditioned, patience, values
 
 CHECK, CHECKED, LIKELY = 1 / 40, 3, 0.1
 """Share of the budget that the best few arms are measured at before the final run, how many of them at most, and their
@@ -44,8 +45,8 @@ least probability to be best."""
 SEARCHED, BRACKETED = 16, 4
 """Arms whose steps are valued, and those at several rates."""
 DISCREPANCY = 0.012
-"""Relative error of a forecast for each e-fold of the budget beyond the arm's longest run, and of its law: assumption."""
-FLOOR = 1e-3
+"""Relative error of a forecast, times the root of the e-folds from the arm's longest run: assumption."""
+FLOOR = 2e-3
 """Share of what is left that a step counts as at least, so that the search takes hundreds of rounds at most."""
 SAME = 0.005
 
@@ -77,15 +78,17 @@ class _Position:
                         places.append(place)
                         options.append((setting, self.steps.longest(setting)))
         for setting in self.steps.settings:
-            if setting not in self.steps.dead:
+            if setting not in self.steps.dead and (setting.model, setting.method) not in self.steps.broken:
                 places.append(self.steps.arms[setting.model, setting.method])
                 options.append((setting, self.steps.longest(setting)))
         if not options:
-            raise BudgetError(_too_small(self.allocation, self.left))
+            raise BudgetError(_too_small(self.allocation, self.left, bool(self.measured)))
         at = points_of(self.allocation, options)
         logs, tuned = self.belief.with_tuned(at)
         mean, rows = logs.mean(axis=0), np.array(places)
-        chosen = np.array([min(np.flatnonzero(rows == place), key=lambda row: mean[row]) for place in dict.fromkeys(places)])
+        chosen = np.array(
+            [min(np.flatnonzero(rows == place), key=lambda row: mean[row]) for place in dict.fromkeys(places)]
+        )
         best = at.where(chosen)
         finals = Finals(logs[:, chosen], tuned[:, chosen], self.belief.best_log_rate(best))
         return rows[chosen], [options[row] for row in chosen], finals
@@ -100,8 +103,12 @@ class _Position:
         """What one more step of the search may cost at most, FLOP."""
         share = self.allocation.search_share
         within = np.inf if share is None else share * self.allocation.budget - spent(self.measured)
-        least = min(self.allocation.least(arm, min(self.allocation.batch_sizes)) for arm in self.allocation.arms)
-        return min(MOST * self.left, within, self.left - least)
+        return min(MOST * self.left, within, self.left - self.cheapest)
+
+    @property
+    def cheapest(self) -> float:
+        """FLOP of the cheapest run that teaches anything."""
+        return min(self.allocation.least(arm, min(self.allocation.batch_sizes)) for arm in self.allocation.arms)
 
     def runs_left(self) -> int:
         """How many runs the search may still buy at once."""
@@ -125,10 +132,13 @@ class _Position:
         chance = dict(zip((int(place) for place in self.places), chances, strict=True))
         costs = np.array([self._cost(setting, cost, chance) for setting, _, cost in found])
         finals, picked, slope, noise = self.finals, [], self.slope(), self.belief.noise
+        patient = patience(self.allocation.budget / (2 * self.cheapest))
         prices, room = slope * costs, min(most, self.left)
         for _ in range(runs):
-            worth = values(finals, seen, noise)
-            worth[[row for row, one in enumerate(found) if one[2] > room or one[0] in {found[p][0] for p in picked}]] = 0
+            worth = values(finals, seen, noise, patient)
+            worth[
+                [row for row, one in enumerate(found) if one[2] > room or one[0] in {found[p][0] for p in picked}]
+            ] = 0
             ratio = np.where(worth > prices, worth / prices, 0.0)
             if not ratio.any():
                 break
@@ -138,7 +148,7 @@ class _Position:
             finals, seen = conditioned(finals, seen, step, noise)
         if not picked:
             return self._checks(most, runs)
-        return [self._purchase(*found[step]) for step in picked], ""
+        return [self._purchase(*found[step]) for step in picked], "the next run tells more than it costs the final one"
 
     def _cost(self, setting: Setting, cost: float, chance: dict[int, float]) -> float:
         """What a step takes from the final run, in log C: less where that may go on from its trunk."""
@@ -179,8 +189,7 @@ class _Position:
         return [], "no further run is expected to gain what it costs"
 
     def _purchase(self, setting: Setting, flops: float, cost: float) -> Purchase:
-        went_on = any(one.purchase.setting == setting for one in self.measured)
-        why = "goes on from its trunk" if went_on else "opens a trunk"
+        why = words.purchase(self.allocation, setting, flops, self.measured)
         return Purchase(setting=setting, train_flops=flops, cost=cost, why=why)
 
     def final(self) -> Purchase:
@@ -230,32 +239,33 @@ def decide(allocation: Allocation, measured: Sequence[Measurement], prior: Prior
     bought, why = position.bought()
     best, _ = position.options[finals.best]
     chances, means = finals.chances, finals.logs.mean(axis=0)
-    leading = np.argsort(-chances, kind="stable")[:5]
-    probability = float((finals.logs[:, finals.best] <= finals.logs.min(axis=1) + SAME).mean())
+    standings = tuple(
+        (
+            allocation.arms[position.places[row]].model,
+            allocation.arms[position.places[row]].method,
+            float(chances[row]),
+            exp(float(means[row])),
+        )
+        for row in np.argsort(-chances, kind="stable")[:5]
+    )
     return Decision(
         round=len(measured),
         purchases=tuple(bought) or (position.final(),),
         best=best,
-        probability=probability,
+        probability=float((finals.logs[:, finals.best] <= finals.logs.min(axis=1) + SAME).mean()),
         expected_loss=exp(float(means[finals.best])),
         interval=position.interval(),
-        standings=tuple(
-            (
-                allocation.arms[position.places[row]].model,
-                allocation.arms[position.places[row]].method,
-                float(chances[row]),
-                exp(float(means[row])),
-            )
-            for row in leading
-        ),
-        why=why,
+        standings=standings,
+        why=f"{words.leading(best, standings)}; {why}",
     )
 
 
-def _too_small(allocation: Allocation, left: float) -> str:
+def _too_small(allocation: Allocation, left: float, begun: bool) -> str:
     batch = min(allocation.batch_sizes)
     arm = min(allocation.arms, key=lambda one: allocation.least(one, batch))
     least = allocation.least(arm, batch)
+    if begun and left >= least:
+        return f"no model and method is left to train with {left:.3g} FLOP: their runs failed or diverged"
     return (
         f"budget must be at least {least:.3g} FLOP, {allocation.min_steps} steps of {batch} pairs of {arm.model} "
         f"{arm.method}, got {left:.3g}: raise it, or add a smaller model"

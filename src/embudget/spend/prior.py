@@ -134,7 +134,7 @@ def basis_of(allocation: Allocation) -> Basis:
     build.add({"data": balance * 2**0.5})
     build.add({"size_exponent": PRIOR["a"][1]})
     build.add({"data_exponent": PRIOR["b"][1]})
-    build.add({"order": 1.2})
+    build.add({"order": 1.2, "size_exponent": -0.25, "data_exponent": -0.25})  # a product's exponents count half
     build.add({"start": 2.0})
     build.add({"lag": 1.0})
     build.add({"reuse": SPREAD})
@@ -144,15 +144,17 @@ def basis_of(allocation: Allocation) -> Basis:
     build.each({"asymptote": 0.1, "size": 0.4, "data": 0.4, "size_exponent": 0.3, "data_exponent": 0.3}, kinds)
     for kind, usual in USUAL.items():
         if kind in kinds:
-            number = [parse_method(arm.method).number if of == kind else None for arm, of in zip(arms, kinds, strict=True)]
+            number = [
+                parse_method(arm.method).number if of == kind else None for arm, of in zip(arms, kinds, strict=True)
+            ]
             setting = np.array([0.0 if one is None else log(one / usual) for one in number])
             build.mean["size"] = build.mean["size"] - 0.05 * setting
             build.mean["data"] = build.mean["data"] + 0.05 * setting
             build.add({"size": 0.05 * setting})
             build.add({"data": 0.05 * setting})
-    build.each({"size": 0.06, "data": 0.06, "rate": 0.3}, methods)
+    build.each({"size": 0.1, "data": 0.1, "rate": 0.3}, methods)
     build.each({"own": 0.02}, [f"{arm.lineage} {arm.model}" for arm in arms])
-    build.each({"own": 0.01, "rate": 0.15}, [str(place) for place in range(len(arms))])
+    build.each({"own": 0.015, "rate": 0.15}, [str(place) for place in range(len(arms))])
     build.add({"rate": 0.4})
     build.add({"rate": SLOPE_SD * (log_n - centre)})
     build.add({"rate_slope": SLOPE_SD})

@@ -1,8 +1,8 @@
 """Which runs can be bought next? An arm's trunk opened at a rate and a budget, or one that is there extended.
 
-Budgets are those of a ladder, `STEP` apart, from the shortest run of an arm that teaches anything up to `MOST` of what is
-left. A trunk is opened near the best rate as it is believed, and, for the arms that matter most, `BRACKET` e-folds to
-either side: without that 0.6 to 2.3 % of the final loss are lost in simulations.
+Budgets are those of a ladder, `STEP` apart, from the shortest run of an arm that teaches anything up to `MOST` of what
+is left. A trunk is opened near the best rate as it is believed, and, for the arms that matter most, `BRACKET` e-folds
+to either side: without that 0.6 to 2.3 % of the final loss are lost in simulations.
 """
 
 from collections.abc import Sequence
@@ -38,6 +38,8 @@ class Steps:
             self.last[setting] = max(self.last.get(setting, 0.0), flops)
         self.bought = {(one.purchase.setting, one.purchase.train_flops) for one in measured}
         self.dead = {one.purchase.setting for one in measured if one.status != "done"}
+        self.broken = _broken(measured)
+        """Arms whose runs failed twice, for whatever reason."""
         self.highest = _highest(measured)
 
     def of(self, places: Sequence[int], bracketed: Sequence[int], most: float) -> list[tuple[Setting, float, float]]:
@@ -102,6 +104,8 @@ class Steps:
     def setting(self, place: int, log_rate: float, batch: int, negatives: int) -> Setting | None:
         """The setting of an arm at a rate: an existing trunk's, where that is near. None where it would diverge."""
         arm = self.allocation.arms[place]
+        if (arm.model, arm.method) in self.broken:
+            return None
         near = [
             one
             for one in self.settings
@@ -118,6 +122,12 @@ class Steps:
             model=arm.model, method=arm.method, learning_rate=rate, batch_size=batch, negatives=negatives,
             seed=self.allocation.seed,
         )  # fmt: skip
+
+
+def _broken(measured: Sequence[Measurement]) -> set[tuple[str, str]]:
+    failed = [one.purchase.setting for one in measured if one.status == "failed"]
+    arms = [(setting.model, setting.method) for setting in failed]
+    return {arm for arm in arms if arms.count(arm) > 1}
 
 
 def _highest(measured: Sequence[Measurement]) -> dict[tuple[str, str], float]:

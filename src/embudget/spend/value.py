@@ -23,8 +23,8 @@ from scipy.stats import norm
 
 from embudget.laws.forms import Array
 
-PATIENCE = 0.5
-"""Share of the resolved regret that a step is credited with."""
+PATIENCE = 0.25
+"""How the credited share of the resolved regret grows with each factor 10 of the budget."""
 NODES = np.asarray(norm.ppf((np.arange(16) + 0.5) / 16))
 
 
@@ -58,8 +58,23 @@ class Finals:
         return np.bincount(lowest, weights=gaps, minlength=self.logs.shape[1]) / len(lowest)
 
 
-def values(finals: Finals, seen: Array, noise: float) -> Array:
-    """The worth of S steps, in log loss (S,); ``seen`` are the log losses that they would measure (draws, S)."""
+def patience(runs: float) -> float:
+    """The share of the resolved regret that a step is credited with, where the budget is so many cheapest useful runs.
+
+    The more further steps a budget affords, the more of what they resolve together can be had.
+    """
+    return float(np.clip(PATIENCE * (np.log10(max(runs, 1.0)) - 0.9), 0.1, 0.5))
+
+
+def values(finals: Finals, seen: Array, noise: float, patient: float) -> Array:
+    """The worth of S steps, in log loss (S,).
+
+    Args:
+        finals: what is believed of the final runs.
+        seen: the log losses that the steps would measure (draws, S).
+        noise: of a run, relative standard deviation.
+        patient: the share of the resolved regret that counts.
+    """
     draws = len(seen)
     z = (seen - seen.mean(axis=0)) / np.sqrt(seen.var(axis=0) + noise**2)
     mean, best = finals.logs.mean(axis=0), finals.best
@@ -74,7 +89,7 @@ def values(finals: Finals, seen: Array, noise: float) -> Array:
     rates = finals.rates[:, near]
     of_rates = _shrunk((rates - rates.mean(axis=0)).T @ z / draws, rates.var(axis=0), draws)
     resolved += lost[near] @ (of_rates**2 / np.maximum(rates.var(axis=0), 1e-12)[:, None])
-    found: Array = np.maximum(gradient, PATIENCE * resolved)
+    found: Array = np.maximum(gradient, patient * resolved)
     return found
 
 

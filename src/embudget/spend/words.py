@@ -1,0 +1,45 @@
+"""How is a decision said in plain words? What leads, what a run is to tell, and what the last runs changed."""
+
+from collections.abc import Sequence
+
+from embudget.laws.rates import rate_text
+from embudget.spend.allocation import Allocation, Decision, Measurement, Setting
+
+
+def leading(best: Setting, standings: Sequence[tuple[str, str, float, float]]) -> str:
+    """What would be trained to the end now, and what may be better."""
+    chance = next((one[2] for one in standings if one[:2] == (best.model, best.method)), 0.0)
+    others = [one for one in standings if one[:2] != (best.model, best.method)]
+    said = f"{best.method} on {best.model} has the lowest expected loss, and is best with {chance:.0%}"
+    if others and others[0][2] > 0:
+        said += f" ({others[0][1]} on {others[0][0]} with {others[0][2]:.0%})"
+    return said
+
+
+def purchase(allocation: Allocation, setting: Setting, flops: float, measured: Sequence[Measurement]) -> str:
+    """What a run is: its trunk's next budget, another rate of an arm, or the first run of one."""
+    at = f"at 1/{allocation.budget / flops:.3g} of the budget"
+    own = [one.purchase.setting for one in measured]
+    if setting in own:
+        return f"{setting.method} on {setting.model} goes on from its trunk, to be measured {at}"
+    rate = rate_text(setting.learning_rate)
+    if any((one.model, one.method) == (setting.model, setting.method) for one in own):
+        return f"{setting.method} on {setting.model} at another rate, {rate}, {at}"
+    return f"first run of {setting.method} on {setting.model}, at the rate {rate}, {at}"
+
+
+def changed(before: Decision | None, now: Decision) -> str:
+    """What the runs between two decisions changed, such as: lora:32 on smollm2-135m:4 now best with 62 %, was 31 %.
+
+    Example:
+        >>> changed(decisions[-2], decisions[-1])
+    """
+    chances = {one[:2]: one[2] for one in before.standings} if before is not None else {}
+    now_best = now.best.model, now.best.method
+    chance = next((one[2] for one in now.standings if one[:2] == now_best), 0.0)
+    said = f"{now.best.method} on {now.best.model} now best with {100 * chance:.0f} %"
+    if before is None:
+        return said
+    if (before.best.model, before.best.method) != now_best:
+        return f"{said}, before it was {before.best.method} on {before.best.model}"
+    return f"{said}, was {100 * chances.get(now_best, 0.0):.0f} %"

@@ -1,0 +1,198 @@
+"""A search spends its budget by what it measures, keeps to its limits, and finds the arm that is clearly the best."""
+
+from collections.abc import Sequence
+from itertools import permutations
+from math import exp, log
+
+import pytest
+
+from embudget import find_laws
+from embudget.errors import BudgetError
+from embudget.methods import parse_method
+from embudget.spend.allocation import Allocation, Arm, Decision, Measurement, Purchase, cost_of, spent
+from embudget.spend.policy import decide
+from embudget.spend.prior import Prior
+from embudget.spend.words import changed
+from embudget.suite import find_shape
+
+MODELS = ("smollm2-135m:1", "smollm2-135m:4", "smollm2-135m:12", "smollm2-135m:30")
+BEST_RATE = 1e-3
+
+
+def arms_of(models: Sequence[str] = MODELS, methods: Sequence[str] = ("full", "lora:32")) -> tuple[Arm, ...]:
+    """Arms of SmolLM2 with their true FLOP."""
+    return tuple(
+        Arm(
+            model=model, method=method, lineage="smollm2", model_params=find_shape(model).model_params,
+            flops_per_token=parse_method(method).flops_per_token(find_shape(model)),
+            default_rate=parse_method(method).default_learning_rate(find_shape(model)), base_loss=6.2,
+        )
+        for model in models
+        for method in methods
+    )  # fmt: skip
+
+
+def allocation_of(times: float = 100.0, **fields: object) -> Allocation:
+    """A budget of so many runs of 20 steps of the cheapest arm."""
+    arms = arms_of()
+    useful = 20 * 16 * 60 * min(arm.flops_per_token for arm in arms)
+    return Allocation.model_validate(
+        {"budget": times * useful, "arms": arms, "batch_sizes": (16,), "tokens_per_pair": 60.0, **fields}
+    )
+
+
+def true_loss(allocation: Allocation, purchase: Purchase) -> float:
+    """LoRA is clearly better than full fine-tuning, and the middle sizes than the others."""
+    arm = allocation.arm(purchase.setting)
+    tokens = arm.tokens(purchase.train_flops)
+    factor = 1.0 if arm.method == "lora:32" else 1.5
+    law = 0.5 + factor * (0.5 * (arm.model_params / 1.4e7) ** -0.35 + 0.6 * (tokens / 1e6) ** -0.35)
+    return min(law * exp(0.05 * log(purchase.setting.learning_rate / BEST_RATE) ** 2), 6.2)
+
+
+def measure(allocation: Allocation, purchase: Purchase) -> Measurement:
+    """Its true loss: these worlds are silent."""
+    return Measurement(purchase, true_loss(allocation, purchase))
+
+
+def spend_all(allocation: Allocation, prior: Prior | None = None) -> tuple[list[Measurement], list[Decision]]:
+    """Everything that is bought, the final run included, and the decisions."""
+    measured: list[Measurement] = []
+    decisions = []
+    for _ in range(200):
+        decisions.append(decide(allocation, measured, prior))
+        for purchase in decisions[-1].purchases:
+            assert purchase.cost == pytest.approx(cost_of(purchase.setting, purchase.train_flops, measured))
+            measured.append(measure(allocation, purchase))
+        if decisions[-1].final:
+            return measured, decisions
+    raise AssertionError("no end")
+
+
+@pytest.fixture(scope="module")
+def whole() -> tuple[Allocation, list[Measurement], list[Decision]]:
+    allocation = allocation_of(300)
+    return allocation, *spend_all(allocation)
+
+
+def test_spends_the_budget_and_no_more(whole: tuple[Allocation, list[Measurement], list[Decision]]) -> None:
+    allocation, measured, decisions = whole
+    assert spent(measured) == pytest.approx(allocation.budget)
+    assert spent(measured) <= allocation.budget * (1 + 1e-9)
+    assert [one.final for one in decisions] == [False] * (len(decisions) - 1) + [True]
+    assert len(decisions) > 3
+
+
+def test_finds_a_clearly_best_method_and_a_good_size(
+    whole: tuple[Allocation, list[Measurement], list[Decision]],
+) -> None:
+    allocation, measured, _ = whole
+    lowest = min(
+        0.5 + 0.5 * (arm.model_params / 1.4e7) ** -0.35 + 0.6 * (arm.tokens(allocation.budget) / 1e6) ** -0.35
+        for arm in allocation.arms
+        if arm.method == "lora:32"
+    )
+    assert measured[-1].purchase.setting.method == "lora:32"
+    assert measured[-1].loss is not None
+    assert measured[-1].loss < 1.1 * lowest
+
+
+def test_the_final_interval_holds_the_loss_and_tells_something(
+    whole: tuple[Allocation, list[Measurement], list[Decision]],
+) -> None:
+    _, measured, decisions = whole
+    low, high = decisions[-1].interval
+    assert measured[-1].loss is not None
+    assert low < measured[-1].loss < high
+    assert high / low < decisions[0].interval[1] / decisions[0].interval[0]
+
+
+def test_the_same_measurements_give_the_same_decision_in_any_order(
+    whole: tuple[Allocation, list[Measurement], list[Decision]],
+) -> None:
+    allocation, measured, decisions = whole
+    known = measured[:3]
+    assert decide(allocation, measured[: len(measured) - 1]) == decisions[-1]
+    found = {decide(allocation, order).purchases for order in permutations(known)}
+    assert len(found) == 1
+
+
+def test_says_why(whole: tuple[Allocation, list[Measurement], list[Decision]]) -> None:
+    _, _, decisions = whole
+    assert decisions[-1].best.model in decisions[-1].why
+    assert all(purchase.why for one in decisions for purchase in one.purchases)
+    assert " now best with " in changed(decisions[-2], decisions[-1])
+
+
+def test_several_workers_get_different_runs_that_fit_together() -> None:
+    allocation = allocation_of(300, workers=3)
+    decision = decide(allocation, ())
+    assert 1 < len(decision.purchases) <= 3
+    assert len({one.setting for one in decision.purchases}) == len(decision.purchases)
+    assert sum(one.cost for one in decision.purchases) < allocation.budget
+
+
+def test_keeps_to_the_share_and_the_number_of_runs() -> None:
+    allocation = allocation_of(300, search_share=0.05, max_runs=4)
+    measured, _ = spend_all(allocation)
+    assert len(measured) <= 5
+    assert spent(measured[:-1]) <= 0.05 * allocation.budget
+
+
+def test_a_single_arm_is_trained_at_a_searched_rate() -> None:
+    allocation = allocation_of(300).model_copy(update={"arms": arms_of(MODELS[:1], ("full",))})
+    measured, _ = spend_all(allocation)
+    assert abs(log(measured[-1].purchase.setting.learning_rate / BEST_RATE)) < 1.0  # the default is 1.2 away
+
+
+def test_rates_of_promising_arms_are_bracketed(whole: tuple[Allocation, list[Measurement], list[Decision]]) -> None:
+    _, measured, _ = whole
+    rates: dict[tuple[str, str], set[float]] = {}
+    for one in measured:
+        setting = one.purchase.setting
+        rates.setdefault((setting.model, setting.method), set()).add(setting.learning_rate)
+    assert max(len(found) for found in rates.values()) > 1
+
+
+def test_a_budget_too_small_for_any_arm_is_refused_with_the_least_that_works() -> None:
+    allocation = allocation_of(0.4)
+    with pytest.raises(BudgetError, match=r"at least .* FLOP, 10 steps of 16 pairs of smollm2-135m:1 lora:32"):
+        decide(allocation, ())
+
+
+def test_a_budget_for_a_single_run_is_not_searched() -> None:
+    assert decide(allocation_of(0.8), ()).final
+
+
+def test_a_diverged_rate_is_not_tried_again_and_lower_ones_are_believed_better() -> None:
+    allocation = allocation_of(300).model_copy(update={"arms": arms_of(MODELS[:1], ("full",))})
+    first = decide(allocation, ()).purchases[0]
+    after = decide(allocation, [Measurement(first, None, status="diverged")])
+    assert after.best.learning_rate < first.setting.learning_rate
+    assert all(one.setting.learning_rate < first.setting.learning_rate for one in after.purchases)
+
+
+def test_an_arm_that_failed_twice_is_left_alone() -> None:
+    allocation = allocation_of(300)
+    measured: list[Measurement] = []
+    failing = decide(allocation, ()).purchases[0].setting
+    for _ in range(8):
+        decision = decide(allocation, measured)
+        if decision.final:
+            break
+        for purchase in decision.purchases:
+            bad = (purchase.setting.model, purchase.setting.method) == (failing.model, failing.method)
+            measured.append(Measurement(purchase, None, status="failed") if bad else measure(allocation, purchase))
+    failed = [one for one in measured if one.status == "failed"]
+    assert 1 <= len(failed) <= 2
+
+
+def test_known_laws_make_the_first_forecast_narrower() -> None:
+    allocation = allocation_of(300)
+    blind, told = decide(allocation, ()), decide(allocation, (), Prior(laws=(find_laws("smollm2"),)))
+    assert log(told.interval[1] / told.interval[0]) < log(blind.interval[1] / blind.interval[0]) / 2
+
+
+def test_few_pairs_are_not_believed_to_be_worth_as_much_as_many() -> None:
+    few = decide(allocation_of(300, training_pairs=200), ())
+    assert few.expected_loss > decide(allocation_of(300), ()).expected_loss
