@@ -18,6 +18,10 @@ MOST_ROUNDS = 2000
 ROUNDING = 1e-6
 
 
+class SoldOutError(Exception):
+    """A replay has nothing left that can be bought."""
+
+
 class Shop(Protocol):
     """A world, simulated or replayed."""
 
@@ -33,6 +37,9 @@ class Shop(Protocol):
 
     def best_setting(self, setting: Setting, train_flops: float) -> Setting:
         """The same arm at its best rate for a run of so many FLOP."""
+
+    def best(self, train_flops: float) -> Setting:
+        """The arm with the lowest true loss at its best rate."""
 
     def lowest(self, train_flops: float) -> float:
         """The lowest true loss of any arm at its best rate, nats."""
@@ -69,16 +76,21 @@ def spend(world: Shop, policy: Policy) -> Outcome:
         decision = policy(allocation, tuple(measured))
         seconds += time.perf_counter() - started
         searched = spent(measured)
-        bought = []
+        bought, asked = [], list(measured)
         for purchase in decision.purchases:
-            price = cost_of(purchase.setting, purchase.train_flops, measured)
+            price = cost_of(purchase.setting, purchase.train_flops, asked)
             assert abs(purchase.cost / price - 1) < ROUNDING, f"{purchase} costs {price:.6g}"
-            assert spent(measured) + price <= allocation.budget * (1 + ROUNDING), f"{purchase} is too dear"
-            bought.append(world.measure(purchase, measured))
+            assert spent(asked) + price <= allocation.budget * (1 + ROUNDING), f"{purchase} is too dear"
+            asked.append(Measurement(purchase, None))
+            try:
+                bought.append(world.measure(purchase, measured))
+            except SoldOutError:
+                allocation = allocation.model_copy(update={"max_runs": max(1, len(measured))})
+                break
             measured.append(bought[-1])
         if decision.final:
             return _outcome(world, decision, bought, len(measured) - len(bought), searched, seconds)
-        assert bought, "the policy neither buys nor ends"
+        assert decision.purchases, "the policy neither buys nor ends"
     raise AssertionError(f"no final run after {MOST_ROUNDS} rounds")
 
 

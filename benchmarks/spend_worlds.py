@@ -7,7 +7,8 @@ A world is one of `benchmarks.worlds`, whose laws come from their own generator,
     cap(L) = (L^-16 + 6.24^-16)^(-1/16): a run of few tokens is as good as guessing, not infinitely bad
     measured loss = loss exp(noise z), noise 0.5 to 2 %, half of its variance common to the runs of one trunk
 
-A rate of more than 3 e-folds above the best diverges: such a run costs all it was to cost and has no loss. 20 steps of
+A rate of more than 3 e-folds above the best diverges: such a run costs all it was to cost and has no loss. A run of
+fewer steps than the allocation's fewest has the loss of its start. 20 steps of
 the cheapest arm are the *cheapest useful run*; the batch is such that this is 1/1000 to 1/30 of the budget at which the
 generator put the best size inside the suite. A world's budget is a number of times of that run; nothing else of it
 depends on the budget. A kind is one of `benchmarks.worlds`, as rectified-apart-small-tails, and before it may stand
@@ -63,9 +64,10 @@ KINDS = (
     "narrow:neither-shared-small", "narrow:chinchilla-shared-small-bump",
 )  # fmt: skip
 """30 kinds of world: the form right, no form right, flaws, two lineages, narrow suites."""
-
+UNTRAINED = 1e-9
+"""Tokens that a run of fewer than the fewest useful steps counts for."""
 LEARNABLE = 5.0
-"""The cheapest useful run is dear enough that 30 of it reach this loss, nats: else there is nothing to decide at 30."""
+"""Worlds are drawn again in which 30 cheapest useful runs do not reach this loss, nats."""
 
 
 class Rate(NamedTuple):
@@ -120,12 +122,12 @@ class SpendWorld(NamedTuple):
         return arm.default_rate * exp(rate.off + rate.p * (log_n - self.centre[0]) + rate.q * (log_d - self.centre[1]))
 
     def best(self, train_flops: float) -> Setting:
-        """The arm with the lowest true loss at its best rate, among those for which it is enough for a run."""
-        batch = self.allocation.batch_sizes[0]
-        able = [arm for arm in self.allocation.arms if self.allocation.least(arm, batch) <= train_flops]
-        arm = min(able or self.allocation.arms, key=lambda one: self._loss(one, train_flops))
-        rate = self.best_rate(arm, train_flops)
-        return Setting(model=arm.model, method=arm.method, learning_rate=rate, batch_size=batch)
+        """The arm with the lowest true loss at its best rate."""
+        arm = min(self.allocation.arms, key=lambda one: self._loss(one, train_flops))
+        return Setting(
+            model=arm.model, method=arm.method, learning_rate=self.best_rate(arm, train_flops),
+            batch_size=self.allocation.batch_sizes[0],
+        )  # fmt: skip
 
     def lowest(self, train_flops: float) -> float:
         """The lowest true loss of any arm trained with so many FLOP at its best rate, nats."""
@@ -136,7 +138,9 @@ class SpendWorld(NamedTuple):
         return log(setting.learning_rate / self.best_rate(self.allocation.arm(setting), train_flops))
 
     def _loss(self, arm: Arm, train_flops: float, excess: float = 0.0) -> float:
-        tokens, size = max(arm.tokens(train_flops), 1e-9), arm.model_params
+        least = self.allocation.least(arm, self.allocation.batch_sizes[0])
+        tokens = arm.tokens(train_flops) if train_flops > least * (1 - 1e-9) else UNTRAINED
+        size = arm.model_params
         if arm.lineage == "retriever":
             loss = self.laws[arm.method].loss(size, tokens)
         else:
@@ -171,19 +175,23 @@ def make_world(kind: str, seed: int, times: float) -> SpendWorld:
         >>> world.true_loss(setting, world.allocation.budget) == world.lowest(world.allocation.budget)
         True
     """
+    return next(world for attempt in range(1000) if (world := _drawn(kind, seed, attempt, times)) is not None)
+
+
+def _drawn(kind: str, seed: int, attempt: int, times: float) -> SpendWorld | None:
+    """One draw of a world; None where 30 cheapest useful runs teach nothing, so that there is nothing to decide."""
     before, _, plain = kind.rpartition(":")
-    case = make_case(plain, seed)
-    rng = np.random.default_rng([seed, 21, *kind.encode()])
+    case = _case(plain, seed + 10_000 * attempt)
+    rng = np.random.default_rng([seed, 21, attempt, *kind.encode()])
     arms = _arms(case.suite, case.suite, list(case.world.truth))
     laws: dict[str, Coefficients] = {}
     if before == "retrievers":
-        other = "pythia" if case.suite == "smollm2" else "smollm2"
         laws = _retrievers(case, rng)
-        arms += _arms("retriever", other, list(laws))
+        arms += _arms("retriever", "pythia" if case.suite == "smollm2" else "smollm2", list(laws))
     middle = sqrt(case.world.budgets[0] * case.world.budgets[-1])
     wanted = middle * exp(rng.uniform(*np.log(USEFUL)))
-    log_n, log_cost = (
-        np.mean(np.log([getattr(arm, name) for arm in arms])) for name in ("model_params", "flops_per_token")
+    centre_n, cost = (
+        float(np.mean(np.log([getattr(arm, name) for arm in arms]))) for name in ("model_params", "flops_per_token")
     )
     world = SpendWorld(
         kind=kind,
@@ -194,16 +202,18 @@ def make_world(kind: str, seed: int, times: float) -> SpendWorld:
         case=case,
         laws=laws,
         rates=_rates(sorted({arm.method for arm in arms}), rng, 2.0 if kind.endswith("-rates") else 1.0),
-        centre=(float(log_n), float(log(middle) - log_cost)),
+        centre=(centre_n, log(middle) - cost),
     )
-    while world.lowest(30 / times * world.allocation.budget) > LEARNABLE:
-        wanted *= 2
-        world = world._replace(allocation=_allocation(arms, wanted, times, seed, world.allocation.training_pairs))
+    if world.lowest(BUDGETS[0] / times * world.allocation.budget) > LEARNABLE:
+        return None
     if before == "narrow":
         best = find_shape(world.best(world.allocation.budget).model).model_params
         arms = [arm for arm in arms if 1 / NARROW <= arm.model_params / best <= NARROW]
     arms = [arm.model_copy(update={"base_loss": world._loss(arm, 0.0)}) for arm in arms]
     return world._replace(allocation=_allocation(arms, wanted, times, seed, world.allocation.training_pairs))
+
+
+_case = cache(make_case)
 
 
 def _allocation(arms: Sequence[Arm], useful: float, times: float, seed: int, pairs: int | None) -> Allocation:

@@ -1,0 +1,71 @@
+"""Which policies spend a budget beside `embudget spend`? Each by its name, all on one interface.
+
+    spend            `embudget.spend.policy.decide`
+    spend-SHARE      the same, made to search with that share of the budget
+    asha             ASHA over member, method and rate, large members entering at later rungs
+    tpe-hyperband    Optuna's TPE with its Hyperband pruner
+    paper            the paper's grid on half the budget, then its lines
+    carry-1          a small grid at the default rates, its best cell carried forward
+    carry-3          the same with three rates
+    largest          the largest member that takes 100 steps, by lora:32
+    middle           the middle member, by full fine-tuning
+    prior            what `decide` would train before it has measured anything
+    oracle-default   the truly best arm at its default rate
+    oracle           the truly best arm at its best rate: a check, of no regret
+
+Rivals search with the brackets and shares that were best for them in worlds of other seeds, at each budget.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from math import log
+
+from benchmarks.spend_outcomes import Policy, Shop
+from benchmarks.spend_policies import asha, grids, hyperband, rules
+from benchmarks.spend_policies.scripts import Script, final, policy_of
+from embudget.spend.allocation import Allocation
+
+RIVALS = ("asha", "tpe-hyperband", "paper", "carry-1", "carry-3", "largest", "middle", "oracle-default")
+OURS = ("spend", "prior")
+POLICIES = (*OURS, *RIVALS)
+ASHA = {30: asha.Bracket(0.3, 0.08, 2), 300: asha.Bracket(0.25, 0.05, 2), 3000: asha.Bracket(0.5, 0.05, 2)}
+HYPERBAND = {
+    30: hyperband.Bracket(0.4, 0.1, 3), 300: hyperband.Bracket(0.25, 0.03, 3), 3000: hyperband.Bracket(0.4, 0.05, 2),
+}  # fmt: skip
+CARRY = {30: (0.35, 0.2), 300: (0.5, 0.35), 3000: (0.35, 0.35)}
+"""Share of the grid with one rate, and of that with three."""
+
+
+def make_policy(name: str, world: Shop, times: float) -> Policy:
+    """A policy for one world with a budget of so many cheapest useful runs.
+
+    Raises:
+        KeyError: there is no policy of this name.
+    """
+    if name in OURS or name.startswith("spend-"):
+        return _ours(name)
+    nearest = min(ASHA, key=lambda one: abs(log(one / times)))
+    scripts: dict[str, Callable[[Allocation], Script]] = {
+        "asha": partial(asha.asha, bracket=ASHA[nearest]),
+        "tpe-hyperband": partial(hyperband.tpe_hyperband, bracket=HYPERBAND[nearest]),
+        "paper": grids.paper,
+        "carry-1": partial(grids.carry, multiples=(1.0,), share=CARRY[nearest][0]),
+        "carry-3": partial(grids.carry, multiples=grids.RATES, share=CARRY[nearest][1]),
+        "largest": rules.largest_of_100_steps,
+        "middle": rules.middle_full,
+        "oracle-default": partial(rules.oracle_at_default, world=world),
+        "oracle": partial(rules.oracle, world=world),
+    }
+    return policy_of(scripts[name])
+
+
+def _ours(name: str) -> Policy:
+    """`decide` as it is, made to search with a share of the budget, or before it has measured anything."""
+    from embudget.spend.policy import decide
+
+    if name == "spend":
+        return decide
+    if name == "prior":
+        return lambda allocation, measured: final(allocation, measured, decide(allocation, measured).best)
+    share = float(name.removeprefix("spend-"))
+    return lambda allocation, measured: decide(allocation.model_copy(update={"search_share": share}), measured)
