@@ -170,12 +170,15 @@ class Problem:
     """(n,), mean 1"""
     asymptote: float | None = None
     """E where it is given, nats"""
+    log_base: Array | None = None
+    """log zero-shot loss of each cell's start (n,), for a form that begins at it"""
 
     def where(self, rows: NDArray[np.bool_]) -> "Problem":
         """The same form over the cells that ``rows`` (n,) marks, centred as before."""
         return replace(
             self, log_n=self.log_n[rows], log_d=self.log_d[rows], basis=self.basis[rows],
             log_loss=self.log_loss[rows], weights=self.weights[rows],
+            log_base=None if self.log_base is None else self.log_base[rows],
         )  # fmt: skip
 
     @property
@@ -211,17 +214,18 @@ class Problem:
 
     def predict(self, vectors: Array) -> Array:
         """The log loss of every cell (R, n)."""
-        return log_loss_of(self.form, vectors, self.basis, self.log_n, self.log_d, self.asymptote)
+        at = self.log_n, self.log_d, self.asymptote, self.log_base
+        return log_loss_of(self.form, vectors, self.basis, *at)
 
     def linearise(self, vectors: Array) -> tuple[Array, Array]:
         """The log loss of every cell (R, n), and its derivatives by each parameter (R, P, n)."""
         asymptote, exponents, coefficients = split(self.form, vectors, self.asymptote)
         mixed = tuple(c @ self.basis.T for c in coefficients)
-        g, by_exponents, by_coefficients = self.form.derivatives(exponents, mixed, self.log_n, self.log_d)
-        loss = asymptote + g
+        at = self.log_n, self.log_d, self.log_base
+        loss, by_asymptote, by_exponents, by_coefficients = self.form.gradient(asymptote, exponents, mixed, *at)
         jacobian = np.empty((len(vectors), self.parameters, len(self.log_n)))
         if self.free:
-            jacobian[:, 0] = asymptote
+            jacobian[:, 0] = asymptote * by_asymptote
         for i, derivative in enumerate(by_exponents, self.free):
             jacobian[:, i] = derivative
         first, count = self.searched.stop, self.basis.shape[1]
@@ -244,8 +248,14 @@ def split(form: Form, vectors: Array, asymptote: float | None) -> tuple[Array, V
     return base, exponents, tuple(values[:, start : start + count] for start in starts)
 
 
-def log_loss_of(form: Form, vectors: Array, basis: Array, log_n: Array, log_d: Array, asymptote: float | None) -> Array:
-    """The log loss (R, m) by R parameter vectors at m points with their rows of the basis (m, p)."""
+def log_loss_of(
+    form: Form, vectors: Array, basis: Array, log_n: Array, log_d: Array, asymptote: float | None,
+    log_base: Array | None = None,
+) -> Array:  # fmt: skip
+    """The log loss (R, m) by R parameter vectors at m points with their rows of the basis (m, p).
+
+    ``log_base`` (m,) or (R, m) are the log zero-shot losses, for a form that begins at them.
+    """
     base, exponents, coefficients = split(form, vectors, asymptote)
     mixed = tuple(own @ basis.T for own in coefficients)
-    return np.log(base + form.reducible(exponents, mixed, log_n, log_d))
+    return np.log(form.loss(base, exponents, mixed, log_n, log_d, log_base))
