@@ -84,8 +84,8 @@ class World(Frozen):
     )
     zero_shot: dict[str, PositiveFloat] = Field(
         default={},
-        description="member -> loss before any training, nats, at which a truth of the form zero_shot begins; of the "
-        "others that of the truth at D = 0",
+        description="member -> loss before any training, nats, at which a truth of the form zero_shot begins; where "
+        "it is not said, that of the truth at D = 0",
     )
     budgets: Annotated[tuple[Budget, ...], Field(min_length=1), AfterValidator(unique)] = Field(
         default=(1e12, 4e12, 1.6e13), description="FLOP"
@@ -306,7 +306,9 @@ def _done(world: World, run: SizedRun, deviation: float) -> RunRecord:
 
 def _base_loss(world: World, run: SizedRun) -> float | None:
     """The loss of the start before any training; None in a world of one unnamed lineage, and where it is infinite."""
-    if world.lineage is None and not world.zero_shot:
+    if run.shape.name in world.zero_shot:
+        return world.zero_shot[run.shape.name]
+    if world.lineage is None:
         return None
     with np.errstate(all="ignore"):
         loss = world.at(run.shape, run.config.method, 0.0)

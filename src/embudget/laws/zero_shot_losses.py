@@ -13,7 +13,6 @@ jumps (all-MiniLM-L6-v2 3.07, 5.14 and 5.83 nats with 6, 4 and 2 blocks), so tha
 between. Scoring the member once, which takes seconds, says all.
 """
 
-from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -46,16 +45,13 @@ class ZeroShotLosses(Frozen):
     def of(cls, log_n: Array, log_base: Array) -> Self:
         """The zero-shot losses of cells (n,); members of one size have their geometric mean."""
         sizes = np.unique(log_n)
-        losses = [float(np.exp(log_base[log_n == size].mean())) for size in sizes]
-        return cls(model_params=tuple(np.exp(sizes).tolist()), losses=tuple(losses))
-
-    @cached_property
-    def _logs(self) -> tuple[Array, Array]:
-        return np.log(self.model_params), np.log(self.losses)
+        logs = [log_base[log_n == size].mean() for size in sizes]
+        params, losses = ([float(f"{np.exp(log):.12g}") for log in one] for one in (sizes, logs))
+        return cls(model_params=tuple(params), losses=tuple(losses))
 
     def at(self, log_n: Array) -> tuple[Array, Array]:
         """Log zero-shot loss at m sizes (m,), and its standard deviation (m,), which is 0 at measured ones."""
-        sizes, logs = self._logs
+        sizes, logs = np.log(self.model_params), np.log(self.losses)
         mean = np.interp(log_n, sizes, logs)
         outside = np.maximum(0.0, np.maximum(log_n - sizes[-1], sizes[0] - log_n))
         if len(sizes) == 1:

@@ -29,6 +29,7 @@ from embudget.recipe.answer import answer, of_one_lineage
 from embudget.recipe.choice import BestStart, Choice, Rejection
 from embudget.recipe.crossing import BEYOND
 from embudget.recipe.options import MAX_EXTRAPOLATION, Question
+from embudget.recipe.untrained import untrained_start
 from embudget.recipe.values import Recipe
 from embudget.recipe.warnings import Caution
 from embudget.recipe.wishes import Wishes, limits_of
@@ -123,6 +124,9 @@ def best_start(
     )
     best = sorted((_best(one) for one in starts), key=lambda one: one.predicted_loss)
     cautions = (*chosen.cautions, *_tuned_unevenly(starts))
+    every = [one for start in starts for one in (start.recipe, *start.recipe.flat)]
+    lowest = min(one.predicted_loss for one in every)
+    untrained = untrained_start(list(asked.values()), budget, lowest, chosen.recipe.rate_cost)
     recipe = chosen.recipe.model_copy(
         update={
             "lineage": chosen.laws.lineage,
@@ -131,6 +135,7 @@ def best_start(
             "rejected": (*worse, *refused, *no_runs, *chosen.recipe.rejected),
             "starts": tuple(best),
             "start_crossovers": start_crossovers(asked, budget),
+            "untrained": untrained,
             "warnings": tuple(caution.text for caution in cautions),
         }
     )
