@@ -114,7 +114,7 @@ def test_one_lineage_alone_uses_its_zero_shot_losses_too() -> None:
 def test_without_the_zero_shot_losses_the_form_is_left_out_or_refused_by_name() -> None:
     measured = points({"full": ONE["chinchilla"]})
     assert "zero_shot" not in supported_forms(measured, None)
-    with pytest.raises(ConfigError, match="begins at the zero-shot loss of every start, and no cell"):
+    with pytest.raises(ConfigError, match="begins at the zero-shot loss of every retriever, and no cell"):
         supported_forms(measured, ["zero_shot", "chinchilla"])
     known = Points.of(RunTable.of(simulate(cut())).cells)
     assert "zero_shot" in supported_forms(known, None)

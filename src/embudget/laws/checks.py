@@ -89,7 +89,8 @@ def supported_forms(points: Points, forms: Sequence[str] | None) -> tuple[FormNa
 
     Without a wish the tied form is left to cells that are too few for two exponents and two terms, and where a lineage
     of several is good before any training, forms that do not begin at its loss are left out: `embudget.laws.lineages`.
-    The form that begins at each member's own zero-shot loss is left out where one of these losses is not known.
+    The form that begins at each member's own zero-shot loss is left out where no lineage of retrievers has all of these
+    losses; of one lineage alone that has them all it can be asked for, whatever its kind.
 
     Raises:
         ConfigError: a form is unknown, or none was asked for, or the one asked for needs zero-shot losses.
@@ -101,15 +102,14 @@ def supported_forms(points: Points, forms: Sequence[str] | None) -> tuple[FormNa
     if not asked:
         raise ConfigError(f"forms must name at least one of {', '.join(FORMS)}, got none")
     wanted = tuple(form for form in FORMS if form in asked)
-    if not np.isfinite(points.base).all():
-        if forms is not None and (needing := [form for form in wanted if FORMS[form].by_member]):
+    if not points.begins:
+        needing = [form for form in wanted if FORMS[form].by_member]
+        if forms is not None and needing and (len(points.lineages) > 1 or not np.isfinite(points.base).all()):
             raise ConfigError(
-                f"the {needing[0]} form begins at the zero-shot loss of every start, and {_without_base(points)}: "
+                f"the {needing[0]} form begins at the zero-shot loss of every retriever, and {_without_base(points)}: "
                 "leave the form out, or give the losses in a column base_loss"
             )
-        wanted = tuple(form for form in wanted if not FORMS[form].by_member)
-    elif forms is None and not points.near_start.any():
-        wanted = tuple(form for form in wanted if not FORMS[form].by_member)
+        wanted = tuple(form for form in wanted if forms is not None or not FORMS[form].by_member)
     supported = tuple(form for form in wanted if parameters_of(form, points) < len(points))
     if forms is None and "chinchilla" in supported:
         supported = tuple(form for form in supported if form != "tied")
@@ -125,6 +125,8 @@ def supported_forms(points: Points, forms: Sequence[str] | None) -> tuple[FormNa
 
 def _without_base(points: Points) -> str:
     count = int((~np.isfinite(points.base)).sum())
+    if not count:
+        return "none here is a retriever that is good before training"
     return f"{count} of {len(points)} cells do not say it" if count < len(points) else "no cell says it"
 
 

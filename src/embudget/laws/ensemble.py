@@ -110,9 +110,10 @@ def _components(
         )
         for group, vector, own, others in zip(fit.groups, fit.vectors, drawn, followed, strict=True)
     ]
+    forms = {group.lineage: group.problem.form.name for group in fit.groups}
     return {
         lineage: Component(
-            form=fit.form.name,
+            form=forms[lineage],
             sharing=fit.sharing,
             weight=judged.weight,
             branches=tuple(branch for of, branch in branches if of == lineage),

@@ -78,6 +78,7 @@ class JointFit:
     """One form and one sharing, fitted to all points."""
 
     form: Form
+    """that was asked for; a group's own may differ: see `embudget.laws.lineages`"""
     sharing: Sharing
     groups: tuple[Group, ...]
     vectors: tuple[Array, ...]
@@ -108,7 +109,9 @@ class JointFit:
                 basis = np.array([group.basis[name] for name in method[rows].tolist()])
                 at = log_n[rows] - group.centre_n, log_d[rows] - group.centre_d
                 own = None if base is None else base[rows]
-                predicted[rows] = log_loss_of(self.form, vector[None], basis, *at, group.problem.asymptote, own)[0]
+                predicted[rows] = log_loss_of(
+                    group.problem.form, vector[None], basis, *at, group.problem.asymptote, own
+                )[0]
         return predicted
 
     def of_lineage(self, lineage: str) -> "JointFit":

@@ -20,6 +20,7 @@ from embudget.laws.forms import Array, Form, Values
 from embudget.laws.repetition import Repetition
 from embudget.methods import kind_of
 from embudget.runs.cells import Cell
+from embudget.runs.lineages import is_of_retrievers
 
 MANY_CELLS = 2000
 """Above so many cells the best start is sought on a random sample of this size, and only refined on all cells."""
@@ -112,12 +113,19 @@ class Points:
 
     @cached_property
     def near_start(self) -> NDArray[np.bool_]:
-        """The cells whose start is known to be good before any training, so that their law begins at its loss (n,)."""
+        """The cells of retrievers that are known to be good before any training: their law begins at that loss (n,)."""
         near = np.isfinite(self.base)
         for lineage in self.lineages:
             mine = self.lineage == lineage
+            near[mine] &= is_of_retrievers(lineage)
             near[mine] &= self.base[mine] < self.log_loss[mine].mean() + np.log(NEAR)
         return near
+
+    @cached_property
+    def begins(self) -> tuple[str, ...]:
+        """The lineages whose law can begin at each member's own zero-shot loss: known of all cells, near for some."""
+        found = [(name, self.lineage == name) for name in self.lineages]
+        return tuple(name for name, mine in found if np.isfinite(self.base[mine]).all() and self.near_start[mine].any())
 
     @cached_property
     def lines(self) -> NDArray[np.str_]:
