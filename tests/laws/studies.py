@@ -21,6 +21,7 @@ ONE = {
     "rectified": Coefficients(form="rectified", E=1.8, A=300, a=0.35, B=1500, b=0.55, D0=3e5),
     "dense_retrieval": Coefficients(form="dense_retrieval", E=1.8, A=1e8, a=0.35, B=5e5, b=0.5),
     "zero_shot": Coefficients(form="zero_shot", E=1.8, A=300, a=0.35, b=0.55, D0=3e5),
+    "zero_shot_level": Coefficients(form="zero_shot_level", E=1.8, A=300, a=0.35, B=2500, b=0.55),
 }
 """A law of each form, with losses of 2 to 5 nats in these studies."""
 
@@ -54,7 +55,7 @@ def cells(
     budgets: tuple[float, ...] = (1e12, 4e12, 1.6e13),
 ) -> list[Cell]:
     """The cells of a simulated study: by default 3 sizes x 3 budgets a method."""
-    begins = {model: STARTS[model] for model in models if any(law.form == "zero_shot" for law in truth.values())}
+    begins = {model: STARTS[model] for model in models if any(FORMS[law.form].by_member for law in truth.values())}
     world = World(truth=truth, models=models, noise=noise, seeds=seeds, budgets=budgets, zero_shot=begins)
     return list(RunTable.of(simulate(world, seed)).cells)
 

@@ -18,6 +18,7 @@ RAW = {
     "rectified": {"A": 300.0, "a": 0.35, "B": 250.0, "b": 0.42, "D0": 2e5},
     "dense_retrieval": {"A": 2e7, "a": 0.35, "B": 1e6, "b": 0.42},
     "zero_shot": {"A": 300.0, "a": 0.35, "b": 0.42, "D0": 2e5},
+    "zero_shot_level": {"A": 300.0, "a": 0.35, "B": 250.0, "b": 0.42},
 }
 E, START = 1.8, 5.5
 """Asymptote, and the zero-shot loss at which one of the forms begins."""
@@ -40,6 +41,9 @@ def published(form: FormName, N: float, D: float, v: dict[str, float]) -> float:
         case "zero_shot":
             floor = v["A"] / N ** v["a"]
             found = floor + (START - E - floor) / (1 + (D / v["D0"]) ** v["b"])
+        case "zero_shot_level":
+            floor = v["A"] / N ** v["a"]
+            found = floor + v["B"] / (v["B"] / (START - E - floor) + D ** v["b"])
     return found
 
 
@@ -141,19 +145,28 @@ def test_the_zero_shot_form_begins_at_the_zero_shot_loss_whatever_the_size() -> 
         assert law.loss(size, 1e30, start) == pytest.approx(floor, rel=1e-6)
     with pytest.raises(ConfigError, match="zero_shot_loss must be given"):
         law.loss(1e7, 1e6)
-    form = FORMS["zero_shot"]
+    level = Coefficients.model_validate({"form": "zero_shot_level", "E": E, **RAW["zero_shot_level"]})
+    for size, start in ((1e6, 5.8), (1e7, 3.1), (1e8, 1.2)):
+        floor = E + 300 / size**0.35
+        assert level.loss(size, 0, start) == pytest.approx(start)
+        assert level.loss(size, 1e15, start) - floor == pytest.approx(
+            np.sign(start - floor) * 250 / 1e15**0.42, rel=0.01
+        )
     nothing = np.zeros(1), np.array([-np.inf]), np.log([START])
-    found, by_asymptote, by_exponents, by_coefficients = form.gradient(
-        np.array([[E]]), *columns(form, CENTRED), *nothing
-    )
-    assert found == pytest.approx(START)
-    assert all(np.array_equal(one, np.zeros_like(one)) for one in (by_asymptote, *by_exponents, *by_coefficients))
+    for form in (FORMS["zero_shot"], FORMS["zero_shot_level"]):
+        found, by_asymptote, by_exponents, by_coefficients = form.gradient(
+            np.array([[E]]), *columns(form, CENTRED), *nothing
+        )
+        assert found == pytest.approx(START)
+        assert all(np.array_equal(one, np.zeros_like(one)) for one in (by_asymptote, *by_exponents, *by_coefficients))
 
 
 def test_with_one_way_for_all_the_zero_shot_form_is_the_rectified_one() -> None:
     start = Coefficients.model_validate({"form": "rectified", "E": E, **RAW["rectified"]})
     other = Coefficients.model_validate({"form": "zero_shot", "E": E, **RAW["zero_shot"]})
+    level = Coefficients.model_validate({"form": "zero_shot_level", "E": E, **RAW["zero_shot_level"]})
     for size in (1e6, 1e8):
+        assert level.loss(size, 3e6, start.loss(size, 0)) == pytest.approx(start.loss(size, 3e6))
         assert other.loss(size, 3e6, start.loss(size, 0)) == pytest.approx(start.loss(size, 3e6))
 
 

@@ -50,7 +50,7 @@ def laws() -> Laws:
 
 def test_a_cut_retriever_is_given_the_law_that_begins_at_each_zero_shot_loss(laws: Laws) -> None:
     best = max(laws.ranking, key=lambda one: one.weight)
-    assert best.form == "zero_shot"
+    assert best.form == "zero_shot", "which made the data"
     assert laws.noise < 0.02
     blind = fit(study(), draws=40, forms=["rectified"])
     assert blind.noise > 4 * laws.noise, "a law in N with one D0 misses what cutting did"
@@ -107,7 +107,7 @@ def test_it_is_stored_and_read_back(laws: Laws, tmp_path: Path) -> None:
 
 def test_one_lineage_alone_uses_its_zero_shot_losses_too() -> None:
     laws = fit(simulate(cut()), draws=20)
-    assert max(laws.ranking, key=lambda one: one.weight).form == "zero_shot"
+    assert max(laws.ranking, key=lambda one: one.weight).form.startswith("zero_shot")
     assert laws.noise < 0.02
 
 

@@ -7,7 +7,9 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-FormName = Literal["tied", "chinchilla", "multiplicative", "rectified", "dense_retrieval", "zero_shot"]
+FormName = Literal[
+    "tied", "chinchilla", "multiplicative", "rectified", "dense_retrieval", "zero_shot", "zero_shot_level"
+]
 Array = NDArray[np.float64]
 Values = tuple[Array, ...]
 Derivatives = tuple[Array, Values, Values]

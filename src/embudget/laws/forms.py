@@ -1,4 +1,4 @@
-"""Which equations of the loss over model size and data there are: six forms of one law.
+"""Which equations of the loss over model size and data there are: seven forms of one law.
 
     L(N, D) = E + g(N, D)
 
@@ -8,9 +8,10 @@
     rectified        g = A / N^a + B / (D0^b + D^b)     pre-training counts as D0 tokens of fine-tuning
     dense_retrieval  g = ((A / N)^(a/b) + B / D)^b      the larger of the two shortages decides
 
-and one that begins at the zero-shot loss L0 of each member, which then must be known (`embudget.laws.zero_shot`):
+and two that begin at the zero-shot loss L0 of each member, which then must be known (`embudget.laws.zero_shot`):
 
     zero_shot        L = F + (L0 - F) / (1 + (D/D0)^b)      F = E + A / N^a
+    zero_shot_level  L = F + B / (B / (L0 - F) + D^b)
 
 E is the asymptote. g has *coefficients* (A and B, which weigh size and data; every method has its own) and *exponents*
 (a, b, D0, shared by the methods that are fitted together). All of them are positive. For fitting, N and D are centred,
@@ -30,7 +31,7 @@ from typing import ClassVar, final
 import numpy as np
 
 from embudget.laws.form import Additive, Array, Derivatives, Form, FormName, Values
-from embudget.laws.zero_shot import ZeroShot
+from embudget.laws.zero_shot import ZeroShot, ZeroShotLevel
 
 __all__ = ["FORMS", "Array", "Derivatives", "Form", "FormName", "Values"]
 
@@ -206,5 +207,6 @@ class DenseRetrieval(Additive):
 
 
 FORMS: Mapping[FormName, Form] = {
-    form.name: form for form in (Tied(), Chinchilla(), Multiplicative(), Rectified(), DenseRetrieval(), ZeroShot())
+    form.name: form
+    for form in (Tied(), Chinchilla(), Multiplicative(), Rectified(), DenseRetrieval(), ZeroShot(), ZeroShotLevel())
 }
