@@ -77,7 +77,7 @@ class CutWorld(World):
         share = (tokens / law.D0) ** law.b
         if self.level is not None:
             share *= (start - floor) / self.level
-        return floor + (start - floor) / (1 + share)
+        return float(floor + (start - floor) / (1 + share))
 
 
 class Case(NamedTuple):

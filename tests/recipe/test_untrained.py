@@ -57,7 +57,7 @@ def test_a_start_below_all_trained_choices_is_the_answer(laws: Laws) -> None:
     found = recipe.untrained
     assert found is not None and not recipe.training_pays
     assert (found.model, found.lineage, found.loss) == (BEST, RETRIEVER, loss)
-    lowest = min(one.predicted_loss for one in (*recipe.flat, recipe))
+    lowest = min([recipe.predicted_loss, *(one.predicted_loss for one in recipe.flat)])
     assert loss < found.trained_loss <= lowest
     assert found.pays_from is not None and found.interval is not None
     assert found.interval[0] <= found.pays_from <= found.interval[1]

@@ -124,8 +124,11 @@ def best_start(
     )
     best = sorted((_best(one) for one in starts), key=lambda one: one.predicted_loss)
     cautions = (*chosen.cautions, *_tuned_unevenly(starts))
-    every = [one for start in starts for one in (start.recipe, *start.recipe.flat)]
-    lowest = min(one.predicted_loss for one in every)
+    lowest = min(
+        loss
+        for start in starts
+        for loss in (start.recipe.predicted_loss, *(one.predicted_loss for one in start.recipe.flat))
+    )
     untrained = untrained_start(list(asked.values()), budget, lowest, chosen.recipe.rate_cost)
     recipe = chosen.recipe.model_copy(
         update={
