@@ -88,7 +88,7 @@ def supported_forms(points: Points, forms: Sequence[str] | None) -> tuple[FormNa
     """The forms, or those asked for, that have fewer parameters than there are cells.
 
     Without a wish the tied form is left to cells that are too few for two exponents and two terms, and where a lineage
-    of several is good before any training, forms that do not begin at its loss are left out: `embudget.laws.lineages`.
+    of retrievers is good before any training, forms that do not begin at its loss are left out: `embudget.laws.lineages`.
     The form that begins at each member's own zero-shot loss is left out where no lineage of retrievers has all of these
     losses; of one lineage alone that has them all it can be asked for, whatever its kind.
 
@@ -113,7 +113,7 @@ def supported_forms(points: Points, forms: Sequence[str] | None) -> tuple[FormNa
     supported = tuple(form for form in wanted if parameters_of(form, points) < len(points))
     if forms is None and "chinchilla" in supported:
         supported = tuple(form for form in supported if form != "tied")
-    if forms is None and len(points.lineages) > 1 and points.near_start.any():
+    if forms is None and points.near_start.any():
         supported = tuple(form for form in supported if FORMS[form].begins) or supported
     if not supported:
         needed = {form: parameters_of(form, points) + 1 for form in wanted}
