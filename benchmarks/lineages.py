@@ -9,14 +9,22 @@ asymptotes and what methods cost are drawn anew for each seed. The kinds are
     continued    the retriever is the better start at all budgets up to 16 times the largest
     overtaken    the base models overtake it between the largest budget and 16 times that
     few          as `overtaken`, but the retriever has 8 cells: 2 methods x 2 sizes x 2 budgets
+    cut          the retriever is one model, whole and cut twice: its cuts begin far above, and each closes about the
+                 same share of the way from there to its floor (`embudget.laws.zero_shot`; 3 % of it its own)
+    cut_level    as `cut`, but after as many tokens each is about as far above its floor, wherever it began: a D0 for
+                 each member that its zero-shot loss fixes, which is no form that is fitted
 
-For each seed, among the choices that the laws consider: whether the better start is found at the largest budget and at
-4 and 16 times it, the relative error of the predicted loss of each lineage's best choice at 4 times, whether the 90 %
-interval of the law holds it, and the crossover of starts beside the true one.
+With --forms others are fitted than by default. For each seed, among the choices that the laws consider: whether the
+better start is found at the largest budget and at 4 and 16 times it, the relative error of the predicted loss of each
+lineage's best choice at 4 times, whether the 90 % interval of the law holds it, and the crossover of starts beside the
+true one. Where the retriever is cut, the same of all choices at 4 times, with the interval score, and of a depth that
+was not measured.
 """
 
 import argparse
 import json
+from collections.abc import Sequence
+from itertools import product
 from math import exp, log
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,19 +33,27 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from embudget.design import World, simulate
-from embudget.laws import Coefficients, fit
+from embudget.flops import tokens_for
+from embudget.laws import Coefficients, Laws, fit
+from embudget.laws.weights import LEAST_SHARE
+from embudget.methods import parse_method
 from embudget.recipe.options import Question
 from embudget.recipe.starts import questions, start_crossovers
 from embudget.records import RunRecord
+from embudget.suite import ModelShape, find_shape
 
 Array = NDArray[np.float64]
 
-KINDS = ("continued", "overtaken", "few")
+KINDS = ("continued", "overtaken", "few", "cut", "cut_level")
 BASE, RETRIEVER = "smollm2", "pythia retriever"
 MODELS = {
     BASE: ("smollm2-135m:1", "smollm2-135m:4", "smollm2-135m:12"),
     RETRIEVER: ("pythia-14m", "pythia-31m", "pythia-70m"),
 }
+CUT = ("pythia-70m:2", "pythia-70m:4", "pythia-70m")
+"""A retriever whole and cut: its 6 blocks are as many as those of all-MiniLM-L6-v2."""
+NEW = "pythia-70m:3"
+"""A depth that no study measures, so that its zero-shot loss is guessed."""
 METHODS = ("full", "freeze:0.5", "lora:8", "lora:32")
 BUDGETS = (1e13, 4e13, 1.6e14)
 NOISE = 0.01
@@ -45,15 +61,38 @@ SIZE, TOKENS = 1e7, 6e5
 """N and D at which the parts of a law are said."""
 
 
+class CutWorld(World):
+    """A retriever whole and cut: members whose zero-shot losses follow no law in N."""
+
+    own: dict[str, float]
+    """member -> factor on its floor"""
+    level: float | None = None
+    """B of a way to the floor that is the same for all members after many tokens; None for equal shares of the way"""
+
+    def at(self, shape: ModelShape, method: str, tokens: float) -> float:
+        """See `World.at`."""
+        law, start = self.truth[method], self.zero_shot[shape.name]
+        floor = self.own[shape.name] * (law.E + law.A / shape.model_params**law.a)
+        assert law.D0 is not None
+        share = (tokens / law.D0) ** law.b
+        if self.level is not None:
+            share *= (start - floor) / self.level
+        return float(floor + (start - floor) / (1 + share))
+
+
 class Case(NamedTuple):
     """A world of each lineage."""
 
     worlds: dict[str, World]
 
+    def models(self, lineage: str) -> tuple[str, ...]:
+        """The members of a lineage that are measured."""
+        return self.worlds[lineage].models
+
     def best(self, lineage: str, budget: float) -> float:
         """The lowest true loss of a lineage at a budget in FLOP."""
         world = self.worlds[lineage]
-        return min(world.loss(model, method, budget) for model in MODELS[lineage] for method in METHODS)
+        return min(world.loss(model, method, budget) for model in self.models(lineage) for method in METHODS)
 
     def crossing(self) -> float:
         """The largest budget up to which the retriever is the better start; 0 or infinity at the ends of the grid."""
@@ -81,7 +120,7 @@ def case_of(kind: str, seed: int) -> Case:
     """The first random case of a seed that is of the kind."""
     rng = np.random.default_rng([seed, 7])
     while True:
-        case = _drawn(rng)
+        case = _drawn(rng) if not kind.startswith("cut") else _cut(rng, kind)
         at = case.crossing()
         if (kind == "continued" and at > 16 * BUDGETS[-1]) or (
             kind != "continued" and BUDGETS[-1] < at < 16 * BUDGETS[-1]
@@ -115,13 +154,35 @@ def _drawn(rng: np.random.Generator) -> Case:
     return Case(worlds)
 
 
+def _cut(rng: np.random.Generator, kind: str) -> Case:
+    """As `_drawn`, with a retriever that is cut, and the zero-shot losses of both lineages known."""
+    base = _drawn(rng).worlds[BASE].model_copy(update={"zero_shot": {one: 5.0 for one in MODELS[BASE]}})
+
+    def about(value: float, spread: float) -> float:
+        return value * exp(spread * float(rng.standard_normal()))
+
+    a, b, asymptote = about(0.35, 0.2), about(0.5, 0.2), about(0.5, 0.15)
+    truth = {
+        method: Coefficients(form="zero_shot", E=asymptote, A=about(0.3, 0.1) * SIZE**a, a=a, b=b, D0=about(1e5, 0.3))
+        for method in METHODS
+    }
+    whole = about(1.5, 0.1)
+    starts = dict(zip(reversed(CUT), (whole, whole * about(1.6, 0.1), whole * about(2.2, 0.1)), strict=True))
+    starts[NEW] = starts[CUT[0]] + float(rng.uniform()) * (starts[CUT[1]] - starts[CUT[0]])
+    world = CutWorld(
+        truth=truth, models=CUT, budgets=BUDGETS, noise=NOISE, lineage=RETRIEVER, zero_shot=starts,
+        own={one: about(1.0, 0.03) for one in starts}, level=0.5 if kind == "cut_level" else None,
+    )  # fmt: skip
+    return Case({BASE: base, RETRIEVER: world})
+
+
 def _true_losses(world: World, question: Question, budgets: ArrayLike) -> Array:
     """The lowest true loss of the choices that the laws consider at each budget in FLOP (b,)."""
     choices = question.choices(budgets)
     losses = np.full(choices.tokens.shape, np.inf)
     for row, place in zip(*np.nonzero(np.isfinite(choices.tokens)), strict=True):
         one = choices.candidates[row]
-        losses[row, place] = world.truth[str(one.method)].loss(one.model_params, float(choices.tokens[row, place]))
+        losses[row, place] = world.at(find_shape(one.model), str(one.method), float(choices.tokens[row, place]))
     lowest: Array = losses.min(axis=0)
     return lowest
 
@@ -134,13 +195,39 @@ def _true_crossing(case: Case, asked: dict[str, Question]) -> float | None:
     return float(grid[better[0]]) if len(better) else None
 
 
-def judged(kind: str, seed: int, draws: int) -> dict[str, Any]:
+def _forecasts(case: Case, laws: Laws, lineage: str, models: Sequence[str] = ()) -> dict[str, float]:
+    """All choices of a lineage at 4 times the largest budget: their errors, and the 90 % intervals of the law.
+
+    The interval score is that of log losses, in per cent (Gneiting and Raftery 2007, equation 43).
+    """
+    world, errors, scores, held = case.worlds[lineage], [], [], []
+    for model, method in product(models or case.models(lineage), METHODS):
+        shape = find_shape(model)
+        tokens = tokens_for(4 * BUDGETS[-1], parse_method(method), shape)
+        true = log(world.at(shape, method, tokens))
+        errors.append(log(laws.predict(method, shape.model_params, tokens, lineage=lineage)) - true)
+        low, high = np.log(laws.interval(method, shape.model_params, tokens, of="law", lineage=lineage))
+        held.append(low <= true <= high)
+        scores.append(high - low + 20 * max(low - true, true - high, 0.0))
+    return {"error": rms(errors), "score": float(np.mean(scores)), "held": float(np.mean(held))}
+
+
+def rms(values: Sequence[float]) -> float:
+    """Root mean square."""
+    return float(np.sqrt(np.mean(np.square(values))))
+
+
+def judged(kind: str, seed: int, draws: int, forms: Sequence[str] | None = None) -> dict[str, Any]:
     """What the laws of one study say, beside the truth."""
     case = case_of(kind, seed)
-    laws = fit(case.records(seed, kind), draws=draws, seed=seed)
+    laws = fit(case.records(seed, kind), draws=draws, seed=seed, forms=forms)
     asked, _ = questions(laws, None, {"force": True})
     crossing = _true_crossing(case, asked)
-    row: dict[str, Any] = {"seed": seed, "true_crossing": crossing}
+    row: dict[str, Any] = {"seed": seed, "true_crossing": crossing, "noise": laws.noise}
+    row["forms"] = {one.form: one.weight for one in laws.ranking if one.weight >= LEAST_SHARE}
+    if kind.startswith("cut"):
+        row |= {f"all {name}": _forecasts(case, laws, name) for name in laws.lineages if name is not None}
+        row["new"] = _forecasts(case, laws, RETRIEVER, (NEW,))
     for times in (1, 4, 16):
         budget = times * BUDGETS[-1]
         losses = {name: float(one.choices([budget]).predicted.min()) for name, one in asked.items()}
@@ -151,7 +238,7 @@ def judged(kind: str, seed: int, draws: int) -> dict[str, Any]:
         choices = one.choices([4 * BUDGETS[-1]])
         place = choices.best()[0]
         chosen, tokens = choices.candidates[place], float(choices.tokens[place, 0])
-        true_loss = case.worlds[name].truth[str(chosen.method)].loss(chosen.model_params, tokens)
+        true_loss = case.worlds[name].at(find_shape(chosen.model), str(chosen.method), tokens)
         low, high = laws.interval(str(chosen.method), chosen.model_params, tokens, of="law", lineage=name)
         row[f"error {name}"] = log(float(choices.predicted[place, 0]) / true_loss)
         row[f"held {name}"] = low <= true_loss <= high
@@ -179,11 +266,12 @@ def main() -> None:
     parser.add_argument("kind", choices=KINDS)
     parser.add_argument("--seeds", type=int, default=8)
     parser.add_argument("--draws", type=int, default=100)
+    parser.add_argument("--forms", nargs="+", help="of law; by default those that `embudget fit` takes")
     parser.add_argument("--out", type=Path, required=True)
     asked = parser.parse_args()
     with asked.out.open("w", encoding="utf-8") as file:
         for seed in range(asked.seeds):
-            file.write(json.dumps(judged(asked.kind, seed, asked.draws)) + "\n")
+            file.write(json.dumps(judged(asked.kind, seed, asked.draws, asked.forms)) + "\n")
             file.flush()
 
 

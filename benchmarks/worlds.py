@@ -33,7 +33,7 @@ from embudget.methods import parse_method
 from embudget.records import RunRecord
 from embudget.suite import SUITES, find_shape
 
-FORM_NAMES: tuple[FormName, ...] = tuple(form for form in FORMS if form != "tied")
+FORM_NAMES: tuple[FormName, ...] = tuple(name for name, form in FORMS.items() if name != "tied" and not form.by_member)
 NEITHER = "neither"
 STUDIES = ("shared-small", "shared-large", "apart-small", "apart-large")
 GROUPS: dict[str, tuple[str, ...]] = {

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from embudget.design import World, simulate
-from embudget.laws.forms import FORMS, Array, Coefficients, FormName
+from embudget.laws.coefficients import Coefficients
+from embudget.laws.forms import FORMS, Array, FormName
 from embudget.laws.problem import Points, Problem
 from embudget.runs.cells import Cell, RunTable
 
@@ -19,8 +20,20 @@ ONE = {
     "multiplicative": Coefficients(form="multiplicative", E=1.8, A=30_000, a=0.25, b=0.42),
     "rectified": Coefficients(form="rectified", E=1.8, A=300, a=0.35, B=1500, b=0.55, D0=3e5),
     "dense_retrieval": Coefficients(form="dense_retrieval", E=1.8, A=1e8, a=0.35, B=5e5, b=0.5),
+    "zero_shot": Coefficients(form="zero_shot", E=1.8, A=300, a=0.35, b=0.55, D0=3e5),
+    "zero_shot_level": Coefficients(form="zero_shot_level", E=1.8, A=300, a=0.35, B=2500, b=0.55),
 }
 """A law of each form, with losses of 2 to 5 nats in these studies."""
+
+ZERO_SHOT = (5.8, 5.1, 3.9, 5.5, 4.8)
+"""Losses before any training of the sizes of `problem`, in which the zero-shot form begins: they follow no law."""
+STARTS = dict(
+    zip(
+        ("smollm2-135m:1", "smollm2-135m:3", "smollm2-135m:4", "smollm2-135m:8", "smollm2-135m:12", "smollm2-135m"),
+        (5.8, 5.1, 5.5, 4.2, 4.9, 4.0),
+        strict=True,
+    )
+)
 
 SHARED = {
     "full": ONE["chinchilla"],
@@ -42,7 +55,8 @@ def cells(
     budgets: tuple[float, ...] = (1e12, 4e12, 1.6e13),
 ) -> list[Cell]:
     """The cells of a simulated study: by default 3 sizes x 3 budgets a method."""
-    world = World(truth=truth, models=models, noise=noise, seeds=seeds, budgets=budgets)
+    begins = {model: STARTS[model] for model in models if any(FORMS[law.form].by_member for law in truth.values())}
+    world = World(truth=truth, models=models, noise=noise, seeds=seeds, budgets=budgets, zero_shot=begins)
     return list(RunTable.of(simulate(world, seed)).cells)
 
 
@@ -55,11 +69,14 @@ def points(truth: dict[str, Coefficients], noise: float = 0.0, seed: int = 0, *,
 def problem(form: FormName, noise: float = 0.0, *, seed: int = 0, asymptote: float | None = None) -> Problem:
     """One method measured at 5 sizes x 5 numbers of tokens, centred."""
     sizes, tokens = np.meshgrid(np.geomspace(3e6, 1e8, 5), np.geomspace(1e5, 1e7, 5))
-    log_loss = np.log([ONE[form].loss(n, d) for n, d in zip(sizes.ravel(), tokens.ravel(), strict=True)])
+    begins = np.tile(ZERO_SHOT, 5)
+    at = zip(sizes.ravel(), tokens.ravel(), begins, strict=True)
+    log_loss = np.log([ONE[form].loss(n, d, start) for n, d, start in at])
     log_loss += noise * np.random.default_rng(seed).standard_normal(25)
     log_n, log_d = np.log(sizes.ravel()), np.log(tokens.ravel())
     ones = np.ones((25, 1))
-    return Problem(FORMS[form], log_n - log_n.mean(), log_d - log_d.mean(), ones, log_loss, ones[:, 0], asymptote)
+    centred = log_n - log_n.mean(), log_d - log_d.mean()
+    return Problem(FORMS[form], *centred, ones, log_loss, ones[:, 0], asymptote, np.log(begins))
 
 
 def doubled(of: Problem) -> tuple[Array, Problem]:
@@ -67,7 +84,7 @@ def doubled(of: Problem) -> tuple[Array, Problem]:
     weights = np.ones(len(of.log_loss))
     weights[3] = 2
     row = [*range(len(weights)), 3]
-    columns = {name: getattr(of, name)[row] for name in ("log_n", "log_d", "basis", "log_loss", "weights")}
+    columns = {name: getattr(of, name)[row] for name in ("log_n", "log_d", "basis", "log_loss", "weights", "log_base")}
     return weights, replace(of, **columns)
 
 

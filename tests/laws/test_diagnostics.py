@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from embudget.laws import diagnostics, fit
+from embudget.laws.coefficients import Coefficients
 from embudget.laws.diagnostics import STRONG_INFLUENCE, Diagnostics
-from embudget.laws.forms import Coefficients, FormName
+from embudget.laws.forms import FormName
 from embudget.runs import RunTable
 from embudget.runs.cells import Cell
 from tests.laws.studies import BUDGETS, ONE, SHARED, WIDE, cells

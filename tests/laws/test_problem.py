@@ -19,7 +19,7 @@ def several(form: FormName, asymptote: float | None) -> Problem:
     basis = basis_of(METHODS)
     return Problem(
         FORMS[form], rng.normal(0, 1.5, 12), rng.normal(0, 2, 12), np.array([basis[METHODS[i % 4]] for i in range(12)]),
-        np.log(rng.uniform(2, 5, 12)), np.ones(12), asymptote,
+        np.log(rng.uniform(2, 5, 12)), np.ones(12), asymptote, np.log(rng.uniform(1, 6, 12)),
     )  # fmt: skip
 
 

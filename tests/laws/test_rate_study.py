@@ -5,7 +5,7 @@ import pytest
 
 from embudget.design import TrueRate, World, simulate
 from embudget.laws import fit
-from embudget.laws.forms import Coefficients
+from embudget.laws.coefficients import Coefficients
 from embudget.laws.rate_points import CURVATURE, curvatures_of, noise_of, rate_point
 from embudget.laws.rates import RateLaw, rate_law_of
 from embudget.laws.tuned_losses import at_best_rates

@@ -12,7 +12,8 @@ import pytest
 from embudget.design import World, simulate
 from embudget.errors import ConfigError
 from embudget.laws import FORMS, Laws, fit
-from embudget.laws.forms import Array, Coefficients
+from embudget.laws.coefficients import Coefficients
+from embudget.laws.forms import Array
 from embudget.laws.problem import Points
 from embudget.laws.repetition import BEYOND, REUSE, SPREAD, Repetition
 from embudget.laws.reuse import fit_repetition

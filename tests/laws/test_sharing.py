@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from embudget.laws.basis import basis_of
-from embudget.laws.forms import FORMS, Coefficients, FormName
+from embudget.laws.coefficients import Coefficients
+from embudget.laws.forms import FORMS, FormName
 from embudget.laws.joint import JointFit, Sharing
 from embudget.laws.problem import Points
 from embudget.laws.sharing import fit_jointly
@@ -27,7 +28,8 @@ def coefficients(fit: JointFit, method: str) -> dict[str, float]:
 
 def scaled(law: Coefficients, size: float, data: float) -> Coefficients:
     """The law of a method that shares E and the exponents."""
-    return law.model_copy(update={"A": law.A * size} | ({} if law.B is None else {"B": law.B * data}))
+    tokens = {"D0": law.D0 and law.D0 * data} if law.form == "zero_shot" else {"B": law.B and law.B * data}
+    return law.model_copy(update={"A": law.A * size} | tokens)
 
 
 @pytest.mark.parametrize("sharing", SHARINGS)

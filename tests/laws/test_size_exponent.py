@@ -9,8 +9,8 @@ import pytest
 from embudget.design import World, simulate
 from embudget.errors import ConfigError, FitError, MethodError, TooFewRunsError
 from embudget.laws import FormName, Laws, Surface, find_laws, fit
+from embudget.laws.components import Branch, Component
 from embudget.laws.size_exponent import exponent_of, lowest
-from embudget.laws.surface import Branch, Component
 from embudget.runs import Cell
 from tests.laws.studies import MODELS, SHARED
 from tests.laws.test_published_laws import chinchilla_laws

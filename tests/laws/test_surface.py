@@ -9,8 +9,9 @@ from scipy.stats import norm
 from scipy.stats import t as student
 
 from embudget.laws import FormName, Surface
+from embudget.laws.components import Branch, Component
 from embudget.laws.ensemble import surface_of
-from embudget.laws.surface import BETWEEN_KINDS, Branch, Component
+from embudget.laws.surface import BETWEEN_KINDS
 from embudget.laws.uncertainty import INFLATION
 from embudget.laws.weights import LEAST_SHARE, draws_of, rank
 from tests.laws.studies import SHARED, points

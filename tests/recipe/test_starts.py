@@ -64,23 +64,6 @@ def test_starts_that_never_change_places_are_said_to(laws: Laws) -> None:
     assert line not in str(recipe).splitlines()
 
 
-def test_a_start_that_is_better_untrained_is_named(laws: Laws) -> None:
-    """A whole retriever as it is may beat every cut of it that a small budget can train."""
-    one = laws.of(RETRIEVER)
-    best = max(one.table.cells, key=lambda cell: cell.model_params)
-    cells = tuple(
-        cell.model_copy(update={"base_loss": 0.5 if cell.model == best.model else 9.0}) for cell in one.table.cells
-    )
-    told = one.model_copy(update={"table": one.table.model_copy(update={"cells": cells})})
-    assert any(
-        text.startswith(f"{best.model} untrained has a held-out loss of 0.500, below the ")
-        for text in recommend(told, 1e13).warnings
-    )
-    smaller = recommend(told, 1e13, max_params=best.model_params * 0.9)
-    assert not any("untrained has" in text for text in smaller.warnings)
-    assert not any("untrained has" in text for text in recommend(laws, 1e13).warnings)
-
-
 def test_a_start_tuned_at_several_rates_is_not_compared_with_one_at_a_single_rate_in_silence(laws: Laws) -> None:
     """What the untuned start loses by its rate would be taken for what it is worth."""
 

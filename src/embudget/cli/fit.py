@@ -29,7 +29,8 @@ def command(
     form: Annotated[
         list[str] | None,
         typer.Option(
-            help="Fit this form alone: tied, chinchilla, multiplicative, rectified or dense_retrieval; repeatable."
+            help="Fit this form alone: tied, chinchilla, multiplicative, rectified, dense_retrieval, or zero_shot and "
+            "zero_shot_level, which begin at each model's own zero-shot loss; repeatable."
         ),
     ] = None,
     asymptote: Annotated[

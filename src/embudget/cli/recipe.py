@@ -195,7 +195,11 @@ def _show(recipe: "Recipe", origin: str | None, out: Path | None, json: bool) ->
     if origin is not None and not json:
         typer.echo(f"  laws      {origin}")
     if out is not None and not json:
-        typer.echo(f"{out}: next: embudget train {out} --pairs DIR --out model/")
+        if recipe.untrained is None:
+            typer.echo(f"{out}: next: embudget train {out} --pairs DIR --out model/")
+        else:
+            name = recipe.untrained.model
+            typer.echo(f"{out}: next: embudget export {name} --to sentence-transformers --out model/")
 
 
 def _show_pilot(

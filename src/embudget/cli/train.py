@@ -11,6 +11,7 @@ from embudget.training.resources import CachePolicy, Resources
 
 if TYPE_CHECKING:
     from embudget.pairs import Pairs
+    from embudget.recipe import Recipe
     from embudget.records import RunConfig, RunRecord
     from embudget.training.precision import AskedPrecision
 
@@ -102,6 +103,9 @@ def command(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the adapters and of the order of the pairs.")] = 0,
+    force: Annotated[
+        bool, typer.Option("--force", help="Train a recipe that says training does not pay at its budget.")
+    ] = False,
     verbose: Verbose = False,
 ) -> None:
     """Train one model within a budget and measure its loss.
@@ -138,7 +142,7 @@ def command(
     if recipe is not None:
         if given or any(option is not None for option in (*budget_asked, model, method)):
             raise ConfigError("give either a recipe or --model, --method and a budget, not both")
-        config = measured_on(Recipe.load(recipe).run_config(data.hash, seed), data)
+        config = measured_on(_checked(Recipe.load(recipe), recipe, force).run_config(data.hash, seed), data)
         config = config.model_copy(update={"max_epochs": max_epochs or config.max_epochs})
         config = RunConfig.read(dict(config) | {"precision": _precision(precision, config.model)}, "")
     else:
@@ -160,6 +164,23 @@ def command(
     typer.echo(f"{out}: load it with SentenceTransformer({str(out)!r}), score it with `embudget evaluate {out}`")
     for name in export or ():
         write_export(out, name, export_beside(out, name))
+
+
+def _checked(recipe: "Recipe", file: Path, force: bool) -> "Recipe":
+    """The recipe, unless it says that training does not pay.
+
+    Raises:
+        ConfigError: it says so, and training was not forced: the run would spend the budget on a worse model.
+    """
+    from embudget.errors import ConfigError
+
+    if recipe.untrained is not None and not force:
+        written = f"embudget export {recipe.untrained.model} --to sentence-transformers --out DIR"
+        raise ConfigError(
+            f"{file}: use {recipe.untrained}. Write it by `{written}`, take a recipe for a larger budget, or train all "
+            "the same with --force"
+        )
+    return recipe
 
 
 def outcome(record: "RunRecord") -> str:

@@ -24,6 +24,7 @@ from embudget.recipe.options import Option, Question
 from embudget.recipe.support import guessing, of_measured_family
 from embudget.records import RunConfig
 from embudget.runs.envelope import STEEP
+from embudget.suite import find_shape
 
 DRAWS = 20
 FORMS: tuple[FormName, ...] = ("chinchilla",)
@@ -106,10 +107,21 @@ def _world(
     return World(
         truth=_of_the_laws(asked, methods, rng) if known else _of_the_prior(guess, methods, rng),
         models=tuple(dict.fromkeys(config.model for config in configs)),
+        zero_shot=_zero_shot(asked, configs) if known else {},
         noise=min(asked.laws.noise, _MOST_NOISE),
         tokens_per_pair=asked.practice.tokens_per_pair,
         rate_laws={name: belief(asked, guess, parse_method(name), batch_size).draw(rng) for name in methods},
     )
+
+
+def _zero_shot(question: Question, configs: Sequence[RunConfig]) -> dict[str, float]:
+    """The losses of the runs' members before any training, where the laws begin at them."""
+    losses = question.laws.surface.zero_shot
+    if losses is None:
+        return {}
+    names = dict.fromkeys(config.model for config in configs)
+    logs, _ = losses.at(np.log([find_shape(name).model_params for name in names]))
+    return dict(zip(names, np.exp(logs).tolist(), strict=True))
 
 
 def _of_the_laws(question: Question, methods: Sequence[str], rng: np.random.Generator) -> dict[str, Coefficients]:

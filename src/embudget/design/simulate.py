@@ -19,7 +19,8 @@ from pydantic import AfterValidator, Field, NonNegativeFloat, PositiveFloat, Pos
 from embudget.errors import ConfigError, WorldError
 from embudget.flops import steps_for, tokens_for, train_flops
 from embudget.frozen import Frozen, unique
-from embudget.laws.forms import Coefficients
+from embudget.laws.coefficients import Coefficients
+from embudget.laws.forms import FORMS
 from embudget.limits import MOST_SEED, BatchSize, Count, Flops, Rate
 from embudget.methods import Method, parse_method
 from embudget.number import read_number
@@ -81,6 +82,11 @@ class World(Frozen):
         description="that the records name, so that several worlds make one study; the loss of their starts is that of "
         "the truth at D = 0, where it is finite",
     )
+    zero_shot: dict[str, PositiveFloat] = Field(
+        default={},
+        description="member -> loss before any training, nats, at which a truth of the form zero_shot begins; where "
+        "it is not said, that of the truth at D = 0",
+    )
     budgets: Annotated[tuple[Budget, ...], Field(min_length=1), AfterValidator(unique)] = Field(
         default=(1e12, 4e12, 1.6e13), description="FLOP"
     )
@@ -135,12 +141,23 @@ class World(Frozen):
     def loss(self, model: str, method: str, budget: float, learning_rate: float | None = None) -> float:
         """The true loss of a choice at exactly this budget, nats; at the best learning rate where none is given."""
         shape, strategy = find_shape(model), parse_method(method)
-        size, tokens = shape.model_params, tokens_for(budget, strategy, shape)
-        return self._loss(str(strategy), size, tokens, learning_rate)
+        return self._loss(str(strategy), shape, tokens_for(budget, strategy, shape), learning_rate)
 
-    def _loss(self, method: str, model_params: float, tokens: float, learning_rate: float | None) -> float:
+    def at(self, shape: ModelShape, method: str, tokens: float) -> float:
+        """The true loss of a method on a member after D tokens, nats, at the best learning rate.
+
+        Raises:
+            WorldError: the truth begins at the member's zero-shot loss, which ``zero_shot`` lacks.
+        """
+        law, begins = self.truth[method], self.zero_shot.get(shape.name)
+        if FORMS[law.form].by_member and begins is None:
+            raise WorldError(f"zero_shot must have the loss of {shape.name}, since truth.{method} begins at it")
+        return law.loss(shape.model_params, float(tokens), begins)
+
+    def _loss(self, method: str, shape: ModelShape, tokens: float, learning_rate: float | None) -> float:
+        model_params = shape.model_params
         with np.errstate(all="ignore"):  # what comes of an overflow is refused below
-            loss = self.truth[method].loss(model_params, float(tokens))
+            loss = self.at(shape, method, tokens)
         if not 0 < loss < float("inf"):
             at = f"at {model_params:.3g} parameters and {tokens:.3g} tokens"
             raise WorldError(f"truth.{method}: the loss must be finite and > 0 {at}, got {loss:g}")
@@ -277,7 +294,7 @@ def _runs(world: World) -> Iterator[SizedRun]:
 
 
 def _done(world: World, run: SizedRun, deviation: float) -> RunRecord:
-    loss = world._loss(run.config.method, run.shape.model_params, run.tokens, run.config.learning_rate)
+    loss = world._loss(run.config.method, run.shape, run.tokens, run.config.learning_rate)
     return RunRecord(
         config=run.config, status="done", model_params=run.shape.model_params,
         trained_params=run.method.trained_params(run.shape), steps=run.steps,
@@ -289,8 +306,10 @@ def _done(world: World, run: SizedRun, deviation: float) -> RunRecord:
 
 def _base_loss(world: World, run: SizedRun) -> float | None:
     """The loss of the start before any training; None in a world of one unnamed lineage, and where it is infinite."""
+    if run.shape.name in world.zero_shot:
+        return world.zero_shot[run.shape.name]
     if world.lineage is None:
         return None
     with np.errstate(all="ignore"):
-        loss = world.truth[run.config.method].loss(run.shape.model_params, 0.0)
+        loss = world.at(run.shape, run.config.method, 0.0)
     return loss if loss < float("inf") else None

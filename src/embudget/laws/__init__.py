@@ -24,9 +24,10 @@ fit.py tells the story from runs to laws and names the files that it visits; eac
 
 from embudget.laws.builtin import builtin_names, describe_origin, find_laws
 from embudget.laws.checks import Refusal
+from embudget.laws.coefficients import Coefficients
 from embudget.laws.curve import Curve, fit_curve
 from embudget.laws.fit import fit
-from embudget.laws.forms import FORMS, Coefficients, FormName
+from embudget.laws.forms import FORMS, FormName
 from embudget.laws.frontier import FrontierRow
 from embudget.laws.laws import Laws
 from embudget.laws.size_exponent import SizeExponent

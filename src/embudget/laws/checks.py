@@ -88,10 +88,12 @@ def supported_forms(points: Points, forms: Sequence[str] | None) -> tuple[FormNa
     """The forms, or those asked for, that have fewer parameters than there are cells.
 
     Without a wish the tied form is left to cells that are too few for two exponents and two terms, and where a lineage
-    of several is good before any training, forms that do not begin at its loss are left out: `embudget.laws.lineages`.
+    of retrievers is good before any training, forms that do not begin at its loss are left out: `embudget.laws.lineages`.
+    The form that begins at each member's own zero-shot loss is left out where no lineage of retrievers has all of these
+    losses; of one lineage alone that has them all it can be asked for, whatever its kind.
 
     Raises:
-        ConfigError: a form is unknown, or none was asked for.
+        ConfigError: a form is unknown, or none was asked for, or the one asked for needs zero-shot losses.
         TooFewRunsError: there are too few cells for each form that was asked for.
     """
     asked = tuple(FORMS) if forms is None else tuple(forms)
@@ -100,10 +102,18 @@ def supported_forms(points: Points, forms: Sequence[str] | None) -> tuple[FormNa
     if not asked:
         raise ConfigError(f"forms must name at least one of {', '.join(FORMS)}, got none")
     wanted = tuple(form for form in FORMS if form in asked)
+    if not points.begins:
+        needing = [form for form in wanted if FORMS[form].by_member]
+        if forms is not None and needing and (len(points.lineages) > 1 or not np.isfinite(points.base).all()):
+            raise ConfigError(
+                f"the {needing[0]} form begins at the zero-shot loss of every retriever, and {_without_base(points)}: "
+                "leave the form out, or give the losses in a column base_loss"
+            )
+        wanted = tuple(form for form in wanted if forms is not None or not FORMS[form].by_member)
     supported = tuple(form for form in wanted if parameters_of(form, points) < len(points))
     if forms is None and "chinchilla" in supported:
         supported = tuple(form for form in supported if form != "tied")
-    if forms is None and len(points.lineages) > 1 and points.near_start.any():
+    if forms is None and points.near_start.any():
         supported = tuple(form for form in supported if FORMS[form].begins) or supported
     if not supported:
         needed = {form: parameters_of(form, points) + 1 for form in wanted}
@@ -111,6 +121,13 @@ def supported_forms(points: Points, forms: Sequence[str] | None) -> tuple[FormNa
             ", ".join(f"{form} needs at least {count} cells" for form, count in needed.items()) + f", got {len(points)}"
         )
     return supported
+
+
+def _without_base(points: Points) -> str:
+    count = int((~np.isfinite(points.base)).sum())
+    if not count:
+        return "none here is a retriever that is good before training"
+    return f"{count} of {len(points)} cells do not say it" if count < len(points) else "no cell says it"
 
 
 def linked_methods(points: Points) -> list[set[str]]:

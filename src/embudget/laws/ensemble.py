@@ -8,13 +8,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from embudget.laws.forms import Array
+from embudget.laws.components import Branch, Component, log_losses_of
+from embudget.laws.forms import FORMS, Array
 from embudget.laws.misfit import Correction, fit_correction, is_outlying, misfit_of, noise_of_run, series_of
 from embudget.laws.problem import MANY_CELLS, Points
 from embudget.laws.reach import Reach
-from embudget.laws.surface import Branch, Component, Surface, log_losses_of
+from embudget.laws.surface import Surface
 from embudget.laws.uncertainty import draw, moved
 from embudget.laws.weights import JudgedForm
+from embudget.laws.zero_shot_losses import ZeroShotLosses
 
 MOST_CORRECTED = 500
 """Cells that a correction is carried from at most; of more, a random sample."""
@@ -47,8 +49,10 @@ def surfaces_of(
     for lineage in points.lineages:
         mine = points if len(points.lineages) == 1 else points.where(points.lineage == lineage)
         own = tuple(parts[lineage] for parts in components)
-        correction = _correction(own, mine, asymptote, noise, misfit) if misfit > 0 else None
-        found[lineage] = _surface(mine, own, asymptote, noise, misfit, correction, freedom, step_of(points))
+        begins = any(FORMS[part.form].by_member for part in own)
+        zero_shot = ZeroShotLosses.of(mine.log_n, mine.base) if begins else None
+        correction = _correction(own, mine, asymptote, noise, misfit, zero_shot) if misfit > 0 else None
+        found[lineage] = _surface(mine, own, asymptote, noise, misfit, correction, freedom, step_of(points), zero_shot)
     return found
 
 
@@ -66,7 +70,7 @@ def surface_of(
 
 def _surface(
     points: Points, components: tuple[Component, ...], asymptote: float | None, noise: float, misfit: float,
-    correction: Correction | None, freedom: float, step: float,
+    correction: Correction | None, freedom: float, step: float, zero_shot: ZeroShotLosses | None,
 ) -> Surface:  # fmt: skip
     return Surface(
         components=components,
@@ -81,6 +85,7 @@ def _surface(
             method: Reach.of(points.log_n[rows], points.log_d[rows])
             for method, rows in ((method, points.method == method) for method in points.methods)
         },
+        zero_shot=zero_shot,
     )
 
 
@@ -105,9 +110,10 @@ def _components(
         )
         for group, vector, own, others in zip(fit.groups, fit.vectors, drawn, followed, strict=True)
     ]
+    forms = {group.lineage: group.problem.form.name for group in fit.groups}
     return {
         lineage: Component(
-            form=fit.form.name,
+            form=forms[lineage],
             sharing=fit.sharing,
             weight=judged.weight,
             branches=tuple(branch for of, branch in branches if of == lineage),
@@ -117,10 +123,12 @@ def _components(
 
 
 def _correction(
-    components: Sequence[Component], points: Points, asymptote: float | None, noise: float, misfit: float
-) -> Correction:
+    components: Sequence[Component], points: Points, asymptote: float | None, noise: float, misfit: float,
+    zero_shot: ZeroShotLosses | None,
+) -> Correction:  # fmt: skip
     """The correction that the residuals ask for, outlying cells left out so that they are not carried anywhere."""
-    _, logs = log_losses_of(components, points.method.tolist(), points.log_n, points.log_d, asymptote)
+    at = points.method.tolist(), points.log_n, points.log_d
+    _, logs = log_losses_of(components, *at, asymptote, zero_shot)
     residuals = points.log_loss - logs.mean(axis=0)
     near = ~is_outlying(residuals, points.weights)
     few = points.where(near).sampled(MOST_CORRECTED)

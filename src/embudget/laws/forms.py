@@ -1,4 +1,4 @@
-"""Which equations of the loss over model size and data there are: five forms of one law.
+"""Which equations of the loss over model size and data there are: seven forms of one law.
 
     L(N, D) = E + g(N, D)
 
@@ -8,65 +8,36 @@
     rectified        g = A / N^a + B / (D0^b + D^b)     pre-training counts as D0 tokens of fine-tuning
     dense_retrieval  g = ((A / N)^(a/b) + B / D)^b      the larger of the two shortages decides
 
+and two that begin at the zero-shot loss L0 of each member, which then must be known (`embudget.laws.zero_shot`):
+
+    zero_shot        L = F + (L0 - F) / (1 + (D/D0)^b)      F = E + A / N^a
+    zero_shot_level  L = F + B / (B / (L0 - F) + D^b)
+
 E is the asymptote. g has *coefficients* (A and B, which weigh size and data; every method has its own) and *exponents*
 (a, b, D0, shared by the methods that are fitted together). All of them are positive. For fitting, N and D are centred,
 that is divided by their geometric means over the measurements, so that a coefficient is a loss in nats at the centre;
 `to_raw` undoes this, for the parameters that people read.
 
-Shapes: R parameter vectors (starts or bootstrap draws) and n points. Exponents are (R, 1), coefficients (R, n),
-log N and log D (n,), and what comes out is (R, n).
+Shapes: R parameter vectors (starts or bootstrap draws) and n points. E and exponents are (R, 1), coefficients (R, n),
+log N and log D (n,), the log zero-shot loss (n,) or (R, n), and what comes out is (R, n).
 
-To add a form, write its class here and enter it in `FormName` and `FORMS`; a parameter of a new name also needs a
-field in `Coefficients` and a prior in `embudget.laws.solve`.
+To add a form, write its class and enter it in `FormName` and `FORMS`; a parameter of a new name also needs a field in
+`embudget.laws.coefficients` and a prior in `embudget.laws.solve`.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar, Literal, Self, final
+from typing import ClassVar, final
 
 import numpy as np
-from numpy.typing import NDArray
-from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
 
-from embudget.frozen import Frozen
+from embudget.laws.form import Additive, Array, Derivatives, Form, FormName, Values
+from embudget.laws.zero_shot import ZeroShot, ZeroShotLevel
 
-FormName = Literal["tied", "chinchilla", "multiplicative", "rectified", "dense_retrieval"]
-Array = NDArray[np.float64]
-Values = tuple[Array, ...]
-Derivatives = tuple[Array, Values, Values]
-
-
-class Form(ABC):
-    """One equation of the loss over model size and data."""
-
-    name: ClassVar[FormName]
-    equation: ClassVar[str]
-    exponents: ClassVar[tuple[str, ...]]
-    coefficients: ClassVar[tuple[str, ...]]
-    linear: ClassVar[bool] = True
-    """Whether g is linear in its coefficients, so that only the exponents need to be searched."""
-    begins: ClassVar[bool] = False
-    """Whether the loss is finite at D = 0, as that of a start which is good before any training."""
-
-    @abstractmethod
-    def reducible(self, exponents: Values, coefficients: Values, log_n: Array, log_d: Array) -> Array:
-        """g, the loss above the asymptote, nats."""
-
-    @abstractmethod
-    def derivatives(self, exponents: Values, coefficients: Values, log_n: Array, log_d: Array) -> Derivatives:
-        """g, its derivatives by the logarithm of each exponent, and those by each coefficient."""
-
-    def from_raw(self, values: Mapping[str, Array]) -> tuple[Values, Values]:
-        """Exponents and coefficients for N and D as they are, from the parameters of the equation."""
-        return tuple(values[name] for name in self.exponents), tuple(values[name] for name in self.coefficients)
-
-    @abstractmethod
-    def to_raw(self, exponents: Values, coefficients: Values, centre_n: float, centre_d: float) -> dict[str, Array]:
-        """The parameters of the equation for N and D as they are; ``centre_n`` and ``centre_d`` are log means."""
+__all__ = ["FORMS", "Array", "Derivatives", "Form", "FormName", "Values"]
 
 
 @final
-class Tied(Form):
+class Tied(Additive):
     """L = E + A / N^a + B / D^a, the law of Hoffmann et al. with one exponent, so that five runs determine it.
 
     It is fitted by default only where there are too few cells for the law of Hoffmann et al. Published exponents
@@ -84,7 +55,7 @@ class Tied(Form):
         return A * np.exp(-a * log_n) + B * np.exp(-a * log_d)
 
     def derivatives(self, exponents: Values, coefficients: Values, log_n: Array, log_d: Array) -> Derivatives:
-        """See `Form.derivatives`."""
+        """See `Additive.derivatives`."""
         (a,), (A, B) = exponents, coefficients
         by_A, by_B = np.exp(-a * log_n), np.exp(-a * log_d)
         size, data = A * by_A, B * by_B
@@ -97,7 +68,7 @@ class Tied(Form):
 
 
 @final
-class Chinchilla(Form):
+class Chinchilla(Additive):
     """L = E + A / N^a + B / D^b, the sum of a power of size and a power of data.
 
     Source: Hoffmann et al. 2022 (arXiv 2203.15556), approach 3.
@@ -114,7 +85,7 @@ class Chinchilla(Form):
         return A * np.exp(-a * log_n) + B * np.exp(-b * log_d)
 
     def derivatives(self, exponents: Values, coefficients: Values, log_n: Array, log_d: Array) -> Derivatives:
-        """See `Form.derivatives`."""
+        """See `Additive.derivatives`."""
         (a, b), (A, B) = exponents, coefficients
         by_A, by_B = np.exp(-a * log_n), np.exp(-b * log_d)
         size, data = A * by_A, B * by_B
@@ -127,7 +98,7 @@ class Chinchilla(Form):
 
 
 @final
-class Multiplicative(Form):
+class Multiplicative(Additive):
     """L = E + A / (N^a D^b), the product of a power of size and a power of data.
 
     Source: Zhang et al. 2024 (arXiv 2402.17193), for fine-tuning.
@@ -144,7 +115,7 @@ class Multiplicative(Form):
         return A * np.exp(-a * log_n - b * log_d)
 
     def derivatives(self, exponents: Values, coefficients: Values, log_n: Array, log_d: Array) -> Derivatives:
-        """See `Form.derivatives`."""
+        """See `Additive.derivatives`."""
         (a, b), (A,) = exponents, coefficients
         by_A = np.exp(-a * log_n - b * log_d)
         g = A * by_A
@@ -157,7 +128,7 @@ class Multiplicative(Form):
 
 
 @final
-class Rectified(Form):
+class Rectified(Additive):
     """L = E + A / N^a + B / (D0^b + D^b), where the first tokens help little because pre-training counts as D0 of them.
 
     Source: Lin et al. 2024 (arXiv 2402.02314), L(D) = B / (D_l + D^b) + E for one model. Here it has the size's own
@@ -176,7 +147,7 @@ class Rectified(Form):
         return A * np.exp(-a * log_n) + B / (start**b + np.exp(b * log_d))
 
     def derivatives(self, exponents: Values, coefficients: Values, log_n: Array, log_d: Array) -> Derivatives:
-        """See `Form.derivatives`."""
+        """See `Additive.derivatives`."""
         (a, b, start), (A, B) = exponents, coefficients
         log_start = np.log(start)
         learned, seen = np.exp(b * log_start), np.exp(b * log_d)
@@ -195,7 +166,7 @@ class Rectified(Form):
 
 
 @final
-class DenseRetrieval(Form):
+class DenseRetrieval(Additive):
     """L = E + ((A / N)^(a/b) + B / D)^b, where the larger of the shortages of size and of data decides.
 
     With P = (A / N)^a and Q = (B / D)^b, the two terms of the law of Hoffmann et al., g = (P^(1/b) + Q^(1/b))^b is
@@ -217,7 +188,7 @@ class DenseRetrieval(Form):
         return np.exp(b * np.logaddexp((np.log(A) - a * log_n) / b, (np.log(B) - b * log_d) / b))
 
     def derivatives(self, exponents: Values, coefficients: Values, log_n: Array, log_d: Array) -> Derivatives:
-        """See `Form.derivatives`."""
+        """See `Additive.derivatives`."""
         (a, b), (A, B) = exponents, coefficients
         log_p, log_q = np.log(A) - a * log_n, np.log(B) - b * log_d
         log_g = b * np.logaddexp(log_p / b, log_q / b)
@@ -236,43 +207,6 @@ class DenseRetrieval(Form):
 
 
 FORMS: Mapping[FormName, Form] = {
-    form.name: form for form in (Tied(), Chinchilla(), Multiplicative(), Rectified(), DenseRetrieval())
+    form.name: form
+    for form in (Tied(), Chinchilla(), Multiplicative(), Rectified(), DenseRetrieval(), ZeroShot(), ZeroShotLevel())
 }
-
-
-class Coefficients(Frozen):
-    """The law of one method by its equation's parameters, as a paper would print them.
-
-    Example:
-        >>> Coefficients(E=1.69, A=406.4, a=0.34, B=410.7, b=0.28).loss(70e9, 1.4e12)
-        1.936...
-    """
-
-    form: FormName = Field(default="chinchilla", description="the form of law")
-    E: NonNegativeFloat = Field(description="asymptote, nats")
-    A: NonNegativeFloat = Field(description="scale of the part that falls with N")
-    a: PositiveFloat = Field(description="exponent of N")
-    B: NonNegativeFloat | None = Field(default=None, description="absent from the multiplicative form")
-    b: PositiveFloat = Field(description="exponent of D")
-    D0: PositiveFloat | None = Field(default=None, description="tokens; only in the rectified form")
-
-    @model_validator(mode="after")
-    def _complete(self) -> Self:
-        form = FORMS[self.form]
-        needed = {*form.exponents, *form.coefficients}
-        for name in ("B", "D0"):
-            if (getattr(self, name) is None) == (name in needed):
-                verb = "needs" if name in needed else "has no"
-                raise ValueError(f"the {self.form} form {verb} {name}")
-        return self
-
-    def loss(self, model_params: float, tokens: float) -> float:
-        """The equation at N parameters and D tokens, nats; D may be 0."""
-        form = FORMS[self.form]
-        values = {
-            name: np.array([[getattr(self, name)]], dtype=float) for name in (*form.exponents, *form.coefficients)
-        }
-        exponents, coefficients = form.from_raw(values)
-        with np.errstate(divide="ignore"):
-            at = np.log([model_params]), np.log([tokens])
-        return float(self.E + form.reducible(exponents, coefficients, *at)[0, 0])

@@ -54,6 +54,7 @@ class Group:
             log_loss=mine.log_loss,
             weights=points.weights[rows],
             asymptote=asymptote,
+            log_base=mine.base if form.by_member else None,
         )
         return cls(problem, np.flatnonzero(rows), basis, centre_n, centre_d, mine.lineages[0])
 
@@ -77,6 +78,7 @@ class JointFit:
     """One form and one sharing, fitted to all points."""
 
     form: Form
+    """that was asked for; a group's own may differ: see `embudget.laws.lineages`"""
     sharing: Sharing
     groups: tuple[Group, ...]
     vectors: tuple[Array, ...]
@@ -91,9 +93,13 @@ class JointFit:
     """how many the data decide, each counted by its share: fewer than there are where the prior decides with them"""
 
     def predict(
-        self, method: NDArray[np.str_], log_n: Array, log_d: Array, lineage: NDArray[np.str_] | None = None
-    ) -> Array:
-        """The log loss (m,) of fitted methods at m points; each one's ``lineage`` where several were fitted."""
+        self, method: NDArray[np.str_], log_n: Array, log_d: Array, lineage: NDArray[np.str_] | None = None,
+        base: Array | None = None,
+    ) -> Array:  # fmt: skip
+        """The log loss (m,) of fitted methods at m points; each one's ``lineage`` where several were fitted.
+
+        ``base`` (m,) are their log zero-shot losses, for a form that begins at them.
+        """
         predicted = np.empty(len(method))
         for group, vector in zip(self.groups, self.vectors, strict=True):
             rows = np.isin(method, list(group.basis))
@@ -102,7 +108,10 @@ class JointFit:
             if rows.any():
                 basis = np.array([group.basis[name] for name in method[rows].tolist()])
                 at = log_n[rows] - group.centre_n, log_d[rows] - group.centre_d
-                predicted[rows] = log_loss_of(self.form, vector[None], basis, *at, group.problem.asymptote)[0]
+                own = None if base is None else base[rows]
+                predicted[rows] = log_loss_of(
+                    group.problem.form, vector[None], basis, *at, group.problem.asymptote, own
+                )[0]
         return predicted
 
     def of_lineage(self, lineage: str) -> "JointFit":

@@ -17,9 +17,13 @@ A start that is good before any training gives one thing more. The rectified for
     L(N, 0) = E + A/N^a + B/D0^b
 
 which meets the measured zero-shot loss; that says where D0 lies, up to START_ERROR of that loss. It is used where the
-zero-shot loss is at most `NEAR` times those of the cells: that of a base language model is near chance, and the way
-from there to the first cells is not the law's. By default the other forms, whose loss has no bound as D falls to 0, are
-then left out: cells that are all far from D = 0 do not tell them apart.
+lineage is one of retrievers and the zero-shot loss at most `NEAR` times those of the cells: that of a base language
+model is near chance, and the way from there to the first cells is not the law's. By default the other forms, whose loss
+has no bound as D falls to 0, are then left out: cells that are all far from D = 0 do not tell them apart.
+
+The zero-shot form begins at that loss of each member exactly (`embudget.laws.zero_shot`). Lineages that do not begin at
+theirs have the rectified form beside it. Both have E, a, b and A; and how much dearer one method is than another says
+B in the one and D0^b in the other, so that these lean on each other as well.
 """
 
 from collections.abc import Hashable, Sequence
@@ -29,7 +33,7 @@ from typing import NamedTuple
 import numpy as np
 
 from embudget.laws.basis import basis_columns
-from embudget.laws.forms import Array, Form
+from embudget.laws.forms import FORMS, Array, Form
 from embudget.laws.joint import Group, JointFit, Sharing, alternated, joined, searched
 from embudget.laws.problem import Points, split
 from embudget.laws.solve import HUBER, Objective, Prior, usual_prior
@@ -80,13 +84,16 @@ def fit_lineages(form: Form, points: Points, sharing: Sharing, asymptote: float 
     kinds = np.array(["" if one_kind else kind_of(method) for method in points.method.tolist()])
     places = sorted(set(zip(points.lineage.tolist(), kinds.tolist(), strict=True)))
     groups = [
-        Group.of(form, points, (points.lineage == lineage) & (kinds == kind), asymptote, centre)
+        Group.of(
+            FORMS["rectified"] if form.by_member and lineage not in points.begins else form,
+            points, (points.lineage == lineage) & (kinds == kind), asymptote, centre,
+        )
         for lineage, kind in places
-    ]
+    ]  # fmt: skip
     entries = [one for place, group in enumerate(groups) for one in _entries(place, group, places[place][1])]
     vectors = [searched(group.problem, Objective()) for group in groups]
     usual = [usual_prior(group.problem) for group in groups]
-    common = groups[0].problem.searched.stop
+    common = min(group.problem.searched.stop for group in groups)
     noise = max(joined(form, points, sharing, groups, vectors, usual, 0.0, common).noise, 1e-4)
     vectors = [searched(group.problem, Objective(HUBER * noise, 0.3 * noise)) for group in groups]
 
@@ -100,7 +107,8 @@ def _entries(place: int, group: Group, kind: str) -> list[_Entry]:
     problem = group.problem
     heads = [*["E"] * problem.free, *problem.form.exponents]
     columns = basis_columns(list(group.basis))
-    names = [(name, column) for name in problem.form.coefficients for column in columns]
+    alike = {"D0": "B"}  # of the zero-shot form, whose D0^b weighs the tokens as B does
+    names = [(alike.get(name, name), column) for name in problem.form.coefficients for column in columns]
     return [
         *(_Entry(place, at, name, kind) for at, name in enumerate(heads)),
         *(_Entry(place, at, name, column) for at, (name, column) in enumerate(names, len(heads))),
@@ -117,7 +125,7 @@ def _priors(
         alike = [one for one in entries if one.name == name]
         values = np.array([vectors[one.group][0, one.place] for one in alike])
         unsure = np.array([_unsure(groups, vectors, one, noise) for one in alike])
-        spread, usual = _expected(name, groups[0], points)
+        spread, usual = _expected(name, groups[alike[0].group], points)
         covariance = _covariance(spread, alike, groups)
         for row, one in enumerate(alike):
             others = np.arange(len(alike)) != row

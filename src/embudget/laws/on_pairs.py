@@ -9,9 +9,10 @@ import numpy as np
 from scipy.stats import norm
 
 from embudget.frozen import Frozen
+from embudget.laws.components import Branch, Component
 from embudget.laws.forms import Array
 from embudget.laws.repetition import Repetition
-from embudget.laws.surface import Branch, Component, Kind, Surface
+from embudget.laws.surface import Kind, Surface
 
 
 @dataclass(frozen=True)

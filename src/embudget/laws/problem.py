@@ -20,6 +20,7 @@ from embudget.laws.forms import Array, Form, Values
 from embudget.laws.repetition import Repetition
 from embudget.methods import kind_of
 from embudget.runs.cells import Cell
+from embudget.runs.lineages import is_of_retrievers
 
 MANY_CELLS = 2000
 """Above so many cells the best start is sought on a random sample of this size, and only refined on all cells."""
@@ -112,12 +113,19 @@ class Points:
 
     @cached_property
     def near_start(self) -> NDArray[np.bool_]:
-        """The cells whose start is known to be good before any training, so that their law begins at its loss (n,)."""
+        """The cells of retrievers that are known to be good before any training: their law begins at that loss (n,)."""
         near = np.isfinite(self.base)
         for lineage in self.lineages:
             mine = self.lineage == lineage
+            near[mine] &= is_of_retrievers(lineage)
             near[mine] &= self.base[mine] < self.log_loss[mine].mean() + np.log(NEAR)
         return near
+
+    @cached_property
+    def begins(self) -> tuple[str, ...]:
+        """The lineages whose law can begin at each member's own zero-shot loss: known of all cells, near for some."""
+        found = [(name, self.lineage == name) for name in self.lineages]
+        return tuple(name for name, mine in found if np.isfinite(self.base[mine]).all() and self.near_start[mine].any())
 
     @cached_property
     def lines(self) -> NDArray[np.str_]:
@@ -170,12 +178,15 @@ class Problem:
     """(n,), mean 1"""
     asymptote: float | None = None
     """E where it is given, nats"""
+    log_base: Array | None = None
+    """log zero-shot loss of each cell's start (n,), for a form that begins at it"""
 
     def where(self, rows: NDArray[np.bool_]) -> "Problem":
         """The same form over the cells that ``rows`` (n,) marks, centred as before."""
         return replace(
             self, log_n=self.log_n[rows], log_d=self.log_d[rows], basis=self.basis[rows],
             log_loss=self.log_loss[rows], weights=self.weights[rows],
+            log_base=None if self.log_base is None else self.log_base[rows],
         )  # fmt: skip
 
     @property
@@ -211,17 +222,18 @@ class Problem:
 
     def predict(self, vectors: Array) -> Array:
         """The log loss of every cell (R, n)."""
-        return log_loss_of(self.form, vectors, self.basis, self.log_n, self.log_d, self.asymptote)
+        at = self.log_n, self.log_d, self.asymptote, self.log_base
+        return log_loss_of(self.form, vectors, self.basis, *at)
 
     def linearise(self, vectors: Array) -> tuple[Array, Array]:
         """The log loss of every cell (R, n), and its derivatives by each parameter (R, P, n)."""
         asymptote, exponents, coefficients = split(self.form, vectors, self.asymptote)
         mixed = tuple(c @ self.basis.T for c in coefficients)
-        g, by_exponents, by_coefficients = self.form.derivatives(exponents, mixed, self.log_n, self.log_d)
-        loss = asymptote + g
+        at = self.log_n, self.log_d, self.log_base
+        loss, by_asymptote, by_exponents, by_coefficients = self.form.gradient(asymptote, exponents, mixed, *at)
         jacobian = np.empty((len(vectors), self.parameters, len(self.log_n)))
         if self.free:
-            jacobian[:, 0] = asymptote
+            jacobian[:, 0] = asymptote * by_asymptote
         for i, derivative in enumerate(by_exponents, self.free):
             jacobian[:, i] = derivative
         first, count = self.searched.stop, self.basis.shape[1]
@@ -244,8 +256,14 @@ def split(form: Form, vectors: Array, asymptote: float | None) -> tuple[Array, V
     return base, exponents, tuple(values[:, start : start + count] for start in starts)
 
 
-def log_loss_of(form: Form, vectors: Array, basis: Array, log_n: Array, log_d: Array, asymptote: float | None) -> Array:
-    """The log loss (R, m) by R parameter vectors at m points with their rows of the basis (m, p)."""
+def log_loss_of(
+    form: Form, vectors: Array, basis: Array, log_n: Array, log_d: Array, asymptote: float | None,
+    log_base: Array | None = None,
+) -> Array:  # fmt: skip
+    """The log loss (R, m) by R parameter vectors at m points with their rows of the basis (m, p).
+
+    ``log_base`` (m,) or (R, m) are the log zero-shot losses, for a form that begins at them.
+    """
     base, exponents, coefficients = split(form, vectors, asymptote)
     mixed = tuple(own @ basis.T for own in coefficients)
-    return np.log(base + form.reducible(exponents, mixed, log_n, log_d))
+    return np.log(form.loss(base, exponents, mixed, log_n, log_d, log_base))

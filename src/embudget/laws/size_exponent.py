@@ -22,9 +22,10 @@ from pydantic import Field, PositiveFloat
 
 from embudget.errors import FitError, TooFewRunsError
 from embudget.frozen import Frozen
+from embudget.laws.components import log_losses_of
 from embudget.laws.forms import Array
 from embudget.laws.frontier import fit_line
-from embudget.laws.surface import Surface, log_losses_of
+from embudget.laws.surface import Surface
 from embudget.laws.uncertainty import half_width
 from embudget.runs.cells import Cell
 
@@ -70,7 +71,7 @@ def exponent_of(surface: Surface, method: str, cells: Sequence[Cell], level: flo
     log_cost = cost.level_at_centre + cost.slope * (log_n - cost.centre)
     log_d = log_budgets[:, None] - log_cost
     at = [method] * log_d.size, np.tile(log_n, 2), log_d.ravel()
-    fitted, drawn = log_losses_of(surface.components, *at, surface.asymptote)
+    fitted, drawn = log_losses_of(surface.components, *at, surface.asymptote, surface.zero_shot)
     curves = np.concatenate([fitted[None], drawn.mean(axis=0)[None], drawn]).reshape(-1, *log_d.shape)
     exponents = np.diff(lowest(log_n, curves))[:, 0] / np.diff(log_budgets)
     of_fit, value, *_ = exponents

@@ -241,7 +241,7 @@ def columns_of(problem: Problem, exponents: Array) -> Array:
     """What E (where it is fitted) and each coefficient of the basis are multiplied with in the loss (n, columns)."""
     held = tuple(np.array([[value]]) for value in exponents)
     ones = tuple(np.ones((1, len(problem.log_n))) for _ in problem.form.coefficients)
-    _, _, by_coefficients = problem.form.derivatives(held, ones, problem.log_n, problem.log_d)
+    _, _, _, by_coefficients = problem.form.gradient(np.zeros((1, 1)), held, ones, problem.log_n, problem.log_d)
     columns = [problem.basis * derivative[0][:, None] for derivative in by_coefficients]
     return np.hstack([np.ones((len(problem.log_n), problem.free)), *columns])
 

@@ -11,10 +11,11 @@ from embudget.methods import parse_method
 from embudget.reading import read_json
 from embudget.runs.cells import RunTable
 
-FORMAT: Final = 5
+FORMAT: Final = 6
 """Version of laws.json; raised when a reader of the old one would refuse or misread the new."""
 READABLE: Final = 3
-"""The oldest version that is read: one without losses by held-out group. Those up to 4 have one lineage."""
+"""The oldest version that is read: one without losses by held-out group. Those up to 4 have one lineage, and no law
+of those up to 5 begins at the zero-shot loss of each member."""
 CHECKED = 200
 """Cells at which the predictions of laws are tried as they are read."""
 

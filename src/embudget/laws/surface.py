@@ -19,25 +19,21 @@ The interval of a loss predicted as f (log f the mean of the draws' log predicti
 """
 
 from collections.abc import Sequence
-from functools import cached_property
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
 
 from embudget.errors import ConfigError
 from embudget.frozen import Frozen
-from embudget.laws.forms import FORMS, Array, Coefficients, FormName
-from embudget.laws.joint import Sharing
+from embudget.laws.coefficients import Coefficients
+from embudget.laws.components import Component, log_losses_of
+from embudget.laws.forms import FORMS, Array, FormName
 from embudget.laws.misfit import Correction
-from embudget.laws.problem import log_loss_of, split
 from embudget.laws.reach import Reach
 from embudget.laws.uncertainty import half_width, variance_of, widened, with_error
-from embudget.records import MethodText
+from embudget.laws.zero_shot_losses import ZeroShotLosses
 
-Log = Annotated[float, Field(ge=-800, le=100)]
-"""The logarithm of a parameter or of a size; fitted ones lie within -750, which is that of 0, and 50."""
-Weight = Annotated[float, Field(ge=-1e3, le=1e3)]
 BETWEEN_KINDS = 0.4
 """Share of the discrepancy in the difference between two kinds of method; the rest is common to them. Assumption: the
 errors of forecasts of two kinds correlate by 0.92. In 116 simulated studies the intervals of crossovers held 97 %."""
@@ -45,91 +41,6 @@ GROWTH = 0.5
 """By how much of the misfit the own error grows as a choice lies outside by a factor e; see `benchmarks/prior.py`."""
 Kind = Literal["run", "law"]
 """What an interval is for: the measured loss of a new run, or the loss without noise."""
-
-
-class Branch(Frozen):
-    """The methods that have one E and one set of exponents: a group of `embudget.laws.sharing` with its draws."""
-
-    basis: dict[MethodText, tuple[Weight, ...]] = Field(min_length=1, description="method -> weights of coefficients")
-    centre_n: Log
-    centre_d: Log
-    fit: tuple[Log, ...] = Field(description="log E, log exponents, log coefficients")
-    draws: tuple[tuple[Log, ...], ...] = Field(min_length=1, description="the same for each draw")
-    moved: tuple[tuple[Log, ...], ...] = Field(
-        default=(), description="for each draw, the fit to losses on other held-out groups; none where they are unknown"
-    )
-
-    @model_validator(mode="after")
-    def _even(self) -> Self:
-        if any(len(draw) != len(self.fit) for draw in (*self.draws, *self.moved)):
-            raise ValueError(f"every draw must have as many values as the fit of its branch, {len(self.fit)}")
-        if len(self.moved) not in (0, len(self.draws)):
-            raise ValueError(f"moved must have one fit for each of {len(self.draws)} draws, got {len(self.moved)}")
-        if len({len(weights) for weights in self.basis.values()}) > 1:
-            raise ValueError("all methods of a basis must have as many weights")
-        return self
-
-    def __eq__(self, other: object) -> bool:
-        """Compare the fields alone: pydantic would compare the cached arrays too, and fail."""
-        return isinstance(other, Branch) and all(
-            getattr(self, name) == getattr(other, name) for name in Branch.model_fields
-        )
-
-    @cached_property
-    def vectors(self) -> Array:
-        """The fit, then the draws (1 + draws, P)."""
-        return np.array([self.fit, *self.draws])
-
-    @cached_property
-    def of_other_groups(self) -> Array:
-        """The fit, then those to losses on other held-out groups (1 + draws, P), or the fit alone (1, P)."""
-        return np.array([self.fit, *self.moved])
-
-
-class Component(Frozen):
-    """One form of law, with as many draws as its weight deserves."""
-
-    form: FormName
-    sharing: Sharing
-    weight: float = Field(ge=0, le=1)
-    branches: tuple[Branch, ...] = Field(min_length=1)
-
-    @model_validator(mode="after")
-    def _even(self) -> Self:
-        if len(counts := {len(branch.draws) for branch in self.branches}) > 1:
-            raise ValueError(f"all branches of a component must have as many draws, got {sorted(counts)}")
-        return self
-
-    def log_losses(self, methods: Sequence[str], log_n: Array, log_d: Array, asymptote: float | None) -> Array:
-        """Log losses of m choices by the fit, then by the draws (1 + draws, m)."""
-        return self._by([branch.vectors for branch in self.branches], methods, log_n, log_d, asymptote)
-
-    def group_moves(self, methods: Sequence[str], log_n: Array, log_d: Array, asymptote: float | None) -> Array:
-        """By how much other held-out groups move the log losses of m choices (draws, m); no rows where unknown."""
-        logs = self._by([branch.of_other_groups for branch in self.branches], methods, log_n, log_d, asymptote)
-        moves: Array = logs[1:] - logs[0]
-        return moves
-
-    def _by(
-        self, vectors: Sequence[Array], methods: Sequence[str], log_n: Array, log_d: Array, asymptote: float | None
-    ) -> Array:
-        """Log losses of m choices by R parameter vectors of each branch (R, m)."""
-        logs = np.empty((len(vectors[0]), len(methods)))
-        for branch, own in zip(self.branches, vectors, strict=True):
-            rows = [row for row, method in enumerate(methods) if method in branch.basis]
-            if rows:
-                basis = np.array([branch.basis[methods[row]] for row in rows])
-                at = log_n[rows] - branch.centre_n, log_d[rows] - branch.centre_d
-                logs[:, rows] = log_loss_of(FORMS[self.form], own, basis, *at, asymptote)
-        return logs
-
-    def coefficients(self, method: str, asymptote: float | None) -> dict[str, Array]:
-        """The equation's parameters for a method, each by the fit, then by the draws (1 + draws,)."""
-        branch = next(branch for branch in self.branches if method in branch.basis)
-        base, exponents, own = split(FORMS[self.form], branch.vectors, asymptote)
-        mixed = tuple((c @ np.array(branch.basis[method]))[:, None] for c in own)
-        raw = FORMS[self.form].to_raw(exponents, mixed, branch.centre_n, branch.centre_d)
-        return {name: values[:, 0] for name, values in {"E": base, **raw}.items()}
 
 
 class Surface(Frozen):
@@ -148,6 +59,9 @@ class Surface(Frozen):
     )
     step: float = Field(gt=1, description="ratio of neighbouring budgets")
     reach: dict[str, Reach] = Field(description="method -> what was measured of it")
+    zero_shot: ZeroShotLosses | None = Field(
+        default=None, description="of the measured members; there where a form begins at them"
+    )
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -155,6 +69,8 @@ class Surface(Frozen):
             if (methods := sorted(method for one in component.branches for method in one.basis)) != [*self.methods]:
                 raise ValueError(f"the methods of a component must be those of reach, {[*self.methods]}, got {methods}")
             form = FORMS[component.form]
+            if form.by_member and self.zero_shot is None:
+                raise ValueError(f"a surface with the {form.name} form must have zero_shot, the losses it begins at")
             for branch in component.branches:
                 columns = len(next(iter(branch.basis.values())))
                 needed = int(self.asymptote is None) + len(form.exponents) + len(form.coefficients) * columns
@@ -195,7 +111,8 @@ class Surface(Frozen):
         if not self.by_groups:
             return wide
         at = methods, np.log(model_params), np.log(tokens), self.asymptote
-        moves = np.concatenate([component.group_moves(*at) for component in self.components])
+        base = None if self.zero_shot is None else self.zero_shot.drawn(np.log(model_params), 0)
+        moves = np.concatenate([component.group_moves(*at, base) for component in self.components])
         with_groups: Array = wide + (moves - moves.mean(axis=0))
         return with_groups
 
@@ -264,7 +181,7 @@ class Surface(Frozen):
     def _logs(self, methods: Sequence[str], model_params: Array, tokens: Array) -> tuple[Array, Array]:
         """Log losses by the fits (m,) and by the draws (draws, m), corrected but not widened."""
         at = methods, np.log(model_params), np.log(tokens)
-        fitted, drawn = log_losses_of(self.components, *at, self.asymptote)
+        fitted, drawn = log_losses_of(self.components, *at, self.asymptote, self.zero_shot)
         corrected = 0.0 if self.correction is None else self.correction.mean(*at)
         return fitted + corrected, drawn + corrected
 
@@ -282,13 +199,3 @@ class Surface(Frozen):
         return Coefficients.model_validate(
             {"form": component.form, **{name: float(value[0]) for name, value in values.items()}}
         )
-
-
-def log_losses_of(
-    components: Sequence[Component], methods: Sequence[str], log_n: Array, log_d: Array, asymptote: float | None
-) -> tuple[Array, Array]:
-    """Log losses by the fits, averaged by the components' draws (m,), and by all draws (draws, m)."""
-    every = [component.log_losses(methods, log_n, log_d, asymptote) for component in components]
-    counts = np.array([len(logs) - 1 for logs in every], dtype=float)
-    fitted: Array = np.average([logs[0] for logs in every], axis=0, weights=counts)
-    return fitted, np.concatenate([logs[1:] for logs in every])

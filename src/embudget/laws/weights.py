@@ -146,7 +146,7 @@ def _forecast(fit: JointFit, splits: Sequence[tuple[Points, Points]], asymptote:
     squares = []
     for below, at in splits:
         earlier = fit_jointly(fit.form, below, fit.sharing, asymptote)
-        errors = at.log_loss - earlier.predict(at.method, at.log_n, at.log_d, at.lineage)
+        errors = at.log_loss - earlier.predict(at.method, at.log_n, at.log_d, at.lineage, at.base)
         squares.append(float((at.weights * winsorised(errors, at.weights) ** 2).mean()))
     return float(np.sqrt(np.mean(squares)))
 

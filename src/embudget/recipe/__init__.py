@@ -9,12 +9,13 @@ hyperparameters    rates and the rest for a choice that was not measured
 warnings           what to mistrust in a recipe
 curve              recipes along budgets
 starts             fresh or continued: the best recipe of every lineage
+untrained          whether training pays at all, beside a start as it is
 answer             the recipe of one lineage
 values, choice     what a recipe holds
 """
 
 from embudget.choices import Crossover, StartCrossover
-from embudget.recipe.choice import BestStart, Choice, Rejection
+from embudget.recipe.choice import BestStart, Choice, Rejection, Untrained
 from embudget.recipe.crossing import crossovers
 from embudget.recipe.curve import CurvePoint, curve_warnings, recipe_curve
 from embudget.recipe.recommend import recommend
@@ -29,6 +30,7 @@ __all__ = [
     "Recipe",
     "Rejection",
     "StartCrossover",
+    "Untrained",
     "Wishes",
     "crossovers",
     "curve_warnings",

@@ -23,6 +23,7 @@ from embudget.recipe.nearest import nearest_feasible
 from embudget.recipe.options import MAX_EXTRAPOLATION, Broken, Option, Question
 from embudget.recipe.spending import worthwhile
 from embudget.recipe.support import guessing, unsupported
+from embudget.recipe.untrained import untrained_start
 from embudget.recipe.values import Recipe
 from embudget.recipe.warnings import NOT_SUPPORTED, Caution, cautions_for, without_law
 from embudget.recipe.wishes import Prefer
@@ -105,6 +106,8 @@ def answer(question: Question, budget: float, *, far: bool = True) -> tuple[Reci
     how = hyperparameters(laws, option.candidate, option.train_flops, option.tokens)
     cautions = tuple(cautions_for(question, option, choice, how))
     passes = option.passes_over(question.pairs)
+    lowest = min(one.predicted_loss for one in (choice, *as_good))
+    untrained = untrained_start([question], budget, lowest, choice.rate_cost)
     recipe = Recipe.read(
         {
             **choice.model_dump(),
@@ -125,6 +128,7 @@ def answer(question: Question, budget: float, *, far: bool = True) -> tuple[Reci
             "flat": tuple(as_good),
             "rejected": (*worse, *(_rejection(one.candidate, one.reason) for one in broken), *without_law(question)),
             "crossovers": crossovers_near(question._replace(clock=None), budget),
+            "untrained": untrained,
             "warnings": tuple(caution.text for caution in cautions),
         },
         "the recipe of these laws",

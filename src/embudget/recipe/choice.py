@@ -49,6 +49,41 @@ class BestStart(Frozen):
         )
 
 
+class Untrained(Frozen):
+    """A start that is better as it is than all that the budget can train, so that training does not pay."""
+
+    model: str
+    lineage: str | None = Field(default=None, description="of the model, where the runs say it")
+    loss: PositiveFloat = Field(description="held-out, before any training, nats; measured")
+    trained_loss: PositiveFloat = Field(description="the lowest expected of a trained choice at this budget, nats")
+    pays_from: PositiveFloat | None = Field(
+        description="budget from which on training pays, FLOP, by the predictions; None: none was found"
+    )
+    interval: tuple[float, float] | None = Field(description="of that budget, with 90 %; None where it is undetermined")
+    share: float = Field(ge=0, le=1, description="of the draws in which it lies within the budgets that were searched")
+    searched: PositiveFloat = Field(description="the largest budget that was searched, FLOP")
+
+    def __str__(self) -> str:
+        """One line, for a person."""
+        return (
+            f"{self.model} as it is: training does not pay at this budget. Its held-out loss is {self.loss:.3f}, and "
+            f"the best trained choice is expected at {self.trained_loss:.3f}; {self.pays}"
+        )
+
+    @property
+    def pays(self) -> str:
+        """From which budget on training pays, in words."""
+        if self.pays_from is None:
+            return f"up to {self.searched:.2g} FLOP training is not seen to pay"
+        if self.interval is None:
+            return (
+                f"training pays from about {self.pays_from:.2g} FLOP on, which is undetermined "
+                f"({100 * self.share:.0f} % of the draws cross)"
+            )
+        low, high = self.interval
+        return f"training pays from {self.pays_from:.2g} FLOP on, with 90 % {low:.2g} to {high:.2g}"
+
+
 class Rejection(Frozen):
     """A choice that was not taken, and why."""
 

@@ -41,6 +41,8 @@ class CurvePoint(Frozen):
         others = f", {len(recipe.flat)} as good" if recipe.flat else ""
         far = f", {recipe.extrapolation:.3g} x outside" if recipe.extrapolation > 1 else ""
         far += "" if recipe.supported else ", not supported"
+        beside = recipe.untrained
+        far += "" if beside is None else f"; training does not pay, {beside.model} as it is has {beside.loss:.3f}"
         return (
             f"{self.budget:9.2e}  {recipe.model} {recipe.method} on {recipe.tokens:.3g} tokens: "
             f"{recipe.predicted_loss:.3f} ({low:.3f} to {high:.3f}){others}{far}"

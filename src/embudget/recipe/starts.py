@@ -30,6 +30,7 @@ from embudget.recipe.choice import BestStart, Choice, Rejection
 from embudget.recipe.clock import Clock
 from embudget.recipe.crossing import BEYOND
 from embudget.recipe.options import MAX_EXTRAPOLATION, Question
+from embudget.recipe.untrained import untrained_start
 from embudget.recipe.values import Recipe
 from embudget.recipe.warnings import Caution
 from embudget.recipe.wishes import Wishes, limits_of
@@ -133,6 +134,12 @@ def best_start(
     )
     best = sorted((_best(one) for one in starts), key=lambda one: one.predicted_loss)
     cautions = (*chosen.cautions, *_tuned_unevenly(starts))
+    lowest = min(
+        loss
+        for start in starts
+        for loss in (start.recipe.predicted_loss, *(one.predicted_loss for one in start.recipe.flat))
+    )
+    untrained = untrained_start(list(asked.values()), budget, lowest, chosen.recipe.rate_cost)
     recipe = chosen.recipe.model_copy(
         update={
             "lineage": chosen.laws.lineage,
@@ -143,6 +150,7 @@ def best_start(
             "start_crossovers": start_crossovers(
                 {name: one._replace(clock=None) for name, one in asked.items()}, budget
             ),
+            "untrained": untrained,
             "warnings": tuple(caution.text for caution in cautions),
         }
     )

@@ -25,7 +25,7 @@ from embudget.limits import (
 )
 from embudget.methods import parse_method
 from embudget.reading import read_yaml
-from embudget.recipe.choice import BestStart, Choice, Rejection
+from embudget.recipe.choice import BestStart, Choice, Rejection, Untrained
 from embudget.recipe.wishes import Prefer
 from embudget.records import MethodText, Pooling, RunConfig, Schedule, Yardstick
 from embudget.records.config import Attention, EvalScale, Matryoshka
@@ -125,6 +125,10 @@ class Recipe(Frozen):
         default=True, description="whether the measured runs support the recipe; the first warning says why not"
     )
     warnings: tuple[str, ...] = Field(default=(), description="what to doubt, in words")
+    untrained: Untrained | None = Field(
+        default=None,
+        description="the start to use as it is, since training does not pay at this budget; None where training pays",
+    )
     lineage: str | None = Field(
         default=None, description="family and kind of start of the model, where several were measured"
     )
@@ -147,6 +151,11 @@ class Recipe(Frozen):
         return self.train_flops + self.serve_flops + self.unspent_flops
 
     @property
+    def training_pays(self) -> bool:
+        """Whether the best trained choice is expected to be better than every start as it is."""
+        return self.untrained is None
+
+    @property
     def passes(self) -> float:
         """Passes over the training pairs; 1 at most where their number is not known."""
         return 1.0 if self.training_pairs is None else self.pairs / self.training_pairs
@@ -162,6 +171,7 @@ class Recipe(Frozen):
         first = 0 if self.supported else 1
         lines = [
             *(f"warning: {warning}" for warning in self.warnings[:first]),
+            *([] if self.untrained is None else [f"use {self.untrained}", "the best trained choice:"]),
             self._spent(),
             f"  train     {self.model} by {self.method}",
             *([f"  chosen    {self.chosen}"] if self.chosen else []),

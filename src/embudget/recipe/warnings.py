@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from math import ceil
 from typing import NamedTuple
 
+import numpy as np
+
 from embudget.choices import base_of
 from embudget.laws import Laws
 from embudget.laws.diagnostics import mixed_setting_warnings
@@ -43,7 +45,7 @@ def cautions_for(question: Question, option: Option, choice: Choice, how: Hyperp
             "the further out, the more often intervals miss"
         )
         yield Caution("far budget", text)
-    yield from _untrained(question, choice)
+    yield from _unscored(question, option)
     yield from _few_steps(question, option)
     yield from _of_fit(laws)
     for remark in laws.table.remarks:
@@ -63,22 +65,20 @@ def cautions_for(question: Question, option: Option, choice: Choice, how: Hyperp
         yield Caution("tokens of a pair", text)
 
 
-def _untrained(question: Question, choice: Choice) -> Iterator[Caution]:
-    """A retriever as it is may be better than all that the budget can train, as where only its cuts are affordable."""
-    known = [(cell.base_loss, cell.model) for cell in question.laws.cells if cell.base_loss is not None]
-    most = question.limits.max_params
-    if most is not None:
-        allowed = {cell.model for cell in question.laws.cells if cell.model_params <= most}
-        known = [one for one in known if one[1] in allowed]
-    if not known:
+def _unscored(question: Question, option: Option) -> Iterator[Caution]:
+    """Where the laws begin at zero-shot losses, that of a member which was not measured is a guess."""
+    losses = question.laws.surface.zero_shot
+    if losses is None:
         return
-    loss, model = min(known)
-    if loss < choice.predicted_loss:
+    name, size = option.candidate.model, option.candidate.model_params
+    (log_loss,), (sd,) = losses.at(np.log([size]))
+    if sd > 0:
+        low, high = np.exp(log_loss + 1.645 * np.array([-sd, sd]))
         text = (
-            f"{model} untrained has a held-out loss of {loss:.3f}, below the {choice.predicted_loss:.3f} to expect: "
-            "use it as it is, or raise the budget"
+            f"the loss of {name} before training was not measured: it is taken as {np.exp(log_loss):.2f} ({low:.2f} to "
+            f"{high:.2f}) from measured sizes; one run of {name} at the smallest budget would tell"
         )
-        yield Caution("better untrained", text)
+        yield Caution("start not measured", text)
 
 
 def _few_steps(question: Question, option: Option) -> Iterator[Caution]:

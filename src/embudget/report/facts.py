@@ -85,9 +85,10 @@ def _listed(texts: Sequence[str], most: int = 16) -> str:
 def answer_of(recipe: Recipe, measured: RunRecord | None) -> str:
     """The recipe in a sentence, and what its run came to, where that is known, in another; as HTML."""
     low, high = recipe.predicted_interval
+    instead = "" if recipe.untrained is None else f"Use {html(str(recipe.untrained))}. The best trained choice: "
     beyond = f", {number(recipe.extrapolation)} times outside the measured budgets" if recipe.extrapolation > 1 else ""
     first = (
-        f"With <b>{number(recipe.train_flops)} FLOP</b>{beyond}, train <b>{html(recipe.model)}</b> by "
+        f"{instead}With <b>{number(recipe.train_flops)} FLOP</b>{beyond}, train <b>{html(recipe.model)}</b> by "
         f"<b>{html(recipe.method)}</b> on {plural(recipe.pairs, 'pair')} ({number(recipe.tokens)} tokens, "
         f"{plural(recipe.steps, 'step')} of {recipe.batch_size}, learning rate {number(recipe.learning_rate)}): "
         f"predicted held-out loss <b>{recipe.predicted_loss:.3f} nats</b> "

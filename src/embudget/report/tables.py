@@ -41,6 +41,7 @@ def recipe_table(recipe: Recipe) -> str:
         "loss": f"scale {recipe.scale:g}, {recipe.pooling} pooling, texts cut at {recipe.max_length} tokens",
         "predicted": f"{recipe.predicted_loss:.3f} nats, {low:.3f} to {high:.3f} with {100 * recipe.level:.0f} %; "
         f"without a run's noise {least:.3f} to {most:.3f}",
+        **({} if recipe.untrained is None else {"instead": str(recipe.untrained)}),
         "extrapolation": f"{number(recipe.extrapolation)} times" if recipe.extrapolation > 1 else "none",
         "crossovers": "; ".join(map(str, recipe.crossovers)) or "none",
     }

@@ -27,6 +27,15 @@ UNKNOWN = "unknown"
 """Lineage of the runs that do not say theirs where others do."""
 
 
+def is_of_retrievers(lineage: str) -> bool:
+    """Whether a lineage is one of existing retrievers, as its name says: `minilm retriever`.
+
+    That of a base language model has the family's name alone. Its loss before any training says little of the law: it
+    is that of embeddings which nobody trained, near chance.
+    """
+    return lineage.endswith("retriever")
+
+
 class Lineage(Frozen):
     """What the runs of one lineage say of themselves, in a table of several."""
 
