@@ -6,7 +6,7 @@ Each row theta_0 of the prior is moved to the minimum of
 
 by Gauss-Newton steps (randomized maximum likelihood: Kitanidis 1995; Chen and Oliver 2012). For laws that are linear in
 theta the rows are then draws of the posterior, as those of an ensemble Kalman filter are; but no row follows the slopes
-of the others, which for laws as curved as these left losses unexplained by 5 to 15 %. All measurements count alike, in
+of the others, which left 5 to 15 % unexplained in a world that was looked at. All measurements count alike, in
 whatever order they came.
 
 The noise of a run is assumed at first (`NOISE`) and then learned from what the rows leave unexplained. A run that lies
@@ -21,7 +21,6 @@ from functools import lru_cache
 
 import numpy as np
 
-from embudget.laws.forms import Array
 from embudget.spend.allocation import Allocation, Measurement, Setting
 from embudget.spend.known import told_by
 from embudget.spend.law import (
@@ -35,7 +34,7 @@ from embudget.spend.law import (
     log_losses,
     points_of,
 )
-from embudget.spend.prior import NOTHING, Basis, KnownLaws, arms_basis, normal_draws
+from embudget.spend.prior import NOTHING, Array, Basis, KnownLaws, arms_basis, normal_draws
 
 NOISE, NOISE_RUNS = 0.012, 6.0
 """Assumption: relative standard deviation of a run about its law before any is measured, and the runs that this guess

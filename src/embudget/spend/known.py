@@ -11,10 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 from embudget.laws import Laws
-from embudget.laws.forms import Array
 from embudget.spend.allocation import Allocation
 from embudget.spend.law import RunPoints, points_at
-from embudget.spend.prior import KnownLaws
+from embudget.spend.prior import Array, KnownLaws
 
 SIZES = (0.0, 0.5, 1.0)
 """Which of the arms of a method are looked up, as shares of the way from the smallest to the largest."""
@@ -55,11 +54,11 @@ def told_by(prior: KnownLaws, allocation: Allocation, draws: int) -> Told | None
                         rates.append((place, budget, rate, float(np.hypot(error, RATE_SD))))
     if not losses:
         return None
-    arm = np.array([row[0] for row in (*losses, *rates)])
+    places = np.array([row[0] for row in (*losses, *rates)])
     flops, n = np.array([row[1] for row in (*losses, *rates)]), len(losses)
-    batch, none = np.full(len(arm), min(allocation.batch_sizes)), np.zeros(len(arm))
+    batch, none = np.full(len(places), min(allocation.batch_sizes)), np.zeros(len(places))
     fresh = allocation.model_copy(update={"training_pairs": None})
-    at = points_at(fresh, arm, flops, none * np.nan, batch, none)
+    at = points_at(fresh, places, flops, none * np.nan, batch, none)
     values = [row[2] for row in losses] + [np.full(draws, row[2]) for row in rates]
     return Told(at, np.array(values).T, n, np.array([row[3] for row in rates]))
 

@@ -9,9 +9,8 @@ from math import log
 
 import numpy as np
 
-from embudget.laws.forms import Array
 from embudget.spend.allocation import Allocation, Setting
-from embudget.spend.prior import Basis, arms_basis
+from embudget.spend.prior import Array, Basis, arms_basis
 
 SHARPNESS = 12.0
 STEEPEST = 2.5
@@ -120,7 +119,8 @@ def by_law(basis: Basis, theta: Array, at: RunPoints, slopes: dict[str, Array] |
         logs += of("batch") * at.log_batch.astype(np.float32)
     if at.log_negatives.any():
         logs += of("negatives") * at.log_negatives.astype(np.float32)
-    return logs
+    found: Array = logs
+    return found
 
 
 def at_rates(basis: Basis, theta: Array, at: RunPoints, logs: Array, slopes: dict[str, Array] | None = None) -> Array:
@@ -141,7 +141,8 @@ def at_rates(basis: Basis, theta: Array, at: RunPoints, logs: Array, slopes: dic
 def best_log_rate(basis: Basis, theta: Array, at: RunPoints) -> Array:
     """Log of the best rate over the arm's default, of n runs in each row (draws, n)."""
     of = _quantities(basis, theta, at)
-    return of("rate") + of("rate_slope") * _log_d(at) + (0.5 * at.log_batch).astype(np.float32)
+    found: Array = of("rate") + of("rate_slope") * _log_d(at) + (0.5 * at.log_batch).astype(np.float32)
+    return found
 
 
 def base_logs(basis: Basis, at: RunPoints) -> Array:

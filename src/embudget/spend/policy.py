@@ -21,7 +21,6 @@ from math import exp, log
 import numpy as np
 
 from embudget.errors import BudgetError
-from embudget.laws.forms import Array
 from embudget.methods import kind_of
 from embudget.spend import words
 from embudget.spend.allocation import (
@@ -34,7 +33,7 @@ from embudget.spend.allocation import (
 )
 from embudget.spend.belief import belief_of
 from embudget.spend.law import points_of
-from embudget.spend.prior import KnownLaws
+from embudget.spend.prior import Array, KnownLaws
 from embudget.spend.steps import MOST, Steps
 from embudget.spend.value import Finals, conditioned, patience, values
 
@@ -132,7 +131,8 @@ class _Position:
         seen = self.belief.log_losses(points_of(self.allocation, [(one[0], one[1]) for one in found]))
         chance = dict(zip((int(place) for place in self.places), chances, strict=True))
         costs = np.array([self._cost(setting, cost, chance) for setting, _, cost in found])
-        finals, picked, slope, noise = self.finals, [], self.slope(), self.belief.noise
+        finals, slope, noise = self.finals, self.slope(), self.belief.noise
+        picked: list[int] = []
         patient = patience(self.allocation.budget / (2 * self.cheapest))
         prices, room = slope * costs, min(most, self.left)
         for _ in range(runs):
@@ -170,7 +170,7 @@ class _Position:
     def _checks(self, most: float, runs: int) -> tuple[list[Purchase], str]:
         """Runs of the best few arms near `CHECK` of the budget, where none was bought."""
         chances = self.finals.chances
-        found = []
+        found: list[Purchase] = []
         for row in np.argsort(-chances, kind="stable")[:CHECKED]:
             place, setting = int(self.places[row]), self.options[row][0]
             arm = self.allocation.arms[place]

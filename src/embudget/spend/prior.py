@@ -18,17 +18,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from math import log
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from embudget.laws import Laws
-from embudget.laws.forms import Array
 from embudget.laws.rate_points import CURVATURE
 from embudget.laws.repetition import REUSE, SPREAD
 from embudget.laws.solve import PRIOR
 from embudget.methods import kind_of, parse_method
 from embudget.spend.allocation import Allocation, Arm
 
+Array = NDArray[Any]
+"""Of float32 for what the ensemble holds, since exponentials take most of a decision's time."""
 DRAWS = 300
 QUANTITIES = (
     "asymptote", "size", "data", "size_exponent", "data_exponent", "order", "start", "rate", "rate_slope", "curvature",

@@ -10,10 +10,10 @@ from math import exp, log
 
 import numpy as np
 
-from embudget.laws.forms import Array
 from embudget.spend.allocation import DECAY, Allocation, Arm, Measurement, Setting, spent
 from embudget.spend.belief import Ensemble
 from embudget.spend.law import index_of, points_at
+from embudget.spend.prior import Array
 
 STEP = 2.0
 MOST = 0.2

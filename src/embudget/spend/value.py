@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import norm
 
-from embudget.laws.forms import Array
+from embudget.spend.prior import Array
 
 PATIENCE = 0.25
 """How the credited share of the resolved regret grows with each factor 10 of the budget."""
