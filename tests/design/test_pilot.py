@@ -362,7 +362,10 @@ def test_true_rates_are_drawn_from_the_laws_wherever_the_pilots_own_lie(laws: La
     question, guess = Question.of(laws, {}), recommend(laws, TARGET, force=True)
     configs = configs_of(near.study)
     high = [one.model_copy(update={"learning_rate": 30 * (one.learning_rate or 0)}) for one in configs]
-    truths = [_world(question, guess, runs, 64, np.random.default_rng(1)).rate_laws for runs in (configs, high)]
+    methods = sorted({one.method for one in configs})
+    truths = [
+        _world(question, guess, runs, methods, 64, np.random.default_rng(1)).rate_laws for runs in (configs, high)
+    ]
     assert truths[0] == truths[1]
     right, wrong = ([worth(question, guess, runs, seed) for seed in range(4)] for runs in (configs, high))
     by_rate = [[one.regret - one.by_choice for one in found if one is not None] for found in (right, wrong)]

@@ -23,7 +23,7 @@ from embudget.spend.final import evaluated, folder_of, put_in_front, recipe_of, 
 from embudget.spend.folder import DECISIONS, MODEL
 from embudget.spend.listener import SpendListener
 from embudget.spend.rounds import START, Beginning, DecisionLog
-from embudget.spend.search import Bought, Policy, Search, Told
+from embudget.spend.search import Bought, Policy, Search, Relay
 from embudget.spend.sizing import Sizing
 from embudget.spend.trunks import TrunkStates
 from embudget.study import Store, Study
@@ -149,7 +149,7 @@ def _spend(
     search: Search, pairs: Pairs, out: Path, store: Store, workers: int, resources: Resources, listener: SpendListener
 ) -> tuple[Path, RunRecord]:
     """Search and train final runs until one of them has a loss."""
-    told = Told(search, listener)
+    told = Relay(search, listener)
     while True:
         if not search.final:
             with Claims(store, (), told, resources.checkpoints, search.more, keep=True) as claims:

@@ -280,7 +280,7 @@ class Search:
                 self._tell(purchase, run, record)
 
 
-class Told(SweepListener):
+class Relay(SweepListener):
     """Hands on what a sweep tells of the runs of a search."""
 
     def __init__(self, search: Search, listener: SpendListener) -> None:
