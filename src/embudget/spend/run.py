@@ -23,7 +23,7 @@ from embudget.spend.final import evaluated, folder_of, put_in_front, recipe_of, 
 from embudget.spend.folder import DECISIONS, MODEL
 from embudget.spend.listener import SpendListener
 from embudget.spend.rounds import START, Beginning, DecisionLog
-from embudget.spend.search import Bought, Policy, Search, Relay
+from embudget.spend.search import Bought, Policy, Relay, Search
 from embudget.spend.sizing import Sizing
 from embudget.spend.trunks import TrunkStates
 from embudget.study import Store, Study
