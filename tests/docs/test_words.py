@@ -29,8 +29,8 @@ def test_every_command_and_option_in_the_text_exists(run: Run) -> None:
 
 
 def test_every_option_in_the_text_is_one_of_some_command(run: Run) -> None:
-    commands = ["spend", "plan", "train", "sweep", "fit", "recipe", "simulate", "evaluate", "export", "report", "records",
-                "quickstart", "pairs build", "pairs index", "pairs mine", "push"]  # fmt: skip
+    commands = ["spend", "plan", "train", "sweep", "fit", "recipe", "simulate", "evaluate", "export", "report",
+                "records", "quickstart", "pairs build", "pairs index", "pairs mine", "push"]  # fmt: skip
     known = "".join(run(*command.split(), "--help").out for command in commands)
     for page, text in PAGES.items():
         for option in re.findall(r"`(--[a-z][a-z-]+)", text):
