@@ -1,6 +1,7 @@
 """A policy that drives real runs in tests: successive halving of the arms at their default rates, then the best one."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 from embudget.spend.allocation import Allocation, Decision, Measurement, Purchase, Setting, spent
 
@@ -32,10 +33,14 @@ def halving(allocation: Allocation, measured: Sequence[Measurement]) -> Decision
 
 
 def bought(
-    allocation: Allocation, setting: Setting, flops: float, measured: Sequence[Measurement], purpose: str = "search"
+    allocation: Allocation,
+    setting: Setting,
+    flops: float,
+    measured: Sequence[Measurement],
+    purpose: Literal["search", "final"] = "search",
 ) -> Purchase:
     cost = allocation.cost_of(setting, flops, measured)
-    return Purchase(setting=setting, train_flops=flops, cost=cost, purpose=purpose)  # type: ignore[arg-type]
+    return Purchase(setting=setting, train_flops=flops, cost=cost, purpose=purpose)
 
 
 def decision(measured: Sequence[Measurement], purchases: tuple[Purchase, ...], best: Setting) -> Decision:

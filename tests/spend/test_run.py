@@ -12,6 +12,7 @@ from embudget.errors import BudgetError, ConfigError
 from embudget.pairs import Pairs, build_pairs
 from embudget.records import RunRecord
 from embudget.spend.allocation import Allocation, Decision, Measurement, cost_of
+from embudget.spend.arms import Sources
 from embudget.spend.keeping import share_final
 from embudget.spend.listener import SpendListener
 from embudget.spend.run import SpentBudget
@@ -180,6 +181,20 @@ def test_the_disk_for_trunks_is_bounded(spent: SpentBudget, study: Study, tmp_pa
         assert most == 4 and not dropped and cheap.record.shared_flops
     else:
         assert len(dropped) == 3 and most == 2, "those that are to be extended stay"
+
+
+def test_a_run_that_another_process_trains_is_not_waited_for(study: Study, tiny_pairs: Pairs, tmp_path: Path) -> None:
+    """Its record decides what comes next: to go on without it would be another search."""
+    template = Sources.of(study, tiny_pairs)
+    setting = template.setting(next(iter(template.templates.values())).model_copy(update={"batch_size": 8}))
+    assert setting is not None
+    taken = template.config(setting, RUNGS[0], 0.1 * RUNGS[0])
+    with Store(tmp_path / "runs.db") as store, store.leases() as other:
+        other.claim(taken)
+        with pytest.raises(ConfigError, match=f"another process trains the run {taken.id}"):
+            spending(study, tmp_path / "out", store=store)
+        other.release(taken)
+        assert len(store.records()) == 3, "the others of the round are trained"
 
 
 def test_pairs_that_end_leave_a_part_of_the_budget(study: Study, tiny_pairs: Pairs, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from embudget.errors import DivergedError, RunError
 from embudget.evaluation import Evaluation, evaluate, load_model
 from embudget.evaluation.contenders import BASE
 from embudget.exports.folder import RECORD_FILE, check_earlier_model, read_record
-from embudget.files import whole_folder, write_whole
+from embudget.files import save_text, whole_folder
 from embudget.methods import parse_method
 from embudget.pairs import Pairs
 from embudget.recipe import Recipe
@@ -120,7 +120,7 @@ def evaluated(
     against: dict[str, SentenceTransformer | str | Path] = {BASE: load_base(record.config), **(beside or {})}
     result = evaluate(load_model(out / MODEL), pairs, against=against, max_queries=max_queries)
     result = result.model_copy(update={"run": record.id})
-    write_whole(file, result.model_dump_json(indent=2))
+    save_text(file, result.model_dump_json(indent=2))
     return result
 
 

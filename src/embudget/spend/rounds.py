@@ -11,13 +11,14 @@ before, and the runs of the arms with the precision that was settled for them.
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, NonNegativeFloat
 
 from embudget.errors import ConfigError
-from embudget.files import flush, write_whole
+from embudget.files import flush, save_text
 from embudget.frozen import Frozen
 from embudget.limits import Flops
 from embudget.reading import parse_json, read_json
@@ -72,8 +73,12 @@ class Beginning(Frozen):
     arms: tuple[RunConfig, ...] = Field(description="a run of each arm, as the others differ from it in their setting")
 
     def save(self, file: Path) -> None:
-        """Write it, whole or not at all."""
-        write_whole(file, self.model_dump_json(indent=1))
+        """Write it, whole or not at all.
+
+        Raises:
+            ConfigError: the file cannot be written.
+        """
+        save_text(file, self.model_dump_json(indent=1))
 
     @classmethod
     def load(cls, file: Path) -> Self:
@@ -112,7 +117,7 @@ class DecisionLog:
         """Write a round, and have it on the disk before anything of it is trained.
 
         Raises:
-            OSError: the disk is full; a half-written line is removed.
+            ConfigError: the disk is full, say; a half-written line is removed.
         """
         new, length = not self._file.exists(), self._file.stat().st_size if self._file.exists() else 0
         try:
@@ -120,9 +125,10 @@ class DecisionLog:
                 file.write(one.model_dump_json().encode() + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
-        except OSError:
-            os.truncate(self._file, length)
-            raise
+        except OSError as error:
+            with suppress(OSError):
+                os.truncate(self._file, length)
+            raise ConfigError(f"cannot write {self._file}: {error.strerror or error}") from None
         if new:
             flush(self._file.parent)
         self.rounds.append(one)

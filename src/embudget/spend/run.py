@@ -223,7 +223,8 @@ def _start(
         start.save(file)
         return start, sources
     start = Beginning.load(file)
-    free = {"arms", "workers"}  # speeds are measured anew by each start, and the workers may be others
+    # speeds are measured anew by each start, with what follows from them, and the workers may be others
+    free = {"arms", "workers"} | ({"batch_sizes"} if allocation.unit == "seconds" else set())
     before, now = (one.model_dump(exclude=free) for one in (start.allocation, allocation))
     if other := [name for name in now if now[name] != before[name]]:
         raise ConfigError(

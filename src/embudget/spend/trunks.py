@@ -2,9 +2,10 @@
 
 A search may extend any setting that it has measured, so each trunk keeps one state: that where its last branch began.
 It holds the trained parameters with two moments each in float32, 12 bytes a parameter: 1.6 GB for smollm2-135m trained
-in full with its embedding, 20 to 50 MB with lora:32. All of them together stay within a bound. Where they exceed it,
+in full with its embedding, 117 MB with lora:32. All of them together stay within a bound. Where they exceed it,
 those of the arms go first that are least likely to be the best, and of one arm the cheapest. Each run under way needs
-the room of up to four states more. At the end of the budget all go. A setting whose state is gone can be bought again, at its whole price.
+the room of up to four states more. At the end of the budget all go. A setting whose state is gone can be bought again,
+at its whole price.
 """
 
 import json
