@@ -57,9 +57,7 @@ class Alternative(Frozen):
     name: str
     model: str
     method: str
-    expected: ExpectedLoss = Field(
-        description="predicted loss of the whole budget without a search, nats"
-    )
+    expected: ExpectedLoss = Field(description="predicted loss of the whole budget without a search, nats")
 
 
 class Ledger(Frozen):
@@ -78,9 +76,7 @@ class Ledger(Frozen):
     chosen: Setting
     chosen_flops: Flops = Field(description="whole budget of the final run, what the search had trained of it included")
     probability: float = Field(ge=0, le=1, description="that no other arm ends lower by more than 0.5 %, before it ran")
-    predicted: ExpectedLoss = Field(
-        description="final loss as it was predicted when the search ended, nats"
-    )
+    predicted: ExpectedLoss = Field(description="final loss as it was predicted when the search ended, nats")
     measured_loss: float | None = Field(description="held-out loss of the final model, nats; None where it failed")
     loss_error: NonNegativeFloat | None = Field(default=None, description="its standard error by held-out groups")
     base_loss: float | None = Field(default=None, description="held-out loss of the chosen start before training, nats")
