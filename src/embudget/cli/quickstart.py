@@ -28,9 +28,10 @@ def command(
     """  # noqa: D301
     from embudget.cli.console import counter, note
     from embudget.cli.spend_screen import SpendScreen
-    from embudget.spend.quickstart import quickstart, quickstart_pairs
+    from embudget.spend.quickstart import quickstart, quickstart_pairs, take_folder
 
     folder = out or Path("quickstart-smoke" if smoke else "quickstart")
+    take_folder(folder, smoke=smoke)
     note("[1/2] text pairs" + ("" if smoke else ", about 2 minutes"))
     with counter("pairs") as on_progress:
         pairs = quickstart_pairs(folder, smoke=smoke, on_progress=on_progress)

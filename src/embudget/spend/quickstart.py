@@ -122,7 +122,7 @@ def quickstart_pairs(
         ConfigError: the folder cannot be written, or holds what no quickstart wrote.
     """
     out, size = Path(out), SMOKE if smoke else FULL
-    _take(out, size)
+    take_folder(out, smoke=smoke)
     return build_pairs(
         size.sources,
         out / PAIRS,
@@ -132,13 +132,13 @@ def quickstart_pairs(
     )
 
 
-def _take(out: Path, size: Size) -> None:
+def take_folder(out: Path, *, smoke: bool = False) -> None:
     """Take the folder, or refuse it before minutes are spent in it.
 
     Raises:
         ConfigError: it cannot be written, or holds what no quickstart wrote.
     """
-    file = out / MEMBERS
+    file, size = out / MEMBERS, SMOKE if smoke else FULL
     try:
         if file.is_file() and file.read_text(encoding="utf-8", errors="replace").startswith(MARK):
             check_replaceable(out / PAIRS)
