@@ -24,7 +24,8 @@ import numpy as np
 
 from benchmarks.worlds import Case, make_case
 from embudget.design import pilot
-from embudget.design.simulate import simulate_runs, sized
+from embudget.design.simulate import sized
+from embudget.design.simulated_runs import simulate_runs
 from embudget.errors import EmbudgetError
 from embudget.files import save_text
 from embudget.laws import fit

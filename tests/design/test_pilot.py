@@ -10,7 +10,8 @@ from embudget.design import Pilot, World, pilot, simulate
 from embudget.design.extension import extension
 from embudget.design.guesses import _of_the_prior, _world, worth
 from embudget.design.rates import RATE_SD, belief
-from embudget.design.simulate import TrueRate, simulate_runs, sized
+from embudget.design.simulate import TrueRate, sized
+from embudget.design.simulated_runs import simulate_runs
 from embudget.errors import ConfigError, InfeasibleError, ModelError, UnsupportedError
 from embudget.laws import Laws, find_laws, fit
 from embudget.laws.rates import rate_text

@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from embudget.design.rates import belief
-from embudget.design.simulate import World, simulate_runs
+from embudget.design.simulate import World
+from embudget.design.simulated_runs import simulate_runs
 from embudget.errors import BudgetError, FitError, InfeasibleError, WorldError
 from embudget.laws import Coefficients, FormName, fit
 from embudget.laws.solve import PRIOR

@@ -7,9 +7,9 @@ to whole steps as a real run does; r is the run's learning rate, r* the best one
 also fail, or leave no record at all. This serves tests, the planning of a study, and the judging of a design of runs.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import product
-from math import ceil, exp, log, sqrt
+from math import ceil, exp, log
 from pathlib import Path
 from typing import Annotated, NamedTuple, Self
 
@@ -227,36 +227,10 @@ def simulate(world: World, seed: int = 0) -> list[RunRecord]:
         if failed < world.fail_probability:
             records.append(RunRecord(config=run.config, status="failed", error="simulated failure"))
         else:
-            records.append(_done(world, run, deviation))
+            records.append(done(world, run, deviation))
     if not records:
         why = f"all {runs} runs are lost, lost_probability={world.lost_probability:g}" if runs else _too_short(world)
         raise ConfigError(f"the study leaves no record: {why}")
-    return records
-
-
-SHARED = 0.5
-"""Share of the noise's variance that runs of one trunk have in common: the residuals of SmolLM2's cells along one
-(model, method) correlate by 0.5 (`results/smollm2`)."""
-
-
-def simulate_runs(world: World, configs: Sequence[RunConfig], seed: int = 0) -> list[RunRecord]:
-    """Run these configurations in place of the world's own grid; none of them fails or is lost.
-
-    The runs of one trunk, which differ in the budget alone, share a part of their noise.
-
-    Raises:
-        WorldError, MethodError, ModelError: as `simulate`.
-    """
-    rng = np.random.default_rng(seed)
-    shared: dict[RunConfig, float] = {}
-    records = []
-    for config in configs:
-        own = rng.standard_normal()
-        if config.schedule == "wsd":
-            trunk = config.model_copy(update={"train_flops": 1.0, "warmup": 0.0})
-            common = shared.setdefault(trunk, rng.standard_normal())
-            own = sqrt(SHARED) * common + sqrt(1 - SHARED) * own
-        records.append(_done(world, sized(config, world.tokens_per_pair), float(own)))
     return records
 
 
@@ -293,7 +267,8 @@ def _runs(world: World) -> Iterator[SizedRun]:
             yield SizedRun(config, shape, method, steps, tokens)
 
 
-def _done(world: World, run: SizedRun, deviation: float) -> RunRecord:
+def done(world: World, run: SizedRun, deviation: float) -> RunRecord:
+    """The record of a simulated run whose log loss is off by so many standard deviations of the noise."""
     loss = world._loss(run.config.method, run.shape, run.tokens, run.config.learning_rate)
     return RunRecord(
         config=run.config, status="done", model_params=run.shape.model_params,

@@ -87,9 +87,8 @@ def _check_counts(points: Points) -> None:
 def supported_forms(points: Points, forms: Sequence[str] | None) -> tuple[FormName, ...]:
     """The forms, or those asked for, that have fewer parameters than there are cells.
 
-    Without a wish the tied form is left to cells that are too few for two exponents and two terms, and where a lineage
-    of retrievers is good before any training, forms that do not begin at its loss are left out; see
-    `embudget.laws.lineages`.
+    Without a wish the tied form is left to cells that are too few for two exponents and two terms. Where a lineage of
+    retrievers is good before any training, forms that do not begin at its loss are left out: `embudget.laws.lineages`.
     The form that begins at each member's own zero-shot loss is left out where no lineage of retrievers has all of these
     losses; of one lineage alone that has them all it can be asked for, whatever its kind.
 
