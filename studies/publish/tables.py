@@ -12,6 +12,8 @@ name, made from the files in results/STUDY:
     ablations    ablations.json: what each change of a default does to the loss
     other_rates  the same file: what each change does where the learning rate was chosen on other seeds
     leaderboard  scores.json: benchmark scores of systems, beside what they cost
+    starts       starts.json: the best run of each lineage at each budget
+    forecasts    the same file: the best start of each lineage at larger budgets, by the laws
     spent        spent.json: runs, FLOP and hours
     sources      yardstick.json: the sources of error of a held-out loss
     sets         the same file: how two disjoint held-out sets rank the same choices
@@ -246,6 +248,38 @@ def leaderboard(study: str) -> str:
     return table(["system", *heads, "N, millions", "texts a second"], rows)
 
 
+def starts(study: str) -> str:
+    """A row for each lineage: its best start as it is, and its best run at each budget."""
+    found = read(study, "starts.json")["lineages"]
+    budgets = sorted({row["train_flops"] for one in found.values() for row in one["best"]})
+
+    def cell(row: dict[str, Any]) -> str:
+        choice = f"{row['method']}, {member_text(row['model'])}, rate {row['learning_rate']:g}"
+        return f"{row['loss']:.3f} ± {row['error']:.3f} (nDCG {row['ndcg']:.3f}): {choice}"
+
+    rows = []
+    for lineage, one in found.items():
+        start, best = one["start"], {row["train_flops"]: cell(row) for row in one["best"]}
+        untrained = f"{start['loss']:.3f} (nDCG {start['ndcg']:.3f}): {member_text(start['model'])}"
+        rows.append([lineage, untrained, *(best.get(budget, "") for budget in budgets)])
+    return table(["lineage", "untrained", *(f"{flops(budget)} FLOP" for budget in budgets)], rows)
+
+
+def forecasts(study: str) -> str:
+    """A row for each budget: the best choice of each lineage by the laws, with the interval of a new run."""
+    found = read(study, "starts.json")["recipes"]
+    names = list(dict.fromkeys(start["lineage"] for one in found for start in one["starts"]))
+    rows = []
+    for one in found:
+        by_name = {
+            start["lineage"]: f"{start['predicted_loss']:.3f} ({start['predicted_interval'][0]:.3f} to "
+            f"{start['predicted_interval'][1]:.3f}): {start['method']}, {member_text(start['model'])}"
+            for start in one["starts"]
+        }
+        rows.append([flops(one["budget"]), *(by_name.get(name, "") for name in names)])
+    return table(["budget, FLOP", *names], rows)
+
+
 TABLES: dict[str, Callable[[str], str]] = {
     "frontier": frontier,
     "findings": findings,
@@ -255,6 +289,8 @@ TABLES: dict[str, Callable[[str], str]] = {
     "ablations": ablations,
     "other_rates": other_rates,
     "leaderboard": leaderboard,
+    "starts": starts,
+    "forecasts": forecasts,
     "spent": spent,
     "sources": sources,
     "sets": sets,
