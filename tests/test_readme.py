@@ -29,7 +29,7 @@ def test_every_call_in_the_python_example_fits_the_function() -> None:
         for node in ast.walk(ast.parse(PYTHON))
         if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("eb.")
     ]
-    assert len(calls) == 7
+    assert len(calls) == 3
     for call in calls:
         function = getattr(embudget, ast.unparse(call.func).removeprefix("eb."))
         inspect.signature(function).bind(*call.args, **{word.arg or "": word.value for word in call.keywords})
@@ -37,20 +37,19 @@ def test_every_call_in_the_python_example_fits_the_function() -> None:
 
 @pytest.mark.slow
 def test_the_python_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On pairs that are made up and on a hundredth of its budgets."""
+    """On pairs that are made up, on small models and a two-thousandth of its budget."""
     monkeypatch.chdir(tmp_path)
     write_faq(Path("faq.csv"), 13_500)
     code = PYTHON
     for real, small in [
         ('["docstrings"], ', '["files:faq.csv"], query_column="question", positive_column="answer", '),
-        ("[5e10, 2e11, 8e11], ", "[4e9, 1.6e10, 6.4e10], batch_size=4, min_steps=2, "),
-        ("3.2e12", "2.56e11"),
+        ('"2e13", suite="smollm2,minilm"', '"1e10", suite="micro", batch_size=4, methods=["full", "lora:8"]'),
     ]:
         assert real in code
         code = code.replace(real, small)
     namespace: dict[str, object] = {}
     exec(compile(code, "README.md", "exec"), namespace)
-    assert (tmp_path / "model" / "model.safetensors").exists()
+    assert (tmp_path / "out" / "model" / "model.safetensors").exists()
 
 
 def test_its_commands_run(run: Run) -> None:
@@ -60,31 +59,15 @@ def test_its_commands_run(run: Run) -> None:
         assert run(*line.split()[1:]).code == 0, line
 
 
-def test_its_output_comes_from_the_records(run: Run, tmp_path: Path) -> None:
-    from embudget import find_shape, fit
-    from embudget.methods import parse_method
-    from embudget.records import RunRecord
-
-    folder = ROOT / "results" / "quickstart"
-    regret = json.loads((folder / "regret.json").read_text())
-    records = [RunRecord.model_validate_json(line) for line in (folder / "records.jsonl").read_text().splitlines()]
-    budget = regret["train_flops"]
-    losses = {f"{r.config.model} {r.config.method}": r.loss for r in records if r.config.train_flops == budget}
-    assert round(losses.pop(regret["recipe"]) or 0, 4) == regret["measured_loss"]
-    assert {name: round(loss or 0, 4) for name, loss in losses.items()} == regret["rivals"]
-    assert f"predicted {regret['predicted_loss']:.3f}" in README
-    assert f"measured {regret['measured_loss']:.3f}" in README
-
-    measured = [record for record in records if record.config.train_flops < budget]
-    assert f"It trains {len(measured)} short runs" in TEXT
-    laws = fit(measured)
-    members = [find_shape(f"smollm2-135m:{depth}") for depth in (1, 2, 3)]
-    lora = parse_method("lora:32")
-    expected = [laws.predict(str(lora), shape.model_params, budget / lora.flops_per_token(shape)) for shape in members]
-    assert f"expect {min(expected):.2f} of LoRA" in TEXT
-    laws.save(tmp_path / "laws.json")
-    shown = README[README.index("9.6e+12 FLOP, 4 times") : README.index("\nheld-out loss: predicted")]
-    compare(shown.replace("\n", "\n...\n"), run("recipe", tmp_path / "laws.json", "--budget", "9.6e12").out)
+def test_its_output_comes_from_the_quickstart() -> None:
+    """The lines shown are those of the run's own log, and their numbers those of its ledger and scores."""
+    folder = ROOT / "results" / "quickstart_spend"
+    shown = README[README.index("ledger: ") : README.index("```\n\n*`make quickstart`")]
+    compare(shown.replace("\n", "\n...\n"), (folder / "quickstart.log").read_text())
+    ledger = json.loads((folder / "ledger.json").read_text())
+    assert f"{ledger['measured_loss']:.3f}" in shown
+    scores = json.loads((folder / "evaluation.json").read_text())
+    assert f"{scores['model']['ndcg']:.3f}" in shown
 
 
 def test_its_regrets_come_from_the_simulated_studies() -> None:
