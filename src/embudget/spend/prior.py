@@ -29,6 +29,7 @@ from embudget.laws.repetition import REUSE, SPREAD
 from embudget.laws.solve import PRIOR
 from embudget.methods import kind_of, parse_method
 from embudget.spend.allocation import Allocation, Arm
+from embudget.spend.usual_rates import INTACT, intact, usual_log_rates
 
 Array = NDArray[Any]
 """Of float32 for what the ensemble holds, since exponentials take most of a decision's time."""
@@ -45,6 +46,8 @@ ASYMPTOTE, LEVEL = (log(0.8), 1.0), (log(1.2), 0.8)
 EXPONENT_SD = {"kind": 0.2, "lineage": 0.2}
 SLOPE, SLOPE_SD = -0.21, 0.15
 """Slopes of the best rate's logarithm in log N and log D: those of 30 cells on SmolLM2 (`studies/smollm2.yaml`)."""
+PATTERN = (0.5, 0.5)
+"""How much of the recorded pattern of best rates (`embudget.spend.usual_rates`) there is: mean and deviation."""
 USUAL = {"lora": 32.0, "freeze": 0.5}
 """The rank and the active fraction that the others of their kind are compared with."""
 
@@ -158,6 +161,9 @@ def arms_basis(allocation: Allocation) -> Basis:
     build.each({"size": 0.1, "data": 0.1, "rate": 0.3}, methods)
     build.each({"own": 0.02}, [f"{arm.lineage} {arm.model}" for arm in arms])
     build.each({"own": 0.015, "rate": 0.15}, [str(place) for place in range(len(arms))])
+    for pattern in (usual_log_rates(arms), INTACT * intact(arms)):
+        build.mean["rate"] = build.mean["rate"] + PATTERN[0] * pattern
+        build.add({"rate": PATTERN[1] * pattern})
     build.add({"rate": 0.4})
     build.add({"rate": SLOPE_SD * (log_n - centre)})
     build.add({"rate_slope": SLOPE_SD})
