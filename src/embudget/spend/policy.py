@@ -111,9 +111,10 @@ class _Position:
         return min(allocation.charged(arm, allocation.least(arm, batch)) for arm in allocation.arms)
 
     def runs_left(self) -> int:
-        """How many runs the search may still buy at once."""
+        """How many runs the search may still buy at once; what was known for nothing counts for none."""
         most = self.allocation.max_runs
-        return self.allocation.workers if most is None else min(self.allocation.workers, most - len(self.measured))
+        bought = sum(one.purchase.cost > 0 for one in self.measured)
+        return self.allocation.workers if most is None else min(self.allocation.workers, most - bought)
 
     def bought(self) -> tuple[list[Purchase], str]:
         """The steps to buy now, and why; none where the search is over."""
