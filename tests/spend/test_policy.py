@@ -2,14 +2,18 @@
 
 from collections.abc import Sequence
 from itertools import permutations
+from dataclasses import replace
 from math import exp, log
 
+import numpy as np
 import pytest
 
 from embudget import find_laws
 from embudget.errors import BudgetError
 from embudget.methods import parse_method
-from embudget.spend.allocation import Allocation, Arm, Decision, Measurement, Purchase, cost_of, spent
+from embudget.spend.allocation import Allocation, Arm, Decision, Measurement, Purchase, Setting, cost_of, spent
+from embudget.spend.belief import belief_of
+from embudget.spend.law import points_of
 from embudget.spend.policy import decide
 from embudget.spend.prior import Prior
 from embudget.spend.words import changed
@@ -196,3 +200,39 @@ def test_known_laws_make_the_first_forecast_narrower() -> None:
 def test_few_pairs_are_not_believed_to_be_worth_as_much_as_many() -> None:
     few = decide(allocation_of(300, training_pairs=200), ())
     assert few.expected_loss > decide(allocation_of(300), ()).expected_loss
+
+
+def retrievers_and_base(times: float) -> Allocation:
+    """Beside SmolLM2 an intact retriever of 4 blocks, whose loss before training is low, and a cut of it."""
+    retrievers = tuple(
+        arm.model_copy(update={"lineage": "minilm retriever", "base_loss": base, "model": f"{arm.model}-retriever"})
+        for arm in arms_of(("smollm2-135m:1", "smollm2-135m:4"))
+        for base in ([4.5] if arm.model.endswith(":1") else [2.2])
+    )
+    return allocation_of(times, arms=(*arms_of(MODELS[:2]), *retrievers))
+
+
+def test_a_retriever_is_expected_to_begin_at_its_loss_before_training() -> None:
+    allocation = retrievers_and_base(30)
+    belief = belief_of(allocation, ())
+    settings = [
+        Setting(model=arm.model, method=arm.method, learning_rate=arm.default_rate, batch_size=16)
+        for arm in allocation.arms
+    ]
+    at = points_of(allocation, [(one, 1e-9 * allocation.budget) for one in settings]).tuned
+    steps = replace(at, steps=at.steps * 1e9)  # without what a short schedule costs
+    short = np.exp(np.median(belief.log_losses(steps), axis=0))
+    assert short[-4:] == pytest.approx([4.5, 4.5, 2.2, 2.2], rel=0.02)
+    assert (short[:4] > 5).all()
+
+
+def test_says_where_an_untrained_retriever_is_better_than_what_is_left_can_train() -> None:
+    allocation = retrievers_and_base(12).model_copy(update={"max_runs": 1})
+    intact = allocation.arms[-1].model
+    allocation = allocation.model_copy(update={"arms": allocation.arms[:6]})
+    cut = allocation.arms[-1].model_copy(update={"model": intact, "base_loss": 0.6})
+    allocation = allocation.model_copy(update={"arms": (*allocation.arms[:5], cut)})
+    decision = decide(allocation, [Measurement(decide(allocation, ()).purchases[0], 5.9)])
+    assert decision.final
+    assert f"{intact} as it is: training does not pay at this budget. Its held-out loss is 0.600" in decision.why
+    assert decision.purchases[0].why.startswith(f"{intact} as it is")

@@ -16,7 +16,7 @@ from embudget.spend.law import index_of, points_at
 from embudget.spend.prior import Array
 
 STEP = 2.0
-LOWEST = 2.0
+LOWEST = 1.0
 MOST = 0.2
 """Share of what is left that one step may cost."""
 BRACKET = 0.8
