@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from itertools import permutations
-from dataclasses import replace
 from math import exp, log
 
 import numpy as np
@@ -11,9 +10,9 @@ import pytest
 from embudget import find_laws
 from embudget.errors import BudgetError
 from embudget.methods import parse_method
-from embudget.spend.allocation import Allocation, Arm, Decision, Measurement, Purchase, Setting, cost_of, spent
+from embudget.spend.allocation import Allocation, Arm, Decision, Measurement, Purchase, cost_of, spent
 from embudget.spend.belief import belief_of
-from embudget.spend.law import points_of
+from embudget.spend.law import RunPoints
 from embudget.spend.policy import decide
 from embudget.spend.prior import Prior
 from embudget.spend.words import changed
@@ -215,13 +214,8 @@ def retrievers_and_base(times: float) -> Allocation:
 def test_a_retriever_is_expected_to_begin_at_its_loss_before_training() -> None:
     allocation = retrievers_and_base(30)
     belief = belief_of(allocation, ())
-    settings = [
-        Setting(model=arm.model, method=arm.method, learning_rate=arm.default_rate, batch_size=16)
-        for arm in allocation.arms
-    ]
-    at = points_of(allocation, [(one, 1e-9 * allocation.budget) for one in settings]).tuned
-    steps = replace(at, steps=at.steps * 1e9)  # without what a short schedule costs
-    short = np.exp(np.median(belief.log_losses(steps), axis=0))
+    at = RunPoints.untrained(np.arange(len(allocation.arms)))
+    short = np.exp(np.median(belief.log_losses(at), axis=0))
     assert short[-4:] == pytest.approx([4.5, 4.5, 2.2, 2.2], rel=0.02)
     assert (short[:4] > 5).all()
 

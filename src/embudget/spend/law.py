@@ -14,6 +14,8 @@ from embudget.spend.allocation import Allocation, Arm, Setting
 from embudget.spend.prior import Array, Basis, arms_basis
 
 SHARPNESS = 12.0
+NO_DATA = -25.0
+"""Log of no tokens at all over the reference's."""
 STEEPEST = 2.5
 """e-folds of the rate beyond which the loss rises in a line, no longer in a parabola."""
 
@@ -39,6 +41,12 @@ class RunPoints:
     def where(self, rows: Array) -> "RunPoints":
         """Some of them."""
         return RunPoints(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
+
+    @classmethod
+    def untrained(cls, arms: Array) -> "RunPoints":
+        """Arms without any training (n,)."""
+        none = np.zeros(len(arms))
+        return cls(arms, none + NO_DATA, none * np.nan, none + 1e9, none, none, none)
 
     @property
     def tuned(self) -> "RunPoints":

@@ -47,7 +47,7 @@ DISCREPANCY = 0.012
 FLOOR = 2e-3
 """Share of what is left that a step counts as at least, so that the search takes hundreds of rounds at most."""
 SAME = 0.005
-LEAST_RATIO = 1.0
+LEAST_RATIO = 1.5
 
 
 class _Position:
