@@ -21,7 +21,6 @@ from functools import lru_cache
 
 import numpy as np
 
-from embudget.methods import kind_of
 from embudget.spend.allocation import Allocation, Measurement, Setting
 from embudget.spend.known import told_by
 from embudget.spend.law import (
@@ -56,7 +55,6 @@ WIDEST = 5.0
 """Standard deviations that no number of a row leaves."""
 MANY, FEW = 24, 150
 """With more measurements than `MANY`, which leave rows little apart, a decision takes this many rows, to be quick."""
-START_BOUND = True
 LAW_SD = 0.02
 """How closely a row follows a draw of laws that are known, relative: assumption."""
 BASE_SD = 0.08
@@ -115,9 +113,6 @@ def prior_draws(allocation: Allocation, prior: KnownLaws) -> Array:
     """The ensemble before any measurement: what laws look like, moved to the draws of laws that are known."""
     basis = arms_basis(allocation)
     theta = normal_draws(basis.width, allocation.seed)
-    seen = _Seen.starts(allocation)
-    if START_BOUND and seen.losses:
-        theta = seen.match(basis, theta, theta, np.full(seen.losses, LAW_SD), FIRST, allocation.seed)
     told = told_by(prior, allocation, len(theta))
     if told is None:
         return theta
@@ -163,21 +158,6 @@ class _Seen:
         evaluation = np.array([(one.error / (one.loss or 1.0)) ** 2 for one in done])
         rate_errors = np.full(len(ordered) - len(done), DIVERGED[1])
         return cls(at, values, bounds, 1 / learned, len(done), trunk, evaluation, rate_errors)
-
-    @classmethod
-    def starts(cls, allocation: Allocation) -> "_Seen":
-        """That no law is below the loss of its start without any data, of a small and a large arm of each lineage."""
-        basis = arms_basis(allocation)
-        logs = base_logs(basis, RunPoints.untrained(np.arange(len(basis.arms))))
-        ends: dict[tuple[str, str], list[int]] = {}
-        for place in sorted(np.flatnonzero(np.isfinite(logs)), key=lambda place: basis.arms[place].model_params):
-            ends.setdefault((basis.arms[place].lineage, kind_of(basis.arms[place].method)), []).append(place)
-        places = np.array(sorted({place for found in ends.values() for place in (found[0], found[-1])}), dtype=int)
-        n = len(places)
-        ones = np.ones(n)
-        return cls(
-            RunPoints.untrained(places), logs[places], ones > 0, ones, n, np.arange(n), 0 * ones, np.empty(0)
-        )
 
     def match(self, basis: Basis, start: Array, theta: Array, each: Array, steps: Sequence[float], seed: int) -> Array:
         """Move each row of ``theta`` on, from its row of the prior ``start``, by so many steps."""

@@ -14,8 +14,6 @@ from embudget.spend.allocation import Allocation, Arm, Setting
 from embudget.spend.prior import Array, Basis, arms_basis
 
 SHARPNESS = 12.0
-NO_DATA = -25.0
-"""Log of no tokens at all over the reference's."""
 STEEPEST = 2.5
 """e-folds of the rate beyond which the loss rises in a line, no longer in a parabola."""
 
@@ -41,12 +39,6 @@ class RunPoints:
     def where(self, rows: Array) -> "RunPoints":
         """Some of them."""
         return RunPoints(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
-
-    @classmethod
-    def untrained(cls, arms: Array) -> "RunPoints":
-        """Arms without any training (n,)."""
-        none = np.zeros(len(arms))
-        return cls(arms, none + NO_DATA, none * np.nan, none + 1e9, none, none, none)
 
     @property
     def tuned(self) -> "RunPoints":
@@ -207,7 +199,9 @@ def best_log_rate(basis: Basis, theta: Array, at: RunPoints) -> Array:
 
 def base_logs(basis: Basis, at: RunPoints) -> Array:
     """Log losses of the starts of n runs before training, infinite where these are unknown or part of the law (n,)."""
-    found: Array = np.log([(not _begin(arm) and arm.base_loss) or np.inf for arm in basis.arms]).astype(np.float32)[at.arm]
+    found: Array = np.log([(not _begin(arm) and arm.base_loss) or np.inf for arm in basis.arms]).astype(np.float32)[
+        at.arm
+    ]
     return found
 
 

