@@ -4,12 +4,15 @@ from collections.abc import Sequence
 from itertools import permutations
 from math import exp, log
 
+import numpy as np
 import pytest
 
 from embudget import find_laws
 from embudget.errors import BudgetError
 from embudget.methods import parse_method
 from embudget.spend.allocation import Allocation, Arm, Decision, Measurement, Purchase, cost_of, spent
+from embudget.spend.belief import belief_of
+from embudget.spend.law import RunPoints
 from embudget.spend.policy import decide
 from embudget.spend.prior import Prior
 from embudget.spend.words import changed
@@ -196,3 +199,67 @@ def test_known_laws_make_the_first_forecast_narrower() -> None:
 def test_few_pairs_are_not_believed_to_be_worth_as_much_as_many() -> None:
     few = decide(allocation_of(300, training_pairs=200), ())
     assert few.expected_loss > decide(allocation_of(300), ()).expected_loss
+
+
+def retrievers_and_base(times: float) -> Allocation:
+    """Beside SmolLM2 an intact retriever of 4 blocks, whose loss before training is low, and a cut of it."""
+    retrievers = tuple(
+        arm.model_copy(update={"lineage": "minilm retriever", "base_loss": base, "model": f"{arm.model}-retriever"})
+        for arm in arms_of(("smollm2-135m:1", "smollm2-135m:4"))
+        for base in ([4.5] if arm.model.endswith(":1") else [2.2])
+    )
+    return allocation_of(times, arms=(*arms_of(MODELS[:2]), *retrievers))
+
+
+def test_a_retriever_is_expected_to_begin_at_its_loss_before_training() -> None:
+    allocation = retrievers_and_base(30)
+    belief = belief_of(allocation, ())
+    places = np.arange(len(allocation.arms))
+    none = np.zeros(len(places))
+    at = RunPoints(places, none - 25, none * np.nan, none + 1e9, none, none, none)  # hardly any tokens, no short steps
+    short = np.exp(np.median(belief.log_losses(at), axis=0))
+    assert short[-4:] == pytest.approx([4.5, 4.5, 2.2, 2.2], rel=0.02)
+
+
+def test_says_where_an_untrained_retriever_is_better_than_what_is_left_can_train() -> None:
+    allocation = retrievers_and_base(12).model_copy(update={"max_runs": 1})
+    intact = allocation.arms[-1].model
+    allocation = allocation.model_copy(update={"arms": allocation.arms[:6]})
+    cut = allocation.arms[-1].model_copy(update={"model": intact, "base_loss": 0.6})
+    allocation = allocation.model_copy(update={"arms": (*allocation.arms[:5], cut)})
+    decision = decide(allocation, [Measurement(decide(allocation, ()).purchases[0], 5.9)])
+    assert decision.final
+    assert f"{intact} as it is: training does not pay at this budget. Its held-out loss is 0.600" in decision.why
+    assert decision.purchases[0].why.startswith(f"{intact} as it is")
+
+
+def test_intervals_of_several_worlds_hold_the_final_loss() -> None:
+    held, widths = [], []
+    for size, data, exponent in (
+        (0.3, 0.6, 0.35),
+        (0.6, 0.6, 0.25),
+        (0.3, 1.2, 0.45),
+        (0.6, 1.2, 0.35),
+        (1.0, 0.8, 0.3),
+    ):
+        allocation, measured = allocation_of(30), list[Measurement]()
+        decision = decide(allocation, measured)
+        while not decision.final:
+            for purchase in decision.purchases:
+                measured.append(Measurement(purchase, world_loss(allocation, purchase, size, data, exponent)))
+            decision = decide(allocation, measured)
+        low, high = decision.interval
+        held.append(low < world_loss(allocation, decision.purchases[0], size, data, exponent) < high)
+        widths.append(log(high / low))
+    assert sum(held) >= 4
+    assert max(widths) < 1.5
+
+
+def world_loss(allocation: Allocation, purchase: Purchase, size: float, data: float, exponent: float) -> float:
+    """A law of Hoffmann et al. whose rates are best at BEST_RATE, with noise of 1 % that a purchase has for good."""
+    arm, setting = allocation.arm(purchase.setting), purchase.setting
+    tokens = arm.tokens(purchase.train_flops)
+    law = 0.4 + size * (arm.model_params / 1.4e7) ** -exponent + data * (tokens / 1e6) ** -exponent
+    off = log(setting.learning_rate / BEST_RATE)
+    noise = 0.01 * np.random.default_rng([round(tokens), round(1e7 * setting.learning_rate)]).standard_normal()
+    return float(min(law * exp(0.05 * off**2), 6.2) * exp(noise))

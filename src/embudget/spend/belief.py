@@ -213,11 +213,12 @@ class _Seen:
             by["rate_slope"][:, m:] = np.maximum(self.at.log_d[m:], -12.0)
         place = np.full(basis.width, -1)
         place[columns] = np.arange(len(columns))
-        slopes = np.zeros((*logs.shape, len(columns)), dtype=np.float32)
-        for name, values in by.items():
-            rows = np.array(basis.rows[name])
-            used = place[rows] >= 0
-            slopes[:, :, place[rows[used]]] += values[:, :, None] * basis.weights[name][used][:, self.at.arm].T
+        weights = np.zeros((len(self.at.arm), len(by), len(columns)), dtype=np.float32)
+        for row, name in enumerate(by):
+            rows = place[basis.rows[name]]
+            weights[:, row, rows[rows >= 0]] = basis.weights[name][rows >= 0][:, self.at.arm].T
+        each = np.array(list(by.values()), dtype=np.float32).transpose(2, 1, 0)  # (n, draws, quantities)
+        slopes = np.ascontiguousarray((each @ weights).transpose(1, 0, 2))
         return logs, slopes
 
     def _left(self, basis: Basis, theta: Array) -> Array:

@@ -1,6 +1,7 @@
 """What does a row of the ensemble say of a run? Its log loss, and how that moves with the numbers of the row.
 
-The law is that of `embudget.spend.prior`. A short run is no worse than its start: L = (law^-s + base^-s)^(-1/s).
+The law is that of `embudget.spend.prior`. A short run is no worse than its start: L = (law^-s + base^-s)^(-1/s). That
+of a retriever begins at its loss before training (`embudget.laws.zero_shot`), and may be worse.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,7 +10,7 @@ from math import log
 
 import numpy as np
 
-from embudget.spend.allocation import Allocation, Setting
+from embudget.spend.allocation import Allocation, Arm, Setting
 from embudget.spend.prior import Array, Basis, arms_basis
 
 SHARPNESS = 12.0
@@ -97,23 +98,20 @@ def by_law(basis: Basis, theta: Array, at: RunPoints, slopes: dict[str, Array] |
         worth = 1 - reuse * np.expm1(-again / reuse)
         log_d = log_d + np.log(worth)
         more = reuse * (1 - np.exp(-again / reuse) * (1 + again / reuse)) / worth
-    a, b, k, start = np.exp(of("size_exponent")), np.exp(of("data_exponent")), np.exp(of("order")), of("start")
-    size, known = of("size") - a * log_n, _share(b * (start - log_d))
-    data = of("data") - np.logaddexp(b * start, b * log_d)
-    reducible = (np.logaddexp(k * size, k * data) - np.float32(log(2))) / k
-    logs = np.logaddexp(of("asymptote"), reducible)
     lag = np.exp(of("lag")) / at.steps.astype(np.float32)
+    derived = slopes is not None
+    logs, by = _from_guessing(of, log_n, log_d, derived)
+    begun = _begins(basis, at)
+    if not np.isnan(begun).all():
+        from_start, by_start = _from_start(of, log_n, log_d, begun, derived)
+        logs = np.where(np.isnan(begun), logs, from_start)
+        by = {name: np.where(np.isnan(begun), value, by_start.get(name, 0.0)) for name, value in by.items()}
     if slopes is not None:
-        above = _share(reducible - of("asymptote"))
-        of_size = above * _share(k * (size - data))
-        of_data = above - of_size
-        slopes |= {
-            "asymptote": 1 - above, "size": of_size, "data": of_data, "size_exponent": -of_size * a * log_n,
-            "data_exponent": -of_data * b * (known * start + (1 - known) * log_d), "start": -of_data * known * b,
-            "order": of_size * size + of_data * data - above * reducible, "lag": lag / (1 + lag),
-            "own": np.ones_like(logs), "reuse": -of_data * (1 - known) * b * more,
+        slopes |= by | {
+            "reuse": by["log_d"] * more, "lag": lag / (1 + lag), "own": np.ones_like(logs),
             "batch": np.zeros_like(logs) + at.log_batch, "negatives": np.zeros_like(logs) + at.log_negatives,
         }  # fmt: skip
+        del slopes["log_d"]
     logs += of("own") + np.log1p(lag)
     if at.log_batch.any():
         logs += of("batch") * at.log_batch.astype(np.float32)
@@ -121,6 +119,60 @@ def by_law(basis: Basis, theta: Array, at: RunPoints, slopes: dict[str, Array] |
         logs += of("negatives") * at.log_negatives.astype(np.float32)
     found: Array = logs
     return found
+
+
+def _from_guessing(
+    of: Callable[[str], Array], log_n: Array, log_d: Array, derived: bool
+) -> tuple[Array, dict[str, Array]]:
+    """Log losses by the family of all forms (draws, n); if ``derived``, their slopes by its quantities and log D."""
+    a, b, k, start = np.exp(of("size_exponent")), np.exp(of("data_exponent")), np.exp(of("order")), of("start")
+    size, known = of("size") - a * log_n, _share(b * (start - log_d))
+    data = of("data") - np.logaddexp(b * start, b * log_d)
+    reducible = (np.logaddexp(k * size, k * data) - np.float32(log(2))) / k
+    logs = np.logaddexp(of("asymptote"), reducible)
+    if not derived:
+        return logs, {}
+    above = _share(reducible - of("asymptote"))
+    of_size = above * _share(k * (size - data))
+    of_data = above - of_size
+    return logs, {
+        "asymptote": 1 - above, "size": of_size, "data": of_data, "size_exponent": -of_size * a * log_n,
+        "data_exponent": -of_data * b * (known * start + (1 - known) * log_d), "start": -of_data * known * b,
+        "order": of_size * size + of_data * data - above * reducible, "log_d": -of_data * (1 - known) * b,
+    }  # fmt: skip
+
+
+def _from_start(
+    of: Callable[[str], Array], log_n: Array, log_d: Array, base: Array, derived: bool
+) -> tuple[Array, dict[str, Array]]:
+    """The same by L = F + (L0 - F) / (1 + (D / D0)^b), F = E + P, which begins at the log loss ``base`` (n,).
+
+    A row whose floor F lies above L0 says that training makes the start worse.
+    """
+    a, b = np.exp(of("size_exponent")), np.exp(of("data_exponent"))
+    start = of("start") + of("data")  # a method that needs less data is sooner on its way
+    way = _share(b * (log_d - start))
+    asymptote, size = np.exp(of("asymptote")), np.exp(of("size") - a * log_n) / 2
+    floor, begin = asymptote + size, np.exp(np.nan_to_num(base))
+    loss = floor * way + begin * (1 - way)
+    if not derived:
+        return np.log(loss), {}
+    steep = (begin - floor) * (1 - way) * way / loss
+    return np.log(loss), {
+        "asymptote": asymptote * way / loss, "size": size * way / loss, "size_exponent": -size * way / loss * a * log_n,
+        "data_exponent": -steep * b * (log_d - start), "start": steep * b, "data": steep * b, "log_d": -steep * b,
+    }  # fmt: skip
+
+
+def _begins(basis: Basis, at: RunPoints) -> Array:
+    """Log losses of retrievers before training, NaN for runs of other starts (n,)."""
+    found: Array = np.log([_begin(arm) or np.nan for arm in basis.arms]).astype(np.float32)[at.arm]
+    return found
+
+
+def _begin(arm: Arm) -> float | None:
+    """The loss that an arm's law begins at; None where it begins at guessing, whatever it was before training."""
+    return arm.base_loss if arm.lineage.endswith("retriever") else None
 
 
 def at_rates(basis: Basis, theta: Array, at: RunPoints, logs: Array, slopes: dict[str, Array] | None = None) -> Array:
@@ -146,8 +198,10 @@ def best_log_rate(basis: Basis, theta: Array, at: RunPoints) -> Array:
 
 
 def base_logs(basis: Basis, at: RunPoints) -> Array:
-    """Log losses of the starts of n runs before training, infinite where these are unknown (n,)."""
-    found: Array = np.log([arm.base_loss or np.inf for arm in basis.arms]).astype(np.float32)[at.arm]
+    """Log losses of the starts of n runs before training, infinite where these are unknown or part of the law (n,)."""
+    found: Array = np.log([(not _begin(arm) and arm.base_loss) or np.inf for arm in basis.arms]).astype(np.float32)[
+        at.arm
+    ]
     return found
 
 

@@ -47,6 +47,10 @@ DISCREPANCY = 0.012
 FLOOR = 2e-3
 """Share of what is left that a step counts as at least, so that the search takes hundreds of rounds at most."""
 SAME = 0.005
+"""Relative difference of losses that counts as none."""
+LEAST_RATIO = 1.5
+"""What a step must be worth, over its cost, to be bought: the largest of many uncertain worths is too high by chance.
+In 60 simulated worlds of 30 cheapest useful runs the regret is 0.8 +- 0.3 points below that of 1; 2.5 did not gain."""
 
 
 class _Position:
@@ -111,9 +115,10 @@ class _Position:
         return min(allocation.charged(arm, allocation.least(arm, batch)) for arm in allocation.arms)
 
     def runs_left(self) -> int:
-        """How many runs the search may still buy at once."""
+        """How many runs the search may still buy at once; what was known for nothing counts for none."""
         most = self.allocation.max_runs
-        return self.allocation.workers if most is None else min(self.allocation.workers, most - len(self.measured))
+        bought = sum(one.purchase.cost > 0 for one in self.measured)
+        return self.allocation.workers if most is None else min(self.allocation.workers, most - bought)
 
     def bought(self) -> tuple[list[Purchase], str]:
         """The steps to buy now, and why; none where the search is over."""
@@ -140,7 +145,7 @@ class _Position:
             worth[
                 [row for row, one in enumerate(found) if one[2] > room or one[0] in {found[p][0] for p in picked}]
             ] = 0
-            ratio = np.where(worth > prices, worth / prices, 0.0)
+            ratio = np.where(worth > LEAST_RATIO * prices, worth / prices, 0.0)
             if not ratio.any():
                 break
             step = int(ratio.argmax())
@@ -200,7 +205,12 @@ class _Position:
         if cost > self.left:  # by rounding
             flops = flops * (1 - 1e-12)
             cost = min(self.steps.cost(setting, flops), self.left)
-        return Purchase(setting=setting, train_flops=flops, cost=cost, purpose="final", why="all that is left")
+        return Purchase(setting=setting, train_flops=flops, cost=cost, purpose="final", why=self.why_final())
+
+    def why_final(self) -> str:
+        """What the final run is bought for, or that it is not worth it."""
+        expected = exp(float(self.finals.logs[:, self.finals.best].mean()))
+        return words.untrained(self.allocation.arms, expected) or "all that is left"
 
     def interval(self) -> tuple[float, float]:
         """Where the measured loss of the final run lies with 90 %."""
@@ -249,6 +259,7 @@ def decide(allocation: Allocation, measured: Sequence[Measurement], prior: Known
         )
         for row in np.argsort(-chances, kind="stable")[:5]
     )
+    said = [words.untrained(allocation.arms, exp(float(means[finals.best]))), words.leader(best, standings), why]
     return Decision(
         round=len(measured),
         purchases=tuple(bought) or (position.final(),),
@@ -257,7 +268,7 @@ def decide(allocation: Allocation, measured: Sequence[Measurement], prior: Known
         expected_loss=exp(float(means[finals.best])),
         interval=position.interval(),
         standings=standings,
-        why=f"{words.leader(best, standings)}; {why}",
+        why="; ".join(part for part in said if part),
     )
 
 

@@ -29,6 +29,7 @@ from embudget.laws.repetition import REUSE, SPREAD
 from embudget.laws.solve import PRIOR
 from embudget.methods import kind_of, parse_method
 from embudget.spend.allocation import Allocation, Arm
+from embudget.spend.usual_rates import INTACT, intact, usual_log_rates
 
 Array = NDArray[Any]
 """Of float32 for what the ensemble holds, since exponentials take most of a decision's time."""
@@ -42,9 +43,13 @@ the reference, start is log D0 over the reference's tokens, rate is log r* over 
 
 ASYMPTOTE, LEVEL = (log(0.8), 1.0), (log(1.2), 0.8)
 """Mean and standard deviation of log E, and of log P and log Q together, nats: assumption, wide."""
-EXPONENT_SD = {"kind": 0.2, "lineage": 0.2}
+KIND = (0.4, 0.3)
+"""Standard deviations of what a kind of method adds to size and data, and to their exponents: assumption. Narrower
+ones (0.25, 0.15) gained nothing in 60 simulated worlds."""
 SLOPE, SLOPE_SD = -0.21, 0.15
 """Slopes of the best rate's logarithm in log N and log D: those of 30 cells on SmolLM2 (`studies/smollm2.yaml`)."""
+PATTERN = (0.5, 0.5)
+"""How much of the recorded pattern of best rates (`embudget.spend.usual_rates`) there is: mean and deviation."""
 USUAL = {"lora": 32.0, "freeze": 0.5}
 """The rank and the active fraction that the others of their kind are compared with."""
 
@@ -144,7 +149,8 @@ def arms_basis(allocation: Allocation) -> Basis:
     if len(set(lineages)) > 1:
         own = {"asymptote": 0.5, "size": 0.7, "data": 0.7, "size_exponent": 0.2, "data_exponent": 0.2, "start": 2.0}
         build.each({**own, "order": 0.3, "rate": 0.5}, lineages)
-    build.each({"asymptote": 0.1, "size": 0.4, "data": 0.4, "size_exponent": 0.3, "data_exponent": 0.3}, kinds)
+    of_kind = {"size": KIND[0], "data": KIND[0], "size_exponent": KIND[1], "data_exponent": KIND[1]}
+    build.each({"asymptote": 0.1, **of_kind}, kinds)
     for kind, usual in USUAL.items():
         if kind in kinds:
             number = [
@@ -158,6 +164,9 @@ def arms_basis(allocation: Allocation) -> Basis:
     build.each({"size": 0.1, "data": 0.1, "rate": 0.3}, methods)
     build.each({"own": 0.02}, [f"{arm.lineage} {arm.model}" for arm in arms])
     build.each({"own": 0.015, "rate": 0.15}, [str(place) for place in range(len(arms))])
+    for pattern in (usual_log_rates(arms), INTACT * intact(arms)):
+        build.mean["rate"] = build.mean["rate"] + PATTERN[0] * pattern
+        build.add({"rate": PATTERN[1] * pattern})
     build.add({"rate": 0.4})
     build.add({"rate": SLOPE_SD * (log_n - centre)})
     build.add({"rate_slope": SLOPE_SD})

@@ -91,9 +91,7 @@ class Steps:
     def ladder(self, arm: Arm, batch: int, most: float) -> Array:
         """FLOP of runs of an arm, rising, none of which costs more than ``most`` of the budget."""
         most = self.allocation.paid(arm, most)
-        least = self.allocation.least(arm, batch) * 2.0
-        if least > most:
-            least = self.allocation.least(arm, batch)
+        least = self.allocation.least(arm, batch)
         if least > most:
             return np.empty(0)
         return least * STEP ** np.arange(int(log(most / least) / log(STEP) + 1e-9) + 1)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from embudget.laws.rates import rate_text
-from embudget.spend.allocation import Allocation, Decision, Measurement, Setting
+from embudget.spend.allocation import Allocation, Arm, Decision, Measurement, Setting
 
 
 def leader(best: Setting, standings: Sequence[tuple[str, str, float, float]]) -> str:
@@ -26,6 +26,23 @@ def purchase(allocation: Allocation, setting: Setting, flops: float, measured: S
     if any((one.model, one.method) == (setting.model, setting.method) for one in own):
         return f"{setting.method} on {setting.model} at another rate, {rate}, {at}"
     return f"first run of {setting.method} on {setting.model}, at the rate {rate}, {at}"
+
+
+def untrained(arms: Sequence[Arm], expected_loss: float) -> str | None:
+    """The start that is better as it is than what is left can train; None where training pays.
+
+    Args:
+        arms: with the losses of their starts, where these are known.
+        expected_loss: of the final run, nats.
+    """
+    known = [arm for arm in arms if arm.base_loss is not None]
+    best = min(known, key=lambda arm: (arm.base_loss or 0.0, arm.model_params), default=None)
+    if best is None or best.base_loss is None or best.base_loss >= expected_loss:
+        return None
+    return (
+        f"{best.model} as it is: training does not pay at this budget. Its held-out loss is {best.base_loss:.3f}, and "
+        f"the best trained choice is expected at {expected_loss:.3f}"
+    )
 
 
 def changed(before: Decision | None, now: Decision) -> str:
