@@ -261,6 +261,35 @@ def test_a_final_run_that_diverges_leaves_what_it_did_not_spend_to_another(
     assert spent.decisions[-1].round == 3
 
 
+def test_a_final_run_that_memory_does_not_suffice_for_leaves_the_rest_to_another(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The machine is not asked twice: a later start knows that it failed, and how far it had come."""
+    calm = spending(study, tmp_path / "calm")
+    ill = calm.record.config.method, calm.record.config.model
+    longest = max(one.purchase.train_flops for one, _ in calm.outcomes if one.purchase.purpose == "search")
+    sick(monkeypatch, lambda c: (c.method, c.model) == ill and c.train_flops > longest, "fail", steps=24)
+    spent = spending(study, tmp_path / "out")
+    finals = [one for one, _ in spent.outcomes if one.purchase.purpose == "final"]
+    assert [one.status for one in finals] == ["failed", "done"]
+    assert 0 < finals[0].purchase.cost < 0.9 * calm.outcomes[-1][0].purchase.cost, "up to the step at which it did"
+    total = own([record for _, record in spent.outcomes]) + finals[0].purchase.cost
+    assert 0.9 * BUDGET < total <= BUDGET
+    assert (spent.record.config.method, spent.record.config.model) != ill
+    again = spending(study, tmp_path / "out")
+    assert again.outcomes == spent.outcomes
+
+
+def test_what_failed_in_an_earlier_spending_is_tried_again(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        sick(patched, lambda config: config.method == "full", "fail")
+        spending(study, tmp_path / "ill", store=tmp_path / "runs.db")
+    spent = spending(study, tmp_path / "out", store=tmp_path / "runs.db")
+    assert {one.status for one, _ in (*spent.known, *spent.outcomes)} == {"done"}
+
+
 def test_of_several_final_runs_the_best_is_the_model(study: Study, tmp_path: Path) -> None:
     def two(allocation: Allocation, measured: Sequence[Measurement]) -> Decision:
         return share_final(halving(allocation, measured), allocation, measured, 2)

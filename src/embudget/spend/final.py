@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from embudget.errors import DivergedError, RunError
+from embudget.errors import DivergedError, OutOfMemoryError, RunError
 from embudget.evaluation import Evaluation, evaluate, load_model
 from embudget.evaluation.contenders import BASE
 from embudget.exports.folder import RECORD_FILE, check_earlier_model, read_record
@@ -25,6 +25,7 @@ from embudget.spend.listener import SpendListener
 from embudget.spend.search import Search
 from embudget.spend.sizing import Sized
 from embudget.study import Store
+from embudget.study.execution import failed_record
 from embudget.study.kept import store_record
 from embudget.training.resources import Resources
 from embudget.training.run import diverged_record, train
@@ -38,24 +39,32 @@ CANDIDATES = "candidates"
 def train_final(
     one: Sized, search: Search, pairs: Pairs, folder: Path, store: Store, resources: Resources, listener: SpendListener
 ) -> RunRecord:
-    """Train a final run, or the rest of it, into a folder, and store its record; one that diverged has a record too.
+    """Train a final run, or the rest of it, into a folder, and store its record.
+
+    One that diverged or that memory did not suffice for has a record too, by which the policy decides anew. Its curve
+    ends with the last step that was done, so that the rest of the budget is there for another run.
 
     Raises:
-        RunError: the state of the trunk that it goes on from is gone.
+        RunError: the state of the trunk that it goes on from is gone, or the folder cannot be written.
         EmbudgetError: as `embudget.training.run.train`.
     """
     config, checkpoints = one.config, resources.checkpoints
+    done: list[tuple[float, float]] = []
+
+    def after_step(share: float, loss: float) -> None:
+        done[:] = [(share, loss)]
+        listener.progress(config, share, loss)
+
     record = next((record for record in store.records() if record.id == config.id and record.loss is None), None)
     record = record or _there(folder, config)
     if record is None:
         search.check_trunk(one)
         try:
-            _, record = train(
-                config, pairs, folder, on_progress=lambda share, loss: listener.progress(config, share, loss),
-                resources=resources, with_record=True,
-            )  # fmt: skip
+            _, record = train(config, pairs, folder, on_progress=after_step, resources=resources, with_record=True)
         except DivergedError as error:
             record = diverged_record(config, error)
+        except (MemoryError, RuntimeError, OutOfMemoryError) as error:  # torch says out of memory by a RuntimeError
+            record = failed_record(config, error, done)
     store_record(store, record, checkpoints)
     if checkpoints is not None:  # a kill behind the export leaves them
         shutil.rmtree(checkpoints / config.id, ignore_errors=True)

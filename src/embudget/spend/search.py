@@ -5,7 +5,8 @@ depend on which of several workers was faster, and a search that is killed comes
 that workers wait for the dearest run of a round.
 
 Costs are those of the records: whole steps, without what a trunk had paid for. A run that diverged is charged up to the
-step at which it did, one that failed in full. Steps that a killed process had done and that are done again are not.
+step at which it did, and so is a final run that failed; another that failed in full. Steps that a killed process had
+done and that are done again are not.
 """
 
 from collections.abc import Callable, Sequence
@@ -171,6 +172,9 @@ class Search:
             bought=tuple(one.run for one in sized),
             dropped=(*gone, *crowded),
         )
+        # what failed in an earlier spending on this store may do now, on another machine
+        bought_before = {run.run for _, run, _ in self._bought}
+        self._store.forget_failed([one.config for one in sized if one.config.id not in bought_before])
         with deferred():
             self.log.add(line)
         for setting in crowded:
@@ -253,8 +257,9 @@ class Search:
         """What was spent on a run, in the budget's unit."""
         if record.train_flops is not None:
             own = record.train_flops - (record.shared_flops or 0.0)
-        elif record.status == "diverged" and record.loss_curve:
-            own = max(0.0, record.loss_curve[-1][0] * run.train_flops - run.shared_flops)
+        elif record.loss_curve or purchase.purpose == "final":
+            reached = record.loss_curve[-1][0] if record.loss_curve else 0.0
+            own = max(0.0, reached * run.train_flops - run.shared_flops)
         else:
             own = run.own_flops
         if self.allocation.unit == "seconds" and record.train_flops and record.seconds is not None:
