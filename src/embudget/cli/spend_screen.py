@@ -13,10 +13,12 @@ from embudget.records import RunConfig, RunRecord
 from embudget.report.formats import duration, plural
 from embudget.spend.allocation import Allocation, Decision, Measurement, Purchase, spent
 from embudget.spend.changes import named, why_bought
+from embudget.spend.kept_start import as_it_is
 from embudget.spend.listener import SpendListener
 
 if TYPE_CHECKING:
     from embudget.evaluation import Evaluation
+    from embudget.recipe.choice import Untrained
     from embudget.spend.ledger import Ledger
 
 
@@ -120,6 +122,10 @@ class SpendScreen(SpendListener):
     def lost(self, config: RunConfig, reason: str, attempt: int) -> None:
         """Print a lost process."""
         self._line("lost", f"{named(config.model, config.method)}: {reason} in attempt {attempt}")
+
+    def untrained(self, start: "Untrained") -> None:
+        """Print that the model is a start as it is."""
+        self._say(f"\n{as_it_is(start)}")
 
     def evaluated(self, evaluation: "Evaluation") -> None:
         """Print the retrieval scores."""

@@ -3,7 +3,8 @@
 spend.json        what was asked for; by it a later start knows the folder for its own
 decisions.jsonl   each round: what was believed, what was bought, why, and what it changed
 runs.db           the records of all runs, unless another store was named
-model/            the final model
+model/            the final model; a start as it is, where no run beat it
+candidates/       the models of several final runs, or the trained one that a start as it is beats
 evaluation.json   its retrieval scores
 ledger.json       where the budget went
 """
@@ -17,6 +18,7 @@ from embudget.exports.folder import check_folder
 from embudget.outputs import Input, check_added_to, shown_path
 
 ASKED, DECISIONS, STORE = "start.json", "decisions.jsonl", "runs.db"
+CANDIDATES = "candidates"
 MODEL, RECIPE, LAWS, EVALUATION, LEDGER = "model", "recipe.yaml", "laws.json", "evaluation.json", "ledger.json"
 CONTENTS = (DECISIONS, STORE, MODEL, RECIPE, LAWS, EVALUATION, LEDGER)
 

@@ -16,11 +16,13 @@ from embudget.exports.folder import check_folder
 from embudget.laws import Laws, fit
 from embudget.pairs import Pairs, load_pairs
 from embudget.recipe import Recipe
+from embudget.recipe.choice import Untrained
 from embudget.records import RunRecord
 from embudget.spend.allocation import Allocation, Decision, Purchase
 from embudget.spend.arms import Sources
 from embudget.spend.final import evaluated, folder_of, put_in_front, recipe_of, train_final
 from embudget.spend.folder import DECISIONS, MODEL
+from embudget.spend.kept_start import better_start, put_start_in_front
 from embudget.spend.listener import SpendListener
 from embudget.spend.rounds import START, Beginning, DecisionLog
 from embudget.spend.search import Bought, Policy, Relay, Search
@@ -44,7 +46,9 @@ class SpentBudget(NamedTuple):
     model: Path
     """The folder of the final model, out/model."""
     record: RunRecord
-    """Of the run that made it."""
+    """Of the run that made it; where the model is a start as it is, of the best final run."""
+    untrained: Untrained | None
+    """The start that is the model, as no final run beat it; None where the model was trained."""
     decisions: tuple[Decision, ...]
     """All rounds, the last one final."""
     outcomes: tuple[Bought, ...]
@@ -99,7 +103,8 @@ def spend_budget(
         max_queries: test pairs for the retrieval scores; None for no scores.
 
     Returns:
-        The model, with all that was decided, bought and measured.
+        The model, with all that was decided, bought and measured. Where no final run is below the loss of a start
+        before training, that start is the model, and the best trained one lies in ``out``/candidates.
 
     Raises:
         ConfigError: fewer than one worker, a folder that cannot be written or holds the spending of another budget, a
@@ -138,17 +143,17 @@ def spend_budget(
             listener,
         )
         resources = Resources(checkpoints=folder, checkpoint_seconds=checkpoint_seconds)
-        model, record = _spend(search, pairs, out, opened, workers, resources, listener)
+        trained, record = _spend(search, pairs, out, opened, workers, resources, listener)
         search.tidy()
         with suppress(OSError):  # others have checkpoints there
             folder.rmdir()
-        return _spent(search, pairs, out, model, record, listener, max_queries)
+        return _spent(search, pairs, out, trained, record, listener, max_queries)
 
 
 def _spend(
     search: Search, pairs: Pairs, out: Path, store: Store, workers: int, resources: Resources, listener: SpendListener
 ) -> tuple[Path, RunRecord]:
-    """Search and train final runs until one of them has a loss."""
+    """Search and train final runs until one of them has a loss; the folder of the best one's model, and its record."""
     told = Relay(search, listener)
     while True:
         if not search.final:
@@ -163,20 +168,26 @@ def _spend(
         if search.end_final():
             best = min((record for record in records if record.loss is not None), key=lambda one: one.loss or 0.0)
             place = records.index(best)
-            return put_in_front(folder_of(finals[place], out, len(finals)), out), best
+            return folder_of(finals[place], out, len(finals)), best
 
 
 def _spent(
     search: Search,
     pairs: Pairs,
     out: Path,
-    model: Path,
+    trained: Path,
     record: RunRecord,
     listener: SpendListener,
     max_queries: int | None,
 ) -> SpentBudget:
     outcomes, known = tuple(search.outcomes()), tuple(search.known())
     records = tuple(one for _, one in (*known, *outcomes))
+    untrained = better_start(records, record)
+    if untrained is None:
+        model = put_in_front(trained, out)
+    else:
+        model = put_start_in_front(untrained, trained, record.id, out)
+        listener.untrained(untrained)
     decisions, allocation = tuple(search.log.decisions), search.allocation
     why = _left_over(record, search)
     laws, no_laws = None, ""
@@ -186,13 +197,15 @@ def _spent(
     except (FitError, ConfigError) as error:
         no_laws = str(error)
     left = search.left if allocation.unit == "FLOP" else 0.0
-    recipe = recipe_of(record, decisions[-1], left, why)
+    recipe = recipe_of(record, decisions[-1], left, why, untrained)
     recipe.save(out / RECIPE)
     evaluation = None
     if max_queries is not None:
         evaluation = evaluated(out, record, pairs, max_queries)
         listener.evaluated(evaluation)
-    return SpentBudget(model, record, decisions, outcomes, known, records, laws, no_laws, recipe, evaluation, why)
+    return SpentBudget(
+        model, record, untrained, decisions, outcomes, known, records, laws, no_laws, recipe, evaluation, why
+    )
 
 
 def _left_over(record: RunRecord, search: Search) -> str:

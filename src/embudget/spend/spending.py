@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from embudget.laws import Laws
 from embudget.means import find_means
+from embudget.recipe.choice import Untrained
 from embudget.records import RunRecord
 from embudget.spend.allocation import Allocation, Decision, Measurement
 from embudget.spend.folder import LEDGER, STORE, check_free
@@ -38,7 +39,9 @@ class Spending:
         """Fitted to all runs of the search; None where these do not suffice, and `no_laws` says why."""
         self.no_laws: str = spent.no_laws
         self.record: RunRecord = spent.record
-        """Of the final run."""
+        """Of the best final run."""
+        self.untrained: Untrained | None = spent.untrained
+        """The start that is the model as it is, where no final run beat it; None where the model was trained."""
         self.evaluation: Evaluation | None = spent.evaluation
         """Retrieval scores of the model, where they were asked for."""
 
@@ -168,7 +171,8 @@ def carry_out(
     measured = [one for one, _ in (*spent.known, *spent.outcomes)]  # the final run tells of the others too
     forecast = forecaster(decider.allocation, measured, prepared.prior)
     price = prepared.means.dollars_per_hour
-    ledger = make_ledger(decider.allocation, spent.outcomes, spent.decisions[-1], forecast, price)
+    last = spent.decisions[-1]
+    ledger = make_ledger(decider.allocation, spent.outcomes, last, forecast, price, spent.untrained)
     ledger.save(folder / LEDGER)
     listener.done(ledger)
     return Spending(spent, ledger)
