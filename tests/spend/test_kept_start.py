@@ -34,11 +34,14 @@ def test_a_start_that_no_run_beats_is_the_model(
         tiny_pairs,
         members=[str(start)],
         methods=["full", "lora:4"],
-        learning_rates={"full": [30.0], "lora:4": [300.0]},
+        learning_rates={"full": [3e-2], "lora:4": [0.3]},
     )
     heard: list[str] = []
 
     class Heard(SpendListener):
+        def start_measured(self, model: str, loss: float) -> None:
+            heard.append("measured")
+
         def untrained(self, start: object) -> None:
             heard.append("untrained")
 
@@ -46,12 +49,15 @@ def test_a_start_that_no_run_beats_is_the_model(
     killed = pytest.MonkeyPatch()
     killed.setattr(run, "put_start_in_front", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
-        spending(study, out)
+        spending(study, out, listener=Heard())
     killed.undo()
+    assert heard == ["measured"], "before the first decision, and once"
+    heard.clear()
     spent = spending(study, out, listener=Heard(), max_queries=30)
     assert spent.untrained is not None and heard == ["untrained"]
     assert spent.record.loss is not None and spent.untrained.loss == spent.record.base_loss < spent.record.loss
     assert weights(out) == weights(better) and is_start(out / "model")
+    assert {arm.base_loss for arm in spent.allocation.arms} == {spent.record.base_loss}, "the policy knows it"
     assert "as it is, not trained" in as_it_is(spent.untrained)
     candidate = SentenceTransformer(str(out / "candidates" / spent.record.id))
     assert candidate.encode(["a text"]).shape == SentenceTransformer(str(out / "model")).encode(["a text"]).shape

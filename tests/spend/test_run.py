@@ -20,7 +20,7 @@ from embudget.study import Store, Study
 from embudget.training.loop import Training
 from embudget.training.run import train
 from tests.spend.halving import RUNGS, halving
-from tests.spend.spendings import BUDGET, lines, spending, study_of, weights
+from tests.spend.spendings import BUDGET, ended, lines, spending, study_of, weights
 
 
 @pytest.fixture(scope="module")
@@ -195,6 +195,24 @@ def test_a_run_that_another_process_trains_is_not_waited_for(study: Study, tiny_
             spending(study, tmp_path / "out", store=store)
         other.release(taken)
         assert len(store.records()) == 3, "the others of the round are trained"
+
+
+def test_one_process_at_a_time_spends_in_a_folder(study: Study, tmp_path: Path) -> None:
+    """Two would write their decisions into one file."""
+    refused: list[str] = []
+
+    class Second(SpendListener):
+        def decided(self, decision: Decision, changed: str) -> None:
+            def again() -> None:
+                with pytest.raises(ConfigError, match=r"another process spends its budget in .*out"):
+                    spending(study, tmp_path / "out")
+
+            if not refused:
+                assert ended(again) == 0
+                refused.append(changed)
+
+    spending(study, tmp_path / "out", listener=Second())
+    assert refused and len(lines(tmp_path / "out")) == 3
 
 
 def test_pairs_that_end_leave_a_part_of_the_budget(study: Study, tiny_pairs: Pairs, tmp_path: Path) -> None:

@@ -57,6 +57,10 @@ class SpendScreen(SpendListener):
     def __exit__(self, *_: object) -> None:
         self._bars.stop()
 
+    def start_measured(self, model: str, loss: float) -> None:
+        """Print how good a retriever is as it is."""
+        self._say(f"start      {model} has a held-out loss of {loss:.3f} nats before any training")
+
     def planned(self, allocation: Allocation, measured: Sequence[Measurement]) -> None:
         """Print what may be bought, and what an earlier start has bought of it."""
         self._allocation, self._measured = allocation, list(measured)

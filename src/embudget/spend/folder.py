@@ -10,12 +10,14 @@ ledger.json       where the budget went
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from embudget.errors import ConfigError
 from embudget.exports.folder import check_folder
 from embudget.outputs import Input, check_added_to, shown_path
+from embudget.parts import hold
 
 ASKED, DECISIONS, STORE = "start.json", "decisions.jsonl", "runs.db"
 CANDIDATES = "candidates"
@@ -38,3 +40,32 @@ def check_free(out: Path, inputs: Iterable[Input] = (), also: Iterable[str] = ()
         )
     if os.path.lexists(out / MODEL):
         check_folder(out / MODEL)
+
+
+@contextmanager
+def only_spender(out: Path) -> Iterator[None]:
+    """Keep other processes from spending the same budget in the same folder, as long as the block lasts.
+
+    Each would write its decisions behind the other's. The lock ends with the process, however that ends; a file system
+    without locks has none.
+
+    Raises:
+        ConfigError: another process is at it.
+    """
+    handle = None
+    try:
+        with suppress(OSError):  # as on Windows, where a folder cannot be opened
+            handle = os.open(out, os.O_RDONLY)
+        if handle is not None:
+            try:
+                hold(handle)
+            except BlockingIOError:
+                raise ConfigError(
+                    f"another process spends its budget in {shown_path(out)}: wait for its end, or name another folder"
+                ) from None
+            except OSError:
+                pass
+        yield
+    finally:
+        if handle is not None:
+            os.close(handle)

@@ -6,36 +6,41 @@ that the two can be compared; where no final run is below the best start, that s
 trained model lies beside it in out/candidates.
 """
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 from embudget.errors import RunError
-from embudget.exports.folder import RECORD_FILE
+from embudget.exports.run import EXPORT_FILE, export
 from embudget.recipe.choice import Untrained
 from embudget.records import RunRecord
+from embudget.spend.allocation import Arm
 from embudget.spend.folder import CANDIDATES, MODEL
 
 
-def better_start(records: Sequence[RunRecord], best: RunRecord) -> Untrained | None:
+def better_start(arms: Sequence[Arm], records: Sequence[RunRecord], best: RunRecord) -> Untrained | None:
     """The start of the lowest loss before training, where that is below the loss of the best final run; else None.
 
     Args:
-        records: all runs, whose starts could be the model.
+        arms: what could be trained, with the losses of retrievers that were measured.
+        records: all runs, which hold the losses of their starts.
         best: the final run of the lowest loss.
 
     Example:
-        >>> better_start(records, best).model
+        >>> better_start(allocation.arms, records, best).model
         'minilm-l6:6'
     """
-    measured = [one for one in records if one.base_loss is not None]
-    start = min(measured, key=lambda one: (one.base_loss or 0.0, one.config.model), default=None)
+    starts = {(one.base_loss, one.model, one.lineage) for one in arms}
+    starts |= {(one.base_loss, one.config.model, one.lineage) for one in records}
+    measured = [(loss, model, lineage or "") for loss, model, lineage in starts if loss]
+    loss, model, lineage = min(measured, default=(math.inf, "", ""))
     assert best.loss is not None and best.train_flops is not None
-    if start is None or not start.base_loss or start.base_loss >= best.loss:
+    if loss >= best.loss:
         return None
     return Untrained(
-        model=start.config.model,
-        lineage=start.lineage,
-        loss=start.base_loss,
+        model=model,
+        lineage=lineage or None,
+        loss=loss,
         trained_loss=best.loss,
         pays_from=None,
         interval=None,
@@ -57,8 +62,6 @@ def put_start_in_front(start: Untrained, trained: Path, run: str, out: Path) -> 
         RunError: the folder cannot be written.
         ExportError, ModelError: the start cannot be loaded or written.
     """
-    from embudget.exports import export
-
     model = out / MODEL
     if trained == model:
         try:
@@ -85,5 +88,5 @@ def as_it_is(start: Untrained) -> str:
 
 
 def is_start(model: Path) -> bool:
-    """Whether a folder holds a model that no run has made."""
-    return model.is_dir() and not (model / RECORD_FILE).exists()
+    """Whether a folder holds a start as it is, which was exported, and not what a run has written."""
+    return (model / EXPORT_FILE).is_file()

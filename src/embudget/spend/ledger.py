@@ -104,9 +104,7 @@ class Ledger(Frozen):
         spent = self.search.cost + self.final.cost
         lines = [] if self.untrained is None else [as_it_is(self.untrained)]
         lines.append(f"ledger: {self._amount(spent)} of {self._amount(self.budget)} {self._unit} spent")
-        lines += _rows(
-            self._headers, [self._row("search"), self._row("final")]
-        )
+        lines += _rows(self._headers, [self._row("search"), self._row("final")])
         kinds = ", ".join(f"{count} {kind}" for kind, count in self.by_kind.items())
         ended = "".join(f"; {count} {status}" for status, count in self.unfinished.items())
         if self.by_kind:

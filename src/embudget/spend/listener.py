@@ -15,10 +15,14 @@ if TYPE_CHECKING:
 class SpendListener:
     """Is told how a budget is spent; this base class ignores it.
 
-    The order is: `planned` once; for each round `decided`, then `progress` and `measured` of its purchases; `training`
-    and `progress` of each final run, then its `measured`; `untrained` where no run beat a start; `evaluated` where
-    scores were asked for; `done` once. What an earlier start had measured is in `planned` and is not told again.
+    The order is: `start_measured` of each retriever, at the first start; `planned` once; for each round `decided`, then
+    `progress` and `measured` of its purchases; `training` and `progress` of each final run, then its `measured`;
+    `untrained` where no run beat a start; `evaluated` where scores were asked for; `done` once. What an earlier start
+    had measured is in `planned` and is not told again.
     """
+
+    def start_measured(self, model: str, loss: float) -> None:
+        """A retriever was measured before any training, nats: what it is as it is."""
 
     def planned(self, allocation: Allocation, measured: Sequence[Measurement]) -> None:
         """It is known what may be bought; these measurements are there already, by an earlier start."""
