@@ -50,4 +50,5 @@ def test_what_does_not_pay_for_several_trains_one() -> None:
     final = Purchase(setting=dear, train_flops=1e11, cost=1e11, purpose="final")
     alone = decision(dear).model_copy(update={"purchases": (final,)})
     assert hours.least(hours.arm(dear), 16) > 1e11 / 2
-    assert share_final(alone, hours, measured, 3) is alone
+    shared = share_final(alone, hours, measured, 3)
+    assert shared.purchases == alone.purchases and "does not pay for 3 final runs" in shared.why

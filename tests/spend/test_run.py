@@ -2,20 +2,22 @@
 
 import json
 import math
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
 
-from embudget.errors import BudgetError, ConfigError
+from embudget.errors import BudgetError, ConfigError, RunError
 from embudget.pairs import Pairs, build_pairs
-from embudget.records import RunRecord
-from embudget.spend.allocation import Allocation, Decision, Measurement, cost_of
-from embudget.spend.arms import Sources
+from embudget.records import RunConfig, RunRecord
+from embudget.spend.allocation import Allocation, Decision, Measurement, Purchase, cost_of
+from embudget.spend.arms import Sources, allocation_of
 from embudget.spend.keeping import share_final
 from embudget.spend.listener import SpendListener
 from embudget.spend.run import SpentBudget
+from embudget.spend.sizing import Sizing
 from embudget.study import Store, Study
 from embudget.training.loop import Training
 from embudget.training.run import train
@@ -213,6 +215,37 @@ def test_one_process_at_a_time_spends_in_a_folder(study: Study, tmp_path: Path) 
 
     spending(study, tmp_path / "out", listener=Second())
     assert refused and len(lines(tmp_path / "out")) == 3
+
+
+def test_a_trunk_that_is_gone_is_not_paid_for_again(study: Study, tmp_path: Path) -> None:
+    """A longer run was decided at the price of what its trunk lacked; begun anew, it would exceed the budget."""
+
+    class Interrupted(SpendListener):
+        def progress(self, config: RunConfig, share: float, loss: float) -> None:
+            if config.train_flops == RUNGS[1]:
+                raise KeyboardInterrupt
+
+    out = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        spending(study, out, listener=Interrupted())
+    shutil.rmtree(out / "runs.db.checkpoints")
+    with pytest.raises(RunError, match=r"the trunk that the run .* goes on from is gone: put the folder"):
+        spending(study, out)
+
+
+def test_a_final_run_of_hours_is_as_long_as_the_measured_speed_allows(study: Study, tiny_pairs: Pairs) -> None:
+    arms = [
+        arm.model_copy(update={"seconds_per_flop": 1e-8, "seconds_per_run": 1.0})
+        for arm in Sources.of(study, tiny_pairs).arms()
+    ]
+    allocation = allocation_of(study, tiny_pairs, 21.0, unit="seconds", arms=tuple(arms), batch_flops=BUDGET)
+    sizing = Sizing(allocation, Sources.of(study, tiny_pairs), tiny_pairs)
+    setting = halving(allocation, ()).best
+    purchase = Purchase(setting=setting, train_flops=2e9, cost=21.0, purpose="final")
+    (expected,) = sizing.final([purchase], {}, 21.0)
+    (slow,) = sizing.final([purchase], {}, 21.0, lambda setting: 2.0)
+    assert expected.run.end_flops == pytest.approx(2e9, rel=0.1), "20 s of training"
+    assert slow.run.end_flops == pytest.approx(expected.run.end_flops / 2, rel=0.1)
 
 
 def test_pairs_that_end_leave_a_part_of_the_budget(study: Study, tiny_pairs: Pairs, tmp_path: Path) -> None:

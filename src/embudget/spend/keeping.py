@@ -27,6 +27,10 @@ def share_final(decision: Decision, allocation: Allocation, measured: Sequence[M
     settings = _candidates(decision, allocation, measured, keep)
     while len(settings) > 1 and not _affordable(settings, allocation, measured):
         settings.pop()
+    if len(settings) < keep:
+        decision = decision.model_copy(
+            update={"why": f"{decision.why}; what is left does not pay for {keep} final runs"}
+        )
     if len(settings) == 1:
         return decision
     part = (allocation.budget - spent(measured)) / len(settings)
