@@ -18,7 +18,7 @@ def test_money_and_hours_of_a_device_are_flop_as_everywhere() -> None:
     assert means.amount == resolve_budget(dollars=10, device="l4")
     assert means.unit == "FLOP"
     assert means.hours is None
-    assert means.dollars_per_hour == 0.8
+    assert means.dollars(3600) is None, "an hour of this machine is not one of that device"
 
 
 @pytest.mark.parametrize(

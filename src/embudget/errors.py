@@ -80,6 +80,10 @@ class ExportError(EmbudgetError):
     """A model cannot be written in the format asked for."""
 
 
+class OutOfMemoryError(RunError):
+    """Memory does not suffice for one text at a time: another model or method may need less."""
+
+
 class DivergedError(RunError):
     """The loss of a run became NaN or infinite, or exploded, so that training on would waste the rest of its budget.
 

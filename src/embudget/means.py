@@ -11,7 +11,7 @@ same hours are worth five times fewer FLOP to it; one number of FLOP for all cho
 from typing import Literal, NamedTuple
 
 from embudget.errors import BudgetError
-from embudget.flops import find_device, resolve_budget
+from embudget.flops import resolve_budget
 from embudget.limits import MOST_FLOPS
 from embudget.number import read_number
 
@@ -30,7 +30,7 @@ class Means(NamedTuple):
     devices: int = 1
     """Of this machine, that compute at the same time."""
     dollars_per_hour: float | None = None
-    """Price of one device; None where no price is known."""
+    """Price of one device of this machine; None where none is known, as with a budget by another device's price."""
 
     @property
     def hours(self) -> float | None:
@@ -66,6 +66,8 @@ def find_means(
 ) -> Means:
     """Read a budget given in one of four ways.
 
+    The price of a ``device`` turns dollars into FLOP, and no more: the seconds that runs take here are not its seconds.
+
     Args:
         budget: FLOP.
         hours: on the wall's clock, of this machine.
@@ -98,10 +100,7 @@ def find_means(
         flops = resolve_budget(
             budget, gpu_hours=gpu_hours, dollars=dollars, device=device, mfu=mfu, dollars_per_hour=dollars_per_hour
         )
-        price = dollars_per_hour
-        if price is None and device is not None:
-            price = find_device(device).dollars_per_hour
-        return Means(flops, dollars_per_hour=price)
+        return Means(flops)
     if device is not None or mfu is not None:
         raise BudgetError("device and mfu go with gpu_hours or dollars, not with hours, which are of this machine")
     count = read_number(1 if devices is None else devices, "devices", least=1, most=MOST_DEVICES, kind=BudgetError)

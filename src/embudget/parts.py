@@ -109,7 +109,7 @@ def _lock(target: Path) -> tuple[Part, int]:
         part = _part(target, secrets.token_hex(4))
         handle = os.open(part.lock, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
         try:
-            _hold(handle)
+            hold(handle)
             if part.lock.exists():  # or another took it for a dead one's between the two lines above, and removed it
                 return part, handle
         except OSError as error:
@@ -121,7 +121,7 @@ def _lock(target: Path) -> tuple[Part, int]:
         os.close(handle)
 
 
-def _hold(handle: int) -> None:
+def hold(handle: int) -> None:
     """Lock an open file, until it is closed or the process ends.
 
     Raises:
@@ -144,7 +144,7 @@ def _dead(lock: Path) -> Iterator[bool]:
         yield isinstance(error, FileNotFoundError)  # it is made first and removed last
         return
     try:
-        _hold(handle)
+        hold(handle)
     except OSError:
         yield False
     else:

@@ -101,12 +101,15 @@ def test_the_smoke_version_on_the_real_models(run: Run, tmp_path: Path) -> None:
     out = tmp_path / "q"
     first = run("quickstart", "--smoke", "--out", out)
     assert first.code == 0, first.err
-    for said in ("round 1, 0 % of the budget spent", "final run: ", "ledger: ", "untrained base", "BM25", "TF-IDF"):
+    for said in ("round 1, 0 % of the budget spent", "final run: ", "ledger: ", "BM25", "TF-IDF"):
         assert said in first.out, said
+    kept = "model      minilm-l6:6 as it is, not trained" in first.out
+    assert ("trained instead" if kept else "untrained base") in first.out, "start and trained model, side by side"
     assert f"SentenceTransformer({str(out / 'model')!r})" in first.out
     model = SentenceTransformer(str(out / "model"))
     assert model.encode(["a query", "a document"]).shape in {(2, 384), (2, 576)}
     ledger = json.loads((out / "ledger.json").read_text())
+    assert kept == (ledger["untrained"] is not None)
     assert ledger["search"]["cost"] + ledger["final"]["cost"] <= ledger["budget"] == module.SMOKE.budget
     written = (out / "model" / "model.safetensors").stat().st_mtime_ns
 

@@ -40,3 +40,15 @@ def test_a_search_goes_on(keep: int) -> None:
 
 def test_one_final_run_is_the_policys_own() -> None:
     assert share_final(ending(), allocation(), searched(), 1) == ending()
+
+
+def test_what_does_not_pay_for_several_trains_one() -> None:
+    """The search may leave less than so many of the shortest runs take."""
+    measured = searched()
+    dear = setting("smollm2-135m:30", "full")
+    hours = allocation().model_copy(update={"budget": spent(measured) + 1e11})
+    final = Purchase(setting=dear, train_flops=1e11, cost=1e11, purpose="final")
+    alone = decision(dear).model_copy(update={"purchases": (final,)})
+    assert hours.least(hours.arm(dear), 16) > 1e11 / 2
+    shared = share_final(alone, hours, measured, 3)
+    assert shared.purchases == alone.purchases and "does not pay for 3 final runs" in shared.why

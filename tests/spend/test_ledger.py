@@ -87,8 +87,21 @@ def test_shared_trunks_count_once() -> None:
     assert ledger.final.train_flops == pytest.approx(3.4e12 - 0.8 * 8e11)
     assert ledger.search.seconds == pytest.approx((ledger.search.train_flops - 2e11) / 1e10)  # one left no record
     assert ledger.final.seconds == pytest.approx(ledger.final.train_flops / 1e10)
-    assert ledger.final.dollars == pytest.approx(ledger.final.seconds / 100)
     assert (ledger.search.runs, ledger.final.runs) == (4, 1)
+
+
+def test_money_is_that_of_hours_of_this_machine_alone() -> None:
+    """A budget in FLOP may come from the price of another device, whose hours these are not."""
+    assert made().final.dollars is None and "dollars" not in str(made())
+    timed = [one.model_copy(update={"seconds_per_flop": 1e-10, "seconds_per_run": 50.0}) for one in allocation().arms]
+    hours = allocation(7200.0).model_copy(update={"unit": "seconds", "arms": tuple(timed)})
+    chosen = setting("smollm2-135m:4")
+    run = Measurement(Purchase(setting=chosen, train_flops=2e12, cost=450.0, purpose="final"), 3.1)
+    slower = record(Measurement(Purchase(setting=chosen, train_flops=2e12, cost=2e12), 3.1), 400.0)
+    final = make_ledger(hours, [(run, slower)], decision(chosen), flat, dollars_per_hour=4.0).final
+    assert final.dollars == pytest.approx(450 / 3600 * 4), "loading and measuring are paid for too"
+    assert final.train_flops == 2e12, "what was trained, whatever speed was expected"
+    assert final.seconds == 400
 
 
 def test_it_says_what_came_of_it(tmp_path: Path) -> None:

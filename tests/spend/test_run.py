@@ -2,25 +2,27 @@
 
 import json
 import math
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
 
-from embudget.errors import BudgetError, ConfigError
+from embudget.errors import BudgetError, ConfigError, RunError
 from embudget.pairs import Pairs, build_pairs
-from embudget.records import RunRecord
-from embudget.spend.allocation import Allocation, Decision, Measurement, cost_of
-from embudget.spend.arms import Sources
+from embudget.records import RunConfig, RunRecord
+from embudget.spend.allocation import Allocation, Decision, Measurement, Purchase, cost_of
+from embudget.spend.arms import Sources, allocation_of
 from embudget.spend.keeping import share_final
 from embudget.spend.listener import SpendListener
 from embudget.spend.run import SpentBudget
+from embudget.spend.sizing import Sizing
 from embudget.study import Store, Study
 from embudget.training.loop import Training
 from embudget.training.run import train
 from tests.spend.halving import RUNGS, halving
-from tests.spend.spendings import BUDGET, lines, spending, study_of, weights
+from tests.spend.spendings import BUDGET, ended, lines, spending, study_of, weights
 
 
 @pytest.fixture(scope="module")
@@ -197,6 +199,55 @@ def test_a_run_that_another_process_trains_is_not_waited_for(study: Study, tiny_
         assert len(store.records()) == 3, "the others of the round are trained"
 
 
+def test_one_process_at_a_time_spends_in_a_folder(study: Study, tmp_path: Path) -> None:
+    """Two would write their decisions into one file."""
+    refused: list[str] = []
+
+    class Second(SpendListener):
+        def decided(self, decision: Decision, changed: str) -> None:
+            def again() -> None:
+                with pytest.raises(ConfigError, match=r"another process spends its budget in .*out"):
+                    spending(study, tmp_path / "out")
+
+            if not refused:
+                assert ended(again) == 0
+                refused.append(changed)
+
+    spending(study, tmp_path / "out", listener=Second())
+    assert refused and len(lines(tmp_path / "out")) == 3
+
+
+def test_a_trunk_that_is_gone_is_not_paid_for_again(study: Study, tmp_path: Path) -> None:
+    """A longer run was decided at the price of what its trunk lacked; begun anew, it would exceed the budget."""
+
+    class Interrupted(SpendListener):
+        def progress(self, config: RunConfig, share: float, loss: float) -> None:
+            if config.train_flops == RUNGS[1]:
+                raise KeyboardInterrupt
+
+    out = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        spending(study, out, listener=Interrupted())
+    shutil.rmtree(out / "runs.db.checkpoints")
+    with pytest.raises(RunError, match=r"the trunk that the run .* goes on from is gone: put the folder"):
+        spending(study, out)
+
+
+def test_a_final_run_of_hours_is_as_long_as_the_measured_speed_allows(study: Study, tiny_pairs: Pairs) -> None:
+    arms = [
+        arm.model_copy(update={"seconds_per_flop": 1e-8, "seconds_per_run": 1.0})
+        for arm in Sources.of(study, tiny_pairs).arms()
+    ]
+    allocation = allocation_of(study, tiny_pairs, 21.0, unit="seconds", arms=tuple(arms), batch_flops=BUDGET)
+    sizing = Sizing(allocation, Sources.of(study, tiny_pairs), tiny_pairs)
+    setting = halving(allocation, ()).best
+    purchase = Purchase(setting=setting, train_flops=2e9, cost=21.0, purpose="final")
+    (expected,) = sizing.final([purchase], {}, 21.0)
+    (slow,) = sizing.final([purchase], {}, 21.0, lambda setting: 2.0)
+    assert expected.run.end_flops == pytest.approx(2e9, rel=0.1), "20 s of training"
+    assert slow.run.end_flops == pytest.approx(expected.run.end_flops / 2, rel=0.1)
+
+
 def test_pairs_that_end_leave_a_part_of_the_budget(study: Study, tiny_pairs: Pairs, tmp_path: Path) -> None:
     made = tiny_pairs.folder.parent / "made.jsonl"
     few = build_pairs([f"files:{made}"], tmp_path / "pairs", limit=240)
@@ -259,6 +310,35 @@ def test_a_final_run_that_diverges_leaves_what_it_did_not_spend_to_another(
     assert sum(one.purchase.cost for one, _ in spent.outcomes) <= BUDGET
     assert (spent.record.config.method, spent.record.config.model) != ill
     assert spent.decisions[-1].round == 3
+
+
+def test_a_final_run_that_memory_does_not_suffice_for_leaves_the_rest_to_another(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The machine is not asked twice: a later start knows that it failed, and how far it had come."""
+    calm = spending(study, tmp_path / "calm")
+    ill = calm.record.config.method, calm.record.config.model
+    longest = max(one.purchase.train_flops for one, _ in calm.outcomes if one.purchase.purpose == "search")
+    sick(monkeypatch, lambda c: (c.method, c.model) == ill and c.train_flops > longest, "fail", steps=24)
+    spent = spending(study, tmp_path / "out")
+    finals = [one for one, _ in spent.outcomes if one.purchase.purpose == "final"]
+    assert [one.status for one in finals] == ["failed", "done"]
+    assert 0 < finals[0].purchase.cost < 0.9 * calm.outcomes[-1][0].purchase.cost, "up to the step at which it did"
+    total = own([record for _, record in spent.outcomes]) + finals[0].purchase.cost
+    assert 0.9 * BUDGET < total <= BUDGET
+    assert (spent.record.config.method, spent.record.config.model) != ill
+    again = spending(study, tmp_path / "out")
+    assert again.outcomes == spent.outcomes
+
+
+def test_what_failed_in_an_earlier_spending_is_tried_again(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        sick(patched, lambda config: config.method == "full", "fail")
+        spending(study, tmp_path / "ill", store=tmp_path / "runs.db")
+    spent = spending(study, tmp_path / "out", store=tmp_path / "runs.db")
+    assert {one.status for one, _ in (*spent.known, *spent.outcomes)} == {"done"}
 
 
 def test_of_several_final_runs_the_best_is_the_model(study: Study, tmp_path: Path) -> None:

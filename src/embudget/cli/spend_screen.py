@@ -13,10 +13,12 @@ from embudget.records import RunConfig, RunRecord
 from embudget.report.formats import duration, plural
 from embudget.spend.allocation import Allocation, Decision, Measurement, Purchase, spent
 from embudget.spend.changes import named, why_bought
+from embudget.spend.kept_start import as_it_is
 from embudget.spend.listener import SpendListener
 
 if TYPE_CHECKING:
     from embudget.evaluation import Evaluation
+    from embudget.recipe.choice import Untrained
     from embudget.spend.ledger import Ledger
 
 
@@ -54,6 +56,10 @@ class SpendScreen(SpendListener):
 
     def __exit__(self, *_: object) -> None:
         self._bars.stop()
+
+    def start_measured(self, model: str, loss: float) -> None:
+        """Print how good a retriever is as it is."""
+        self._say(f"start      {model} has a held-out loss of {loss:.3f} nats before any training")
 
     def planned(self, allocation: Allocation, measured: Sequence[Measurement]) -> None:
         """Print what may be bought, and what an earlier start has bought of it."""
@@ -112,12 +118,18 @@ class SpendScreen(SpendListener):
             self._shares.pop(record.id, None)
         self._move(sum(self._shares.values()), "")
         self._line("measured", f"{outcome(measurement)} of {described(bought.setting)}, {bought.train_flops:.3g} FLOP")
+        if record is not None and record.error is not None:
+            self._line("because", record.error)
         for remark in () if record is None else record.remarks:
             self._line("warning", remark)
 
     def lost(self, config: RunConfig, reason: str, attempt: int) -> None:
         """Print a lost process."""
         self._line("lost", f"{named(config.model, config.method)}: {reason} in attempt {attempt}")
+
+    def untrained(self, start: "Untrained") -> None:
+        """Print that the model is a start as it is."""
+        self._say(f"\n{as_it_is(start)}")
 
     def evaluated(self, evaluation: "Evaluation") -> None:
         """Print the retrieval scores."""

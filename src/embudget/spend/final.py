@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from embudget.errors import DivergedError, RunError
+from embudget.errors import DivergedError, OutOfMemoryError, RunError
 from embudget.evaluation import Evaluation, evaluate, load_model
 from embudget.evaluation.contenders import BASE
 from embudget.exports.folder import RECORD_FILE, check_earlier_model, read_record
@@ -18,13 +18,16 @@ from embudget.files import save_text, whole_folder
 from embudget.methods import parse_method
 from embudget.pairs import Pairs
 from embudget.recipe import Recipe
+from embudget.recipe.choice import Untrained
 from embudget.records import RunConfig, RunRecord
 from embudget.spend.allocation import Decision
-from embudget.spend.folder import EVALUATION, MODEL
+from embudget.spend.folder import CANDIDATES, EVALUATION, MODEL
+from embudget.spend.kept_start import is_start
 from embudget.spend.listener import SpendListener
 from embudget.spend.search import Search
 from embudget.spend.sizing import Sized
 from embudget.study import Store
+from embudget.study.execution import failed_record
 from embudget.study.kept import store_record
 from embudget.training.resources import Resources
 from embudget.training.run import diverged_record, train
@@ -32,30 +35,39 @@ from embudget.training.run import diverged_record, train
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-CANDIDATES = "candidates"
+TRAINED = "trained instead"
+"""Name of the best trained model in the scores, where a start as it is is the model."""
 
 
 def train_final(
     one: Sized, search: Search, pairs: Pairs, folder: Path, store: Store, resources: Resources, listener: SpendListener
 ) -> RunRecord:
-    """Train a final run, or the rest of it, into a folder, and store its record; one that diverged has a record too.
+    """Train a final run, or the rest of it, into a folder, and store its record.
+
+    One that diverged or that memory did not suffice for has a record too, by which the policy decides anew. Its curve
+    ends with the last step that was done, so that the rest of the budget is there for another run.
 
     Raises:
-        RunError: the state of the trunk that it goes on from is gone.
+        RunError: the state of the trunk that it goes on from is gone, or the folder cannot be written.
         EmbudgetError: as `embudget.training.run.train`.
     """
     config, checkpoints = one.config, resources.checkpoints
+    done: list[tuple[float, float]] = []
+
+    def after_step(share: float, loss: float) -> None:
+        done[:] = [(share, loss)]
+        listener.progress(config, share, loss)
+
     record = next((record for record in store.records() if record.id == config.id and record.loss is None), None)
     record = record or _there(folder, config)
     if record is None:
         search.check_trunk(one)
         try:
-            _, record = train(
-                config, pairs, folder, on_progress=lambda share, loss: listener.progress(config, share, loss),
-                resources=resources, with_record=True,
-            )  # fmt: skip
+            _, record = train(config, pairs, folder, on_progress=after_step, resources=resources, with_record=True)
         except DivergedError as error:
             record = diverged_record(config, error)
+        except (MemoryError, RuntimeError, OutOfMemoryError) as error:  # torch says out of memory by a RuntimeError
+            record = failed_record(config, error, done)
     store_record(store, record, checkpoints)
     if checkpoints is not None:  # a kill behind the export leaves them
         shutil.rmtree(checkpoints / config.id, ignore_errors=True)
@@ -64,7 +76,9 @@ def train_final(
 
 def folder_of(one: Sized, out: Path, count: int) -> Path:
     """Where the model of one of so many final runs is written."""
-    return out / MODEL if count == 1 else out / CANDIDATES / one.config.id
+    candidate = out / CANDIDATES / one.config.id
+    beaten = (candidate / RECORD_FILE).exists()  # by a start as it is
+    return out / MODEL if count == 1 and not beaten else candidate
 
 
 def put_in_front(source: Path, out: Path) -> Path:
@@ -98,9 +112,11 @@ def evaluated(
 ) -> Evaluation:
     """The model's retrieval scores on the test pairs beside its start's, from out/evaluation.json where they are there.
 
+    Where a start as it is is the model, what was trained stands beside it.
+
     Args:
         out: folder of the spending.
-        record: of the run that made the model.
+        record: of the best final run.
         pairs: the text pairs.
         max_queries: test pairs that are used.
         beside: folders of further models to score, by the names to print.
@@ -115,16 +131,21 @@ def evaluated(
         there = Evaluation.model_validate_json(file.read_text()) if file.exists() else None
     except ValueError:
         there = None
-    if there is not None and (there.run, there.pairs) == (record.id, pairs.hash):
+    untrained = is_start(out / MODEL)
+    run = None if untrained else record.id
+    if there is not None and (there.run, there.pairs) == (run, pairs.hash):
         return there
-    against: dict[str, SentenceTransformer | str | Path] = {BASE: load_base(record.config), **(beside or {})}
+    against: dict[str, SentenceTransformer | str | Path] = dict(beside or {})
+    against |= {TRAINED: out / CANDIDATES / record.id} if untrained else {BASE: load_base(record.config)}
     result = evaluate(load_model(out / MODEL), pairs, against=against, max_queries=max_queries)
-    result = result.model_copy(update={"run": record.id})
+    result = result.model_copy(update={"run": run})
     save_text(file, result.model_dump_json(indent=2))
     return result
 
 
-def recipe_of(record: RunRecord, decision: Decision, left: float, left_over: str) -> Recipe:
+def recipe_of(
+    record: RunRecord, decision: Decision, left: float, left_over: str, untrained: Untrained | None = None
+) -> Recipe:
     """How the final model was trained, as a recipe: `train` makes the same model of it, without the search.
 
     Args:
@@ -132,6 +153,7 @@ def recipe_of(record: RunRecord, decision: Decision, left: float, left_over: str
         decision: which chose it, with what it promised.
         left: of the budget that could not be spent, FLOP.
         left_over: why; empty where it is less than a step.
+        untrained: the start that is better as it is, by which `train` refuses the recipe.
     """
     config = record.config
     shared = {name: getattr(config, name) for name in set(RunConfig.model_fields) & set(Recipe.model_fields)}
@@ -155,6 +177,7 @@ def recipe_of(record: RunRecord, decision: Decision, left: float, left_over: str
             "level": 0.9,
             "extrapolation": 1.0,
             "lineage": record.lineage,
+            "untrained": untrained,
             "chosen": f"{100 * decision.probability:.0f} % that no other choice ends lower by more than 0.5 %, when "
             "the search ended",
         },

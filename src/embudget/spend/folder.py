@@ -3,20 +3,24 @@
 spend.json        what was asked for; by it a later start knows the folder for its own
 decisions.jsonl   each round: what was believed, what was bought, why, and what it changed
 runs.db           the records of all runs, unless another store was named
-model/            the final model
+model/            the final model; a start as it is, where no run beat it
+candidates/       the models of several final runs, or the trained one that a start as it is beats
 evaluation.json   its retrieval scores
 ledger.json       where the budget went
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from embudget.errors import ConfigError
 from embudget.exports.folder import check_folder
 from embudget.outputs import Input, check_added_to, shown_path
+from embudget.parts import hold
 
 ASKED, DECISIONS, STORE = "start.json", "decisions.jsonl", "runs.db"
+CANDIDATES = "candidates"
 MODEL, RECIPE, LAWS, EVALUATION, LEDGER = "model", "recipe.yaml", "laws.json", "evaluation.json", "ledger.json"
 CONTENTS = (DECISIONS, STORE, MODEL, RECIPE, LAWS, EVALUATION, LEDGER)
 
@@ -36,3 +40,32 @@ def check_free(out: Path, inputs: Iterable[Input] = (), also: Iterable[str] = ()
         )
     if os.path.lexists(out / MODEL):
         check_folder(out / MODEL)
+
+
+@contextmanager
+def only_spender(out: Path) -> Iterator[None]:
+    """Keep other processes from spending the same budget in the same folder, as long as the block lasts.
+
+    Each would write its decisions behind the other's. The lock ends with the process, however that ends; a file system
+    without locks has none.
+
+    Raises:
+        ConfigError: another process is at it.
+    """
+    handle = None
+    try:
+        with suppress(OSError):  # as on Windows, where a folder cannot be opened
+            handle = os.open(out, os.O_RDONLY)
+        if handle is not None:
+            try:
+                hold(handle)
+            except BlockingIOError:
+                raise ConfigError(
+                    f"another process spends its budget in {shown_path(out)}: wait for its end, or name another folder"
+                ) from None
+            except OSError:
+                pass
+        yield
+    finally:
+        if handle is not None:
+            os.close(handle)

@@ -13,7 +13,7 @@ def share_final(decision: Decision, allocation: Allocation, measured: Sequence[M
     """The decision with ``keep`` final runs in place of the one that ends the search; others are left as they are.
 
     The leading arms are taken in their order, each with the best of its measured settings; where there are fewer of
-    them, the best choice is trained with further seeds.
+    them, the best choice is trained with further seeds. There are fewer where what is left does not pay for all.
 
     Args:
         decision: the policy's.
@@ -25,6 +25,14 @@ def share_final(decision: Decision, allocation: Allocation, measured: Sequence[M
     if not decision.final or keep <= 1 or bought:
         return decision
     settings = _candidates(decision, allocation, measured, keep)
+    while len(settings) > 1 and not _affordable(settings, allocation, measured):
+        settings.pop()
+    if len(settings) < keep:
+        decision = decision.model_copy(
+            update={"why": f"{decision.why}; what is left does not pay for {keep} final runs"}
+        )
+    if len(settings) == 1:
+        return decision
     part = (allocation.budget - spent(measured)) / len(settings)
     purchases = []
     for number, setting in enumerate(settings):
@@ -33,6 +41,15 @@ def share_final(decision: Decision, allocation: Allocation, measured: Sequence[M
         cost = allocation.cost_of(setting, flops, measured)
         purchases.append(Purchase(setting=setting, train_flops=flops, cost=cost, purpose="final", why=why))
     return decision.model_copy(update={"purchases": tuple(purchases)})
+
+
+def _affordable(settings: Sequence[Setting], allocation: Allocation, measured: Sequence[Measurement]) -> bool:
+    """Whether an even part of what is left trains each of them long enough to teach it anything."""
+    part = (allocation.budget - spent(measured)) / len(settings)
+    return all(
+        allocation.longest(one, part, measured) >= allocation.least(allocation.arm(one), one.batch_size)
+        for one in settings
+    )
 
 
 def _candidates(

@@ -19,9 +19,11 @@ from embudget.limits import Flops
 from embudget.means import Unit
 from embudget.methods import parse_method
 from embudget.reading import read_json
+from embudget.recipe.choice import Untrained
 from embudget.records import RunRecord
 from embudget.spend.allocation import Allocation, Decision, Measurement, Setting
 from embudget.spend.changes import named
+from embudget.spend.kept_start import as_it_is
 from embudget.spend.rules import rules_of_thumb
 
 
@@ -47,8 +49,10 @@ class Spent(Frozen):
     runs: NonNegativeInt = Field(description="runs that were trained, those that failed or diverged included")
     cost: NonNegativeFloat = Field(description="what it took of the budget, in the budget's unit")
     train_flops: NonNegativeFloat = Field(description="algorithmic FLOP; what a trunk shares counts once")
-    seconds: NonNegativeFloat = Field(description="of training, without loading and measuring; shared ones count once")
-    dollars: NonNegativeFloat | None = Field(default=None, description="what the time costs; None without a price")
+    seconds: NonNegativeFloat = Field(
+        description="of training on this machine, without loading and measuring; shared ones count once"
+    )
+    dollars: NonNegativeFloat | None = Field(default=None, description="of a budget in hours, at the price given")
 
 
 class Alternative(Frozen):
@@ -80,6 +84,7 @@ class Ledger(Frozen):
     measured_loss: float | None = Field(description="held-out loss of the final model, nats; None where it failed")
     loss_error: NonNegativeFloat | None = Field(default=None, description="its standard error by held-out groups")
     base_loss: float | None = Field(default=None, description="held-out loss of the chosen start before training, nats")
+    untrained: Untrained | None = Field(default=None, description="the start that is the model, as no run beat it")
     alternatives: tuple[Alternative, ...] = Field(description="rules of thumb")
 
     def save(self, file: str | Path) -> None:
@@ -97,10 +102,9 @@ class Ledger(Frozen):
 
     def __str__(self) -> str:
         spent = self.search.cost + self.final.cost
-        lines = [f"ledger: {self._amount(spent)} of {self._amount(self.budget)} {self._unit} spent"]
-        lines += _rows(
-            ["", "runs", "of budget", "FLOP", "hours of training", "dollars"], [self._row("search"), self._row("final")]
-        )
+        lines = [] if self.untrained is None else [as_it_is(self.untrained)]
+        lines.append(f"ledger: {self._amount(spent)} of {self._amount(self.budget)} {self._unit} spent")
+        lines += _rows(self._headers, [self._row("search"), self._row("final")])
         kinds = ", ".join(f"{count} {kind}" for kind, count in self.by_kind.items())
         ended = "".join(f"; {count} {status}" for status, count in self.unfinished.items())
         if self.by_kind:
@@ -129,12 +133,17 @@ class Ledger(Frozen):
     def _amount(self, cost: float) -> str:
         return f"{cost:.3g}" if self.unit == "FLOP" else f"{cost / 3600:.3g}"
 
+    @property
+    def _headers(self) -> list[str]:
+        money = [] if self.final.dollars is None else ["dollars"]
+        return ["", "runs", "of budget", "FLOP", "hours of training here", *money]
+
     def _row(self, part: str) -> list[str]:
         values: Spent = getattr(self, part)
-        dollars = "-" if values.dollars is None else f"{values.dollars:.2g}"
+        dollars = [] if values.dollars is None else [f"{values.dollars:.2g}"]
         share = f"{100 * values.cost / self.budget:.1f} %"
         hours = f"{values.seconds / 3600:.3g}"
-        return [part, str(values.runs), share, f"{values.train_flops:.3g}", hours, dollars]
+        return [part, str(values.runs), share, f"{values.train_flops:.3g}", hours, *dollars]
 
     def _reused(self) -> str:
         reused = self.chosen_flops - self.final.train_flops / max(1, self.final.runs)
@@ -160,6 +169,7 @@ def make_ledger(
     decision: Decision,
     forecast: Forecast,
     dollars_per_hour: float | None = None,
+    untrained: Untrained | None = None,
 ) -> Ledger:
     """Draw up the account of a budget that was spent.
 
@@ -168,7 +178,8 @@ def make_ledger(
         outcomes: all that was bought, in its order, with the records of what was trained.
         decision: the last one, which chose the final run.
         forecast: predicts a loss by what the search has taught.
-        dollars_per_hour: price of the device, where there is one.
+        dollars_per_hour: price of a device of this machine, for a budget in seconds.
+        untrained: the start that is the model, where no run beat it.
 
     Returns:
         The account. Of several final runs the one of the lowest loss is the chosen one.
@@ -192,6 +203,7 @@ def make_ledger(
         measured_loss=best.loss,
         loss_error=best.error or None,
         base_loss=None if record is None else record.base_loss,
+        untrained=untrained,
         alternatives=tuple(
             Alternative(
                 name=rule.name,
@@ -207,22 +219,22 @@ def make_ledger(
 def _spent(
     allocation: Allocation, outcomes: Sequence[tuple[Measurement, RunRecord | None]], dollars_per_hour: float | None
 ) -> Spent:
-    flops = [allocation.paid(allocation.arm(one.purchase.setting), one.purchase.cost) for one, _ in outcomes]
-    seconds = sum(_own_seconds(own, *outcome) for own, outcome in zip(flops, outcomes, strict=True))
+    cost = sum(one.purchase.cost for one, _ in outcomes)
+    priced = allocation.unit == "seconds" and dollars_per_hour is not None
     return Spent(
         runs=len(outcomes),
-        cost=sum(one.purchase.cost for one, _ in outcomes),
-        train_flops=sum(flops),
-        seconds=seconds,
-        dollars=None if dollars_per_hour is None else dollars_per_hour * seconds / 3600,
+        cost=cost,
+        train_flops=sum(_own_flops(allocation, *one) for one in outcomes),
+        seconds=sum((record.seconds or 0.0) * record.own_share for _, record in outcomes if record is not None),
+        dollars=(dollars_per_hour or 0.0) * cost / 3600 if priced else None,
     )
 
 
-def _own_seconds(own_flops: float, measurement: Measurement, record: RunRecord | None) -> float:
-    """Seconds of training that a run added, where its record counts those of its trunk as well."""
-    if record is None or record.seconds is None:
-        return 0.0
-    return record.seconds * own_flops / measurement.purchase.train_flops
+def _own_flops(allocation: Allocation, measurement: Measurement, record: RunRecord | None) -> float:
+    """FLOP that a run added, by its record; of one that did not end, what its cost says."""
+    if record is not None and record.train_flops is not None:
+        return record.train_flops - (record.shared_flops or 0.0)
+    return allocation.paid(allocation.arm(measurement.purchase.setting), measurement.purchase.cost)
 
 
 def _rows(headers: list[str], rows: list[list[str]]) -> list[str]:

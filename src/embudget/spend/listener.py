@@ -7,6 +7,7 @@ from embudget.spend.allocation import Allocation, Decision, Measurement, Purchas
 
 if TYPE_CHECKING:
     from embudget.evaluation import Evaluation
+    from embudget.recipe.choice import Untrained
     from embudget.records import RunConfig, RunRecord
     from embudget.spend.ledger import Ledger
 
@@ -14,10 +15,14 @@ if TYPE_CHECKING:
 class SpendListener:
     """Is told how a budget is spent; this base class ignores it.
 
-    The order is: `planned` once; for each round `decided`, then `progress` and `measured` of its purchases; `training`
-    and `progress` of each final run, then its `measured`; `evaluated` where scores were asked for; `done` once. What
-    an earlier start had measured is in `planned` and is not told again.
+    The order is: `start_measured` of each retriever, at the first start; `planned` once; for each round `decided`, then
+    `progress` and `measured` of its purchases; `training` and `progress` of each final run, then its `measured`;
+    `untrained` where no run beat a start; `evaluated` where scores were asked for; `done` once. What an earlier start
+    had measured is in `planned` and is not told again.
     """
+
+    def start_measured(self, model: str, loss: float) -> None:
+        """A retriever was measured before any training, nats: what it is as it is."""
 
     def planned(self, allocation: Allocation, measured: Sequence[Measurement]) -> None:
         """It is known what may be bought; these measurements are there already, by an earlier start."""
@@ -39,6 +44,9 @@ class SpendListener:
 
     def training(self, purchase: Purchase, number: int, of: int) -> None:
         """The search is over: this final run begins, the ``number``-th of so many, counted from 1."""
+
+    def untrained(self, start: "Untrained") -> None:
+        """No final run beat this start as it is, which therefore is the model."""
 
     def evaluated(self, evaluation: "Evaluation") -> None:
         """The final model has its retrieval scores."""

@@ -98,7 +98,8 @@ def prepare(
 
     Args:
         study: members, methods, pairs, and how texts are read.
-        means: the budget.
+        means: the budget. Of hours on several devices each run is charged as if it had the clock to itself, so that
+            the hours hold; with as many workers the runs of a round take less of them than they are charged.
         caps: limits of the search.
         laws: files or names of earlier laws, which the choice begins from.
         device_memory: of the device that trains, as 24GB: arms that are estimated to need more are left out.
@@ -121,8 +122,9 @@ def prepare(
     timed = None
     if means.unit == "seconds" or clock:
         timed = timed_arms(study, pairs, means, refresh=refresh, progress=progress)
+    # a run trains on one device, so that the final one would take as many times the hours as there are devices
     allocation = allocation_of(
-        study, pairs, means.amount, unit=means.unit, arms=None if timed is None else timed.arms,
+        study, pairs, means.amount / means.devices, unit=means.unit, arms=None if timed is None else timed.arms,
         batch_flops=None if timed is None else timed.flops(means), search_share=caps.search_share,
         max_runs=caps.max_runs, workers=caps.workers, seed=caps.seed,
     )  # fmt: skip

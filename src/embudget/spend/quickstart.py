@@ -102,7 +102,8 @@ def quickstart(
     prepared = prepare(study, find_means(size.budget), size.caps)
     spending = carry_out(prepared, out, listener=listener, max_queries=None)
     minilm = minilm_folder()
-    beside = {} if minilm is None or spending.record.config.model == WHOLE_MINILM else {MINILM: minilm}
+    scored = {spending.record.config.model, None if spending.untrained is None else spending.untrained.model}
+    beside = {} if minilm is None or WHOLE_MINILM in scored else {MINILM: minilm}
     spending.evaluation = evaluated(out, spending.record, prepared.pairs, size.max_queries, beside)
     listener.evaluated(spending.evaluation)
     return spending

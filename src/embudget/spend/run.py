@@ -7,23 +7,28 @@ sweep that is on, so that workers stay. Killed at any moment and started again, 
 same model; see `embudget.spend.rounds` for how.
 """
 
+import logging
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from embudget.errors import ConfigError, FitError
+from embudget.errors import ConfigError, FitError, PairsError
 from embudget.exports.folder import check_folder
 from embudget.laws import Laws, fit
 from embudget.pairs import Pairs, load_pairs
 from embudget.recipe import Recipe
+from embudget.recipe.choice import Untrained
 from embudget.records import RunRecord
-from embudget.spend.allocation import Allocation, Decision, Purchase
+from embudget.spend.allocation import Allocation, Decision
 from embudget.spend.arms import Sources
+from embudget.spend.beginning import earlier_start, known_runs
 from embudget.spend.final import evaluated, folder_of, put_in_front, recipe_of, train_final
-from embudget.spend.folder import DECISIONS, MODEL
+from embudget.spend.folder import DECISIONS, MODEL, only_spender
+from embudget.spend.kept_start import better_start, put_start_in_front
 from embudget.spend.listener import SpendListener
-from embudget.spend.rounds import START, Beginning, DecisionLog
-from embudget.spend.search import Bought, Policy, Relay, Search
+from embudget.spend.relay import Relay
+from embudget.spend.rounds import START, DecisionLog
+from embudget.spend.search import Bought, Policy, Search
 from embudget.spend.sizing import Sizing
 from embudget.spend.trunks import TrunkStates
 from embudget.study import Store, Study
@@ -35,16 +40,22 @@ from embudget.training.resources import Resources, check_interval
 if TYPE_CHECKING:
     from embudget.evaluation import Evaluation
 
+LOG = logging.getLogger(__name__)
+
 LAWS, RECIPE = "laws.json", "recipe.yaml"
 
 
 class SpentBudget(NamedTuple):
     """What a budget was spent on, and what came of it."""
 
+    allocation: Allocation
+    """What could be bought, as the first start knew it: a later one may have measured other speeds."""
     model: Path
     """The folder of the final model, out/model."""
     record: RunRecord
-    """Of the run that made it."""
+    """Of the run that made it; where the model is a start as it is, of the best final run."""
+    untrained: Untrained | None
+    """The start that is the model, as no final run beat it; None where the model was trained."""
     decisions: tuple[Decision, ...]
     """All rounds, the last one final."""
     outcomes: tuple[Bought, ...]
@@ -60,7 +71,7 @@ class SpentBudget(NamedTuple):
     recipe: Recipe
     """How the model was trained, as `train` takes it."""
     evaluation: "Evaluation | None"
-    """Retrieval scores of the model beside its start, where they were asked for."""
+    """Retrieval scores of the model beside its start, where they were asked for and there are test pairs for them."""
     left_over: str
     """Why more than two steps of the budget were not spent, such as pairs that ended; empty where they were."""
 
@@ -99,11 +110,13 @@ def spend_budget(
         max_queries: test pairs for the retrieval scores; None for no scores.
 
     Returns:
-        The model, with all that was decided, bought and measured.
+        The model, with all that was decided, bought and measured. Where no final run is below the loss of a start
+        before training, that start is the model, and the best trained one lies in ``out``/candidates.
 
     Raises:
-        ConfigError: fewer than one worker, a folder that cannot be written or holds the spending of another budget, a
-            store that lacks runs that were decided by or in which another process trains one of them.
+        ConfigError: fewer than one worker; a folder that cannot be written, holds the spending of another budget, or
+            in which another process spends; a store that lacks runs that were decided by, or in which another process
+            trains one of them.
         BudgetError: what is left is less than one step.
         StoreError, PairsError, ModelError, MethodError: as `embudget.study.driver.sweep`.
         RunError: the model cannot be written, or no final run has a loss and nothing is left.
@@ -122,9 +135,9 @@ def spend_budget(
     check_folder(out / MODEL, pairs=pairs.folder)
     sources = Sources.of(study, pairs)  # before there is a store, by which a later start does not know the folder
     made_folder(out)
-    with nullcontext(store) if isinstance(store, Store) else Store(store) as opened:
+    with only_spender(out), nullcontext(store) if isinstance(store, Store) else Store(store) as opened:
         log = DecisionLog(out / DECISIONS)
-        start, sources = _start(out / START, allocation, sources, opened, log)
+        start, sources = earlier_start(out / START, allocation, sources, opened, log, pairs, listener.start_measured)
         folder = made_folder(Path(checkpoints or opened.checkpoints or out / "checkpoints"))
         add_kept(opened, folder, {run.run for one in log.rounds for run in one.bought})
         search = Search(
@@ -134,21 +147,21 @@ def spend_budget(
             opened,
             log,
             TrunkStates(folder, trunk_bytes),
-            _known(start, sources, opened),
+            known_runs(start, sources, opened),
             listener,
         )
         resources = Resources(checkpoints=folder, checkpoint_seconds=checkpoint_seconds)
-        model, record = _spend(search, pairs, out, opened, workers, resources, listener)
+        trained, record = _spend(search, pairs, out, opened, workers, resources, listener)
         search.tidy()
         with suppress(OSError):  # others have checkpoints there
             folder.rmdir()
-        return _spent(search, pairs, out, model, record, listener, max_queries)
+        return _spent(search, pairs, out, trained, record, listener, max_queries)
 
 
 def _spend(
     search: Search, pairs: Pairs, out: Path, store: Store, workers: int, resources: Resources, listener: SpendListener
 ) -> tuple[Path, RunRecord]:
-    """Search and train final runs until one of them has a loss."""
+    """Search and train final runs until one of them has a loss; the folder of the best one's model, and its record."""
     told = Relay(search, listener)
     while True:
         if not search.final:
@@ -163,14 +176,14 @@ def _spend(
         if search.end_final():
             best = min((record for record in records if record.loss is not None), key=lambda one: one.loss or 0.0)
             place = records.index(best)
-            return put_in_front(folder_of(finals[place], out, len(finals)), out), best
+            return folder_of(finals[place], out, len(finals)), best
 
 
 def _spent(
     search: Search,
     pairs: Pairs,
     out: Path,
-    model: Path,
+    trained: Path,
     record: RunRecord,
     listener: SpendListener,
     max_queries: int | None,
@@ -178,6 +191,12 @@ def _spent(
     outcomes, known = tuple(search.outcomes()), tuple(search.known())
     records = tuple(one for _, one in (*known, *outcomes))
     decisions, allocation = tuple(search.log.decisions), search.allocation
+    untrained = better_start(allocation.arms, records, record)
+    if untrained is None:
+        model = put_in_front(trained, out)
+    else:
+        model = put_start_in_front(untrained, trained, record.id, out)
+        listener.untrained(untrained)
     why = _left_over(record, search)
     laws, no_laws = None, ""
     try:
@@ -186,13 +205,31 @@ def _spent(
     except (FitError, ConfigError) as error:
         no_laws = str(error)
     left = search.left if allocation.unit == "FLOP" else 0.0
-    recipe = recipe_of(record, decisions[-1], left, why)
+    recipe = recipe_of(record, decisions[-1], left, why, untrained)
     recipe.save(out / RECIPE)
     evaluation = None
     if max_queries is not None:
-        evaluation = evaluated(out, record, pairs, max_queries)
-        listener.evaluated(evaluation)
-    return SpentBudget(model, record, decisions, outcomes, known, records, laws, no_laws, recipe, evaluation, why)
+        try:
+            evaluation = evaluated(out, record, pairs, max_queries)
+        except PairsError as error:  # the budget is spent, and its account is still to come
+            LOG.warning("no retrieval scores: %s", error)
+        else:
+            listener.evaluated(evaluation)
+    return SpentBudget(
+        allocation,
+        model,
+        record,
+        untrained,
+        decisions,
+        outcomes,
+        known,
+        records,
+        laws,
+        no_laws,
+        recipe,
+        evaluation,
+        why,
+    )  # fmt: skip
 
 
 def _left_over(record: RunRecord, search: Search) -> str:
@@ -204,66 +241,3 @@ def _left_over(record: RunRecord, search: Search) -> str:
         return ""
     passes = "one pass" if config.max_epochs == 1 else f"{config.max_epochs} passes"
     return f"{passes} over the {record.training_pairs:,} pairs is all that max_epochs allows"
-
-
-def _start(
-    file: Path, allocation: Allocation, sources: Sources, store: Store, log: DecisionLog
-) -> tuple[Beginning, Sources]:
-    """What the decisions rest on: that of an earlier start, where there is one.
-
-    Raises:
-        ConfigError: the earlier start was for another budget or other runs.
-    """
-    arms = tuple(sources.templates.values())
-    if not file.exists():
-        if log.rounds:
-            raise ConfigError(f"{file.parent} holds decisions and no {file.name}: name another folder")
-        known = tuple(record.id for record in store.records() if _is_known(record, allocation, sources))
-        start = Beginning(allocation=allocation, known=known, arms=arms)
-        start.save(file)
-        return start, sources
-    start = Beginning.load(file)
-    # speeds are measured anew by each start, with what follows from them, and the workers may be others
-    free = {"arms", "workers"} | ({"batch_sizes"} if allocation.unit == "seconds" else set())
-    before, now = (one.model_dump(exclude=free) for one in (start.allocation, allocation))
-    if other := [name for name in now if now[name] != before[name]]:
-        raise ConfigError(
-            f"{file.parent} holds another spending: its {other[0]} is {before[other[0]]}, now {now[other[0]]}: name "
-            "another folder"
-        )
-    earlier = Sources({(one.model, one.method): one for one in start.arms})
-    if [one.model_copy(update={"precision": "float32"}) for one in arms] != [
-        one.model_copy(update={"precision": "float32"}) for one in start.arms
-    ]:
-        raise ConfigError(f"{file.parent} holds a spending on other members, methods or pairs: name another folder")
-    return start, earlier
-
-
-def _is_known(record: RunRecord, allocation: Allocation, sources: Sources) -> bool:
-    """Whether a run of the store is one that the budget could have bought."""
-    setting = sources.setting(record.config)
-    return (
-        setting is not None
-        and record.status != "failed"
-        and setting.batch_size in allocation.batch_sizes
-        and setting.negatives in allocation.negatives
-        and any((one.model, one.method) == (setting.model, setting.method) for one in allocation.arms)
-    )
-
-
-def _known(start: Beginning, sources: Sources, store: Store) -> list[tuple[Purchase, RunRecord]]:
-    """The runs that the store held before the first decision, as purchases that cost nothing.
-
-    Raises:
-        ConfigError: the store has them no more.
-    """
-    records = {record.id: record for record in store.records()}
-    if gone := [run for run in start.known if run not in records]:
-        raise ConfigError(f"{store.location} lacks the run {gone[0]}, by which was decided: put its store back")
-    found = []
-    for record in (records[run] for run in start.known):
-        setting = sources.setting(record.config)
-        assert setting is not None
-        why = "it was in the store before"
-        found.append((Purchase(setting=setting, train_flops=record.config.train_flops, cost=0.0, why=why), record))
-    return found

@@ -5,7 +5,8 @@ depend on which of several workers was faster, and a search that is killed comes
 that workers wait for the dearest run of a round.
 
 Costs are those of the records: whole steps, without what a trunk had paid for. A run that diverged is charged up to the
-step at which it did, one that failed in full. Steps that a killed process had done and that are done again are not.
+step at which it did, and so is a final run that failed; another that failed in full. Steps that a killed process had
+done and that are done again are not.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ from embudget.spend.listener import SpendListener
 from embudget.spend.rounds import BoughtRun, Came, DecisionLog, Round
 from embudget.spend.sizing import Sized, Sizing
 from embudget.spend.trunks import Trunk, TrunkStates
-from embudget.study import Store, SweepListener
+from embudget.study import Store
 from embudget.training.interrupt import deferred
 
 Policy = Callable[[Allocation, Sequence[Measurement]], Decision]
@@ -106,18 +107,21 @@ class Search:
 
         Raises:
             ConfigError: another process has a run of the last round.
+            RunError: the state of a trunk that one of them goes on from is gone.
         """
         while not self.final:
             there = self._store.ids()
-            missing = [one.config for one in self._under_way if one.config.id not in there]
+            missing = [one for one in self._under_way if one.config.id not in there]
             if missing and self._handed_out:
                 raise ConfigError(
-                    f"another process trains the run {missing[0].id} on {self._store.location}: wait for its end, or "
-                    "use another store"
+                    f"another process trains the run {missing[0].config.id} on {self._store.location}: wait for its "
+                    "end, or use another store"
                 )
             if missing:
+                for one in missing:
+                    self.check_trunk(one)
                 self._handed_out = True
-                return missing
+                return [one.config for one in missing]
             if self._under_way:
                 self._end_round()
             self._begin_round()
@@ -130,7 +134,7 @@ class Search:
         return any(record.loss is not None for *_, record in self._bought[-count:])
 
     def check_trunk(self, one: Sized) -> None:
-        """Refuse to pay again for a trunk that the final run was to go on from.
+        """Refuse to pay again for a trunk that a run was to go on from: the budget has no room for it.
 
         Raises:
             RunError: its state is gone.
@@ -140,7 +144,7 @@ class Search:
             return
         if not self._states.has(trunk):
             raise RunError(
-                f"the state of the trunk that the final run {one.config.id} goes on from is gone: put the folder of "
+                f"the state of the trunk that the run {one.config.id} goes on from is gone: put the folder of "
                 "checkpoints back, or start in another folder with the same store"
             )
 
@@ -171,6 +175,9 @@ class Search:
             bought=tuple(one.run for one in sized),
             dropped=(*gone, *crowded),
         )
+        # what failed in an earlier spending on this store may do now, on another machine
+        bought_before = {run.run for _, run, _ in self._bought}
+        self._store.forget_failed([one.config for one in sized if one.config.id not in bought_before])
         with deferred():
             self.log.add(line)
         for setting in crowded:
@@ -182,7 +189,7 @@ class Search:
         """The runs of a decision that fit into what is left; the final run of its best choice where none does."""
         if decision.final:
             final = [one for one in decision.purchases if one.purpose == "final"]
-            return self._sizing.final(final, self._trunks, self.left)
+            return self._sizing.final(final, self._trunks, self.left, self._slowness)
         assert decision.purchases, "a decision buys something"
         sized = self._sizing.search(decision, self._trunks, self.left)
         bought = {run.run for _, run, _ in self._bought} | {record.id for _, record in self._known}
@@ -195,7 +202,18 @@ class Search:
             purpose="final",
             why="what the search still asked for does not fit into the rest",
         )
-        return self._sizing.final([best], self._trunks, self.left)
+        return self._sizing.final([best], self._trunks, self.left, self._slowness)
+
+    def _slowness(self, setting: Setting) -> float:
+        """How many times as long as expected the runs of an arm took here; those of all arms, where it has none."""
+        took: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
+        for purchase, _, record in self._bought:
+            arm = self.allocation.arm(purchase.setting)
+            if arm.seconds_per_flop is not None and record.seconds and record.train_flops:
+                mine = (arm.model, arm.method) == (setting.model, setting.method)
+                took[mine].append((record.seconds, record.train_flops * arm.seconds_per_flop))
+        seconds = took[True] or took[False] or [(1.0, 1.0)]
+        return sum(real for real, _ in seconds) / sum(expected for _, expected in seconds)
 
     def _take_up(self, one: Round) -> None:
         """Go to where an earlier start was when it had written this round down."""
@@ -253,8 +271,9 @@ class Search:
         """What was spent on a run, in the budget's unit."""
         if record.train_flops is not None:
             own = record.train_flops - (record.shared_flops or 0.0)
-        elif record.status == "diverged" and record.loss_curve:
-            own = max(0.0, record.loss_curve[-1][0] * run.train_flops - run.shared_flops)
+        elif record.loss_curve or purchase.purpose == "final":
+            reached = record.loss_curve[-1][0] if record.loss_curve else 0.0
+            own = max(0.0, reached * run.train_flops - run.shared_flops)
         else:
             own = run.own_flops
         if self.allocation.unit == "seconds" and record.train_flops and record.seconds is not None:
@@ -278,22 +297,3 @@ class Search:
         for purchase, run, config in self._under_way:
             if config.id == record.id:
                 self._tell(purchase, run, record)
-
-
-class Relay(SweepListener):
-    """Hands on what a sweep tells of the runs of a search."""
-
-    def __init__(self, search: Search, listener: SpendListener) -> None:
-        self._search, self._listener = search, listener
-
-    def progress(self, config: RunConfig, share: float, loss: float) -> None:
-        """A step of a run."""
-        self._listener.progress(config, share, loss)
-
-    def lost(self, config: RunConfig, reason: str, attempt: int) -> None:
-        """The process of a run was lost."""
-        self._listener.lost(config, reason, attempt)
-
-    def finished(self, record: RunRecord) -> None:
-        """A run has its record."""
-        self._search.finished(record)

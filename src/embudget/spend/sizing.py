@@ -6,7 +6,7 @@ budget is not bought, and a final run ends with the last whole step that does. W
 passes included, the run ends with them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from embudget.errors import BudgetError
@@ -69,8 +69,21 @@ class Sizing:
             trunks[purchase.setting] = Trunk(one.config, one.run.warmup_flops, one.run.branch_flops)
         return sized
 
-    def final(self, purchases: Sequence[Purchase], trunks: dict[Setting, Trunk], left: float) -> list[Sized]:
+    def final(
+        self,
+        purchases: Sequence[Purchase],
+        trunks: dict[Setting, Trunk],
+        left: float,
+        slowness: Callable[[Setting], float] = lambda setting: 1.0,
+    ) -> list[Sized]:
         """The final runs, which share what is left in proportion to what they are to cost.
+
+        Args:
+            purchases: what is wanted.
+            trunks: those that can be extended.
+            left: of the budget, in its unit.
+            slowness: how many times as long as expected a setting's runs took. Nothing comes after these runs that
+                could make up for them, so that a budget in time goes by what was measured.
 
         Raises:
             BudgetError: what is left is less than one step of any of them.
@@ -81,7 +94,7 @@ class Sizing:
         for purchase in purchases:
             part = left * (purchase.cost / asked if asked else 1 / len(purchases))
             try:
-                sized.append(self._final(purchase, trunks.get(purchase.setting), part))
+                sized.append(self._final(purchase, trunks.get(purchase.setting), part, slowness(purchase.setting)))
             except BudgetError as error:
                 failure = error
         if failure is not None and not sized:
@@ -95,9 +108,10 @@ class Sizing:
             budget = budget_within(job, budget)
         return self._sized(purchase, budget, trunk)
 
-    def _final(self, purchase: Purchase, trunk: Trunk | None, part: float) -> Sized:
+    def _final(self, purchase: Purchase, trunk: Trunk | None, part: float, slower: float) -> Sized:
         job = self._job(purchase)
         own = self._allocation.paid(self._allocation.arm(purchase.setting), part)
+        own = own / slower if self._allocation.unit == "seconds" else own
         most = own if purchase.cost >= ALL * part else min(own, purchase.train_flops)
         if trunk is not None:
             longer = own + trunk.branch_flops

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from embudget.laws import Laws
 from embudget.means import find_means
+from embudget.recipe.choice import Untrained
 from embudget.records import RunRecord
-from embudget.spend.allocation import Allocation, Decision, Measurement
+from embudget.spend.allocation import Decision
 from embudget.spend.folder import LEDGER, STORE, check_free
 from embudget.spend.forecast import forecaster
 from embudget.spend.ledger import Ledger, make_ledger
@@ -38,7 +39,9 @@ class Spending:
         """Fitted to all runs of the search; None where these do not suffice, and `no_laws` says why."""
         self.no_laws: str = spent.no_laws
         self.record: RunRecord = spent.record
-        """Of the final run."""
+        """Of the best final run."""
+        self.untrained: Untrained | None = spent.untrained
+        """The start that is the model as it is, where no final run beat it; None where the model was trained."""
         self.evaluation: Evaluation | None = spent.evaluation
         """Retrieval scores of the model, where they were asked for."""
 
@@ -153,34 +156,22 @@ def carry_out(
         EmbudgetError: what a run or its measurement raises.
     """
     folder, listener = Path(out), listener or SpendListener()
-    decider = _Remembering(prepared)
     folder.mkdir(parents=True, exist_ok=True)
     spent = spend_budget(
         prepared.allocation,
         prepared.study,
         folder / STORE if store is None else store,
         folder,
-        decider,
+        prepared.decide,
         workers=prepared.allocation.workers,
         listener=listener,
         max_queries=max_queries,
     )
     measured = [one for one, _ in (*spent.known, *spent.outcomes)]  # the final run tells of the others too
-    forecast = forecaster(decider.allocation, measured, prepared.prior)
+    forecast = forecaster(spent.allocation, measured, prepared.prior)
     price = prepared.means.dollars_per_hour
-    ledger = make_ledger(decider.allocation, spent.outcomes, spent.decisions[-1], forecast, price)
+    last = spent.decisions[-1]
+    ledger = make_ledger(spent.allocation, spent.outcomes, last, forecast, price, spent.untrained)
     ledger.save(folder / LEDGER)
     listener.done(ledger)
     return Spending(spent, ledger)
-
-
-class _Remembering:
-    """The policy, which remembers the allocation it was last asked about: with all losses before training, say."""
-
-    def __init__(self, prepared: Prepared) -> None:
-        self.prepared = prepared
-        self.allocation = prepared.allocation
-
-    def __call__(self, allocation: Allocation, measured: Sequence[Measurement]) -> Decision:
-        self.allocation = allocation
-        return self.prepared.decide(allocation, measured)

@@ -1,13 +1,13 @@
 """Training one task in this process, whatever executor asked for it: a record for each of its runs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from embudget.errors import DivergedError, MethodError, ModelError, RunError
+from embudget.errors import DivergedError, EmbudgetError, MethodError, ModelError, RunError
 from embudget.pairs import load_pairs
-from embudget.records import RunRecord
+from embudget.records import RunConfig, RunRecord
 from embudget.study.trunks import Task
 from embudget.training.resources import Resources, unscored
 from embudget.training.run import OnRunProgress, diverged_record, train
@@ -57,9 +57,24 @@ def execute(
         for config in left:
             yield diverged_record(config, error)
         return
-    except (RunError, MethodError, ModelError) as error:  # a model that has changed meanwhile is one task's trouble
-        reason = str(error)
-    except (MemoryError, RuntimeError) as error:  # torch says out of memory by a RuntimeError
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-    for config in left:
-        yield RunRecord(config=config, status="failed", error=reason)
+    # a model that has changed meanwhile is one task's trouble, and torch says out of memory by a RuntimeError
+    except (RunError, MethodError, ModelError, MemoryError, RuntimeError) as error:
+        failed = [failed_record(config, error) for config in left]
+    yield from failed
+
+
+def failed_record(config: RunConfig, error: Exception, curve: Sequence[tuple[float, float]] = ()) -> RunRecord:
+    """The record of a run that could not be done.
+
+    Args:
+        config: the run.
+        error: what ended it.
+        curve: (share of the budget, training loss) up to the last step that was done, where that is known.
+    """
+    return RunRecord(config=config, status="failed", error=_reason(error), loss_curve=tuple(curve))
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, EmbudgetError):
+        return str(error)
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"

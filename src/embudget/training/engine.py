@@ -25,7 +25,7 @@ from sentence_transformers.base.losses.gradcache import RandContext
 from torch import Tensor
 from torch.utils.checkpoint import set_device_states
 
-from embudget.errors import RunError, first_line
+from embudget.errors import OutOfMemoryError, first_line
 from embudget.flops import Passes
 from embudget.memory import CHUNK_TOKENS
 from embudget.training.bf16 import Bf16Weights
@@ -97,7 +97,7 @@ class Engine:
             right_P2: couples of a query and a hard negative that is not wrong for it, by their places.
 
         Raises:
-            RunError: memory does not suffice for one text at a time.
+            OutOfMemoryError: memory does not suffice for one text at a time.
         """
         lengths = [len(text) for text in texts]
         place = start_processes()
@@ -264,7 +264,7 @@ class _Work:
 
         Raises:
             RuntimeError: it was about something else.
-            RunError: there is nothing smaller.
+            OutOfMemoryError: there is nothing smaller.
         """
         if not _out_of_memory(error):
             raise error
@@ -278,7 +278,7 @@ class _Work:
             engine.chunk_tokens //= 2
             LOG.warning("out of memory: chunks hold %d tokens from now on", engine.chunk_tokens)
         else:
-            raise RunError(f"out of memory with one text at a time: {first_line(error)[:200]}") from None
+            raise OutOfMemoryError(f"out of memory with one text at a time: {first_line(error)[:200]}") from None
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 

@@ -1,0 +1,71 @@
+"""What becomes of a start that no run of the budget beats."""
+
+from pathlib import Path
+
+import pytest
+from sentence_transformers import SentenceTransformer
+
+from embudget.pairs import Pairs
+from embudget.recipe import Recipe
+from embudget.spend import run
+from embudget.spend.kept_start import as_it_is, is_start
+from embudget.spend.listener import SpendListener
+from embudget.spend.run import SpentBudget
+from tests.spend.spendings import spending, study_of, weights
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_neox: Path, tiny_pairs: Pairs, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SpentBudget]:
+    """The tiny model trained by the budget until it is a retriever."""
+    out = tmp_path_factory.mktemp("trained") / "out"
+    return out, spending(study_of(tiny_neox, tiny_pairs), out)
+
+
+def test_a_start_that_no_run_beats_is_the_model(
+    tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path, trained: tuple[Path, SpentBudget],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Begun from a trained model with rates that are far too high, all runs end worse than their start."""
+    better, first = trained
+    assert first.untrained is None and not is_start(better / "model")
+    start = better / "model"
+    study = study_of(
+        start,
+        tiny_pairs,
+        members=[str(start)],
+        methods=["full", "lora:4"],
+        learning_rates={"full": [3e-2], "lora:4": [0.3]},
+    )
+    heard: list[str] = []
+
+    class Heard(SpendListener):
+        def start_measured(self, model: str, loss: float) -> None:
+            heard.append("measured")
+
+        def untrained(self, start: object) -> None:
+            heard.append("untrained")
+
+    out = tmp_path / "out"
+    killed = pytest.MonkeyPatch()
+    killed.setattr(run, "put_start_in_front", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        spending(study, out, listener=Heard())
+    killed.undo()
+    assert heard == ["measured"], "before the first decision, and once"
+    heard.clear()
+    spent = spending(study, out, listener=Heard(), max_queries=30)
+    assert spent.untrained is not None and heard == ["untrained"]
+    assert spent.record.loss is not None and spent.untrained.loss == spent.record.base_loss < spent.record.loss
+    assert weights(out) == weights(better) and is_start(out / "model")
+    assert {arm.base_loss for arm in spent.allocation.arms} == {spent.record.base_loss}, "the policy knows it"
+    assert "as it is, not trained" in as_it_is(spent.untrained)
+    candidate = SentenceTransformer(str(out / "candidates" / spent.record.id))
+    assert candidate.encode(["a text"]).shape == SentenceTransformer(str(out / "model")).encode(["a text"]).shape
+    assert spent.evaluation is not None and spent.evaluation.run is None
+    scores = spent.evaluation.scores
+    assert list(scores)[:2] == ["model", "trained instead"] and scores["model"] != scores["trained instead"]
+    assert Recipe.load(out / "recipe.yaml").untrained == spent.untrained, "`embudget train` refuses it"
+    monkeypatch.setattr(run, "train_all", None)  # nothing is trained again
+    again = spending(study, out, max_queries=30)
+    assert (again.untrained, again.record, again.evaluation) == (spent.untrained, spent.record, spent.evaluation)
+    assert weights(out) == weights(better)
