@@ -138,7 +138,7 @@ def _terms(step: Step) -> Array:
 
 
 def _fitted(terms: Array, seconds: Array, different: int) -> Array:
-    """The coefficients of least squared relative error; no more of them than there are different steps, the first first.
+    """The coefficients of least squared relative error; no more of them than different steps, the first first.
 
     The first, which is 1/P, is at least what FASTER allows, and the others are not negative.
     """
