@@ -66,3 +66,13 @@ def test_one_timed_step_scales_with_the_work() -> None:
     """All that is known then is a throughput."""
     speeds = Speeds(timed(step("smollm2-135m:2")))
     assert speeds.step_seconds(step("smollm2-135m:4")) > 1.2 * speeds.step_seconds(step("smollm2-135m:2"))
+
+
+def test_a_member_ten_times_as_large_takes_longer_though_all_timed_steps_took_as_long() -> None:
+    """On a machine that is busy with something else the timed steps may tell nothing of the work."""
+    small = [step("smollm2-135m:2"), step("smollm2-135m:4"), step("smollm2-135m:2", "lora:8")]
+    speeds = Speeds([TimedStep(one, 0.5) for one in small])
+    fastest = max(one.train_flops for one in small) / 0.5
+    large = step("smollm2-1.7b")
+    assert large.train_flops / speeds.step_seconds(large) < 5 * fastest
+    assert speeds.step_seconds(small[0]) == pytest.approx(0.5)

@@ -4,8 +4,10 @@
 
 a is paid once a step, b for each block that a chunk goes through there and back, e for the optimiser's pass over what
 trains. P is the throughput that large matrices reach; a hidden size h comes short of it by 1 + g/h, since smaller
-matrices leave more of the hardware idle. The coefficients minimise the squared relative errors; none is negative, so
-that the rule stays sensible beyond the sizes it was fitted to. What it leaves unexplained of a member and method that
+matrices leave more of the hardware idle. The coefficients minimise the squared relative errors. None is negative, and P
+is at most FASTER times the highest throughput of a timed step, so that the rule stays sensible beyond the sizes it was
+fitted to: steps that were all slowed by something else would leave P to chance, up to a whole model that takes no
+longer than its first block. What it leaves unexplained of a member and method that
 were timed, or else of the same kind of method, is multiplied on.
 
 It serves the probe of a machine (`embudget.spend.probe`) and the records of a study (`embudget recipe --hours`) alike.
@@ -25,6 +27,10 @@ from embudget.methods import Method
 from embudget.suite.shapes import ModelShape
 
 Array = NDArray[np.float64]
+
+FASTER = 4.0
+"""Assumption: how many times the highest throughput of a timed step the largest matrices may reach. In the built-in
+studies members and methods differ by a factor of 4 (micro) and 9 (smollm2)."""
 
 
 class Step(NamedTuple):
@@ -65,8 +71,10 @@ class Speeds:
     def __init__(self, timed: Sequence[TimedStep]) -> None:
         assert timed, "a rule needs a step that was timed"
         self.timed = tuple(timed)
-        self._coefficients = _fitted(self.timed)
-        self._rest = [log(one.seconds / self._rule(one.step)) for one in self.timed]
+        terms = np.array([_terms(one.step) for one in self.timed])
+        seconds = np.array([one.seconds for one in self.timed])
+        self._coefficients = _fitted(terms, seconds, len({_key(one.step) for one in self.timed}))
+        self._rest = np.log(seconds / (terms @ self._coefficients)).tolist()
 
     def step_seconds(self, step: Step) -> float:
         """Seconds of a step."""
@@ -129,13 +137,18 @@ def _terms(step: Step) -> Array:
     return np.array([work, 1.0, chunks * passed, work / shape.hidden, method.trained_params(shape)])
 
 
-def _fitted(timed: Sequence[TimedStep]) -> Array:
-    """The coefficients of least squared relative error, none negative; no more of them than steps, the first first."""
+def _fitted(terms: Array, seconds: Array, different: int) -> Array:
+    """The coefficients of least squared relative error; no more of them than different steps, the first first.
+
+    The first, which is 1/P, is at least what FASTER allows, and the others are not negative.
+    """
     from scipy.optimize import nnls
 
-    rows = np.array([_terms(one.step) / one.seconds for one in timed])
-    used = min(len({_key(one.step) for one in timed}), rows.shape[1])
+    rows = terms / seconds[:, None]
+    used = min(different, rows.shape[1])
+    least = 1 / (FASTER * rows[:, 0].max())
     scale = np.maximum(rows.max(axis=0), 1e-300)  # the terms differ by ten orders of magnitude
-    found, _ = nnls((rows / scale)[:, :used], np.ones(len(rows)))
+    found, _ = nnls((rows / scale)[:, :used], 1 - least * rows[:, 0])
     coefficients: Array = np.concatenate([found, np.zeros(rows.shape[1] - used)]) / scale
+    coefficients[0] += least
     return coefficients

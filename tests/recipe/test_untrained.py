@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+import embudget as eb
 from embudget.cli.app import app
 from embudget.errors import ConfigError
 from embudget.laws import Laws, fit
@@ -92,6 +93,25 @@ def test_a_loss_that_no_budget_reaches_is_said_to_be_out_of_reach(laws: Laws) ->
     assert found is not None
     assert (found.pays_from, found.interval, found.share) == (None, None, 0.0)
     assert str(found).endswith(f"up to {found.searched:.2g} FLOP training is not seen to pay")
+
+
+def test_where_hours_are_asked_for_it_is_said_in_hours_from_which_on_training_pays() -> None:
+    """The FLOP of a recipe in hours are those that the choice gets; no other choice makes as many of them."""
+    timed = eb.find_laws("micro")
+
+    def with_loss(loss: float) -> Laws:
+        fresh = Laws.model_validate_json(timed.model_dump_json())
+        cells = tuple(cell.model_copy(update={"base_loss": loss}) for cell in fresh.table.cells)
+        return fresh.model_copy(update={"table": fresh.table.model_copy(update={"cells": cells})})
+
+    told = with_loss(recommend(timed, hours=0.03).predicted_loss)
+    found = recommend(told, hours=0.01).untrained
+    assert found is not None and found.pays_from is not None and found.flops_per_hour is not None
+    hours = found.pays_from / found.flops_per_hour
+    assert f"training pays from {hours:.2g} hours on, with 90 % " in str(found)
+    assert "FLOP" not in str(found)
+    assert recommend(told, hours=hours * 1.1).untrained is None
+    assert recommend(told, hours=hours / 1.1).untrained is not None
 
 
 def test_a_start_that_breaks_a_wish_is_no_answer(laws: Laws) -> None:

@@ -31,6 +31,8 @@ DRAWS = 20
 FORMS: tuple[FormName, ...] = ("chinchilla",)
 """Draws and forms of each simulated fit. All forms take three times as long, and over 14 worlds expected 24 % (± 6) of
 a pilot where this one expected 19 % (± 4)."""
+BEGINNING: tuple[FormName, ...] = ("zero_shot", "zero_shot_level")
+"""Forms where the members begin at zero-shot losses of their own, since no law in N alone follows these."""
 SIZE_SD = 1.0
 """Standard deviation of the log of the best size about the guess, off the measured family: assumption, a factor e."""
 METHOD_SD = 0.2
@@ -79,7 +81,7 @@ def worth(
         (one, everything.option(one, guess.budget)) for one in asked.candidates if str(one.method) in world.truth
     ]
     try:
-        laws = fit(simulate_runs(world, runs, seed), draws=DRAWS, forms=FORMS)
+        laws = fit(simulate_runs(world, runs, seed), draws=DRAWS, forms=BEGINNING if world.zero_shot else FORMS)
         again = Question.of(laws, Wishes(), members=members)._replace(limits=limits, pairs=asked.pairs)
         recipe, _ = answer(guessing(again), guess.budget, far=False)
         chosen = recipe.model, recipe.method, recipe.train_flops
@@ -116,11 +118,11 @@ def _world(
 
 
 def _zero_shot(question: Question, configs: Sequence[RunConfig]) -> dict[str, float]:
-    """The losses of the runs' members before any training, where the laws begin at them."""
+    """Where the laws begin at zero-shot losses, those of the runs' members and of all that may be chosen."""
     losses = question.laws.surface.zero_shot
     if losses is None:
         return {}
-    names = dict.fromkeys(config.model for config in configs)
+    names = dict.fromkeys([*(config.model for config in configs), *(one.model for one in question.candidates)])
     logs, _ = losses.at(np.log([find_shape(name).model_params for name in names]))
     return dict(zip(names, np.exp(logs).tolist(), strict=True))
 

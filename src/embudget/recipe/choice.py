@@ -62,6 +62,11 @@ class Untrained(Frozen):
     interval: tuple[float, float] | None = Field(description="of that budget, with 90 %; None where it is undetermined")
     share: float = Field(ge=0, le=1, description="of the draws in which it lies within the budgets that were searched")
     searched: PositiveFloat = Field(description="the largest budget that was searched, FLOP")
+    flops_per_hour: PositiveFloat | None = Field(
+        default=None,
+        description="where the budget is hours, the FLOP of `pays_from`, `interval` and `searched` that stand for one: "
+        "those of the median run, while each choice gets its own; None where the budget is FLOP",
+    )
 
     def __str__(self) -> str:
         """One line, for a person."""
@@ -74,14 +79,18 @@ class Untrained(Frozen):
     def pays(self) -> str:
         """From which budget on training pays, in words."""
         if self.pays_from is None:
-            return f"up to {self.searched:.2g} FLOP training is not seen to pay"
+            return f"up to {self._told(self.searched)} training is not seen to pay"
         if self.interval is None:
             return (
-                f"training pays from about {self.pays_from:.2g} FLOP on, which is undetermined "
+                f"training pays from about {self._told(self.pays_from)} on, which is undetermined "
                 f"({100 * self.share:.0f} % of the draws cross)"
             )
-        low, high = self.interval
-        return f"training pays from {self.pays_from:.2g} FLOP on, with 90 % {low:.2g} to {high:.2g}"
+        low, high = (self._told(end).split()[0] for end in self.interval)
+        return f"training pays from {self._told(self.pays_from)} on, with 90 % {low} to {high}"
+
+    def _told(self, flops: float) -> str:
+        """A budget in what it was asked for."""
+        return f"{flops:.2g} FLOP" if self.flops_per_hour is None else f"{flops / self.flops_per_hour:.2g} hours"
 
 
 class Rejection(Frozen):

@@ -56,6 +56,7 @@ def untrained_start(
         interval=interval,
         share=share,
         searched=high,
+        flops_per_hour=None if (clock := asked[0].clock) is None else clock.flops(1),
     )
 
 

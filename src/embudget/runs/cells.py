@@ -141,6 +141,7 @@ class RunTable(Frozen):
         """
         import pandas as pd
 
+        from embudget.runs.base_losses import base_loss_remarks, with_base_losses
         from embudget.runs.clean import flaws_of, repeats_of, shared
         from embudget.runs.complete import with_budgets, with_costs, with_names, with_runs, with_supply
         from embudget.runs.lineages import with_lineages
@@ -152,6 +153,7 @@ class RunTable(Frozen):
         runs, remarks = with_known_sizes(with_costs(runs.drop(flawed.index), source))
         absurd = flaws_of(runs)  # tokens or FLOP beyond the range of numbers
         runs = with_runs(with_names(with_supply(with_budgets(with_lineages(runs.drop(absurd.index))))))
+        runs = with_base_losses(runs)
         repeated = repeats_of(runs)
         runs = runs.drop(repeated.index)
         left_out = pd.concat([flawed, absurd, repeated])
@@ -172,7 +174,7 @@ class RunTable(Frozen):
             cells = cells.drop(columns="max_length")
         if common["scale"] is not None:
             cells = cells.drop(columns="scale")
-        remarks += cell_remarks(cells, recorded=common["pairs"] is not None)
+        remarks += [*cell_remarks(cells, recorded=common["pairs"] is not None), *base_loss_remarks(cells)]
         return super().read(
             {
                 "cells": _fields(cells),

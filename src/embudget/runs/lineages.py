@@ -7,7 +7,8 @@ retriever is good before any training, and a base language model is not.
     known       else it is that of the model's shape, for a built-in member or a folder here
     neither     `unknown` where a column says the lineage of other rows; where none does, all runs are of one lineage
 
-A table whose runs are all of one lineage keeps it as it is said, and is otherwise treated as one that knows of none.
+A table whose runs are all of one lineage keeps it as it is said, and is otherwise treated as one that knows of none,
+unless its models are known as retrievers: the law of these begins elsewhere.
 """
 
 from collections import Counter
@@ -56,7 +57,9 @@ def with_lineages(runs: "pd.DataFrame") -> "pd.DataFrame":
     if said is not None and (said != "").any():
         filled = said if known is None else said.where(said != "", known)
         return runs.assign(lineage=filled.where(filled != "", UNKNOWN))
-    if known is None or known.nunique() < 2 or (known == "").any():
+    if known is None or (known == "").any():
+        return runs
+    if known.nunique() < 2 and not known.map(is_of_retrievers).any():
         return runs
     return runs.assign(lineage=known)
 
