@@ -50,7 +50,7 @@ def true_loss(allocation: Allocation, purchase: Purchase) -> float:
     tokens = arm.tokens(purchase.train_flops)
     factor = 1.0 if arm.method == "lora:32" else 1.5
     law = 0.5 + factor * (0.5 * (arm.model_params / 1.4e7) ** -0.35 + 0.6 * (tokens / 1e6) ** -0.35)
-    return min(law * exp(0.05 * log(purchase.setting.learning_rate / BEST_RATE) ** 2), 6.2)
+    return float(min(law * exp(0.05 * log(purchase.setting.learning_rate / BEST_RATE) ** 2), 6.2))
 
 
 def measure(allocation: Allocation, purchase: Purchase) -> Measurement:
@@ -140,6 +140,14 @@ def test_keeps_to_the_share_and_the_number_of_runs() -> None:
     measured, _ = spend_all(allocation)
     assert len(measured) <= 5
     assert spent(measured[:-1]) <= 0.05 * allocation.budget
+
+
+def test_what_was_known_for_nothing_is_no_run_of_the_search() -> None:
+    allocation = allocation_of(300, max_runs=1)
+    bought = measure(allocation, decide(allocation, ()).purchases[0])
+    free = bought._replace(purchase=bought.purchase.model_copy(update={"cost": 0.0}))
+    assert decide(allocation, [bought]).final
+    assert not decide(allocation, [free]).final
 
 
 def test_a_single_arm_is_trained_at_a_searched_rate() -> None:

@@ -21,7 +21,7 @@ RATE_SD = 0.1
 """What a best rate scatters by besides the error of its law: assumption."""
 
 
-class Told(NamedTuple):
+class LawDraws(NamedTuple):
     """What laws say, row by row of the ensemble."""
 
     at: RunPoints
@@ -33,7 +33,7 @@ class Told(NamedTuple):
     """Standard deviations of the log rates."""
 
 
-def told_by(prior: KnownLaws, allocation: Allocation, draws: int) -> Told | None:
+def told_by(prior: KnownLaws, allocation: Allocation, draws: int) -> LawDraws | None:
     """What the laws of a prior say of the arms; None where they know none of their lineages and methods."""
     rng = np.random.default_rng([allocation.seed, 23])
     losses: list[tuple[int, float, Array]] = []
@@ -60,7 +60,7 @@ def told_by(prior: KnownLaws, allocation: Allocation, draws: int) -> Told | None
     fresh = allocation.model_copy(update={"training_pairs": None})
     at = points_at(fresh, places, flops, none * np.nan, batch, none)
     values = [row[2] for row in losses] + [np.full(draws, row[2]) for row in rates]
-    return Told(at, np.array(values).T, n, np.array([row[3] for row in rates]))
+    return LawDraws(at, np.array(values).T, n, np.array([row[3] for row in rates]))
 
 
 def _places(allocation: Allocation, laws: Laws, method: str) -> list[int]:
