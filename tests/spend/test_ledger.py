@@ -115,6 +115,9 @@ def test_it_says_what_came_of_it(tmp_path: Path) -> None:
     assert "+6 % against the measured loss" in text, "the rule's 3.3 is 6.5 % above 3.1"
     ledger.save(tmp_path / "ledger.json")
     assert Ledger.load(tmp_path / "ledger.json") == ledger
+    ledger.save(tmp_path / "ledger.json")
+    with pytest.raises(ConfigError, match="cannot write"):
+        ledger.save(tmp_path / "nowhere" / "ledger.json")
 
 
 def test_the_best_of_several_final_runs_is_the_chosen_one() -> None:

@@ -13,7 +13,7 @@ from typing import NamedTuple, Self
 from pydantic import Field, NonNegativeFloat, NonNegativeInt
 
 from embudget.errors import ConfigError
-from embudget.files import write_whole
+from embudget.files import save_text
 from embudget.frozen import Frozen
 from embudget.limits import Flops
 from embudget.means import Unit
@@ -88,8 +88,12 @@ class Ledger(Frozen):
     alternatives: tuple[Alternative, ...] = Field(description="rules of thumb")
 
     def save(self, file: str | Path) -> None:
-        """Write it as JSON."""
-        write_whole(Path(file), self.model_dump_json(indent=2))
+        """Write it as JSON.
+
+        Raises:
+            ConfigError: the file cannot be written, as on a full disk, or holds something else.
+        """
+        save_text(file, self.model_dump_json(indent=2))
 
     @classmethod
     def load(cls, file: str | Path) -> Self:
