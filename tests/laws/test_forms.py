@@ -145,6 +145,8 @@ def test_the_zero_shot_form_begins_at_the_zero_shot_loss_whatever_the_size() -> 
         assert law.loss(size, 1e30, start) == pytest.approx(floor, rel=1e-6)
     with pytest.raises(ConfigError, match="zero_shot_loss must be given"):
         law.loss(1e7, 1e6)
+    with pytest.raises(ConfigError, match="zero_shot_loss must be finite and > 0, got -1"):
+        law.loss(1e7, 1e6, -1)
     level = Coefficients.model_validate({"form": "zero_shot_level", "E": E, **RAW["zero_shot_level"]})
     for size, start in ((1e6, 5.8), (1e7, 3.1), (1e8, 1.2)):
         floor = E + 300 / size**0.35

@@ -56,6 +56,17 @@ def test_a_cut_retriever_is_given_the_law_that_begins_at_each_zero_shot_loss(law
     assert blind.noise > 4 * laws.noise, "a law in N with one D0 misses what cutting did"
 
 
+def test_the_losses_that_it_begins_at_are_printed_with_it(laws: Laws) -> None:
+    said = ", ".join(f"{name} {STARTS[name]:.3f}" for name in CUT)
+    assert f"\nL0, the loss before training: {said}\n" in laws.summary()
+    assert laws.summary().count("L0, the loss before training") == 1, "the base models' law begins elsewhere"
+
+
+def test_a_lineage_of_retrievers_is_continued_though_nobody_knows_its_model(laws: Laws) -> None:
+    starts = {one.lineage: one.start for one in recommend(laws, 4e13).starts}
+    assert starts == {RETRIEVER: "retriever", BASE: "base"}
+
+
 def test_its_forecasts_hold(laws: Laws) -> None:
     world = cut()
     for model in CUT:

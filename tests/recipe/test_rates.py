@@ -5,7 +5,7 @@ import pytest
 
 from embudget.design import TrueRate, World, simulate
 from embudget.laws import Laws, find_laws, fit
-from embudget.laws.rates import REACH
+from embudget.laws.rates import REACH, rate_text
 from embudget.methods import parse_method
 from embudget.recipe import Recipe, recommend
 from embudget.records import RunRecord
@@ -56,6 +56,29 @@ def test_a_rate_far_beyond_the_measured_ones_is_said_to_be_far(tuned: Laws, slop
     assert max(times, 1 / times) > REACH
     (warning,) = (text for text in recipe.warnings if "learning rate" in text)
     assert f" times {word} any best rate measured of {recipe.method} (" in warning
+
+
+def test_a_member_that_was_measured_at_another_rate_than_the_law_says_is_warned_of(tuned: Laws) -> None:
+    """The loss to expect is then of runs that the recipe does not make: the law's rate is that of other members."""
+    smallest = find_shape(MODELS[0]).model_params
+    model, method = (recipe := recommend(tuned, BUDGET, max_params=smallest)).model, recipe.method
+
+    def measured(times: float, **said: object) -> Laws:
+        told = Laws.model_validate_json(tuned.model_dump_json())
+        one = {"learning_rate": recipe.learning_rate * times, **said}
+        cells = tuple(
+            cell.model_copy(update=one) if (cell.model, cell.method) == (model, method) else cell
+            for cell in told.table.cells
+        )
+        return told.model_copy(update={"table": told.table.model_copy(update={"cells": cells})})
+
+    untuned = {"rates": 2, "rate_inside": None, "rate_curvature": None}
+    far = recommend(measured(10, **untuned), BUDGET, max_params=smallest)
+    (warning,) = (text for text in far.warnings if "learning rate" in text)
+    assert f" is 10 times below the {rate_text(10 * recipe.learning_rate)} at which " in warning
+    assert f"at which {model} was measured by {method}" in warning
+    near = recommend(measured(2, **untuned), BUDGET, max_params=smallest)
+    assert not any("at which" in text for text in near.warnings)
 
 
 def test_a_rate_near_the_measured_ones_is_not_warned_of(tuned: Laws) -> None:

@@ -8,6 +8,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
 from embudget.errors import ConfigError
 from embudget.frozen import Frozen
 from embudget.laws.forms import FORMS, FormName
+from embudget.number import read_number
 
 
 class Coefficients(Frozen):
@@ -46,14 +47,16 @@ class Coefficients(Frozen):
         Args:
             model_params: N.
             tokens: D.
-            zero_shot_loss: of the member before any training, nats; only the zero_shot form needs it.
+            zero_shot_loss: of the member before any training, nats; only forms that begin at it need it.
 
         Raises:
-            ConfigError: the form needs the zero-shot loss, and it is not given.
+            ConfigError: the form needs the zero-shot loss, and it is not given, or it is not above 0.
         """
         form = FORMS[self.form]
         if form.by_member and zero_shot_loss is None:
             raise ConfigError(f"zero_shot_loss must be given, since the {self.form} form begins at it")
+        if zero_shot_loss is not None:
+            zero_shot_loss = read_number(zero_shot_loss, "zero_shot_loss", above=0)
         values = {
             name: np.array([[getattr(self, name)]], dtype=float) for name in (*form.exponents, *form.coefficients)
         }

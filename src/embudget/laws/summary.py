@@ -39,7 +39,7 @@ def summarised(laws: Fitted, rows: Sequence[FrontierRow]) -> str:
     parts = [
         [*describe_runs(laws.table), ""],
         [*describe_ranking(laws.ranking), ""],
-        describe_surface(laws.surface),
+        [*describe_surface(laws.surface), *describe_zero_shot(laws.surface, laws.cells)],
         describe_backtests(laws.backtests),
         [*describe_diagnostics(laws.diagnostics, warnings), ""],
         [*describe_frontier(rows), ""],
@@ -85,6 +85,15 @@ def describe_surface(surface: Surface) -> list[str]:
         texts = [_with_bracket(name, draws[1:]) for name, draws in values.items()]
         lines.append(f"  {method:<12} {'  '.join(texts)}")
     return [*lines, _noise(surface)]
+
+
+def describe_zero_shot(surface: Surface, cells: Sequence[Cell]) -> list[str]:
+    """The losses that the law begins at, a line if it does."""
+    if surface.zero_shot is None:
+        return []
+    known = {cell.model: cell.base_loss for cell in sorted(cells, key=lambda one: one.model_params)}
+    named = ", ".join(f"{name} {loss:.3f}" for name, loss in known.items() if loss is not None)
+    return [f"L0, the loss before training: {named}"]
 
 
 def _with_bracket(name: str, draws: Array) -> str:

@@ -34,6 +34,7 @@ from embudget.recipe.untrained import untrained_start
 from embudget.recipe.values import Recipe
 from embudget.recipe.warnings import Caution
 from embudget.recipe.wishes import Wishes, limits_of
+from embudget.runs.lineages import is_of_retrievers
 from embudget.suite import ModelShape, find_suite, known_shape
 from embudget.suite.members import split_depth
 
@@ -227,7 +228,7 @@ def _best(start: _Start) -> BestStart:
     recipe, shape = start.recipe, known_shape(start.recipe.model)
     return BestStart(
         lineage=str(start.laws.lineage),
-        start=None if shape is None else shape.start,
+        start="retriever" if is_of_retrievers(str(start.laws.lineage)) else None if shape is None else shape.start,
         model=recipe.model,
         method=recipe.method,
         predicted_loss=recipe.predicted_loss,

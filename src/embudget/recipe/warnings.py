@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from math import ceil
+from math import ceil, log
 from typing import NamedTuple
 
 import numpy as np
@@ -54,6 +54,7 @@ def cautions_for(question: Question, option: Option, choice: Choice, how: Hyperp
     for text in mixed_setting_warnings(laws.cells):  # the same in all recipes of the laws
         yield Caution(text, text)
     yield from _far_rate(laws, choice.method, how.values["learning_rate"])
+    yield from _other_rate(laws, option, how.values["learning_rate"])
     yield from _repeated(question, option, how.epochs_measured)
     if names := ", ".join(how.unsaid):
         yield Caution(f"defaults: {names}", f"the table of runs does not say {names}: defaults are taken")
@@ -150,6 +151,27 @@ def _far_rate(laws: Laws, method: str, rate: float) -> Iterator[Caution]:
             "compare three rates about it at a smaller budget before the run"
         )
         yield Caution("far rate", text)
+
+
+def _other_rate(laws: Laws, option: Option, rate: float) -> Iterator[Caution]:
+    """A member that was measured, but at rates far from the law's: its cells, and so the prediction, are of others.
+
+    The law of the rate is fitted to cells with three rates or more. Where a study gives some members fewer, as a
+    retriever's cuts that learn best at ten times the rate of the whole one, it carries the others' rate over to them.
+    """
+    model, method = option.candidate.model, str(option.candidate.method)
+    mine = [cell for cell in laws.cells if (cell.model, cell.method) == (model, method) and cell.learning_rate]
+    if not mine:
+        return
+    nearest = min(mine, key=lambda cell: abs(log(cell.train_flops / option.train_flops)))
+    times = rate / (nearest.learning_rate or rate)
+    if nearest.rate_inside is None and not 1 / REACH <= times <= REACH:
+        how_far = f"{max(times, 1 / times):.2g} times {'above' if times > 1 else 'below'}"
+        text = (
+            f"the learning rate {rate_text(rate)} is {how_far} the {rate_text(nearest.learning_rate or rate)} at which "
+            f"{model} was measured by {method}, and the loss to expect is of runs at that one: try both"
+        )
+        yield Caution("other rate", text)
 
 
 def without_law(question: Question) -> tuple[Rejection, ...]:
