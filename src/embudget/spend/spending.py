@@ -15,6 +15,7 @@ from embudget.spend.ledger import Ledger, make_ledger
 from embudget.spend.listener import SpendListener
 from embudget.spend.prepare import METHODS, Caps, Prepared, prepare, study_of
 from embudget.spend.run import SpentBudget, spend_budget
+from embudget.study import Store
 from embudget.suite.embedders import load_model
 
 if TYPE_CHECKING:
@@ -154,6 +155,9 @@ def carry_out(
     """
     folder, listener = Path(out), listener or SpendListener()
     decider = _Remembering(prepared)
+    if store is not None:
+        with Store(store):  # one that cannot be opened is refused before there is a folder
+            pass
     folder.mkdir(parents=True, exist_ok=True)
     spent = spend_budget(
         prepared.allocation,
@@ -168,7 +172,9 @@ def carry_out(
     measured = [one for one, _ in (*spent.known, *spent.outcomes)]  # the final run tells of the others too
     forecast = forecaster(decider.allocation, measured, prepared.prior)
     price = prepared.means.dollars_per_hour
-    ledger = make_ledger(decider.allocation, spent.outcomes, spent.decisions[-1], forecast, price)
+    ledger = make_ledger(
+        decider.allocation, spent.outcomes, spent.decisions[-1], forecast, price, spent.recipe.left_over
+    )
     ledger.save(folder / LEDGER)
     listener.done(ledger)
     return Spending(spent, ledger)
