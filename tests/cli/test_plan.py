@@ -55,6 +55,8 @@ def test_a_study_is_timed_too(run: Run, tiny_pairs: Pairs, tmp_path: Path) -> No
     refused = run("plan", study, "--device-memory", "2MB", "--no-probe")
     assert refused.code == 2
     assert "--device-memory must be at least" in refused.err
+    dropped = run("plan", study, "--search-share", "0.2", "--no-probe")
+    assert dropped.code == 2 and "--search-share goes with a budget" in dropped.err, "not ignored in silence"
     both = run("plan", study, "--budget", "1e9")
     assert "either a study or a budget" in both.err
 

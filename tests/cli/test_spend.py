@@ -1,15 +1,16 @@
 """`embudget spend`: bad input is one line before anything is written, and the screen says why a model was chosen."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from embudget.cli.spend_screen import SpendScreen
-from embudget.cli.spend_text import describe
+from embudget.cli.spend_text import describe, standings
 from embudget.pairs import Pairs
 from embudget.spend.allocation import Measurement, Purchase
-from embudget.spend.changes import what_changed
+from embudget.spend.changes import WIDTH, what_changed
 from tests.command_line import Outcome, Run
 from tests.spend.test_ledger import allocation, buy, decision, made, record, setting
 
@@ -48,7 +49,7 @@ def test_a_dry_run_says_what_would_be_first_and_writes_nothing(
     assert done.code == 0, done.err
     assert "budget     1e+10 FLOP for search and final run together" in done.out
     assert "arms       9: " in done.out, "three members by three methods"
-    assert "expected   " in done.out and "at the end, best with" in done.out
+    assert "leading   " in done.out and "at the end, best with" in done.out
     assert "\nfirst      1 run of the " in done.out
     assert not (tmp_path / "out").exists()
 
@@ -81,6 +82,23 @@ def test_bad_input_is_one_line(run: Run, suite: Path, tiny_pairs: Pairs, tmp_pat
     assert done.code == 2 and done.out == ""
     assert said in done.err and done.err.count("\n") == 1, done.err
     assert not (tmp_path / "out").exists(), "nothing is written"
+
+
+def test_a_store_that_cannot_be_made_leaves_no_folder(run: Run, suite: Path, tiny_pairs: Pairs, tmp_path: Path) -> None:
+    done = asked(run, suite, tiny_pairs.folder, tmp_path / "out", "--store", str(tmp_path / "nobody" / "runs.db"))
+    assert done.code == 2 and "cannot make the store" in done.err.splitlines()[-1]
+    assert not (tmp_path / "out").exists(), "nothing is written"
+
+
+def test_the_screen_says_why_a_run_is_of_no_use(capsys: pytest.CaptureFixture[str]) -> None:
+    """A final run no better than chance ends with exit code 1; its loss alone would not say why."""
+    chosen = setting("smollm2-135m:4")
+    final = buy([], chosen, 3.4e12, 7.8, "final")
+    told = {"status": "no_gain", "error": "the held-out loss 7.8 nats is no better than chance, 5.2"}
+    with SpendScreen() as screen:
+        screen.planned(allocation(), ())
+        screen.measured(final, record(final, 9.0).model_copy(update=told))
+    assert "no_gain: the held-out loss 7.8 nats is no better than chance, 5.2" in capsys.readouterr().out
 
 
 def test_too_few_pairs(run: Run, suite: Path, few_pairs: Path, tmp_path: Path) -> None:
@@ -139,6 +157,8 @@ def test_the_screen_says_what_was_bought_why_and_what_it_changed(capsys: pytest.
         screen.measured(buy(measured, large, 3.4e12, 3.1, "final"), None)
         screen.done(made())
     told = capsys.readouterr().out
+    assert max(map(len, told.splitlines())) <= WIDTH
+    told = re.sub(r"\n {12}(?=\S)", " ", told)  # lines are continued below their text
     wanted = [
         "4e+12 FLOP for search and final run together",
         "round 1, 0 % of the budget spent",
@@ -160,7 +180,15 @@ def test_the_screen_says_what_was_bought_why_and_what_it_changed(capsys: pytest.
     assert places == sorted(places)
 
 
+def test_the_leader_is_among_the_leading_even_where_its_chance_is_low() -> None:
+    """The standings hold the highest chances; a screen that does not list the arm it calls best is a riddle."""
+    best = setting("smollm2-135m:30")
+    one = decision(best, 0.13)
+    outside = one.model_copy(update={"standings": (("smollm2-135m:1", "full", 0.3, 3.2),)})
+    assert "3.000 at the end, best with  13 %: lora:32 on smollm2-135m:30" in standings(outside)[0]
+
+
 def test_the_description_names_the_shortest_run_and_the_caps() -> None:
-    told = describe(allocation().model_copy(update={"search_share": 0.2, "max_runs": 7}))
+    told = " ".join(describe(allocation().model_copy(update={"search_share": 0.2, "max_runs": 7})).split())
     assert "10 steps of 16 pairs: 1.36e+11 FLOP with lora:32 on smollm2-135m:1, 1/29 of the budget" in told
     assert "20 % of the budget at most, 7 runs at most; what is left trains the choice" in told

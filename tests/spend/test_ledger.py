@@ -1,5 +1,6 @@
 """The account of a budget: nothing counted twice, nothing left out, and rules of thumb that are what they say."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from embudget.errors import ConfigError
 from embudget.records import RunConfig, RunRecord
 from embudget.spend.allocation import Allocation, Arm, Decision, Measurement, Purchase, Setting, cost_of
-from embudget.spend.changes import what_changed
+from embudget.spend.changes import WIDTH, what_changed
 from embudget.spend.ledger import ExpectedLoss, Ledger, make_ledger
 from embudget.spend.rules import STEPS, rules_of_thumb
 
@@ -107,8 +108,9 @@ def test_money_is_that_of_hours_of_this_machine_alone() -> None:
 def test_it_says_what_came_of_it(tmp_path: Path) -> None:
     ledger = made()
     assert ledger.by_kind == {"full": 1, "lora": 3} and ledger.unfinished == {"diverged": 1}
-    text = str(ledger)
-    assert "lora:32 on smollm2-135m:4, best with 62 %" in text
+    assert max(map(len, str(ledger).splitlines())) <= WIDTH
+    text = re.sub(r"\n {12}", " ", str(ledger))  # long lines are continued below their text
+    assert "lora:32 on smollm2-135m:4, with 62 % within 0.5 % of the best" in text
     assert "6.4e+11 of them from its trunk in the search" in text
     assert "held-out loss 3.000 (2.800 to 3.200)" in text
     assert "held-out loss 3.100 ± 0.030, inside what was predicted; untrained it was 5.000" in text
@@ -133,6 +135,16 @@ def test_a_final_run_without_a_loss_is_said_to_have_none() -> None:
     buy(measured, setting("smollm2-135m:1"), 1e12, None, "final")
     ledger = make_ledger(allocation(), [(one, None) for one in measured], decision(setting("smollm2-135m:1")), flat)
     assert ledger.measured_loss is None and "the final run has no loss" in str(ledger)
+
+
+def test_what_was_not_spent_is_said_with_its_reason() -> None:
+    """A newcomer who reads that 69 % were spent, of a run that was to take all that is left, needs the reason."""
+    measured: list[Measurement] = []
+    buy(measured, setting("smollm2-135m:1"), 1e12, 3.1, "final")
+    best = decision(setting("smollm2-135m:1"))
+    ledger = make_ledger(allocation(), [(measured[0], None)], best, flat, left_over="the pairs end before")
+    assert "\nleft over  the pairs end before" in str(ledger)
+    assert "left over" not in str(make_ledger(allocation(), [(measured[0], None)], best, flat))
 
 
 def test_the_largest_member_is_that_of_100_steps() -> None:
@@ -163,6 +175,8 @@ def test_what_changed_is_said_with_what_it_was() -> None:
     assert what_changed(second, other) == (
         "full on smollm2-135m:1 now best with 50 %, was 20 %; before it lora:32 on smollm2-135m:4"
     )
+    tied = first.model_copy(update={"probability": 0.33})  # counts ties; the standings beside it say 31 %
+    assert what_changed(None, tied).endswith("best with 31 %"), "two numbers for one chance are a riddle"
     fresh = decision(setting("smollm2-135m:30"), 0.5)
     assert "was not among the leading" in what_changed(second, fresh)
 

@@ -51,7 +51,7 @@ def command(
         typer.echo(
             "next: --out FILE writes the study for `embudget sweep`"
             if out is None
-            else f"{out}: next: set its pairs, then embudget sweep {out} --store study.db"
+            else f"{out}: next: set its pairs, then embudget sweep {out} --store pilot.db"
         )
 
 

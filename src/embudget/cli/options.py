@@ -32,3 +32,13 @@ DollarsPerHour = Annotated[
     float | None,
     typer.Option("--dollars-per-hour", help="Price of the device; by default a rough built-in one, with --hours none."),
 ]
+
+
+def options_given(context: typer.Context) -> list[str]:
+    """The options that were typed, as --search-share, whatever their values; arguments are left out."""
+    typed = []
+    for one in context.command.params:
+        source = None if one.name is None else context.get_parameter_source(one.name)
+        if source is not None and source.name == "COMMANDLINE" and one.opts[0].startswith("-"):
+            typed.append(max(one.opts, key=len))
+    return typed

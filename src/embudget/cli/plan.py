@@ -16,10 +16,15 @@ from embudget.cli.options import (
     Mfu,
     PairsFolder,
     Verbose,
+    options_given,
 )
+
+OF_A_STUDY = ("--device-memory", "--probe", "--no-probe", "--refresh", "--json", "--verbose")
+"""Options that go with a study; the others would be dropped in silence."""
 
 
 def command(
+    context: typer.Context,
     study: Annotated[
         Path | None, typer.Argument(help="YAML of a study: says what `embudget sweep` of it would take.")
     ] = None,
@@ -77,6 +82,10 @@ def command(
         given = {"budget": budget, "hours": hours, "gpu_hours": gpu_hours, "dollars": dollars}
         if named := [name for name, value in given.items() if value is not None]:
             raise ConfigError(f"give either a study or a budget, not both, got {study} and {named[0]}")
+        if others := [one for one in options_given(context) if one not in OF_A_STUDY]:
+            raise ConfigError(
+                f"{others[0]} goes with a budget: the study {study} says its own, and is not played through"
+            )
         _of_study(study, device_memory, probe, refresh, json)
         return
     means = find_means(

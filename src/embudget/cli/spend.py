@@ -91,7 +91,7 @@ def command(
               embudget spend --dollars 50 --device h100 --suite qwen3 --methods full,lora:32
               embudget spend --budget 2e13 --laws smollm2 --dry-run
     """  # noqa: D301
-    from embudget.cli.console import counter
+    from embudget.cli.console import counter, note
     from embudget.cli.spend_screen import SpendScreen
     from embudget.cli.spend_text import describe_first
     from embudget.means import find_means
@@ -126,6 +126,7 @@ def command(
         spending = carry_out(prepared, out, store=store, listener=screen)
     typer.echo(f"{out / 'model'}: load it with SentenceTransformer({str(out / 'model')!r})")
     if spending.record.status != "done" and spending.untrained is None:
+        note(f"embudget: the final run is of no use, {spending.record.status}: {spending.record.error}")
         raise typer.Exit(1)
 
 

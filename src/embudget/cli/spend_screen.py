@@ -118,8 +118,8 @@ class SpendScreen(SpendListener):
             self._shares.pop(record.id, None)
         self._move(sum(self._shares.values()), "")
         self._line("measured", f"{outcome(measurement)} of {described(bought.setting)}, {bought.train_flops:.3g} FLOP")
-        if record is not None and record.error is not None:
-            self._line("because", record.error)
+        if record is not None and record.status != "done" and record.error:
+            self._line("warning", f"{record.status}: {record.error}")
         for remark in () if record is None else record.remarks:
             self._line("warning", remark)
 

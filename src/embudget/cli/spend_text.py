@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from embudget.report.formats import duration, plural
 from embudget.spend.allocation import Allocation, Decision, Measurement, Setting
-from embudget.spend.changes import named
+from embudget.spend.changes import hung, named
 
 if TYPE_CHECKING:
     from embudget.spend.prepare import Prepared
@@ -15,7 +15,7 @@ MOST_STANDINGS = 3
 
 def labelled(label: str, text: str) -> str:
     """A line of a round."""
-    return f"  {label:8}  {text}"
+    return hung(f"  {label:8}  {text}")
 
 
 def described(setting: Setting) -> str:
@@ -35,7 +35,11 @@ def outcome(measurement: Measurement) -> str:
 
 def standings(decision: Decision) -> list[str]:
     """The leading arms, a line each: the loss expected at the end, the chance to be best, and which it is."""
-    shown = sorted(decision.standings, key=lambda one: one[3])[:MOST_STANDINGS]
+    best = decision.best.model, decision.best.method
+    known = list(decision.standings)
+    if best not in [one[:2] for one in known]:  # the standings are of the highest chances, which its need not be
+        known.append((*best, decision.probability, decision.expected_loss))
+    shown = sorted(known, key=lambda one: one[3])[:MOST_STANDINGS]
     told = [
         f"{loss:.3f} at the end, best with {100 * chance:3.0f} %: {named(model, method)}"
         for model, method, chance, loss in shown
@@ -66,8 +70,11 @@ def describe(allocation: Allocation) -> str:
             f"shortest   {allocation.min_steps} steps of {batch} pairs: {flops:.3g} FLOP with "
             f"{named(least.model, least.method)}, 1/{allocation.budget / allocation.charged(least, flops):.0f} of the "
             "budget",
-            "search     each round buys the runs that are expected to lower the final loss most for what they cost,",
-            f"           {share}{runs}; what is left trains the choice of the lowest expected loss",
+            hung(
+                "search     each round buys the runs that are expected to lower the final loss most for what they "
+                f"cost, {share}{runs}; what is left trains the choice of the lowest expected loss",
+                indent=11,
+            ),
         ]
     )
 
@@ -75,13 +82,11 @@ def describe(allocation: Allocation) -> str:
 def describe_first(prepared: "Prepared") -> str:
     """What a budget may buy, what is believed before any run, and what the first round would buy."""
     decision = prepared.decide(prepared.allocation, ())
-    low, high = decision.interval
     first = [f"            {described(one.setting)}, {one.train_flops:.3g} FLOP" for one in decision.purchases]
     return "\n".join(
         [
             describe(prepared.allocation),
-            f"expected   {decision.expected_loss:.3f} ({low:.3f} to {high:.3f}) at the end, before any run is known",
-            *(line.replace("leading", " " * 7) for line in standings(decision)),
+            *(line.replace("  leading ", "leading   ") for line in standings(decision)),
             f"first      {plural(len(first), 'run')} of the {'final' if decision.final else 'search'}:",
             *first,
         ]

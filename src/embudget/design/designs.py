@@ -100,7 +100,7 @@ def design(
     best = min(range(len(found)), key=lambda place: _expected(outcomes[place]))
     reason = (
         f"the study that teaches most about {aim:.3g} FLOP for at most {most:.3g}: of {len(found)} layouts the one "
-        f"whose recipes lose least in {worlds} simulated worlds"
+        f"whose recipes lose least in {worlds} simulated world{'s' * (worlds > 1)}"
     )
     return described(question, guess, found[best], batch, outcomes[best], suite, reason)
 

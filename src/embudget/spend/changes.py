@@ -1,12 +1,16 @@
 """What did the last measurements change? A sentence for the screen and for decisions.jsonl, by two decisions."""
 
 import math
+import textwrap
 from collections.abc import Sequence
 
 from embudget.spend.allocation import Decision, Measurement, Purchase, Setting
 
 SAME_RATE = 0.05
 """e-folds below which two rates are not told apart: the loss changes by a ten-thousandth."""
+
+WIDTH = 100
+"""Columns that a line may take."""
 
 
 def named(model: str, method: str) -> str:
@@ -19,6 +23,23 @@ def named(model: str, method: str) -> str:
     return f"{method} on {model}"
 
 
+def chance_of(decision: Decision) -> float:
+    """The chance of the leading arm to be best, as the standings beside it say it.
+
+    `Decision.probability` is larger: it counts ties within 0.5 % as won, and would seem a contradiction on a screen.
+    """
+    best = _arm(decision.best)
+    return next((share for *arm, share, _ in decision.standings if tuple(arm) == best), decision.probability)
+
+
+def hung(line: str, indent: int = 12) -> str:
+    """A line that is too long for a terminal of `WIDTH` columns, continued below its text."""
+    return textwrap.fill(
+        line, WIDTH, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False,
+        replace_whitespace=False, drop_whitespace=True,
+    )  # fmt: skip
+
+
 def what_changed(before: Decision | None, now: Decision) -> str:
     """Say what a round of measurements did to the choice: another arm leads, or the same one is surer or less sure.
 
@@ -29,11 +50,10 @@ def what_changed(before: Decision | None, now: Decision) -> str:
     Returns:
         One sentence without its full stop, such as "lora:32 on smollm2-135m:4 now best with 62 %, was 31 %".
     """
-    best, chance = _arm(now.best), 100 * now.probability
+    best, chance = _arm(now.best), 100 * chance_of(now)
     if before is None:
         return f"{named(*best)} leads before any run, best with {chance:.0f} %"
     earlier = {(model, method): share for model, method, share, _ in before.standings}
-    earlier[_arm(before.best)] = before.probability
     was = f"was {100 * earlier[best]:.0f} %" if best in earlier else "was not among the leading"
     if best == _arm(before.best):
         rate = _rates(before.best, now.best)

@@ -1,11 +1,13 @@
 """What lies in the folder of a budget, and whose is it?
 
-spend.json        what was asked for; by it a later start knows the folder for its own
+start.json        the budget and its arms; by it a later start knows the folder for its own
 decisions.jsonl   each round: what was believed, what was bought, why, and what it changed
 runs.db           the records of all runs, unless another store was named
 model/            the final model; a start as it is, where no run beat it
 candidates/       the models of several final runs, or the trained one that a start as it is beats
-evaluation.json   its retrieval scores
+recipe.yaml       how it was trained
+laws.json         laws of all runs, where they suffice
+evaluation.json   the model's retrieval scores
 ledger.json       where the budget went
 """
 
@@ -29,7 +31,7 @@ def check_free(out: Path, inputs: Iterable[Input] = (), also: Iterable[str] = ()
     """Refuse, before anything is spent, a folder in which somebody's things would be replaced.
 
     Raises:
-        ConfigError: it cannot be written, or holds results without the `spend.json` of a spending.
+        ConfigError: it cannot be written, or holds results without the `start.json` of a spending.
         RunError: its model is somebody else's.
     """
     check_added_to(out, inputs)

@@ -22,7 +22,7 @@ from embudget.reading import read_json
 from embudget.recipe.choice import Untrained
 from embudget.records import RunRecord
 from embudget.spend.allocation import Allocation, Decision, Measurement, Setting
-from embudget.spend.changes import named
+from embudget.spend.changes import hung, named
 from embudget.spend.kept_start import as_it_is
 from embudget.spend.rules import rules_of_thumb
 
@@ -85,6 +85,7 @@ class Ledger(Frozen):
     loss_error: NonNegativeFloat | None = Field(default=None, description="its standard error by held-out groups")
     base_loss: float | None = Field(default=None, description="held-out loss of the chosen start before training, nats")
     untrained: Untrained | None = Field(default=None, description="the start that is the model, as no run beat it")
+    left_over: str = Field(default="", description="why a part of the budget was not spent, in words")
     alternatives: tuple[Alternative, ...] = Field(description="rules of thumb")
 
     def save(self, file: str | Path) -> None:
@@ -116,19 +117,22 @@ class Ledger(Frozen):
         setting = self.chosen
         negatives = f", {setting.negatives} hard negatives" if setting.negatives else ""
         lines += [
-            f"chosen     {named(setting.model, setting.method)}, best with {100 * self.probability:.0f} %",
+            f"chosen     {named(setting.model, setting.method)}, with {100 * self.probability:.0f} % within 0.5 % of "
+            "the best",
             f"with       rate {setting.learning_rate:.3g}, batches of {setting.batch_size} pairs{negatives}, "
             f"{self.chosen_flops:.3g} FLOP{self._reused()}",
             f"predicted  held-out loss {self.predicted} before the final run",
             f"measured   {self._measured()}",
         ]
+        if self.left_over:
+            lines.append(f"left over  {self.left_over}")
         if self.alternatives:
             lines.append("without a search, the whole budget would have brought, by the same laws:")
         lines += [
             f"  {one.expected}  {named(one.model, one.method)}, the {one.name}{self._against(one)}"
             for one in self.alternatives
         ]
-        return "\n".join(lines)
+        return "\n".join(map(hung, lines))
 
     @property
     def _unit(self) -> str:
@@ -174,6 +178,7 @@ def make_ledger(
     forecast: Forecast,
     dollars_per_hour: float | None = None,
     untrained: Untrained | None = None,
+    left_over: str = "",
 ) -> Ledger:
     """Draw up the account of a budget that was spent.
 
@@ -184,6 +189,7 @@ def make_ledger(
         forecast: predicts a loss by what the search has taught.
         dollars_per_hour: price of a device of this machine, for a budget in seconds.
         untrained: the start that is the model, where no run beat it.
+        left_over: why a part of the budget was not spent, as when the pairs end before.
 
     Returns:
         The account. Of several final runs the one of the lowest loss is the chosen one.
@@ -206,6 +212,7 @@ def make_ledger(
         predicted=ExpectedLoss(decision.expected_loss, *decision.interval),
         measured_loss=best.loss,
         loss_error=best.error or None,
+        left_over=left_over,
         base_loss=None if record is None else record.base_loss,
         untrained=untrained,
         alternatives=tuple(

@@ -19,6 +19,7 @@ from embudget.memory import state_bytes, written
 from embudget.methods import parse_method
 from embudget.spend.allocation import DECAY, Allocation, Decision, Measurement, Purchase, Setting
 from embudget.spend.belief import Belief, belief_of
+from embudget.spend.changes import hung
 from embudget.spend.fitting import arm_bytes
 from embudget.spend.law import log_losses, points_at, points_of
 from embudget.spend.prepare import Prepared
@@ -39,7 +40,12 @@ class Case(Frozen):
     what: str = Field(description="half the budget, twice the budget, twice the pairs")
     expected_loss: PositiveFloat = Field(description="nats")
     change: float = Field(description="of the loss, relative to the budget as given")
-    change_error: NonNegativeFloat = Field(description="standard error of it, over the worlds")
+    change_error: NonNegativeFloat | None = Field(description="standard error of it; None from a single world")
+
+    def __str__(self) -> str:
+        """A line of the plan."""
+        error = "" if self.change_error is None else f" ± {100 * self.change_error:.1f}"
+        return f"{self.what:17s} {self.expected_loss:.3f}, {100 * self.change:+.1f} %{error}"
 
 
 class Outlook(Frozen):
@@ -80,29 +86,30 @@ class Outlook(Frozen):
             repeated = f": each {self.pairs_needed / self.pairs_there:.1f} times"
         time = "not known, since this machine was not timed" if self.search_seconds is None else self._time()
         won = ", ".join(f"{model} {method} {100 * share:.0f} %" for model, method, share in self.choices[:4])
-        return "\n".join([
+        return "\n".join(map(hung, [
             f"{self.budget}",
             f"  search    about {100 * self.searched:.0f} % of it, {self.runs:.0f} runs, {self.search_flops:.3g} FLOP",
             f"  final     {self.final_flops:.3g} FLOP",
             f"  time      {time}",
             *([f"  speed     {self.speed}"] if self.speed else []),
-            *([f"  money     {self.dollars:.2f} dollars"] if self.dollars is not None else []),
+            *([f"  money     {_money(self.dollars)} dollars"] if self.dollars is not None else []),
             f"  memory    {written(self.memory_bytes)} for {self.memory_of}, the most of all",
             f"  disk      {written(self.disk_bytes)} for the states of trunks, the model and its checkpoint",
             f"  pairs     the final run needs {self.pairs_needed:,}{there}{repeated}",
             f"  expect    held-out loss {self.expected_loss:.3f}, with 90 % {low:.3f} to {high:.3f} "
-            f"({self.worlds} possible truths)",
+            f"({self.worlds} possible truth{'s' * (self.worlds > 1)})",
             f"  winners   {won}",
-            *(
-                f"  {one.what:17s} {one.expected_loss:.3f}, {100 * one.change:+.1f} % ± {100 * one.change_error:.1f}"
-                for one in self.cases
-            ),
-        ])  # fmt: skip
+            *(f"  {one}" for one in self.cases),
+        ]))  # fmt: skip
 
     def _time(self) -> str:
         assert self.search_seconds is not None and self.final_seconds is not None
         search, final = self.search_seconds / 3600, self.final_seconds / 3600
         return f"{search + final:.3g} hours of one device: {search:.3g} to search, {final:.3g} for the final run"
+
+
+def _money(dollars: float) -> str:
+    return f"{dollars:.2f}" if dollars >= 1 else f"{dollars:.2g}"
 
 
 class Course(NamedTuple):
@@ -229,7 +236,7 @@ def _told(prepared: Prepared, courses: dict[str, list[Course]], best: Array, row
 
 def _case(what: str, mean: float, given: Array, logs: Array) -> Case:
     changes = np.expm1(logs - given)
-    error = float(changes.std(ddof=1)) / len(changes) ** 0.5 if len(changes) > 1 else 0.0
+    error = float(changes.std(ddof=1)) / len(changes) ** 0.5 if len(changes) > 1 else None
     change = float(changes.mean())
     return Case(what=what, expected_loss=exp(mean) * (1 + change), change=change, change_error=error)
 

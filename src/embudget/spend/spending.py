@@ -16,6 +16,7 @@ from embudget.spend.ledger import Ledger, make_ledger
 from embudget.spend.listener import SpendListener
 from embudget.spend.prepare import METHODS, Caps, Prepared, prepare, study_of
 from embudget.spend.run import SpentBudget, spend_budget
+from embudget.study import Store
 from embudget.suite.embedders import load_model
 
 if TYPE_CHECKING:
@@ -156,6 +157,9 @@ def carry_out(
         EmbudgetError: what a run or its measurement raises.
     """
     folder, listener = Path(out), listener or SpendListener()
+    if store is not None:
+        with Store(store):  # one that cannot be opened is refused before there is a folder
+            pass
     folder.mkdir(parents=True, exist_ok=True)
     spent = spend_budget(
         prepared.allocation,
@@ -170,8 +174,8 @@ def carry_out(
     measured = [one for one, _ in (*spent.known, *spent.outcomes)]  # the final run tells of the others too
     forecast = forecaster(spent.allocation, measured, prepared.prior)
     price = prepared.means.dollars_per_hour
-    last = spent.decisions[-1]
-    ledger = make_ledger(spent.allocation, spent.outcomes, last, forecast, price, spent.untrained)
+    last, left_over = spent.decisions[-1], spent.recipe.left_over
+    ledger = make_ledger(spent.allocation, spent.outcomes, last, forecast, price, spent.untrained, left_over)
     ledger.save(folder / LEDGER)
     listener.done(ledger)
     return Spending(spent, ledger)

@@ -10,6 +10,7 @@ from embudget.memory import USABLE_SHARE, parse_bytes, state_bytes, training_byt
 from embudget.methods import parse_method
 from embudget.pairs import Pairs
 from embudget.records import RunConfig
+from embudget.spend.changes import hung
 from embudget.spend.probe import probe
 from embudget.study import Study, plan
 from embudget.suite import find_shape
@@ -39,13 +40,13 @@ class StudyOutlook(Frozen):
         beside = "" if self.other_seconds is None else f", {self.other_seconds / 3600:.3g} to load and measure"
         total = training + (self.other_seconds or 0.0) / 3600
         left = f", {self.left_out} left out: see `embudget sweep --dry-run`" if self.left_out else ""
-        return "\n".join([
-            f"{self.runs} runs, {self.train_flops:.3g} FLOP{left}",
+        return "\n".join(map(hung, [
+            f"{self.runs} run{'s' * (self.runs > 1)}, {self.train_flops:.3g} FLOP{left}",
             f"  time      {total:.3g} hours of one device: {training:.3g} to train{beside}",
             f"  speed     {self.speed}",
             f"  memory    {written(self.memory_bytes)} for {self.memory_of}, the most of all",
             f"  disk      {written(self.disk_bytes)} for a checkpoint, the largest of all",
-        ])  # fmt: skip
+        ]))  # fmt: skip
 
 
 def study_outlook(
