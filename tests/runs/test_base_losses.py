@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from embudget.design import simulate
 from embudget.laws import fit
 from embudget.records import RunRecord
 from embudget.runs import RunTable
-from tests.laws.test_zero_shot import CUT, RETRIEVER, STARTS, cut, simulate
+from tests.laws.test_zero_shot import CUT, RETRIEVER, STARTS, cut
 
 
 def told(records: list[RunRecord], hidden: Collection[int] = (), model: str = "") -> list[RunRecord]:

@@ -55,7 +55,8 @@ def test_a_start_that_no_run_beats_is_the_model(
     heard.clear()
     spent = spending(study, out, listener=Heard(), max_queries=30)
     assert spent.untrained is not None and heard == ["untrained"]
-    assert spent.record.loss is not None and spent.untrained.loss == spent.record.base_loss < spent.record.loss
+    assert spent.record.loss is not None and spent.record.base_loss is not None
+    assert spent.untrained.loss == spent.record.base_loss < spent.record.loss
     assert weights(out) == weights(better) and is_start(out / "model")
     assert {arm.base_loss for arm in spent.allocation.arms} == {spent.record.base_loss}, "the policy knows it"
     assert "as it is, not trained" in as_it_is(spent.untrained)

@@ -165,7 +165,7 @@ def allocation_of(
         "negatives": study.negatives,
         "tokens_per_pair": sum(lengths) / len(lengths),
         "training_pairs": pairs.rows("train"),
-        "min_steps": study.min_steps,
+        "min_steps": max(2, study.min_steps),  # a batch of long texts may take more than one mean step
         "search_share": search_share,
         "max_runs": max_runs,
         "workers": workers,

@@ -30,9 +30,11 @@ def better_start(arms: Sequence[Arm], records: Sequence[RunRecord], best: RunRec
         >>> better_start(allocation.arms, records, best).model
         'minilm-l6:6'
     """
-    starts = {(one.base_loss, one.model, one.lineage) for one in arms}
-    starts |= {(one.base_loss, one.config.model, one.lineage) for one in records}
-    measured = [(loss, model, lineage or "") for loss, model, lineage in starts if loss]
+    starts = [
+        *((one.base_loss, one.model, one.lineage) for one in arms),
+        *((one.base_loss, one.config.model, one.lineage or "") for one in records),
+    ]
+    measured = [(loss, model, lineage) for loss, model, lineage in starts if loss]
     loss, model, lineage = min(measured, default=(math.inf, "", ""))
     assert best.loss is not None and best.train_flops is not None
     if loss >= best.loss:

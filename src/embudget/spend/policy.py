@@ -250,6 +250,9 @@ def decide(allocation: Allocation, measured: Sequence[Measurement], prior: Known
     bought, why = position.bought()
     best, _ = position.options[finals.best]
     chances, means = finals.chances, finals.logs.mean(axis=0)
+    leading = np.argsort(-chances, kind="stable")[:5].tolist()
+    if finals.best not in leading:  # the lowest expected loss may have a small chance to be the best
+        leading[-1] = finals.best
     standings = tuple(
         (
             allocation.arms[position.places[row]].model,
@@ -257,7 +260,7 @@ def decide(allocation: Allocation, measured: Sequence[Measurement], prior: Known
             float(chances[row]),
             exp(float(means[row])),
         )
-        for row in np.argsort(-chances, kind="stable")[:5]
+        for row in leading
     )
     said = [words.untrained(allocation.arms, exp(float(means[finals.best]))), words.leader(best, standings), why]
     return Decision(

@@ -1,9 +1,9 @@
-"""How is a decision said in plain words? What leads, what a run is to tell, and what the last runs changed."""
+"""How is a decision said in plain words? What leads, and what a run is to tell."""
 
 from collections.abc import Sequence
 
 from embudget.laws.rates import rate_text
-from embudget.spend.allocation import Allocation, Arm, Decision, Measurement, Setting
+from embudget.spend.allocation import Allocation, Arm, Measurement, Setting
 
 
 def leader(best: Setting, standings: Sequence[tuple[str, str, float, float]]) -> str:
@@ -43,20 +43,3 @@ def untrained(arms: Sequence[Arm], expected_loss: float) -> str | None:
         f"{best.model} as it is: training does not pay at this budget. Its held-out loss is {best.base_loss:.3f}, and "
         f"the best trained choice is expected at {expected_loss:.3f}"
     )
-
-
-def changed(before: Decision | None, now: Decision) -> str:
-    """What the runs between two decisions changed, such as: lora:32 on smollm2-135m:4 now best with 62 %, was 31 %.
-
-    Example:
-        >>> changed(decisions[-2], decisions[-1])
-    """
-    chances = {one[:2]: one[2] for one in before.standings} if before is not None else {}
-    now_best = now.best.model, now.best.method
-    chance = next((one[2] for one in now.standings if one[:2] == now_best), 0.0)
-    said = f"{now.best.method} on {now.best.model} now best with {100 * chance:.0f} %"
-    if before is None:
-        return said
-    if (before.best.model, before.best.method) != now_best:
-        return f"{said}, before it was {before.best.method} on {before.best.model}"
-    return f"{said}, was {100 * chances.get(now_best, 0.0):.0f} %"
