@@ -126,12 +126,9 @@ class Recipe(Frozen):
     )
     warnings: tuple[str, ...] = Field(default=(), description="what to doubt, in words")
     untrained: Untrained | None = Field(
-        default=None,
-        description="the start to use as it is, since training does not pay at this budget; None where training pays",
+        default=None, description="the start to use as it is, where training does not pay at this budget"
     )
-    lineage: str | None = Field(
-        default=None, description="family and kind of start of the model, where several were measured"
-    )
+    lineage: str | None = Field(default=None, description="of the model, where several were measured")
     starts: tuple[BestStart, ...] = Field(
         default=(), description="the best choice of each measured lineage, the lowest predicted loss first"
     )

@@ -23,7 +23,7 @@ def named(model: str, method: str) -> str:
     return f"{method} on {model}"
 
 
-def chance_of(decision: Decision) -> float:
+def chance_to_lead(decision: Decision) -> float:
     """The chance of the leading arm to be best, as the standings beside it say it.
 
     `Decision.probability` is larger: it counts ties within 0.5 % as won, and would seem a contradiction on a screen.
@@ -50,7 +50,7 @@ def what_changed(before: Decision | None, now: Decision) -> str:
     Returns:
         One sentence without its full stop, such as "lora:32 on smollm2-135m:4 now best with 62 %, was 31 %".
     """
-    best, chance = _arm(now.best), 100 * chance_of(now)
+    best, chance = _arm(now.best), 100 * chance_to_lead(now)
     if before is None:
         return f"{named(*best)} leads before any run, best with {chance:.0f} %"
     earlier = {(model, method): share for model, method, share, _ in before.standings}
