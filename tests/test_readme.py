@@ -62,12 +62,12 @@ def test_its_commands_run(run: Run) -> None:
 def test_its_output_comes_from_the_quickstart() -> None:
     """The lines shown are those of the run's own log, and their numbers those of its ledger and scores."""
     folder = ROOT / "results" / "quickstart_spend"
-    shown = README[README.index("ledger: ") : README.index("```\n\n*`make quickstart`")]
+    shown = README[README.index("ledger: ") : README.index("```\n\nIt chose")]
     compare(shown.replace("\n", "\n...\n"), (folder / "quickstart.log").read_text())
     ledger = json.loads((folder / "ledger.json").read_text())
     assert f"{ledger['measured_loss']:.3f}" in shown
     scores = json.loads((folder / "evaluation.json").read_text())
-    assert f"{scores['model']['ndcg']:.3f}" in shown
+    assert f"{scores['scores']['model']['ndcg_at_10']:.3f}" in shown
 
 
 def test_its_regrets_come_from_the_simulated_studies() -> None:
