@@ -1,5 +1,6 @@
 """A value that breaks a rule is refused in one line with its place, field, rule and value."""
 
+from functools import cached_property
 from typing import Self
 
 import pytest
@@ -38,3 +39,20 @@ class Box(Frozen):
 def test_the_first_problem_is_one_line(data: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=f"^box.json: {message}$"):
         Box.read(data, "box.json")
+
+
+class Square(Frozen):
+    """A value that keeps what it has computed."""
+
+    side: int
+
+    @cached_property
+    def area(self) -> int:
+        return self.side**2
+
+
+def test_a_copy_with_other_fields_computes_anew() -> None:
+    square = Square(side=2)
+    assert square.area == 4
+    assert square.model_copy(update={"side": 3}).area == 9
+    assert square.area == 4

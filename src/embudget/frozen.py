@@ -4,6 +4,8 @@ Code behind the border can then rely on what it gets and needs no checks of its 
 """
 
 import re
+from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
@@ -26,6 +28,16 @@ class Frozen(BaseModel):
             if isinstance(kept, dict) and len(kept) < len(given):
                 raise ValueError(f"{name} names something twice, in two spellings: {', '.join(map(str, given))}")
         return value
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Copy it with other fields, without what was computed of the old ones: pydantic copies cached properties too.
+
+        The new values are not checked.
+        """
+        copied = super().model_copy(update=update, deep=deep)
+        for name in [name for name in copied.__dict__ if isinstance(getattr(type(self), name, None), cached_property)]:
+            del copied.__dict__[name]
+        return copied
 
     @classmethod
     def read(

@@ -68,6 +68,7 @@ def ended(work: Callable[[], object]) -> int:
     child = os.fork()
     if not child:
         code = 1
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell has it ignored
         try:
             work()
             code = 0
