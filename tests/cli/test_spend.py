@@ -110,7 +110,7 @@ def test_too_few_pairs(run: Run, suite: Path, few_pairs: Path, tmp_path: Path) -
 def test_a_time_shorter_than_loading(run: Run, suite: Path, tiny_pairs: Pairs, tmp_path: Path) -> None:
     done = asked(run, suite, tiny_pairs.folder, tmp_path / "out", "--hours", "0.0001", budget=None)
     line = done.err.splitlines()[-1]
-    assert done.code == 2 and "--hours must pay for more than loading and measuring a model" in line, done.err
+    assert done.code == 2 and "--hours must pay for " in line, done.err
     assert "got 0.0001 hours: the least that works is " in line and not (tmp_path / "out").exists()
 
 
