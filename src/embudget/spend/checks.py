@@ -54,7 +54,8 @@ def check_affordable(allocation: Allocation, keep: int, batch_at: Callable[[floa
     if allocation.budget < 2 * price:
         least = _least(allocation, cheapest, batch_at) if batch_at and allocation.unit == "FLOP" else 2 * price
         raise BudgetError(
-            f"{'budget' if allocation.unit == 'FLOP' else 'hours'} must pay for a run of the search and the final one, each of {allocation.min_steps} steps, got "
+            f"{'budget' if allocation.unit == 'FLOP' else 'hours'} must pay for a run of the search and the final one, "
+            f"each of {allocation.min_steps} steps, got "
             f"{_amount(allocation, allocation.budget)}: the least that works is {_amount(allocation, least)}, by {arm}"
         )
     pairs = allocation.min_steps * batch
