@@ -54,7 +54,8 @@ def test_the_nearest_budget_that_would_do_is_in_hours_and_holds(laws: Laws) -> N
 
 
 def test_laws_of_untimed_runs_say_so_and_what_to_give(laws: Laws) -> None:
-    untimed = laws.model_copy(update={"cells": tuple(cell.model_copy(update={"seconds": None}) for cell in laws.cells)})
+    cells = tuple(cell.model_copy(update={"seconds": None}) for cell in laws.cells)
+    untimed = laws.model_copy(update={"table": laws.table.model_copy(update={"cells": cells})})
     with pytest.raises(ConfigError, match="timed on known models, and these laws hold none: give gpu_hours"):
         eb.recommend(untimed, hours=1)
 
