@@ -70,6 +70,21 @@ def test_its_output_comes_from_the_quickstart() -> None:
     assert f"{scores['scores']['model']['ndcg_at_10']:.3f}" in shown
 
 
+def test_its_regrets_of_spending_come_from_the_simulated_worlds() -> None:
+    found = json.loads((ROOT / "results" / "simulation" / "spend.json").read_text())
+    at_30, at_300 = (found["tables"][f"all {times}"]["policies"] for times in (30, 300))
+    others = {name for name in at_30 if name not in {"spend", "oracle-default"}}
+    best = [min(at[name]["mean"] for name in others) for at in (at_30, at_300)]
+    spend = [f"{at['spend']['mean']:.1f} ± {at['spend']['error']:.1f} %" for at in (at_30, at_300)]
+    assert f"In {found['worlds']} simulated worlds" in TEXT
+    assert f"ended {spend[0]} above the best possible loss at 30 times" in TEXT and f"and {spend[1]} at 300" in TEXT
+    assert f"the best other policy {best[0]:.1f} and {best[1]:.1f} %" in TEXT
+    replays = json.loads((ROOT / "results" / "simulation" / "spend_replays.json").read_text())["tables"].values()
+    for one in replays:
+        policies = one["policies"]
+        assert policies["spend"]["mean"] > min(policies[name]["mean"] for name in ("largest", "middle", "carry-1"))
+
+
 def test_its_regrets_come_from_the_simulated_studies() -> None:
     found = json.loads((ROOT / "results" / "simulation" / "regret.json").read_text())
     regret, held = found["regret"]["4"]["recipe"], found["coverage"]["all"]["4"]["run"]

@@ -21,7 +21,8 @@ def command(
     """Build text pairs and spend a small budget on a model for them.
 
     It chooses among SmolLM2-135M cut to a few depths and all-MiniLM-L6-v2, trains the choice, and scores it beside
-    MiniLM as it is, BM25 and TF-IDF. It needs the extras train and demo, no network, and about 12 minutes on two cores.
+    MiniLM as it is, BM25 and TF-IDF. It needs the extras train and demo and no network, and took half an hour on
+    two busy cores.
 
     \b
     Example: embudget quickstart --out quickstart/
@@ -32,12 +33,12 @@ def command(
 
     folder = out or Path("quickstart-smoke" if smoke else "quickstart")
     take_folder(folder, smoke=smoke)
-    note("[1/2] text pairs" + ("" if smoke else ", about 2 minutes"))
+    note("[1/2] text pairs")
     with counter("pairs") as on_progress:
         pairs = quickstart_pairs(folder, smoke=smoke, on_progress=on_progress)
     counts = ", ".join(f"{pairs.rows(split):,} {split}" for split in ("train", "validation", "test"))
     typer.echo(f"pairs      {counts} ({pairs.hash})")
-    note("[2/2] one budget, spent" + ("" if smoke else ", about 10 minutes on two cores"))
+    note("[2/2] one budget, spent")
     with SpendScreen() as screen:
         quickstart(folder, smoke=smoke, listener=screen)
     typer.echo("\n" + closing(folder))
