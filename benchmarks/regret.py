@@ -56,7 +56,8 @@ from embudget.errors import EmbudgetError
 from embudget.files import save_text
 from embudget.laws import Laws, fit
 from embudget.recipe import Recipe, recommend
-from embudget.recipe.crossing import BEYOND, span_of
+from embudget.recipe.crossing import span_of
+from embudget.recipe.lowest import BEYOND
 from embudget.recipe.options import Question
 from embudget.records import RunRecord
 from embudget.suite import find_shape, find_suite

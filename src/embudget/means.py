@@ -28,7 +28,7 @@ class Means(NamedTuple):
     """In the unit; of seconds those of all devices together."""
     unit: Unit = "FLOP"
     devices: int = 1
-    """Of this machine, that compute at the same time."""
+    """How many devices of this machine compute at the same time."""
     dollars_per_hour: float | None = None
     """Price of one device of this machine; None where none is known, as with a budget by another device's price."""
 

@@ -20,7 +20,6 @@ from embudget.files import write_whole
 from embudget.laws import Laws, fit
 from embudget.recipe import recommend
 from embudget.records import RunRecord
-from embudget.yardstick import loss_error
 from studies.publish.files import read_records, save_json
 from studies.publish.runs import spent
 
@@ -66,12 +65,13 @@ def of_lineage(records: Sequence[RunRecord], laws: Laws) -> dict[str, Any]:
 
 
 def row_of(record: RunRecord) -> dict[str, Any]:
-    """One run in a row."""
+    """One run in a row; what was not measured is null."""
     config = record.config
+    measured = {"loss": record.loss, "error": record.loss_error, "ndcg": record.ndcg}
     return {
         "train_flops": config.train_flops, "model": config.model, "method": config.method,
-        "learning_rate": config.learning_rate, "loss": round(record.loss or 0.0, 4),
-        "error": round(loss_error(record.groups), 4), "ndcg": round(record.ndcg or 0.0, 4),
+        "learning_rate": config.learning_rate,
+        **{name: None if value is None else round(value, 4) for name, value in measured.items()},
     }  # fmt: skip
 
 

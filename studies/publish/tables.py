@@ -253,14 +253,17 @@ def starts(study: str) -> str:
     found = read(study, "starts.json")["lineages"]
     budgets = sorted({row["train_flops"] for one in found.values() for row in one["best"]})
 
+    def score(of: dict[str, Any]) -> str:
+        error = f" ± {of['error']:.3f}" if of.get("error") is not None else ""
+        return f"{of['loss']:.3f}{error}" + (f" (nDCG {of['ndcg']:.3f})" if of["ndcg"] is not None else "")
+
     def cell(row: dict[str, Any]) -> str:
-        choice = f"{row['method']}, {member_text(row['model'])}, rate {row['learning_rate']:g}"
-        return f"{row['loss']:.3f} ± {row['error']:.3f} (nDCG {row['ndcg']:.3f}): {choice}"
+        return f"{score(row)}: {row['method']}, {member_text(row['model'])}, rate {row['learning_rate']:g}"
 
     rows = []
     for lineage, one in found.items():
         start, best = one["start"], {row["train_flops"]: cell(row) for row in one["best"]}
-        untrained = f"{start['loss']:.3f} (nDCG {start['ndcg']:.3f}): {member_text(start['model'])}"
+        untrained = f"{score(start)}: {member_text(start['model'])}"
         rows.append([lineage, untrained, *(best.get(budget, "") for budget in budgets)])
     return table(["lineage", "untrained", *(f"{flops(budget)} FLOP" for budget in budgets)], rows)
 

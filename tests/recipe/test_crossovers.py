@@ -12,7 +12,7 @@ from embudget.errors import BudgetError
 from embudget.laws import Coefficients, Laws, fit
 from embudget.methods import parse_method
 from embudget.recipe import Crossover, Recipe, crossovers, recommend
-from embudget.recipe.crossing import BEYOND
+from embudget.recipe.lowest import BEYOND
 from embudget.suite import SUITES, find_shape
 from tests.recipe.worlds import BUDGET, MODELS
 

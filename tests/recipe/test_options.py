@@ -9,7 +9,8 @@ from embudget.choices import Choices, budgets_between
 from embudget.design import simulate
 from embudget.laws import Laws, fit
 from embudget.recipe import Wishes
-from embudget.recipe.crossing import BEYOND, span_of
+from embudget.recipe.crossing import span_of
+from embudget.recipe.lowest import BEYOND
 from embudget.recipe.options import Question, sizes_considered
 from embudget.suite import SUITES, find_shape, find_suite
 from tests.recipe.worlds import MODELS, NOISY

@@ -13,7 +13,8 @@ from embudget.design import World, simulate
 from embudget.errors import ConfigError, InfeasibleError, UnsupportedError
 from embudget.findings import explain
 from embudget.laws import Coefficients, Laws, fit
-from embudget.recipe import Recipe, recipe_curve, recommend
+from embudget.recipe import Recipe, Wishes, recipe_curve, recommend
+from embudget.recipe.lowest import span_near
 from embudget.recipe.options import Question, of_measured_start
 from embudget.recipe.starts import BETWEEN_STARTS, questions, start_crossovers
 from embudget.report import write_report
@@ -72,7 +73,7 @@ def test_a_start_tuned_at_several_rates_is_not_compared_with_one_at_a_single_rat
             one.model_copy(
                 update={"table": one.table.model_copy(update={"cells": _at_rates(one.table, rates[str(one.lineage)])})}
             )
-            for one in Laws.model_validate_json(laws.model_dump_json()).every  # without the cells that they remember
+            for one in laws.every
         )
         return first.model_copy(update={"others": tuple(others)})
 
@@ -216,3 +217,14 @@ def test_coefficients_of_the_worlds_cross() -> None:
     assert isinstance(TRUTH[BASE]["full"], Coefficients)
     assert isinstance(world(BASE), World)
     assert BUDGETS[0] < true_crossover() < BUDGETS[-1]
+
+
+def test_starts_are_compared_at_the_budget_that_is_asked_for_though_serving_takes_nearly_all_of_it(laws: Laws) -> None:
+    """A budget a million times beyond the measured ones may train within them, and what it asks is no nearer."""
+    budget = 1e7 * BUDGETS[-1]
+
+    def span(wishes: Wishes) -> tuple[float, float]:
+        return span_near(list(questions(laws, None, wishes)[0].values()), budget)
+
+    assert span({}) == pytest.approx((BUDGETS[0], 1e6 * BUDGETS[-1]))
+    assert span({"serve_tokens": 1e12}) == pytest.approx((BUDGETS[0], 16 * budget))

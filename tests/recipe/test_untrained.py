@@ -34,7 +34,7 @@ def with_start(laws: Laws, loss: float) -> Laws:
         )
         return one.model_copy(update={"table": one.table.model_copy(update={"cells": cells})})
 
-    first, *others = map(told, Laws.model_validate_json(laws.model_dump_json()).every)
+    first, *others = map(told, laws.every)
     return first.model_copy(update={"others": tuple(others)})
 
 
@@ -100,9 +100,8 @@ def test_where_hours_are_asked_for_it_is_said_in_hours_from_which_on_training_pa
     timed = eb.find_laws("micro")
 
     def with_loss(loss: float) -> Laws:
-        fresh = Laws.model_validate_json(timed.model_dump_json())
-        cells = tuple(cell.model_copy(update={"base_loss": loss}) for cell in fresh.table.cells)
-        return fresh.model_copy(update={"table": fresh.table.model_copy(update={"cells": cells})})
+        cells = tuple(cell.model_copy(update={"base_loss": loss}) for cell in timed.table.cells)
+        return timed.model_copy(update={"table": timed.table.model_copy(update={"cells": cells})})
 
     told = with_loss(recommend(timed, hours=0.03).predicted_loss)
     found = recommend(told, hours=0.01).untrained

@@ -9,6 +9,7 @@ hyperparameters    rates and the rest for a choice that was not measured
 warnings           what to mistrust in a recipe
 curve              recipes along budgets
 starts             fresh or continued: the best recipe of every lineage
+lowest             the lowest loss of each lineage along budgets
 untrained          whether training pays at all, beside a start as it is
 answer             the recipe of one lineage
 values, choice     what a recipe holds

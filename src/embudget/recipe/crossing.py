@@ -7,12 +7,10 @@ from embudget.choices import Crossover, budgets_between, crossovers_of
 from embudget.errors import BudgetError
 from embudget.flops import parse_budget
 from embudget.laws import Laws
+from embudget.recipe.lowest import BEYOND, span_near
 from embudget.recipe.options import MAX_EXTRAPOLATION, Question
 from embudget.recipe.wishes import Wishes
 from embudget.suite import ModelShape
-
-BEYOND = 16.0
-"""Crossovers are sought up to this factor above the budget asked for, or above the largest measured one."""
 
 
 def crossovers(
@@ -53,8 +51,5 @@ def span_of(laws: Laws, low: float | None = None, high: float | None = None) -> 
 
 def crossovers_near(question: Question, budget: float) -> tuple[Crossover, ...]:
     """Those of the choices that keep to the wishes, from the budget or the smallest measured to well beyond both."""
-    smallest, largest = question.laws.table.budgets[0], question.laws.table.budgets[-1]
-    low, high = min(budget, smallest), BEYOND * max(budget, largest)
-    if not question.limits.serve_tokens:  # what serving takes is no distance from the measured budgets
-        low, high = max(low, smallest / MAX_EXTRAPOLATION), min(high, largest * MAX_EXTRAPOLATION)
-    return crossovers_of(question.choices(budgets_between(low, high)), (smallest, largest))
+    measured = question.laws.table.budgets[0], question.laws.table.budgets[-1]
+    return crossovers_of(question.choices(budgets_between(*span_near([question], budget))), measured)

@@ -28,8 +28,8 @@ from embudget.laws.uncertainty import with_error
 from embudget.recipe.answer import answer, of_one_lineage
 from embudget.recipe.choice import BestStart, Choice, Rejection
 from embudget.recipe.clock import Clock
-from embudget.recipe.crossing import BEYOND
-from embudget.recipe.options import MAX_EXTRAPOLATION, Question
+from embudget.recipe.lowest import Lowest, span_near
+from embudget.recipe.options import Question
 from embudget.recipe.untrained import untrained_start
 from embudget.recipe.values import Recipe
 from embudget.recipe.warnings import Caution
@@ -246,23 +246,8 @@ def start_crossovers(asked: dict[str, Question], budget: float | None = None) ->
     names = list(asked)
     if len(names) < 2:
         return ()
-    every = [one.laws.table.budgets for one in asked.values()]
-    smallest, largest = min(one[0] for one in every), max(one[-1] for one in every)
-    low = max(min(budget or smallest, smallest), smallest / MAX_EXTRAPOLATION)
-    high = min(BEYOND * max(budget or largest, largest), largest * MAX_EXTRAPOLATION)
-    budgets = budgets_between(low, high)
-    choices = [one.choices(budgets) for one in asked.values()]
-    means = np.stack([np.log(one.predicted).min(axis=0) for one in choices])
-    per_lineage = [one.lowest() for one in choices]
-    count = max(len(draws) for draws in per_lineage)
-    draws = np.stack([np.broadcast_to(one, (count, len(budgets))) for one in per_lineage], axis=1)
-    beyond = np.stack(
-        [
-            one.laws.surface.discrepancy**2
-            * np.log(chosen.outside(one.laws.table.budgets[0], one.laws.table.budgets[-1]))
-            for one, chosen in zip(asked.values(), choices, strict=True)
-        ]
-    )
+    budgets = budgets_between(*span_near(list(asked.values()), budget))
+    means, draws, beyond = Lowest.of(list(asked.values()), budgets)
     freedom = next(iter(asked.values())).laws.surface.freedom
 
     def widen(gaps: Array, mean: Array, there: Mask) -> Array:

@@ -16,8 +16,8 @@ from embudget.choices import budgets_between, crossovers_by
 from embudget.choices.table import Array, Mask
 from embudget.laws.uncertainty import with_error
 from embudget.recipe.choice import Untrained
-from embudget.recipe.crossing import BEYOND
-from embudget.recipe.options import MAX_EXTRAPOLATION, Question
+from embudget.recipe.lowest import Lowest, span_near
+from embudget.recipe.options import Question
 from embudget.runs import Cell
 from embudget.suite import known_shape
 
@@ -39,13 +39,7 @@ def untrained_start(
     best = min(known, key=lambda cell: (cell.base_loss or np.inf, cell.model_params), default=None)
     if best is None or best.base_loss is None or best.base_loss >= expected_loss:
         return None
-    smallest, largest = (
-        end(budgets)
-        for end, budgets in ((min, [one.laws.table.budgets[0] for one in asked]),
-                             (max, [one.laws.table.budgets[-1] for one in asked]))
-    )  # fmt: skip
-    low = max(min(budget, smallest), smallest / MAX_EXTRAPOLATION)
-    high = min(BEYOND * max(budget, largest), largest * MAX_EXTRAPOLATION)
+    low, high = span_near(asked, budget)
     budget_found, interval, share = _pays(asked, budgets_between(low, high), float(np.log(best.base_loss)), rate_cost)
     return Untrained(
         model=best.model,
@@ -76,31 +70,20 @@ def _pays(
     asked: Sequence[Question], budgets: Array, log_base: float, rate_cost: float
 ) -> tuple[float | None, tuple[float, float] | None, float]:
     """From which budget on training pays: the first by the predictions, its interval, and the share of draws."""
-    choices = [one.choices(budgets) for one in asked]
-    means = np.stack([np.log(one.predicted).min(axis=0) for one in choices])
-    first, extra = means.argmin(axis=0), np.log1p(rate_cost)
-    per_lineage = [one.lowest() for one in choices]
-    count = max(len(draws) for draws in per_lineage)
-    draws = np.stack([np.broadcast_to(one, (count, len(budgets))) for one in per_lineage]).min(axis=0) + extra
-    best = means.min(axis=0) + extra
-    surfaces = [one.laws.surface for one in asked]
-    beyond = np.stack(
-        [
-            surface.discrepancy * np.sqrt(np.log(chosen.outside(one.laws.table.budgets[0], one.laws.table.budgets[-1])))
-            for surface, one, chosen in zip(surfaces, asked, choices, strict=True)
-        ]
-    )
-    error = beyond[first, np.arange(len(budgets))]
+    means, draws, beyond = Lowest.of(asked, budgets)
+    extra = np.log1p(rate_cost)
+    best, by_draws = means.min(axis=0) + extra, draws.min(axis=1) + extra
+    error = np.sqrt(beyond[means.argmin(axis=0), np.arange(len(budgets))])
 
     def widen(gaps: Array, mean: Array, there: Mask) -> Array:
-        return with_error(gaps, mean, surfaces[0].freedom, error[there])
+        return with_error(gaps, mean, asked[0].laws.surface.freedom, error[there])
 
     level = np.full(len(budgets), log_base)
     found = crossovers_by(
         KINDS,
         budgets,
         np.stack([level, best]),
-        np.stack([np.broadcast_to(level, draws.shape), draws], axis=1),
+        np.stack([np.broadcast_to(level, by_draws.shape), by_draws], axis=1),
         widen,
     )
     for one in found:

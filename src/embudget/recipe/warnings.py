@@ -160,16 +160,17 @@ def _other_rate(laws: Laws, option: Option, rate: float) -> Iterator[Caution]:
     retriever's cuts that learn best at ten times the rate of the whole one, it carries the others' rate over to them.
     """
     model, method = option.candidate.model, str(option.candidate.method)
-    mine = [cell for cell in laws.cells if (cell.model, cell.method) == (model, method) and cell.learning_rate]
-    if not mine:
+    mine = [cell for cell in laws.cells if (cell.model, cell.method) == (model, method)]
+    tried = [(cell, cell.learning_rate) for cell in mine if cell.learning_rate is not None]
+    if not tried:
         return
-    nearest = min(mine, key=lambda cell: abs(log(cell.train_flops / option.train_flops)))
-    times = rate / (nearest.learning_rate or rate)
+    nearest, own = min(tried, key=lambda one: abs(log(one[0].train_flops / option.train_flops)))
+    times = rate / own
     if nearest.rate_inside is None and not 1 / REACH <= times <= REACH:
         how_far = f"{max(times, 1 / times):.2g} times {'above' if times > 1 else 'below'}"
         text = (
-            f"the learning rate {rate_text(rate)} is {how_far} the {rate_text(nearest.learning_rate or rate)} at which "
-            f"{model} was measured by {method}, and the loss to expect is of runs at that one: try both"
+            f"the learning rate {rate_text(rate)} is {how_far} the {rate_text(own)} at which {model} was measured by "
+            f"{method}, and the loss to expect is of runs at that one: try both"
         )
         yield Caution("other rate", text)
 

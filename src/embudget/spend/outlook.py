@@ -29,7 +29,7 @@ WORLDS = 4
 MOST_ROUNDS = 80
 LEVEL = 0.9
 WEIGHT_BYTES = 4
-"""Of a weight in a model folder and in a checkpoint."""
+"""What a weight takes in a model folder and in a checkpoint, which hold float32."""
 
 Progress = Callable[[int, int], None]
 

@@ -32,7 +32,7 @@ from embudget.spend.allocation import Allocation, Arm
 from embudget.spend.usual_rates import INTACT, intact, usual_log_rates
 
 Array = NDArray[Any]
-"""Of float32 for what the ensemble holds, since exponentials take most of a decision's time."""
+"""The ensemble holds float32, since exponentials take most of a decision's time."""
 DRAWS = 300
 QUANTITIES = (
     "asymptote", "size", "data", "size_exponent", "data_exponent", "order", "start", "rate", "rate_slope", "curvature",

@@ -53,7 +53,7 @@ class SpentBudget(NamedTuple):
     model: Path
     """The folder of the final model, out/model."""
     record: RunRecord
-    """Of the run that made it; where the model is a start as it is, of the best final run."""
+    """The record of the run that made it; where the model is a start as it is, that of the best final run."""
     untrained: Untrained | None
     """The start that is the model, as no final run beat it; None where the model was trained."""
     decisions: tuple[Decision, ...]
@@ -63,7 +63,7 @@ class SpentBudget(NamedTuple):
     known: tuple[Bought, ...]
     """Runs that the store held before the first decision: used by it, and free."""
     records: tuple[RunRecord, ...]
-    """Of both, without those that were not trained."""
+    """The records of `outcomes` and `known`, without those that were not trained."""
     laws: Laws | None
     """Fitted to all of these records; None where they do not suffice."""
     no_laws: str

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from studies.publish import tables
+from studies.publish.starts import row_of
+from tests.studies.publish.made import record
 
 ROOT = Path(__file__).parents[3]
 
@@ -46,6 +48,17 @@ def test_the_frontier_marks_the_lowest_loss_of_each_budget(write: Any) -> None: 
     assert tables.frontier("s").splitlines()[2:] == [
         "| 1e12 | 3.500 (1 block) | **3.250**† (lora:8, 2 blocks, 3 seeds) |",
         "| 2e12 |  | **3.000**† (lora:8, 2 blocks, 3 seeds) |",
+    ]
+
+
+def test_starts_have_a_column_for_each_budget_and_no_score_where_none_was_measured(write: Any) -> None:  # noqa: ANN401
+    best = row_of(record(2.5))
+    scored = best | {"train_flops": 2e12, "error": 0.04, "ndcg": 0.5}
+    start = {"model": "m:1", "loss": 3.0, "ndcg": None}
+    write("starts.json", {"lineages": {"m": {"start": start, "best": [best, scored]}}})
+    choice = "full, 2 blocks, rate 0.001"
+    assert tables.starts("s").splitlines()[2:] == [
+        f"| m | 3.000: 1 block | 2.500: {choice} | 2.500 ± 0.040 (nDCG 0.500): {choice} |"
     ]
 
 
