@@ -15,6 +15,7 @@ from embudget.spend.belief import belief_of
 from embudget.spend.law import RunPoints
 from embudget.spend.policy import decide
 from embudget.spend.prior import Prior
+from embudget.spend.steps import Steps
 from embudget.suite import find_shape
 
 MODELS = ("smollm2-135m:1", "smollm2-135m:4", "smollm2-135m:12", "smollm2-135m:30")
@@ -148,6 +149,20 @@ def test_what_was_known_for_nothing_is_no_run_of_the_search() -> None:
     free = bought._replace(purchase=bought.purchase.model_copy(update={"cost": 0.0}))
     assert decide(allocation, [bought]).final
     assert not decide(allocation, [free]).final
+
+
+def test_a_run_whose_trunk_is_gone_is_no_discount() -> None:
+    """Runs of an earlier store are known, but nothing goes on from them: each further one is paid in full."""
+    allocation = allocation_of(300)
+    whole = decide(allocation, ()).purchases[0]
+    known = whole.model_copy(update={"train_flops": allocation.budget / 4, "cost": 0.0})
+    measured = [Measurement(known, true_loss(allocation, known), resumable=False)]
+    steps = Steps(allocation, measured, belief_of(allocation, measured))
+    assert steps.longest(known.setting) == allocation.budget
+    assert steps.cost(known.setting, allocation.budget / 2) == allocation.budget / 2
+    decision = decide(allocation.model_copy(update={"max_runs": 1}), [*measured, measure(allocation, whole)])
+    assert decision.final
+    assert sum(one.train_flops for one in decision.purchases) <= allocation.budget
 
 
 def test_a_single_arm_is_trained_at_a_searched_rate() -> None:

@@ -173,7 +173,7 @@ def trunk_of(setting: Setting, measured: Iterable[Measurement]) -> float:
     return max(of_it, default=0.0)
 
 
-def cost_of(setting: Setting, train_flops: float, measured: Iterable[Measurement], decay: float = DECAY) -> float:
+def cost_of(setting: Setting, train_flops: float, measured: Iterable[Measurement]) -> float:
     """FLOP that a run of a setting adds, given what was bought before.
 
     Where a budget may be of seconds, use `Allocation.cost_of`, which is in its unit.
@@ -183,17 +183,25 @@ def cost_of(setting: Setting, train_flops: float, measured: Iterable[Measurement
         >>> cost_of(setting, 4e12, ())
         4000000000000.0
     """
-    last = trunk_of(setting, measured)
-    return train_flops - (1 - decay) * last if last <= train_flops else train_flops
+    return added(train_flops, trunk_of(setting, measured))
 
 
-def longest(setting: Setting, flops: float, measured: Iterable[Measurement], decay: float = DECAY) -> float:
+def longest(setting: Setting, flops: float, measured: Iterable[Measurement]) -> float:
     """FLOP of the longest run of a setting that so many further FLOP buy.
 
     Where a budget may be of seconds, use `Allocation.longest`, which is in its unit.
     """
-    last = trunk_of(setting, measured)
-    return flops + (1 - decay) * last if flops + (1 - decay) * last >= last else flops
+    return reached(flops, trunk_of(setting, measured))
+
+
+def added(train_flops: float, trunk: float) -> float:
+    """FLOP that a run adds to a trunk whose last run was of ``trunk`` FLOP; a shorter run has to begin anew."""
+    return train_flops - (1 - DECAY) * trunk if trunk <= train_flops else train_flops
+
+
+def reached(flops: float, trunk: float) -> float:
+    """FLOP of the run that so many further FLOP buy on such a trunk, or without it where they do not reach its end."""
+    return flops + (1 - DECAY) * trunk if flops + (1 - DECAY) * trunk >= trunk else flops
 
 
 def spent(measured: Iterable[Measurement]) -> float:

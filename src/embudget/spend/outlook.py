@@ -17,7 +17,7 @@ from embudget.frozen import Frozen
 from embudget.laws.forms import Array
 from embudget.memory import state_bytes, written
 from embudget.methods import parse_method
-from embudget.spend.allocation import DECAY, Allocation, Decision, Measurement, Purchase, Setting
+from embudget.spend.allocation import Allocation, Decision, Measurement, Purchase, Setting, added
 from embudget.spend.belief import Belief, belief_of
 from embudget.spend.changes import hung
 from embudget.spend.fitting import arm_bytes
@@ -244,12 +244,12 @@ def _case(what: str, mean: float, given: Array, logs: Array) -> Case:
 def _added_flops(one: Course) -> tuple[float, float]:
     """FLOP of the search and of the final run, of a run that goes on from its trunk those that it adds."""
     last: dict[Setting, float] = {}
-    added = []
+    each_added = []
     for purchase in (*(each.purchase for each in one.measured), one.final):
         before, flops = last.get(purchase.setting, 0.0), purchase.train_flops
-        added.append(flops - (1 - DECAY) * before if before <= flops else flops)
+        each_added.append(added(flops, before))
         last[purchase.setting] = max(before, flops)
-    return sum(added[:-1]), added[-1]
+    return sum(each_added[:-1]), each_added[-1]
 
 
 def _seconds(allocation: Allocation, one: Course) -> tuple[float, float] | None:
