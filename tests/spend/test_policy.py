@@ -213,6 +213,17 @@ def test_an_arm_that_failed_twice_is_left_alone() -> None:
     assert 1 <= len(failed) <= 2
 
 
+def test_a_budget_of_seconds_whose_arms_all_failed_is_not_called_too_small() -> None:
+    arm = arms_of()[0].model_copy(update={"seconds_per_flop": 1e-11, "seconds_per_run": 2.0})
+    allocation = allocation_of(100, budget=600.0, unit="seconds", arms=(arm,))
+    first = decide(allocation, ()).purchases[0].model_copy(update={"cost": 10.0})
+    failed = [Measurement(first, None, status="failed")] * 2
+    with pytest.raises(BudgetError, match="is left to train with 580 seconds: their runs failed or diverged"):
+        decide(allocation, failed)
+    with pytest.raises(BudgetError, match=r"budget must be at least 4.04 seconds, 10 steps of 16 pairs .*, got 1:"):
+        decide(allocation.model_copy(update={"budget": 1.0}), ())
+
+
 def test_known_laws_make_the_first_forecast_narrower() -> None:
     allocation = allocation_of(300)
     blind, told = decide(allocation, ()), decide(allocation, (), Prior(laws=(find_laws("smollm2"),)))

@@ -277,11 +277,11 @@ def decide(allocation: Allocation, measured: Sequence[Measurement], prior: Known
 
 def _too_small(allocation: Allocation, left: float, begun: bool) -> str:
     batch = min(allocation.batch_sizes)
-    arm = min(allocation.arms, key=lambda one: allocation.least(one, batch))
-    least = allocation.least(arm, batch)
-    if begun and left >= least:
-        return f"no model and method is left to train with {left:.3g} FLOP: their runs failed or diverged"
+    prices = {arm: allocation.charged(arm, allocation.least(arm, batch)) for arm in allocation.arms}
+    arm = min(prices, key=prices.__getitem__)
+    if begun and left >= prices[arm]:
+        return f"no model and method is left to train with {left:.3g} {allocation.unit}: their runs failed or diverged"
     return (
-        f"budget must be at least {least:.3g} FLOP, {allocation.min_steps} steps of {batch} pairs of {arm.model} "
-        f"{arm.method}, got {left:.3g}: raise it, or add a smaller model"
+        f"budget must be at least {prices[arm]:.3g} {allocation.unit}, {allocation.min_steps} steps of {batch} pairs "
+        f"of {arm.model} {arm.method}, got {left:.3g}: raise it, or add a smaller model"
     )
