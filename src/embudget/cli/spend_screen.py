@@ -146,7 +146,7 @@ class SpendScreen(SpendListener):
 
     def _buying(self, one: Purchase) -> str:
         own = f"; {one.why}" if one.why and one.purpose == "final" else ""  # the others say what stands here
-        why = why_bought(one, self._measured)
+        why = why_bought(one.setting, self._measured)
         return (
             f"{described(one.setting)}, {one.train_flops:.3g} FLOP, {self._share(one.cost)} of the budget: {why}{own}"
         )

@@ -22,7 +22,6 @@ import numpy as np
 
 from embudget.errors import BudgetError
 from embudget.methods import kind_of
-from embudget.spend import words
 from embudget.spend.allocation import (
     Allocation,
     Decision,
@@ -32,6 +31,7 @@ from embudget.spend.allocation import (
     spent,
 )
 from embudget.spend.belief import belief_of
+from embudget.spend.changes import leader, untrained, why_bought
 from embudget.spend.law import points_of
 from embudget.spend.prior import Array, KnownLaws
 from embudget.spend.steps import MOST, Steps
@@ -195,8 +195,7 @@ class _Position:
         return [], "no further run is expected to gain what it costs"
 
     def _purchase(self, setting: Setting, flops: float, cost: float) -> Purchase:
-        why = words.purchase(self.allocation, setting, flops, self.measured)
-        return Purchase(setting=setting, train_flops=flops, cost=cost, why=why)
+        return Purchase(setting=setting, train_flops=flops, cost=cost, why=why_bought(setting, self.measured))
 
     def final(self) -> Purchase:
         """The final run: all that is left, in the arm with the lowest expected loss."""
@@ -210,7 +209,7 @@ class _Position:
     def why_final(self) -> str:
         """What the final run is bought for, or that it is not worth it."""
         expected = exp(float(self.finals.logs[:, self.finals.best].mean()))
-        return words.untrained(self.allocation.arms, expected) or "all that is left"
+        return untrained(self.allocation.arms, expected) or "all that is left"
 
     def interval(self) -> tuple[float, float]:
         """Where the measured loss of the final run lies with 90 %."""
@@ -262,7 +261,7 @@ def decide(allocation: Allocation, measured: Sequence[Measurement], prior: Known
         )
         for row in leading
     )
-    said = [words.untrained(allocation.arms, exp(float(means[finals.best]))), words.leader(best, standings), why]
+    said = [untrained(allocation.arms, exp(float(means[finals.best]))), leader(best, standings), why]
     return Decision(
         round=len(measured),
         purchases=tuple(bought) or (position.final(),),
