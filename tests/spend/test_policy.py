@@ -12,6 +12,7 @@ from embudget.errors import BudgetError
 from embudget.methods import parse_method
 from embudget.spend.allocation import Allocation, Arm, Decision, Measurement, Purchase, cost_of, spent
 from embudget.spend.belief import belief_of
+from embudget.spend.changes import why_bought
 from embudget.spend.law import RunPoints
 from embudget.spend.policy import decide
 from embudget.spend.prior import Prior
@@ -160,6 +161,7 @@ def test_a_run_whose_trunk_is_gone_is_no_discount() -> None:
     steps = Steps(allocation, measured, belief_of(allocation, measured))
     assert steps.longest(known.setting) == allocation.budget
     assert steps.cost(known.setting, allocation.budget / 2) == allocation.budget / 2
+    assert why_bought(known.setting, measured).startswith("begins anew, since nothing is kept of its run of")
     decision = decide(allocation.model_copy(update={"max_runs": 1}), [*measured, measure(allocation, whole)])
     assert decision.final
     assert sum(one.train_flops for one in decision.purchases) <= allocation.budget

@@ -131,7 +131,7 @@ class Purchase(Frozen):
         "setting has a trunk; nothing, where it was measured before"
     )
     purpose: Literal["search", "final"] = "search"
-    why: str = Field(default="", description="what it is to tell, in one sentence for the screen")
+    why: str = Field(default="", description="what it is to tell, or why it is the final one, for the screen")
 
 
 class Measurement(NamedTuple):

@@ -1,13 +1,10 @@
-"""How is a decision said in words, on the screen and in decisions.jsonl? Who leads, what a run is to tell, what changed.
-
-The numbers are those of a decision, or of two that follow each other; no sentence is read again by the program.
-"""
+"""How is a decision said in words, for the screen and decisions.jsonl? What leads, what changed, what a run is for."""
 
 import math
 import textwrap
 from collections.abc import Sequence
 
-from embudget.spend.allocation import Arm, Decision, Measurement, Setting
+from embudget.spend.allocation import Arm, Decision, Measurement, Setting, trunk_of
 
 SAME_RATE = 0.05
 """e-folds below which two rates are not told apart: the loss changes by a ten-thousandth."""
@@ -84,8 +81,10 @@ def why_bought(setting: Setting, measured: Sequence[Measurement]) -> str:
     own = [one.purchase for one in measured if _arm(one.purchase.setting) == _arm(setting)]
     if not own:
         return "the first run of this model and method"
+    if trunk := trunk_of(setting, measured):
+        return f"goes on from its run of {trunk:.3g} FLOP"
     if same := [one.train_flops for one in own if one.setting == setting]:
-        return f"goes on from its run of {max(same):.3g} FLOP"
+        return f"begins anew, since nothing is kept of its run of {max(same):.3g} FLOP to go on from"
     rates = sorted({one.setting.learning_rate for one in own})
     if setting.learning_rate not in rates:
         return f"another rate than {', '.join(f'{rate:.3g}' for rate in rates)}"

@@ -204,12 +204,14 @@ class _Position:
         if cost > self.left:  # by rounding
             flops = flops * (1 - 1e-12)
             cost = min(self.steps.cost(setting, flops), self.left)
-        return Purchase(setting=setting, train_flops=flops, cost=cost, purpose="final", why=self.why_final())
+        start = untrained(self.allocation.arms, self.expected_loss)
+        why = start or f"{why_bought(setting, self.measured)}; all that is left"
+        return Purchase(setting=setting, train_flops=flops, cost=cost, purpose="final", why=why)
 
-    def why_final(self) -> str:
-        """What the final run is bought for, or that it is not worth it."""
-        expected = exp(float(self.finals.logs[:, self.finals.best].mean()))
-        return untrained(self.allocation.arms, expected) or "all that is left"
+    @property
+    def expected_loss(self) -> float:
+        """What a final run would end at, if it began now, nats."""
+        return exp(float(self.finals.logs[:, self.finals.best].mean()))
 
     def interval(self) -> tuple[float, float]:
         """Where the measured loss of the final run lies with 90 %."""
@@ -261,13 +263,13 @@ def decide(allocation: Allocation, measured: Sequence[Measurement], prior: Known
         )
         for row in leading
     )
-    said = [untrained(allocation.arms, exp(float(means[finals.best]))), leader(best, standings), why]
+    said = [untrained(allocation.arms, position.expected_loss), leader(best, standings), why]
     return Decision(
         round=len(measured),
         purchases=tuple(bought) or (position.final(),),
         best=best,
         probability=float((finals.logs[:, finals.best] <= finals.logs.min(axis=1) + SAME).mean()),
-        expected_loss=exp(float(means[finals.best])),
+        expected_loss=position.expected_loss,
         interval=position.interval(),
         standings=standings,
         why="; ".join(part for part in said if part),
