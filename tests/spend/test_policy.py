@@ -15,7 +15,7 @@ from embudget.spend.belief import belief_of
 from embudget.spend.changes import why_bought
 from embudget.spend.law import RunPoints
 from embudget.spend.policy import decide
-from embudget.spend.prior import Prior
+from embudget.spend.prior import KnownLaws
 from embudget.spend.steps import Steps
 from embudget.suite import find_shape
 
@@ -59,7 +59,7 @@ def measure(allocation: Allocation, purchase: Purchase) -> Measurement:
     return Measurement(purchase, true_loss(allocation, purchase))
 
 
-def spend_all(allocation: Allocation, prior: Prior | None = None) -> tuple[list[Measurement], list[Decision]]:
+def spend_all(allocation: Allocation, prior: KnownLaws | None = None) -> tuple[list[Measurement], list[Decision]]:
     """Everything that is bought, the final run included, and the decisions."""
     measured: list[Measurement] = []
     decisions = []
@@ -228,7 +228,7 @@ def test_a_budget_of_seconds_whose_arms_all_failed_is_not_called_too_small() -> 
 
 def test_known_laws_make_the_first_forecast_narrower() -> None:
     allocation = allocation_of(300)
-    blind, told = decide(allocation, ()), decide(allocation, (), Prior(laws=(find_laws("smollm2"),)))
+    blind, told = decide(allocation, ()), decide(allocation, (), KnownLaws(laws=(find_laws("smollm2"),)))
     assert log(told.interval[1] / told.interval[0]) < log(blind.interval[1] / blind.interval[0]) / 2
 
 
