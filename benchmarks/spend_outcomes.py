@@ -55,11 +55,11 @@ class Outcome(NamedTuple):
     searched: float
     """Share of the budget that went into the search."""
     runs: int
-    """Of the search."""
+    """How many the search bought."""
     held: bool | None
     """Whether the interval holds the measured loss of the final run; None where the policy states none."""
     seconds: float
-    """Of all its decisions together."""
+    """What all its decisions took together."""
     final: str
     diverged: bool
 

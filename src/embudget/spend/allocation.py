@@ -150,7 +150,10 @@ class Measurement(NamedTuple):
 class Decision(Frozen):
     """What to do next: runs to train at the same time, or the final ones; and what is believed at this point."""
 
-    round: int = Field(ge=0, description="how many decisions came before")
+    round: int = Field(
+        ge=0,
+        description="how many decisions came before; set by who logs them, since a policy knows measurements alone",
+    )
     purchases: tuple[Purchase, ...] = Field(description="of the search, or final; the more promising first")
     best: Setting = Field(description="what would be trained to the end now")
     probability: float = Field(ge=0, le=1, description="that no other arm ends lower by more than 0.5 %")

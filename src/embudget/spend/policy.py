@@ -23,6 +23,7 @@ import numpy as np
 from embudget.errors import BudgetError
 from embudget.methods import kind_of
 from embudget.spend.allocation import (
+    DECAY,
     Allocation,
     Decision,
     Measurement,
@@ -34,7 +35,7 @@ from embudget.spend.belief import belief_of
 from embudget.spend.changes import leader, untrained, why_bought
 from embudget.spend.law import points_of
 from embudget.spend.prior import Array, KnownLaws
-from embudget.spend.steps import MOST, Steps
+from embudget.spend.steps import MOST, NEAR, Steps
 from embudget.spend.value import Finals, conditioned, patience, values
 
 CHECK, CHECKED, LIKELY = 1 / 40, 3, 0.1
@@ -160,8 +161,8 @@ class _Position:
         """What a step takes from the final run, in log C: less where that may go on from its trunk."""
         place = self.steps.arms[setting.model, setting.method]
         final = next((one for at, (one, _) in zip(self.places, self.options, strict=True) if at == place), None)
-        near = final is not None and abs(log(final.learning_rate / setting.learning_rate)) < 0.25
-        kept = 0.8 * chance.get(place, 0.0) if near else 0.0
+        near = final is not None and abs(log(final.learning_rate / setting.learning_rate)) < NEAR
+        kept = (1 - DECAY) * chance.get(place, 0.0) if near else 0.0
         return -log(1 - min(max(cost * (1 - kept) / self.left, FLOOR), 0.99))
 
     def _cheapest(self) -> list[int]:

@@ -12,6 +12,8 @@ kind of method and its method contribute, and r* depends on N and D. All contrib
 numbers, P of them: an ensemble is a matrix (draws, P), and a basis turns it into the *quantities* of each arm.
 
 Where laws were fitted before, the rows are conditioned on their draws (`embudget.spend.known`).
+
+assumption: means and deviations that name no source, here or in `arms_basis`, are guesses of what laws look like.
 """
 
 from collections.abc import Iterable

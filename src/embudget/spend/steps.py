@@ -20,6 +20,8 @@ MOST = 0.2
 """Share of what is left that one step may cost."""
 BRACKET = 0.8
 """e-folds of the rate to either side: 2.2 times, as the grids of studies have it."""
+TOO_HIGH = 1.5
+"""assumption: rates down to one that diverged over this are too high as well."""
 NEAR = 0.25
 """e-folds within which a rate is that of a trunk that is there."""
 
@@ -136,11 +138,11 @@ def _broken(measured: Sequence[Measurement]) -> set[tuple[str, str]]:
 
 
 def _highest(measured: Sequence[Measurement]) -> dict[tuple[str, str], float]:
-    """By arm, the rate that is too high: half of the lowest that diverged."""
+    """By arm, the least rate that is too high, by the lowest that diverged."""
     found: dict[tuple[str, str], float] = {}
     for one in measured:
         if one.status == "diverged":
             setting = one.purchase.setting
             arm = setting.model, setting.method
-            found[arm] = min(found.get(arm, np.inf), setting.learning_rate / 1.5)
+            found[arm] = min(found.get(arm, np.inf), setting.learning_rate / TOO_HIGH)
     return found
