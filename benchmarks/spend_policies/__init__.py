@@ -22,15 +22,15 @@ from math import log
 
 from benchmarks.spend_outcomes import Policy, Shop
 from benchmarks.spend_policies import asha, grids, hyperband, rules
-from benchmarks.spend_policies.scripts import Script, final, policy_of
+from benchmarks.spend_policies.scripts import Bracket, Script, final, policy_of
 from embudget.spend.allocation import Allocation
 
 RIVALS = ("asha", "tpe-hyperband", "paper", "carry-1", "carry-3", "largest", "middle", "oracle-default")
 OURS = ("spend", "prior")
 POLICIES = (*OURS, *RIVALS)
-ASHA = {30: asha.Bracket(0.3, 0.08, 2), 300: asha.Bracket(0.25, 0.05, 2), 3000: asha.Bracket(0.5, 0.05, 2)}
+ASHA = {30: Bracket(0.3, 0.08, 2), 300: Bracket(0.25, 0.05, 2), 3000: Bracket(0.5, 0.05, 2)}
 HYPERBAND = {
-    30: hyperband.Bracket(0.4, 0.1, 3), 300: hyperband.Bracket(0.25, 0.03, 3), 3000: hyperband.Bracket(0.4, 0.05, 2),
+    30: Bracket(0.4, 0.1, 3), 300: Bracket(0.25, 0.03, 3), 3000: Bracket(0.4, 0.05, 2),
 }  # fmt: skip
 CARRY = {30: (0.35, 0.2), 300: (0.5, 0.35), 3000: (0.35, 0.35)}
 """Share of the grid with one rate, and of that with three."""

@@ -9,26 +9,13 @@ promotion extends the run's trunk. When the search's share is spent, the best of
 
 from collections.abc import Iterator
 from math import exp, inf
-from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.spend_policies.scripts import Script, loss_of, setting_of
+from benchmarks.spend_policies.scripts import REACH, Bracket, Script, loss_of, setting_of, trainable
 from embudget.spend.allocation import Allocation, Setting, spent
 
 ETA = 4
-REACH = 1.5
-"""e-folds of the rate to either side of the default."""
-
-
-class Bracket(NamedTuple):
-    """How the search is laid out, in shares of the budget."""
-
-    share: float
-    """What the search may spend."""
-    top: float
-    """One run of the highest rung."""
-    rungs: int
 
 
 def asha(allocation: Allocation, bracket: Bracket) -> Script:
@@ -56,8 +43,7 @@ def _configurations(allocation: Allocation, budgets: list[float]) -> Iterator[tu
     """New configurations, each with the rung that it enters at."""
     rng = np.random.default_rng([allocation.seed, 3])
     batch = allocation.batch_sizes[0]
-    able = [arm for arm in allocation.arms if allocation.least(arm, batch) <= budgets[-1]]
-    able = able or [min(allocation.arms, key=lambda arm: arm.flops_per_token)]
+    able = trainable(allocation, budgets[-1])
     while True:
         arm = able[int(rng.integers(len(able)))]
         setting = setting_of(allocation, arm, exp(rng.uniform(-REACH, REACH)))

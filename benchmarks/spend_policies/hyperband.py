@@ -8,21 +8,11 @@ Optuna is not a dependency of the package: `pip install embudget[rivals]`.
 """
 
 from math import exp, inf
-from typing import NamedTuple
 
-from benchmarks.spend_policies.scripts import Script, loss_of, setting_of, trainable
+from benchmarks.spend_policies.scripts import REACH, Bracket, Script, loss_of, setting_of, trainable
 from embudget.spend.allocation import Allocation, Setting, spent
 
 ETA = 3
-REACH = 1.5
-
-
-class Bracket(NamedTuple):
-    """How the search is laid out, in shares of the budget."""
-
-    share: float
-    top: float
-    rungs: int
 
 
 def tpe_hyperband(allocation: Allocation, bracket: Bracket) -> Script:

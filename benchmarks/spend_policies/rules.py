@@ -9,7 +9,7 @@ STEPS = 100
 
 
 def largest_of_100_steps(allocation: Allocation) -> Script:
-    """The largest member that takes 100 steps by lora:32, or by the LoRA of the nearest rank; the smallest if none."""
+    """The largest member that takes 100 steps by lora:32, or without it by any LoRA; the smallest if none does."""
     yield from ()
     loras = [arm for arm in allocation.arms if kind_of(arm.method) == "lora"] or list(allocation.arms)
     loras = [arm for arm in loras if arm.method == "lora:32"] or loras

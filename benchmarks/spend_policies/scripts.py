@@ -6,12 +6,25 @@ left out. It is sent all that was measured, and returns the setting of the final
 
 from collections.abc import Callable, Generator, Sequence
 from math import inf, log
+from typing import NamedTuple
 
 from benchmarks.spend_outcomes import Policy
 from embudget.spend.allocation import Allocation, Arm, Decision, Measurement, Purchase, Setting, cost_of, longest, spent
 
+REACH = 1.5
+"""e-folds to either side of the default within which a search draws rates."""
 Wanted = list[tuple[Setting, float]]
 Script = Generator[Wanted, tuple[Measurement, ...], Setting]
+
+
+class Bracket(NamedTuple):
+    """How a search by halving is laid out, in shares of the budget."""
+
+    share: float
+    """What the search may spend."""
+    top: float
+    """One run of the highest rung."""
+    rungs: int
 
 
 def policy_of(script: Callable[[Allocation], Script]) -> Policy:

@@ -10,7 +10,7 @@ from embudget.cli.spend_screen import SpendScreen
 from embudget.cli.spend_text import describe, standings
 from embudget.pairs import Pairs
 from embudget.spend.allocation import Measurement, Purchase
-from embudget.spend.changes import WIDTH, what_changed
+from embudget.spend.changes import WIDTH, what_changed, why_bought
 from tests.command_line import Outcome, Run
 from tests.spend.test_ledger import allocation, buy, decision, made, record, setting
 
@@ -143,12 +143,12 @@ def test_the_screen_says_what_was_bought_why_and_what_it_changed(capsys: pytest.
     first, second = decision(large, 0.31), decision(large, 0.62)
     with SpendScreen() as screen:
         screen.planned(allocation(), ())
-        step = Purchase(setting=large, train_flops=2e11, cost=2e11)
+        step = Purchase(setting=large, train_flops=2e11, cost=2e11, why=why_bought(large, ()))
         screen.decided(
             first.model_copy(update={"purchases": (step,), "why": "it tells most"}), what_changed(None, first)
         )
         screen.measured(buy(measured, large, 2e11, 4.4), None)
-        longer = Purchase(setting=large, train_flops=8e11, cost=6.4e11)
+        longer = Purchase(setting=large, train_flops=8e11, cost=6.4e11, why=why_bought(large, measured))
         screen.decided(second.model_copy(update={"purchases": (longer,)}), what_changed(first, second))
         screen.progress(record(buy(measured, large, 8e11, 3.9), 9.0).config, 0.5, 4.0)
         screen.measured(measured[-1], None)

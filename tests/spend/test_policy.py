@@ -12,9 +12,11 @@ from embudget.errors import BudgetError
 from embudget.methods import parse_method
 from embudget.spend.allocation import Allocation, Arm, Decision, Measurement, Purchase, cost_of, spent
 from embudget.spend.belief import belief_of
+from embudget.spend.changes import why_bought
 from embudget.spend.law import RunPoints
 from embudget.spend.policy import decide
-from embudget.spend.prior import Prior
+from embudget.spend.prior import KnownLaws
+from embudget.spend.steps import Steps
 from embudget.suite import find_shape
 
 MODELS = ("smollm2-135m:1", "smollm2-135m:4", "smollm2-135m:12", "smollm2-135m:30")
@@ -57,7 +59,7 @@ def measure(allocation: Allocation, purchase: Purchase) -> Measurement:
     return Measurement(purchase, true_loss(allocation, purchase))
 
 
-def spend_all(allocation: Allocation, prior: Prior | None = None) -> tuple[list[Measurement], list[Decision]]:
+def spend_all(allocation: Allocation, prior: KnownLaws | None = None) -> tuple[list[Measurement], list[Decision]]:
     """Everything that is bought, the final run included, and the decisions."""
     measured: list[Measurement] = []
     decisions = []
@@ -150,6 +152,21 @@ def test_what_was_known_for_nothing_is_no_run_of_the_search() -> None:
     assert not decide(allocation, [free]).final
 
 
+def test_a_run_whose_trunk_is_gone_is_no_discount() -> None:
+    """Runs of an earlier store are known, but nothing goes on from them: each further one is paid in full."""
+    allocation = allocation_of(300)
+    whole = decide(allocation, ()).purchases[0]
+    known = whole.model_copy(update={"train_flops": allocation.budget / 4, "cost": 0.0})
+    measured = [Measurement(known, true_loss(allocation, known), resumable=False)]
+    steps = Steps(allocation, measured, belief_of(allocation, measured))
+    assert steps.longest(known.setting) == allocation.budget
+    assert steps.cost(known.setting, allocation.budget / 2) == allocation.budget / 2
+    assert why_bought(known.setting, measured).startswith("begins anew, since nothing is kept of its run of")
+    decision = decide(allocation.model_copy(update={"max_runs": 1}), [*measured, measure(allocation, whole)])
+    assert decision.final
+    assert sum(one.train_flops for one in decision.purchases) <= allocation.budget
+
+
 def test_a_single_arm_is_trained_at_a_searched_rate() -> None:
     allocation = allocation_of(300).model_copy(update={"arms": arms_of(MODELS[:1], ("full",))})
     measured, _ = spend_all(allocation)
@@ -198,9 +215,20 @@ def test_an_arm_that_failed_twice_is_left_alone() -> None:
     assert 1 <= len(failed) <= 2
 
 
+def test_a_budget_of_seconds_whose_arms_all_failed_is_not_called_too_small() -> None:
+    arm = arms_of()[0].model_copy(update={"seconds_per_flop": 1e-11, "seconds_per_run": 2.0})
+    allocation = allocation_of(100, budget=600.0, unit="seconds", arms=(arm,))
+    first = decide(allocation, ()).purchases[0].model_copy(update={"cost": 10.0})
+    failed = [Measurement(first, None, status="failed")] * 2
+    with pytest.raises(BudgetError, match="is left to train with 580 seconds: their runs failed or diverged"):
+        decide(allocation, failed)
+    with pytest.raises(BudgetError, match=r"budget must be at least 4.04 seconds, 10 steps of 16 pairs .*, got 1:"):
+        decide(allocation.model_copy(update={"budget": 1.0}), ())
+
+
 def test_known_laws_make_the_first_forecast_narrower() -> None:
     allocation = allocation_of(300)
-    blind, told = decide(allocation, ()), decide(allocation, (), Prior(laws=(find_laws("smollm2"),)))
+    blind, told = decide(allocation, ()), decide(allocation, (), KnownLaws(laws=(find_laws("smollm2"),)))
     assert log(told.interval[1] / told.interval[0]) < log(blind.interval[1] / blind.interval[0]) / 2
 
 

@@ -12,7 +12,7 @@ from embudget.cli.spend_text import describe, described, labelled, outcome, stan
 from embudget.records import RunConfig, RunRecord
 from embudget.report.formats import duration, plural
 from embudget.spend.allocation import Allocation, Decision, Measurement, Purchase, spent
-from embudget.spend.changes import named, why_bought
+from embudget.spend.changes import named
 from embudget.spend.kept_start import as_it_is
 from embudget.spend.listener import SpendListener
 
@@ -48,7 +48,6 @@ class SpendScreen(SpendListener):
         self._started = time.perf_counter()
         self._at_start = 0.0
         self._rounds = 0
-        self._measured: list[Measurement] = []
 
     def __enter__(self) -> "SpendScreen":
         self._bars.start()
@@ -63,7 +62,7 @@ class SpendScreen(SpendListener):
 
     def planned(self, allocation: Allocation, measured: Sequence[Measurement]) -> None:
         """Print what may be bought, and what an earlier start has bought of it."""
-        self._allocation, self._measured = allocation, list(measured)
+        self._allocation = allocation
         for one in measured:
             self._bought[one.purchase.purpose] += one.purchase.cost
         self._at_start = sum(self._bought.values())
@@ -112,7 +111,6 @@ class SpendScreen(SpendListener):
     def measured(self, measurement: Measurement, record: RunRecord | None) -> None:
         """Print what came of a run."""
         bought = measurement.purchase
-        self._measured.append(measurement)
         self._bought[bought.purpose] += bought.cost
         if record is not None:
             self._shares.pop(record.id, None)
@@ -145,11 +143,8 @@ class SpendScreen(SpendListener):
         return f"{100 * cost / self._allocation.budget:.0f} %"
 
     def _buying(self, one: Purchase) -> str:
-        own = f"; {one.why}" if one.why and one.purpose == "final" else ""  # the others say what stands here
-        why = why_bought(one, self._measured)
-        return (
-            f"{described(one.setting)}, {one.train_flops:.3g} FLOP, {self._share(one.cost)} of the budget: {why}{own}"
-        )
+        bought = f"{described(one.setting)}, {one.train_flops:.3g} FLOP, {self._share(one.cost)} of the budget"
+        return f"{bought}: {one.why}" if one.why else bought
 
     def _move(self, under_way: float, run: str) -> None:
         if self._allocation is None:

@@ -131,7 +131,7 @@ class Purchase(Frozen):
         "setting has a trunk; nothing, where it was measured before"
     )
     purpose: Literal["search", "final"] = "search"
-    why: str = Field(default="", description="what it is to tell, in one sentence for the screen")
+    why: str = Field(default="", description="what it is to tell, or why it is the final one, for the screen")
 
 
 class Measurement(NamedTuple):
@@ -150,7 +150,10 @@ class Measurement(NamedTuple):
 class Decision(Frozen):
     """What to do next: runs to train at the same time, or the final ones; and what is believed at this point."""
 
-    round: int = Field(ge=0, description="how many decisions came before")
+    round: int = Field(
+        ge=0,
+        description="how many decisions came before; set by who logs them, since a policy knows measurements alone",
+    )
     purchases: tuple[Purchase, ...] = Field(description="of the search, or final; the more promising first")
     best: Setting = Field(description="what would be trained to the end now")
     probability: float = Field(ge=0, le=1, description="that no other arm ends lower by more than 0.5 %")
@@ -173,7 +176,7 @@ def trunk_of(setting: Setting, measured: Iterable[Measurement]) -> float:
     return max(of_it, default=0.0)
 
 
-def cost_of(setting: Setting, train_flops: float, measured: Iterable[Measurement], decay: float = DECAY) -> float:
+def cost_of(setting: Setting, train_flops: float, measured: Iterable[Measurement]) -> float:
     """FLOP that a run of a setting adds, given what was bought before.
 
     Where a budget may be of seconds, use `Allocation.cost_of`, which is in its unit.
@@ -183,17 +186,25 @@ def cost_of(setting: Setting, train_flops: float, measured: Iterable[Measurement
         >>> cost_of(setting, 4e12, ())
         4000000000000.0
     """
-    last = trunk_of(setting, measured)
-    return train_flops - (1 - decay) * last if last <= train_flops else train_flops
+    return added(train_flops, trunk_of(setting, measured))
 
 
-def longest(setting: Setting, flops: float, measured: Iterable[Measurement], decay: float = DECAY) -> float:
+def longest(setting: Setting, flops: float, measured: Iterable[Measurement]) -> float:
     """FLOP of the longest run of a setting that so many further FLOP buy.
 
     Where a budget may be of seconds, use `Allocation.longest`, which is in its unit.
     """
-    last = trunk_of(setting, measured)
-    return flops + (1 - decay) * last if flops + (1 - decay) * last >= last else flops
+    return reached(flops, trunk_of(setting, measured))
+
+
+def added(train_flops: float, trunk: float) -> float:
+    """FLOP that a run adds to a trunk whose last run was of ``trunk`` FLOP; a shorter run has to begin anew."""
+    return train_flops - (1 - DECAY) * trunk if trunk <= train_flops else train_flops
+
+
+def reached(flops: float, trunk: float) -> float:
+    """FLOP of the run that so many further FLOP buy on such a trunk, or without it where they do not reach its end."""
+    return flops + (1 - DECAY) * trunk if flops + (1 - DECAY) * trunk >= trunk else flops
 
 
 def spent(measured: Iterable[Measurement]) -> float:

@@ -246,7 +246,3 @@ class _Seen:
         most = np.median(misfit) + 3 * np.sqrt(2 * self.losses) + 3
         kept: Array = np.flatnonzero(misfit <= most)
         return kept
-
-
-Belief = Ensemble
-"""What a policy calls it after the measurements."""

@@ -1,10 +1,10 @@
-"""What did the last measurements change? A sentence for the screen and for decisions.jsonl, by two decisions."""
+"""How is a decision said in words, for the screen and decisions.jsonl? What leads, what changed, what a run is for."""
 
 import math
 import textwrap
 from collections.abc import Sequence
 
-from embudget.spend.allocation import Decision, Measurement, Purchase, Setting
+from embudget.spend.allocation import Arm, Decision, Measurement, Setting, trunk_of
 
 SAME_RATE = 0.05
 """e-folds below which two rates are not told apart: the loss changes by a ten-thousandth."""
@@ -61,23 +61,51 @@ def what_changed(before: Decision | None, now: Decision) -> str:
     return f"{named(*best)} now best with {chance:.0f} %, {was}; before it {named(*_arm(before.best))}"
 
 
-def why_bought(purchase: Purchase, measured: Sequence[Measurement]) -> str:
+def leader(best: Setting, standings: Sequence[tuple[str, str, float, float]]) -> str:
+    """Say what would be trained to the end now, and what may be better."""
+    chance = next((one[2] for one in standings if one[:2] == _arm(best)), 0.0)
+    others = [one for one in standings if one[:2] != _arm(best)]
+    said = f"{named(*_arm(best))} has the lowest expected loss, and is best with {chance:.0%}"
+    if others and others[0][2] > 0:
+        said += f" ({named(*others[0][:2])} with {others[0][2]:.0%})"
+    return said
+
+
+def why_bought(setting: Setting, measured: Sequence[Measurement]) -> str:
     """Say what a run is to tell beyond those before it: of an arm, a rate, or how its loss goes on falling.
 
     Example:
-        >>> why_bought(purchase, ())
+        >>> why_bought(setting, ())
         'the first run of this model and method'
     """
-    setting = purchase.setting
     own = [one.purchase for one in measured if _arm(one.purchase.setting) == _arm(setting)]
     if not own:
         return "the first run of this model and method"
+    if trunk := trunk_of(setting, measured):
+        return f"goes on from its run of {trunk:.3g} FLOP"
     if same := [one.train_flops for one in own if one.setting == setting]:
-        return f"goes on from its run of {max(same):.3g} FLOP"
+        return f"begins anew, since nothing is kept of its run of {max(same):.3g} FLOP to go on from"
     rates = sorted({one.setting.learning_rate for one in own})
     if setting.learning_rate not in rates:
         return f"another rate than {', '.join(f'{rate:.3g}' for rate in rates)}"
     return "another batch, number of negatives or seed of a rate that was tried"
+
+
+def untrained(arms: Sequence[Arm], expected_loss: float) -> str | None:
+    """The start that is better as it is than what is left can train; None where training pays.
+
+    Args:
+        arms: with the losses of their starts, where these are known.
+        expected_loss: of the final run, nats.
+    """
+    known = [arm for arm in arms if arm.base_loss is not None]
+    best = min(known, key=lambda arm: (arm.base_loss or 0.0, arm.model_params), default=None)
+    if best is None or best.base_loss is None or best.base_loss >= expected_loss:
+        return None
+    return (
+        f"{best.model} as it is: training does not pay at this budget. Its held-out loss is {best.base_loss:.3f}, and "
+        f"the best trained choice is expected at {expected_loss:.3f}"
+    )
 
 
 def _arm(setting: Setting) -> tuple[str, str]:

@@ -8,12 +8,12 @@ from embudget.spend.allocation import Allocation, Measurement, Setting
 from embudget.spend.belief import belief_of
 from embudget.spend.law import points_of
 from embudget.spend.ledger import ExpectedLoss, Forecast
-from embudget.spend.prior import Prior
+from embudget.spend.prior import KnownLaws
 
 INTERVAL = (0.05, 0.95)
 
 
-def forecaster(allocation: Allocation, measured: Sequence[Measurement], prior: Prior | None = None) -> Forecast:
+def forecaster(allocation: Allocation, measured: Sequence[Measurement], prior: KnownLaws | None = None) -> Forecast:
     """Predict losses by the belief after some measurements, a run's noise included.
 
     Example:

@@ -6,7 +6,7 @@ It buys safety against an unlucky choice or seed, and costs length: each of n ru
 from collections.abc import Iterable, Sequence
 
 from embudget.spend.allocation import Allocation, Decision, Measurement, Purchase, Setting, spent
-from embudget.spend.changes import named
+from embudget.spend.changes import named, why_bought
 
 
 def share_final(decision: Decision, allocation: Allocation, measured: Sequence[Measurement], keep: int) -> Decision:
@@ -38,6 +38,7 @@ def share_final(decision: Decision, allocation: Allocation, measured: Sequence[M
     for number, setting in enumerate(settings):
         flops = allocation.longest(setting, part, measured)
         why = "the best choice" if number == 0 else f"candidate {number + 1} of {len(settings)}"
+        why = f"{why_bought(setting, measured)}; {why}"
         cost = allocation.cost_of(setting, flops, measured)
         purchases.append(Purchase(setting=setting, train_flops=flops, cost=cost, purpose="final", why=why))
     return decision.model_copy(update={"purchases": tuple(purchases)})

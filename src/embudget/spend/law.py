@@ -5,7 +5,7 @@ of a retriever begins at its loss before training (`embudget.laws.zero_shot`), a
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import log
 
 import numpy as np
@@ -14,6 +14,7 @@ from embudget.spend.allocation import Allocation, Arm, Setting
 from embudget.spend.prior import Array, Basis, arms_basis
 
 SHARPNESS = 12.0
+"""s of the cap: how abruptly a run leaves the loss of its start (assumption)."""
 STEEPEST = 2.5
 """e-folds of the rate beyond which the loss rises in a line, no longer in a parabola."""
 
@@ -39,11 +40,6 @@ class RunPoints:
     def where(self, rows: Array) -> "RunPoints":
         """Some of them."""
         return RunPoints(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
-
-    @property
-    def tuned(self) -> "RunPoints":
-        """The same runs at their best rates."""
-        return replace(self, log_rate=np.full(len(self.arm), np.nan))
 
 
 def points_of(allocation: Allocation, runs: Sequence[tuple[Setting, float]]) -> RunPoints:

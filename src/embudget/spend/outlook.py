@@ -17,8 +17,8 @@ from embudget.frozen import Frozen
 from embudget.laws.forms import Array
 from embudget.memory import state_bytes, written
 from embudget.methods import parse_method
-from embudget.spend.allocation import DECAY, Allocation, Decision, Measurement, Purchase, Setting
-from embudget.spend.belief import Belief, belief_of
+from embudget.spend.allocation import Allocation, Decision, Measurement, Purchase, Setting, added
+from embudget.spend.belief import Ensemble, belief_of
 from embudget.spend.changes import hung
 from embudget.spend.fitting import arm_bytes
 from embudget.spend.law import log_losses, points_at, points_of
@@ -147,7 +147,7 @@ def outlook(prepared: Prepared, worlds: int = WORLDS, progress: Progress = lambd
 
 
 def course(
-    decide: Callable[[Allocation, Sequence[Measurement]], Decision], allocation: Allocation, truth: Belief, row: int
+    decide: Callable[[Allocation, Sequence[Measurement]], Decision], allocation: Allocation, truth: Ensemble, row: int
 ) -> Course:
     """Search and final run in the world that is one row of ``truth``.
 
@@ -176,7 +176,7 @@ def course(
     return Course(tuple(measured), final, loss(final))
 
 
-def _best_losses(truth: Belief, allocation: Allocation, searched: float) -> Array:
+def _best_losses(truth: Ensemble, allocation: Allocation, searched: float) -> Array:
     """Log loss of the best arm at its best rate, trained with what the search leaves, in every world (worlds,)."""
     left = (1 - searched) * allocation.budget
     count = len(allocation.arms)
@@ -244,12 +244,12 @@ def _case(what: str, mean: float, given: Array, logs: Array) -> Case:
 def _added_flops(one: Course) -> tuple[float, float]:
     """FLOP of the search and of the final run, of a run that goes on from its trunk those that it adds."""
     last: dict[Setting, float] = {}
-    added = []
+    each_added = []
     for purchase in (*(each.purchase for each in one.measured), one.final):
         before, flops = last.get(purchase.setting, 0.0), purchase.train_flops
-        added.append(flops - (1 - DECAY) * before if before <= flops else flops)
+        each_added.append(added(flops, before))
         last[purchase.setting] = max(before, flops)
-    return sum(added[:-1]), added[-1]
+    return sum(each_added[:-1]), each_added[-1]
 
 
 def _seconds(allocation: Allocation, one: Course) -> tuple[float, float] | None:

@@ -22,8 +22,8 @@ import numpy as np
 
 from embudget.errors import BudgetError
 from embudget.methods import kind_of
-from embudget.spend import words
 from embudget.spend.allocation import (
+    DECAY,
     Allocation,
     Decision,
     Measurement,
@@ -32,9 +32,10 @@ from embudget.spend.allocation import (
     spent,
 )
 from embudget.spend.belief import belief_of
+from embudget.spend.changes import leader, untrained, why_bought
 from embudget.spend.law import points_of
 from embudget.spend.prior import Array, KnownLaws
-from embudget.spend.steps import MOST, Steps
+from embudget.spend.steps import MOST, NEAR, Steps
 from embudget.spend.value import Finals, conditioned, patience, values
 
 CHECK, CHECKED, LIKELY = 1 / 40, 3, 0.1
@@ -160,8 +161,8 @@ class _Position:
         """What a step takes from the final run, in log C: less where that may go on from its trunk."""
         place = self.steps.arms[setting.model, setting.method]
         final = next((one for at, (one, _) in zip(self.places, self.options, strict=True) if at == place), None)
-        near = final is not None and abs(log(final.learning_rate / setting.learning_rate)) < 0.25
-        kept = 0.8 * chance.get(place, 0.0) if near else 0.0
+        near = final is not None and abs(log(final.learning_rate / setting.learning_rate)) < NEAR
+        kept = (1 - DECAY) * chance.get(place, 0.0) if near else 0.0
         return -log(1 - min(max(cost * (1 - kept) / self.left, FLOOR), 0.99))
 
     def _cheapest(self) -> list[int]:
@@ -195,8 +196,7 @@ class _Position:
         return [], "no further run is expected to gain what it costs"
 
     def _purchase(self, setting: Setting, flops: float, cost: float) -> Purchase:
-        why = words.purchase(self.allocation, setting, flops, self.measured)
-        return Purchase(setting=setting, train_flops=flops, cost=cost, why=why)
+        return Purchase(setting=setting, train_flops=flops, cost=cost, why=why_bought(setting, self.measured))
 
     def final(self) -> Purchase:
         """The final run: all that is left, in the arm with the lowest expected loss."""
@@ -205,12 +205,14 @@ class _Position:
         if cost > self.left:  # by rounding
             flops = flops * (1 - 1e-12)
             cost = min(self.steps.cost(setting, flops), self.left)
-        return Purchase(setting=setting, train_flops=flops, cost=cost, purpose="final", why=self.why_final())
+        start = untrained(self.allocation.arms, self.expected_loss)
+        why = start or f"{why_bought(setting, self.measured)}; all that is left"
+        return Purchase(setting=setting, train_flops=flops, cost=cost, purpose="final", why=why)
 
-    def why_final(self) -> str:
-        """What the final run is bought for, or that it is not worth it."""
-        expected = exp(float(self.finals.logs[:, self.finals.best].mean()))
-        return words.untrained(self.allocation.arms, expected) or "all that is left"
+    @property
+    def expected_loss(self) -> float:
+        """What a final run would end at, if it began now, nats."""
+        return exp(float(self.finals.logs[:, self.finals.best].mean()))
 
     def interval(self) -> tuple[float, float]:
         """Where the measured loss of the final run lies with 90 %."""
@@ -262,13 +264,13 @@ def decide(allocation: Allocation, measured: Sequence[Measurement], prior: Known
         )
         for row in leading
     )
-    said = [words.untrained(allocation.arms, exp(float(means[finals.best]))), words.leader(best, standings), why]
+    said = [untrained(allocation.arms, position.expected_loss), leader(best, standings), why]
     return Decision(
         round=len(measured),
         purchases=tuple(bought) or (position.final(),),
         best=best,
         probability=float((finals.logs[:, finals.best] <= finals.logs.min(axis=1) + SAME).mean()),
-        expected_loss=exp(float(means[finals.best])),
+        expected_loss=position.expected_loss,
         interval=position.interval(),
         standings=standings,
         why="; ".join(part for part in said if part),
@@ -277,11 +279,11 @@ def decide(allocation: Allocation, measured: Sequence[Measurement], prior: Known
 
 def _too_small(allocation: Allocation, left: float, begun: bool) -> str:
     batch = min(allocation.batch_sizes)
-    arm = min(allocation.arms, key=lambda one: allocation.least(one, batch))
-    least = allocation.least(arm, batch)
-    if begun and left >= least:
-        return f"no model and method is left to train with {left:.3g} FLOP: their runs failed or diverged"
+    prices = {arm: allocation.charged(arm, allocation.least(arm, batch)) for arm in allocation.arms}
+    arm = min(prices, key=prices.__getitem__)
+    if begun and left >= prices[arm]:
+        return f"no model and method is left to train with {left:.3g} {allocation.unit}: their runs failed or diverged"
     return (
-        f"budget must be at least {least:.3g} FLOP, {allocation.min_steps} steps of {batch} pairs of {arm.model} "
-        f"{arm.method}, got {left:.3g}: raise it, or add a smaller model"
+        f"budget must be at least {prices[arm]:.3g} {allocation.unit}, {allocation.min_steps} steps of {batch} pairs "
+        f"of {arm.model} {arm.method}, got {left:.3g}: raise it, or add a smaller model"
     )

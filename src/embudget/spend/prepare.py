@@ -14,7 +14,7 @@ from embudget.spend.checks import check_affordable, check_caps
 from embudget.spend.fitting import arms_that_fit
 from embudget.spend.keeping import share_final
 from embudget.spend.policy import decide
-from embudget.spend.prior import Prior
+from embudget.spend.prior import KnownLaws
 from embudget.spend.timed import TimedArms, timed_arms
 from embudget.study import Study
 
@@ -43,7 +43,7 @@ class Prepared(NamedTuple):
     study: Study
     pairs: Pairs
     allocation: Allocation
-    prior: Prior
+    prior: KnownLaws
     keep: int
     timed: TimedArms | None = None
     """How fast this machine trains the arms; None where it was not timed."""
@@ -116,7 +116,7 @@ def prepare(
     """
     caps = caps or Caps()
     check_caps(caps.search_share, caps.max_runs, caps.keep)
-    prior = Prior(laws=tuple(find_laws(one) for one in laws))
+    prior = KnownLaws(laws=tuple(find_laws(one) for one in laws))
     pairs = load_pairs(study.pairs)
     check_negatives(pairs, max(study.negatives))
     timed = None

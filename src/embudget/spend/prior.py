@@ -12,6 +12,8 @@ kind of method and its method contribute, and r* depends on N and D. All contrib
 numbers, P of them: an ensemble is a matrix (draws, P), and a basis turns it into the *quantities* of each arm.
 
 Where laws were fitted before, the rows are conditioned on their draws (`embudget.spend.known`).
+
+assumption: means and deviations that name no source, here or in `arms_basis`, are guesses of what laws look like.
 """
 
 from collections.abc import Iterable
@@ -34,6 +36,7 @@ from embudget.spend.usual_rates import INTACT, intact, usual_log_rates
 Array = NDArray[Any]
 """The ensemble holds float32, since exponentials take most of a decision's time."""
 DRAWS = 300
+"""Laws in the ensemble."""
 QUANTITIES = (
     "asymptote", "size", "data", "size_exponent", "data_exponent", "order", "start", "rate", "rate_slope", "curvature",
     "own", "lag", "batch", "negatives", "reuse",
@@ -182,12 +185,8 @@ def arms_basis(allocation: Allocation) -> Basis:
     return Basis(arms, params, tokens, mean, rows, weights, len(build.parts))
 
 
-def normal_draws(width: int, seed: int, draws: int = DRAWS) -> Array:
-    """Standard normal numbers (draws, width), in pairs of opposite sign, each with variance 1 over the draws."""
-    half = np.random.default_rng([seed, 21]).standard_normal((draws // 2, width))
+def normal_draws(width: int, seed: int) -> Array:
+    """Standard normal numbers (DRAWS, width), in pairs of opposite sign, each with variance 1 over the draws."""
+    half = np.random.default_rng([seed, 21]).standard_normal((DRAWS // 2, width))
     half /= np.sqrt((half**2).mean(axis=0))
     return np.concatenate([half, -half]).astype(np.float32)
-
-
-Prior = KnownLaws
-"""What a policy calls them."""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from embudget.errors import ConfigError, RunError
 from embudget.records import RunConfig, RunRecord
 from embudget.spend.allocation import Allocation, Decision, Measurement, Purchase, Setting
-from embudget.spend.changes import what_changed
+from embudget.spend.changes import what_changed, why_bought
 from embudget.spend.listener import SpendListener
 from embudget.spend.rounds import BoughtRun, Came, DecisionLog, Round
 from embudget.spend.sizing import Sized, Sizing
@@ -195,12 +195,13 @@ class Search:
         bought = {run.run for _, run, _ in self._bought} | {record.id for _, record in self._known}
         if fresh := [one for one in sized if one.config.id not in bought]:
             return fresh
+        measured, unfit = self.measured(), "what the search still asked for does not fit into the rest"
         best = Purchase(
             setting=decision.best,
-            train_flops=self.allocation.longest(decision.best, self.left, self.measured()),
+            train_flops=self.allocation.longest(decision.best, self.left, measured),
             cost=self.left,
             purpose="final",
-            why="what the search still asked for does not fit into the rest",
+            why=f"{why_bought(decision.best, measured)}; {unfit}",
         )
         return self._sizing.final([best], self._trunks, self.left, self._slowness)
 

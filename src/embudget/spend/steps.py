@@ -10,7 +10,7 @@ from math import exp, log
 
 import numpy as np
 
-from embudget.spend.allocation import DECAY, Allocation, Arm, Measurement, Setting, spent
+from embudget.spend.allocation import Allocation, Arm, Measurement, Setting, added, reached, spent
 from embudget.spend.belief import Ensemble
 from embudget.spend.law import index_of, points_at
 from embudget.spend.prior import Array
@@ -20,6 +20,8 @@ MOST = 0.2
 """Share of what is left that one step may cost."""
 BRACKET = 0.8
 """e-folds of the rate to either side: 2.2 times, as the grids of studies have it."""
+TOO_HIGH = 1.5
+"""assumption: rates down to one that diverged over this are too high as well."""
 NEAR = 0.25
 """e-folds within which a rate is that of a trunk that is there."""
 
@@ -33,9 +35,14 @@ class Steps:
         self.arms = index_of(allocation)
         self.settings = tuple(dict.fromkeys(one.purchase.setting for one in measured))
         self.last: dict[Setting, float] = {}
+        """Budget of each setting's longest run."""
+        self.trunks: dict[Setting, float] = {}
+        """The same among the runs whose trunk's state is kept: from these alone a longer one can go on."""
         for one in measured:
             setting, flops = one.purchase.setting, one.purchase.train_flops
             self.last[setting] = max(self.last.get(setting, 0.0), flops)
+            if one.resumable:
+                self.trunks[setting] = max(self.trunks.get(setting, 0.0), flops)
         self.bought = {(one.purchase.setting, one.purchase.train_flops) for one in measured}
         self.dead = {one.purchase.setting for one in measured if one.status != "done"}
         self.broken = _broken(measured)
@@ -76,14 +83,11 @@ class Steps:
 
     def cost(self, setting: Setting, flops: float) -> float:
         """As `Allocation.cost_of`, without a search through all measurements."""
-        last = self.last.get(setting, 0.0)
-        added = flops - (1 - DECAY) * last if last <= flops else flops
-        return self.allocation.charged(self._arm(setting), added)
+        return self.allocation.charged(self._arm(setting), added(flops, self.trunks.get(setting, 0.0)))
 
     def longest(self, setting: Setting) -> float:
         """As `Allocation.longest`, with all that is left."""
-        left, kept = self.allocation.paid(self._arm(setting), self.left), (1 - DECAY) * self.last.get(setting, 0.0)
-        return left + kept if left + kept >= self.last.get(setting, 0.0) else left
+        return reached(self.allocation.paid(self._arm(setting), self.left), self.trunks.get(setting, 0.0))
 
     def _arm(self, setting: Setting) -> Arm:
         return self.allocation.arms[self.arms[setting.model, setting.method]]
@@ -134,11 +138,11 @@ def _broken(measured: Sequence[Measurement]) -> set[tuple[str, str]]:
 
 
 def _highest(measured: Sequence[Measurement]) -> dict[tuple[str, str], float]:
-    """By arm, the rate that is too high: half of the lowest that diverged."""
+    """By arm, the least rate that is too high, by the lowest that diverged."""
     found: dict[tuple[str, str], float] = {}
     for one in measured:
         if one.status == "diverged":
             setting = one.purchase.setting
             arm = setting.model, setting.method
-            found[arm] = min(found.get(arm, np.inf), setting.learning_rate / 1.5)
+            found[arm] = min(found.get(arm, np.inf), setting.learning_rate / TOO_HIGH)
     return found
