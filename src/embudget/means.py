@@ -33,9 +33,14 @@ class Means(NamedTuple):
     """Price of one device of this machine; None where none is known, as with a budget by another device's price."""
 
     @property
+    def of_one_device(self) -> float:
+        """In the unit: of seconds those of one device, which are what a single run can have of them."""
+        return self.amount / self.devices
+
+    @property
     def hours(self) -> float | None:
         """What the clock on the wall shows in the end; None where the budget is in FLOP."""
-        return self.amount / self.devices / 3600 if self.unit == "seconds" else None
+        return self.of_one_device / 3600 if self.unit == "seconds" else None
 
     def dollars(self, seconds: float) -> float | None:
         """What so many seconds of one device cost; None where no price is known."""
@@ -50,7 +55,7 @@ class Means(NamedTuple):
         if self.unit == "FLOP":
             return f"{self.amount:.3g} FLOP"
         several = f" on {self.devices} devices" if self.devices > 1 else ""
-        return f"{self.amount / self.devices / 3600:.3g} hours{several} at the speeds measured"
+        return f"{self.of_one_device / 3600:.3g} hours{several} at the speeds measured"
 
 
 def find_means(
