@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
+from embudget.duration import duration
 from embudget.frozen import Frozen
 from embudget.laws.forms import Array
 from embudget.memory import state_bytes, written
@@ -106,8 +107,9 @@ class Outlook(Frozen):
 
     def _time(self) -> str:
         assert self.search_seconds is not None and self.final_seconds is not None
-        search, final = self.search_seconds / 3600, self.final_seconds / 3600
-        return f"{search + final:.3g} hours of one device: {search:.3g} to search, {final:.3g} for the final run"
+        both = duration(self.search_seconds + self.final_seconds)
+        search, final = duration(self.search_seconds), duration(self.final_seconds)
+        return f"{both} of one device: {search} to search, {final} for the final run"
 
 
 def _money(dollars: float) -> str:
