@@ -46,10 +46,6 @@ class Means(NamedTuple):
         """What so many seconds of one device cost; None where no price is known."""
         return None if self.dollars_per_hour is None else seconds / 3600 * self.dollars_per_hour
 
-    def times(self, factor: float) -> "Means":
-        """A budget so many times as large."""
-        return self._replace(amount=self.amount * factor)
-
     def __str__(self) -> str:
         """For a person."""
         if self.unit == "FLOP":
