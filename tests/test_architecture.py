@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "embudget"
 
 LAYERS = [
-    "errors", "passwords", "frozen", "limits", "number", "reading", "contents", "parts", "files", "owned",
+    "errors", "passwords", "frozen", "limits", "number", "duration", "reading", "contents", "parts", "files", "owned",
     "outputs", "suite", "pairs", "methods", "flops", "means", "memory", "speed", "records", "yardstick", "exports",
     "training", "evaluation", "study", "comparison", "runs", "choices", "laws", "recipe", "findings", "design",
     "spend", "report", "cli", "__main__",

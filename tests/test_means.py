@@ -10,7 +10,6 @@ def test_hours_are_seconds_of_all_devices_together() -> None:
     assert (means.amount, means.unit, means.devices) == (2 * 3600 * 4, "seconds", 4)
     assert means.hours == 2
     assert means.dollars(means.amount) == 2 * 4 * 3
-    assert means.times(0.5).hours == 1
 
 
 def test_money_and_hours_of_a_device_are_flop_as_everywhere() -> None:

@@ -33,24 +33,25 @@ class Means(NamedTuple):
     """Price of one device of this machine; None where none is known, as with a budget by another device's price."""
 
     @property
+    def of_one_device(self) -> float:
+        """In the unit: of seconds those of one device, which are what a single run can have of them."""
+        return self.amount / self.devices
+
+    @property
     def hours(self) -> float | None:
         """What the clock on the wall shows in the end; None where the budget is in FLOP."""
-        return self.amount / self.devices / 3600 if self.unit == "seconds" else None
+        return self.of_one_device / 3600 if self.unit == "seconds" else None
 
     def dollars(self, seconds: float) -> float | None:
         """What so many seconds of one device cost; None where no price is known."""
         return None if self.dollars_per_hour is None else seconds / 3600 * self.dollars_per_hour
-
-    def times(self, factor: float) -> "Means":
-        """A budget so many times as large."""
-        return self._replace(amount=self.amount * factor)
 
     def __str__(self) -> str:
         """For a person."""
         if self.unit == "FLOP":
             return f"{self.amount:.3g} FLOP"
         several = f" on {self.devices} devices" if self.devices > 1 else ""
-        return f"{self.amount / self.devices / 3600:.3g} hours{several} at the speeds measured"
+        return f"{self.of_one_device / 3600:.3g} hours{several} at the speeds measured"
 
 
 def find_means(

@@ -7,8 +7,8 @@ trains. P is the throughput that large matrices reach; a hidden size h comes sho
 matrices leave more of the hardware idle. The coefficients minimise the squared relative errors. None is negative, and P
 is at most FASTER times the highest throughput of a timed step, so that the rule stays sensible beyond the sizes it was
 fitted to: steps that were all slowed by something else would leave P to chance, up to a whole model that takes no
-longer than its first block. What it leaves unexplained of a member and method that
-were timed, or else of the same kind of method, is multiplied on.
+longer than its first block. What the rule leaves unexplained of a member and method that were timed is multiplied on;
+for others, what it leaves of the same method in models as wide, or else of the same kind of method.
 
 It serves the probe of a machine (`embudget.spend.probe`) and the records of a study (`embudget recipe --hours`) alike.
 """

@@ -34,6 +34,14 @@ def test_the_members_and_methods_of_a_study_are_kept_to(run: Run, tmp_path: Path
     assert found["train_flops"] <= 1.5e16
 
 
+def test_a_list_of_members_is_a_suite_whatever_its_comments_say(run: Run, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("# by all methods\n- pythia-14m\n- pythia-31m\n- pythia-70m\n- pythia-160m\n")
+    done = run("design", mine, "--budget", "1.5e16", "--target", "1e17", "--worlds", "1", "--json")
+    assert done.code == 0, done.err
+    assert all(name.startswith("pythia") for name in json.loads(done.out)["study"]["members"])
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

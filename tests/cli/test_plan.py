@@ -1,11 +1,15 @@
 """What `embudget plan` says of a budget and of a study, and what it refuses, each in one line."""
 
+import inspect
 import json
+import re
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 
+from embudget.cli import plan as cli_plan
+from embudget.cli import spend as cli_spend
 from embudget.pairs import Pairs
 from tests.command_line import Run
 
@@ -51,7 +55,8 @@ def test_a_study_is_timed_too(run: Run, tiny_pairs: Pairs, tmp_path: Path) -> No
     done = run("plan", study)
     assert done.code == 0, done.err
     assert "2 runs" in done.out
-    assert "hours of one device" in done.out and "timed on" in done.out
+    assert re.search(r"time      \d+ s of one device: \d+ s to train, ", done.out), "not as 0.00052 hours"
+    assert "timed on" in done.out
     refused = run("plan", study, "--device-memory", "2MB", "--no-probe")
     assert refused.code == 2
     assert "--device-memory must be at least" in refused.err
@@ -59,6 +64,17 @@ def test_a_study_is_timed_too(run: Run, tiny_pairs: Pairs, tmp_path: Path) -> No
     assert dropped.code == 2 and "--search-share goes with a budget" in dropped.err, "not ignored in silence"
     both = run("plan", study, "--budget", "1e9")
     assert "either a study or a budget" in both.err
+
+
+def test_it_has_each_option_by_which_a_spending_differs(run: Run, tiny_pairs: Pairs) -> None:
+    """What is planned is what is spent: a plan without --keep would be of another spending."""
+    asked = ("--budget", "4e10", "--pairs", tiny_pairs.folder, "--no-probe", *ASKED, "--json")
+    one, two = (json.loads(run("plan", *asked, "--keep", keep, "--max-runs", "2").out) for keep in ("1", "2"))
+    assert two["runs"] <= 2
+    assert two["disk_bytes"] > one["disk_bytes"], "each of two final runs leaves a model"
+    only_of_spending = {"out", "store", "dry_run"}
+    spend, plan = (set(inspect.signature(module.command).parameters) for module in (cli_spend, cli_plan))
+    assert spend - plan == only_of_spending
 
 
 @pytest.mark.parametrize(
@@ -71,6 +87,8 @@ def test_a_study_is_timed_too(run: Run, tiny_pairs: Pairs, tmp_path: Path) -> No
         (("--budget", "4e9", "--device-memory", "2MB", "--no-probe"), "no member fits into the memory"),
         (("--budget", "4e9", "--device-memory", "many", "--no-probe"), "--device-memory must be > 0"),
         (("--budget", "4e9", "--devices", "2"), "devices goes with hours"),
+        (("--budget", "4e9", "--keep", "60", "--no-probe"), "--keep must be at most"),
+        (("--budget", "4e9", "--negatives", "some", "--no-probe"), "--negatives must be whole numbers"),
     ],
 )
 def test_bad_input_is_one_line(run: Run, tiny_pairs: Pairs, options: tuple[str, ...], said: str) -> None:

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from embudget.duration import duration
 from embudget.report.drawing import axis, marks, spread_apart, ticks
-from embudget.report.formats import duration, methods_in_order, number, plural
+from embudget.report.formats import methods_in_order, number, plural
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from embudget.errors import InfeasibleError
+from embudget.means import find_means
 from embudget.methods import parse_method
 from embudget.pairs import Pairs
 from embudget.records import RunConfig
@@ -14,6 +15,7 @@ from embudget.spend.fitting import arm_bytes, arms_that_fit
 from embudget.spend.probe import Probe, Timing, known_timings, probe, wanted
 from embudget.spend.random_texts import RandomTexts
 from embudget.spend.speed_cache import Conditions, Kept, keep, kept
+from embudget.spend.timed import TimedArms
 from embudget.study import Study
 from embudget.suite import find_shape
 from embudget.training.job import lengths_of
@@ -96,6 +98,13 @@ def test_a_deep_member_follows_from_its_first_blocks(tiny_pairs: Pairs) -> None:
     assert found.seconds_per_run(config, 55) > found.seconds_per_run(
         config.model_copy(update={"model": "smollm2-135m:2"}), 55
     )
+
+
+def test_the_batch_of_hours_on_several_devices_is_that_of_the_hours_which_runs_are_charged() -> None:
+    """Each run has one device. By the hours of all four the rule gave a batch that the budget is too small for."""
+    arms = TimedArms((), Probe(CONDITIONS, ()), 1e10)
+    assert arms.flops(find_means(hours=1, devices=4)) == arms.flops(find_means(hours=1)) == 3.6e13
+    assert arms.flops(find_means(2e13)) == 2e13
 
 
 def test_random_texts_are_as_long_as_the_pairs_and_no_two_alike(tiny_pairs: Pairs) -> None:

@@ -57,12 +57,10 @@ def command(
 
 def _asked(what: str) -> dict[str, Any]:
     """What a study's file says of members, methods and pairs; of a suite its name."""
+    from embudget.contents import STUDY, contents_of
     from embudget.study import Study
 
-    if not (what.endswith((".yaml", ".yml")) and Path(what).is_file()):
-        return {"suite": what}
-    text = Path(what).read_text(encoding="utf-8", errors="replace")
-    if "methods" not in text:  # a list of members
+    if not (Path(what).is_file() and contents_of(Path(what)) == STUDY):  # a YAML file may list members too
         return {"suite": what}
     study = Study.from_yaml(what)
     models = {"suite": study.suite} if study.suite else {"members": study.members}

@@ -18,6 +18,22 @@ from embudget.cli.options import (
     Verbose,
     options_given,
 )
+from embudget.cli.spend_options import (
+    BatchSize,
+    DeviceMemory,
+    Keep,
+    Laws,
+    MaxRuns,
+    Methods,
+    Negatives,
+    SearchShare,
+    Seed,
+    Suite,
+    Workers,
+    counted,
+    parts,
+    whole_numbers,
+)
 
 OF_A_STUDY = ("--device-memory", "--probe", "--no-probe", "--refresh", "--json", "--verbose")
 """Options that go with a study; the others would be dropped in silence."""
@@ -37,20 +53,17 @@ def command(
     device: Device = None,
     mfu: Mfu = None,
     dollars_per_hour: DollarsPerHour = None,
-    suite: Annotated[str, typer.Option(help="Models to choose from, as for `embudget spend`.")] = "smollm2,minilm",
-    methods: Annotated[
-        str | None, typer.Option(help="What may train of each; by default full,freeze:0.5,lora:32.")
-    ] = None,
-    laws: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME|FILE", help="Laws of earlier studies, for the loss to expect; several times."),
-    ] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Pairs in a step; by default by the budget.")] = None,
-    search_share: Annotated[float | None, typer.Option(help="Share of the budget for the search, as 0.2.")] = None,
-    max_runs: Annotated[int | None, typer.Option(help="Runs of the search at most.")] = None,
-    device_memory: Annotated[
-        str | None, typer.Option(help="Memory of the device, e.g. 24GB: leave out what does not fit.")
-    ] = None,
+    suite: Suite = "smollm2,minilm",
+    methods: Methods = None,
+    search_share: SearchShare = None,
+    max_runs: MaxRuns = None,
+    keep: Keep = 1,
+    workers: Workers = 1,
+    laws: Laws = None,
+    batch_size: BatchSize = None,
+    negatives: Negatives = None,
+    device_memory: DeviceMemory = None,
+    seed: Seed = 0,
     worlds: Annotated[
         int, typer.Option(min=1, max=64, help="Possible truths in which the search is played through.")
     ] = 4,
@@ -94,19 +107,19 @@ def command(
     )  # fmt: skip
     if means.unit == "seconds" and not probe:
         raise ConfigError("hours need the speed of this machine: leave --no-probe out, or give a budget in FLOP")
-    wanted = METHODS if methods is None else tuple(part.strip() for part in methods.split(","))
-    spec = study_of(suite, pairs, wanted, batch_size)
-    caps = Caps(search_share, max_runs)
+    spec = study_of(
+        suite,
+        pairs,
+        METHODS if methods is None else tuple(parts(methods)),
+        batch_size,
+        None if negatives is None else whole_numbers(negatives),
+    )
+    caps = Caps(search_share, max_runs, keep, workers, seed)
     with counter("timing this machine") as update:
-        done: list[str] = []
-
-        def timing(model: str) -> None:
-            done.append(model)
-            update(model, len(done))
-
         prepared = prepare(
-            spec, means, caps, laws or (), device_memory=device_memory, clock=probe, refresh=refresh, progress=timing
-        )
+            spec, means, caps, laws or (), device_memory=device_memory, clock=probe, refresh=refresh,
+            progress=counted(update),
+        )  # fmt: skip
     with counter("playing the search through") as update:
         found = outlook(prepared, worlds, lambda done, of: update(f"search of {of}:", done))
     typer.echo(found.model_dump_json(indent=2) if json else str(found))
@@ -123,6 +136,6 @@ def _of_study(file: Path, device_memory: str | None, probe: bool, refresh: bool,
     with counter("timing this machine") as update:
         found = study_outlook(
             spec, load_pairs(spec.pairs), device_memory=device_memory, clock=probe, refresh=refresh,
-            progress=lambda model: update(model, 0),
+            progress=counted(update),
         )  # fmt: skip
     typer.echo(found.model_dump_json(indent=2) if json else str(found))

@@ -17,6 +17,22 @@ from embudget.cli.options import (
     PairsFolder,
     Verbose,
 )
+from embudget.cli.spend_options import (
+    BatchSize,
+    DeviceMemory,
+    Keep,
+    Laws,
+    MaxRuns,
+    Methods,
+    Negatives,
+    SearchShare,
+    Seed,
+    Suite,
+    Workers,
+    counted,
+    parts,
+    whole_numbers,
+)
 
 
 def command(
@@ -32,45 +48,21 @@ def command(
     device: Device = None,
     mfu: Mfu = None,
     dollars_per_hour: DollarsPerHour = None,
-    suite: Annotated[
-        str,
-        typer.Option(
-            help="Models to choose from: built-in suites, folders of models, or YAML files that list members; several "
-            "with commas, as smollm2,minilm."
-        ),
-    ] = "smollm2,minilm",
-    methods: Annotated[
-        str | None,
-        typer.Option(help="What may train of each: full, freeze:F, bias, lora:R; by default full,freeze:0.5,lora:32."),
-    ] = None,
-    search_share: Annotated[
-        float | None,
-        typer.Option(help="Share of the budget for the search, as 0.2; by default as much as it is expected to gain."),
-    ] = None,
-    max_runs: Annotated[int | None, typer.Option(help="Runs of the search at most.")] = None,
-    keep: Annotated[
-        int, typer.Option(help="Final runs, which share what the search left; the best of them is the model.")
-    ] = 1,
-    workers: Annotated[int, typer.Option(help="Local processes that train the runs of a round at the same time.")] = 1,
-    laws: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME|FILE",
-            help="Laws of earlier studies, from which the choice begins; may be given several times.",
-        ),
-    ] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Pairs in a step; by default by the budget.")] = None,
-    negatives: Annotated[
-        str | None, typer.Option(help="Numbers of hard negatives that may be tried, as 0,4; 0 by default.")
-    ] = None,
-    device_memory: Annotated[
-        str | None, typer.Option(help="Memory of the device, e.g. 24GB: leave out what does not fit.")
-    ] = None,
+    suite: Suite = "smollm2,minilm",
+    methods: Methods = None,
+    search_share: SearchShare = None,
+    max_runs: MaxRuns = None,
+    keep: Keep = 1,
+    workers: Workers = 1,
+    laws: Laws = None,
+    batch_size: BatchSize = None,
+    negatives: Negatives = None,
+    device_memory: DeviceMemory = None,
     store: Annotated[
         str | None,
         typer.Option(help="Where records are kept; by default OUT/runs.db. Runs that it holds are used, and free."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the search's draws and of the runs.")] = 0,
+    seed: Seed = 0,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what it would buy, take and bring; train nothing.")
     ] = False,
@@ -108,15 +100,13 @@ def command(
     study = study_of(
         suite,
         pairs,
-        METHODS if methods is None else tuple(_parts(methods)),
+        METHODS if methods is None else tuple(parts(methods)),
         batch_size,
-        None if negatives is None else _whole(negatives),
+        None if negatives is None else whole_numbers(negatives),
     )
     caps = Caps(search_share, max_runs, keep, workers, seed)
     with counter("timing this machine") as update:
-        prepared = prepare(
-            study, means, caps, laws or (), device_memory=device_memory, progress=lambda model: update(model, 0)
-        )
+        prepared = prepare(study, means, caps, laws or (), device_memory=device_memory, progress=counted(update))
     if dry_run:
         with counter("playing the search through") as update:
             found = outlook(prepared, progress=lambda done, of: update(f"search of {of}:", done))
@@ -128,21 +118,3 @@ def command(
     if spending.record.status != "done" and spending.untrained is None:
         note(f"embudget: the final run is of no use, {spending.record.status}: {spending.record.error}")
         raise typer.Exit(1)
-
-
-def _parts(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",")]
-
-
-def _whole(text: str) -> list[int]:
-    """Whole numbers between commas.
-
-    Raises:
-        ConfigError: one of them is none.
-    """
-    from embudget.errors import ConfigError
-
-    parts = _parts(text)
-    if not all(part.isascii() and part.isdigit() for part in parts):
-        raise ConfigError(f"negatives must be whole numbers with commas, as 0,4, got {text!r}")
-    return [int(part) for part in parts]

@@ -9,8 +9,9 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from embudget.cli.console import still_wanted
 from embudget.cli.spend_text import describe, described, labelled, outcome, standings
+from embudget.duration import duration
 from embudget.records import RunConfig, RunRecord
-from embudget.report.formats import duration, plural
+from embudget.report.formats import plural
 from embudget.spend.allocation import Allocation, Decision, Measurement, Purchase, spent
 from embudget.spend.changes import named
 from embudget.spend.kept_start import as_it_is

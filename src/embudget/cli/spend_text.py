@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from embudget.report.formats import duration, plural
+from embudget.duration import duration
+from embudget.report.formats import plural
 from embudget.spend.allocation import Allocation, Decision, Measurement, Setting
 from embudget.spend.changes import hung, named
 

@@ -126,8 +126,8 @@ def describe(study: "Study", plan: "Plan", done: set[str]) -> str:
     """The plan as a table, with what is left out, the totals and what trunks save."""
     from embudget.cli.console import table
     from embudget.cli.sweep_bar import label
+    from embudget.duration import duration
     from embudget.records import differing
-    from embudget.report.formats import duration
 
     missing = plan.without(done)
     seconds = {run.config.id: run.seconds for run in missing.runs}

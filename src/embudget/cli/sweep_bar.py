@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from embudget.cli.console import still_wanted
+from embudget.duration import duration
 from embudget.records import RunConfig, RunRecord
-from embudget.report.formats import duration
 from embudget.study import Plan, SweepListener
 from embudget.yardstick import loss_text
 

@@ -185,7 +185,7 @@ def _checked(recipe: "Recipe", file: Path, force: bool) -> "Recipe":
 
 def outcome(record: "RunRecord") -> str:
     """A finished run in a few lines: its size, its loss beside that of its start, and what to doubt."""
-    from embudget.report.formats import duration
+    from embudget.duration import duration
     from embudget.yardstick import loss_text
 
     config = record.config

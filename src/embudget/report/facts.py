@@ -3,10 +3,11 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from embudget.duration import duration
 from embudget.laws import Laws
 from embudget.recipe import Recipe
 from embudget.records import RunRecord
-from embudget.report.formats import MISSING, duration, html, methods_in_order, number, plural
+from embudget.report.formats import MISSING, html, methods_in_order, number, plural
 from embudget.yardstick import loss_error, loss_text
 
 

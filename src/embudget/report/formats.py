@@ -19,13 +19,6 @@ def number(value: float, digits: int = 3) -> str:
     return f"{value:,.0f}" if whole else f"{value:.{digits}g}"
 
 
-def duration(seconds: float) -> str:
-    """As 45 s, 12 min or 3.4 h."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
 def plural(count: int, noun: str) -> str:
     """As 1 run or 1,250 runs."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
+from embudget.duration import duration
 from embudget.frozen import Frozen
 from embudget.laws.forms import Array
 from embudget.memory import state_bytes, written
@@ -60,7 +61,9 @@ class Outlook(Frozen):
     searched: float = Field(ge=0, lt=1, description="share of the budget that the search takes, mean over the worlds")
     runs: NonNegativeFloat = Field(description="of the search, mean")
     search_flops: NonNegativeFloat
-    final_flops: NonNegativeFloat = Field(description="that the final run adds, where it goes on from a trunk")
+    final_flops: NonNegativeFloat = Field(
+        description="of the final run, or of all that are kept; of one that goes on from a trunk what it adds"
+    )
     search_seconds: float | None = Field(description="of one device; None where the machine was not timed")
     final_seconds: float | None
     dollars: float | None = Field(description="of both; None where no price is known")
@@ -69,7 +72,7 @@ class Outlook(Frozen):
     disk_bytes: PositiveFloat = Field(
         description="of the states of trunks, the model and its checkpoint; most of all worlds"
     )
-    pairs_needed: PositiveInt = Field(description="of the final run, mean")
+    pairs_needed: PositiveInt = Field(description="of the final run, of several the longest, mean")
     pairs_there: NonNegativeInt | None
     expected_loss: PositiveFloat = Field(description="of the final run, nats")
     interval: tuple[float, float] = Field(description="of it, with 90 %")
@@ -104,8 +107,9 @@ class Outlook(Frozen):
 
     def _time(self) -> str:
         assert self.search_seconds is not None and self.final_seconds is not None
-        search, final = self.search_seconds / 3600, self.final_seconds / 3600
-        return f"{search + final:.3g} hours of one device: {search:.3g} to search, {final:.3g} for the final run"
+        both = duration(self.search_seconds + self.final_seconds)
+        search, final = duration(self.search_seconds), duration(self.final_seconds)
+        return f"{both} of one device: {search} to search, {final} for the final run"
 
 
 def _money(dollars: float) -> str:
@@ -116,9 +120,12 @@ class Course(NamedTuple):
     """One search, played through."""
 
     measured: tuple[Measurement, ...]
-    final: Purchase
+    finals: tuple[Purchase, ...]
+    """The final runs: one, or as many as are kept and paid for."""
+    best: Purchase
+    """That of them whose measured loss is lowest: the model."""
     loss: float
-    """True loss of the final run, nats."""
+    """Its true loss, nats."""
 
 
 def outlook(prepared: Prepared, worlds: int = WORLDS, progress: Progress = lambda done, of: None) -> Outlook:
@@ -160,20 +167,24 @@ def course(
         at = points_of(known, [(purchase.setting, purchase.train_flops)])
         return exp(float(log_losses(truth.basis, truth.theta[[row]], at)[0, 0]))
 
+    def seen(purchase: Purchase) -> float:
+        return loss(purchase) * exp(truth.noise * rng.standard_normal())
+
     measured: list[Measurement] = []
     for _ in range(MOST_ROUNDS):
         decision = decide(allocation, measured)
         if decision.final:
             break
         for purchase in decision.purchases:
-            seen = loss(purchase) * exp(truth.noise * rng.standard_normal())
-            measured.append(Measurement(purchase, seen, truth.noise * seen))
-    final = decision.purchases[0]
+            found = seen(purchase)
+            measured.append(Measurement(purchase, found, truth.noise * found))
+    finals = decision.purchases
     if not decision.final:  # a search that goes on for so long is cut off
         left = allocation.budget - sum(one.purchase.cost for one in measured)
         flops = allocation.longest(decision.best, left, measured)
-        final = Purchase(setting=decision.best, train_flops=flops, cost=left, purpose="final")
-    return Course(tuple(measured), final, loss(final))
+        finals = (Purchase(setting=decision.best, train_flops=flops, cost=left, purpose="final"),)
+    best = min(finals, key=seen)
+    return Course(tuple(measured), tuple(finals), best, loss(best))
 
 
 def _best_losses(truth: Ensemble, allocation: Allocation, searched: float) -> Array:
@@ -203,12 +214,11 @@ def _told(prepared: Prepared, courses: dict[str, list[Course]], best: Array, row
     batch, bf16 = max(allocation.batch_sizes), prepared.bf16
     memory = {arm: arm_bytes(arm, prepared.study, batch, bf16=bf16) for arm in allocation.arms}
     dear = max(memory, key=lambda arm: memory[arm])
-    won = [(one.final.setting.model, one.final.setting.method) for one in given]
-    final_arms = [allocation.arm(one.final.setting) for one in given]
+    won = [(one.best.setting.model, one.best.setting.method) for one in given]
     needed = np.mean([
-        one.final.train_flops / arm.flops_per_token / allocation.tokens_per_pair
-        for one, arm in zip(given, final_arms, strict=True)
-    ])  # fmt: skip
+        max(each.train_flops / allocation.arm(each.setting).flops_per_token for each in one.finals)
+        for one in given
+    ]) / allocation.tokens_per_pair  # fmt: skip
     return Outlook(
         budget=str(means),
         worlds=count,
@@ -242,18 +252,18 @@ def _case(what: str, mean: float, given: Array, logs: Array) -> Case:
 
 
 def _added_flops(one: Course) -> tuple[float, float]:
-    """FLOP of the search and of the final run, of a run that goes on from its trunk those that it adds."""
+    """FLOP of the search and of the final runs, of a run that goes on from its trunk those that it adds."""
     last: dict[Setting, float] = {}
     each_added = []
-    for purchase in (*(each.purchase for each in one.measured), one.final):
+    for purchase in (*(each.purchase for each in one.measured), *one.finals):
         before, flops = last.get(purchase.setting, 0.0), purchase.train_flops
         each_added.append(added(flops, before))
         last[purchase.setting] = max(before, flops)
-    return sum(each_added[:-1]), each_added[-1]
+    return sum(each_added[: len(one.measured)]), sum(each_added[len(one.measured) :])
 
 
 def _seconds(allocation: Allocation, one: Course) -> tuple[float, float] | None:
-    """Seconds of the search and of the final run; None where the arms were not timed."""
+    """Seconds of the search and of the final runs; None where the arms were not timed."""
 
     def of(purchase: Purchase) -> float:
         arm = allocation.arm(purchase.setting)
@@ -264,13 +274,15 @@ def _seconds(allocation: Allocation, one: Course) -> tuple[float, float] | None:
 
     if any(arm.seconds_per_flop is None for arm in allocation.arms):
         return None
-    return sum(of(each.purchase) for each in one.measured), of(one.final)
+    return sum(of(each.purchase) for each in one.measured), sum(map(of, one.finals))
 
 
 def _disk(one: Course) -> float:
-    """Bytes of the states of the search's trunks, of the final run's checkpoint and of its model."""
-    settings = {each.purchase.setting for each in one.measured} | {one.final.setting}
-    shape, method = find_shape(one.final.setting.model), parse_method(one.final.setting.method)
-    model = WEIGHT_BYTES * (method.total_params(shape) + shape.embedding_params)
+    """Bytes of the states of the search's trunks, of the final runs' checkpoints and of their models."""
+    settings = {each.purchase.setting for each in one.measured} | {each.setting for each in one.finals}
+    models = 0.0
+    for final in one.finals:
+        shape, method = find_shape(final.setting.model), parse_method(final.setting.method)
+        models += WEIGHT_BYTES * (method.total_params(shape) + shape.embedding_params)
     states = (state_bytes(parse_method(each.method), find_shape(each.model)) for each in settings)
-    return float(sum(states) + model)  # of a state 12 bytes a trained parameter: the weight and two moments
+    return float(sum(states) + models)  # of a state 12 bytes a trained parameter: the weight and two moments

@@ -124,7 +124,7 @@ def prepare(
         timed = timed_arms(study, pairs, means, refresh=refresh, progress=progress)
     # a run trains on one device, so that the final one would take as many times the hours as there are devices
     allocation = allocation_of(
-        study, pairs, means.amount / means.devices, unit=means.unit, arms=None if timed is None else timed.arms,
+        study, pairs, means.of_one_device, unit=means.unit, arms=None if timed is None else timed.arms,
         batch_flops=None if timed is None else timed.flops(means), search_share=caps.search_share,
         max_runs=caps.max_runs, workers=caps.workers, seed=caps.seed,
     )  # fmt: skip

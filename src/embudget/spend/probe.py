@@ -39,6 +39,7 @@ SECONDS = 20.0
 STEPS, STEP_SECONDS = 5, 2.0
 """Steps timed of a member, and the time after which two are enough."""
 FIRST_BATCH, SMALLEST_BATCH = 8, 4
+"""Pairs of the step that tells what the others take, and the fewest to which a batch is halved so that it fits."""
 WITH_REST = 6
 """Steps that a timing takes as long as: one to warm up, two or more, loading and embedding."""
 EMBEDDED = 32
@@ -117,7 +118,6 @@ def probe(
     configs: Sequence[RunConfig],
     pairs: Pairs,
     *,
-    seconds: float | None = None,
     refresh: bool = False,
     progress: Callable[[str], None] = lambda model: None,
 ) -> Probe:
@@ -126,7 +126,6 @@ def probe(
     Args:
         configs: a run of each member and method, with the batch, the length and the precision that runs will have.
         pairs: their text pairs, for the lengths and for the held-out ones.
-        seconds: time that may be taken; 20 by default.
         refresh: time again what was timed before.
         progress: called with what is timed next.
 
@@ -143,7 +142,7 @@ def probe(
     lengths = lengths_of(configs[0], pairs)
     import embudget.training.loop  # noqa: F401 - before the clock runs: the libraries take seconds to load
 
-    ended, trouble = time.perf_counter() + (SECONDS if seconds is None else seconds), None
+    ended, trouble = time.perf_counter() + SECONDS, None
     asked = [] if refresh or not known else kept(conditions).asked
     targets = [config for config in wanted(configs) if _key(config) not in asked]
     new = [_key(config) for config in targets]

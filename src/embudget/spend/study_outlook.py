@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
+from embudget.duration import duration
 from embudget.errors import ConfigError, InfeasibleError
 from embudget.frozen import Frozen
 from embudget.memory import USABLE_SHARE, parse_bytes, state_bytes, training_bytes, written
@@ -36,13 +37,12 @@ class StudyOutlook(Frozen):
 
     def __str__(self) -> str:
         """A few lines, for a person."""
-        training = self.training_seconds / 3600
-        beside = "" if self.other_seconds is None else f", {self.other_seconds / 3600:.3g} to load and measure"
-        total = training + (self.other_seconds or 0.0) / 3600
+        beside = "" if self.other_seconds is None else f", {duration(self.other_seconds)} to load and measure"
+        total = duration(self.training_seconds + (self.other_seconds or 0.0))
         left = f", {self.left_out} left out: see `embudget sweep --dry-run`" if self.left_out else ""
         return "\n".join(map(hung, [
             f"{self.runs} run{'s' * (self.runs > 1)}, {self.train_flops:.3g} FLOP{left}",
-            f"  time      {total:.3g} hours of one device: {training:.3g} to train{beside}",
+            f"  time      {total} of one device: {duration(self.training_seconds)} to train{beside}",
             f"  speed     {self.speed}",
             f"  memory    {written(self.memory_bytes)} for {self.memory_of}, the most of all",
             f"  disk      {written(self.disk_bytes)} for a checkpoint, the largest of all",

@@ -35,7 +35,7 @@ class TimedArms(NamedTuple):
 
     def flops(self, means: Means) -> float:
         """What a budget is in FLOP for the median arm: what the rule of the batch goes by."""
-        return means.amount if means.unit == "FLOP" else means.amount * self.flops_per_second
+        return means.of_one_device * (1.0 if means.unit == "FLOP" else self.flops_per_second)
 
 
 def timed_arms(
@@ -59,7 +59,7 @@ def timed_arms(
         ModelError, MethodError, PairsError, ConfigError: as `embudget.spend.arms.Sources.of`.
     """
     sources = Sources.of(study, pairs)
-    guessed = means.amount if means.unit == "FLOP" else means.amount * GUESSED
+    guessed = means.of_one_device * (1.0 if means.unit == "FLOP" else GUESSED)
     batch = min(batch_sizes(study, guessed))
     configs = [one.model_copy(update={"batch_size": batch}) for one in sources.templates.values()]
     found = probe(configs, pairs, refresh=refresh, progress=progress)
