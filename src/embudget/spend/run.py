@@ -23,11 +23,11 @@ from embudget.spend.allocation import Allocation, Decision
 from embudget.spend.arms import Sources
 from embudget.spend.beginning import earlier_start, known_runs
 from embudget.spend.final import evaluated, folder_of, put_in_front, recipe_of, train_final
-from embudget.spend.folder import DECISIONS, MODEL, only_spender
+from embudget.spend.folder import DECISIONS, LAWS, MODEL, RECIPE, START, only_spender
 from embudget.spend.kept_start import better_start, put_start_in_front
 from embudget.spend.listener import SpendListener
 from embudget.spend.relay import Relay
-from embudget.spend.rounds import START, DecisionLog
+from embudget.spend.rounds import DecisionLog
 from embudget.spend.search import Bought, Policy, Search
 from embudget.spend.sizing import Sizing
 from embudget.spend.trunks import TrunkStates
@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from embudget.evaluation import Evaluation
 
 LOG = logging.getLogger(__name__)
-
-LAWS, RECIPE = "laws.json", "recipe.yaml"
 
 
 class SpentBudget(NamedTuple):
