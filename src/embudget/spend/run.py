@@ -9,27 +9,29 @@ same model; see `embudget.spend.rounds` for how.
 
 import logging
 from contextlib import nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from embudget.errors import ConfigError, FitError, PairsError
+from embudget.errors import BudgetError, ConfigError, FitError, PairsError, RunError
 from embudget.exports.folder import check_folder
 from embudget.laws import Laws, fit
 from embudget.pairs import Pairs, load_pairs
 from embudget.recipe import Recipe
 from embudget.recipe.choice import Untrained
-from embudget.records import RunRecord
+from embudget.records import RunConfig, RunRecord
 from embudget.spend.allocation import Allocation, Decision
 from embudget.spend.arms import Sources
 from embudget.spend.beginning import earlier_start, known_runs
 from embudget.spend.final import evaluated, folder_of, put_in_front, recipe_of, train_final
 from embudget.spend.folder import DECISIONS, LAWS, MODEL, RECIPE, START, only_spender
-from embudget.spend.kept_start import better_start, put_start_in_front
+from embudget.spend.kept_start import best_start, better_start, put_start_in_front
 from embudget.spend.listener import SpendListener
 from embudget.spend.relay import Relay
 from embudget.spend.rounds import DecisionLog
 from embudget.spend.search import Bought, Policy, Search
 from embudget.spend.sizing import Sizing
+from embudget.spend.starts import RETRIEVER
 from embudget.spend.trunks import TrunkStates
 from embudget.study import Store, Study
 from embudget.study.claims import Claims
@@ -115,7 +117,7 @@ def spend_budget(
         ConfigError: fewer than one worker; a folder that cannot be written, holds the spending of another budget, or
             in which another process spends; a store that lacks runs that were decided by, or in which another process
             trains one of them.
-        BudgetError: what is left is less than one step.
+        BudgetError: the budget is less than one step.
         StoreError, PairsError, ModelError, MethodError: as `embudget.study.driver.sweep`.
         RunError: the model cannot be written, or no final run has a loss and nothing is left.
 
@@ -163,7 +165,7 @@ def _spend(
     told = Relay(search, listener)
     while True:
         if not search.final:
-            with Claims(store, (), told, resources.checkpoints, search.more, keep=True) as claims:
+            with Claims(store, (), told, resources.checkpoints, partial(_more, search), keep=True) as claims:
                 train_all(claims, pairs.folder, workers, told, resources._replace(keep_checkpoints=True))
         finals, records = search.final, []
         for number, one in enumerate(finals, start=1):
@@ -175,6 +177,28 @@ def _spend(
             best = min((record for record in records if record.loss is not None), key=lambda one: one.loss or 0.0)
             place = records.index(best)
             return folder_of(finals[place], out, len(finals)), best
+
+
+def _more(search: Search) -> list[RunConfig]:
+    """The next runs of the search, or why there are none where all that was bought failed or diverged."""
+    try:
+        return search.more()
+    except BudgetError as error:
+        if not search.outcomes():
+            raise
+        raise RunError(f"the budget ends without a model: {error}{_instead(search)}") from None
+
+
+def _instead(search: Search) -> str:
+    """What to use where no final run has a loss: the best retriever among the starts, if there is one."""
+    records = [record for _, record in (*search.known(), *search.outcomes())]
+    loss, model, lineage = best_start(search.allocation.arms, records)
+    if not lineage.endswith(RETRIEVER):
+        return ""
+    return (
+        f"; {model} as it is has a held-out loss of {loss:.3f} nats: write it by "
+        f"`embudget export {model} --to sentence-transformers --out DIR`"
+    )
 
 
 def _spent(
