@@ -13,8 +13,8 @@ from embudget.spend.kept_start import as_it_is, is_start
 from embudget.spend.listener import SpendListener
 from embudget.spend.policy import decide
 from embudget.spend.run import SpentBudget
-from embudget.training.loop import Training
 from tests.spend.spendings import spending, study_of, weights
+from tests.training.trouble import out_of_memory
 
 
 @pytest.fixture(scope="module")
@@ -87,10 +87,7 @@ def test_a_budget_that_ends_without_a_model_names_the_retriever_to_use(
         def start_measured(self, model: str, loss: float) -> None:
             heard.append(loss)
 
-    def failing(self: Training, factor: float) -> float:
-        raise RuntimeError("out of memory")
-
-    monkeypatch.setattr(Training, "step", failing)
+    out_of_memory(monkeypatch, lambda *_: True)
     with pytest.raises(RunError, match="the budget ends without a model: ") as caught:
         spending(study, tmp_path / "out", decide=decide, listener=Heard())
     said = f"{start} as it is has a held-out loss of {heard[0]:.3f} nats: write it by `embudget export {start}"

@@ -3,11 +3,10 @@
 import json
 import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-import torch
 
 from embudget.errors import BudgetError, ConfigError, RunError
 from embudget.pairs import Pairs, build_pairs
@@ -19,10 +18,10 @@ from embudget.spend.listener import SpendListener
 from embudget.spend.run import SpentBudget
 from embudget.spend.sizing import Sizing
 from embudget.study import Store, Study
-from embudget.training.loop import Training
 from embudget.training.run import train
 from tests.spend.halving import RUNGS, halving
 from tests.spend.spendings import BUDGET, ended, lines, spending, study_of, weights
+from tests.training.trouble import out_of_memory, poisoned
 
 
 @pytest.fixture(scope="module")
@@ -266,20 +265,10 @@ def test_a_budget_for_less_than_a_step_is_refused(study: Study, tmp_path: Path) 
         spending(study, tmp_path / "out", budget=1e6)
 
 
-def sick(monkeypatch: pytest.MonkeyPatch, which: object, how: str, steps: int = 2) -> None:
+def sick(monkeypatch: pytest.MonkeyPatch, which: Callable[[RunConfig], bool], how: str, steps: int = 2) -> None:
     """Runs of a kind diverge or fail after so many steps."""
-    original = Training.step
-
-    def step(self: Training, factor: float) -> float:
-        if which(self.job.config) and self.meter.steps >= steps:  # type: ignore[operator]
-            if how == "fail":
-                raise RuntimeError("out of memory")
-            for parameter in self.model.parameters():
-                if parameter.requires_grad:
-                    torch.nn.init.constant_(parameter, math.nan)
-        return original(self, factor)
-
-    monkeypatch.setattr(Training, "step", step)
+    trouble = {"diverge": poisoned, "fail": out_of_memory}[how]
+    trouble(monkeypatch, lambda training, _: which(training.job.config) and training.meter.steps >= steps)
 
 
 @pytest.mark.parametrize("how", ["diverge", "fail"])

@@ -180,7 +180,7 @@ def _spend(
 
 
 def _more(search: Search) -> list[RunConfig]:
-    """The next runs of the search, or why there are none where all that was bought failed or diverged."""
+    """The next runs of the search; refused where there is no model yet and nothing that the rest could train."""
     try:
         return search.more()
     except BudgetError as error:
