@@ -53,7 +53,7 @@ class SpentBudget(NamedTuple):
     model: Path
     """The folder of the final model, out/model."""
     record: RunRecord
-    """Of the run that made it; where the model is a start as it is, of the best final run."""
+    """What the run that made it left behind; where the model is a start as it is, what the best final run did."""
     untrained: Untrained | None
     """The start that is the model, as no final run beat it; None where the model was trained."""
     decisions: tuple[Decision, ...]
@@ -62,18 +62,14 @@ class SpentBudget(NamedTuple):
     """All that was bought, in the order in which it was decided, final runs included."""
     known: tuple[Bought, ...]
     """Runs that the store held before the first decision: used by it, and free."""
-    records: tuple[RunRecord, ...]
-    """Of both, without those that were not trained."""
     laws: Laws | None
-    """Fitted to all of these records; None where they do not suffice."""
+    """Fitted to the records of all of these; None where they do not suffice."""
     no_laws: str
     """Why there are no laws; empty where there are."""
     recipe: Recipe
-    """How the model was trained, as `train` takes it."""
+    """How the model was trained, as `train` takes it; its ``left_over`` says why a part of the budget was not spent."""
     evaluation: "Evaluation | None"
     """Retrieval scores of the model beside its start, where they were asked for and there are test pairs for them."""
-    left_over: str
-    """Why more than two steps of the budget were not spent, such as pairs that ended; empty where they were."""
 
 
 def spend_budget(
@@ -211,7 +207,7 @@ def _spent(
     max_queries: int | None,
 ) -> SpentBudget:
     outcomes, known = tuple(search.outcomes()), tuple(search.known())
-    records = tuple(one for _, one in (*known, *outcomes))
+    records = [one for _, one in (*known, *outcomes)]
     decisions, allocation = tuple(search.log.decisions), search.allocation
     untrained = better_start(allocation.arms, records, record)
     if untrained is None:
@@ -245,17 +241,15 @@ def _spent(
         decisions,
         outcomes,
         known,
-        records,
         laws,
         no_laws,
         recipe,
         evaluation,
-        why,
     )  # fmt: skip
 
 
 def _left_over(record: RunRecord, search: Search) -> str:
-    """Why more than a step of the budget was not spent; empty where no more is left."""
+    """Why more than two steps of the budget were not spent; empty where no more is left."""
     config, steps = record.config, record.steps or 1
     own = (record.train_flops or 0.0) - (record.shared_flops or 0.0)
     a_step = (record.train_flops or 0.0) / steps

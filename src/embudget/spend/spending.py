@@ -40,7 +40,7 @@ class Spending:
         """Fitted to all runs of the search; None where these do not suffice, and `no_laws` says why."""
         self.no_laws: str = spent.no_laws
         self.record: RunRecord = spent.record
-        """Of the best final run."""
+        """The best final run, what it took and what came of it."""
         self.untrained: Untrained | None = spent.untrained
         """The start that is the model as it is, where no final run beat it; None where the model was trained."""
         self.evaluation: Evaluation | None = spent.evaluation

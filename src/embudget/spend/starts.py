@@ -18,7 +18,7 @@ RETRIEVER = "retriever"
 """The last word of the lineage of starts that exist as embedding models."""
 
 SHARE = 0.05
-"""Of a budget in seconds that measuring all starts may take: it is not charged to any run."""
+"""Part of a budget in seconds that measuring all starts may take: it is not charged to any run."""
 
 
 def with_starts(
