@@ -330,10 +330,23 @@ def test_what_failed_in_an_earlier_spending_is_tried_again(
     assert {one.status for one, _ in (*spent.known, *spent.outcomes)} == {"done"}
 
 
-def test_of_several_final_runs_the_best_is_the_model(study: Study, tmp_path: Path) -> None:
-    def two(allocation: Allocation, measured: Sequence[Measurement]) -> Decision:
-        return share_final(halving(allocation, measured), allocation, measured, 2)
+def two(allocation: Allocation, measured: Sequence[Measurement]) -> Decision:
+    """Halving with two final runs."""
+    return share_final(halving(allocation, measured), allocation, measured, 2)
 
+
+def test_what_one_of_several_final_runs_leaves_is_not_said_to_be_for_want_of_pairs(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A candidate that diverges leaves its part of the budget, however many pairs there are."""
+    sick(monkeypatch, lambda config: config.seed == 1, "diverge")
+    one_lost = spending(study, tmp_path / "out", decide=two)
+    assert [one.status for one, _ in one_lost.outcomes][-2:] == ["done", "diverged"]
+    assert one_lost.recipe.left_over == "1 of the 2 final runs diverged or failed before the end"
+    assert one_lost.recipe.unspent_flops > 0.1 * BUDGET
+
+
+def test_of_several_final_runs_the_best_is_the_model(study: Study, tmp_path: Path) -> None:
     spent = spending(study, tmp_path / "out", decide=two)
     finals = [record for one, record in spent.outcomes if one.purchase.purpose == "final"]
     assert len(finals) == 2 and own([record for _, record in spent.outcomes]) <= BUDGET

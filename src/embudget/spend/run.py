@@ -249,11 +249,13 @@ def _spent(
 
 
 def _left_over(record: RunRecord, search: Search) -> str:
-    """Why more than two steps of the budget were not spent; empty where no more is left."""
-    config, steps = record.config, record.steps or 1
+    """Why more than two steps of each final run were not spent; empty where no more is left."""
+    finals = [one for _, one in search.outcomes()][-len(search.log.decisions[-1].purchases) :]
+    steps = sum((one.train_flops or 0.0) / one.steps for one in finals if one.steps)
     own = (record.train_flops or 0.0) - (record.shared_flops or 0.0)
-    a_step = (record.train_flops or 0.0) / steps
-    if search.allocation.unit != "FLOP" or search.left <= 2 * a_step or not own:
+    if search.allocation.unit != "FLOP" or search.left <= 2 * steps or not own:
         return ""
-    passes = "one pass" if config.max_epochs == 1 else f"{config.max_epochs} passes"
+    if lost := sum(one.loss is None for one in finals):
+        return f"{lost} of the {len(finals)} final runs diverged or failed before the end"
+    passes = "one pass" if record.config.max_epochs == 1 else f"{record.config.max_epochs} passes"
     return f"{passes} over the {record.training_pairs:,} pairs is all that max_epochs allows"
