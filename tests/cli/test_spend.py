@@ -140,7 +140,8 @@ def test_a_folder_that_cannot_be_made(run: Run, suite: Path, tiny_pairs: Pairs, 
 def test_the_screen_says_what_was_bought_why_and_what_it_changed(capsys: pytest.CaptureFixture[str]) -> None:
     measured: list[Measurement] = []
     large = setting("smollm2-135m:4")
-    first, second = decision(large, 0.31), decision(large, 0.62)
+    first = decision(large, 0.31).model_copy(update={"round": 0})
+    second = decision(large, 0.62).model_copy(update={"round": 1})
     with SpendScreen() as screen:
         screen.planned(allocation(), ())
         step = Purchase(setting=large, train_flops=2e11, cost=2e11, why=why_bought(large, ()))
@@ -178,6 +179,17 @@ def test_the_screen_says_what_was_bought_why_and_what_it_changed(capsys: pytest.
     places = [told.find(line) for line in wanted]
     assert -1 not in places, f"{wanted[places.index(-1)]!r} is not in\n{told}"
     assert places == sorted(places)
+
+
+def test_a_later_start_goes_on_counting_rounds(capsys: pytest.CaptureFixture[str]) -> None:
+    """A round has one number, whichever start prints it: one less than that stands in decisions.jsonl."""
+    chosen = setting("smollm2-135m:4")
+    with SpendScreen() as screen:
+        screen.planned(allocation(), [buy([], chosen, 2e11, 4.4)])
+        screen.decided(decision(chosen).model_copy(update={"round": 3}), "nothing")
+        screen.decided(decision(chosen).model_copy(update={"round": 4}), "nothing")
+    told = capsys.readouterr().out
+    assert re.findall(r"^round \d+", told, re.MULTILINE) == ["round 4", "round 5"]
 
 
 def test_the_leader_is_among_the_leading_even_where_its_chance_is_low() -> None:

@@ -5,13 +5,16 @@ from pathlib import Path
 import pytest
 from sentence_transformers import SentenceTransformer
 
+from embudget.errors import RunError
 from embudget.pairs import Pairs
 from embudget.recipe import Recipe
 from embudget.spend import run
 from embudget.spend.kept_start import as_it_is, is_start
 from embudget.spend.listener import SpendListener
+from embudget.spend.policy import decide
 from embudget.spend.run import SpentBudget
 from tests.spend.spendings import spending, study_of, weights
+from tests.training.trouble import out_of_memory
 
 
 @pytest.fixture(scope="module")
@@ -70,3 +73,22 @@ def test_a_start_that_no_run_beats_is_the_model(
     again = spending(study, out, max_queries=30)
     assert (again.untrained, again.record, again.evaluation) == (spent.untrained, spent.record, spent.evaluation)
     assert weights(out) == weights(better)
+
+
+def test_a_budget_that_ends_without_a_model_names_the_retriever_to_use(
+    tiny_pairs: Pairs, tmp_path: Path, trained: tuple[Path, SpentBudget], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All runs fail, as where memory does not suffice: what is spent is spent, and a start is there all the same."""
+    start = trained[0] / "model"
+    study = study_of(start, tiny_pairs, members=[str(start)])
+    heard: list[float] = []
+
+    class Heard(SpendListener):
+        def start_measured(self, model: str, loss: float) -> None:
+            heard.append(loss)
+
+    out_of_memory(monkeypatch, lambda *_: True)
+    with pytest.raises(RunError, match="the budget ends without a model: ") as caught:
+        spending(study, tmp_path / "out", decide=decide, listener=Heard())
+    said = f"{start} as it is has a held-out loss of {heard[0]:.3f} nats: write it by `embudget export {start}"
+    assert said in str(caught.value)

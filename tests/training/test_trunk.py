@@ -1,10 +1,8 @@
 import math
-from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
-import torch
 
 from embudget.errors import DivergedError
 from embudget.methods import parse_method
@@ -20,6 +18,7 @@ from embudget.training.run import train
 from embudget.training.state import newest_checkpoint, trunk_name
 from embudget.training.trunk import train_trunk
 from tests.training.test_run import config_for
+from tests.training.trouble import poisoned
 
 BUDGETS = (1.2e9, 2e9, 3e9)
 WARMUP = 2e8
@@ -77,20 +76,6 @@ def _flops_of_steps(
     return spent
 
 
-def poisoned(monkeypatch: pytest.MonkeyPatch, when: Callable[[float, float], bool]) -> None:
-    """Weights become NaN before each step for which ``when`` holds of the FLOP spent and the factor on the rate."""
-    original = Training.step
-
-    def step(self: Training, factor: float) -> float:
-        if when(self.meter.train_flops, factor):
-            for parameter in self.model.parameters():
-                if parameter.requires_grad:
-                    torch.nn.init.constant_(parameter, math.nan)
-        return original(self, factor)
-
-    monkeypatch.setattr(Training, "step", step)
-
-
 @pytest.mark.parametrize("method", ["full", "lora:4"])
 def test_a_branch_that_diverges_does_not_cost_the_dearer_runs(
     tiny_neox: Path, tiny_pairs: Pairs, monkeypatch: pytest.MonkeyPatch, method: str
@@ -98,7 +83,7 @@ def test_a_branch_that_diverges_does_not_cost_the_dearer_runs(
     configs = runs_of(tiny_neox, tiny_pairs, method)
     alone = [train(config, tiny_pairs, with_record=True)[1] for config in configs[1:]]
     branch = (1 - configs[0].decay) * BUDGETS[0]
-    poisoned(monkeypatch, lambda spent, factor: 0.9 * branch < spent < BUDGETS[0] and factor < 1)
+    poisoned(monkeypatch, lambda one, factor: 0.9 * branch < one.meter.train_flops < BUDGETS[0] and factor < 1)
     first, *rest = execute(tuple(configs), tiny_pairs.folder, lambda config, share, loss: None)
     assert (first.config, first.status, first.loss) == (configs[0], "diverged", None)
     assert first.error is not None and "the loss became nan" in first.error
@@ -126,7 +111,7 @@ def test_a_trunk_that_diverges_ends_all_the_runs_that_are_left(
     tiny_neox: Path, tiny_pairs: Pairs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     configs = runs_of(tiny_neox, tiny_pairs)
-    poisoned(monkeypatch, lambda spent, factor: spent > BUDGETS[0] * 0.7 and factor == 1)
+    poisoned(monkeypatch, lambda one, factor: one.meter.train_flops > BUDGETS[0] * 0.7 and factor == 1)
     records = list(execute(tuple(configs), tiny_pairs.folder, lambda config, share, loss: None))
     assert [record.status for record in records] == ["done", "diverged", "diverged"]
     for record in records[1:]:

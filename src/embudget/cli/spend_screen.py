@@ -48,7 +48,6 @@ class SpendScreen(SpendListener):
         """The id of each run under way -> the share of its own cost that is spent."""
         self._started = time.perf_counter()
         self._at_start = 0.0
-        self._rounds = 0
 
     def __enter__(self) -> "SpendScreen":
         self._bars.start()
@@ -75,9 +74,8 @@ class SpendScreen(SpendListener):
     def decided(self, decision: Decision, changed: str) -> None:
         """Print what the last runs changed, what is believed now, and what is bought next."""
         done = self._share(sum(self._bought.values()))
-        self._rounds += 1
         low, high = decision.interval
-        self._say(f"\nround {self._rounds}, {done} of the budget spent")
+        self._say(f"\nround {decision.round + 1}, {done} of the budget spent")
         self._line("changed", changed)
         self._say("\n".join(standings(decision)))
         self._line("now", f"a final run begun here would end at {decision.expected_loss:.3f} ({low:.3f} to {high:.3f})")

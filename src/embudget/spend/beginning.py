@@ -42,8 +42,8 @@ def earlier_start(
     before, now = (one.model_dump(exclude=free) for one in (start.allocation, allocation))
     if other := [name for name in now if now[name] != before[name]]:
         raise ConfigError(
-            f"{file.parent} holds another spending: its {other[0]} is {before[other[0]]}, now {now[other[0]]}: name "
-            "another folder"
+            f"{file.parent} holds another spending: its {other[0]} is {_shown(before[other[0]])}, now "
+            f"{_shown(now[other[0]])}: name another folder"
         )
     earlier = Sources({(one.model, one.method): one for one in start.arms})
     if [one.model_copy(update={"precision": "float32"}) for one in arms] != [
@@ -51,6 +51,11 @@ def earlier_start(
     ]:
         raise ConfigError(f"{file.parent} holds a spending on other members, methods or pairs: name another folder")
     return start, earlier
+
+
+def _shown(value: object) -> str:
+    """A value of the allocation, numbers as a user writes them: 4e+10 and not 40000000000.0."""
+    return f"{value:.9g}" if isinstance(value, float) else str(value)
 
 
 def _is_known(record: RunRecord, allocation: Allocation, sources: Sources) -> bool:

@@ -21,7 +21,7 @@ from embudget.exports.folder import check_folder
 from embudget.outputs import Input, check_added_to, shown_path
 from embudget.parts import hold
 
-ASKED, DECISIONS, STORE = "start.json", "decisions.jsonl", "runs.db"
+START, DECISIONS, STORE = "start.json", "decisions.jsonl", "runs.db"
 CANDIDATES = "candidates"
 MODEL, RECIPE, LAWS, EVALUATION, LEDGER = "model", "recipe.yaml", "laws.json", "evaluation.json", "ledger.json"
 CONTENTS = (DECISIONS, STORE, MODEL, RECIPE, LAWS, EVALUATION, LEDGER)
@@ -35,10 +35,10 @@ def check_free(out: Path, inputs: Iterable[Input] = (), also: Iterable[str] = ()
         RunError: its model is somebody else's.
     """
     check_added_to(out, inputs)
-    there = [name for name in (*CONTENTS, *also, ASKED) if os.path.lexists(out / name)]
-    if there and not (out / ASKED).is_file():
+    there = [name for name in (*CONTENTS, *also, START) if os.path.lexists(out / name)]
+    if there and not (out / START).is_file():
         raise ConfigError(
-            f"{shown_path(out)} holds {there[0]}, and no {ASKED} of `embudget spend`: name another folder"
+            f"{shown_path(out)} holds {there[0]}, and no {START} of `embudget spend`: name another folder"
         )
     if os.path.lexists(out / MODEL):
         check_folder(out / MODEL)

@@ -30,12 +30,7 @@ def better_start(arms: Sequence[Arm], records: Sequence[RunRecord], best: RunRec
         >>> better_start(allocation.arms, records, best).model
         'minilm-l6:6'
     """
-    starts = [
-        *((one.base_loss, one.model, one.lineage) for one in arms),
-        *((one.base_loss, one.config.model, one.lineage or "") for one in records),
-    ]
-    measured = [(loss, model, lineage) for loss, model, lineage in starts if loss]
-    loss, model, lineage = min(measured, default=(math.inf, "", ""))
+    loss, model, lineage = best_start(arms, records)
     assert best.loss is not None and best.train_flops is not None
     if loss >= best.loss:
         return None
@@ -49,6 +44,21 @@ def better_start(arms: Sequence[Arm], records: Sequence[RunRecord], best: RunRec
         share=0.0,
         searched=best.train_flops,
     )
+
+
+def best_start(arms: Sequence[Arm], records: Sequence[RunRecord]) -> tuple[float, str, str]:
+    """Held-out loss in nats, member and lineage of the start that is best before training; inf where none is known.
+
+    Args:
+        arms: see `better_start`.
+        records: see `better_start`.
+    """
+    starts = [
+        *((one.base_loss, one.model, one.lineage) for one in arms),
+        *((one.base_loss, one.config.model, one.lineage or "") for one in records),
+    ]
+    measured = [(loss, model, lineage) for loss, model, lineage in starts if loss]
+    return min(measured, default=(math.inf, "", ""))
 
 
 def put_start_in_front(start: Untrained, trained: Path, run: str, out: Path) -> Path:

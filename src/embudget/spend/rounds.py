@@ -25,8 +25,6 @@ from embudget.reading import parse_json, read_json
 from embudget.records import RunConfig
 from embudget.spend.allocation import Allocation, Decision, Setting
 
-START, DECISIONS = "start.json", "decisions.jsonl"
-
 
 class BoughtRun(Frozen):
     """The run that realises a purchase."""

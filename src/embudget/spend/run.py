@@ -9,27 +9,29 @@ same model; see `embudget.spend.rounds` for how.
 
 import logging
 from contextlib import nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from embudget.errors import ConfigError, FitError, PairsError
+from embudget.errors import BudgetError, ConfigError, FitError, PairsError, RunError
 from embudget.exports.folder import check_folder
 from embudget.laws import Laws, fit
 from embudget.pairs import Pairs, load_pairs
 from embudget.recipe import Recipe
 from embudget.recipe.choice import Untrained
-from embudget.records import RunRecord
+from embudget.records import RunConfig, RunRecord
 from embudget.spend.allocation import Allocation, Decision
 from embudget.spend.arms import Sources
 from embudget.spend.beginning import earlier_start, known_runs
 from embudget.spend.final import evaluated, folder_of, put_in_front, recipe_of, train_final
-from embudget.spend.folder import DECISIONS, MODEL, only_spender
-from embudget.spend.kept_start import better_start, put_start_in_front
+from embudget.spend.folder import DECISIONS, LAWS, MODEL, RECIPE, START, only_spender
+from embudget.spend.kept_start import best_start, better_start, put_start_in_front
 from embudget.spend.listener import SpendListener
 from embudget.spend.relay import Relay
-from embudget.spend.rounds import START, DecisionLog
+from embudget.spend.rounds import DecisionLog
 from embudget.spend.search import Bought, Policy, Search
 from embudget.spend.sizing import Sizing
+from embudget.spend.starts import RETRIEVER
 from embudget.spend.trunks import TrunkStates
 from embudget.study import Store, Study
 from embudget.study.claims import Claims
@@ -41,8 +43,6 @@ if TYPE_CHECKING:
     from embudget.evaluation import Evaluation
 
 LOG = logging.getLogger(__name__)
-
-LAWS, RECIPE = "laws.json", "recipe.yaml"
 
 
 class SpentBudget(NamedTuple):
@@ -62,18 +62,14 @@ class SpentBudget(NamedTuple):
     """All that was bought, in the order in which it was decided, final runs included."""
     known: tuple[Bought, ...]
     """Runs that the store held before the first decision: used by it, and free."""
-    records: tuple[RunRecord, ...]
-    """The records of `outcomes` and `known`, without those that were not trained."""
     laws: Laws | None
-    """Fitted to all of these records; None where they do not suffice."""
+    """Fitted to the records of all of these; None where they do not suffice."""
     no_laws: str
     """Why there are no laws; empty where there are."""
     recipe: Recipe
-    """How the model was trained, as `train` takes it."""
+    """How the model was trained, as `train` takes it; its ``left_over`` says why a part of the budget was not spent."""
     evaluation: "Evaluation | None"
     """Retrieval scores of the model beside its start, where they were asked for and there are test pairs for them."""
-    left_over: str
-    """Why more than two steps of the budget were not spent, such as pairs that ended; empty where they were."""
 
 
 def spend_budget(
@@ -117,7 +113,7 @@ def spend_budget(
         ConfigError: fewer than one worker; a folder that cannot be written, holds the spending of another budget, or
             in which another process spends; a store that lacks runs that were decided by, or in which another process
             trains one of them.
-        BudgetError: what is left is less than one step.
+        BudgetError: the budget is less than one step.
         StoreError, PairsError, ModelError, MethodError: as `embudget.study.driver.sweep`.
         RunError: the model cannot be written, or no final run has a loss and nothing is left.
 
@@ -165,7 +161,7 @@ def _spend(
     told = Relay(search, listener)
     while True:
         if not search.final:
-            with Claims(store, (), told, resources.checkpoints, search.more, keep=True) as claims:
+            with Claims(store, (), told, resources.checkpoints, partial(_more, search), keep=True) as claims:
                 train_all(claims, pairs.folder, workers, told, resources._replace(keep_checkpoints=True))
         finals, records = search.final, []
         for number, one in enumerate(finals, start=1):
@@ -179,6 +175,28 @@ def _spend(
             return folder_of(finals[place], out, len(finals)), best
 
 
+def _more(search: Search) -> list[RunConfig]:
+    """The next runs of the search; refused where there is no model yet and nothing that the rest could train."""
+    try:
+        return search.more()
+    except BudgetError as error:
+        if not search.outcomes():
+            raise
+        raise RunError(f"the budget ends without a model: {error}{_instead(search)}") from None
+
+
+def _instead(search: Search) -> str:
+    """What to use where no final run has a loss: the best retriever among the starts, if there is one."""
+    records = [record for _, record in (*search.known(), *search.outcomes())]
+    loss, model, lineage = best_start(search.allocation.arms, records)
+    if not lineage.endswith(RETRIEVER):
+        return ""
+    return (
+        f"; {model} as it is has a held-out loss of {loss:.3f} nats: write it by "
+        f"`embudget export {model} --to sentence-transformers --out DIR`"
+    )
+
+
 def _spent(
     search: Search,
     pairs: Pairs,
@@ -189,7 +207,7 @@ def _spent(
     max_queries: int | None,
 ) -> SpentBudget:
     outcomes, known = tuple(search.outcomes()), tuple(search.known())
-    records = tuple(one for _, one in (*known, *outcomes))
+    records = [one for _, one in (*known, *outcomes)]
     decisions, allocation = tuple(search.log.decisions), search.allocation
     untrained = better_start(allocation.arms, records, record)
     if untrained is None:
@@ -223,21 +241,21 @@ def _spent(
         decisions,
         outcomes,
         known,
-        records,
         laws,
         no_laws,
         recipe,
         evaluation,
-        why,
     )  # fmt: skip
 
 
 def _left_over(record: RunRecord, search: Search) -> str:
-    """Why more than a step of the budget was not spent; empty where no more is left."""
-    config, steps = record.config, record.steps or 1
+    """Why more than two steps of each final run were not spent; empty where no more is left."""
+    finals = [one for _, one in search.outcomes()][-len(search.log.decisions[-1].purchases) :]
+    steps = sum((one.train_flops or 0.0) / one.steps for one in finals if one.steps)
     own = (record.train_flops or 0.0) - (record.shared_flops or 0.0)
-    a_step = (record.train_flops or 0.0) / steps
-    if search.allocation.unit != "FLOP" or search.left <= 2 * a_step or not own:
+    if search.allocation.unit != "FLOP" or search.left <= 2 * steps or not own:
         return ""
-    passes = "one pass" if config.max_epochs == 1 else f"{config.max_epochs} passes"
+    if lost := sum(one.loss is None for one in finals):
+        return f"{lost} of the {len(finals)} final runs diverged or failed before the end"
+    passes = "one pass" if record.config.max_epochs == 1 else f"{record.config.max_epochs} passes"
     return f"{passes} over the {record.training_pairs:,} pairs is all that max_epochs allows"
