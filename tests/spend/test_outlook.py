@@ -10,7 +10,7 @@ from embudget.spend.prepare import Caps, prepare, study_of
 
 @pytest.mark.parametrize("keep", [1, 2])
 def test_search_and_all_final_runs_take_the_budget(tiny_pairs: Pairs, keep: int) -> None:
-    """Of two final runs that share what the search leaves, one alone would look like half of it."""
+    """One alone of two final runs that share what the search leaves would look like half of it."""
     study = study_of("micro", tiny_pairs.folder, ("full", "lora:8"), batch_size=4)
     told = outlook(prepare(study, find_means("4e10"), Caps(keep=keep)), worlds=1)
     assert told.search_flops + told.final_flops == pytest.approx(4e10, rel=0.01)
