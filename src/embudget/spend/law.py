@@ -10,6 +10,7 @@ from math import log
 
 import numpy as np
 
+from embudget.runs.lineages import is_of_retrievers
 from embudget.spend.allocation import Allocation, Arm, Setting
 from embudget.spend.prior import Array, Basis, arms_basis
 
@@ -168,7 +169,7 @@ def _begins(basis: Basis, at: RunPoints) -> Array:
 
 def _begin(arm: Arm) -> float | None:
     """The loss that an arm's law begins at; None where it begins at guessing, whatever it was before training."""
-    return arm.base_loss if arm.lineage.endswith("retriever") else None
+    return arm.base_loss if is_of_retrievers(arm.lineage) else None
 
 
 def at_rates(basis: Basis, theta: Array, at: RunPoints, logs: Array, slopes: dict[str, Array] | None = None) -> Array:

@@ -20,6 +20,7 @@ from embudget.pairs import Pairs, load_pairs
 from embudget.recipe import Recipe
 from embudget.recipe.choice import Untrained
 from embudget.records import RunConfig, RunRecord
+from embudget.runs.lineages import is_of_retrievers
 from embudget.spend.allocation import Allocation, Decision
 from embudget.spend.arms import Sources
 from embudget.spend.beginning import earlier_start, known_runs
@@ -31,7 +32,6 @@ from embudget.spend.relay import Relay
 from embudget.spend.rounds import DecisionLog
 from embudget.spend.search import Bought, Policy, Search
 from embudget.spend.sizing import Sizing
-from embudget.spend.starts import RETRIEVER
 from embudget.spend.trunks import TrunkStates
 from embudget.study import Store, Study
 from embudget.study.claims import Claims
@@ -189,7 +189,7 @@ def _instead(search: Search) -> str:
     """What to use where no final run has a loss: the best retriever among the starts, if there is one."""
     records = [record for _, record in (*search.known(), *search.outcomes())]
     loss, model, lineage = best_start(search.allocation.arms, records)
-    if not lineage.endswith(RETRIEVER):
+    if not is_of_retrievers(lineage):
         return ""
     return (
         f"; {model} as it is has a held-out loss of {loss:.3f} nats: write it by "

@@ -11,11 +11,9 @@ from contextlib import suppress
 from embudget.errors import ModelError
 from embudget.pairs import Pairs
 from embudget.records import RunConfig, RunRecord
+from embudget.runs.lineages import is_of_retrievers
 from embudget.spend.allocation import Allocation
 from embudget.spend.arms import Sources
-
-RETRIEVER = "retriever"
-"""The last word of the lineage of starts that exist as embedding models."""
 
 SHARE = 0.05
 """Share of a budget in seconds that measuring all starts may take: it is not charged to any run."""
@@ -41,9 +39,7 @@ def with_starts(
         PairsError: there are fewer validation pairs than the study measures on.
     """
     losses = {one.config.model: one.base_loss for one in known if one.base_loss is not None}
-    asked = {
-        arm.model: arm for arm in allocation.arms if arm.model not in losses and arm.lineage.split()[-1] == RETRIEVER
-    }
+    asked = {arm.model: arm for arm in allocation.arms if arm.model not in losses and is_of_retrievers(arm.lineage)}
     takes = sum(arm.seconds_per_run for arm in asked.values())
     if allocation.unit == "seconds" and takes > SHARE * allocation.budget:
         asked = {}

@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embudget.methods import kind_of, parse_method
+from embudget.runs.lineages import is_of_retrievers
 from embudget.spend.allocation import Arm
 
 OFF = {"full": 0.9, "freeze": 1.5, "lora": 0.2, "bias": 2.4}
@@ -53,10 +54,7 @@ def intact(arms: Sequence[Arm]) -> NDArray[np.floating]:
     for arm in arms:
         lowest[arm.lineage] = min(lowest.get(arm.lineage, np.inf), arm.base_loss or np.inf)
     return np.array(
-        [
-            float(arm.lineage.endswith("retriever") and (arm.base_loss or 0.0) <= CUT * lowest[arm.lineage])
-            for arm in arms
-        ]
+        [float(is_of_retrievers(arm.lineage) and (arm.base_loss or 0.0) <= CUT * lowest[arm.lineage]) for arm in arms]
     )
 
 
