@@ -29,7 +29,7 @@ results: setup
 # What takes long because it starts processes, runs whole pages of the documentation or trains the real model; the rest of
 # the slow tests are measurements.
 test-processes: setup
-	$(BIN)/pytest -m slow tests/test_parts.py tests/cli tests/docs tests/spend tests/studies tests/study tests/training
+	$(BIN)/pytest -m slow tests/test_parts.py tests/cli tests/docs tests/spending tests/studies tests/study tests/training
 
 # Builds the pairs `general` for real: apt-get -o Acquire::Languages=en update, then install wordnet-base dict-gcide
 # dict-foldoc.

@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from embudget.spend.allocation import Allocation, Decision, Measurement, Purchase, Setting, cost_of, spent
+from embudget.spending.allocation import Allocation, Decision, Measurement, Purchase, Setting, cost_of, spent
 
 Policy = Callable[[Allocation, Sequence[Measurement]], Decision]
-"""What to buy next, by what was measured alone: a pure function, as `embudget.spend.policy.decide` is."""
+"""What to buy next, by what was measured alone: a pure function, as `embudget.spending.policy.decide` is."""
 MOST_ROUNDS = 2000
 ROUNDING = 1e-6
 

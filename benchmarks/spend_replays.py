@@ -34,7 +34,7 @@ from benchmarks.spend_worlds import USEFUL_STEPS
 from benchmarks.worlds import CHANCE
 from embudget.methods import parse_method
 from embudget.records import RunRecord
-from embudget.spend.allocation import Allocation, Arm, Measurement, Purchase, Setting, cost_of, spent
+from embudget.spending.allocation import Allocation, Arm, Measurement, Purchase, Setting, cost_of, spent
 from embudget.suite import find_shape
 
 STUDIES = ("smollm2", "micro")

@@ -33,7 +33,7 @@ from benchmarks.flaws import Tails
 from benchmarks.worlds import CHANCE, FORM_NAMES, TOKENS_PER_PAIR, Case, make_case
 from embudget.laws import Coefficients
 from embudget.methods import kind_of, parse_method
-from embudget.spend.allocation import Allocation, Arm, Measurement, Purchase, Setting
+from embudget.spending.allocation import Allocation, Arm, Measurement, Purchase, Setting
 from embudget.suite import SUITES, find_shape
 
 BUDGETS = (30, 300, 3000)

@@ -14,7 +14,7 @@ LAYERS = [
     "errors", "passwords", "frozen", "limits", "number", "duration", "reading", "contents", "parts", "files", "owned",
     "outputs", "suite", "pairs", "methods", "flops", "means", "memory", "speed", "records", "yardstick", "exports",
     "training", "evaluation", "study", "comparison", "runs", "choices", "laws", "recipe", "findings", "design",
-    "spend", "report", "cli", "__main__",
+    "spending", "report", "cli", "__main__",
 ]  # fmt: skip
 """A module may import from its own layer and from earlier ones."""
 

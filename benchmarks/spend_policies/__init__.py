@@ -1,6 +1,6 @@
 """Which policies spend a budget beside `embudget spend`? Each by its name, all on one interface.
 
-    spend            `embudget.spend.policy.decide`
+    spend            `embudget.spending.policy.decide`
     spend-SHARE      the same, made to search with that share of the budget
     asha             ASHA over member, method and rate, large members entering at later rungs
     tpe-hyperband    Optuna's TPE with its Hyperband pruner
@@ -23,7 +23,7 @@ from math import log
 from benchmarks.spend_outcomes import Policy, Shop
 from benchmarks.spend_policies import asha, grids, hyperband, rules
 from benchmarks.spend_policies.scripts import Bracket, Script, final, policy_of
-from embudget.spend.allocation import Allocation
+from embudget.spending.allocation import Allocation
 
 RIVALS = ("asha", "tpe-hyperband", "paper", "carry-1", "carry-3", "largest", "middle", "oracle-default")
 OURS = ("spend", "prior")
@@ -61,7 +61,7 @@ def make_policy(name: str, world: Shop, times: float) -> Policy:
 
 def _ours(name: str) -> Policy:
     """`decide` as it is, made to search with a share of the budget, or before it has measured anything."""
-    from embudget.spend.policy import decide
+    from embudget.spending.policy import decide
 
     if name == "spend":
         return decide

@@ -13,7 +13,7 @@ from math import exp, inf
 import numpy as np
 
 from benchmarks.spend_policies.scripts import REACH, Bracket, Script, loss_of, setting_of, trainable
-from embudget.spend.allocation import Allocation, Setting, spent
+from embudget.spending.allocation import Allocation, Setting, spent
 
 ETA = 4
 

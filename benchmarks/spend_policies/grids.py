@@ -8,7 +8,7 @@ from benchmarks import carry_forward, paper_procedure
 from benchmarks.spend_policies.scripts import Script, Wanted, nearest_arm, setting_of, spread
 from embudget.methods import kind_of
 from embudget.records import RunConfig, RunRecord
-from embudget.spend.allocation import DECAY, Allocation, Arm, Measurement, Setting
+from embudget.spending.allocation import DECAY, Allocation, Arm, Measurement, Setting
 from embudget.suite import ModelShape, find_shape
 
 STEP = 4.0

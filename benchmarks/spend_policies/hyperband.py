@@ -10,7 +10,7 @@ Optuna is not a dependency of the package: `pip install embudget[rivals]`.
 from math import exp, inf
 
 from benchmarks.spend_policies.scripts import REACH, Bracket, Script, loss_of, setting_of, trainable
-from embudget.spend.allocation import Allocation, Setting, spent
+from embudget.spending.allocation import Allocation, Setting, spent
 
 ETA = 3
 

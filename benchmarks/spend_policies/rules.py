@@ -3,7 +3,7 @@
 from benchmarks.spend_outcomes import Shop
 from benchmarks.spend_policies.scripts import Script, setting_of, trainable
 from embudget.methods import kind_of
-from embudget.spend.allocation import Allocation, Setting
+from embudget.spending.allocation import Allocation, Setting
 
 STEPS = 100
 

@@ -9,7 +9,17 @@ from math import inf, log
 from typing import NamedTuple
 
 from benchmarks.spend_outcomes import Policy
-from embudget.spend.allocation import Allocation, Arm, Decision, Measurement, Purchase, Setting, cost_of, longest, spent
+from embudget.spending.allocation import (
+    Allocation,
+    Arm,
+    Decision,
+    Measurement,
+    Purchase,
+    Setting,
+    cost_of,
+    longest,
+    spent,
+)
 
 REACH = 1.5
 """e-folds to either side of the default within which a search draws rates."""

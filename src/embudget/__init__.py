@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from embudget.recipe import Recipe, recipe_curve, recommend
     from embudget.records import RunConfig, RunRecord
     from embudget.report import write_curve, write_report
-    from embudget.spend.quickstart import quickstart
-    from embudget.spend.spending import spend
+    from embudget.spending.quickstart import quickstart
+    from embudget.spending.spend import spend
     from embudget.study import Store, Study, plan, sweep
     from embudget.suite import find_shape, find_suite
     from embudget.training.run import train
@@ -63,8 +63,8 @@ _HOMES = {
     "recipe": ("Recipe", "recipe_curve", "recommend"),
     "records": ("RunConfig", "RunRecord"),
     "report": ("write_curve", "write_report"),
-    "spend.quickstart": ("quickstart",),
-    "spend.spending": ("spend",),
+    "spending.quickstart": ("quickstart",),
+    "spending.spend": ("spend",),
     "study": ("Store", "Study", "plan", "sweep"),
     "suite": ("find_shape", "find_suite"),
     "training.run": ("train",),

@@ -10,7 +10,8 @@ fitted to: steps that were all slowed by something else would leave P to chance,
 longer than its first block. What the rule leaves unexplained of a member and method that were timed is multiplied on;
 for others, what it leaves of the same method in models as wide, or else of the same kind of method.
 
-It serves the probe of a machine (`embudget.spend.probe`) and the records of a study (`embudget recipe --hours`) alike.
+It serves the probe of a machine (`embudget.spending.probe`) and the records of a study (`embudget recipe --hours`)
+alike.
 """
 
 from collections.abc import Sequence

@@ -10,7 +10,7 @@ from benchmarks.spend_policies import POLICIES, RIVALS, grids, make_policy
 from benchmarks.spend_policies.asha import _promotion
 from benchmarks.spend_policies.scripts import setting_of
 from benchmarks.spend_worlds import BUDGETS, KINDS, make_world
-from embudget.spend.allocation import Allocation, Decision, Measurement, Purchase, Setting
+from embudget.spending.allocation import Allocation, Decision, Measurement, Purchase, Setting
 
 
 def spent_by(name: str, kind: str, seed: int, times: float) -> Outcome:

@@ -5,7 +5,7 @@ import pytest
 from benchmarks.spend_outcomes import SoldOutError, spend
 from benchmarks.spend_policies import RIVALS, make_policy
 from benchmarks.spend_replays import STUDIES, make_replay, replays
-from embudget.spend.allocation import Measurement, Purchase
+from embudget.spending.allocation import Measurement, Purchase
 
 
 @pytest.mark.parametrize("study", STUDIES)

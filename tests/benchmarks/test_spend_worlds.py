@@ -8,7 +8,7 @@ import pytest
 from benchmarks.spend_outcomes import spend
 from benchmarks.spend_policies import make_policy
 from benchmarks.spend_worlds import BUDGETS, KINDS, NARROW, SpendWorld, make_world
-from embudget.spend.allocation import Measurement, Purchase, Setting
+from embudget.spending.allocation import Measurement, Purchase, Setting
 from embudget.suite import find_shape
 
 PLAIN = "chinchilla-shared-small"

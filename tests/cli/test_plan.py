@@ -3,7 +3,6 @@
 import inspect
 import json
 import re
-from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ from tests.command_line import Run
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EMBUDGET_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(import_module("embudget.spend.probe"), "SECONDS", 3.0)  # embudget.spend is a function too
+    monkeypatch.setattr("embudget.spending.probe.SECONDS", 3.0)
 
 
 ASKED = ("--suite", "micro", "--methods", "full,lora:8", "--worlds", "1", "--batch-size", "4")

@@ -7,12 +7,12 @@ import pytest
 from sentence_transformers import SentenceTransformer
 
 from embudget.pairs import Pairs
-from embudget.spend import quickstart as module
-from embudget.spend.allocation import Allocation, Decision, Measurement, Purchase
-from embudget.spend.ledger import Ledger
-from embudget.spend.listener import SpendListener
-from embudget.spend.prepare import Caps
-from embudget.spend.quickstart import Size, quickstart
+from embudget.spending import quickstart as module
+from embudget.spending.allocation import Allocation, Decision, Measurement, Purchase
+from embudget.spending.ledger import Ledger
+from embudget.spending.listener import SpendListener
+from embudget.spending.prepare import Caps
+from embudget.spending.quickstart import Size, quickstart
 from embudget.study import Store
 from tests.command_line import Run
 

@@ -9,10 +9,10 @@ import pytest
 from embudget.cli.spend_screen import SpendScreen
 from embudget.cli.spend_text import describe, standings
 from embudget.pairs import Pairs
-from embudget.spend.allocation import Measurement, Purchase
-from embudget.spend.changes import WIDTH, what_changed, why_bought
+from embudget.spending.allocation import Measurement, Purchase
+from embudget.spending.changes import WIDTH, what_changed, why_bought
 from tests.command_line import Outcome, Run
-from tests.spend.test_ledger import allocation, buy, decision, made, record, setting
+from tests.spending.test_ledger import allocation, buy, decision, made, record, setting
 
 
 @pytest.fixture

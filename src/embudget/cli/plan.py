@@ -88,8 +88,8 @@ def command(
     from embudget.cli.console import counter
     from embudget.errors import ConfigError
     from embudget.means import find_means
-    from embudget.spend.outlook import outlook
-    from embudget.spend.prepare import METHODS, Caps, prepare, study_of
+    from embudget.spending.outlook import outlook
+    from embudget.spending.prepare import METHODS, Caps, prepare, study_of
 
     if study is not None:
         given = {"budget": budget, "hours": hours, "gpu_hours": gpu_hours, "dollars": dollars}
@@ -129,7 +129,7 @@ def _of_study(file: Path, device_memory: str | None, probe: bool, refresh: bool,
     """What a study would take, by the speed of this machine instead of an assumed one."""
     from embudget.cli.console import counter
     from embudget.pairs import load_pairs
-    from embudget.spend.study_outlook import study_outlook
+    from embudget.spending.study_outlook import study_outlook
     from embudget.study import Study
 
     spec = Study.from_yaml(file)

@@ -29,7 +29,7 @@ def command(
     """  # noqa: D301
     from embudget.cli.console import counter, note
     from embudget.cli.spend_screen import SpendScreen
-    from embudget.spend.quickstart import quickstart, quickstart_pairs, take_folder
+    from embudget.spending.quickstart import quickstart, quickstart_pairs, take_folder
 
     folder = out or Path("quickstart-smoke" if smoke else "quickstart")
     take_folder(folder, smoke=smoke)

@@ -87,10 +87,10 @@ def command(
     from embudget.cli.spend_screen import SpendScreen
     from embudget.cli.spend_text import describe_first
     from embudget.means import find_means
-    from embudget.spend.folder import check_free
-    from embudget.spend.outlook import outlook
-    from embudget.spend.prepare import METHODS, Caps, prepare, study_of
-    from embudget.spend.spending import carry_out
+    from embudget.spending.folder import check_free
+    from embudget.spending.outlook import outlook
+    from embudget.spending.prepare import METHODS, Caps, prepare, study_of
+    from embudget.spending.spend import carry_out
 
     means = find_means(
         budget, hours=hours, devices=devices, gpu_hours=gpu_hours, dollars=dollars, device=device, mfu=mfu,

@@ -12,15 +12,15 @@ from embudget.cli.spend_text import describe, described, labelled, outcome, stan
 from embudget.duration import duration
 from embudget.records import RunConfig, RunRecord
 from embudget.report.formats import plural
-from embudget.spend.allocation import Allocation, Decision, Measurement, Purchase, spent
-from embudget.spend.changes import named
-from embudget.spend.kept_start import as_it_is
-from embudget.spend.listener import SpendListener
+from embudget.spending.allocation import Allocation, Decision, Measurement, Purchase, spent
+from embudget.spending.changes import named
+from embudget.spending.kept_start import as_it_is
+from embudget.spending.listener import SpendListener
 
 if TYPE_CHECKING:
     from embudget.evaluation import Evaluation
     from embudget.recipe.choice import Untrained
-    from embudget.spend.ledger import Ledger
+    from embudget.spending.ledger import Ledger
 
 
 class SpendScreen(SpendListener):

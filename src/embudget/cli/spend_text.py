@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING
 
 from embudget.duration import duration
 from embudget.report.formats import plural
-from embudget.spend.allocation import Allocation, Decision, Measurement, Setting
-from embudget.spend.changes import hung, named
+from embudget.spending.allocation import Allocation, Decision, Measurement, Setting
+from embudget.spending.changes import hung, named
 
 if TYPE_CHECKING:
-    from embudget.spend.prepare import Prepared
+    from embudget.spending.prepare import Prepared
 
 MOST_STANDINGS = 3
 """Arms that are listed each round."""
