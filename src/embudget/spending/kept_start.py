@@ -30,7 +30,7 @@ def better_start(arms: Sequence[Arm], records: Sequence[RunRecord], best: RunRec
         >>> better_start(allocation.arms, records, best).model
         'minilm-l6:6'
     """
-    loss, model, lineage = best_start(arms, records)
+    loss, model, lineage = lowest_start(arms, records)
     assert best.loss is not None and best.train_flops is not None
     if loss >= best.loss:
         return None
@@ -46,7 +46,7 @@ def better_start(arms: Sequence[Arm], records: Sequence[RunRecord], best: RunRec
     )
 
 
-def best_start(arms: Sequence[Arm], records: Sequence[RunRecord]) -> tuple[float, str, str]:
+def lowest_start(arms: Sequence[Arm], records: Sequence[RunRecord]) -> tuple[float, str, str]:
     """Held-out loss in nats, member and lineage of the start that is best before training; inf where none is known.
 
     Args:

@@ -26,7 +26,7 @@ from embudget.spending.arms import Sources
 from embudget.spending.beginning import earlier_start, known_runs
 from embudget.spending.final import evaluated, folder_of, put_in_front, recipe_of, train_final
 from embudget.spending.folder import DECISIONS, LAWS, MODEL, RECIPE, START, only_spender
-from embudget.spending.kept_start import best_start, better_start, put_start_in_front
+from embudget.spending.kept_start import better_start, lowest_start, put_start_in_front
 from embudget.spending.listener import SpendListener
 from embudget.spending.relay import Relay
 from embudget.spending.rounds import DecisionLog
@@ -188,7 +188,7 @@ def _more(search: Search) -> list[RunConfig]:
 def _instead(search: Search) -> str:
     """What to use where no final run has a loss: the best retriever among the starts, if there is one."""
     records = [record for _, record in (*search.known(), *search.outcomes())]
-    loss, model, lineage = best_start(search.allocation.arms, records)
+    loss, model, lineage = lowest_start(search.allocation.arms, records)
     if not is_of_retrievers(lineage):
         return ""
     return (
