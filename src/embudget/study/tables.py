@@ -1,7 +1,8 @@
 """The tables of a store, and bringing older ones up to date.
 
-Format 2 has other leases than format 1, where they ended by the clock of whoever looked. Records are the same in both,
-so a store of format 1 is read as it is, and changed only by the first sweep that claims a run in it.
+Records, in `RUNS`, are the same in every format, so that an older store is read as it is. The first sweep that queues
+or claims a run in it replaces the leases, which are those of sweeps by an older version, and adds what is missing:
+format 1 had leases that ended by the clock of whoever looked, format 2 had neither a queue nor the progress of runs.
 """
 
 from sqlalchemy import (
@@ -9,6 +10,7 @@ from sqlalchemy import (
     Column,
     Connection,
     Double,
+    Index,
     Integer,
     MetaData,
     String,
@@ -23,7 +25,7 @@ from sqlalchemy.schema import CreateTable, DropTable
 
 from embudget.errors import StoreError
 
-FORMAT, _OLD_FORMATS = "2", ("1",)
+FORMAT, _OLD_FORMATS = "3", ("1", "2")
 
 _METADATA = MetaData()
 ABOUT = Table(
@@ -49,6 +51,30 @@ LEASES = Table(
     Column("losses", Integer, nullable=False),
     Column("stuck", Integer, nullable=False),  # the last losses, without progress in between
     Column("step", BigInteger, nullable=False),  # of the newest checkpoint at the last loss
+    Column("worker", String(128), nullable=False),  # the holder's name, for people
+    Column("share", Double),  # of the run's budget that is spent; NULL before its first step
+    Column("loss", Double),  # of its last step, in nats
+    Column("pace", Double),  # shares a second, by the worker's own clock
+)
+QUEUE = Table(
+    "queue",
+    _METADATA,
+    # A run waits here until it has its record. Those of one task share a trunk: one worker trains them, cheapest first.
+    Column("id", String(16), primary_key=True),
+    Column("task", String(16), nullable=False, index=True),  # the id of the task's cheapest run
+    Column("train_flops", Double, nullable=False),  # the order of runs in their task
+    Column("seconds", Double, nullable=False),  # expected of the whole task: the longest is handed out first
+    Column("place", String(16), nullable=False),  # where its pairs and checkpoints are
+    Column("config", Text, nullable=False),
+    Column("out", Text),  # the folder or URL for its model; NULL where only the record counts
+    Column("too_small", Double, nullable=False),  # bytes of the largest device whose memory did not suffice, 0 if none
+)
+Index("queue_order", QUEUE.c.seconds.desc(), QUEUE.c.task)
+PLACES = Table(
+    "places",
+    _METADATA,
+    Column("id", String(16), primary_key=True),  # the hash of its content
+    Column("place", Text, nullable=False),  # JSON of `embudget.study.queue.Place`
 )
 
 
