@@ -4,6 +4,8 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 PIP := $(BIN)/pip --quiet --disable-pip-version-check
 LOCKS := requirements.lock requirements-torch.lock requirements-models.lock
+# every extra but s3, whose botocore is an older one than that of demo
+EXTRAS := train demo mteb plot gguf onnx openvino postgresql slurm ray rivals docs dev
 
 .PHONY: quickstart results test test-minimum test-processes test-slow test-sources test-exports test-cluster check docs \
   lock setup clean
@@ -42,9 +44,12 @@ test-exports: setup
 	  node-llama-cpp@3.22.1 @node-llama-cpp/linux-x64@3.22.1
 	EMBUDGET_LLAMA=$(CURDIR)/.llama $(BIN)/pytest -n 0 tests/exports/test_gguf.py
 
-# With a real PostgreSQL, whose server the tests start and stop: apt-get install postgresql.
-test-cluster: setup
-	$(BIN)/pytest -m cluster -n 0 tests/cluster
+# With real services, which the tests start and stop on the loopback: apt-get install postgresql slurmctld slurmd munge.
+test-cluster: setup .s3/installed
+	PYTHONPATH=$(CURDIR)/.s3 $(BIN)/pytest -m cluster -n 0 tests/cluster
+
+.s3/installed: requirements-s3.lock | setup
+	rm -rf .s3 && $(PIP) install --require-hashes --no-deps --target .s3 -r requirements-s3.lock && touch $@
 
 test-slow: setup
 	$(BIN)/pytest -m slow
@@ -86,9 +91,14 @@ test-minimum:
 # torch 2.13.0 (requirements.in) is the version that has small CPU builds.
 lock: setup
 	$(BIN)/pip-compile --quiet --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links \
-	  --no-emit-trusted-host --no-emit-options --no-header --all-extras --unsafe-package torch --unsafe-package pip \
+	  --no-emit-trusted-host --no-emit-options --no-header $(EXTRAS:%=--extra %) --unsafe-package torch --unsafe-package pip \
 	  --constraint requirements.in --output-file requirements.lock pyproject.toml
 	sed -i '/^# WARNING/,$$d' requirements.lock
+	grep -E '^[a-z].*==' requirements.lock | sed 's/ .*//' | grep -v '^botocore=' > .venv/s3-constraints.txt
+	$(BIN)/pip-compile --quiet --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links \
+	  --no-emit-trusted-host --no-emit-options --no-header --constraint .venv/s3-constraints.txt \
+	  --output-file requirements-s3.lock requirements-s3.in
+	sed -i '/^# WARNING/,$$d' requirements-s3.lock
 	$(BIN)/python -m pins.hashes requirements.in > .venv/torch.lock && mv .venv/torch.lock requirements-torch.lock
 	$(BIN)/python -m pins.hashes requirements-models.in > .venv/models.lock && mv .venv/models.lock requirements-models.lock
 
