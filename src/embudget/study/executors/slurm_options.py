@@ -17,9 +17,9 @@ _INSTEAD = {
 }  # fmt: skip
 """Slurm's words for what is read here."""
 _OURS = {
-    "array", "chdir", "error", "export", "export-file", "get-user-env", "gid", "help", "input", "job-name", "no-requeue",
-    "nodes", "ntasks", "ntasks-per-core", "ntasks-per-node", "ntasks-per-socket", "open-mode", "output", "parsable",
-    "quiet", "requeue", "signal", "test-only", "uid", "usage", "verbose", "version", "wait", "wrap",
+    "array", "chdir", "error", "export", "export-file", "get-user-env", "gid", "help", "input", "job-name", "nodes",
+    "no-requeue", "ntasks", "ntasks-per-core", "ntasks-per-node", "ntasks-per-socket", "open-mode", "output",
+    "parsable", "quiet", "requeue", "signal", "test-only", "uid", "usage", "verbose", "version", "wait", "wrap",
 }  # fmt: skip
 """Options without which workers are neither hired nor found again: a worker is one task of a job array on one node."""
 
@@ -67,7 +67,9 @@ class SlurmOptions(NamedTuple):
             elif last:
                 given[last] += f",{piece.strip()}"
             else:
-                raise ConfigError(f"slurm must be options as in partition=gpu,gpus=1,time=4h, got {shortened(text, 60)!r}")
+                raise ConfigError(
+                    f"slurm must be options as in partition=gpu,gpus=1,time=4h, got {shortened(text, 60)!r}"
+                )
         for name, value in given.items():
             if not value or not value.isprintable():
                 raise ConfigError(f"slurm: {shortened(name, 40)} needs a value, got {shortened(value, 40)!r}")
@@ -96,6 +98,26 @@ class SlurmOptions(NamedTuple):
         # Slurm puts a job that is preempted or whose node fails into its queue again
         asked["additional_parameters"] = {"requeue": True, **self.more}
         return {name: value for name, value in asked.items() if value is not None}
+
+    def check(self) -> None:
+        """Ask Slurm whether it could ever start such a job, without submitting one.
+
+        Raises:
+            ConfigError: it could not, with Slurm's reason; or Slurm is not installed, or does not answer.
+        """
+        sbatch_options()
+        asked = self.parameters()
+        asked |= asked.pop("additional_parameters")
+        asked.pop("srun_args", None)
+        flags = [
+            f"--{name.replace('_', '-')}" + ("" if value is True else f"={value}") for name, value in asked.items()
+        ]
+        done = subprocess.run(
+            ["sbatch", "--test-only", *flags, "--wrap=true"], capture_output=True, text=True, check=False
+        )
+        # nodes that are down for now come back
+        if done.returncode and "drained" not in done.stderr:
+            raise ConfigError(f"slurm would never start a worker: {said_by_slurm(done.stderr)}")
 
 
 def _spelled(name: str) -> str:
@@ -140,7 +162,7 @@ def sbatch_options() -> set[str]:
 def said_by_slurm(text: str) -> str:
     """The last line that a command of Slurm wrote, without its own name."""
     lines = [line.strip() for line in text.splitlines() if line.strip()] or ["it does not say why"]
-    return shortened(re.sub(r"^\w+: (?:error|fatal): ", "", lines[-1]), 150)
+    return shortened(re.sub(r"^(?:\w+: (?:error|fatal)|allocation failure): ", "", lines[-1]), 150)
 
 
 def _gpus(text: str) -> str:
@@ -175,7 +197,8 @@ def _minutes(text: str) -> int:
         raise ConfigError(f"slurm: time must be a duration such as 4h, 90m or 1-12:00:00, got {_shown(text)}")
     if minutes < _LEAST_MINUTES:
         raise ConfigError(
-            f"slurm: time must be at least {_LEAST_MINUTES}m, since a worker saves its run 90 s before, got {_shown(text)}"
+            f"slurm: time must be at least {_LEAST_MINUTES}m, since a worker saves its run before its end, got "
+            f"{_shown(text)}"
         )
     return round(minutes)
 

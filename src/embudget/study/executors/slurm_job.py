@@ -1,0 +1,81 @@
+"""What a job of Slurm runs: a worker on the store, which goes back into Slurm's queue when it is told to end early.
+
+Slurm tells it by SIGTERM, in three cases. Before its time is over, and when another job preempts it, the worker saves
+its run, lets go of it, and has its job queued again: a job that ends by itself within its grace Slurm takes for failed.
+When the job is cancelled or already queued again (`scancel`, `scontrol requeue`), it only saves and lets go. The state
+of the job tells which: it is RUNNING until Slurm ends it.
+
+submitit's own handler of signals is replaced: it would ignore SIGTERM, and its SIGUSR2 ends the process that trains.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+
+from embudget.errors import EmbudgetError
+from embudget.training.interrupt import Interrupted, on_signal
+
+STORE_VARIABLE = "EMBUDGET_STORE"
+
+
+def job_name(environment: "os._Environ[str] | dict[str, str]") -> str:
+    """The job of this process as Slurm's commands name it: 12_3 for a task of an array, 12 alone.
+
+    Every task of an array has a number of its own as well, but that of one of them means the whole array.
+    """
+    array = environment.get("SLURM_ARRAY_JOB_ID")
+    if array:
+        return f"{array}_{environment.get('SLURM_ARRAY_TASK_ID', '0')}"
+    return environment.get("SLURM_JOB_ID", "")
+
+
+def run_worker() -> None:
+    """Take runs from the store that the environment names, until none is left.
+
+    Raises:
+        SystemExit: it was told to end, or could not work; the reason is on stderr.
+    """
+    signal.signal(signal.SIGTERM, on_signal)
+    if cpus := os.environ.get("SLURM_CPUS_PER_TASK"):
+        os.environ.setdefault("OMP_NUM_THREADS", cpus)
+    job = job_name(os.environ)
+    try:
+        _work(job)
+    except Interrupted as error:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a job that is queued again is sent a second one
+        _end(f"ended by signal {error.signal}: {_queue_again(job)}", 128 + error.signal)
+    except EmbudgetError as error:
+        _end(f"embudget: {error}", 2)
+
+
+def _work(job: str) -> None:
+    from embudget.study.work import work
+
+    address = os.environ.get(STORE_VARIABLE)
+    if not address:
+        _end(f"embudget: {STORE_VARIABLE} is not set: Slurm must hand the environment over (unset SBATCH_EXPORT)", 2)
+    work(address, name=f"slurm {job} on {os.environ.get('SLURMD_NODENAME', 'its node')}")
+
+
+def _queue_again(job: str) -> str:
+    """Have the job queued again, if Slurm is not ending it already; say what became of it."""
+    try:
+        state = _ask("squeue", "--noheader", "--array", f"--jobs={job}", "--Format=JobArrayID:.40,State:.20")
+        states = dict(line.split()[:2] for line in state.splitlines())
+        if states.get(job) != "RUNNING":
+            return "Slurm is ending the job"
+        _ask("scontrol", "requeue", job)
+    except (OSError, subprocess.SubprocessError, ValueError) as error:
+        return f"the job could not be queued again: {error}"
+    return "the job is queued again"
+
+
+def _ask(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
+
+
+def _end(line: str, code: int) -> None:
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
+    raise SystemExit(code)
