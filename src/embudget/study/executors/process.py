@@ -17,6 +17,7 @@ from multiprocessing.connection import Connection
 from embudget.errors import EmbudgetError
 from embudget.records import RunRecord
 from embudget.study.execution import Lost, Orders, Outcome, OutOfMemory, execute
+from embudget.study.machine import cores
 from embudget.study.trunks import Task
 from embudget.training.interrupt import Interrupted, deferred, heed, interruptible, tell, told
 from embudget.training.run import OnRunProgress
@@ -134,7 +135,7 @@ def _work(connection: Connection, slot: int, count: int) -> None:
 def _work_on(connection: Connection, count: int) -> None:
     import torch
 
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // count))
+    torch.set_num_threads(max(1, cores() // count))
 
     def send(message: object) -> None:
         try:

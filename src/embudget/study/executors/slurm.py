@@ -19,10 +19,11 @@ from typing import Any, NamedTuple, final
 
 from embudget.errors import ConfigError, first_line
 from embudget.study.executors.base import Crew, Gone
-from embudget.study.executors.slurm_job import STORE_VARIABLE, run_worker
+from embudget.study.executors.slurm_job import run_worker
 from embudget.study.executors.slurm_options import SlurmOptions, said_by_slurm
 from embudget.study.location import Location
 from embudget.study.store import Store
+from embudget.study.work import STORE
 
 LOG = logging.getLogger(__name__)
 
@@ -104,7 +105,7 @@ class SlurmCrew(Crew):
             some = min(count, _LARGEST_ARRAY)
             self._executor.update_parameters(array_parallelism=some)
             try:
-                with _environment(STORE_VARIABLE, self._address), contextlib.redirect_stderr(io.StringIO()):
+                with _environment(STORE, self._address), contextlib.redirect_stderr(io.StringIO()):
                     self._executor.submit_array([run_worker] * some)
             except (RuntimeError, OSError) as error:
                 raise ConfigError(f"slurm refuses the workers: {said_by_slurm(str(error))}") from None

@@ -12,22 +12,11 @@ import os
 import signal
 import subprocess
 import sys
+from typing import NoReturn
 
 from embudget.errors import EmbudgetError
+from embudget.study.work import STORE, work
 from embudget.training.interrupt import Interrupted, on_signal
-
-STORE_VARIABLE = "EMBUDGET_STORE"
-
-
-def job_name(environment: "os._Environ[str] | dict[str, str]") -> str:
-    """The job of this process as Slurm's commands name it: 12_3 for a task of an array, 12 alone.
-
-    Every task of an array has a number of its own as well, but that of one of them means the whole array.
-    """
-    array = environment.get("SLURM_ARRAY_JOB_ID")
-    if array:
-        return f"{array}_{environment.get('SLURM_ARRAY_TASK_ID', '0')}"
-    return environment.get("SLURM_JOB_ID", "")
 
 
 def run_worker() -> None:
@@ -37,11 +26,13 @@ def run_worker() -> None:
         SystemExit: it was told to end, or could not work; the reason is on stderr.
     """
     signal.signal(signal.SIGTERM, on_signal)
-    if cpus := os.environ.get("SLURM_CPUS_PER_TASK"):
-        os.environ.setdefault("OMP_NUM_THREADS", cpus)
-    job = job_name(os.environ)
+    job = _job_name()
     try:
-        _work(job)
+        address = os.environ.get(STORE)
+        if not address:
+            _end(f"embudget: {STORE} is not set: Slurm must hand the environment over (unset SBATCH_EXPORT)", 2)
+        gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+        work(address, workers=len(gpus), name=f"slurm {job} on {os.environ.get('SLURMD_NODENAME', 'its node')}")
     except Interrupted as error:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a job that is queued again is sent a second one
         _end(f"ended by signal {error.signal}: {_queue_again(job)}", 128 + error.signal)
@@ -49,13 +40,13 @@ def run_worker() -> None:
         _end(f"embudget: {error}", 2)
 
 
-def _work(job: str) -> None:
-    from embudget.study.work import work
+def _job_name() -> str:
+    """The job of this process as Slurm's commands name it: 12_3 for a task of an array, 12 alone.
 
-    address = os.environ.get(STORE_VARIABLE)
-    if not address:
-        _end(f"embudget: {STORE_VARIABLE} is not set: Slurm must hand the environment over (unset SBATCH_EXPORT)", 2)
-    work(address, name=f"slurm {job} on {os.environ.get('SLURMD_NODENAME', 'its node')}")
+    Every task of an array has a number of its own as well, but that of one of them means the whole array.
+    """
+    array = os.environ.get("SLURM_ARRAY_JOB_ID")
+    return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}" if array else os.environ["SLURM_JOB_ID"]
 
 
 def _queue_again(job: str) -> str:
@@ -75,7 +66,7 @@ def _ask(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
 
 
-def _end(line: str, code: int) -> None:
+def _end(line: str, code: int) -> NoReturn:
     sys.stderr.write(line + "\n")
     sys.stderr.flush()
     raise SystemExit(code)
