@@ -1,6 +1,5 @@
-"""What this machine offers to whoever works on it: its cores, the memory of its device."""
+"""What this machine offers to whoever works on it: the memory of its device."""
 
-import os
 import subprocess
 import sys
 from contextlib import suppress
@@ -8,19 +7,6 @@ from pathlib import Path
 
 _CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 _OF_GPU = "import torch; print(min(torch.cuda.get_device_properties(i).total_memory for i in range({count})))"
-
-
-def cores() -> int:
-    """Cores that this process may use: those that its job of Slurm was given, else those that its affinity allows.
-
-    Slurm binds a job to its cores only on clusters that are set up so; on others the environment alone has the count.
-    """
-    given = os.environ.get("SLURM_CPUS_PER_TASK") or os.environ.get("SLURM_CPUS_ON_NODE", "")
-    if given.isdigit() and int(given):
-        return int(given)
-    with suppress(AttributeError):  # only Linux knows affinities
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def device_bytes() -> float:

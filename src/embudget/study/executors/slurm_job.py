@@ -27,6 +27,8 @@ def run_worker() -> None:
     """
     signal.signal(signal.SIGTERM, on_signal)
     job = _job_name()
+    if cores := os.environ.get("SLURM_CPUS_PER_TASK"):  # many clusters do not bind a job to its cores
+        os.environ["OMP_NUM_THREADS"] = cores
     try:
         address = os.environ.get(STORE)
         if not address:
