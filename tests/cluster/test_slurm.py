@@ -2,9 +2,9 @@
 
 import contextlib
 import json
-import os
-import signal
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -14,6 +14,7 @@ from urllib.parse import quote_plus
 
 import psutil
 import pytest
+import yaml
 
 from embudget.errors import ConfigError
 from embudget.pairs import Pairs, load_pairs
@@ -66,7 +67,7 @@ def whole(study: Study, tmp_path_factory: pytest.TempPathFactory) -> list[RunRec
     return sweep(study, tmp_path_factory.mktemp("whole") / "s.db", workers=2)
 
 
-def until(true: Callable[[], bool], seconds: float = 90.0) -> None:
+def until(true: Callable[[], bool], seconds: float = 300.0) -> None:
     """Wait for what the cluster does on its own time."""
     end = time.monotonic() + seconds
     while not true():
@@ -138,56 +139,75 @@ def work(tmp_path: Path, study: Study, cluster: Slurm) -> Iterator[Work]:
     made.store.close()
 
 
-def test_two_workers_give_the_records_of_a_local_sweep_and_write_no_password(
+def command(study: Study, folder: Path, store: str) -> list[str]:
+    """`embudget sweep` of a study on two workers of Slurm."""
+    (folder / "study.yaml").write_text(yaml.safe_dump(study.model_dump(mode="json", exclude_defaults=True)))
+    return [
+        sys.executable, "-m", "embudget", "sweep", str(folder / "study.yaml"), "--store", store, "--slurm", ASKED,
+        "--workers", "2", "--checkpoints", str(folder / "kept"), "--checkpoint-minutes", "0.02", "-v",
+    ]  # fmt: skip
+
+
+def test_two_workers_give_the_records_of_a_local_sweep_and_no_file_has_the_password(
     server: Server, cluster: Slurm, study: Study, whole: list[RunRecord], tmp_path: Path
 ) -> None:
     name = f"slurm {next(_numbers)}"
     server.create(name)
-    with Store(f"postgresql://me:{quote_plus(PASSWORD)}@127.0.0.1:{server.port}/{name}") as store:
-        queue(store, study, tmp_path / "kept")
-        crew = SlurmCrew(store, SlurmOptions.read(ASKED), tmp_path / "slurm")
-        crew.hire(2)
-        assert crew.waiting_or_working() == 2
-        until(lambda: crew.waiting_or_working() == 0)
-        assert [gone.reason for gone in crew.gone()] == ["", ""]
-        assert crew.gone() == []
+    place = f"postgresql://me:{quote_plus(PASSWORD)}@127.0.0.1:{server.port}/{name}"
+    done = subprocess.run(command(study, tmp_path, place), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    with Store(place) as store:
         assert measured(store.records()) == measured(whole)
+        crew = SlurmCrew(store, SlurmOptions.read(ASKED), tmp_path / "slurm")
     nodes = cluster("squeue", "--states=all", "--noheader", f"--name={crew.name}", "--format=%N").split()
-    assert sorted(nodes) == sorted(NODES), "each worker had the GPU of a node"
+    assert sorted(nodes) == sorted(NODES), "each of the two workers had the GPU of a node"
+    (tmp_path / "said").write_text(done.stdout + done.stderr)
+    (tmp_path / "job").write_text(cluster("scontrol", "show", "job", "--details"))
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert any(path.suffix == ".pkl" for path in files) and any(path.suffix == ".sh" for path in files)
+    assert {".pkl", ".sh", ".err", ".out"} <= {path.suffix for path in files}
     for path in files:
         assert b"s3cr" not in path.read_bytes(), path
-    assert "s3cr" not in cluster("scontrol", "show", "job", "--details")
-    assert "EMBUDGET_STORE" not in os.environ
 
 
-def test_sigterm_in_the_middle_costs_nothing(work: Work, whole: list[RunRecord]) -> None:
-    """As before the end of the job's time: the worker saves, lets go, and has its own job queued again."""
+def test_a_driver_that_was_killed_finds_its_workers_again(
+    cluster: Slurm, study: Study, whole: list[RunRecord], tmp_path: Path
+) -> None:
+    sweeping = command(study, tmp_path, str(tmp_path / "s.db"))
+    first = subprocess.Popen(sweeping, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until(lambda: len(cluster("squeue", "--noheader", "--array", "--states=RUNNING").splitlines()) == 2)
+    first.kill()
+    first.wait()
+    jobs = set(cluster("squeue", "--noheader", "--array", "--format=%i").split())
+    second = subprocess.run(sweeping, capture_output=True, text=True, check=False)
+    assert second.returncode == 0, second.stderr
+    with Store(tmp_path / "s.db") as store:
+        assert measured(store.records()) == measured(whole)
+        assert {record.attempts for record in store.records()} == {1}
+        name = SlurmCrew(store, SlurmOptions.read(ASKED), tmp_path / "slurm").name
+    shown = cluster("squeue", "--states=all", "--noheader", "--array", f"--name={name}", "--format=%i")
+    assert set(shown.split()) == jobs, "nobody was hired twice"
+
+
+def test_sigterm_and_a_requeue_cost_nothing(work: Work, whole: list[RunRecord]) -> None:
+    """At SIGTERM, as before the end of the job's time, the worker has its own job queued again; else Slurm does."""
     work.crew.hire(1)
     work.wait_for_a_checkpoint()
-    job = work.job()
-    work.cluster("scancel", "--signal=TERM", job["name"])
+    job = work.job()["name"]
+    work.cluster("scancel", "--signal=TERM", job)
     until(lambda: not work.is_held, GRACE_SECONDS)
-    assert work.step() > 0
+    saved = work.step()
     assert work.crew.waiting_or_working() == 1
+    until(lambda: work.is_held and work.step() > saved)
+    work.cluster("scontrol", "requeue", job)
+    until(lambda: not work.is_held, GRACE_SECONDS)
     records = work.finish()
     assert measured(records).items() <= measured(whole).items() and records[0].attempts == 1
     until(lambda: work.crew.waiting_or_working() == 0)
-    assert work.crew.gone() == [Gone(job["name"], "")]
-    assert work.job()["restarts"] == "1"
-    assert "ended by signal 15: the job is queued again" in logs(work)
-
-
-def test_a_requeue_in_the_middle_costs_nothing(work: Work, whole: list[RunRecord]) -> None:
-    work.crew.hire(1)
-    work.wait_for_a_checkpoint()
-    work.cluster("scontrol", "requeue", work.job()["name"])
-    until(lambda: not work.is_held, GRACE_SECONDS)
-    records = work.finish()
-    assert measured(records).items() <= measured(whole).items() and records[0].attempts == 1
-    assert work.job()["restarts"] == "1", "queued again once, not a second time by the worker"
-    assert "Slurm is ending the job" in logs(work)
+    assert work.crew.gone() == [Gone(job, "")]
+    assert work.job()["restarts"] == "2", "queued again once by each, not a second time by the worker"
+    said = "\n".join(path.read_text() for path in (work.folder / "slurm").glob("*.err"))
+    assert "ended by signal 15: the job is queued again" in said
+    assert "ended by signal 15: Slurm is ending the job" in said
 
 
 def test_a_preempted_worker_goes_on_when_it_has_room_again(work: Work, whole: list[RunRecord]) -> None:
@@ -199,52 +219,45 @@ def test_a_preempted_worker_goes_on_when_it_has_room_again(work: Work, whole: li
         "--wrap=sleep 5",
     ).strip()  # fmt: skip
     until(lambda: not work.is_held, GRACE_SECONDS)
-    until(
-        lambda: "COMPLETED" in work.cluster("squeue", "--states=all", "--noheader", f"--jobs={urgent}", "--format=%T")
-    )
+    shown = ("squeue", "--states=all", "--noheader", f"--jobs={urgent}", "--format=%t")
+    until(lambda: work.cluster(*shown).strip() == "CD")
     records = work.finish()
     assert measured(records).items() <= measured(whole).items() and records[0].attempts == 1
     assert work.job()["restarts"] == "1"
 
 
-def test_a_cancelled_worker_lets_go_and_another_goes_on(work: Work, whole: list[RunRecord]) -> None:
+def test_dismissed_workers_let_go_and_another_goes_on(work: Work, whole: list[RunRecord]) -> None:
     work.crew.hire(1)
     work.wait_for_a_checkpoint()
     job = work.job()["name"]
-    work.cluster("scancel", job)
+    work.crew.dismiss()
     until(lambda: not work.is_held, GRACE_SECONDS)
-    until(lambda: work.crew.waiting_or_working() == 0, GRACE_SECONDS + 10)
+    until(lambda: work.crew.waiting_or_working() == 0)
     (gone,) = work.crew.gone()
-    assert gone.name == job and gone.reason.startswith("CANCELLED")
+    assert gone.name == job and gone.reason.startswith("CANCELLED"), "and not queued again by itself"
+    assert work.step() > 0
     work.crew.hire(1)
     records = work.finish()
     assert measured(records).items() <= measured(whole).items() and records[0].attempts == 1
 
 
-def test_a_crash_of_the_training_process_counts_and_its_worker_goes_on(work: Work, whole: list[RunRecord]) -> None:
+def test_crashes_of_the_training_and_of_its_job_count_and_cost_no_record(work: Work, whole: list[RunRecord]) -> None:
     work.crew.hire(1)
     work.wait_for_a_checkpoint()
-    (trains,) = (child for child in work.worker().children() if "spawn_main" in " ".join(child.cmdline()))
-    trains.kill()
-    records = work.finish()
-    assert measured(records).items() <= measured(whole).items() and records[0].attempts == 2
-    until(lambda: work.crew.waiting_or_working() == 0)
-    assert [gone.reason for gone in work.crew.gone()] == [""]
-
-
-def test_a_killed_job_is_told_with_its_end_and_its_run_goes_on_elsewhere(work: Work, whole: list[RunRecord]) -> None:
-    work.crew.hire(1)
-    work.wait_for_a_checkpoint()
-    worker = work.worker()
-    step = [*worker.children(recursive=True), worker]
-    for process in step:
-        process.send_signal(signal.SIGKILL)
+    saved, worker = work.step(), work.worker()
+    trains = [child for child in worker.children() if "spawn_main" in " ".join(child.cmdline())]
+    assert len(trains) == 1
+    trains[0].kill()
+    until(lambda: work.is_held and work.step() > saved)
+    assert work.worker() == worker, "the worker survives its child"
+    for process in [*worker.children(recursive=True), worker]:
+        process.kill()
     until(lambda: work.crew.waiting_or_working() == 0)
     (gone,) = work.crew.gone()
     assert gone.reason.startswith("FAILED, exit code 137") and "Killed" in gone.reason
     work.crew.hire(1)
     records = work.finish()
-    assert measured(records).items() <= measured(whole).items() and records[0].attempts == 2
+    assert measured(records).items() <= measured(whole).items() and records[0].attempts == 3
 
 
 def test_a_worker_that_cannot_work_says_why(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -269,15 +282,6 @@ def test_a_second_driver_counts_the_workers_that_are_there(work: Work, tmp_path:
     assert {gone.reason.split(",")[0] for gone in work.crew.gone()} == {"CANCELLED"}
     late = SlurmCrew(work.store, SlurmOptions.read(ASKED), tmp_path / "slurm")
     assert late.gone() == [], "what ended before is no news"
-
-
-def test_all_workers_are_dismissed_with_their_runs_saved(work: Work) -> None:
-    work.crew.hire(1)
-    work.wait_for_a_checkpoint()
-    work.crew.dismiss()
-    until(lambda: not work.is_held, GRACE_SECONDS)
-    until(lambda: work.crew.waiting_or_working() == 0, GRACE_SECONDS + 10)
-    assert work.store.queue().count() == 1 and work.step() > 0
 
 
 @pytest.mark.parametrize(
@@ -339,7 +343,3 @@ def test_a_controller_that_does_not_answer_costs_no_worker(
         SlurmCrew(work.store, SlurmOptions.read(ASKED), tmp_path / "slurm")
     with pytest.raises(ConfigError, match="slurm refuses the workers"):
         held.hire(1)
-
-
-def logs(work: Work) -> str:
-    return "\n".join(path.read_text() for path in (work.folder / "slurm").glob("*.err"))
