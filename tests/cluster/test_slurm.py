@@ -26,7 +26,7 @@ from embudget.study.executors.slurm import SlurmCrew
 from embudget.study.executors.slurm_options import SlurmOptions
 from embudget.training.resources import Resources
 from tests.cluster.conftest import PASSWORD, Server
-from tests.cluster.slurm_service import GRACE_SECONDS, NODES, Slurm, slurm  # noqa: F401 - a fixture
+from tests.cluster.slurm_service import GRACE_SECONDS, NODES, Slurm
 
 pytestmark = pytest.mark.cluster
 
@@ -35,7 +35,7 @@ _numbers = count()
 
 
 @pytest.fixture
-def cluster(slurm: Slurm, monkeypatch: pytest.MonkeyPatch) -> Iterator[Slurm]:  # noqa: F811 - the fixture
+def cluster(slurm: Slurm, monkeypatch: pytest.MonkeyPatch) -> Iterator[Slurm]:
     """The cluster as this process's own, and empty again at the end."""
     monkeypatch.setenv("SLURM_CONF", str(slurm.configuration))
     yield slurm
