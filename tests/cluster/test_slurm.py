@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -154,7 +155,10 @@ def test_two_workers_give_the_records_of_a_local_sweep_and_no_file_has_the_passw
     name = f"slurm {next(_numbers)}"
     server.create(name)
     place = f"postgresql://me:{quote_plus(PASSWORD)}@127.0.0.1:{server.port}/{name}"
-    done = subprocess.run(command(study, tmp_path, place), capture_output=True, text=True, check=False)
+    environment = {**os.environ, "SBATCH_EXPORT": "NONE"}  # as some users have it in their shells
+    done = subprocess.run(
+        command(study, tmp_path, place), capture_output=True, text=True, check=False, env=environment
+    )
     assert done.returncode == 0, done.stderr
     with Store(place) as store:
         assert measured(store.records()) == measured(whole)
@@ -164,6 +168,8 @@ def test_two_workers_give_the_records_of_a_local_sweep_and_no_file_has_the_passw
     (tmp_path / "said").write_text(done.stdout + done.stderr)
     (tmp_path / "job").write_text(cluster("scontrol", "show", "job", "--details"))
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    said = "".join(path.read_text() for path in files if path.suffix == ".out")
+    assert all(f"{record.id} micro-200k full 3e+10 FLOP: done, loss" in said for record in whole)
     assert {".pkl", ".sh", ".err", ".out"} <= {path.suffix for path in files}
     for path in files:
         assert b"s3cr" not in path.read_bytes(), path
@@ -260,12 +266,14 @@ def test_crashes_of_the_training_and_of_its_job_count_and_cost_no_record(work: W
     assert measured(records).items() <= measured(whole).items() and records[0].attempts == 3
 
 
-def test_a_worker_that_cannot_work_says_why(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SBATCH_EXPORT", "PATH,HOME,SLURM_CONF")
+def test_a_worker_that_cannot_work_says_why(work: Work, study: Study, tmp_path: Path) -> None:
+    (run,) = [run.config for run in plan(study, load_pairs(study.pairs)).runs][:1]
+    place = place_of(study, load_pairs(study.pairs), Resources())
+    work.store.queue().add([run], place.model_copy(update={"pairs": str(tmp_path / "gone")}))
     work.crew.hire(1)
     until(lambda: work.crew.waiting_or_working() == 0)
     (gone,) = work.crew.gone()
-    assert gone.reason.startswith("FAILED, exit code 2: embudget: EMBUDGET_STORE is not set")
+    assert gone.reason.startswith("FAILED, exit code 2: embudget: this worker needs the pairs"), gone
 
 
 def test_a_second_driver_counts_the_workers_that_are_there(work: Work, tmp_path: Path) -> None:

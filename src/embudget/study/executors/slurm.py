@@ -105,7 +105,7 @@ class SlurmCrew(Crew):
             some = min(count, _LARGEST_ARRAY)
             self._executor.update_parameters(array_parallelism=some)
             try:
-                with _environment(STORE, self._address), contextlib.redirect_stderr(io.StringIO()):
+                with _environment({STORE: self._address, "SBATCH_EXPORT": "ALL"}), contextlib.redirect_stderr(io.StringIO()):
                     self._executor.submit_array([run_worker] * some)
             except (RuntimeError, OSError) as error:
                 raise ConfigError(f"slurm refuses the workers: {said_by_slurm(str(error))}") from None
@@ -175,7 +175,11 @@ class SlurmCrew(Crew):
         except OSError:
             return state
         lines = [line.strip() for line in lines if line.strip()]
-        telling = [line for line in lines if not line.startswith(("srun:", "slurmstepd", "submitit "))] or lines
+        of_slurm = [line for line in lines if line.startswith(("srun: error", "slurmstepd"))]
+        of_worker = [line for line in lines if not line.startswith(("srun:", "slurmstepd", "submitit "))]
+        # one that was killed could not say why: Slurm does, as it does of one that took too much memory
+        killed = job.status & 127 or job.status >> 8 > 128
+        telling = (of_slurm or of_worker) if killed else (of_worker or of_slurm)
         return f"{state}: {telling[-1][:200]}" if telling else state
 
 
@@ -213,17 +217,18 @@ def _place(store: Store) -> str:
 
 
 @contextlib.contextmanager
-def _environment(name: str, value: str) -> Iterator[None]:
-    """Set a variable for the commands that are started meanwhile: it goes to them and to no file."""
-    before = os.environ.get(name)
-    os.environ[name] = value
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    """Set variables for the commands that are started meanwhile: they go to them and to no file."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _read_job(line: str) -> tuple[str, _Job]:

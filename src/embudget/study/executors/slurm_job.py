@@ -15,8 +15,28 @@ import sys
 from typing import NoReturn
 
 from embudget.errors import EmbudgetError
+from embudget.records import RunConfig, RunRecord
+from embudget.study.listener import SweepListener
 from embudget.study.work import STORE, work
 from embudget.training.interrupt import Interrupted, on_signal
+
+
+class _Lines(SweepListener):
+    """Writes a line for each run that ends or is lost to the job's log."""
+
+    def finished(self, record: RunRecord) -> None:
+        """A run has its record."""
+        said = record.error if record.loss is None else f"loss {record.loss:.3f}"
+        self._say(record.config, f"{record.status}, {said}")
+
+    def lost(self, config: RunConfig, reason: str, attempt: int) -> None:
+        """Its process was lost."""
+        self._say(config, f"{reason} in attempt {attempt}")
+
+    @staticmethod
+    def _say(config: RunConfig, what: str) -> None:
+        sys.stdout.write(f"{config.id} {config.model} {config.method} {config.train_flops:.3g} FLOP: {what}\n")
+        sys.stdout.flush()
 
 
 def run_worker() -> None:
@@ -32,9 +52,10 @@ def run_worker() -> None:
     try:
         address = os.environ.get(STORE)
         if not address:
-            _end(f"embudget: {STORE} is not set: Slurm must hand the environment over (unset SBATCH_EXPORT)", 2)
+            _end(f"embudget: {STORE} is not set: Slurm must hand the environment over to jobs", 2)
         gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
-        work(address, workers=len(gpus), name=f"slurm {job} on {os.environ.get('SLURMD_NODENAME', 'its node')}")
+        name = f"slurm {job} on {os.environ.get('SLURMD_NODENAME', 'its node')}"
+        work(address, workers=len(gpus), name=name, listener=_Lines())
     except Interrupted as error:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a job that is queued again is sent a second one
         _end(f"ended by signal {error.signal}: {_queue_again(job)}", 128 + error.signal)
