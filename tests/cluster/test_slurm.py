@@ -156,9 +156,7 @@ def test_two_workers_give_the_records_of_a_local_sweep_and_no_file_has_the_passw
     server.create(name)
     place = f"postgresql://me:{quote_plus(PASSWORD)}@127.0.0.1:{server.port}/{name}"
     environment = {**os.environ, "SBATCH_EXPORT": "NONE"}  # as some users have it in their shells
-    done = subprocess.run(
-        command(study, tmp_path, place), capture_output=True, text=True, check=False, env=environment
-    )
+    done = subprocess.run(command(study, tmp_path, place), capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
     with Store(place) as store:
         assert measured(store.records()) == measured(whole)

@@ -20,7 +20,7 @@ SERVED = {"howto/slurm"}
 """Pages that need a service, which `tests/cluster` starts and runs them on."""
 SLOW = {
     "start/python", "start/quickstart", "howto/dollars", "howto/export", "howto/gpus", "howto/judge", "howto/plan",
-    "howto/push", "howto/resume", "howto/spend", "howto/study",
+    "howto/push", "howto/resume", "howto/spend", "howto/study", "howto/workers",
 }  # fmt: skip
 """Pages that train, or simulate, for longer than 5 seconds; `make test-processes` runs them."""
 

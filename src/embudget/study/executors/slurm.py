@@ -104,8 +104,9 @@ class SlurmCrew(Crew):
         while count > 0:
             some = min(count, _LARGEST_ARRAY)
             self._executor.update_parameters(array_parallelism=some)
+            handed_over = {STORE: self._address, "SBATCH_EXPORT": "ALL"}
             try:
-                with _environment({STORE: self._address, "SBATCH_EXPORT": "ALL"}), contextlib.redirect_stderr(io.StringIO()):
+                with _environment(handed_over), contextlib.redirect_stderr(io.StringIO()):
                     self._executor.submit_array([run_worker] * some)
             except (RuntimeError, OSError) as error:
                 raise ConfigError(f"slurm refuses the workers: {said_by_slurm(str(error))}") from None
