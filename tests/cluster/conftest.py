@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.cluster.slurm_service import slurm  # noqa: F401 - a fixture
+
 PASSWORD = "s3cr/t@x"
 
 

@@ -16,6 +16,8 @@ from tests.docs.faq import write_faq
 from tests.docs.pages import ROOT, blocks_of, compare, run_page
 
 PAGES = sorted(path for folder in ("start", "howto") for path in (ROOT / "docs" / folder).glob("*.md"))
+SERVED = {"howto/slurm"}
+"""Pages that need a service, which `tests/cluster` starts and runs them on."""
 SLOW = {
     "start/python", "start/quickstart", "howto/dollars", "howto/export", "howto/gpus", "howto/judge", "howto/plan",
     "howto/push", "howto/resume", "howto/spend", "howto/study", "howto/workers",
@@ -91,6 +93,7 @@ SETUP: dict[str, Callable[[Pairs], None]] = {
     [
         pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else [])
         for name in (path.relative_to(ROOT / "docs").with_suffix("").as_posix() for path in PAGES)
+        if name not in SERVED
     ],
 )
 def test_every_block_of_a_page_runs_and_prints_what_is_shown(
