@@ -45,10 +45,13 @@ def activation_bytes(method: Method, shape: ModelShape, tokens: float, bytes_per
     return method.backward_layers(shape) * numbers * tokens * bytes_per_number
 
 
-def state_bytes(method: Method, shape: ModelShape) -> float:
-    """Bytes of gradients and optimiser moments: 12 a trained parameter, the input embedding's included."""
+def state_bytes(method: Method, shape: ModelShape, shards: int = 1) -> float:
+    """Bytes of gradients and optimiser moments: 12 a trained parameter, the input embedding's included.
+
+    With ``shards`` processes each has a share of the blocks', and all of the embedding's.
+    """
     embedding = shape.embedding_params if method.trains_embedding else 0
-    return 12.0 * (method.trained_params(shape) + embedding)
+    return 12.0 * (method.trained_params(shape) / shards + embedding)
 
 
 def training_bytes(

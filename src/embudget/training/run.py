@@ -154,6 +154,9 @@ def train(
             if folder is not None:  # the last moment for it: merged, the state is another one
                 resuming.save()
             resuming.aside = True
+            if training.sharded is not None:
+                training.sharded.assemble()
+                training.model.cpu()
             use_float32(training.model)  # for whoever gets the model
             adapter = None if folder is None else adapter_of(training.model[0].model)
             training.model[0].model = job.method.merge(training.model[0].model)
