@@ -120,17 +120,22 @@ def ways_to_fit(
         shards: devices over which the blocks are cut.
     """
     adapters = parse_method(f"lora:{LORA_RANK}")
+    counts = [shards, *(2**power for power in range(1, 11) if 2**power > shards)]
 
-    def fits(what: str, other: Method, low: bool, devices: int) -> str | None:
-        needed = training_bytes(other, shape, batch_size, max_length, negatives=negatives, bf16=low, shards=devices)
-        return f"{what} ({written(needed)})" if needed <= usable else None
+    def fewest(other: Method, low: bool, most: int | None = None) -> str | None:
+        """The fewest devices on which a method fits, with what is to be asked for."""
+        for count in counts[:most]:
+            needed = training_bytes(other, shape, batch_size, max_length, negatives=negatives, bf16=low, shards=count)
+            if needed <= usable:
+                changes = [str(other)] if other != method else []
+                changes += ["--precision bf16"] if low != bf16 else []
+                changes += [f"--devices {count} --shard"] if count != shards else []
+                return f"{' '.join(changes)} ({written(needed)})"
+        return None
 
-    asked = [None if bf16 else fits("--precision bf16", method, True, shards)]
-    asked += [None if kind_of(str(method)) == "lora" else fits(str(adapters), adapters, bf16, shards)]
-    more = (2**power for power in range(1, 11) if 2**power > shards)
-    several = (fits(f"--devices {count} --shard", method, bf16, count) for count in more)
-    asked += [next((one for one in several if one is not None), None)]
-    found = [one for one in asked if one is not None]
+    ways = [None if bf16 else fewest(method, True, most=1)]
+    ways += [None if kind_of(str(method)) == "lora" else fewest(adapters, bf16), fewest(method, bf16)]
+    found = [way for way in ways if way is not None]
     return f"use {' or '.join(found)}" if found else "use a smaller model or batch"
 
 

@@ -12,7 +12,6 @@ after it has its name.
 Either kind can be read by any number of processes, sharded or not.
 """
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping
@@ -20,16 +19,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from embudget.files import flush
+from embudget.training.checkpoint_folder import NUMBERS, Empty, begin, digest, finish
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
-TENSORS, NUMBERS = "state.safetensors", "state.json"
-KEPT = 2
-
-Empty = Callable[[str, "torch.Size", "torch.dtype"], "Tensor"]
-"""Makes room for a tensor of a checkpoint: given its name, its whole size and its kind, a sharded or a plain one."""
+TENSORS = "state.safetensors"
 
 
 class State(NamedTuple):
@@ -58,38 +53,6 @@ def write_checkpoint(folder: Path, step: int, tensors: "Mapping[str, Tensor]", n
     except (OSError, SafetensorError) as error:  # safetensors has its own name for a full disk
         shutil.rmtree(part, ignore_errors=True)  # half a checkpoint would keep the disk full
         raise error if isinstance(error, OSError) else OSError(str(error)) from None
-
-
-def begin(folder: Path) -> Path:
-    """Make the folder in which a checkpoint is written before it has its name."""
-    folder.mkdir(parents=True, exist_ok=True)
-    part = folder / "part"
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir()
-    return part
-
-
-def finish(folder: Path, step: int, digests: str | dict[str, str], numbers: Mapping[str, Any]) -> None:
-    """Give a checkpoint whose tensors are on the disk its numbers and its name, and remove older ones.
-
-    Args:
-        folder: of the run.
-        step: its number.
-        digests: the hash of the tensors' file, or those of their files by name.
-        numbers: the rest of the state.
-    """
-    part, final = folder / "part", folder / f"step-{step:09d}"
-    (part / NUMBERS).write_text(json.dumps({"tensors": digests, "numbers": numbers}))
-    flush(part / NUMBERS)
-    flush(part)
-    if final.exists():  # it could not be read, or is the same again
-        shutil.rmtree(final)
-    part.rename(final)
-    flush(folder)
-    others = sorted(path for path in folder.glob("step-*") if path != final)
-    earlier = [path for path in others if path < final]
-    for other in {*others} - {*earlier[len(earlier) + 1 - KEPT :]}:  # later ones were torn, or of no use
-        shutil.rmtree(other, ignore_errors=True)
 
 
 def newest_checkpoint(
@@ -126,9 +89,3 @@ def _read(path: Path, of_use: Callable[[dict[str, Any]], bool], empty: Empty | N
         return State(read_sharded(path, empty), numbers)
     except (OSError, ValueError, LookupError, TypeError, SafetensorError):
         return None
-
-
-def digest(path: Path) -> str:
-    """The SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

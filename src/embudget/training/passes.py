@@ -8,7 +8,7 @@ Shapes: T texts, L tokens, H hidden size, E embedding size, R rows of the input 
 import logging
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -19,16 +19,36 @@ from torch.utils.checkpoint import set_device_states
 from embudget.errors import OutOfMemoryError, first_line
 from embudget.flops import Passes
 from embudget.training.agreement import agreed_most
+from embudget.training.bf16 import Bf16Weights
 from embudget.training.chunks import Chunk, empty_chunk, make_chunks
-
-if TYPE_CHECKING:
-    from embudget.training.engine import Engine
+from embudget.training.encoder import Encoder
 
 LOG = logging.getLogger(__name__)
 
 KEPT_STATES_BYTES = 2**30
 """Up to this size the hidden states above a batch's frozen prefix are kept between the two passes; larger ones are
 computed again."""
+
+
+class Computing(Protocol):
+    """How texts are computed, as an engine says; it is changed where memory turns out to be short."""
+
+    encoder: Encoder
+    cached: bool
+    """Whether gradients are cached."""
+    chunk_tokens: int
+    """Padded tokens a chunk may hold."""
+    flatten: bool
+    """Whether chunks are laid end to end."""
+    sharded: bool
+    """Whether processes must go through the blocks equally often."""
+    weights: Bf16Weights | None
+    """The copies that a step runs on."""
+
+    @property
+    def chunk_overhead(self) -> int:
+        """What a chunk costs beside its tokens, in tokens."""
+        ...
 
 
 @dataclass
@@ -48,7 +68,7 @@ class _Done:
 class BatchPasses:
     """One process's texts of one batch, on their way forward and back."""
 
-    def __init__(self, engine: "Engine", texts: list[np.ndarray], rows_RH: Tensor | None) -> None:
+    def __init__(self, engine: Computing, texts: list[np.ndarray], rows_RH: Tensor | None) -> None:
         self.engine = engine
         self.encoder = engine.encoder
         self.texts = texts

@@ -19,7 +19,7 @@ from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 
 from embudget.files import flush
-from embudget.training.checkpoints import Empty, begin, digest, finish
+from embudget.training.checkpoint_folder import Empty, begin, digest, finish
 from embudget.training.device import start_processes
 
 
