@@ -34,7 +34,7 @@ def engine_of_model(method: str, *, shard: bool = False) -> Engine:
     model = with_method(load_embedder(MODEL, 32), Path(MODEL), method)
     if shard:
         ShardedBlocks(base_decoder(model[0].model), find_shape(MODEL).description.blocks, bf16=False)
-    return engine_for(model, chunk_tokens=64, sharded=shard)
+    return engine_for(model, chunk_tokens=128, sharded=shard)
 
 
 def batch(text: list[str], negatives: bool) -> tuple[Texts, np.ndarray | None]:

@@ -4,7 +4,7 @@ Several processes, started by torchrun, train one model. Every process makes the
 length, are dealt out in turn, so that all have about the same work. The embeddings of all are gathered, every process
 takes the loss of the whole batch and the gradient with respect to its own texts' embeddings, and the parameters'
 gradients are summed: the same update as one process makes, up to the order of summation. accelerate sets up gloo on
-CPUs and NCCL on CUDA devices.
+CPUs, NCCL on CUDA devices and what other accelerators have.
 
 A run in bf16 trains under autocast and, on CUDA devices where the kernel is installed, by flash attention over texts
 laid end to end. A measurement runs in float32 with the kernel that every model has, whatever a run trains in.
@@ -12,7 +12,7 @@ laid end to end. A measurement runs in float32 with the kernel that every model 
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -140,6 +140,22 @@ def start_processes() -> PartialState:
     # accelerate takes a process on a CPU to be alone unless it is told that several are meant
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1
     return PartialState(cpu=several and not torch.accelerator.is_available())
+
+
+def random_state() -> dict[str, Tensor]:
+    """The state from which this process draws, on the CPU and on its device, by names for a checkpoint."""
+    found, device = {"random": torch.get_rng_state()}, start_processes().device
+    if device.type != "cpu":
+        found[f"random.{device.type}"] = torch.get_device_module(device).get_rng_state()
+    return found
+
+
+def set_random_state(tensors: Mapping[str, Tensor]) -> None:
+    """Draw from here on as from a state that `random_state` gave, as far as it is of this kind of device."""
+    torch.set_rng_state(tensors["random"].cpu())
+    device = start_processes().device
+    if (key := f"random.{device.type}") in tensors:
+        torch.get_device_module(device).set_rng_state(tensors[key].cpu())
 
 
 def share(lengths: Sequence[int], rank: int, count: int) -> list[int]:

@@ -22,7 +22,7 @@ from torch import Tensor
 from embudget.errors import DivergedError, RunError
 from embudget.pairs.token_batch import TokenBatch
 from embudget.training.agreement import agreed_most, own
-from embudget.training.device import in_float32, start_processes
+from embudget.training.device import in_float32, random_state, set_random_state, start_processes
 from embudget.training.encoder import base_decoder
 from embudget.training.engine import engine_of
 from embudget.training.heldout import HeldOut, held_out
@@ -115,7 +115,7 @@ class Training:
         """
         started = time.perf_counter()
         batch = self._batch()
-        drawn, random, meter = self._drawn, self._random(), self.meter.state()
+        drawn, random, meter = self._drawn, random_state(), self.meter.state()
         engine = self.engine.cached, self.engine.chunk_tokens
         try:
             with breakable([value for _, value in self._trained.named]):
@@ -124,7 +124,7 @@ class Training:
             self._drawn = drawn
             self.meter.restore(meter)
             self.engine.cached, self.engine.chunk_tokens = engine
-            self._set_random(random)
+            set_random_state(random)
             self._trained.forget_gradients()
             raise
         with self._update():
@@ -208,18 +208,7 @@ class Training:
         found = self._trained.tensors()
         if self.rows is not None:
             found |= {f"rows.{name}": value for name, value in self.rows.state().items()}
-        return found | self._random()
-
-    def _random(self) -> dict[str, Tensor]:
-        found = {"random": torch.get_rng_state()}
-        if self.place.device.type == "cuda":
-            found["random.cuda"] = torch.cuda.get_rng_state(self.place.device)
-        return found
-
-    def _set_random(self, tensors: dict[str, Tensor]) -> None:
-        torch.set_rng_state(tensors["random"].cpu())
-        if "random.cuda" in tensors and self.place.device.type == "cuda":
-            torch.cuda.set_rng_state(tensors["random.cuda"].cpu(), self.place.device)
+        return found | random_state()
 
     def empty(self, name: str, size: torch.Size, kind: torch.dtype) -> Tensor:
         """Room for one of the `tensors` of a checkpoint, sharded as it is here."""
@@ -243,7 +232,7 @@ class Training:
             kept = {name.removeprefix("rows."): value for name, value in tensors.items() if name[:5] == "rows."}
             self.rows.restore(kept)
         self._trained.restore(tensors)
-        self._set_random(tensors)
+        set_random_state(tensors)
         self.meter.restore(numbers["meter"])
         self.losses = [(tokens, loss) for tokens, loss in numbers["losses"]]
         self.seconds = numbers["seconds"]
