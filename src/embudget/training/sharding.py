@@ -49,7 +49,7 @@ class ShardedBlocks:
         policy = MixedPrecisionPolicy()
         if bf16:
             policy = MixedPrecisionPolicy(torch.bfloat16, torch.float32, cast_forward_inputs=False)
-        self._list = decoder.get_submodule(path)
+        self._list: Any = decoder.get_submodule(path)
         self._blocks: list[Any] = list(self._list.children())
         self._plain: list[nn.Module] = []
         for block in self._blocks:
@@ -59,7 +59,7 @@ class ShardedBlocks:
             block.set_force_sum_reduction_for_comms(True)  # gloo has no other way to sum
         for block, above in zip(self._blocks, self._blocks[1:], strict=False):
             block.set_modules_to_forward_prefetch([above])
-        self._root = fully_shard(_Root(self._blocks), mesh=mesh)
+        self._root: Any = fully_shard(_Root(self._blocks), mesh=mesh)
         self._root()  # before any block runs: they learn of one another
 
     @contextmanager
