@@ -21,7 +21,7 @@ from types import FrameType
 
 from embudget.errors import ConfigError
 
-GRACE_SECONDS, STOP_SECONDS = 10.0, 30.0
+GRACE_SECONDS, STOP_SECONDS = 60.0, 30.0
 """Time that the other processes have to end by themselves after one has failed, and then after they were told to."""
 
 WRITING_SECONDS = 600.0
