@@ -14,9 +14,11 @@ from typing import Any
 import torch
 from accelerate.utils import gather_object
 from torch import Tensor
-from torch.distributed import checkpoint
 from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.filesystem import FileSystemReader
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import save
 
 from embudget.files import flush
 from embudget.training.checkpoint_folder import Empty, begin, digest, finish
@@ -34,7 +36,7 @@ def write_sharded(folder: Path, step: int, tensors: Mapping[str, Tensor], number
     place, part = start_processes(), folder / "part"
     _together(lambda: begin(folder) if place.is_main_process else None)
     try:
-        checkpoint.save(dict(tensors), checkpoint_id=part)
+        save(dict(tensors), checkpoint_id=part)
     except CheckpointException as error:
         if place.is_main_process:
             shutil.rmtree(part, ignore_errors=True)
@@ -60,7 +62,7 @@ def read_sharded(path: Path, empty: Empty | None) -> dict[str, Tensor]:
     Raises:
         ValueError: they cannot be read.
     """
-    reader = checkpoint.FileSystemReader(path)
+    reader = FileSystemReader(path)
     tensors: dict[str, Tensor] = {}
     for name, about in reader.read_metadata().state_dict_metadata.items():
         assert isinstance(about, TensorStorageMetadata)
@@ -69,7 +71,7 @@ def read_sharded(path: Path, empty: Empty | None) -> dict[str, Tensor]:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="torch.distributed is disabled, unavailable or uninitialized")
-            checkpoint.load(tensors, storage_reader=reader, no_dist=True)
+            load(tensors, storage_reader=reader, no_dist=True)
     except CheckpointException as error:
         raise ValueError(str(error)) from None
     return tensors

@@ -22,7 +22,7 @@ are computed by, or turned into, copies without sharding (`ShardedBlocks.whole`,
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -59,8 +59,8 @@ class ShardedBlocks:
             block.set_force_sum_reduction_for_comms(True)  # gloo has no other way to sum
         for block, above in zip(self._blocks, self._blocks[1:], strict=False):
             block.set_modules_to_forward_prefetch([above])
-        self._root: Any = fully_shard(_Root(self._blocks), mesh=mesh)
-        self._root()  # before any block runs: they learn of one another
+        root: Any = cast("Any", fully_shard(_Root(self._blocks), mesh=mesh))
+        root()  # before any block runs: they learn of one another
 
     @contextmanager
     def whole(self) -> Iterator[None]:
