@@ -38,8 +38,8 @@ from embudget.records import RunConfig
 from embudget.suite.loading import load_embedder
 from embudget.training.job import Job
 from embudget.training.loop import Training
+from embudget.training.optimizer import TrainedParameters
 from embudget.training.rows import RowAdamW
-from embudget.training.weight_decay import parameter_groups
 
 RATE, DECAY = 1e-4, 0.1
 LARGE = 1e9
@@ -143,9 +143,7 @@ def make_dense(training: Training) -> None:
     table_VH, encoder.table, training.rows = encoder.table, None, None
     assert table_VH is not None
     vars(encoder)["hidden"] = lambda chunk, rows_RH: functional.embedding(chunk.ids, table_VH, encoder.pad_row)
-    training._named = encoder.trained()
-    groups = parameter_groups(training.model, training._named, DECAY)
-    training._optimizer = torch.optim.AdamW(groups, fused=True)
+    training._trained = TrainedParameters(training.model, encoder.trained(), DECAY)
 
 
 def token_ids(model: str, pairs: Pairs, batch_size: int, rounds: int) -> Iterator[Tensor]:

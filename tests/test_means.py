@@ -9,7 +9,7 @@ def test_hours_are_seconds_of_all_devices_together() -> None:
     means = find_means(hours=2, devices=4, dollars_per_hour=3)
     assert (means.amount, means.unit, means.devices) == (2 * 3600 * 4, "seconds", 4)
     assert means.hours == 2
-    assert means.dollars(means.amount) == 2 * 4 * 3
+    assert means.dollars(means.of_one_device) == 2 * 4 * 3, "all four are paid for the two hours"
 
 
 def test_money_and_hours_of_a_device_are_flop_as_everywhere() -> None:

@@ -42,9 +42,14 @@ class Means(NamedTuple):
         """What the clock on the wall shows in the end; None where the budget is in FLOP."""
         return self.of_one_device / 3600 if self.unit == "seconds" else None
 
+    @property
+    def price(self) -> float | None:
+        """Dollars of an hour on the clock, for all devices: those that wait for another are paid as well."""
+        return None if self.dollars_per_hour is None else self.dollars_per_hour * self.devices
+
     def dollars(self, seconds: float) -> float | None:
-        """What so many seconds of one device cost; None where no price is known."""
-        return None if self.dollars_per_hour is None else seconds / 3600 * self.dollars_per_hour
+        """What so many seconds on the clock cost; None where no price is known."""
+        return None if self.price is None else seconds / 3600 * self.price
 
     def __str__(self) -> str:
         """For a person."""

@@ -13,7 +13,7 @@ import yaml
 
 from embudget.pairs import Pairs
 from embudget.study import Store
-from embudget.training.state import newest_checkpoint
+from embudget.training.checkpoints import newest_checkpoint
 
 LONG = 1e12
 """FLOP that take minutes with the tiny model."""

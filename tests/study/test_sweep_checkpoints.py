@@ -12,7 +12,8 @@ from embudget.errors import StoreError
 from embudget.pairs import Pairs
 from embudget.records import RunConfig, RunRecord
 from embudget.study import Store, Study
-from embudget.training.state import newest_checkpoint, trunk_name
+from embudget.training.checkpoints import newest_checkpoint
+from embudget.training.state import trunk_name
 from tests.command_line import Run
 from tests.study.studies import tiny_study
 from tests.study.test_sweep import Log

@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from embudget.errors import RunError
 from embudget.methods import parse_method
 from embudget.suite import find_shape
-from embudget.training import engine as engine_module
+from embudget.training import passes as passes_module
 from embudget.training.chunks import Chunk, make_chunks
 from embudget.training.encoder import Encoder, base_decoder
 from tests.training.batches import (
@@ -75,7 +75,7 @@ def test_dropout_in_the_frozen_prefix_is_replayed(
     tiny_neox: Path, tiny_text: list[str], kept_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Models of the hub may bring dropout in their configuration."""
-    monkeypatch.setattr(engine_module, "KEPT_STATES_BYTES", kept_bytes)
+    monkeypatch.setattr(passes_module, "KEPT_STATES_BYTES", kept_bytes)
     model = embedder(tiny_neox, "freeze:0.5")
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
@@ -294,7 +294,7 @@ def test_the_frozen_prefix_runs_once_and_is_not_gone_back_through(
     cached = counted(lambda: gradients(engine_for(model, cached=True), texts)) - loss
     assert cached - direct == suffix
     assert direct < prefix + suffix + 2.15 * suffix
-    monkeypatch.setattr(engine_module, "KEPT_STATES_BYTES", 0)
+    monkeypatch.setattr(passes_module, "KEPT_STATES_BYTES", 0)
     again = counted(lambda: gradients(engine_for(model, cached=True), texts)) - loss
     assert again - cached == prefix
 
@@ -305,7 +305,7 @@ def test_the_frozen_prefix_runs_once_and_is_not_gone_back_through(
 def test_the_meter_agrees_with_the_counter(
     tiny_neox: Path, tiny_text: list[str], method: str, cached: bool, kept_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine_module, "KEPT_STATES_BYTES", kept_bytes)
+    monkeypatch.setattr(passes_module, "KEPT_STATES_BYTES", kept_bytes)
     model, meter = counted_in_full(embedder(tiny_neox, method)), meter_for(tiny_neox, method)
     texts = ragged(model, tiny_text)
     engine = engine_for(model, cached=cached, chunk_tokens=100)

@@ -18,11 +18,11 @@ from embudget.pairs import Pairs
 from embudget.records import Provenance, RunConfig, RunRecord
 from embudget.study.execution import execute
 from embudget.training import engine
+from embudget.training.checkpoints import newest_checkpoint
 from embudget.training.job import Job
 from embudget.training.loop import Training
 from embudget.training.resources import Resources
 from embudget.training.run import train
-from embudget.training.state import newest_checkpoint
 from tests.command_line import Run
 from tests.conftest import save_tiny
 from tests.training.kills import RECORD, WEIGHTS, Arm, at_line, in_a_write, survives, train_to

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from embudget.training.state import NUMBERS, TENSORS, newest_checkpoint, write_checkpoint
+from embudget.training.checkpoint_folder import NUMBERS
+from embudget.training.checkpoints import TENSORS, newest_checkpoint, write_checkpoint
 
 NUMBERS_OF = {"losses": [[7, 0.1 + 0.2], [9, 1e-300]], "order": {"epoch": 1, "carried": [3]}, "seconds": 0.0}
 

@@ -11,11 +11,12 @@ from embudget.records import RunConfig, RunRecord
 from embudget.study import Store, Study, sweep
 from embudget.study.execution import execute
 from embudget.suite import find_shape
+from embudget.training.checkpoints import newest_checkpoint
 from embudget.training.heldout import HeldOut
 from embudget.training.loop import Training
 from embudget.training.resources import Resources
 from embudget.training.run import train
-from embudget.training.state import newest_checkpoint, trunk_name
+from embudget.training.state import trunk_name
 from embudget.training.trunk import train_trunk
 from tests.training.test_run import config_for
 from tests.training.trouble import poisoned

@@ -1,6 +1,7 @@
 """`embudget train`: one model within a budget, from a recipe or from options."""
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -12,7 +13,7 @@ from embudget.training.resources import CachePolicy, Resources
 if TYPE_CHECKING:
     from embudget.pairs import Pairs
     from embudget.recipe import Recipe
-    from embudget.records import RunConfig, RunRecord
+    from embudget.records import RunConfig
     from embudget.training.precision import AskedPrecision
 
 
@@ -80,6 +81,12 @@ def command(
         CachePolicy,
         typer.Option(help="Gradient caching: auto where the batch does not fit the memory, always or never."),
     ] = "auto",
+    devices: Annotated[
+        int | None, typer.Option(min=1, help="Devices of this machine that train the model together; 1 by default.")
+    ] = None,
+    shard: Annotated[
+        bool, typer.Option("--shard", help="Cut the model's blocks over the devices: for one that none can hold.")
+    ] = False,
     compile: Annotated[bool, typer.Option("--compile", help="Put the blocks through torch.compile.")] = False,
     checkpoint_minutes: Annotated[
         float | None,
@@ -116,9 +123,11 @@ def command(
     Examples: embudget train recipe.yaml
               embudget train --model smollm2-135m:8 --method lora:32 --budget 1e13 \\
                 --pairs pairs/ --out model/
+              embudget train recipe.yaml --devices 8 --shard
     """  # noqa: D301
     from embudget.cli.console import budget_bar
     from embudget.cli.export import write_export
+    from embudget.cli.train_text import outcome
     from embudget.errors import ConfigError
     from embudget.exports.run import check_exports, export_beside
     from embudget.flops import resolve_budget
@@ -126,9 +135,15 @@ def command(
     from embudget.pairs import load_pairs
     from embudget.recipe import Recipe
     from embudget.records import RunConfig
+    from embudget.training.launch import launch, wants_processes
     from embudget.training.run import train
     from embudget.training.yardstick import measured_on
 
+    if wants_processes(devices):
+        assert devices is not None
+        raise typer.Exit(launch(devices, sys.argv[1:]))
+    if shard and os.environ.get("WORLD_SIZE", "1") == "1":
+        raise ConfigError("shard cuts a model over several devices: give --devices as well, or start it by torchrun")
     check_apart(out, (recipe,))
     data = load_pairs(pairs)
     budget_asked = (budget, gpu_hours, dollars, device, mfu, dollars_per_hour)
@@ -154,7 +169,7 @@ def command(
     check_exports(export or (), config.method, out)
     with budget_bar(f"{config.model} {config.method} {config.train_flops:.3g} FLOP") as progress:
         seconds = None if checkpoint_minutes is None else 60 * checkpoint_minutes
-        resources = Resources(cache, compile, checkpoint_seconds=seconds)
+        resources = Resources(cache, compile, shard, checkpoint_seconds=seconds)
         _, record = train(
             config, data, out, on_progress=progress, resources=resources, report_to=report_to or (), with_record=True
         )
@@ -181,38 +196,6 @@ def _checked(recipe: "Recipe", file: Path, force: bool) -> "Recipe":
             "the same with --force"
         )
     return recipe
-
-
-def outcome(record: "RunRecord") -> str:
-    """A finished run in a few lines: its size, its loss beside that of its start, and what to doubt."""
-    from embudget.duration import duration
-    from embudget.yardstick import loss_text
-
-    config = record.config
-    assert record.seconds is not None and record.train_flops is not None and record.loss is not None
-    rate = f"{record.train_flops / record.seconds / 1e9:.0f} GFLOP/s"
-    return "\n".join(
-        [
-            f"{config.model} {config.method}: {record.train_flops:.4g} FLOP in {duration(record.seconds)} ({rate})",
-            f"{record.tokens:,} tokens, {record.steps:,} steps of {config.batch_size} pairs",
-            f"held-out loss {loss_text(record.loss, record.groups, 4)} nats (chance {record.by_chance:.4f}), accuracy "
-            f"{record.accuracy:.3f} in "
-            f"{config.eval_candidates}",
-            *_beside_start(record),
-            *([f"no gain: {record.error}"] if record.status == "no_gain" else []),
-            *(f"warning: {remark}" for remark in record.remarks),
-        ]
-    )
-
-
-def _beside_start(record: "RunRecord") -> list[str]:
-    """A line on what the start had before training, where it was measured."""
-    if record.base_loss is None or record.base_ndcg is None or record.ndcg is None:
-        return []
-    return [
-        f"before training: loss {record.base_loss:.4f} nats, nDCG@10 {record.base_ndcg:.3f}; after: nDCG@10 "
-        f"{record.ndcg:.3f}"
-    ]
 
 
 def _precision(asked: str | None, model: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from embudget.errors import InfeasibleError
-from embudget.memory import USABLE_SHARE, parse_bytes, training_bytes, written
+from embudget.memory import USABLE_SHARE, parse_bytes, training_bytes, ways_to_fit, written
 from embudget.methods import parse_method
 from embudget.spending.allocation import Arm
 from embudget.study import Study
@@ -41,6 +41,15 @@ def arms_that_fit(
         least = min(arms, key=lambda arm: needed[arm])
         raise InfeasibleError(
             f"no member fits into the memory of the device, {written(there)}: the least that would do is "
-            f"{written(needed[least] / USABLE_SHARE * 1.005)}, for {least.model} {least.method}"
+            f"{written(needed[least] / USABLE_SHARE * 1.005)}, for {least.model} {least.method}: "
+            + ways_to_fit(
+                parse_method(least.method),
+                find_shape(least.model),
+                batch_size,
+                max(study.max_length),
+                USABLE_SHARE * there,
+                negatives=max(study.negatives),
+                bf16=bf16,
+            )
         )
     return found

@@ -187,7 +187,7 @@ def make_ledger(
         outcomes: all that was bought, in its order, with the records of what was trained.
         decision: the last one, which chose the final run.
         forecast: predicts a loss by what the search has taught.
-        dollars_per_hour: price of a device of this machine, for a budget in seconds.
+        dollars_per_hour: price of an hour on the clock, of all devices, for a budget in seconds.
         untrained: the start that is the model, where no run beat it.
         left_over: why a part of the budget was not spent, as when the pairs end before.
 

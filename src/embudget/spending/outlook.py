@@ -66,7 +66,7 @@ class Outlook(Frozen):
     )
     search_seconds: float | None = Field(description="of one device; None where the machine was not timed")
     final_seconds: float | None
-    dollars: float | None = Field(description="of both; None where no price is known")
+    dollars: float | None = Field(description="of both, for all devices; None where no price is known")
     memory_bytes: PositiveFloat = Field(description="of the dearest arm's training, estimated")
     memory_of: str = Field(description="that arm")
     disk_bytes: PositiveFloat = Field(

@@ -223,8 +223,8 @@ def timing(config: RunConfig, pairs: Pairs, lengths: TokenStats) -> Timing:
     from embudget.training.yardstick import held_out_pairs
 
     def finish() -> None:
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
+        if torch.accelerator.is_available():
+            torch.accelerator.synchronize()
 
     method, shape = parse_method(config.method), find_shape(config.model)
     method.check(shape)

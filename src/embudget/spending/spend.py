@@ -179,7 +179,7 @@ def carry_out(
     )
     measured = [one for one, _ in (*spent.known, *spent.outcomes)]  # the final run tells of the others too
     forecast = forecaster(spent.allocation, measured, prepared.prior)
-    price = prepared.means.dollars_per_hour
+    price = prepared.means.price
     last, left_over = spent.decisions[-1], spent.recipe.left_over
     ledger = make_ledger(spent.allocation, spent.outcomes, last, forecast, price, spent.untrained, left_over)
     ledger.save(folder / LEDGER)

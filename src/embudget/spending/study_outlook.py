@@ -7,7 +7,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 from embudget.duration import duration
 from embudget.errors import ConfigError, InfeasibleError
 from embudget.frozen import Frozen
-from embudget.memory import USABLE_SHARE, parse_bytes, state_bytes, training_bytes, written
+from embudget.memory import USABLE_SHARE, parse_bytes, state_bytes, training_bytes, ways_to_fit, written
 from embudget.methods import parse_method
 from embudget.pairs import Pairs
 from embudget.records import RunConfig
@@ -81,7 +81,7 @@ def study_outlook(
     if device_memory is not None and memory[dear.id] > USABLE_SHARE * parse_bytes(device_memory):
         raise InfeasibleError(
             f"device_memory must be at least {written(memory[dear.id] / USABLE_SHARE * 1.005)} for {dear.model} "
-            f"{dear.method}, got {written(parse_bytes(device_memory))}"
+            f"{dear.method}, got {written(parse_bytes(device_memory))}: {_ways(dear, parse_bytes(device_memory))}"
         )
     training, other = planned.seconds, None
     speed = f"{study.flops_per_second:.2g} FLOP/s, assumed"
@@ -103,6 +103,13 @@ def study_outlook(
         disk_bytes=max(
             state_bytes(parse_method(run.config.method), find_shape(run.config.model)) for run in planned.runs
         ),
+    )  # fmt: skip
+
+
+def _ways(config: RunConfig, there: float) -> str:
+    return ways_to_fit(
+        parse_method(config.method), find_shape(config.model), config.batch_size, config.max_length,
+        USABLE_SHARE * there, negatives=config.negatives, bf16=config.precision == "bf16",
     )  # fmt: skip
 
 

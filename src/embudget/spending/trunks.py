@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 from embudget.records import RunConfig
 from embudget.spending.allocation import Decision, Setting
-from embudget.training.state import NUMBERS, SHARED, trunk_name
+from embudget.training.checkpoint_folder import NUMBERS
+from embudget.training.state import SHARED, trunk_name
 
 MOST_BYTES = 20e9
 """Disk for the states of trunks, unless half of what is free at the start is less."""

@@ -140,6 +140,7 @@ def load_embedder(
     query_prompt: str = "",
     document_prompt: str = "",
     attention: Attention | None = None,
+    device: str | None = None,
 ) -> "SentenceTransformer":
     """Load a member as an embedding model that is not fine-tuned yet: its first blocks, pooling, normalisation.
 
@@ -155,9 +156,10 @@ def load_embedder(
         query_prompt: what `encode_query` puts in front of a text, within ``max_length``.
         document_prompt: what `encode_document` puts in front of a text.
         attention: causal or bidirectional, whichever the model has by default.
+        device: where to put it; by default whichever sentence-transformers prefers.
 
     Returns:
-        The model in float32, on whichever device sentence-transformers prefers.
+        The model in float32.
 
     Raises:
         ModelError: the checkpoint cannot be found (see `find_checkpoint`) or lacks weights, the depth is out of range,
@@ -195,7 +197,7 @@ def load_embedder(
     transformer.max_seq_length = max_length
     after = [Pooling(shape.hidden, pooling_mode=pooling), *([Normalize()] if start_of(name).normalize else [])]
     prompts = {"query": query_prompt, "document": document_prompt}
-    return SentenceTransformer(modules=[transformer, *after], prompts=prompts)
+    return SentenceTransformer(modules=[transformer, *after], prompts=prompts, device=device)
 
 
 def cut_config(name: str, path: str, revision: str | None, shape: ModelShape) -> dict[str, Any]:

@@ -43,4 +43,4 @@ def whole_steps(training: Training) -> Iterator[None]:
         torch.distributed.all_reduce(signals, torch.distributed.ReduceOp.MAX)
         heed()
     if number := int(signals.item()):
-        raise Interrupted(number)
+        raise Interrupted(number, together=True)

@@ -65,6 +65,11 @@ def make_chunks(
     ]
 
 
+def empty_chunk(device: torch.device, flatten: bool = False) -> Chunk:
+    """A chunk of no text: one token, for processes that must go through the model as often as others."""
+    return (_flattened if flatten else _padded)([], [np.zeros(1, dtype=np.int64)], device)
+
+
 def _padded(positions: list[int], texts: list[np.ndarray], device: torch.device) -> Chunk:
     lengths = np.array([len(text) for text in texts])
     length = max(1, int(lengths.max()))

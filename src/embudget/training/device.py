@@ -4,14 +4,15 @@ Several processes, started by torchrun, train one model. Every process makes the
 length, are dealt out in turn, so that all have about the same work. The embeddings of all are gathered, every process
 takes the loss of the whole batch and the gradient with respect to its own texts' embeddings, and the parameters'
 gradients are summed: the same update as one process makes, up to the order of summation. accelerate sets up gloo on
-CPUs and NCCL on CUDA devices.
+CPUs, NCCL on CUDA devices and what other accelerators have.
 
 A run in bf16 trains under autocast and, on CUDA devices where the kernel is installed, by flash attention over texts
 laid end to end. A measurement runs in float32 with the kernel that every model has, whatever a run trains in.
 """
 
+import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,36 +78,84 @@ def in_float32(model: "SentenceTransformer") -> Iterator[None]:
             use_flash_attention(model)
 
 
-def needs_cache(method: Method, shape: ModelShape, tokens_per_batch: float, sharing: int, bf16: bool) -> bool:
+def needs_cache(
+    method: Method, shape: ModelShape, tokens_per_batch: float, sharing: int, bf16: bool, shards: int = 1
+) -> bool:
     """Whether gradients must be cached because a direct pass over a batch would take too much of the free memory.
 
     A direct pass keeps the activations of the whole batch and, in bf16, one copy of the weights for all chunks. Sizes
-    are estimated as `embudget.memory` does. The tokens are those that this process embeds, and ``sharing`` is the
-    number of processes that share the memory.
+    are estimated as `embudget.memory` does. The tokens are those that this process embeds, ``sharing`` is the number of
+    processes that share the memory, and ``shards`` that of the processes over which the blocks are cut.
     """
-    copies = 2 * method.total_params(shape) if bf16 else 0
+    copies = 2 * method.total_params(shape) / shards if bf16 else 0
     activations = activation_bytes(method, shape, tokens_per_batch, BF16_BYTES if bf16 else 4)
-    needed = activations + state_bytes(method, shape) + copies
+    needed = activations + state_bytes(method, shape, shards) + copies
     return needed > SHARE_OF_FREE_MEMORY * free_bytes() / sharing
 
 
 def free_bytes() -> float:
-    """Free memory of the device that trains, in bytes: CUDA's where there is one, else the machine's or container's."""
-    if torch.cuda.is_available():
-        reusable = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
-        return float(torch.cuda.mem_get_info()[0] + reusable)
+    """Free memory of the device that trains, in bytes: its own, else the machine's or container's."""
     import psutil
 
+    if _has_own_memory():
+        reusable = torch.accelerator.memory_reserved() - torch.accelerator.memory_allocated()
+        return float(torch.accelerator.get_memory_info()[0] + reusable)
     free = float(psutil.virtual_memory().available)
+    limit = _container_limit()
+    return free if limit is None else min(free, limit - psutil.Process().memory_info().rss)
+
+
+def device_bytes() -> float:
+    """All memory of the device that trains, in bytes: its own, else the machine's or container's."""
+    import psutil
+
+    if _has_own_memory():
+        return float(torch.accelerator.get_memory_info()[1])
+    return min(float(psutil.virtual_memory().total), _container_limit() or math.inf)
+
+
+def processes_here() -> int:
+    """Processes of this run on this machine, as torchrun says."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", start_processes().num_processes))
+
+
+def sharing(neighbours: int) -> int:
+    """How many runs and processes of this run share one device's memory; on a CPU that of the machine."""
+    return neighbours * (1 if start_processes().device.type != "cpu" else processes_here())
+
+
+def _has_own_memory() -> bool:
+    """Whether an accelerator computes whose memory is apart from the machine's, as it is not on Apple's."""
+    found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return found is not None and found.type != "mps"
+
+
+def _container_limit() -> float | None:
     limit = CGROUP_LIMIT.read_text().strip() if CGROUP_LIMIT.is_file() else "max"
-    return free if limit == "max" else min(free, float(limit) - psutil.Process().memory_info().rss)
+    return None if limit == "max" else float(limit)
 
 
 def start_processes() -> PartialState:
     """Find this process's place among those that torchrun started, and its device; without torchrun it is alone."""
     # accelerate takes a process on a CPU to be alone unless it is told that several are meant
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1
-    return PartialState(cpu=several and not torch.cuda.is_available())
+    return PartialState(cpu=several and not torch.accelerator.is_available())
+
+
+def random_state() -> dict[str, Tensor]:
+    """The state from which this process draws, on the CPU and on its device, by names for a checkpoint."""
+    found, device = {"random": torch.get_rng_state()}, start_processes().device
+    if device.type != "cpu":
+        found[f"random.{device.type}"] = torch.get_device_module(device).get_rng_state()
+    return found
+
+
+def set_random_state(tensors: Mapping[str, Tensor]) -> None:
+    """Draw from here on as from a state that `random_state` gave, as far as it is of this kind of device."""
+    torch.set_rng_state(tensors["random"].cpu())
+    device = start_processes().device
+    if (key := f"random.{device.type}") in tensors:
+        torch.get_device_module(device).set_rng_state(tensors[key].cpu())
 
 
 def share(lengths: Sequence[int], rank: int, count: int) -> list[int]:
@@ -126,7 +175,7 @@ def gather(own_TE: Tensor, lengths: Sequence[int]) -> Tensor:
 
 def add_up(gradients: Sequence[Tensor]) -> None:
     """Sum gradients over the processes, in place, in one exchange."""
-    if start_processes().num_processes == 1:
+    if start_processes().num_processes == 1 or not gradients:  # as where all that trains is sharded
         return
     flat = torch.cat([gradient.flatten() for gradient in gradients])
     torch.distributed.all_reduce(flat)

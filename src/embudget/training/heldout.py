@@ -187,7 +187,7 @@ def _beginning(model: "SentenceTransformer", text: str) -> str:
     return beginning(text, length, lambda part: len(tokenizer(part, truncation=True, max_length=length)["input_ids"]))
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def embed(
     model: "SentenceTransformer", texts: list[str], prompt: str | None = None, chunk_tokens: int = 4 * CHUNK_TOKENS
 ) -> torch.Tensor:

@@ -20,11 +20,15 @@ SIGNALS: tuple[int, ...] = tuple(
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal asked to end; its notes say what was saved. ``signal`` is its number."""
+    """A signal asked to end; its notes say what was saved. ``signal`` is its number.
 
-    def __init__(self, number: int) -> None:
+    It came ``together`` where all processes of a run have it behind the same step.
+    """
+
+    def __init__(self, number: int, together: bool = False) -> None:
         super().__init__(f"signal {number}")
         self.signal = number
+        self.together = together
 
 
 _depth = 0

@@ -5,14 +5,14 @@ updates. The input embedding, where it trains, is updated row by row (`embudget.
 what comes next can be taken out (`tensors`, `numbers`) and put back, to the last bit: checkpoints and the branches of a
 trunk are made of it. A step that is broken off leaves the state before it.
 
-The optimiser is AdamW with b1 = 0.9 and b2 = 0.999.
+Where the blocks are sharded (`embudget.training.sharding`), all processes must do the same at the same time.
 """
 
 import logging
 import math
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,22 +21,24 @@ from torch import Tensor
 
 from embudget.errors import DivergedError, RunError
 from embudget.pairs.token_batch import TokenBatch
-from embudget.training.device import in_float32, start_processes
+from embudget.training.agreement import agreed_most, own
+from embudget.training.device import in_float32, random_state, set_random_state, start_processes
+from embudget.training.encoder import base_decoder
 from embudget.training.engine import engine_of
 from embudget.training.heldout import HeldOut, held_out
 from embudget.training.interrupt import breakable, deferred
 from embudget.training.job import Job
 from embudget.training.meter import BudgetMeter
+from embudget.training.optimizer import TrainedParameters
 from embudget.training.order import BatchOrder
 from embudget.training.rows import RowAdamW
-from embudget.training.weight_decay import parameter_groups
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-LOG = logging.getLogger(__name__)
+    from embudget.training.sharding import ShardedBlocks
 
-MAX_GRADIENT_NORM = 1.0
+LOG = logging.getLogger(__name__)
 
 EXPLODED = 3.0
 """A run ends as diverged once the mean loss of its last ten steps is above this many times chance, or above this many
@@ -63,8 +65,10 @@ class Training:
         self.job = job
         self.place = start_processes()
         set_seed(config.seed)
-        self.model: SentenceTransformer = load_base(config)
+        shards = job.resources.shard and self.place.num_processes > 1
+        self.model: SentenceTransformer = load_base(config, "cpu" if shards else None)
         self.model[0].model = job.method.apply(self.model[0].model, job.shape)
+        self.sharded = self._shard() if shards else None
         self.model.to(self.place.device).train()
         self.meter = BudgetMeter(job.method, job.shape)
         self.losses: list[tuple[int, float]] = []
@@ -85,9 +89,14 @@ class Training:
 
         self.engine = engine_of(job, self.model)
         encoder = self.engine.encoder
-        self._named = encoder.trained()
         self.rows = RowAdamW(encoder.table, config.weight_decay) if encoder.table is not None else None
-        self._optimizer = torch.optim.AdamW(parameter_groups(self.model, self._named, config.weight_decay), fused=True)
+        self._trained = TrainedParameters(self.model, encoder.trained(), config.weight_decay)
+
+    def _shard(self) -> "ShardedBlocks":
+        from embudget.training.sharding import ShardedBlocks
+
+        blocks = self.job.shape.description.blocks
+        return ShardedBlocks(base_decoder(self.model[0].model), blocks, self.job.config.precision == "bf16")
 
     def next_tokens(self) -> int:
         """Non-pad tokens of the batch that the next step trains on.
@@ -106,24 +115,23 @@ class Training:
         """
         started = time.perf_counter()
         batch = self._batch()
-        drawn, random, meter = self._drawn, self._random(), self.meter.state()
+        drawn, random, meter = self._drawn, random_state(), self.meter.state()
         engine = self.engine.cached, self.engine.chunk_tokens
         try:
-            with breakable([value for _, value in self._named]):
+            with breakable([value for _, value in self._trained.named]):
                 loss, rows = self._gradients(batch, factor * self.job.config.learning_rate)
         except BaseException:  # the state before the step, for whoever writes it down
             self._drawn = drawn
             self.meter.restore(meter)
             self.engine.cached, self.engine.chunk_tokens = engine
-            self._set_random(random)
-            self._optimizer.zero_grad()
+            set_random_state(random)
+            self._trained.forget_gradients()
             raise
         with self._update():
             self._drawn = None
             if rows is not None and self.rows is not None:
                 self.rows.step(*rows, self.rate)
-            self._optimizer.step()
-            self._optimizer.zero_grad()
+            self._trained.step()
             self.losses.append((self.meter.tokens, loss))
             self.step_seconds = time.perf_counter() - started
             self.seconds += self.step_seconds
@@ -137,8 +145,7 @@ class Training:
         self.step_tokens = batch.tokens
         self.meter.add_step(batch.pairs, self.step_tokens)
         self.rate = rate
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
+        self._trained.set_rate(rate)
         if self.rows is None:
             loss = self.engine.gradients(batch.texts, self.meter, pairs=batch.pairs, right_P2=batch.right_P2)
             self._clip([])
@@ -156,7 +163,7 @@ class Training:
     def scored(self) -> HeldOut:
         """Score the model on the held-out pairs as its weights stand, whatever comes out; `measure` after training."""
         config = self.job.config
-        with in_float32(self.model):
+        with in_float32(self.model), self._whole():
             return held_out(
                 self.model,
                 self.job.pairs,
@@ -166,10 +173,15 @@ class Training:
                 config.yardstick,
             )
 
+    def _whole(self) -> AbstractContextManager[None]:
+        return nullcontext() if self.sharded is None else self.sharded.whole()
+
     def got_gradient(self) -> bool:
         """Whether any trained parameter has had a gradient other than 0, by the optimisers' moments."""
         moments = [value for name, value in self.tensors().items() if name.endswith((".exp_avg", ".first"))]
-        return any(bool(value.any()) for value in moments)
+        if self.sharded is None:
+            return any(bool(value.any()) for value in moments)
+        return agreed_most(any(bool(own(value).any()) for value in moments)) > 0
 
     def measure(self) -> HeldOut:
         """Measure the model as it is now on the held-out pairs.
@@ -193,24 +205,14 @@ class Training:
 
     def tensors(self) -> dict[str, Tensor]:
         """The tensors that training changes, by name and not copied: parameters, moments, random state."""
-        found = {f"model.{name}": value.detach() for name, value in self._named}
-        for index, moments in self._optimizer.state_dict()["state"].items():
-            found |= {f"optimizer.{index}.{name}": value for name, value in moments.items()}
+        found = self._trained.tensors()
         if self.rows is not None:
-            found["rows.table"] = self.rows.table_VH.detach()
             found |= {f"rows.{name}": value for name, value in self.rows.state().items()}
-        return found | self._random()
+        return found | random_state()
 
-    def _random(self) -> dict[str, Tensor]:
-        found = {"random": torch.get_rng_state()}
-        if self.place.device.type == "cuda":
-            found["random.cuda"] = torch.cuda.get_rng_state(self.place.device)
-        return found
-
-    def _set_random(self, tensors: dict[str, Tensor]) -> None:
-        torch.set_rng_state(tensors["random"].cpu())
-        if "random.cuda" in tensors and self.place.device.type == "cuda":
-            torch.cuda.set_rng_state(tensors["random.cuda"].cpu(), self.place.device)
+    def empty(self, name: str, size: torch.Size, kind: torch.dtype) -> Tensor:
+        """Room for one of the `tensors` of a checkpoint, sharded as it is here."""
+        return self._trained.empty(name, size, kind)
 
     def numbers(self) -> dict[str, Any]:
         """The rest of the state, for JSON: position in the data, totals, losses."""
@@ -226,21 +228,11 @@ class Training:
 
     def restore(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
         """Continue from what `tensors` and `numbers` gave, to the last bit if there are as many threads as before."""
-        with torch.no_grad():
-            for name, parameter in self._named:
-                parameter.copy_(tensors[f"model.{name}"])
-            if self.rows is not None:
-                self.rows.table_VH.copy_(tensors["rows.table"])
-                kept = {name.removeprefix("rows."): value for name, value in tensors.items() if name[:5] == "rows."}
-                self.rows.restore(kept)
-        moments: dict[int, dict[str, Tensor]] = {}
-        for key, value in tensors.items():
-            if key.startswith("optimizer."):
-                _, index, name = key.split(".")
-                moments.setdefault(int(index), {})[name] = value.clone()
-        groups = self._optimizer.state_dict()["param_groups"]
-        self._optimizer.load_state_dict({"state": moments, "param_groups": groups})
-        self._set_random(tensors)
+        if self.rows is not None:
+            kept = {name.removeprefix("rows."): value for name, value in tensors.items() if name[:5] == "rows."}
+            self.rows.restore(kept)
+        self._trained.restore(tensors)
+        set_random_state(tensors)
         self.meter.restore(numbers["meter"])
         self.losses = [(tokens, loss) for tokens, loss in numbers["losses"]]
         self.seconds = numbers["seconds"]
@@ -282,7 +274,7 @@ class Training:
         return loss, (at, rows_RH.grad)
 
     def _clip(self, more: list[Tensor]) -> None:
-        torch.nn.utils.clip_grad_norm_([*(value for _, value in self._named), *more], MAX_GRADIENT_NORM)
+        self._trained.clip(more)
 
     def _check(self, loss: float) -> None:
         config = self.job.config

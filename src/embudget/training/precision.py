@@ -216,5 +216,5 @@ def _finish(device: str) -> None:
     """Wait for what a GPU has been given."""
     import torch
 
-    if torch.device(device).type == "cuda":
-        torch.cuda.synchronize(device)
+    if torch.device(device).type != "cpu":
+        torch.accelerator.synchronize(device)

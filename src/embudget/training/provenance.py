@@ -22,12 +22,16 @@ def provenance(model: str) -> Provenance:
 
     from embudget.suite.loading import find_checkpoint
 
-    cuda = torch.cuda.is_available()
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    name = platform.machine() + " CPU"
+    if accelerator is not None:
+        named = getattr(torch.get_device_module(accelerator), "get_device_name", lambda: accelerator.type)
+        name = str(named())
     return Provenance(
         versions={"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in PACKAGES},
         commit=_commit(),
         model_revision=find_checkpoint(model).identity,
-        device=torch.cuda.get_device_name() if cuda else platform.machine() + " CPU",
+        device=name,
         threads=torch.get_num_threads(),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
     )

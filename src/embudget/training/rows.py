@@ -138,14 +138,17 @@ class RowAdamW:
         return decay_U[place_R], pull_U[place_R], eps_U[place_R]
 
     def state(self) -> dict[str, Tensor]:
-        """Everything but the table itself, on the CPU."""
+        """The table with all that belongs to it, not copied."""
         return {
+            "table": self.table_VH.detach(),
             "first": self.first_VH, "second": self.second_VH, "seen": self.seen_V, "moved": self.moved_V,
             "rates": torch.from_numpy(np.array(self.rates)),
         }  # fmt: skip
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Take over what `state` gave."""
+        with torch.no_grad():
+            self.table_VH.copy_(state["table"])
         self.first_VH.copy_(state["first"])
         self.second_VH.copy_(state["second"])
         self.seen_V, self.moved_V = state["seen"].clone(), state["moved"].clone()

@@ -98,6 +98,7 @@ def train(
         DivergedError: the loss became NaN or infinite, or exploded.
         RunError: ``out`` cannot be written, the pairs' texts repeat too often to make enough batches, memory does not
             suffice for one text at a time, or a checkpoint is that of another model.
+        InfeasibleError: the model cannot fit into the memory of the device; what would is named.
 
     Example:
         >>> recipe = eb.Recipe.load("recipe.yaml")
@@ -112,6 +113,7 @@ def train(
     from embudget.training.base import base_score
     from embudget.training.budget import run_to_budget
     from embudget.training.device import start_processes, use_float32
+    from embudget.training.fit import check_fits
     from embudget.training.loop import Training
     from embudget.training.schedule import factor_of
     from embudget.training.state import Resuming, paid_before, trunk_name
@@ -132,6 +134,7 @@ def train(
     with interruptible_run(), tracked(config, report_to if is_first else (), folder) as on_step:
         job = Job.of(config, pairs, resources)
         job.check_number()
+        check_fits(job)
         job.check_batches()
         made = provenance(config.model)
         training = Training(job)
@@ -154,6 +157,9 @@ def train(
             if folder is not None:  # the last moment for it: merged, the state is another one
                 resuming.save()
             resuming.aside = True
+            if training.sharded is not None:
+                training.sharded.assemble()
+                training.model.cpu()
             use_float32(training.model)  # for whoever gets the model
             adapter = None if folder is None else adapter_of(training.model[0].model)
             training.model[0].model = job.method.merge(training.model[0].model)

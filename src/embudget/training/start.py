@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 
-def load_base(config: RunConfig) -> "SentenceTransformer":
-    """Load the model that a run begins from, as the run embeds texts with it.
+def load_base(config: RunConfig, device: str | None = None) -> "SentenceTransformer":
+    """Load the model that a run begins from, as the run embeds texts with it; on a device of the library's choice.
 
     Raises:
         ModelError: see `embudget.suite.loading.load_embedder`.
@@ -23,4 +23,5 @@ def load_base(config: RunConfig) -> "SentenceTransformer":
         query_prompt=config.query_prompt,
         document_prompt=config.document_prompt,
         attention=config.attention,
+        device=device,
     )

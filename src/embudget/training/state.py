@@ -1,97 +1,40 @@
 """The state of a run on disk: checkpoints, and going on from the newest of them to the same result.
 
-A checkpoint is a folder `step-NUMBER` of tensors (safetensors) and numbers (JSON). It gets its name only once all of it
-is on the disk, and its numbers carry the hash of its tensors. So one that is torn all the same, by a disk that lost
-what it had confirmed, is recognised, and the one before it is used: the last two are kept, and a new one displaces the
-oldest only after it has its name.
+What a checkpoint is on disk: `embudget.training.checkpoints`.
 
 The checkpoints of a run lie in `{checkpoints}/{id}`, those of a trunk in the folder of its `trunk_name`. They are
 removed when the run has its record or has diverged; in a study only when that record is in the store. The first process
-writes them and every process reads them, so that the number of processes may change in between.
+writes them, of a sharded run all together, and every process reads them, so that the number of processes may change in
+between, and whether they shard.
 """
 
-import hashlib
 import json
 import logging
 import math
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from embudget.errors import DivergedError, RunError
-from embudget.files import flush
 from embudget.records import Provenance, RunConfig
+from embudget.training.checkpoints import newest_checkpoint, write_checkpoint
 from embudget.training.interrupt import deferred, heed, pending, tell
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from embudget.training.loop import Training
     from embudget.training.resources import Resources
 
 LOG = logging.getLogger(__name__)
 
-TENSORS, NUMBERS = "state.safetensors", "state.json"
-KEPT = 2
 SHARED = "shared"
 """Note of a trunk's checkpoints: the budget of each run that has branched off, with the FLOP spent by then."""
 
 FIRST_SECONDS, LEAST_SECONDS, MOST_SECONDS = 30.0, 15.0, 600.0
 SHARE_OF_RUN, TIMES_WRITING = 0.05, 20.0
-
-
-class State(NamedTuple):
-    """What a checkpoint holds, read back to the CPU."""
-
-    tensors: "dict[str, Tensor]"
-    numbers: dict[str, Any]
-
-
-def write_checkpoint(folder: Path, step: int, tensors: "Mapping[str, Tensor]", numbers: Mapping[str, Any]) -> None:
-    """Write a checkpoint under a temporary name, rename it once it is on the disk, and keep the one before.
-
-    The folder is that of one run, and is made where it is missing; the numbers are whatever JSON can hold.
-
-    Raises:
-        OSError: the folder cannot be written or is full; older checkpoints are then untouched.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
-
-    folder.mkdir(parents=True, exist_ok=True)
-    part = folder / "part"
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir()
-    try:
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, part / TENSORS)
-        (part / NUMBERS).write_text(json.dumps({"tensors": _digest(part / TENSORS), "numbers": numbers}))
-        for path in (part / TENSORS, part / NUMBERS, part):
-            flush(path)
-    except (OSError, SafetensorError) as error:  # safetensors has its own name for a full disk
-        shutil.rmtree(part, ignore_errors=True)  # half a checkpoint would keep the disk full
-        raise error if isinstance(error, OSError) else OSError(str(error)) from None
-    final = folder / f"step-{step:09d}"
-    if final.exists():  # it could not be read, or is the same again
-        shutil.rmtree(final)
-    part.rename(final)
-    flush(folder)
-    others = sorted(path for path in folder.glob("step-*") if path != final)
-    earlier = [path for path in others if path < final]
-    for other in {*others} - {*earlier[len(earlier) + 1 - KEPT :]}:  # later ones were torn, or of no use
-        shutil.rmtree(other, ignore_errors=True)
-
-
-def newest_checkpoint(folder: Path, of_use: Callable[[dict[str, Any]], bool] = lambda numbers: True) -> State | None:
-    """Read the newest checkpoint that is whole and whose numbers are ``of_use``; None where there is none."""
-    for path in sorted(folder.glob("step-*"), reverse=True):
-        found = _read(path)
-        if found is not None and of_use(found.numbers):
-            return found
-    return None
 
 
 class Resuming:
@@ -142,7 +85,8 @@ class Resuming:
         self._failure: str | None = None
 
     def __enter__(self) -> "Resuming":
-        states = (newest_checkpoint(folder, partial(_is_before, end)) for folder, end in self._places)
+        empty = self.training.empty
+        states = (newest_checkpoint(folder, partial(_is_before, end), empty) for folder, end in self._places)
         found = next((state for state in states if state is not None), None)
         if found is not None:
             before = Provenance.model_validate(found.numbers.pop("provenance"))
@@ -167,7 +111,8 @@ class Resuming:
                 heed()  # a second signal while this was written asked for the same
         ended = kind is None or issubclass(kind, DivergedError)  # a run that diverged would do so again
         whole = self.training.meter.steps and not self.aside and not self.training.torn
-        if not ended and whole and not isinstance(error, KeyboardInterrupt):  # as the loss of another process
+        alone = self.training.sharded is None  # else all must write, and others may be gone
+        if not ended and whole and alone and not isinstance(error, KeyboardInterrupt):  # as the loss of another process
             self.save()
         if ended and not self._keep:
             self.forget()
@@ -184,12 +129,18 @@ class Resuming:
         every = self._every
         if every is None:
             every = interval(self.training.seconds, self.training.meter.share(self.budget), self._took)
-        if time.monotonic() - self._ended >= every:
+        due = time.monotonic() - self._ended >= every
+        if self.training.sharded is not None:  # their clocks differ
+            from embudget.training.agreement import agreed_most
+
+            due = agreed_most(due) > 0
+        if due:
             self.save()
 
     def save(self) -> None:
         """Write a checkpoint, where the run is kept at all; if that fails, warn and let the training go on."""
-        if self._folder is None or not self.training.place.is_main_process or self._there == self._state_now():
+        one_writes = self.training.sharded is None and not self.training.place.is_main_process
+        if self._folder is None or one_writes or self._there == self._state_now():
             return
         with deferred():
             started = time.monotonic()
@@ -203,7 +154,12 @@ class Resuming:
         made = self.provenance.model_dump(mode="json")
         numbers = self.training.numbers() | {"provenance": made, "notes": self.notes}
         try:
-            write_checkpoint(folder, self.training.meter.steps, self.training.tensors(), numbers)
+            if self.training.sharded is None:
+                write_checkpoint(folder, self.training.meter.steps, self.training.tensors(), numbers)
+            else:
+                from embudget.training.sharded_checkpoints import write_sharded
+
+                write_sharded(folder, self.training.meter.steps, self.training.tensors(), numbers)
         except OSError as error:  # a full disk may pass; until then the older ones serve
             self._failure = str(error.strerror or error)
         else:
@@ -217,7 +173,9 @@ class Resuming:
         training, steps = self.training, self.training.meter.steps
         if self._folder is None:
             return tell(error, "nothing was saved: the run has no folder for checkpoints")
-        if not training.place.is_main_process:
+        if training.sharded is not None and not getattr(error, "together", False):
+            return tell(error, f"only older checkpoints in {self._folder} are of use: processes were not at one step")
+        if training.sharded is None and not training.place.is_main_process:
             return None
         if self.aside:
             if self._there is not None:
@@ -273,26 +231,8 @@ def trunk_name(config: RunConfig) -> str:
     return "trunk-" + config.model_copy(update={"train_flops": 10 * warmup_flops, "warmup": 0.1}).id
 
 
-def _read(path: Path) -> State | None:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        said = json.loads((path / NUMBERS).read_text())
-        if said["tensors"] != _digest(path / TENSORS):
-            return None
-        return State(load_file(path / TENSORS), said["numbers"])
-    except (OSError, ValueError, LookupError, TypeError, SafetensorError):
-        return None
-
-
 def _is_before(end: float, numbers: dict[str, Any]) -> bool:
     """Whether the middle of a checkpoint's last step lies before so many tokens."""
     tokens = [0, 0, *(tokens for tokens, _ in numbers["losses"])]
     middle: float = (tokens[-1] + tokens[-2]) / 2
     return middle < end
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
