@@ -62,7 +62,7 @@ if [ -n "$toy" ]; then
   small=(--models toy-small --methods full lora:4 --packages click packaging requests rich --work "$work")
   part tests 150 -m benchmarks.gpu.tests --out "$out" --mark "not gpu" tests/gpu/test_gradients.py
   part speed 150 -m benchmarks.gpu.speed --out "$out" "${small[@]}" --batch-sizes 8 --rounds 2
-  part study 250 -m benchmarks.gpu.study --out "$out" "${small[@]}" --batch-size 8 --seconds 120
+  part study 250 -m benchmarks.gpu.study --out "$out" "${small[@]}" --batch-size 4 --most 3e9 --seconds 240
 else
   part tests 170 -m benchmarks.gpu.tests --out "$out"
   part speed 220 -m benchmarks.gpu.speed --out "$out" --work "$work" --seconds 190

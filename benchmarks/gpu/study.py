@@ -10,6 +10,7 @@ The models have random weights: the losses say that training works on this devic
 
 import argparse
 import json
+import math
 import sys
 import tempfile
 import time
@@ -55,6 +56,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=["full", "freeze:0.5", "lora:32"])
     parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--seconds", type=float, default=150.0)
+    parser.add_argument("--most", type=float, default=math.inf, help="FLOP, the largest budget that is considered")
     parser.add_argument("--packages", nargs="+", help="whose docstrings are the pairs; by default all of the source's")
     parser.add_argument("--work", type=Path, help="folder of models and pairs, kept for other parts")
     parser.add_argument("--out", type=Path, required=True)
@@ -69,7 +71,7 @@ def main() -> None:
             members=members, methods=tuple(options.methods), budgets=(1.0,), pairs=str(pairs.folder),
             batch_size=options.batch_size, max_epochs=EPOCHS,
         )  # fmt: skip
-        sized = largest(given, pairs, ended)
+        sized = largest(given, pairs, ended, options.most)
         result = facts(sized)
         write_whole(options.out / "study.json", json.dumps(result, indent=1) + "\n")
         started = time.monotonic()
@@ -79,7 +81,7 @@ def main() -> None:
         sys.stdout.write(json.dumps(result) + "\n")
 
 
-def largest(study: Study, pairs: Pairs, ended: float) -> Sized:
+def largest(study: Study, pairs: Pairs, ended: float, most: float = math.inf) -> Sized:
     """The study with the largest budgets with which it is expected to end in time.
 
     The budgets are no larger than that every member has pairs enough for the lowest of them.
@@ -88,6 +90,7 @@ def largest(study: Study, pairs: Pairs, ended: float) -> Sized:
         study: whose budgets are to be found.
         pairs: its text pairs.
         ended: when it should have ended, by the monotonic clock; the device is timed within it.
+        most: FLOP, which no budget is above.
 
     Raises:
         RuntimeError: no budgets were found in a few tries.
@@ -96,7 +99,7 @@ def largest(study: Study, pairs: Pairs, ended: float) -> Sized:
     least = min(parse_method(text).flops_per_token(shape) for shape in shapes for text in study.methods)
     length = lengths_of(study.configs(pairs)[0], pairs).tokens_per_pair
     batches = pairs.rows("train") // study.batch_at(1.0)
-    top = 0.99 * APART**2 * least * length * batches * study.batch_at(1.0) * study.max_epochs
+    top = min(most, 0.99 * APART**2 * least * length * batches * study.batch_at(1.0) * study.max_epochs)
     for attempt in range(TRIES):
         tried = study.model_copy(update={"budgets": tuple(float(f"{top / APART**power:.3g}") for power in (2, 1, 0))})
         outlook = study_outlook(tried, pairs, refresh=attempt == 0)

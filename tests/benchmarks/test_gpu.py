@@ -89,18 +89,18 @@ def test_cells_are_left_out_when_the_time_is_up(part: Part) -> None:
     assert [cell["left_out"] for cell in found["cells"]] == ["the time was up"]
 
 
-def test_a_study_has_the_largest_budgets_that_fit_the_time(part: Part, tmp_path: Path) -> None:
-    small = ("--models", "toy-small", "--methods", "full", "lora:4", "--batch-size", "8")
-    found = part(study, *small, "--seconds", "60")
+def test_a_study_is_sized_run_and_summed_up(part: Part, tmp_path: Path) -> None:
+    small = ("--models", "toy-small", "--methods", "full", "lora:4", "--batch-size", "4", "--most", "3e9")
+    found = part(study, *small, "--seconds", "900")
     assert found["runs"] == 6 == sum(found["statuses"].values())
     assert found["statuses"].keys() <= {"done", "no_gain"}
     low, middle, high = sorted(found["budgets"])
     assert middle / low == pytest.approx(study.APART, rel=0.02) == pytest.approx(high / middle, rel=0.02)
-    assert 0 < found["expected_seconds"] <= 60 * study.SHARE
+    assert high == 3e9 and 0 < found["expected_seconds"] <= 900 * study.SHARE
     assert found["seconds"] > 0 and found["tflops_per_second"] > 0
     assert (tmp_path / "out" / "study.db").exists()
     page = summary.summarised(tmp_path / "out")
-    assert "6 runs of batch 8" in page and "## Speed and memory of a step\n\nNot measured." in page
+    assert "6 runs of batch 4" in page and "## Speed and memory of a step\n\nNot measured." in page
 
 
 def test_a_study_that_cannot_end_in_time_is_refused(part: Part) -> None:

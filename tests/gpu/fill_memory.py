@@ -1,6 +1,8 @@
-"""A step with all the memory that it likes, then one with little: `python -m tests.gpu.fill_memory FOLDER DEVICE METHOD`.
+"""A step with all the memory that it likes, then one with little, in a process of its own.
 
-It prints in JSON how the second differs from the first. On a GPU the device's memory is taken but for a little; on a
+    python -m tests.gpu.fill_memory FOLDER DEVICE METHOD
+
+Prints in JSON how the second differs from the first. On a GPU the device's memory is taken but for a little; on a
 CPU the process may map but a little more than it has.
 """
 

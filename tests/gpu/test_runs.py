@@ -21,7 +21,7 @@ METHODS = ("full", "freeze:0.5", "bias", "lora:4")
 STEPS = 12
 DRIFT = {"float32": 0.01, "bf16": 0.3}
 """Nats by which a training loss of 2 may differ from that of a CPU in float32 after `STEPS` steps. In bf16 it differs
-by up to 0.1 on a CPU: the first steps of Adam go by the sign of each gradient, which rounding turns where it is small."""
+by up to 0.1 on a CPU: Adam's first steps go by the sign of each gradient, which rounding turns where it is small."""
 
 
 @pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
