@@ -180,7 +180,6 @@ def test_two_workers_of_the_real_policy_that_are_killed_come_to_the_same_model(
         spending(study, out, listener=listener, **TWO_WORKERS)
 
     assert ended(killed) == -signal.SIGKILL
-    assert not (out / "ledger.json").exists()
     assert ended(lambda: spending(study, out, **TWO_WORKERS)) == 0
     assert (lines(out), weights(out)) == (lines(calm_together), weights(calm_together))
     assert not (out / "runs.db.checkpoints").exists()
