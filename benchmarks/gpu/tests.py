@@ -57,7 +57,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mark", default="gpu", help="which tests: an expression of pytest's -m")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("tests", nargs="*", default=["tests/gpu"])
+    parser.add_argument("tests", nargs="*", default=["tests/gpu", "tests/training/test_precision.py"])
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     arguments = ["-m", options.mark, "-n", "0", "-W", "default", "-p", "no:cacheprovider", "-v", "--tb=short"]
