@@ -181,7 +181,8 @@ def fastest_of_theirs(
 
 def memory_of(training: Training, step: Step, batch: list[int], tokens: int) -> dict[str, dict[str, Any]]:
     """Peak of a step beside its estimate, with gradients cached and, if that fits, of the whole batch at once."""
-    job, found = training.job, {}
+    job = training.job
+    found: dict[str, dict[str, Any]] = {}
     step(batch)  # makes the optimiser's moments
     for way, cached in (("cached", True), ("direct", False)):
         training.engine.cached, training.engine.chunk_tokens = cached, CHUNK_TOKENS
