@@ -191,6 +191,7 @@ def their_step(
         CachedMultipleNegativesRankingLoss,
         MultipleNegativesRankingLoss,
     )
+    from sentence_transformers.util import batch_to_device
     from transformers import set_seed
 
     set_seed(0)
@@ -207,7 +208,8 @@ def their_step(
 
     def step(rows: list[int]) -> float:
         texts = table.take(rows)
-        columns = [embedder.preprocess(texts[side].to_pylist()) for side in ("query", "positive")]
+        made = [embedder.preprocess(texts[side].to_pylist()) for side in ("query", "positive")]
+        columns = [batch_to_device(column, embedder.device) for column in made]
         with torch.autocast(embedder.device.type, torch.bfloat16, enabled=precision == "bf16"):
             loss = loss_of(columns, None)
         return updated(loss, trained, optimizer)

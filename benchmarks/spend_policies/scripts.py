@@ -82,7 +82,7 @@ def final(allocation: Allocation, measured: Sequence[Measurement], setting: Sett
 def _decision(measured: Sequence[Measurement], purchases: tuple[Purchase, ...], best: Setting) -> Decision:
     """What a rival decides: it states neither a probability nor a loss."""
     return Decision(
-        round=len(measured), purchases=purchases, best=best, probability=0.0,
+        purchases=purchases, best=best, probability=0.0,
         expected_loss=0.0, interval=(0.0, 0.0), standings=(),
     )  # fmt: skip
 

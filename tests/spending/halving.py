@@ -47,7 +47,6 @@ def decision(measured: Sequence[Measurement], purchases: tuple[Purchase, ...], b
     losses = [one.loss for one in measured if one.loss is not None]
     lowest = min(losses, default=2.0)
     return Decision(
-        round=0,
         purchases=purchases,
         best=best,
         probability=0.5,

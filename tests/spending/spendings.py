@@ -25,8 +25,11 @@ def study_of(model: Path, pairs: Pairs, **fields: object) -> Study:
 
 
 def spending(study: Study, out: Path, budget: float = BUDGET, **options: Any) -> SpentBudget:  # noqa: ANN401
-    """Spend a budget into a folder, with a checkpoint after each step unless the options say otherwise."""
-    allocation = allocation_of(study, load_pairs(study.pairs), budget)
+    """Spend a budget into a folder, with a checkpoint after each step unless the options say otherwise.
+
+    With workers only those train several runs: a policy that also decides for so many is given by ``together``.
+    """
+    allocation = allocation_of(study, load_pairs(study.pairs), budget, workers=options.pop("together", 1))
     values: dict[str, Any] = {
         "store": out / "runs.db",
         "decide": halving,

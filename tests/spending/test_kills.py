@@ -14,6 +14,7 @@ from embudget.pairs import Pairs
 from embudget.records import RunConfig
 from embudget.spending import final, rounds, run, search
 from embudget.spending.listener import SpendListener
+from embudget.spending.policy import decide
 from embudget.study import Store, Study
 from tests.spending.spendings import Steps, die, ended, lines, spending, study_of, weights
 
@@ -152,3 +153,33 @@ def test_two_workers_come_to_the_same_and_replace_one_that_is_killed(study: Stud
     assert lost == ["killed", "its process ended with signal 9"]
     assert lines(out) == lines(calm)
     assert weights(out) == weights(calm)
+
+
+TWO_WORKERS: dict[str, Any] = {"decide": decide, "workers": 2, "together": 2}
+"""As `embudget spend --workers 2` goes about it: the policy buys two runs at a time."""
+
+
+@pytest.fixture(scope="module")
+def calm_together(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("together") / "out"
+    spending(study, out, **TWO_WORKERS)
+    return out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("point", [*POINTS, "in the search", "in the final run"])
+def test_two_workers_of_the_real_policy_that_are_killed_come_to_the_same_model(
+    study: Study, calm_together: Path, tmp_path: Path, point: str
+) -> None:
+    out = tmp_path / "out"
+    listener = Steps(4, point == "in the final run", die) if point not in POINTS else SpendListener()
+
+    def killed() -> None:
+        if point in POINTS:
+            POINTS[point]()()
+        spending(study, out, listener=listener, **TWO_WORKERS)
+
+    assert ended(killed) == -signal.SIGKILL
+    assert ended(lambda: spending(study, out, **TWO_WORKERS)) == 0
+    assert (lines(out), weights(out)) == (lines(calm_together), weights(calm_together))
+    assert not (out / "runs.db.checkpoints").exists()

@@ -61,7 +61,7 @@ def buy(
 def decision(best: Setting, probability: float = 0.62) -> Decision:
     standings = ((best.model, best.method, probability, 3.0), ("smollm2-135m:1", "full", 0.2, 3.2))
     return Decision(
-        round=3, purchases=(), best=best, probability=probability, expected_loss=3.0, interval=(2.8, 3.2),
+        purchases=(), best=best, probability=probability, expected_loss=3.0, interval=(2.8, 3.2),
         standings=standings,
     )  # fmt: skip
 
@@ -154,6 +154,15 @@ def test_the_largest_member_is_that_of_100_steps() -> None:
     assert chosen.model == max((model for model in SIZES if steps[model] >= STEPS), key=lambda model: SIZES[model])
     assert rules["middle member by full"].model == "smollm2-135m:4"
     assert rules["middle member by full"].learning_rate == 1e-3
+
+
+def test_the_middle_member_is_one_of_those_that_the_budget_can_train() -> None:
+    """Ten steps by full take 2e11, 8.2e11 and 6.1e12 FLOP."""
+    chosen = []
+    for budget in (1e11, 5e11, 4e12, 1e13):
+        rules = rules_of_thumb(allocation(budget, methods=("full",)))
+        chosen.append([rule.setting.model for rule in rules])
+    assert chosen == [[], ["smollm2-135m:1"], ["smollm2-135m:4"], ["smollm2-135m:4"]]
 
 
 def test_a_rule_whose_method_is_not_among_the_arms_is_left_out() -> None:

@@ -247,6 +247,20 @@ def test_a_final_run_of_hours_is_as_long_as_the_measured_speed_allows(study: Stu
     assert slow.run.end_flops == pytest.approx(expected.run.end_flops / 2, rel=0.1)
 
 
+def test_a_final_run_that_is_not_affordable_leaves_its_share_to_the_others(study: Study, tiny_pairs: Pairs) -> None:
+    allocation = allocation_of(study, tiny_pairs, BUDGET)
+    sizing = Sizing(allocation, Sources.of(study, tiny_pairs), tiny_pairs)
+    first = halving(allocation, ()).best
+    wanted = [
+        Purchase(setting=first.model_copy(update={"seed": seed}), train_flops=2e9, cost=cost, purpose="final")
+        for seed, cost in ((0, 1e9), (1, 1e5), (2, 1e9))  # of which the second is less than a step
+    ]
+    kept = sizing.final(wanted, {}, 2e9)
+    assert [one.purchase.setting.seed for one in kept] == [0, 2]
+    assert kept == sizing.final([wanted[0], wanted[2]], {}, 2e9)
+    assert sum(one.purchase.cost for one in kept) == pytest.approx(2e9, rel=0.05)
+
+
 def test_pairs_that_end_leave_a_part_of_the_budget(study: Study, tiny_pairs: Pairs, tmp_path: Path) -> None:
     made = tiny_pairs.folder.parent / "made.jsonl"
     few = build_pairs([f"files:{made}"], tmp_path / "pairs", limit=240)

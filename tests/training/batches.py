@@ -78,11 +78,12 @@ def gradients(
         loss = engine.gradients(texts, meter, pairs=pairs)
         return loss, _found(encoder.model)
     present, places = np.unique(np.concatenate(texts), return_inverse=True)
-    rows_RH = encoder.table.detach()[torch.from_numpy(present)].requires_grad_()
+    at = torch.from_numpy(present).to(encoder.table.device)
+    rows_RH = encoder.table.detach()[at].requires_grad_()
     ends = np.cumsum([len(text) for text in texts])[:-1]
     loss = engine.gradients(np.split(places, ends), meter, rows_RH, pairs=pairs)
     assert rows_RH.grad is not None
-    encoder.table.grad = torch.zeros_like(encoder.table).index_copy(0, torch.from_numpy(present), rows_RH.grad)
+    encoder.table.grad = torch.zeros_like(encoder.table).index_copy(0, at, rows_RH.grad)
     return loss, _found(encoder.model)
 
 

@@ -151,6 +151,7 @@ class Decision(Frozen):
     """What to do next: runs to train at the same time, or the final ones; and what is believed at this point."""
 
     round: int = Field(
+        default=0,
         ge=0,
         description="how many decisions came before; set by who logs them, since a policy knows measurements alone",
     )

@@ -266,7 +266,6 @@ def decide(allocation: Allocation, measured: Sequence[Measurement], prior: Known
     )
     said = [untrained(allocation.arms, position.expected_loss), leader(best, standings), why]
     return Decision(
-        round=len(measured),
         purchases=tuple(bought) or (position.final(),),
         best=best,
         probability=float((finals.logs[:, finals.best] <= finals.logs.min(axis=1) + SAME).mean()),

@@ -3,7 +3,8 @@
 Two rules that people go by, for the ledger to hold a search against. Each trains one arm at its method's default rate:
 
     largest     the largest member that takes 100 steps by LoRA of rank 32, since larger models learn from fewer tokens
-    middle      the member of middle size by full fine-tuning, which needs no thought about adapters
+    middle      the middle one of the members that the budget can train, by full fine-tuning, which needs no thought
+                about adapters
 """
 
 from typing import NamedTuple
@@ -22,7 +23,7 @@ class RuleOfThumb(NamedTuple):
 
 
 def rules_of_thumb(allocation: Allocation) -> list[RuleOfThumb]:
-    """The rules that a budget's arms allow; none where neither lora:32 nor full is among them.
+    """The rules that a budget and its arms allow; none where neither lora:32 nor full is among them.
 
     Example:
         >>> [rule.name for rule in rules_of_thumb(allocation)]
@@ -31,7 +32,9 @@ def rules_of_thumb(allocation: Allocation) -> list[RuleOfThumb]:
     batch = min(allocation.batch_sizes)
     adapted = [arm for arm in allocation.arms if arm.method == "lora:32"]
     able = [arm for arm in adapted if _steps(allocation, arm, batch) >= STEPS]
-    whole = sorted((arm for arm in allocation.arms if arm.method == "full"), key=_size)
+    whole = sorted(
+        (arm for arm in allocation.arms if arm.method == "full" and _pays(allocation, arm, batch)), key=_size
+    )
     found = []
     if able:
         largest = max(able, key=_size)
@@ -40,6 +43,11 @@ def rules_of_thumb(allocation: Allocation) -> list[RuleOfThumb]:
         middle = whole[len(whole) // 2]
         found.append(RuleOfThumb("middle member by full", _setting(allocation, middle, batch)))
     return found
+
+
+def _pays(allocation: Allocation, arm: Arm, batch: int) -> bool:
+    """Whether the budget pays for the shortest run of an arm that teaches anything."""
+    return allocation.paid(arm, allocation.budget) >= allocation.least(arm, batch)
 
 
 def _size(arm: Arm) -> tuple[int, str]:

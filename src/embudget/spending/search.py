@@ -3,10 +3,6 @@
 A round's runs are trained together; the next decision waits for all of them. So what a decision rests on does not
 depend on which of several workers was faster, and a search that is killed comes to the same decisions. The price is
 that workers wait for the dearest run of a round.
-
-Costs are those of the records: whole steps, without what a trunk had paid for. A run that diverged is charged up to the
-step at which it did, and so is a final run that failed; another that failed in full. Steps that a killed process had
-done and that are done again are not.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,6 +11,7 @@ from embudget.errors import ConfigError, RunError
 from embudget.records import RunConfig, RunRecord
 from embudget.spending.allocation import Allocation, Decision, Measurement, Purchase, Setting
 from embudget.spending.changes import what_changed, why_bought
+from embudget.spending.charges import charge, slowness
 from embudget.spending.listener import SpendListener
 from embudget.spending.rounds import BoughtRun, Came, DecisionLog, Round
 from embudget.spending.sizing import Sized, Sizing
@@ -206,15 +203,7 @@ class Search:
         return self._sizing.final([best], self._trunks, self.left, self._slowness)
 
     def _slowness(self, setting: Setting) -> float:
-        """How many times as long as expected the runs of an arm took here; those of all arms, where it has none."""
-        took: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
-        for purchase, _, record in self._bought:
-            arm = self.allocation.arm(purchase.setting)
-            if arm.seconds_per_flop is not None and record.seconds and record.train_flops:
-                mine = (arm.model, arm.method) == (setting.model, setting.method)
-                took[mine].append((record.seconds, record.train_flops * arm.seconds_per_flop))
-        seconds = took[True] or took[False] or [(1.0, 1.0)]
-        return sum(real for real, _ in seconds) / sum(expected for _, expected in seconds)
+        return slowness(self.allocation, setting, [(purchase, record) for purchase, _, record in self._bought])
 
     def _take_up(self, one: Round) -> None:
         """Go to where an earlier start was when it had written this round down."""
@@ -269,18 +258,7 @@ class Search:
         )
 
     def _cost(self, purchase: Purchase, run: BoughtRun, record: RunRecord) -> float:
-        """What was spent on a run, in the budget's unit."""
-        if record.train_flops is not None:
-            own = record.train_flops - (record.shared_flops or 0.0)
-        elif record.loss_curve or purchase.purpose == "final":
-            reached = record.loss_curve[-1][0] if record.loss_curve else 0.0
-            own = max(0.0, reached * run.train_flops - run.shared_flops)
-        else:
-            own = run.own_flops
-        if self.allocation.unit == "seconds" and record.train_flops and record.seconds is not None:
-            loading = self.allocation.arm(purchase.setting).seconds_per_run
-            return loading + record.seconds * own / record.train_flops
-        return self._sizing.charged(purchase, own)
+        return charge(self.allocation, purchase, run, record)
 
     def _came(self, purchase: Purchase, run: BoughtRun, record: RunRecord) -> Came:
         one = self._measurement(purchase, record)

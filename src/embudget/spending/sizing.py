@@ -78,8 +78,11 @@ class Sizing:
     ) -> list[Sized]:
         """The final runs, which share what is left in proportion to what they are to cost.
 
+        One whose share does not pay for a step is left out, the least promising of them first, and the others share
+        what it would have had.
+
         Args:
-            purchases: what is wanted.
+            purchases: what is wanted, the more promising first.
             trunks: those that can be extended.
             left: of the budget, in its unit.
             slowness: how many times as long as expected a setting's runs took. Nothing comes after these runs that
@@ -90,16 +93,20 @@ class Sizing:
         """
         asked = sum(one.cost for one in purchases)
         sized: list[Sized] = []
-        failure: BudgetError | None = None
+        failed: list[tuple[Purchase, BudgetError]] = []
         for purchase in purchases:
             part = left * (purchase.cost / asked if asked else 1 / len(purchases))
             try:
                 sized.append(self._final(purchase, trunks.get(purchase.setting), part, slowness(purchase.setting)))
             except BudgetError as error:
-                failure = error
-        if failure is not None and not sized:
-            raise failure
-        return sized
+                failed.append((purchase, error))
+        if not failed:
+            return sized
+        last, reason = failed[-1]
+        others = [one for one in purchases if one is not last]
+        if not others:
+            raise reason
+        return self.final(others, trunks, left, slowness)
 
     def _of(self, purchase: Purchase, trunk: Trunk | None) -> Sized:
         budget = purchase.train_flops

@@ -17,6 +17,10 @@ those of a base model (minilm-l6:2: 0.9 above the default or more).
 
 How far this pattern holds on other models is not known: defaults follow the rate that a model was pre-trained with, the
 pattern is of two small base models. So a number of every row says how much of it there is, from none to all.
+
+The defaults themselves stay as they are (`embudget.methods`). A run's id covers its rate, so that a study that names no
+rates would train all its runs again after a change of defaults, beside those that its store holds. And the published
+simulations of `embudget spend` were made with this number between none and all, which a default could not have.
 """
 
 from collections.abc import Sequence

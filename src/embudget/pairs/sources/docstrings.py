@@ -19,7 +19,7 @@ from embudget.errors import PairsError
 from embudget.pairs.sources.base import PackagedSource, RawPair, distribution
 from embudget.pairs.sources.docstring_text import summary_and_rest
 
-PACKAGES = (
+PACKAGES: tuple[str, ...] = (
     "accelerate", "aiohttp", "botocore", "click", "datasets", "fonttools", "formulaic", "fsspec", "google-api-core",
     "google-auth", "huggingface-hub", "imageio", "jinja2", "joblib", "matplotlib", "mpmath", "narwhals", "networkx",
     "numpy", "packaging", "pandas", "patsy", "peft", "pillow", "plotly", "pyarrow", "pydantic", "pygments", "pyparsing",
