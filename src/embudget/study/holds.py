@@ -67,6 +67,7 @@ class Watch:
         """When it was last seen renewed."""
 
     def look(self, row: "Row[Any]", now: float, longest_gap: float) -> None:
+        """See the lease at a time; where nobody looked for longer than the gap, what was seen before says nothing."""
         if row.token != self.token:
             self.__init__(row, now)  # type: ignore[misc]
         elif row.beat != self.beat:
