@@ -134,7 +134,7 @@ def _work(connection: Connection, slot: int, count: int) -> None:
 def _work_on(connection: Connection, count: int) -> None:
     import torch
 
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // count))
+    torch.set_num_threads(max(1, _cores() // count))
 
     def send(message: object) -> None:
         try:
@@ -157,6 +157,13 @@ def _work_on(connection: Connection, count: int) -> None:
             send(error)
         except EOFError:
             return  # the driver was killed before it had stored the record: its checkpoints are there
+
+
+def _cores() -> int:
+    """Cores that this process may use: an engine, or the user by OMP_NUM_THREADS, may give it fewer than there are."""
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    said = os.environ.get("OMP_NUM_THREADS", "")
+    return min(there, int(said)) if said.isdigit() and int(said) else there
 
 
 _POSIX = hasattr(signal, "pthread_sigmask")
