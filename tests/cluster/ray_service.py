@@ -1,12 +1,18 @@
 """A Ray cluster for the tests: nodes of one core and one GPU that is none, each at a loopback address of its own."""
 
+import contextlib
+import logging
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 MEMORY = 80 * 2**20
+CLIENT_PORT = 20_001
 
 
 class RayService:
@@ -26,9 +32,10 @@ class RayService:
         self.cluster = Cluster(
             initialize_head=True,
             shutdown_at_exit=False,
-            head_node_args=self._arguments(2) | {"include_dashboard": False, "ray_client_server_port": 20001},
+            head_node_args=self._arguments(2) | {"include_dashboard": False, "ray_client_server_port": CLIENT_PORT},
         )
         self._added: list[Any] = []
+        self.add()
 
     @property
     def address(self) -> str:
@@ -45,19 +52,41 @@ class RayService:
             "temp_dir": str(self.folder / "ray"),
         }  # fmt: skip
 
-    @property
-    def nodes(self) -> int:
-        return 1 + len(self._added)
-
-    def add(self) -> None:
-        """Have a node join."""
-        self._added.append(self.cluster.add_node(**self._arguments(3 + len(self._added))))
+    def add(self, **resources: float) -> str:
+        """Have a node join, with what only it has; return its address."""
+        number = 3 + len(self._added)
+        self._added.append(self.cluster.add_node(**self._arguments(number), resources=resources))
+        return f"127.0.0.{number}"
 
     def remove(self) -> None:
         """Take the node that joined last away, without a word."""
         self.cluster.remove_node(self._added.pop(), allow_graceful=False)
 
+    def empty(self) -> None:
+        """End all actors, and have the nodes that were there at the beginning."""
+        import ray
+        from ray.util import list_named_actors
+
+        ray.init(self.address, ignore_reinit_error=True, log_to_driver=False, logging_level=logging.ERROR)
+        for found in list_named_actors(all_namespaces=True):
+            with contextlib.suppress(ValueError):  # it has just ended
+                ray.kill(ray.get_actor(found["name"], found["namespace"]))
+        ray.shutdown()
+        while len(self._added) > 1:
+            self.remove()
+        if not self._added:
+            self.add()
+
     def stop(self) -> None:
         self.cluster.shutdown()
         del os.environ["RAY_TMPDIR"], os.environ["RAY_USAGE_STATS_ENABLED"]
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def ray_cluster() -> Iterator[RayService]:
+    running = RayService()
+    try:
+        yield running
+    finally:
+        running.stop()
