@@ -52,10 +52,10 @@ class RayService:
             "temp_dir": str(self.folder / "ray"),
         }  # fmt: skip
 
-    def add(self, **resources: float) -> str:
+    def add(self, env: dict[str, str] | None = None, **resources: float) -> str:
         """Have a node join, with what only it has; return its address."""
         number = 3 + len(self._added)
-        self._added.append(self.cluster.add_node(**self._arguments(number), resources=resources))
+        self._added.append(self.cluster.add_node(**self._arguments(number), resources=resources, env_vars=env))
         return f"127.0.0.{number}"
 
     def remove(self) -> None:

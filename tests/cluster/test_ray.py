@@ -28,9 +28,15 @@ from embudget.study.executors.ray_options import RayOptions
 from embudget.training.resources import Resources
 from tests.cluster.conftest import PASSWORD, Server
 from tests.cluster.ray_service import CLIENT_PORT, RayService, ray_cluster  # noqa: F401 - a fixture
+from tests.command_line import Run
+from tests.conftest import save_tiny
+from tests.docs.pages import run_page
+from tests.docs.test_pages import faq_pairs, with_pairs  # noqa: F401 - a fixture
+from tests.study.studies import tiny_study
 
 pytestmark = pytest.mark.cluster
 
+PAGE = Path(__file__).parents[2] / "docs" / "howto" / "ray.md"
 ASKED = "num_gpus=1,num_cpus=1"
 
 
@@ -246,6 +252,36 @@ def test_a_run_that_takes_its_worker_down_each_time_is_given_up(
     assert "3 times" in (record.error or "") or "three times" in (record.error or "")
 
 
+SMALL = """
+import resource, sys
+
+if "embudget.study.executors.ray_worker" in sys.orig_argv:  # and the process that trains, which inherits it
+    resource.setrlimit(resource.RLIMIT_AS, (3_600_000_000, 3_600_000_000))
+"""
+
+
+def test_what_is_out_of_memory_on_a_small_node_is_left_to_a_larger_one(
+    cluster: RayService, tiny_pairs: Pairs, tmp_path: Path
+) -> None:
+    """The model has 100 million parameters: 1.6 GB with gradients and moments, beside the 2.6 GB of torch."""
+    large = save_tiny(tmp_path / "large", "gpt_neox", hidden_size=1024, vocab_size=90_000, num_hidden_layers=1)
+    study = tiny_study(large, tiny_pairs, precision="float32", budgets=[1e11])
+    (tmp_path / "sitecustomize.py").write_text(SMALL)
+    paths = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    cluster.add({"PYTHONPATH": paths}, small=1)
+    small = Work(tmp_path, study, cluster, f"{ASKED},resources.small=1")
+    small.crew.hire(1)
+    until(lambda: bool(small.store.queue().lacking()))
+    until(lambda: small.crew.waiting_or_working() == 0, 60)
+    assert [gone.reason for gone in small.crew.gone()] == [""]
+    assert [lacking.device_bytes for lacking in small.store.queue().lacking()] == [3.6e9]
+    assert small.store.records() == []
+    RayCrew(small.store, cluster.address, RayOptions.read(ASKED)).hire(1)
+    records = small.finish()
+    assert measured(records) == measured(sweep(study, tmp_path / "whole.db"))
+    assert [(record.status, record.attempts) for record in records] == [("done", 1)]
+
+
 def test_what_no_node_can_give_is_said(
     cluster: RayService, study: Study, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -274,3 +310,15 @@ def test_a_driver_keeps_its_own_handler_of_sigterm(cluster: RayService, study: S
     Work(tmp_path, study, cluster, ASKED)
     assert signal.getsignal(signal.SIGTERM) == before
     assert "EMBUDGET_STORE" not in os.environ
+
+
+def test_the_page_does_what_it_says(
+    cluster: RayService,
+    faq_pairs: Pairs,  # noqa: F811 - the fixture
+    run: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with_pairs(faq_pairs)
+    run_page(PAGE.read_text(), run)
