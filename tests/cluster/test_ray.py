@@ -34,7 +34,10 @@ from tests.docs.pages import run_page
 from tests.docs.test_pages import faq_pairs, with_pairs  # noqa: F401 - a fixture
 from tests.study.studies import tiny_study
 
-pytestmark = pytest.mark.cluster
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),  # Ray leaves the logs of what it starts open
+]
 
 PAGE = Path(__file__).parents[2] / "docs" / "howto" / "ray.md"
 ASKED = "num_gpus=1,num_cpus=1"
@@ -255,7 +258,7 @@ def test_a_run_that_takes_its_worker_down_each_time_is_given_up(
 SMALL = """
 import resource, sys
 
-if "embudget.study.executors.ray_worker" in sys.orig_argv:  # and the process that trains, which inherits it
+if sys.orig_argv[1:3] == ["-m", "embudget.study.executors.ray_worker"]:  # and the process that trains, which inherits it
     resource.setrlimit(resource.RLIMIT_AS, (3_600_000_000, 3_600_000_000))
 """
 

@@ -1,8 +1,9 @@
 """What Ray starts on a node: an actor, whose one worker process takes runs from the store until none is left.
 
-The worker is a process of its own, since signals and children behave otherwise in a process of Ray. It ends with its
-actor however that ends, for it reads from a pipe that the actor holds. Told to stop, or left alone, it writes
-checkpoints and lets go of its runs as at any other signal.
+The worker is a process of its own, since signals and children behave otherwise in a process of Ray. It reads from a pipe
+that the actor holds. When that is closed, on purpose or because the actor is gone, it writes checkpoints and lets go of
+its runs as at a signal. Ray kills the children of a process that it ends; so a shell stands in between, which is all that
+is killed then.
 
 The actor outlives its driver: a driver that is started again asks it the same question, and gets the same answer.
 """
@@ -21,7 +22,9 @@ _UNCLAIMED_SECONDS = 120.0
 """An actor whose driver died before it said which store there is takes no room on its node for longer than this."""
 _TELLING_SECONDS = 2.0
 """How long an actor stays when its worker has ended, so that all drivers hear how."""
-_INTERRUPTED = (-signal.SIGTERM, 128 + signal.SIGTERM)
+_INTERRUPTED = 128 + signal.SIGTERM
+_SHELL = ("/bin/sh", "-c", '"$@"; exit $?', "sh")
+"""Runs a command as its child, and ends as that does: by 128 and its number where that was a signal."""
 
 
 class RayWorker:
@@ -63,8 +66,8 @@ class RayWorker:
             if self._process is None:
                 self._ended.set()
                 _leave_in(_TELLING_SECONDS)
-            else:
-                self._process.terminate()
+            elif self._process.stdin is not None:
+                self._process.stdin.close()
 
     def _leave_if_unclaimed(self) -> None:
         with self._lock:
@@ -81,9 +84,9 @@ def _node() -> str:
 
 def _start(store: str, name: str) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
-        [sys.executable, "-m", __name__, name],
+        [*_SHELL, sys.executable, "-m", __name__, name],
         env={**os.environ, STORE: store},
-        stdin=subprocess.PIPE,  # closed by the system when this actor ends, however it does
+        stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
@@ -98,9 +101,10 @@ def _reason(process: "subprocess.Popen[bytes]") -> str:
         last = text.strip() or last
         sys.stderr.write(text)
     code = process.wait()
-    if code == 0 or code in _INTERRUPTED:
+    if code in (0, _INTERRUPTED):
         return ""
-    how = f"signal {-code}" if code < 0 else f"exit code {code}"
+    number = -code if code < 0 else code - 128
+    how = f"signal {number}" if number > 0 else f"exit code {code}"
     return f"{how}: {shortened(last, 200)}" if last else how
 
 
@@ -115,8 +119,7 @@ def _end_with_the_actor() -> None:
     """Interrupt this process as soon as nobody holds the other end of its input."""
 
     def wait() -> None:
-        while sys.stdin.buffer.read(1):
-            pass
+        sys.stdin.buffer.read()
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=wait, daemon=True).start()
