@@ -258,7 +258,7 @@ def test_a_run_that_takes_its_worker_down_each_time_is_given_up(
 SMALL = """
 import resource, sys
 
-if sys.orig_argv[1:3] == ["-m", "embudget.study.executors.ray_worker"]:  # and the process that trains, which inherits it
+if sys.orig_argv[1:3] == ["-m", "embudget.study.executors.ray_worker"]:  # the process that trains inherits it
     resource.setrlimit(resource.RLIMIT_AS, (3_600_000_000, 3_600_000_000))
 """
 

@@ -148,7 +148,7 @@ class RayCrew(Crew):
             answers = {call.answer: name for name, call in self._calls.items()}
             ready, _ = ray.wait(list(answers), num_returns=len(answers), timeout=0) if answers else ([], [])
             for answer in ready:
-                self._hear(answers[answer], answer)
+                self._hear(answers[answer])
         except (ConnectionError, ray.exceptions.RaySystemError, ray.exceptions.RpcError) as error:
             raise ConfigError(
                 f"ray: the cluster no longer answers: {shortened(first_line(error), 150)}; the same command goes on"
@@ -165,15 +165,16 @@ class RayCrew(Crew):
         except ValueError:  # it has just ended
             return
 
-    def _hear(self, name: str, answer: Any) -> None:  # noqa: ANN401 - of Ray, untyped
+    def _hear(self, name: str) -> None:
         """Take the answer of an actor, or that there will be none."""
         import ray
 
-        del self._calls[name]
+        call = self._calls.pop(name)
         try:
-            reason = str(ray.get(answer))
+            reason = str(ray.get(call.answer))
         except ray.exceptions.ActorUnavailableError:
-            return  # its node may be gone, which Ray finds out within seconds: the next look asks again
+            self._ask(name, call.actor)  # its node may be gone, which Ray finds out within seconds
+            return
         except ray.exceptions.RayError as error:
             reason = _reason(str(error))
         self._told.add(name)

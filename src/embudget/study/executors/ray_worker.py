@@ -1,9 +1,9 @@
 """What Ray starts on a node: an actor, whose one worker process takes runs from the store until none is left.
 
-The worker is a process of its own, since signals and children behave otherwise in a process of Ray. It reads from a pipe
-that the actor holds. When that is closed, on purpose or because the actor is gone, it writes checkpoints and lets go of
-its runs as at a signal. Ray kills the children of a process that it ends; so a shell stands in between, which is all that
-is killed then.
+The worker is a process of its own, since signals and children behave otherwise in a process of Ray. It reads from a
+pipe that the actor holds. When that is closed, on purpose or because the actor is gone, it writes checkpoints and lets
+go of its runs as at a signal. Ray kills the children of a process that it ends: a shell stands in between, which is all
+that is killed then.
 
 The actor outlives its driver: a driver that is started again asks it the same question, and gets the same answer.
 """
