@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 MEMORY = 80 * 2**20
@@ -35,7 +36,6 @@ class RayService:
             head_node_args=self._arguments(2) | {"include_dashboard": False, "ray_client_server_port": CLIENT_PORT},
         )
         self._added: list[Any] = []
-        self.add()
 
     @property
     def address(self) -> str:
@@ -55,7 +55,14 @@ class RayService:
     def add(self, env: dict[str, str] | None = None, **resources: float) -> str:
         """Have a node join, with what only it has; return its address."""
         number = 3 + len(self._added)
-        self._added.append(self.cluster.add_node(**self._arguments(number), resources=resources, env_vars=env))
+        for left in (2, 1, 0):
+            try:
+                node = self.cluster.add_node(**self._arguments(number), resources=resources, env_vars=env)
+                break
+            except Exception:  # Ray gives a node 30 s to start, which a busy machine may not suffice for
+                if not left:
+                    raise
+        self._added.append(node)
         return f"127.0.0.{number}"
 
     def remove(self) -> None:
@@ -79,6 +86,9 @@ class RayService:
 
     def stop(self) -> None:
         self.cluster.shutdown()
+        for process in psutil.process_iter(["cmdline"]):  # of a node that did not start in time
+            if any(str(self.folder) in word for word in process.info["cmdline"] or ()):
+                process.kill()
         del os.environ["RAY_TMPDIR"], os.environ["RAY_USAGE_STATS_ENABLED"]
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -87,6 +97,7 @@ class RayService:
 def ray_cluster() -> Iterator[RayService]:
     running = RayService()
     try:
+        running.add()
         yield running
     finally:
         running.stop()

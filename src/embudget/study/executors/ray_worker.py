@@ -119,7 +119,7 @@ def _end_with_the_actor() -> None:
     """Interrupt this process as soon as nobody holds the other end of its input."""
 
     def wait() -> None:
-        sys.stdin.buffer.read()
+        os.read(0, 1)  # nothing is ever written; sys.stdin would hold a lock that aborts Python at its end
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=wait, daemon=True).start()
