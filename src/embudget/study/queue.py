@@ -118,13 +118,16 @@ class Queue:
                 except IntegrityError:  # another driver queues the same runs: now they are there
                     continue
 
-    def pick(self, connection: Connection, held: ColumnElement[bool], device_bytes: float) -> Queued | None:
+    def pick(
+        self, connection: Connection, held: ColumnElement[bool], device_bytes: float, without: Collection[str] = ()
+    ) -> Queued | None:
         """The longest task that nobody is on and for which a worker's memory may suffice; locked, where rows can be.
 
         Args:
             connection: in a transaction that goes on to lease the task's first run.
             held: whether a lease is held, of a row of the leases.
             device_bytes: memory of the worker's device.
+            without: the ids of places that the worker cannot use.
         """
         busy = select(QUEUE.c.task).join(LEASES, LEASES.c.id == QUEUE.c.id).where(held)
         first, cheaper = QUEUE.alias(), QUEUE.alias()
@@ -135,6 +138,8 @@ class Queue:
             .order_by(first.c.seconds.desc(), first.c.task)
             .limit(1)
         )
+        if without:
+            free = free.where(first.c.place.not_in(without))
         if self._database.dialect == "postgresql":  # others pass it by instead of waiting for this transaction
             free = free.with_for_update(of=first, skip_locked=True)
         found = connection.execute(free).first()

@@ -86,7 +86,7 @@ def _check_answer(address: str) -> None:
     except (OSError, OverflowError) as error:
         raise ConfigError(f"ray: no cluster answers at {address}: {first_line(error)}") from None
     try:
-        import grpc
+        import grpc  # type: ignore[import-untyped,unused-ignore]
     except ImportError:
         if address.startswith(_CLIENT):
             raise ConfigError(
