@@ -16,7 +16,7 @@ from tests.docs.faq import write_faq
 from tests.docs.pages import ROOT, blocks_of, compare, run_page
 
 PAGES = sorted(path for folder in ("start", "howto") for path in (ROOT / "docs" / folder).glob("*.md"))
-SERVED = {"howto/slurm"}
+SERVED = {"howto/buckets", "howto/ray", "howto/slurm"}
 """Pages that need a service, which `tests/cluster` starts and runs them on."""
 SLOW = {
     "start/python", "start/quickstart", "howto/dollars", "howto/export", "howto/gpus", "howto/judge", "howto/plan",
