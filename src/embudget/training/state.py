@@ -26,6 +26,7 @@ from embudget.errors import DivergedError, RunError
 from embudget.files import flush
 from embudget.records import Provenance, RunConfig
 from embudget.training.interrupt import deferred, heed, pending, tell
+from embudget.training.mirror import KEPT, Uploads, step_name
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,12 +37,13 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 
 TENSORS, NUMBERS = "state.safetensors", "state.json"
-KEPT = 2
 SHARED = "shared"
 """Note of a trunk's checkpoints: the budget of each run that has branched off, with the FLOP spent by then."""
 
 FIRST_SECONDS, LEAST_SECONDS, MOST_SECONDS = 30.0, 15.0, 600.0
 SHARE_OF_RUN, TIMES_WRITING = 0.05, 20.0
+UPLOAD_AT_END, UPLOAD_AT_STOP = 120.0, 5.0
+"""Seconds for the last checkpoint to reach its mirror: behind a trunk, and at a signal, which leaves 10 s on Slurm."""
 
 
 class State(NamedTuple):
@@ -74,7 +76,7 @@ def write_checkpoint(folder: Path, step: int, tensors: "Mapping[str, Tensor]", n
     except (OSError, SafetensorError) as error:  # safetensors has its own name for a full disk
         shutil.rmtree(part, ignore_errors=True)  # half a checkpoint would keep the disk full
         raise error if isinstance(error, OSError) else OSError(str(error)) from None
-    final = folder / f"step-{step:09d}"
+    final = folder / step_name(step)
     if final.exists():  # it could not be read, or is the same again
         shutil.rmtree(final)
     part.rename(final)
@@ -130,10 +132,11 @@ class Resuming:
         self.aside = False
         """Whether the training's state is no longer this run's, and must not be written."""
         self.budget = budget
-        self._folder = None if resources.checkpoints is None else resources.checkpoints / run
-        self._places = [] if self._folder is None else [(self._folder, end)]
-        if resources.checkpoints is not None and trunk is not None:
-            self._places.append((resources.checkpoints / trunk[0], trunk[1]))
+        self._run = run
+        self._root, self._mirror = resources.checkpoints, resources.mirror
+        self._folder = None if self._root is None else self._root / run
+        self._places = [(run, end), *([] if trunk is None else [trunk])]
+        self._uploads = None if self._mirror is None else Uploads(self._mirror, run)
         self._keep = resources.keep_checkpoints
         self._every = resources.checkpoint_seconds
         self._ended = time.monotonic()
@@ -142,8 +145,7 @@ class Resuming:
         self._failure: str | None = None
 
     def __enter__(self) -> "Resuming":
-        states = (newest_checkpoint(folder, partial(_is_before, end)) for folder, end in self._places)
-        found = next((state for state in states if state is not None), None)
+        found = next((state for place in self._places if (state := self._newest(*place)) is not None), None)
         if found is not None:
             before = Provenance.model_validate(found.numbers.pop("provenance"))
             if before.model_revision != self.provenance.model_revision:
@@ -169,6 +171,10 @@ class Resuming:
         whole = self.training.meter.steps and not self.aside and not self.training.torn
         if not ended and whole and not isinstance(error, KeyboardInterrupt):  # as the loss of another process
             self.save()
+        if self._uploads is not None:
+            if not ended or SHARED in self.notes:  # that of a run alone is of no use when it has its record
+                self._uploads.wait(UPLOAD_AT_END if ended else UPLOAD_AT_STOP)
+            self._uploads.end()
         if ended and not self._keep:
             self.forget()
 
@@ -176,6 +182,16 @@ class Resuming:
         """Remove the checkpoints: the run has its record."""
         if self._folder is not None and self.training.place.is_main_process:
             shutil.rmtree(self._folder, ignore_errors=True)
+            if self._mirror is not None:
+                self._mirror.remove(self._run)
+
+    def _newest(self, run: str, end: float) -> State | None:
+        """The newest checkpoint of this run or its trunk that is of use, fetched where it is elsewhere."""
+        if self._root is None:
+            return None
+        if self._mirror is not None:
+            self._mirror.fetch_newer(run, NUMBERS, partial(_is_before, end))
+        return newest_checkpoint(self._root / run, partial(_is_before, end))
 
     def save_if_due(self) -> None:
         """Write a checkpoint where the last one is long enough ago."""
@@ -208,6 +224,8 @@ class Resuming:
             self._failure = str(error.strerror or error)
         else:
             self._failure, self._there = None, self._state_now()
+            if self._uploads is not None:
+                self._uploads.add(folder / step_name(self.training.meter.steps))
 
     def _state_now(self) -> object:
         return self.training.changes, json.dumps(self.notes)
