@@ -53,5 +53,5 @@ def _parsed(place: object) -> object:
     return place_of(place) if isinstance(place, str) else place
 
 
-Place = Annotated[Path | str, BeforeValidator(_parsed)]
+FolderOrUrl = Annotated[Path | str, BeforeValidator(_parsed)]
 """A field of a file: a path, or a URL as text."""

@@ -101,6 +101,11 @@ def attempt(
         pause = min(2 * pause, LONGEST_PAUSE)
 
 
+def lacks_bucket(error: Exception) -> bool:
+    """Whether not only a file is missing but the whole bucket, in the words of S3 and of Google."""
+    return "bucket does not exist" in str(error).lower()
+
+
 def _is_lasting(error: Exception) -> bool:
     names = {kind.__name__ for kind in type(error).__mro__}
     return isinstance(error, _LASTING) or bool(names & _LASTING_NAMES) or getattr(error, "errno", None) in _HERE
@@ -114,5 +119,5 @@ def _reason(error: Exception) -> str:
     if isinstance(error, PermissionError):
         return f"no permission ({said})"
     if isinstance(error, FileNotFoundError):
-        return f"there is nothing ({said})" if "bucket" not in said.lower() else said
+        return said if lacks_bucket(error) else f"there is nothing ({said})"
     return said

@@ -16,7 +16,7 @@ from pydantic import Field, NonNegativeInt, ValidationError
 
 from embudget.errors import RemoteError
 from embudget.frozen import Frozen
-from embudget.remote.attempts import attempt
+from embudget.remote.attempts import attempt, lacks_bucket
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -70,7 +70,7 @@ def read_manifest(url: str, patience: float | None = None) -> Manifest | None:
         try:
             content: bytes = fs.cat_file(f"{path}/{MANIFEST}")
         except FileNotFoundError as error:
-            if "bucket" in str(error).lower():
+            if lacks_bucket(error):
                 raise
             return None
         return content

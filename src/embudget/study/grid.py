@@ -28,7 +28,7 @@ from embudget.records.config import (
     candidates_problem,
     eval_counts,
 )
-from embudget.remote import Place
+from embudget.remote import FolderOrUrl
 from embudget.study.axes import BatchSizes, Decays, Lengths, NegativeCounts, Scales, Sizes
 from embudget.study.batch_size import BatchRule
 from embudget.study.members import Member, members_by_shape, members_of
@@ -56,7 +56,7 @@ class GridRun(NamedTuple):
 class Grid(Frozen):
     """Every member, method, budget, rate, length, number of negatives, scale, weight decay and seed, each with each."""
 
-    pairs: Place = Field(
+    pairs: FolderOrUrl = Field(
         description="folder made by `embudget pairs build`, relative to the study's file; or its URL, as s3://bucket/x"
     )
     suite: str | None = Field(

@@ -194,7 +194,6 @@ class Leases:
         Returns:
             The runs that another sweep has taken over since, because we had not renewed them in time.
         """
-
         mine = LEASES.c.token == self._token
 
         def work(connection: Connection) -> list[Any]:

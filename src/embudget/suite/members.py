@@ -187,7 +187,7 @@ def known_shape(name: str) -> ModelShape | None:
         RemoteError,
         OSError,
         ValueError,
-    ):  # a name of 5,000 characters is an OSError to the file system
+    ):  # a name too long is an OSError
         return None
 
 
