@@ -1,4 +1,4 @@
-"""Folders at URLs, on fsspec's file systems in memory and on disk: whole or not at all, once a machine, one clear line."""
+"""Folders at URLs, by fsspec in memory and on disk: whole or not at all, once a machine, trouble in one line."""
 
 import json
 import logging

@@ -1,37 +1,38 @@
 """Checkpoints at a URL: a mirror of those in a local folder, from which any other machine goes on.
 
-The local folder works as without one. A thread uploads each checkpoint once it is whole, so that training does not
-wait; if a newer one is there before that is done, those in between are left out. While the URL cannot be written the
-training goes on with a warning, and the newest checkpoint is tried again until it is there. A run begins by fetching
-the newest whole checkpoint, if that is newer than its own.
+The local folder works as without one. Each whole checkpoint is uploaded (`embudget.training.uploads`), and a run begins
+by fetching the newest whole one, if that is newer than its own. Finished records that the store did not take lie beside
+them, for whichever machine adds them.
 """
 
 import hashlib
 import json
 import logging
-import os
 import re
-import shutil
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from embudget.cache import cache_folder
 from embudget.errors import DamagedError, RemoteError
+from embudget.files import whole_file
 from embudget.parts import claimed
 from embudget.remote import check_writable_url, place_of, put_folder, read_manifest, remove_folder
 from embudget.remote.attempts import attempt
 from embudget.remote.fetching import fetch_files
-from embudget.remote.folders import names_in
+from embudget.remote.folders import make_parent, names_in
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
 
 LOG = logging.getLogger(__name__)
 
 KEPT = 2
 """Checkpoints of a run that stay, in its local folder and at the URL."""
-UPLOAD_PATIENCE, REMOVE_PATIENCE, LONGEST_PAUSE = 20.0, 30.0, 60.0
+UPLOAD_PATIENCE, REMOVE_PATIENCE = 20.0, 30.0
 _STEP = re.compile(r"step-(\d{9})")
 
 
@@ -102,12 +103,50 @@ class Mirror(NamedTuple):
             if len(whole) == keep and step < whole[-1]:
                 remove_folder(f"{self.url}/{run}/{step_name(step)}", REMOVE_PATIENCE)
 
+    def leave_newest(self, run: str) -> None:
+        """Leave one checkpoint of a trunk and none of its branches; where that fails more are left, with a warning."""
+        try:
+            self.trim(run, 1)
+            for branch in {name.partition("/")[0] for name in names_in(f"{self.url}/{run}", REMOVE_PATIENCE)}:
+                if branch.startswith("branch-"):
+                    remove_folder(f"{self.url}/{run}/{branch}", REMOVE_PATIENCE)
+        except RemoteError as error:
+            LOG.warning("old checkpoints are left behind: %s", error)
+
     def remove(self, run: str) -> None:
         """Remove all checkpoints of a run at the URL; where that fails they are left, with a warning."""
         try:
             remove_folder(f"{self.url}/{run}", REMOVE_PATIENCE)
         except RemoteError as error:
             LOG.warning("checkpoints of a run that has ended are left behind: %s", error)
+
+    def put_file(self, file: Path) -> None:
+        """Put a file of the local folder beside the checkpoints; a failure is a warning, and it stays here alone."""
+        try:
+            attempt(f"{self.url}/{file.name}", "write", partial(_put_file, file), patience=REMOVE_PATIENCE)
+        except RemoteError as error:
+            LOG.warning("%s; it is kept in %s", error, file)
+
+    def fetch_files(self, ending: str) -> None:
+        """Fetch the files beside the checkpoints whose names end so and that are not in the local folder yet.
+
+        Raises:
+            RemoteError: the URL cannot be read.
+            OSError: the local folder cannot be written.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for name in attempt(self.url, "list", _names_beside):
+            target = self.folder / name
+            if name.endswith(ending) and not target.exists():
+                with whole_file(target) as part:
+                    attempt(f"{self.url}/{name}", "read", partial(_get_file, part))
+
+    def remove_file(self, name: str) -> None:
+        """Remove a file beside the checkpoints; where that fails it is left, with a warning."""
+        try:
+            attempt(f"{self.url}/{name}", "remove", _remove_file, patience=REMOVE_PATIENCE)
+        except RemoteError as error:
+            LOG.warning("%s", error)
 
     def _steps(self, run: str, patience: float | None = None) -> list[int]:
         """Steps of which something lies at the URL, newest first."""
@@ -144,101 +183,6 @@ class Mirror(NamedTuple):
             LOG.warning("cannot fetch a checkpoint into %s: %s; going on without it", local, error.strerror or error)
 
 
-class Uploads:
-    """The uploads of one run's checkpoints, in a thread that starts with the first of them.
-
-    Args:
-        mirror: where to.
-        run: the folder of the run.
-    """
-
-    def __init__(self, mirror: Mirror, run: str) -> None:
-        self._mirror, self._run = mirror, run
-        self._folder = mirror.folder / run / f"uploading-{os.getpid()}"
-        self._next: Path | None = None
-        self._busy = False
-        self._failure: str | None = None
-        self._change = threading.Condition()
-        self._ending = threading.Event()
-        self._thread: threading.Thread | None = None
-
-    def add(self, step: Path) -> None:
-        """Have a whole checkpoint uploaded, in the place of an older one that waits.
-
-        Its files are linked into a folder of their own, so that newer checkpoints may displace it meanwhile. Where that
-        is not possible it is left out, with a warning.
-        """
-        linked = self._folder / step.name
-        shutil.rmtree(linked, ignore_errors=True)
-        try:
-            shutil.copytree(step, linked, copy_function=_link)
-        except OSError as error:
-            LOG.warning("cannot upload a checkpoint, as %s cannot be made: %s", linked, error.strerror or error)
-            return
-        with self._change:
-            if self._next is not None:
-                shutil.rmtree(self._next, ignore_errors=True)
-            self._next = linked
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name=f"upload of {self._run}", daemon=True)
-                self._thread.start()
-            self._change.notify_all()
-
-    def wait(self, seconds: float) -> bool:
-        """Wait until all is uploaded, for so many seconds at most; return whether it is."""
-        until = time.monotonic() + seconds
-        with self._change:
-            self._change.notify_all()  # one that failed is tried again at once
-            while (self._next is not None or self._busy) and (left := until - time.monotonic()) > 0:
-                self._change.wait(left)
-            return self._next is None and not self._busy
-
-    def end(self) -> None:
-        """Upload nothing more. What is under way ends first, but is not waited for where the URL is in trouble."""
-        with self._change:
-            self._next = None
-            self._ending.set()
-            self._change.notify_all()
-        if self._thread is not None:
-            self._thread.join(2 * UPLOAD_PATIENCE)
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-    def _work(self) -> None:
-        pause = 1.0
-        while True:
-            with self._change:
-                while self._next is None and not self._ending.is_set():
-                    self._change.wait()
-                if self._next is None:
-                    return
-                step, self._next, self._busy = self._next, None, True
-            done = self._upload(step)
-            with self._change:
-                self._busy = False
-                if not done and self._next is None and not self._ending.is_set():
-                    self._next = step
-                elif self._next != step:
-                    shutil.rmtree(step, ignore_errors=True)
-                self._change.notify_all()
-                if not done and self._next == step and not self._ending.is_set():
-                    self._change.wait(pause)  # a newer one, or the end, comes at once
-            pause = 1.0 if done else min(2 * pause, LONGEST_PAUSE)
-
-    def _upload(self, step: Path) -> bool:
-        """Upload a checkpoint and return whether that was possible; warn once of what lasts."""
-        try:
-            self._mirror.put(self._run, step, self._ending)
-        except (RemoteError, OSError) as error:
-            if self._failure is None and not self._ending.is_set():
-                LOG.warning("cannot upload a checkpoint: %s; training goes on, and the next one makes up for it", error)
-            self._failure = str(error)
-            return False
-        if self._failure is not None:
-            LOG.warning("checkpoints are uploaded to %s again", self._mirror.url)
-        self._failure = None
-        return True
-
-
 def checkpoints_at(place: str | Path) -> tuple[Path, Mirror | None]:
     """The local folder of checkpoints that a user asks for, and its mirror where that is a URL.
 
@@ -255,13 +199,26 @@ def checkpoints_at(place: str | Path) -> tuple[Path, Mirror | None]:
     return folder, Mirror(folder, named)
 
 
+def _put_file(file: Path, fs: "AbstractFileSystem", path: str) -> None:
+    make_parent(fs, path)
+    fs.put_file(str(file), path)
+
+
+def _get_file(target: Path, fs: "AbstractFileSystem", path: str) -> None:
+    fs.get_file(path, str(target))
+
+
+def _remove_file(fs: "AbstractFileSystem", path: str) -> None:
+    with suppress(FileNotFoundError):
+        fs.rm_file(path)
+
+
+def _names_beside(fs: "AbstractFileSystem", path: str) -> list[str]:
+    try:
+        return [str(name).rstrip("/").rpartition("/")[2] for name in fs.ls(path, detail=False)]
+    except FileNotFoundError:
+        return []
+
+
 def _local_steps(folder: Path) -> list[int]:
     return [int(found[1]) for path in folder.glob("step-*") if (found := _STEP.fullmatch(path.name))]
-
-
-def _link(source: str, target: str) -> None:
-    """Link a file, or copy it where the file system has no links."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)

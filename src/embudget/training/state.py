@@ -26,7 +26,9 @@ from embudget.errors import DivergedError, RunError
 from embudget.files import flush
 from embudget.records import Provenance, RunConfig
 from embudget.training.interrupt import deferred, heed, pending, tell
-from embudget.training.mirror import KEPT, Uploads, step_name
+from embudget.training.interval import interval
+from embudget.training.mirror import KEPT, step_name
+from embudget.training.uploads import AT_END, AT_STOP, Uploads
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,11 +41,6 @@ LOG = logging.getLogger(__name__)
 TENSORS, NUMBERS = "state.safetensors", "state.json"
 SHARED = "shared"
 """Note of a trunk's checkpoints: the budget of each run that has branched off, with the FLOP spent by then."""
-
-FIRST_SECONDS, LEAST_SECONDS, MOST_SECONDS = 30.0, 15.0, 600.0
-SHARE_OF_RUN, TIMES_WRITING = 0.05, 20.0
-UPLOAD_AT_END, UPLOAD_AT_STOP = 120.0, 5.0
-"""Seconds for the last checkpoint to reach its mirror: behind a trunk, and at a signal, which leaves 10 s on Slurm."""
 
 
 class State(NamedTuple):
@@ -132,8 +129,7 @@ class Resuming:
         self.aside = False
         """Whether the training's state is no longer this run's, and must not be written."""
         self.budget = budget
-        self._run = run
-        self._root, self._mirror = resources.checkpoints, resources.mirror
+        self._run, self._root, self._mirror = run, resources.checkpoints, resources.mirror
         self._folder = None if self._root is None else self._root / run
         self._places = [(run, end), *([] if trunk is None else [trunk])]
         self._uploads = None if self._mirror is None else Uploads(self._mirror, run)
@@ -172,9 +168,8 @@ class Resuming:
         if not ended and whole and not isinstance(error, KeyboardInterrupt):  # as the loss of another process
             self.save()
         if self._uploads is not None:
-            if not ended or SHARED in self.notes:  # that of a run alone is of no use when it has its record
-                self._uploads.wait(UPLOAD_AT_END if ended else UPLOAD_AT_STOP)
-            self._uploads.end()
+            # that of a run alone is of no use when it has its record
+            self._uploads.end(AT_STOP if not ended else AT_END if SHARED in self.notes else 0.0)
         if ended and not self._keep:
             self.forget()
 
@@ -266,17 +261,6 @@ class Resuming:
                 f"all processes must find the same checkpoints, got steps {each} in {self._folder}: put the folder "
                 "where all machines see it"
             )
-
-
-def interval(seconds: float, share: float, took: float | None) -> float:
-    """Seconds between two checkpoints of a run whose first ``share`` took so many seconds.
-
-    They are a twentieth of what the whole run takes, but 15 s to 10 minutes and at least 20 times what writing the last
-    one took (None: there is none yet; the first comes after 30 s at most).
-    """
-    expected = seconds / share if share > 0 else math.inf
-    usual = min(MOST_SECONDS, max(LEAST_SECONDS, SHARE_OF_RUN * expected))
-    return min(usual, FIRST_SECONDS) if took is None else max(usual, TIMES_WRITING * took)
 
 
 def paid_before(notes: Mapping[str, Any], budget: float) -> float | None:
