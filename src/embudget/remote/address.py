@@ -38,7 +38,7 @@ def check_secrets(url: str) -> str:
     return f"{scheme}://{rest.rstrip('/')}"
 
 
-def place_of(place: str | Path) -> str | Path:
+def folder_or_url(place: str | Path) -> str | Path:
     """A place that a user names: a URL as it is, anything else as a path.
 
     ``Path`` itself would make s3:/bucket of s3://bucket.
@@ -50,7 +50,7 @@ def place_of(place: str | Path) -> str | Path:
 
 
 def _parsed(place: object) -> object:
-    return place_of(place) if isinstance(place, str) else place
+    return folder_or_url(place) if isinstance(place, str) else place
 
 
 FolderOrUrl = Annotated[Path | str, BeforeValidator(_parsed)]

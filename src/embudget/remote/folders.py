@@ -102,10 +102,8 @@ def put_folder(
     new, old = manifest_of(folder), read_manifest(url, patience)
     if old == new:
         return new
-    if old is None and (alien := _first(url, patience)):
-        raise RemoteError(
-            f"out must be a new place or one that embudget wrote; {url} holds other files, such as {alien}"
-        )
+    if old is None:
+        check_replaceable_url(url, patience)
 
     def write(name: str, content: bytes | Path) -> None:
         def call(fs: "AbstractFileSystem", path: str) -> None:
@@ -125,6 +123,16 @@ def put_folder(
     for name in (old.files if old is not None else {}).keys() - new.files.keys():
         attempt(url, "write", lambda fs, path, name=name: _remove_file(fs, f"{path}/{name}"), patience=patience)
     return new
+
+
+def check_replaceable_url(url: str, patience: float | None = None) -> None:
+    """Refuse a URL at which files lie that no manifest names: they are somebody's.
+
+    Raises:
+        RemoteError: there are such files, or it cannot be listed.
+    """
+    if read_manifest(url, patience) is None and (there := names_in(url, patience)):
+        raise RemoteError(f"out must be a new place or one that embudget wrote; {url} holds {there[0]}")
 
 
 def remove_folder(url: str, patience: float | None = None) -> None:
@@ -177,10 +185,6 @@ def _names(fs: "AbstractFileSystem", path: str) -> list[str]:
         return [name for name in fs.find(path) if name.startswith(f"{path}/")]
     except FileNotFoundError:
         return []
-
-
-def _first(url: str, patience: float | None) -> str | None:
-    return next(iter(names_in(url, patience)), None)
 
 
 def make_parent(fs: "AbstractFileSystem", target: str) -> None:

@@ -20,7 +20,7 @@ from embudget.cache import cache_folder
 from embudget.errors import DamagedError, RemoteError
 from embudget.files import whole_file
 from embudget.parts import claimed
-from embudget.remote import check_writable_url, place_of, put_folder, read_manifest, remove_folder
+from embudget.remote import check_writable_url, folder_or_url, put_folder, read_manifest, remove_folder
 from embudget.remote.attempts import attempt
 from embudget.remote.fetching import fetch_files
 from embudget.remote.folders import make_parent, names_in
@@ -46,6 +46,14 @@ class Mirror(NamedTuple):
 
     folder: Path
     url: str
+
+    def runs(self) -> set[str]:
+        """The runs and trunks of which something lies at the URL; none where it does not answer."""
+        try:
+            return set(attempt(self.url, "list", _names_beside, patience=REMOVE_PATIENCE))
+        except RemoteError as error:
+            LOG.warning("%s", error)
+            return set()
 
     def newest_step(self, run: str) -> int:
         """The step of the newest whole checkpoint of a run at the URL; -1 where there is none, or no answer."""
@@ -191,7 +199,7 @@ def checkpoints_at(place: str | Path) -> tuple[Path, Mirror | None]:
     Raises:
         RemoteError: it is a URL that cannot be written.
     """
-    named = place_of(place)
+    named = folder_or_url(place)
     if isinstance(named, Path):
         return named, None
     check_writable_url(named)

@@ -16,6 +16,7 @@ from embudget.errors import DivergedError
 from embudget.flops import tokens_for
 from embudget.pairs import Pairs, as_pairs
 from embudget.records import Provenance, RunConfig, RunRecord, no_gain
+from embudget.remote import is_url
 from embudget.suite import find_shape
 from embudget.training.interrupt import interruptible_run
 from embudget.training.job import Job
@@ -80,7 +81,7 @@ def train(
     Args:
         what: a recipe (`embudget.recommend`), or a `RunConfig`.
         pairs: the text pairs, or their folder; those of a `RunConfig` are named there by their content hash.
-        out: folder for the model: new, or of an earlier model that was not changed since. While the run lasts,
+        out: folder for the model: new, or of an earlier model that was not changed since; or a URL. While the run lasts,
             ``{out}.checkpoints`` holds what an interrupted run goes on from when it is started again.
         on_progress: called after each step with the share of the budget spent and the training loss in nats.
         resources: how to go about it: gradient caching, compilation, where and how often to write checkpoints.
@@ -98,6 +99,7 @@ def train(
         DivergedError: the loss became NaN or infinite, or exploded.
         RunError: ``out`` cannot be written, the pairs' texts repeat too often to make enough batches, memory does not
             suffice for one text at a time, or a checkpoint is that of another model.
+        RemoteError: a URL cannot be read or written.
 
     Example:
         >>> recipe = eb.Recipe.load("recipe.yaml")
@@ -113,6 +115,7 @@ def train(
     from embudget.training.budget import run_to_budget
     from embudget.training.device import start_processes, use_float32
     from embudget.training.loop import Training
+    from embudget.training.output import put_model, written_first
     from embudget.training.schedule import factor_of
     from embudget.training.state import Resuming, paid_before, trunk_name
     from embudget.training.tracking import tracked
@@ -122,6 +125,9 @@ def train(
     resources = resources or Resources()
     check_interval(resources.checkpoint_seconds)
     is_first = start_processes().is_main_process
+    url = out if isinstance(out, str) and is_url(out) else None
+    if url is not None:
+        out, resources = written_first(url, resources)
     folder = None if out is None else Path(out)
     if folder is not None and resources.checkpoints is None:
         resources = resources._replace(checkpoints=Path(f"{folder}.checkpoints"))
@@ -159,6 +165,8 @@ def train(
             training.model[0].model = job.method.merge(training.model[0].model)
             if folder is not None and is_first:  # while the checkpoints are still there
                 write_model(training.model, record, folder, adapter, origins)
+                if url is not None:
+                    put_model(folder, url)
     if folder is not None and is_first:
         assert resources.checkpoints is not None
         with suppress(OSError):  # other runs have checkpoints there
