@@ -9,36 +9,47 @@ from pathlib import Path
 
 from embudget.cache import cache_folder
 from embudget.errors import RunError
-from embudget.remote import check_replaceable_url, check_secrets, put_folder
+from embudget.remote import check_replaceable_url, folder_or_url, put_folder
 from embudget.training.mirror import checkpoints_at
 from embudget.training.resources import Resources
 
 
-def written_first(url: str, resources: Resources) -> tuple[Path, Resources]:
-    """The folder of this machine where a model for a URL is written, and the resources with a mirror of checkpoints.
+def written_first(out: str | Path | None, resources: Resources) -> tuple[Path | None, str | None, Resources]:
+    """Where a model is written on this machine, the URL it then goes to, and resources with a place for checkpoints.
+
+    Args:
+        out: folder or URL for the model; None where it is not written, and neither are checkpoints.
+        resources: where they say nothing of checkpoints, these go beside the model.
 
     Raises:
-        RemoteError: the URL cannot be written, or holds files that embudget did not put there.
+        RemoteError: a URL cannot be written, or holds files that embudget did not put there.
     """
-    url = check_secrets(url)
-    check_replaceable_url(url)
-    folder = cache_folder() / "outputs" / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}-{url.rpartition('/')[2]}"
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    if out is None:
+        return None, None, resources
+    place = folder_or_url(out)
+    if isinstance(place, Path):
+        folder, url = place, None
+    else:
+        check_replaceable_url(place)
+        named = f"{hashlib.sha256(place.encode()).hexdigest()[:16]}-{place.rpartition('/')[2]}"
+        folder, url = cache_folder() / "outputs" / named, place
     if resources.checkpoints is None:
-        here, mirror = checkpoints_at(f"{url}.checkpoints")
+        here, mirror = checkpoints_at(f"{place}.checkpoints")
         resources = resources._replace(checkpoints=here, mirror=mirror)
-    return folder, resources
+    return folder, url, resources
 
 
-def put_model(folder: Path, url: str) -> None:
-    """Put a model that is finished at its URL, and remove it here.
+def put_model(folder: Path, url: str | None) -> None:
+    """Put a model that is finished at its URL, where it has one, and remove it here.
 
     Raises:
         RunError: it cannot be read here.
         RemoteError: it cannot be written there; it stays here.
     """
+    if url is None:
+        return
     try:
-        put_folder(folder, check_secrets(url))
+        put_folder(folder, url)
     except OSError as error:
         raise RunError(f"cannot read {folder}: {error.strerror or error}") from None
     shutil.rmtree(folder, ignore_errors=True)

@@ -16,7 +16,6 @@ from embudget.errors import DivergedError
 from embudget.flops import tokens_for
 from embudget.pairs import Pairs, as_pairs
 from embudget.records import Provenance, RunConfig, RunRecord, no_gain
-from embudget.remote import is_url
 from embudget.suite import find_shape
 from embudget.training.interrupt import interruptible_run
 from embudget.training.job import Job
@@ -81,7 +80,7 @@ def train(
     Args:
         what: a recipe (`embudget.recommend`), or a `RunConfig`.
         pairs: the text pairs, or their folder; those of a `RunConfig` are named there by their content hash.
-        out: folder for the model: new, or of an earlier model that was not changed since; or a URL. While the run lasts,
+        out: folder or URL for the model: new, or of an earlier model that was not changed since. While the run lasts,
             ``{out}.checkpoints`` holds what an interrupted run goes on from when it is started again.
         on_progress: called after each step with the share of the budget spent and the training loss in nats.
         resources: how to go about it: gradient caching, compilation, where and how often to write checkpoints.
@@ -125,12 +124,7 @@ def train(
     resources = resources or Resources()
     check_interval(resources.checkpoint_seconds)
     is_first = start_processes().is_main_process
-    url = out if isinstance(out, str) and is_url(out) else None
-    if url is not None:
-        out, resources = written_first(url, resources)
-    folder = None if out is None else Path(out)
-    if folder is not None and resources.checkpoints is None:
-        resources = resources._replace(checkpoints=Path(f"{folder}.checkpoints"))
+    folder, url, resources = written_first(out, resources)
     if folder is not None and is_first:
         check_folder(folder, config.model, pairs.folder)
     # before training, since the start's card may be damaged, or the hub that has it may not answer
@@ -165,8 +159,7 @@ def train(
             training.model[0].model = job.method.merge(training.model[0].model)
             if folder is not None and is_first:  # while the checkpoints are still there
                 write_model(training.model, record, folder, adapter, origins)
-                if url is not None:
-                    put_model(folder, url)
+                put_model(folder, url)
     if folder is not None and is_first:
         assert resources.checkpoints is not None
         with suppress(OSError):  # other runs have checkpoints there
