@@ -1,5 +1,6 @@
 """S3 for the tests: moto's server on the loopback, in a thread, with a switch by which it answers 500."""
 
+import logging
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -16,6 +17,7 @@ class Bucket:
         from moto.server import DomainDispatcherApplication, create_backend_app
         from werkzeug.serving import make_server
 
+        logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it logs each request
         self._app = DomainDispatcherApplication(create_backend_app)
         self.failing = threading.Event()
         self.requests, self.refused = 0, 0
@@ -41,9 +43,9 @@ class Bucket:
             content = b"<Error><Code>InternalError</Code><Message>We encountered an internal error.</Message></Error>"
             start_response(
                 "500 Internal Server Error",
-                [("Content-Type", "application/xml"), ("Content-Length", str(len(content))), ("Connection", "close")],
+                [("Content-Type", "application/xml"), ("Content-Length", str(len(content)))],
             )
-            return [content]
+            return [] if environ["REQUEST_METHOD"] == "HEAD" else [content]
         answer: Iterable[bytes] = self._app(environ, start_response)
         return answer
 

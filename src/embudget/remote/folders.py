@@ -121,7 +121,7 @@ def put_folder(
         write(name, folder / name)
     write(MANIFEST, new.model_dump_json(indent=1).encode())
     for name in (old.files if old is not None else {}).keys() - new.files.keys():
-        attempt(url, "write", lambda fs, path, name=name: _remove_file(fs, f"{path}/{name}"), patience=patience)
+        remove_file(f"{url}/{name}", patience)
     return new
 
 
@@ -150,6 +150,15 @@ def remove_folder(url: str, patience: float | None = None) -> None:
                 fs.rm(path, recursive=True)
 
     attempt(url, "remove", call, patience=patience)
+
+
+def remove_file(url: str, patience: float | None = None) -> None:
+    """Remove one file.
+
+    Raises:
+        RemoteError: it cannot be removed. That it is not there is no trouble.
+    """
+    attempt(url, "remove", _remove_file, patience=patience)
 
 
 def check_writable_url(url: str) -> None:

@@ -23,7 +23,7 @@ from embudget.parts import claimed
 from embudget.remote import check_writable_url, folder_or_url, put_folder, read_manifest, remove_folder
 from embudget.remote.attempts import attempt
 from embudget.remote.fetching import fetch_files
-from embudget.remote.folders import make_parent, names_in
+from embudget.remote.folders import make_parent, names_in, remove_file
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -152,7 +152,7 @@ class Mirror(NamedTuple):
     def remove_file(self, name: str) -> None:
         """Remove a file beside the checkpoints; where that fails it is left, with a warning."""
         try:
-            attempt(f"{self.url}/{name}", "remove", _remove_file, patience=REMOVE_PATIENCE)
+            remove_file(f"{self.url}/{name}", REMOVE_PATIENCE)
         except RemoteError as error:
             LOG.warning("%s", error)
 
@@ -214,11 +214,6 @@ def _put_file(file: Path, fs: "AbstractFileSystem", path: str) -> None:
 
 def _get_file(target: Path, fs: "AbstractFileSystem", path: str) -> None:
     fs.get_file(path, str(target))
-
-
-def _remove_file(fs: "AbstractFileSystem", path: str) -> None:
-    with suppress(FileNotFoundError):
-        fs.rm_file(path)
 
 
 def _names_beside(fs: "AbstractFileSystem", path: str) -> list[str]:
