@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from embudget.errors import RemoteError
-from embudget.pairs import Pairs, load_pairs
+from embudget.pairs import Pairs, build_pairs, load_pairs
 from embudget.records import RunRecord
 from embudget.remote import attempts, fetch_folder, put_folder, read_manifest
 from embudget.remote.folders import names_in
@@ -28,6 +28,8 @@ from embudget.training.resources import Resources
 from embudget.training.run import train
 from tests.cluster.s3 import KEY, SECRET, Bucket
 from tests.command_line import Run
+from tests.docs.faq import write_faq
+from tests.docs.pages import ROOT, run_page
 from tests.study.studies import tiny_study
 from tests.study.test_sweep import Log
 
@@ -344,3 +346,12 @@ def test_a_worker_on_another_machine_takes_runs_whose_data_are_in_the_bucket(
         work(store)
         assert results(store.records()) == whole
     assert not names_in(f"{url}/kept")
+
+
+def test_the_page_on_buckets_does_what_it_says(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bucket: Bucket
+) -> None:
+    write_faq(tmp_path / "faq.csv", 13_500)
+    monkeypatch.chdir(tmp_path)
+    build_pairs(["files:faq.csv"], tmp_path / "pairs", query_column="question", positive_column="answer")
+    run_page((ROOT / "docs" / "howto" / "buckets.md").read_text(), run)

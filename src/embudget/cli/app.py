@@ -34,6 +34,7 @@ from embudget.cli import (
     suite,
     sweep,
     train,
+    upload,
     worker,
 )
 from embudget.cli.console import mind_ctrl_c
@@ -81,7 +82,7 @@ app.add_typer(suite.app, name="suite")
 app.add_typer(pairs.app, name="pairs")
 for command in (
     spend, plan, train, sweep, worker, records, compare, fit, recipe, explain, agree, simulate, design, evaluate,
-    export, push, report, quickstart,
+    export, push, upload, report, quickstart,
 ):  # fmt: skip
     app.command(command.__name__.rpartition(".")[2])(command.command)
 
