@@ -106,10 +106,12 @@ class Mirror(NamedTuple):
         Raises:
             RemoteError: the URL cannot be listed or written.
         """
-        whole = [step for step in self._steps(run, REMOVE_PATIENCE) if self._is_whole(run, step)][:keep]
+        whole = 0
         for step in self._steps(run, REMOVE_PATIENCE):
-            if len(whole) == keep and step < whole[-1]:
+            if whole == keep:
                 remove_folder(f"{self.url}/{run}/{step_name(step)}", REMOVE_PATIENCE)
+            else:
+                whole += self._is_whole(run, step)
 
     def leave_newest(self, run: str) -> None:
         """Leave one checkpoint of a trunk and none of its branches; where that fails more are left, with a warning."""
