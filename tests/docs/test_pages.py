@@ -25,7 +25,7 @@ PAGES = sorted(
 )
 SLOW = {
     "start/python", "start/quickstart", "howto/dollars", "howto/export", "howto/gpus", "howto/judge", "howto/plan",
-    "howto/push", "howto/resume", "howto/spend", "howto/study",
+    "howto/push", "howto/resume", "howto/spend", "howto/study", "howto/workers",
 }  # fmt: skip
 """Pages that train, or simulate, for longer than 5 seconds; `make test-processes` runs them."""
 
