@@ -158,7 +158,7 @@ def _killed_at(command: Command, kept: str, enough: int = 3) -> None:
 def test_another_machine_goes_on_where_one_was_killed(
     study: Study, url: str, tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    study = study.model_copy(update={"budgets": (4e9,), "seeds": (0,)})
+    study = study.model_copy(update={"budgets": (2e9,), "seeds": (0,)})
     whole = results(sweep(local(study, tiny_neox, tiny_pairs), tmp_path / "whole.db"))
     kept = f"{url}/kept"
     file = _study_file(study, tmp_path)
@@ -183,7 +183,7 @@ def test_a_bucket_that_answers_500_for_a_while_costs_nothing(
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
     """From the first steps on for six seconds: the training goes on, with a warning, and so do uploads afterwards."""
-    study = study.model_copy(update={"budgets": (4e9,), "seeds": (0,)})
+    study = study.model_copy(update={"budgets": (2e9,), "seeds": (0,)})
     whole = results(sweep(local(study, tiny_neox, tiny_pairs), tmp_path / "whole.db"))
     down = Down(bucket, 6.0)
     records = sweep(study, tmp_path / "s.db", 1, down, checkpoints=f"{url}/kept", checkpoint_seconds=0)
@@ -309,7 +309,7 @@ def test_a_full_disk_on_one_machine_is_gone_on_from_on_another(
 
     Killed then, the run goes on elsewhere from the last one that fitted.
     """
-    study = study.model_copy(update={"budgets": (4e9,), "seeds": (0,)})
+    study = study.model_copy(update={"budgets": (2e9,), "seeds": (0,)})
     whole = results(sweep(local(study, tiny_neox, tiny_pairs), tmp_path / "whole.db"))
     kept = f"{url}/kept"
     file = _study_file(study, tmp_path)

@@ -4,11 +4,13 @@ import json
 import logging
 import multiprocessing
 import os
+import shutil
 import sys
 import threading
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import fsspec
 import pytest
@@ -27,6 +29,9 @@ from embudget.remote import (
     read_manifest,
     remove_folder,
 )
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
 
 _numbers = count()
 
@@ -112,10 +117,10 @@ def test_a_reader_sees_all_or_nothing(url: str, folder: Path, monkeypatch: pytes
     written = count()
     real = folders.make_parent
 
-    def killed(fs: object, target: str) -> None:
+    def killed(fs: "AbstractFileSystem", target: str) -> None:
         if next(written) == after:
             raise KeyboardInterrupt
-        real(fs, target)  # type: ignore[arg-type]
+        real(fs, target)
 
     monkeypatch.setattr(folders, "make_parent", killed)
     with pytest.raises(KeyboardInterrupt):
@@ -175,11 +180,16 @@ def test_one_may_ask_whether_it_can_be_written(url: str) -> None:
 
 def _fetch_and_say(url: str, cache: str, queue: "multiprocessing.Queue[tuple[int, str]]") -> None:
     os.environ["EMBUDGET_CACHE"] = cache
-    names: list[str] = []
+    seen: list[str] = []
     original = fetching._download
-    fetching._download = lambda url, folder, wanted: (names.extend(wanted), original(url, folder, wanted))[1]
+
+    def download(url: str, folder: Path, names: list[str]) -> None:
+        seen.extend(names)
+        original(url, folder, names)
+
+    fetching._download = download
     place = str(fetch_folder(url))
-    queue.put((len(names), place))
+    queue.put((len(seen), place))
 
 
 @pytest.mark.slow
@@ -278,8 +288,8 @@ def test_a_full_disk_is_said_before_anything_is_fetched(
     url: str, folder: Path, monkeypatch: pytest.MonkeyPatch, cache: Path
 ) -> None:
     put_folder(folder, url)
-    real = fetching.shutil.disk_usage
-    monkeypatch.setattr(fetching.shutil, "disk_usage", lambda path: real(path)._replace(free=100))
+    real = shutil.disk_usage
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: real(path)._replace(free=100))
     with pytest.raises(RemoteError, match=r"it takes 2.59e-07 GB, and .* has 1e-07 GB free"):
         fetch_folder(url)
 

@@ -25,7 +25,7 @@ from embudget.files import whole_folder, write_whole
 from embudget.parts import hold
 from embudget.remote.address import check_secrets
 from embudget.remote.attempts import attempt
-from embudget.remote.folders import MANIFEST, Manifest, RemoteFile, manifest_of, read_manifest
+from embudget.remote.folders import MANIFEST, Manifest, RemoteFile, get_file, manifest_of, read_manifest
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -118,7 +118,7 @@ def _download(url: str, folder: Path, names: list[str]) -> None:
         if not target.resolve().is_relative_to(folder.resolve()):
             raise RemoteError(f"{url} names a file outside of its folder: {name}")
         target.parent.mkdir(parents=True, exist_ok=True)
-        attempt(url, "read", lambda fs, path, name=name, to=target: fs.get_file(f"{path}/{name}", str(to)))
+        get_file(f"{url}/{name}", target)
 
 
 def _listed(fs: "AbstractFileSystem", path: str) -> tuple[str, dict[str, int]]:

@@ -152,6 +152,15 @@ def remove_folder(url: str, patience: float | None = None) -> None:
     attempt(url, "remove", call, patience=patience)
 
 
+def get_file(url: str, target: Path) -> None:
+    """Fetch one file into one of this machine, which is torn where that fails.
+
+    Raises:
+        RemoteError: it is not there, cannot be read, or this machine's disk is full.
+    """
+    attempt(url, "read", lambda fs, path: fs.get_file(path, str(target)))
+
+
 def remove_file(url: str, patience: float | None = None) -> None:
     """Remove one file.
 

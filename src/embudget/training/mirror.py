@@ -23,7 +23,7 @@ from embudget.parts import claimed
 from embudget.remote import check_writable_url, folder_or_url, put_folder, read_manifest, remove_folder
 from embudget.remote.attempts import attempt
 from embudget.remote.fetching import fetch_files
-from embudget.remote.folders import make_parent, names_in, remove_file
+from embudget.remote.folders import get_file, make_parent, names_in, remove_file
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -149,7 +149,7 @@ class Mirror(NamedTuple):
             target = self.folder / name
             if name.endswith(ending) and not target.exists():
                 with whole_file(target) as part:
-                    attempt(f"{self.url}/{name}", "read", partial(_get_file, part))
+                    get_file(f"{self.url}/{name}", part)
 
     def remove_file(self, name: str) -> None:
         """Remove a file beside the checkpoints; where that fails it is left, with a warning."""
@@ -212,10 +212,6 @@ def checkpoints_at(place: str | Path) -> tuple[Path, Mirror | None]:
 def _put_file(file: Path, fs: "AbstractFileSystem", path: str) -> None:
     make_parent(fs, path)
     fs.put_file(str(file), path)
-
-
-def _get_file(target: Path, fs: "AbstractFileSystem", path: str) -> None:
-    fs.get_file(path, str(target))
 
 
 def _names_beside(fs: "AbstractFileSystem", path: str) -> list[str]:
