@@ -103,7 +103,7 @@ def put_folder(
     if old == new:
         return new
     if old is None:
-        check_replaceable_url(url, patience)
+        _check_empty(url, patience)
 
     def write(name: str, content: bytes | Path) -> None:
         def call(fs: "AbstractFileSystem", path: str) -> None:
@@ -131,7 +131,12 @@ def check_replaceable_url(url: str, patience: float | None = None) -> None:
     Raises:
         RemoteError: there are such files, or it cannot be listed.
     """
-    if read_manifest(url, patience) is None and (there := names_in(url, patience)):
+    if read_manifest(url, patience) is None:
+        _check_empty(url, patience)
+
+
+def _check_empty(url: str, patience: float | None) -> None:
+    if there := names_in(url, patience):
         raise RemoteError(f"out must be a new place or one that embudget wrote; {url} holds {there[0]}")
 
 

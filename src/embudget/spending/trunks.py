@@ -72,7 +72,8 @@ class TrunkStates:
         """Leave one state of each trunk, the newest, and nothing of its branches, which have their records."""
         for trunk in trunks:
             folder = self._of(trunk)
-            for path in [*sorted(folder.glob("step-*"))[:-1], *folder.glob("branch-*"), *folder.glob("part")]:
+            others = (path for name in ("branch-*", "part", "uploading-*") for path in folder.glob(name))
+            for path in [*sorted(folder.glob("step-*"))[:-1], *others]:
                 shutil.rmtree(path, ignore_errors=True)
             if self._mirror is not None:
                 self._mirror.leave_newest(trunk_name(trunk.config))
