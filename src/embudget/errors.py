@@ -72,6 +72,14 @@ class StoreError(EmbudgetError):
     """A store of records cannot be opened, or the database belongs to another program."""
 
 
+class RemoteError(EmbudgetError):
+    """What lies at a URL cannot be read or written: no permission, no such bucket, or no answer for too long."""
+
+
+class DamagedError(RemoteError):
+    """A file at a URL is not what its manifest says."""
+
+
 class RunError(EmbudgetError):
     """A training run could not be done."""
 

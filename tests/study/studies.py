@@ -6,7 +6,7 @@ from embudget.pairs import Pairs
 from embudget.study import Study
 
 
-def tiny_study(model: str | Path, pairs: Pairs, **fields: object) -> Study:
+def tiny_study(model: str | Path, pairs: Pairs, /, **fields: object) -> Study:
     """One run of a tiny model, but for what the fields say."""
     values: dict[str, object] = {
         "members": [f"{model}:1"],

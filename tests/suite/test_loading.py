@@ -15,8 +15,8 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoTokenizer
 from transformers.utils import logging
 
+from embudget.cache import cache_folder
 from embudget.errors import ModelError
-from embudget.suite.cache import cache_folder
 from embudget.suite.families import SHAPES, SUITES
 from embudget.suite.loading import BUILTIN, find_checkpoint, load_embedder, load_tokenizer
 from embudget.suite.shapes import shape_of_config

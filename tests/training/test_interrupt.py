@@ -20,11 +20,11 @@ from embudget.training import interrupt, loop, rows
 from embudget.training.checkpoints import newest_checkpoint
 from embudget.training.engine import Engine
 from embudget.training.interrupt import Interrupted, breakable, came, deferred, interruptible, raise_pending, told
+from embudget.training.interval import interval
 from embudget.training.job import Job
 from embudget.training.loop import Training
 from embudget.training.resources import Resources
 from embudget.training.run import train
-from embudget.training.state import interval
 from tests.conftest import save_tiny
 from tests.training.test_run import config_for
 

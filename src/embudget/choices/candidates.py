@@ -14,7 +14,7 @@ from embudget.errors import ConfigError, MethodError
 from embudget.methods import Method, parse_method
 from embudget.runs import Cell
 from embudget.suite import SUITES, ModelShape, find_shape, find_suite, known_shape
-from embudget.suite.members import is_hub_id, split_depth
+from embudget.suite.members import may_be_fetched, split_depth
 
 MAX_SIZES = 40
 """Most sizes of one method that are looked at. If more were measured, this many are taken evenly, with both ends."""
@@ -152,5 +152,5 @@ def base_of(name: str) -> str:
 
 
 def _may_be_found(name: str) -> bool:
-    """Whether a model of a table can be looked up: it is built in, a folder here, or a repository on the hub."""
-    return known_shape(name) is not None or is_hub_id(name)
+    """Whether a model of a table can be looked up: it is built in, a folder here, on the hub or at a URL."""
+    return known_shape(name) is not None or may_be_fetched(name)

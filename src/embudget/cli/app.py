@@ -35,6 +35,7 @@ from embudget.cli import (
     suite,
     sweep,
     train,
+    upload,
     worker,
 )
 from embudget.cli.console import mind_ctrl_c
@@ -83,7 +84,7 @@ app.add_typer(pairs.app, name="pairs")
 app.add_typer(store.app, name="store")
 for command in (
     spend, plan, train, sweep, worker, records, compare, fit, recipe, explain, agree, simulate, design, evaluate,
-    export, push, report, quickstart,
+    export, push, upload, report, quickstart,
 ):  # fmt: skip
     app.command(command.__name__.rpartition(".")[2])(command.command)
 

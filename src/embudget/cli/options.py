@@ -1,6 +1,5 @@
 """Options that several commands share, and what they mean."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -8,7 +7,9 @@ import typer
 Verbose = Annotated[
     bool, typer.Option("--verbose", "-v", help="Show what the libraries say, and the traceback of an error.")
 ]
-PairsFolder = Annotated[Path, typer.Option("--pairs", help="Folder made by `embudget pairs build`.")]
+PairsFolder = Annotated[
+    str, typer.Option("--pairs", metavar="FOLDER|URL", help="Made by `embudget pairs build`; or as s3://bucket/pairs.")
+]
 Budget = Annotated[str | None, typer.Option("--budget", help="The budget in FLOP, e.g. 1e13.")]
 Hours = Annotated[
     float | None,

@@ -44,7 +44,7 @@ def command(
     study: Annotated[
         Path | None, typer.Argument(help="YAML of a study: says what `embudget sweep` of it would take.")
     ] = None,
-    pairs: PairsFolder = Path("pairs"),
+    pairs: PairsFolder = "pairs",
     budget: Budget = None,
     hours: Hours = None,
     devices: Devices = None,

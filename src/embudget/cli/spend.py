@@ -37,7 +37,7 @@ from embudget.cli.spend_options import (
 
 
 def command(
-    pairs: PairsFolder = Path("pairs"),
+    pairs: PairsFolder = "pairs",
     out: Annotated[
         Path, typer.Option(help="Folder for model/, ledger.json, decisions.jsonl and runs.db. It goes on there.")
     ] = Path("spent"),
@@ -65,6 +65,12 @@ def command(
     store: Annotated[
         str | None,
         typer.Option(help="Where records are kept; by default OUT/runs.db. Runs that it holds are used, and free."),
+    ] = None,
+    checkpoints: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER|URL", help="Where the states that runs go on from are kept; by default beside the store."
+        ),
     ] = None,
     seed: Seed = 0,
     dry_run: Annotated[
@@ -118,7 +124,7 @@ def command(
         typer.echo(f"{describe_first(prepared)}\nplayed through with {found}")
         return
     with SpendScreen() as screen:
-        spending = carry_out(prepared, out, store=store, listener=screen, executor=executor)
+        spending = carry_out(prepared, out, store=store, listener=screen, executor=executor, checkpoints=checkpoints)
     typer.echo(f"{out / 'model'}: load it with SentenceTransformer({str(out / 'model')!r})")
     if spending.record.status != "done" and spending.untrained is None:
         note(f"embudget: the final run is of no use, {spending.record.status}: {spending.record.error}")

@@ -27,10 +27,11 @@ def command(
     ray: Ray = None,
     ray_options: RayResources = None,
     checkpoints: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            help="Folder for checkpoints of interrupted runs; by default STORE.checkpoints beside a SQLite file. With "
-            "another database and no folder such runs start anew."
+            metavar="FOLDER|URL",
+            help="Where checkpoints of interrupted runs are kept, such as s3://bucket/folder; by default "
+            "STORE.checkpoints beside a SQLite file. With another database and none given such runs start anew.",
         ),
     ] = None,
     checkpoint_minutes: Annotated[
@@ -64,6 +65,7 @@ def command(
     from embudget.cli.sweep_bar import SweepBar
     from embudget.errors import ConfigError
     from embudget.pairs import load_pairs
+    from embudget.remote import is_url
     from embudget.study import Store, Study, plan, sweep
     from embudget.study.location import Location
 
@@ -71,8 +73,8 @@ def command(
         raise ConfigError(f"workers must be >= 1, got {workers}")
     executor = crew_of(slurm, ray, ray_options, study.with_suffix(".slurm"))
     spec = Study.from_yaml(study)
-    if checkpoints is not None:
-        _check_checkpoints(checkpoints, study, spec, store)
+    if checkpoints is not None and not is_url(checkpoints):
+        _check_checkpoints(Path(checkpoints), study, spec, store)
     if not dry_run:
         Location(store).check_file(create=True)  # before lengths are measured, which are kept beside the pairs
     pairs = load_pairs(spec.pairs)

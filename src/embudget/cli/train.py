@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 
 def command(
     recipe: Annotated[Path | None, typer.Argument(help="YAML written by `embudget recipe --out`.")] = None,
-    pairs: PairsFolder = Path("pairs"),
-    out: Annotated[Path, typer.Option(help="Folder for the model, in sentence-transformers format.")] = Path("model"),
+    pairs: PairsFolder = "pairs",
+    out: Annotated[
+        str,
+        typer.Option(metavar="FOLDER|URL", help="Where the model is written, in sentence-transformers format."),
+    ] = "model",
     model: Annotated[
         str | None, typer.Option(help="A member such as smollm2-135m:8, a model folder, or a hub id.")
     ] = None,
@@ -135,6 +138,7 @@ def command(
     from embudget.pairs import load_pairs
     from embudget.recipe import Recipe
     from embudget.records import RunConfig
+    from embudget.remote import folder_or_url
     from embudget.training.launch import launch, wants_processes
     from embudget.training.run import train
     from embudget.training.yardstick import measured_on
@@ -144,7 +148,11 @@ def command(
         raise typer.Exit(launch(devices, sys.argv[1:]))
     if shard and os.environ.get("WORLD_SIZE", "1") == "1":
         raise ConfigError("shard cuts a model over several devices: give --devices as well, or start it by torchrun")
-    check_apart(out, (recipe,))
+    place = folder_or_url(out)
+    if isinstance(place, Path):
+        check_apart(place, (recipe,))
+    elif export:
+        raise ConfigError("--export needs --out FOLDER: what lies at a URL is exported from there by `embudget export`")
     data = load_pairs(pairs)
     budget_asked = (budget, gpu_hours, dollars, device, mfu, dollars_per_hour)
     given: dict[str, object] = {
@@ -166,19 +174,22 @@ def command(
         )
         given |= {"seed": seed} | ({} if max_epochs is None else {"max_epochs": max_epochs})
         config = _config(model, method, flops, data, given, precision)
-    check_exports(export or (), config.method, out)
+    check_exports(export or (), config.method, Path(out))
     with budget_bar(f"{config.model} {config.method} {config.train_flops:.3g} FLOP") as progress:
         seconds = None if checkpoint_minutes is None else 60 * checkpoint_minutes
         resources = Resources(cache, compile, shard, checkpoint_seconds=seconds)
         _, record = train(
-            config, data, out, on_progress=progress, resources=resources, report_to=report_to or (), with_record=True
+            config, data, place, on_progress=progress, resources=resources, report_to=report_to or (), with_record=True
         )
     if int(os.environ.get("RANK", "0")):  # only the first of several processes speaks
         return
     typer.echo("\n".join([outcome(record), *_attention(config, data)]))
-    typer.echo(f"{out}: load it with SentenceTransformer({str(out)!r}), score it with `embudget evaluate {out}`")
+    if isinstance(place, str):
+        typer.echo(f"{place}: written whole; start from it by --model {place}")
+        return
+    typer.echo(f"{place}: load it with SentenceTransformer({str(place)!r}), score it with `embudget evaluate {place}`")
     for name in export or ():
-        write_export(out, name, export_beside(out, name))
+        write_export(place, name, export_beside(place, name))
 
 
 def _checked(recipe: "Recipe", file: Path, force: bool) -> "Recipe":

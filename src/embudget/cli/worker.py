@@ -1,6 +1,5 @@
 """`embudget worker`: take runs from a store, on any machine that reaches it."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,11 +18,16 @@ def command(
     workers: Annotated[int, typer.Option(help="Runs at a time, which share the cores or take a GPU each.")] = 1,
     name: Annotated[str | None, typer.Option(help="Name of this worker; by default its host and process.")] = None,
     pairs: Annotated[
-        Path | None, typer.Option(help="Folder of the pairs on this machine, where it is not that of the sweep.")
+        str | None,
+        typer.Option(
+            metavar="FOLDER|URL", help="Pairs as this machine sees them, where that is not as the sweep does."
+        ),
     ] = None,
     checkpoints: Annotated[
-        Path | None,
-        typer.Option(help="Folder for checkpoints of interrupted runs, where it is not that of the sweep."),
+        str | None,
+        typer.Option(
+            metavar="FOLDER|URL", help="Checkpoints of interrupted runs, where they are not those of the sweep."
+        ),
     ] = None,
     verbose: Verbose = False,
 ) -> None:

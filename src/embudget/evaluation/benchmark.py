@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from embudget.cache import cache_folder
 from embudget.errors import ConfigError
 from embudget.evaluation.contender import Contender, EmbeddingContender
 from embudget.evaluation.contenders import contenders_of
@@ -17,7 +18,6 @@ from embudget.evaluation.scoring import ScoreCache
 from embudget.evaluation.task import BenchmarkTask
 from embudget.evaluation.tasks import places_of, read_tasks
 from embudget.outputs import check_added_to
-from embudget.suite.cache import cache_folder
 
 if TYPE_CHECKING:
     from mteb.results import TaskResult

@@ -22,6 +22,7 @@ from embudget.pairs.manifest import PairsInfo
 from embudget.pairs.sources.base import licence_of
 from embudget.reading import read_json
 from embudget.records import RunConfig
+from embudget.remote import is_url
 from embudget.suite.families import SHAPES
 from embudget.suite.hub import hub_file
 from embudget.suite.loading import BUILTIN, find_checkpoint
@@ -81,7 +82,7 @@ def origins_of_start(name: str) -> Origins:
     hub_id = shape.hub_id if shape is not None else base if folder is None and is_hub_id(base) else None
     card = _card_of(base, folder, hub_id)
     return Origins(
-        base=base if folder is None else folder.name,
+        base=Path(base).name if is_url(base) else base if folder is None else folder.name,
         hub_id=hub_id,
         base_licence=_licence(base, card),
         language=_languages(card.get("language")),
@@ -94,7 +95,7 @@ def start_name(model: str) -> str:
     folder = local_folder(base)
     if folder is None and (base in SHAPES or is_hub_id(base)):
         return model
-    name = Path(base).name if folder is None else folder.name
+    name = Path(base).name if folder is None or is_url(base) else folder.name
     return name if depth is None else f"{name}:{depth}"
 
 

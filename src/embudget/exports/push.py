@@ -15,6 +15,7 @@ from embudget.exports.folder import RECORD_FILE, read_record
 from embudget.exports.origins import read_origins
 from embudget.exports.pickles import is_pickle
 from embudget.owned import difference
+from embudget.remote import is_url
 from embudget.suite.members import local_folder, split_depth
 
 _NO_BRANCH = re.compile(r"[\s~^:?*\[\\\x00-\x1f\x7f]|\.\.|//|@\{|^/|[/.]$|\.lock$")
@@ -73,13 +74,17 @@ class Push(NamedTuple):
             raise ModelError(f"{folder} is not as embudget wrote it: {changed}; look at it, then add --force")
         warnings = [] if changed is None else [changed]
         start, _ = split_depth(record.config.model)
-        if local_folder(start) or Path(start).is_absolute():
+        if is_url(start) or local_folder(start) or Path(start).is_absolute():
             named = ", ".join(name for name in files if _names(folder / name, start))
-            warnings.append(f"the folder {start} of this machine is named in {named}")
+            warnings.append(f"{_what(start)} is named in {named}")
         return cls(
             folder, repo, revision, private, files, tuple(licence_lines(read_origins(folder))), tuple(warnings),
             f"{constants.ENDPOINT}/{repo}",
         )  # fmt: skip
+
+
+def _what(start: str) -> str:
+    return start if is_url(start) else f"the folder {start} of this machine"
 
 
 def push(

@@ -22,6 +22,7 @@ from embudget.outputs import Input, check_apart, check_folder_output
 from embudget.pairs.manifest import INDEX, MANIFEST, PairsInfo, read_info
 from embudget.pairs.shards import check_file, iter_rows, read_rows
 from embudget.pairs.splitting import SPLITS, Split
+from embudget.remote import fetch_folder, is_url
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -95,18 +96,23 @@ class Pairs:
 
 
 def load_pairs(folder: str | Path) -> Pairs:
-    """Open a folder of pairs that `build_pairs` or `index_pairs` made.
+    """Open a folder of pairs that `build_pairs` or `index_pairs` made, here or at a URL such as s3://bucket/pairs.
+
+    What lies at a URL is fetched once a machine, whole, and `Pairs.folder` is where it lies here.
 
     A file of up to 64 MiB is hashed whole, a larger one by pieces spread over it, so that opening takes seconds at any
     size.
 
     Raises:
         PairsError: it is missing, is not a folder of pairs, has another format, or is damaged.
+        RemoteError: it cannot be fetched.
 
     Example:
         >>> load_pairs("pairs/").hash
         '242560290a8715c5'
     """
+    if isinstance(folder, str) and is_url(folder):
+        folder = fetch_folder(folder)
     folder = Path(folder)
     if not folder.exists():
         raise PairsError(

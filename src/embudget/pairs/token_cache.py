@@ -10,7 +10,8 @@ stream, because Arrow reads past the end of a file whose header is damaged. A tr
 The k-th hard negatives of a block's pairs are a file of their own beside it, made when a run first takes k of them: so
 runs with other numbers of negatives share what they have in common, and files from before there were any are valid.
 
-The files lie in `tokens/{pairs}-{tokenizer}-{max_length}` of `suite.loading.cache_folder()`, and nothing removes them.
+The files lie in `tokens/{pairs}-{tokenizer}-{max_length}` of `embudget.cache.cache_folder()`, and nothing removes them.
+With EMBUDGET_SHARED_CACHE=s3://bucket/folder a block that another machine has made is fetched from there instead.
 Prompts, which are put in front of the texts, add a hash of theirs to the name. The hashes of texts, by which repeated
 ones are found, are those without prompts, so that prompts change no batch.
 They are uncompressed, since they could not be mapped otherwise: 1,000 pairs of 55 tokens take about 0.14 MB.
@@ -27,13 +28,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from embudget.cache import cache_folder
 from embudget.errors import PairsError
 from embudget.files import whole_file
 from embudget.pairs.folder import Pairs
 from embudget.pairs.manifest import SIDES
 from embudget.pairs.negatives import NEGATIVES
 from embudget.pairs.token_batch import TokenBatch, batch_of, negatives_of
-from embudget.suite.cache import cache_folder
+from embudget.remote.shared import fetch_shared, put_shared
 from embudget.suite.identity import tokenizer_identity
 from embudget.suite.loading import find_checkpoint, load_tokenizer
 from embudget.suite.long_texts import beginning
@@ -108,7 +110,8 @@ class TokenCache:
         self.rows = pairs.rows("train")
         name = f"{pairs.hash}-{_tokenizer_key(self.model)}-{max_length}{'-end' if end_token else ''}"
         name += f"-{prompts_key(prompts)}" if any(prompts) else ""
-        self.folder = (folder or cache_folder() / "tokens") / (name if block == BLOCK else f"{name}-{block}")
+        self.name = name if block == BLOCK else f"{name}-{block}"
+        self.folder = (folder or cache_folder() / "tokens") / self.name
         self._open: OrderedDict[tuple[int, int], list[_Texts]] = OrderedDict()
 
     def texts(self, rows: Sequence[int]) -> list[np.ndarray]:
@@ -167,7 +170,7 @@ class TokenCache:
         key = number, slot
         block = self._open.get(key)
         if block is None:
-            block = self._open[key] = self._read(number, slot) or self._make(number, slot)
+            block = self._open[key] = self._read(number, slot) or self._get_shared(number, slot)
             if len(self._open) > _OPEN * (1 + self.negatives):
                 self._open.popitem(last=False)
         self._open.move_to_end(key)
@@ -194,6 +197,15 @@ class TokenCache:
         batch = pa.ipc.open_stream(stream).read_next_batch()
         start, stop = self._span(number)
         return _views(batch) if batch.num_rows == stop - start else None
+
+    def _get_shared(self, number: int, slot: int) -> list[_Texts]:
+        """Fetch a block that another machine has made, where caches are shared; else make it, and share it."""
+        path = self._path(number, slot)
+        if fetch_shared(f"tokens/{self.name}/{path.name}", path) and (block := self._read(number, slot)):
+            return block
+        block = self._make(number, slot)
+        put_shared(f"tokens/{self.name}/{path.name}", path)
+        return block
 
     def _make(self, number: int, slot: int) -> list[_Texts]:
         """Tokenise a block, write it, and map what was written."""

@@ -31,7 +31,7 @@ from embudget.records import MethodText, Pooling, RunConfig, Schedule, Yardstick
 from embudget.records.config import Attention, EvalScale, Matryoshka
 from embudget.suite import find_shape, known_shape
 from embudget.suite.loading import weights_of
-from embudget.suite.members import is_hub_id, start_of
+from embudget.suite.members import may_be_fetched, start_of
 
 _TOLD_COST = 5e-4
 """Cost of an uncertain rate from which on it is told: what rounds to 0.1 %."""
@@ -265,13 +265,15 @@ class Recipe(Frozen):
         values = {name: getattr(self, name) for name in shared} | {"pairs": pairs_hash, "seed": seed}
         for side in ("query_prompt", "document_prompt"):
             values[side] = self._own_prompt(side) if values[side] is None else values[side]
-        if known_shape(self.model) is not None or is_hub_id(self.model):  # a table's model may be no more than a size
+        if known_shape(self.model) is not None or may_be_fetched(
+            self.model
+        ):  # a table's model may be no more than a size
             values |= {"model": find_shape(self.model).name, "weights": weights_of(self.model)}
         return RunConfig.read(values, "run of the recipe")
 
     def _own_prompt(self, side: str) -> str:
         """The prompt that the model itself has for queries or documents; none where it is no more than a size."""
-        if known_shape(self.model) is None and not is_hub_id(self.model):
+        if known_shape(self.model) is None and not may_be_fetched(self.model):
             return ""
         prompt: str = getattr(start_of(self.model), side)
         return prompt

@@ -68,9 +68,11 @@ def train_final(
             record = diverged_record(config, error)
         except (MemoryError, RuntimeError, OutOfMemoryError) as error:  # torch says out of memory by a RuntimeError
             record = failed_record(config, error, done)
-    store_record(store, record, checkpoints)
+    store_record(store, record, checkpoints, resources.mirror)
     if checkpoints is not None:  # a kill behind the export leaves them
         shutil.rmtree(checkpoints / config.id, ignore_errors=True)
+    if resources.mirror is not None:
+        resources.mirror.remove(config.id)
     return record
 
 

@@ -39,6 +39,7 @@ from embudget.study.driver import made_folder
 from embudget.study.executors.base import CrewOf
 from embudget.study.executors.crews import CrewDriver
 from embudget.study.kept import add_kept
+from embudget.training.mirror import checkpoints_at
 from embudget.training.resources import Resources, check_interval
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def spend_budget(
         workers: local processes that train the runs of a round; the final runs are trained in this process. With an
             executor, its workers at a time.
         listener: told of the progress.
-        checkpoints: folder for the states of trunks; by default beside a SQLite file, else in ``out``.
+        checkpoints: folder or URL for the states of trunks; by default beside a SQLite file, else in ``out``.
         checkpoint_seconds: time between checkpoints; by default a share of the run.
         trunk_bytes: disk for the states of trunks that the search may still extend; see `embudget.spending.trunks`.
         max_queries: test pairs for the retrieval scores; None for no scores.
@@ -140,19 +141,20 @@ def spend_budget(
     with only_spender(out), nullcontext(store) if isinstance(store, Store) else Store(store) as opened:
         log = DecisionLog(out / DECISIONS)
         start, sources = earlier_start(out / START, allocation, sources, opened, log, pairs, listener.start_measured)
-        folder = made_folder(Path(checkpoints or opened.checkpoints or out / "checkpoints"))
-        add_kept(opened, folder, {run.run for one in log.rounds for run in one.bought})
+        folder, mirror = checkpoints_at(checkpoints or opened.checkpoints or out / "checkpoints")
+        made_folder(folder)
+        add_kept(opened, folder, {run.run for one in log.rounds for run in one.bought}, mirror)
         search = Search(
             start.allocation,
             decide,
             Sizing(start.allocation, sources, pairs),
             opened,
             log,
-            TrunkStates(folder, trunk_bytes),
+            TrunkStates(folder, trunk_bytes, mirror),
             known_runs(start, sources, opened),
             listener,
         )
-        resources = Resources(checkpoints=folder, checkpoint_seconds=checkpoint_seconds)
+        resources = Resources(checkpoints=folder, mirror=mirror, checkpoint_seconds=checkpoint_seconds)
         told = Relay(search, listener)
         if executor is None:
             rounds: Rounds = RoundsHere(opened, told, pairs, resources, workers)

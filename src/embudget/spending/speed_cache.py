@@ -1,6 +1,6 @@
 """Where is kept what was timed on this machine, and when does it no longer hold?
 
-A file for each set of conditions in `speeds/` of `embudget.suite.cache.cache_folder`. Another device, precision, number
+A file for each set of conditions in `speeds/` of `embudget.cache.cache_folder`. Another device, precision, number
 of threads, text length, or version of embudget or torch is another file. A file that cannot be read counts for none:
 it is written anew.
 """
@@ -11,10 +11,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from embudget.cache import cache_folder
 from embudget.errors import EmbudgetError
 from embudget.files import write_whole
 from embudget.records import RunConfig
-from embudget.suite.cache import cache_folder
 
 
 class Conditions(NamedTuple):

@@ -82,6 +82,7 @@ def spend(
     seed: int = 0,
     listener: SpendListener | None = None,
     executor: CrewOf | None = None,
+    checkpoints: str | Path | None = None,
 ) -> Spending:
     """Spend one budget on a text-embedding model: search what to train, and train it, with what was paid for both.
 
@@ -94,7 +95,7 @@ def spend(
     Args:
         budget: FLOP of search and final run together; or give ``hours``, ``gpu_hours`` or ``dollars``.
         suite: models to choose from: a built-in suite, a folder of models, a YAML list, or several with commas.
-        pairs: folder of text pairs.
+        pairs: folder of text pairs, or its URL.
         out: folder for the model, the decisions, the ledger and the records.
         methods: what may train of each model: full, freeze:F, bias, lora:R.
         hours: of this machine, by the speeds that are measured first; with ``devices`` at the same time.
@@ -116,6 +117,7 @@ def spend(
         seed: of the search's own draws and of the runs.
         listener: told of the progress.
         executor: makes the crew that trains all runs on other machines (`embudget.study.executors`); None trains here.
+        checkpoints: folder or URL for the states that runs go on from; beside the store by default.
 
     Raises:
         BudgetError: not exactly one budget is given, or it buys no run; the least that works is named.
@@ -136,7 +138,7 @@ def spend(
     caps = Caps(search_share, max_runs, keep, workers, seed)
     study = study_of(suite, pairs, methods, batch_size, negatives)
     prepared = prepare(study, means, caps, laws, device_memory=device_memory)
-    return carry_out(prepared, out, store=store, listener=listener, executor=executor)
+    return carry_out(prepared, out, store=store, listener=listener, executor=executor, checkpoints=checkpoints)
 
 
 def carry_out(
@@ -147,6 +149,7 @@ def carry_out(
     listener: SpendListener | None = None,
     max_queries: int | None = 2000,
     executor: CrewOf | None = None,
+    checkpoints: str | Path | None = None,
 ) -> Spending:
     """Spend a budget that is prepared, and draw up its account.
 
@@ -157,6 +160,7 @@ def carry_out(
         listener: told of the progress.
         max_queries: test pairs for the retrieval scores; None for no scores.
         executor: makes the crew that trains all runs; None trains here.
+        checkpoints: folder or URL for the states that runs go on from; beside the store by default.
 
     Raises:
         EmbudgetError: what a run or its measurement raises.
@@ -176,6 +180,7 @@ def carry_out(
         listener=listener,
         max_queries=max_queries,
         executor=executor,
+        checkpoints=checkpoints,
     )
     measured = [one for one, _ in (*spent.known, *spent.outcomes)]  # the final run tells of the others too
     forecast = forecaster(spent.allocation, measured, prepared.prior)

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from embudget.records import RunConfig
 from embudget.spending.allocation import Decision, Setting
 from embudget.training.checkpoint_folder import NUMBERS
+from embudget.training.mirror import Mirror
 from embudget.training.state import SHARED, trunk_name
 
 MOST_BYTES = 20e9
@@ -40,14 +41,21 @@ class TrunkStates:
     Args:
         folder: of all checkpoints.
         most_bytes: bound on all of them together; by default the lesser of 20 GB and half of what is free.
+        mirror: the same states at a URL, from where one that another machine wrote is fetched.
     """
 
-    def __init__(self, folder: Path, most_bytes: float | None = None) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, most_bytes: float | None = None, mirror: Mirror | None = None) -> None:
+        self._folder, self._mirror = folder, mirror
         self.most_bytes = min(MOST_BYTES, shutil.disk_usage(folder).free / 2) if most_bytes is None else most_bytes
 
     def has(self, trunk: Trunk) -> bool:
-        """Whether the state is there from which a longer run than the trunk's last one goes on."""
+        """Whether the state is there from which a longer run than the trunk's last one goes on.
+
+        Raises:
+            RemoteError: it may lie at a URL that cannot be read.
+        """
+        if self._mirror is not None:
+            self._mirror.fetch_newer(trunk_name(trunk.config), NUMBERS)
         for state in sorted(self._of(trunk).glob("step-*"), reverse=True):
             try:
                 shared = json.loads((state / NUMBERS).read_text())["numbers"]["notes"][SHARED]
@@ -58,17 +66,24 @@ class TrunkStates:
 
     def has_begun(self, run: str) -> bool:
         """Whether a run alone has a checkpoint of its own."""
-        return any((self._folder / run).glob("step-*"))
+        here = any((self._folder / run).glob("step-*"))
+        return here or (self._mirror is not None and self._mirror.newest_step(run) >= 0)
 
     def trim(self, trunks: Iterable[Trunk]) -> None:
         """Leave one state of each trunk, the newest, and nothing of its branches, which have their records."""
-        for folder in map(self._of, trunks):
-            for path in [*sorted(folder.glob("step-*"))[:-1], *folder.glob("branch-*"), *folder.glob("part")]:
+        for trunk in trunks:
+            folder = self._of(trunk)
+            others = (path for name in ("branch-*", "part", "uploading-*") for path in folder.glob(name))
+            for path in [*sorted(folder.glob("step-*"))[:-1], *others]:
                 shutil.rmtree(path, ignore_errors=True)
+            if self._mirror is not None:
+                self._mirror.leave_newest(trunk_name(trunk.config))
 
     def drop(self, trunk: Trunk) -> None:
         """Remove the states of a trunk."""
         shutil.rmtree(self._of(trunk), ignore_errors=True)
+        if self._mirror is not None:
+            self._mirror.remove(trunk_name(trunk.config))
 
     def bytes_of(self, trunk: Trunk) -> int:
         """Disk that a trunk's states take."""

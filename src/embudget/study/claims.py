@@ -20,6 +20,7 @@ from embudget.study.leases import Hold
 from embudget.study.listener import SweepListener
 from embudget.study.store import Store
 from embudget.study.trunks import Task
+from embudget.training.mirror import Mirror
 from embudget.training.state import trunk_name
 
 LOG = logging.getLogger(__name__)
@@ -99,17 +100,19 @@ class Claims(ABC):
             self._too_large(outcome)
             return
         orders = self.orders((outcome.config,))
-        checkpoints = orders.resources.checkpoints
+        checkpoints, mirror = orders.resources.checkpoints, orders.resources.mirror
         rest = self._following.pop(outcome.id)
         losses = self._leases.losses(outcome.config)
         if rest:  # claimed before the record is there, so that no other sweep finds the trunk free
             self._claim(rest)
         record = outcome.model_copy(update={"attempts": losses.total + 1})
-        store_record(self._store, record, checkpoints)
+        store_record(self._store, record, checkpoints, mirror)
         self._leases.ended(record.id)
         ended = not rest and record.status != "failed"  # a failed run may be done again from its checkpoints
         if ended and not orders.keep and checkpoints is not None:
             shutil.rmtree(checkpoints / checkpoints_name(record.config), ignore_errors=True)
+            if mirror is not None:
+                mirror.remove(checkpoints_name(record.config))
         self._listener.finished(record)
 
     def _claim(self, task: Task) -> Hold:
@@ -139,19 +142,22 @@ class Claims(ABC):
     def _give_up(self, config: RunConfig, reason: str) -> None:
         attempts = self._leases.losses(config).total
         record = RunRecord(config=config, status="failed", attempts=attempts, error=f"{reason} ({attempts} attempts)")
-        store_record(self._store, record, self.orders((config,)).resources.checkpoints)
+        resources = self.orders((config,)).resources
+        store_record(self._store, record, resources.checkpoints, resources.mirror)
         self._leases.ended(config.id)
         self._listener.finished(record)
 
     def _newest_step(self, config: RunConfig) -> int:
         """The step of the newest checkpoint that a run would go on from, -1 if there is none."""
-        return self._step_in(self.orders((config,)).resources.checkpoints, config)
+        resources = self.orders((config,)).resources
+        return self._step_in(resources.checkpoints, resources.mirror, config)
 
     @staticmethod
-    def _step_in(checkpoints: Path | None, config: RunConfig) -> int:
+    def _step_in(checkpoints: Path | None, mirror: Mirror | None, config: RunConfig) -> int:
+        elsewhere = -1 if mirror is None else mirror.newest_step(checkpoints_name(config))
         folder = None if checkpoints is None else checkpoints / checkpoints_name(config)
         names = [] if folder is None else [path.name.partition("-")[2] for path in folder.glob("step-*")]
-        return max((int(name) for name in names if name.isdigit()), default=-1)
+        return max([elsewhere, *(int(name) for name in names if name.isdigit())])
 
     def _beat(self) -> None:
         while not self._stop.wait(min(BEAT_SECONDS, self._leases.seconds / 4)):

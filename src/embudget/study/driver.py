@@ -22,6 +22,7 @@ from embudget.study.planning import plan, settled
 from embudget.study.queue import Place
 from embudget.study.spec import Study
 from embudget.study.store import Store
+from embudget.training.mirror import Mirror, checkpoints_at
 from embudget.training.resources import Resources, check_interval
 
 LOG = logging.getLogger(__name__)
@@ -46,8 +47,8 @@ def sweep(
         listener: told of the progress.
         retry_failed: whether to do the study's failed runs again. Those that diverged are not, since they would do so
             again.
-        checkpoints: folder for what interrupted runs go on from, removed when it is empty; by default beside a SQLite
-            file, `Store.checkpoints`. With another database and no folder interrupted runs start anew.
+        checkpoints: folder or URL for what interrupted runs go on from, removed when it is empty; by default beside a
+            SQLite file, `Store.checkpoints`. With another database and no folder interrupted runs start anew.
         checkpoint_seconds: time between checkpoints; by default a share of the run.
         executor: makes the crew that hires workers elsewhere (`embudget.study.executors`); None trains here.
 
@@ -62,6 +63,7 @@ def sweep(
         StoreError: the store cannot be used, or it was in trouble for longer than ten minutes. A record that it did not
             take is kept beside the checkpoints, and the next sweep adds it.
         PairsError, ModelError, MethodError: what the study names cannot be used.
+        RemoteError: a URL cannot be read or written.
 
     Example:
         >>> records = eb.sweep(eb.Study.from_yaml("study.yaml"), store="study.db")
@@ -79,13 +81,15 @@ def sweep(
         study = settled(study, pairs, opened.records())
         if retry_failed:
             opened.forget_failed(study.configs(pairs))
+        folder, mirror = (opened.checkpoints, None) if checkpoints is None else checkpoints_at(checkpoints)
         resources = Resources(
-            checkpoints=opened.checkpoints if checkpoints is None else made_folder(Path(checkpoints)),
+            checkpoints=folder if checkpoints is None or folder is None else made_folder(folder),
+            mirror=mirror,
             checkpoint_seconds=checkpoint_seconds,
             keep_checkpoints=True,
             score=scorer,
         )
-        add_kept(opened, resources.checkpoints, {config.id for config in study.configs(pairs)})
+        add_kept(opened, resources.checkpoints, {config.id for config in study.configs(pairs)}, mirror)
         if resources.checkpoints is None:
             LOG.warning("no checkpoints are kept: the store is no SQLite file, and no folder for checkpoints was given")
         records = _drive(study, pairs, opened, workers, listener, resources, executor)
@@ -124,17 +128,18 @@ def _drive(
         driver.end()
     there = {record.id: record for record in store.records()}
     if resources.checkpoints is not None:
-        _tidy(resources.checkpoints, configs, there)
+        _tidy(resources.checkpoints, resources.mirror, configs, there)
     return [there[config.id] for config in configs if config.id in there]
 
 
 def place_of(study: Study, pairs: Pairs, resources: Resources, keep: bool = False) -> Place:
     """Where the data of a study's runs are, for whoever takes them from the queue; see `Place`."""
-    checkpoints = resources.checkpoints
+    checkpoints, mirror = resources.checkpoints, resources.mirror
+    here = None if checkpoints is None else str(checkpoints.absolute())
     return Place(
-        pairs=str(pairs.folder.absolute()),
+        pairs=study.pairs if isinstance(study.pairs, str) else str(pairs.folder.absolute()),
         pairs_hash=pairs.hash,
-        checkpoints=None if checkpoints is None else str(checkpoints.absolute()),
+        checkpoints=here if mirror is None else mirror.url,
         checkpoint_seconds=resources.checkpoint_seconds,
         evaluate=tuple(study.evaluate),
         keep=keep,
@@ -169,12 +174,18 @@ def made_folder(checkpoints: Path) -> Path:
     return checkpoints
 
 
-def _tidy(checkpoints: Path, configs: Sequence[RunConfig], there: Mapping[str, RunRecord]) -> None:
+def _tidy(
+    checkpoints: Path, mirror: Mirror | None, configs: Sequence[RunConfig], there: Mapping[str, RunRecord]
+) -> None:
     """Remove the checkpoints that a killed sweep left of runs with records, and the folder if it is empty."""
     ended = {config.id for config in configs if config.id in there and there[config.id].status != "failed"}
     # several runs share the checkpoints of a trunk: they stay while one of them needs them
-    wanted = {checkpoints_name(config) for config in configs if config.id not in ended}
-    for name in {checkpoints_name(config) for config in configs} - wanted:
+    names = {checkpoints_name(config) for config in configs}
+    unwanted = names - {checkpoints_name(config) for config in configs if config.id not in ended}
+    for name in unwanted:
         shutil.rmtree(checkpoints / name, ignore_errors=True)
+    if mirror is not None:
+        for name in unwanted & mirror.runs():
+            mirror.remove(name)
     with suppress(OSError):  # there are none, or another sweep has some
         checkpoints.rmdir()

@@ -49,8 +49,8 @@ class Orders(NamedTuple):
     pairs: Path
     """Folder of the text pairs."""
     resources: Resources
-    out: Path | None = None
-    """Folder for the model of its run; None where only the record counts."""
+    out: Path | str | None = None
+    """Folder or URL for the model of its run; None where only the record counts."""
     keep: bool = False
     """Whether checkpoints stay when a run has its record, for whoever goes on from them."""
 

@@ -10,7 +10,6 @@ smallest budget therefore makes other runs, and so does another largest one if t
 import math
 from collections.abc import Iterator, Sequence
 from itertools import product
-from pathlib import Path
 from typing import Annotated, NamedTuple, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -29,6 +28,7 @@ from embudget.records.config import (
     candidates_problem,
     eval_counts,
 )
+from embudget.remote import FolderOrUrl
 from embudget.study.axes import BatchSizes, Decays, Lengths, NegativeCounts, Scales, Sizes
 from embudget.study.batch_size import BatchRule
 from embudget.study.members import Member, members_by_shape, members_of
@@ -56,7 +56,9 @@ class GridRun(NamedTuple):
 class Grid(Frozen):
     """Every member, method, budget, rate, length, number of negatives, scale, weight decay and seed, each with each."""
 
-    pairs: Path = Field(description="folder made by `embudget pairs build`; relative to the study's file")
+    pairs: FolderOrUrl = Field(
+        description="folder made by `embudget pairs build`, relative to the study's file; or its URL, as s3://bucket/x"
+    )
     suite: str | None = Field(
         default=None,
         description="a built-in suite, a folder of models or a YAML file that lists members, or several with commas; "

@@ -12,14 +12,15 @@ from embudget.records import RunRecord
 
 if TYPE_CHECKING:
     from embudget.study.store import Store
+    from embudget.training.mirror import Mirror
 
 LOG = logging.getLogger(__name__)
 
 _ENDING = ".record.json"
 
 
-def store_record(store: "Store", record: RunRecord, folder: Path | None) -> None:
-    """Add a record to a store; while the store is in trouble the record lies in the folder too.
+def store_record(store: "Store", record: RunRecord, folder: Path | None, mirror: "Mirror | None" = None) -> None:
+    """Add a record to a store; while the store is in trouble the record lies in the folder too, and in its mirror.
 
     Raises:
         StoreError: the store could not be written; the message says where the record is.
@@ -29,6 +30,8 @@ def store_record(store: "Store", record: RunRecord, folder: Path | None) -> None
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
             write_whole(_file(folder, record.id), record.model_dump_json(exclude_none=True))
+            if mirror is not None:
+                mirror.put_file(_file(folder, record.id))
 
     def keep_if_possible() -> None:
         try:
@@ -40,15 +43,22 @@ def store_record(store: "Store", record: RunRecord, folder: Path | None) -> None
         store.add(record, keep_if_possible)
     except StoreError as error:
         raise StoreError(f"{error}; {_whereabouts(folder, keep)}") from None
-    if folder is not None:
-        _file(folder, record.id).unlink(missing_ok=True)
+    if folder is not None and (kept := _file(folder, record.id)).exists():
+        kept.unlink(missing_ok=True)
+        if mirror is not None:
+            mirror.remove_file(kept.name)
 
 
-def add_kept(store: "Store", folder: Path | None, runs: Collection[str]) -> None:
+def add_kept(store: "Store", folder: Path | None, runs: Collection[str], mirror: "Mirror | None" = None) -> None:
     """Add to a store the records of these runs, by id, that an earlier sweep could not add, and remove their files.
 
     Those of other runs stay: they may be another store's, which has its checkpoints in the same folder.
     """
+    if mirror is not None:
+        try:
+            mirror.fetch_files(_ENDING)
+        except OSError as error:
+            LOG.warning("cannot fetch records that were kept at %s: %s", mirror.url, error.strerror or error)
     for path in sorted(folder.glob(f"*{_ENDING}")) if folder is not None else ():
         if path.name.removesuffix(_ENDING) not in runs:
             continue
@@ -59,6 +69,8 @@ def add_kept(store: "Store", folder: Path | None, runs: Collection[str]) -> None
             continue
         store.add(record)
         path.unlink(missing_ok=True)
+        if mirror is not None:
+            mirror.remove_file(path.name)
 
 
 def _file(folder: Path, run: str) -> Path:

@@ -10,6 +10,7 @@ from embudget.errors import EmbudgetError, PairsError, RunError
 from embudget.evaluation.of_run import RunScorer
 from embudget.pairs import load_pairs
 from embudget.records import RunConfig
+from embudget.remote import folder_or_url
 from embudget.study.claims import BEAT_SECONDS, Claims
 from embudget.study.execution import Orders, OutOfMemory
 from embudget.study.leases import Hold
@@ -18,6 +19,7 @@ from embudget.study.queue import Place, Queued
 from embudget.study.store import Store
 from embudget.study.trunks import Task
 from embudget.suite import find_shape
+from embudget.training.mirror import Mirror, checkpoints_at
 from embudget.training.resources import Resources
 
 LOG = logging.getLogger(__name__)
@@ -32,7 +34,7 @@ class QueuedRuns(Claims):
         name: of the worker, for people; by default its host and process.
         device_bytes: memory of its device.
         neighbours: runs that it trains at the same time.
-        pairs: the folder of the pairs on this machine, where it is another one than the queue says.
+        pairs: the folder of the pairs on this machine or their URL, where it is another one than the queue says.
         checkpoints: likewise, of checkpoints.
     """
 
@@ -44,8 +46,8 @@ class QueuedRuns(Claims):
         name: str | None,
         device_bytes: float,
         neighbours: int = 1,
-        pairs: Path | None = None,
-        checkpoints: Path | None = None,
+        pairs: Path | str | None = None,
+        checkpoints: Path | str | None = None,
     ) -> None:
         super().__init__(store, listener, name, counts=True)
         self._queue = store.queue()
@@ -53,6 +55,10 @@ class QueuedRuns(Claims):
         self._pairs, self._checkpoints = pairs, checkpoints
         self._resources: dict[str, Resources] = {}
         """By the id of a place whose pairs were found."""
+        self._folders: dict[str, Path] = {}
+        """Likewise: where they are on this machine."""
+        self._kept: dict[str, tuple[Path | None, Mirror | None]] = {}
+        """By the id of a place: the folder of its checkpoints here, and that at its URL."""
         self._from: dict[str, Queued] = {}
         """The id of each run that was taken -> the task that it came with."""
         self._unusable: dict[str, PairsError] = {}
@@ -103,10 +109,10 @@ class QueuedRuns(Claims):
         """As the place says that was queued with it."""
         queued = self._from[task[0].id]
         place = self._queue.place(queued.place)
-        out = None if queued.out is None else Path(queued.out)
+        out = None if queued.out is None else folder_or_url(queued.out)
         if queued.place not in self._resources:
             self._resources[queued.place] = self._resources_at(place)
-        return Orders(self._folder_of(place), self._resources[queued.place], out, place.keep)
+        return Orders(self._folders[queued.place], self._resources[queued.place], out, place.keep)
 
     def _pick(self, connection: Connection) -> Task:
         queued = self._queue.pick(connection, self._leases.held(), self._device_bytes, tuple(self._unusable))
@@ -172,30 +178,33 @@ class QueuedRuns(Claims):
         self._listener.too_large(first, outcome.reason, self._device_bytes)
 
     def _newest_step(self, config: RunConfig) -> int:
-        return self._step_in(self._kept_at(self._queue.place(self._from[config.id].place)), config)
+        return self._step_in(*self._kept_at(self._queue.place(self._from[config.id].place)), config)
 
-    def _kept_at(self, place: Place) -> Path | None:
-        given = self._checkpoints or place.checkpoints
-        return None if given is None else Path(given)
-
-    def _folder_of(self, place: Place) -> Path:
-        return self._pairs or Path(place.pairs)
+    def _kept_at(self, place: Place) -> tuple[Path | None, Mirror | None]:
+        if place.id not in self._kept:
+            given = self._checkpoints or place.checkpoints
+            self._kept[place.id] = (None, None) if given is None else checkpoints_at(given)
+        return self._kept[place.id]
 
     def _resources_at(self, place: Place) -> Resources:
         """Find what a place names on this machine.
 
         Raises:
             PairsError: the pairs are not here, or others are in their place.
+            RemoteError: they or the checkpoints are at a URL that cannot be used.
         """
-        folder = self._folder_of(place)
+        folder = self._pairs or folder_or_url(place.pairs)
         wanted = f"this worker needs the pairs {place.pairs_hash}, which the queue has in {place.pairs}"
         try:
-            there = load_pairs(folder).hash
+            found = load_pairs(folder)
         except PairsError as error:
             raise PairsError(f"{wanted}: say by --pairs DIR where they are on this machine ({error})") from None
-        if there != place.pairs_hash:
-            raise PairsError(f"{wanted}, but {folder} holds {there}: say by --pairs DIR where they are on this machine")
-        checkpoints = self._kept_at(place)
+        if found.hash != place.pairs_hash:
+            raise PairsError(
+                f"{wanted}, but {folder} holds {found.hash}: say by --pairs DIR where they are on this machine"
+            )
+        self._folders[place.id] = found.folder
+        checkpoints, mirror = self._kept_at(place)
         if checkpoints is not None:
             try:
                 checkpoints.mkdir(parents=True, exist_ok=True)
@@ -204,12 +213,13 @@ class QueuedRuns(Claims):
                     "cannot make %s (%s): interrupted runs start anew; --checkpoints DIR says where to keep them",
                     checkpoints, error.strerror or error,
                 )  # fmt: skip
-                checkpoints = None
+                checkpoints = mirror = None
         scorer = RunScorer(place.evaluate)
         scorer.check()
         return Resources(
             neighbours=self._neighbours,
             checkpoints=checkpoints,
+            mirror=mirror,
             checkpoint_seconds=place.checkpoint_seconds,
             keep_checkpoints=True,
             score=scorer,

@@ -29,6 +29,7 @@ from embudget.pairs import Pairs
 from embudget.reading import read_yaml
 from embudget.records import RunConfig
 from embudget.records.config import EvalScale
+from embudget.remote import is_url
 from embudget.study.axes import Tasks
 from embudget.study.grid import Grid, GridRun
 from embudget.study.members import OF_MODELS, Member, beside
@@ -94,7 +95,7 @@ class Study(Grid):
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> Self:
-        """Read a study from a file; its folders, of pairs and of models, are taken relative to that file.
+        """Read a study from a file; its folders, of pairs and of models, are taken relative to that file; URLs stay.
 
         Raises:
             ConfigError: the file cannot be read, or breaks a rule; one line that names field, rule and value.
@@ -102,7 +103,8 @@ class Study(Grid):
         path = Path(path)
         here = path.parent
         study = cls.read(read_yaml(path, "a study (members, methods, budgets, ...)"), str(path), context=here)
-        places = {"pairs": here / study.pairs} | beside(here, {name: getattr(study, name) for name in OF_MODELS})
+        pairs = study.pairs if is_url(study.pairs) else here / study.pairs
+        places = {"pairs": pairs} | beside(here, {name: getattr(study, name) for name in OF_MODELS})
         return study.model_copy(update=places | {"also": tuple(grid | beside(here, grid) for grid in study.also)})
 
     def refused(self) -> dict[str, str]:

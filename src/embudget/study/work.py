@@ -8,6 +8,7 @@ from contextlib import closing, nullcontext
 from pathlib import Path
 
 from embudget.errors import ConfigError
+from embudget.remote import folder_or_url
 from embudget.study.executors.local import LocalProcesses
 from embudget.study.listener import SweepListener
 from embudget.study.machine import device_bytes
@@ -36,7 +37,7 @@ def work(
         store: where the queue is: a SQLite file, a SQLAlchemy URL or an open store.
         workers: runs at a time, each with its GPU or its share of the cores.
         name: of this worker, shown by `embudget watch`; by default its host and process.
-        pairs: folder of the pairs on this machine, where it is another one than the queue says.
+        pairs: folder or URL of the pairs, as this machine sees it, where it is another one than the queue says.
         checkpoints: likewise, of the checkpoints of interrupted runs.
         listener: told of the runs.
 
@@ -58,8 +59,8 @@ def work(
             name=name,
             device_bytes=device_bytes(),
             neighbours=workers,
-            pairs=None if pairs is None else Path(pairs),
-            checkpoints=None if checkpoints is None else Path(checkpoints),
+            pairs=None if pairs is None else folder_or_url(pairs),
+            checkpoints=None if checkpoints is None else folder_or_url(checkpoints),
         )
         executor = LocalProcesses(workers)
         # closed before the leases are let go, so that the runs under way are saved by then

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from embudget.errors import ModelError
+from embudget.remote import is_url
 from embudget.suite.attention import Attention, set_attention
 from embudget.suite.cutting import check_description, cut_fields
 from embudget.suite.families import SHAPES
@@ -57,7 +58,8 @@ def find_checkpoint(name: str) -> CheckpointFiles:
     folder = local_folder(base)
     if folder is not None:
         identity = weights_identity(folder)
-        return CheckpointFiles(str(language_model(folder, identity)), None, f"folder {folder.name} {identity}")
+        named = base if is_url(base) else f"folder {folder.name}"
+        return CheckpointFiles(str(language_model(folder, identity)), None, f"{named} {identity}")
     if base in SHAPES and (BUILTIN / base / "config.json").exists():
         return CheckpointFiles(str(BUILTIN / base), None, f"built in {base} {weights_identity(BUILTIN / base)}")
     if base in packaged_names():

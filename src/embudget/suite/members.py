@@ -7,16 +7,19 @@ A built-in checkpoint has one canonical name however it was written: its name he
 (`EleutherAI/pythia-70m`) are the same member, in studies, records and tables.
 
 A folder has one canonical name however it was written: its absolute path, links followed. It is what a shape is called,
-so that a study, its records and a recipe mean the same folder from wherever they are read.
+so that a study, its records and a recipe mean the same folder from wherever they are read. A folder at a URL
+(`s3://bucket/model`, `s3://bucket/model:8`) is called by its URL, fetched once a machine, and is then like any other.
 """
 
 import re
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from embudget.errors import ModelError, shortened
+from embudget.errors import ModelError, RemoteError, shortened
 from embudget.reading import read_json
+from embudget.remote import check_secrets, fetch_folder, fetched_before, is_url
 from embudget.suite.families import SHAPES, STARTS
 from embudget.suite.hub import hub_config, hub_file
 from embudget.suite.shapes import ModelShape, shape_of_config
@@ -42,6 +45,9 @@ def split_depth(name: str) -> tuple[str, int | None]:
         ('pythia-70m', 2)
     """
     base, colon, depth = name.rpartition(":")
+    if is_url(name):
+        cut = is_url(base) and depth.isdecimal()
+        return check_secrets(base if cut else name), int(depth) if cut else None
     if not colon or (base not in SHAPES and _folder(name) is not None):
         return canonical_base(name), None
     if not depth.isdecimal():
@@ -66,17 +72,29 @@ def same_model(name: str) -> tuple[str, int | None]:
         ModelError: the depth is not a whole number.
     """
     base, depth = split_depth(name)
-    return str(local_folder(base) or base), depth
+    return base if is_url(base) else str(local_folder(base) or base), depth
 
 
 def local_folder(base: str) -> Path | None:
-    """The folder that a name without a depth stands for, absolute; None for a built-in name or a hub id."""
+    """The folder that a name without a depth stands for, absolute; None for a built-in name or a hub id.
+
+    Raises:
+        RemoteError: it is a URL, and the folder there cannot be fetched.
+    """
+    if is_url(base):
+        return _fetched(base)
     return _folder(base) if base not in SHAPES else None
+
+
+@lru_cache(maxsize=64)
+def _fetched(url: str) -> Path:
+    """The model at a URL: in one process the same one to the end, whatever is put there meanwhile."""
+    return fetch_folder(url)
 
 
 def name_beside(here: Path, name: str) -> str:
     """A name that stands in a file, whose folder is ``here``: of a folder beside the file its path, else itself."""
-    if name in SHAPES or name.startswith(("/", "~")):
+    if name in SHAPES or name.startswith(("/", "~")) or is_url(name):
         return name
     base, colon, depth = name.rpartition(":")
     if base in SHAPES:
@@ -123,9 +141,10 @@ def find_shape(name: str) -> ModelShape:
     if base in SHAPES:
         shape = SHAPES[base]
     elif folder is not None:
-        shape = _shape_of_file(folder / "config.json", str(folder)).model_copy(update={"start": start_of(base).kind})
+        named = base if is_url(base) else str(folder)
+        shape = _shape_of_file(folder / "config.json", named).model_copy(update={"start": start_of(base).kind})
         if depth is None:
-            return shape.model_copy(update={"name": _canonical(folder, shape)})
+            return shape.model_copy(update={"name": named if is_url(base) else _canonical(folder, shape)})
     elif is_path(base):
         raise ModelError(f"there is no model folder {shortened(base, 80)}")
     elif _HUB_ID.fullmatch(base):
@@ -146,15 +165,29 @@ def is_hub_id(name: str) -> bool:
     return _HUB_ID.fullmatch(base) is not None and (not depth or depth.isdecimal())
 
 
+def may_be_fetched(name: str) -> bool:
+    """Whether a name, perhaps with a depth, is that of a model elsewhere: on the hub or at a URL."""
+    return is_url(name) or is_hub_id(name)
+
+
 def known_shape(name: str) -> ModelShape | None:
-    """The shape of a built-in checkpoint or a local folder; None for any other name. Never asks the hub.
+    """The shape of a built-in checkpoint or a local folder; None for any other name. Never asks the hub or a bucket.
 
     For tables of other people's runs, whose models may be called anything.
     """
     try:
-        base, _ = split_depth(name)
+        base, depth = split_depth(name)
+        if is_url(base):
+            folder = fetched_before(base)
+            shape = None if folder is None else find_shape(str(folder) if depth is None else f"{folder}:{depth}")
+            return None if shape is None else shape.model_copy(update={"name": name})
         return find_shape(name) if base in SHAPES or local_folder(base) is not None else None
-    except (ModelError, OSError, ValueError):  # a name of 5,000 characters is an OSError to the file system
+    except (
+        ModelError,
+        RemoteError,
+        OSError,
+        ValueError,
+    ):  # a name too long is an OSError
         return None
 
 

@@ -9,9 +9,9 @@ import importlib.util
 import json
 from pathlib import Path
 
+from embudget.cache import cache_folder
 from embudget.errors import ModelError
 from embudget.files import whole_folder
-from embudget.suite.cache import cache_folder
 from embudget.suite.quiet import loading
 from embudget.suite.tokens import ruled
 

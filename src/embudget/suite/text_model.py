@@ -10,10 +10,10 @@ import re
 import shutil
 from pathlib import Path
 
+from embudget.cache import cache_folder
 from embudget.errors import ModelError
 from embudget.files import whole_folder
 from embudget.reading import read_json
-from embudget.suite.cache import cache_folder
 from embudget.suite.identity import TOKENIZER_FILES
 
 WRAPPERS = {"gemma3": "gemma3_text"}

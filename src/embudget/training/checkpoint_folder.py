@@ -15,9 +15,15 @@ if TYPE_CHECKING:
 
 NUMBERS = "state.json"
 KEPT = 2
+"""Checkpoints of a run that stay, in its local folder and at its URL."""
 
 Empty = Callable[[str, "torch.Size", "torch.dtype"], "Tensor"]
 """Makes room for a tensor of a checkpoint: given its name, its whole size and its kind, a sharded or a plain one."""
+
+
+def step_name(step: int) -> str:
+    """The folder of a checkpoint, within that of its run."""
+    return f"step-{step:09d}"
 
 
 def begin(folder: Path) -> Path:
@@ -38,7 +44,7 @@ def finish(folder: Path, step: int, digests: str | dict[str, str], numbers: Mapp
         digests: the hash of the tensors' file, or those of their files by name.
         numbers: the rest of the state.
     """
-    part, final = folder / "part", folder / f"step-{step:09d}"
+    part, final = folder / "part", folder / step_name(step)
     (part / NUMBERS).write_text(json.dumps({"tensors": digests, "numbers": numbers}))
     flush(part / NUMBERS)
     flush(part)

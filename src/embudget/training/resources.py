@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from embudget.records import RunRecord
+    from embudget.training.mirror import Mirror
 
 CachePolicy = Literal["auto", "always", "never"]
 """When gradients are cached: where a batch is estimated not to fit the memory, always, or never."""
@@ -38,6 +39,8 @@ class Resources(NamedTuple):
     """Runs that share this machine's memory at the same time."""
     checkpoints: Path | None = None
     """Folder for checkpoints, in which every run or trunk has a folder of its own; None keeps none."""
+    mirror: "Mirror | None" = None
+    """The same checkpoints at a URL, where other machines go on from them; see `mirror.checkpoints_at`."""
     checkpoint_seconds: float | None = None
     """Time between checkpoints; None: a twentieth of the time that the run takes, see `state.interval`."""
     keep_checkpoints: bool = False

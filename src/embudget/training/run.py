@@ -80,7 +80,7 @@ def train(
     Args:
         what: a recipe (`embudget.recommend`), or a `RunConfig`.
         pairs: the text pairs, or their folder; those of a `RunConfig` are named there by their content hash.
-        out: folder for the model: new, or of an earlier model that was not changed since. While the run lasts,
+        out: folder or URL for the model: new, or of an earlier model that was not changed since. While the run lasts,
             ``{out}.checkpoints`` holds what an interrupted run goes on from when it is started again.
         on_progress: called after each step with the share of the budget spent and the training loss in nats.
         resources: how to go about it: gradient caching, compilation, where and how often to write checkpoints.
@@ -99,6 +99,7 @@ def train(
         RunError: ``out`` cannot be written, the pairs' texts repeat too often to make enough batches, memory does not
             suffice for one text at a time, or a checkpoint is that of another model.
         InfeasibleError: the model cannot fit into the memory of the device; what would is named.
+        RemoteError: a URL cannot be read or written.
 
     Example:
         >>> recipe = eb.Recipe.load("recipe.yaml")
@@ -115,6 +116,7 @@ def train(
     from embudget.training.device import start_processes, use_float32
     from embudget.training.fit import check_fits
     from embudget.training.loop import Training
+    from embudget.training.output import put_model, written_first
     from embudget.training.schedule import factor_of
     from embudget.training.state import Resuming, paid_before, trunk_name
     from embudget.training.tracking import tracked
@@ -124,9 +126,7 @@ def train(
     resources = resources or Resources()
     check_interval(resources.checkpoint_seconds)
     is_first = start_processes().is_main_process
-    folder = None if out is None else Path(out)
-    if folder is not None and resources.checkpoints is None:
-        resources = resources._replace(checkpoints=Path(f"{folder}.checkpoints"))
+    folder, url, resources = written_first(out, resources)
     if folder is not None and is_first:
         check_folder(folder, config.model, pairs.folder)
     # before training, since the start's card may be damaged, or the hub that has it may not answer
@@ -165,6 +165,7 @@ def train(
             training.model[0].model = job.method.merge(training.model[0].model)
             if folder is not None and is_first:  # while the checkpoints are still there
                 write_model(training.model, record, folder, adapter, origins)
+                put_model(folder, url)
     if folder is not None and is_first:
         assert resources.checkpoints is not None
         with suppress(OSError):  # other runs have checkpoints there

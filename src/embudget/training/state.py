@@ -21,8 +21,11 @@ from typing import TYPE_CHECKING, Any
 
 from embudget.errors import DivergedError, RunError
 from embudget.records import Provenance, RunConfig
-from embudget.training.checkpoints import newest_checkpoint, write_checkpoint
+from embudget.training.checkpoint_folder import NUMBERS, step_name
+from embudget.training.checkpoints import State, newest_checkpoint, write_checkpoint
 from embudget.training.interrupt import deferred, heed, pending, tell
+from embudget.training.interval import interval
+from embudget.training.uploads import AT_END, AT_STOP, Uploads
 
 if TYPE_CHECKING:
     from embudget.training.loop import Training
@@ -32,9 +35,6 @@ LOG = logging.getLogger(__name__)
 
 SHARED = "shared"
 """Note of a trunk's checkpoints: the budget of each run that has branched off, with the FLOP spent by then."""
-
-FIRST_SECONDS, LEAST_SECONDS, MOST_SECONDS = 30.0, 15.0, 600.0
-SHARE_OF_RUN, TIMES_WRITING = 0.05, 20.0
 
 
 class Resuming:
@@ -73,10 +73,10 @@ class Resuming:
         self.aside = False
         """Whether the training's state is no longer this run's, and must not be written."""
         self.budget = budget
-        self._folder = None if resources.checkpoints is None else resources.checkpoints / run
-        self._places = [] if self._folder is None else [(self._folder, end)]
-        if resources.checkpoints is not None and trunk is not None:
-            self._places.append((resources.checkpoints / trunk[0], trunk[1]))
+        self._run, self._root, self._mirror = run, resources.checkpoints, resources.mirror
+        self._folder = None if self._root is None else self._root / run
+        self._places = [(run, end), *([] if trunk is None else [trunk])]
+        self._uploads = None if self._mirror is None else Uploads(self._mirror, run)
         self._keep = resources.keep_checkpoints
         self._every = resources.checkpoint_seconds
         self._ended = time.monotonic()
@@ -85,9 +85,7 @@ class Resuming:
         self._failure: str | None = None
 
     def __enter__(self) -> "Resuming":
-        empty = self.training.empty
-        states = (newest_checkpoint(folder, partial(_is_before, end), empty) for folder, end in self._places)
-        found = next((state for state in states if state is not None), None)
+        found = next((state for place in self._places if (state := self._newest(*place)) is not None), None)
         if found is not None:
             before = Provenance.model_validate(found.numbers.pop("provenance"))
             if before.model_revision != self.provenance.model_revision:
@@ -114,6 +112,9 @@ class Resuming:
         alone = self.training.sharded is None  # else all must write, and others may be gone
         if not ended and whole and alone and not isinstance(error, KeyboardInterrupt):  # as the loss of another process
             self.save()
+        if self._uploads is not None:
+            # that of a run alone is of no use when it has its record
+            self._uploads.end(AT_STOP if not ended else AT_END if SHARED in self.notes else 0.0)
         if ended and not self._keep:
             self.forget()
 
@@ -121,6 +122,16 @@ class Resuming:
         """Remove the checkpoints: the run has its record."""
         if self._folder is not None and self.training.place.is_main_process:
             shutil.rmtree(self._folder, ignore_errors=True)
+            if self._mirror is not None:
+                self._mirror.remove(self._run)
+
+    def _newest(self, run: str, end: float) -> State | None:
+        """The newest checkpoint of this run or its trunk that is of use, fetched where it is elsewhere."""
+        if self._root is None:
+            return None
+        if self._mirror is not None:
+            self._mirror.fetch_newer(run, NUMBERS, partial(_is_before, end))
+        return newest_checkpoint(self._root / run, partial(_is_before, end), self.training.empty)
 
     def save_if_due(self) -> None:
         """Write a checkpoint where the last one is long enough ago."""
@@ -164,6 +175,8 @@ class Resuming:
             self._failure = str(error.strerror or error)
         else:
             self._failure, self._there = None, self._state_now()
+            if self._uploads is not None:
+                self._uploads.add(folder / step_name(self.training.meter.steps))
 
     def _state_now(self) -> object:
         return self.training.changes, json.dumps(self.notes)
@@ -206,17 +219,6 @@ class Resuming:
                 f"all processes must find the same checkpoints, got steps {each} in {self._folder}: put the folder "
                 "where all machines see it"
             )
-
-
-def interval(seconds: float, share: float, took: float | None) -> float:
-    """Seconds between two checkpoints of a run whose first ``share`` took so many seconds.
-
-    They are a twentieth of what the whole run takes, but 15 s to 10 minutes and at least 20 times what writing the last
-    one took (None: there is none yet; the first comes after 30 s at most).
-    """
-    expected = seconds / share if share > 0 else math.inf
-    usual = min(MOST_SECONDS, max(LEAST_SECONDS, SHARE_OF_RUN * expected))
-    return min(usual, FIRST_SECONDS) if took is None else max(usual, TIMES_WRITING * took)
 
 
 def paid_before(notes: Mapping[str, Any], budget: float) -> float | None:
