@@ -18,7 +18,14 @@ from embudget.records.config import (
 )
 from embudget.records.groups import GroupScore, standard_error
 from embudget.records.record import LUCK, Provenance, RunRecord, no_gain
-from embudget.records.table import COLUMNS, record_row, records_frame, write_records_csv
+from embudget.records.table import (
+    COLUMNS,
+    record_row,
+    records_frame,
+    rows_frame,
+    write_records_csv,
+    write_rows_csv,
+)
 
 __all__ = [
     "COLUMNS",
@@ -36,6 +43,8 @@ __all__ = [
     "no_gain",
     "record_row",
     "records_frame",
+    "rows_frame",
     "standard_error",
     "write_records_csv",
+    "write_rows_csv",
 ]

@@ -97,8 +97,8 @@ class PaperOutlook(Frozen):
             f"  time      {duration(self.makespan_seconds)} on {several}, the longest task first: "
             f"{duration(self.device_seconds)} of training, {100 * self.busy:.0f} % busy; the longest task takes "
             f"{duration(self.longest_seconds)}, {self.longest_of}",
-            f"  speed     {self.mfu:.2g} of the peak of the {self.device}, assumed for every member, though small ones reach "
-            "less; loading and measuring not counted",
+            f"  speed     {self.mfu:.2g} of the peak of the {self.device}, assumed for every "
+            "member, though small ones reach less; loading and measuring not counted",
             f"  money     {self.dollars:,.0f} dollars of training{rented}, at {self.dollars_per_hour:.3g} an hour",
             f"  memory    {written(self.memory_bytes)} of {written(self.device_memory)} for {self.memory_of}, the most "
             "of all",
