@@ -8,6 +8,7 @@ Records are what all that is measured is kept as:
 """
 
 from embudget.records.config import (
+    ALSO_SHOWN,
     MethodText,
     Pooling,
     RunConfig,
@@ -20,6 +21,7 @@ from embudget.records.groups import GroupScore, standard_error
 from embudget.records.record import LUCK, Provenance, RunRecord, no_gain
 from embudget.records.table import (
     COLUMNS,
+    column_of,
     record_row,
     records_frame,
     rows_frame,
@@ -28,6 +30,7 @@ from embudget.records.table import (
 )
 
 __all__ = [
+    "ALSO_SHOWN",
     "COLUMNS",
     "LUCK",
     "GroupScore",
@@ -39,6 +42,7 @@ __all__ = [
     "Schedule",
     "Yardstick",
     "after_warmup",
+    "column_of",
     "differing",
     "no_gain",
     "record_row",

@@ -34,7 +34,8 @@ _texts = itemgetter(*OF_TEXT)
 _KINDS_OF_NUMBERS, _KINDS_OF_TEXTS = {int, float, type(None)}, {str, type(None)}
 
 Row = dict[str, Any]
-"""The values of `COLUMNS`, and `groups`: held-out group -> its pairs, their mean loss in nats and mean nDCG@10."""
+"""The values of `COLUMNS`; `groups`, held-out group -> its pairs, their mean loss in nats and mean nDCG@10; and
+`provenance`, the fields of `Provenance` or None."""
 
 
 def stored_row(run: str, text: str, source: str, kind: type[EmbudgetError]) -> Row:
@@ -55,8 +56,13 @@ def stored_row(run: str, text: str, source: str, kind: type[EmbudgetError]) -> R
             return row
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, EmbudgetError):
         pass  # said below
-    record = RunRecord.read(parse_json(text, source, kind), source, kind)
-    return record_row(record) | {"id": run, "groups": record.groups}
+    return row_of(RunRecord.read(parse_json(text, source, kind), source, kind)) | {"id": run}
+
+
+def row_of(record: RunRecord) -> Row:
+    """The flat row of a record."""
+    origin = None if record.provenance is None else record.provenance.model_dump()
+    return record_row(record) | {"groups": record.groups, "provenance": origin}
 
 
 def _row(run: str, data: dict[str, Any]) -> Row:
@@ -65,6 +71,7 @@ def _row(run: str, data: dict[str, Any]) -> Row:
     for column in _FROM_RECORD:
         row[column] = data.get(column)
     row["id"] = run
+    row["provenance"] = data.get("provenance")
     row["method"] = _canonical(row["method"])
     row["pooling"] = canonical_pooling(row["pooling"])
     row["end_token"] = "yes" if row["end_token"] else "no"

@@ -37,6 +37,11 @@ OF_CONFIG = {"budget": "train_flops", "model_weights": "weights", "train_precisi
 """Field of the configuration by its column; all other columns are fields of the record."""
 
 
+def column_of(field: str) -> str:
+    """The column of a field of the configuration."""
+    return next(column for column, name in OF_CONFIG.items() if name == field)
+
+
 def record_row(record: RunRecord, columns: Sequence[str] = COLUMNS) -> dict[str, Any]:
     """One record as a flat row, with a value for each of `COLUMNS` or of some; None where nothing was measured."""
     return {column: _value(record, column) for column in columns}
