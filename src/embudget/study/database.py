@@ -157,7 +157,7 @@ class Database:
 
 
 def in_parts(rows: Iterable[Item]) -> Iterator[tuple[Item, ...]]:
-    """Parts of at most a thousand: SQLite takes 32,766 parameters in one statement, and other writers wait meanwhile."""
+    """Parts of at most a thousand: a statement of SQLite takes 32,766 parameters, and other writers wait meanwhile."""
     left = iter(rows)
     while part := tuple(islice(left, 1000)):
         yield part

@@ -11,10 +11,15 @@ from embudget.evaluation.of_run import RunScorer
 from embudget.pairs import Pairs, load_pairs
 from embudget.records import RunConfig, RunRecord
 from embudget.study.claims import Claims, checkpoints_name
-from embudget.study.executor import Executor, InProcess, LocalProcesses
+from embudget.study.execution import Orders
+from embudget.study.executors.base import CrewOf
+from embudget.study.executors.crews import CrewDriver
+from embudget.study.executors.local import Executor, InProcess, LocalProcesses
 from embudget.study.kept import add_kept
 from embudget.study.listener import SweepListener
+from embudget.study.own_runs import OwnRuns
 from embudget.study.planning import plan, settled
+from embudget.study.queue import Place
 from embudget.study.spec import Study
 from embudget.study.store import Store
 from embudget.training.resources import Resources, check_interval
@@ -30,19 +35,21 @@ def sweep(
     retry_failed: bool = False,
     checkpoints: str | Path | None = None,
     checkpoint_seconds: float | None = None,
+    executor: CrewOf | None = None,
 ) -> list[RunRecord]:
     """Do the runs of a study that have no record yet.
 
     Args:
         study: the grid.
         store: where records are kept: a SQLite file, a SQLAlchemy URL or an open store.
-        workers: local processes; 1 trains in this process.
+        workers: local processes; 1 trains in this process. With an executor, its workers at a time.
         listener: told of the progress.
         retry_failed: whether to do the study's failed runs again. Those that diverged are not, since they would do so
             again.
         checkpoints: folder for what interrupted runs go on from, removed when it is empty; by default beside a SQLite
             file, `Store.checkpoints`. With another database and no folder interrupted runs start anew.
         checkpoint_seconds: time between checkpoints; by default a share of the run.
+        executor: makes the crew that hires workers elsewhere (`embudget.study.executors`); None trains here.
 
     Returns:
         The records of all runs of the study, in the order of its grid; without those that another sweep on the same
@@ -81,13 +88,19 @@ def sweep(
         add_kept(opened, resources.checkpoints, {config.id for config in study.configs(pairs)})
         if resources.checkpoints is None:
             LOG.warning("no checkpoints are kept: the store is no SQLite file, and no folder for checkpoints was given")
-        records = _drive(study, pairs, opened, workers, listener, resources)
+        records = _drive(study, pairs, opened, workers, listener, resources, executor)
     scorer.say_unscored(records)
     return records
 
 
 def _drive(
-    study: Study, pairs: Pairs, store: Store, workers: int, listener: SweepListener, resources: Resources
+    study: Study,
+    pairs: Pairs,
+    store: Store,
+    workers: int,
+    listener: SweepListener,
+    resources: Resources,
+    executor: CrewOf | None,
 ) -> list[RunRecord]:
     there = {record.id: record for record in store.records()}
     planned = plan(study, pairs, list(there.values()))
@@ -98,31 +111,50 @@ def _drive(
     configs = [run.config for run in planned.runs]
     listener.planned(planned, [there[config.id] for config in configs if config.id in there])
     missing = [config for config in configs if config.id not in there]
-    with Claims(store, missing, listener, resources.checkpoints) as claims:
-        train_all(claims, study.pairs, workers, listener, resources)
+    place = place_of(study, pairs, resources)
+    seconds = {run.config.id: run.seconds for run in planned.without(set(there)).runs}
+    if executor is None:
+        store.queue().add(missing, place, seconds)
+        orders = Orders(pairs.folder, resources._replace(neighbours=workers))
+        with OwnRuns(store, missing, listener, orders) as claims:
+            train_all(claims, workers)
+    elif missing:
+        driver = CrewDriver(executor(store), store, listener, workers)
+        driver.train(missing, place, seconds)
+        driver.end()
     there = {record.id: record for record in store.records()}
     if resources.checkpoints is not None:
         _tidy(resources.checkpoints, configs, there)
     return [there[config.id] for config in configs if config.id in there]
 
 
-def train_all(claims: Claims, pairs: Path, workers: int, listener: SweepListener, resources: Resources) -> None:
+def place_of(study: Study, pairs: Pairs, resources: Resources, keep: bool = False) -> Place:
+    """Where the data of a study's runs are, for whoever takes them from the queue; see `Place`."""
+    checkpoints = resources.checkpoints
+    return Place(
+        pairs=str(pairs.folder.absolute()),
+        pairs_hash=pairs.hash,
+        checkpoints=None if checkpoints is None else str(checkpoints.absolute()),
+        checkpoint_seconds=resources.checkpoint_seconds,
+        evaluate=tuple(study.evaluate),
+        keep=keep,
+    )
+
+
+def train_all(claims: Claims, workers: int) -> None:
     """Train the runs that claims give, in this process or in several, and have each record written as it comes.
 
     Args:
         claims: which runs there are; it may ask for more of them while the workers wait.
-        pairs: folder of the text pairs.
         workers: local processes; 1 trains in this process.
-        listener: told of each step.
-        resources: how to go about it.
 
     Raises:
         StoreError: a record could not be stored.
         EmbudgetError: trouble that all runs would meet, such as pairs that cannot be read.
     """
-    executor: Executor = InProcess(pairs, resources) if workers == 1 else LocalProcesses(pairs, workers, resources)
+    executor: Executor = InProcess() if workers == 1 else LocalProcesses(workers)
     # closed before the claims, so that workers have saved their runs before their leases are let go
-    with closing(executor.run(claims.next_task, listener.progress)) as outcomes:
+    with closing(executor.run(claims.next_task, claims.orders, claims.progress)) as outcomes:
         for outcome in outcomes:
             claims.settle(outcome)
 

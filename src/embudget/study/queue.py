@@ -140,11 +140,17 @@ class Queue:
         found = connection.execute(free).first()
         return None if found is None else self._task(connection, *found)
 
-    def task_of(self, run: str) -> Queued | None:
-        """The task of a queued run, from its cheapest run on; None where it is no longer queued."""
+    def task_of(self, run: str, device_bytes: float) -> Queued | None:
+        """The task of a queued run, from its cheapest run on; None where it is no longer queued, or needs more memory.
+
+        Args:
+            run: its id.
+            device_bytes: memory of the worker's device.
+        """
+        task = select(QUEUE.c.task, QUEUE.c.place, QUEUE.c.out)
 
         def look(connection: Connection) -> Queued | None:
-            row = connection.execute(select(QUEUE.c.task, QUEUE.c.place, QUEUE.c.out).where(QUEUE.c.id == run)).first()
+            row = connection.execute(task.where(QUEUE.c.id == run, QUEUE.c.too_small < device_bytes)).first()
             return None if row is None else self._task(connection, *row)
 
         return self._database.read(look)
@@ -186,7 +192,7 @@ class Queue:
         found = self._read(select(func.count()).select_from(QUEUE), [0])
         return int(found[0])
 
-    def free_tasks(self, held: Collection[str]) -> int:
+    def free_tasks(self, held: Collection[str] = ()) -> int:
         """How many tasks nobody is on, without those that were out of memory on some worker.
 
         Args:
