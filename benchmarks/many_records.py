@@ -38,34 +38,39 @@ FAILED = 0.005
 AT_ONCE = 1000
 
 
+_ORIGIN = Provenance(
+    versions={"python": "3.11.7", "embudget": "0.1.0", "torch": "2.13.0", "transformers": "5.23.0"},
+    model_revision="simulated", device="simulated", threads=1, started="2026-11-30T00:00:00+00:00",
+)  # fmt: skip
+_SHARES = np.linspace(0.03, 1.0, 30).round(4).tolist()
+
+
 def records(count: int, groups: int = 0, seed: int = 0) -> Iterator[RunRecord]:
     """The first ``count`` runs of the grid, seeds outermost, so that fewer runs have fewer seeds and all cells."""
     world = World.from_yaml(WORLD)
     rng = np.random.default_rng(seed)
-    origin = Provenance(
-        versions={"python": "3.11.7", "embudget": "0.1.0", "torch": "2.13.0", "transformers": "5.23.0"},
-        model_revision="simulated", device="simulated", threads=1, started="2026-11-30T00:00:00+00:00",
-    )  # fmt: skip
-    shares = np.linspace(0.03, 1.0, 30).round(4).tolist()
-    for config in islice(_configs(world), count):
+    for config in islice(configs(world), count):
         record = done(world, sized(config, world.tokens_per_pair), float(rng.standard_normal()))
-        assert record.loss is not None
         if rng.random() < FAILED:
             yield RunRecord(config=config, status="failed", error="simulated failure", attempts=3)
             continue
+        assert record.loss is not None
         apart = rng.normal(0, 0.3 * record.loss, groups)
         apart = np.abs(record.loss + apart - (apart.mean() if groups else 0))
-        yield record.model_copy(
-            update={
-                "provenance": origin,
-                "seconds": float(config.train_flops / 1e14),
-                "loss_curve": tuple((share, float(record.loss * (2 - share))) for share in shares),
-                "groups": {f"source/group-{place}": GroupScore(8, float(one), 0.5) for place, one in enumerate(apart)},
-            }
-        )
+        by_group = {f"source/group-{place}": GroupScore(8, float(one), 0.5) for place, one in enumerate(apart)}
+        yield like_a_real_one(record).model_copy(update={"groups": by_group})
 
 
-def _configs(world: World) -> Iterator[RunConfig]:
+def like_a_real_one(record: RunRecord) -> RunRecord:
+    """A simulated record with what a real one has besides, so that it is as large."""
+    assert record.loss is not None
+    curve = tuple((share, float(record.loss * (2 - share))) for share in _SHARES)
+    seconds = float(record.config.train_flops / 1e14)
+    return record.model_copy(update={"provenance": _ORIGIN, "seconds": seconds, "loss_curve": curve})
+
+
+def configs(world: World) -> Iterator[RunConfig]:
+    """The runs of the grid without an end, each of its own: none shares a trunk."""
     shapes = world.shapes()
     for seed in range(10**6):
         for shape, method, budget, rate in product(shapes, world.truth, BUDGETS, RATES):
