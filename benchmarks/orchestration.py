@@ -3,11 +3,12 @@
     python -m benchmarks.orchestration --store sqlite postgresql --out results/orchestration/orchestration.json
 
 All but the training is real: the driver of a crew (`embudget.study.executors.crews`) queues the runs, hires and
-watches; each worker claims the longest task that is free, renews its lease every few seconds, and writes a record of
-the usual size. The workers are threads of a few processes, which share these processes' connections to the database (15
-each); 1,000 real ones would have one each. Training takes 1 to 5 ms. So the database and the two sides' Python are all
-that limits them, and the wall's seconds by the runs are the overhead of a run. CPU seconds are of driver, workers and
-database server together; they depend less on what else the machine does.
+watches; each worker claims the longest task that is free, renews its leases every few seconds, and writes a record of
+the usual size. With PostgreSQL there are 1,000 workers of one run at a time, threads of a few processes, which share
+these processes' connections to the database (15 each; real ones would have one each). With SQLite, which is for one
+machine, there is one worker of 1,000 runs at a time. Training takes 1 to 5 ms. So the database and the two sides' Python
+are all that limits them, and the wall's seconds by the runs are the overhead of a run. CPU seconds are of driver,
+workers and database server together; they depend less on what else the machine does.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -35,6 +37,7 @@ from benchmarks.many_records import WORLD, configs, like_a_real_one
 from embudget.design import World
 from embudget.design.simulate import done, sized
 from embudget.pairs import Pairs, index_pairs
+from embudget.records import RunConfig
 from embudget.study import Store, SweepListener
 from embudget.study.executors.base import Crew, Gone
 from embudget.study.executors.crews import CrewDriver
@@ -52,17 +55,18 @@ MEMORY = 80e9
 class Simulated(Crew):
     """Workers that only say that they have trained."""
 
-    def __init__(self, address: str) -> None:
-        self._address = address
+    def __init__(self, address: str, each: int, processes: int) -> None:
+        self._address, self._each, self._count = address, each, processes
         self._processes: list[tuple[int, multiprocessing.process.BaseProcess]] = []
         self._hired = 0
 
     def hire(self, count: int) -> None:
         """Start the workers, shared out over processes."""
         context = multiprocessing.get_context("spawn")
-        for place in range(min(PROCESSES, count)):
-            workers = count // PROCESSES + (place < count % PROCESSES)
-            process = context.Process(target=_many, args=(self._address, workers, f"{self._hired}.{place}"))
+        for place in range(min(self._count, count)):
+            workers = count // self._count + (place < count % self._count)
+            of = self._address, workers, min(self._each, workers), f"{self._hired}.{place}"
+            process = context.Process(target=_many, args=of)
             process.start()
             self._processes.append((workers, process))
         self._hired += count
@@ -81,31 +85,41 @@ class Simulated(Crew):
             process.join()
 
 
-def _many(address: str, workers: int, name: str) -> None:
+def _many(address: str, slots: int, each: int, name: str) -> None:
+    """Workers of ``each`` runs at a time, for so many runs in all."""
     world = World.from_yaml(WORLD)
     with Store(address, create=False) as store:
-        threads = [threading.Thread(target=_one, args=(store, world, f"{name}.{place}")) for place in range(workers)]
+        threads = [
+            threading.Thread(target=_one, args=(store, world, each, f"{name}.{place}"))
+            for place in range(slots // each)
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
 
 
-def _one(store: Store, world: World, name: str) -> None:
+def _one(store: Store, world: World, slots: int, name: str) -> None:
     """One worker, as `embudget.study.work` but for the training."""
     rng = random.Random(name)
-    with QueuedRuns(store, SweepListener(), name=f"worker-{name}", device_bytes=MEMORY) as runs:
-        while task := runs.next_task():
-            for config in task:
-                runs.progress(config, 0.5, 1.0)
-                time.sleep(rng.uniform(*SECONDS))
-                runs.settle(like_a_real_one(done(world, sized(config, world.tokens_per_pair), rng.gauss(0, 1))))
+    under_way: deque[tuple[float, RunConfig]] = deque()
+    with QueuedRuns(store, SweepListener(), name=f"worker-{name}", device_bytes=MEMORY, neighbours=slots) as runs:
+        while True:
+            while len(under_way) < slots and (task := runs.next_task()):
+                assert len(task) == 1, "the runs share no trunk"
+                runs.progress(task[0], 0.5, 1.0)
+                under_way.append((time.monotonic() + rng.uniform(*SECONDS), task[0]))
+            if not under_way:
+                return
+            due, config = under_way.popleft()
+            time.sleep(max(0.0, due - time.monotonic()))
+            runs.settle(like_a_real_one(done(world, sized(config, world.tokens_per_pair), rng.gauss(0, 1))))
 
 
 @contextmanager
-def database(kind: str) -> Iterator[str]:
+def database(kind: str, folder: Path | None) -> Iterator[str]:
     """The address of an empty store, in a database that is gone afterwards."""
-    with tempfile.TemporaryDirectory(prefix="embudget-", ignore_cleanup_errors=True) as name:
+    with tempfile.TemporaryDirectory(prefix="embudget-", dir=folder, ignore_cleanup_errors=True) as name:
         if kind == "sqlite":
             yield str(Path(name) / "study.db")
             return
@@ -118,10 +132,10 @@ def database(kind: str) -> Iterator[str]:
             server.stop()
 
 
-def measure(kind: str, count: int, workers: int, pairs: Pairs) -> dict[str, Any]:
+def measure(kind: str, count: int, workers: int, folder: Path | None, pairs: Pairs) -> dict[str, Any]:
     """Do a study of so many runs; called in a process of its own, whose peak memory is that of the driver."""
     found: dict[str, Any] = {"store": kind, "runs": count, "workers": workers}
-    with database(kind) as address:
+    with database(kind, folder) as address:
         with Store(address) as store:
             place = Place(pairs=str(pairs.folder), pairs_hash=pairs.hash)
             runs = list(islice(configs(World.from_yaml(WORLD)), count))
@@ -129,7 +143,7 @@ def measure(kind: str, count: int, workers: int, pairs: Pairs) -> dict[str, Any]
             began = time.perf_counter()
             store.queue().add(runs, place)
             queued = time.perf_counter()
-            crew = Simulated(store.address)
+            crew = Simulated(store.address, *((1, PROCESSES) if kind == "postgresql" else (workers, 1)))
             CrewDriver(crew, store, SweepListener(), workers).train(runs, place)
             ended = time.perf_counter()
             crew.dismiss()
@@ -173,6 +187,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, nargs="+", default=[10_000, 30_000, 100_000])
     parser.add_argument("--store", nargs="+", default=["sqlite", "postgresql"], choices=["sqlite", "postgresql"])
     parser.add_argument("--workers", type=int, default=1000)
+    parser.add_argument("--folder", type=Path, default=None, help="where the database is, instead of the usual place")
     parser.add_argument("--out", type=Path, default=None)
     args = parser.parse_args()
     measured = []
@@ -180,7 +195,7 @@ def main() -> None:
         pairs = some_pairs(Path(folder))
         for kind in args.store:
             for count in args.runs:
-                measured.append(_in_own_process(kind, count, args.workers, pairs))
+                measured.append(_in_own_process(kind, count, args.workers, args.folder, pairs))
                 sys.stdout.write(json.dumps(measured[-1]) + "\n")
                 sys.stdout.flush()
                 if args.out is not None:
