@@ -5,7 +5,7 @@
 The runs are those of a world (`studies/pythia_world.yaml`) at more budgets, methods and learning rates, and as many
 seeds as make up the number. Beside what a world gives, a record has what a real one has: a provenance, a loss curve of
 30 points, and with --groups its loss by that many held-out groups. Half a percent failed. Seconds are of the wall's
-clock, the start of Python included; memory is the command's largest resident set, as the kernel counts it.
+clock, the start of Python included; those of the CPU depend less on what else the machine does. Memory is the command's largest resident set, as the kernel counts it.
 """
 
 import argparse
@@ -108,6 +108,7 @@ def command(*arguments: str | Path) -> dict[str, float]:
         raise SystemExit(f"embudget {' '.join(map(str, arguments))} ended with {process.returncode}")
     return {
         "seconds": round(time.perf_counter() - started, 2),
+        "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 2),
         "peak_gb": round(usage.ru_maxrss * 1024 / 1e9, 3),
         "printed_mb": round(printed / 1e6, 2),
     }

@@ -4,11 +4,13 @@
 
 All but the training is real: the driver of a crew (`embudget.study.executors.crews`) queues the runs, hires and
 watches; each worker claims the longest task that is free, renews its leases every few seconds, and writes a record of
-the usual size. With PostgreSQL there are 1,000 workers of one run at a time, threads of a few processes, which share
-these processes' connections to the database (15 each; real ones would have one each). With SQLite, which is for one
-machine, there is one worker of 1,000 runs at a time. Training takes 1 to 5 ms. So the database and the two sides' Python
-are all that limits them, and the wall's seconds by the runs are the overhead of a run. CPU seconds are of driver,
-workers and database server together; they depend less on what else the machine does.
+the usual size. With PostgreSQL there are 125 nodes of 8 devices, each node `embudget worker --workers 8`. They are
+threads of 4 processes, which share these processes' connections to the database (15 each; real ones would have one
+each). With SQLite, which is for one machine, there is one worker of 1,000 runs at a time.
+
+Training takes 1 to 5 ms. So the database and Python are all that limits them, and the wall's seconds by the runs are
+the overhead of a run. CPU seconds are of driver, workers and database server together; they depend less on what else
+the machine does.
 """
 
 import argparse
@@ -46,6 +48,8 @@ from embudget.study.queued_runs import QueuedRuns
 from tests.cluster.conftest import PASSWORD, Server, server_binaries
 
 PROCESSES = 4
+DEVICES = 8
+"""Of a node, each with a run."""
 SECONDS = (0.001, 0.005)
 """Of training a run, at least and at most."""
 MEMORY = 80e9
@@ -143,7 +147,7 @@ def measure(kind: str, count: int, workers: int, folder: Path | None, pairs: Pai
             began = time.perf_counter()
             store.queue().add(runs, place)
             queued = time.perf_counter()
-            crew = Simulated(store.address, *((1, PROCESSES) if kind == "postgresql" else (workers, 1)))
+            crew = Simulated(store.address, *((DEVICES, PROCESSES) if kind == "postgresql" else (workers, 1)))
             CrewDriver(crew, store, SweepListener(), workers).train(runs, place)
             ended = time.perf_counter()
             crew.dismiss()

@@ -9,7 +9,7 @@ read and checked as a whole, so that a damaged row is refused with the same mess
 from functools import lru_cache
 from math import isnan, log
 from operator import itemgetter
-from typing import Any
+from typing import Any, get_args
 
 from pydantic_core import from_json
 
@@ -17,7 +17,7 @@ from embudget.errors import EmbudgetError
 from embudget.methods import parse_method
 from embudget.reading import parse_json
 from embudget.records.config import RunConfig, canonical_pooling
-from embudget.records.groups import standard_error
+from embudget.records.groups import GroupScore, standard_error
 from embudget.records.record import RunRecord
 from embudget.records.table import COLUMNS, OF_CONFIG, OF_TEXT, record_row
 
@@ -32,6 +32,8 @@ _FROM_RECORD = tuple(
 _numbers = itemgetter(*(column for column in COLUMNS if column not in OF_TEXT))
 _texts = itemgetter(*OF_TEXT)
 _KINDS_OF_NUMBERS, _KINDS_OF_TEXTS = {int, float, type(None)}, {str, type(None)}
+_STATUSES = frozenset(get_args(RunRecord.model_fields["status"].annotation))
+_SCORES = len(GroupScore._fields)
 
 Row = dict[str, Any]
 """The values of `COLUMNS`; `groups`, held-out group -> its pairs, their mean loss in nats and mean nDCG@10; and
@@ -92,6 +94,8 @@ def _row(run: str, data: dict[str, Any]) -> Row:
 
 def _is_plain(row: Row) -> bool:
     """Whether every value is of the kind that its column has."""
+    if row["status"] not in _STATUSES or any(len(score) != _SCORES for score in row["groups"].values()):
+        return False
     return _KINDS_OF_NUMBERS.issuperset(map(type, _numbers(row))) and _KINDS_OF_TEXTS.issuperset(map(type, _texts(row)))
 
 
