@@ -4,8 +4,10 @@
 
 The runs are those of a world (`studies/pythia_world.yaml`) at more budgets, methods and learning rates, and as many
 seeds as make up the number. Beside what a world gives, a record has what a real one has: a provenance, a loss curve of
-30 points, and with --groups its loss by that many held-out groups. Half a percent failed. Seconds are of the wall's
-clock, the start of Python included; those of the CPU depend less on what else the machine does. Memory is the command's largest resident set, as the kernel counts it.
+30 points, and with --groups its loss by that many held-out groups. Half a percent failed.
+
+Seconds are of the wall's clock, the start of Python included; those of the CPU depend less on what else the machine
+does. Memory is the command's largest resident set, as the kernel counts it.
 """
 
 import argparse

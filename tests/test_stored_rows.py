@@ -36,11 +36,12 @@ def text(**changes: Any) -> str:  # noqa: ANN401 - whatever a damaged row holds
     "damaged",
     [
         "", "{", "[]", "3", '{"config": 1}', text(loss="much"), text(loss=[3.0]), text(config={}), text(status=None),
-        text(status=["done"]), text(groups={"a": [1]}), text().replace("3.0", "NaN"), text().replace('"full"', '"half"'),
+        text(status=["done"]), text(groups={"a": [1]}), text().replace("3.0", "NaN"),
+        text().replace('"full"', '"half"'),
     ],
 )  # fmt: skip
 def test_a_damaged_row_is_refused_with_the_message_of_a_record(damaged: str) -> None:
-    with pytest.raises(StoreError, match="^store: run 3f0c: ") as refused:
+    with pytest.raises(StoreError, match=r"^store: run 3f0c: ") as refused:
         stored_row("3f0c", damaged, "store: run 3f0c", StoreError)
     assert "\n" not in str(refused.value)
 
