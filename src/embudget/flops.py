@@ -122,18 +122,20 @@ class Device(NamedTuple):
     """FLOP/s in bf16 with fp32 accumulation and without sparsity, from the vendor's data sheet."""
     dollars_per_hour: float
     """assumption: order of magnitude of on-demand prices in 2025; give your own price wherever money matters."""
+    memory_bytes: float
+    """From the data sheet. Those of the A100 are of its larger variant."""
     source: str
 
 
 DEVICES = {
-    "a100": Device(312e12, 1.8, "NVIDIA A100 Tensor Core GPU data sheet"),
-    "b200": Device(2250e12, 5.0, "NVIDIA HGX B200 data sheet, an eighth of the board"),
-    "h100": Device(989.4e12, 3.0, "NVIDIA H100 Tensor Core GPU data sheet, SXM"),
-    "h200": Device(989.4e12, 3.5, "NVIDIA H200 Tensor Core GPU data sheet, SXM"),
-    "l4": Device(121e12, 0.8, "NVIDIA L4 Tensor Core GPU data sheet"),
-    "l40s": Device(362.05e12, 1.2, "NVIDIA L40S GPU data sheet"),
-    "mi300x": Device(1307.4e12, 3.0, "AMD Instinct MI300X data sheet"),
-    "rtx4090": Device(165.2e12, 0.5, "NVIDIA Ada GPU architecture white paper, table 2"),
+    "a100": Device(312e12, 1.8, 80e9, "NVIDIA A100 Tensor Core GPU data sheet"),
+    "b200": Device(2250e12, 5.0, 180e9, "NVIDIA HGX B200 data sheet, an eighth of the board"),
+    "h100": Device(989.4e12, 3.0, 80e9, "NVIDIA H100 Tensor Core GPU data sheet, SXM"),
+    "h200": Device(989.4e12, 3.5, 141e9, "NVIDIA H200 Tensor Core GPU data sheet, SXM"),
+    "l4": Device(121e12, 0.8, 24e9, "NVIDIA L4 Tensor Core GPU data sheet"),
+    "l40s": Device(362.05e12, 1.2, 48e9, "NVIDIA L40S GPU data sheet"),
+    "mi300x": Device(1307.4e12, 3.0, 192e9, "AMD Instinct MI300X data sheet"),
+    "rtx4090": Device(165.2e12, 0.5, 24e9, "NVIDIA Ada GPU architecture white paper, table 2"),
 }
 """Devices by the name a user writes. Where a data sheet prints the sparse peak, the dense one is half of it."""
 

@@ -76,10 +76,47 @@ def test_it_has_each_option_by_which_a_spending_differs(run: Run, tiny_pairs: Pa
     assert spend - plan == only_of_spending
 
 
+PAPER = Path(__file__).parents[2] / "studies" / "paper.yaml"
+
+
+def test_a_study_is_planned_for_devices_that_are_not_here(run: Run) -> None:
+    done = run("plan", PAPER, "--device", "h100", "--count", "64", "--mfu", "0.4", "--json")
+    assert done.code == 0, done.err
+    found = json.loads(done.out)
+    assert (found["device"], found["count"], found["mfu"]) == ("h100", 64, 0.4)
+    text = run("plan", PAPER, "--device", "h100", "--count", "64", "--mfu", "0.4").out
+    assert f"{found['runs']} runs" in text
+    for word in ("tokens", "pairs", "time", "money", "memory", "storage"):
+        assert f"\n  {word} " in text
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--count", "64"), "--count with a study goes with --device"),
+        (("--mfu", "0.4"), "--mfu with a study goes with --device"),
+        (("--device", "h100", "--count", "0"), "--count must be >= 1"),
+        (("--device", "h100", "--mfu", "2"), "--mfu must be <= 1"),
+        (("--device", "abacus"), "--device must be one of"),
+        (("--device", "h100", "--no-probe"), "is about this machine"),
+        (("--device", "h100", "--device-memory", "10MB"), "--device-memory must be at least"),
+        (("--device", "h100", "--dollars-per-hour", "0"), "--dollars-per-hour must be"),
+        (("--device", "h100", "--search-share", "0.2"), "--search-share goes with a budget"),
+        ((), "pairs folder"),
+    ],
+)
+def test_what_does_not_go_with_a_study_is_one_line(run: Run, options: tuple[str, ...], said: str) -> None:
+    done = run("plan", PAPER, *options)
+    assert done.code == 2
+    assert said in done.err
+    assert done.err.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
         ((), "exactly one of"),
+        (("--budget", "4e9", "--count", "2"), "--count goes with a study"),
         (("--budget", "4e9", "--hours", "1"), "exactly one of"),
         (("--budget", "1e6", "--no-probe"), "the least that works is"),
         (("--hours", "1", "--no-probe"), "hours need the speed of this machine"),

@@ -85,13 +85,19 @@ class Server:
             connection.execute(f'create database "{name}"')  # type: ignore[arg-type,unused-ignore]
 
 
-@pytest.fixture(scope="session")
-def server() -> Iterator[Server]:
-    pytest.importorskip("psycopg")
+def server_binaries() -> Path:
+    """Where the programs of PostgreSQL's server are."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     in_path = shutil.which("initdb")
     binaries = found[-1].parent if found else Path(in_path).resolve().parent if in_path else None
     assert binaries is not None, "PostgreSQL's server must be installed: apt-get install postgresql"
+    return binaries
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    pytest.importorskip("psycopg")
+    binaries = server_binaries()
     # others must get through to it, which pytest's own folders do not let them
     with tempfile.TemporaryDirectory(prefix="embudget-postgresql-", ignore_cleanup_errors=True) as name:
         running = Server(Path(name), binaries)

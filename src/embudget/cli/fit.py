@@ -82,7 +82,7 @@ def command(
         from embudget.study import Store
 
         with Store(runs, create=False) as store:
-            table = RunTable.of(store.records())
+            table = RunTable.of_rows(store.rows())
     laws = fit(table, seed=seed, draws=draws, forms=form, asymptote=asymptote)
     laws.save(out)
     typer.echo(laws.summary())

@@ -35,7 +35,10 @@ from embudget.cli.spend_options import (
     whole_numbers,
 )
 
-OF_A_STUDY = ("--device-memory", "--probe", "--no-probe", "--refresh", "--json", "--verbose")
+OF_DEVICES = ("--count", "--mfu", "--dollars-per-hour")
+"""Options that go with a study and a --device."""
+OF_THIS_MACHINE = ("--probe", "--no-probe", "--refresh")
+OF_A_STUDY = (*OF_DEVICES, *OF_THIS_MACHINE, "--device", "--device-memory", "--json", "--verbose")
 """Options that go with a study; the others would be dropped in silence."""
 
 
@@ -67,6 +70,10 @@ def command(
     worlds: Annotated[
         int, typer.Option(min=1, max=64, help="Possible truths in which the search is played through.")
     ] = 4,
+    count: Annotated[
+        int | None,
+        typer.Option(help="With a study and a --device: how many of these train at the same time; 1 by default."),
+    ] = None,
     probe: Annotated[
         bool, typer.Option("--probe/--no-probe", help="Time some steps on this machine, about 20 s the first time.")
     ] = True,
@@ -80,10 +87,15 @@ def command(
     are played through in possible worlds, with earlier laws by --laws, else with what laws look like in general; so do
     the lines on half and twice the budget and on twice the pairs.
 
+    Of a study it says what `embudget sweep` of it takes: on this machine, which is timed, or, with --device and
+    --count, on devices that are not here. For these neither pairs nor weights need be there, where the study says what
+    to take the pairs to be (assumed_pairs).
+
     \b
     Examples: embudget plan --budget 2e13 --suite smollm2,minilm --pairs pairs/
               embudget plan --hours 8 --devices 4 --laws smollm2 --dollars-per-hour 2
               embudget plan study.yaml
+              embudget plan studies/paper.yaml --device h100 --count 64 --mfu 0.4
     """  # noqa: D301
     from embudget.cli.console import counter
     from embudget.errors import ConfigError
@@ -99,8 +111,20 @@ def command(
             raise ConfigError(
                 f"{others[0]} goes with a budget: the study {study} says its own, and is not played through"
             )
+        typed = options_given(context)
+        if device is not None:
+            if others := [one for one in typed if one in OF_THIS_MACHINE]:
+                raise ConfigError(f"{others[0]} is about this machine, and --device {device} is not: leave one out")
+            _on_paper(study, device, 1 if count is None else count, mfu, dollars_per_hour, device_memory, json)
+            return
+        if others := [one for one in typed if one in OF_DEVICES]:
+            raise ConfigError(f"{others[0]} with a study goes with --device, such as h100")
         _of_study(study, device_memory, probe, refresh, json)
         return
+    if count is not None:
+        raise ConfigError(
+            "--count goes with a study and a --device; devices of this machine are --devices with --hours"
+        )
     means = find_means(
         budget, hours=hours, devices=devices, gpu_hours=gpu_hours, dollars=dollars, device=device, mfu=mfu,
         dollars_per_hour=dollars_per_hour,
@@ -138,4 +162,17 @@ def _of_study(file: Path, device_memory: str | None, probe: bool, refresh: bool,
             spec, load_pairs(spec.pairs), device_memory=device_memory, clock=probe, refresh=refresh,
             progress=counted(update),
         )  # fmt: skip
+    typer.echo(found.model_dump_json(indent=2) if json else str(found))
+
+
+def _on_paper(
+    file: Path, device: str, count: int, mfu: float | None, price: float | None, memory: str | None, json: bool
+) -> None:
+    """What a study would take on devices that are not here."""
+    from embudget.spending.on_paper import paper_outlook
+    from embudget.study import Study
+
+    found = paper_outlook(
+        Study.from_yaml(file), device, count=count, mfu=mfu, dollars_per_hour=price, device_memory=memory
+    )
     typer.echo(found.model_dump_json(indent=2) if json else str(found))

@@ -47,6 +47,7 @@ def command(
     from embudget.outputs import check_file_output, store_places
     from embudget.recipe import Recipe
     from embudget.report import write_report
+    from embudget.runs import RunTable
     from embudget.study import Store
 
     check_file_output(out, PAGE, (*store_places(store), laws, recipe, model))
@@ -55,9 +56,8 @@ def command(
     if answer is not None and measured is not None:
         _check_same(answer, measured, model)
     with Store(store, create=False) as opened:
-        records = opened.records()
-    fitted = find_laws(laws) if laws is not None else fit(records)
-    write_report(out, records, fitted, answer, measured)
+        fitted = find_laws(laws) if laws is not None else fit(RunTable.of_rows(opened.rows()))
+        write_report(out, opened, fitted, answer, measured)
     if laws is not None and (origin := describe_origin(laws, fitted)):
         typer.echo(f"laws: {origin}")
     typer.echo(f"{out}: open it in a browser")

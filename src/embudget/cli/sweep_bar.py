@@ -34,15 +34,15 @@ MOST_DOUBTS = 8
 """Runs whose remarks are listed; a study at one rate that is too high has the same for all."""
 
 
-def doubts(records: Sequence[RunRecord]) -> list[str]:
-    """Lines on runs that ended no better than they began, the first few of them."""
+def doubts(records: Sequence[RunRecord], count: int | None = None) -> list[str]:
+    """Lines on runs that ended no better than they began, the first few of them; ``count`` is of how many in all."""
     doubted = [record for record in records if record.remarks]
     lines = [
         f"warning: {record.id[:8]} {label(record.config)}: {remark}"
         for record in doubted[:MOST_DOUBTS]
         for remark in record.remarks
     ]
-    more = len(doubted) - MOST_DOUBTS
+    more = (len(doubted) if count is None else count) - MOST_DOUBTS
     return lines + ([f"warning: and {more} more runs that did not help their starts"] if more > 0 else [])
 
 

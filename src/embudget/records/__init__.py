@@ -8,6 +8,7 @@ Records are what all that is measured is kept as:
 """
 
 from embudget.records.config import (
+    ALSO_SHOWN,
     MethodText,
     Pooling,
     RunConfig,
@@ -18,9 +19,18 @@ from embudget.records.config import (
 )
 from embudget.records.groups import GroupScore, standard_error
 from embudget.records.record import LUCK, Provenance, RunRecord, no_gain
-from embudget.records.table import COLUMNS, record_row, records_frame, write_records_csv
+from embudget.records.table import (
+    COLUMNS,
+    column_of,
+    record_row,
+    records_frame,
+    rows_frame,
+    write_records_csv,
+    write_rows_csv,
+)
 
 __all__ = [
+    "ALSO_SHOWN",
     "COLUMNS",
     "LUCK",
     "GroupScore",
@@ -32,10 +42,13 @@ __all__ = [
     "Schedule",
     "Yardstick",
     "after_warmup",
+    "column_of",
     "differing",
     "no_gain",
     "record_row",
     "records_frame",
+    "rows_frame",
     "standard_error",
     "write_records_csv",
+    "write_rows_csv",
 ]

@@ -10,6 +10,7 @@ a run at a constant rate from which each of them branches off for its decay (see
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, NonNegativeFloat, PositiveFloat, model_validator
@@ -31,6 +32,7 @@ from embudget.methods import parse_method
 from embudget.suite.starts import MOST_PROMPT, POOLING_CHOICES, SHORT, PooledBy
 
 
+@lru_cache(maxsize=4096)  # a store of 100,000 runs names a few methods
 def _canonical_method(text: str) -> str:
     try:
         return str(parse_method(text))

@@ -1,33 +1,31 @@
 """What the study is and what it answers, in facts and one sentence."""
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from embudget.duration import duration
 from embudget.laws import Laws
 from embudget.recipe import Recipe
 from embudget.records import RunRecord
 from embudget.report.formats import MISSING, html, methods_in_order, number, plural
-from embudget.yardstick import loss_error, loss_text
+from embudget.report.shown import Counted
+from embudget.yardstick import loss_text
 
 
-def facts_list(records: Sequence[RunRecord], laws: Laws) -> str:
+def facts_list(runs: Counted, laws: Laws) -> str:
     """The study as a definition list: what was run, what it cost, where it ran and with which versions."""
-    ended = Counter(record.status for record in records)
+    ended = runs.ended
     diverged = f"{ended['diverged']:,} diverged, " if ended["diverged"] else ""
     no_gain = f"{ended['no_gain']:,} no better than chance, " if ended["no_gain"] else ""
-    flops = sum(record.train_flops * record.own_share for record in records if record.train_flops is not None)
-    seconds = sum(record.seconds * record.own_share for record in records if record.seconds is not None)
-    budgets = sorted({record.config.train_flops for record in records})
+    flops, seconds = runs.train_flops, runs.seconds
     facts = {
-        "Members": _listed(_by_size(records)),
-        "Methods": _listed(methods_in_order({record.config.method for record in records})),
-        "Budgets": _listed([number(budget) for budget in budgets]) + " FLOP",
+        "Members": _listed(sorted(runs.sizes, key=lambda model: (runs.sizes[model], model))),
+        "Methods": _listed(methods_in_order(runs.methods)),
+        "Budgets": _listed([number(budget) for budget in sorted(runs.budgets)]) + " FLOP",
         "Runs": f"{ended['done']:,} done, {no_gain}{diverged}{ended['failed']:,} failed",
         "Spent": f"{number(flops)} FLOP" + (f" in {duration(seconds)} of training" if seconds else ""),
-        "Held-out loss": _held_out(laws) + _errors(records),
-        "Pairs": _listed(sorted({record.config.pairs for record in records})),
-        **_provenance(records),
+        "Held-out loss": _held_out(laws) + _errors(runs),
+        "Pairs": _listed(sorted(runs.pairs)),
+        **_provenance(runs),
     }
     rows = "".join(f"<div><dt>{name}</dt><dd>{_unbroken(text)}</dd></div>" for name, text in facts.items())
     return f'<dl class="facts">{rows}</dl>'
@@ -40,12 +38,11 @@ def _held_out(laws: Laws) -> str:
     return f"{table.eval_pairs:,} pairs, {table.eval_candidates:,} candidates each"
 
 
-def _errors(records: Iterable[RunRecord]) -> str:
+def _errors(runs: Counted) -> str:
     """The standard errors of the losses by held-out groups, where they are known."""
-    errors = sorted(loss_error(record.groups) for record in records if len(record.groups) > 1)
-    if not errors:
+    if runs.errors is None:
         return ""
-    ends = dict.fromkeys(f"{end:.3f}" for end in (errors[0], errors[-1]))
+    ends = dict.fromkeys(f"{end:.3f}" for end in runs.errors)
     return f", standard error {' to '.join(ends)} nats by groups"
 
 
@@ -54,27 +51,15 @@ def _unbroken(text: str) -> str:
     return ", ".join(f"<span>{html(part)}</span>" for part in text.split(", "))
 
 
-def _by_size(records: Iterable[RunRecord]) -> list[str]:
-    """The members, the smallest first; those whose size no run measured come last."""
-    sizes: dict[str, float] = {}
-    for record in records:
-        size = float("inf") if record.model_params is None else float(record.model_params)
-        sizes[record.config.model] = min(size, sizes.get(record.config.model, size))
-    return sorted(sizes, key=lambda model: (sizes[model], model))
-
-
-def _provenance(records: Iterable[RunRecord]) -> dict[str, str]:
-    known = [record.provenance for record in records if record.provenance is not None]
-    if not known:
+def _provenance(runs: Counted) -> dict[str, str]:
+    if not runs.days:
         return {}
-    days = sorted({origin.started[:10] for origin in known})
-    versions = {f"{name} {version}" for origin in known for name, version in origin.versions.items()}
-    commits = sorted({origin.commit[:10] for origin in known if origin.commit})
+    days = min(runs.days), max(runs.days)
     return {
-        "Device": _listed(sorted({f"{p.device}, {plural(p.threads, 'thread')}" for p in known})),
-        "Dates": days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}",
-        "Versions": _listed(sorted(versions, key=str.lower)),
-        **({"Commit": _listed(commits)} if commits else {}),
+        "Device": _listed(sorted(f"{device}, {plural(threads, 'thread')}" for device, threads in runs.devices)),
+        "Dates": days[0] if days[0] == days[1] else f"{days[0]} to {days[1]}",
+        "Versions": _listed(sorted(runs.versions, key=str.lower)),
+        **({"Commit": _listed(sorted(runs.commits))} if runs.commits else {}),
     }
 
 

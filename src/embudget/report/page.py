@@ -14,12 +14,13 @@ from embudget.report.facts import answer_of, facts_list
 from embudget.report.formats import html, methods_in_order, number
 from embudget.report.frontier import frontier_figure
 from embudget.report.isoflop import isoflop_figure
+from embudget.report.shown import Runs, counted, records_by_id
 from embudget.report.tables import failed_table, recipe_table, rejected_table, runners_up_table, runs_table
 
 
 def write_report(
     out: str | Path,
-    records: Sequence[RunRecord],
+    records: Runs,
     laws: Laws,
     recipe: Recipe | None = None,
     measured: RunRecord | None = None,
@@ -28,7 +29,8 @@ def write_report(
 
     Args:
         out: the file; an older one is replaced.
-        records: all runs of the study, failed ones included.
+        records: all runs of the study, failed ones included; or its `Store`, of whose runs only those that are listed
+            are then held in memory. Of more than 1,000 runs the best of each cell are listed, which the page says.
         laws: fitted to the records.
         recipe: an answer from the laws, shown beside.
         measured: the record of the recipe's run. The page says that the law has not seen it, unless it is among
@@ -42,8 +44,8 @@ def write_report(
 
     Example:
         >>> with eb.Store("study.db") as store:
-        ...     records = store.records()
-        >>> eb.write_report("report.html", records, laws=eb.fit(records))
+        ...     page = eb.write_report("report.html", store, laws=eb.fit(store.records()))
+        >>> page
         PosixPath('report.html')
     """
     sections = _sections(records, laws, recipe, measured)
@@ -51,35 +53,41 @@ def write_report(
     return Path(out)
 
 
-def _sections(
-    records: Sequence[RunRecord], laws: Laws, recipe: Recipe | None, measured: RunRecord | None
-) -> Iterator[str]:
+def _sections(runs: Runs, laws: Laws, recipe: Recipe | None, measured: RunRecord | None) -> Iterator[str]:
+    known = counted(runs)
+    records = list(records_by_id(runs, known.listed).values())
+    unseen = measured is not None and measured.id not in known.ids
     if recipe is not None:
         yield answer_of(recipe, measured)
-    yield facts_list(records, laws)
+    yield facts_list(known, laws)
+    if known.thinned is not None:
+        yield f'<p class="lead">{html(str(known.thinned))} <code>embudget records --csv</code> writes all.</p>'
     if not laws.others:
-        yield from _figures("", records, laws, recipe, measured)
+        yield from _figures("", records, laws, recipe, measured, unseen)
     for place, one in enumerate(laws.every if laws.others else ()):  # each lineage has figures of its own
         own = recipe if recipe is not None and recipe.lineage == one.lineage else None
         mine = [record for record in records if record.config.model in one.table.models]
         yield f"<h2>Lineage {html(str(one.lineage))}</h2>"
-        yield from _figures(f"-of-{place}", mine, one, own, measured if own is not None else None)
+        yield from _figures(f"-of-{place}", mine, one, own, measured if own is not None else None, unseen)
     if recipe is not None:
         yield _recipe(recipe)
     yield f"<h2>Laws</h2>\n<pre>{html(laws.summary())}</pre>"
     yield "<h2>Runs</h2>"
-    if failed := [record for record in records if record.status != "done"]:
-        yield "<h3>Without a loss that counts</h3>\n" + failed_table(failed) + "\n<h3>All</h3>"
+    if failed := list(records_by_id(runs, known.failed).values()):
+        yield "<h3>Without a loss that counts</h3>\n" + failed_table(failed)
+        if len(failed) < known.failures:
+            yield f'<p class="lead">These are the first {len(failed)} of {known.failures:,}.</p>'
+        yield "<h3>All</h3>" if known.thinned is None else "<h3>The best of each cell</h3>"
     yield '<p class="lead">Click a column to sort.</p>' + runs_table(records, laws)
 
 
 def _figures(
-    of: str, records: Sequence[RunRecord], laws: Laws, recipe: Recipe | None, measured: RunRecord | None
+    of: str, records: Sequence[RunRecord], laws: Laws, recipe: Recipe | None, measured: RunRecord | None, unseen: bool
 ) -> Iterator[str]:
     """The figures of one lineage's laws; ``of`` ends their names in the document."""
     yield _frontier(of, laws, recipe, measured)
     yield _isoflops(of, laws)
-    yield _agreement(of, records, laws, recipe, measured)
+    yield _agreement(of, records, laws, recipe, measured, unseen)
 
 
 def _frontier(of: str, laws: Laws, recipe: Recipe | None, measured: RunRecord | None) -> str:
@@ -121,10 +129,10 @@ def _refusals(laws: Laws, method: str) -> str:
 
 
 def _agreement(
-    of: str, records: Sequence[RunRecord], laws: Laws, recipe: Recipe | None, measured: RunRecord | None
+    of: str, records: Sequence[RunRecord], laws: Laws, recipe: Recipe | None, measured: RunRecord | None, unseen: bool
 ) -> str:
     caption = f"Runs of the methods that have a law; the noise of one run about it is {100 * laws.noise:.2g} %."
-    if measured is not None and measured.id not in {record.id for record in records}:
+    if unseen and measured is not None:
         caption += " The law has not seen the recipe's run."
     figure = agreement_figure(records, laws, recipe, measured)
     return "<h2>Predicted and measured</h2>\n" + figure_element(f"agreement{of}", figure, caption, kind="narrow")

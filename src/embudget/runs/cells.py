@@ -106,6 +106,21 @@ class RunTable(Frozen):
         return cls._of(read_records(records), None)
 
     @classmethod
+    def of_rows(cls, rows: Iterable[Mapping[str, Any]]) -> Self:
+        """Make cells of the flat rows of a store of very many runs, `Store.rows`, as `of` does of its records.
+
+        Raises:
+            TooFewRunsError, FitError: as `of`.
+
+        Example:
+            >>> with Store("study.db") as store:
+            ...     laws = fit(RunTable.of_rows(store.rows()))
+        """
+        from embudget.runs.read import read_rows
+
+        return cls._of(read_rows(rows), None)
+
+    @classmethod
     def read(  # type: ignore[override] # a table is read from a file, other values from data
         cls, path: str | Path, columns: Mapping[str, str] | None = None
     ) -> Self:

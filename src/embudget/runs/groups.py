@@ -13,8 +13,8 @@ and what all cells have in common, the mean of m_i over the cells, is left out. 
 so that the difference between two cells is paired by group. `embudget.laws.surface` takes it to the laws.
 """
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Self
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,6 +82,28 @@ class GroupLosses(Frozen):
         return float(np.sqrt(2 * of_one * count / max(count - 1, 1)))
 
 
+class LossesByGroup(NamedTuple):
+    """What a run measured on the held-out groups, by their sorted names; empty where it does not say."""
+
+    names: tuple[str, ...]
+    pairs: NDArray[np.int64]
+    losses: Array
+
+
+def losses_by_group(
+    groups: Mapping[str, Sequence[Any]], known: dict[tuple[str, ...], tuple[str, ...]]
+) -> LossesByGroup:
+    """Put the losses by group of one run in an array.
+
+    Args:
+        groups: name -> pairs, mean loss in nats and more.
+        known: the names of earlier runs, which share one tuple where they are the same.
+    """
+    names = tuple(sorted(groups))
+    pairs, losses = np.array([groups[name][0] for name in names]), np.array([groups[name][1] for name in names])
+    return LossesByGroup(known.setdefault(names, names), pairs.astype(np.int64), losses.astype(np.float64))
+
+
 def common_groups(runs: "pd.DataFrame") -> tuple["pd.DataFrame", tuple[int, ...] | None, list[Remark]]:
     """Put the losses by group of each run in an array (G,) in the column BY_GROUP, and give the groups' pairs.
 
@@ -90,16 +112,15 @@ def common_groups(runs: "pd.DataFrame") -> tuple["pd.DataFrame", tuple[int, ...]
     if BY_GROUP not in runs:
         return runs, None, []
     first = runs[BY_GROUP].iloc[0]
-    pairs = {name: score.pairs for name, score in sorted(first.items())}
-    same = runs[BY_GROUP].map(lambda groups: {name: score.pairs for name, score in groups.items()} == pairs)
-    if len(pairs) < FEWEST or not same.all():
+    same = runs[BY_GROUP].map(lambda one: one.names == first.names and np.array_equal(one.pairs, first.pairs))
+    if len(first.names) < FEWEST or not same.all():
         return runs.drop(columns=BY_GROUP), None, _remarks(runs)
-    losses = runs[BY_GROUP].map(lambda groups: np.array([groups[name].loss for name in pairs]))
-    return runs.assign(**{BY_GROUP: losses}), tuple(pairs.values()), []
+    losses = runs[BY_GROUP].map(lambda one: one.losses)
+    return runs.assign(**{BY_GROUP: losses}), tuple(first.pairs.tolist()), []
 
 
 def _remarks(runs: "pd.DataFrame") -> list[Remark]:
-    kept = int(runs[BY_GROUP].map(len).gt(0).sum())
+    kept = int(runs[BY_GROUP].map(lambda one: len(one.names) > 0).sum())
     text = (
         f"the runs were not all measured on the same held-out groups ({kept} of {len(runs)} say what they are): "
         "differences between choices do not carry the error of the held-out pairs"

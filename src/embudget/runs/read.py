@@ -10,7 +10,7 @@ pyarrow turns text into numbers with an error where there is none, from which th
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 
 from embudget.errors import ConfigError, shortened
 from embudget.number import read_number
-from embudget.records import COLUMNS, RunRecord, records_frame
+from embudget.records import COLUMNS, RunRecord, record_row, rows_frame
 from embudget.runs.columns import BY_GROUP, NEEDED, NUMBERS, SAID_NAN, TEXTS
 from embudget.runs.formats import open_table
+from embudget.runs.groups import LossesByGroup, losses_by_group
 
 MAX_BYTES = 1_000_000_000
 """Size of a file, and of the used columns of a Parquet file in memory, above which it is refused unread."""
@@ -32,6 +33,7 @@ _NO_VALUE = ("", "na", "n/a", "null", "none")
 _KNOWN = (*NUMBERS, *TEXTS)
 _ONE_OF = (("model_params",), ("loss",), ("tokens", "train_flops"))
 """A file needs a column of each group."""
+_OF_RECORDS = tuple(name for name in _KNOWN if name in COLUMNS)
 _SCALED = re.compile(r"(?P<name>.*?\S)\s*(?P<sign>[*/])\s*(?P<factor>[^*/]*)")
 _WITH_COMMA = re.compile(r"'[+-]?[\d.]*,[\d.,]*'")
 
@@ -45,11 +47,26 @@ class _Column(NamedTuple):
 
 def read_records(records: Iterable[RunRecord]) -> pd.DataFrame:
     """Put records in a table, in their order."""
-    every = list(records)
-    runs = records_frame(every, [name for name in _KNOWN if name in COLUMNS])
+    return read_rows(record_row(record, _OF_RECORDS) | {"groups": record.groups} for record in records)
+
+
+def read_rows(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """Put flat rows of records, as `embudget.study.Store.rows` gives them, in a table, in their order.
+
+    Each row is let go before the next is asked for: of 100,000 runs with losses by 100 groups only these stay.
+    """
+    groups: list[LossesByGroup] = []
+    known: dict[tuple[str, ...], tuple[str, ...]] = {}
+
+    def noted() -> Iterator[Mapping[str, Any]]:
+        for row in rows:
+            groups.append(losses_by_group(row["groups"], known))
+            yield row
+
+    runs = rows_frame(noted(), _OF_RECORDS)
     runs = runs.assign(**{SAID_NAN: ""})
-    if any(record.groups for record in every):
-        runs[BY_GROUP] = pd.Series([record.groups for record in every], dtype=object)
+    if any(one.names for one in groups):
+        runs[BY_GROUP] = pd.Series(groups, dtype=object)
     return runs.set_axis(range(1, len(runs) + 1))
 
 

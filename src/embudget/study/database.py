@@ -66,8 +66,9 @@ class Database:
         if location.is_sqlite:
             event.listen(self._engine, "connect", _leave_begin_to_us)
             event.listen(self._engine, "begin", _begin)
-        # one connection serves all threads of a database in memory
-        self._turn = threading.RLock() if location.is_memory else nullcontext()
+        # one connection serves all threads of a database in memory; a file has one writer at a time, for whom threads
+        # wait by turns here, since those that wait in SQLite ask again at random and some would wait for minutes
+        self._turn = threading.RLock() if location.is_sqlite else nullcontext()
         self._answered = False
 
     @property

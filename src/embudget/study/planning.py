@@ -1,9 +1,10 @@
 """Plans: the runs of a study and those it leaves out, with tokens, steps, FLOP and time, before anything is trained."""
 
+import math
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import NamedTuple, get_args
+from typing import Literal, NamedTuple, get_args
 
 from embudget.errors import ConfigError, ModelError
 from embudget.flops import attention_share, steps_for, tokens_for
@@ -12,6 +13,7 @@ from embudget.pairs.token_batch import check_negatives
 from embudget.pairs.tokens import check_prompts
 from embudget.records import RunConfig, RunRecord
 from embudget.records.config import Precision
+from embudget.study.grid import GridRun
 from embudget.study.spec import Study
 from embudget.study.trunks import own_flops, own_flops_of
 from embudget.suite import ModelShape
@@ -26,6 +28,8 @@ class PlannedRun(NamedTuple):
     config: RunConfig
     tokens: float
     steps: float
+    pairs: float
+    """Pairs that it sees, repeated ones included."""
     own_flops: float
     """FLOP that it adds to the plan: all of its own, without those that a cheaper run of its trunk spends."""
     seconds: float
@@ -39,6 +43,8 @@ class LeftOut(NamedTuple):
 
     config: RunConfig
     reason: str
+    kind: Literal["steps", "pairs", "model"] = "model"
+    """What is too few, or that the model cannot be trained so."""
 
 
 class Plan(NamedTuple):
@@ -72,6 +78,32 @@ class Plan(NamedTuple):
         runs = [run._replace(own_flops=flops, seconds=run.seconds * flops / run.own_flops) for run, flops in adding]
         return Plan(runs, self.left_out, self.refused)
 
+    def add(
+        self, run: GridRun, tokens_per_pair: float, attention_length: float, pairs_there: float, speed: float
+    ) -> None:
+        """Size a run of the grid, and plan it, or leave it out as not worth doing.
+
+        Args:
+            run: the run.
+            tokens_per_pair: of its texts, all of a pair together.
+            attention_length: the length of the text in which the mean token stands.
+            pairs_there: the most pairs that it can see.
+            speed: algorithmic FLOP/s.
+        """
+        config, method, shape, min_steps = run
+        flops = config.train_flops
+        tokens = tokens_for(flops, method, shape)
+        steps = steps_for(flops, method, shape, tokens_per_pair, config.batch_size)
+        needed = tokens / tokens_per_pair
+        if steps < min_steps:
+            self.left_out.append(LeftOut(config, f"{steps:.1f} steps, fewer than min_steps={min_steps}", "steps"))
+        elif needed > pairs_there:
+            said = f"needs {needed:,.0f} pairs, more than the {pairs_there:,.0f} there are"
+            self.left_out.append(LeftOut(config, said, "pairs"))
+        else:
+            share = attention_share(method, shape, [attention_length])
+            self.runs.append(PlannedRun(config, tokens, steps, needed, flops, flops / speed, share))
+
     def flops_by_trunks(self, decay: float) -> float:
         """Algorithmic FLOP that the study would cost with trunks, if each had one batch size for all its budgets."""
         trunks = defaultdict(set)
@@ -98,14 +130,14 @@ def settled(study: Study, pairs: Pairs, measured: Sequence[RunRecord] = ()) -> S
     there = [
         precision
         for precision in get_args(Precision)
-        if ids and any(config.id in ids for config in _with(study, precision).configs(pairs))
+        if ids and any(config.id in ids for config in in_precision(study, precision).configs(pairs))
     ]
     shapes = [member.shape for grid in study.grids() for member in grid.find_members()[0]]
-    return _with(study, study_precision(study.precision, shapes, there)) if shapes else study
+    return in_precision(study, study_precision(study.precision, shapes, there)) if shapes else study
 
 
-def _with(study: Study, precision: Precision) -> Study:
-    """The study in this precision, but for grids that name one themselves."""
+def in_precision(study: Study, precision: Precision) -> Study:
+    """The study in this precision, where it leaves that open; grids that name one themselves keep it."""
     open_ones = ("auto", None)
     also = [grid | {"precision": precision} if grid.get("precision", "") in open_ones else grid for grid in study.also]
     own = precision if study.precision in open_ones else study.precision
@@ -139,36 +171,63 @@ def plan(study: Study, pairs: Pairs | str | Path, measured: Sequence[RunRecord] 
     if not runs:
         first, *others = result.refused.values()
         raise ModelError(first + (f" (and {len(others)} more members that cannot be trained)" if others else ""))
-    for config, method, shape, min_steps in runs:
-        if reason := _unfit(config, shape):
+    for run in runs:
+        if reason := _unfit(run.config, run.shape):
+            result.left_out.append(LeftOut(run.config, reason))
+            continue
+        lengths = lengths_of(run.config, pairs)
+        result.add(run, lengths.tokens_per_pair, lengths.attention_length, pairs_there(run.config, pairs), speed)
+    return result.without(())
+
+
+def plan_on_paper(study: Study, speed: float) -> Plan:
+    """Size every run of the grid by shapes alone, without its pairs and weights, which may not be there yet.
+
+    The runs' ids are not those of real runs, since what the pairs and the weights are is a part of these. Matrices are
+    multiplied in bf16, as devices of the table do, unless the study says otherwise.
+
+    Args:
+        study: the grid, with ``assumed_pairs``.
+        speed: algorithmic FLOP/s of a device.
+
+    Raises:
+        ConfigError: the study does not say what to take its pairs to be.
+        ModelError, MethodError: a member is unknown, or a method does not fit one.
+    """
+    assumed = study.assumed_pairs
+    if assumed is None:
+        raise ConfigError(
+            f"pairs folder {study.pairs} does not exist: build it, or have the study say what to take it to be, as in "
+            "assumed_pairs: {query_tokens: 14, positive_tokens: 64, training_pairs: 1e8}"
+        )
+    result = Plan([], [], {})
+    for run in in_precision(study, "bf16").runs("assumed", identified=False):
+        config = run.config
+        if reason := _too_long(config, run.shape) or sizes_problem(config, run.shape):
             result.left_out.append(LeftOut(config, reason))
             continue
-        lengths = lengths_of(config, pairs)
-        tokens_per_pair = lengths.tokens_per_pair
-        tokens = tokens_for(config.train_flops, method, shape)
-        steps = steps_for(config.train_flops, method, shape, tokens_per_pair, config.batch_size)
-        needed, there = tokens / tokens_per_pair, pairs_there(config, pairs)
-        if steps < min_steps:
-            result.left_out.append(LeftOut(config, f"{steps:.1f} steps, fewer than min_steps={min_steps}"))
-        elif needed > there:
-            result.left_out.append(LeftOut(config, f"needs {needed:,.0f} pairs, more than the {there:,} there are"))
-        else:
-            share = attention_share(method, shape, [lengths.attention_length])
-            seconds = config.train_flops / speed
-            result.runs.append(PlannedRun(config, tokens, steps, config.train_flops, seconds, share))
+        pairs, negatives = assumed.training_pairs, config.negatives
+        there = math.inf if pairs is None else config.max_epochs * (pairs // config.batch_size) * config.batch_size
+        result.add(run, assumed.tokens_per_pair(negatives), assumed.attention_length(negatives), there, speed)
     return result.without(())
 
 
 def _unfit(config: RunConfig, shape: ModelShape) -> str | None:
     """Why the model of a run cannot be trained as it says; None where it can."""
-    if config.max_length > shape.max_length:
-        return f"max_length must be <= {shape.max_length} for this model, got {config.max_length}"
+    if reason := _too_long(config, shape):
+        return reason
     try:
         prompts = config.query_prompt, config.document_prompt
         check_prompts(config.model, config.max_length, prompts, config.end_token)
     except ConfigError as error:
         return str(error)
     return sizes_problem(config, shape)
+
+
+def _too_long(config: RunConfig, shape: ModelShape) -> str | None:
+    if config.max_length <= shape.max_length:
+        return None
+    return f"max_length must be <= {shape.max_length} for this model, got {config.max_length}"
 
 
 def flops_per_second(records: Sequence[RunRecord]) -> float | None:

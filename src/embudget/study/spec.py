@@ -30,10 +30,14 @@ from embudget.reading import read_yaml
 from embudget.records import RunConfig
 from embudget.records.config import EvalScale
 from embudget.remote import is_url
+from embudget.study.assumed_pairs import AssumedPairs
 from embudget.study.axes import Tasks
 from embudget.study.grid import Grid, GridRun
 from embudget.study.members import OF_MODELS, Member, beside
 from embudget.suite.checks import check_member
+
+_OF_ALL = ("pairs", "also", "evaluate", "flops_per_second", "assumed_pairs")
+"""Fields that are the whole study's, which none of its further grids can name."""
 
 
 class Study(Grid):
@@ -54,6 +58,11 @@ class Study(Grid):
     )
     flops_per_second: Flops = Field(
         default=4e10, description="speed to estimate hours with until runs are measured; assumption: two CPU cores"
+    )
+    assumed_pairs: AssumedPairs | None = Field(
+        default=None,
+        description="what to take the pairs to be while their folder is not there, for `embudget plan --device`: "
+        "query_tokens, positive_tokens (means) and training_pairs",
     )
     also: tuple[dict[str, Any], ...] = Field(
         default=(), description="further grids, each as this one but for the fields that it names"
@@ -79,7 +88,7 @@ class Study(Grid):
         """The study with what one of `also` names in place of its own."""
         named = self.also[index]
         where = f"also.{index}"
-        if barred := sorted({"pairs", "also", "evaluate", "flops_per_second"} & set(named)):
+        if barred := sorted(set(_OF_ALL) & set(named)):
             raise ValueError(f"{where} cannot name {barred[0]}, which is the whole study's")
         fields = {key: value for key, value in own.items() if key != "learning_rates"} | named
         if {"members", "suite"} & set(named):  # one takes the place of the other

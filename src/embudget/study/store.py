@@ -6,7 +6,7 @@ of the sweeps at work (see `embudget.study.leases`) and the queue of the runs to
 """
 
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,8 @@ from sqlalchemy.exc import IntegrityError
 
 from embudget.errors import StoreError
 from embudget.reading import parse_json
-from embudget.records import RunConfig, RunRecord, records_frame
+from embudget.records import RunConfig, RunRecord, rows_frame
+from embudget.records.stored import Row, stored_row
 from embudget.study.copying import Copied, copy_rows
 from embudget.study.database import Database, in_parts
 from embudget.study.leases import Hold, Leases
@@ -79,9 +80,35 @@ class Store:
         Raises:
             StoreError: the database cannot be read, or a row of it is no record.
         """
-        rows = select(RUNS.c.id, RUNS.c.record).order_by(RUNS.c.written)
-        found = self._database.read(lambda connection: connection.execute(rows).all())
-        return [self._read(run, record) for run, record in found]
+        return [self._read(run, text) for run, text in self._texts()]
+
+    def rows(self) -> Iterator[Row]:
+        """All records as flat rows, in the order they were written, for tables of very many runs.
+
+        A row has the values of `embudget.records.COLUMNS` and the losses by group. Rows are read as they are asked
+        for, so that memory stays bounded, and without the checks of `RunRecord`: see `embudget.records.stored`.
+
+        Raises:
+            StoreError: the database cannot be read, or a row of it is no record.
+
+        Example:
+            >>> with Store("study.db") as store:
+            ...     best = min((row for row in store.rows() if row["loss"]), key=lambda row: row["loss"])
+        """
+        for run, text in self._texts():
+            yield stored_row(run, text, self._where(run), StoreError)
+
+    def _texts(self) -> Iterator[tuple[str, str]]:
+        """The id and the JSON of every record, in the order they were written, without holding them all."""
+        ids = select(RUNS.c.id).order_by(RUNS.c.written)
+        return self._texts_of(self._database.read(lambda connection: list(connection.execute(ids).scalars())))
+
+    def _texts_of(self, runs: Collection[str]) -> Iterator[tuple[str, str]]:
+        for some in in_parts(runs):
+            rows = select(RUNS.c.id, RUNS.c.record).where(RUNS.c.id.in_(some))
+            there = self._database.read(lambda connection, rows=rows: connection.execute(rows).all())
+            found = {run: text for run, text in there}
+            yield from ((run, found[run]) for run in some if run in found)
 
     def frame(self) -> "pd.DataFrame":
         """All records as a table for a notebook: one row a run, in the order they were written.
@@ -99,20 +126,15 @@ class Store:
         Raises:
             StoreError: the database cannot be read.
         """
-        return records_frame(self.records())
+        return rows_frame(self.rows())
 
     def ids(self) -> set[str]:
         """The ids of all runs that have a record."""
         return self._database.read(lambda connection: set(connection.execute(select(RUNS.c.id)).scalars()))
 
     def records_of(self, runs: Collection[str]) -> list[RunRecord]:
-        """The records of those of the runs, by id, that have one."""
-        found: list[RunRecord] = []
-        for some in in_parts(runs):
-            rows = select(RUNS.c.id, RUNS.c.record).where(RUNS.c.id.in_(some)).order_by(RUNS.c.written)
-            there = self._database.read(lambda connection, rows=rows: connection.execute(rows).all())
-            found += [self._read(run, record) for run, record in there]
-        return found
+        """The records of those of the runs, by id, that have one, in the order of the ids."""
+        return [self._read(run, text) for run, text in self._texts_of(runs)]
 
     @property
     def address(self) -> str:
@@ -195,8 +217,12 @@ class Store:
         with suppress(IntegrityError):  # another process was first
             self._database.write(make_tables)
 
+    def _where(self, run: str) -> str:
+        """How a message about a row begins."""
+        return f"{self.location}: run {str(run)[:40]}"
+
     def _read(self, run: str, text: Any) -> RunRecord:  # noqa: ANN401 - whatever the row holds
-        row = f"{self.location}: run {str(run)[:40]}"
+        row = self._where(run)
         return RunRecord.read(parse_json(text, row, StoreError), row, StoreError)
 
 
