@@ -17,6 +17,7 @@ from embudget.study import leases as leases_module
 from embudget.study.leases import Hold
 from tests.cluster.conftest import PASSWORD, Server
 from tests.command_line import Run
+from tests.study.queue_contract import QueueContract
 from tests.study.store_contract import StoreContract, as_of_another_process, config, done
 from tests.study.studies import tiny_study
 from tests.study.test_sweep import Log
@@ -39,6 +40,10 @@ def study(tiny_neox: Path, tiny_pairs: Pairs) -> Study:
 
 
 class TestPostgresql(StoreContract):
+    pass
+
+
+class TestQueueInPostgresql(QueueContract):
     pass
 
 

@@ -14,6 +14,7 @@ from embudget.records import COLUMNS, RunRecord
 from embudget.study import Store
 from embudget.study import leases as leases_module
 from embudget.study.leases import Hold
+from tests.study.queue_contract import PLACE, QueueContract
 from tests.study.store_contract import StoreContract, config, done, failed
 
 
@@ -23,6 +24,10 @@ def place(tmp_path: Path) -> Path:
 
 
 class TestSqlite(StoreContract):
+    pass
+
+
+class TestQueueInSqlite(QueueContract):
     pass
 
 
@@ -130,6 +135,19 @@ def test_a_store_of_the_older_format_is_read_as_it_is_and_goes_on(tmp_path: Path
         assert theirs.claim(config(1)) is Hold.HELD, "its leases are replaced once"
         assert one.add(done(1))
         assert two.records() == [done(), done(1)]
+
+
+def test_a_store_of_the_format_without_a_queue_gets_one_when_a_run_is_queued(tmp_path: Path) -> None:
+    old = tmp_path / "old.db"
+    with sqlite3.connect(old) as connection:
+        connection.executescript(OLD.replace("'1'", "'2'"))
+    connection.close()
+    with Store(old) as store:
+        assert store.add(done()), "a record is added without one"
+        assert store.queue().count() == 0 and store.queue().ids() == set() and store.leases().of_others() == {}
+        store.queue().add([config(0), config(1)], PLACE)
+        assert store.queue().ids() == {config(1).id}
+        assert store.leases().claim(config(1)) is Hold.OURS
 
 
 @pytest.mark.parametrize("url", ["sqlite:///s.db", "sqlite+pysqlite:///s.db", "sqlite:///s.db?timeout=30"])

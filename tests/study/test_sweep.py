@@ -11,10 +11,10 @@ import torch
 from embudget.errors import ConfigError, ModelError
 from embudget.pairs import Pairs
 from embudget.records import RunConfig, RunRecord
-from embudget.study import Plan, Store, Study, SweepListener, sweep, worker
+from embudget.study import Plan, Store, Study, SweepListener, sweep
 from embudget.study.claims import MAX_ATTEMPTS
+from embudget.study.executors import process
 from embudget.study.leases import Hold
-from embudget.training.resources import Resources
 from tests.study.studies import tiny_study
 from tests.training.batches import LOSS_ROUNDING
 
@@ -95,16 +95,16 @@ def test_a_worker_whose_driver_was_killed_ends_without_a_traceback(
 ) -> None:
     ours, theirs = multiprocessing.Pipe()
 
-    def execute(task: object, pairs: Path, on_progress: Callable[..., None], resources: Resources) -> Iterator[None]:
+    def execute(task: object, orders: object, on_progress: Callable[..., None]) -> Iterator[None]:
         ours.close()
         on_progress("a run", 0.5, 1.0)
         yield None
 
-    monkeypatch.setattr(worker, "execute", execute)
+    monkeypatch.setattr(process, "execute", execute)
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     monkeypatch.setattr(torch, "set_num_threads", lambda _: None)
-    ours.send("a task")
-    worker._work(theirs, tmp_path, 0, 1, Resources())
+    ours.send(("a task", "its orders"))
+    process._work(theirs, 0, 1)
     assert ours.closed
 
 

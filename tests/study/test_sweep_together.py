@@ -3,6 +3,7 @@
 import sqlite3
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,18 +11,23 @@ import yaml
 
 from embudget.errors import ConfigError, StoreError
 from embudget.pairs import Pairs
-from embudget.records import RunConfig
+from embudget.records import RunConfig, RunRecord
 from embudget.study import Store, Study, database, sweep
 from embudget.study import leases as leases_module
-from embudget.study.claims import MAX_ATTEMPTS, Claims
-from embudget.study.execution import Lost
-from embudget.study.executor import InProcess
+from embudget.study.claims import MAX_ATTEMPTS
+from embudget.study.execution import Lost, Orders, OutOfMemory
+from embudget.study.executors import local
 from embudget.study.leases import Hold
+from embudget.study.own_runs import OwnRuns
+from embudget.study.trunks import Task
 from embudget.training.resources import Resources
+from embudget.training.run import OnRunProgress
 from tests.command_line import Run
 from tests.study.store_contract import as_of_another_process
 from tests.study.studies import tiny_study
 from tests.study.test_sweep import Log
+
+ORDERS = Orders(Path(), Resources())
 
 
 @pytest.fixture
@@ -85,10 +91,10 @@ def claimed(study: Study, tmp_path: Path, tiny_pairs: Pairs) -> tuple[Store, Run
 def test_a_sweep_that_is_killed_costs_no_attempt_however_often(claimed: tuple[Store, RunConfig]) -> None:
     store, config = claimed
     for _ in range(2 * MAX_ATTEMPTS):
-        killed = Claims(store, [config], Log(), None)
+        killed = OwnRuns(store, [config], Log(), ORDERS)
         assert killed.next_task() == (config,)
         leases_module._in_use.discard(killed._leases._token)
-    with Claims(store, [config], Log(), None) as last:
+    with OwnRuns(store, [config], Log(), ORDERS) as last:
         assert last.next_task() == (config,)
         assert last._leases.losses(config).total == 0
     store.close()
@@ -96,14 +102,14 @@ def test_a_sweep_that_is_killed_costs_no_attempt_however_often(claimed: tuple[St
 
 def test_only_losses_without_progress_give_a_run_up(claimed: tuple[Store, RunConfig], tmp_path: Path) -> None:
     store, config = claimed
-    log = Log()
-    with Claims(store, [config], log, tmp_path / "kept") as sweeping:
+    log, kept = Log(), Orders(Path(), Resources(checkpoints=tmp_path / "kept"))
+    with OwnRuns(store, [config], log, kept) as sweeping:
         for step in range(2 * MAX_ATTEMPTS):
             assert sweeping.next_task() == (config,)
             (tmp_path / "kept" / config.id / f"step-{step:09d}").mkdir(parents=True)
             sweeping.settle(Lost((config,), "signal 9"))
     assert store.records() == []
-    with Claims(store, [config], log, tmp_path / "kept") as sweeping:  # the loss before it counts
+    with OwnRuns(store, [config], log, kept) as sweeping:  # the loss before it counts
         for _ in range(MAX_ATTEMPTS - 1):
             assert sweeping.next_task() == (config,)
             sweeping.settle(Lost((config,), "signal 9"))
@@ -184,16 +190,16 @@ def test_the_time_between_checkpoints_reaches_the_runs(
     study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run
 ) -> None:
     seen: list[float | None] = []
-    original = InProcess.__init__
+    original = local.execute
 
-    def init(self: InProcess, pairs: Path, resources: Resources) -> None:
-        seen.append(resources.checkpoint_seconds)
-        original(self, pairs, resources)
+    def execute(task: Task, orders: Orders, on_progress: OnRunProgress) -> Iterator[RunRecord | OutOfMemory]:
+        seen.append(orders.resources.checkpoint_seconds)
+        return original(task, orders, on_progress)
 
-    monkeypatch.setattr(InProcess, "__init__", init)
+    monkeypatch.setattr(local, "execute", execute)
     sweep(study, tmp_path / "s.db")
-    sweep(study, tmp_path / "s.db", checkpoint_seconds=7.0)
-    assert seen == [Resources().checkpoint_seconds, 7.0]
+    sweep(study, tmp_path / "t.db", checkpoint_seconds=7.0)
+    assert seen == [Resources().checkpoint_seconds] * 2 + [7.0] * 2
     for bad in (-1.0, float("nan")):
         with pytest.raises(ConfigError, match="checkpoint_seconds must be >= 0"):
             sweep(study, tmp_path / "s.db", checkpoint_seconds=bad)
@@ -205,7 +211,7 @@ def test_a_heartbeat_renews_the_lease_of_a_long_run(
 ) -> None:
     monkeypatch.setattr(leases_module, "LEASE_SECONDS", 1.0)
     store, config = claimed
-    with Claims(store, [config], Log(), None) as sweeping, store.leases() as other:
+    with OwnRuns(store, [config], Log(), ORDERS) as sweeping, store.leases() as other:
         assert sweeping.next_task() == (config,)
         as_of_another_process(sweeping._leases, monkeypatch)
         until = time.monotonic() + 2.5

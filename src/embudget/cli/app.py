@@ -34,6 +34,7 @@ from embudget.cli import (
     suite,
     sweep,
     train,
+    worker,
 )
 from embudget.cli.console import mind_ctrl_c
 from embudget.cli.messages import check_arguments, one_line, with_options
@@ -79,8 +80,8 @@ def embudget(
 app.add_typer(suite.app, name="suite")
 app.add_typer(pairs.app, name="pairs")
 for command in (
-    spend, plan, train, sweep, records, compare, fit, recipe, explain, agree, simulate, design, evaluate, export, push,
-    report, quickstart,
+    spend, plan, train, sweep, worker, records, compare, fit, recipe, explain, agree, simulate, design, evaluate,
+    export, push, report, quickstart,
 ):  # fmt: skip
     app.command(command.__name__.rpartition(".")[2])(command.command)
 

@@ -34,9 +34,10 @@ from embudget.spending.search import Bought, Policy, Search
 from embudget.spending.sizing import Sizing
 from embudget.spending.trunks import TrunkStates
 from embudget.study import Store, Study
-from embudget.study.claims import Claims
 from embudget.study.driver import made_folder, train_all
+from embudget.study.execution import Orders
 from embudget.study.kept import add_kept
+from embudget.study.own_runs import OwnRuns
 from embudget.training.resources import Resources, check_interval
 
 if TYPE_CHECKING:
@@ -161,8 +162,9 @@ def _spend(
     told = Relay(search, listener)
     while True:
         if not search.final:
-            with Claims(store, (), told, resources.checkpoints, partial(_more, search), keep=True) as claims:
-                train_all(claims, pairs.folder, workers, told, resources._replace(keep_checkpoints=True))
+            kept = resources._replace(keep_checkpoints=True, neighbours=workers)
+            with OwnRuns(store, (), told, Orders(pairs.folder, kept, keep=True), partial(_more, search)) as runs:
+                train_all(runs, workers)
         finals, records = search.final, []
         for number, one in enumerate(finals, start=1):
             listener.training(one.purchase, number, len(finals))

@@ -8,11 +8,23 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
+from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, StaticPool, create_engine, event
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Double,
+    StaticPool,
+    cast,
+    create_engine,
+    event,
+    extract,
+    func,
+    literal_column,
+)
 from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
 
 from embudget.errors import StoreError, first_line
@@ -28,6 +40,7 @@ _SILENT_SECONDS = 3.0
 """Trouble that passes within this time is not worth a word."""
 
 Result = TypeVar("Result")
+Item = TypeVar("Item")
 Work = Callable[[Connection], Result]
 
 
@@ -61,6 +74,14 @@ class Database:
     def dialect(self) -> str:
         """The kind of database: sqlite, postgresql, ..."""
         return self._engine.dialect.name
+
+    def now(self) -> "ColumnElement[float] | None":
+        """The server's time in seconds; None where the database has no server, and so no clock that all agree on."""
+        if self.dialect == "postgresql":
+            return cast(extract("epoch", func.clock_timestamp()), Double)
+        if self.dialect in ("mysql", "mariadb"):
+            return literal_column("unix_timestamp(current_timestamp(6))", Double)
+        return None
 
     def close(self) -> None:
         """Close the connections."""
@@ -133,6 +154,13 @@ class Database:
             connection = opened.execution_options(embudget_writes=writes)
             with connection.begin():
                 return work(connection)
+
+
+def in_parts(rows: Iterable[Item]) -> Iterator[tuple[Item, ...]]:
+    """Parts of at most a thousand: a statement of SQLite takes 32,766 parameters, and other writers wait meanwhile."""
+    left = iter(rows)
+    while part := tuple(islice(left, 1000)):
+        yield part
 
 
 def _wait(seconds: float, stop: threading.Event | None) -> None:

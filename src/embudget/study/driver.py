@@ -11,10 +11,13 @@ from embudget.evaluation.of_run import RunScorer
 from embudget.pairs import Pairs, load_pairs
 from embudget.records import RunConfig, RunRecord
 from embudget.study.claims import Claims, checkpoints_name
-from embudget.study.executor import Executor, InProcess, LocalProcesses
+from embudget.study.execution import Orders
+from embudget.study.executors.local import Executor, InProcess, LocalProcesses
 from embudget.study.kept import add_kept
 from embudget.study.listener import SweepListener
+from embudget.study.own_runs import OwnRuns
 from embudget.study.planning import plan, settled
+from embudget.study.queue import Place
 from embudget.study.spec import Study
 from embudget.study.store import Store
 from embudget.training.resources import Resources, check_interval
@@ -98,31 +101,47 @@ def _drive(
     configs = [run.config for run in planned.runs]
     listener.planned(planned, [there[config.id] for config in configs if config.id in there])
     missing = [config for config in configs if config.id not in there]
-    with Claims(store, missing, listener, resources.checkpoints) as claims:
-        train_all(claims, study.pairs, workers, listener, resources)
+    store.queue().add(
+        missing,
+        place_of(study, pairs, resources),
+        {run.config.id: run.seconds for run in planned.without(set(there)).runs},
+    )
+    orders = Orders(pairs.folder, resources._replace(neighbours=workers))
+    with OwnRuns(store, missing, listener, orders) as claims:
+        train_all(claims, workers)
     there = {record.id: record for record in store.records()}
     if resources.checkpoints is not None:
         _tidy(resources.checkpoints, configs, there)
     return [there[config.id] for config in configs if config.id in there]
 
 
-def train_all(claims: Claims, pairs: Path, workers: int, listener: SweepListener, resources: Resources) -> None:
+def place_of(study: Study, pairs: Pairs, resources: Resources, keep: bool = False) -> Place:
+    """Where the data of a study's runs are, for whoever takes them from the queue; see `Place`."""
+    checkpoints = resources.checkpoints
+    return Place(
+        pairs=str(pairs.folder.absolute()),
+        pairs_hash=pairs.hash,
+        checkpoints=None if checkpoints is None else str(checkpoints.absolute()),
+        checkpoint_seconds=resources.checkpoint_seconds,
+        evaluate=tuple(study.evaluate),
+        keep=keep,
+    )
+
+
+def train_all(claims: Claims, workers: int) -> None:
     """Train the runs that claims give, in this process or in several, and have each record written as it comes.
 
     Args:
         claims: which runs there are; it may ask for more of them while the workers wait.
-        pairs: folder of the text pairs.
         workers: local processes; 1 trains in this process.
-        listener: told of each step.
-        resources: how to go about it.
 
     Raises:
         StoreError: a record could not be stored.
         EmbudgetError: trouble that all runs would meet, such as pairs that cannot be read.
     """
-    executor: Executor = InProcess(pairs, resources) if workers == 1 else LocalProcesses(pairs, workers, resources)
+    executor: Executor = InProcess() if workers == 1 else LocalProcesses(workers)
     # closed before the claims, so that workers have saved their runs before their leases are let go
-    with closing(executor.run(claims.next_task, listener.progress)) as outcomes:
+    with closing(executor.run(claims.next_task, claims.orders, claims.progress)) as outcomes:
         for outcome in outcomes:
             claims.settle(outcome)
 

@@ -1,4 +1,4 @@
-"""Leases: a sweep claims a run before it trains it, so that two sweeps on one store never train the same run.
+"""Leases: whoever trains a run claims it before, so that two sweeps or workers on one store never train the same run.
 
 A lease carries its holder's token, which nobody else has, and a count that grows with each renewal. It ends
 
@@ -8,15 +8,17 @@ A lease carries its holder's token, which nobody else has, and a count that grow
   file has no clock, and the clocks of hosts that share it may differ by minutes. There, whoever wants the lease must
   have watched the count stand still for that long, by a clock that nobody sets.
 
-Beside it stands how often the run lost its worker. The loss of a sweep does not count.
+Beside it stands how often the run lost its worker. The end of a sweep's driver does not count; that of a worker on its
+own (`embudget.study.work`) does, since a run may have brought its whole machine down. Letting go is no loss.
 """
 
 import os
+import socket
 import threading
 import time
 import uuid
-from enum import Enum
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
@@ -29,7 +31,6 @@ from sqlalchemy import (
     extract,
     func,
     insert,
-    literal_column,
     select,
     update,
 )
@@ -38,10 +39,17 @@ from sqlalchemy.exc import IntegrityError
 from embudget.records import RunConfig
 from embudget.study.database import Database
 from embudget.study.holder import is_running, name_process
-from embudget.study.tables import LEASES, RUNS, bring_up_to_date
+from embudget.study.holds import Hold, Losses, Progress, Watch
+from embudget.study.tables import LEASES, RUNS, bring_up_to_date, is_up_to_date
+from embudget.study.trunks import Task
+
+__all__ = ["LEASE_SECONDS", "Hold", "Leases", "Losses"]
 
 LEASE_SECONDS = 120.0
-"""A lease is free again when it was not renewed for this long; sweeps renew theirs every quarter of it."""
+"""A lease is free again when it was not renewed for this long; whoever holds some renews them all every few seconds."""
+
+StepOf = Callable[[RunConfig], int]
+"""The step of a run's newest checkpoint, -1 where there is none."""
 
 _issued: set[str] = set()
 """Tokens of this process, those of sweeps that have ended included."""
@@ -58,64 +66,23 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_all)
 
 
-class Hold(Enum):
-    """What came of claiming a run."""
-
-    OURS = "ours"
-    RECORDED = "recorded"
-    """The run has its record."""
-    HELD = "held"
-    """A sweep has it that is known to live."""
-    UNSURE = "unsure"
-    """A sweep has it that may have ended; asked again, it is known within `LEASE_SECONDS`."""
-
-
-class Losses(NamedTuple):
-    """How often a run lost its worker."""
-
-    total: int = 0
-    stuck: int = 0
-    """The last of them, between which it made no progress."""
-    step: int = -1
-    """The step of its newest checkpoint when a worker was last lost; -1 before any loss."""
-
-    def another(self, step: int) -> "Losses":
-        """With one more, at which the newest checkpoint was that of ``step``."""
-        return Losses(self.total + 1, 1 if step > self.step else self.stuck + 1, max(step, self.step))
-
-
-class _Watch:
-    """What was seen of another's lease, at times of a clock that nobody sets."""
-
-    def __init__(self, row: "Row[Any]", now: float) -> None:
-        self.token, self.beat = row.token, row.beat
-        self.looked = self.still_since = now
-        self.moved: float | None = None
-        """When it was last seen renewed."""
-
-    def look(self, row: "Row[Any]", now: float, longest_gap: float) -> None:
-        if row.token != self.token:
-            self.__init__(row, now)  # type: ignore[misc]
-        elif row.beat != self.beat:
-            self.beat, self.still_since, self.moved = row.beat, now, now
-        elif now - self.looked > longest_gap:
-            self.still_since = now  # we slept, or the database was locked for its holder too
-        self.looked = now
-
-
 class Leases:
-    """The leases of one sweep. Use it in a with block, at whose end it lets go of those that are left.
+    """The leases of one sweep or worker. Use it in a with block, at whose end it lets go of those that are left.
 
     Args:
         database: holds the tables of a store.
+        name: of the holder, for people; by default its host and process.
+        counts: whether the end of the holder, if it does not let go, counts as a loss of the run under way.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, name: str | None = None, counts: bool = False) -> None:
         self.seconds = LEASE_SECONDS
         self._database = database
+        self._mark = {"worker": (name or f"{socket.gethostname()}:{os.getpid()}")[:128], "counts": int(counts)}
+        self._progress: dict[str, Progress] = {}
         self._token = uuid.uuid4().hex
         self._held: dict[str, Losses] = {}
-        self._watched: dict[str, _Watch] = {}
+        self._watched: dict[str, Watch] = {}
         self._lock = threading.Lock()
         self._ready = False
         _issued.add(self._token)
@@ -135,29 +102,54 @@ class Leases:
             self._database.write(lambda connection: connection.execute(_let_go(mine)), patience=5.0)
         self._held.clear()
 
-    def claim(self, config: RunConfig) -> Hold:
-        """Lease a run, if it has no record and nobody holds it."""
-        run = config.id
+    def claim(self, config: RunConfig, step_of: StepOf = lambda config: -1) -> Hold:
+        """Lease a run, if it has no record and nobody holds it.
+
+        Args:
+            config: the run.
+            step_of: asked where the lease of a lost worker is taken over, to tell progress from none.
+        """
+        return self._claim(lambda connection: (config,), step_of)[0]
+
+    def claim_first(self, pick: Callable[[Connection], Task], step_of: StepOf = lambda config: -1) -> tuple[Hold, Task]:
+        """Lease the first run of a task that is picked in the same transaction.
+
+        Returns:
+            What came of it, and the task; an empty one where there was none to pick.
+        """
+        return self._claim(pick, step_of)
+
+    def _claim(self, pick: Callable[[Connection], Task], step_of: StepOf) -> tuple[Hold, Task]:
         if not self._ready:
             self._database.write(bring_up_to_date)
             self._ready = True
 
-        def work(connection: Connection) -> tuple[Hold, Losses]:
-            came, losses = self._take(connection, run)
+        def work(connection: Connection) -> tuple[Hold, Task, Losses]:
+            if not (task := pick(connection)):
+                return Hold.HELD, (), Losses()
+            run = task[0].id
+            came, losses = self._take(connection, task[0], step_of)
             # looked up after the lease is ours: until then another sweep could have written it
             if connection.execute(select(RUNS.c.id).where(RUNS.c.id == run)).first() is not None:
                 if came is Hold.OURS:
                     connection.execute(delete(LEASES).where(LEASES.c.id == run))
-                return Hold.RECORDED, losses
-            return came, losses
+                return Hold.RECORDED, task, losses
+            return came, task, losses
 
-        came, losses = self._database.write(work)
-        if came is Hold.OURS:
-            self._held[run] = losses
-        if came in (Hold.OURS, Hold.RECORDED):
+        came, task, losses = self._database.write(work)
+        if task and came is Hold.OURS:
+            self._held[task[0].id] = losses
+        if task and came in (Hold.OURS, Hold.RECORDED):
             with self._lock:
-                self._watched.pop(run, None)
-        return came
+                self._watched.pop(task[0].id, None)
+        return came, task
+
+    def step(self, config: RunConfig, share: float, loss: float) -> None:
+        """Remember how far a run of ours is; the next renewal writes it down."""
+        progress = self._progress.get(config.id)
+        if progress is None:
+            progress = self._progress[config.id] = Progress(share)
+        progress.step(share, loss)
 
     @property
     def holds_any(self) -> bool:
@@ -168,42 +160,47 @@ class Leases:
         """How often a run that we hold has lost its worker."""
         return self._held.get(config.id, Losses())
 
-    def lost(self, config: RunConfig, step: int) -> Losses:
+    def lost(self, config: RunConfig, step: int, reason: str = "") -> Losses:
         """Count the loss of the worker of a run that we hold.
 
         Args:
             config: the run.
             step: of its newest checkpoint, -1 where there is none. Beyond that of the last loss it is progress.
+            reason: how it was lost, for people.
         """
-        losses = self.losses(config).another(step)
-        values = {"losses": losses.total, "stuck": losses.stuck, "step": losses.step}
+        losses = self.losses(config).another(step, reason)
         ours = (LEASES.c.id == config.id) & (LEASES.c.token == self._token)
-        self._database.write(lambda connection: connection.execute(update(LEASES).where(ours).values(**values)))
+        self._database.write(
+            lambda connection: connection.execute(update(LEASES).where(ours).values(**losses.as_columns()))
+        )
         if config.id in self._held:
             self._held[config.id] = losses
         return losses
 
     def release(self, config: RunConfig) -> None:
         """Let go of a run that has no record; how often it lost its worker stays known."""
-        self._held.pop(config.id, None)
+        self.ended(config.id)
         ours = (LEASES.c.id == config.id) & (LEASES.c.token == self._token)
         self._database.write(lambda connection: connection.execute(_let_go(ours)))
 
     def ended(self, run: str) -> None:
         """Forget a run that has its record, and with it no lease any more."""
         self._held.pop(run, None)
+        self._progress.pop(run, None)
 
     def renew(self, stop: threading.Event | None = None) -> set[str]:
-        """Extend our leases, and look at those that we wait for.
+        """Extend our leases, write down how far their runs are, and look at those that we wait for.
 
         Returns:
             The runs that another sweep has taken over since, because we had not renewed them in time.
         """
+        mine = LEASES.c.token == self._token
 
         def work(connection: Connection) -> list[Any]:
-            connection.execute(
-                update(LEASES).where(LEASES.c.token == self._token).values(beat=LEASES.c.beat + 1, renewed=self._now())
-            )
+            connection.execute(update(LEASES).where(mine).values(beat=LEASES.c.beat + 1, renewed=self._database.now()))
+            for run, now in list(self._progress.items()):
+                said = {"share": now.share, "loss": now.loss, "pace": now.pace}
+                connection.execute(update(LEASES).where(LEASES.c.id == run, mine).values(**said))
             asked = [*self._held, *self._watched]
             found = connection.execute(select(LEASES.c.id, LEASES.c.token, LEASES.c.beat).where(LEASES.c.id.in_(asked)))
             return list(found.all())
@@ -215,15 +212,32 @@ class Leases:
                     watch.look(rows[run], time.monotonic(), self.seconds / 2)
         taken = {run for run in list(self._held) if run in rows and rows[run].token != self._token}
         for run in taken:
-            self._held.pop(run, None)
+            self.ended(run)
         return taken
 
-    def _take(self, connection: Connection, run: str) -> tuple[Hold, Losses]:
-        """Take the lease of a run if it is free."""
-        ours = {"token": self._token, "renewed": self._now(), "process": name_process()}
+    def held(self) -> "ColumnElement[bool]":
+        """Whether a lease is held, of a row: it has a token, and was renewed in time where a server's clock knows."""
+        age = self._age()
+        return (LEASES.c.token != "") & (age.is_(None) | (age <= self.seconds))
+
+    def of_others(self) -> dict[str, Hold | None]:
+        """The runs that somebody else has leased, and how far they hold them; None for those that are free again."""
+
+        def look(connection: Connection) -> list[Any]:
+            if not is_up_to_date(connection):
+                return []
+            held = LEASES.c.token.not_in(("", self._token))
+            return list(connection.execute(select(LEASES, self._age().label("age")).where(held)).all())
+
+        return {row.id: self._state(row) for row in self._database.read(look)}
+
+    def _take(self, connection: Connection, config: RunConfig, step_of: StepOf) -> tuple[Hold, Losses]:
+        """Take the lease of a run if it is free; where its worker has not let go of it, that is a loss."""
+        run, ours = config.id, {"token": self._token, "renewed": self._database.now(), "process": name_process()}
+        ours |= self._mark | {"share": None, "loss": None, "pace": None}
         row = connection.execute(select(LEASES, self._age().label("age")).where(LEASES.c.id == run)).first()
         if row is None:
-            fresh = ours | {"id": run, "beat": 0, "losses": 0, "stuck": 0, "step": -1}
+            fresh = ours | {"id": run, "beat": 0} | Losses().as_columns()
             try:
                 with connection.begin_nested():
                     connection.execute(insert(LEASES).values(fresh))
@@ -232,11 +246,15 @@ class Leases:
             return Hold.OURS, Losses()
         if (held := self._state(row)) is not None:
             return held, Losses()
+        losses = Losses(row.losses, row.stuck, row.step, row.reason)
+        if row.counts and row.token not in ("", self._token) and row.token not in _issued:
+            losses = losses.another(step_of(config), f"its worker {row.worker} was lost")
+            ours |= losses.as_columns()
         same = (LEASES.c.id == run) & (LEASES.c.token == row.token) & (LEASES.c.beat == row.beat)
         taken = connection.execute(update(LEASES).where(same).values(ours | {"beat": row.beat + 1}))
         if taken.rowcount != 1:
             return Hold.UNSURE, Losses()
-        return Hold.OURS, Losses(row.losses, row.stuck, row.step)
+        return Hold.OURS, losses
 
     def _state(self, row: "Row[Any]") -> Hold | None:
         """How far another holds a lease; None if it is free."""
@@ -249,7 +267,7 @@ class Leases:
             return None
         now = time.monotonic()
         with self._lock:
-            watch = self._watched.setdefault(row.id, _Watch(row, now))
+            watch = self._watched.setdefault(row.id, Watch(row, now))
             watch.look(row, now, self.seconds / 2)
             over = now - watch.still_since if row.age is None else row.age
             if over > self.seconds:
@@ -257,20 +275,12 @@ class Leases:
             moving = watch.moved is not None and now - watch.moved < self.seconds / 2
         return Hold.HELD if running or moving else Hold.UNSURE
 
-    def _now(self) -> "ColumnElement[float] | None":
-        """The server's time in seconds; None where the database has no server."""
-        if self._database.dialect == "postgresql":
-            return cast(extract("epoch", func.clock_timestamp()), Double)
-        if self._database.dialect in ("mysql", "mariadb"):
-            return literal_column("unix_timestamp(current_timestamp(6))", Double)
-        return None
-
     def _age(self) -> "ColumnElement[Any]":
         """Seconds since a lease was renewed, by the server's clock; NULL where there is none.
 
         It does not grow while the server is down, because then nobody can renew a lease.
         """
-        now = self._now()
+        now = self._database.now()
         if now is None:
             return cast(None, Double)
         age = now - LEASES.c.renewed

@@ -24,6 +24,9 @@ class SweepListener:
     def lost(self, config: RunConfig, reason: str, attempt: int) -> None:
         """The process of a run was lost; it is done again while attempts are left."""
 
+    def too_large(self, config: RunConfig, reason: str, device_bytes: float) -> None:
+        """A worker has not enough memory for a run, which is left to those with more."""
+
     def held(self, config: RunConfig) -> None:
         """Another sweep on the same store has this run or its trunk; its record is left to that one."""
 

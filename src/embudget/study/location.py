@@ -42,6 +42,7 @@ class Location:
         if not isinstance(text, str) or "\0" in text:
             raise StoreError(f"a store is the path of a file or a URL, got {text!r}"[:200])
         self._secrets: set[str] = set()
+        self._plain = False
         if isinstance(given, str) and "://" in given:
             self.shown = hide_in_address(text)
             _check_letters(text)
@@ -50,6 +51,7 @@ class Location:
             if self.url.password:
                 self._secrets.add(str(self.url.password))
         else:
+            self._plain = True
             self.shown = text
             self.url = URL.create("sqlite", database=text or ".")
 
@@ -59,6 +61,14 @@ class Location:
     def hide(self, text: str) -> str:
         """Hide this address's passwords in what a driver said."""
         return hide_passwords(hide_secrets(text, self._secrets))
+
+    @property
+    def address(self) -> str:
+        """The whole address, passwords included, that means the same in another folder."""
+        if self.file is not None and self._plain:
+            return str(self.file.absolute())
+        moved = self.url if self.file is None or self._is_uri else self.url.set(database=str(self.file.absolute()))
+        return moved.render_as_string(hide_password=False)
 
     @property
     def is_sqlite(self) -> bool:

@@ -2,25 +2,26 @@
 
 Rows are inserted whole, in one transaction, and stay as they are. Only those of failed runs make way: for the record of
 a run that ended well after all, or when they are deleted so that the runs are done again. Beside them stand the leases
-of the sweeps at work (see `embudget.study.leases`).
+of the sweeps at work (see `embudget.study.leases`) and the queue of the runs to come (`embudget.study.queue`).
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from embudget.errors import StoreError
 from embudget.reading import parse_json
 from embudget.records import RunConfig, RunRecord, records_frame
-from embudget.study.database import Database
+from embudget.study.database import Database, in_parts
 from embudget.study.leases import Leases
 from embudget.study.location import Location
-from embudget.study.tables import LEASES, RUNS, check_tables, make_tables
+from embudget.study.queue import Queue
+from embudget.study.tables import LEASES, QUEUE, RUNS, check_tables, is_up_to_date, make_tables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,12 +104,30 @@ class Store:
         """The ids of all runs that have a record."""
         return self._database.read(lambda connection: set(connection.execute(select(RUNS.c.id)).scalars()))
 
-    def leases(self) -> Leases:
-        """Leases for one sweep on this store; close them at its end."""
-        return Leases(self._database)
+    def records_of(self, runs: Collection[str]) -> list[RunRecord]:
+        """The records of those of the runs, by id, that have one."""
+        found: list[RunRecord] = []
+        for some in in_parts(runs):
+            rows = select(RUNS.c.id, RUNS.c.record).where(RUNS.c.id.in_(some)).order_by(RUNS.c.written)
+            there = self._database.read(lambda connection, rows=rows: connection.execute(rows).all())
+            found += [self._read(run, record) for run, record in there]
+        return found
+
+    @property
+    def address(self) -> str:
+        """The path or URL with its passwords, absolute: for the environment of workers, never for a file or a log."""
+        return self._location.address
+
+    def leases(self, name: str | None = None, counts: bool = False) -> Leases:
+        """Leases for one sweep or worker on this store, as `Leases` takes them; close them at its end."""
+        return Leases(self._database, name, counts)
+
+    def queue(self) -> Queue:
+        """The runs that wait for a worker."""
+        return Queue(self._database)
 
     def add(self, record: RunRecord, on_trouble: Callable[[], None] | None = None) -> bool:
-        """Write a record and end its lease, in one transaction.
+        """Write a record, end its lease and take its run out of the queue, in one transaction.
 
         Args:
             record: replaces the record of a failed run, if it is of one that did not fail.
@@ -122,8 +141,10 @@ class Store:
         """
 
         def work(connection: Connection) -> bool:
-            written = _write(connection, record)
+            written = _write(connection, record, self._database.now())
             connection.execute(delete(LEASES).where(LEASES.c.id == record.id))
+            if is_up_to_date(connection):
+                connection.execute(delete(QUEUE).where(QUEUE.c.id == record.id))
             return written
 
         for _ in range(2):
@@ -154,17 +175,18 @@ class Store:
         return RunRecord.read(parse_json(text, row, StoreError), row, StoreError)
 
 
-def _write(connection: Connection, record: RunRecord) -> bool:
-    """Insert a record, or put it in the place of a failed one."""
-    row = {
+def _write(connection: Connection, record: RunRecord, now: "ColumnElement[float] | None") -> bool:
+    """Insert a record, or put it in the place of a failed one; ``now`` is the server's time, if there is a server."""
+    row: dict[str, Any] = {
         "id": record.id,
         "config": record.config.model_dump_json(),
         "status": record.status,
         "record": record.model_dump_json(exclude_none=True),
     }
     # clocks differ and jump; the order of writing is kept all the same
-    last = connection.execute(select(func.max(RUNS.c.written))).scalar()
-    row["written"] = max(time.time(), (last or 0.0) + 1e-3)  # type: ignore[assignment]
+    last = connection.execute(select(func.max(RUNS.c.written))).scalar() or 0.0
+    time_now = time.time() if now is None else connection.execute(select(now)).scalar_one()
+    row["written"] = max(time_now, last + 1e-3)
     there = connection.execute(select(RUNS.c.status).where(RUNS.c.id == record.id)).scalar()
     if there is None:
         connection.execute(insert(RUNS).values(row))

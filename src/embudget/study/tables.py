@@ -40,6 +40,7 @@ RUNS = Table(
     Column("record", Text, nullable=False),
     Column("written", Double, nullable=False),
 )
+_BY_TIME = Index("runs_written", RUNS.c.written)  # each new record looks up the last one's time
 LEASES = Table(
     "leases",
     _METADATA,
@@ -51,6 +52,8 @@ LEASES = Table(
     Column("losses", Integer, nullable=False),
     Column("stuck", Integer, nullable=False),  # the last losses, without progress in between
     Column("step", BigInteger, nullable=False),  # of the newest checkpoint at the last loss
+    Column("reason", String(255), nullable=False),  # of the last loss, for people
+    Column("counts", Integer, nullable=False),  # 1: a worker, whose end counts as a loss; 0: a driver, whose does not
     Column("worker", String(128), nullable=False),  # the holder's name, for people
     Column("share", Double),  # of the run's budget that is spent; NULL before its first step
     Column("loss", Double),  # of its last step, in nats
@@ -61,7 +64,7 @@ QUEUE = Table(
     _METADATA,
     # A run waits here until it has its record. Those of one task share a trunk: one worker trains them, cheapest first.
     Column("id", String(16), primary_key=True),
-    Column("task", String(16), nullable=False, index=True),  # the id of the task's cheapest run
+    Column("task", String(32), nullable=False, index=True),  # the name of their trunk, or the id of a run alone
     Column("train_flops", Double, nullable=False),  # the order of runs in their task
     Column("seconds", Double, nullable=False),  # expected of the whole task: the longest is handed out first
     Column("place", String(16), nullable=False),  # where its pairs and checkpoints are
@@ -104,11 +107,11 @@ def make_tables(connection: Connection) -> None:
     connection.execute(CreateTable(ABOUT, if_not_exists=True))
     connection.execute(insert(ABOUT).values(key="format", value=FORMAT))
     connection.execute(CreateTable(RUNS, if_not_exists=True))
-    _replace_leases(connection)
+    _make_the_rest(connection)
 
 
 def bring_up_to_date(connection: Connection) -> None:
-    """Replace the leases of format 1, which are those of sweeps by an older version."""
+    """Replace the leases of older formats, which are those of sweeps by an older version, and add what they lack."""
     if _format(connection) == FORMAT:
         return
     # of several at once, the first changes the row and the others wait for it
@@ -116,12 +119,19 @@ def bring_up_to_date(connection: Connection) -> None:
         update(ABOUT).where(ABOUT.c.key == "format", ABOUT.c.value.in_(_OLD_FORMATS)).values(value=FORMAT)
     )
     if changed.rowcount == 1:
-        _replace_leases(connection)
+        _make_the_rest(connection)
 
 
-def _replace_leases(connection: Connection) -> None:
+def is_up_to_date(connection: Connection) -> bool:
+    """Whether the store has a queue: one of an older format has none until a sweep or a worker begins in it."""
+    return _format(connection) == FORMAT
+
+
+def _make_the_rest(connection: Connection) -> None:
+    _BY_TIME.create(connection, checkfirst=True)
     connection.execute(DropTable(LEASES, if_exists=True))
-    connection.execute(CreateTable(LEASES))
+    for table in (LEASES, QUEUE, PLACES):
+        table.create(connection, checkfirst=True)
 
 
 def _format(connection: Connection) -> str | None:

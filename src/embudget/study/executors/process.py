@@ -1,4 +1,4 @@
-"""A worker process of this machine: it trains one task at a time, and tells its driver of each run.
+"""A process of this machine that trains one task at a time, and tells its driver of each run.
 
 A worker sends progress, then a record as each run ends, and goes on when it is told that the record is stored, so that
 no trunk outruns its records. What it saved when it was interrupted it sends as a text. It never outlives its driver.
@@ -13,28 +13,26 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
-from pathlib import Path
 
 from embudget.errors import EmbudgetError
 from embudget.records import RunRecord
-from embudget.study.execution import Lost, Outcome, execute
+from embudget.study.execution import Lost, Orders, Outcome, OutOfMemory, execute
 from embudget.study.trunks import Task
 from embudget.training.interrupt import Interrupted, deferred, heed, interruptible, tell, told
-from embudget.training.resources import Resources
 from embudget.training.run import OnRunProgress
 
 STOP_SECONDS = 15.0
 """Workers that are told to stop have this long for their checkpoints."""
 
 
-class Worker:
+class Process:
     """A process that trains one task at a time, and the connection to it."""
 
-    def __init__(self, pairs_folder: Path, slot: int, count: int, resources: Resources) -> None:
+    def __init__(self, slot: int, count: int) -> None:
         context = multiprocessing.get_context("spawn")
         self.slot = slot
         self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=_work, args=(theirs, pairs_folder, slot, count, resources), daemon=True)
+        self.process = context.Process(target=_work, args=(theirs, slot, count), daemon=True)
         # Ctrl-C reaches the whole group; the driver decides, and no worker is to stumble over it while it starts
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if _POSIX else None
         try:
@@ -48,9 +46,16 @@ class Worker:
         self.left: Task = ()
         """Runs of its task that have no record yet; none while it is idle."""
 
-    def tell(self, message: Task | None) -> None:
-        """Send a task; or None once a record is stored. A worker waits for it, so that no trunk outruns its records."""
-        self.left = self.left if message is None else message
+    def give(self, task: Task, orders: Orders) -> None:
+        """Hand a task out."""
+        self.left = task
+        self._send((task, orders))
+
+    def go_on(self) -> None:
+        """Say that a record is stored. The process waits for it, so that no trunk outruns its records."""
+        self._send(None)
+
+    def _send(self, message: object) -> None:
         with suppress(BrokenPipeError):  # it has died: the next read says so
             self.connection.send(message)
 
@@ -66,7 +71,7 @@ class Worker:
         self.connection.close()
 
 
-def stop_all(workers: Sequence[Worker]) -> None:
+def stop_all(workers: Sequence[Process]) -> None:
     """End workers, which save what they have trained; a signal meanwhile asks for no more than that."""
     with deferred():
         busy = [worker for worker in workers if worker.left]
@@ -80,7 +85,7 @@ def stop_all(workers: Sequence[Worker]) -> None:
             tell(None, "; ".join(each))
 
 
-def receive(worker: Worker, on_progress: OnRunProgress) -> Outcome | None:
+def receive(worker: Process, on_progress: OnRunProgress) -> Outcome | None:
     """Take one message of a busy worker; None if it was progress."""
     try:
         message = worker.connection.recv()
@@ -99,11 +104,14 @@ def receive(worker: Worker, on_progress: OnRunProgress) -> Outcome | None:
     if isinstance(message, RunRecord):
         worker.left = tuple(config for config in worker.left if config != message.config)
         return message
+    if isinstance(message, OutOfMemory):
+        worker.left = ()
+        return message
     on_progress(*message)
     return None
 
 
-def _work(connection: Connection, pairs_folder: Path, slot: int, count: int, resources: Resources) -> None:
+def _work(connection: Connection, slot: int, count: int) -> None:
     """Train tasks in a worker process, on an even share of the cores or on one of the GPUs, until none comes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver decides
     if _POSIX:
@@ -112,7 +120,7 @@ def _work(connection: Connection, pairs_folder: Path, slot: int, count: int, res
         try:
             _end_with_the_driver()
             _take_one_gpu(slot)
-            _work_on(connection, pairs_folder, count, resources)
+            _work_on(connection, count)
         except Interrupted as error:
             try:
                 with deferred():
@@ -123,10 +131,10 @@ def _work(connection: Connection, pairs_folder: Path, slot: int, count: int, res
             sys.exit(128 + error.signal)
 
 
-def _work_on(connection: Connection, pairs_folder: Path, count: int, resources: Resources) -> None:
+def _work_on(connection: Connection, count: int) -> None:
     import torch
 
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // count))
+    torch.set_num_threads(max(1, _cores() // count))
 
     def send(message: object) -> None:
         try:
@@ -137,17 +145,25 @@ def _work_on(connection: Connection, pairs_folder: Path, count: int, resources: 
 
     while True:
         try:
-            task: Task = connection.recv()
+            task, orders = connection.recv()
         except EOFError:
             return
         try:
-            for record in execute(task, pairs_folder, lambda *now: send(now), resources):
-                send(record)
-                connection.recv()  # says that the record is stored
+            for outcome in execute(task, orders, lambda *now: send(now)):
+                send(outcome)
+                if isinstance(outcome, RunRecord):
+                    connection.recv()  # says that the record is stored
         except EmbudgetError as error:
             send(error)
         except EOFError:
             return  # the driver was killed before it had stored the record: its checkpoints are there
+
+
+def _cores() -> int:
+    """Cores that this process may use: an engine, or the user by OMP_NUM_THREADS, may give it fewer than there are."""
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    said = os.environ.get("OMP_NUM_THREADS", "")
+    return min(there, int(said)) if said.isdigit() and int(said) else there
 
 
 _POSIX = hasattr(signal, "pthread_sigmask")

@@ -1,0 +1,265 @@
+"""The queue of a store: the runs that nobody has trained yet, for whatever worker comes, the longest task first.
+
+A sweep writes its missing runs here before it trains any. A run leaves the queue when its record is written, in the
+same transaction, so that nothing is lost where a driver or a worker ends badly. The runs of one trunk are one task,
+which one worker trains, cheapest first. Which of them are under way is said by their leases (`embudget.study.leases`).
+"""
+
+import hashlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from embudget.errors import StoreError
+from embudget.frozen import Frozen
+from embudget.reading import parse_json
+from embudget.records import RunConfig
+from embudget.study.database import Database, in_parts
+from embudget.study.tables import LEASES, PLACES, QUEUE, RUNS, bring_up_to_date, is_up_to_date
+from embudget.study.trunks import Task, own_flops_of, tasks
+from embudget.training.state import trunk_name
+
+
+class Place(Frozen):
+    """Where the data of queued runs are, as seen by a worker on another machine.
+
+    Example:
+        >>> Place(pairs="/data/pairs", pairs_hash=eb.load_pairs("/data/pairs").hash, checkpoints="/data/kept").id
+        '58a4c1d1e3b0b7f2'
+    """
+
+    pairs: str
+    """Folder or URL of the text pairs."""
+    pairs_hash: str
+    """Their content hash: pairs with another one are refused."""
+    checkpoints: str | None = None
+    """Folder or URL for the checkpoints of interrupted runs; None keeps none."""
+    checkpoint_seconds: float | None = None
+    """Time between checkpoints; None for a share of the run."""
+    evaluate: tuple[str, ...] = ()
+    """Tasks that each model is scored on."""
+    keep: bool = False
+    """Whether checkpoints stay when a run has its record, for whoever goes on from them."""
+
+    @property
+    def id(self) -> str:
+        """The hash of its content."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
+
+
+class Queued(NamedTuple):
+    """A task that waits in the queue."""
+
+    runs: Task
+    place: str
+    """The id of its `Place`."""
+    out: str | None
+    """Folder or URL for the model of its run; None where only the record counts."""
+
+
+class Lacking(NamedTuple):
+    """A run that was out of memory on every worker that tried it."""
+
+    config: RunConfig
+    device_bytes: float
+    """Memory of the largest of their devices."""
+
+
+def task_name(config: RunConfig) -> str:
+    """What the runs of one task share: the name of their trunk, or the id of a run alone."""
+    return trunk_name(config) if config.schedule == "wsd" else config.id
+
+
+class Queue:
+    """The queue of a store; `Store.queue` opens it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._places: dict[str, Place] = {}
+
+    def add(
+        self,
+        runs: Sequence[RunConfig],
+        place: Place,
+        seconds: Mapping[str, float] | None = None,
+        out: Mapping[str, str] | None = None,
+    ) -> None:
+        """Queue those of the runs that have no record; what is queued already stays so, with what is said of it now.
+
+        Args:
+            runs: the runs.
+            place: where their data are.
+            seconds: expected of each run by its id; without them a run's own FLOP decide which task is the longest.
+            out: folder or URL for the model of a run, by its id.
+        """
+        size, out = own_flops_of(runs) if seconds is None else seconds, out or {}
+        rows: list[dict[str, Any]] = []
+        for task in tasks(runs):
+            whole = sum(size[config.id] for config in task)
+            rows += [
+                {
+                    "id": config.id,
+                    "task": task_name(task[0]),
+                    "train_flops": config.train_flops,
+                    "seconds": whole,
+                    "place": place.id,
+                    "config": config.model_dump_json(),
+                    "out": out.get(config.id),
+                }
+                for config in task
+            ]
+        for some in in_parts(rows):
+            for _ in range(3):
+                try:
+                    self._database.write(lambda connection, some=some: _queue(connection, some, place))
+                    break
+                except IntegrityError:  # another driver queues the same runs: now they are there
+                    continue
+
+    def pick(self, connection: Connection, held: ColumnElement[bool], device_bytes: float) -> Queued | None:
+        """The longest task that nobody is on and for which a worker's memory may suffice; locked, where rows can be.
+
+        Args:
+            connection: in a transaction that goes on to lease the task's first run.
+            held: whether a lease is held, of a row of the leases.
+            device_bytes: memory of the worker's device.
+        """
+        busy = select(QUEUE.c.task).join(LEASES, LEASES.c.id == QUEUE.c.id).where(held)
+        first, cheaper = QUEUE.alias(), QUEUE.alias()
+        before = select(cheaper.c.id).where(cheaper.c.task == first.c.task, cheaper.c.train_flops < first.c.train_flops)
+        free = (
+            select(first.c.task, first.c.place, first.c.out)
+            .where(first.c.task.not_in(busy), first.c.too_small < device_bytes, ~before.exists())
+            .order_by(first.c.seconds.desc(), first.c.task)
+            .limit(1)
+        )
+        if self._database.dialect == "postgresql":  # others pass it by instead of waiting for this transaction
+            free = free.with_for_update(of=first, skip_locked=True)
+        found = connection.execute(free).first()
+        return None if found is None else self._task(connection, *found)
+
+    def task_of(self, run: str, device_bytes: float) -> Queued | None:
+        """The task of a queued run, from its cheapest run on; None where it is no longer queued, or needs more memory.
+
+        Args:
+            run: its id.
+            device_bytes: memory of the worker's device.
+        """
+        task = select(QUEUE.c.task, QUEUE.c.place, QUEUE.c.out)
+
+        def look(connection: Connection) -> Queued | None:
+            row = connection.execute(task.where(QUEUE.c.id == run, QUEUE.c.too_small < device_bytes)).first()
+            return None if row is None else self._task(connection, *row)
+
+        return self._database.read(look)
+
+    def place(self, name: str) -> Place:
+        """A place by its id.
+
+        Raises:
+            StoreError: its row is no place.
+        """
+        if name not in self._places:
+            query = select(PLACES.c.place).where(PLACES.c.id == name)
+            text = self._database.read(lambda connection: connection.execute(query).scalar())
+            where = f"{self._database.location}: place {name[:40]}"
+            self._places[name] = Place.read(parse_json(text or "", where, StoreError), where, StoreError)
+        return self._places[name]
+
+    def forget(self, runs: Iterable[str]) -> None:
+        """Take runs out of the queue, by their ids: they are not to be trained."""
+        self._each(list(runs), lambda connection, some: connection.execute(delete(QUEUE).where(QUEUE.c.id.in_(some))))
+
+    def too_small(self, runs: Iterable[str], device_bytes: float) -> None:
+        """Leave runs, by their ids, to workers whose devices have more memory than this."""
+        larger = QUEUE.c.too_small < device_bytes
+        values = {"too_small": device_bytes}
+        self._each(
+            list(runs),
+            lambda connection, some: connection.execute(
+                update(QUEUE).where(QUEUE.c.id.in_(some), larger).values(**values)
+            ),
+        )
+
+    def ids(self) -> set[str]:
+        """The ids of all runs in the queue."""
+        return set(self._read(select(QUEUE.c.id), []))
+
+    def count(self) -> int:
+        """How many runs are in the queue."""
+        found = self._read(select(func.count()).select_from(QUEUE), [0])
+        return int(found[0])
+
+    def free_tasks(self, held: Collection[str]) -> int:
+        """How many tasks nobody is on, without those that were out of memory on some worker.
+
+        Args:
+            held: the ids of all runs that somebody has leased.
+        """
+        busy: set[str] = set()
+        for some in in_parts(held):
+            busy |= set(self._read(select(QUEUE.c.task).where(QUEUE.c.id.in_(some), QUEUE.c.too_small == 0), []))
+        every = select(func.count(QUEUE.c.task.distinct())).where(QUEUE.c.too_small == 0)
+        return max(0, int(self._read(every, [0])[0]) - len(busy))
+
+    def lacking(self) -> list[Lacking]:
+        """The runs that were out of memory on every worker that tried them."""
+
+        def look(connection: Connection) -> list[Any]:
+            if not is_up_to_date(connection):
+                return []
+            rows = select(QUEUE.c.config, QUEUE.c.too_small).where(QUEUE.c.too_small > 0).order_by(QUEUE.c.train_flops)
+            return list(connection.execute(rows).all())
+
+        return [Lacking(self._config(text), memory) for text, memory in self._database.read(look)]
+
+    def _task(self, connection: Connection, task: str, place: str, out: str | None) -> Queued:
+        same = (QUEUE.c.task == task) & (QUEUE.c.place == place)
+        rows = connection.execute(select(QUEUE.c.config).where(same).order_by(QUEUE.c.train_flops)).scalars()
+        return Queued(tuple(self._config(text) for text in rows), place, out)
+
+    def _config(self, text: str) -> RunConfig:
+        where = f"{self._database.location}: a queued run"
+        return RunConfig.read(parse_json(text, where, StoreError), where, StoreError)
+
+    def _read(self, query: Any, without: list[Any]) -> list[Any]:  # noqa: ANN401 - selects differ by their columns
+        """The first column of a query; what is given where the store has no queue yet."""
+        return self._database.read(
+            lambda connection: list(connection.execute(query).scalars()) if is_up_to_date(connection) else without
+        )
+
+    def _each(self, runs: list[str], work: Any) -> None:  # noqa: ANN401 - a function of a connection and ids
+        for some in in_parts(runs):
+            self._database.write(lambda connection, some=some: work(connection, some))
+
+
+def _queue(connection: Connection, rows: Sequence[dict[str, Any]], place: Place) -> None:
+    bring_up_to_date(connection)
+    ids = [row["id"] for row in rows]
+    recorded = set(connection.execute(select(RUNS.c.id).where(RUNS.c.id.in_(ids))).scalars())
+    there = set(connection.execute(select(QUEUE.c.id).where(QUEUE.c.id.in_(ids))).scalars())
+    if connection.execute(select(PLACES.c.id).where(PLACES.c.id == place.id)).first() is None:
+        connection.execute(insert(PLACES).values(id=place.id, place=place.model_dump_json()))
+    fresh = [row | {"too_small": 0.0} for row in rows if row["id"] not in recorded | there]
+    if fresh:
+        connection.execute(insert(QUEUE), fresh)
+    again = [
+        {
+            "run": row["id"],
+            "a_task": row["task"],
+            "a_time": row["seconds"],
+            "a_place": row["place"],
+            "an_out": row["out"],
+        }
+        for row in rows
+        if row["id"] in there - recorded
+    ]
+    if again:
+        values = {name: bindparam(given) for name, given in _AGAIN.items()}
+        connection.execute(update(QUEUE).where(QUEUE.c.id == bindparam("run")).values(**values), again)
+
+
+_AGAIN = {"task": "a_task", "seconds": "a_time", "place": "a_place", "out": "an_out"}
+"""What is said anew of a run that is queued already, by the names that its values have in the statement."""

@@ -1,0 +1,151 @@
+"""Workers that take the runs of a study from its store, in processes of their own."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from embudget.errors import PairsError, RunError
+from embudget.pairs import Pairs, load_pairs
+from embudget.records import RunRecord
+from embudget.study import Store, Study, sweep
+from embudget.study.driver import place_of
+from embudget.study.queue import Place
+from embudget.study.work import work
+from embudget.training.resources import Resources
+from tests.command_line import Run
+from tests.study.studies import tiny_study
+from tests.study.test_sweep import Log
+
+
+def queued(study: Study, pairs: Pairs, store: Path, **fields: object) -> Place:
+    """Queue a study's runs as its driver does."""
+    place = place_of(study, pairs, Resources(checkpoints=Path(f"{store}.checkpoints"))).model_copy(update=fields)
+    with Store(store) as opened:
+        opened.queue().add(study.configs(pairs.hash), place)
+    return place
+
+
+def started(store: object, *options: object, env: Mapping[str, str] | None = None) -> "subprocess.Popen[str]":
+    """Start `embudget worker`."""
+    command = [sys.executable, "-m", "embudget", "worker", str(store), *map(str, options)]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"} | dict(env or {}),
+    )  # fmt: skip
+
+
+def losses(records: list[RunRecord]) -> dict[str, tuple[object, ...]]:
+    return {record.id: (record.status, record.loss, record.loss_curve) for record in records}
+
+
+@pytest.fixture
+def study(tiny_neox: Path, tiny_pairs: Pairs) -> Study:
+    return tiny_study(tiny_neox, tiny_pairs, precision="float32", seeds=[0, 1])
+
+
+def test_a_worker_trains_what_is_queued_and_gives_the_records_of_a_sweep(
+    study: Study, tiny_pairs: Pairs, tmp_path: Path
+) -> None:
+    queued(study, tiny_pairs, tmp_path / "s.db")
+    log = Log()
+    work(tmp_path / "s.db", listener=log)
+    with Store(tmp_path / "s.db") as store:
+        assert store.queue().count() == 0
+        assert losses(store.records()) == losses(sweep(study, tmp_path / "whole.db"))
+    assert len(log.ended) == 2
+    log = Log()
+    work(tmp_path / "s.db", listener=log)
+    assert not log.ended, "no run is left"
+
+
+def test_an_interrupted_sweep_leaves_its_runs_to_workers(study: Study, tiny_pairs: Pairs, tmp_path: Path) -> None:
+    class Interrupting(Log):
+        def progress(self, *_: object) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sweep(study, tmp_path / "s.db", listener=Interrupting())
+    work(tmp_path / "s.db")
+    log = Log()
+    assert [record.status for record in sweep(study, tmp_path / "s.db", listener=log)] == ["done"] * 2
+    assert not log.ended
+
+
+def test_pairs_that_are_not_on_this_machine_are_named(
+    study: Study, tiny_pairs: Pairs, tmp_path: Path, run: Run
+) -> None:
+    place = queued(study, tiny_pairs, tmp_path / "s.db", pairs="/nowhere/pairs")
+    with pytest.raises(PairsError, match=f"needs the pairs {place.pairs_hash}, .* /nowhere/pairs: say by --pairs DIR"):
+        work(tmp_path / "s.db")
+    with Store(tmp_path / "s.db") as store:
+        assert not store.leases().of_others(), "its lease is let go"
+    said = run("worker", tmp_path / "s.db", "--pairs", tiny_pairs.folder)
+    assert said.code == 0 and "2 runs trained here, no run is left" in said.out
+
+
+def test_other_pairs_are_refused(study: Study, tiny_pairs: Pairs, tmp_path: Path) -> None:
+    queued(study, tiny_pairs, tmp_path / "s.db", pairs_hash="0" * 16)
+    with pytest.raises(PairsError, match=f"but {tiny_pairs.folder} holds {load_pairs(tiny_pairs.folder).hash}"):
+        work(tmp_path / "s.db", pairs=tiny_pairs.folder)
+
+
+def test_a_model_that_is_not_on_this_machine_fails_no_run(study: Study, tiny_pairs: Pairs, tmp_path: Path) -> None:
+    gone = [run.model_copy(update={"model": f"{tmp_path}/gone:1"}) for run in study.configs(tiny_pairs.hash)]
+    with Store(tmp_path / "s.db") as store:
+        store.queue().add(gone, place_of(study, tiny_pairs, Resources()))
+        with pytest.raises(RunError, match="this machine lacks the model of the run"):
+            work(store)
+        assert store.records() == [] and store.queue().count() == 2
+
+
+def test_the_store_comes_from_the_environment(
+    study: Study, tiny_pairs: Pairs, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queued(study, tiny_pairs, tmp_path / "s.db")
+    monkeypatch.setenv("EMBUDGET_STORE", str(tmp_path / "s.db"))
+    assert "2 runs trained here" in run("worker").out
+    assert run("worker", tmp_path / "missing.db").code == 2
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_told_to_end_lets_go_and_another_goes_on(
+    tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path
+) -> None:
+    """SIGTERM, as of a preempted node, costs no attempt and no step; what the run was at is seen in its lease."""
+    study = tiny_study(tiny_neox, tiny_pairs, precision="float32", budgets=[2e11], max_epochs=100_000)
+    whole = sweep(study, tmp_path / "whole.db")
+    queued(study, tiny_pairs, tmp_path / "s.db", checkpoint_seconds=1e9)
+    (config,) = study.configs(tiny_pairs.hash)
+    worker = started(tmp_path / "s.db", "--name", "node-1")
+    with Store(tmp_path / "s.db") as store:
+        seen = wait_for_progress(store)
+        assert seen.id == config.id and seen.worker == "node-1" and seen.loss > 0 and 0 < seen.pace < 1e6
+        worker.send_signal(signal.SIGTERM)
+        said = worker.communicate(timeout=60)[1]
+        assert worker.returncode == 128 + signal.SIGTERM, said
+        assert not store.leases().of_others() and store.records() == []
+        assert list((tmp_path / "s.db.checkpoints").glob("*/step-*")), said
+        work(store)
+        assert losses(store.records()) == losses(whole)
+        assert [record.attempts for record in store.records()] == [1]
+
+
+def wait_for_progress(store: Store, seconds: float = 90.0):  # type: ignore[no-untyped-def]  # noqa: ANN201 - a row
+    """A lease that says how far its run is."""
+    from sqlalchemy import select
+
+    from embudget.study.tables import LEASES
+
+    query = select(LEASES).where(LEASES.c.pace > 0, LEASES.c.token != "")
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if (row := store._database.read(lambda connection: connection.execute(query).first())) is not None:
+            return row
+        time.sleep(0.1)
+    raise AssertionError("no run has made progress")
