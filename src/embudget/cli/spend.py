@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from embudget.cli.crew_options import Ray, RayResources, Slurm, crew_of
 from embudget.cli.options import (
     Budget,
     Device,
@@ -54,6 +55,9 @@ def command(
     max_runs: MaxRuns = None,
     keep: Keep = 1,
     workers: Workers = 1,
+    slurm: Slurm = None,
+    ray: Ray = None,
+    ray_options: RayResources = None,
     laws: Laws = None,
     batch_size: BatchSize = None,
     negatives: Negatives = None,
@@ -97,6 +101,7 @@ def command(
         dollars_per_hour=dollars_per_hour,
     )  # fmt: skip
     check_free(out, (pairs, *(laws or ())))
+    executor = crew_of(slurm, ray, ray_options, out / "slurm")
     study = study_of(
         suite,
         pairs,
@@ -113,7 +118,7 @@ def command(
         typer.echo(f"{describe_first(prepared)}\nplayed through with {found}")
         return
     with SpendScreen() as screen:
-        spending = carry_out(prepared, out, store=store, listener=screen)
+        spending = carry_out(prepared, out, store=store, listener=screen, executor=executor)
     typer.echo(f"{out / 'model'}: load it with SentenceTransformer({str(out / 'model')!r})")
     if spending.record.status != "done" and spending.untrained is None:
         note(f"embudget: the final run is of no use, {spending.record.status}: {spending.record.error}")

@@ -34,7 +34,11 @@ Keep = Annotated[
     int, typer.Option("--keep", help="Final runs, which share what the search left; the best of them is the model.")
 ]
 Workers = Annotated[
-    int, typer.Option("--workers", help="Local processes that train the runs of a round at the same time.")
+    int,
+    typer.Option(
+        "--workers",
+        help="Local processes that train the runs of a round at the same time; with --slurm or --ray, workers there.",
+    ),
 ]
 Laws = Annotated[
     list[str] | None,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from embudget.cli.crew_options import Ray, RayResources, Slurm, crew_of
 from embudget.cli.options import Verbose
 
 if TYPE_CHECKING:
@@ -16,7 +17,15 @@ if TYPE_CHECKING:
 def command(
     study: Annotated[Path, typer.Argument(help="YAML: suite or members, methods, budgets, pairs, ...")],
     store: Annotated[str, typer.Option(help="Where records are kept: a SQLite file or a SQLAlchemy URL.")] = "study.db",
-    workers: Annotated[int, typer.Option(help="Local processes, which share the cores or take a GPU each.")] = 1,
+    workers: Annotated[
+        int,
+        typer.Option(
+            help="Local processes, which share the cores or take a GPU each; with --slurm or --ray, workers there."
+        ),
+    ] = 1,
+    slurm: Slurm = None,
+    ray: Ray = None,
+    ray_options: RayResources = None,
     checkpoints: Annotated[
         Path | None,
         typer.Option(
@@ -50,6 +59,7 @@ def command(
     \b
     Examples: embudget sweep study.yaml --dry-run
               embudget sweep study.yaml --store study.db
+              embudget sweep study.yaml --store postgresql://me@db/study --workers 16 --slurm gpus=1,time=4h
     """  # noqa: D301
     from embudget.cli.sweep_bar import SweepBar
     from embudget.errors import ConfigError
@@ -59,6 +69,7 @@ def command(
 
     if workers < 1:
         raise ConfigError(f"workers must be >= 1, got {workers}")
+    executor = crew_of(slurm, ray, ray_options, study.with_suffix(".slurm"))
     spec = Study.from_yaml(study)
     if checkpoints is not None:
         _check_checkpoints(checkpoints, study, spec, store)
@@ -74,7 +85,7 @@ def command(
     with Store(store) as opened, SweepBar() as bar:
         shown = opened.location
         every = None if checkpoint_minutes is None else 60 * checkpoint_minutes
-        records = sweep(spec, opened, workers, bar, retry_failed, checkpoints, every)
+        records = sweep(spec, opened, workers, bar, retry_failed, checkpoints, every, executor)
     typer.echo("\n".join(_ending(records, bar, shown)))
     if bar.refused or any(record.status == "failed" for record in records):
         raise typer.Exit(1)

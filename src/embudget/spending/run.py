@@ -29,15 +29,16 @@ from embudget.spending.folder import DECISIONS, LAWS, MODEL, RECIPE, START, only
 from embudget.spending.kept_start import better_start, lowest_start, put_start_in_front
 from embudget.spending.listener import SpendListener
 from embudget.spending.relay import Relay
+from embudget.spending.round_runs import Rounds, RoundsByCrew, RoundsHere
 from embudget.spending.rounds import DecisionLog
 from embudget.spending.search import Bought, Policy, Search
 from embudget.spending.sizing import Sizing
 from embudget.spending.trunks import TrunkStates
 from embudget.study import Store, Study
-from embudget.study.driver import made_folder, train_all
-from embudget.study.execution import Orders
+from embudget.study.driver import made_folder
+from embudget.study.executors.base import CrewOf
+from embudget.study.executors.crews import CrewDriver
 from embudget.study.kept import add_kept
-from embudget.study.own_runs import OwnRuns
 from embudget.training.resources import Resources, check_interval
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ def spend_budget(
     checkpoint_seconds: float | None = None,
     trunk_bytes: float | None = None,
     max_queries: int | None = 2000,
+    executor: CrewOf | None = None,
 ) -> SpentBudget:
     """Spend a budget: search, train the final model, evaluate it, write all of it to a folder.
 
@@ -99,12 +101,15 @@ def spend_budget(
             them cost their whole price.
         out: folder for model/, decisions.jsonl, start.json, laws.json, recipe.yaml, evaluation.json.
         decide: the policy.
-        workers: local processes that train the runs of a round; the final runs are trained in this process.
+        workers: local processes that train the runs of a round; the final runs are trained in this process. With an
+            executor, its workers at a time.
         listener: told of the progress.
         checkpoints: folder for the states of trunks; by default beside a SQLite file, else in ``out``.
         checkpoint_seconds: time between checkpoints; by default a share of the run.
         trunk_bytes: disk for the states of trunks that the search may still extend; see `embudget.spending.trunks`.
         max_queries: test pairs for the retrieval scores; None for no scores.
+        executor: makes the crew that trains all runs, the final ones too; None trains here. Its workers must see
+            ``out`` and the folder of checkpoints.
 
     Returns:
         The model, with all that was decided, bought and measured. Where no final run is below the loss of a start
@@ -148,7 +153,13 @@ def spend_budget(
             listener,
         )
         resources = Resources(checkpoints=folder, checkpoint_seconds=checkpoint_seconds)
-        trained, record = _spend(search, pairs, out, opened, workers, resources, listener)
+        told = Relay(search, listener)
+        if executor is None:
+            rounds: Rounds = RoundsHere(opened, told, pairs, resources, workers)
+        else:
+            rounds = RoundsByCrew(CrewDriver(executor(opened), opened, told, workers), opened, study, pairs, resources)
+        trained, record = _spend(search, pairs, out, opened, rounds, resources, listener)
+        rounds.end()
         search.tidy()
         with suppress(OSError):  # others have checkpoints there
             folder.rmdir()
@@ -156,25 +167,21 @@ def spend_budget(
 
 
 def _spend(
-    search: Search, pairs: Pairs, out: Path, store: Store, workers: int, resources: Resources, listener: SpendListener
+    search: Search, pairs: Pairs, out: Path, store: Store, rounds: Rounds, resources: Resources, listener: SpendListener
 ) -> tuple[Path, RunRecord]:
     """Search and train final runs until one of them has a loss; the folder of the best one's model, and its record."""
-    told = Relay(search, listener)
     while True:
         if not search.final:
-            kept = resources._replace(keep_checkpoints=True, neighbours=workers)
-            with OwnRuns(store, (), told, Orders(pairs.folder, kept, keep=True), partial(_more, search)) as runs:
-                train_all(runs, workers)
+            rounds.search(partial(_more, search))
         finals, records = search.final, []
-        for number, one in enumerate(finals, start=1):
+        folders = [folder_of(one, out, len(finals)) for one in finals]
+        rounds.finals(finals, folders, search.check_trunk)
+        for number, (one, folder) in enumerate(zip(finals, folders, strict=True), start=1):
             listener.training(one.purchase, number, len(finals))
-            records.append(
-                train_final(one, search, pairs, folder_of(one, out, len(finals)), store, resources, listener)
-            )
+            records.append(train_final(one, search, pairs, folder, store, resources, listener))
         if search.end_final():
             best = min((record for record in records if record.loss is not None), key=lambda one: one.loss or 0.0)
-            place = records.index(best)
-            return folder_of(finals[place], out, len(finals)), best
+            return folders[records.index(best)], best
 
 
 def _more(search: Search) -> list[RunConfig]:

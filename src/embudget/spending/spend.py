@@ -17,6 +17,7 @@ from embudget.spending.listener import SpendListener
 from embudget.spending.prepare import METHODS, Caps, Prepared, prepare, study_of
 from embudget.spending.run import SpentBudget, spend_budget
 from embudget.study import Store
+from embudget.study.executors.base import CrewOf
 from embudget.suite.embedders import load_model
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ def spend(
     store: str | Path | None = None,
     seed: int = 0,
     listener: SpendListener | None = None,
+    executor: CrewOf | None = None,
 ) -> Spending:
     """Spend one budget on a text-embedding model: search what to train, and train it, with what was paid for both.
 
@@ -113,6 +115,7 @@ def spend(
         store: where records are kept, a SQLite file or URL; ``out``/runs.db by default. Runs that are there are used.
         seed: of the search's own draws and of the runs.
         listener: told of the progress.
+        executor: makes the crew that trains all runs on other machines (`embudget.study.executors`); None trains here.
 
     Raises:
         BudgetError: not exactly one budget is given, or it buys no run; the least that works is named.
@@ -133,7 +136,7 @@ def spend(
     caps = Caps(search_share, max_runs, keep, workers, seed)
     study = study_of(suite, pairs, methods, batch_size, negatives)
     prepared = prepare(study, means, caps, laws, device_memory=device_memory)
-    return carry_out(prepared, out, store=store, listener=listener)
+    return carry_out(prepared, out, store=store, listener=listener, executor=executor)
 
 
 def carry_out(
@@ -143,6 +146,7 @@ def carry_out(
     store: str | Path | None = None,
     listener: SpendListener | None = None,
     max_queries: int | None = 2000,
+    executor: CrewOf | None = None,
 ) -> Spending:
     """Spend a budget that is prepared, and draw up its account.
 
@@ -152,6 +156,7 @@ def carry_out(
         store: where records are kept; ``out``/runs.db by default.
         listener: told of the progress.
         max_queries: test pairs for the retrieval scores; None for no scores.
+        executor: makes the crew that trains all runs; None trains here.
 
     Raises:
         EmbudgetError: what a run or its measurement raises.
@@ -170,6 +175,7 @@ def carry_out(
         workers=prepared.allocation.workers,
         listener=listener,
         max_queries=max_queries,
+        executor=executor,
     )
     measured = [one for one, _ in (*spent.known, *spent.outcomes)]  # the final run tells of the others too
     forecast = forecaster(spent.allocation, measured, prepared.prior)

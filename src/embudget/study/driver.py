@@ -12,6 +12,8 @@ from embudget.pairs import Pairs, load_pairs
 from embudget.records import RunConfig, RunRecord
 from embudget.study.claims import Claims, checkpoints_name
 from embudget.study.execution import Orders
+from embudget.study.executors.base import CrewOf
+from embudget.study.executors.crews import CrewDriver
 from embudget.study.executors.local import Executor, InProcess, LocalProcesses
 from embudget.study.kept import add_kept
 from embudget.study.listener import SweepListener
@@ -33,19 +35,21 @@ def sweep(
     retry_failed: bool = False,
     checkpoints: str | Path | None = None,
     checkpoint_seconds: float | None = None,
+    executor: CrewOf | None = None,
 ) -> list[RunRecord]:
     """Do the runs of a study that have no record yet.
 
     Args:
         study: the grid.
         store: where records are kept: a SQLite file, a SQLAlchemy URL or an open store.
-        workers: local processes; 1 trains in this process.
+        workers: local processes; 1 trains in this process. With an executor, its workers at a time.
         listener: told of the progress.
         retry_failed: whether to do the study's failed runs again. Those that diverged are not, since they would do so
             again.
         checkpoints: folder for what interrupted runs go on from, removed when it is empty; by default beside a SQLite
             file, `Store.checkpoints`. With another database and no folder interrupted runs start anew.
         checkpoint_seconds: time between checkpoints; by default a share of the run.
+        executor: makes the crew that hires workers elsewhere (`embudget.study.executors`); None trains here.
 
     Returns:
         The records of all runs of the study, in the order of its grid; without those that another sweep on the same
@@ -84,13 +88,19 @@ def sweep(
         add_kept(opened, resources.checkpoints, {config.id for config in study.configs(pairs)})
         if resources.checkpoints is None:
             LOG.warning("no checkpoints are kept: the store is no SQLite file, and no folder for checkpoints was given")
-        records = _drive(study, pairs, opened, workers, listener, resources)
+        records = _drive(study, pairs, opened, workers, listener, resources, executor)
     scorer.say_unscored(records)
     return records
 
 
 def _drive(
-    study: Study, pairs: Pairs, store: Store, workers: int, listener: SweepListener, resources: Resources
+    study: Study,
+    pairs: Pairs,
+    store: Store,
+    workers: int,
+    listener: SweepListener,
+    resources: Resources,
+    executor: CrewOf | None,
 ) -> list[RunRecord]:
     there = {record.id: record for record in store.records()}
     planned = plan(study, pairs, list(there.values()))
@@ -101,14 +111,17 @@ def _drive(
     configs = [run.config for run in planned.runs]
     listener.planned(planned, [there[config.id] for config in configs if config.id in there])
     missing = [config for config in configs if config.id not in there]
-    store.queue().add(
-        missing,
-        place_of(study, pairs, resources),
-        {run.config.id: run.seconds for run in planned.without(set(there)).runs},
-    )
-    orders = Orders(pairs.folder, resources._replace(neighbours=workers))
-    with OwnRuns(store, missing, listener, orders) as claims:
-        train_all(claims, workers)
+    place = place_of(study, pairs, resources)
+    seconds = {run.config.id: run.seconds for run in planned.without(set(there)).runs}
+    if executor is None:
+        store.queue().add(missing, place, seconds)
+        orders = Orders(pairs.folder, resources._replace(neighbours=workers))
+        with OwnRuns(store, missing, listener, orders) as claims:
+            train_all(claims, workers)
+    elif missing:
+        driver = CrewDriver(executor(store), store, listener, workers)
+        driver.train(missing, place, seconds)
+        driver.end()
     there = {record.id: record for record in store.records()}
     if resources.checkpoints is not None:
         _tidy(resources.checkpoints, configs, there)

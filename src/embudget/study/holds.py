@@ -39,6 +39,25 @@ class Losses(NamedTuple):
         return {"losses": self.total, "stuck": self.stuck, "step": self.step, "reason": self.reason[:255]}
 
 
+class Seen(NamedTuple):
+    """What somebody else's lease says."""
+
+    hold: Hold | None
+    """How far its holder has it; None where it is free: let go, or its holder is known to be gone."""
+    worker: str
+    """Its holder, or who held it last."""
+    share: float | None
+    """Of the run's budget that is spent; None before its first step."""
+    loss: float | None
+    """Of its last step, in nats."""
+    losses: int
+    """How often the run lost its worker."""
+    reason: str
+    """How the last one was lost."""
+    let_go: bool
+    """Whether nobody has it."""
+
+
 class Progress:
     """How far a run of ours is: its share, loss and pace, by a clock that nobody sets."""
 

@@ -39,7 +39,7 @@ from sqlalchemy.exc import IntegrityError
 from embudget.records import RunConfig
 from embudget.study.database import Database
 from embudget.study.holder import is_running, name_process
-from embudget.study.holds import Hold, Losses, Progress, Watch
+from embudget.study.holds import Hold, Losses, Progress, Seen, Watch
 from embudget.study.tables import LEASES, RUNS, bring_up_to_date, is_up_to_date
 from embudget.study.trunks import Task
 
@@ -220,16 +220,19 @@ class Leases:
         age = self._age()
         return (LEASES.c.token != "") & (age.is_(None) | (age <= self.seconds))
 
-    def of_others(self) -> dict[str, Hold | None]:
-        """The runs that somebody else has leased, and how far they hold them; None for those that are free again."""
+    def of_others(self) -> dict[str, Seen]:
+        """What the leases of others say, by the id of the run."""
 
         def look(connection: Connection) -> list[Any]:
             if not is_up_to_date(connection):
                 return []
-            held = LEASES.c.token.not_in(("", self._token))
-            return list(connection.execute(select(LEASES, self._age().label("age")).where(held)).all())
+            theirs = LEASES.c.token != self._token
+            return list(connection.execute(select(LEASES, self._age().label("age")).where(theirs)).all())
 
-        return {row.id: self._state(row) for row in self._database.read(look)}
+        return {
+            row.id: Seen(self._state(row), row.worker, row.share, row.loss, row.losses, row.reason, row.token == "")
+            for row in self._database.read(look)
+        }
 
     def _take(self, connection: Connection, config: RunConfig, step_of: StepOf) -> tuple[Hold, Losses]:
         """Take the lease of a run if it is free; where its worker has not let go of it, that is a loss."""

@@ -192,7 +192,7 @@ class Queue:
         found = self._read(select(func.count()).select_from(QUEUE), [0])
         return int(found[0])
 
-    def free_tasks(self, held: Collection[str]) -> int:
+    def free_tasks(self, held: Collection[str] = ()) -> int:
         """How many tasks nobody is on, without those that were out of memory on some worker.
 
         Args:

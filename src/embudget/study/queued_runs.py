@@ -97,8 +97,9 @@ class QueuedRuns(Claims):
 
     def _take_over(self) -> tuple[Hold, Task]:
         """Lease a run whose worker is known to be gone, though its lease was not let go."""
-        for run, hold in self._leases.of_others().items():
-            if hold is None and (queued := self._queue.task_of(run, self._device_bytes)) is not None:
+        for run, seen in self._leases.of_others().items():
+            gone = seen.hold is None and not seen.let_go
+            if gone and (queued := self._queue.task_of(run, self._device_bytes)) is not None:
                 task = self._remembered(queued)
                 if (came := self._leases.claim(task[0], self._newest_step)) in (Hold.OURS, Hold.RECORDED):
                     return came, task
@@ -106,7 +107,7 @@ class QueuedRuns(Claims):
 
     def _may_become_free(self) -> bool:
         """Whether a queued run is leased by somebody who may have ended."""
-        unsure = [run for run, hold in self._leases.of_others().items() if hold is not Hold.HELD]
+        unsure = [run for run, seen in self._leases.of_others().items() if seen.hold is not Hold.HELD]
         return any(self._queue.task_of(run, self._device_bytes) is not None for run in unsure)
 
     def _ready(self, task: Task) -> Task:

@@ -8,7 +8,11 @@ hand on any other machine may join.
 """
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from embudget.study.store import Store
 
 
 class Gone(NamedTuple):
@@ -45,3 +49,7 @@ class Crew(ABC):
     @abstractmethod
     def dismiss(self) -> None:
         """End all workers: they write checkpoints and let go of their runs, as at a signal."""
+
+
+CrewOf = Callable[["Store"], Crew]
+"""Makes the crew whose workers take runs from an open store."""

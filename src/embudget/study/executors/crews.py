@@ -1,0 +1,183 @@
+"""Driving a crew: the runs are queued, workers are hired as long as runs are free, and all is told that they write.
+
+The workers do the rest by themselves. So the driver may be killed and started again, or be there twice: each waits for
+the records of its runs, whoever trains them. What only a driver can decide is when to stop asking for a larger device.
+"""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+
+from embudget.errors import ConfigError, RunError
+from embudget.memory import written
+from embudget.records import RunConfig, RunRecord
+from embudget.study.executors.base import Crew
+from embudget.study.holds import Seen
+from embudget.study.listener import SweepListener
+from embudget.study.queue import Place
+from embudget.study.store import Store
+from embudget.training.interrupt import deferred, interruptible
+
+LOG = logging.getLogger(__name__)
+
+POLL_SECONDS = 1.0
+"""Time between two looks at the store."""
+ALL_IDS_SECONDS = 30.0
+"""The ids of the queue are compared this often at least, also where their number stays the same."""
+MOST_FAILURES = 3
+"""Workers in a row that end before they have trained a step; the sweep then ends with their reason."""
+MOST_SEARCHES = 2
+"""How often workers are hired for runs that need more memory than any worker had, before they are given up."""
+HIRE_AGAIN_SECONDS = 15.0
+"""Time after which an engine that refused is asked again; the first refusal ends the sweep."""
+
+
+class CrewDriver:
+    """Has a crew train runs, and waits for their records.
+
+    Args:
+        crew: hires the workers.
+        store: has the queue that they take runs from.
+        listener: told of what becomes of the runs.
+        workers: how many of them there may be at a time.
+    """
+
+    def __init__(self, crew: Crew, store: Store, listener: SweepListener, workers: int) -> None:
+        self._crew, self._store, self._listener, self._workers = crew, store, listener, workers
+        self._queue, self._leases = store.queue(), store.leases()
+        self._waiting: dict[str, RunConfig] = {}
+        self._losses: dict[str, int] = {}
+        self._trained: set[str] = set()
+        """The names of workers that have trained a step."""
+        self._failures: list[str] = []
+        self._searches = 0
+        self._lacking: dict[str, float] = {}
+        self._last_count, self._last_ids = -1, 0.0
+        self._hired, self._next_hire = False, 0.0
+
+    def train(
+        self,
+        runs: Sequence[RunConfig],
+        place: Place,
+        seconds: Mapping[str, float] | None = None,
+        out: Mapping[str, str] | None = None,
+    ) -> None:
+        """Queue runs and wait until all of them have their records.
+
+        Ended by a signal, it dismisses the crew, whose workers save what they have trained.
+
+        Args:
+            runs: the runs.
+            place: where their data are.
+            seconds: expected of each run, by its id.
+            out: folder or URL for the model of a run, by its id.
+
+        Raises:
+            ConfigError: the engine cannot be reached, or refuses.
+            RunError: three workers in a row failed at once.
+            StoreError: the store cannot be used.
+        """
+        self._waiting = {config.id: config for config in runs}
+        self._last_count = -1
+        with interruptible():
+            try:
+                self._queue.add(runs, place, seconds, out)
+                while True:
+                    if gone := self._hear_records():
+                        self._queue.add(gone, place, seconds, out)
+                    if not self._waiting:
+                        return
+                    held = self._hear_leases()
+                    self._hear_failures()
+                    self._hire(held)
+                    self._search_memory(held)
+                    time.sleep(POLL_SECONDS)
+            except BaseException:
+                with deferred():
+                    self._crew.dismiss()
+                raise
+
+    def end(self) -> None:
+        """Dismiss workers that wait for a machine, unless others have runs for them."""
+        if not self._queue.count():
+            self._crew.dismiss()
+
+    def _hear_records(self) -> list[RunConfig]:
+        """Tell of runs that have left the queue with their records; return those that left it without one."""
+        count, now = self._queue.count(), time.monotonic()
+        if count == self._last_count and now - self._last_ids < ALL_IDS_SECONDS:
+            return []
+        left = self._waiting.keys() - self._queue.ids()
+        self._last_count, self._last_ids = count, now
+        for record in self._store.records_of(left):
+            del self._waiting[record.id]
+            self._failures.clear()
+            self._listener.finished(record)
+        return [self._waiting[run] for run in left & self._waiting.keys()]
+
+    def _hear_leases(self) -> dict[str, Seen]:
+        """Tell how far runs are and which lost their workers; return the leases that are held."""
+        held: dict[str, Seen] = {}
+        for run, seen in self._leases.of_others().items():
+            if seen.hold is not None:
+                held[run] = seen
+                if seen.share is not None:
+                    self._trained.add(seen.worker)
+            if (config := self._waiting.get(run)) is None:
+                continue
+            if seen.losses > self._losses.get(run, 0):
+                self._losses[run] = seen.losses
+                self._listener.lost(config, seen.reason, seen.losses)
+            if seen.hold is not None and seen.share is not None and seen.loss is not None:
+                self._listener.progress(config, seen.share, seen.loss)
+        return held
+
+    def _hear_failures(self) -> None:
+        """Count workers that failed before they trained anything: what ails all of them ends the sweep."""
+        for name, reason in self._crew.gone():
+            if not reason:
+                continue
+            LOG.warning("the worker %s ended: %s", name, reason)
+            if any(name in worker for worker in self._trained):
+                self._failures.clear()
+                continue
+            self._failures.append(reason)
+            if len(self._failures) >= MOST_FAILURES:
+                raise RunError(
+                    f"{MOST_FAILURES} workers in a row ended before they trained anything, the last: {reason}"
+                )
+
+    def _hire(self, held: Mapping[str, Seen]) -> None:
+        """Have a worker for each task, as far as there may be so many."""
+        if time.monotonic() < self._next_hire:
+            return
+        wanted = min(self._workers, self._queue.free_tasks()) - self._crew.waiting_or_working()
+        if wanted > 0 and (free := self._queue.free_tasks(held)):
+            self._ask_for(min(wanted, free))
+
+    def _ask_for(self, count: int) -> None:
+        try:
+            self._crew.hire(count)
+        except ConfigError as error:
+            if not self._hired:
+                raise
+            LOG.warning("no worker could be hired: %s; asked again in %.0f s", error, HIRE_AGAIN_SECONDS)
+            self._next_hire = time.monotonic() + HIRE_AGAIN_SECONDS
+        self._hired = True
+
+    def _search_memory(self, held: Mapping[str, Seen]) -> None:
+        """Look for larger devices for runs that were out of memory; give them up where none comes."""
+        lacking = {one.config.id: one for one in self._queue.lacking() if one.config.id in self._waiting}
+        sizes = {run: one.device_bytes for run, one in lacking.items()}
+        if sizes != self._lacking:
+            self._lacking, self._searches = sizes, 0
+        if not lacking or held or self._crew.waiting_or_working() or self._queue.free_tasks():
+            return  # a worker that lives may have a larger device
+        if self._searches < MOST_SEARCHES:
+            self._searches += 1
+            self._ask_for(min(self._workers, len(lacking)))
+            return
+        for one in lacking.values():
+            most = written(one.device_bytes)
+            reason = f"out of memory on every worker that tried it; the largest device has {most}"
+            self._store.add(RunRecord(config=one.config, status="failed", error=reason))
