@@ -50,14 +50,16 @@ def play(
     tasks: Sequence[Task], truth: Truth, workers: int, flops_per_second: float, slowness: Sequence[float] = ()
 ) -> Sweep:
     """Train all tasks on so many workers; the order of those that wait follows what was measured meanwhile."""
-    left = list(tasks)
-    free, parts = [0.0] * workers, []
+    left = ordered(tasks, RunTimes([], flops_per_second))
+    free, parts, next_look = [0.0] * workers, [], 1.0
     while left:
         worker = int(np.argmin(free))
         now, slower = free[worker], slowness[worker] if slowness else 1.0
-        known = RunTimes([_took(part) for part in parts if part.end <= now], flops_per_second)
-        seconds = expected_seconds(left, known)
-        task = left.pop(max(range(len(left)), key=seconds.__getitem__))
+        times = [_took(part) for part in parts if part.end <= now]
+        if len(times) >= next_look and covers(times, left):
+            next_look = 1.3 * len(times)
+            left = ordered(left, RunTimes(times, flops_per_second))
+        task = left.pop(0)
         own = own_flops([run.train_flops for run in task], task[0].decay)
         for config, flops in zip(task, own, strict=True):
             a_flop, beside = truth(config)
@@ -68,6 +70,13 @@ def play(
         free[worker] = now
     return Sweep(parts, list(tasks), workers)
 
+
+def ordered(tasks: Sequence[Task], times: RunTimes) -> list[Task]:
+    seconds = expected_seconds(tasks, times)
+    return [tasks[index] for index in sorted(range(len(tasks)), key=seconds.__getitem__, reverse=True)]
+
+def covers(times, left):
+    return {t[0].model for t in left} <= {t.kind.model for t in times}
 
 def _took(part: Part, device: str = "") -> RunTime:
     beside = part.end - part.start - part.training

@@ -105,7 +105,7 @@ class Claims(ABC):
         if rest:  # claimed before the record is there, so that no other sweep finds the trunk free
             self._claim(rest)
         record = outcome.model_copy(update={"attempts": losses.total + 1})
-        store_record(self._store, record, checkpoints)
+        store_record(self._store, record, checkpoints, self._leases.took(record.config))
         self._leases.ended(record.id)
         ended = not rest and record.status != "failed"  # a failed run may be done again from its checkpoints
         if ended and not orders.keep and checkpoints is not None:
