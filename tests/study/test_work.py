@@ -23,11 +23,11 @@ from tests.study.studies import tiny_study
 from tests.study.test_sweep import Log
 
 
-def queued(study: Study, pairs: Pairs, store: Path, **fields: object) -> Place:
+def queued(study: Study, made: Pairs, store: Path, **fields: object) -> Place:
     """Queue a study's runs as its driver does."""
-    place = place_of(study, pairs, Resources(checkpoints=Path(f"{store}.checkpoints"))).model_copy(update=fields)
+    place = place_of(study, made, Resources(checkpoints=Path(f"{store}.checkpoints"))).model_copy(update=fields)
     with Store(store) as opened:
-        opened.queue().add(study.configs(pairs.hash), place)
+        opened.queue().add(study.configs(made.hash), place)
     return place
 
 
@@ -118,7 +118,7 @@ def test_a_worker_that_is_told_to_end_lets_go_and_another_goes_on(
     tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path
 ) -> None:
     """SIGTERM, as of a preempted node, costs no attempt and no step; what the run was at is seen in its lease."""
-    study = tiny_study(tiny_neox, tiny_pairs, precision="float32", budgets=[2e11], max_epochs=100_000)
+    study = tiny_study(tiny_neox, tiny_pairs, precision="float32", budgets=[1e11], max_epochs=100_000)
     whole = sweep(study, tmp_path / "whole.db")
     queued(study, tiny_pairs, tmp_path / "s.db", checkpoint_seconds=1e9)
     (config,) = study.configs(tiny_pairs.hash)

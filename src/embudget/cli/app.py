@@ -31,6 +31,7 @@ from embudget.cli import (
     report,
     simulate,
     spend,
+    store,
     suite,
     sweep,
     train,
@@ -79,6 +80,7 @@ def embudget(
 
 app.add_typer(suite.app, name="suite")
 app.add_typer(pairs.app, name="pairs")
+app.add_typer(store.app, name="store")
 for command in (
     spend, plan, train, sweep, worker, records, compare, fit, recipe, explain, agree, simulate, design, evaluate,
     export, push, report, quickstart,

@@ -4,11 +4,13 @@ A look costs a few queries of short rows, of `QUEUE`, `LEASES` and `RESULTS`: wi
 writes nothing, so that anyone who may read the store may watch.
 """
 
+import json
 from collections import defaultdict
-from typing import Any, NamedTuple
+from collections.abc import Collection, Iterable, Mapping
+from typing import NamedTuple
 
 from pydantic import Field
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from embudget.errors import StoreError
 from embudget.frozen import Frozen
@@ -19,8 +21,7 @@ from embudget.study.leases import Leases
 from embudget.study.results import Result, Results
 from embudget.study.run_times import RunTime, RunTimes, StepKind
 from embudget.study.schedule import Busy, time_left
-from embudget.study.tables import QUEUE, is_up_to_date
-from embudget.study.trunks import own_flops
+from embudget.study.tables import LEASES, QUEUE, is_up_to_date
 
 MOST_TIMES = 2000
 """The newest runs by whose times the others are expected."""
@@ -94,15 +95,24 @@ class StoreProgress(Frozen):
 
 
 class _Queued(NamedTuple):
-    """A queued run."""
+    """A queued run of a task that somebody is on."""
 
     id: str
     task: str
     train_flops: float
+    flops: float
+    """What it adds to its task."""
     kind: StepKind
-    learning_rate: float
-    seed: int
-    decay: float
+
+
+class _Alike(NamedTuple):
+    """Waiting tasks that take as long as each other."""
+
+    kind: StepKind
+    flops: float
+    runs: int
+    """Of each task."""
+    tasks: int
 
 
 class ProgressReader:
@@ -116,8 +126,8 @@ class ProgressReader:
         self._database = database
         self._results = Results()
         self._leases = Leases(database)
-        self._queued: dict[str, _Queued] = {}
-        """The runs of the queue, by their ids: their configurations are read once."""
+        self._names: dict[str, tuple[float, int]] = {}
+        """The rate and the seed of each run under way, by its id: configurations are read once."""
 
     def look(self, workers: int | None = None) -> StoreProgress:
         """See how far the store is now.
@@ -149,92 +159,117 @@ class ProgressReader:
         results = self._results
         results.look(connection)
         counts = results.counts(connection)
-        self._read_queue(connection)
+        begun, waiting = self._read_queue(connection)
+        runs = {one.id: one for task in begun.values() for one in task}
+        under_way = {run: seen for run, seen in held.items() if run in runs}
+        self._read_names(connection, under_way)
         times = results.times(connection, MOST_TIMES)
-        times += [time for run, seen in held.items() if (time := self._pace(run, seen)) is not None]
+        times += [time for run, seen in under_way.items() if (time := _pace(runs[run], seen)) is not None]
         known = RunTimes(times, 1.0) if times else None
-        under_way = {run: seen for run, seen in held.items() if run in self._queued}
-        left = None if known is None else self._time_left(known, under_way, workers)
+        queued = len(runs) + sum(alike.tasks * alike.runs for alike in waiting)
+        left = None if known is None else _time_left(known, begun, waiting, under_way, workers)
         return StoreProgress(
             done=counts["done"], no_gain=counts["no_gain"], diverged=counts["diverged"], failed=counts["failed"],
-            running=tuple(self._under_way(known, under_way)),
-            waiting=len(self._queued) - len(under_way),
+            running=tuple(self._running(known, runs, under_way)),
+            waiting=queued - len(under_way),
             failures=tuple(map(_ended, results.failed(connection, MOST_FAILURES))),
             best=tuple(
-                Best(train_flops=one.train_flops, runs=runs, run=_ended(one))
-                for one, runs in results.best(connection, MOST_BUDGETS)
+                Best(train_flops=one.train_flops, runs=count, run=_ended(one))
+                for one, count in results.best(connection, MOST_BUDGETS)
             ),
-            seconds_left=left if self._queued else 0.0,
+            seconds_left=left if queued else 0.0,
         )  # fmt: skip
 
-    def _read_queue(self, connection: Connection) -> None:
+    @staticmethod
+    def _read_queue(connection: Connection) -> tuple[dict[str, list[_Queued]], list[_Alike]]:
+        """The tasks that have a lease, their runs cheapest first; and how many others wait of each kind and size."""
         if not is_up_to_date(connection):
-            self._queued = {}
-            return
-        there = set(connection.execute(select(QUEUE.c.id)).scalars())
-        self._queued = {run: queued for run, queued in self._queued.items() if run in there}
-        query = select(QUEUE.c.id, QUEUE.c.task, QUEUE.c.train_flops, QUEUE.c.config)
-        fresh = there - self._queued.keys()
-        if len(fresh) > len(there) / 2:  # as at the first look: all at once
-            rows = [connection.execute(query)]
-        else:
-            rows = [connection.execute(query.where(QUEUE.c.id.in_(some))) for some in in_parts(fresh)]
-        for run, task, train_flops, text in (row for some in rows for row in some):
-            if run in fresh:
+            return {}, []
+        leased = select(QUEUE.c.task).join(LEASES, LEASES.c.id == QUEUE.c.id).where(LEASES.c.token != "")
+        columns = [getattr(QUEUE.c, name) for name in _Queued._fields]
+        begun: dict[str, list[_Queued]] = defaultdict(list)
+        for *row, kind in connection.execute(
+            select(*columns).where(QUEUE.c.task.in_(leased)).order_by(QUEUE.c.train_flops)
+        ):
+            queued = _Queued(*row, StepKind(*json.loads(kind)))
+            begun[queued.task].append(queued)
+        count = func.count().label("runs")
+        every = (
+            select(func.min(QUEUE.c.kind).label("kind"), func.sum(QUEUE.c.flops).label("flops"), count)
+            .where(QUEUE.c.task.not_in(leased))
+            .group_by(QUEUE.c.task)
+            .subquery()
+        )
+        alike = every.c.kind, every.c.flops, every.c.runs
+        waiting = connection.execute(select(*alike, func.count()).group_by(*alike))
+        return begun, [_Alike(StepKind(*json.loads(kind)), *rest) for kind, *rest in waiting]
+
+    def _read_names(self, connection: Connection, under_way: Collection[str]) -> None:
+        self._names = {run: name for run, name in self._names.items() if run in under_way}
+        for some in in_parts(under_way - self._names.keys()):
+            query = select(QUEUE.c.id, QUEUE.c.config).where(QUEUE.c.id.in_(some))
+            for run, text in connection.execute(query):
                 config = parse_json(text, f"the queued run {run}", StoreError)
-                kind = StepKind(*(config[name] for name in StepKind._fields))
-                rate, seed, decay = config["learning_rate"], config["seed"], config["decay"]
-                self._queued[run] = _Queued(run, task, train_flops, kind, rate, seed, decay)
+                self._names[run] = config["learning_rate"], config["seed"]
 
-    def _pace(self, run: str, seen: Seen) -> RunTime | None:
-        """What a run takes by its pace; while it is measured its pace says nothing."""
-        queued = self._queued.get(run)
-        if queued is None or not seen.pace or (seen.share or 1.0) >= 1.0:
-            return None
-        return RunTime(queued.kind, 1 / (seen.pace * queued.train_flops), worker=seen.worker)
-
-    def _under_way(self, known: RunTimes | None, held: dict[str, Seen]) -> list[Running]:
+    def _running(
+        self, known: RunTimes | None, runs: Mapping[str, _Queued], under_way: Mapping[str, Seen]
+    ) -> list[Running]:
         found = []
-        for run, seen in held.items():
-            queued = self._queued[run]
+        for run, seen in under_way.items():
+            queued, (rate, seed) = runs[run], self._names[run]
             found.append(
                 Running(
                     id=run, model=queued.kind.model, method=queued.kind.method, train_flops=queued.train_flops,
-                    learning_rate=queued.learning_rate, seed=queued.seed, worker=seen.worker, share=seen.share,
+                    learning_rate=rate, seed=seed, worker=seen.worker, share=seen.share,
                     loss=None if seen.share is None else seen.loss,
                     seconds_left=None if known is None else _left(queued, seen, known),
                 )
             )  # fmt: skip
         return sorted(found, key=lambda run: (-(run.seconds_left or 0.0), run.id))
 
-    def _time_left(self, known: RunTimes, held: dict[str, Seen], workers: int | None) -> float | None:
-        by_task: dict[str, list[_Queued]] = defaultdict(list)
-        for queued in self._queued.values():
-            by_task[queued.task].append(queued)
-        busy, waiting = [], []
-        for task in by_task.values():
-            task.sort(key=lambda queued: queued.train_flops)
-            mine = next((queued for queued in task if queued.id in held), None)
-            kind = task[0].kind
-            a_flop, beside = known.seconds_per_flop(kind), known.beside(kind.model)
-            own = own_flops([queued.train_flops for queued in task], task[0].decay)
-            each = [flops * a_flop + beside for flops in own]
-            if mine is None:
-                waiting.append(sum(each))
-                continue
-            seen = held[mine.id]
-            slowness = known.slowness(seen.worker)
-            later = sum(each[task.index(mine) + 1 :])
-            busy.append(Busy(_left(mine, seen, known) + slowness * later, slowness))
-        idle = max(0, (workers or 0) - len(busy))
-        return time_left(sorted(waiting, reverse=True), busy + [Busy(0.0)] * idle)
+
+def _pace(queued: _Queued, seen: Seen) -> RunTime | None:
+    """What a run takes by its pace; while it is measured its pace says nothing."""
+    if not seen.pace or (seen.share or 1.0) >= 1.0:
+        return None
+    return RunTime(queued.kind, 1 / (seen.pace * queued.train_flops), worker=seen.worker)
+
+
+def _time_left(
+    known: RunTimes,
+    begun: Mapping[str, list[_Queued]],
+    waiting: Iterable[_Alike],
+    under_way: Mapping[str, Seen],
+    workers: int | None,
+) -> float | None:
+    """Seconds until all runs have ended, by a schedule: a task that somebody is on is trained by him to its end."""
+
+    def seconds(kind: StepKind, flops: float, runs: int) -> float:
+        return flops * known.seconds_per_flop(kind) + runs * known.beside(kind.model)
+
+    free = [(seconds(alike.kind, alike.flops, alike.runs), alike.tasks) for alike in waiting]
+    busy = []
+    for task in begun.values():
+        mine = next((place for place, queued in enumerate(task) if queued.id in under_way), None)
+        later = task[0 if mine is None else mine + 1 :]
+        rest = seconds(task[0].kind, sum(queued.flops for queued in later), len(later))
+        if mine is None:  # whoever was on it is gone
+            free.append((rest, 1))
+            continue
+        seen = under_way[task[mine].id]
+        slowness = known.slowness(seen.worker)
+        busy.append(Busy(_left(task[mine], seen, known) + slowness * rest, slowness))
+    idle = max(0, (workers or 0) - len(busy))
+    free.sort(reverse=True)
+    return time_left((each for each, count in free for _ in range(count)), busy + [Busy(0.0)] * idle)
 
 
 def _left(queued: _Queued, seen: Seen, known: RunTimes) -> float:
     """Seconds until a run under way has its record."""
     slowness, beside = known.slowness(seen.worker), known.beside(queued.kind.model)
     if seen.share is None:
-        return slowness * (queued.train_flops * known.seconds_per_flop(queued.kind) + beside)
+        return slowness * (queued.flops * known.seconds_per_flop(queued.kind) + beside)
     rest = max(0.0, 1.0 - seen.share)
     if seen.pace and rest:
         training = rest / seen.pace

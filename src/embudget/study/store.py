@@ -17,8 +17,9 @@ from sqlalchemy.exc import IntegrityError
 from embudget.errors import StoreError
 from embudget.reading import parse_json
 from embudget.records import RunConfig, RunRecord, records_frame
+from embudget.study.copying import Copied, copy_rows
 from embudget.study.database import Database, in_parts
-from embudget.study.leases import Leases
+from embudget.study.leases import Hold, Leases
 from embudget.study.location import Location
 from embudget.study.queue import Queue
 from embudget.study.results import write_result
@@ -130,6 +131,30 @@ class Store:
         from embudget.study.progress import ProgressReader
 
         return ProgressReader(self._database)
+
+    def check_idle(self) -> None:
+        """Refuse a store in which a run is under way.
+
+        Raises:
+            StoreError: names one of them, and who trains it.
+        """
+        with self.leases() as leases:
+            for run, seen in leases.of_others().items():
+                if seen.hold is Hold.HELD:
+                    raise StoreError(f"{self.location}: {seen.worker} trains the run {run}: end or interrupt it first")
+
+    def copy_to(self, other: "Store") -> Copied:
+        """Copy records, queue and losses into another store, whole or not at all; see `embudget.study.copying`.
+
+        Raises:
+            StoreError: it holds other runs, or other records of the same runs.
+
+        Example:
+            >>> with Store("study.db", create=False) as here, Store("postgresql://me:secret@host/study") as there:
+            ...     here.copy_to(there).records
+            24
+        """
+        return copy_rows(self._database, other._database)
 
     def queue(self) -> Queue:
         """The runs that wait for a worker."""

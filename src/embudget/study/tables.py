@@ -66,6 +66,8 @@ QUEUE = Table(
     Column("id", String(16), primary_key=True),
     Column("task", String(32), nullable=False, index=True),  # the name of their trunk, or the id of a run alone
     Column("train_flops", Double, nullable=False),  # the order of runs in their task
+    Column("flops", Double, nullable=False),  # those it adds to its task
+    Column("kind", Text, nullable=False),  # JSON of `embudget.study.run_times.StepKind`: how long a FLOP takes
     Column("seconds", Double, nullable=False),  # expected of the whole task: the longest is handed out first
     Column("place", String(16), nullable=False),  # where its pairs and checkpoints are
     Column("config", Text, nullable=False),
