@@ -76,13 +76,15 @@ def test_a_run_that_kills_its_workers_is_given_up(study: Study, tmp_path: Path) 
 
 
 KILLED_BY = """
-import os, signal, sys
+import multiprocessing, os, signal, sys
 from embudget.study import SweepListener
 from embudget.study.work import STORE, work
 
 class Killing(SweepListener):
     def progress(self, config, share, loss):
         if config.id == sys.argv[1]:
+            for child in multiprocessing.active_children():  # before it can write a checkpoint
+                os.kill(child.pid, signal.SIGKILL)
             os.kill(os.getpid(), signal.SIGKILL)
 
 if __name__ == "__main__":

@@ -84,7 +84,7 @@ def test_pairs_that_are_not_on_this_machine_are_named(
     with pytest.raises(PairsError, match=f"needs the pairs {place.pairs_hash}, .* /nowhere/pairs: say by --pairs DIR"):
         work(tmp_path / "s.db")
     with Store(tmp_path / "s.db") as store:
-        assert not store.leases().of_others(), "its lease is let go"
+        assert all(seen.let_go for seen in store.leases().of_others().values()), "its lease is let go"
     said = run("worker", tmp_path / "s.db", "--pairs", tiny_pairs.folder)
     assert said.code == 0 and "2 runs trained here, no run is left" in said.out
 
@@ -118,7 +118,7 @@ def test_a_worker_that_is_told_to_end_lets_go_and_another_goes_on(
     tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path
 ) -> None:
     """SIGTERM, as of a preempted node, costs no attempt and no step; what the run was at is seen in its lease."""
-    study = tiny_study(tiny_neox, tiny_pairs, precision="float32", budgets=[1e11], max_epochs=100_000)
+    study = tiny_study(tiny_neox, tiny_pairs, precision="float32", budgets=[5e10], max_epochs=100_000)
     whole = sweep(study, tmp_path / "whole.db")
     queued(study, tiny_pairs, tmp_path / "s.db", checkpoint_seconds=1e9)
     (config,) = study.configs(tiny_pairs.hash)
@@ -127,16 +127,16 @@ def test_a_worker_that_is_told_to_end_lets_go_and_another_goes_on(
         seen = wait_for_progress(store)
         assert seen.id == config.id and seen.worker == "node-1" and seen.loss > 0 and 0 < seen.pace < 1e6
         worker.send_signal(signal.SIGTERM)
-        said = worker.communicate(timeout=60)[1]
+        said = worker.communicate(timeout=120)[1]
         assert worker.returncode == 128 + signal.SIGTERM, said
-        assert not store.leases().of_others() and store.records() == []
+        assert all(seen.let_go for seen in store.leases().of_others().values()) and store.records() == []
         assert list((tmp_path / "s.db.checkpoints").glob("*/step-*")), said
         work(store)
         assert losses(store.records()) == losses(whole)
         assert [record.attempts for record in store.records()] == [1]
 
 
-def wait_for_progress(store: Store, seconds: float = 90.0):  # type: ignore[no-untyped-def]  # noqa: ANN201 - a row
+def wait_for_progress(store: Store, seconds: float = 300.0):  # type: ignore[no-untyped-def]  # noqa: ANN201 - a row
     """A lease that says how far its run is."""
     from sqlalchemy import select
 

@@ -247,7 +247,8 @@ class Leases:
 
     def _take(self, connection: Connection, config: RunConfig, step_of: StepOf) -> tuple[Hold, Losses]:
         """Take the lease of a run if it is free; where its worker has not let go of it, that is a loss."""
-        run, ours = config.id, {"token": self._token, "renewed": self._database.now(), "process": name_process()}
+        run = config.id
+        ours: dict[str, Any] = {"token": self._token, "renewed": self._database.now(), "process": name_process()}
         ours |= self._mark | {"share": None, "loss": None, "pace": None}
         row = connection.execute(select(LEASES, self._age().label("age")).where(LEASES.c.id == run)).first()
         if row is None:

@@ -1,0 +1,33 @@
+"""A budget that the workers of a crew spend: the same decisions and the same model as on one machine."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from embudget.pairs import Pairs
+from embudget.study import Store
+from tests.spending.spendings import lines, spending, study_of, weights
+from tests.study.crew_of_processes import Processes
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_crew_comes_to_the_same_decisions_and_the_same_model(
+    tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path
+) -> None:
+    study = study_of(tiny_neox, tiny_pairs, members=[f"{tiny_neox}:1"], precision="float32")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as each worker has
+    try:
+        here = spending(study, tmp_path / "here")
+    finally:
+        torch.set_num_threads(threads)
+    spent = spending(study, tmp_path / "crew", workers=2, executor=Processes)
+    assert lines(tmp_path / "crew") == lines(tmp_path / "here")
+    assert weights(tmp_path / "crew") == weights(tmp_path / "here")
+    assert spent.record.loss == here.record.loss
+    with Store(tmp_path / "crew" / "runs.db") as store:
+        assert store.queue().count() == 0
+        assert {record.id for record in store.records()} >= {record.id for _, record in spent.outcomes}
+    assert not (tmp_path / "crew" / "runs.db.checkpoints").exists()
