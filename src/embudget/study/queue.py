@@ -123,6 +123,22 @@ class Queue:
                 except IntegrityError:  # another driver queues the same runs: now they are there
                     continue
 
+    def expect(self, runs: Sequence[RunConfig], seconds: Mapping[str, float]) -> None:
+        """Say anew what queued runs are expected to take, which is the order in which their tasks are handed out.
+
+        Args:
+            runs: whole tasks of them.
+            seconds: of each run, by its id.
+        """
+        values = [
+            {"run": config.id, "a_time": whole}
+            for task in tasks(runs)
+            for whole in [sum(seconds[config.id] for config in task)]
+            for config in task
+        ]
+        change = update(QUEUE).where(QUEUE.c.id == bindparam("run")).values(seconds=bindparam("a_time"))
+        self._each(values, lambda connection, some: connection.execute(change, list(some)))
+
     def pick(self, connection: Connection, held: ColumnElement[bool], device_bytes: float) -> Queued | None:
         """The longest task that nobody is on and for which a worker's memory may suffice; locked, where rows can be.
 
@@ -235,8 +251,8 @@ class Queue:
             lambda connection: list(connection.execute(query).scalars()) if is_up_to_date(connection) else without
         )
 
-    def _each(self, runs: list[str], work: Any) -> None:  # noqa: ANN401 - a function of a connection and ids
-        for some in in_parts(runs):
+    def _each(self, rows: list[Any], work: Any) -> None:  # noqa: ANN401 - a function of a connection and some of them
+        for some in in_parts(rows):
             self._database.write(lambda connection, some=some: work(connection, some))
 
 
