@@ -32,14 +32,14 @@ measured."""
 
 
 class Running(Frozen):
-    """A run that a worker is training."""
+    """A run that a worker is training. Of one that is not queued, as of a search on one machine, only the id is known."""
 
     id: str
-    model: str
-    method: str
-    train_flops: float
-    learning_rate: float
-    seed: int
+    model: str | None
+    method: str | None
+    train_flops: float | None
+    learning_rate: float | None
+    seed: int | None
     worker: str
     share: float | None = Field(description="of its budget that is spent; None before its first step")
     loss: float | None = Field(description="of its last step, nats")
@@ -167,17 +167,18 @@ class ProgressReader:
         times += [time for run, seen in under_way.items() if (time := _pace(runs[run], seen)) is not None]
         known = RunTimes(times, 1.0) if times else None
         queued = len(runs) + sum(alike.tasks * alike.runs for alike in waiting)
+        others = [_unqueued(run, seen) for run, seen in held.items() if run not in runs]
         left = None if known is None else _time_left(known, begun, waiting, under_way, workers)
         return StoreProgress(
             done=counts["done"], no_gain=counts["no_gain"], diverged=counts["diverged"], failed=counts["failed"],
-            running=tuple(self._running(known, runs, under_way)),
+            running=tuple([*self._running(known, runs, under_way), *others]),
             waiting=queued - len(under_way),
             failures=tuple(map(_ended, results.failed(connection, MOST_FAILURES))),
             best=tuple(
                 Best(train_flops=one.train_flops, runs=count, run=_ended(one))
                 for one, count in results.best(connection, MOST_BUDGETS)
             ),
-            seconds_left=left if queued else 0.0,
+            seconds_left=left if queued else max((run.seconds_left or 0.0 for run in others), default=0.0),
         )  # fmt: skip
 
     @staticmethod
@@ -227,6 +228,15 @@ class ProgressReader:
                 )
             )  # fmt: skip
         return sorted(found, key=lambda run: (-(run.seconds_left or 0.0), run.id))
+
+
+def _unqueued(run: str, seen: Seen) -> Running:
+    share = seen.share
+    return Running(
+        id=run, model=None, method=None, train_flops=None, learning_rate=None, seed=None, worker=seen.worker,
+        share=share, loss=None if share is None else seen.loss,
+        seconds_left=max(0.0, 1 - share) / seen.pace if share is not None and seen.pace else None,
+    )  # fmt: skip
 
 
 def _pace(queued: _Queued, seen: Seen) -> RunTime | None:
