@@ -93,7 +93,7 @@ def _failures(failures: "tuple[Ended, ...]", count: int, width: int) -> Table:
     """Each on one line; the whole reason is in its record."""
     names = [_name(run, 0) for run in failures]
     longest = min(max(map(len, names)), width // 2 - 2)
-    table = _table("failed" if count <= len(failures) else f"failed, the last of {count}", longest)
+    table = _table("failed" if count <= len(failures) else f"failed, the last of {count}", longest + 2)
     table.add_column("why", overflow="ellipsis", no_wrap=True, max_width=max(8, width - longest - 4))
     for name, run in zip(names, failures, strict=True):
         table.add_row(Text(name), Text(" ".join((run.reason or "").split())))
