@@ -1,5 +1,6 @@
 """`embudget watch`, and the table that it shares with the screens of `sweep` and `spend`."""
 
+import io
 import json
 import os
 import pty
@@ -112,7 +113,7 @@ def many(store: Store, count: int, model: str) -> StoreProgress:
 def test_the_numbers_stay_however_long_the_names_and_narrow_the_terminal(
     store: Store, width: int, count: int, model: str
 ) -> None:
-    console = Console(width=width, height=24, record=True, file=open(os.devnull, "w"), no_color=True)  # noqa: SIM115
+    console = Console(width=width, height=24, record=True, file=io.StringIO(), no_color=True)
     console.print(progress_table(many(store, count, model), width, 24))
     lines = console.export_text().splitlines()
     assert max(map(len, lines)) <= width

@@ -31,7 +31,9 @@ def done(run: RunConfig, loss: float = 3.0, seconds: float = 100.0) -> RunRecord
 
 
 def set_lease(store: Store, run: RunConfig, **values: object) -> None:
-    store._database.write(lambda connection: connection.execute(update(LEASES).where(LEASES.c.id == run.id).values(**values)))
+    store._database.write(
+        lambda connection: connection.execute(update(LEASES).where(LEASES.c.id == run.id).values(**values))
+    )
 
 
 def test_each_run_is_where_it_is(store: Store) -> None:

@@ -20,7 +20,9 @@ BUDGETS = (1e12, 4e12, 1.6e13)
 ASSUMED = 4e10
 
 
-def config(model: str, method: str = "full", train_flops: float = 1e12, rate: float = 1e-3, **more: object) -> RunConfig:
+def config(
+    model: str, method: str = "full", train_flops: float = 1e12, rate: float = 1e-3, **more: object
+) -> RunConfig:
     values = {"model": model, "method": method, "train_flops": train_flops, "learning_rate": rate, "batch_size": 16}
     return RunConfig.read(values | {"pairs": "0" * 16} | more, "run")
 
@@ -28,7 +30,7 @@ def config(model: str, method: str = "full", train_flops: float = 1e12, rate: fl
 def grid(schedule: str) -> list[RunConfig]:
     """216 runs: 8 members of very different speeds, 3 methods, 3 rates, 3 budgets."""
     return [
-        config(member, method, budget, rate, schedule=schedule, warmup=0.1 * (BUDGETS[0] / budget if schedule == "wsd" else 1))
+        config(member, method, budget, rate, schedule=schedule, warmup=0.1 * BUDGETS[0] / budget)
         for budget in BUDGETS
         for member in MEMBERS
         for method in ("full", "freeze:0.5", "lora:32")
@@ -126,7 +128,8 @@ def test_a_model_that_is_not_on_this_machine_is_expected_like_the_others() -> No
 
 
 def test_the_time_beside_training_goes_with_the_size() -> None:
-    times = [RunTime(StepKind.of(config(model)), 1e-11, beside=seconds) for model, seconds in (("micro-200k", 2.0), ("smollm2-135m:8", 12.0))]  # fmt: skip
+    measured = {"micro-200k": 2.0, "smollm2-135m:8": 12.0}
+    times = [RunTime(StepKind.of(config(model)), 1e-11, beside=seconds) for model, seconds in measured.items()]
     known = RunTimes(times, ASSUMED)
     assert known.beside("micro-200k") == 2.0
     assert 2.0 < known.beside("smollm2-135m:2") < known.beside("smollm2-135m:8") < known.beside("smollm2-360m")

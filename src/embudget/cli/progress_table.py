@@ -63,8 +63,10 @@ def progress_table(
 def _left(progress: "StoreProgress") -> str:
     if not progress.running:
         return "nobody is at work"
-    return "the time left is not known yet" if progress.seconds_left is None else (
-        f"about {duration(progress.seconds_left)} left"
+    return (
+        "the time left is not known yet"
+        if progress.seconds_left is None
+        else (f"about {duration(progress.seconds_left)} left")
     )
 
 

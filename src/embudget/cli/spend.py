@@ -90,8 +90,8 @@ def command(
     from embudget.cli.console import counter, note
     from embudget.cli.spend_screen import SpendScreen
     from embudget.cli.spend_text import describe_first
-    from embudget.means import find_means
     from embudget.cli.store_view import StoreView
+    from embudget.means import find_means
     from embudget.spending.folder import STORE, check_free
     from embudget.spending.outlook import outlook
     from embudget.spending.prepare import METHODS, Caps, prepare, study_of

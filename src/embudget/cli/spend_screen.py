@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from embudget.cli.console import still_wanted
-from embudget.cli.store_view import StoreBars, StoreView
 from embudget.cli.spend_text import describe, described, labelled, outcome, standings
+from embudget.cli.store_view import StoreBars, StoreView
 from embudget.duration import duration
 from embudget.records import RunConfig, RunRecord
 from embudget.report.formats import plural

@@ -82,8 +82,6 @@ class Leases:
         self._progress: dict[str, Progress] = {}
         self._token = uuid.uuid4().hex
         self._held: dict[str, Losses] = {}
-        self._since: dict[str, float] = {}
-        """When each run that we hold was leased, by a clock that nobody sets."""
         self._watched: dict[str, Watch] = {}
         self._lock = threading.Lock()
         self._ready = False
@@ -141,7 +139,6 @@ class Leases:
         came, task, losses = self._database.write(work)
         if task and came is Hold.OURS:
             self._held[task[0].id] = losses
-            self._since[task[0].id] = time.monotonic()
         if task and came in (Hold.OURS, Hold.RECORDED):
             with self._lock:
                 self._watched.pop(task[0].id, None)
@@ -158,11 +155,6 @@ class Leases:
     def holds_any(self) -> bool:
         """Whether a run of ours is under way."""
         return bool(self._held)
-
-    def took(self, config: RunConfig) -> float | None:
-        """Seconds since a run that we hold was leased."""
-        since = self._since.get(config.id)
-        return None if since is None else time.monotonic() - since
 
     def losses(self, config: RunConfig) -> Losses:
         """How often a run that we hold has lost its worker."""
@@ -195,7 +187,6 @@ class Leases:
         """Forget a run that has its record, and with it no lease any more."""
         self._held.pop(run, None)
         self._progress.pop(run, None)
-        self._since.pop(run, None)
 
     def renew(self, stop: threading.Event | None = None) -> set[str]:
         """Extend our leases, write down how far their runs are, and look at those that we wait for.

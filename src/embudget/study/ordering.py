@@ -32,7 +32,7 @@ class LongestFirst:
         return self._seconds(runs, self._progress.times())
 
     def again(self, waiting: Iterable[RunConfig]) -> list[Task] | None:
-        """The tasks of these runs in the order of what is known now, which the queue is told; None where nothing new is known."""
+        """The tasks of these runs in their order by now, which the queue is told; None where nothing new is known."""
         now = time.monotonic()
         if now < self._next_look:
             return None

@@ -52,9 +52,10 @@ class OwnRuns(Claims):
 
     def next_task(self) -> Task | None:
         """The next task with a run to be had, or the rest of one whose process was lost; None if there is none."""
-        if self._order is not None and (
-            again := self._order.again(run for task in self._waiting for run in task)
-        ) is not None:
+        if (
+            self._order is not None
+            and (again := self._order.again(run for task in self._waiting for run in task)) is not None
+        ):
             self._waiting = deque(again)
         while True:
             while self._waiting:

@@ -32,7 +32,7 @@ measured."""
 
 
 class Running(Frozen):
-    """A run that a worker is training. Of one that is not queued, as of a search on one machine, only the id is known."""
+    """A run that a worker is training; without its fields where it is not queued, as of a search on one machine."""
 
     id: str
     model: str | None

@@ -117,7 +117,7 @@ class QueuedRuns(Claims):
             RunError: its model is not on this machine; another worker may have it.
             PairsError: its pairs are not.
         """
-        self._following[task[0].id] = task[1:]
+        self._follow(task)
         self.orders(task)
         if not self._may_begin(task[0]):
             return ()

@@ -24,7 +24,9 @@ def write_result(connection: Connection, record: RunRecord, took: float | None) 
     written = connection.execute(select(RUNS.c.written).where(RUNS.c.id == record.id)).scalar_one()
     worker = connection.execute(select(LEASES.c.worker).where(LEASES.c.id == record.id)).scalar() or ""
     connection.execute(delete(RESULTS).where(RESULTS.c.id == record.id))
-    connection.execute(insert(RESULTS).values(result_row(record) | {"took": took, "worker": worker, "written": written}))
+    connection.execute(
+        insert(RESULTS).values(result_row(record) | {"took": took, "worker": worker, "written": written})
+    )
 
 
 def result_row(record: RunRecord) -> dict[str, Any]:
@@ -112,7 +114,7 @@ class Results:
         rows = connection.execute(select(func.count()).select_from(RESULTS)).scalar_one() if self._has_table else 0
         if records - rows != len(self._old):
             self._read_old(connection)
-        newest = self._rows(connection, order=RESULTS.c.written.desc(), most=1) or [*self._old.values()][-1:]
+        newest = self._rows(connection, None, RESULTS.c.written.desc(), 1) or [*self._old.values()][-1:]
         self._yardstick = newest[0]["measured_on"] if newest else None
 
     def counts(self, connection: Connection) -> Counter[str]:
@@ -166,7 +168,11 @@ class Results:
         return run_times([*rows, *reversed(self._old.values())][:most])
 
     def _rows(
-        self, connection: Connection, where: "ColumnElement[bool] | None" = None, order: Any = None, most: int = 1  # noqa: ANN401
+        self,
+        connection: Connection,
+        where: "ColumnElement[bool] | None",
+        order: "ColumnElement[Any]",
+        most: int,
     ) -> list[Any]:
         if not self._has_table:
             return []

@@ -70,9 +70,7 @@ def expected_seconds(configs: Sequence[RunConfig], times: RunTimes) -> dict[str,
             each[index] = [seconds * (1 - _TIE * place) for seconds in each[index]]
             place += 1
     return {
-        run.id: seconds
-        for task, its in zip(waiting, each, strict=True)
-        for run, seconds in zip(task, its, strict=True)
+        run.id: seconds for task, its in zip(waiting, each, strict=True) for run, seconds in zip(task, its, strict=True)
     }
 
 

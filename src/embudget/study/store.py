@@ -160,9 +160,7 @@ class Store:
         """The runs that wait for a worker."""
         return Queue(self._database)
 
-    def add(
-        self, record: RunRecord, on_trouble: Callable[[], None] | None = None, took: float | None = None
-    ) -> bool:
+    def add(self, record: RunRecord, on_trouble: Callable[[], None] | None = None, took: float | None = None) -> bool:
         """Write a record, end its lease and take its run out of the queue, in one transaction.
 
         Args:
