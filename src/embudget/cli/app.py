@@ -36,6 +36,7 @@ from embudget.cli import (
     sweep,
     train,
     upload,
+    watch,
     worker,
 )
 from embudget.cli.console import mind_ctrl_c
@@ -83,7 +84,7 @@ app.add_typer(suite.app, name="suite")
 app.add_typer(pairs.app, name="pairs")
 app.add_typer(store.app, name="store")
 for command in (
-    spend, plan, train, sweep, worker, records, compare, fit, recipe, explain, agree, simulate, design, evaluate,
+    spend, plan, train, sweep, worker, watch, records, compare, fit, recipe, explain, agree, simulate, design, evaluate,
     export, push, upload, report, quickstart,
 ):  # fmt: skip
     app.command(command.__name__.rpartition(".")[2])(command.command)

@@ -29,6 +29,8 @@ def command(
     """  # noqa: D301
     from embudget.cli.console import counter, note
     from embudget.cli.spend_screen import SpendScreen
+    from embudget.cli.store_view import StoreView
+    from embudget.spending.folder import STORE
     from embudget.spending.quickstart import quickstart, quickstart_pairs, take_folder
 
     folder = out or Path("quickstart-smoke" if smoke else "quickstart")
@@ -39,7 +41,7 @@ def command(
     counts = ", ".join(f"{pairs.rows(split):,} {split}" for split in ("train", "validation", "test"))
     typer.echo(f"pairs      {counts} ({pairs.hash})")
     note("[2/2] one budget, spent")
-    with SpendScreen() as screen:
+    with SpendScreen(StoreView(folder / STORE)) as screen:
         quickstart(folder, smoke=smoke, listener=screen)
     typer.echo("\n" + closing(folder))
 

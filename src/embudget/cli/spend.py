@@ -96,8 +96,9 @@ def command(
     from embudget.cli.console import counter, note
     from embudget.cli.spend_screen import SpendScreen
     from embudget.cli.spend_text import describe_first
+    from embudget.cli.store_view import StoreView
     from embudget.means import find_means
-    from embudget.spending.folder import check_free
+    from embudget.spending.folder import STORE, check_free
     from embudget.spending.outlook import outlook
     from embudget.spending.prepare import METHODS, Caps, prepare, study_of
     from embudget.spending.spend import carry_out
@@ -123,7 +124,7 @@ def command(
             found = outlook(prepared, progress=lambda done, of: update(f"search of {of}:", done))
         typer.echo(f"{describe_first(prepared)}\nplayed through with {found}")
         return
-    with SpendScreen() as screen:
+    with SpendScreen(StoreView(store or out / STORE, workers)) as screen:
         spending = carry_out(prepared, out, store=store, listener=screen, executor=executor, checkpoints=checkpoints)
     typer.echo(f"{out / 'model'}: load it with SentenceTransformer({str(out / 'model')!r})")
     if spending.record.status != "done" and spending.untrained is None:

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from embudget.cli.console import still_wanted
 from embudget.cli.spend_text import describe, described, labelled, outcome, standings
+from embudget.cli.store_view import StoreBars, StoreView
 from embudget.duration import duration
 from embudget.records import RunConfig, RunRecord
 from embudget.report.formats import plural
@@ -24,19 +25,20 @@ if TYPE_CHECKING:
 
 
 class SpendScreen(SpendListener):
-    """Prints on stdout what a newcomer needs to say why a model was chosen; two bars over the budget on stderr."""
+    """Prints on stdout what a newcomer needs to say why a model was chosen; two bars over the budget on stderr.
 
-    def __init__(self) -> None:
+    Args:
+        view: looks at the store, for a table of its runs below the bars; without one there is none.
+    """
+
+    def __init__(self, view: StoreView | None = None) -> None:
         columns = (
             TextColumn("{task.description:6}"),
             BarColumn(),
             TaskProgressColumn(),
             TextColumn("{task.fields[run]}"),
         )
-        console = Console(stderr=True)
-        self._bars = Progress(
-            *columns, TimeElapsedColumn(), console=console, transient=True, disable=not console.is_terminal
-        )
+        self._bars = StoreBars(*columns, TimeElapsedColumn(), view=view, rounds=True)
         self._out = Console(soft_wrap=True, markup=False, emoji=False, highlight=False)
         self._tasks = {part: self._bars.add_task(part, total=1.0, run="") for part in ("search", "final")}
         self._part = "search"

@@ -62,6 +62,7 @@ def command(
               embudget sweep study.yaml --store study.db
               embudget sweep study.yaml --store postgresql://me@db/study --workers 16 --slurm gpus=1,time=4h
     """  # noqa: D301
+    from embudget.cli.store_view import StoreView
     from embudget.cli.sweep_bar import SweepBar
     from embudget.errors import ConfigError
     from embudget.pairs import load_pairs
@@ -84,7 +85,7 @@ def command(
         return
     if not (planned := plan(spec, pairs)).runs:  # before there is a store for it
         raise ConfigError(f"no run of the study is worth doing: {planned.left_out[0].reason}")
-    with Store(store) as opened, SweepBar() as bar:
+    with Store(store) as opened, SweepBar(StoreView(store, workers if executor is None else None)) as bar:
         shown = opened.location
         every = None if checkpoint_minutes is None else 60 * checkpoint_minutes
         records = sweep(spec, opened, workers, bar, retry_failed, checkpoints, every, executor)

@@ -3,10 +3,10 @@
 import time
 from collections.abc import Sequence
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from embudget.cli.console import still_wanted
+from embudget.cli.store_view import StoreBars, StoreView
 from embudget.duration import duration
 from embudget.records import RunConfig, RunRecord
 from embudget.study import Plan, SweepListener
@@ -47,12 +47,17 @@ def doubts(records: Sequence[RunRecord], count: int | None = None) -> list[str]:
 
 
 class SweepBar(SweepListener):
-    """A bar over a study's FLOP, with the run under way and the time left. What several runs share counts once."""
+    """A bar over a study's FLOP, with the run under way and the time left, above a table of the store's runs.
 
-    def __init__(self) -> None:
+    What several runs share counts once.
+
+    Args:
+        view: looks at the store for the table; without one there is none.
+    """
+
+    def __init__(self, view: StoreView | None = None) -> None:
         columns = BarColumn(), TaskProgressColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
-        console = Console(stderr=True)
-        self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._bar = StoreBars(*columns, view=view)
         self._task = self._bar.add_task("", total=None)
         self._total = self._done = 0.0
         self._left = 0
@@ -90,7 +95,9 @@ class SweepBar(SweepListener):
         self._spent[config.id] = max(0.0, own - max(0.0, 1.0 - share) * config.train_flops)
         spent = self._done + sum(self._spent.values())
         elapsed = time.perf_counter() - self._started
-        left = duration(elapsed * (self._total - spent) / spent) if spent else "?"
+        left = "?" if not spent else duration(elapsed * (self._total - spent) / spent)
+        if (known := self._bar.seconds_left) is not None:
+            left = duration(known)
         run = f"{config.model} {config.method} {config.train_flops:.3g} FLOP loss {loss:.2f}"
         text = f"{run}  {self._left} to do, {left} left"
         self._bar.update(self._task, completed=spent, description=text)

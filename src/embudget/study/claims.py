@@ -7,6 +7,7 @@ comes next is decided elsewhere: `embudget.study.own_runs` for a sweep, `embudge
 import logging
 import shutil
 import threading
+import time
 from abc import ABC, abstractmethod
 from contextlib import suppress
 from pathlib import Path
@@ -48,6 +49,8 @@ class Claims(ABC):
     def __init__(self, store: Store, listener: SweepListener, name: str | None = None, counts: bool = False) -> None:
         self._store, self._listener = store, listener
         self._leases = store.leases(name, counts)
+        self._since: dict[str, float] = {}
+        """When each run under way was claimed, by a clock that nobody sets."""
         self._following: dict[str, Task] = {}
         """The runs that come after a run under way in its task, by its id."""
         self._stop = threading.Event()
@@ -106,7 +109,9 @@ class Claims(ABC):
         if rest:  # claimed before the record is there, so that no other sweep finds the trunk free
             self._claim(rest)
         record = outcome.model_copy(update={"attempts": losses.total + 1})
-        store_record(self._store, record, checkpoints, mirror)
+        since = self._since.pop(record.id, None)
+        took = None if since is None else time.monotonic() - since
+        store_record(self._store, record, checkpoints, mirror, took)
         self._leases.ended(record.id)
         ended = not rest and record.status != "failed"  # a failed run may be done again from its checkpoints
         if ended and not orders.keep and checkpoints is not None:
@@ -115,8 +120,13 @@ class Claims(ABC):
                 mirror.remove(checkpoints_name(record.config))
         self._listener.finished(record)
 
-    def _claim(self, task: Task) -> Hold:
+    def _follow(self, task: Task) -> None:
+        """Remember what comes after the first run of a task, and when that began."""
         self._following[task[0].id] = task[1:]
+        self._since[task[0].id] = time.monotonic()
+
+    def _claim(self, task: Task) -> Hold:
+        self._follow(task)
         return self._leases.claim(task[0], self._newest_step)
 
     def _may_begin(self, config: RunConfig) -> bool:

@@ -13,7 +13,7 @@ from embudget.errors import StoreError
 from embudget.reading import parse_json
 from embudget.records import RunRecord
 from embudget.study.database import Database, in_parts
-from embudget.study.tables import LEASES, PLACES, QUEUE, RUNS, bring_up_to_date, is_up_to_date
+from embudget.study.tables import LEASES, PLACES, QUEUE, RESULTS, RUNS, bring_up_to_date, is_up_to_date
 
 Rows = dict[str, dict[str, Any]]
 """Rows of a table by their ids."""
@@ -51,6 +51,7 @@ def copy_rows(source: Database, target: Database) -> Copied:
             if row["losses"] and run not in recorded | there["leases"].keys()
         }
         _insert(connection, RUNS, runs)
+        _insert(connection, RESULTS, {run: row for run, row in found["results"].items() if run in runs})
         _insert(connection, QUEUE, queued)
         _insert(connection, LEASES, lost)
         places = {row["place"] for row in queued.values()} - there["places"].keys()
@@ -64,11 +65,11 @@ def copy_rows(source: Database, target: Database) -> Copied:
 
 def _rows(connection: Connection) -> dict[str, Rows]:
     """All rows of a store, by their tables; an older format has no queue, and leases of no use."""
-    tables = (RUNS, QUEUE, PLACES, LEASES) if is_up_to_date(connection) else (RUNS,)
+    tables = (RUNS, QUEUE, PLACES, LEASES, RESULTS) if is_up_to_date(connection) else (RUNS,)
     rows = {
         table.name: {row["id"]: dict(row) for row in connection.execute(select(table)).mappings()} for table in tables
     }
-    return {table.name: rows.get(table.name, {}) for table in (RUNS, QUEUE, PLACES, LEASES)}
+    return {table.name: rows.get(table.name, {}) for table in (RUNS, QUEUE, PLACES, LEASES, RESULTS)}
 
 
 def _records_to_add(found: Rows, there: Rows, source: str, target: str) -> Rows:
@@ -105,6 +106,6 @@ def _record(row: Mapping[str, Any], store: str) -> RunRecord:
 
 def _insert(connection: Connection, table: Table, rows: Rows) -> None:
     for some in in_parts(rows):
-        if table is RUNS:  # those that failed make way
-            connection.execute(delete(RUNS).where(RUNS.c.id.in_(some)))
+        if table in (RUNS, RESULTS):  # those that failed make way
+            connection.execute(delete(table).where(table.c.id.in_(some)))
         connection.execute(insert(table), [rows[run] for run in some])

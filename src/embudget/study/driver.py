@@ -17,9 +17,11 @@ from embudget.study.executors.crews import CrewDriver
 from embudget.study.executors.local import Executor, InProcess, LocalProcesses
 from embudget.study.kept import add_kept
 from embudget.study.listener import SweepListener
+from embudget.study.ordering import LongestFirst
 from embudget.study.own_runs import OwnRuns
 from embudget.study.planning import plan, settled
 from embudget.study.queue import Place
+from embudget.study.schedule import longest_first
 from embudget.study.spec import Study
 from embudget.study.store import Store
 from embudget.training.mirror import Mirror, checkpoints_at
@@ -116,14 +118,16 @@ def _drive(
     listener.planned(planned, [there[config.id] for config in configs if config.id in there])
     missing = [config for config in configs if config.id not in there]
     place = place_of(study, pairs, resources)
-    seconds = {run.config.id: run.seconds for run in planned.without(set(there)).runs}
+    order = LongestFirst(store, study.flops_per_second)
+    seconds = order.seconds(missing)
+    missing = longest_first(missing, seconds)
     if executor is None:
         store.queue().add(missing, place, seconds)
         orders = Orders(pairs.folder, resources._replace(neighbours=workers))
-        with OwnRuns(store, missing, listener, orders) as claims:
+        with OwnRuns(store, missing, listener, orders, order=order) as claims:
             train_all(claims, workers)
     elif missing:
-        driver = CrewDriver(executor(store), store, listener, workers)
+        driver = CrewDriver(executor(store), store, listener, workers, order)
         driver.train(missing, place, seconds)
         driver.end()
     there = {record.id: record for record in store.records()}

@@ -56,6 +56,8 @@ class Seen(NamedTuple):
     """How the last one was lost."""
     let_go: bool
     """Whether nobody has it."""
+    pace: float | None
+    """Shares of the budget a second; None before its second step."""
 
 
 class Progress:

@@ -19,8 +19,17 @@ LOG = logging.getLogger(__name__)
 _ENDING = ".record.json"
 
 
-def store_record(store: "Store", record: RunRecord, folder: Path | None, mirror: "Mirror | None" = None) -> None:
+def store_record(
+    store: "Store", record: RunRecord, folder: Path | None, mirror: "Mirror | None" = None, took: float | None = None
+) -> None:
     """Add a record to a store; while the store is in trouble the record lies in the folder too, and in its mirror.
+
+    Args:
+        store: where it goes.
+        record: of a run.
+        folder: for records that a store in trouble does not take; None keeps none.
+        mirror: of the folder, where there is one.
+        took: seconds from the run's lease to its record.
 
     Raises:
         StoreError: the store could not be written; the message says where the record is.
@@ -40,7 +49,7 @@ def store_record(store: "Store", record: RunRecord, folder: Path | None, mirror:
             LOG.warning("cannot keep the record %s in %s: %s", record.id, folder, error.strerror or error)
 
     try:
-        store.add(record, keep_if_possible)
+        store.add(record, keep_if_possible, took)
     except StoreError as error:
         raise StoreError(f"{error}; {_whereabouts(folder, keep)}") from None
     if folder is not None and (kept := _file(folder, record.id)).exists():

@@ -230,7 +230,9 @@ class Leases:
             return list(connection.execute(select(LEASES, self._age().label("age")).where(theirs)).all())
 
         return {
-            row.id: Seen(self._state(row), row.worker, row.share, row.loss, row.losses, row.reason, row.token == "")
+            row.id: Seen(
+                self._state(row), row.worker, row.share, row.loss, row.losses, row.reason, row.token == "", row.pace
+            )
             for row in self._database.read(look)
         }
 

@@ -9,6 +9,7 @@ from embudget.study.claims import Claims
 from embudget.study.execution import Orders, OutOfMemory
 from embudget.study.leases import Hold
 from embudget.study.listener import SweepListener
+from embudget.study.ordering import LongestFirst
 from embudget.study.store import Store
 from embudget.study.trunks import Task, tasks
 
@@ -25,6 +26,7 @@ class OwnRuns(Claims):
         listener: told of what becomes of them.
         orders: how they are carried out.
         more: asked for further runs when no run is left and none under way, as often as it gives any.
+        order: has those that wait come in another order as it is known what they take.
     """
 
     def __init__(
@@ -34,9 +36,10 @@ class OwnRuns(Claims):
         listener: SweepListener,
         orders: Orders,
         more: MoreRuns = tuple,
+        order: LongestFirst | None = None,
     ) -> None:
         super().__init__(store, listener)
-        self._orders, self._more = orders, more
+        self._orders, self._more, self._order = orders, more, order
         self._waiting = deque(tasks(missing))
         self._elsewhere: list[tuple[Task, Hold]] = []
         """Tasks that others are on."""
@@ -49,6 +52,11 @@ class OwnRuns(Claims):
 
     def next_task(self) -> Task | None:
         """The next task with a run to be had, or the rest of one whose process was lost; None if there is none."""
+        if (
+            self._order is not None
+            and (again := self._order.again(run for task in self._waiting for run in task)) is not None
+        ):
+            self._waiting = deque(again)
         while True:
             while self._waiting:
                 if task := self._begin(self._waiting.popleft()):

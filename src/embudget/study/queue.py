@@ -6,6 +6,7 @@ which one worker trains, cheapest first. Which of them are under way is said by 
 """
 
 import hashlib
+import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -17,8 +18,9 @@ from embudget.frozen import Frozen
 from embudget.reading import parse_json
 from embudget.records import RunConfig
 from embudget.study.database import Database, in_parts
+from embudget.study.run_times import StepKind
 from embudget.study.tables import LEASES, PLACES, QUEUE, RUNS, bring_up_to_date, is_up_to_date
-from embudget.study.trunks import Task, own_flops_of, tasks
+from embudget.study.trunks import Task, own_flops, own_flops_of, tasks
 from embudget.training.state import trunk_name
 
 
@@ -98,17 +100,20 @@ class Queue:
         rows: list[dict[str, Any]] = []
         for task in tasks(runs):
             whole = sum(size[config.id] for config in task)
+            kind, own = json.dumps(StepKind.of(task[0])), own_flops([one.train_flops for one in task], task[0].decay)
             rows += [
                 {
                     "id": config.id,
                     "task": task_name(task[0]),
                     "train_flops": config.train_flops,
+                    "flops": flops,
+                    "kind": kind,
                     "seconds": whole,
                     "place": place.id,
                     "config": config.model_dump_json(),
                     "out": out.get(config.id),
                 }
-                for config in task
+                for config, flops in zip(task, own, strict=True)
             ]
         for some in in_parts(rows):
             for _ in range(3):
@@ -117,6 +122,22 @@ class Queue:
                     break
                 except IntegrityError:  # another driver queues the same runs: now they are there
                     continue
+
+    def expect(self, runs: Sequence[RunConfig], seconds: Mapping[str, float]) -> None:
+        """Say anew what queued runs are expected to take, which is the order in which their tasks are handed out.
+
+        Args:
+            runs: whole tasks of them.
+            seconds: of each run, by its id.
+        """
+        values = [
+            {"run": config.id, "a_time": whole}
+            for task in tasks(runs)
+            for whole in [sum(seconds[config.id] for config in task)]
+            for config in task
+        ]
+        change = update(QUEUE).where(QUEUE.c.id == bindparam("run")).values(seconds=bindparam("a_time"))
+        self._each(values, lambda connection, some: connection.execute(change, list(some)))
 
     def pick(
         self, connection: Connection, held: ColumnElement[bool], device_bytes: float, without: Collection[str] = ()
@@ -235,8 +256,8 @@ class Queue:
             lambda connection: list(connection.execute(query).scalars()) if is_up_to_date(connection) else without
         )
 
-    def _each(self, runs: list[str], work: Any) -> None:  # noqa: ANN401 - a function of a connection and ids
-        for some in in_parts(runs):
+    def _each(self, rows: list[Any], work: Any) -> None:  # noqa: ANN401 - a function of a connection and some of them
+        for some in in_parts(rows):
             self._database.write(lambda connection, some=some: work(connection, some))
 
 

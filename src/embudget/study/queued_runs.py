@@ -150,7 +150,7 @@ class QueuedRuns(Claims):
         Raises:
             RunError: its model is not on this machine; another worker may have it.
         """
-        self._following[task[0].id] = task[1:]
+        self._follow(task)
         try:
             self.orders(task)
         except PairsError as error:

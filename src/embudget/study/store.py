@@ -23,10 +23,13 @@ from embudget.study.database import Database, in_parts
 from embudget.study.leases import Hold, Leases
 from embudget.study.location import Location
 from embudget.study.queue import Queue
-from embudget.study.tables import LEASES, QUEUE, RUNS, check_tables, is_up_to_date, make_tables
+from embudget.study.results import write_result
+from embudget.study.tables import LEASES, QUEUE, RESULTS, RUNS, check_tables, is_up_to_date, make_tables
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from embudget.study.progress import ProgressReader
 
 
 class Store:
@@ -145,6 +148,12 @@ class Store:
         """Leases for one sweep or worker on this store, as `Leases` takes them; close them at its end."""
         return Leases(self._database, name, counts)
 
+    def progress(self) -> "ProgressReader":
+        """Looks at how far the runs are, again and again; see `embudget.study.progress`."""
+        from embudget.study.progress import ProgressReader
+
+        return ProgressReader(self._database)
+
     def check_idle(self) -> None:
         """Refuse a store in which a run is under way.
 
@@ -173,12 +182,13 @@ class Store:
         """The runs that wait for a worker."""
         return Queue(self._database)
 
-    def add(self, record: RunRecord, on_trouble: Callable[[], None] | None = None) -> bool:
+    def add(self, record: RunRecord, on_trouble: Callable[[], None] | None = None, took: float | None = None) -> bool:
         """Write a record, end its lease and take its run out of the queue, in one transaction.
 
         Args:
             record: replaces the record of a failed run, if it is of one that did not fail.
             on_trouble: called if the database is in trouble, before it is tried again.
+            took: seconds from the run's lease to its record, where the run was trained just now.
 
         Returns:
             Whether it was written; False where the run has a record already, which stays as it is.
@@ -189,9 +199,11 @@ class Store:
 
         def work(connection: Connection) -> bool:
             written = _write(connection, record, self._database.now())
-            connection.execute(delete(LEASES).where(LEASES.c.id == record.id))
             if is_up_to_date(connection):
+                if written:
+                    write_result(connection, record, took)
                 connection.execute(delete(QUEUE).where(QUEUE.c.id == record.id))
+            connection.execute(delete(LEASES).where(LEASES.c.id == record.id))
             return written
 
         for _ in range(2):
@@ -207,7 +219,9 @@ class Store:
 
         def work(connection: Connection) -> None:
             for run in ids:
-                connection.execute(delete(RUNS).where(RUNS.c.id == run, RUNS.c.status == "failed"))
+                failed = connection.execute(delete(RUNS).where(RUNS.c.id == run, RUNS.c.status == "failed"))
+                if failed.rowcount and is_up_to_date(connection):
+                    connection.execute(delete(RESULTS).where(RESULTS.c.id == run))
 
         self._database.write(work)
 

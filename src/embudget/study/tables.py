@@ -66,6 +66,8 @@ QUEUE = Table(
     Column("id", String(16), primary_key=True),
     Column("task", String(32), nullable=False, index=True),  # the name of their trunk, or the id of a run alone
     Column("train_flops", Double, nullable=False),  # the order of runs in their task
+    Column("flops", Double, nullable=False),  # those it adds to its task
+    Column("kind", Text, nullable=False),  # JSON of `embudget.study.run_times.StepKind`: how long a FLOP takes
     Column("seconds", Double, nullable=False),  # expected of the whole task: the longest is handed out first
     Column("place", String(16), nullable=False),  # where its pairs and checkpoints are
     Column("config", Text, nullable=False),
@@ -79,6 +81,34 @@ PLACES = Table(
     Column("id", String(16), primary_key=True),  # the hash of its content
     Column("place", Text, nullable=False),  # JSON of `embudget.study.queue.Place`
 )
+RESULTS = Table(
+    "results",
+    _METADATA,
+    # What is shown of a run while others go on, and what it took: records take up to 25 kB each, too much to be read
+    # every few seconds. A run recorded by an older version has no row.
+    Column("id", String(16), primary_key=True),
+    Column("status", String(16), nullable=False),
+    Column("model", Text, nullable=False),
+    Column("method", Text, nullable=False),
+    Column("train_flops", Double, nullable=False),  # its budget
+    Column("learning_rate", Double, nullable=False),
+    Column("seed", BigInteger, nullable=False),
+    Column("batch_size", Integer, nullable=False),
+    Column("max_length", Integer, nullable=False),
+    Column("negatives", Integer, nullable=False),
+    Column("precision", String(16), nullable=False),
+    Column("measured_on", String(16), nullable=False),  # losses compare where it is the same
+    Column("loss", Double),
+    Column("reason", String(255)),  # why it failed or diverged
+    Column("flops", Double),  # its own, without what a cheaper run of its trunk had spent
+    Column("seconds", Double),  # that these took
+    Column("took", Double),  # seconds from its lease to its record, by the worker's own clock
+    Column("tokens_per_pair", Double),
+    Column("device", Text, nullable=False),
+    Column("worker", String(128), nullable=False),
+    Column("written", Double, nullable=False),
+)
+Index("results_written", RESULTS.c.written)
 
 
 def check_tables(connection: Connection, location: str, create: bool) -> bool:
@@ -130,7 +160,7 @@ def is_up_to_date(connection: Connection) -> bool:
 def _make_the_rest(connection: Connection) -> None:
     _BY_TIME.create(connection, checkfirst=True)
     connection.execute(DropTable(LEASES, if_exists=True))
-    for table in (LEASES, QUEUE, PLACES):
+    for table in (LEASES, QUEUE, PLACES, RESULTS):
         table.create(connection, checkfirst=True)
 
 

@@ -14,6 +14,7 @@ from embudget.records import RunConfig, RunRecord
 from embudget.study.executors.base import Crew
 from embudget.study.holds import Seen
 from embudget.study.listener import SweepListener
+from embudget.study.ordering import LongestFirst
 from embudget.study.queue import Place
 from embudget.study.store import Store
 from embudget.training.interrupt import deferred, interruptible
@@ -42,10 +43,19 @@ class CrewDriver:
         store: has the queue that they take runs from.
         listener: told of what becomes of the runs.
         workers: how many of them there may be at a time.
+        order: tells the queue anew what runs are expected to take, as that becomes known.
     """
 
-    def __init__(self, crew: Crew, store: Store, listener: SweepListener, workers: int) -> None:
+    def __init__(
+        self,
+        crew: Crew,
+        store: Store,
+        listener: SweepListener,
+        workers: int,
+        order: LongestFirst | None = None,
+    ) -> None:
         self._crew, self._store, self._listener, self._workers = crew, store, listener, workers
+        self._order = order
         self._queue, self._leases = store.queue(), store.leases()
         self._waiting: dict[str, RunConfig] = {}
         self._losses: dict[str, int] = {}
@@ -93,6 +103,8 @@ class CrewDriver:
                     self._hear_failures()
                     self._hire(held)
                     self._search_memory(held)
+                    if self._order is not None:
+                        self._order.again(self._waiting.values())
                     time.sleep(POLL_SECONDS)
             except BaseException:
                 with deferred():
