@@ -7,6 +7,7 @@ which one worker trains, cheapest first. Which of them are under way is said by 
 
 import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, insert, select, update
@@ -113,7 +114,7 @@ class Queue:
         for some in in_parts(rows):
             for _ in range(3):
                 try:
-                    self._database.write(lambda connection, some=some: _queue(connection, some, place))
+                    self._database.write(partial(_queue, rows=some, place=place))
                     break
                 except IntegrityError:  # another driver queues the same runs: now they are there
                     continue
@@ -237,7 +238,7 @@ class Queue:
 
     def _each(self, runs: list[str], work: Any) -> None:  # noqa: ANN401 - a function of a connection and ids
         for some in in_parts(runs):
-            self._database.write(lambda connection, some=some: work(connection, some))
+            self._database.write(partial(work, some=some))
 
 
 def _queue(connection: Connection, rows: Sequence[dict[str, Any]], place: Place) -> None:
@@ -262,7 +263,7 @@ def _queue(connection: Connection, rows: Sequence[dict[str, Any]], place: Place)
         if row["id"] in there - recorded
     ]
     if again:
-        values = {name: bindparam(given) for name, given in _AGAIN.items()}
+        values: dict[str, Any] = {name: bindparam(given) for name, given in _AGAIN.items()}
         connection.execute(update(QUEUE).where(QUEUE.c.id == bindparam("run")).values(**values), again)
 
 
