@@ -8,6 +8,7 @@ which one worker trains, cheapest first. Which of them are under way is said by 
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, insert, select, update
@@ -118,7 +119,7 @@ class Queue:
         for some in in_parts(rows):
             for _ in range(3):
                 try:
-                    self._database.write(lambda connection, some=some: _queue(connection, some, place))
+                    self._database.write(partial(_queue, rows=some, place=place))
                     break
                 except IntegrityError:  # another driver queues the same runs: now they are there
                     continue
@@ -258,7 +259,7 @@ class Queue:
 
     def _each(self, rows: list[Any], work: Any) -> None:  # noqa: ANN401 - a function of a connection and some of them
         for some in in_parts(rows):
-            self._database.write(lambda connection, some=some: work(connection, some))
+            self._database.write(partial(work, some=some))
 
 
 def _queue(connection: Connection, rows: Sequence[dict[str, Any]], place: Place) -> None:
@@ -283,7 +284,7 @@ def _queue(connection: Connection, rows: Sequence[dict[str, Any]], place: Place)
         if row["id"] in there - recorded
     ]
     if again:
-        values = {name: bindparam(given) for name, given in _AGAIN.items()}
+        values: dict[str, Any] = {name: bindparam(given) for name, given in _AGAIN.items()}
         connection.execute(update(QUEUE).where(QUEUE.c.id == bindparam("run")).values(**values), again)
 
 

@@ -109,7 +109,7 @@ class Store:
     def _texts_of(self, runs: Collection[str]) -> Iterator[tuple[str, str]]:
         for some in in_parts(runs):
             rows = select(RUNS.c.id, RUNS.c.record).where(RUNS.c.id.in_(some))
-            there = self._database.read(lambda connection, rows=rows: connection.execute(rows).all())
+            there = self._database.read(lambda connection, rows=rows: connection.execute(rows).all())  # type: ignore[misc]
             found = {run: text for run, text in there}
             yield from ((run, found[run]) for run in some if run in found)
 
