@@ -321,8 +321,10 @@ def test_a_time_beyond_the_partitions_is_told_of_the_workers(cluster: Slurm, tmp
         crew = SlurmCrew(store, SlurmOptions.read("partition=gpu,time=2h"), tmp_path / "slurm")
         crew.hire(2)
         found: list[Gone] = []
-        until(lambda: bool(found.extend(crew.gone()) or len(found) == 2))
-        assert {gone.reason for gone in found} == {"Slurm would never start it: PartitionTimeLimit"}
+        while len(found) < 2:
+            until(lambda: crew.waiting_or_working() == 0)
+            found += crew.gone()
+        assert [gone.reason for gone in found] == ["Slurm would never start it: PartitionTimeLimit"] * 2
         until(lambda: not cluster("squeue", "--noheader"), 10)
         time.sleep(2.5)
         assert crew.gone() == [] and crew.waiting_or_working() == 0
