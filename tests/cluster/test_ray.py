@@ -244,7 +244,7 @@ def test_a_run_that_takes_its_worker_down_each_time_is_given_up(
         worker.suspend()  # or it would count the loss of its child, and go on
         for process in [*worker.children(recursive=True), worker]:
             process.send_signal(signal.SIGKILL)
-        until(lambda gone=worker: not gone.is_running())
+        worker.wait(60)
     out, err = driver.communicate(timeout=400)
     assert driver.returncode == 1, out + err
     with Store(tmp_path / "s.db") as store:
