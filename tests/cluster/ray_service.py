@@ -44,7 +44,7 @@ class RayService:
     @property
     def session(self) -> Path:
         """The folder of all logs."""
-        return Path(self.cluster.head_node.get_session_dir_path())  # type: ignore[union-attr]
+        return Path(self.cluster.head_node.get_session_dir_path())
 
     def _arguments(self, number: int) -> dict[str, Any]:
         return {
