@@ -7,6 +7,7 @@ which one worker trains, cheapest first. Which of them are under way is said by 
 
 import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, insert, select, update
@@ -113,18 +114,21 @@ class Queue:
         for some in in_parts(rows):
             for _ in range(3):
                 try:
-                    self._database.write(lambda connection, some=some: _queue(connection, some, place))
+                    self._database.write(partial(_queue, rows=some, place=place))
                     break
                 except IntegrityError:  # another driver queues the same runs: now they are there
                     continue
 
-    def pick(self, connection: Connection, held: ColumnElement[bool], device_bytes: float) -> Queued | None:
+    def pick(
+        self, connection: Connection, held: ColumnElement[bool], device_bytes: float, without: Collection[str] = ()
+    ) -> Queued | None:
         """The longest task that nobody is on and for which a worker's memory may suffice; locked, where rows can be.
 
         Args:
             connection: in a transaction that goes on to lease the task's first run.
             held: whether a lease is held, of a row of the leases.
             device_bytes: memory of the worker's device.
+            without: the ids of places that the worker cannot use.
         """
         busy = select(QUEUE.c.task).join(LEASES, LEASES.c.id == QUEUE.c.id).where(held)
         first, cheaper = QUEUE.alias(), QUEUE.alias()
@@ -135,6 +139,8 @@ class Queue:
             .order_by(first.c.seconds.desc(), first.c.task)
             .limit(1)
         )
+        if without:
+            free = free.where(first.c.place.not_in(without))
         if self._database.dialect == "postgresql":  # others pass it by instead of waiting for this transaction
             free = free.with_for_update(of=first, skip_locked=True)
         found = connection.execute(free).first()
@@ -232,7 +238,7 @@ class Queue:
 
     def _each(self, runs: list[str], work: Any) -> None:  # noqa: ANN401 - a function of a connection and ids
         for some in in_parts(runs):
-            self._database.write(lambda connection, some=some: work(connection, some))
+            self._database.write(partial(work, some=some))
 
 
 def _queue(connection: Connection, rows: Sequence[dict[str, Any]], place: Place) -> None:
@@ -257,7 +263,7 @@ def _queue(connection: Connection, rows: Sequence[dict[str, Any]], place: Place)
         if row["id"] in there - recorded
     ]
     if again:
-        values = {name: bindparam(given) for name, given in _AGAIN.items()}
+        values: dict[str, Any] = {name: bindparam(given) for name, given in _AGAIN.items()}
         connection.execute(update(QUEUE).where(QUEUE.c.id == bindparam("run")).values(**values), again)
 
 
