@@ -7,6 +7,7 @@ from embudget.outputs import check_folder_output
 from embudget.owned import check_owned
 from embudget.reading import read_json
 from embudget.records import RunRecord
+from embudget.remote import fetch_folder, is_url, read_manifest
 from embudget.suite.members import local_folder, split_depth
 
 RECORD_FILE = "embudget.json"
@@ -40,6 +41,22 @@ def check_earlier_model(folder: Path, error: type[EmbudgetError] = RunError) -> 
         OSError: the folder cannot be read.
     """
     check_owned(folder, "a model of embudget", error)
+
+
+def record_at(place: Path | str) -> RunRecord | None:
+    """The record of the run that made the whole model in a folder or at a URL; None where there is none.
+
+    Raises:
+        ModelError: it is damaged.
+        RemoteError: the URL cannot be read.
+    """
+    if isinstance(place, str) and is_url(place):
+        manifest = read_manifest(place)
+        if manifest is None or not manifest.whole or RECORD_FILE not in manifest.files:
+            return None
+        place = fetch_folder(place)
+    folder = Path(place)
+    return read_record(folder) if (folder / RECORD_FILE).exists() else None
 
 
 def read_record(folder: Path) -> RunRecord:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from embudget.errors import DivergedError, EmbudgetError, MethodError, ModelError, OutOfMemoryError, RunError
-from embudget.exports.folder import RECORD_FILE, read_record
+from embudget.exports.folder import record_at
 from embudget.pairs import load_pairs
 from embudget.records import RunConfig, RunRecord
 from embudget.study.trunks import Task
@@ -97,9 +97,8 @@ def _trained(task: Task, orders: Orders, on_progress: OnRunProgress) -> Iterator
     pairs, resources, out = load_pairs(orders.pairs), orders.resources, orders.out
     if out is not None:
         assert len(task) == 1, "a model is that of one run"
-        if (out / RECORD_FILE).exists() and (there := read_record(out)).config == task[
-            0
-        ]:  # it was written before a kill
+        there = record_at(out)
+        if there is not None and there.config == task[0]:  # it was written before a kill
             yield there
             return
     if out is None and task[0].schedule == "wsd":

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from embudget.errors import EmbudgetError, PairsError, RunError
+from embudget.errors import EmbudgetError, PairsError, RemoteError, RunError
 from embudget.evaluation.of_run import RunScorer
 from embudget.pairs import load_pairs
 from embudget.records import RunConfig
@@ -61,7 +61,7 @@ class QueuedRuns(Claims):
         """By the id of a place: the folder of its checkpoints here, and that at its URL."""
         self._from: dict[str, Queued] = {}
         """The id of each run that was taken -> the task that it came with."""
-        self._unusable: dict[str, PairsError] = {}
+        self._unusable: dict[str, PairsError | RemoteError] = {}
         """Why places cannot be used on this machine, by their ids."""
         self._any = False
         self._next_look = 0.0
@@ -153,7 +153,7 @@ class QueuedRuns(Claims):
         self._follow(task)
         try:
             self.orders(task)
-        except PairsError as error:
+        except (PairsError, RemoteError) as error:
             LOG.warning("left to others: %s", error)
             self._unusable[self._from[task[0].id].place] = error
             self._leases.release(task[0])
