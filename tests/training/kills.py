@@ -17,6 +17,7 @@ import safetensors.torch
 from embudget.pairs import Pairs
 from embudget.records import RunConfig
 from embudget.training import state
+from embudget.training.checkpoints import write_checkpoint
 from embudget.training.resources import Resources
 from embudget.training.run import train
 
@@ -68,7 +69,7 @@ def survives(folder: Path, config: RunConfig, pairs: Pairs, arm: Arm | None = No
 def in_a_write(moment: random.Random) -> Arm:
     """Die in the second or third write of a checkpoint, before any of the lines that run in it."""
     after, lines = moment.randint(1, 2), moment.randint(1, 400)
-    original = state.write_checkpoint
+    original = write_checkpoint
 
     def arm() -> None:
         vars(state)["write_checkpoint"] = dying

@@ -1,11 +1,12 @@
 """What cannot fit is refused before anything is loaded, and what would is named."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from embudget.errors import InfeasibleError
-from embudget.memory import model_bytes, training_bytes, ways_to_fit
+from embudget.memory import activation_bytes, model_bytes, training_bytes, ways_to_fit
 from embudget.methods import parse_method
 from embudget.pairs import Pairs
 from embudget.suite import find_shape
@@ -17,7 +18,7 @@ from tests.training.test_run import config_for
 LARGE = find_shape("pythia-2.8b")
 
 
-def job_of(pairs: Pairs, method: str = "full", **how: object) -> Job:
+def job_of(pairs: Pairs, method: str = "full", **how: Any) -> Job:  # noqa: ANN401 - any of the resources
     return Job.of(config_for(Path("micro-3m"), pairs, method), pairs, Resources()._replace(**how))
 
 
@@ -39,7 +40,7 @@ def test_a_model_that_is_too_large_is_refused_with_what_would_fit(
 
 def test_without_caching_a_batch_must_fit_at_once(tiny_pairs: Pairs, monkeypatch: pytest.MonkeyPatch) -> None:
     job = job_of(tiny_pairs, cache="never")
-    a_text = fit.activation_bytes(job.method, job.shape, job.config.max_length, 4)
+    a_text = activation_bytes(job.method, job.shape, job.config.max_length, 4)
     tight = model_bytes(job.method, job.shape, bf16=False) + 1.1 * a_text
     monkeypatch.setattr(fit, "device_bytes", lambda: tight)
     with pytest.raises(InfeasibleError, match="use gradient caching, --cache auto"):

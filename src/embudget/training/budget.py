@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import torch
 
-from embudget.training.interrupt import Interrupted, deferred, heed, pending, raise_pending
+from embudget.training.interrupt import deferred, heed, pending, raise_pending, raise_together
 from embudget.training.loop import Training
 
 
@@ -42,5 +42,5 @@ def whole_steps(training: Training) -> Iterator[None]:
         signals = torch.tensor([pending()], device=training.place.device)
         torch.distributed.all_reduce(signals, torch.distributed.ReduceOp.MAX)
         heed()
-    if number := int(signals.item()):
-        raise Interrupted(number, together=True)
+        if number := int(signals.item()):
+            raise_together(number)

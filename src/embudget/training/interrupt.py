@@ -36,6 +36,7 @@ _blocks = 0
 _pending: int | None = None
 _first: int | None = None
 _told: str | None = None
+_together = False
 
 
 def on_signal(number: int, frame: object) -> None:
@@ -45,7 +46,7 @@ def on_signal(number: int, frame: object) -> None:
         _leave_dead_terminals()
     _pending = number
     _first = _first or number
-    if not _depth:
+    if not _depth and not _together:
         raise Interrupted(number)
 
 
@@ -56,9 +57,10 @@ def interruptible() -> Iterator[None]:
     What came before the outermost of such blocks is forgotten, and a signal that ends it is heeded: in a notebook the
     next run must not hear of it.
     """
-    global _blocks, _first, _told
+    global _blocks, _first, _told, _together
     if not _blocks:
         _first = _told = None
+        _together = False
     _blocks += 1
     before: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():
@@ -112,6 +114,17 @@ def raise_pending() -> None:
         number = _pending
         heed()
         raise Interrupted(number)
+
+
+def raise_together(number: int) -> None:
+    """Raise a signal that all processes of a run have heard of, so that all of them end here.
+
+    Their own signals come at slightly different times; one that comes later asks for the same, and must not keep this
+    process from writing its part of the last checkpoint.
+    """
+    global _together
+    _together = True
+    raise Interrupted(number, together=True)
 
 
 def pending() -> int:

@@ -59,8 +59,8 @@ class ShardedBlocks:
             block.set_force_sum_reduction_for_comms(True)  # gloo has no other way to sum
         for block, above in zip(self._blocks, self._blocks[1:], strict=False):
             block.set_modules_to_forward_prefetch([above])
-        root: Any = cast("Any", fully_shard(_Root(self._blocks), mesh=mesh))
-        root()  # before any block runs: they learn of one another
+        self._root = cast("Any", fully_shard(_Root(self._blocks), mesh=mesh))
+        self._root()  # before any block runs: they learn of one another
 
     @contextmanager
     def whole(self) -> Iterator[None]:
