@@ -107,15 +107,7 @@ class RunTable(Frozen):
 
     @classmethod
     def of_rows(cls, rows: Iterable[Mapping[str, Any]]) -> Self:
-        """Make cells of the flat rows of a store of very many runs, `Store.rows`, as `of` does of its records.
-
-        Raises:
-            TooFewRunsError, FitError: as `of`.
-
-        Example:
-            >>> with Store("study.db") as store:
-            ...     laws = fit(RunTable.of_rows(store.rows()))
-        """
+        """Make cells of a store's flat rows, `Store.rows`, as `of` does of its records; memory stays small."""
         from embudget.runs.read import read_rows
 
         return cls._of(read_rows(rows), None)
