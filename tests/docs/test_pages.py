@@ -18,7 +18,7 @@ from tests.docs.pages import ROOT, blocks_of, compare, run_page
 PAGES = sorted(path for folder in ("start", "howto") for path in (ROOT / "docs" / folder).glob("*.md"))
 SLOW = {
     "start/python", "start/quickstart", "howto/dollars", "howto/export", "howto/gpus", "howto/judge", "howto/plan",
-    "howto/push", "howto/resume", "howto/spend", "howto/study",
+    "howto/push", "howto/resume", "howto/spend", "howto/study", "howto/workers",
 }  # fmt: skip
 """Pages that train, or simulate, for longer than 5 seconds; `make test-processes` runs them."""
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from embudget.study import Store
 from embudget.study.executors.base import Crew, Gone
@@ -28,16 +29,17 @@ class Processes(Crew):
     ) -> None:
         self._env = os.environ | {"OMP_NUM_THREADS": "1", STORE: store.address} | dict(env or {})
         self._commands = commands
+        self._folder = Path(tempfile.mkdtemp(prefix="embudget-crew-"))
         self.workers: list[subprocess.Popen[str]] = []
         self._told: set[int] = set()
 
     def hire(self, count: int) -> None:
         for _ in range(count):
             command = self._commands[min(len(self.workers), len(self._commands) - 1)]
-            errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - as long as the process
-            worker = subprocess.Popen(command, env=self._env, stdout=subprocess.DEVNULL, stderr=errors, text=True)
-            worker.errors = errors  # type: ignore[attr-defined]
-            self.workers.append(worker)
+            with (self._folder / f"{len(self.workers)}.err").open("w") as errors:
+                self.workers.append(
+                    subprocess.Popen(command, env=self._env, stdout=subprocess.DEVNULL, stderr=errors, text=True)
+                )
 
     def waiting_or_working(self) -> int:
         return sum(worker.poll() is None for worker in self.workers)
@@ -47,10 +49,8 @@ class Processes(Crew):
         self._told |= {one.pid for one in ended}
         return [Gone(f":{one.pid}", self.reason(one) if one.returncode else "") for one in ended]
 
-    @staticmethod
-    def reason(worker: "subprocess.Popen[str]") -> str:
-        worker.errors.seek(0)  # type: ignore[attr-defined]
-        lines = worker.errors.read().strip().splitlines()  # type: ignore[attr-defined]
+    def reason(self, worker: "subprocess.Popen[str]") -> str:
+        lines = (self._folder / f"{self.workers.index(worker)}.err").read_text().strip().splitlines()
         return f"exit code {worker.returncode}: {lines[-1] if lines else ''}"
 
     def dismiss(self) -> None:

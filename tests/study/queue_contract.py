@@ -1,6 +1,7 @@
 """What every database must do as a queue of runs: tests for a fixture `place` that gives its address."""
 
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,10 @@ def taken(queue: Queue, leases: Leases, memory: float = LARGE) -> Queued | None:
 
     came, _ = leases.claim_first(pick)
     return found[-1] if found and came is Hold.OURS else None
+
+
+def _at(step: int, config: RunConfig) -> int:
+    return step
 
 
 class QueueContract:
@@ -160,7 +165,7 @@ class QueueContract:
                 as_of_another_process(lost, monkeypatch)
                 monkeypatch.setattr(leases_module, "is_running", lambda name: False)
                 with store.leases("node-2", counts=True) as next_one:
-                    assert next_one.claim(config(), lambda config, step=step: step) is Hold.OURS
+                    assert next_one.claim(config(), partial(_at, step)) is Hold.OURS
                     losses = next_one.losses(config())
                     assert (losses.total, losses.stuck) == expected
                     assert losses.total == before.total + 1

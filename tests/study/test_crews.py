@@ -1,5 +1,6 @@
 """A driver and its crew of workers: faults of either change no record of a study."""
 
+import signal
 import subprocess
 import sys
 import time
@@ -49,7 +50,7 @@ def test_a_crew_gives_the_records_of_a_sweep(study: Study, tmp_path: Path) -> No
     assert losses(records) == losses(sweep(study, tmp_path / "whole.db"))
     assert {record.id for record in log.ended} == {record.id for record in records}
     assert len(crew[0].workers) == 2, "one a task"
-    assert all(worker.wait(60) == 0 for worker in crew[0].workers)
+    assert all(worker.wait(60) in (0, 128 + signal.SIGTERM) for worker in crew[0].workers), "left, or dismissed"
     assert not (tmp_path / "s.db.checkpoints").exists()
 
 

@@ -13,9 +13,9 @@ from embudget.evaluation.of_run import RunScorer
 from embudget.pairs import Pairs
 from embudget.records import RunRecord
 from embudget.study import Study, sweep
-from embudget.study.execution import execute
 from embudget.training.resources import Resources
 from embudget.training.run import train
+from tests.study.executing import executed
 from tests.study.studies import tiny_study
 
 pytest.importorskip("mteb", reason="the extra mteb is not installed")
@@ -95,7 +95,7 @@ def test_the_data_of_tasks_are_read_once(tiny_neox: Path, tiny_pairs: Pairs, rat
     rated.unlink()
     configs = tuple(tiny_study(tiny_neox, tiny_pairs).configs(tiny_pairs))
     resources = Resources(score=pickle.loads(pickle.dumps(scorer)))
-    (record,) = execute(configs, tiny_pairs.folder, lambda *_: None, resources)
+    (record,) = executed(configs, tiny_pairs.folder, resources)
     assert list(record.scores) == ["rated"]
 
 

@@ -89,6 +89,18 @@ def test_pairs_that_are_not_on_this_machine_are_named(
     assert said.code == 0 and "2 runs trained here, no run is left" in said.out
 
 
+def test_runs_whose_pairs_are_gone_are_left_to_others(study: Study, tiny_pairs: Pairs, tmp_path: Path) -> None:
+    """As after a study that was interrupted, and whose folder was removed."""
+    place = place_of(study, tiny_pairs, Resources())
+    one, two = study.configs(tiny_pairs.hash)
+    with Store(tmp_path / "s.db") as store:
+        store.queue().add([one], place.model_copy(update={"pairs": "/nowhere/pairs"}), {one.id: 1e9})
+        store.queue().add([two], place, {two.id: 1.0})
+        work(store)
+        assert [record.id for record in store.records()] == [two.id]
+        assert store.queue().ids() == {one.id}
+
+
 def test_other_pairs_are_refused(study: Study, tiny_pairs: Pairs, tmp_path: Path) -> None:
     queued(study, tiny_pairs, tmp_path / "s.db", pairs_hash="0" * 16)
     with pytest.raises(PairsError, match=f"but {tiny_pairs.folder} holds {load_pairs(tiny_pairs.folder).hash}"):

@@ -18,7 +18,6 @@ from embudget.errors import DivergedError
 from embudget.methods import parse_method
 from embudget.pairs import Pairs
 from embudget.records import RunConfig
-from embudget.study.execution import execute
 from embudget.suite import find_shape
 from embudget.suite.loading import load_embedder
 from embudget.training.budget import run_to_budget
@@ -28,6 +27,7 @@ from embudget.training.loop import Training
 from embudget.training.resources import Resources
 from embudget.training.run import train
 from embudget.training.schedule import factor_of
+from tests.study.executing import executed
 from tests.training.test_run import config_for
 
 
@@ -183,7 +183,7 @@ def test_a_loss_that_is_no_number_ends_the_run(tiny_neox: Path, tiny_pairs: Pair
 
 def test_a_diverged_run_has_a_record_without_a_loss(tiny_neox: Path, tiny_pairs: Pairs) -> None:
     config = config_for(tiny_neox, tiny_pairs, learning_rate=1e30)
-    (record,) = execute((config,), tiny_pairs.folder, lambda config, share, loss: None)
+    (record,) = executed((config,), tiny_pairs.folder)
     assert (record.status, record.loss, record.accuracy) == ("diverged", None, None)
     assert record.error is not None and "the loss became nan" in record.error
     assert record.loss_curve and all(0 < share < 1 and math.isfinite(loss) for share, loss in record.loss_curve)
@@ -208,7 +208,7 @@ def forged(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def test_an_exploding_loss_ends_the_run(tiny_neox: Path, tiny_pairs: Pairs, forged: list[float]) -> None:
     forged.append(100.0)
     config = config_for(tiny_neox, tiny_pairs, train_flops=8e9)
-    (record,) = execute((config,), tiny_pairs.folder, lambda config, share, loss: None)
+    (record,) = executed((config,), tiny_pairs.folder)
     assert (record.status, record.loss) == ("diverged", None)
     assert record.error is not None
     assert re.match(r"the loss rose to 100\.00 nats from \d\.\d+ at step \d+ .*: lower the learning rate", record.error)

@@ -9,7 +9,6 @@ from embudget.methods import parse_method
 from embudget.pairs import Pairs
 from embudget.records import RunConfig, RunRecord
 from embudget.study import Store, Study, sweep
-from embudget.study.execution import execute
 from embudget.suite import find_shape
 from embudget.training.heldout import HeldOut
 from embudget.training.loop import Training
@@ -17,6 +16,7 @@ from embudget.training.resources import Resources
 from embudget.training.run import train
 from embudget.training.state import newest_checkpoint, trunk_name
 from embudget.training.trunk import train_trunk
+from tests.study.executing import executed
 from tests.training.test_run import config_for
 from tests.training.trouble import poisoned
 
@@ -84,7 +84,7 @@ def test_a_branch_that_diverges_does_not_cost_the_dearer_runs(
     alone = [train(config, tiny_pairs, with_record=True)[1] for config in configs[1:]]
     branch = (1 - configs[0].decay) * BUDGETS[0]
     poisoned(monkeypatch, lambda one, factor: 0.9 * branch < one.meter.train_flops < BUDGETS[0] and factor < 1)
-    first, *rest = execute(tuple(configs), tiny_pairs.folder, lambda config, share, loss: None)
+    first, *rest = executed(configs, tiny_pairs.folder)
     assert (first.config, first.status, first.loss) == (configs[0], "diverged", None)
     assert first.error is not None and "the loss became nan" in first.error
     assert first.loss_curve and all(share < 1 and math.isfinite(loss) for share, loss in first.loss_curve)
@@ -112,7 +112,7 @@ def test_a_trunk_that_diverges_ends_all_the_runs_that_are_left(
 ) -> None:
     configs = runs_of(tiny_neox, tiny_pairs)
     poisoned(monkeypatch, lambda one, factor: one.meter.train_flops > BUDGETS[0] * 0.7 and factor == 1)
-    records = list(execute(tuple(configs), tiny_pairs.folder, lambda config, share, loss: None))
+    records = executed(configs, tiny_pairs.folder)
     assert [record.status for record in records] == ["done", "diverged", "diverged"]
     for record in records[1:]:
         assert record.error is not None and "the loss became nan" in record.error

@@ -8,6 +8,7 @@ which one worker trains, cheapest first. Which of them are under way is said by 
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, insert, select, update
@@ -118,7 +119,7 @@ class Queue:
         for some in in_parts(rows):
             for _ in range(3):
                 try:
-                    self._database.write(lambda connection, some=some: _queue(connection, some, place))
+                    self._database.write(partial(_queue, rows=some, place=place))
                     break
                 except IntegrityError:  # another driver queues the same runs: now they are there
                     continue
@@ -139,13 +140,16 @@ class Queue:
         change = update(QUEUE).where(QUEUE.c.id == bindparam("run")).values(seconds=bindparam("a_time"))
         self._each(values, lambda connection, some: connection.execute(change, list(some)))
 
-    def pick(self, connection: Connection, held: ColumnElement[bool], device_bytes: float) -> Queued | None:
+    def pick(
+        self, connection: Connection, held: ColumnElement[bool], device_bytes: float, without: Collection[str] = ()
+    ) -> Queued | None:
         """The longest task that nobody is on and for which a worker's memory may suffice; locked, where rows can be.
 
         Args:
             connection: in a transaction that goes on to lease the task's first run.
             held: whether a lease is held, of a row of the leases.
             device_bytes: memory of the worker's device.
+            without: the ids of places that the worker cannot use.
         """
         busy = select(QUEUE.c.task).join(LEASES, LEASES.c.id == QUEUE.c.id).where(held)
         first, cheaper = QUEUE.alias(), QUEUE.alias()
@@ -156,6 +160,8 @@ class Queue:
             .order_by(first.c.seconds.desc(), first.c.task)
             .limit(1)
         )
+        if without:
+            free = free.where(first.c.place.not_in(without))
         if self._database.dialect == "postgresql":  # others pass it by instead of waiting for this transaction
             free = free.with_for_update(of=first, skip_locked=True)
         found = connection.execute(free).first()
@@ -253,7 +259,7 @@ class Queue:
 
     def _each(self, rows: list[Any], work: Any) -> None:  # noqa: ANN401 - a function of a connection and some of them
         for some in in_parts(rows):
-            self._database.write(lambda connection, some=some: work(connection, some))
+            self._database.write(partial(work, some=some))
 
 
 def _queue(connection: Connection, rows: Sequence[dict[str, Any]], place: Place) -> None:
@@ -278,7 +284,7 @@ def _queue(connection: Connection, rows: Sequence[dict[str, Any]], place: Place)
         if row["id"] in there - recorded
     ]
     if again:
-        values = {name: bindparam(given) for name, given in _AGAIN.items()}
+        values: dict[str, Any] = {name: bindparam(given) for name, given in _AGAIN.items()}
         connection.execute(update(QUEUE).where(QUEUE.c.id == bindparam("run")).values(**values), again)
 
 

@@ -55,28 +55,49 @@ class QueuedRuns(Claims):
         """By the id of a place whose pairs were found."""
         self._from: dict[str, Queued] = {}
         """The id of each run that was taken -> the task that it came with."""
+        self._unusable: dict[str, PairsError] = {}
+        """Why places cannot be used on this machine, by their ids."""
+        self._any = False
         self._next_look = 0.0
 
     def next_task(self) -> Task | None:
-        """The longest task that is free, or None: nothing is left but what others train or need more memory for."""
+        """The longest task that is free, or None: nothing is left but what others train or need more memory for.
+
+        Raises:
+            PairsError: the pairs of no run are on this machine.
+            RunError: the model of a run is not.
+        """
         while True:
             if self._leases.holds_any and time.monotonic() < self._next_look:
                 return None
             came, task = self._leases.claim_first(self._pick, self._newest_step)
             if not task:
                 came, task = self._take_over()
-            if task and came is Hold.OURS:
+            if not task:
+                if self._is_over():
+                    return None
+            elif came is Hold.OURS:
                 if ready := self._ready(task):
+                    self._any = True
                     return ready
-            elif task and came is Hold.RECORDED:
+            elif came is Hold.RECORDED:
                 self._queue.forget([task[0].id])
-            elif not task and self._leases.holds_any:
-                self._next_look = time.monotonic() + BEAT_SECONDS
-                return None
-            elif not task and not self._may_become_free():
-                return None
-            elif not task:
-                self._stop.wait(min(3.0, self._leases.seconds / 40))
+
+    def _is_over(self) -> bool:
+        """Whether nothing can be had now; where a holder of runs may have ended, wait a little to see whether it has.
+
+        Raises:
+            PairsError: there was nothing at all to do, since pairs are missing here.
+        """
+        if self._leases.holds_any:
+            self._next_look = time.monotonic() + BEAT_SECONDS
+            return True
+        if self._may_become_free():
+            self._stop.wait(min(3.0, self._leases.seconds / 40))
+            return False
+        if self._unusable and not self._any:
+            raise next(iter(self._unusable.values()))
+        return True
 
     def orders(self, task: Task) -> Orders:
         """As the place says that was queued with it."""
@@ -88,7 +109,7 @@ class QueuedRuns(Claims):
         return Orders(self._folder_of(place), self._resources[queued.place], out, place.keep)
 
     def _pick(self, connection: Connection) -> Task:
-        queued = self._queue.pick(connection, self._leases.held(), self._device_bytes)
+        queued = self._queue.pick(connection, self._leases.held(), self._device_bytes, tuple(self._unusable))
         return () if queued is None else self._remembered(queued)
 
     def _remembered(self, queued: Queued) -> Task:
@@ -99,7 +120,7 @@ class QueuedRuns(Claims):
         """Lease a run whose worker is known to be gone, though its lease was not let go."""
         for run, seen in self._leases.of_others().items():
             gone = seen.hold is None and not seen.let_go
-            if gone and (queued := self._queue.task_of(run, self._device_bytes)) is not None:
+            if gone and (queued := self._usable(run)) is not None:
                 task = self._remembered(queued)
                 if (came := self._leases.claim(task[0], self._newest_step)) in (Hold.OURS, Hold.RECORDED):
                     return came, task
@@ -108,17 +129,29 @@ class QueuedRuns(Claims):
     def _may_become_free(self) -> bool:
         """Whether a queued run is leased by somebody who may have ended."""
         unsure = [run for run, seen in self._leases.of_others().items() if seen.hold is not Hold.HELD]
-        return any(self._queue.task_of(run, self._device_bytes) is not None for run in unsure)
+        return any(self._usable(run) is not None for run in unsure)
+
+    def _usable(self, run: str) -> Queued | None:
+        """The task of a queued run that this machine can train, as far as is known."""
+        queued = self._queue.task_of(run, self._device_bytes)
+        return None if queued is None or queued.place in self._unusable else queued
 
     def _ready(self, task: Task) -> Task:
-        """What of a task is to be trained now: nothing where its first run is given up.
+        """What of a task is to be trained now: nothing where its first run is given up, or its pairs are not here.
+
+        The runs of an older study may wait in the queue too, whose pairs nobody has any more. They stay there.
 
         Raises:
             RunError: its model is not on this machine; another worker may have it.
-            PairsError: its pairs are not.
         """
         self._follow(task)
-        self.orders(task)
+        try:
+            self.orders(task)
+        except PairsError as error:
+            LOG.warning("left to others: %s", error)
+            self._unusable[self._from[task[0].id].place] = error
+            self._leases.release(task[0])
+            return ()
         if not self._may_begin(task[0]):
             return ()
         try:

@@ -6,12 +6,13 @@ of the sweeps at work (see `embudget.study.leases`) and the queue of the runs to
 """
 
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from embudget.errors import StoreError
@@ -113,7 +114,7 @@ class Store:
         found: list[RunRecord] = []
         for some in in_parts(runs):
             rows = select(RUNS.c.id, RUNS.c.record).where(RUNS.c.id.in_(some)).order_by(RUNS.c.written)
-            there = self._database.read(lambda connection, rows=rows: connection.execute(rows).all())
+            there = self._database.read(partial(_all, query=rows))
             found += [self._read(run, record) for run, record in there]
         return found
 
@@ -212,6 +213,10 @@ class Store:
     def _read(self, run: str, text: Any) -> RunRecord:  # noqa: ANN401 - whatever the row holds
         row = f"{self.location}: run {str(run)[:40]}"
         return RunRecord.read(parse_json(text, row, StoreError), row, StoreError)
+
+
+def _all(connection: Connection, query: "Select[Any]") -> "Sequence[Row[Any]]":
+    return connection.execute(query).all()
 
 
 def _write(connection: Connection, record: RunRecord, now: "ColumnElement[float] | None") -> bool:

@@ -29,6 +29,8 @@ MOST_FAILURES = 3
 """Workers in a row that end before they have trained a step; the sweep then ends with their reason."""
 MOST_SEARCHES = 2
 """How often workers are hired for runs that need more memory than any worker had, before they are given up."""
+LEAVE_SECONDS = 10.0
+"""Workers that find no run left are gone within this time; what is there then waits for a machine."""
 HIRE_AGAIN_SECONDS = 15.0
 """Time after which an engine that refused is asked again; the first refusal ends the sweep."""
 
@@ -110,9 +112,13 @@ class CrewDriver:
                 raise
 
     def end(self) -> None:
-        """Dismiss workers that wait for a machine, unless others have runs for them."""
-        if not self._queue.count():
-            self._crew.dismiss()
+        """Let workers at work leave by themselves, and dismiss those that wait for a machine; none if runs are left."""
+        until = time.monotonic() + LEAVE_SECONDS
+        while not self._queue.count() and self._crew.waiting_or_working():
+            if time.monotonic() > until:
+                self._crew.dismiss()
+                return
+            time.sleep(min(0.5, POLL_SECONDS))
 
     def _hear_records(self) -> list[RunConfig]:
         """Tell of runs that have left the queue with their records; return those that left it without one."""
