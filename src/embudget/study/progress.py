@@ -207,7 +207,7 @@ class ProgressReader:
 
     def _read_names(self, connection: Connection, under_way: Collection[str]) -> None:
         self._names = {run: name for run, name in self._names.items() if run in under_way}
-        for some in in_parts(under_way - self._names.keys()):
+        for some in in_parts(set(under_way) - self._names.keys()):
             query = select(QUEUE.c.id, QUEUE.c.config).where(QUEUE.c.id.in_(some))
             for run, text in connection.execute(query):
                 config = parse_json(text, f"the queued run {run}", StoreError)

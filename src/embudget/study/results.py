@@ -150,7 +150,7 @@ class Results:
         here = {flops: loss for flops, (loss, _) in lowest.items()}
         holder: dict[float, dict[str, Any]] = {}
         for row in old:
-            flops, loss = row["train_flops"], row["loss"]
+            flops, loss = row["train_flops"], row["loss"] if row["loss"] is not None else math.inf
             known, count = lowest.get(flops, (math.inf, 0))
             if loss < known:
                 holder[flops] = row

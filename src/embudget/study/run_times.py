@@ -101,7 +101,9 @@ class RunTimes:
     def __init__(self, times: Sequence[RunTime], flops_per_second: float, probed: Speeds | None = None) -> None:
         counted = [time.tokens_per_pair for time in times if time.tokens_per_pair is not None]
         self._tokens_per_pair = median(counted) if counted else TOKENS_PER_PAIR
-        self._assumed, self._probed = 1 / flops_per_second, probed
+        # an assumption that is wrong by orders of magnitude would weigh on what one or two runs say
+        self._assumed = median(time.seconds_per_flop for time in times) if times else 1 / flops_per_second
+        self._probed = probed
         self._device = _most_frequent(time.device for time in times if time.device)
         self._beside = _Beside(times)
         self._seen: dict[StepKind, float] = {}
