@@ -92,7 +92,7 @@ def paper_outlook(
         train_flops=planned.train_flops, trunk_flops=planned.flops_by_trunks(study.decay),
         tokens=sum(run.tokens for run in planned.runs), pairs_needed=hungry.pairs, pairs_of=_name(hungry.config),
         refused=sized.refused, training_pairs=there, tokens_per_pair=hungry.tokens / hungry.pairs,
-        assumed=not study.pairs.exists(), device=device.lower(), count=int(devices), mfu=reached,
+        assumed=not _there(study), device=device.lower(), count=int(devices), mfu=reached,
         device_seconds=sum(seconds), makespan_seconds=max(span.end for span in spans),
         longest_seconds=seconds[longest], longest_of=_name(groups[longest][-1]), dollars_per_hour=price,
         memory_bytes=_memory(dear), memory_of=f"{dear.model} {dear.method}", device_memory=memory, too_large=too_large,
@@ -104,15 +104,22 @@ def paper_outlook(
 
 def _sized(study: Study, speed: float) -> tuple[Plan, float | None]:
     """The plan of the study at a speed in FLOP/s, and how many training pairs there are; None if nobody says."""
-    if not study.pairs.exists():
-        found, there = plan_on_paper(study, speed), study.assumed_pairs and study.assumed_pairs.training_pairs
-    else:
+    there: float | None
+    if _there(study):
         pairs = load_pairs(study.pairs)
-        found, there = plan(in_precision(study, "bf16").model_copy(update={"flops_per_second": speed}), pairs), None
+        found = plan(in_precision(study, "bf16").model_copy(update={"flops_per_second": speed}), pairs)
         there = float(pairs.rows("train"))
+    else:
+        found = plan_on_paper(study, speed)
+        there = None if study.assumed_pairs is None else study.assumed_pairs.training_pairs
     if not found.runs:
         raise ConfigError(f"no run of the study is worth doing: {found.left_out[0].reason}")
     return found, there
+
+
+def _there(study: Study) -> bool:
+    """Whether the pairs are to be measured: those at a URL are fetched, whose trouble is told."""
+    return isinstance(study.pairs, str) or study.pairs.exists()
 
 
 def _fitting(sized: Plan, memory: float) -> tuple[Plan, tuple[TooLarge, ...]]:
