@@ -27,7 +27,7 @@ from embudget.pairs import load_pairs
 from embudget.records import RunConfig
 from embudget.spending.paper_outlook import PaperOutlook, TooLarge
 from embudget.study import Plan, Study, plan
-from embudget.study.longest_first import longest_first, most_at_once
+from embudget.study.longest_first import most_at_once, spans_of
 from embudget.study.planning import PlannedRun, in_precision, plan_on_paper
 from embudget.study.trunks import tasks
 from embudget.suite import find_shape
@@ -80,7 +80,7 @@ def paper_outlook(
     by_id = {run.config.id: run for run in planned.runs}
     groups = tasks(run.config for run in planned.runs)
     seconds = [sum(by_id[config.id].seconds for config in group) for group in groups]
-    spans = longest_first(seconds, int(devices))
+    spans = spans_of(seconds, int(devices))
     kept = [CHECKPOINTS_KEPT * max(map(_state_bytes, group)) for group in groups]
     longest = max(range(len(groups)), key=seconds.__getitem__)
     hungry = max(planned.runs, key=lambda run: run.pairs)
