@@ -5,12 +5,14 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
 import yaml
 
+from embudget.errors import StoreError
 from embudget.pairs import Pairs
 from embudget.study import Store
 from embudget.training.checkpoints import newest_checkpoint
@@ -39,16 +41,24 @@ def pids_of_workers(sweep: subprocess.Popen[str]) -> set[int]:
     return {child.pid for child in children if "spawn_main" in " ".join(child.cmdline())}
 
 
-def workers_of(sweep: subprocess.Popen[str]) -> list[psutil.Process]:
-    """The two worker processes, once both have trained for a while."""
-    until = time.monotonic() + 120
+def workers_of(sweep: subprocess.Popen[str], folder: Path) -> list[psutil.Process]:
+    """The two worker processes, once both have trained for a while, as their leases say."""
+    until = time.monotonic() + 300
     while time.monotonic() < until and sweep.poll() is None:
-        children = psutil.Process(sweep.pid).children()
-        workers = [child for child in children if "spawn_main" in " ".join(child.cmdline())]
-        if len(workers) == 2 and all(sum(worker.cpu_times()[:2]) > 12 for worker in workers):
+        if steps_are_seen(folder / "s.db") == 2:
+            workers = [psutil.Process(pid) for pid in pids_of_workers(sweep)]
+            assert len(workers) == 2
             return workers
         time.sleep(0.2)
-    raise AssertionError(f"the sweep has no workers: {sweep.communicate()[1]}")
+    sweep.terminate()
+    raise AssertionError(f"the sweep has no workers: {sweep.communicate(timeout=60)[1]}")
+
+
+def steps_are_seen(place: Path) -> int:
+    """How many runs have done more than one step."""
+    with suppress(StoreError), Store(place, create=False) as store, store.leases() as leases:  # it may not be there yet
+        return sum(seen.pace is not None for seen in leases.of_others().values())
+    return 0
 
 
 @pytest.mark.slow
@@ -57,7 +67,7 @@ def test_workers_save_and_end_with_their_driver(
     tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path, number: signal.Signals
 ) -> None:
     sweep = start(tmp_path, tiny_neox, tiny_pairs)
-    workers = workers_of(sweep)
+    workers = workers_of(sweep, tmp_path)
     started = time.monotonic()
     if number == signal.SIGKILL:
         sweep.kill()
@@ -80,7 +90,7 @@ def test_workers_save_and_end_with_their_driver(
 def test_a_worker_that_is_told_to_end_saves_and_is_replaced(tiny_neox: Path, tiny_pairs: Pairs, tmp_path: Path) -> None:
     sweep = start(tmp_path, tiny_neox, tiny_pairs)
     try:
-        worker, other = workers_of(sweep)
+        worker, other = workers_of(sweep, tmp_path)
         told = time.time()
         worker.terminate()
         worker.wait(15)
