@@ -137,6 +137,18 @@ def test_a_store_of_the_older_format_is_read_as_it_is_and_goes_on(tmp_path: Path
         assert two.records() == [done(), done(1)]
 
 
+def test_a_table_that_takes_no_lease_is_refused_instead_of_asked_for_ever(tmp_path: Path) -> None:
+    """As one that another program has given a column of its own."""
+    with Store(tmp_path / "s.db") as store:
+        with sqlite3.connect(tmp_path / "s.db") as connection:
+            (made,) = connection.execute("SELECT sql FROM sqlite_master WHERE name = 'leases'").fetchone()
+            connection.execute("DROP TABLE leases")
+            connection.execute(made.replace("(", "(theirs INTEGER NOT NULL, ", 1))
+        connection.close()
+        with store.leases() as leases, pytest.raises(StoreError, match=r"NOT NULL constraint failed: leases\.theirs"):
+            leases.claim(config(0))
+
+
 def test_a_store_of_the_format_without_a_queue_gets_one_when_a_run_is_queued(tmp_path: Path) -> None:
     old = tmp_path / "old.db"
     with sqlite3.connect(old) as connection:
