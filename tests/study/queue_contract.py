@@ -53,6 +53,7 @@ class QueueContract:
             for _ in range(2):
                 queue.add([config(seed) for seed in range(4)], PLACE)
             assert queue.count() == 3, "one has a record"
+            queue.add([config(1), config(1)], PLACE)
             assert queue.ids() == {config(seed).id for seed in (1, 2, 3)}
             store.add(done(2))
             store.add(RunRecord(config=config(3), status="failed", error="lost"))

@@ -116,6 +116,18 @@ def test_a_model_that_is_not_on_this_machine_fails_no_run(study: Study, tiny_pai
         assert store.records() == [] and store.queue().count() == 2
 
 
+def test_runs_whose_model_is_not_here_are_left_to_others(study: Study, tiny_pairs: Pairs, tmp_path: Path) -> None:
+    place = place_of(study, tiny_pairs, Resources())
+    one, two = study.configs(tiny_pairs.hash)
+    gone = [one.model_copy(update={"model": f"{tmp_path}/gone_%:1", "seed": seed}) for seed in (2, 3)]
+    with Store(tmp_path / "s.db") as store:
+        store.queue().add([*gone, two], place, {gone[0].id: 1e9, gone[1].id: 1e8, two.id: 1.0})
+        work(store)
+        assert [record.id for record in store.records()] == [two.id]
+        assert store.queue().ids() == {run.id for run in gone}
+        assert all(seen.let_go for seen in store.leases().of_others().values())
+
+
 def test_the_store_comes_from_the_environment(
     study: Study, tiny_pairs: Pairs, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

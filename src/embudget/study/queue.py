@@ -97,6 +97,7 @@ class Queue:
             seconds: expected of each run by its id; without them a run's own FLOP decide which task is the longest.
             out: folder or URL for the model of a run, by its id.
         """
+        runs = list({config.id: config for config in runs}.values())  # one model may have two names
         size, out = own_flops_of(runs) if seconds is None else seconds, out or {}
         rows: list[dict[str, Any]] = []
         for task in tasks(runs):
@@ -104,25 +105,20 @@ class Queue:
             kind, own = json.dumps(StepKind.of(task[0])), own_flops([one.train_flops for one in task], task[0].decay)
             rows += [
                 {
-                    "id": config.id,
-                    "task": task_name(task[0]),
-                    "train_flops": config.train_flops,
-                    "flops": flops,
-                    "kind": kind,
-                    "seconds": whole,
-                    "place": place.id,
-                    "config": config.model_dump_json(),
+                    "id": config.id, "task": task_name(task[0]), "train_flops": config.train_flops, "flops": flops,
+                    "kind": kind, "seconds": whole, "place": place.id, "config": config.model_dump_json(),
                     "out": out.get(config.id),
                 }
                 for config, flops in zip(task, own, strict=True)
-            ]
+            ]  # fmt: skip
         for some in in_parts(rows):
-            for _ in range(3):
+            for left in (2, 1, 0):
                 try:
                     self._database.write(partial(_queue, rows=some, place=place))
                     break
-                except IntegrityError:  # another driver queues the same runs: now they are there
-                    continue
+                except IntegrityError as error:  # another driver queues the same runs: now they are there
+                    if not left:
+                        raise self._database.refusal(error) from None
 
     def expect(self, runs: Sequence[RunConfig], seconds: Mapping[str, float]) -> None:
         """Say anew what queued runs are expected to take, which is the order in which their tasks are handed out.
