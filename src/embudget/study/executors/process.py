@@ -4,6 +4,7 @@ A worker sends progress, then a record as each run ends, and goes on when it is 
 no trunk outruns its records. What it saved when it was interrupted it sends as a text. It never outlives its driver.
 """
 
+import atexit
 import ctypes
 import multiprocessing
 import os
@@ -112,7 +113,21 @@ def receive(worker: Process, on_progress: OnRunProgress) -> Outcome | None:
 
 
 def _work(connection: Connection, slot: int, count: int) -> None:
-    """Train tasks in a worker process, on an even share of the cores or on one of the GPUs, until none comes."""
+    """Train tasks in a worker process until none comes, and end without taking the interpreter apart.
+
+    With torch in it that takes two seconds of a core, for which the driver would wait, perhaps in a preempted node's
+    grace period of ten.
+    """
+    code = _serve(connection, slot, count)
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
+
+
+def _serve(connection: Connection, slot: int, count: int) -> int:
+    """Train on an even share of the cores or on one of the GPUs; return the exit code."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver decides
     if _POSIX:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
@@ -127,8 +142,9 @@ def _work(connection: Connection, slot: int, count: int) -> None:
                     connection.send(told() or "")
                     heed()
             except OSError:  # the driver was killed
-                return
-            sys.exit(128 + error.signal)
+                return 0
+            return 128 + error.signal
+    return 0
 
 
 def _work_on(connection: Connection, count: int) -> None:
