@@ -19,12 +19,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sqlalchemy import insert
+from sqlalchemy import Connection, insert
 
 from benchmarks.host import measured_by
 from embudget.design import World
@@ -93,9 +94,13 @@ def fill(store: Store, every: Iterator[RunRecord]) -> int:
             }
             for place, one in enumerate(rows)
         ]  # fmt: skip
-        store._database.write(lambda connection, values=values: connection.execute(insert(RUNS), values))
+        store._database.write(partial(_insert, values))
         written += len(rows)
     return written
+
+
+def _insert(rows: list[dict[str, Any]], connection: Connection) -> None:
+    connection.execute(insert(RUNS), rows)
 
 
 def command(*arguments: str | Path) -> dict[str, float]:

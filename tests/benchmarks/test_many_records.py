@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -62,7 +63,7 @@ def test_a_page_lists_the_best_of_each_cell_and_says_so(
     assert many.stat().st_size < 1.05 * few.stat().st_size < 8e6
     found = counted(stores[1])
     done = [row for row in stores[1].rows() if row["status"] == "done"]
-    best = {}
+    best: dict[tuple[str, str, float], dict[str, Any]] = {}
     for row in done:
         cell = row["model"], row["method"], row["budget"]
         best[cell] = min(best.get(cell, row), row, key=lambda one: one["loss"])

@@ -9,7 +9,7 @@ from tests.docs.pages import ROOT
 PAGES = {path.relative_to(ROOT).as_posix(): path.read_text() for path in (ROOT / "docs").glob("[!_]*/*.md")} | {
     name: (ROOT / name).read_text() for name in ("README.md", "CONTRIBUTING.md")
 }
-GROUPS = {"suite", "pairs"}
+GROUPS = {"suite", "pairs", "store"}
 
 
 def test_every_command_and_option_in_the_text_exists(run: Run) -> None:
@@ -32,6 +32,7 @@ def test_every_option_in_the_text_is_one_of_some_command(run: Run) -> None:
     commands = [
         "spend", "plan", "train", "sweep", "fit", "recipe", "simulate", "evaluate", "export", "report", "records",
         "quickstart", "pairs build", "pairs index", "pairs mine", "push",
+        "worker", "watch", "store copy", "upload",
     ]  # fmt: skip
     known = "".join(run(*command.split(), "--help").out for command in commands)
     for page, text in PAGES.items():

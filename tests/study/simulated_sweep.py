@@ -91,7 +91,8 @@ def play(
         runs = [run for task in waiting for run in task]
         return tasks(longest_first(runs, expected_seconds(runs, RunTimes(times, flops_per_second))))
 
-    waiting, parts, measured = ordered(study, ()), [], 0
+    parts: list[Part] = []
+    waiting, measured = ordered(study, ()), 0
     free = [0.0] * workers
     while waiting:
         worker = int(np.argmin(free))

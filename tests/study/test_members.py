@@ -11,9 +11,9 @@ from safetensors.torch import load_file, save_file
 from embudget.errors import ModelError
 from embudget.pairs import Pairs
 from embudget.study import Study, plan, sweep
-from embudget.study.execution import execute
 from embudget.training.job import Job
 from tests.command_line import Run
+from tests.study.executing import executed
 from tests.suite.test_checks import BAD
 
 
@@ -181,5 +181,5 @@ def test_texts_longer_than_a_members_positions_leave_it_out(mine: Path, tiny_pai
 def test_a_model_that_fails_late_fails_its_own_runs(mine: Path, tiny_pairs: Pairs) -> None:
     (config,) = study_of(tiny_pairs, mine).configs(tiny_pairs.hash)
     nudge(mine)
-    (record,) = execute((config,), tiny_pairs.folder, lambda *_: None)
+    (record,) = executed((config,), tiny_pairs.folder)
     assert record.status == "failed" and "are not those that the run was made for" in (record.error or "")

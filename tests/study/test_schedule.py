@@ -43,6 +43,7 @@ def study(request: pytest.FixtureRequest) -> list[Task]:
     return tasks(grid(request.param))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2, 5, 16])
 def test_the_time_left_is_known_within_a_quarter_after_a_tenth_of_the_work(study: list[Task], workers: int) -> None:
     """Nothing is known at first but a speed that is wrong by a factor of 10 for some members."""

@@ -12,7 +12,7 @@ import yaml
 from embudget.errors import ConfigError, StoreError
 from embudget.pairs import Pairs
 from embudget.records import RunConfig, RunRecord
-from embudget.study import Store, Study, database, sweep
+from embudget.study import Store, Study, database, execution, sweep
 from embudget.study import leases as leases_module
 from embudget.study.claims import MAX_ATTEMPTS
 from embudget.study.execution import Lost, Orders, OutOfMemory
@@ -190,11 +190,10 @@ def test_the_time_between_checkpoints_reaches_the_runs(
     study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run
 ) -> None:
     seen: list[float | None] = []
-    original = local.execute
 
     def execute(task: Task, orders: Orders, on_progress: OnRunProgress) -> Iterator[RunRecord | OutOfMemory]:
         seen.append(orders.resources.checkpoint_seconds)
-        return original(task, orders, on_progress)
+        return execution.execute(task, orders, on_progress)
 
     monkeypatch.setattr(local, "execute", execute)
     sweep(study, tmp_path / "s.db")

@@ -14,8 +14,8 @@ import torch
 
 from embudget.errors import ConfigError, EmbudgetError
 from embudget.pairs import Pairs
-from embudget.records import RunConfig, RunRecord
-from embudget.study.execution import execute
+from embudget.records import RunRecord
+from embudget.study.execution import Orders, execute
 from embudget.training import interrupt, loop, rows
 from embudget.training.checkpoints import newest_checkpoint
 from embudget.training.engine import Engine
@@ -26,6 +26,7 @@ from embudget.training.loop import Training
 from embudget.training.resources import Resources
 from embudget.training.run import train
 from tests.conftest import save_tiny
+from tests.study.executing import executed
 from tests.training.test_run import config_for
 
 TIMELESS = {"seconds": True, "provenance": {"started"}}
@@ -162,7 +163,7 @@ def test_wherever_a_signal_falls_the_run_ends_as_undisturbed(
     if schedule == "wsd":
         configs.append(config_for(dropping, tiny_pairs, method, train_flops=2 * budget, **of | {"warmup": 0.05}))
     resources = Resources(cache=cache, checkpoints=tmp_path, checkpoint_seconds=1e9)
-    whole = trained(configs, tiny_pairs, resources._replace(checkpoints=None))
+    whole = executed(configs, tiny_pairs.folder, resources._replace(checkpoints=None))
     done: dict[str, RunRecord] = {}
     moments = random.Random(0)
     for place, name in MOMENTS.values():
@@ -174,20 +175,17 @@ def test_wherever_a_signal_falls_the_run_ends_as_undisturbed(
                 try:
                     with interruptible():
                         left = [config for config in configs if config.id not in done]
-                        for record in execute(tuple(left), tiny_pairs.folder, lambda *_: None, resources):
+                        for record in execute(tuple(left), Orders(tiny_pairs.folder, resources), lambda *_: None):
+                            assert isinstance(record, RunRecord)
                             done[record.config.id] = record
                 except Interrupted:
                     assert told()
     left = [config for config in configs if config.id not in done]
-    done |= {record.config.id: record for record in trained(left, tiny_pairs, resources)} if left else {}
+    done |= {record.config.id: record for record in executed(left, tiny_pairs.folder, resources)} if left else {}
     for record in whole:
         again = done[record.config.id]
         timeless = {"seconds", "provenance", "shared_flops"}
         assert again.model_dump(exclude=timeless) == record.model_dump(exclude=timeless)
-
-
-def trained(configs: list[RunConfig], pairs: Pairs, resources: Resources) -> list[RunRecord]:
-    return list(execute(tuple(configs), pairs.folder, lambda *_: None, resources))
 
 
 def test_a_step_that_is_broken_off_leaves_the_state_before_it(

@@ -20,8 +20,10 @@ from embudget.training.run import train
 from embudget.training.trunk import train_trunk
 from tests.hard_negatives import with_negatives
 from tests.training.batches import LOSS_ROUNDING, SCALE
-from tests.training.test_processes import TWO, assert_same_curve, launch, record_at, run_until, write
+from tests.training.processes import assert_same_curve, launch, record_at, run_until, write
 from tests.training.test_run import config_for
+
+TWO = 2
 
 
 def hard_config(model: Path, pairs: Pairs, method: str = "full", **changes: object) -> RunConfig:

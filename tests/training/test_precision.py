@@ -16,7 +16,7 @@ from embudget.training.job import Job
 from embudget.training.loop import Training
 from embudget.training.precision import bf16_speedup, resolve_precision, study_precision
 from embudget.training.run import train
-from tests.training.test_processes import launch, record_at, write
+from tests.training.processes import launch, record_at, write
 from tests.training.test_run import config_for
 
 

@@ -5,7 +5,6 @@ import logging
 import random
 import re
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ import torch
 from embudget.errors import DivergedError, RunError
 from embudget.pairs import Pairs
 from embudget.records import Provenance, RunConfig, RunRecord
-from embudget.study.execution import execute
 from embudget.training import engine
 from embudget.training.checkpoints import newest_checkpoint
 from embudget.training.job import Job
@@ -25,6 +23,7 @@ from embudget.training.resources import Resources
 from embudget.training.run import train
 from tests.command_line import Run
 from tests.conftest import save_tiny
+from tests.study.executing import executed
 from tests.training.kills import RECORD, WEIGHTS, Arm, at_line, in_a_write, survives, train_to
 from tests.training.test_run import config_for
 
@@ -141,23 +140,19 @@ def test_free_memory_that_has_changed_changes_nothing(
     schedule: str,
 ) -> None:
     config = run_of(dropping, tiny_pairs, "full", schedule=schedule)
-    train = partial(execute, (config,), tiny_pairs.folder)
     resources = Resources(checkpoints=tmp_path, checkpoint_seconds=0)
-
-    def calm(config: RunConfig, share: float, loss: float) -> None:
-        pass
 
     def stop(config: RunConfig, share: float, loss: float) -> None:
         if share > 0.5:
             raise KeyboardInterrupt
 
     monkeypatch.setattr(engine, "needs_cache", lambda *_: cached_at_first)
-    (whole,) = train(calm)
+    (whole,) = executed((config,), tiny_pairs.folder)
     with pytest.raises(KeyboardInterrupt):
-        list(train(stop, resources))
+        executed((config,), tiny_pairs.folder, resources, stop)
     monkeypatch.setattr(engine, "needs_cache", lambda *_: not cached_at_first)
-    (other,) = train(calm)
-    (again,) = train(calm, resources)
+    (other,) = executed((config,), tiny_pairs.folder)
+    (again,) = executed((config,), tiny_pairs.folder, resources)
     timeless = {"seconds", "provenance", "shared_flops"}
     assert again.model_dump(exclude=timeless) == whole.model_dump(exclude=timeless)
     assert other.executed_flops != whole.executed_flops, "it would have been trained in the other way"
@@ -220,7 +215,7 @@ def test_checkpoints_that_cannot_be_written_do_not_end_the_run(
     config = run_of(tiny_neox, tiny_pairs, "bias", train_flops=1e9, schedule=schedule)
     resources = Resources(checkpoints=tmp_path / "file", checkpoint_seconds=0)
     with caplog.at_level(logging.WARNING):
-        (record,) = execute((config,), tiny_pairs.folder, lambda config, share, loss: None, resources)
+        (record,) = executed((config,), tiny_pairs.folder, resources)
     assert record.status == "done", record.error
     assert record.loss == train(config, tiny_pairs, with_record=True)[1].loss
     assert re.search(r"cannot write a checkpoint to .*: Not a directory; training goes on", caplog.text)

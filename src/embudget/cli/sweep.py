@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 
 def command(
     study: Annotated[Path, typer.Argument(help="YAML: suite or members, methods, budgets, pairs, ...")],
-    store: Annotated[str, typer.Option(help="Where records are kept: a SQLite file or a SQLAlchemy URL.")] = "study.db",
+    store: Annotated[
+        str,
+        typer.Option(
+            envvar="EMBUDGET_STORE",
+            help="Where records are kept: a SQLite file or a SQLAlchemy URL; EMBUDGET_STORE hides passwords.",
+        ),
+    ] = "study.db",
     workers: Annotated[
         int,
         typer.Option(

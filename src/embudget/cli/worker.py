@@ -44,16 +44,17 @@ def command(
     from embudget.study.work import work
 
     with Store(store, create=False) as opened:
-        listener = _listener()
+        trained: list[str] = []
+        listener = _listener(trained)
         work(opened, workers=workers, name=name, pairs=pairs, checkpoints=checkpoints, listener=listener)
         left, lacking = opened.queue().count(), opened.queue().lacking()
         waiting = f"{left} runs left to others" if left else "no run is left"
         more = f", {len(lacking)} of them need more memory than some worker had" if lacking else ""
-        typer.echo(f"{opened.location}: {listener.count} runs trained here, {waiting}{more}")
+        typer.echo(f"{opened.location}: {len(trained)} runs trained here, {waiting}{more}")
 
 
-def _listener() -> "SweepListener":
-    """Prints a line for each run that ends or is lost."""
+def _listener(trained: list[str]) -> "SweepListener":
+    """Prints a line for each run that ends or is lost, and remembers the ids of those that ended."""
     from embudget.cli.console import note
     from embudget.cli.sweep_bar import label, outcome
     from embudget.memory import written
@@ -61,10 +62,8 @@ def _listener() -> "SweepListener":
     from embudget.study import SweepListener
 
     class Lines(SweepListener):
-        count = 0
-
         def finished(self, record: RunRecord) -> None:
-            self.count += 1
+            trained.append(record.id)
             note(f"{label(record.config)}: {outcome(record)}")
 
         def lost(self, config: RunConfig, reason: str, attempt: int) -> None:

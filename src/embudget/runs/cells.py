@@ -108,9 +108,9 @@ class RunTable(Frozen):
     @classmethod
     def of_rows(cls, rows: Iterable[Mapping[str, Any]]) -> Self:
         """Make cells of a store's flat rows, `Store.rows`, as `of` does of its records; memory stays small."""
-        from embudget.runs.read import read_rows
+        from embudget.runs.read import table_of_rows
 
-        return cls._of(read_rows(rows), None)
+        return cls._of(table_of_rows(rows), None)
 
     @classmethod
     def read(  # type: ignore[override] # a table is read from a file, other values from data

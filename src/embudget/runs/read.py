@@ -47,10 +47,10 @@ class _Column(NamedTuple):
 
 def read_records(records: Iterable[RunRecord]) -> pd.DataFrame:
     """Put records in a table, in their order."""
-    return read_rows(record_row(record, _OF_RECORDS) | {"groups": record.groups} for record in records)
+    return table_of_rows(record_row(record, _OF_RECORDS) | {"groups": record.groups} for record in records)
 
 
-def read_rows(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+def table_of_rows(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """Put flat rows of records, as `embudget.study.Store.rows` gives them, in a table, in their order.
 
     Each row is let go before the next is asked for: of 100,000 runs with losses by 100 groups only these stay.

@@ -27,7 +27,7 @@ from embudget.pairs import load_pairs
 from embudget.records import RunConfig
 from embudget.spending.paper_outlook import PaperOutlook, TooLarge
 from embudget.study import Plan, Study, plan
-from embudget.study.longest_first import longest_first, most_at_once
+from embudget.study.longest_first import most_at_once, spans_of
 from embudget.study.planning import PlannedRun, in_precision, plan_on_paper
 from embudget.study.trunks import tasks
 from embudget.suite import find_shape
@@ -80,7 +80,7 @@ def paper_outlook(
     by_id = {run.config.id: run for run in planned.runs}
     groups = tasks(run.config for run in planned.runs)
     seconds = [sum(by_id[config.id].seconds for config in group) for group in groups]
-    spans = longest_first(seconds, int(devices))
+    spans = spans_of(seconds, int(devices))
     kept = [CHECKPOINTS_KEPT * max(map(_state_bytes, group)) for group in groups]
     longest = max(range(len(groups)), key=seconds.__getitem__)
     hungry = max(planned.runs, key=lambda run: run.pairs)
@@ -92,7 +92,7 @@ def paper_outlook(
         train_flops=planned.train_flops, trunk_flops=planned.flops_by_trunks(study.decay),
         tokens=sum(run.tokens for run in planned.runs), pairs_needed=hungry.pairs, pairs_of=_name(hungry.config),
         refused=sized.refused, training_pairs=there, tokens_per_pair=hungry.tokens / hungry.pairs,
-        assumed=not study.pairs.exists(), device=device.lower(), count=int(devices), mfu=reached,
+        assumed=not _there(study), device=device.lower(), count=int(devices), mfu=reached,
         device_seconds=sum(seconds), makespan_seconds=max(span.end for span in spans),
         longest_seconds=seconds[longest], longest_of=_name(groups[longest][-1]), dollars_per_hour=price,
         memory_bytes=_memory(dear), memory_of=f"{dear.model} {dear.method}", device_memory=memory, too_large=too_large,
@@ -104,15 +104,22 @@ def paper_outlook(
 
 def _sized(study: Study, speed: float) -> tuple[Plan, float | None]:
     """The plan of the study at a speed in FLOP/s, and how many training pairs there are; None if nobody says."""
-    if not study.pairs.exists():
-        found, there = plan_on_paper(study, speed), study.assumed_pairs and study.assumed_pairs.training_pairs
-    else:
+    there: float | None
+    if _there(study):
         pairs = load_pairs(study.pairs)
-        found, there = plan(in_precision(study, "bf16").model_copy(update={"flops_per_second": speed}), pairs), None
+        found = plan(in_precision(study, "bf16").model_copy(update={"flops_per_second": speed}), pairs)
         there = float(pairs.rows("train"))
+    else:
+        found = plan_on_paper(study, speed)
+        there = None if study.assumed_pairs is None else study.assumed_pairs.training_pairs
     if not found.runs:
         raise ConfigError(f"no run of the study is worth doing: {found.left_out[0].reason}")
     return found, there
+
+
+def _there(study: Study) -> bool:
+    """Whether the pairs are to be measured: those at a URL are fetched, whose trouble is told."""
+    return isinstance(study.pairs, str) or study.pairs.exists()
 
 
 def _fitting(sized: Plan, memory: float) -> tuple[Plan, tuple[TooLarge, ...]]:

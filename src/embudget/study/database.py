@@ -113,6 +113,13 @@ class Database:
         """
         return self._run(work, True, patience, stop, on_trouble)
 
+    def refusal(self, error: SQLAlchemyError) -> StoreError:
+        """The error of a store that refused a statement."""
+        return StoreError(f"cannot use the store {self.location}: {self._said(error)}")
+
+    def _said(self, error: SQLAlchemyError) -> str:
+        return self.location.hide(first_line(getattr(error, "orig", None) or error))[:150]
+
     def _run(
         self,
         work: Work[Result],
@@ -129,9 +136,9 @@ class Database:
             except IntegrityError:
                 raise
             except SQLAlchemyError as error:
-                said = self.location.hide(first_line(getattr(error, "orig", None) or error))[:150]
+                said = self._said(error)
                 if not passes(error, self._answered):
-                    raise StoreError(f"cannot use the store {self.location}: {said}") from None
+                    raise self.refusal(error) from None
                 waited = time.monotonic() - began
                 if waited >= patience or (stop is not None and stop.is_set()):
                     raise StoreError(

@@ -6,7 +6,15 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from embudget.errors import DivergedError, EmbudgetError, MethodError, ModelError, OutOfMemoryError, RunError
+from embudget.errors import (
+    DivergedError,
+    EmbudgetError,
+    InfeasibleError,
+    MethodError,
+    ModelError,
+    OutOfMemoryError,
+    RunError,
+)
 from embudget.exports.folder import record_at
 from embudget.pairs import load_pairs
 from embudget.records import RunConfig, RunRecord
@@ -83,7 +91,7 @@ def execute(task: Task, orders: Orders, on_progress: OnRunProgress) -> Iterator[
             yield diverged_record(config, error)
         return
     # a model that has changed meanwhile is one task's trouble, and torch says out of memory by a RuntimeError
-    except (RunError, MethodError, ModelError, MemoryError, RuntimeError, OSError) as error:
+    except (RunError, InfeasibleError, MethodError, ModelError, MemoryError, RuntimeError, OSError) as error:
         if is_out_of_memory(error):
             yield OutOfMemory(tuple(left), _reason(error), tuple(last))
             return
@@ -116,7 +124,7 @@ def is_out_of_memory(error: Exception) -> bool:
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
     said = str(error)
-    memory = isinstance(error, OutOfMemoryError | MemoryError)
+    memory = isinstance(error, OutOfMemoryError | InfeasibleError | MemoryError)
     return memory or any(text in said for text in ("out of memory", "allocate memory", "bad_alloc"))
 
 

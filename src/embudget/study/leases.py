@@ -20,20 +20,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Double,
-    Row,
-    case,
-    cast,
-    delete,
-    extract,
-    func,
-    insert,
-    select,
-    update,
-)
+from sqlalchemy import ColumnElement, Connection, Double, Row, case, cast, delete, extract, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from embudget.records import RunConfig
@@ -247,7 +234,10 @@ class Leases:
             try:
                 with connection.begin_nested():
                     connection.execute(insert(LEASES).values(fresh))
-            except IntegrityError:  # another was first
+            except IntegrityError as error:  # another was first; or the table takes no lease of ours, and never will
+                there = select(LEASES.c.id).where(LEASES.c.id == run), select(RUNS.c.id).where(RUNS.c.id == run)
+                if all(connection.execute(one).first() is None for one in there):
+                    raise self._database.refusal(error) from None
                 return Hold.UNSURE, Losses()
             return Hold.OURS, Losses()
         if (held := self._state(row)) is not None:

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from embudget.errors import StoreError
+from embudget.errors import ConfigError, StoreError
 from embudget.passwords import hide_in_address, hide_passwords, hide_secrets, secrets_of
 
 _SQLITE = ("sqlite", "sqlite+pysqlite")
@@ -69,6 +69,19 @@ class Location:
             return str(self.file.absolute())
         moved = self.url if self.file is None or self._is_uri else self.url.set(database=str(self.file.absolute()))
         return moved.render_as_string(hide_password=False)
+
+    @property
+    def apart(self) -> str:
+        """What tells this store from others: the same from every folder of a network, and whoever logs in.
+
+        Raises:
+            ConfigError: only this process can reach it.
+        """
+        if self.is_memory:
+            raise ConfigError("no job can reach a store in memory: give a file or a PostgreSQL server")
+        if self.file is not None:
+            return str(self.file.resolve())
+        return f"{self.url.get_backend_name()}://{self.url.host}:{self.url.port}/{self.url.database}"
 
     @property
     def is_sqlite(self) -> bool:

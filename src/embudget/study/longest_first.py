@@ -17,7 +17,7 @@ class Span(NamedTuple):
     end: float
 
 
-def longest_first(seconds: Sequence[float], devices: int) -> list[Span]:
+def spans_of(seconds: Sequence[float], devices: int) -> list[Span]:
     """Hand tasks out, the longest first, to whichever device is free.
 
     Args:
@@ -28,7 +28,7 @@ def longest_first(seconds: Sequence[float], devices: int) -> list[Span]:
         The span of each task, in the order of the tasks.
 
     Example:
-        >>> longest_first([1.0, 3.0, 2.0], devices=2)
+        >>> spans_of([1.0, 3.0, 2.0], devices=2)
         [Span(start=2.0, end=3.0), Span(start=0.0, end=3.0), Span(start=0.0, end=2.0)]
     """
     free = [0.0] * min(devices, len(seconds))

@@ -9,7 +9,7 @@ _CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory
 _OF_GPU = "import torch; print(min(torch.cuda.get_device_properties(i).total_memory for i in range({count})))"
 
 
-def device_bytes() -> float:
+def least_device_bytes() -> float:
     """Memory of the device that trains: the smallest visible GPU, else what this process may use of the machine.
 
     Another process asks the GPUs, since asking takes some of their memory until the process ends.

@@ -189,10 +189,8 @@ class ProgressReader:
         leased = select(QUEUE.c.task).join(LEASES, LEASES.c.id == QUEUE.c.id).where(LEASES.c.token != "")
         columns = [getattr(QUEUE.c, name) for name in _Queued._fields]
         begun: dict[str, list[_Queued]] = defaultdict(list)
-        for *row, kind in connection.execute(
-            select(*columns).where(QUEUE.c.task.in_(leased)).order_by(QUEUE.c.train_flops)
-        ):
-            queued = _Queued(*row, StepKind(*json.loads(kind)))
+        for row in connection.execute(select(*columns).where(QUEUE.c.task.in_(leased)).order_by(QUEUE.c.train_flops)):
+            queued = _Queued(row.id, row.task, row.train_flops, row.flops, StepKind(*json.loads(row.kind)))
             begun[queued.task].append(queued)
         count = func.count().label("runs")
         every = (

@@ -141,7 +141,12 @@ class Queue:
         self._each(values, lambda connection, some: connection.execute(change, list(some)))
 
     def pick(
-        self, connection: Connection, held: ColumnElement[bool], device_bytes: float, without: Collection[str] = ()
+        self,
+        connection: Connection,
+        held: ColumnElement[bool],
+        device_bytes: float,
+        without: Collection[str] = (),
+        without_models: Collection[str] = (),
     ) -> Queued | None:
         """The longest task that nobody is on and for which a worker's memory may suffice; locked, where rows can be.
 
@@ -150,6 +155,7 @@ class Queue:
             held: whether a lease is held, of a row of the leases.
             device_bytes: memory of the worker's device.
             without: the ids of places that the worker cannot use.
+            without_models: the models that it lacks.
         """
         busy = select(QUEUE.c.task).join(LEASES, LEASES.c.id == QUEUE.c.id).where(held)
         first, cheaper = QUEUE.alias(), QUEUE.alias()
@@ -162,6 +168,8 @@ class Queue:
         )
         if without:
             free = free.where(first.c.place.not_in(without))
+        for model in without_models:  # a kind is a list that begins with it
+            free = free.where(~first.c.kind.startswith(f"[{json.dumps(model)},", autoescape=True))
         if self._database.dialect == "postgresql":  # others pass it by instead of waiting for this transaction
             free = free.with_for_update(of=first, skip_locked=True)
         found = connection.execute(free).first()

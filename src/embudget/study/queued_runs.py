@@ -63,6 +63,8 @@ class QueuedRuns(Claims):
         """The id of each run that was taken -> the task that it came with."""
         self._unusable: dict[str, PairsError | RemoteError] = {}
         """Why places cannot be used on this machine, by their ids."""
+        self._lacking: dict[str, RunError] = {}
+        """Why models cannot be used on this machine, by their names."""
         self._any = False
         self._next_look = 0.0
 
@@ -70,8 +72,8 @@ class QueuedRuns(Claims):
         """The longest task that is free, or None: nothing is left but what others train or need more memory for.
 
         Raises:
-            PairsError: the pairs of no run are on this machine.
-            RunError: the model of a run is not.
+            PairsError, RemoteError: the pairs of no run are on this machine.
+            RunError: the model of no run is.
         """
         while True:
             if self._leases.holds_any and time.monotonic() < self._next_look:
@@ -93,7 +95,7 @@ class QueuedRuns(Claims):
         """Whether nothing can be had now; where a holder of runs may have ended, wait a little to see whether it has.
 
         Raises:
-            PairsError: there was nothing at all to do, since pairs are missing here.
+            PairsError, RemoteError, RunError: there was nothing at all to do, since pairs or models are missing here.
         """
         if self._leases.holds_any:
             self._next_look = time.monotonic() + BEAT_SECONDS
@@ -101,8 +103,9 @@ class QueuedRuns(Claims):
         if self._may_become_free():
             self._stop.wait(min(3.0, self._leases.seconds / 40))
             return False
-        if self._unusable and not self._any:
-            raise next(iter(self._unusable.values()))
+        missing = [*self._unusable.values(), *self._lacking.values()]
+        if missing and not self._any:
+            raise missing[0]
         return True
 
     def orders(self, task: Task) -> Orders:
@@ -115,7 +118,8 @@ class QueuedRuns(Claims):
         return Orders(self._folders[queued.place], self._resources[queued.place], out, place.keep)
 
     def _pick(self, connection: Connection) -> Task:
-        queued = self._queue.pick(connection, self._leases.held(), self._device_bytes, tuple(self._unusable))
+        held = self._leases.held()
+        queued = self._queue.pick(connection, held, self._device_bytes, tuple(self._unusable), tuple(self._lacking))
         return () if queued is None else self._remembered(queued)
 
     def _remembered(self, queued: Queued) -> Task:
@@ -140,31 +144,38 @@ class QueuedRuns(Claims):
     def _usable(self, run: str) -> Queued | None:
         """The task of a queued run that this machine can train, as far as is known."""
         queued = self._queue.task_of(run, self._device_bytes)
-        return None if queued is None or queued.place in self._unusable else queued
+        if queued is None or queued.place in self._unusable or queued.runs[0].model in self._lacking:
+            return None
+        return queued
 
     def _ready(self, task: Task) -> Task:
-        """What of a task is to be trained now: nothing where its first run is given up, or its pairs are not here.
+        """What of a task is to be trained now: nothing where its first run is given up, or what it needs is not here.
 
-        The runs of an older study may wait in the queue too, whose pairs nobody has any more. They stay there.
-
-        Raises:
-            RunError: its model is not on this machine; another worker may have it.
+        The runs of an older study may wait in the queue too, whose pairs nobody has any more. They stay there, and so
+        do those of a model that this machine lacks: another worker may have it.
         """
+        first = task[0]
         self._follow(task)
         try:
             self.orders(task)
         except (PairsError, RemoteError) as error:
             LOG.warning("left to others: %s", error)
-            self._unusable[self._from[task[0].id].place] = error
-            self._leases.release(task[0])
-            return ()
-        if not self._may_begin(task[0]):
-            return ()
+            self._unusable[self._from[first.id].place] = error
+            return self._left(first)
         try:
-            find_shape(task[0].model)
+            find_shape(first.model)
         except EmbudgetError as error:
-            raise RunError(f"this machine lacks the model of the run {task[0].id}: {error}") from None
-        return task
+            lacks = RunError(f"this machine lacks the model of the run {first.id}: {error}")
+            LOG.warning("left to others: %s", lacks)
+            self._lacking[first.model] = lacks
+            return self._left(first)
+        return task if self._may_begin(first) else ()
+
+    def _left(self, config: RunConfig) -> Task:
+        """Leave the task of a run that we hold to others."""
+        self._following.pop(config.id, None)
+        self._leases.release(config)
+        return ()
 
     def _wait_again(self, task: Task) -> None:
         """It is in the queue still."""
@@ -173,8 +184,7 @@ class QueuedRuns(Claims):
         """Leave the task to a worker whose device has more memory."""
         first = outcome.runs[0]
         self._queue.too_small([config.id for config in outcome.runs], self._device_bytes)
-        self._following.pop(first.id, None)
-        self._leases.release(first)
+        self._left(first)
         self._listener.too_large(first, outcome.reason, self._device_bytes)
 
     def _newest_step(self, config: RunConfig) -> int:

@@ -38,7 +38,7 @@ def result_row(record: RunRecord) -> dict[str, Any]:
         "id": record.id,
         "status": record.status,
         "precision": config.precision,
-        "measured_on": measured_on(config),
+        "measured_on": yardstick_of(config),
         "loss": record.loss,
         "reason": None if record.error is None else record.error[:255],
         "flops": None if record.train_flops is None else record.train_flops * record.own_share or None,
@@ -51,7 +51,7 @@ def result_row(record: RunRecord) -> dict[str, Any]:
     }
 
 
-def measured_on(config: RunConfig) -> str:
+def yardstick_of(config: RunConfig) -> str:
     """What the held-out loss of a run is measured on, in 16 hexadecimal digits."""
     values = [getattr(config, name) for name in YARDSTICK]
     return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:16]

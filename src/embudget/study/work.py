@@ -11,7 +11,7 @@ from embudget.errors import ConfigError
 from embudget.remote import folder_or_url
 from embudget.study.executors.local import LocalProcesses
 from embudget.study.listener import SweepListener
-from embudget.study.machine import device_bytes
+from embudget.study.machine import least_device_bytes
 from embudget.study.queued_runs import QueuedRuns
 from embudget.study.store import Store
 
@@ -57,7 +57,7 @@ def work(
             opened,
             listener or SweepListener(),
             name=name,
-            device_bytes=device_bytes(),
+            device_bytes=least_device_bytes(),
             neighbours=workers,
             pairs=None if pairs is None else folder_or_url(pairs),
             checkpoints=None if checkpoints is None else folder_or_url(checkpoints),

@@ -21,6 +21,7 @@ from embudget.records import RunConfig, RunRecord
 from embudget.training.base import base_score
 from embudget.training.budget import run_to_budget, whole_steps
 from embudget.training.device import in_float32
+from embudget.training.fit import check_fits
 from embudget.training.interrupt import interruptible_run
 from embudget.training.job import Job
 from embudget.training.loop import Training
@@ -57,6 +58,7 @@ def train_trunk(
     configs = sorted(configs, key=lambda config: config.train_flops)
     dearest = Job.of(configs[-1], pairs, resources)
     dearest.check_number()
+    check_fits(dearest)
     with interruptible_run():
         yield from _trained(configs, dearest, on_progress or (lambda config, share, loss: None), score)
 

@@ -63,7 +63,7 @@ class RayCrew(Crew):
     """
 
     def __init__(self, store: Store, address: str, options: RayOptions) -> None:
-        self._prefix = f"{hashlib.sha256(_place(store).encode()).hexdigest()[:12]}-"
+        self._prefix = f"{hashlib.sha256(Location(store.address).apart.encode()).hexdigest()[:12]}-"
         self._store = store.address
         self._options = options
         self._calls: dict[str, _Call] = {}
@@ -194,20 +194,6 @@ class RayCrew(Crew):
             LOG.warning("no node of the Ray cluster has %s: the workers wait for one to join", wish)
         elif not self._options.num_gpus and any(node.get("GPU") for node in nodes):
             LOG.warning("the Ray cluster has GPUs, and no worker asks for one: --ray-options num_gpus=1 does")
-
-
-def _place(store: Store) -> str:
-    """Where a store lies: the same from every folder, and whoever logs in.
-
-    Raises:
-        ConfigError: only this process can reach it.
-    """
-    location = Location(store.address)
-    if location.is_memory:
-        raise ConfigError("ray: no worker can reach a store in memory: give a file or a PostgreSQL server")
-    if location.file is not None:
-        return str(location.file.resolve())
-    return f"{location.url.get_backend_name()}://{location.url.host}:{location.url.port}/{location.url.database}"
 
 
 _CAUSES = {

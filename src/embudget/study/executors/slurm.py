@@ -85,7 +85,7 @@ class SlurmCrew(Crew):
 
     def __init__(self, store: Store, options: SlurmOptions, logs: Path) -> None:
         options.check()
-        self.name = f"embudget-{hashlib.sha256(_place(store).encode()).hexdigest()[:12]}"
+        self.name = f"embudget-{hashlib.sha256(Location(store.address).apart.encode()).hexdigest()[:12]}"
         self._address = store.address
         self._logs = logs.absolute()
         self._executor = _executor(self._logs, self.name, options)
@@ -200,21 +200,6 @@ def _executor(logs: Path, name: str, options: SlurmOptions) -> Any:  # noqa: ANN
     except RuntimeError as error:  # srun is missing
         raise ConfigError(f"slurm: {first_line(error)}") from None
     return executor
-
-
-def _place(store: Store) -> str:
-    """Where a store lies: the same from every folder, and whoever logs in.
-
-    Raises:
-        ConfigError: only this process can reach it.
-    """
-    location = Location(store.address)
-    if location.is_memory:
-        raise ConfigError("slurm: no job can reach a store in memory: give a file or a PostgreSQL server")
-    if location.file is not None:
-        return str(location.file.resolve())
-    url = location.url
-    return f"{url.get_backend_name()}://{url.host}:{url.port}/{url.database}"
 
 
 @contextlib.contextmanager
