@@ -28,7 +28,7 @@ from embudget.study.executors.ray_options import RayOptions
 from embudget.training.resources import Resources
 from tests.cluster.conftest import PASSWORD, Server
 from tests.cluster.long_runs import measured, until
-from tests.cluster.ray_service import CLIENT_PORT, RayService, ray_cluster  # noqa: F401 - a fixture
+from tests.cluster.ray_service import RayService, ray_cluster  # noqa: F401 - a fixture
 from tests.command_line import Run
 from tests.conftest import save_tiny
 from tests.docs.pages import run_page
@@ -169,7 +169,7 @@ def test_workers_outlive_their_driver_and_serve_two_others_at_once(
     first.communicate()
     others = [
         started(cluster, tmp_path, study, tmp_path / "s.db", "--ray", address)
-        for address in (cluster.address, f"ray://127.0.0.2:{CLIENT_PORT}")
+        for address in (cluster.address, cluster.client_address)
     ]
     said = [other.communicate(timeout=400) for other in others]
     assert [other.returncode for other in others] == [0, 0], said
