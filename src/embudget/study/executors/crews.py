@@ -61,6 +61,8 @@ class CrewDriver:
         self._losses: dict[str, int] = {}
         self._trained: set[str] = set()
         """The names of workers that have trained a step."""
+        self._holders: set[str] = set()
+        """The names of workers that hold a run now, or had not let go of it when they were lost."""
         self._failures: list[str] = []
         self._searches = 0
         self._lacking: dict[str, float] = {}
@@ -136,7 +138,9 @@ class CrewDriver:
     def _hear_leases(self) -> dict[str, Seen]:
         """Tell how far runs are and which lost their workers; return the leases that are held."""
         held: dict[str, Seen] = {}
-        for run, seen in self._leases.of_others().items():
+        leases = self._leases.of_others()
+        self._holders = {seen.worker for seen in leases.values() if not seen.let_go}
+        for run, seen in leases.items():
             if seen.hold is not None:
                 held[run] = seen
                 if seen.share is not None:
@@ -151,13 +155,18 @@ class CrewDriver:
         return held
 
     def _hear_failures(self) -> None:
-        """Count workers that failed before they trained anything: what ails all of them ends the sweep."""
+        """Count workers that failed before they trained anything: what ails all of them ends the sweep.
+
+        One that was lost with a run is counted by that run's losses, since the run may have been the cause.
+        """
         for name, reason in self._crew.gone():
             if not reason:
                 continue
             LOG.warning("the worker %s ended: %s", name, reason)
             if any(name in worker for worker in self._trained):
                 self._failures.clear()
+                continue
+            if any(name in worker for worker in self._holders):
                 continue
             self._failures.append(reason)
             if len(self._failures) >= MOST_FAILURES:
