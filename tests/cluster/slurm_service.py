@@ -127,12 +127,15 @@ class Slurm:
         """What Slurm has started for jobs, its own daemons of their steps first: they would tell the controller."""
         found = []
         for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error):
-                environment, words = process.environ(), " ".join(process.cmdline())
-                if environment.get("SLURM_CONF") != str(self.configuration):
+            with contextlib.suppress(psutil.Error, OSError):
+                words = " ".join(process.cmdline())
+                # psutil would find none in that of a step's daemon, whose title has overwritten its beginning
+                environment = Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0")
+                if f"SLURM_CONF={self.configuration}".encode() not in environment:
                     continue
-                if words.startswith("slurmstepd:") or "SLURM_JOB_ID" in environment:
-                    found.append((not words.startswith("slurmstepd:"), process))
+                of_step = words.startswith("slurmstepd:")
+                if of_step or any(one.startswith(b"SLURM_JOB_ID=") for one in environment):
+                    found.append((not of_step, process))
         return [process for _, process in sorted(found, key=lambda one: one[0])]
 
     def _start(self, program: str, *arguments: object, key: str | None = None) -> None:

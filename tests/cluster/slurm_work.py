@@ -2,8 +2,6 @@
 
 import contextlib
 import json
-import re
-import signal
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -81,24 +79,9 @@ class Work:
         return {"name": name, "state": state, "node": "".join(node), "restarts": restarts.strip()}
 
     def pause(self) -> None:
-        """Stop the worker and the process that trains, but not Slurm's."""
-        for process in self._processes():
+        """Stop the process that trains, until Slurm sends it a signal, and with it another to go on."""
+        for process in self.worker().children(recursive=True):
             process.suspend()
-
-    def has_a_signal(self) -> bool:
-        """Whether SIGTERM waits for a worker that is paused."""
-        status = Path(f"/proc/{self.worker().pid}/status").read_text()
-        masks = re.findall(r"^(?:SigPnd|ShdPnd):\s*([0-9a-f]+)$", status, re.MULTILINE)
-        return any(int(mask, 16) >> (signal.SIGTERM - 1) & 1 for mask in masks)
-
-    def go_on(self) -> None:
-        """End the pause."""
-        for process in self._processes():
-            process.resume()
-
-    def _processes(self) -> list[psutil.Process]:
-        worker = self.worker()
-        return [worker, *worker.children(recursive=True)]
 
     def finish(self) -> list[RunRecord]:
         until(lambda: not self.store.queue().count())

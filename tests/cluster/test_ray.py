@@ -69,11 +69,13 @@ def started(
 class Work:
     """A store on this disk with the first run of a study in its queue, and a crew for it."""
 
-    def __init__(self, folder: Path, study: Study, cluster: RayService, asked: str) -> None:
+    def __init__(
+        self, folder: Path, study: Study, cluster: RayService, asked: str, checkpoint_seconds: float = 1.0
+    ) -> None:
         self.folder, self.cluster = folder, cluster
         self.store = Store(folder / "s.db")
         pairs = load_pairs(study.pairs)
-        resources = Resources(checkpoints=folder / "kept", checkpoint_seconds=1.0)
+        resources = Resources(checkpoints=folder / "kept", checkpoint_seconds=checkpoint_seconds)
         self.store.queue().add(study.configs(pairs.hash)[:1], place_of(study, pairs, resources))
         self.crew = RayCrew(self.store, cluster.address, RayOptions.read(asked))
 
@@ -239,7 +241,8 @@ def test_what_is_out_of_memory_on_a_small_node_is_left_to_a_larger_one(
     (tmp_path / "sitecustomize.py").write_text(SMALL)
     paths = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
     cluster.add({"PYTHONPATH": paths}, small=1)
-    small = Work(tmp_path, study, cluster, f"{ASKED},resources.small=1")
+    never = 1e5  # a checkpoint has 1.2 GB
+    small = Work(tmp_path, study, cluster, f"{ASKED},resources.small=1", never)
     small.crew.hire(1)
     until(lambda: bool(small.store.queue().lacking()))
     until(lambda: small.crew.waiting_or_working() == 0, 60)
@@ -248,7 +251,7 @@ def test_what_is_out_of_memory_on_a_small_node_is_left_to_a_larger_one(
     assert small.store.records() == []
     RayCrew(small.store, cluster.address, RayOptions.read(ASKED)).hire(1)
     records = small.finish()
-    assert measured(records) == measured(sweep(study, tmp_path / "whole.db"))
+    assert measured(records) == measured(sweep(study, tmp_path / "whole.db", checkpoint_seconds=never))
     assert [(record.status, record.attempts) for record in records] == [("done", 1)]
 
 
