@@ -1,4 +1,4 @@
-"""A PostgreSQL server for the tests: temporary, on the loopback at a free port, ended by its own number."""
+"""The services of the tests; here PostgreSQL: temporary, on the loopback at a free port, ended by its own number."""
 
 import os
 import shutil
@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.cluster.long_runs import study, whole  # noqa: F401 - fixtures
 from tests.cluster.slurm_service import slurm  # noqa: F401 - a fixture
+from tests.cluster.slurm_work import cluster, work  # noqa: F401 - fixtures
 
 PASSWORD = "s3cr/t@x"
 

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,6 @@ import psutil
 import pytest
 
 MEMORY = 80 * 2**20
-CLIENT_PORT = 20_001
 
 
 class RayService:
@@ -28,18 +28,26 @@ class RayService:
         os.environ["RAY_TMPDIR"] = str(self.folder)
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
         (self.folder / "ray").mkdir()
+        with socket.socket() as free:  # another cluster of this machine would share a fixed one, and take its calls
+            free.bind(("127.0.0.2", 0))
+            self._port = free.getsockname()[1]
         from ray.cluster_utils import Cluster
 
         self.cluster = Cluster(
             initialize_head=True,
             shutdown_at_exit=False,
-            head_node_args=self._arguments(2) | {"include_dashboard": False, "ray_client_server_port": CLIENT_PORT},
+            head_node_args=self._arguments(2) | {"include_dashboard": False, "ray_client_server_port": self._port},
         )
         self._added: list[Any] = []
 
     @property
     def address(self) -> str:
         return str(self.cluster.address)
+
+    @property
+    def client_address(self) -> str:
+        """Of the server for those who are no node."""
+        return f"ray://127.0.0.2:{self._port}"
 
     @property
     def session(self) -> Path:

@@ -4,6 +4,7 @@ Nothing of it is shared with a Slurm that is installed here: configuration, key,
 of its daemons is ended by its own number. It runs as whoever runs the tests; root is needed by none of it.
 """
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -14,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 NODES = ("node1", "node2")
@@ -101,6 +103,37 @@ class Slurm:
     def start_node(self, name: str) -> None:
         """Start the daemon of a node."""
         self._start("slurmd", "-D", "-N", name, "-f", self.configuration, key=name)
+
+    @contextlib.contextmanager
+    def dead(self, name: str) -> Iterator[None]:
+        """End a node at once with all that runs on it, until the end of the block; it may have the only job."""
+        usual = self.configuration.read_text()
+        self.configuration.write_text(f"{usual}SlurmdTimeout=10\n")  # 5 minutes otherwise
+        self("scontrol", "reconfigure")
+        self._daemons[name].kill()
+        self._daemons[name].wait()
+        for process in self._of_jobs():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        try:
+            yield
+        finally:
+            self.configuration.write_text(usual)
+            self("scontrol", "reconfigure")
+            self.start_node(name)
+            _until(lambda: "down" not in " ".join(self.states()), f"{name} does not come back")
+
+    def _of_jobs(self) -> list[psutil.Process]:
+        """What Slurm has started for jobs, its own daemons of their steps first: they would tell the controller."""
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                environment, words = process.environ(), " ".join(process.cmdline())
+                if environment.get("SLURM_CONF") != str(self.configuration):
+                    continue
+                if words.startswith("slurmstepd:") or "SLURM_JOB_ID" in environment:
+                    found.append((not words.startswith("slurmstepd:"), process))
+        return [process for _, process in sorted(found, key=lambda one: one[0])]
 
     def _start(self, program: str, *arguments: object, key: str | None = None) -> None:
         with (self.folder / f"{key or program}.out").open("ab") as out:

@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote_plus
@@ -27,7 +27,8 @@ from embudget.study.executors.ray_cluster import leave
 from embudget.study.executors.ray_options import RayOptions
 from embudget.training.resources import Resources
 from tests.cluster.conftest import PASSWORD, Server
-from tests.cluster.ray_service import CLIENT_PORT, RayService, ray_cluster  # noqa: F401 - a fixture
+from tests.cluster.long_runs import measured, until
+from tests.cluster.ray_service import RayService, ray_cluster  # noqa: F401 - a fixture
 from tests.command_line import Run
 from tests.conftest import save_tiny
 from tests.docs.pages import run_page
@@ -49,43 +50,6 @@ def cluster(ray_cluster: RayService) -> Iterator[RayService]:  # noqa: F811 - th
     yield ray_cluster
     leave()
     ray_cluster.empty()
-
-
-@pytest.fixture(scope="module")
-def study(tiny_pairs: Pairs) -> Study:
-    """Two runs of some 60 steps each."""
-    values = {
-        "members": ["micro-200k"],
-        "methods": ["full"],
-        "seeds": [0, 1],
-        "budgets": [3e10],
-        "pairs": str(tiny_pairs.folder),
-        "batch_size": 8,
-        "max_length": 32,
-        "min_steps": 2,
-        "eval_pairs": 16,
-        "eval_candidates": 16,
-    }
-    return Study.read(values, "study.yaml")
-
-
-@pytest.fixture(scope="module")
-def whole(study: Study, tmp_path_factory: pytest.TempPathFactory) -> list[RunRecord]:
-    """What must come out, of processes with a thread each, as Ray gives a worker with a core."""
-    return sweep(study, tmp_path_factory.mktemp("whole") / "s.db")
-
-
-def until(true: Callable[[], bool], seconds: float = 180.0) -> None:
-    """Wait for what the cluster does on its own time."""
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it did not come"
-        time.sleep(0.1)
-
-
-def measured(records: list[RunRecord]) -> dict[str, tuple[object, ...]]:
-    """All that must be the same, by the run."""
-    return {record.id: (record.status, record.loss, record.tokens, record.loss_curve) for record in records}
 
 
 def started(
@@ -205,7 +169,7 @@ def test_workers_outlive_their_driver_and_serve_two_others_at_once(
     first.communicate()
     others = [
         started(cluster, tmp_path, study, tmp_path / "s.db", "--ray", address)
-        for address in (cluster.address, f"ray://127.0.0.2:{CLIENT_PORT}")
+        for address in (cluster.address, cluster.client_address)
     ]
     said = [other.communicate(timeout=400) for other in others]
     assert [other.returncode for other in others] == [0, 0], said

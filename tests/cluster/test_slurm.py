@@ -1,143 +1,30 @@
 """Slurm as an engine, with a real cluster: the records of a local sweep, whatever happens to jobs meanwhile."""
 
-import contextlib
-import json
 import os
-import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote_plus
 
-import psutil
 import pytest
 import yaml
 
 from embudget.errors import ConfigError
-from embudget.pairs import Pairs, load_pairs
 from embudget.records import RunRecord
-from embudget.study import Store, Study, plan, sweep
-from embudget.study.driver import place_of
+from embudget.study import Store, Study
 from embudget.study.executors.base import Gone
 from embudget.study.executors.slurm import SlurmCrew
 from embudget.study.executors.slurm_options import SlurmOptions
-from embudget.training.resources import Resources
 from tests.cluster.conftest import PASSWORD, Server
+from tests.cluster.long_runs import measured, until
 from tests.cluster.slurm_service import GRACE_SECONDS, NODES, Slurm
+from tests.cluster.slurm_work import ASKED, Work
 
 pytestmark = pytest.mark.cluster
 
-ASKED = "partition=gpu,gpus=1,cpus=1,time=10m"
 _numbers = count()
-
-
-@pytest.fixture
-def cluster(slurm: Slurm, monkeypatch: pytest.MonkeyPatch) -> Iterator[Slurm]:
-    """The cluster as this process's own, and empty again at the end."""
-    monkeypatch.setenv("SLURM_CONF", str(slurm.configuration))
-    yield slurm
-    slurm("scancel", "--me")
-    until(lambda: not slurm("squeue", "--noheader"), GRACE_SECONDS + 10)
-
-
-@pytest.fixture(scope="module")
-def study(tiny_pairs: Pairs) -> Study:
-    """Two runs of some 60 steps each."""
-    values = {
-        "members": ["micro-200k"],
-        "methods": ["full"],
-        "seeds": [0, 1],
-        "budgets": [3e10],
-        "pairs": str(tiny_pairs.folder),
-        "batch_size": 8,
-        "max_length": 32,
-        "min_steps": 2,
-        "eval_pairs": 16,
-        "eval_candidates": 16,
-    }
-    return Study.read(values, "study.yaml")
-
-
-@pytest.fixture(scope="module")
-def whole(study: Study, tmp_path_factory: pytest.TempPathFactory) -> list[RunRecord]:
-    """What must come out. Two workers have a thread each, as those of Slurm: sums depend on it on some processors."""
-    return sweep(study, tmp_path_factory.mktemp("whole") / "s.db", workers=2)
-
-
-def until(true: Callable[[], bool], seconds: float = 300.0) -> None:
-    """Wait for what the cluster does on its own time."""
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it did not come"
-        time.sleep(0.1)
-
-
-def queue(store: Store, study: Study, kept: Path, runs: int = 2) -> None:
-    """Queue the study's first runs as a sweep does, with a checkpoint after each second."""
-    pairs = load_pairs(study.pairs)
-    configs = [run.config for run in plan(study, pairs).runs][:runs]
-    resources = Resources(checkpoints=kept, checkpoint_seconds=1.0)
-    store.queue().add(configs, place_of(study, pairs, resources))
-
-
-def measured(records: list[RunRecord]) -> dict[str, tuple[object, ...]]:
-    """All that must be the same, by the run."""
-    return {record.id: (record.status, record.loss, record.tokens, record.loss_curve) for record in records}
-
-
-class Work:
-    """A store on this disk with queued runs, and a crew for it."""
-
-    def __init__(self, folder: Path, study: Study, cluster: Slurm, runs: int) -> None:
-        self.folder, self.cluster = folder, cluster
-        self.store = Store(folder / "s.db")
-        queue(self.store, study, folder / "kept", runs)
-        self.crew = SlurmCrew(self.store, SlurmOptions.read(ASKED), folder / "slurm")
-
-    def lease(self) -> dict[str, Any]:
-        """The lease of the first run, empty where there is none."""
-        with contextlib.closing(sqlite3.connect(self.folder / "s.db")) as connection:
-            connection.row_factory = sqlite3.Row
-            row = connection.execute("select * from leases").fetchone()
-        return {} if row is None else dict(row)
-
-    @property
-    def is_held(self) -> bool:
-        return bool(self.lease().get("token"))
-
-    def step(self) -> int:
-        """The step of the newest checkpoint, 0 without one."""
-        return max((int(path.name.partition("-")[2]) for path in self.folder.glob("kept/*/step-*")), default=0)
-
-    def wait_for_a_checkpoint(self) -> None:
-        until(lambda: self.is_held and self.step() > 0)
-
-    def worker(self) -> psutil.Process:
-        """The process of the worker that holds the run."""
-        return psutil.Process(json.loads(self.lease()["process"])["pid"])
-
-    def job(self) -> dict[str, str]:
-        """What Slurm says of the only job."""
-        shown = self.cluster("squeue", "--states=all", "--noheader", f"--name={self.crew.name}", "--format=%i %T %N")
-        name, state, *node = shown.split()
-        restarts = self.cluster("squeue", "--states=all", "--noheader", f"--jobs={name}", "--Format=RestartCnt")
-        return {"name": name, "state": state, "node": "".join(node), "restarts": restarts.strip()}
-
-    def finish(self) -> list[RunRecord]:
-        until(lambda: not self.store.queue().count())
-        return self.store.records()
-
-
-@pytest.fixture
-def work(tmp_path: Path, study: Study, cluster: Slurm) -> Iterator[Work]:
-    """One run in the queue, and no worker yet."""
-    made = Work(tmp_path, study, cluster, runs=1)
-    yield made
-    made.store.close()
 
 
 def command(study: Study, folder: Path, store: str) -> list[str]:
@@ -198,7 +85,7 @@ def test_sigterm_and_a_requeue_cost_nothing(work: Work, whole: list[RunRecord]) 
     work.wait_for_a_checkpoint()
     job = work.job()["name"]
     work.cluster("scancel", "--signal=TERM", job)
-    until(lambda: not work.is_held, GRACE_SECONDS)
+    until(lambda: not work.is_held)  # as before the end of its time, when it has a minute; Slurm does not end it yet
     saved = work.step()
     assert work.crew.waiting_or_working() == 1
     until(lambda: work.is_held and work.step() > saved)

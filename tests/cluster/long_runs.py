@@ -1,0 +1,47 @@
+"""Two runs of some 60 steps each, long enough to be disturbed, and the records that must come out of them."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from embudget.pairs import Pairs
+from embudget.records import RunRecord
+from embudget.study import Study, sweep
+
+
+@pytest.fixture(scope="session")
+def study(tiny_pairs: Pairs) -> Study:
+    """Two runs of one model."""
+    values = {
+        "members": ["micro-200k"],
+        "methods": ["full"],
+        "seeds": [0, 1],
+        "budgets": [3e10],
+        "pairs": str(tiny_pairs.folder),
+        "batch_size": 8,
+        "max_length": 32,
+        "min_steps": 2,
+        "eval_pairs": 16,
+        "eval_candidates": 16,
+    }
+    return Study.read(values, "study.yaml")
+
+
+@pytest.fixture(scope="session")
+def whole(study: Study, tmp_path_factory: pytest.TempPathFactory) -> list[RunRecord]:
+    """What must come out. Two workers have a thread each, as those elsewhere: sums depend on it on some processors."""
+    return sweep(study, tmp_path_factory.mktemp("whole") / "s.db", workers=2)
+
+
+def until(true: Callable[[], bool], seconds: float = 300.0) -> None:
+    """Wait for what a cluster does on its own time."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it did not come"
+        time.sleep(0.1)
+
+
+def measured(records: list[RunRecord]) -> dict[str, tuple[object, ...]]:
+    """All that must be the same, by the run."""
+    return {record.id: (record.status, record.loss, record.tokens, record.loss_curve) for record in records}
