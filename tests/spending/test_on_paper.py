@@ -7,6 +7,7 @@ import pytest
 
 from embudget.errors import BudgetError, ConfigError, InfeasibleError
 from embudget.flops import find_device, tokens_for
+from embudget.memory import training_bytes
 from embudget.methods import parse_method
 from embudget.pairs import Pairs, token_stats
 from embudget.spending.on_paper import paper_outlook
@@ -77,6 +78,12 @@ def test_what_does_not_fit_is_named_with_what_would(paper: Study) -> None:
     found = paper_outlook(paper, "l4", count=8)
     full = next(one for one in found.too_large if (one.model, one.method) == ("pythia-1.4b", "full"))
     assert "embudget train --devices" in full.instead and "--shard" in full.instead
+    devices = int(full.instead.split()[1])
+    sizes = [
+        training_bytes(parse_method("full"), find_shape("pythia-1.4b"), 1024, 75, shards=count)
+        for count in (devices // 2, devices)
+    ]
+    assert sizes[1] <= 0.9 * 24e9 < sizes[0], "the fewest on which it trains, as training itself counts"
     assert found.memory_bytes <= 0.9 * 24e9
     roomy = paper_outlook(paper, "l4", count=8, device_memory="1TB")
     assert not roomy.too_large and roomy.runs > found.runs

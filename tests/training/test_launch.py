@@ -60,19 +60,19 @@ def test_an_error_is_one_line_and_its_code(tiny_pairs: Pairs, tmp_path: Path) ->
         check=False, timeout=300,
     )  # fmt: skip
     assert done.returncode == 2
-    assert done.stderr.count("embudget: ") == 1 and "learning_rate" in done.stderr
+    assert done.stderr.count("embudget: ") == 1 and "--learning-rate" in done.stderr
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(launch.devices_there() < 2, reason="one core")
 def test_a_signal_stops_all_behind_one_step_and_the_run_goes_on(tiny_pairs: Pairs, tmp_path: Path) -> None:
-    command = arguments(tiny_pairs, "--shard", "--checkpoint-minutes", "0")
+    command = arguments(tiny_pairs, "--shard", "--checkpoint-minutes", "0", "--max-epochs", "10")
     command[command.index("4e9")] = "1.5e11"
     with subprocess.Popen(command, env=environment(), cwd=tmp_path, stderr=subprocess.PIPE, text=True) as started:
         deadline = time.monotonic() + 200
         while not list(tmp_path.glob("model.checkpoints/*/step-*")) and time.monotonic() < deadline:
-            assert started.poll() is None
+            assert started.poll() is None, started.stderr and started.stderr.read()
             time.sleep(0.1)
         started.send_signal(signal.SIGTERM)
         assert started.wait(100) == 128 + signal.SIGTERM

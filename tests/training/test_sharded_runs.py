@@ -27,7 +27,7 @@ def config_of(pairs: Pairs, model: str, method: str, flops: float) -> RunConfig:
 
 
 def test_a_run_is_handed_on_between_numbers_of_processes(tiny_pairs: Pairs, tmp_path: Path) -> None:
-    config, folder = config_of(tiny_pairs, "micro-3m", "full", 4e10), tmp_path / "kept"
+    config, folder = config_of(tiny_pairs, "micro-450k", "full", 6e9), tmp_path / "kept"
     for count, shard in STAGES:
 
         def work(rank: int, count: int = count, shard: bool = shard) -> None:

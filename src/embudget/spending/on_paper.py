@@ -11,16 +11,7 @@ from embudget.errors import ConfigError, InfeasibleError
 from embudget.flops import DEFAULT_MFU, find_device
 from embudget.limits import MOST_FLOPS
 from embudget.means import MOST_DEVICES
-from embudget.memory import (
-    BF16_BYTES,
-    CHUNK_TOKENS,
-    USABLE_SHARE,
-    activation_bytes,
-    parse_bytes,
-    state_bytes,
-    training_bytes,
-    written,
-)
+from embudget.memory import USABLE_SHARE, parse_bytes, state_bytes, training_bytes, written
 from embudget.methods import parse_method
 from embudget.number import read_number
 from embudget.pairs import load_pairs
@@ -149,24 +140,16 @@ def _instead(config: RunConfig, usable: float) -> str:
     if config.precision != "bf16" and _memory(config.model_copy(update={"precision": "bf16"})) <= usable:
         return "precision: bf16 fits"
     for devices in _SHARDS:
-        if _sharded(config, devices) <= usable:
+        if _memory(config, devices) <= usable:
             return f"fits {devices} devices: embudget train --devices {devices} --shard"
-    return f"does not fit {_SHARDS[-1]} devices either: take a smaller member"
+    return f"does not fit {_SHARDS[-1]} devices either: take a smaller member or batch"
 
 
-def _sharded(config: RunConfig, devices: int) -> float:
-    """Bytes of each device when weights, gradients and moments are shared out, and each has its part of a batch."""
-    own = activation_bytes(
-        parse_method(config.method), find_shape(config.model), max(CHUNK_TOKENS, config.max_length),
-        BF16_BYTES if config.precision == "bf16" else 4,
-    )  # fmt: skip
-    return own + (_memory(config) - own) / devices
-
-
-def _memory(config: RunConfig) -> float:
+def _memory(config: RunConfig, shards: int = 1) -> float:
+    """Bytes that a run takes on each of the devices over which its blocks are cut."""
     return training_bytes(
         parse_method(config.method), find_shape(config.model), config.batch_size, config.max_length,
-        negatives=config.negatives, bf16=config.precision == "bf16",
+        negatives=config.negatives, bf16=config.precision == "bf16", shards=shards,
     )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import accelerate.utils
 import torch
@@ -97,9 +97,8 @@ def free_bytes() -> float:
     """Free memory of the device that trains, in bytes: its own, else the machine's or container's."""
     import psutil
 
-    if _has_own_memory():
-        reusable = torch.accelerator.memory_reserved() - torch.accelerator.memory_allocated()
-        return float(torch.accelerator.get_memory_info()[0] + reusable)
+    if (of := _own_memory()) is not None:
+        return float(of.mem_get_info()[0] + of.memory_reserved() - of.memory_allocated())
     free = float(psutil.virtual_memory().available)
     limit = _container_limit()
     return free if limit is None else min(free, limit - psutil.Process().memory_info().rss)
@@ -109,8 +108,8 @@ def device_bytes() -> float:
     """All memory of the device that trains, in bytes: its own, else the machine's or container's."""
     import psutil
 
-    if _has_own_memory():
-        return float(torch.accelerator.get_memory_info()[1])
+    if (of := _own_memory()) is not None:
+        return float(of.mem_get_info()[1])
     return min(float(psutil.virtual_memory().total), _container_limit() or math.inf)
 
 
@@ -124,10 +123,13 @@ def sharing(neighbours: int) -> int:
     return neighbours * (1 if start_processes().device.type != "cpu" else processes_here())
 
 
-def _has_own_memory() -> bool:
-    """Whether an accelerator computes whose memory is apart from the machine's, as it is not on Apple's."""
+def _own_memory() -> Any | None:  # noqa: ANN401 - a module: torch.cuda, torch.xpu or a plug-in's
+    """What tells of the memory of the accelerator that computes, if it is apart from the machine's; Apple's is not.
+
+    `torch.accelerator` tells of memory from torch 2.10 on only; the module of each kind of device has for longer.
+    """
     found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    return found is not None and found.type != "mps"
+    return None if found is None or found.type == "mps" else torch.get_device_module(found)
 
 
 def _container_limit() -> float | None:

@@ -201,7 +201,7 @@ class BatchPasses:
         else:
             raise OutOfMemoryError(f"out of memory with one text at a time: {first_line(error)[:200]}") from None
         if torch.accelerator.is_available():
-            torch.accelerator.empty_cache()
+            torch.get_device_module().empty_cache()  # torch.accelerator has it from 2.9 on
 
 
 def _go_back_to(state: RandContext) -> None:

@@ -27,8 +27,9 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 
+from embudget.errors import ConfigError
 from embudget.training.agreement import whole
 from embudget.training.device import start_processes
 
@@ -41,9 +42,14 @@ class ShardedBlocks:
             device one after the other, so that it need not fit there whole.
         path: where its list of blocks is.
         bf16: whether blocks are sent and multiplied in bf16.
+
+    Raises:
+        ConfigError: torch is older than 2.8, with which gloo cannot sum gradients.
     """
 
     def __init__(self, decoder: nn.Module, path: str, bf16: bool) -> None:
+        if not hasattr(FSDPModule, "set_force_sum_reduction_for_comms"):
+            raise ConfigError(f"shard needs torch 2.8 or newer, got {torch.__version__}: pip install -U torch")
         place = start_processes()
         mesh = init_device_mesh(place.device.type, (place.num_processes,))
         policy = MixedPrecisionPolicy()
