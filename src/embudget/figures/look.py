@@ -1,4 +1,4 @@
-"""What do all figures for print share? Sizes, fonts, axes with ticks that people read, bands, and marks of what is missing.
+"""What do all figures for print share? Sizes, fonts, axes with ticks that people read, bands, marks of what is missing.
 
 A figure is as wide as a paper's column or its two columns, so that its text has the size of the paper's captions. Text
 stays text in PDF and SVG: it can be searched, and edited. Colours, markers and dashes are those of `embudget.palette`.

@@ -6,6 +6,7 @@ times powers of ten, or the powers alone.
 
 import re
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from math import ceil, floor, log, log10
 
 LETTER = 0.062
@@ -50,7 +51,7 @@ def budget_ticks(values: Sequence[float], low: float, high: float, inches: float
             return False
         return all(
             scale * log(after / before) >= (_width(before, after) if across else LINE)
-            for before, after in zip(ticks, ticks[1:], strict=False)
+            for before, after in pairwise(ticks)
         )
 
     if fit(values):

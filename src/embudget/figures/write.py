@@ -1,4 +1,4 @@
-"""Figures as files: all that a study has something to show in, or those that are asked for, each whole or not at all."""
+"""Figures as files: all in which a study has something to show, or those that are asked for, each whole or not at all."""
 
 import re
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ def write_figures(
     laws: Laws | None,
     records: Sequence[Any] | None,
     out: Path,
-    format: Format = "pdf",  # noqa: A002 - the field's word
+    format: Format = "pdf",
     only: Sequence[str] = (),
     decisions: Sequence[Any] | None = None,
 ) -> Written:
@@ -79,7 +79,7 @@ def write_figures(
     return done
 
 
-def _write_kind(name: str, kind: FigureKind, given: dict[str, Any], out: Path, format: str) -> list[Path]:  # noqa: A002
+def _write_kind(name: str, kind: FigureKind, given: dict[str, Any], out: Path, format: str) -> list[Path]:
     """Write a figure, of each lineage where it needs laws; one lineage may have nothing to show where another has."""
     if lacking := [need for need in kind.needs if given[need] is None]:
         raise FigureError(f"the figure {name} needs {' and '.join(lacking)}, which a file of laws does not hold")
@@ -115,7 +115,7 @@ def save_figure(figure: Figure, path: Path) -> None:
     Raises:
         ConfigError: the file cannot be written, or another sort of file is in its place.
     """
-    format = path.suffix.removeprefix(".")  # noqa: A001
+    format = path.suffix.removeprefix(".")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _check_replaceable(path, format)
@@ -127,7 +127,7 @@ def save_figure(figure: Figure, path: Path) -> None:
         plt.close(figure)
 
 
-def _check_replaceable(path: Path, format: str) -> None:  # noqa: A002
+def _check_replaceable(path: Path, format: str) -> None:
     """Refuse to replace what is not a figure of the format: other work may have its name."""
     if not path.is_file():
         return
@@ -137,6 +137,6 @@ def _check_replaceable(path: Path, format: str) -> None:  # noqa: A002
         raise ConfigError(f"{path} is not a figure in {format}: name another folder or remove it")
 
 
-def _undated(format: str) -> dict[str, Any]:  # noqa: A002
+def _undated(format: str) -> dict[str, Any]:
     """Metadata without the day, so that the same study gives the same bytes."""
     return {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(format, {})
