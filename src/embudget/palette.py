@@ -34,7 +34,7 @@ KIND_STROKES = {
 
 GREY = "#6b6b6b"
 """What belongs to no method: fitted lines over all, notes, missing cells."""
-LIGHTEST, DARKEST = 0.5, 0.4
+LIGHTEST, DARKEST = 0.6, 0.55
 """Shares of white in the first method of a kind and of black in its last, where there are several."""
 
 
@@ -65,4 +65,4 @@ def shade(color: str, place: float) -> str:
 
 def ink(color: str) -> str:
     """A colour dark enough for small text on white."""
-    return shade(color, 0.85)
+    return shade(color, 0.8)

@@ -2,8 +2,15 @@
 
 catalogue       which figures there are, what each needs and how to read it
 write           figures as files
+frontier, isoflop, fractions, ranks    the paper's figures, a file each
+cells           what they show of a study: kinds, the best cells, what is missing
 look, ticks     what they share: sizes, fonts, axes; which values stand at an axis
 labels          texts beside points that neither overlap nor leave the frame
+by_budget, by_number    shades and strips of budgets; panels of fractions and ranks
+
+Example:
+    >>> from embudget.figures import FIGURES
+    >>> FIGURES["frontier"].draw(embudget.find_laws("smollm2")).figure.savefig("frontier.pdf")
 """
 
 from embudget.figures.catalogue import FIGURES, FigureKind

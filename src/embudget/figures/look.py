@@ -4,13 +4,15 @@ A figure is as wide as a paper's column or its two columns, so that its text has
 stays text in PDF and SVG: it can be searched, and edited. Colours, markers and dashes are those of `embudget.palette`.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
+from math import ceil
 from typing import Any, ParamSpec, TypeVar
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib import pyplot as plt
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
@@ -51,6 +53,11 @@ PRINT: dict[str, Any] = {
     "svg.hashsalt": "embudget",
 }
 """matplotlib's settings of a figure for print."""
+
+COLUMN_GAP = 1.2
+"""Between two columns of a legend, in sizes of its font."""
+KEY, LETTER = 0.42, 0.056
+"""Width of a legend's key with the gaps about it, and of a letter beside it, inches."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -130,11 +137,11 @@ def loss_axis(axes: Axes, losses: Iterable[float], label: str = LOSS) -> None:
 
 
 def _inches(axes: Axes, which: str) -> float:
-    """Length of an axis, inches; before the layout is known a little less than the place given to it."""
+    """Length of an axis, inches, from the place that a grid without layout gives it: the layout makes it no shorter."""
     figure = axes.get_figure(root=True)
     assert figure is not None
     box, size = axes.get_position(), figure.get_size_inches()
-    return float(0.93 * (box.width * size[0] if which == "x" else box.height * size[1]))
+    return float(box.width * size[0] if which == "x" else box.height * size[1])
 
 
 def band(axes: Axes, x: ArrayLike, low: ArrayLike, high: ArrayLike, color: str) -> None:
@@ -142,18 +149,37 @@ def band(axes: Axes, x: ArrayLike, low: ArrayLike, high: ArrayLike, color: str) 
     axes.fill_between(np.asarray(x), np.asarray(low), np.asarray(high), color=color, alpha=0.13, linewidth=0, zorder=1)
 
 
-def mark_missing(axes: Axes, x: Sequence[float], row: int = 0, color: str = GREY) -> None:
-    """Put a small cross at the bottom of the axes for each cell that was not measured, rows above one another."""
-    heights = [0.025 + 0.045 * row] * len(x)
+def mark_missing(axes: Axes, x: Sequence[float], height: float = 0.03, color: str = GREY) -> None:
+    """Put a small cross for each cell that was not measured, at x and at a share of the height of the axes."""
     axes.plot(
-        x, heights, "x", color=color, transform=axes.get_xaxis_transform(), markersize=2.8, markeredgewidth=0.7,
-        zorder=2, label="_missing",
+        x, [height] * len(x), "x", color=color, transform=axes.get_xaxis_transform(), markersize=2.8,
+        markeredgewidth=0.7, zorder=2, label="_missing",
     )  # fmt: skip
 
 
-def legend_above(axes: Axes, handles: Sequence[Any], names: Sequence[str], columns: int = 4) -> None:
-    """Put the legend above the axes, where it covers nothing."""
+def legend_above(axes: Axes, keys: Mapping[str, Artist]) -> None:
+    """Put the legend above the axes, where it covers nothing, in as many columns as the figure's width holds."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
     axes.legend(
-        handles, names, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns, borderaxespad=0.2, columnspacing=1.2,
-        handletextpad=0.5, borderpad=0,
+        list(keys.values()), list(keys), loc="lower left", bbox_to_anchor=(0, 1.0), borderaxespad=0.2, borderpad=0,
+        ncols=_columns(list(keys), _inches(axes, "x")), columnspacing=COLUMN_GAP, handletextpad=0.5,
     )  # fmt: skip
+
+
+def legend_over_panels(figure: Figure, keys: Mapping[str, Artist]) -> None:
+    """Put one legend above all panels of a figure, in as many columns as its width holds."""
+    figure.legend(
+        list(keys.values()), list(keys), loc="outside upper left", columnspacing=COLUMN_GAP, handletextpad=0.5,
+        ncols=_columns(list(keys), figure.get_size_inches()[0]),
+    )  # fmt: skip
+
+
+def _columns(names: Sequence[str], inches: float) -> int:
+    """The most columns of a legend, filled one after the other, that are together no wider."""
+    for count in range(len(names), 1, -1):
+        rows = ceil(len(names) / count)
+        widest = [max(map(len, names[start : start + rows])) for start in range(0, len(names), rows)]
+        if sum(KEY + LETTER * letters for letters in widest) <= inches:
+            return len(widest)
+    return 1

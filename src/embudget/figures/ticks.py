@@ -9,8 +9,10 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from math import ceil, floor, log, log10
 
-LETTER = 0.062
-"""Width of a digit with its share of the gap beside a label, inches, at the size of tick labels."""
+LETTER = 0.058
+"""Width of a digit, inches, at the size of tick labels."""
+GAP = 1.5
+"""Least gap between two labels, in letters."""
 LINE = 0.13
 """Least distance between two labels above one another, inches."""
 
@@ -27,7 +29,7 @@ def tick_text(value: float) -> str:
             if letter:
                 return f"{_digits(value / least)}{letter}"
             return re.sub(r"e\+?0*", "e", f"{value:.2g}")
-    return f"{value:.2g}"
+    return _digits(value)
 
 
 def _digits(value: float) -> str:
@@ -76,4 +78,4 @@ def _spaced(values: Sequence[float], fit: Callable[[Sequence[float]], bool]) -> 
 
 def _width(before: float, after: float) -> float:
     """The least distance between the middles of two labels, inches."""
-    return LETTER * (len(tick_text(before)) + len(tick_text(after)) + 2) / 2
+    return LETTER * ((len(tick_text(before)) + len(tick_text(after))) / 2 + GAP)

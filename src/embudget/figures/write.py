@@ -1,4 +1,4 @@
-"""Figures as files: all in which a study has something to show, or those that are asked for, each whole or not at all."""
+"""Figures as files: all in which a study has something to show, or those asked for, each whole or not at all."""
 
 import re
 from collections.abc import Sequence
@@ -16,6 +16,8 @@ from embudget.figures.look import PRINT
 from embudget.files import whole_file
 from embudget.laws import Laws
 from embudget.outputs import check_added_to
+from embudget.records import RunRecord
+from embudget.runs import RunTable
 
 Format = Literal["pdf", "svg", "png"]
 PIXELS = 220
@@ -23,6 +25,14 @@ PIXELS = 220
 
 _BEGINNINGS = {"pdf": b"%PDF-", "svg": b"<svg", "png": b"\x89PNG"}
 """What is found near the beginning of a file of a format."""
+
+LACKING = {
+    "cells": "laws or runs",
+    "laws": "laws, for which the study has too few runs",
+    "records": "the records of a store, which a file of laws does not hold",
+    "decisions": "the decisions of `embudget spend`",
+}
+"""What a study may lack, and why."""
 
 
 class Written(NamedTuple):
@@ -34,8 +44,8 @@ class Written(NamedTuple):
 
 
 def write_figures(
-    laws: Laws | None,
-    records: Sequence[Any] | None,
+    laws: Laws | RunTable | None,
+    records: Sequence[RunRecord] | None,
     out: Path,
     format: Format = "pdf",
     only: Sequence[str] = (),
@@ -44,7 +54,8 @@ def write_figures(
     """Write the figures of a study into a folder, which is made: NAME.pdf, or NAME-LINEAGE.pdf where there are several.
 
     Args:
-        laws: of the study; None leaves out the figures that need them, and so it is with the next.
+        laws: of the study, or its table of runs where there are too few for laws. None leaves out the figures that
+            need them, and so it is with the next.
         records: of its runs.
         out: the folder; other files in it stay.
         format: pdf and svg keep text as text, png is for web pages.
@@ -65,7 +76,8 @@ def write_figures(
         if name not in FIGURES:
             raise ConfigError(f"only must be one of {', '.join(FIGURES)}, got {name}")
     check_added_to(out)
-    given = {"laws": laws, "records": records, "decisions": decisions}
+    fitted = laws if isinstance(laws, Laws) else None
+    given = {"cells": laws, "laws": fitted, "records": records, "decisions": decisions}
     done = Written([], {})
     for name, kind in FIGURES.items():
         if only and name not in only:
@@ -82,9 +94,9 @@ def write_figures(
 def _write_kind(name: str, kind: FigureKind, given: dict[str, Any], out: Path, format: str) -> list[Path]:
     """Write a figure, of each lineage where it needs laws; one lineage may have nothing to show where another has."""
     if lacking := [need for need in kind.needs if given[need] is None]:
-        raise FigureError(f"the figure {name} needs {' and '.join(lacking)}, which a file of laws does not hold")
-    laws: Laws | None = given["laws"] if "laws" in kind.needs else None
-    lineages = laws.lineages if laws is not None and kind.by_lineage else (None,)
+        raise FigureError(f"the figure {name} needs {' and '.join(LACKING[need] for need in lacking)}")
+    by_lineage = kind.by_lineage and {"cells", "laws"} & set(kind.needs)
+    lineages = _lineages(given["cells"]) if by_lineage else (None,)
     written: list[Path] = []
     reasons = []
     for lineage in lineages:
@@ -100,6 +112,12 @@ def _write_kind(name: str, kind: FigureKind, given: dict[str, Any], out: Path, f
     if not written:
         raise FigureError(reasons[0])
     return written
+
+
+def _lineages(source: Laws | RunTable) -> tuple[str | None, ...]:
+    if isinstance(source, Laws):
+        return source.lineages
+    return tuple(one.name for one in source.lineages) or (None,)
 
 
 def figure_of(drawn: Axes | Figure) -> Figure:
