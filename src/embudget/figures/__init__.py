@@ -1,7 +1,7 @@
 """Figures of a study for print: one function a figure, from laws or records to matplotlib axes.
 
 catalogue       which figures there are, what each needs and how to read it
-write           figures as files
+write, sources  figures as files, and what they are drawn from
 frontier, isoflop, fractions, ranks    the paper's figures, a file each
 cells           what they show of a study: kinds, the best cells, what is missing
 look, ticks     what they share: sizes, fonts, axes; which values stand at an axis
@@ -14,6 +14,7 @@ Example:
 """
 
 from embudget.figures.catalogue import FIGURES, FigureKind
+from embudget.figures.sources import Sources, read_sources
 from embudget.figures.write import Written, write_figures
 
-__all__ = ["FIGURES", "FigureKind", "Written", "write_figures"]
+__all__ = ["FIGURES", "FigureKind", "Sources", "Written", "read_sources", "write_figures"]

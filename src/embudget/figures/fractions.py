@@ -14,6 +14,12 @@ from embudget.laws import Laws
 from embudget.palette import GREY, KIND_STROKES
 from embudget.runs import Cell, RunTable
 
+CAPTION = (
+    "Loss against the share of the model that block freezing trains, a panel for each size with two fractions or more, "
+    "a shade for each budget. Round points at 1 are full fine-tuning. A line stops where a fraction was not measured, "
+    "and a cross at the bottom says so. Each panel has a loss axis of its own."
+)
+
 
 @printed
 def draw_fractions(source: Laws | RunTable, *, lineage: str | None = None) -> Figure:

@@ -21,6 +21,13 @@ from embudget.methods import kind_of
 from embudget.palette import GREY, KIND_STROKES, ink
 from embudget.runs import Cell, RunTable
 
+CAPTION = (
+    "The best loss of each kind of method at each budget. Points are measured; member and number stand at the "
+    "best of all. The best size of an open point is the smallest or the largest measured at its budget, so that a "
+    "better one may be missing. Lines are the laws', the lowest loss predicted among the measured sizes. A band holds "
+    "the expected loss with 90 %. The wide grey line is the frontier. At a dashed upright line the best kind changes, "
+    "its 90 % interval shaded. Where there is none, no change is known."
+)
 POINTS = 60
 """Budgets of a line."""
 FRONTIER = "#d0d0d0"

@@ -18,6 +18,12 @@ from embudget.laws.isoflop import Profile, fit_profile
 from embudget.palette import GREY, KIND_STROKES, ink
 from embudget.runs import Cell, RunTable
 
+CAPTION = (
+    "Loss against size, a shade for each budget. A solid line is a parabola, with + at its lowest point. Dots join "
+    "neighbours where no parabola has its lowest point among the measured sizes: the best size may be missing. A cross "
+    "at the bottom is a size that was not measured at the budget of its shade."
+)
+
 
 @printed
 def draw_isoflop(

@@ -20,6 +20,13 @@ from embudget.runs import Cell, RunTable
 EQUAL_TOKENS = (0, (3, 1.5))
 """Dash of the lines at equal tokens."""
 
+CAPTION = (
+    "Loss against the rank of LoRA, a panel for each size with two ranks or more, a shade for each budget. Solid lines "
+    "are measured, at equal FLOP. Dashed lines are at equal tokens: the laws move each loss to those of the lowest "
+    "rank. What lies between the two is accounting, since the adapters of a high rank cost FLOP in each token. Each "
+    "panel has a loss axis of its own."
+)
+
 
 @printed
 def draw_ranks(source: Laws | RunTable, *, lineage: str | None = None) -> Figure:

@@ -18,6 +18,7 @@ from embudget.laws import Laws
 from embudget.outputs import check_added_to
 from embudget.records import RunRecord
 from embudget.runs import RunTable
+from embudget.spending.rounds import Round
 
 Format = Literal["pdf", "svg", "png"]
 PIXELS = 220
@@ -49,7 +50,7 @@ def write_figures(
     out: Path,
     format: Format = "pdf",
     only: Sequence[str] = (),
-    decisions: Sequence[Any] | None = None,
+    decisions: Sequence[Round] | None = None,
 ) -> Written:
     """Write the figures of a study into a folder, which is made: NAME.pdf, or NAME-LINEAGE.pdf where there are several.
 
@@ -60,7 +61,7 @@ def write_figures(
         out: the folder; other files in it stay.
         format: pdf and svg keep text as text, png is for web pages.
         only: names of `FIGURES`; all that the study has by default.
-        decisions: of `embudget.spending`, round by round.
+        decisions: of `embudget spend`, round by round.
 
     Raises:
         ConfigError: a name or the format is unknown, or a file cannot be written.
