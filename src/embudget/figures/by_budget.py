@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from math import exp, log
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
@@ -20,8 +21,9 @@ STRIP, ROW = 0.24, 0.042
 
 def budget_shades(kind: str, budgets: Sequence[float]) -> dict[float, str]:
     """The shade of the kind's colour for each budget, darker with the budget."""
-    last = max(len(budgets) - 1, 1)
-    return {budget: shade(KIND_STROKES[kind].color, place / last) for place, budget in enumerate(budgets)}
+    places = np.linspace(0.0, 1.0, len(budgets)) if len(budgets) > 1 else [0.5]
+    color = KIND_STROKES[kind].color
+    return {budget: shade(color, float(place)) for budget, place in zip(budgets, places, strict=True)}
 
 
 def budget_keys(kind: str, shades: Mapping[float, str]) -> dict[str, Line2D]:

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from embudget.choices import evenly
 from embudget.errors import FigureError
 from embudget.figures.by_budget import budget_keys, budget_shades, draw_strip, missing_key
-from embudget.figures.cells import Part, is_plain, member_text, neighbours, number_of, of_kind
+from embudget.figures.cells import Part, is_plain, neighbours, number_of, of_kind
 from embudget.figures.look import LOSS, legend_over_panels, loss_axis, new_panels
 from embudget.palette import KIND_STROKES
 from embudget.runs import Cell
@@ -64,7 +64,7 @@ def numbered_panels(part: Part, kind: str, what: str) -> Numbered:
     for size, axes in zip(sizes, every, strict=True):
         panel = Panel(axes, by_size[size], shades)
         models = sorted({cell.model for row in panel.cells.values() for cell in row.values()})
-        axes.set_title(member_text(models[0]), pad=3)
+        axes.set_title(part.name_of(models[0]), pad=3)
         _draw_lines(panel, numbers, kind)
         panels.append(panel)
     if len(sizes) < len(shown):

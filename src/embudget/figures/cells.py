@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from embudget.errors import ConfigError, FigureError, shortened
+from embudget.figures.ticks import tick_text
 from embudget.laws import Laws
 from embudget.methods import kind_of, parse_method
 from embudget.palette import KIND_STROKES
@@ -38,6 +39,13 @@ class Part(NamedTuple):
     def sizes(self) -> list[float]:
         """The measured sizes N, rising."""
         return sorted({cell.model_params for cell in self.cells})
+
+    def name_of(self, model: str) -> str:
+        """A member in few letters; its size where its short name is another member's too."""
+        text = member_text(model)
+        if sum(member_text(other) == text for other in self.table.models) == 1:
+            return text
+        return tick_text(next(cell.model_params for cell in self.cells if cell.model == model))
 
 
 def part_of(source: Laws | RunTable, lineage: str | None = None) -> Part:

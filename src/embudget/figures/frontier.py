@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from embudget.choices import Choices, budgets_between, crossovers_of, measured_candidates
-from embudget.figures.cells import Part, best_by_size, is_at_end, member_text, number_of, of_kind, part_of
+from embudget.figures.cells import Part, best_by_size, is_at_end, number_of, of_kind, part_of
 from embudget.figures.labels import PointLabel, direct_handle, place_labels
 from embudget.figures.look import HEIGHT, band, budget_axis, legend_above, loss_axis, new_axes, printed
 from embudget.laws import Laws
@@ -86,11 +86,11 @@ def draw_frontier(
     budget_axis(axes, part.table.budgets)
     loss_axis(axes, [cell.loss for cell in every])
     if any(is_open for rows in best.values() for _, is_open in rows):
-        keys["best at the grid's end"] = direct_handle(GREY, "o", "none", markerfacecolor="white")
+        keys["best at an end"] = direct_handle(GREY, "o", "none", markerfacecolor="white")
     if curves:
         keys["frontier"] = direct_handle(FRONTIER, "", "-", linewidth=4)
     legend_above(axes, keys)
-    labels = [_label(cell) for cell in _lowest(every)]
+    labels = [_label(part, cell) for cell in _lowest(every)]
     if part.laws is not None and len(curves) > 1:
         labels = [*_draw_crossovers(axes, part, part.laws), *labels]
     place_labels(axes, labels)
@@ -111,10 +111,10 @@ def _lowest(cells: list[Cell]) -> list[Cell]:
     return list(found.values())
 
 
-def _label(cell: Cell) -> PointLabel:
+def _label(part: Part, cell: Cell) -> PointLabel:
     """Member and number of a cell: `2 blocks, 32`."""
     number = number_of(cell)
-    text = member_text(cell.model) + ("" if number is None else f", {number:g}")
+    text = part.name_of(cell.model) + ("" if number is None else f", {number:g}")
     return PointLabel(cell.budget, cell.loss, text, ink(KIND_STROKES[kind_of(cell.method)].color))
 
 

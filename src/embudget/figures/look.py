@@ -15,6 +15,8 @@ from matplotlib import pyplot as plt
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import TextPath
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 from numpy.typing import ArrayLike
 
@@ -56,8 +58,8 @@ PRINT: dict[str, Any] = {
 
 COLUMN_GAP = 1.2
 """Between two columns of a legend, in sizes of its font."""
-KEY, LETTER = 0.42, 0.056
-"""Width of a legend's key with the gaps about it, and of a letter beside it, inches."""
+KEY = 0.4
+"""Width of a legend's key with the gaps about it, inches."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -163,7 +165,7 @@ def legend_above(axes: Axes, keys: Mapping[str, Artist]) -> None:
     assert figure is not None
     axes.legend(
         list(keys.values()), list(keys), loc="lower left", bbox_to_anchor=(0, 1.0), borderaxespad=0.2, borderpad=0,
-        ncols=_columns(list(keys), _inches(axes, "x")), columnspacing=COLUMN_GAP, handletextpad=0.5,
+        ncols=_columns(list(keys), 1.1 * _inches(axes, "x")), columnspacing=COLUMN_GAP, handletextpad=0.5,
     )  # fmt: skip
 
 
@@ -177,9 +179,11 @@ def legend_over_panels(figure: Figure, keys: Mapping[str, Artist]) -> None:
 
 def _columns(names: Sequence[str], inches: float) -> int:
     """The most columns of a legend, filled one after the other, that are together no wider."""
+    font = FontProperties(family=PRINT["font.family"], size=PRINT["legend.fontsize"])
+    widths = [TextPath((0, 0), name, prop=font).get_extents().width / 72 for name in names]
     for count in range(len(names), 1, -1):
         rows = ceil(len(names) / count)
-        widest = [max(map(len, names[start : start + rows])) for start in range(0, len(names), rows)]
-        if sum(KEY + LETTER * letters for letters in widest) <= inches:
+        widest = [max(widths[start : start + rows]) for start in range(0, len(names), rows)]
+        if sum(KEY + width for width in widest) <= inches:
             return len(widest)
     return 1
