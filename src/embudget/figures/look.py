@@ -58,8 +58,8 @@ PRINT: dict[str, Any] = {
 
 COLUMN_GAP = 1.2
 """Between two columns of a legend, in sizes of its font."""
-KEY = 0.4
-"""Width of a legend's key with the gaps about it, inches."""
+KEY, KEY_GAP = 0.28, 0.11
+"""Width of a legend's key with the gap behind it, and of the gap between two columns, inches."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -165,7 +165,7 @@ def legend_above(axes: Axes, keys: Mapping[str, Artist]) -> None:
     assert figure is not None
     axes.legend(
         list(keys.values()), list(keys), loc="lower left", bbox_to_anchor=(0, 1.0), borderaxespad=0.2, borderpad=0,
-        ncols=_columns(list(keys), 1.1 * _inches(axes, "x")), columnspacing=COLUMN_GAP, handletextpad=0.5,
+        ncols=_columns(list(keys), 1.12 * _inches(axes, "x")), columnspacing=COLUMN_GAP, handletextpad=0.5,
     )  # fmt: skip
 
 
@@ -184,6 +184,6 @@ def _columns(names: Sequence[str], inches: float) -> int:
     for count in range(len(names), 1, -1):
         rows = ceil(len(names) / count)
         widest = [max(widths[start : start + rows]) for start in range(0, len(names), rows)]
-        if sum(KEY + width for width in widest) <= inches:
+        if sum(KEY + width + KEY_GAP for width in widest) - KEY_GAP <= inches:
             return len(widest)
     return 1
