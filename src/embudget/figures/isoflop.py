@@ -5,16 +5,20 @@ or ranks, and says which that is. A solid line is the parabola of `embudget.laws
 minimum among the measured sizes. Without one, dots join the measured neighbours, and no line leaves a size out.
 """
 
+from contextlib import suppress
+
 import numpy as np
 from matplotlib.axes import Axes
 
 from embudget.errors import FitError
 from embudget.figures.by_budget import budget_keys, budget_shades, draw_strip, missing_key
-from embudget.figures.cells import best_by_size, neighbours, number_of, of_kind, part_of
+from embudget.figures.cells import Part, best_by_size, neighbours, number_of, of_kind, part_of
 from embudget.figures.labels import PointLabel, direct_handle, place_labels
 from embudget.figures.look import HEIGHT, SIZE, legend_above, log_axis, loss_axis, new_axes, printed
 from embudget.laws import Laws
 from embudget.laws.isoflop import Profile, fit_profile
+from embudget.laws.tuned_losses import at_best_rates
+from embudget.methods import kind_of
 from embudget.palette import GREY, KIND_STROKES, ink
 from embudget.runs import Cell, RunTable
 
@@ -50,7 +54,7 @@ def draw_isoflop(
     axes = new_axes(axes, height=HEIGHT + 0.3 + 0.5 * numbered)
     budgets = list(part.table.budgets)
     shades = budget_shades(kind, budgets)
-    profiles = {budget: profile for budget, row in rows.items() if (profile := _profile(list(row.values())))}
+    profiles = _profiles(part, kind)
     for budget, row in rows.items():
         _draw_row(axes, row, part.sizes, profiles.get(budget), kind, shades[budget])
     log_axis(axes, "x", part.sizes, SIZE)
@@ -68,12 +72,18 @@ def draw_isoflop(
     return axes
 
 
-def _profile(cells: list[Cell]) -> Profile | None:
-    """The parabola through a budget's cells; None where it has no minimum among the measured sizes."""
-    try:
-        return fit_profile(cells)
-    except FitError:
-        return None
+def _profiles(part: Part, kind: str) -> dict[float, Profile]:
+    """The parabola of each budget that has its minimum among the measured sizes, as `Laws.isoflops` has them.
+
+    They go through the losses at the best learning rates, which may lie a little below the points: see
+    `embudget.laws.tuned_losses`.
+    """
+    cells = part.cells if part.laws is None else at_best_rates(part.laws.cells, part.laws.rate_law)
+    found = {}
+    for budget, row in best_by_size(cell for cell in cells if kind_of(cell.method) == kind).items():
+        with suppress(FitError):
+            found[budget] = fit_profile(list(row.values()))
+    return found
 
 
 def _draw_row(
