@@ -3,7 +3,6 @@
 from itertools import combinations
 
 import numpy as np
-import pytest
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
@@ -51,9 +50,7 @@ def test_the_first_label_has_the_place_above_its_point_and_the_next_gives_way() 
     assert first != second
 
 
-@pytest.mark.parametrize("name", ["smollm2", "micro"])
-def test_labels_of_the_built_in_laws_stay_apart(name: str, request: pytest.FixtureRequest) -> None:
-    laws: Laws = request.getfixturevalue(name)
-    assert check_apart(draw_frontier(laws)) >= len(laws.table.budgets)
-    for kind in ("freeze", "lora"):
-        assert check_apart(draw_isoflop(laws, kind=kind)) >= 15
+def test_labels_of_the_built_in_laws_stay_apart(micro: Laws, smollm2: Laws) -> None:
+    """Methods of micro are level at several budgets, and the isoFLOP curves of smollm2 have the most points."""
+    assert check_apart(draw_frontier(micro)) >= len(micro.table.budgets)
+    assert check_apart(draw_isoflop(smollm2, kind="freeze")) >= 25

@@ -13,11 +13,11 @@ from tests.figures.made import with_cells
 
 
 @pytest.mark.parametrize("format", ["pdf", "svg", "png"])
-def test_the_same_study_gives_the_same_bytes(three_ranks: RunTable, tmp_path: Path, format: Format) -> None:
-    first, second = (write_figures(three_ranks, None, tmp_path / name, format) for name in ("a", "b"))
-    assert f"ranks.{format}" in {path.name for path in first.files}
-    for one, other in zip(first.files, second.files, strict=True):
-        assert one.read_bytes() == other.read_bytes()
+def test_the_same_study_gives_the_same_bytes(one_cell: RunTable, tmp_path: Path, format: Format) -> None:
+    first, second = (
+        write_figures(one_cell, None, tmp_path / name, format, ["frontier"]).files[0].read_bytes() for name in "ab"
+    )
+    assert first == second
 
 
 def test_text_in_svg_and_pdf_stays_text(micro: Laws, tmp_path: Path) -> None:

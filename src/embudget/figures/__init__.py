@@ -14,7 +14,7 @@ Example:
 """
 
 from embudget.figures.catalogue import FIGURES, FigureKind
-from embudget.figures.sources import Sources, read_sources
+from embudget.figures.sources import FigureSources, read_sources
 from embudget.figures.write import Written, write_figures
 
-__all__ = ["FIGURES", "FigureKind", "Sources", "Written", "read_sources", "write_figures"]
+__all__ = ["FIGURES", "FigureKind", "FigureSources", "Written", "read_sources", "write_figures"]

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from embudget.choices import evenly
 from embudget.errors import FigureError
 from embudget.figures.by_budget import budget_keys, budget_shades, draw_strip, missing_key
-from embudget.figures.cells import Part, is_plain, neighbours, number_of, of_kind
+from embudget.figures.cells import StudyPart, cells_of_kind, is_plain, neighbours, number_of
 from embudget.figures.look import LOSS, legend_over_panels, loss_axis, new_panels
 from embudget.palette import KIND_STROKES
 from embudget.runs import Cell
@@ -40,7 +40,7 @@ class Numbered(NamedTuple):
     """all that were measured, rising"""
 
 
-def numbered_panels(part: Part, kind: str, what: str) -> Numbered:
+def numbered_panels(part: StudyPart, kind: str, what: str) -> Numbered:
     """The panels of the sizes at which at least two numbers of a kind were measured, their points and lines drawn.
 
     Args:
@@ -51,7 +51,7 @@ def numbered_panels(part: Part, kind: str, what: str) -> Numbered:
     Raises:
         FigureError: no size was measured at two numbers.
     """
-    cells = [cell for cell in of_kind(part, kind) if is_plain(cell)]
+    cells = [cell for cell in cells_of_kind(part, kind) if is_plain(cell)]
     numbers = sorted({number for cell in cells if (number := number_of(cell)) is not None})
     by_size = {size: _by_number(cells, size) for size in part.sizes}
     shown = [size for size, rows in by_size.items() if len({n for row in rows.values() for n in row}) > 1]

@@ -18,7 +18,7 @@ LONGEST = 24
 """Letters of a member's name in a figure; longer ones are cut in the middle."""
 
 
-class Part(NamedTuple):
+class StudyPart(NamedTuple):
     """One lineage of a study: what was measured, and its laws where there are any."""
 
     table: RunTable
@@ -48,7 +48,7 @@ class Part(NamedTuple):
         return tick_text(next(cell.model_params for cell in self.cells if cell.model == model))
 
 
-def part_of(source: Laws | RunTable, lineage: str | None = None) -> Part:
+def part_of(source: Laws | RunTable, lineage: str | None = None) -> StudyPart:
     """One lineage of laws or of a table; of a study that has one, that one.
 
     Raises:
@@ -56,16 +56,16 @@ def part_of(source: Laws | RunTable, lineage: str | None = None) -> Part:
     """
     if isinstance(source, Laws):
         laws = source.of(lineage)
-        return Part(laws.table, laws)
+        return StudyPart(laws.table, laws)
     names = [one.name for one in source.lineages]
     if not names:
-        return Part(source, None)
+        return StudyPart(source, None)
     if lineage not in names:
         raise ConfigError(f"lineage must be one of {', '.join(names)}, got {lineage}")
-    return Part(source.of_lineages()[names.index(lineage)], None)
+    return StudyPart(source.of_lineages()[names.index(lineage)], None)
 
 
-def of_kind(part: Part, kind: str) -> list[Cell]:
+def cells_of_kind(part: StudyPart, kind: str) -> list[Cell]:
     """The cells of a kind of method.
 
     Raises:

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from embudget.figures.by_number import Panel, finish_panels, limits, numbered_panels
-from embudget.figures.cells import Part, part_of
+from embudget.figures.cells import StudyPart, part_of
 from embudget.figures.labels import direct_handle
 from embudget.figures.look import printed
 from embudget.laws import Laws
@@ -53,7 +53,7 @@ def draw_fractions(source: Laws | RunTable, *, lineage: str | None = None) -> Fi
     return finish_panels(numbered, "freeze", key, "active fraction")
 
 
-def _full_cells(part: Part, panel: Panel) -> list[Cell]:
+def _full_cells(part: StudyPart, panel: Panel) -> list[Cell]:
     """The cells of full fine-tuning at the size and the budgets of a panel."""
     sizes = {cell.model_params for row in panel.cells.values() for cell in row.values()}
     return [c for c in part.cells if c.method == "full" and c.model_params in sizes and c.budget in panel.cells]

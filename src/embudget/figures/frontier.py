@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from embudget.choices import Choices, budgets_between, crossovers_of, measured_candidates
-from embudget.figures.cells import Part, best_by_size, is_at_end, number_of, of_kind, part_of
+from embudget.figures.cells import StudyPart, best_by_size, cells_of_kind, is_at_end, number_of, part_of
 from embudget.figures.labels import PointLabel, direct_handle, place_labels
 from embudget.figures.look import HEIGHT, band, budget_axis, legend_above, loss_axis, new_axes, printed
 from embudget.laws import Laws
@@ -97,9 +97,9 @@ def draw_frontier(
     return axes
 
 
-def _best(part: Part, kind: str) -> list[tuple[Cell, bool]]:
+def _best(part: StudyPart, kind: str) -> list[tuple[Cell, bool]]:
     """The best cell of a kind at each budget, and whether its size is at the end of those measured there."""
-    rows = best_by_size(of_kind(part, kind))
+    rows = best_by_size(cells_of_kind(part, kind))
     return [(min(row.values(), key=lambda cell: cell.loss), is_at_end(row, part.sizes)) for row in rows.values()]
 
 
@@ -111,14 +111,14 @@ def _lowest(cells: list[Cell]) -> list[Cell]:
     return list(found.values())
 
 
-def _label(part: Part, cell: Cell) -> PointLabel:
+def _label(part: StudyPart, cell: Cell) -> PointLabel:
     """Member and number of a cell: `2 blocks, 32`."""
     number = number_of(cell)
     text = part.name_of(cell.model) + ("" if number is None else f", {number:g}")
     return PointLabel(cell.budget, cell.loss, text, ink(KIND_STROKES[kind_of(cell.method)].color))
 
 
-def _curves(part: Part, laws: Laws, level: float) -> dict[str, _Curve]:
+def _curves(part: StudyPart, laws: Laws, level: float) -> dict[str, _Curve]:
     """The line of each kind that has a law, over the kind's own measured budgets."""
     found = {}
     for kind in part.kinds:
@@ -152,7 +152,7 @@ def _draw_lowest(axes: Axes, curves: list[_Curve]) -> None:
     axes.plot(grid, np.exp(np.min(logs, axis=0)), color=FRONTIER, linewidth=4, solid_capstyle="round", zorder=0.9)
 
 
-def _draw_crossovers(axes: Axes, part: Part, laws: Laws) -> list[PointLabel]:
+def _draw_crossovers(axes: Axes, part: StudyPart, laws: Laws) -> list[PointLabel]:
     """A thin line at each budget where the best kind is known to change, its interval shaded; what is written there."""
     low, high = part.table.budgets[0], part.table.budgets[-1]
     choices = _choices(laws, list(laws.cells), budgets_between(low, high))

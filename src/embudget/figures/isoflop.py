@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 
 from embudget.errors import FitError
 from embudget.figures.by_budget import budget_keys, budget_shades, draw_strip, missing_key
-from embudget.figures.cells import Part, best_by_size, neighbours, number_of, of_kind, part_of
+from embudget.figures.cells import StudyPart, best_by_size, cells_of_kind, neighbours, number_of, part_of
 from embudget.figures.labels import PointLabel, direct_handle, place_labels
 from embudget.figures.look import HEIGHT, SIZE, legend_above, log_axis, loss_axis, new_axes, printed
 from embudget.laws import Laws
@@ -49,8 +49,8 @@ def draw_isoflop(
         >>> draw_isoflop(embudget.find_laws("smollm2"), kind="lora").figure.savefig("isoflop-lora.pdf")
     """
     part = part_of(source, lineage)
-    rows = best_by_size(of_kind(part, kind))
-    numbered = KIND_STROKES[kind].marker in "s^" and len({number_of(cell) for cell in of_kind(part, kind)}) > 1
+    rows = best_by_size(cells_of_kind(part, kind))
+    numbered = KIND_STROKES[kind].marker in "s^" and len({number_of(cell) for cell in cells_of_kind(part, kind)}) > 1
     axes = new_axes(axes, height=HEIGHT + 0.3 + 0.5 * numbered)
     budgets = list(part.table.budgets)
     shades = budget_shades(kind, budgets)
@@ -72,7 +72,7 @@ def draw_isoflop(
     return axes
 
 
-def _profiles(part: Part, kind: str) -> dict[float, Profile]:
+def _profiles(part: StudyPart, kind: str) -> dict[float, Profile]:
     """The parabola of each budget that has its minimum among the measured sizes, as `Laws.isoflops` has them.
 
     They go through the losses at the best learning rates, which may lie a little below the points: see

@@ -29,7 +29,7 @@ HEIGHT = 2.5
 """Of a figure of one column, inches."""
 BUDGET, LOSS = "budget, training FLOP", "held-out loss, nats"
 SIZE = "N, parameters without embeddings"
-PRINT: dict[str, Any] = {
+PRINT: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so that a figure is the same on every machine
     "font.size": 7,
     "axes.titlesize": 7,

@@ -15,7 +15,7 @@ from embudget.spending.rounds import Round
 from embudget.study import Store
 
 
-class Sources(NamedTuple):
+class FigureSources(NamedTuple):
     """What a study has to draw."""
 
     laws: Laws | RunTable | None
@@ -28,7 +28,7 @@ class Sources(NamedTuple):
     """Why there are no laws."""
 
 
-def read_sources(study: str) -> Sources:
+def read_sources(study: str) -> FigureSources:
     """Read a store, given by its file or URL, a file of laws, or built-in laws by their name.
 
     Raises:
@@ -36,12 +36,12 @@ def read_sources(study: str) -> Sources:
         ConfigError: there is neither, or the file is not of laws.
     """
     if "://" not in study and not is_database(Path(study)):
-        return Sources(find_laws(study), None, None, None)
+        return FigureSources(find_laws(study), None, None, None)
     with Store(study, create=False) as store:
         records = store.records()
     laws, why = _laws(records)
     decisions = None if "://" in study else _decisions(Path(study).with_name(DECISIONS))
-    return Sources(laws, records, decisions, why)
+    return FigureSources(laws, records, decisions, why)
 
 
 def _laws(records: Sequence[RunRecord]) -> tuple[Laws | RunTable | None, str | None]:
