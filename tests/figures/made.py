@@ -1,6 +1,8 @@
 """Simulated tables for the figures."""
 
+import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
 from embudget.design import World, simulate
 from embudget.laws.coefficients import Coefficients
@@ -28,9 +30,19 @@ def with_cells(table: RunTable, cells: list[Cell]) -> RunTable:
     return RunTable(**values | {"cells": tuple(cells), "groups": None})
 
 
+def xs(line: Line2D) -> list[float]:
+    """The x of a line's points."""
+    return [float(x) for x in np.asarray(line.get_xdata(), dtype=float)]
+
+
+def ys(line: Line2D) -> list[float]:
+    """The y of a line's points."""
+    return [float(y) for y in np.asarray(line.get_ydata(), dtype=float)]
+
+
 def crosses(axes: Axes) -> list[float]:
     """The x of all marks of missing cells, from the lowest row."""
-    return [float(x) for line in axes.get_lines() if line.get_label() == "_missing" for x in line.get_xdata()]
+    return [x for line in axes.get_lines() if line.get_label() == "_missing" for x in xs(line)]
 
 
 def points(axes: Axes, marker: str) -> list[tuple[float, float, bool]]:
@@ -39,5 +51,5 @@ def points(axes: Axes, marker: str) -> list[tuple[float, float, bool]]:
     for line in axes.get_lines():
         if line.get_marker() == marker and line.get_label() != "_missing":
             is_open = line.get_markerfacecolor() == "white"
-            found += [(float(x), float(y), is_open) for x, y in line.get_xydata()]
+            found += [(x, y, is_open) for x, y in zip(xs(line), ys(line), strict=True)]
     return found

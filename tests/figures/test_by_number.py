@@ -7,7 +7,7 @@ from embudget.figures.fractions import draw_fractions
 from embudget.figures.ranks import draw_ranks
 from embudget.laws import Laws
 from embudget.runs import RunTable
-from tests.figures.made import crosses, points, table_of, without
+from tests.figures.made import crosses, points, table_of, without, xs, ys
 
 
 def test_sizes_with_two_fractions_have_a_panel_and_full_stands_at_one(smollm2: Laws) -> None:
@@ -26,9 +26,9 @@ def test_ranks_are_joined_at_equal_flop_and_dashed_at_equal_tokens(smollm2: Laws
     assert len(dashed) == 5
     for line in dashed:  # the lowest rank stays, and more tokens make the others better
         alike = [own for own in solid if own.get_color() == line.get_color()]
-        (own,) = [one for one in alike if list(one.get_xdata()) == list(line.get_xdata())]
-        assert line.get_ydata()[0] == pytest.approx(own.get_ydata()[0])
-        assert all(moved < measured for moved, measured in zip(line.get_ydata()[1:], own.get_ydata()[1:], strict=True))
+        (own,) = [one for one in alike if xs(one) == xs(line)]
+        assert ys(line)[0] == pytest.approx(ys(own)[0])
+        assert all(moved < measured for moved, measured in zip(ys(line)[1:], ys(own)[1:], strict=True))
 
 
 def test_a_loss_is_moved_to_the_tokens_of_the_lowest_rank_by_the_laws(smollm2: Laws) -> None:
@@ -37,7 +37,7 @@ def test_a_loss_is_moved_to_the_tokens_of_the_lowest_rank_by_the_laws(smollm2: L
     low, high = cells["lora:2"], cells["lora:512"]
     law = smollm2.on(high.unique_tokens)
     there, here = (law.predict("lora:512", high.model_params, tokens) for tokens in (low.tokens, high.tokens))
-    ends = [line.get_ydata()[-1] for line in axes.get_lines() if line.get_marker() == "None"]
+    ends = [ys(line)[-1] for line in axes.get_lines() if line.get_marker() == "None"]
     assert high.loss * there / here == pytest.approx(min(ends, key=lambda end: abs(end - high.loss * there / here)))
 
 
@@ -45,7 +45,7 @@ def test_a_missing_rank_is_crossed_and_no_line_goes_over_it(three_ranks: RunTabl
     table = without(three_ranks, ("smollm2-135m:1", "lora:8", 4e12))
     axes = draw_ranks(table).axes[0]
     assert crosses(axes) == [8.0]
-    lengths = sorted(len(line.get_xdata()) for line in axes.get_lines() if line.get_marker() == "^")
+    lengths = sorted(len(xs(line)) for line in axes.get_lines() if line.get_marker() == "^")
     assert lengths == [1, 1, 3, 3]
 
 

@@ -10,7 +10,7 @@ from embudget.laws import Laws
 from embudget.methods import kind_of
 from embudget.palette import KIND_STROKES
 from embudget.runs import RunTable
-from tests.figures.made import points, table_of, without
+from tests.figures.made import points, table_of, without, xs, ys
 
 
 def test_points_are_the_best_cells_of_each_kind_and_budget(smollm2: Laws) -> None:
@@ -30,9 +30,9 @@ def test_a_point_is_open_where_its_best_size_is_the_first_or_last_measured(smoll
 
 def test_no_line_joins_points_and_curves_stay_within_the_measured_budgets(smollm2: Laws) -> None:
     axes = draw_frontier(smollm2)
-    lines = [line for line in axes.get_lines() if len(line.get_xdata()) > 1]
+    lines = [line for line in axes.get_lines() if len(xs(line)) > 1]
     assert {line.get_marker() for line in lines} == {"None"}
-    assert all(min(line.get_xdata()) >= 1e12 and max(line.get_xdata()) <= 1.6e13 * (1 + 1e-9) for line in lines)
+    assert all(min(xs(line)) >= 1e12 and max(xs(line)) <= 1.6e13 * (1 + 1e-9) for line in lines)
     wide = [line for line in lines if line.get_color() == FRONTIER]
     assert len(wide) == 1
 
@@ -41,11 +41,9 @@ def test_a_curve_does_not_rise_where_the_best_size_is_missing_at_the_top(smollm2
     """The laws see through the gap; a line through the points would rise with the budget."""
     lora = KIND_STROKES["lora"]
     curve = next(
-        line
-        for line in draw_frontier(smollm2).get_lines()
-        if line.get_color() == lora.color and len(line.get_xdata()) > 1
+        line for line in draw_frontier(smollm2).get_lines() if line.get_color() == lora.color and len(xs(line)) > 1
     )
-    assert (np.diff(curve.get_ydata()) < 0).all()
+    assert (np.diff(ys(curve)) < 0).all()
 
 
 def test_a_study_too_small_for_laws_has_its_points(one_cell: RunTable) -> None:

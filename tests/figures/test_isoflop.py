@@ -6,7 +6,7 @@ import pytest
 from embudget.errors import FigureError
 from embudget.figures.isoflop import draw_isoflop
 from embudget.laws import Laws
-from tests.figures.made import crosses, points, table_of, without
+from tests.figures.made import crosses, points, table_of, without, xs
 
 MODELS = ("smollm2-135m:1", "smollm2-135m:4", "smollm2-135m:8", "smollm2-135m:12")
 
@@ -42,9 +42,9 @@ def test_a_missing_cell_is_crossed_and_no_line_goes_over_it() -> None:
     assert crosses(axes) == [sizes[1]]
     light = next(line.get_color() for line in axes.get_lines() if line.get_label() == "_missing")
     dotted = [
-        list(line.get_xdata())
+        xs(line)
         for line in axes.get_lines()
-        if line.get_color() == light and line.get_marker() == "None" and len(line.get_xdata()) < 60
+        if line.get_color() == light and line.get_marker() == "None" and len(xs(line)) < 60
     ]
     assert dotted == [[sizes[0]], sizes[2:]]
 
@@ -52,7 +52,7 @@ def test_a_missing_cell_is_crossed_and_no_line_goes_over_it() -> None:
 def test_a_parabola_is_drawn_only_with_its_lowest_point_among_the_measured_sizes(smollm2: Laws) -> None:
     axes = draw_isoflop(smollm2, kind="full")
     vertices = points(axes, "+")
-    parabolas = [line for line in axes.get_lines() if line.get_marker() == "None" and len(line.get_xdata()) == 60]
+    parabolas = [line for line in axes.get_lines() if line.get_marker() == "None" and len(xs(line)) == 60]
     assert len(vertices) == len(parabolas) == 2
     fitted = [(one.model_params, one.loss) for one in smollm2.isoflops["full"].profiles]
     assert np.array(vertices)[:, :2] == pytest.approx(np.array(fitted))

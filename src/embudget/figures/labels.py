@@ -48,11 +48,13 @@ def place_labels(axes: Axes, labels: Sequence[PointLabel], size: float = 5.5) ->
     assert figure is not None
     figure.draw_without_rendering()  # only now the layout, and so the place of every point, is known
     scale = figure.dpi / 72
-    frame, used, left_out = axes.bbox.padded(-scale), [], []
+    frame = axes.bbox.padded(-scale)
+    used: list[Bbox] = []
+    left_out: list[PointLabel] = []
     lines, markers = _covered(axes)
     for label in labels:
         at = axes.transData.transform((label.x, label.y))
-        written = axes.annotate(label.text, at, fontsize=size, color=label.color, annotation_clip=False)
+        written = axes.annotate(label.text, (label.x, label.y), fontsize=size, color=label.color, annotation_clip=False)
         extent = written.get_window_extent()
         written.remove()
         half = np.array([extent.width, extent.height]) / 2

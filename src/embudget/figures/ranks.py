@@ -1,6 +1,6 @@
 """Which rank is best for LoRA? Loss against rank, a panel for each size, at equal FLOP and, dashed, at equal tokens.
 
-The paper's figure 5. StudyPart of what a high rank loses at equal FLOP is accounting: its adapters cost FLOP in each token,
+The paper's figure 5. Part of what a high rank loses at equal FLOP is accounting: its adapters cost FLOP in each token,
 so that a budget buys fewer tokens. The dashed line takes that part out. It moves each measured loss to the tokens that
 the lowest rank of the line gets, by the ratio of the laws' predictions:
 
