@@ -60,6 +60,10 @@ class MethodError(ConfigError):
     """A fine-tuning method is unknown, or cannot be applied to the model."""
 
 
+class FigureError(EmbudgetError):
+    """A study has nothing to show in a figure, such as loss against rank where one rank was measured."""
+
+
 class ModelError(EmbudgetError):
     """A model or suite is unknown, cannot be loaded, or has too few blocks for the depth asked for."""
 

@@ -3,7 +3,6 @@
 from collections import defaultdict
 
 from embudget.laws import Laws
-from embudget.methods import parse_method
 from embudget.runs import Cell
 
 KINDS = ("full", "freeze", "bias", "lora")
@@ -38,26 +37,6 @@ def best_by_budget(laws: Laws, kind: str) -> dict[float, Cell]:
     return {
         budget: min(cells.values(), key=lambda cell: cell.loss) for budget, cells in best_by_size(laws, kind).items()
     }
-
-
-def plain_cells(laws: Laws, kind: str) -> list[Cell]:
-    """The cells of a kind that differ by rank or fraction alone: lora:8, but not lora:8:alpha=32."""
-    return [cell for cell in laws.cells if kind_of(cell.method) == kind and cell.method.count(":") <= 1]
-
-
-def numbers_of(laws: Laws, kind: str) -> list[float]:
-    """The ranks or active fractions of a kind that were measured."""
-    return sorted({number_of(cell) for cell in plain_cells(laws, kind)})
-
-
-def number_of(cell: Cell) -> float:
-    """The rank of LoRA, the active fraction of freezing; 0 for methods that have neither."""
-    return parse_method(cell.method).number or 0.0
-
-
-def number_text(cell: Cell, before: str = "") -> str:
-    """A cell's rank or active fraction behind ``before``; nothing for methods that have neither."""
-    return f"{before}{number_of(cell):g}" if number_of(cell) else ""
 
 
 def member_text(model: str) -> str:

@@ -10,9 +10,10 @@ Reads `{folder}/records.jsonl`, to which it first adds what `{folder}/study.db` 
     spent.json                runs, FLOP and hours
     frontier.json             the best cell of each kind of method at each budget
     frontier.png              figure 1: the best loss of each kind of method against budget
-    isoflop.png               figures 2 and 4: loss against size, a line a budget, a panel a kind; the best fraction or
+    isoflop.png               figures 2 and 4: loss against size, a panel a kind, a shade a budget; the best fraction or
                               rank is written at each point where there are several
-    choices.png               figures 3 and 5: loss against active fraction and against rank, a line a size
+    fractions.png             figure 3: loss against active fraction, a panel a size, a shade a budget
+    ranks.png                 figure 5: the same against the rank of LoRA, at equal FLOP and at equal tokens
     report.html               the page of `embudget report`
 
 `--largest` leaves out the runs above that many FLOP, which are kept to check a forecast made without them. Only
@@ -29,7 +30,7 @@ from embudget.findings import agree, explain
 from embudget.laws import Laws, fit
 from embudget.report import write_report
 from studies.publish.cells import best_by_budget, kinds_of
-from studies.publish.figures import draw_choices, draw_frontier, draw_isoflops
+from studies.publish.figures import save_figures
 from studies.publish.files import read_records, save_json
 from studies.publish.runs import spent
 
@@ -50,9 +51,7 @@ def main() -> None:
     save_json(folder / "agreement.json", agree(used).model_dump(mode="json"))
     save_json(folder / "spent.json", spent(records))
     save_json(folder / "frontier.json", frontier(laws))
-    draw_frontier(laws, folder / "frontier.png")
-    draw_isoflops(laws, folder / "isoflop.png")
-    draw_choices(laws, folder / "choices.png")
+    save_figures(laws, folder)
     write_report(folder / "report.html", used, laws)
 
 

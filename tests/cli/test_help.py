@@ -8,7 +8,8 @@ from tests.command_line import Run
 COMMANDS = [
     "suite list", "suite show", "pairs build", "pairs index", "pairs stats", "pairs show",
     "spend", "plan", "design", "train", "sweep", "records", "compare", "fit", "recipe", "explain", "agree",
-    "simulate", "evaluate", "export", "push", "upload", "report", "quickstart", "worker", "watch", "store copy",
+    "simulate", "evaluate", "export", "push", "upload", "report", "figures", "quickstart", "worker", "watch",
+    "store copy",
 ]  # fmt: skip
 
 

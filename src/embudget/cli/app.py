@@ -21,6 +21,7 @@ from embudget.cli import (
     evaluate,
     explain,
     export,
+    figures,
     fit,
     pairs,
     plan,
@@ -85,7 +86,7 @@ app.add_typer(pairs.app, name="pairs")
 app.add_typer(store.app, name="store")
 for command in (
     spend, plan, train, sweep, worker, watch, records, compare, fit, recipe, explain, agree, simulate, design, evaluate,
-    export, push, upload, report, quickstart,
+    export, push, upload, figures, report, quickstart,
 ):  # fmt: skip
     app.command(command.__name__.rpartition(".")[2])(command.command)
 

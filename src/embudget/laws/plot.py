@@ -1,7 +1,8 @@
 """What do the laws look like beside the runs? Loss against budget by method, as matplotlib draws it: `Laws.plot`.
 
 A method's curve is the lowest loss predicted for any of its measured models, so that it is what `Laws.frontier` answers
-where nothing was measured. The page of `embudget.report` has figures to explore; this one is for notebooks and papers.
+where nothing was measured. It is for a look in a notebook: `embudget.figures` has those for print, of which `frontier`
+shows a line for each kind of method, and the page of `embudget.report` those to explore. All use `embudget.palette`.
 """
 
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from embudget.laws.frontier import frontier_points
 from embudget.laws.on_pairs import OnPairs
 from embudget.laws.surface import Surface
 from embudget.methods import kind_of, parse_method
+from embudget.palette import Stroke, strokes
 from embudget.runs.cells import Cell
 
 if TYPE_CHECKING:
@@ -45,13 +47,14 @@ def draw_laws(
         raise ConfigError(f"methods must name at least one method, one of {surface.methods}")
     axes = _new_axes() if axes is None else axes
     last = FURTHER * max(cell.budget for cell in cells) if up_to is None else up_to
+    looks = strokes(methods)
     for method in methods:
         mine = [cell for cell in cells if cell.method == method]
         candidates = [one._replace(budgets=(0.0, inf)) for one in measured_candidates(mine, surface.step)]
         low, high = min(cell.budget for cell in mine), max(cell.budget for cell in mine)
         budgets = np.unique([*np.geomspace(low, max(last, high), POINTS), high])
         curve = _curve(law, candidates, budgets, level)
-        _draw_method(axes, mine, budgets, curve)
+        _draw_method(axes, mine, budgets, curve, looks[method])
     _finish(axes, level)
     return axes
 
@@ -81,15 +84,16 @@ def _curve(law: Surface | OnPairs, candidates: Sequence[Candidate], budgets: Arr
     return choices.predicted[best, places], *law.intervals(*at, level)
 
 
-def _draw_method(axes: "Axes", cells: Sequence[Cell], budgets: Array, curve: tuple[Array, ...]) -> None:
+def _draw_method(axes: "Axes", cells: Sequence[Cell], budgets: Array, curve: tuple[Array, ...], stroke: Stroke) -> None:
     """The cells, the best of each budget large, and the curve in its band, dashed beyond the measured budgets."""
     losses, low, high = curve
     last = max(cell.budget for cell in cells)
     inside, beyond = budgets <= last, budgets >= last
-    (line,) = axes.plot(budgets[inside], losses[inside], label=cells[0].method)
-    look: dict[str, Any] = {"color": line.get_color()}
+    look: dict[str, Any] = {"color": stroke.color}
+    axes.plot(budgets[inside], losses[inside], label=cells[0].method, **look)
     axes.plot(budgets[beyond], losses[beyond], linestyle="--", **look)
     axes.fill_between(budgets, low, high, alpha=0.12, linewidth=0, **look)
+    look["marker"] = stroke.marker
     axes.scatter([cell.budget for cell in cells], [cell.loss for cell in cells], s=8, alpha=0.35, linewidth=0, **look)
     best = frontier_points(cells)
     axes.scatter([point.budget for point in best], [point.loss for point in best], s=28, zorder=3, **look)

@@ -1,27 +1,20 @@
-"""The figures of a study: no label covers another."""
+"""The figures of a published study: which there are, and that panels of all kinds are drawn."""
 
-from itertools import combinations
 from pathlib import Path
 
-import pytest
-from matplotlib.figure import Figure
+from matplotlib import pyplot as plt
 
 from embudget.laws import find_laws
-from studies.publish.figures import apart, draw_frontier
+from studies.publish.figures import isoflops, save_figures
 
 
-def test_labels_in_a_figure_are_pushed_apart_where_they_would_overlap() -> None:
-    assert apart([10, 12, 100]) == [10, 18, 100]
-    assert apart([10, 12, 13]) == [10, 18, 26]
-    assert (apart([10]), apart([])) == ([10], [])
+def test_a_study_gets_the_files_that_readme_and_docs_show(tmp_path: Path) -> None:
+    written = save_figures(find_laws("micro"), tmp_path)
+    assert [path.name for path in written] == ["frontier.png", "isoflop.png", "fractions.png", "ranks.png"]
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in written)
 
 
-def test_no_label_of_the_frontier_covers_another(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    drawn: list[Figure] = []
-    monkeypatch.setattr("studies.publish.figures.save_figure", lambda figure, _: drawn.append(figure))
-    draw_frontier(find_laws("micro"), tmp_path / "frontier.png")  # methods are level at several budgets
-    (figure,) = drawn
-    figure.draw_without_rendering()
-    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
-    assert len(boxes) == 4 * 5
-    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+def test_the_isoflop_curves_have_a_panel_for_each_measured_kind() -> None:
+    figure = isoflops(find_laws("smollm2"))
+    assert [axes.get_title(loc="right") for axes in figure.axes] == ["full", "freeze", "lora"]
+    plt.close(figure)
