@@ -1,0 +1,1 @@
+window.embudgetAnswer = { prepared: preparedAnswer, recommend, recipeFor, Refusal };
