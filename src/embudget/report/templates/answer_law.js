@@ -14,137 +14,157 @@ function unpacked(text) {
   return Float64Array.from({ length: bytes.length / 8 }, (_, place) => view.getFloat64(8 * place, true));
 }
 
+/** The equations; `v` holds the exponents from place `x` on, A and B are a method's coefficients, n and d log N and log D. */
 const FORMS = {
-  tied: { exponents: 1, coefficients: 2, loss: (E, [a], [A, B], n, d) => E + A * Math.exp(-a * n) + B * Math.exp(-a * d) },
+  tied: { exponents: 1, coefficients: 2, loss: (E, v, x, A, B, n, d) => E + (A * Math.exp(-v[x] * n) + B * Math.exp(-v[x] * d)) },
   chinchilla: {
-    exponents: 2, coefficients: 2,
-    loss: (E, [a, b], [A, B], n, d) => E + (A * Math.exp(-a * n) + B * Math.exp(-b * d)),
+    exponents: 2,
+    coefficients: 2,
+    loss: (E, v, x, A, B, n, d) => E + (A * Math.exp(-v[x] * n) + B * Math.exp(-v[x + 1] * d)),
   },
-  multiplicative: { exponents: 2, coefficients: 1, loss: (E, [a, b], [A], n, d) => E + A * Math.exp(-a * n - b * d) },
+  multiplicative: { exponents: 2, coefficients: 1, loss: (E, v, x, A, B, n, d) => E + A * Math.exp(-v[x] * n - v[x + 1] * d) },
   rectified: {
-    exponents: 3, coefficients: 2,
-    loss: (E, [a, b, start], [A, B], n, d) => E + (A * Math.exp(-a * n) + B / (start ** b + Math.exp(b * d))),
+    exponents: 3,
+    coefficients: 2,
+    loss: (E, v, x, A, B, n, d) =>
+      E + (A * Math.exp(-v[x] * n) + B / (v[x + 2] ** v[x + 1] + Math.exp(v[x + 1] * d))),
   },
   dense_retrieval: {
-    exponents: 2, coefficients: 2,
-    loss: (E, [a, b], [A, B], n, d) => {
-      const p = (Math.log(A) - a * n) / b, q = (Math.log(B) - b * d) / b;
+    exponents: 2,
+    coefficients: 2,
+    loss: (E, v, x, A, B, n, d) => {
+      const b = v[x + 1], p = (Math.log(A) - v[x] * n) / b, q = (Math.log(B) - b * d) / b;
       return E + Math.exp(b * (Math.max(p, q) + Math.log1p(Math.exp(-Math.abs(p - q)))));
     },
   },
-  zero_shot: { exponents: 2, coefficients: 2, loss: (E, x, c, n, d, base) => fromZeroShot(E, x, c, n, d, base, () => 1) },
-  zero_shot_level: { exponents: 2, coefficients: 2, loss: (E, x, c, n, d, base) => fromZeroShot(E, x, c, n, d, base, Math.abs) },
+  zero_shot: {
+    exponents: 2,
+    coefficients: 2,
+    loss: (E, v, x, A, B, n, d, base) => {
+      const floor = E + A * Math.exp(-v[x] * n);
+      return floor + (Math.exp(base) - floor) / (1 + Math.exp(v[x + 1] * d) / B);
+    },
+  },
+  zero_shot_level: {
+    exponents: 2,
+    coefficients: 2,
+    loss: (E, v, x, A, B, n, d, base) => {
+      const floor = E + A * Math.exp(-v[x] * n), way = Math.exp(base) - floor;
+      return floor + way / (1 + (Math.abs(way) * Math.exp(v[x + 1] * d)) / B);
+    },
+  },
 };
 
-function fromZeroShot(E, [a, b], [A, slow], n, d, base, weight) {
-  const floor = E + A * Math.exp(-a * n), way = Math.exp(base) - floor;
-  return floor + way / (1 + (weight(way) * Math.exp(b * d)) / slow);
-}
-
-/** A law made ready: the draws unpacked, and the correction solved. */
+/** A law made ready: parameters of the draws out of their logarithms, and the correction solved. */
 function preparedLaw(law) {
-  const components = law.components.map((part) => ({
-    ...part,
+  const drawn = (text, width, every = 1) => {
+    const rows = [], all = unpacked(text);
+    for (let row = 0; row * width < all.length; row += 1) {
+      if (row === 0 || (row - 1) % every === 0) rows.push(all.subarray(row * width, (row + 1) * width));
+    }
+    const values = new Float64Array(rows.length * width);
+    rows.forEach((row, place) => values.set(row.map(Math.exp), place * width));
+    return { values, rows: rows.length, mixed: new Map() };
+  };
+  const parts = (every) => law.components.map((part) => ({
+    form: FORMS[part.form],
+    draws: Math.ceil(part.draws / every),
     branches: part.branches.map((branch) => ({
       ...branch,
-      vectors: unpacked(branch.vectors),
-      moved: branch.moved === null ? null : unpacked(branch.moved),
+      vectors: drawn(branch.vectors, branch.width, every),
+      moved: branch.moved === null ? null : drawn(branch.moved, branch.width),
     })),
   }));
-  const few = components.map((part) => ({
-    ...part,
-    draws: Math.ceil(part.draws / 10),
-    branches: part.branches.map((branch) => ({ ...branch, moved: null, vectors: thinned(branch.vectors, branch.width) })),
-  }));
-  const zero = law.zeroShot;
-  const steps = (name) => (zero === null ? null : unpacked(zero[name]));
-  const normals = unpacked(law.normals);
-  const ready = { ...law, components, normals, steps: steps("steps"), correction: solved(law.correction) };
-  return { ...ready, few: { ...ready, components: few, byGroups: false, steps: steps("fewSteps") } };
+  const steps = (name) => (law.zeroShot === null ? null : unpacked(law.zeroShot[name]));
+  const ready = { ...law, normals: unpacked(law.normals), correction: solved(law.correction) };
+  const few = { ...ready, components: parts(10), byGroups: false, steps: steps("fewSteps") };
+  return { ...ready, components: parts(1), steps: steps("steps"), few };
 }
 
-/** The fit and every tenth draw. */
-function thinned(vectors, width) {
-  const rows = [vectors.slice(0, width)];
-  for (let at = width; at < vectors.length; at += 10 * width) rows.push(vectors.slice(at, at + width));
-  return Float64Array.from(rows.flatMap((row) => [...row]));
-}
-
-/** Log losses of choices by the rows of vectors of each branch; `base(row, choice)` is the log zero-shot loss. */
-function byVectors(law, part, vectorsOf, choices, base) {
-  const form = FORMS[part.form], count = choices.length;
-  const rows = vectorsOf(part.branches[0]).length / part.branches[0].width;
-  const logs = new Float64Array(rows * count);
-  for (const branch of part.branches) {
-    const vectors = vectorsOf(branch), free = law.asymptote === null ? 1 : 0, first = free + form.exponents;
-    const mine = choices.map((_, place) => place).filter((place) => choices[place].candidate.method in branch.basis);
-    const columns = (branch.width - first) / form.coefficients;
-    for (let row = 0; row < rows && mine.length; row += 1) {
-      const values = vectors.subarray(row * branch.width, (row + 1) * branch.width).map(Math.exp);
-      const E = free ? values[0] : law.asymptote, exponents = [...values.subarray(free, first)];
-      const mixed = new Map();
-      for (const place of mine) {
-        const { candidate, tokens } = choices[place];
-        if (!mixed.has(candidate.method)) mixed.set(candidate.method, mixtures(values, first, columns, form, branch.basis[candidate.method]));
-        const n = Math.log(candidate.modelParams) - branch.centreN, d = Math.log(tokens) - branch.centreD;
-        const loss = form.loss(E, exponents, mixed.get(candidate.method), n, d, base === null ? 0 : base(row, candidate));
-        logs[row * count + place] = Math.log(loss);
+/** The coefficients of a method by every row: those of the basis, mixed by its weights. */
+function mixtures(drawn, branch, form, first, method) {
+  if (!drawn.mixed.has(method)) {
+    const weights = branch.basis[method], found = [new Float64Array(drawn.rows), new Float64Array(drawn.rows)];
+    for (let which = 0; which < form.coefficients; which += 1) {
+      for (let row = 0; row < drawn.rows; row += 1) {
+        const start = row * branch.width + first + which * weights.length;
+        for (let column = 0; column < weights.length; column += 1) {
+          found[which][row] += weights[column] * drawn.values[start + column];
+        }
       }
     }
+    drawn.mixed.set(method, found);
   }
-  return logs;
+  return drawn.mixed.get(method);
 }
 
-/** The coefficients of a method: those of the basis, mixed by its weights. */
-function mixtures(values, first, columns, form, weights) {
-  return Array.from({ length: form.coefficients }, (_, which) =>
-    weights.reduce((sum, weight, column) => sum + weight * values[first + which * columns + column], 0));
+/** Log losses (rows, m) by the rows of `which` vectors; `base(row, candidate)` is the log zero-shot loss. */
+function byVectors(law, part, which, choices, base) {
+  const count = choices.length, { form } = part, free = law.asymptote === null ? 1 : 0, first = free + form.exponents;
+  const logs = new Float64Array(part.branches[0][which].rows * count);
+  choices.forEach(({ candidate, tokens }, place) => {
+    const branch = part.branches.find((one) => candidate.method in one.basis), drawn = branch[which];
+    const [A, B] = mixtures(drawn, branch, form, first, candidate.method);
+    const n = Math.log(candidate.modelParams) - branch.centreN, d = Math.log(tokens) - branch.centreD;
+    for (let row = 0; row < drawn.rows; row += 1) {
+      const start = row * branch.width, E = free ? drawn.values[start] : law.asymptote;
+      const begin = base === null ? 0 : base(row, candidate);
+      logs[row * count + place] = Math.log(form.loss(E, drawn.values, start + free, A[row], B[row], n, d, begin));
+    }
+  });
+  return logs;
 }
 
 /** Log losses by the fits, averaged (m), and by all draws (draws, m), corrected but not widened. */
 function fittedAndDrawn(law, choices) {
   const count = choices.length, total = law.components.reduce((sum, part) => sum + part.draws, 0);
   const fitted = new Float64Array(count), draws = new Float64Array(total * count);
-  let firstDraw = 0;
+  let done = 0;
   for (const part of law.components) {
-    const first = firstDraw;
+    const first = done - 1;
     const base = law.steps === null ? null
-      : (row, one) => one.zeroShot[0] + (row === 0 ? 0 : law.steps[first + row - 1]) * one.zeroShot[1];
-    const logs = byVectors(law, part, (branch) => branch.vectors, choices, base);
+      : (row, { zeroShot: [mean, sd] }) => mean + (row === 0 ? 0 : law.steps[first + row]) * sd;
+    const logs = byVectors(law, part, "vectors", choices, base);
     for (let place = 0; place < count; place += 1) fitted[place] += (part.draws / total) * logs[place];
-    draws.set(logs.subarray(count), first * count);
-    firstDraw += part.draws;
+    draws.set(logs.subarray(count), done * count);
+    done += part.draws;
   }
   if (law.correction !== null) {
-    const moves = choices.map((one) => correctionAt(law, one).mean);
-    for (let at = 0; at < draws.length; at += 1) draws[at] += moves[at % count];
+    const moves = Float64Array.from(choices, (one) => correctionAt(law, one).mean);
     for (let place = 0; place < count; place += 1) fitted[place] += moves[place];
+    eachDraw(draws, count, (at, place) => { draws[at] += moves[place]; });
   }
   return { fitted, draws };
+}
+
+function eachDraw(draws, count, change) {
+  for (let start = 0; start < draws.length; start += count) {
+    for (let place = 0; place < count; place += 1) change(start + place, place);
+  }
 }
 
 /** Means over the draws of each of m choices. */
 function meansOf(draws, count) {
   const sums = new Float64Array(count);
-  for (let at = 0; at < draws.length; at += 1) sums[at % count] += draws[at];
+  eachDraw(draws, count, (at, place) => { sums[place] += draws[at]; });
   return sums.map((sum) => (sum * count) / draws.length);
 }
 
 /** The draws by which choices are compared: as wide as the 90 % intervals, with the error of the held-out groups. */
 function comparedDraws(law, choices) {
   const count = choices.length, { draws } = fittedAndDrawn(law, choices), mean = meansOf(draws, count);
-  for (let at = 0; at < draws.length; at += 1) draws[at] = mean[at % count] + law.widening * (draws[at] - mean[at % count]);
+  eachDraw(draws, count, (at, place) => { draws[at] = mean[place] + law.widening * (draws[at] - mean[place]); });
   if (!law.byGroups) return draws;
-  const base = law.steps === null ? null : (row, one) => one.zeroShot[0];
-  const moves = new Float64Array(draws.length);
-  let first = 0;
+  const base = law.steps === null ? null : (row, one) => one.zeroShot[0], moves = new Float64Array(draws.length);
+  let done = 0;
   for (const part of law.components) {
-    const logs = byVectors(law, part, (branch) => branch.moved, choices, base);
-    for (let at = count; at < logs.length; at += 1) moves[first * count + at - count] = logs[at] - logs[at % count];
-    first += part.draws;
+    const logs = byVectors(law, part, "moved", choices, base);
+    for (let at = count; at < logs.length; at += 1) moves[(done - 1) * count + at] = logs[at] - logs[at % count];
+    done += part.draws;
   }
   const middle = meansOf(moves, count);
-  return draws.map((log, at) => log + (moves[at] - middle[at % count]));
+  eachDraw(draws, count, (at, place) => { draws[at] += moves[at] - middle[place]; });
+  return draws;
 }
 
 /** The residuals' Cholesky factor and weights, by which the correction is carried to other points. */
@@ -182,10 +202,12 @@ function forward(factor, values) {
 }
 
 function covariances(one, kind, logN, logD) {
-  return Float64Array.from(one.kinds, (other, place) => {
-    const far = ((logN - one.logN[place]) / one.lengths[0]) ** 2 + ((logD - one.logD[place]) / one.lengths[1]) ** 2;
-    return one.misfit ** 2 * (kind === other ? 1 : one.across) * Math.exp(-0.5 * far);
-  });
+  const found = new Float64Array(one.kinds.length), [ofN, ofD] = one.lengths;
+  for (let place = 0; place < found.length; place += 1) {
+    const x = (logN - one.logN[place]) / ofN, z = (logD - one.logD[place]) / ofD;
+    found[place] = one.misfit ** 2 * (kind === one.kinds[place] ? 1 : one.across) * Math.exp(-0.5 * (x * x + z * z));
+  }
+  return found;
 }
 
 /** What the correction is expected to be at a choice, and its covariances with the cells. */

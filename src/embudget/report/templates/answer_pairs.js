@@ -29,7 +29,8 @@ function drawsOnPairs(on, choices) {
   const draws = comparedDraws(on.law, effectiveChoices(on, choices)), slopes = slopesByReuse(on, choices);
   if (!slopes.some((slope) => slope !== 0)) return draws;
   const count = choices.length;
-  return draws.map((log, at) => log + on.law.normals[Math.floor(at / count)] * slopes[at % count]);
+  eachDraw(draws, count, (at, place) => { draws[at] += on.law.normals[(at - place) / count] * slopes[place]; });
+  return draws;
 }
 
 /** The predicted log losses of choices, the mean over the draws. */
