@@ -16,7 +16,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from embudget.laws import Laws
 from embudget.limits import MOST_FLOPS
 from embudget.report.answer_data import answer_data
-from embudget.report.formats import number
 
 DATA = "answer-data"
 """The id of the section's data in a page."""
@@ -46,16 +45,16 @@ def answer_section(
 
     Example:
         >>> html, data = answer_section(eb.find_laws("smollm2"), "smollm2")
-        >>> data["budget"]
-        6.4e+13
+        >>> len(data["lineages"])
+        1
     """
     data = answer_data(laws, source, suite)
     low = min(one["budgets"][0] for one in data["lineages"]) / SPAN
     high = min(max(one["budgets"][1] for one in data["lineages"]) * SPAN, MOST_FLOPS)
     shown = 4 * high / SPAN if budget is None else budget
-    data |= {"budget": float(f"{shown:.3g}"), "span": [low, high]}
-    page = _templates().get_template("answer.html")
-    return page.render(data=data, identifier=DATA, number=number), data
+    data |= {"budget": shown, "span": [low, high]}
+    amount = f"{shown:.12g}".replace("e+", "e")
+    return _templates().get_template("answer.html").render(data=data, amount=amount), data
 
 
 @cache

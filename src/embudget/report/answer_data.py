@@ -109,7 +109,8 @@ def _uneven(asked: Sequence[Question]) -> dict[str, str]:
 
 def _of_lineage(question: Question, clock: Clock | None) -> dict[str, Any]:
     laws, practice, rule = question.laws, question.practice, sourced_batch_rule(question.laws.cells)
-    cells = [cell for cell in laws.cells]
+    settings: list[dict[str, Any]] = []
+    cells = [_cell(question, cell, settings) for cell in laws.cells]
     return {
         "lineage": laws.lineage,
         "retrievers": is_of_retrievers(str(laws.lineage)),
@@ -134,7 +135,8 @@ def _of_lineage(question: Question, clock: Clock | None) -> dict[str, Any]:
         },
         "pairs": question.pairs,
         "measuredOn": laws.table.pairs,
-        "cells": [_cell(question, cell) for cell in cells],
+        "settings": settings,
+        "cells": cells,
         "candidates": [_candidate(question, one, clock) for one in question.candidates],
         "anotherFamily": None if of_measured_family(question) else of_another_family(question),
         "withoutLaw": [one.model_dump() for one in without_law(question)],
@@ -184,9 +186,12 @@ def _candidate(question: Question, one: Candidate, clock: Clock | None) -> dict[
     return found
 
 
-def _cell(question: Question, cell: Cell) -> dict[str, Any]:
-    """A measured cell: where it lies, and what the recipe beside it takes over."""
+def _cell(question: Question, cell: Cell, settings: list[dict[str, Any]]) -> dict[str, Any]:
+    """A measured cell: where it lies, and the place of what a recipe beside it takes over, which cells have in common."""
     values, unsaid = settings_of(question.laws, cell)
+    taken = {"max_epochs": values["max_epochs"], "warmup": values["warmup"], "unsaid": unsaid}
+    if taken not in settings:
+        settings.append(taken)
     shape, members = known_shape(cell.model), {one.model for one in question.candidates}
     return {
         "model": cell.model,
@@ -206,8 +211,7 @@ def _cell(question: Question, cell: Cell) -> dict[str, Any]:
         "lineage": cell.lineage,
         "epochs": cell.max_epochs,
         "usable": question.suite is None or (shape.name if shape else cell.model) in members,
-        "settings": values,
-        "unsaid": unsaid,
+        "settings": settings.index(taken),
     }
 
 

@@ -52,7 +52,7 @@ function doubtsOf(q, option, extrapolation, how) {
   if (knowsRate(q.one, candidate)) found.push(...farRate(rates.measured[candidate.method], candidate.method, how.rate));
   found.push(...otherRate(q, option, how.rate));
   found.push(...repeated(q, option, Math.ceil(how.cell.epochs || 1)));
-  const unsaid = [...(doubts.noBatch ? ["batch_size"] : []), ...(how.known ? [] : ["learning_rate"]), ...how.cell.unsaid];
+  const unsaid = [...(doubts.noBatch ? ["batch_size"] : []), ...(how.known ? [] : ["learning_rate"]), ...how.cell.settings.unsaid];
   if (unsaid.length) found.push(`the table of runs does not say ${unsaid.join(", ")}: defaults are taken`);
   if (doubts.noTokens) {
     found.push(`the table of runs does not say how many tokens a pair has: ${general(practice.tokensPerPair)} are assumed, on `

@@ -11,7 +11,11 @@ const MAX_BATCH_SIZE = 1024;
 function limitsOf(wishes, most) {
   for (const name of ["max_params", "pairs_available", "max_epochs", "min_steps"]) {
     const rule = { least: 1, most: name === "max_epochs" ? most.epochs : most.count };
-    if (wishes[name] != null) readNumber(wishes[name], name, rule);
+    if (wishes[name] == null) continue;
+    const value = readNumber(wishes[name], name, rule);
+    if (name !== "max_params" && !Number.isInteger(value)) {
+      throw new Refusal("ConfigError", `${name} must be a whole number, got ${general(value)}`);
+    }
   }
   if (wishes.serve_tokens != null) readNumber(wishes.serve_tokens, "serve_tokens", { above: 0, most: most.flops });
   const number = (name) => (wishes[name] == null ? null : Number(wishes[name]));

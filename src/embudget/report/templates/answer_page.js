@@ -31,7 +31,7 @@ function mount(section, data) {
   /** What stands for one FLOP in the unit; null where the fields beside it cannot be read. */
   const perFlop = () => {
     try {
-      return 1e15 / flopsOf(ready, { ...given(), [fields.unit.value]: 1e15 }).flops;
+      return 1 / flopsOf(ready, { ...given(), [fields.unit.value]: 1 }).flops;
     } catch {
       return null;
     }

@@ -33,11 +33,13 @@ function quoted(word) {
   return /^[\w.,:/+@=-]+$/.test(word) && !word.startsWith("-") ? word : `'${word.replace(/'/g, "'\\''")}'`;
 }
 
+const WHOLE = ["pairs_available", "max_epochs"]; // which the command line takes without an exponent
+
 /** The options of `embudget recipe` that ask the same. */
 function commandOf(ready, given, wishes, out) {
   const options = Object.entries({ ...given, ...(ready.suite === null ? {} : { suite: ready.suite }), ...wishes })
-    .filter(([, value]) => value != null && value !== false)
-    .map(([name, value]) => `--${name.replace(/_/g, "-")}${value === true ? "" : ` ${quoted(String(value))}`}`);
+    .filter(([, value]) => value != null)
+    .map(([name, value]) => `--${name.replace(/_/g, "-")} ${quoted(String(WHOLE.includes(name) ? BigInt(Number(value)) : value))}`);
   return ["embudget recipe", quoted(ready.source), ...options, `--out ${out}`].join(" ");
 }
 

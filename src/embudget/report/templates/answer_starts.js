@@ -2,7 +2,8 @@
 
 /** The laws made ready, so that many questions share the work. */
 function preparedAnswer(data) {
-  return { ...data, lineages: data.lineages.map((one) => ({ one, law: preparedLaw(one.law) })) };
+  const ready = (one) => ({ ...one, cells: one.cells.map((cell) => ({ ...cell, settings: one.settings[cell.settings] })) });
+  return { ...data, lineages: data.lineages.map((one) => ({ one: ready(one), law: preparedLaw(one.law) })) };
 }
 
 /** FLOP of a budget given as {budget}, {hours}, {gpu_hours, device, mfu} or {dollars, device, mfu, dollars_per_hour}. */
