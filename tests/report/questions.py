@@ -80,6 +80,12 @@ def compared(laws: Laws, asked: Question, expected: Recipe | EmbudgetError, foun
         (f"flat {place}", one.predicted_loss, other["predicted_loss"])
         for place, (one, other) in enumerate(zip(expected.flat, found["flat"], strict=False))
     ]
+    if expected.untrained is not None:
+        pays, on_page = expected.untrained, found["pays"]
+        pairs += [("pays from", pays.pays_from, on_page["budget"]), ("searched", pays.searched, on_page["searched"])]
+        pairs += [("share", pays.share, on_page["share"]), ("per hour", pays.flops_per_hour, on_page["perHour"])]
+        ends = zip(pays.interval or (None, None), on_page["interval"] or (None, None), strict=True)
+        pairs += [("pays", one, other) for one, other in ends]
     off = [f"{name} {one} became {other}" for name, one, other in pairs if not _close(one, other)]
     equal = [(name, getattr(expected, name), found.get(name)) for name in EQUAL]
     equal += [

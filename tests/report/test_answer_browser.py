@@ -15,6 +15,8 @@ from embudget.laws.builtin import find_laws
 from embudget.recipe import Recipe, recommend
 from embudget.report.answer import DATA, answer_script, answer_section, answer_style
 from studies.publish.files import read_records
+from tests.laws.test_lineages import study
+from tests.recipe.test_untrained import with_start
 from tests.report.questions import Question, compared, question
 
 if TYPE_CHECKING:
@@ -31,8 +33,8 @@ ASK = """
   const ready = embudgetAnswer.prepared(every[name]);
   return questions.map(([given, wishes]) => {
     try {
-      const { question, ...recipe } = embudgetAnswer.recommend(ready, given, wishes);
-      return recipe;
+      const recipe = embudgetAnswer.recommend(ready, given, wishes);
+      return { ...recipe, asked: null, pays: recipe.untrained && embudgetAnswer.paysFrom(recipe) };
     } catch (error) {
       return { refusal: error.message, kind: error.kind ?? error.stack };
     }
@@ -195,6 +197,19 @@ def test_a_budget_keeps_its_worth_in_another_unit(opened: Any, smollm2: Laws) ->
     assert not page.is_visible("[name=dollars_per_hour]")
     page.select_option("[name=unit]", "budget")
     assert float(page.input_value("[name=amount]")) == pytest.approx(4e16, rel=0.02)
+
+
+def test_where_training_does_not_pay_the_start_is_named_and_from_when_it_does(opened: Any) -> None:
+    laws = with_start(fit(study(), draws=40, forms=["rectified"]), 1.6)
+    page = opened(laws, source="laws.json", budget=4e13)
+    recipe = recommend(laws, 4e13)
+    assert recipe.untrained is not None
+    assert page.inner_text(".answer-head") == f"Use {recipe.untrained.model} as it is"
+    page.wait_for_function("document.querySelector('.answer-pays').textContent !== ''")
+    assert page.inner_text(".answer-pays") == f"{recipe.untrained.pays}."
+    assert f"embudget export {recipe.untrained.model} --to" in page.inner_text(".answer-command")
+    rows = page.eval_on_selector_all("h3 + .answer-scroll tbody tr", "rows => rows.map(row => row.firstChild.textContent)")
+    assert rows[-2:] == [one.lineage for one in recipe.starts]
 
 
 def test_the_command_is_copied_and_asks_the_same(opened: Any, smollm2: Laws) -> None:

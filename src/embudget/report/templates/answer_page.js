@@ -3,12 +3,13 @@
 const WISHES = ["max_params", "device_memory", "pairs_available", "max_epochs", "serve_tokens", "prefer"];
 const FIELDS = ["amount", "unit", "device", "mfu", "dollars_per_hour", ...WISHES];
 const STEPS = 1000; // of the slider
+const PAUSE = 300; // milliseconds without a change after which is worked out what takes long
 
 function mount(section, data) {
   const ready = preparedAnswer(data), form = section.querySelector("form"), fields = form.elements;
   const out = section.querySelector(".answer-out"), said = (name) => section.querySelector(`[data-said=${name}]`);
   const initial = Object.fromEntries(FIELDS.map((name) => [name, fields[name].value]));
-  let unit = fields.unit.value, waiting = 0;
+  let unit = fields.unit.value, waiting = 0, pausing = 0;
 
   const numeric = (name) => (fields[name].value.trim() === "" ? null : fields[name].value.trim());
   const given = () => {
@@ -49,6 +50,7 @@ function mount(section, data) {
   const answer = () => {
     waiting = 0;
     for (const one of form.querySelectorAll("[data-for]")) one.hidden = !one.dataset.for.split(" ").includes(fields.unit.value);
+    clearTimeout(pausing);
     const open = out.querySelector(".answer-rejected")?.open, now = flops(), measured = ready.lineages.flatMap(({ one }) => one.budgets);
     const span = `measured from ${shownNumber(Math.min(...measured))} to ${shownNumber(Math.max(...measured))} FLOP`;
     said("span").textContent = now === null || fields.unit.value === "budget" ? span : `${shownNumber(now)} FLOP; ${span}`;
@@ -56,7 +58,8 @@ function mount(section, data) {
     said("wishes").textContent = made ? `: ${made} set` : ": none";
     fields.slider.setAttribute("aria-valuetext", `${fields.amount.value} ${fields.unit.selectedOptions[0].text}`);
     out.replaceChildren(...shownAnswer(ready, given(), wishes()));
-    const rejected = out.querySelector(".answer-rejected");
+    const pays = out.querySelector(".answer-pays"), rejected = out.querySelector(".answer-rejected");
+    if (pays) pausing = setTimeout(() => { pays.textContent = `${paysText(recipeFor(ready, given(), wishes()))}.`; }, PAUSE);
     if (open && rejected) rejected.open = true;
     section.dispatchEvent(new CustomEvent("answerchange", { bubbles: true, detail: state() }));
   };
@@ -92,6 +95,6 @@ function mount(section, data) {
   return { state, restore };
 }
 
-window.embudgetAnswer = { prepared: preparedAnswer, recommend, recipeFor, Refusal, mount };
+window.embudgetAnswer = { prepared: preparedAnswer, recommend, recipeFor, paysFrom, Refusal, mount };
 const here = document.getElementById("answer"), written = document.getElementById("answer-data");
 if (here && written) Object.assign(window.embudgetAnswer, mount(here, JSON.parse(written.textContent)));

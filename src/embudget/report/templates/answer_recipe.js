@@ -48,7 +48,8 @@ function answerOf(data, q, budget, far) {
   return {
     ...choice,
     ...leftOver(q, option, dueTo(q, option.candidate, budget)),
-    question: q,
+    asked: [q],
+    budget,
     serve_flops: option.serveFlops,
     seconds: q.clock === null ? null : secondsOf(q.clock, q, option.candidate, option.trainFlops),
     measured_seconds: data.clock === null ? null : secondsOf(data.clock, q, option.candidate, option.trainFlops),

@@ -100,7 +100,8 @@ function shownRecipe(ready, recipe, given, wishes) {
   const parts = untrained === null ? [head] : [
     element("p", { class: "answer-head" }, "Use ", element("b", {}, untrained.model), " as it is"),
     element("p", {}, `Training does not pay at this budget: its held-out loss is ${fixed(untrained.loss, 3)}, and the best trained `
-      + `choice is expected at ${fixed(untrained.trained_loss, 3)}. The best trained choice: ${recipe.model} by ${recipe.method}.`),
+      + `choice is expected at ${fixed(untrained.trained_loss, 3)}. The best trained choice: ${recipe.model} by ${recipe.method}. `,
+    element("span", { class: "answer-pays" })),
   ];
   return [
     ...parts,

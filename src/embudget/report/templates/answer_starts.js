@@ -76,6 +76,7 @@ function bestStart(ready, asked, budget) {
   const lowest = Math.min(...starts.flatMap((one) => [one.recipe, ...one.recipe.flat].map((choice) => choice.predicted_loss)));
   return {
     ...recipe,
+    asked,
     lineage: chosen.q.one.lineage,
     chosen: why || recipe.chosen,
     flat,
