@@ -68,7 +68,11 @@ def compared(laws: Laws, asked: Question, expected: Recipe | EmbudgetError, foun
         refusal = None if isinstance(expected, Recipe) else str(expected).splitlines()[0]
         kind = type(expected).__name__
         same = found.get("refusal") == refusal and found.get("kind") == kind
-        return [] if same else [f"{kind} {refusal!r} became {found.get('kind')} {found.get('refusal', found.get('model'))!r}"]
+        return (
+            []
+            if same
+            else [f"{kind} {refusal!r} became {found.get('kind')} {found.get('refusal', found.get('model'))!r}"]
+        )
     pairs = [(name, getattr(expected, name), found.get(name)) for name in NUMBERS]
     pairs += [("memory", _memory(laws, expected), found["memory"]), ("seconds", expected.seconds, found["seconds"])]
     pairs += [

@@ -200,7 +200,7 @@ def test_a_budget_keeps_its_worth_in_another_unit(opened: Any, smollm2: Laws) ->
 
 
 def test_where_training_does_not_pay_the_start_is_named_and_from_when_it_does(opened: Any) -> None:
-    laws = with_start(fit(study(), draws=40, forms=["rectified"]), 1.6)
+    laws = with_start(fit(study(), draws=40, forms=["rectified"]), 1.04)
     page = opened(laws, source="laws.json", budget=4e13)
     recipe = recommend(laws, 4e13)
     assert recipe.untrained is not None
@@ -208,7 +208,9 @@ def test_where_training_does_not_pay_the_start_is_named_and_from_when_it_does(op
     page.wait_for_function("document.querySelector('.answer-pays').textContent !== ''")
     assert page.inner_text(".answer-pays") == f"{recipe.untrained.pays}."
     assert f"embudget export {recipe.untrained.model} --to" in page.inner_text(".answer-command")
-    rows = page.eval_on_selector_all("h3 + .answer-scroll tbody tr", "rows => rows.map(row => row.firstChild.textContent)")
+    rows = page.eval_on_selector_all(
+        "h3 + .answer-scroll tbody tr", "rows => rows.map(row => row.firstChild.textContent)"
+    )
     assert rows[-2:] == [one.lineage for one in recipe.starts]
 
 
@@ -243,7 +245,9 @@ def test_text_from_outside_stays_text(opened: Any, smollm2: Laws) -> None:
     hostile = "</script><img src=x onerror=alert(1)>'; rm -rf ~ #"
     page = opened(smollm2, source=hostile, budget=4e13)
     assert page.query_selector("img") is None
-    assert "'</script><img src=x onerror=alert(1)>'\\''; rm -rf ~ #' --budget 4e13" in page.inner_text(".answer-command")
+    assert "'</script><img src=x onerror=alert(1)>'\\''; rm -rf ~ #' --budget 4e13" in page.inner_text(
+        ".answer-command"
+    )
 
 
 def test_the_state_goes_out_and_comes_back(opened: Any, smollm2: Laws) -> None:

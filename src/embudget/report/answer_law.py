@@ -40,7 +40,10 @@ def law_data(laws: Laws) -> dict[str, Any]:
         "reach": {name: one.model_dump() for name, one in surface.reach.items()},
         "zeroShot": None
         if surface.zero_shot is None
-        else {"steps": packed(surface.zero_shot.steps(sum(counts))), "fewSteps": packed(surface.zero_shot.steps(sum(few)))},
+        else {
+            "steps": packed(surface.zero_shot.steps(sum(counts))),
+            "fewSteps": packed(surface.zero_shot.steps(sum(few))),
+        },
         "normals": packed(normal_quantiles(sum(counts))),
         "repetition": {
             "reuse": repetition.reuse,
