@@ -20,8 +20,8 @@ NUMBERS = (
     "extrapolation",
 )  # fmt: skip
 EQUAL = (
-    "model", "method", "steps", "pairs", "batch_size", "batch_source", "rate_source", "chosen", "supported", "left_over",
-    "lineage", "training_pairs",
+    "model", "method", "steps", "pairs", "batch_size", "batch_source", "rate_source", "chosen", "supported",
+    "left_over", "lineage", "training_pairs",
 )  # fmt: skip
 Question = tuple[dict[str, Any], dict[str, Any]]
 """A budget and wishes, by the names of `recommend`."""
@@ -68,11 +68,8 @@ def compared(laws: Laws, asked: Question, expected: Recipe | EmbudgetError, foun
         refusal = None if isinstance(expected, Recipe) else str(expected).splitlines()[0]
         kind = type(expected).__name__
         same = found.get("refusal") == refusal and found.get("kind") == kind
-        return (
-            []
-            if same
-            else [f"{kind} {refusal!r} became {found.get('kind')} {found.get('refusal', found.get('model'))!r}"]
-        )
+        became = f"{found.get('kind')} {found.get('refusal', found.get('model'))!r}"
+        return [] if same else [f"{kind} {refusal!r} became {became}"]
     pairs = [(name, getattr(expected, name), found.get(name)) for name in NUMBERS]
     pairs += [("memory", _memory(laws, expected), found["memory"]), ("seconds", expected.seconds, found["seconds"])]
     pairs += [
@@ -93,7 +90,11 @@ def compared(laws: Laws, asked: Question, expected: Recipe | EmbudgetError, foun
     off = [f"{name} {one} became {other}" for name, one, other in pairs if not _close(one, other)]
     equal = [(name, getattr(expected, name), found.get(name)) for name in EQUAL]
     equal += [
-        ("flat", [(one.model, one.method) for one in expected.flat], [(one["model"], one["method"]) for one in found["flat"]]),
+        (
+            "flat",
+            [(one.model, one.method) for one in expected.flat],
+            [(one["model"], one["method"]) for one in found["flat"]],
+        ),
         (
             "rejected",
             [(one.model, one.method, one.reason) for one in expected.rejected],

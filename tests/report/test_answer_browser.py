@@ -3,9 +3,9 @@
 import json
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 
+Opened = Callable[..., "Page"]
+"""Opens a page of laws: `open_page` of the fixture `opened`."""
 CHROMIUM = "/usr/bin/chromium"
 STARTS = Path(__file__).parents[2] / "results" / "starts"
 COUNTS = {"micro": 220, "smollm2": 140, "starts": 140}
@@ -65,7 +67,7 @@ def document(laws: Laws, source: str, budget: float | None = None) -> str:
 
 
 @pytest.fixture
-def opened(browser: "Browser", tmp_path: Path) -> "Iterator[Any]":
+def opened(browser: "Browser", tmp_path: Path) -> Iterator[Opened]:
     """Open a page of laws; at the end no page may have said anything on its console."""
     said: list[str] = []
     contexts = []
@@ -122,7 +124,7 @@ def test_500_random_questions_have_the_same_answers_as_the_command(browser: "Bro
     assert min(kinds[refusal] for refusal in ("InfeasibleError", "UnsupportedError", "BudgetError")) > 0
 
 
-def test_a_typed_budget_is_answered_at_once(opened: Any, smollm2: Laws) -> None:
+def test_a_typed_budget_is_answered_at_once(opened: Opened, smollm2: Laws) -> None:
     page = opened(smollm2)
     page.fill("[name=amount]", "4e13")
     recipe = recommend(smollm2, 4e13)
@@ -134,7 +136,7 @@ def test_a_typed_budget_is_answered_at_once(opened: Any, smollm2: Laws) -> None:
         assert said in facts
 
 
-def test_the_slider_moves_the_budget_and_the_budget_the_slider(opened: Any, smollm2: Laws) -> None:
+def test_the_slider_moves_the_budget_and_the_budget_the_slider(opened: Opened, smollm2: Laws) -> None:
     page = opened(smollm2)
     page.fill("[name=amount]", "1e12")
     before = int(page.input_value("[name=slider]"))
@@ -146,7 +148,7 @@ def test_the_slider_moves_the_budget_and_the_budget_the_slider(opened: Any, smol
     assert float(page.input_value("[name=amount]")) == pytest.approx(256 * 1.6e13, rel=0.05)
 
 
-def test_beyond_the_runs_the_pilot_is_shown_instead(opened: Any, smollm2: Laws) -> None:
+def test_beyond_the_runs_the_pilot_is_shown_instead(opened: Opened, smollm2: Laws) -> None:
     page = opened(smollm2, budget=1e17)
     assert "pilot" in page.inner_text(".answer-head")
     assert "these runs do not support a recipe for 1e+17 FLOP" in page.inner_text(".answer-out")
@@ -154,7 +156,7 @@ def test_beyond_the_runs_the_pilot_is_shown_instead(opened: Any, smollm2: Laws) 
     assert page.query_selector(".answer-facts") is None
 
 
-def test_constraints_narrow_the_choice_or_are_refused_as_by_the_command(opened: Any, smollm2: Laws) -> None:
+def test_constraints_narrow_the_choice_or_are_refused_as_by_the_command(opened: Opened, smollm2: Laws) -> None:
     page = opened(smollm2, budget=4e13)
     page.fill("[name=max_params]", "4e6")
     expected = recommend(smollm2, 4e13, max_params=4e6)
@@ -178,7 +180,9 @@ def test_constraints_narrow_the_choice_or_are_refused_as_by_the_command(opened: 
         ("pairs_available", "1.5", "pairs_available must be a whole number, got 1.5"),
     ],
 )
-def test_what_cannot_be_read_is_said_in_one_line(opened: Any, smollm2: Laws, field: str, typed: str, said: str) -> None:
+def test_what_cannot_be_read_is_said_in_one_line(
+    opened: Opened, smollm2: Laws, field: str, typed: str, said: str
+) -> None:
     page = opened(smollm2)
     page.evaluate("document.querySelector('.answer-wishes').open = true")
     page.fill(f"[name={field}]", typed)
@@ -186,7 +190,7 @@ def test_what_cannot_be_read_is_said_in_one_line(opened: Any, smollm2: Laws, fie
     assert page.inner_text(".answer-refusal") == said
 
 
-def test_a_budget_keeps_its_worth_in_another_unit(opened: Any, smollm2: Laws) -> None:
+def test_a_budget_keeps_its_worth_in_another_unit(opened: Opened, smollm2: Laws) -> None:
     page = opened(smollm2, budget=4e16)
     page.select_option("[name=unit]", "gpu_hours")
     hours = 4e16 / (989.4e12 * 0.4 * 3600)
@@ -199,7 +203,7 @@ def test_a_budget_keeps_its_worth_in_another_unit(opened: Any, smollm2: Laws) ->
     assert float(page.input_value("[name=amount]")) == pytest.approx(4e16, rel=0.02)
 
 
-def test_where_training_does_not_pay_the_start_is_named_and_from_when_it_does(opened: Any) -> None:
+def test_where_training_does_not_pay_the_start_is_named_and_from_when_it_does(opened: Opened) -> None:
     laws = with_start(fit(study(), draws=40, forms=["rectified"]), 1.04)
     page = opened(laws, source="laws.json", budget=4e13)
     recipe = recommend(laws, 4e13)
@@ -214,7 +218,7 @@ def test_where_training_does_not_pay_the_start_is_named_and_from_when_it_does(op
     assert rows[-2:] == [one.lineage for one in recipe.starts]
 
 
-def test_the_command_is_copied_and_asks_the_same(opened: Any, smollm2: Laws) -> None:
+def test_the_command_is_copied_and_asks_the_same(opened: Opened, smollm2: Laws) -> None:
     page = opened(smollm2, budget=4e13)
     page.evaluate("document.querySelector('.answer-wishes').open = true")
     page.fill("[name=pairs_available]", "5e4")
@@ -226,7 +230,7 @@ def test_the_command_is_copied_and_asks_the_same(opened: Any, smollm2: Laws) -> 
     assert second == "embudget train recipe.yaml --pairs DIR --out model/"
 
 
-def test_every_choice_is_taken_or_as_good_or_has_a_reason(opened: Any, smollm2: Laws) -> None:
+def test_every_choice_is_taken_or_as_good_or_has_a_reason(opened: Opened, smollm2: Laws) -> None:
     page = opened(smollm2, budget=4e13)
     recipe = recommend(smollm2, 4e13)
     page.click(".answer-rejected summary")
@@ -235,13 +239,13 @@ def test_every_choice_is_taken_or_as_good_or_has_a_reason(opened: Any, smollm2: 
 
 
 @pytest.mark.parametrize("width", [390, 1600])
-def test_nothing_is_wider_than_the_screen(opened: Any, smollm2: Laws, width: int) -> None:
+def test_nothing_is_wider_than_the_screen(opened: Opened, smollm2: Laws, width: int) -> None:
     page = opened(smollm2, source="a/very/long/path/" * 12, width=width, budget=4e13)
     page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_text_from_outside_stays_text(opened: Any, smollm2: Laws) -> None:
+def test_text_from_outside_stays_text(opened: Opened, smollm2: Laws) -> None:
     hostile = "</script><img src=x onerror=alert(1)>'; rm -rf ~ #"
     page = opened(smollm2, source=hostile, budget=4e13)
     assert page.query_selector("img") is None
@@ -250,7 +254,7 @@ def test_text_from_outside_stays_text(opened: Any, smollm2: Laws) -> None:
     )
 
 
-def test_the_state_goes_out_and_comes_back(opened: Any, smollm2: Laws) -> None:
+def test_the_state_goes_out_and_comes_back(opened: Opened, smollm2: Laws) -> None:
     page = opened(smollm2, budget=4e13)
     assert page.evaluate("embudgetAnswer.state()") == {}
     state = {"amount": "2e13", "max_params": "1e7", "prefer": "small"}

@@ -187,7 +187,7 @@ def _candidate(question: Question, one: Candidate, clock: Clock | None) -> dict[
 
 
 def _cell(question: Question, cell: Cell, settings: list[dict[str, Any]]) -> dict[str, Any]:
-    """A measured cell: where it lies, and the place of what a recipe beside it takes over, which cells have in common."""
+    """A measured cell: where it lies, and the place in ``settings`` of what a recipe beside it takes over."""
     values, unsaid = settings_of(question.laws, cell)
     taken = {"max_epochs": values["max_epochs"], "warmup": values["warmup"], "unsaid": unsaid}
     if taken not in settings:

@@ -1,4 +1,4 @@
-"""The loss over N, D and method as plain data: what `templates/answer_law.js` evaluates as `Surface` and `OnPairs` do."""
+"""The loss over N, D and method as plain data, which `templates/answer_law.js` evaluates as `Surface` does."""
 
 from base64 import b64encode
 from typing import Any
@@ -12,6 +12,7 @@ from embudget.laws.components import Branch, Component
 from embudget.laws.on_pairs import normal_quantiles, thinned
 from embudget.laws.surface import Surface
 from embudget.laws.uncertainty import widening
+from embudget.laws.zero_shot_losses import ZeroShotLosses
 from embudget.methods import kind_of
 from embudget.recipe.answer import LEVEL
 
@@ -53,6 +54,11 @@ def law_data(laws: Laws) -> dict[str, Any]:
             "text": str(repetition),
         },
     }
+
+
+def _steps(losses: ZeroShotLosses, draws: int, few: int) -> dict[str, str]:
+    """How many standard deviations each draw lies from the zero-shot losses expected of unmeasured sizes."""
+    return {"steps": packed(losses.steps(draws)), "fewSteps": packed(losses.steps(few))}
 
 
 def _component(part: Component) -> dict[str, Any]:
