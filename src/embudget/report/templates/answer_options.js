@@ -47,7 +47,8 @@ function batchAt({ batch }, flops) {
   if (batch.low === batch.high) return { size: batch.low, source: "the only one measured: not known to be best here" };
   const same = batch.measured.find(([at]) => at === flops);
   if (same) return { size: same[1], source: "that of the runs measured at this budget" };
-  if (batch.line === null) return { size: batch.mean, source: `the mean of those measured, ${batch.low} to ${batch.high}` };
+  if (batch.line === null)
+    return { size: batch.mean, source: `the mean of those measured, ${batch.low} to ${batch.high}` };
   const { level_at_centre: level, slope, centre } = batch.line;
   const size = Math.min(Math.exp(level + slope * (Math.log(flops) - centre)), Math.max(MAX_BATCH_SIZE, batch.high));
   const whole = size >= 8 ? 8 * roundEven(size / 8) : Math.max(2, roundEven(size));
@@ -56,7 +57,8 @@ function batchAt({ batch }, flops) {
 
 /** The measured cell of the method that is nearest in (log N, log C); of two as near, that of the smaller model. */
 function nearestCell({ one }, method, modelParams, flops) {
-  let best = null, least = null;
+  let best = null,
+    least = null;
   for (const cell of one.cells) {
     if (cell.method !== method) continue;
     const square = Math.log(cell.modelParams / modelParams) ** 2 + Math.log(cell.budget / flops) ** 2;
@@ -78,7 +80,8 @@ function tokensAPair(q, candidate, flops) {
 
 /** Seconds that an algorithmic FLOP of training a candidate takes at the speeds of the measured runs. */
 function secondsPerFlop(clock, candidate, tokens) {
-  const { passed, trained, factor } = candidate.speed, work = candidate.flopsPerToken * Math.ceil(tokens);
+  const { passed, trained, factor } = candidate.speed,
+    work = candidate.flopsPerToken * Math.ceil(tokens);
   const terms = [work, 1, Math.max(1, tokens / CHUNK_TOKENS) * passed, work / candidate.hidden, trained];
   const rule = terms.reduce((sum, term, place) => sum + term * clock.coefficients[place], 0);
   return (rule * factor) / (candidate.flopsPerToken * tokens);
@@ -144,7 +147,8 @@ function unsuitable(candidate, { maxParams }) {
 
 /** What a candidate does with a budget in FLOP; `limit` and `reason` are there where it breaks a limit. */
 function optionOf(q, candidate, budget) {
-  const serveFlops = 2 * candidate.modelParams * q.limits.serveTokens, broken = unsuitable(candidate, q.limits);
+  const serveFlops = 2 * candidate.modelParams * q.limits.serveTokens,
+    broken = unsuitable(candidate, q.limits);
   if (broken !== null) return broken;
   let trainFlops = budget - serveFlops;
   if (trainFlops <= 0) {
@@ -153,7 +157,8 @@ function optionOf(q, candidate, budget) {
     return { candidate, limit: `${served} leaves nothing of the budget`, reason };
   }
   let tokens = trainFlops / candidate.flopsPerToken;
-  const batchSize = batchAt(q.one, trainFlops).size, most = mostTokens(q, candidate, trainFlops, batchSize);
+  const batchSize = batchAt(q.one, trainFlops).size,
+    most = mostTokens(q, candidate, trainFlops, batchSize);
   if (most < tokens) [tokens, trainFlops] = [most, most * candidate.flopsPerToken];
   const steps = Math.ceil(tokens / (tokensAPair(q, candidate, trainFlops) * batchSize));
   const option = { candidate, trainFlops, serveFlops, tokens, batchSize, steps, pairs: steps * batchSize };
@@ -161,13 +166,16 @@ function optionOf(q, candidate, budget) {
 }
 
 function tooFar(q, { candidate, trainFlops, steps, batchSize }) {
-  const { method, modelParams } = candidate, { limits } = q, times = extrapolationOf(q, trainFlops, method);
+  const { method, modelParams } = candidate,
+    { limits } = q,
+    times = extrapolationOf(q, trainFlops, method);
   if (times > MAX_EXTRAPOLATION && !limits.force) {
     const reason = `the budget is ${general(times, 3)} times outside those measured of the method`;
     return { candidate, limit: `the budget is too far outside those measured of ${method}, unless forced`, reason };
   }
   const { model_params: sizes, budgets } = q.one.domain[method];
-  const least = sizes[0] * Math.min(1, trainFlops / budgets[0]), most = sizes[1] * Math.max(1, trainFlops / budgets[1]);
+  const least = sizes[0] * Math.min(1, trainFlops / budgets[0]),
+    most = sizes[1] * Math.max(1, trainFlops / budgets[1]);
   if (!limits.anySize && !(least <= modelParams && modelParams <= most)) {
     const span = `(at this budget ${general(least, 3)} to ${general(most, 3)})`;
     const reason = `${general(modelParams, 3)} parameters, too far outside the measured sizes ${span}`;
@@ -185,7 +193,8 @@ function leastSteps({ fewestSteps, smallestBudget }, flops) {
 
 function tooLarge(q, { candidate, batchSize }) {
   if (q.limits.deviceBytes === null) return null;
-  const needed = trainingBytes(q, candidate, batchSize), usable = USABLE_SHARE * q.limits.deviceBytes;
+  const needed = trainingBytes(q, candidate, batchSize),
+    usable = USABLE_SHARE * q.limits.deviceBytes;
   if (needed <= usable) return null;
   const limit = `${bytesText(usable)} that can be used of ${bytesText(q.limits.deviceBytes)}`;
   const reason = `needs about ${bytesText(needed)} of memory to train, more than the ${limit}`;

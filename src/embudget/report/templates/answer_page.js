@@ -6,10 +6,15 @@ const STEPS = 1000; // of the slider
 const PAUSE = 300; // milliseconds without a change after which is worked out what takes long
 
 function mount(section, data) {
-  const ready = preparedAnswer(data), form = section.querySelector("form"), fields = form.elements;
-  const out = section.querySelector(".answer-out"), said = (name) => section.querySelector(`[data-said=${name}]`);
+  const ready = preparedAnswer(data),
+    form = section.querySelector("form"),
+    fields = form.elements;
+  const out = section.querySelector(".answer-out"),
+    said = (name) => section.querySelector(`[data-said=${name}]`);
   const initial = Object.fromEntries(FIELDS.map((name) => [name, fields[name].value]));
-  let unit = fields.unit.value, waiting = 0, pausing = 0;
+  let unit = fields.unit.value,
+    waiting = 0,
+    pausing = 0;
 
   const numeric = (name) => (fields[name].value.trim() === "" ? null : fields[name].value.trim());
   const given = () => {
@@ -20,8 +25,12 @@ function mount(section, data) {
     }
     return asked;
   };
-  const wishes = () => Object.fromEntries(WISHES.map((name) => [name, numeric(name)])
-    .filter(([name, value]) => value !== null && !(name === "prefer" && value === "loss")));
+  const wishes = () =>
+    Object.fromEntries(
+      WISHES.map((name) => [name, numeric(name)]).filter(
+        ([name, value]) => value !== null && !(name === "prefer" && value === "loss"),
+      ),
+    );
   const flops = () => {
     try {
       return flopsOf(ready, given()).flops;
@@ -49,24 +58,37 @@ function mount(section, data) {
 
   const answer = () => {
     waiting = 0;
-    for (const one of form.querySelectorAll("[data-for]")) one.hidden = !one.dataset.for.split(" ").includes(fields.unit.value);
+    for (const one of form.querySelectorAll("[data-for]"))
+      one.hidden = !one.dataset.for.split(" ").includes(fields.unit.value);
     clearTimeout(pausing);
-    const open = out.querySelector(".answer-rejected")?.open, now = flops(), measured = ready.lineages.flatMap(({ one }) => one.budgets);
+    const open = out.querySelector(".answer-rejected")?.open,
+      now = flops(),
+      measured = ready.lineages.flatMap(({ one }) => one.budgets);
     const span = `measured from ${shownNumber(Math.min(...measured))} to ${shownNumber(Math.max(...measured))} FLOP`;
-    said("span").textContent = now === null || fields.unit.value === "budget" ? span : `${shownNumber(now)} FLOP; ${span}`;
+    said("span").textContent =
+      now === null || fields.unit.value === "budget" ? span : `${shownNumber(now)} FLOP; ${span}`;
     const made = Object.keys(wishes()).length;
     said("wishes").textContent = made ? `: ${made} set` : ": none";
     fields.slider.setAttribute("aria-valuetext", `${fields.amount.value} ${fields.unit.selectedOptions[0].text}`);
     out.replaceChildren(...shownAnswer(ready, given(), wishes()));
-    const pays = out.querySelector(".answer-pays"), rejected = out.querySelector(".answer-rejected");
-    if (pays) pausing = setTimeout(() => { pays.textContent = `${paysText(recipeFor(ready, given(), wishes()))}.`; }, PAUSE);
+    const pays = out.querySelector(".answer-pays"),
+      rejected = out.querySelector(".answer-rejected");
+    if (pays)
+      pausing = setTimeout(() => {
+        pays.textContent = `${paysText(recipeFor(ready, given(), wishes()))}.`;
+      }, PAUSE);
     if (open && rejected) rejected.open = true;
     section.dispatchEvent(new CustomEvent("answerchange", { bubbles: true, detail: state() }));
   };
-  const later = () => { waiting = waiting || requestAnimationFrame(answer); };
+  const later = () => {
+    waiting = waiting || requestAnimationFrame(answer);
+  };
 
   /** The fields that differ from those of a new page, by name. */
-  const state = () => Object.fromEntries(FIELDS.map((name) => [name, fields[name].value]).filter(([name, value]) => value !== initial[name]));
+  const state = () =>
+    Object.fromEntries(
+      FIELDS.map((name) => [name, fields[name].value]).filter(([name, value]) => value !== initial[name]),
+    );
   const restore = (values) => {
     for (const name of FIELDS) fields[name].value = values[name] ?? initial[name];
     if (fields.unit.selectedIndex < 0) fields.unit.value = initial.unit;
@@ -96,5 +118,6 @@ function mount(section, data) {
 }
 
 window.embudgetAnswer = { prepared: preparedAnswer, recommend, recipeFor, paysFrom, Refusal, mount };
-const here = document.getElementById("answer"), written = document.getElementById("answer-data");
+const here = document.getElementById("answer"),
+  written = document.getElementById("answer-data");
 if (here && written) Object.assign(window.embudgetAnswer, mount(here, JSON.parse(written.textContent)));

@@ -19,17 +19,23 @@ function slopesByReuse(on, choices) {
   if (!places.length) return moved;
   const mine = places.map((place) => choices[place]);
   const [more, less] = [1, -1].map((sign) =>
-    meansOf(comparedDraws(on.law.few, effectiveChoices(on, mine, sign)), mine.length));
-  places.forEach((place, at) => { moved[place] = (more[at] - less[at]) / 2; });
+    meansOf(comparedDraws(on.law.few, effectiveChoices(on, mine, sign)), mine.length),
+  );
+  places.forEach((place, at) => {
+    moved[place] = (more[at] - less[at]) / 2;
+  });
   return moved;
 }
 
 /** Log losses of choices by every draw, each with its own R. */
 function drawsOnPairs(on, choices) {
-  const draws = comparedDraws(on.law, effectiveChoices(on, choices)), slopes = slopesByReuse(on, choices);
+  const draws = comparedDraws(on.law, effectiveChoices(on, choices)),
+    slopes = slopesByReuse(on, choices);
   if (!slopes.some((slope) => slope !== 0)) return draws;
   const count = choices.length;
-  eachDraw(draws, count, (at, place) => { draws[at] += on.law.normals[(at - place) / count] * slopes[place]; });
+  eachDraw(draws, count, (at, place) => {
+    draws[at] += on.law.normals[(at - place) / count] * slopes[place];
+  });
   return draws;
 }
 

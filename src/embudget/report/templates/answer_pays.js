@@ -12,22 +12,30 @@ function paysText(recipe) {
   const told = (flops) => (perHour === null ? `${general(flops, 2)} FLOP` : `${general(flops / perHour, 2)} hours`);
   if (budget === null) return `up to ${told(searched)} training is not seen to pay`;
   if (between === null) {
-    return `training pays from about ${told(budget)} on, which is undetermined (${fixed(100 * share, 0)} % of the draws cross)`;
+    const crossing = `${fixed(100 * share, 0)} % of the draws cross`;
+    return `training pays from about ${told(budget)} on, which is undetermined (${crossing})`;
   }
   const [low, high] = between.map((end) => told(end).split(" ")[0]);
   return `training pays from ${told(budget)} on, with 90 % ${low} to ${high}`;
 }
 
 function paysFrom({ asked, budget, untrained, rate_cost: rateCost }) {
-  const [low, high] = spanNear(asked, budget), budgets = gridBetween(low, high);
-  const lowest = asked.map((q) => lowestOf(q, budgets)), extra = Math.log1p(rateCost), level = Math.log(untrained.loss);
+  const [low, high] = spanNear(asked, budget),
+    budgets = gridBetween(low, high);
+  const lowest = asked.map((q) => lowestOf(q, budgets)),
+    extra = Math.log1p(rateCost),
+    level = Math.log(untrained.loss);
   const rows = Math.max(...lowest.map((one) => one.rows));
   const found = budgets.map((_, place) => {
     const best = lowest.reduce((least, one) => (one.means[place] < least.means[place] ? one : least));
-    const mean = level - (best.means[place] + extra), error = Math.sqrt(best.beyond[place]);
+    const mean = level - (best.means[place] + extra),
+      error = Math.sqrt(best.beyond[place]);
     if (!Number.isFinite(mean)) return null;
-    const gaps = Float64Array.from({ length: rows }, (_, row) =>
-      level - (Math.min(...lowest.map(({ draws }) => draws[place][draws[place].length === 1 ? 0 : row])) + extra));
+    const gaps = Float64Array.from(
+      { length: rows },
+      (_, row) =>
+        level - (Math.min(...lowest.map(({ draws }) => draws[place][draws[place].length === 1 ? 0 : row])) + extra),
+    );
     return { at: budgets[place], mean, gaps: withError(asked[0].law, gaps, mean, error) };
   });
   const perHour = asked[0].clock === null ? null : 3600 * asked[0].clock.flopsPerSecond;
@@ -35,8 +43,10 @@ function paysFrom({ asked, budget, untrained, rate_cost: rateCost }) {
 }
 
 function spanNear(asked, budget) {
-  const smallest = Math.min(...asked.map((q) => q.one.budgets[0])), largest = Math.max(...asked.map((q) => q.one.budgets[1]));
-  const low = Math.min(budget, smallest), high = BEYOND * Math.max(budget, largest);
+  const smallest = Math.min(...asked.map((q) => q.one.budgets[0])),
+    largest = Math.max(...asked.map((q) => q.one.budgets[1]));
+  const low = Math.min(budget, smallest),
+    high = BEYOND * Math.max(budget, largest);
   if (asked[0].limits.serveTokens) return [low, high];
   return [Math.max(low, smallest / MAX_EXTRAPOLATION), Math.min(high, largest * MAX_EXTRAPOLATION)];
 }
@@ -46,16 +56,24 @@ function gridBetween(low, high) {
   return Array.from({ length: steps + 1 }, (_, step) => (step === steps ? high : low * (high / low) ** (step / steps)));
 }
 
-/** By budget, the lowest log loss of a lineage by the predictions and by every draw, and the variance of the distance. */
+/** By budget, a lineage's lowest log loss by the predictions and by every draw, and the variance of the distance. */
 function lowestOf(q, budgets) {
-  const means = [], draws = [], beyond = [];
+  const means = [],
+    draws = [],
+    beyond = [];
   for (const budget of budgets) {
-    const options = q.one.candidates.map((one) => optionOf(q, one, dueTo(q, one, budget))).filter((one) => !("limit" in one));
+    const options = q.one.candidates
+      .map((one) => optionOf(q, one, dueTo(q, one, budget)))
+      .filter((one) => !("limit" in one));
     const every = options.length ? drawsOnPairs(onPairs(q), options) : new Float64Array([Infinity]);
-    const count = options.length || 1, rows = every.length / count;
+    const count = options.length || 1,
+      rows = every.length / count;
     means.push(Math.min(...meansOf(every, count)));
-    draws.push(Float64Array.from({ length: rows }, (_, row) => Math.min(...every.subarray(row * count, (row + 1) * count))));
-    const [low, high] = q.one.budgets, far = options.map((one) => Math.max(1, one.trainFlops / high, low / one.trainFlops));
+    draws.push(
+      Float64Array.from({ length: rows }, (_, row) => Math.min(...every.subarray(row * count, (row + 1) * count))),
+    );
+    const [low, high] = q.one.budgets,
+      far = options.map((one) => Math.max(1, one.trainFlops / high, low / one.trainFlops));
     beyond.push(q.law.discrepancy ** 2 * Math.log(far.length ? Math.min(...far) : 1));
   }
   return { means, draws, beyond, rows: Math.max(...draws.map((one) => one.length)) };
@@ -63,7 +81,8 @@ function lowestOf(q, budgets) {
 
 /** Differences by the draws about their mean, with an error that no draw shows. */
 function withError(law, gaps, mean, error) {
-  const sorted = Float64Array.from(gaps).sort(), sd = (quantile(sorted, 1 - TAILS) - quantile(sorted, TAILS)) / WIDTH;
+  const sorted = Float64Array.from(gaps).sort(),
+    sd = (quantile(sorted, 1 - TAILS) - quantile(sorted, TAILS)) / WIDTH;
   const wide = Math.hypot(sd > LEAST_SD ? sd : 0, (law.widening / INFLATION) * error);
   if (sd > LEAST_SD) return gaps.map((gap) => mean + ((gap - mean) / sd) * wide);
   const steps = Float64Array.from(law.normals).sort();
@@ -78,31 +97,41 @@ function zeroBetween(left, right, from, to) {
 
 /** Where the trained choices first overtake, with the interval and the share of the draws that do so on the grid. */
 function overtaking(found, rows) {
-  const there = found.filter((one) => one !== null), crossings = [];
+  const there = found.filter((one) => one !== null),
+    crossings = [];
   for (let place = 1; place < found.length; place += 1) {
     const [one, next] = [found[place - 1], found[place]];
     if (one === null || next === null || one.mean > 0 === next.mean > 0) continue;
-    const up = next.mean > 0, sign = up ? 1 : -1; // up: trained overtakes untrained
+    const up = next.mean > 0,
+      sign = up ? 1 : -1; // up: trained overtakes untrained
     const budget = zeroBetween(sign * one.mean, sign * next.mean, one.at, next.at);
     const last = crossings.length ? crossings[crossings.length - 1].at : new Float64Array(rows);
     const at = last.map((after, row) => crossingNear(there, (other) => sign * other.gaps[row], budget, after));
     crossings.push({ up, budget, at });
   }
-  const first = crossings.find((one) => one.up), shareOf = (at) => at.filter((one) => one > 0 && one < Infinity).length / rows;
+  const first = crossings.find((one) => one.up),
+    shareOf = (at) => at.filter((one) => one > 0 && one < Infinity).length / rows;
   if (first) {
     const sorted = Float64Array.from(first.at).sort();
-    const low = sorted[Math.floor(TAILS * (rows - 1))], high = sorted[Math.ceil((1 - TAILS) * (rows - 1))];
-    return { budget: first.budget, interval: low > 0 && high < Infinity ? [low, high] : null, share: shareOf(first.at) };
+    const low = sorted[Math.floor(TAILS * (rows - 1))],
+      high = sorted[Math.ceil((1 - TAILS) * (rows - 1))];
+    return {
+      budget: first.budget,
+      interval: low > 0 && high < Infinity ? [low, high] : null,
+      share: shareOf(first.at),
+    };
   }
   return { budget: null, interval: null, share: crossings.length ? shareOf(crossings[0].at) : alikeShare(there, rows) };
 }
 
-/** The budget nearest to `near` at which a draw's g turns positive; 0 where it always is, infinite where it never is. */
+/** The budget nearest to `near` at which a draw's g turns positive; 0 where it always is, infinite where never. */
 function crossingNear(there, gap, near, after) {
   const outside = gap(there[there.length - 1]) > 0 && after <= 0 ? 0 : Infinity;
-  let best = NaN, distance = Infinity;
+  let best = NaN,
+    distance = Infinity;
   for (let place = 1; place < there.length; place += 1) {
-    const [one, next] = [there[place - 1], there[place]], zero = zeroBetween(gap(one), gap(next), one.at, next.at);
+    const [one, next] = [there[place - 1], there[place]],
+      zero = zeroBetween(gap(one), gap(next), one.at, next.at);
     const far = Math.abs(Math.log(zero / near));
     if (zero > after && far < distance) [best, distance] = [zero, far];
   }
@@ -111,12 +140,16 @@ function crossingNear(there, gap, near, after) {
 
 /** Where no budget tells the two apart: the share of the draws that cross; else 0. */
 function alikeShare(there, rows) {
-  const alike = there.length > 0 && there.every(({ gaps }) => {
-    const sorted = Float64Array.from(gaps).sort();
-    return quantile(sorted, TAILS) <= 0 && quantile(sorted, 1 - TAILS) >= 0;
-  });
+  const alike =
+    there.length > 0 &&
+    there.every(({ gaps }) => {
+      const sorted = Float64Array.from(gaps).sort();
+      return quantile(sorted, TAILS) <= 0 && quantile(sorted, 1 - TAILS) >= 0;
+    });
   if (!alike) return 0;
   const sign = there[0].mean <= 0 ? 1 : -1;
-  const at = Array.from({ length: rows }, (_, row) => crossingNear(there, (one) => sign * one.gaps[row], there[0].at, 0));
+  const at = Array.from({ length: rows }, (_, row) =>
+    crossingNear(there, (one) => sign * one.gaps[row], there[0].at, 0),
+  );
   return at.filter((one) => one > 0 && one < Infinity).length / rows;
 }

@@ -12,8 +12,10 @@ function knowsRate({ rates }, { method }) {
 
 /** Standard error of the log of the best rate. */
 function rateError(rates, candidate, tokens) {
-  const { covariance, scatter } = rateLine(rates, candidate), [kk, kp, kq, pp, pq, qq] = covariance;
-  const x = Math.log(candidate.modelParams) - rates.centre[0], z = Math.log(tokens) - rates.centre[1];
+  const { covariance, scatter } = rateLine(rates, candidate),
+    [kk, kp, kq, pp, pq, qq] = covariance;
+  const x = Math.log(candidate.modelParams) - rates.centre[0],
+    z = Math.log(tokens) - rates.centre[1];
   const line = kk + 2 * (kp * x + kq * z) + pp * x ** 2 + 2 * pq * x * z + qq * z ** 2;
   return Math.sqrt(Math.max(line, 0) + scatter ** 2);
 }
@@ -30,7 +32,8 @@ function learningRateOf({ one }, cell, { candidate, tokens }) {
   const { rates } = one;
   if (knowsRate(one, candidate)) {
     const { deviation, slopes } = rateLine(rates, candidate);
-    const x = Math.log(candidate.modelParams) - rates.centre[0], z = Math.log(tokens) - rates.centre[1];
+    const x = Math.log(candidate.modelParams) - rates.centre[0],
+      z = Math.log(tokens) - rates.centre[1];
     const log = rates.intercepts[candidate.method] + deviation + slopes[0] * x + slopes[1] * z;
     const off = Math.exp(Math.min(rateError(rates, candidate, tokens), 99));
     const source = `by ${rates.text}; standard error a factor ${general(off, 2)}`;
@@ -39,7 +42,8 @@ function learningRateOf({ one }, cell, { candidate, tokens }) {
   if (cell.rate === null) {
     return { rate: candidate.defaultRate, source: `the default of ${candidate.method}`, known: false };
   }
-  const where = `${cell.model} at ${general(cell.budget, 3)} FLOP${cell.rateEnd === null ? "" : `, where it is ${cell.rateEnd}`}`;
+  const end = cell.rateEnd === null ? "" : `, where it is ${cell.rateEnd}`;
+  const where = `${cell.model} at ${general(cell.budget, 3)} FLOP${end}`;
   return { rate: cell.rate, source: `of the nearest measured cell, ${where}`, known: true };
 }
 

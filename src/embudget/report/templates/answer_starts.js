@@ -2,28 +2,39 @@
 
 /** The laws made ready, so that many questions share the work. */
 function preparedAnswer(data) {
-  const ready = (one) => ({ ...one, cells: one.cells.map((cell) => ({ ...cell, settings: one.settings[cell.settings] })) });
+  const ready = (one) => ({
+    ...one,
+    cells: one.cells.map((cell) => ({ ...cell, settings: one.settings[cell.settings] })),
+  });
   return { ...data, lineages: data.lineages.map((one) => ({ one: ready(one), law: preparedLaw(one.law) })) };
 }
 
-/** FLOP of a budget given as {budget}, {hours}, {gpu_hours, device, mfu} or {dollars, device, mfu, dollars_per_hour}. */
+/** FLOP of a budget given by the names of `embudget.recommend`, and the clock where it is hours. */
 function flopsOf(data, given) {
   const names = ["budget", "hours", "gpu_hours", "dollars"].filter((name) => given[name] != null);
   if (names.length !== 1) {
-    throw new Refusal("BudgetError", `give exactly one of budget, hours, gpu_hours and dollars, got ${names.join(" and ") || "none"}`);
+    throw new Refusal(
+      "BudgetError",
+      `give exactly one of budget, hours, gpu_hours and dollars, got ${names.join(" and ") || "none"}`,
+    );
   }
-  const positive = (value, field, more = {}) => readNumber(value, field, { above: 0, most: data.most.flops, kind: "BudgetError", ...more });
+  const positive = (value, field, more = {}) =>
+    readNumber(value, field, { above: 0, most: data.most.flops, kind: "BudgetError", ...more });
   const budget = (value) => positive(value, "budget", { unit: "of FLOP such as 1e17" });
   if (given.budget != null) return { flops: budget(given.budget), clock: null };
   if (given.hours != null) {
     const hours = positive(given.hours, "hours", { most: data.most.flops / 1e10 });
     if (data.clock === null) {
-      throw new Refusal("ConfigError", "hours need runs that were timed on known models, and these laws hold none: give gpu_hours "
-        + "with a device, or a budget in FLOP");
+      throw new Refusal(
+        "ConfigError",
+        "hours need runs that were timed on known models, and these laws hold none: give gpu_hours " +
+          "with a device, or a budget in FLOP",
+      );
     }
     return { flops: ((hours * 3600) / 3600) * 3600 * data.clock.flopsPerSecond, clock: data.clock };
   }
-  const device = data.devices[given.device], mfu = given.mfu == null ? data.mfu : Number(given.mfu);
+  const device = data.devices[given.device],
+    mfu = given.mfu == null ? data.mfu : Number(given.mfu);
   const listed = Object.keys(data.devices).join(", ");
   if (given.device == null) throw new Refusal("BudgetError", `${names[0]} needs a device: one of ${listed}`);
   let hours = given.gpu_hours;
@@ -37,9 +48,10 @@ function flopsOf(data, given) {
   return { flops: budget(positive(hours, "gpu_hours") * 3600 * device.flops * mfu), clock: null };
 }
 
-/** The recipe for a budget and wishes; where the runs support none, the guess, with `supported` false and why in front. */
+/** The recipe for a budget and wishes; where the runs support none, the guess, whose first warning says why. */
 function recipeFor(ready, given, wishes = {}) {
-  const { flops, clock } = flopsOf(ready, given), limits = limitsOf(wishes, ready.most);
+  const { flops, clock } = flopsOf(ready, given),
+    limits = limitsOf(wishes, ready.most);
   const asked = ready.lineages.map(({ one, law }) => questionOf(one, law, limits, clock, ready.suite));
   return ready.several ? bestStart(ready, asked, flops) : ofOneLineage(ready, asked[0], flops);
 }
@@ -48,32 +60,46 @@ function recipeFor(ready, given, wishes = {}) {
 function recommend(ready, given, wishes = {}) {
   const recipe = recipeFor(ready, given, wishes);
   if (recipe.supported || wishes.force) return recipe;
-  throw new Refusal("UnsupportedError", `${recipe.warnings[0]}; call embudget.pilot for the study that would, or set force=True for a far recipe`);
+  throw new Refusal(
+    "UnsupportedError",
+    `${recipe.warnings[0]}; call embudget.pilot for the study that would, or set force=True for a far recipe`,
+  );
 }
 
 /** The best recipe of all lineages. */
 function bestStart(ready, asked, budget) {
   const { starts, refused } = answersOf(ready, asked, budget);
-  const ordered = [...starts].sort((one, other) => one.recipe.supported !== other.recipe.supported
-    ? Number(other.recipe.supported) - Number(one.recipe.supported) : one.loss - other.loss);
+  const ordered = [...starts].sort((one, other) =>
+    one.recipe.supported !== other.recipe.supported
+      ? Number(other.recipe.supported) - Number(one.recipe.supported)
+      : one.loss - other.loss,
+  );
   const tied = ordered.map((one) => startsTie(ordered[0], one));
-  let first = 0, why = "";
+  let first = 0,
+    why = "";
   if (asked[0].limits.prefer === "small") {
     ordered.forEach((one, place) => {
       if (tied[place] && one.recipe.model_params < ordered[first].recipe.model_params) first = place;
     });
     why = first ? `as the smallest of ${tied.filter(Boolean).length} lineages that are predicted as good` : "";
   }
-  const chosen = ordered[first], { recipe } = chosen, flat = [...recipe.flat], worse = [];
+  const chosen = ordered[first],
+    { recipe } = chosen,
+    flat = [...recipe.flat],
+    worse = [];
   for (const one of ordered.filter((other) => other !== chosen)) {
     if (startsTie(chosen, one)) flat.push({ ...one.recipe, lineage: one.q.one.lineage });
     else worse.push(worseStart(chosen, one));
   }
   const noRuns = ready.unmeasured.map((name) => ({
-    model: `members of ${name}`, method: "by any method", reason: "no run of their lineage was measured",
+    model: `members of ${name}`,
+    method: "by any method",
+    reason: "no run of their lineage was measured",
   }));
   const uneven = ready.uneven[starts.map((one) => one.place).join(",")];
-  const lowest = Math.min(...starts.flatMap((one) => [one.recipe, ...one.recipe.flat].map((choice) => choice.predicted_loss)));
+  const lowest = Math.min(
+    ...starts.flatMap((one) => [one.recipe, ...one.recipe.flat].map((choice) => choice.predicted_loss)),
+  );
   return {
     ...recipe,
     asked,
@@ -89,7 +115,9 @@ function bestStart(ready, asked, budget) {
 
 /** The recipe of each lineage, or why it has none. */
 function answersOf(ready, asked, budget) {
-  const starts = [], refused = [], errors = [];
+  const starts = [],
+    refused = [],
+    errors = [];
   asked.forEach((q, place) => {
     try {
       const recipe = ofOneLineage(ready, q, budget);
@@ -117,7 +145,7 @@ function startsTie(best, other) {
 }
 
 function worseStart(chosen, { recipe, loss, q }) {
-  const beside = `predicted loss ${fixed(loss * (1 + chosen.recipe.rate_cost), 3)}, ${fixed(100 * (loss / chosen.loss - 1), 1)} % worse`;
+  const beside = worseBy(loss * (1 + chosen.recipe.rate_cost), loss / chosen.loss);
   const far = recipe.supported ? "" : "; its runs do not support it";
   return { model: recipe.model, method: recipe.method, reason: `${beside}${far}; the best of ${q.one.lineage}` };
 }

@@ -43,7 +43,9 @@ function general(value, digits = 6) {
 /** As f"{value:.{places}f}". */
 function fixed(value, places) {
   const rounded = value.toFixed(places);
-  const [whole, part] = Math.abs(value).toFixed(Math.min(100, places + 60)).split(".");
+  const [whole, part] = Math.abs(value)
+    .toFixed(Math.min(100, places + 60))
+    .split(".");
   if (!/^50*$/.test(part.slice(places))) return rounded;
   const last = places ? part[places - 1] : whole[whole.length - 1];
   if (Number(last) % 2 === 1) return rounded;
@@ -52,7 +54,9 @@ function fixed(value, places) {
 
 /** As f"{value:,}" of a whole number. */
 function grouped(value) {
-  return BigInt(value).toString().replace(/\B(?=(\d{3})+$)/g, ",");
+  return BigInt(value)
+    .toString()
+    .replace(/\B(?=(\d{3})+$)/g, ",");
 }
 
 /** As round(value): halves to the even number. */
@@ -86,7 +90,8 @@ function readNumber(text, field, { above = null, least = null, most = null, unit
   if (!Number.isFinite(value) || (above !== null && value <= above) || (least !== null && value < least)) {
     throw new Refusal(kind, `${field} must be ${rule}, got ${general(value)}`);
   }
-  if (most !== null && value > most) throw new Refusal(kind, `${field} must be <= ${general(most)}, got ${general(value)}`);
+  if (most !== null && value > most)
+    throw new Refusal(kind, `${field} must be <= ${general(most)}, got ${general(value)}`);
   return value;
 }
 
