@@ -136,7 +136,8 @@ function shownRecipe(ready, recipe, given, wishes) {
             "p",
             {},
             `Training does not pay at this budget: its held-out loss is ${fixed(untrained.loss, 3)}, and the best ` +
-              `trained choice, ${recipe.model} by ${recipe.method}, is expected at ${fixed(untrained.trained_loss, 3)}; `,
+              `trained choice, ${recipe.model} by ${recipe.method}, is expected at ` +
+              `${fixed(untrained.trained_loss, 3)}; `,
             element("span", { class: "answer-pays" }),
           ),
         ];
