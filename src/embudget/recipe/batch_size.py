@@ -34,7 +34,7 @@ class Batch(NamedTuple):
     """Where it comes from, in words."""
 
 
-class BatchRule(NamedTuple):
+class BatchByBudget(NamedTuple):
     """Pairs a step by the budget: a value, so that it can be written down and evaluated elsewhere."""
 
     low: int
@@ -63,18 +63,18 @@ class BatchRule(NamedTuple):
         return Batch(whole, f"by a power law through the study's, {self.low} to {self.high} measured")
 
 
-def sourced_batch_rule(cells: Sequence[Cell]) -> BatchRule:
+def sourced_batch_rule(cells: Sequence[Cell]) -> BatchByBudget:
     """Pairs a step by the budget in FLOP, with the source; between measured budgets a multiple of 8 from 8 upwards."""
     known = [(cell.budget, max(2, round(cell.batch_size))) for cell in cells if cell.batch_size is not None]
     if not known:
-        return BatchRule(DEFAULT_BATCH_SIZE, DEFAULT_BATCH_SIZE, {}, DEFAULT_BATCH_SIZE, None, named=False)
+        return BatchByBudget(DEFAULT_BATCH_SIZE, DEFAULT_BATCH_SIZE, {}, DEFAULT_BATCH_SIZE, None, named=False)
     budgets, sizes = [at for at, _ in known], [size for _, size in known]
     tried: dict[float, set[int]] = {}
     for at, size in known:
         tried.setdefault(at, set()).add(size)
     measured = {at: here.pop() for at, here in tried.items() if len(here) == 1}
     line = fit_line(budgets, sizes) if len(tried) > 1 else None
-    return BatchRule(min(sizes), max(sizes), measured, round(sum(sizes) / len(sizes)), line)
+    return BatchByBudget(min(sizes), max(sizes), measured, round(sum(sizes) / len(sizes)), line)
 
 
 def batch_rule(cells: Sequence[Cell]) -> Callable[[float], int]:
