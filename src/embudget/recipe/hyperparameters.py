@@ -199,7 +199,7 @@ def hyperparameters(laws: Laws, candidate: Candidate, train_flops: float, tokens
     """
     assert candidate.shape is not None, "a recipe is for a model that can be trained"
     cell = nearest_cell(candidate.method, candidate.model_params, train_flops, laws.cells)
-    values, unsaid = settings_of(laws, cell)
+    values, unsaid = taken_over(laws, cell)
     rate = learning_rate_for(laws, cell, candidate.method, candidate.shape, tokens)
     values |= {"learning_rate": rate.rate, "rate_source": rate.source}
     batch = ["batch_size"] if all(one.batch_size is None for one in laws.cells) else []
@@ -207,7 +207,7 @@ def hyperparameters(laws: Laws, candidate: Candidate, train_flops: float, tokens
     return Hyperparameters(values, unsaid, ceil(cell.max_epochs or 1))
 
 
-def settings_of(laws: Laws, cell: Cell) -> tuple[dict[str, Any], list[str]]:
+def taken_over(laws: Laws, cell: Cell) -> tuple[dict[str, Any], list[str]]:
     """What a recipe takes over from a cell by the recipe's field, and the fields among it that are defaults."""
     table = laws.table
     said = {name: getattr(cell, name) for name in ("warmup", "weight_decay", "max_epochs")}

@@ -45,7 +45,7 @@ def cautions_for(question: Question, option: Option, choice: Choice, how: Hyperp
             "the further out, the more often intervals miss"
         )
         yield Caution("far budget", text)
-    yield from unscored(question, option.candidate)
+    yield from unscored_start(question, option.candidate)
     yield from _few_steps(question, option)
     yield from of_fit(laws)
     yield from _far_rate(laws, choice.method, how.values["learning_rate"])
@@ -61,7 +61,7 @@ def cautions_for(question: Question, option: Option, choice: Choice, how: Hyperp
         yield Caution("tokens of a pair", text)
 
 
-def unscored(question: Question, candidate: Candidate) -> Iterator[Caution]:
+def unscored_start(question: Question, candidate: Candidate) -> Iterator[Caution]:
     """Where the laws begin at zero-shot losses, that of a member which was not measured is a guess."""
     losses = question.laws.surface.zero_shot
     if losses is None:

@@ -24,11 +24,11 @@ from embudget.memory import training_bytes
 from embudget.recipe.answer import LEVEL
 from embudget.recipe.batch_size import sourced_batch_rule
 from embudget.recipe.clock import Clock
-from embudget.recipe.hyperparameters import settings_of
+from embudget.recipe.hyperparameters import taken_over
 from embudget.recipe.options import Question
 from embudget.recipe.starts import questions
 from embudget.recipe.support import of_another_family, of_measured_family
-from embudget.recipe.warnings import of_fit, unmeasured, unscored, without_law
+from embudget.recipe.warnings import of_fit, unmeasured, unscored_start, without_law
 from embudget.report.answer_law import law_data
 from embudget.runs import Cell
 from embudget.runs.lineages import is_of_retrievers
@@ -168,7 +168,7 @@ def _candidate(question: Question, one: Candidate, clock: Clock | None) -> dict[
         "zeroShot": None
         if zero_shot is None
         else [float(value[0]) for value in zero_shot.at(np.log([one.model_params]))],
-        "unscored": [caution.text for caution in unscored(question, one)],
+        "unscored": [caution.text for caution in unscored_start(question, one)],
     }
     if one.refusal is not None:
         return found
@@ -188,7 +188,7 @@ def _candidate(question: Question, one: Candidate, clock: Clock | None) -> dict[
 
 def _cell(question: Question, cell: Cell, settings: list[dict[str, Any]]) -> dict[str, Any]:
     """A measured cell: where it lies, and the place in ``settings`` of what a recipe beside it takes over."""
-    values, unsaid = settings_of(question.laws, cell)
+    values, unsaid = taken_over(question.laws, cell)
     taken = {"max_epochs": values["max_epochs"], "warmup": values["warmup"], "unsaid": unsaid}
     if taken not in settings:
         settings.append(taken)
