@@ -56,8 +56,13 @@ def answer_section(
     high = min(max(one["budgets"][1] for one in data["lineages"]) * SPAN, MOST_FLOPS)
     shown = 4 * high / SPAN if budget is None else budget
     data |= {"budget": shown, "span": [low, high]}
-    amount = f"{shown:.12g}".replace("e+", "e")
-    return _templates().get_template("answer.html").render(data=data, amount=amount), data
+    return _templates().get_template("answer.html").render(data=data, amount=_written(shown)), data
+
+
+def _written(flops: float) -> str:
+    """A budget as people type it, as 1.1e11, exact to 12 digits."""
+    mantissa, exponent = f"{flops:.11e}".split("e")
+    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
 
 
 @cache
