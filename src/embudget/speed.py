@@ -74,12 +74,12 @@ class Speeds:
         self.timed = tuple(timed)
         terms = np.array([_terms(one.step) for one in self.timed])
         seconds = np.array([one.seconds for one in self.timed])
-        self._coefficients = _fitted(terms, seconds, len({_key(one.step) for one in self.timed}))
-        self._rest = np.log(seconds / (terms @ self._coefficients)).tolist()
+        self.coefficients: Array = _fitted(terms, seconds, len({_key(one.step) for one in self.timed}))
+        self._rest = np.log(seconds / (terms @ self.coefficients)).tolist()
 
     def step_seconds(self, step: Step) -> float:
         """Seconds of a step."""
-        return self._rule(step) * exp(self._unexplained(step))
+        return self._rule(step) * exp(self.unexplained(step))
 
     def seconds_per_flop(self, step: Step) -> float:
         """Seconds that an algorithmic FLOP of such steps takes."""
@@ -108,10 +108,10 @@ class Speeds:
         return cls([one for speeds in every for one in speeds.timed])
 
     def _rule(self, step: Step) -> float:
-        return float(_terms(step) @ self._coefficients)
+        return float(_terms(step) @ self.coefficients)
 
-    def _unexplained(self, step: Step) -> float:
-        """Mean log of measured over rule, of the timed steps most like this one."""
+    def unexplained(self, step: Step) -> float:
+        """Mean log of measured over rule, of the timed steps most like this one; the tokens of it do not matter."""
         method, wide = str(step.method), step.shape.hidden
         likes = (
             lambda one: (one.shape.name, str(one.method)) == (step.shape.name, method),

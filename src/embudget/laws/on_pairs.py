@@ -35,7 +35,7 @@ class OnPairs:
         """As `Surface.log_draws`, each draw with its own R, the same for all choices."""
         logs = self.surface.log_draws(methods, model_params, self.repetition.effective(tokens, self.unique_tokens))
         slope = self._by_reuse(methods, model_params, tokens)
-        return logs + _normal(len(logs))[:, None] * slope if slope.any() else logs
+        return logs + normal_quantiles(len(logs))[:, None] * slope if slope.any() else logs
 
     def log_losses(self, methods: Sequence[str], model_params: Array, tokens: Array) -> Array:
         """The predicted log loss (m,) of m choices, the mean over the draws."""
@@ -71,7 +71,7 @@ class OnPairs:
     def _few(self) -> Surface:
         """The surface with a tenth of the draws, which suffice for a slope: with all it would cost two predictions."""
         components = tuple(
-            Component.model_construct(**_fields(one) | {"branches": tuple(map(_thinned, one.branches))})
+            Component.model_construct(**_fields(one) | {"branches": tuple(map(thinned, one.branches))})
             for one in self.surface.components
         )
         return Surface.model_construct(**_fields(self.surface) | {"components": components})
@@ -94,11 +94,12 @@ def _fields(value: Frozen) -> dict[str, Any]:
     return {name: getattr(value, name) for name in type(value).model_fields}
 
 
-def _thinned(branch: Branch) -> Branch:
+def thinned(branch: Branch) -> Branch:
+    """The branch with every tenth draw, and none of other held-out groups."""
     return Branch.model_construct(**_fields(branch) | {"draws": branch.draws[::10], "moved": ()})
 
 
-def _normal(count: int) -> Array:
+def normal_quantiles(count: int) -> Array:
     """Quantiles of the standard normal distribution (count,), in a fixed random order."""
     order = np.random.default_rng(0).permutation(count)
     quantiles: Array = norm.ppf((order + 0.5) / count)

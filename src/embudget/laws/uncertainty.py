@@ -87,8 +87,13 @@ def widened(logs: Array, freedom: float) -> Array:
     that is predicted to be 6 % worse.
     """
     mean = logs.mean(axis=0)
-    wide: Array = mean + INFLATION * _scale(freedom) * (logs - mean)
+    wide: Array = mean + widening(freedom) * (logs - mean)
     return wide
+
+
+def widening(freedom: float) -> float:
+    """The factor by which `widened` moves each draw away from the mean."""
+    return INFLATION * _scale(freedom)
 
 
 def with_error(gaps: Array, mean: Array, freedom: float, error: Array) -> Array:

@@ -70,6 +70,10 @@ class ZeroShotLosses(Frozen):
         Unmeasured sizes move together, each by its own standard deviation; so do all calls.
         """
         mean, sd = self.at(log_n)
-        steps = norm.ppf((np.arange(draws) + 0.5) / draws) if draws else np.zeros(0)
-        order = np.random.default_rng(int(self.model_params[0])).permutation(draws)
-        return mean + np.concatenate([[0.0], steps[order]])[:, None] * sd
+        return mean + np.concatenate([[0.0], self.steps(draws)])[:, None] * sd
+
+    def steps(self, draws: int) -> Array:
+        """How many standard deviations from the mean each draw has unmeasured sizes (draws,)."""
+        quantiles = norm.ppf((np.arange(draws) + 0.5) / draws) if draws else np.zeros(0)
+        shuffled: Array = quantiles[np.random.default_rng(int(self.model_params[0])).permutation(draws)]
+        return shuffled

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from math import floor, log2
 from typing import NamedTuple
 
-from embudget.laws.frontier import fit_line
+from embudget.laws.frontier import PowerLine, fit_line
 from embudget.runs.cells import Cell
 
 MAX_BATCH_SIZE = 1024
@@ -34,31 +34,47 @@ class Batch(NamedTuple):
     """Where it comes from, in words."""
 
 
-def sourced_batch_rule(cells: Sequence[Cell]) -> Callable[[float], Batch]:
+class BatchByBudget(NamedTuple):
+    """Pairs a step by the budget: a value, so that it can be written down and evaluated elsewhere."""
+
+    low: int
+    high: int
+    """The smallest and the largest measured."""
+    measured: dict[float, int]
+    """By the measured budget in FLOP; without those at which several were tried."""
+    mean: int
+    line: PowerLine | None
+    """Through the measured (budget, batch size); None where all are of one budget."""
+    named: bool = True
+    """Whether the table of runs names any."""
+
+    def __call__(self, budget: float) -> Batch:
+        """Pairs a step at a budget in FLOP, with the source."""
+        if not self.named:
+            return Batch(self.mean, "a default: the table of runs names none")
+        if self.low == self.high:
+            return Batch(self.low, "the only one measured: not known to be best here")
+        if budget in self.measured:
+            return Batch(self.measured[budget], "that of the runs measured at this budget")
+        if self.line is None:
+            return Batch(self.mean, f"the mean of those measured, {self.low} to {self.high}")
+        size = min(self.line(budget), max(MAX_BATCH_SIZE, self.high))
+        whole = 8 * round(size / 8) if size >= 8 else max(2, round(size))
+        return Batch(whole, f"by a power law through the study's, {self.low} to {self.high} measured")
+
+
+def sourced_batch_rule(cells: Sequence[Cell]) -> BatchByBudget:
     """Pairs a step by the budget in FLOP, with the source; between measured budgets a multiple of 8 from 8 upwards."""
     known = [(cell.budget, max(2, round(cell.batch_size))) for cell in cells if cell.batch_size is not None]
     if not known:
-        return lambda budget: Batch(DEFAULT_BATCH_SIZE, "a default: the table of runs names none")
+        return BatchByBudget(DEFAULT_BATCH_SIZE, DEFAULT_BATCH_SIZE, {}, DEFAULT_BATCH_SIZE, None, named=False)
     budgets, sizes = [at for at, _ in known], [size for _, size in known]
     tried: dict[float, set[int]] = {}
     for at, size in known:
         tried.setdefault(at, set()).add(size)
     measured = {at: here.pop() for at, here in tried.items() if len(here) == 1}
-    mean, line = round(sum(sizes) / len(sizes)), fit_line(budgets, sizes) if len(tried) > 1 else None
-    low, high = min(sizes), max(sizes)
-
-    def rule(budget: float) -> Batch:
-        if low == high:
-            return Batch(low, "the only one measured: not known to be best here")
-        if budget in measured:
-            return Batch(measured[budget], "that of the runs measured at this budget")
-        if line is None:
-            return Batch(mean, f"the mean of those measured, {low} to {high}")
-        size = min(line(budget), max(MAX_BATCH_SIZE, high))
-        whole = 8 * round(size / 8) if size >= 8 else max(2, round(size))
-        return Batch(whole, f"by a power law through the study's, {low} to {high} measured")
-
-    return rule
+    line = fit_line(budgets, sizes) if len(tried) > 1 else None
+    return BatchByBudget(min(sizes), max(sizes), measured, round(sum(sizes) / len(sizes)), line)
 
 
 def batch_rule(cells: Sequence[Cell]) -> Callable[[float], int]:

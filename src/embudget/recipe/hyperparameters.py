@@ -198,24 +198,32 @@ def hyperparameters(laws: Laws, candidate: Candidate, train_flops: float, tokens
         MethodError: the method was not measured.
     """
     assert candidate.shape is not None, "a recipe is for a model that can be trained"
-    table, cell = laws.table, nearest_cell(candidate.method, candidate.model_params, train_flops, laws.cells)
+    cell = nearest_cell(candidate.method, candidate.model_params, train_flops, laws.cells)
+    values, unsaid = taken_over(laws, cell)
     rate = learning_rate_for(laws, cell, candidate.method, candidate.shape, tokens)
+    values |= {"learning_rate": rate.rate, "rate_source": rate.source}
+    batch = ["batch_size"] if all(one.batch_size is None for one in laws.cells) else []
+    unsaid = [*batch, *([] if rate.known else ["learning_rate"]), *unsaid]
+    return Hyperparameters(values, unsaid, ceil(cell.max_epochs or 1))
+
+
+def taken_over(laws: Laws, cell: Cell) -> tuple[dict[str, Any], list[str]]:
+    """What a recipe takes over from a cell by the recipe's field, and the fields among it that are defaults."""
+    table = laws.table
     said = {name: getattr(cell, name) for name in ("warmup", "weight_decay", "max_epochs")}
     said |= {name: getattr(table, name) for name in ("scale", "max_length", "eval_pairs", "eval_candidates")}
     said["max_length"] = cell.max_length or table.max_length
     said["scale"] = cell.scale or table.scale
-    unsaid = ["batch_size"] if all(one.batch_size is None for one in laws.cells) else []
-    unsaid += [] if rate.known else ["learning_rate"]
-    unsaid += [name for name, value in said.items() if value is None]
+    unsaid = [name for name, value in said.items() if value is None]
     pooling = cell.pooling if cell.pooling in POOLINGS else None
     said |= _schedule(cell) | {"pooling": pooling, "max_epochs": max_epochs_of(cell)}
     values = {name: _default(name) if value is None else value for name, value in said.items()}
     values["yardstick"] = table.yardstick if table.yardstick in get_args(Yardstick) else None
-    values |= {"learning_rate": rate.rate, "rate_source": rate.source, "negatives": negatives_per_pair(cell)}
+    values |= {"negatives": negatives_per_pair(cell)}
     values |= _of_the_start(cell) | {"eval_scale": "best" if table.eval_scale == BEST_SCALE else "own"}
     if tried := describe_tried(cell.tried):
         values["texts_source"] = f"as in the nearest measured cell, {cell.model} at {cell.budget:.3g} FLOP; {tried}"
-    return Hyperparameters(values, unsaid, ceil(cell.max_epochs or 1))
+    return values, unsaid
 
 
 def _of_the_start(cell: Cell) -> dict[str, Any]:

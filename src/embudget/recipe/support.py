@@ -55,12 +55,17 @@ def unsupported(question: Question, option: Option) -> str | None:
             f"({MOST_TIMES:g} at most)"
         )
     if not of_measured_family(question):
-        bases = list(dict.fromkeys(map(base_of, laws.table.models)))
-        named = ", ".join(bases[:3]) + (f" and {len(bases) - 3} more" if len(bases) > 3 else "")
-        why.append(f"no member of {question.suite or 'the suite'} was measured, only {named}")
+        why.append(of_another_family(question))
     if not why:
         return None
     return f"these runs do not support a recipe for {option.train_flops:.3g} FLOP: " + ", and ".join(why)
+
+
+def of_another_family(question: Question) -> str:
+    """Which models were measured, where no member of the suite was, in words."""
+    bases = list(dict.fromkeys(map(base_of, question.laws.table.models)))
+    named = ", ".join(bases[:3]) + (f" and {len(bases) - 3} more" if len(bases) > 3 else "")
+    return f"no member of {question.suite or 'the suite'} was measured, only {named}"
 
 
 def _is_of_pilot(laws: Laws, option: Option) -> bool:

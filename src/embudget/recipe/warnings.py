@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from embudget.choices import base_of
+from embudget.choices import Candidate, base_of
 from embudget.laws import Laws
 from embudget.laws.diagnostics import mixed_setting_warnings
 from embudget.laws.rates import REACH, rate_text
@@ -38,21 +38,16 @@ def cautions_for(question: Question, option: Option, choice: Choice, how: Hyperp
     laws = question.laws
     if (why := unsupported(question, option)) is not None:
         yield Caution(NOT_SUPPORTED, why)
-    yield from _unmeasured(question, base_of(choice.model))
+    yield from unmeasured(question, base_of(choice.model))
     if choice.extrapolation > MAX_TRUSTED and (why is None or choice.extrapolation <= MOST_TIMES):
         text = (
             f"the budget is {choice.extrapolation:.3g} times outside those that {choice.method} was measured at; "
             "the further out, the more often intervals miss"
         )
         yield Caution("far budget", text)
-    yield from _unscored(question, option)
+    yield from unscored_start(question, option.candidate)
     yield from _few_steps(question, option)
-    yield from _of_fit(laws)
-    for remark in laws.table.remarks:
-        if not remark.settled:
-            yield Caution(remark.text, remark.text)
-    for text in mixed_setting_warnings(laws.cells):  # the same in all recipes of the laws
-        yield Caution(text, text)
+    yield from of_fit(laws)
     yield from _far_rate(laws, choice.method, how.values["learning_rate"])
     yield from _other_rate(laws, option, how.values["learning_rate"])
     yield from _repeated(question, option, how.epochs_measured)
@@ -66,12 +61,12 @@ def cautions_for(question: Question, option: Option, choice: Choice, how: Hyperp
         yield Caution("tokens of a pair", text)
 
 
-def _unscored(question: Question, option: Option) -> Iterator[Caution]:
+def unscored_start(question: Question, candidate: Candidate) -> Iterator[Caution]:
     """Where the laws begin at zero-shot losses, that of a member which was not measured is a guess."""
     losses = question.laws.surface.zero_shot
     if losses is None:
         return
-    name, size = option.candidate.model, option.candidate.model_params
+    name, size = candidate.model, candidate.model_params
     (log_loss,), (sd,) = losses.at(np.log([size]))
     if sd > 0:
         low, high = np.exp(log_loss + 1.645 * np.array([-sd, sd]))
@@ -93,8 +88,8 @@ def _few_steps(question: Question, option: Option) -> Iterator[Caution]:
         yield Caution("few steps", text)
 
 
-def _of_fit(laws: Laws) -> Iterator[Caution]:
-    """What the fit itself leaves in doubt."""
+def of_fit(laws: Laws) -> Iterator[Caution]:
+    """What the fit itself and its table of runs leave in doubt, the same in all recipes of the laws."""
     if laws.diagnostics.unlinked:
         groups = " and ".join(laws.diagnostics.unlinked)
         text = f"{groups} were measured at no common budget: which of them is better is extrapolated"
@@ -102,9 +97,14 @@ def _of_fit(laws: Laws) -> Iterator[Caution]:
     for what in laws.diagnostics.patterns:
         text = f"the residuals of the laws follow {what}: no form fits there, and forecasts may be off in one direction"
         yield Caution(f"residuals follow {what}", text)
+    for remark in laws.table.remarks:
+        if not remark.settled:
+            yield Caution(remark.text, remark.text)
+    for text in mixed_setting_warnings(laws.cells):
+        yield Caution(text, text)
 
 
-def _unmeasured(question: Question, base: str) -> Iterator[Caution]:
+def unmeasured(question: Question, base: str) -> Iterator[Caution]:
     """The laws may have seen other models of the family only, or none that is known by its name."""
     if not of_measured_family(question):
         return  # which the first caution says
