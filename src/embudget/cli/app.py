@@ -167,7 +167,7 @@ def _interrupted() -> int:
 
 _EXTRAS = dict.fromkeys(
     (
-        "accelerate", "bm25s", "datasets", "huggingface_hub", "peft", "psutil", "safetensors", "sentence_transformers",
+        "accelerate", "bm25s", "datasets", "fsspec", "huggingface_hub", "peft", "psutil", "safetensors", "sentence_transformers",
         "sklearn", "tokenizers", "torch", "transformers",
     ),
     "train",
@@ -177,7 +177,7 @@ _EXTRAS = dict.fromkeys(
     ),
     "demo",
 ) | dict.fromkeys(("onnx", "onnxruntime", "onnxscript"), "onnx") | {
-    "mteb": "mteb", "openvino": "openvino", "psycopg": "postgresql",
+    "mteb": "mteb", "openvino": "openvino", "psycopg": "postgresql", "submitit": "slurm", "ray": "ray", "grpc": "ray",
 }  # fmt: skip
 """Package -> the extra that installs it."""
 
