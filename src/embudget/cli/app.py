@@ -167,8 +167,8 @@ def _interrupted() -> int:
 
 _EXTRAS = dict.fromkeys(
     (
-        "accelerate", "bm25s", "datasets", "fsspec", "huggingface_hub", "peft", "psutil", "safetensors", "sentence_transformers",
-        "sklearn", "tokenizers", "torch", "transformers",
+        "accelerate", "bm25s", "datasets", "fsspec", "huggingface_hub", "peft", "psutil", "safetensors",
+        "sentence_transformers", "sklearn", "tokenizers", "torch", "transformers",
     ),
     "train",
 ) | dict.fromkeys(

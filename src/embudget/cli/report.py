@@ -33,9 +33,9 @@ def command(
     out: Annotated[Path, typer.Option(help="File to write the page to.")] = Path("report.html"),
     verbose: Verbose = False,
 ) -> None:
-    """Write a study's figures and tables as one page.
+    """Write a study as one page, which answers for any budget and shows figures and tables.
 
-    It is one HTML file, which opens offline.
+    It is one HTML file, which opens offline. Its recipes are those of `embudget recipe`.
 
     \b
     Examples: embudget report study.db --laws laws.json --out report.html
@@ -57,7 +57,7 @@ def command(
         _check_same(answer, measured, model)
     with Store(store, create=False) as opened:
         fitted = find_laws(laws) if laws is not None else fit(RunTable.of_rows(opened.rows()))
-        write_report(out, opened, fitted, answer, measured)
+        write_report(out, opened, fitted, answer, measured, "laws.json" if laws is None else laws)
     if laws is not None and (origin := describe_origin(laws, fitted)):
         typer.echo(f"laws: {origin}")
     typer.echo(f"{out}: open it in a browser")

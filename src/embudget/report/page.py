@@ -3,12 +3,15 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+from embudget.errors import ConfigError, ModelError
 from embudget.files import save_text
 from embudget.laws import Laws
 from embudget.recipe import Recipe
 from embudget.records import RunRecord
 from embudget.report.agreement import agreement_figure
+from embudget.report.answer import answer_section
 from embudget.report.document import document, figure_element
 from embudget.report.facts import answer_of, facts_list
 from embudget.report.formats import html, methods_in_order, number
@@ -24,8 +27,12 @@ def write_report(
     laws: Laws,
     recipe: Recipe | None = None,
     measured: RunRecord | None = None,
+    source: str = "laws.json",
 ) -> Path:
-    """Write figures and tables of a study as one HTML file that opens offline, whole or not at all.
+    """Write a study as one HTML file that opens offline, whole or not at all.
+
+    It begins with a field for a budget, which the page answers itself as `embudget recipe` does; figures and tables
+    follow.
 
     Args:
         out: the file; an older one is replaced.
@@ -35,6 +42,7 @@ def write_report(
         recipe: an answer from the laws, shown beside.
         measured: the record of the recipe's run. The page says that the law has not seen it, unless it is among
             ``records``.
+        source: file or name of the laws, in the command that the page shows.
 
     Returns:
         The file.
@@ -48,9 +56,19 @@ def write_report(
         >>> page
         PosixPath('report.html')
     """
-    sections = _sections(records, laws, recipe, measured)
-    save_text(out, document("embudget: scaling study", "How contrastive fine-tuning scales", sections))
+    answer, data = _answer(laws, source, recipe)
+    sections = [*answer, *_sections(records, laws, recipe, measured)]
+    save_text(out, document("embudget: scaling study", "How contrastive fine-tuning scales", sections, data))
     return Path(out)
+
+
+def _answer(laws: Laws, source: str, recipe: Recipe | None) -> tuple[list[str], dict[str, Any] | None]:
+    """The section that answers for any budget, and its data; why there is none where no budget has a recipe."""
+    try:
+        section, data = answer_section(laws, source, budget=None if recipe is None else recipe.train_flops)
+    except (ConfigError, ModelError) as error:
+        return [f'<p class="lead">This page cannot answer for a budget: {html(str(error))}</p>'], None
+    return [section], data
 
 
 def _sections(runs: Runs, laws: Laws, recipe: Recipe | None, measured: RunRecord | None) -> Iterator[str]:

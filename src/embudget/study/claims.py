@@ -53,7 +53,9 @@ class Claims(ABC):
         """When each run under way was claimed, by a clock that nobody sets."""
         self._following: dict[str, Task] = {}
         """The runs that come after a run under way in its task, by its id."""
-        self._stop = threading.Event()
+        self._stop, self._due = threading.Event(), threading.Event()
+        self._begun: set[str] = set()
+        """The runs that have trained a step; their first one is told to others at once."""
         self._heart = threading.Thread(target=self._beat, daemon=True)
 
     @abstractmethod
@@ -81,13 +83,17 @@ class Claims(ABC):
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
         self._stop.set()
+        self._due.set()
         self._heart.join(timeout=10.0)  # it may be waiting for the database
         with suppress(StoreError):  # the leases end by themselves, and what matters is written
             self._leases.close()
 
     def progress(self, config: RunConfig, share: float, loss: float) -> None:
-        """Tell of a step of a run; the next renewal of its lease tells others."""
+        """Tell of a step of a run; the next renewal of its lease tells others, at once where it is the first step."""
         self._leases.step(config, share, loss)
+        if config.id not in self._begun:
+            self._begun.add(config.id)
+            self._due.set()
         self._listener.progress(config, share, loss)
 
     def settle(self, outcome: Outcome) -> None:
@@ -170,7 +176,11 @@ class Claims(ABC):
         return max([elsewhere, *(int(name) for name in names if name.isdigit())])
 
     def _beat(self) -> None:
-        while not self._stop.wait(min(BEAT_SECONDS, self._leases.seconds / 4)):
+        while True:
+            self._due.wait(min(BEAT_SECONDS, self._leases.seconds / 4))
+            if self._stop.is_set():
+                return
+            self._due.clear()
             with suppress(StoreError):  # the next one may pass before the lease ends
                 for run in self._leases.renew(self._stop):
                     LOG.warning(
