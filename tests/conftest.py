@@ -6,7 +6,9 @@ import random
 import signal
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before any library of Hugging Face reads it
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # two test processes with two threads each would spin
+# two test processes with two threads each would spin, and sums over them differ in their last digits
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Two runs of some 300 steps each, 8 seconds on an idle core, to be disturbed; the records that must come out of them."""
+"""Two runs of some 300 steps, 8 seconds on an idle core, to be disturbed, and the records that must come of them."""
 
 import time
 from collections.abc import Callable
