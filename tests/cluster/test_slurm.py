@@ -54,7 +54,7 @@ def test_two_workers_give_the_records_of_a_local_sweep_and_no_file_has_the_passw
     (tmp_path / "job").write_text(cluster("scontrol", "show", "job", "--details"))
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     said = "".join(path.read_text() for path in files if path.suffix == ".out")
-    assert all(f"{record.id} micro-200k full 3e+10 FLOP: done, loss" in said for record in whole)
+    assert all(f"{record.id} micro-200k full 1.2e+11 FLOP: done, loss" in said for record in whole)
     assert {".pkl", ".sh", ".err", ".out"} <= {path.suffix for path in files}
     for path in files:
         assert b"s3cr" not in path.read_bytes(), path
