@@ -69,7 +69,7 @@ def test_a_start_that_no_run_beats_is_the_model(
     scores = spent.evaluation.scores
     assert list(scores)[:2] == ["model", "trained instead"] and scores["model"] != scores["trained instead"]
     assert Recipe.load(out / "recipe.yaml").untrained == spent.untrained, "`embudget train` refuses it"
-    monkeypatch.setattr(run, "train_all", None)  # nothing is trained again
+    monkeypatch.setattr(run.RoundsHere, "search", None)  # nothing is trained again
     again = spending(study, out, max_queries=30)
     assert (again.untrained, again.record, again.evaluation) == (spent.untrained, spent.record, spent.evaluation)
     assert weights(out) == weights(better)

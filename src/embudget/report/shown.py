@@ -137,9 +137,9 @@ def counted(runs: Runs) -> Counted:
 
 
 def records_by_id(runs: Runs, ids: Iterable[str]) -> dict[str, RunRecord]:
-    """The records with these ids, in the order in which they were written."""
+    """The records with these ids, in their order."""
+    ids = list(ids)
     wanted = set(ids)
-    if isinstance(runs, Store):
-        found = {record.id: record for record in runs.records_of(wanted)}
-        return {run: found[run] for run in ids if run in found}
-    return {run: record for record in runs if (run := record.id) in wanted}
+    there = runs.records_of(ids) if isinstance(runs, Store) else (one for one in runs if one.id in wanted)
+    found = {record.id: record for record in there}
+    return {run: found[run] for run in ids if run in found}
