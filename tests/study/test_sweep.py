@@ -104,7 +104,7 @@ def test_a_worker_whose_driver_was_killed_ends_without_a_traceback(
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     monkeypatch.setattr(torch, "set_num_threads", lambda _: None)
     ours.send(("a task", "its orders"))
-    process._work(theirs, 0, 1)
+    assert process._serve(theirs, 0, 1) == 0
     assert ours.closed
 
 

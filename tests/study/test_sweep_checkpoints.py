@@ -46,7 +46,7 @@ def broken_at_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that takes no record the first time."""
     original = Store.add
 
-    def add(self: Store, record: RunRecord, on_trouble: object = None) -> bool:
+    def add(self: Store, record: RunRecord, *_: object) -> bool:
         monkeypatch.setattr(Store, "add", original)
         raise StoreError("cannot use the store: database or disk is full")
 
