@@ -7,8 +7,8 @@ LOCKS := requirements.lock requirements-torch.lock requirements-models.lock
 # every extra but s3, whose botocore is an older one than that of demo
 EXTRAS := train demo mteb plot gguf onnx openvino postgresql slurm ray rivals docs dev
 
-.PHONY: quickstart results test test-minimum test-processes test-slow test-sources test-exports test-cluster check docs \
-  lock setup clean
+.PHONY: quickstart results test test-minimum test-processes test-slow test-sources test-exports test-cluster test-browser \
+  check docs lock setup clean
 
 quickstart: setup
 	$(BIN)/embudget quickstart --out quickstart/
@@ -45,8 +45,13 @@ test-exports: setup
 	EMBUDGET_LLAMA=$(CURDIR)/.llama $(BIN)/pytest -n 0 tests/exports/test_gguf.py
 
 # With real services, which the tests start and stop on the loopback: apt-get install postgresql slurmctld slurmd munge.
+CLUSTER ?= tests/cluster
 test-cluster: setup .s3/installed
-	PYTHONPATH=$(CURDIR)/.s3 $(BIN)/pytest -m cluster -n 0 tests/cluster
+	PYTHONPATH=$(CURDIR)/.s3 $(BIN)/pytest -m cluster -n 0 $(CLUSTER)
+
+# The page in Debian's Chromium, which Playwright drives: apt-get install chromium.
+test-browser: setup
+	$(BIN)/pytest -m browser -n 0 tests/report
 
 .s3/installed: requirements-s3.lock | setup
 	rm -rf .s3 && $(PIP) install --require-hashes --no-deps --target .s3 -r requirements-s3.lock && touch $@
