@@ -12,6 +12,7 @@ from embudget.spending import run
 from embudget.spending.kept_start import as_it_is, is_start
 from embudget.spending.listener import SpendListener
 from embudget.spending.policy import decide
+from embudget.spending.round_runs import RoundsHere
 from embudget.spending.run import SpentBudget
 from tests.spending.spendings import spending, study_of, weights
 from tests.training.trouble import out_of_memory
@@ -69,7 +70,7 @@ def test_a_start_that_no_run_beats_is_the_model(
     scores = spent.evaluation.scores
     assert list(scores)[:2] == ["model", "trained instead"] and scores["model"] != scores["trained instead"]
     assert Recipe.load(out / "recipe.yaml").untrained == spent.untrained, "`embudget train` refuses it"
-    monkeypatch.setattr(run.RoundsHere, "search", None)  # nothing is trained again
+    monkeypatch.setattr(RoundsHere, "search", None)  # nothing is trained again
     again = spending(study, out, max_queries=30)
     assert (again.untrained, again.record, again.evaluation) == (spent.untrained, spent.record, spent.evaluation)
     assert weights(out) == weights(better)
