@@ -49,7 +49,7 @@ CLUSTER ?= tests/cluster
 test-cluster: setup .s3/installed
 	PYTHONPATH=$(CURDIR)/.s3 $(BIN)/pytest -m cluster -n 0 $(CLUSTER)
 
-# The page in Debian's Chromium, which Playwright drives: apt-get install chromium.
+# The page in Debian's Chromium, which Playwright drives: apt-get install chromium fonts-dejavu-core.
 test-browser: setup
 	$(BIN)/pytest -m browser -n 0 tests/report
 
