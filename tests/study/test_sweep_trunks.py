@@ -6,9 +6,9 @@ import pytest
 
 import embudget.training.trunk
 from embudget.cli.sweep_bar import SweepBar, label
-from embudget.pairs import Pairs
+from embudget.pairs import Pairs, load_pairs
 from embudget.records import RunConfig, RunRecord
-from embudget.study import Store, Study, plan, sweep
+from embudget.study import Store, Study, driver, plan, sweep
 from embudget.study.claims import MAX_ATTEMPTS
 from embudget.study.leases import Hold
 from tests.study.fake_trunk import FOLDER, FakingPath, train_trunk
@@ -24,7 +24,14 @@ def trunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.setenv(FOLDER, str(folder))
     monkeypatch.setattr(embudget.training.trunk, "train_trunk", train_trunk)
+    monkeypatch.setattr(driver, "load_pairs", faking_pairs)
     return folder
+
+
+def faking_pairs(folder: str | Path) -> Pairs:
+    """Pairs whose path brings the stand-in into worker processes."""
+    found = load_pairs(folder)
+    return Pairs(FakingPath(found.folder), found.info)
 
 
 @pytest.fixture
@@ -41,8 +48,7 @@ def study(tiny_neox: Path, tiny_pairs: Pairs) -> Study:
         "eval_candidates": 16,
         "schedule": "wsd",
     }
-    read = Study.read(values, "study.yaml")
-    return read.model_copy(update={"pairs": FakingPath(read.pairs)})
+    return Study.read(values, "study.yaml")
 
 
 def asked(trunks: Path) -> list[str]:

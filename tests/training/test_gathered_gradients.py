@@ -107,7 +107,7 @@ def test_loss_and_gradient_are_those_of_one_process(
 def test_a_process_without_a_text_goes_along(tiny_text: list[str], tmp_path: Path) -> None:
     """Four processes and a batch of three texts: the fourth one's chunk has no weight."""
     texts, _ = batch(tiny_text, negatives=False)
-    texts = [texts[1], texts[7], texts[8]]  # the last one is a hard negative
+    texts = [texts[1], texts[8], texts[7]]  # the last one is a hard negative, nearer to the query than its positive
 
     def one_pair(shard: bool) -> float:
         engine = engine_of_model("lora:8", shard=shard)
