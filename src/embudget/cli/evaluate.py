@@ -10,9 +10,12 @@ from embudget.cli.options import Verbose
 
 
 def command(
-    model: Annotated[Path, typer.Argument(help="A sentence-transformers folder, such as `embudget train` writes.")],
+    model: Annotated[
+        str, typer.Argument(help="A sentence-transformers folder, such as `embudget train` writes, or its URL.")
+    ],
     pairs: Annotated[
-        Path | None, typer.Option(help="Folder made by `embudget pairs build`; `pairs` by default.", show_default=False)
+        str | None,
+        typer.Option(help="Folder made by `embudget pairs build`, or its URL; `pairs` by default.", show_default=False),
     ] = None,
     tasks: Annotated[
         list[str] | None,
@@ -22,7 +25,7 @@ def command(
         ),
     ] = None,
     against: Annotated[
-        list[Path] | None, typer.Option(help="Another model folder to score beside it; may be repeated.")
+        list[str] | None, typer.Option(help="Another model folder, or URL, to score beside it; may be repeated.")
     ] = None,
     base: Annotated[
         bool, typer.Option(help="Also score the model that training began from, where embudget trained it.")
@@ -61,7 +64,7 @@ def command(
         }
         if given := [option for option, value in named.items() if value is not None]:
             raise ConfigError(f"{given[0]} belongs to --tasks: leave it out, or name tasks")
-        _on_pairs(model, Path("pairs") if pairs is None else pairs, against or [], base, json)
+        _on_pairs(model, "pairs" if pairs is None else pairs, against or [], base, json)
         return
     if pairs is not None:
         raise ConfigError("--pairs and --tasks exclude each other; text pairs are a task too: --tasks retrieval=DIR")
@@ -87,30 +90,32 @@ def _tell(system: str, task: str, score: float | None, cached: bool) -> None:
     typer.echo(f"{task}: {system} {value}{' (kept)' if cached else ''}", err=True)
 
 
-def _names(folders: list[Path]) -> dict[str, Path]:
-    """The folders by the names to print.
+def _names(folders: list[str]) -> dict[str, str]:
+    """The folders by the names to print, which have no slash at their ends.
 
     Raises:
         ConfigError: one is there twice.
     """
     from embudget.errors import ConfigError
     from embudget.evaluation.contenders import RESERVED
+    from embudget.remote import folder_or_url
 
-    names: dict[str, Path] = {}
-    for path in folders:
+    names: dict[str, str] = {}
+    for folder in folders:
+        path = str(folder_or_url(folder))
         # a folder may be called as another system is
-        name = f"{path}/" if str(path) in RESERVED else str(path)
+        name = f"{path}/" if path in RESERVED else path
         if name in names:
             raise ConfigError(f"--against must name each folder once, got {path} twice")
         names[name] = path
     return names
 
 
-def _on_pairs(model: Path, pairs: Path, against: list[Path], base: bool, json: bool) -> None:
+def _on_pairs(model: str, pairs: str, against: list[str], base: bool, json: bool) -> None:
     """Score retrieval on the test split of pairs."""
     from embudget.evaluation import evaluate, load_model
     from embudget.evaluation.contenders import BASE
-    from embudget.exports.folder import RECORD_FILE, read_record
+    from embudget.exports.folder import record_at
     from embudget.pairs import load_pairs
     from embudget.training.start import load_base
 
@@ -118,7 +123,7 @@ def _on_pairs(model: Path, pairs: Path, against: list[Path], base: bool, json: b
     data = load_pairs(pairs)
     loaded = load_model(model)
     others = {name: load_model(path) for name, path in names.items()}
-    if base and (model / RECORD_FILE).is_file():
-        others = {BASE: load_base(read_record(model).config)} | others
+    if base and (record := record_at(model)) is not None:
+        others = {BASE: load_base(record.config)} | others
     result = evaluate(loaded, data, against=others)
     typer.echo(result.model_dump_json(indent=2) if json else str(result))

@@ -13,7 +13,8 @@ def command(
     model: Annotated[
         str,
         typer.Argument(
-            help="A sentence-transformers folder, such as `embudget train` writes, or a member such as smollm2-135m:2."
+            help="A sentence-transformers folder, such as `embudget train` writes, or its URL; or a member such as "
+            "smollm2-135m:2."
         ),
     ],
     to: Annotated[

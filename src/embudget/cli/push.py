@@ -1,6 +1,5 @@
 """`embudget push`: a model's folder to the hub, after a look at what would be published."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,7 +8,7 @@ from embudget.cli.options import Verbose
 
 
 def command(
-    model: Annotated[Path, typer.Argument(help="Folder that `embudget train` or `embudget export` wrote.")],
+    model: Annotated[str, typer.Argument(help="Folder, or its URL, that `embudget train` or `embudget export` wrote.")],
     repo: Annotated[str, typer.Argument(metavar="ORG/NAME", help="Where to on the hub; made if it is not there.")],
     private: Annotated[
         bool, typer.Option("--private", help="Make a new repository private; one that is there must be.")

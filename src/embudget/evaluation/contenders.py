@@ -10,8 +10,9 @@ from embudget.evaluation.contender import Contender, EmbeddingContender, Lexical
 from embudget.evaluation.fingerprint import base_hash, folder_hash, model_hash
 from embudget.evaluation.systems import INDEXES
 from embudget.evaluation.task import BenchmarkTask
-from embudget.exports.folder import RECORD_FILE, read_record
+from embudget.exports.folder import record_at
 from embudget.records import RunConfig
+from embudget.remote import local_copy
 from embudget.suite.embedders import check_model, load_model
 
 if TYPE_CHECKING:
@@ -44,8 +45,8 @@ def contenders_of(
         raise ConfigError(f"a model to compare with cannot be called {min(taken)!r}")
     found: list[Contender] = [embedding_contender("model", model)]
     found += [embedding_contender(name, one) for name, one in against.items()]
-    if base and isinstance(model, str | Path) and (Path(model) / RECORD_FILE).is_file():
-        found.append(untrained_base(Path(model)))
+    if base and isinstance(model, str | Path) and (record := record_at(model)) is not None:
+        found.append(untrained_base(record.config))
     missing: list[str] = []
     if baselines:
         minilm = minilm_folder()
@@ -60,21 +61,21 @@ def contenders_of(
 
 
 def embedding_contender(name: str, model: "SentenceTransformer | str | Path") -> Contender:
-    """A model, or its folder, as a system of this name.
+    """A model, or its folder or URL, as a system of this name.
 
     Raises:
+        RemoteError: the URL cannot be read.
         ModelError: the folder holds no sentence-transformers model, or one that would run code.
     """
     if not isinstance(model, str | Path):
         return EmbeddingContender(name, model_hash(model), lambda: model)
-    folder = Path(model)
+    folder = local_copy(model)
     check_model(folder)
     return EmbeddingContender(name, folder_hash(folder), lambda: load_model(folder))
 
 
-def untrained_base(folder: Path) -> Contender:
-    """What the model in a folder was before embudget trained it."""
-    config = read_record(folder).config
+def untrained_base(config: RunConfig) -> Contender:
+    """What the model of a run was before embudget trained it."""
     return EmbeddingContender(BASE, base_hash(config), lambda: _load_base(config))
 
 

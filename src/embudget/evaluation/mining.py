@@ -29,10 +29,11 @@ from embudget.pairs.negatives import NEGATIVES, NegativeFlaw, true_negatives
 from embudget.pairs.shards import describe_file
 from embudget.pairs.splitting import SPLITS
 from embudget.pairs.text import text_key
+from embudget.remote import local_copy
 from embudget.suite.embedders import load_model
 from embudget.suite.identity import model_identity
 from embudget.suite.loading import load_embedder, weights_of
-from embudget.suite.members import pooling_for, start_of
+from embudget.suite.members import pooling_for, split_depth, start_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -64,7 +65,7 @@ def mine_negatives(
 
     Args:
         pairs: the pairs, or their folder.
-        model: a folder in sentence-transformers format, or a member of a suite, which is taken as it is.
+        model: a folder in sentence-transformers format or its URL, or a member of a suite, which is taken as it is.
         out: the folder to write.
         negatives: of each pair at most, 1 to 64, the most similar first.
         margin: by how much a negative must be less similar to the query than its positive.
@@ -87,7 +88,7 @@ def mine_negatives(
     _check(pairs, negatives, margin, range_min, range_max)
     if max_length is not None and max_length < 1:
         raise PairsError(f"max_length must be >= 1, got {max_length}")
-    folder = Path(model)
+    folder = local_copy(model) if split_depth(model)[1] is None else Path(model)
     is_folder = (folder / "modules.json").is_file()
     asked = Mining(
         pairs=pairs.hash,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from embudget.exports.folder import RECORD_FILE, read_record
 from embudget.records import RunRecord
+from embudget.remote import local_copy
 from embudget.suite.embedders import check_model, load_model
 from embudget.suite.members import find_shape, local_folder, split_depth
 
@@ -36,8 +37,8 @@ def open_exportable(model: "SentenceTransformer | str | Path") -> Exportable:
     """Load what is to be exported.
 
     Args:
-        model: a folder of sentence-transformers, a member such as ``smollm2-135m:2``, or a loaded model, which is not
-            changed.
+        model: a folder of sentence-transformers or its URL, a member such as ``smollm2-135m:2``, or a loaded model,
+            which is not changed.
 
     Raises:
         ModelError: the folder is no model, would run code, or the member is unknown.
@@ -56,11 +57,12 @@ def source_folder(model: "SentenceTransformer | str | Path | None") -> Path | No
     """The folder of sentence-transformers that is meant, without loading it; None for a member or a loaded model.
 
     Raises:
+        RemoteError: it is at a URL that cannot be read.
         ModelError: it is a folder without any model.
     """
-    if not isinstance(model, str | Path):
+    if not isinstance(model, str | Path) or split_depth(str(model))[1] is not None:
         return None
-    folder = Path(model)
+    folder = local_copy(model)
     if not folder.is_dir() or ((folder / "config.json").is_file() and not (folder / "modules.json").is_file()):
         return None
     check_model(folder)

@@ -15,7 +15,7 @@ from embudget.exports.folder import RECORD_FILE, read_record
 from embudget.exports.origins import read_origins
 from embudget.exports.pickles import is_pickle
 from embudget.owned import difference
-from embudget.remote import is_url
+from embudget.remote import is_url, local_copy
 from embudget.suite.members import local_folder, split_depth
 
 _NO_BRANCH = re.compile(r"[\s~^:?*\[\\\x00-\x1f\x7f]|\.\.|//|@\{|^/|[/.]$|\.lock$")
@@ -101,7 +101,7 @@ def push(
     Files of the same names there are replaced, others stay. A repository that is not there is made.
 
     Args:
-        model: a folder that embudget wrote, by training or export.
+        model: a folder, or its URL, that embudget wrote, by training or export.
         repo: ORG/NAME on the hub.
         private: whether a new repository is private; one that is there must be private already.
         revision: the branch, made if it is not there; None for the main one.
@@ -121,7 +121,7 @@ def push(
         would publish 11 files, 512.4 MB: https://huggingface.co/me/my-model
         ...
     """
-    plan = Push.of(Path(model), repo, revision, private, force)
+    plan = Push.of(local_copy(model), repo, revision, private, force)
     if dry_run:
         return plan
     import huggingface_hub

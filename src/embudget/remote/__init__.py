@@ -6,7 +6,7 @@ machine, by its content. Buckets have no renames, which is how `embudget.files` 
 
 from embudget.remote.address import FolderOrUrl, check_secrets, folder_or_url, is_url
 from embudget.remote.attempts import attempt
-from embudget.remote.fetching import fetch_folder, fetched_before
+from embudget.remote.fetching import fetch_folder, fetched_before, local_copy
 from embudget.remote.folders import (
     Manifest,
     check_replaceable_url,
@@ -27,6 +27,7 @@ __all__ = [
     "fetched_before",
     "folder_or_url",
     "is_url",
+    "local_copy",
     "put_folder",
     "read_manifest",
     "remove_folder",

@@ -23,7 +23,7 @@ from embudget.cache import cache_folder
 from embudget.errors import DamagedError, RemoteError
 from embudget.files import whole_folder, write_whole
 from embudget.parts import hold
-from embudget.remote.address import check_secrets
+from embudget.remote.address import check_secrets, is_url
 from embudget.remote.attempts import attempt
 from embudget.remote.folders import MANIFEST, Manifest, RemoteFile, get_file, manifest_of, read_manifest
 
@@ -64,6 +64,15 @@ def fetch_folder(url: str) -> Path:
     except OSError as error:
         raise RemoteError(f"cannot fetch {url} into {_root()}: {error.strerror or error}") from None
     return _root() / content
+
+
+def local_copy(place: str | Path) -> Path:
+    """The folder itself, or, of the folder at a URL, the copy on this machine, fetched if it is not here.
+
+    Raises:
+        RemoteError: as `fetch_folder`.
+    """
+    return fetch_folder(place) if isinstance(place, str) and is_url(place) else Path(place)
 
 
 def fetched_before(url: str) -> Path | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from embudget.errors import ModelError, first_line
 from embudget.reading import read_json
+from embudget.remote import local_copy
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -37,12 +38,13 @@ def check_model(folder: Path) -> None:
 
 
 def load_model(folder: str | Path) -> "SentenceTransformer":
-    """Load a model that embudget, or sentence-transformers, saved, with its own prompts.
+    """Load a model that embudget, or sentence-transformers, saved, with its own prompts, from a folder or a URL.
 
     Raises:
+        RemoteError: the URL cannot be read.
         ModelError: the folder holds none, or one that would run code: weights as a pickle, classes of its own.
     """
-    folder = Path(folder)
+    folder = local_copy(folder)
     check_model(folder)
     from sentence_transformers import SentenceTransformer
 
