@@ -30,8 +30,8 @@ from embudget.recipe.choice import BestStart, Choice, Rejection
 from embudget.recipe.clock import Clock
 from embudget.recipe.lowest import Lowest, span_near
 from embudget.recipe.options import Question
+from embudget.recipe.recipe import Recipe
 from embudget.recipe.untrained import untrained_start
-from embudget.recipe.values import Recipe
 from embudget.recipe.warnings import Caution
 from embudget.recipe.wishes import Wishes, limits_of
 from embudget.runs.lineages import is_of_retrievers
