@@ -100,6 +100,6 @@ def test_ctrl_c_at_any_moment_of_the_start_is_no_traceback() -> None:
             time.sleep(wait)
             started.send_signal(signal.SIGINT)
             _, err = started.communicate()
-        starting = b"site.py" in err or b"frozen runpy" in err and b"embudget" not in err
+        starting = b"site.py" in err or (b"frozen runpy" in err and b"embudget" not in err)
         if not starting:  # Python itself, on a slow machine as far as to look for our package
             assert b"Traceback" not in err, err.decode()
