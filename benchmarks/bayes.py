@@ -44,7 +44,7 @@ Row = dict[str, Any]
 
 def compared(what: str, laws: Laws, targets: Sequence[Target], options: argparse.Namespace) -> list[Row]:
     """The mean scores and shares held of both, by the distance of the targets."""
-    started = time.process_time()  # of the CPU, since the machine may be shared
+    started = time.process_time()  # CPU time, since the machine may be shared
     posterior = Posterior.of(laws.cells, options.warmup, options.draws)
     seconds = round(time.process_time() - started, 1)
     sizes, tokens = (np.array([getattr(one, name) for one in targets]) for name in ("model_params", "tokens"))

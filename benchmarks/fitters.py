@@ -192,7 +192,7 @@ def _suggested(sample: Sample, a: float, b: float) -> Parameters:
 def _solved(log_law: Callable[..., Array], at: Array, log_loss: Array, start: list[float]) -> tuple[list[float], float]:
     """What `curve_fit` finds, and its sum of squares; the limit of evaluations and all else is its default."""
     with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")  # of a covariance that cannot be estimated
+        warnings.simplefilter("ignore")  # scipy warns where it cannot estimate the covariance
         try:
             found, _ = curve_fit(log_law, at, log_loss, p0=start)
         except (RuntimeError, ValueError) as error:

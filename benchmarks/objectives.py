@@ -45,7 +45,7 @@ SAME = 0.01
 """Starts that end within this of the lowest objective, relatively, reached it."""
 FINE = {"a": tuple(np.geomspace(0.05, 1.5, 9)), "b": tuple(np.geomspace(0.05, 1.5, 9)), "D0": (1e-3, 0.03, 0.3)}
 """Exponents that the search by variable projection starts from."""
-_ROUNDS = 8  # of Gauss-Newton; small studies need 3 to 5
+_ROUNDS = 8  # steps of Gauss-Newton; small studies need 3 to 5
 
 
 @dataclass(frozen=True)

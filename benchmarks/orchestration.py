@@ -49,9 +49,9 @@ from tests.cluster.conftest import PASSWORD, Server, server_binaries
 
 PROCESSES = 4
 DEVICES = 8
-"""Of a node, each with a run."""
+"""Devices of a node, each with a run."""
 SECONDS = (0.001, 0.005)
-"""Of training a run, at least and at most."""
+"""Seconds that training a run takes, at least and at most."""
 MEMORY = 80e9
 """Bytes of each worker's device."""
 

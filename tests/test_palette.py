@@ -6,7 +6,7 @@ from embudget.palette import KIND_STROKES, ink, shade, strokes
 
 
 def lightness(color: str) -> float:
-    """Of a colour as a grey copier sees it, 0 to 1 (ITU-R BT.601)."""
+    """Lightness of a colour on a grey copier, 0 to 1 (ITU-R BT.601)."""
     red, green, blue = (int(color[start : start + 2], 16) / 255 for start in (1, 3, 5))
     return 0.299 * red + 0.587 * green + 0.114 * blue
 

@@ -1,5 +1,6 @@
 """The cells of fitted laws by kind of method: which kinds there are, the best cell of each, how a cell is called."""
 
+import re
 from collections import defaultdict
 
 from embudget.laws import Laws
@@ -43,3 +44,8 @@ def member_text(model: str) -> str:
     """How a member is called in tables: a cut model by its depth, `8 blocks`, any other by its name."""
     depth = model.rpartition(":")[2]
     return model if not depth.isdigit() else f"{depth} block" if depth == "1" else f"{depth} blocks"
+
+
+def flops(number: float) -> str:
+    """A number of FLOP in three digits, as 1.6e13."""
+    return re.sub(r"e\+?0*", "e", f"{number:.3g}")

@@ -31,7 +31,8 @@ from pathlib import Path
 from typing import Any
 
 from embudget.files import write_whole
-from studies.publish.cells import member_text
+from studies.publish.ablation_rows import ablation_rows, other_rate_rows
+from studies.publish.cells import flops, member_text
 from studies.publish.files import read_json
 from studies.publish.forecast import read_forecast
 from studies.publish.yardstick import sets_rows, sources_rows
@@ -148,49 +149,12 @@ def forecast(study: str) -> str:
 
 def ablations(study: str) -> str:
     """Changes down, budgets across: differences from the base in nats, bold where outside the noise."""
-    found = read(study, "ablations.json")
-    rows = [
-        [f"*{base['change']}: loss*", rates_of(base), *(f"{loss:.3f}" for loss in base["losses"])]
-        for base in found["bases"]
-    ]
-    for row in found["changes"]:
-        differences = (
-            differing(*pair) if row["learned"] else "learns nothing"
-            for pair in zip(row["differences"], found["outside_the_noise"], strict=True)
-        )
-        rows.append([f"{row['change']} (against {row['base']})", rates_of(row), *differences])
-    for name, values in [
-        ("standard error", found["standard_error"]), ("outside the noise from", found["outside_the_noise"])
-    ]:  # fmt: skip
-        rows.append([f"*{name}*", "", *(f"{value:.3f}" for value in values)])
-    return table(["change", "rates", *(flops(budget) for budget in found["budgets"]), "mean of both"], rows)
+    return table(*ablation_rows(read(study, "ablations.json")))
 
 
 def other_rates(study: str) -> str:
-    """Changes down; across, the difference in nats where the rate is chosen on seeds that are not compared.
-
-    The last columns count the runs whose loss is below that of the base.
-    """
-    found = read(study, "ablations.json")
-    budgets, count = [flops(budget) for budget in found["budgets"]], len(found["budgets"])
-    ways = {"at_first_rates": "rates of seed 0", "at_rates_of_other_seeds": "rates of the other seeds"}
-    rows = [
-        [f"{row['change']} (against {row['base']})", *(f"{one:+.3f}" for way in ways for one in row[way][:count]),
-         *map(str, row["runs_below_the_base"])]
-        for row in found["changes"] if row["learned"]
-    ]  # fmt: skip
-    heads = [f"{way}, {budget}" for way in [*ways.values(), "runs below the base"] for budget in budgets]
-    return table(["change", *heads], rows)
-
-
-def rates_of(row: dict[str, Any]) -> str:
-    """The learning rate at each budget, with a star where it is the lowest or the highest of those tried."""
-    return ", ".join(f"{one['rate']:g}{'*' if one['at_an_end'] else ''}" for one in row["rates"])
-
-
-def differing(difference: float, outside: float) -> str:
-    """A difference with its sign; bold where it exceeds ``outside``, the edge of the noise."""
-    return f"**{difference:+.3f}**" if abs(difference) > outside else f"{difference:+.3f}"
+    """Changes down; across, the difference in nats where the rate is chosen on seeds that are not compared."""
+    return table(*other_rate_rows(read(study, "ablations.json")))
 
 
 def spent(studies: str) -> str:
@@ -218,11 +182,6 @@ def sets(study: str) -> str:
     """How two disjoint held-out sets rank the same choices, a study a row; nothing before any was measured."""
     heads, rows = sets_rows(read(study, "yardstick.json"))
     return table(heads, rows) if rows else ""
-
-
-def flops(number: float) -> str:
-    """A number of FLOP in three digits, as 1.6e13."""
-    return re.sub(r"e\+?0*", "e", f"{number:.3g}")
 
 
 def leaderboard(study: str) -> str:

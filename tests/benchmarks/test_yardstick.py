@@ -132,7 +132,7 @@ def test_a_neighbouring_rate_is_compared_with_the_best_of_its_cell() -> None:
     ]
     found = neighbours(records)
     assert (found["cells"], found["step"]) == (1, 3.0)
-    assert found["median_percent"] == pytest.approx(15.0)  # of 10 and 20 %
+    assert found["median_percent"] == pytest.approx(15.0)  # the median of 10 and 20 %
     assert neighbours(records[:1]) == {"cells": 0}
 
 

@@ -124,3 +124,12 @@ def test_the_numbers_stay_however_long_the_names_and_narrow_the_terminal(
         assert any(f"{count - len(shown)} runs more"[: width - 10] in line for line in lines) or width == 40
     assert any("3.000" in line for line in lines), "the best so far"
     assert any("out of" in line for line in lines), "why it failed"
+
+
+def test_a_look_waits_for_no_library_of_laws(store: Store) -> None:
+    """It takes a second to load, and `watch` shows nothing that needs it."""
+    code = "import sys; from embudget.__main__ import main; sys.argv[1:] = ['watch', '--once', STORE]\n"
+    code += "try: main()\nexcept SystemExit: pass\nprint('scipy' in sys.modules, 'pandas' in sys.modules)"
+    code = code.replace("STORE", repr(store.location))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "no run is left" in done.stdout and done.stdout.splitlines()[-1] == "False False"

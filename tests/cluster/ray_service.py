@@ -46,7 +46,7 @@ class RayService:
 
     @property
     def client_address(self) -> str:
-        """Of the server for those who are no node."""
+        """Where programs that are no node reach the server."""
         return f"ray://127.0.0.2:{self._port}"
 
     @property
@@ -94,7 +94,7 @@ class RayService:
 
     def stop(self) -> None:
         self.cluster.shutdown()
-        for process in psutil.process_iter(["cmdline"]):  # of a node that did not start in time
+        for process in psutil.process_iter(["cmdline"]):  # what is left of a node that did not start in time
             if any(str(self.folder) in word for word in process.info["cmdline"] or ()):
                 process.kill()
         del os.environ["RAY_TMPDIR"], os.environ["RAY_USAGE_STATS_ENABLED"]

@@ -167,7 +167,7 @@ def test_what_cannot_be_compared_is_refused_in_one_line(first: str, second: str,
 
 
 def test_an_ambiguous_beginning_names_runs_to_choose_from() -> None:
-    records = [made(3.0, seed=seed) for seed in range(40)]  # of 40 ids some begin alike
+    records = [made(3.0, seed=seed) for seed in range(40)]  # some of 40 ids begin alike
     firsts = [record.id[0] for record in records]
     shared = next(one for one in firsts if firsts.count(one) > 1)
     with pytest.raises(ConfigError, match=f"runs have ids that begin with {shared}"):

@@ -22,7 +22,7 @@ def share(of: int) -> NDArray[np.bool_]:
         ((10,), "not reproduced"),
         ((95, 92), "reproduced"),
         ((95, 5), "not reproduced"),
-        ((95, 6), "undetermined"),  # of two claims, one in twenty
+        ((95, 6), "undetermined"),  # with two claims, refuting one takes 95 %
         ((95, 40), "undetermined"),
     ],
 )

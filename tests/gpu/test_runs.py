@@ -96,7 +96,7 @@ def test_an_interrupted_run_ends_as_an_undisturbed_one(
     assert {value.device.type for value in model.parameters()} == {device}
 
 
-@pytest.mark.filterwarnings("default")  # of the compiler about itself
+@pytest.mark.filterwarnings("default")  # the compiler warns about itself
 @pytest.mark.parametrize(
     "place", [pytest.param("cpu", marks=pytest.mark.slow), pytest.param("cuda", marks=pytest.mark.gpu)]
 )

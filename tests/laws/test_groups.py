@@ -11,7 +11,7 @@ from embudget.choices import Candidate, Choices
 from embudget.design import World, simulate
 from embudget.findings import explain
 from embudget.laws import Laws, fit
-from embudget.laws.ensemble import surface_of
+from embudget.laws.ensemble import surfaces_of
 from embudget.laws.problem import Points
 from embudget.laws.surface import Surface
 from embudget.laws.weights import draws_of, rank
@@ -74,7 +74,11 @@ def simulated() -> tuple[tuple[Choices, Choices], ...]:
         points = Points.of(table.cells)
         drawn = draws_of(rank(points, ["chinchilla"]), 60)
         every = table.groups.moves(60, np.random.default_rng([seed, 1])), None
-        surfaces = [surface_of(points, drawn, None, np.random.default_rng(seed), moves) for moves in every]
+        surfaces = [
+            surface
+            for moves in every
+            for surface in surfaces_of(points, drawn, None, np.random.default_rng(seed), moves).values()
+        ]
         found.append((choices_of(surfaces[0]), choices_of(surfaces[1])))
     return tuple(found)
 

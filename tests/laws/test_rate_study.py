@@ -115,7 +115,7 @@ def test_a_diverged_neighbour_tells_a_bound_alone() -> None:
     point = rate_point(diverged, 0.03, 0.01)
     assert point is not None
     assert (point.end, np.exp(point.log_rate)) == (-1, pytest.approx(1.7e-3))
-    older = rate_point(runs.model_copy(update=update), 0.03, 0.01)  # of a file that does not know the middle
+    older = rate_point(runs.model_copy(update=update), 0.03, 0.01)  # as a file reads that does not know the middle
     assert older is not None
     assert (older.end, np.exp(older.log_rate)) == (-1, pytest.approx(np.sqrt(3) * 1e-3))
     assert rate_point(runs, 0.03, 0.01) is None

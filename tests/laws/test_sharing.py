@@ -100,7 +100,7 @@ def test_the_noise_is_found_and_one_diverged_run_does_not_move_it(sharing: Shari
     before, after = (fit_jointly(FORMS["chinchilla"], of, sharing) for of in (clean, diverged))
     assert before.noise == pytest.approx(0.02, rel=0.4)
     assert after.noise == pytest.approx(before.noise, rel=0.25)
-    assert np.abs(after.log_fit - before.log_fit).max() < 0.03  # of 0.47
+    assert np.abs(after.log_fit - before.log_fit).max() < 0.03  # the loss itself moved by log 1.6 = 0.47
 
 
 def test_parameters_that_the_prior_decides_count_for_less() -> None:

@@ -10,7 +10,7 @@ from scipy.stats import t as student
 
 from embudget.laws import FormName, Surface
 from embudget.laws.components import Branch, Component
-from embudget.laws.ensemble import surface_of
+from embudget.laws.ensemble import surfaces_of
 from embudget.laws.surface import BETWEEN_KINDS
 from embudget.laws.uncertainty import INFLATION
 from embudget.laws.weights import LEAST_SHARE, draws_of, rank
@@ -23,7 +23,8 @@ def fitted(*forms: FormName, draws: int, seed: int = 0, asymptote: float | None 
     """The surface of a study of three methods."""
     measured = points(SHARED, 0.02)
     drawn = draws_of(rank(measured, forms, asymptote), draws)
-    return surface_of(measured, drawn, asymptote, np.random.default_rng(seed))
+    (found,) = surfaces_of(measured, drawn, asymptote, np.random.default_rng(seed)).values()
+    return found
 
 
 @pytest.fixture(scope="module")

@@ -99,7 +99,7 @@ def test_serving_is_paid_from_the_budget_and_makes_smaller_models_win(laws: Laws
 
 
 def test_a_budget_that_is_mostly_served_is_judged_by_what_trains(laws: Laws) -> None:
-    tokens = 1e14  # of which even the smallest model takes 7e20 FLOP, 4e7 times the largest measured budget
+    tokens = 1e14  # to serve them takes even the smallest model 7e20 FLOP, 4e7 times the largest measured budget
     smallest = find_shape("smollm2-135m:1").model_params
     recipe = recommend(laws, 2 * smallest * tokens + 1e15, serve_tokens=tokens, force=True)
     assert recipe.train_flops == pytest.approx(1e15, rel=1e-3)

@@ -119,7 +119,7 @@ def test_budgets_computed_in_floats_are_one() -> None:
 
 def test_jitter_of_budgets_is_taken_out_by_the_value_that_is_most_frequent() -> None:
     spent = pd.Series([1.0e15, 1.0e15, 1.001e15, 1.004e15, 4.004e15, 4.0e15, 3.998e15, 3.99e15, 8e15, 8.09e15])
-    meant = [1e15] * 4 + [3.998e15] * 4 + [8e15, 8.09e15]  # of four single values the lower middle; 1.1 % is a gap
+    meant = [1e15] * 4 + [3.998e15] * 4 + [8e15, 8.09e15]  # four single values take the lower middle; 1.1 % is a gap
     assert asked(spent).tolist() == meant
     assert asked(spent[::-1]).tolist() == meant[::-1]
     assert asked(pd.Series(np.array([]))).tolist() == []

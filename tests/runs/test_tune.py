@@ -138,7 +138,7 @@ def runs(counts: tuple[int, ...]) -> dict[str, list[float]]:
         ((3, 3, 3), 3, 2e-4),
         ((1, 3, 1), 3, 2e-4),  # the others lend their weight to three
         ((1, 5, 1), 3, 2.5e-4 * 2 / 4),
-        ((3, 1, 1), 1, 0),  # of the best rate, whatever was repeated elsewhere
+        ((3, 1, 1), 1, 0),  # the best rate's seeds count, whatever was repeated elsewhere
     ],
 )
 def test_an_envelope_counts_the_runs_of_its_best_rate(counts: tuple[int, ...], seeds: int, squares: float) -> None:

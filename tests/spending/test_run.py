@@ -253,7 +253,7 @@ def test_a_final_run_that_is_not_affordable_leaves_its_share_to_the_others(study
     first = halving(allocation, ()).best
     wanted = [
         Purchase(setting=first.model_copy(update={"seed": seed}), train_flops=2e9, cost=cost, purpose="final")
-        for seed, cost in ((0, 1e9), (1, 1e5), (2, 1e9))  # of which the second is less than a step
+        for seed, cost in ((0, 1e9), (1, 1e5), (2, 1e9))  # the second cannot pay for a step
     ]
     kept = sizing.final(wanted, {}, 2e9)
     assert [one.purchase.setting.seed for one in kept] == [0, 2]

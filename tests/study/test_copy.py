@@ -43,11 +43,16 @@ def copied(source: str | Path, target: str | Path) -> Copied:
 def test_everything_arrives_and_a_second_copy_adds_nothing(tmp_path: Path, run: Run) -> None:
     one, two, three = (tmp_path / name for name in ("1.db", "2.db", "3.db"))
     fill(one)
-    assert copied(one, two) == Copied(2, 2, 1)
-    assert copied(one, two) == Copied(0, 0, 0)
+    assert copied(one, two) == Copied(2, 2, 1, records_there=0, queued_there=0)
+    assert copied(one, two) == Copied(0, 0, 0, records_there=2, queued_there=2)
     check(two)
     said = run("store", "copy", two, three)
-    assert said.code == 0 and "2 records, 2 queued runs and the losses of 1 runs copied" in said.out
+    assert said.code == 0 and (
+        "copied 2 records, 2 queued runs and how often 1 run lost the worker; 0 records and 0 queued runs were there"
+        in said.out
+    )
+    again = run("store", "copy", two, three)
+    assert "copied 0 records and 0 queued runs; 2 records and 2 queued runs were there already" in again.out
     check(three)
 
 
@@ -58,11 +63,13 @@ def test_what_came_since_is_added_and_a_copy_that_has_gone_on_stays(tmp_path: Pa
     with Store(one) as store:
         store.add(done(2))
         store.add(done(1))
-    assert copied(one, two) == Copied(2, 0, 0), "one is new, one takes the place of a failed run"
+    assert copied(one, two) == Copied(2, 0, 0, records_there=1, queued_there=1), (
+        "one is new, one takes the place of a failed run"
+    )
     with Store(two) as store:
         assert store.queue().ids() == {config(3).id}
         store.add(done(3))
-    assert copied(one, two) == Copied(0, 0, 0)
+    assert copied(one, two) == Copied(0, 0, 0, records_there=3, queued_there=0)
     with Store(two) as store:
         assert {record.id for record in store.records()} == {config(seed).id for seed in range(4)}
         assert store.queue().count() == 0

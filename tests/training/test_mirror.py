@@ -158,7 +158,7 @@ def down(monkeypatch: pytest.MonkeyPatch) -> Down:
 
 
 def test_uploads_do_not_keep_the_training_waiting(tmp_path: Path, url: str, down: Down) -> None:
-    """Of ten checkpoints the first and the last are uploaded, and any that came in between two uploads."""
+    """The first and the last of ten checkpoints are uploaded, and whichever was newest when an upload ended."""
     one, down.slow = machine(tmp_path, "one", url), 0.5
     uploads, started = Uploads(one, "run"), time.monotonic()
     for step in range(10):

@@ -33,7 +33,7 @@ def test_warm_up_then_constant_then_root_to_zero(share: float, factor: float) ->
 
 
 def test_before_its_decay_a_rate_does_not_depend_on_the_budget() -> None:
-    for flops in (0.02, 0.05, 0.3, 0.75):  # of the smaller budget, which decays from 0.8 on
+    for flops in (0.02, 0.05, 0.3, 0.75):  # shares of the smaller budget, which decays from 0.8 on
         small = wsd(flops, warmup=0.1, decay=0.2)
         assert small == pytest.approx(wsd(flops / 4, warmup=0.1 / 4, decay=0.2))
     assert wsd(0.9, warmup=0.1, decay=0.2) < wsd(0.9 / 4, warmup=0.1 / 4, decay=0.2)

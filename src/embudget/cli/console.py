@@ -66,7 +66,7 @@ def budget_bar(title: str) -> Iterator[Callable[[float, float], None]]:
         rich.TextColumn("{task.fields[loss]}"), rich.TimeElapsedColumn(), rich.TextColumn("left"),
         rich.TimeRemainingColumn(),
     ]  # fmt: skip
-    with _progress(columns, speaks=os.environ.get("RANK", "0") == "0") as progress:  # of several processes, the first
+    with _progress(columns, speaks=os.environ.get("RANK", "0") == "0") as progress:  # the first of several processes
         task = progress.add_task(title, total=1.0, loss="")
 
         def update(share: float, loss: float) -> None:

@@ -31,8 +31,7 @@ from embudget.cli.spend_options import (
     Suite,
     Workers,
     counted,
-    parts,
-    whole_numbers,
+    searched,
 )
 
 OF_DEVICES = ("--count", "--mfu", "--dollars-per-hour")
@@ -101,7 +100,7 @@ def command(
     from embudget.errors import ConfigError
     from embudget.means import find_means
     from embudget.spending.outlook import outlook
-    from embudget.spending.prepare import METHODS, Caps, prepare, study_of
+    from embudget.spending.prepare import Caps, prepare
 
     if study is not None:
         given = {"budget": budget, "hours": hours, "gpu_hours": gpu_hours, "dollars": dollars}
@@ -131,13 +130,7 @@ def command(
     )  # fmt: skip
     if means.unit == "seconds" and not probe:
         raise ConfigError("hours need the speed of this machine: leave --no-probe out, or give a budget in FLOP")
-    spec = study_of(
-        suite,
-        pairs,
-        METHODS if methods is None else tuple(parts(methods)),
-        batch_size,
-        None if negatives is None else whole_numbers(negatives),
-    )
+    spec = searched(suite, pairs, methods, batch_size, negatives)
     caps = Caps(search_share, max_runs, keep, workers, seed)
     with counter("timing this machine") as update:
         prepared = prepare(

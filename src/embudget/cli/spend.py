@@ -31,8 +31,7 @@ from embudget.cli.spend_options import (
     Suite,
     Workers,
     counted,
-    parts,
-    whole_numbers,
+    searched,
 )
 
 
@@ -100,7 +99,7 @@ def command(
     from embudget.means import find_means
     from embudget.spending.folder import STORE, check_free
     from embudget.spending.outlook import outlook
-    from embudget.spending.prepare import METHODS, Caps, prepare, study_of
+    from embudget.spending.prepare import Caps, prepare
     from embudget.spending.spend import carry_out
 
     means = find_means(
@@ -109,13 +108,7 @@ def command(
     )  # fmt: skip
     check_free(out, (pairs, *(laws or ())))
     executor = crew_of(slurm, ray, ray_options, out / "slurm")
-    study = study_of(
-        suite,
-        pairs,
-        METHODS if methods is None else tuple(parts(methods)),
-        batch_size,
-        None if negatives is None else whole_numbers(negatives),
-    )
+    study = searched(suite, pairs, methods, batch_size, negatives)
     caps = Caps(search_share, max_runs, keep, workers, seed)
     with counter("timing this machine") as update:
         prepared = prepare(study, means, caps, laws or (), device_memory=device_memory, progress=counted(update))

@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 from itertools import count
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from embudget.errors import ConfigError
+
+if TYPE_CHECKING:
+    from embudget.study import Study
 
 Suite = Annotated[
     str,
@@ -59,24 +62,41 @@ DeviceMemory = Annotated[
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of the search's draws and of the runs.")]
 
 
-def parts(text: str) -> list[str]:
+def searched(suite: str, pairs: str, methods: str | None, batch_size: int | None, negatives: str | None) -> "Study":
+    """The study whose settings the search chooses among, by the options as they were typed.
+
+    Raises:
+        ConfigError: an option breaks a rule.
+    """
+    from embudget.spending.prepare import METHODS, study_of
+
+    return study_of(
+        suite,
+        pairs,
+        METHODS if methods is None else tuple(_parts(methods)),
+        batch_size,
+        None if negatives is None else _whole_numbers(negatives),
+    )
+
+
+def _parts(text: str) -> list[str]:
     """What stands between commas."""
     return [part.strip() for part in text.split(",")]
 
 
-def whole_numbers(text: str) -> list[int]:
+def _whole_numbers(text: str) -> list[int]:
     """Whole numbers between commas.
 
     Raises:
         ConfigError: one of them is none.
     """
-    found = parts(text)
+    found = _parts(text)
     if not all(part.isascii() and part.isdigit() for part in found):
         raise ConfigError(f"negatives must be whole numbers with commas, as 0,4, got {text!r}")
     return [int(part) for part in found]
 
 
 def counted(update: Callable[[str, int], None]) -> Callable[[str], None]:
-    """Shows what is timed, and how many there were so far."""
+    """Make a listener that shows what is timed, and how many there were so far."""
     number = count(1)
     return lambda what: update(what, next(number))

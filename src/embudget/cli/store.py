@@ -1,10 +1,13 @@
 """`embudget store`: what concerns a store as a whole."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from embudget.cli.options import Verbose
+
+if TYPE_CHECKING:
+    from embudget.study.copying import Copied
 
 app = typer.Typer(help="Copy a store of records.", no_args_is_help=True)
 
@@ -20,7 +23,9 @@ def copy(
     target: Annotated[str, typer.Argument(help="Where to: a file or database that is empty, or holds a copy.")],
     verbose: Verbose = False,
 ) -> None:
-    """Copy records, queued runs and losses of workers into another database, such as from SQLite to PostgreSQL.
+    """Copy records and queued runs into another database, such as from SQLite to PostgreSQL.
+
+    How often each run lost its worker is copied too.
 
     So a study that was begun on one machine goes on on a cluster. Let its sweep end before, or interrupt it: a run that
     is under way is refused. Checkpoints stay where they are; the copied queue says where. The same command again adds
@@ -34,8 +39,17 @@ def copy(
     with Store(source, create=False) as old:
         old.check_idle()
         with Store(target) as new:
-            copied = old.copy_to(new)
-            typer.echo(
-                f"{new.location}: {copied.records} records, {copied.queued} queued runs and the losses of "
-                f"{copied.losses} runs copied"
-            )
+            typer.echo(f"{new.location}: {_told(old.copy_to(new))}")
+
+
+def _told(copied: "Copied") -> str:
+    """What is new in the target, and what was there already."""
+    counts = [_counted(copied.records, "record"), _counted(copied.queued, "queued run")]
+    if copied.losses:
+        counts.append(f"how often {_counted(copied.losses, 'run')} lost the worker")
+    there = f"{_counted(copied.records_there, 'record')} and {_counted(copied.queued_there, 'queued run')}"
+    return f"copied {', '.join(counts[:-1])} and {counts[-1]}; {there} were there already"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

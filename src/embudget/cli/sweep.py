@@ -167,7 +167,7 @@ def describe(study: "Study", plan: "Plan", done: set[str]) -> str:
     lines += [f"left out: {label(run.config)}: {run.reason}" for run in plan.left_out]
     lines.append(
         f"{len(plan.runs)} runs, {plan.train_flops:.3g} FLOP, {len(plan.left_out)} left out; {len(missing.runs)} to "
-        f"do, about {missing.seconds / 3600:.2f} hours of training"
+        f"do, about {duration(missing.seconds)} of training"
     )
     return "\n".join(lines + _attention(plan) + _savings(study, plan))
 

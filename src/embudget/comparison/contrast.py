@@ -119,7 +119,7 @@ class Contrast(Frozen):
 
     def _halving(self) -> str:
         """What halves the error."""
-        harmonic = 2 / (1 / self.first.seeds + 1 / self.second.seeds)  # of both sides alike, as certain as these
+        harmonic = 2 / (1 / self.first.seeds + 1 / self.second.seeds)  # as many on both sides would be as certain
         groups, seeds = 4 * self.groups, math.ceil(4 * harmonic)
         if self.loss.seed_error is None or not self.loss.error:
             return f"{groups:,} groups would halve the error."

@@ -39,7 +39,7 @@ def _metadata(
         dataset={"path": f"local/{name}", "revision": content},
         type=kind,
         category="t2c" if kind == "Classification" else "t2t",
-        eval_langs=["eng-Latn"],  # of BM25's stop words alone; nothing else depends on it
+        eval_langs=["eng-Latn"],  # only BM25's stop words depend on it
         main_score=_MAIN_SCORES[kind],
     )
 

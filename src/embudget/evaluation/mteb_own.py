@@ -88,7 +88,7 @@ def check_loadable(tasks: Iterable[BenchmarkTask]) -> None:
                 made.load_data()
             except MemoryError:
                 raise
-            except Exception as error:  # of any library below: no network, no such data set, no permission
+            except Exception as error:  # any library below may fail: no network, data set or permission
                 raise ConfigError(
                     f"the data of the task {task.name} are not on this machine and cannot be downloaded: run the same "
                     "command where there is a network, and copy its HF_HOME (~/.cache/huggingface) here "

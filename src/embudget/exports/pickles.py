@@ -46,7 +46,7 @@ def _calls_or_ends(content: mmap.mmap) -> bool:
     """Whether programs of the pickle language fill a file, or one of them reaches a call."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of escape sequences that pickletools finds in numbers
+            warnings.simplefilter("ignore")  # pickletools warns of escape sequences in numbers
             while content.tell() < len(content):
                 if _program_calls(content):
                     return True

@@ -207,7 +207,7 @@ def _reason(error: Exception, repo: str) -> str:
     from huggingface_hub import constants, get_token
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
-    if isinstance(error.__cause__, Exception) and isinstance(error, RuntimeError):  # of one of several threads
+    if isinstance(error.__cause__, Exception) and isinstance(error, RuntimeError):  # raised in a thread
         error = error.__cause__
     if isinstance(error, OfflineModeIsEnabled):
         return "HF_HUB_OFFLINE is set, so the hub is not asked: unset it"

@@ -21,7 +21,7 @@ LEADER = 12.0
 ON_LINE, ON_POINT, PER_POINT = 0.6, 3.0, 0.12
 """What counts against a place: each sample of a line under it, each marker under it, each point of distance."""
 SAMPLES = 60
-"""Of each line, where labels would rather not be."""
+"""Points sampled on each line, which labels avoid."""
 
 
 class PointLabel(NamedTuple):

@@ -26,7 +26,7 @@ from embudget.palette import GREY
 COLUMN, PAGE = 3.3, 6.9
 """Width of a paper's column and of both, inches."""
 HEIGHT = 2.5
-"""Of a figure of one column, inches."""
+"""Height of a figure of one column, inches."""
 BUDGET, LOSS = "budget, training FLOP", "held-out loss, nats"
 SIZE = "N, parameters without embeddings"
 PRINT: dict[Any, Any] = {

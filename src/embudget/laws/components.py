@@ -88,7 +88,7 @@ class Component(Frozen):
     ) -> Array:  # fmt: skip
         """By how much other held-out groups move the log losses of m choices (draws, m); no rows where unknown."""
         vectors = [branch.of_other_groups for branch in self.branches]
-        base = None if log_base is None else log_base[:1]  # of the fit and the moved ones alike
+        base = None if log_base is None else log_base[:1]  # the fit's row serves the moved groups too
         logs = self._by(vectors, methods, log_n, log_d, asymptote, base)
         moves: Array = logs[1:] - logs[0]
         return moves

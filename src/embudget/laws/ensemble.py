@@ -56,18 +56,6 @@ def surfaces_of(
     return found
 
 
-def surface_of(
-    points: Points,
-    drawn: Sequence[tuple[JudgedForm, int]],
-    asymptote: float | None,
-    rng: np.random.Generator,
-    moves: Array | None = None,
-) -> Surface:
-    """As `surfaces_of`, for points of one lineage."""
-    (surface,) = surfaces_of(points, drawn, asymptote, rng, moves).values()
-    return surface
-
-
 def _surface(
     points: Points, components: tuple[Component, ...], asymptote: float | None, noise: float, misfit: float,
     correction: Correction | None, freedom: float, step: float, zero_shot: ZeroShotLosses | None,

@@ -107,7 +107,7 @@ def _entries(place: int, group: Group, kind: str) -> list[_Entry]:
     problem = group.problem
     heads = [*["E"] * problem.free, *problem.form.exponents]
     columns = basis_columns(list(group.basis))
-    alike = {"D0": "B"}  # of the zero-shot form, whose D0^b weighs the tokens as B does
+    alike = {"D0": "B"}  # in the zero-shot form D0^b weighs the tokens as B does
     names = [(alike.get(name, name), column) for name in problem.form.coefficients for column in columns]
     return [
         *(_Entry(place, at, name, kind) for at, name in enumerate(heads)),

@@ -104,7 +104,7 @@ class Surface(Frozen):
 
         Example:
             >>> logs = laws.surface.log_draws(["full", "lora:8"], np.array([1e8, 1e8]), np.array([1e6, 1e6]))
-            >>> share = (logs[:, 0] < logs[:, 1]).mean()  # of the draws, in which full fine-tuning is the better one
+            >>> share = (logs[:, 0] < logs[:, 1]).mean()  # share of draws in which full fine-tuning wins
         """
         _, logs = self._logs(methods, model_params, tokens)
         wide = widened(logs, self.freedom)

@@ -186,7 +186,7 @@ def _reweighted(
 ) -> tuple[Array, ...]:
     """Fits with a random weight for each unit (n,): a cell, or the series that it errs with."""
     codes, code = np.unique(units, return_inverse=True)
-    shape = 1 / inflation**2  # of a gamma distribution of mean 1 and variance inflation^2; 1 is the exponential
+    shape = 1 / inflation**2  # gamma weights have mean 1 and variance inflation^2; shape 1 is the exponential
     weights = points.weights * rng.gamma(shape, 1 / shape, (len(priors[0].centre), len(codes)))[:, code]
     return tuple(
         _refitted(fit, place, prior, weights=weights[:, fit.groups[place].rows]) for place, prior in enumerate(priors)

@@ -13,7 +13,7 @@ from embudget.pairs.splitting import MOST_SHARE, SHARES, label_pairs
 _WANTED: set[Reason] = {"over the limit", "over the weight", "below the threshold", "in a held-out split"}
 """Reasons that the user asked for, or that have a line of their own."""
 _MUCH = 1 / 5  # share of a source's pairs from which dropping them is worth a line
-_TOO_LITTLE, _TOO_MUCH = 1 / 2, 1.1  # of the least share that a held-out split should have, and of the most
+_TOO_LITTLE, _TOO_MUCH = 1 / 2, 1.1  # times the least and the most share that a held-out split should have
 _MANY = 100  # pairs; a few always miss the share
 
 

@@ -13,14 +13,15 @@ lowest             the lowest loss of each lineage along budgets
 untrained          whether training pays at all, beside a start as it is
 answer             the recipe of one lineage
 values, choice     what a recipe holds
+recipe, text       the recipe itself: its run, its file, and how it reads in the terminal
 """
 
 from embudget.choices import Crossover, StartCrossover
 from embudget.recipe.choice import BestStart, Choice, Rejection, Untrained
 from embudget.recipe.crossing import crossovers
 from embudget.recipe.curve import CurvePoint, curve_warnings, recipe_curve
+from embudget.recipe.recipe import Recipe
 from embudget.recipe.recommend import recommend
-from embudget.recipe.values import Recipe
 from embudget.recipe.wishes import Wishes
 
 __all__ = [

@@ -21,10 +21,10 @@ from embudget.recipe.crossing import crossovers_near
 from embudget.recipe.hyperparameters import hyperparameters, rate_excess, with_excess
 from embudget.recipe.nearest import nearest_feasible
 from embudget.recipe.options import MAX_EXTRAPOLATION, Broken, Option, Question
+from embudget.recipe.recipe import Recipe
 from embudget.recipe.spending import worthwhile
 from embudget.recipe.support import guessing, unsupported
 from embudget.recipe.untrained import untrained_start
-from embudget.recipe.values import Recipe
 from embudget.recipe.warnings import NOT_SUPPORTED, Caution, cautions_for, without_law
 from embudget.recipe.wishes import Prefer
 from embudget.runs import Cell

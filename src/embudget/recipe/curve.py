@@ -14,8 +14,8 @@ from embudget.laws import Laws
 from embudget.number import read_number
 from embudget.recipe.answer import answer
 from embudget.recipe.options import Question
+from embudget.recipe.recipe import Recipe
 from embudget.recipe.starts import best_start
-from embudget.recipe.values import Recipe
 from embudget.recipe.wishes import Wishes, limits_of
 
 POINTS_PER_DECADE = 4

@@ -10,8 +10,8 @@ from embudget.laws import Laws
 from embudget.recipe.answer import of_one_lineage
 from embudget.recipe.clock import flops_and_clock
 from embudget.recipe.options import Question
+from embudget.recipe.recipe import Recipe
 from embudget.recipe.starts import best_start
-from embudget.recipe.values import Recipe
 from embudget.recipe.wishes import Wishes
 
 

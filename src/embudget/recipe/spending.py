@@ -15,7 +15,7 @@ from embudget.recipe.options import Option, Question
 
 WORTH = 0.001
 """Relative gain in loss for which the last half of the tokens, or more, must be good: a tenth of the noise of a run."""
-_BISECTIONS = 12  # of log tokens: to a thousandth of the factor between one pass and the whole budget
+_BISECTIONS = 12  # halve the range of log tokens, from one pass to the whole budget, to a thousandth or less
 
 
 def worthwhile(question: Question, options: Sequence[Option]) -> list[Option]:

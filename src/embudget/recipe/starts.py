@@ -30,8 +30,8 @@ from embudget.recipe.choice import BestStart, Choice, Rejection
 from embudget.recipe.clock import Clock
 from embudget.recipe.lowest import Lowest, span_near
 from embudget.recipe.options import Question
+from embudget.recipe.recipe import Recipe
 from embudget.recipe.untrained import untrained_start
-from embudget.recipe.values import Recipe
 from embudget.recipe.warnings import Caution
 from embudget.recipe.wishes import Wishes, limits_of
 from embudget.runs.lineages import is_of_retrievers
@@ -251,7 +251,7 @@ def start_crossovers(asked: dict[str, Question], budget: float | None = None) ->
     freedom = next(iter(asked.values())).laws.surface.freedom
 
     def widen(gaps: Array, mean: Array, there: Mask) -> Array:
-        two = np.sort(beyond[:, there], axis=0)[-2:]  # of more than two lineages, those that are known worst
+        two = np.sort(beyond[:, there], axis=0)[-2:]  # the two lineages that are known worst
         total = two.sum(axis=0) - 2 * BETWEEN_STARTS * np.sqrt(two.prod(axis=0))
         return with_error(gaps, mean, freedom, np.sqrt(np.maximum(total, 0.0)))
 

@@ -55,7 +55,7 @@ def manifest_of(folder: Path) -> Manifest:
     """
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     files = {path.relative_to(folder).as_posix(): _seen(path) for path in paths}
-    files.pop(MANIFEST, None)  # of a folder that was copied from a URL by other means
+    files.pop(MANIFEST, None)  # left over where somebody copied the folder from a URL by other means
     return Manifest(whole=True, files=files)
 
 

@@ -46,7 +46,7 @@ class Counted:
     def __init__(self, rows: Iterable[Row]) -> None:
         self.ended: Counter[str] = Counter()
         self.train_flops = self.seconds = 0.0
-        """Of all runs; what runs of a trunk share counts once."""
+        """FLOP and seconds summed over all runs; what runs of a trunk share counts once."""
         self.budgets: set[float] = set()
         self.methods: set[str] = set()
         self.pairs: set[str] = set()

@@ -40,7 +40,7 @@ class GroupLosses(Frozen):
     Example:
         >>> table = RunTable.of(store.records())
         >>> moves = table.groups.moves(1000, np.random.default_rng(0))  # None where the records have no groups
-        >>> error = (moves[:, 0] - moves[:, 1]).std()  # of the difference between the log losses of two cells
+        >>> error = (moves[:, 0] - moves[:, 1]).std()  # standard error of the difference between two log losses
     """
 
     pairs: tuple[PositiveInt, ...] = Field(min_length=FEWEST, description="held-out pairs of each group")
@@ -64,7 +64,7 @@ class GroupLosses(Frozen):
     def moves(self, draws: int, rng: np.random.Generator) -> Array:
         """By how much other groups move each log loss against the others' (draws, cells)."""
         pairs, losses = np.array(self.pairs, dtype=float), np.array(self.losses)
-        shape = 1 - 1 / len(pairs)  # of a gamma distribution of mean 1 and variance G / (G - 1)
+        shape = 1 - 1 / len(pairs)  # gamma weights have mean 1 and variance G / (G - 1)
         weights = pairs * rng.gamma(shape, 1 / shape, (draws, len(pairs)))
         logs = np.log(weights @ losses.T / weights.sum(axis=1, keepdims=True)) - np.log(losses @ pairs / pairs.sum())
         moves: Array = logs - logs.mean(axis=1, keepdims=True)

@@ -28,7 +28,7 @@ RECORD_BYTES = 20_000
 WEIGHT_BYTES = 4
 """Bytes of a parameter on disk; assumption: float32. Checkpoints on the hub are often half as large."""
 CHECKPOINTS_KEPT = 2
-"""Of a run in training: the newest, and the one before."""
+"""Checkpoints that a run in training keeps: the newest, and the one before."""
 _SHARDS = (2, 4, 8, 16, 32, 64)
 
 
@@ -158,7 +158,7 @@ def _state_bytes(config: RunConfig) -> float:
 
 
 def _token_bytes(run: PlannedRun) -> float:
-    """Of the cache of the tokens that a run sees, each pair once: the ids, and an offset and a hash for each text."""
+    """Size of the cache of tokens, which holds each pair once: ids, and 12 bytes of offset and hash for each text."""
     each = 2 if find_shape(run.config.model).vocab <= 2**16 else 4
     return (run.tokens * each + run.pairs * (2 + run.config.negatives) * 12) / run.config.max_epochs
 

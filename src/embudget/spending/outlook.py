@@ -278,11 +278,14 @@ def _seconds(allocation: Allocation, one: Course) -> tuple[float, float] | None:
 
 
 def _disk(one: Course) -> float:
-    """Bytes of the states of the search's trunks, of the final runs' checkpoints and of their models."""
+    """Bytes of the states of the search's trunks, of the final runs' checkpoints and of their models.
+
+    A state takes 12 bytes for each trained parameter: the weight and two moments.
+    """
     settings = {each.purchase.setting for each in one.measured} | {each.setting for each in one.finals}
     models = 0.0
     for final in one.finals:
         shape, method = find_shape(final.setting.model), parse_method(final.setting.method)
         models += WEIGHT_BYTES * (method.total_params(shape) + shape.embedding_params)
     states = (state_bytes(parse_method(each.method), find_shape(each.model)) for each in settings)
-    return float(sum(states) + models)  # of a state 12 bytes a trained parameter: the weight and two moments
+    return float(sum(states) + models)

@@ -213,7 +213,7 @@ class Search:
         pairs = zip(one.decision.purchases, one.bought, strict=True)
         self._under_way = [self._logged(*pair, one.decision.round) for pair in pairs]
         for setting in one.dropped:
-            # of an earlier round they are gone, or there again since the setting was bought anew
+            # only the newest round may drop states: earlier ones did, and a setting bought anew has its state again
             trunk = self._trunks.pop(setting, None)
             bought_again = setting in {sized.purchase.setting for sized in self._under_way}
             if trunk is not None and one is self.log.rounds[-1] and not bought_again:

@@ -20,12 +20,16 @@ Rows = dict[str, dict[str, Any]]
 
 
 class Copied(NamedTuple):
-    """What a copy has added to its target."""
+    """What a copy has added to its target, and what it found there."""
 
     records: int
     queued: int
     losses: int
-    """Runs whose lost workers are known there now."""
+    """Number of runs of which the target now knows how often they lost their worker."""
+    records_there: int
+    """Number of the source's records whose runs had one there already."""
+    queued_there: int
+    """Number of the source's queued runs that were queued there already."""
 
 
 def copy_rows(source: Database, target: Database) -> Copied:
@@ -58,7 +62,8 @@ def copy_rows(source: Database, target: Database) -> Copied:
         _insert(connection, PLACES, {name: found["places"][name] for name in places})
         for some in in_parts(runs):  # queued there before they had their records here
             connection.execute(delete(QUEUE).where(QUEUE.c.id.in_(some)))
-        return Copied(len(runs), len(queued), len(lost))
+        waiting = found["queue"].keys() & there["queue"].keys() - recorded
+        return Copied(len(runs), len(queued), len(lost), len(found["runs"]) - len(runs), len(waiting))
 
     return target.write(write)
 

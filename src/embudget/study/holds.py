@@ -47,9 +47,9 @@ class Seen(NamedTuple):
     worker: str
     """Its holder, or who held it last."""
     share: float | None
-    """Of the run's budget that is spent; None before its first step."""
+    """Spent share of the run's budget; None before its first step."""
     loss: float | None
-    """Of its last step, in nats."""
+    """Loss of its last step, nats."""
     losses: int
     """How often the run lost its worker."""
     reason: str

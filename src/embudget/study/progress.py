@@ -111,7 +111,7 @@ class _Alike(NamedTuple):
     kind: StepKind
     flops: float
     runs: int
-    """Of each task."""
+    """Runs that each of the tasks has."""
     tasks: int
 
 

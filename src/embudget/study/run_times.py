@@ -75,7 +75,7 @@ class RunTime(NamedTuple):
 
     kind: StepKind
     seconds_per_flop: float
-    """Of training."""
+    """Seconds of training for each FLOP."""
     beside: float | None = None
     """Seconds that it was loaded and measured for; None where that is not known."""
     tokens_per_pair: float | None = None

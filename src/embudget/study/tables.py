@@ -45,18 +45,18 @@ LEASES = Table(
     "leases",
     _METADATA,
     Column("id", String(16), primary_key=True),
-    Column("token", String(32), nullable=False),  # of its holder; empty where it is free
+    Column("token", String(32), nullable=False),  # known to its holder alone; empty where it is free
     Column("beat", BigInteger, nullable=False),  # grows with each renewal
     Column("renewed", Double),  # seconds by the server's clock, where there is one
     Column("process", String(255), nullable=False),
     Column("losses", Integer, nullable=False),
     Column("stuck", Integer, nullable=False),  # the last losses, without progress in between
-    Column("step", BigInteger, nullable=False),  # of the newest checkpoint at the last loss
-    Column("reason", String(255), nullable=False),  # of the last loss, for people
+    Column("step", BigInteger, nullable=False),  # where the newest checkpoint stood at the last loss
+    Column("reason", String(255), nullable=False),  # why the last worker was lost, for people
     Column("counts", Integer, nullable=False),  # 1: a worker, whose end counts as a loss; 0: a driver, whose does not
     Column("worker", String(128), nullable=False),  # the holder's name, for people
-    Column("share", Double),  # of the run's budget that is spent; NULL before its first step
-    Column("loss", Double),  # of its last step, in nats
+    Column("share", Double),  # spent share of the run's budget; NULL before its first step
+    Column("loss", Double),  # loss of the last step, nats
     Column("pace", Double),  # shares a second, by the worker's own clock
 )
 QUEUE = Table(
@@ -144,7 +144,7 @@ def bring_up_to_date(connection: Connection) -> None:
     """Replace the leases of older formats, which are those of sweeps by an older version, and add what they lack."""
     if _format(connection) == FORMAT:
         return
-    # of several at once, the first changes the row and the others wait for it
+    # if several processes come at once, one changes the row and the others wait for it
     changed = connection.execute(
         update(ABOUT).where(ABOUT.c.key == "format", ABOUT.c.value.in_(_OLD_FORMATS)).values(value=FORMAT)
     )

@@ -61,7 +61,7 @@ def _check_folder(name: str, folder: str, shape: ModelShape, identity: str) -> N
         raise ModelError(f"cannot load {name}: it has no tokenizer.json")
     load_tokenizer(name)
     with loading(name):
-        files = find_checkpoint(name).path  # of a multimodal model only the language model
+        files = find_checkpoint(name).path  # a multimodal model is cut down to its language model
         cut_config(name, files, None, shape)
         _check_tensors(name, Path(files), shape)
 

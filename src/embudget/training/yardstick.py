@@ -171,10 +171,10 @@ def check_yardstick(pairs: Pairs, count: int, candidates: int, yardstick: Yardst
     all_there_are = count == pairs.rows("validation") < ENOUGH_PAIRS
     if yardstick == "groups" and (all_there_are or groups < min(ENOUGH_GROUPS, count)):
         LOG.warning(
-            "losses are measured on %d validation pairs of %d groups, since %s holds no more: expect a standard error "
-            "of about %.2g nats (with %d pairs of %d groups it is %.2g)",
-            count, groups, pairs.folder, error_expected(count, groups), ENOUGH_PAIRS, ENOUGH_GROUPS,
-            error_expected(ENOUGH_PAIRS, ENOUGH_GROUPS),
+            "losses are measured on %d validation pairs of %d groups, since %s holds no more%s: expect a standard "
+            "error of about %.2g nats (with %d pairs of %d groups it is %.2g)",
+            count, groups, pairs.folder, "" if all_there_are else " groups", error_expected(count, groups),
+            ENOUGH_PAIRS, ENOUGH_GROUPS, error_expected(ENOUGH_PAIRS, ENOUGH_GROUPS),
         )  # fmt: skip
 
 

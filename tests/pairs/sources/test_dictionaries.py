@@ -132,7 +132,7 @@ def test_a_word_is_one_group_over_all_dictionaries(tmp_path: Path) -> None:
     assert lemma("Grobble-Bag") == lemma("grobble bag") == "grobble bag"
     assert lemma("Café") == lemma("cafe")
     write_wordnet(tmp_path / "wordnet")
-    as_verb = GROBBLE.replace(", n.;", ", v. i.;")  # of two nouns, WordNet's would stay
+    as_verb = GROBBLE.replace(", n.;", ", v. i.;")  # a second noun would give way to WordNet's
     write_dictionary(tmp_path / "dictd", "gcide", {"grobble": as_verb, "wrump": WRUMP})
     write_dictionary(tmp_path / "dictd", "foldoc", {"grobble": "Grobble\n\n   <jargon> A program that eats words.\n"})
     sources = [WordNet(str(tmp_path / "wordnet")), Gcide(str(tmp_path / "dictd")), Foldoc(str(tmp_path / "dictd"))]

@@ -135,7 +135,7 @@ def _without_code(lines: Iterator[str]) -> Iterator[str]:
                 indent = len(directive["indent"])
                 yield ""
                 continue
-            stripped = directive["text"].strip()  # of another directive, such as a note, the text stays
+            stripped = directive["text"].strip()  # other directives, such as a note, keep their text
             line = directive["indent"] + stripped
         if stripped.startswith(("|", "+-", "+=")) or _UNDERLINE.fullmatch(line):
             continue

@@ -19,7 +19,7 @@ from embudget.errors import PairsError
 from embudget.pairs.sources.base import RawPair, Rules, Source
 from embudget.pairs.sources.roff import sections
 
-_PARAGRAPHS = 4  # of the description: more is cut anyway
+_PARAGRAPHS = 4  # taken from the description; more would be cut anyway
 
 
 class Man(Source):
