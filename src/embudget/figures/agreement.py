@@ -26,9 +26,9 @@ from embudget.palette import GREY, KIND_STROKES
 from embudget.runs import Cell, RunTable
 
 CAPTION = (
-    "Measured loss of each cell against what the laws predict for it, one marker for each kind of method. Filled points "
-    "are of the largest budgets, which the laws were fitted without, and their bars hold the measured loss of a new run "
-    "with 90 %. Small open points are of the budgets that the laws were fitted to. On the dashed line both losses are "
+    "Measured loss of each cell against what the laws predict for it, one marker for each kind of method. Filled "
+    "points are of the largest budgets, which the laws were fitted without, and their bars hold the measured loss of a "
+    "new run with 90 %. Small open points are of the budgets that the laws were fitted to. On the dashed line both losses are "
     "equal. Where no point is filled, the study has too few budgets to hold any out."
 )
 FEWEST = 4
@@ -153,7 +153,7 @@ def _square(axes: Axes, losses: Sequence[float]) -> tuple[float, float]:
     axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends, aspect="equal")
     axes.set(xlabel="predicted loss, nats", ylabel=f"measured {LOSS}")
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+        axis.set_major_locator(MaxNLocator(8 if np.ptp(logs) > 1 else 5, steps=[1, 2, 5, 10]))
         axis.set_minor_locator(NullLocator())
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     return ends

@@ -13,7 +13,15 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from embudget.choices import Choices, budgets_between, crossovers_of, measured_candidates
-from embudget.figures.cells import StudyPart, best_by_size, cells_of_kind, is_at_end, lowest_by_budget, number_of, part_of
+from embudget.figures.cells import (
+    StudyPart,
+    best_by_size,
+    cells_of_kind,
+    is_at_end,
+    lowest_by_budget,
+    number_of,
+    part_of,
+)
 from embudget.figures.labels import PointLabel, direct_handle, place_labels
 from embudget.figures.look import HEIGHT, band, budget_axis, legend_above, loss_axis, new_axes, printed
 from embudget.laws import Laws

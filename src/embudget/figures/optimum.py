@@ -16,6 +16,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
@@ -90,7 +91,7 @@ def draw_optimum(source: Laws | RunTable, *, level: float = 0.9, lineage: str | 
             values.append(value)
         budget_axis(axes, [*part.table.budgets, *([line.budgets[-1]] if line else [])])
         log_axis(axes, "y", part.sizes if name == "size" and max(values) <= part.sizes[-1] else values, label)
-    legend_over_panels(figure, _keys(best, line, any(is_open.values())))
+    legend_over_panels(figure, _keys(best, line, any(is_open.values()), level))
     return figure
 
 
@@ -160,10 +161,10 @@ def _draw_line(axes: Axes, line: _Line, name: str, last: float) -> list[float]:
     return [float(value) for value in (*low, *high)]
 
 
-def _keys(best: list[Cell], line: _Line | None, any_open: bool) -> dict[str, object]:
+def _keys(best: list[Cell], line: _Line | None, any_open: bool, level: float) -> dict[str, Artist]:
     """The legend: the kinds that are best somewhere, measured or predicted, and what the marks mean."""
     measured, predicted = {kind_of(cell.method) for cell in best}, set(line.kinds) if line else set()
-    keys: dict[str, object] = {}
+    keys: dict[str, Artist] = {}
     for kind, stroke in KIND_STROKES.items():
         if kind in measured | predicted:
             marker, dash = stroke.marker if kind in measured else "", stroke.dash if kind in predicted else "none"
@@ -171,6 +172,6 @@ def _keys(best: list[Cell], line: _Line | None, any_open: bool) -> dict[str, obj
     if any_open:
         keys["best at an end"] = direct_handle(GREY, "o", "none", markerfacecolor="white")
     if line:
-        keys["90 % of the draws"] = Patch(color=GREY, alpha=0.25, linewidth=0)
+        keys[f"{100 * level:g} % of the draws"] = Patch(color=GREY, alpha=0.25, linewidth=0)
         keys["beyond the measured budgets"] = Patch(color=BEYOND, linewidth=0)
     return keys

@@ -124,7 +124,8 @@ def _draw_row(
             if not mine:
                 continue
             values = [(cell.model_params, cell.tokens)[side] for cell in mine]
-            drawn += _draw_law(axes, law, method, side, (min(values), max(values)), look, level if method == most else 0)
+            span, banded = (min(values), max(values)), method == most
+            drawn += _draw_law(axes, law, method, side, span, look, level if banded else 0.0)
             for cell, value in zip(mine, values, strict=True):
                 other = (cell.tokens, cell.model_params)[side]
                 slope = law.slopes(method)[1 - side]

@@ -33,7 +33,8 @@ from embudget.runs.envelope import Vertex, fit_rate_curve
 CAPTION = (
     "Loss of each cell against the learning rate, relative to the lowest, a panel for each method with three rates or "
     "more. A darker shade is a larger budget; each size has a curve of its own. A solid line is the parabola through "
-    "the best rate and those beside it, with + at its lowest point. Dots join the rates where no parabola was fitted. "
+    "the best rate and those beside it, with + at its lowest point. Dots join the rates where a side is too steep for "
+    "one, or it has no lowest point between them. "
     "The best rate of an open point is the first or the last that was tried, so that a better one may lie beyond. "
     "A cross at the top is a run that diverged or gained nothing, and a caret a loss above the frame."
 )
@@ -157,9 +158,9 @@ def _draw_curve(axes: Axes, curve: RateCurve, color: str, top: float) -> None:
         axes.plot(vertex.learning_rate, 0.0, "+", color=ink(color), markersize=5, zorder=3.2)
     for rate, value in zip(rates, excess, strict=True):
         if value > top:
-            axes.plot(rate, 0.985 * top, CARET, color=color, markersize=4, zorder=3.3)
+            axes.plot(rate, 0.97 * top, marker=CARET, color=color, markersize=4, zorder=3.3)
             continue
-        is_end = not vertex.inside and rate == vertex.learning_rate
+        is_end = not vertex.inside and value == min(excess)
         axes.plot(rate, value, marker, color=color, markersize=2.8, markerfacecolor="white" if is_end else color,
                   zorder=3.1 if is_end else 3)  # fmt: skip
     axes.plot(curve.lost, [0.93 * top] * len(curve.lost), "x", color=color, markersize=3, label="_lost", zorder=3)
