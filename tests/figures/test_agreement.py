@@ -44,7 +44,7 @@ def test_held_out_points_have_bars_and_the_legend_counts_those_that_hold_their_l
     bars = [path for one in axes.collections if isinstance(one, LineCollection) for path in one.get_paths()]
     assert len(bars) == 6
     assert f"held out: {forecasts_of(laws).within} of 6 in their bars" in texts(axes)
-    ends = [x for path in bars for x in path.vertices[:, 0]]
+    ends = [float(x) for path in bars for x in np.asarray(path.vertices)[:, 0]]
     assert axes.get_xlim()[0] < min(ends)
     assert max(ends) < axes.get_xlim()[1]
 

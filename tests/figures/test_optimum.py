@@ -47,9 +47,9 @@ def test_lines_are_pale_beyond_the_measured_budgets_alone(drawn: Figure, smollm2
 
 def test_a_line_is_not_joined_where_its_kind_changes(drawn: Figure) -> None:
     for axes in drawn.axes:
-        spans = {line.get_color(): [] for line in lines_of(axes)}
+        spans: dict[str, list[tuple[float, float]]] = {}
         for line in lines_of(axes):
-            spans[line.get_color()].append((min(xs(line)), max(xs(line))))
+            spans.setdefault(str(line.get_color()), []).append((min(xs(line)), max(xs(line))))
         first, second = (sorted(one) for one in spans.values())
         assert len(spans) == 2
         assert not any(a < d and c < b for a, b in first for c, d in second)

@@ -5,6 +5,7 @@ from math import exp
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.text import Annotation
 
 from embudget.design import TrueRate, World, simulate
 from embudget.errors import FigureError
@@ -12,7 +13,7 @@ from embudget.figures.cells import part_of
 from embudget.figures.rate_law import draw_rate_law
 from embudget.figures.rates import draw_rates, rate_curves_of
 from embudget.laws import Laws, fit
-from embudget.records import RunRecord
+from embudget.records import RunConfig, RunRecord
 from embudget.runs import RunTable
 from tests.figures.made import LAW, points, table_of, xs, ys
 
@@ -65,9 +66,9 @@ def test_points_are_relative_to_the_lowest_and_a_parabola_goes_through_three(
         assert min(ys(line)) >= 0
 
 
-def _beside(record: RunRecord, config: object) -> bool:
+def _beside(record: RunRecord, config: RunConfig) -> bool:
     plain = {"learning_rate": 1.0}
-    return record.config.model_copy(update=plain) == config.model_copy(update=plain)  # type: ignore[attr-defined]
+    return record.config.model_copy(update=plain) == config.model_copy(update=plain)
 
 
 def test_a_best_rate_at_an_end_is_open_and_has_no_parabola(records: list[RunRecord], laws: Laws) -> None:
@@ -125,7 +126,7 @@ def test_a_bound_is_open_and_its_arrow_points_to_where_the_best_may_lie(laws: La
     left, _ = draw_rate_law(laws).axes
     ends = [cell for cell in laws.cells if cell.rate_inside is False]
     assert sum(is_open for _, _, is_open in points(left, "o")) == len(ends)
-    ways = sorted(text.xyann[1] > 0 for text in left.texts)
+    ways = sorted(text.xyann[1] > 0 for text in left.texts if isinstance(text, Annotation))
     assert ways == sorted(cell.learning_rate == cell.highest_rate for cell in ends)
 
 

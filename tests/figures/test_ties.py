@@ -23,7 +23,7 @@ def test_the_ties_of_a_budget_are_those_of_the_choices(smollm2: Laws) -> None:
         smollm2.on_study, measured_candidates(smollm2.cells, smollm2.surface.step), smollm2.table.budgets
     )
     for place, flat in enumerate(flats_of(smollm2)):
-        rows = np.flatnonzero(choices.ties()[:, place])
+        rows = np.flatnonzero(choices.ties()[:, place]).tolist()
         assert {tie.candidate for tie in flat.ties} == {choices.candidates[row] for row in rows}
         assert [tie.worse for tie in flat.ties] == sorted(tie.worse for tie in flat.ties)
         assert flat.ties[0][1:] == (0.0, 0.0, 0.0, 0.0)

@@ -28,8 +28,8 @@ from embudget.runs import Cell, RunTable
 CAPTION = (
     "Measured loss of each cell against what the laws predict for it, one marker for each kind of method. Filled "
     "points are of the largest budgets, which the laws were fitted without, and their bars hold the measured loss of a "
-    "new run with 90 %. Small open points are of the budgets that the laws were fitted to. On the dashed line both losses are "
-    "equal. Where no point is filled, the study has too few budgets to hold any out."
+    "new run with 90 %. Small open points are of the budgets that the laws were fitted to. On the dashed line both "
+    "losses are equal. Where no point is filled, the study has too few budgets to hold any out."
 )
 FEWEST = 4
 """Budgets of a study of which some are held out: two at least are needed for laws, and two are seen to differ."""

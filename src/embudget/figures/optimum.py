@@ -122,7 +122,8 @@ def _line_of(laws: Laws, level: float) -> _Line | None:
     if laws.table.tokens_per_pair is not None:
         rule = sourced_batch_rule(laws.cells)
         step = laws.table.tokens_per_pair * np.array([rule(budget).size for budget in budgets.tolist()])
-        found["steps"] = tuple(tokens / step for tokens in found["tokens"])
+        tokens, low, high = found["tokens"]
+        found["steps"] = tokens / step, low / step, high / step
     return _Line(budgets, [candidates[row].kind for row in best], found)
 
 
