@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from embudget.figures import fractions, frontier, isoflop, ranks
+from embudget.figures import agreement, fractions, frontier, isoflop, optimum, ranks, rate_law, rates, ties
 
 Need = Literal["cells", "laws", "records", "decisions"]
 """What a figure is drawn from.
@@ -52,5 +52,10 @@ FIGURES: dict[str, FigureKind] = {
     },
     "fractions": FigureKind(fractions.draw_fractions, ("cells",), fractions.CAPTION, "3"),
     "ranks": FigureKind(ranks.draw_ranks, ("cells",), ranks.CAPTION, "5"),
+    "optimum": FigureKind(optimum.draw_optimum, ("cells",), optimum.CAPTION),
+    "agreement": FigureKind(agreement.draw_agreement, ("laws",), agreement.CAPTION),
+    "ties": FigureKind(ties.draw_ties, ("laws",), ties.CAPTION),
+    "rates": FigureKind(rates.draw_rates, ("cells", "records"), rates.CAPTION),
+    "rate-law": FigureKind(rate_law.draw_rate_law, ("laws",), rate_law.CAPTION),
 }
 """Name -> figure, in the order in which they are read."""

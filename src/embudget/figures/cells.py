@@ -86,6 +86,14 @@ def best_by_size(cells: Iterable[Cell]) -> dict[float, dict[float, Cell]]:
     return dict(found)
 
 
+def lowest_by_budget(cells: Iterable[Cell]) -> list[Cell]:
+    """The best cell over all kinds at each budget, budgets rising."""
+    found: dict[float, Cell] = {}
+    for cell in sorted(cells, key=lambda cell: cell.budget):
+        found[cell.budget] = min(found.get(cell.budget, cell), cell, key=lambda one: one.loss)
+    return list(found.values())
+
+
 def is_at_end(row: dict[float, Cell], sizes: list[float]) -> bool:
     """Whether the best of a budget's cells, by size, has the smallest or the largest size measured at that budget.
 

@@ -13,7 +13,15 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from embudget.choices import Choices, budgets_between, crossovers_of, measured_candidates
-from embudget.figures.cells import StudyPart, best_by_size, cells_of_kind, is_at_end, number_of, part_of
+from embudget.figures.cells import (
+    StudyPart,
+    best_by_size,
+    cells_of_kind,
+    is_at_end,
+    lowest_by_budget,
+    number_of,
+    part_of,
+)
 from embudget.figures.labels import PointLabel, direct_handle, place_labels
 from embudget.figures.look import HEIGHT, band, budget_axis, legend_above, loss_axis, new_axes, printed
 from embudget.laws import Laws
@@ -90,7 +98,7 @@ def draw_frontier(
     if curves:
         keys["frontier"] = direct_handle(FRONTIER, "", "-", linewidth=4)
     legend_above(axes, keys)
-    labels = [_label(part, cell) for cell in _lowest(every)]
+    labels = [_label(part, cell) for cell in lowest_by_budget(every)]
     if part.laws is not None and len(curves) > 1:
         labels = [*_draw_crossovers(axes, part, part.laws), *labels]
     place_labels(axes, labels)
@@ -101,14 +109,6 @@ def _best(part: StudyPart, kind: str) -> list[tuple[Cell, bool]]:
     """The best cell of a kind at each budget, and whether its size is at the end of those measured there."""
     rows = best_by_size(cells_of_kind(part, kind))
     return [(min(row.values(), key=lambda cell: cell.loss), is_at_end(row, part.sizes)) for row in rows.values()]
-
-
-def _lowest(cells: list[Cell]) -> list[Cell]:
-    """The best cell over all kinds at each budget, budgets rising."""
-    found: dict[float, Cell] = {}
-    for cell in sorted(cells, key=lambda cell: cell.budget):
-        found[cell.budget] = min(found.get(cell.budget, cell), cell, key=lambda one: one.loss)
-    return list(found.values())
 
 
 def _label(part: StudyPart, cell: Cell) -> PointLabel:
