@@ -126,16 +126,17 @@ def log_axis(axes: Axes, which: str, values: Iterable[float], label: str) -> Non
     axis.set_major_formatter(FuncFormatter(lambda value, _: tick_text(value)))
 
 
-def loss_axis(axes: Axes, losses: Iterable[float], label: str = LOSS) -> None:
-    """Make y logarithmic about losses in nats, with ticks at even steps of plain numbers."""
+def loss_axis(axes: Axes, losses: Iterable[float], label: str = LOSS, which: str = "y") -> None:
+    """Make y, or x, logarithmic about losses in nats, with ticks at even steps of plain numbers."""
     found = [loss for loss in losses if np.isfinite(loss)]
     low, high = min(found), max(found)
     pad = max(0.07 * np.log(high / low), 0.01)
-    axes.set(yscale="log", ylim=(low * np.exp(-pad), high * np.exp(pad)))
-    axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.set_ylabel(label)
+    limits = (low * np.exp(-pad), high * np.exp(pad))
+    axes.set(**{f"{which}scale": "log", f"{which}lim": limits, f"{which}label": label})
+    axis = axes.yaxis if which == "y" else axes.xaxis
+    axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def _inches(axes: Axes, which: str) -> float:
