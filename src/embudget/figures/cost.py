@@ -250,7 +250,7 @@ def _told(group: Sequence[RunRecord], amounts: dict[tuple[str, str], _Amount], w
 
 
 def _name_axes(panels: Sequence[Axes], grid: _Grid, pitch: float) -> None:
-    """Names of members at the left and of methods at the bottom, every so many where they would run into one another."""
+    """Names of members at the left and of methods at the bottom, with gaps where they would run into one another."""
     step = max(1, -int(-LABEL // pitch)) if pitch > 0 else 1
     members, methods = list(grid.members.values()), list(grid.methods.values())
     for axes in panels:

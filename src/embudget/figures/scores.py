@@ -85,6 +85,7 @@ def _shown(every: list[Scored]) -> list[Scored]:
 def _draw_points(axes: Axes, scored: Scored) -> None:
     """A marker of its kind for each run, the shade of its budget; runs of few kinds are drawn over those of many."""
     budgets = sorted({run.config.train_flops for run in scored.runs})
+    size = 2.6 if len(scored.runs) > MANY else 3.6
     places = {budget: 0.15 + 0.7 * place / max(len(budgets) - 1, 1) for place, budget in enumerate(budgets)}
     by_stroke: dict[tuple[str, float], list[int]] = {}
     for row, run in enumerate(scored.runs):
@@ -92,7 +93,7 @@ def _draw_points(axes: Axes, scored: Scored) -> None:
     for (kind, budget), rows in sorted(by_stroke.items(), key=lambda item: -len(item[1])):
         stroke = KIND_STROKES[kind]
         axes.plot(
-            scored.losses[rows], scored.scores[rows], stroke.marker, linestyle="none", markersize=2.6 if len(scored.runs) > MANY else 3.6,
+            scored.losses[rows], scored.scores[rows], stroke.marker, linestyle="none", markersize=size,
             color=shade(stroke.color, places[budget] if len(budgets) > 1 else 0.5), markeredgewidth=0.2,
             markeredgecolor="white", rasterized=len(scored.runs) > TRACED,
         )  # fmt: skip
