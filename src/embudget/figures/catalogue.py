@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from embudget.figures import fractions, frontier, isoflop, ranks
+from embudget.figures import cost, curves, fractions, frontier, isoflop, ranks, scores, spent
 
 Need = Literal["cells", "laws", "records", "decisions"]
 """What a figure is drawn from.
@@ -52,5 +52,9 @@ FIGURES: dict[str, FigureKind] = {
     },
     "fractions": FigureKind(fractions.draw_fractions, ("cells",), fractions.CAPTION, "3"),
     "ranks": FigureKind(ranks.draw_ranks, ("cells",), ranks.CAPTION, "5"),
+    "scores": FigureKind(scores.draw_scores, ("records",), scores.CAPTION, by_lineage=False),
+    "curves": FigureKind(curves.draw_curves, ("cells", "records"), curves.CAPTION),
+    "cost": FigureKind(cost.draw_cost, ("records",), cost.CAPTION, by_lineage=False),
+    "spent": FigureKind(spent.draw_spent, ("decisions", "records"), spent.CAPTION, by_lineage=False),
 }
 """Name -> figure, in the order in which they are read."""

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from embudget.errors import FigureError, shortened
-from embudget.figures.cells import LONGEST, member_text
+from embudget.figures.cells import LONGEST, member_text, short_name
 from embudget.figures.labels import direct_handle
 from embudget.figures.look import COLUMN, PAGE, legend_over_panels, printed
 from embudget.figures.ticks import tick_text
@@ -133,7 +133,7 @@ def _grid(records: Sequence[RunRecord]) -> _Grid:
     members = sorted(sizes, key=lambda model: (lineages[model], sizes[model], model))
     texts = [member_text(model) for model in members]
     if len(set(texts)) < len(texts):
-        texts = [shortened(model.rstrip("/").rpartition("/")[2] or model, LONGEST) for model in members]
+        texts = [short_name(model) for model in members]
     kinds = list(KIND_STROKES)
     methods = sorted(
         {record.config.method for record in records},
