@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -33,6 +32,8 @@ CAPTION = (
     "early ones may leave the frame. A cross at the bottom is a run without a loss. Below is the probability that no "
     "other choice ends lower by more than 0.5 %. The choice is named where it changes."
 )
+NAMED = 14
+"""Runs beyond which a member with a method is named once, at its lowest loss; names in a panel are at most so many."""
 BARS = 400
 """Runs beyond which the bars of the search have no markers."""
 
@@ -87,8 +88,8 @@ def draw_spent(decisions: Sequence[Round], records: Sequence[RunRecord]) -> Figu
     _draw_probability(below, decisions, starts)
     below.set_xlabel("spent, training FLOP")
     legend_over_panels(figure, _keys(bars, bool(lost)))
-    place_labels(axes, [_label(bar) for bar in sorted(bars, key=_importance) if bar.loss is not None])
-    place_labels(below, _changes([one.decision for one in decisions], starts))
+    place_labels(axes, _names(bars))
+    place_labels(below, _changes([one.decision for one in decisions], starts)[:NAMED])
     return figure
 
 
@@ -172,20 +173,21 @@ def _changed(decisions: Sequence[Decision], starts: Sequence[float]) -> list[tup
 def _changes(decisions: Sequence[Decision], starts: Sequence[float]) -> list[PointLabel]:
     """What is written where the choice changes, the last first, since that was trained."""
     return [
-        PointLabel(start, one.probability, _named(one.best), ink(KIND_STROKES[kind_of(one.best.method)].color))
+        PointLabel(start, one.probability, _named(one.best), _ink(one.best))
         for start, one in reversed(_changed(decisions, starts))
     ]
 
 
-def _label(bar: _Bar) -> PointLabel:
-    color = ink(KIND_STROKES[kind_of(bar.purchase.setting.method)].color)
-    assert bar.loss is not None
-    return PointLabel((bar.start + bar.end) / 2, bar.loss, _named(bar.purchase.setting), color)
-
-
-def _importance(bar: _Bar) -> tuple[bool, float]:
-    """Final runs first, then by loss."""
-    return not bar.final, np.inf if bar.loss is None else bar.loss
+def _names(bars: Sequence[_Bar]) -> list[PointLabel]:
+    """What is written at the bars, the final runs first, then by loss; of many, at the best of each choice alone."""
+    measured = [(not bar.final, bar.loss, bar) for bar in bars if bar.loss is not None]
+    measured.sort(key=lambda one: one[:2])
+    if len(measured) > NAMED:
+        measured = list({_arm(one[2].purchase.setting): one for one in reversed(measured)}.values())
+    return [
+        PointLabel((bar.start + bar.end) / 2, loss, _named(bar.purchase.setting), _ink(bar.purchase.setting))
+        for _, loss, bar in sorted(measured, key=lambda one: one[:2])[:NAMED]
+    ]
 
 
 def _arm(setting: Setting) -> tuple[str, str]:
@@ -195,6 +197,10 @@ def _arm(setting: Setting) -> tuple[str, str]:
 def _named(setting: Setting) -> str:
     """Member and method of a setting in few letters: `minilm-l6:6 full`."""
     return f"{short_name(setting.model)} {setting.method}"
+
+
+def _ink(setting: Setting) -> str:
+    return ink(KIND_STROKES[kind_of(setting.method)].color)
 
 
 def _keys(bars: Sequence[_Bar], lost: bool) -> dict[str, object]:
