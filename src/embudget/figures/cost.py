@@ -41,7 +41,7 @@ ENOUGH = 0.17
 """Inches of a side beyond which a lower figure is better than larger cells."""
 SHORT = 3.5
 """Inches up to which a figure stays as narrow as a column."""
-TITLE, ABOVE, LETTER = 1.35, 0.36, 0.047
+TITLE, ABOVE, LETTER = 1.35, 0.36, 0.052
 """Inches: width of what is written above a panel, its height with a gap, and width of a letter of a name."""
 LABEL = 0.085
 """Least inches between two names; of closer ones, some are left out."""
@@ -188,8 +188,8 @@ def _panels(count: int, grid: _Grid) -> tuple[Figure, list[Axes], float]:
     for width in (COLUMN, PAGE):
         for across in range(1, count + 1):
             down, slot = -(-count // across), (width - names) / across
-            if across > 1 and slot < TITLE:
-                break
+            if across > 1 and (slot < TITLE or across > -(-count // down)):  # fewer a row make as many rows
+                continue
             high = (TALLEST - ABOVE * down) / (down * len(grid.members))
             pitch = min(PITCH, (slot - 0.12) / len(grid.methods), high)
             height = down * (max(pitch * len(grid.members), 0.15) + ABOVE) + under + 0.4
@@ -202,6 +202,7 @@ def _panels(count: int, grid: _Grid) -> tuple[Figure, list[Axes], float]:
         -(-count // across), across, figsize=(width, height), layout="constrained", squeeze=False, sharex=True,
         sharey=True,
     )  # fmt: skip
+    figure.get_layout_engine().set(h_pad=0.08)  # type: ignore[union-attr]  # square cells shift what it has measured
     panels = list(grids.flat)
     for unused in panels[count:]:
         unused.remove()
