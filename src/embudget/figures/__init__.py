@@ -4,6 +4,7 @@ catalogue       which figures there are, what each needs and how to read it
 write, sources  figures as files, and what they are drawn from
 frontier, isoflop, fractions, ranks    the paper's figures, a file each
 optimum, agreement, ties, rates, rate_law    how to spend a budget, and how well that is known
+scores, curves, cost, spent            scores against loss, training, and where the budget went, a file each
 cells           what they show of a study: kinds, the best cells, what is missing
 look, ticks     what they share: sizes, fonts, axes; which values stand at an axis
 labels          texts beside points that neither overlap nor leave the frame

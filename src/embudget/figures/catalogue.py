@@ -11,7 +11,21 @@ from typing import Literal, NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from embudget.figures import agreement, fractions, frontier, isoflop, optimum, ranks, rate_law, rates, ties
+from embudget.figures import (
+    agreement,
+    cost,
+    curves,
+    fractions,
+    frontier,
+    isoflop,
+    optimum,
+    ranks,
+    rate_law,
+    rates,
+    scores,
+    spent,
+    ties,
+)
 
 Need = Literal["cells", "laws", "records", "decisions"]
 """What a figure is drawn from.
@@ -57,5 +71,9 @@ FIGURES: dict[str, FigureKind] = {
     "ties": FigureKind(ties.draw_ties, ("laws",), ties.CAPTION),
     "rates": FigureKind(rates.draw_rates, ("cells", "records"), rates.CAPTION),
     "rate-law": FigureKind(rate_law.draw_rate_law, ("laws",), rate_law.CAPTION),
+    "scores": FigureKind(scores.draw_scores, ("records",), scores.CAPTION, by_lineage=False),
+    "curves": FigureKind(curves.draw_curves, ("cells", "records"), curves.CAPTION),
+    "cost": FigureKind(cost.draw_cost, ("records",), cost.CAPTION, by_lineage=False),
+    "spent": FigureKind(spent.draw_spent, ("decisions", "records"), spent.CAPTION, by_lineage=False),
 }
 """Name -> figure, in the order in which they are read."""

@@ -135,4 +135,9 @@ def member_text(model: str) -> str:
     depth = model.rpartition(":")[2]
     if depth.isdigit():
         return f"{depth} block" if depth == "1" else f"{depth} blocks"
+    return short_name(model)
+
+
+def short_name(model: str) -> str:
+    """A member's name without the folder or the owner it is in, shortened: where members are of several families."""
     return shortened(model.rstrip("/").rpartition("/")[2] or model, LONGEST)

@@ -72,12 +72,10 @@ def _covered(axes: Axes) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Samples along the lines and the markers that are drawn, in pixels, (n, 2) each."""
     lines, markers = [np.empty((0, 2))], [np.empty((0, 2))]
     for line in axes.get_lines():
-        if line.get_transform() != axes.transData:
-            continue
-        points = axes.transData.transform(line.get_xydata())
+        points = line.get_transform().transform(line.get_xydata())
         if _is_drawn(line.get_marker()):
             markers.append(points)
-        if _is_drawn(line.get_linestyle()) and len(points) > 1:
+        if _is_drawn(line.get_linestyle()) and len(points) > 1 and line.get_transform() == axes.transData:
             steps = np.linspace(0, len(points) - 1, SAMPLES)
             places = np.arange(len(points))
             lines.append(np.column_stack([np.interp(steps, places, points[:, side]) for side in (0, 1)]))

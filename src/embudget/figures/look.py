@@ -112,30 +112,35 @@ def budget_axis(axes: Axes, budgets: Iterable[float], label: str = BUDGET) -> No
     log_axis(axes, "x", budgets, label)
 
 
-def log_axis(axes: Axes, which: str, values: Iterable[float], label: str) -> None:
-    """Make x or y logarithmic with room about the values, ticks at them where they fit, and text as 4e12 or 30M."""
-    at = np.array(sorted(set(values)), dtype=float)
-    pad = max(0.05 * np.log(at[-1] / at[0]), 0.15)
-    low, high = at[0] * np.exp(-pad), at[-1] * np.exp(pad)
+def log_axis(axes: Axes, which: str, values: Iterable[float], label: str, also: Iterable[float] = ()) -> None:
+    """Make x or y logarithmic with room about the values, ticks at them where they fit, and text as 4e12 or 30M.
+
+    There is room about the values of ``also``, too, which get no ticks; where they are alone, those are at 1-2-5.
+    """
+    at = sorted({float(value) for value in values})
+    ends = np.array(sorted({*at, *also}), dtype=float)
+    pad = max(0.05 * np.log(ends[-1] / ends[0]), 0.15)
+    low, high = ends[0] * np.exp(-pad), ends[-1] * np.exp(pad)
     axis = axes.xaxis if which == "x" else axes.yaxis
     axes.set(**{f"{which}scale": "log", f"{which}label": label, f"{which}lim": (low, high)})
     room = _inches(axes, which)
-    ticks = budget_ticks([float(value) for value in at], float(low), float(high), room, across=which == "x")
+    ticks = budget_ticks(at, float(low), float(high), room, across=which == "x")
     axis.set_major_locator(FixedLocator(ticks))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: tick_text(value)))
 
 
-def loss_axis(axes: Axes, losses: Iterable[float], label: str = LOSS) -> None:
-    """Make y logarithmic about losses in nats, with ticks at even steps of plain numbers."""
+def loss_axis(axes: Axes, losses: Iterable[float], label: str = LOSS, which: str = "y") -> None:
+    """Make y, or x, logarithmic about losses in nats, with ticks at even steps of plain numbers."""
     found = [loss for loss in losses if np.isfinite(loss)]
     low, high = min(found), max(found)
     pad = max(0.07 * np.log(high / low), 0.01)
-    axes.set(yscale="log", ylim=(low * np.exp(-pad), high * np.exp(pad)))
-    axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.set_ylabel(label)
+    limits = (low * np.exp(-pad), high * np.exp(pad))
+    axes.set(**{f"{which}scale": "log", f"{which}lim": limits, f"{which}label": label})
+    axis = axes.yaxis if which == "y" else axes.xaxis
+    axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def _inches(axes: Axes, which: str) -> float:

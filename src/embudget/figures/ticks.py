@@ -1,7 +1,7 @@
 """Which values stand at a logarithmic axis, and how are they written? Measured ones first, as 4e12 or 30M.
 
 A tick at a measured budget is read at once. Where the measured ones would run into one another, the axis has 1, 2, 5
-times powers of ten, or the powers alone.
+times powers of ten, or the powers alone, at worst every third of them.
 """
 
 import re
@@ -40,7 +40,7 @@ def budget_ticks(values: Sequence[float], low: float, high: float, inches: float
     """The values to write at an axis from ``low`` to ``high`` that is so many inches long.
 
     Args:
-        values: rising, the measured ones.
+        values: rising, the measured ones; none for 1, 2, 5 times powers of ten alone.
         low: the axis' lower end, positive.
         high: its upper end.
         inches: its length.
@@ -56,11 +56,11 @@ def budget_ticks(values: Sequence[float], low: float, high: float, inches: float
             for before, after in pairwise(ticks)
         )
 
-    if fit(values):
+    if values and fit(values):
         return list(values)
     decades = range(floor(log10(low)), ceil(log10(high)) + 1)
-    for leading in ((1, 2, 5), (1, 3), (1,)):
-        ticks = [first * 10.0**power for power in decades for first in leading]
+    for leading, step in (((1, 2, 5), 1), ((1, 3), 1), ((1,), 1), ((1,), 2), ((1,), 3)):
+        ticks = [first * 10.0**power for power in decades if power % step == 0 for first in leading]
         ticks = [tick for tick in ticks if low <= tick <= high]
         if len(ticks) >= 2 and fit(ticks):
             return ticks

@@ -116,9 +116,8 @@ def agree(records: Iterable[RunRecord]) -> Agreement:
         'reproduced'
         >>> print(found)
     """
-    done = [record for record in records if record.status == "done" and record.loss is not None]
-    _check_alike(done)
-    every = _scored(done)
+    done = _with_loss(records)
+    every = scored_runs(done)
     enough = [one for one in every if len(one.runs) >= FEWEST]
     if not enough:
         most = max((len(one.runs) for one in every), default=0)
@@ -134,6 +133,10 @@ def agree(records: Iterable[RunRecord]) -> Agreement:
     )
 
 
+def _with_loss(records: Iterable[RunRecord]) -> list[RunRecord]:
+    return [record for record in records if record.status == "done" and record.loss is not None]
+
+
 def _check_alike(done: Sequence[RunRecord]) -> None:
     """Refuse losses that no order can be made of, because they were measured on other pairs or by other rules."""
     counts = Counter(measured_by(record.config) for record in done)
@@ -145,8 +148,20 @@ def _check_alike(done: Sequence[RunRecord]) -> None:
         )
 
 
-def _scored(done: Sequence[RunRecord]) -> list[Scored]:
-    """The models of each task, of the held-out pairs, and of the mean over the tasks that all scored models have."""
+def scored_runs(records: Iterable[RunRecord]) -> list[Scored]:
+    """The models of the held-out pairs, of each task, and of the mean over the tasks that all scored models have.
+
+    A model counts where it has a loss and the score. What no model has is left out.
+
+    Raises:
+        FitError: the losses were not measured alike.
+
+    Example:
+        >>> [one.task for one in scored_runs(store.records())]
+        ['held-out nDCG@10', 'NFCorpus', 'SciFact', 'mean of the tasks']
+    """
+    done = _with_loss(records)
+    _check_alike(done)
     values: dict[str, list[tuple[RunRecord, float]]] = {
         HELD_OUT: [(run, run.ndcg) for run in done if run.ndcg is not None]
     }
