@@ -28,6 +28,7 @@ class Box(Frozen):
     [
         ({}, "width is required"),
         ({"width": 1, "colour": "red"}, "colour is not a known field"),
+        ({"widht": 1}, "widht is not a known field: did you mean width\\?"),
         ({"width": 0}, "width: must be > 0, got 0"),
         ({"width": 1, "height": float("nan")}, "height: must be finite, got nan"),
         ({"width": 1, "height": 2.0}, "height must be at most width, got 2.0 > 1"),

@@ -5,6 +5,7 @@ Code behind the border can then rely on what it gets and needs no checks of its 
 
 import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from functools import cached_property
 from typing import Any, Self, TypeVar
 
@@ -65,7 +66,7 @@ class Frozen(BaseModel):
         try:
             return cls.model_validate(data, context=context)
         except ValidationError as error:
-            raise kind(where + first_problem(error)) from None
+            raise kind(where + first_problem(error, cls)) from None
         except RecursionError:
             raise kind(f"{where}it is nested too deeply") from None
 
@@ -106,12 +107,17 @@ _RULES = {
 """Our words for pydantic's types of errors, whose own speak of its classes; other types keep pydantic's message."""
 
 
-def first_problem(error: ValidationError) -> str:
+def first_problem(error: ValidationError, model: type[BaseModel]) -> str:
     """Reduce a pydantic error, which lists every problem over several lines, to its first in one: field, rule, value.
 
-    A value whose representation is longer than 80 characters is cut.
+    A field of the model that is misspelt comes before all else: it is why another one is missing. A value whose
+    representation is longer than 80 characters is cut.
     """
-    problem = error.errors(include_url=False)[0]
+    problems = error.errors(include_url=False)
+    for one in problems:
+        if one["type"] == "extra_forbidden" and (meant := _meant(one["loc"], model)):
+            return f"{one['loc'][0]} is not a known field: did you mean {meant}?"
+    problem = problems[0]
     # pydantic appends "[key]" to the path where a dict's key, not its value, is wrong, and the tag of a union's branch,
     # which ours write in brackets
     field = ".".join(str(part) for part in problem["loc"] if not re.fullmatch(r"\[key\]|\(.*\)", str(part)))
@@ -126,6 +132,12 @@ def first_problem(error: ValidationError) -> str:
     if ", got " in message:
         return f"{field}: {message}"
     return f"{field}: {message}, got {_value(problem['input'])}"
+
+
+def _meant(place: tuple[int | str, ...], model: type[BaseModel]) -> str | None:
+    """The field of the model whose name an unknown one is close to."""
+    close = get_close_matches(str(place[0]), model.model_fields, n=1, cutoff=0.8) if len(place) == 1 else []
+    return close[0] if close else None
 
 
 def _rule(problem: Any) -> str:  # noqa: ANN401 - a TypedDict of pydantic's core

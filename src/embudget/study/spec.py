@@ -96,7 +96,7 @@ class Study(Grid):
         try:
             grid = type(self).model_validate(fields)
         except ValidationError as error:
-            raise ValueError(f"{where}: {first_problem(error)}") from None
+            raise ValueError(f"{where}: {first_problem(error, type(self))}") from None
         if "learning_rates" in named:
             return grid
         rates = {text: values for text, values in self.learning_rates.items() if text in grid.methods}

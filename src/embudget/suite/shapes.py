@@ -210,7 +210,7 @@ def shape_of_config(config: dict[str, Any], name: str, description: Architecture
             **sizes,
         )
     except ValidationError as error:
-        raise ModelError(f"{name}: its configuration is not usable: {first_problem(error)}") from None
+        raise ModelError(f"{name}: its configuration is not usable: {first_problem(error, ModelShape)}") from None
 
 
 def known_description(config: dict[str, Any], name: str) -> Architecture:
