@@ -53,6 +53,22 @@ def test_each_panel_lists_its_ties_within_the_frame(smollm2: Laws) -> None:
         assert all(low <= x <= high for line in axes.get_lines() for x in xs(line) if line.get_marker() != "None")
 
 
+def test_long_names_leave_room_for_the_panels_and_stay_in_the_figure(smollm2: Laws) -> None:
+    names = {model: f"/models/{place}-some-long-name-of-a-model" for place, model in enumerate(smollm2.table.models)}
+    cells = [cell.model_copy(update={"model": names[cell.model]}) for cell in smollm2.table.cells]
+    renamed = smollm2.model_copy(update={"table": with_cells(smollm2.table, cells)})
+    renamed.__dict__.pop("cells", None)
+    figure = draw_ties(renamed)
+    figure.draw_without_rendering()
+    spec = figure.axes[0].get_subplotspec()
+    assert spec is not None
+    assert spec.get_gridspec().ncols == 2
+    width = figure.bbox.width
+    for axes in figure.axes:
+        boxes = [text.get_window_extent() for text in (axes.title, axes.xaxis.label, *axes.get_yticklabels())]
+        assert all(box.x0 >= 0 and box.x1 <= width for box in boxes)
+
+
 def test_what_was_not_measured_has_no_tick(smollm2: Laws) -> None:
     flat = flats_of(smollm2)[-1]
     gone = flat.ties[1].candidate

@@ -30,8 +30,10 @@ CAPTION = (
     "90 %. A vertical tick is what was measured, relative to the best choice's measured loss, where both were. Each "
     "title says how many choices tie, out of all that were considered."
 )
-PANELS, ACROSS, ROWS = 6, 3, 12
-"""Most budgets, panels in a row, and choices in a panel; of more, the first ones are drawn and the rest is counted."""
+PANELS, ROWS = 6, 12
+"""Most budgets, and choices in a panel; of more, the first ones are drawn and the rest is counted."""
+ACROSS, LONG = 3, 24
+"""Panels in a row, and letters of a choice's text from which on there is one panel less."""
 LEAST = 0.5
 """Per cent on either side of the best that a panel shows at least."""
 ROW = 0.125
@@ -84,9 +86,12 @@ def draw_ties(laws: Laws, *, level: float = 0.9, lineage: str | None = None) -> 
         raise FigureError("ties need a budget with two choices of method and size, and the study has none")
     budgets = evenly([one.budget for one in flats], PANELS)
     shown = [one for one in flats if one.budget in budgets]
-    figure, panels = _panels(shown)
+    longest = max(len(_text(part, tie)) for flat in shown for tie in flat.ties[:ROWS])
+    across = min(len(shown), ACROSS - (longest >= LONG))
+    lines = [_longest(shown[start : start + across]) for start in range(0, len(shown), across)]
+    figure, panels = _panels(len(shown), across, lines)
     for place, (axes, flat) in enumerate(zip(panels, shown, strict=True)):
-        _draw_panel(axes, part, flat, _longest(shown, place - place % ACROSS))
+        _draw_panel(axes, part, flat, lines[place // across])
     kinds = {tie.candidate.kind for flat in shown for tie in flat.ties}
     keys = {
         kind: direct_handle(stroke.color, stroke.marker, "-", linewidth=0.8)
@@ -138,24 +143,27 @@ def _key(candidate: Candidate, budget: float) -> tuple[str, float, float]:
     return str(candidate.method), candidate.model_params, budget
 
 
-def _panels(flats: list[Flat]) -> tuple[Figure, list[Axes]]:
-    """Panels in rows, each row as high as its longest list needs."""
-    across = min(len(flats), ACROSS)
-    heights = [0.62 + ROW * _longest(flats, start) for start in range(0, len(flats), across)]
+def _panels(count: int, across: int, lines: list[int]) -> tuple[Figure, list[Axes]]:
+    """So many panels in rows, each row as high as its lines need."""
+    heights = [0.62 + ROW * many for many in lines]
     width = PAGE if across > 1 else PAGE / 2
     figure, grid = plt.subplots(
         len(heights), across, figsize=(width, sum(heights) + 0.3), layout="constrained", squeeze=False,
         height_ratios=heights,
     )  # fmt: skip
     panels = list(grid.flat)
-    for unused in panels[len(flats) :]:
+    for unused in panels[count:]:
         unused.remove()
-    return figure, panels[: len(flats)]
+    return figure, panels[:count]
 
 
-def _longest(flats: list[Flat], first: int) -> int:
-    """Lines of the longest list in the row of panels that begins with the first, three at least."""
-    return max(3, *(min(len(flat.ties), ROWS + 1) for flat in flats[first : first + ACROSS]))
+def _longest(flats: list[Flat]) -> int:
+    """Lines of the longest list in a row of panels, three at least."""
+    return max(3, *(min(len(flat.ties), ROWS + 1) for flat in flats))
+
+
+def _text(part: StudyPart, tie: Tie) -> str:
+    return f"{part.name_of(tie.candidate.model)}, {tie.candidate.method}"
 
 
 def _draw_panel(axes: Axes, part: StudyPart, flat: Flat, lines: int) -> None:
@@ -169,7 +177,7 @@ def _draw_panel(axes: Axes, part: StudyPart, flat: Flat, lines: int) -> None:
         axes.plot(tie.worse, place, stroke.marker, color=stroke.color, markersize=3.2, zorder=3)
         if tie.measured is not None:
             axes.plot(tie.measured, place, "|", color=ink(stroke.color), markersize=6, markeredgewidth=0.9, zorder=3.5)
-        texts.append(f"{part.name_of(tie.candidate.model)}, {tie.candidate.method}")
+        texts.append(_text(part, tie))
     if more > 0:
         texts.append(f"and {more} more")
     axes.set_yticks(range(len(texts)), texts, fontsize=5.5)
@@ -180,5 +188,5 @@ def _draw_panel(axes: Axes, part: StudyPart, flat: Flat, lines: int) -> None:
     axes.set_xlim(low - 0.06 * (high - low), high + 0.06 * (high - low))
     axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axes.set_xlabel("loss relative to the best, %")
+    axes.set_xlabel("loss above the best, %")
     axes.set_title(f"{tick_text(flat.budget)} FLOP: {len(flat.ties)} of {flat.considered}", pad=3)
