@@ -20,7 +20,7 @@ def table_of(models: tuple[str, ...], methods: tuple[str, ...], budgets: tuple[f
     return RunTable.of(simulate(world, 0))
 
 
-def record_of(model: str = "smollm2-135m:1", method: str = "full", budget: float = 1e12, **values: Any) -> RunRecord:
+def record_of(model: str = "smollm2-135m:1", method: str = "full", budget: float = 1e12, **values: Any) -> RunRecord:  # noqa: ANN401 - values of any field
     """The record of a run that is done, with some of its values; rate, seed and the like go into its configuration."""
     of_config = {
         name: values.pop(name) for name in list(values) if name in RunConfig.model_fields and name != "train_flops"

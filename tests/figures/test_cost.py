@@ -1,5 +1,6 @@
 """Cost of a study: areas that add up to it, what trunks share once, and failed runs visible."""
 
+from itertools import pairwise
 from math import sqrt
 
 import pytest
@@ -104,10 +105,16 @@ def check_readable(figure: Figure) -> None:
         boxes = [name.get_window_extent() for name in names if name.get_text() and name.get_visible()]
         assert all(figure.bbox.x0 <= box.x0 and figure.bbox.y0 <= box.y0 for box in boxes)
         rows = [name.get_window_extent() for name in axes.get_yticklabels()]
-        assert all(low.y1 <= high.y0 + 1 for low, high in zip(rows, rows[1:], strict=False))
+        assert all(low.y1 <= high.y0 + 1 for low, high in pairwise(rows))
     left = [axes._left_title.get_window_extent() for axes in figure.axes]  # type: ignore[attr-defined]
     assert not any(one.overlaps(other) for row, one in enumerate(left) for other in left[:row])
     assert all(box.x1 <= figure.bbox.x1 for box in left)
+
+
+EIGHT = (
+    "full", "bias", "freeze:0.25", "freeze:0.5", "lora:8", "lora:32", "lora:32:layers=attention", "lora:128",
+)  # fmt: skip
+FIVE = (1e12, 2e12, 4e12, 8e12, 1.6e13)
 
 
 @pytest.mark.parametrize(
@@ -116,8 +123,8 @@ def check_readable(figure: Figure) -> None:
         study_of(1, ("full",), (1e12,)),
         study_of(3, ("full",), (1e12, 4e12, 1.6e13)),
         study_of(40, ("full",), (1e12,), "somebody/an-embedding-model-with-a-long-name-{}m"),
-        study_of(5, ("full", "bias", "freeze:0.25", "lora:8", "lora:32", "lora:32:layers=attention", "lora:128", "freeze:0.5"), (1e12, 2e12, 4e12, 8e12, 1.6e13)),
-        study_of(40, ("full",), (1e12, 2e12, 4e12, 8e12, 1.6e13)),
+        study_of(5, EIGHT, FIVE),
+        study_of(40, ("full",), FIVE),
     ],
     ids=["1", "9", "40", "200", "200 of 40 members"],
 )  # fmt: skip

@@ -73,5 +73,5 @@ def test_runs_without_a_loss_or_a_score_are_no_points_and_alone_are_refused() ->
 
 
 def test_losses_on_other_pairs_are_not_drawn_on_one_axis() -> None:
-    with pytest.raises(FigureError, match="measured alike.* differ in pairs"):
+    with pytest.raises(FigureError, match=r"measured alike.* differ in pairs"):
         draw_scores([record_of(ndcg=0.5), record_of(ndcg=0.5, pairs="others")])
