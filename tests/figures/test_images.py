@@ -1,4 +1,4 @@
-"""Six figures against pictures of them that were looked at, with tolerance.
+"""Eight figures against pictures of them that were looked at, with tolerance.
 
 After a change that is meant, look at what `python -m tests.figures.test_images` writes to tests/figures/expected and
 commit it. Pictures are small and coarse: they catch lost lines, labels, panels and legends, not a shifted pixel.
@@ -17,7 +17,7 @@ from PIL import Image
 from embudget.figures import FIGURES
 from embudget.figures.write import figure_of
 from embudget.laws import find_laws
-from tests.figures.made import table_of
+from tests.figures.made import cost_study, scored_study, table_of
 
 EXPECTED = Path(__file__).parent / "expected"
 PIXELS = 75
@@ -39,6 +39,8 @@ PICTURES: dict[str, tuple[str, Callable[[], object]]] = {
     "isoflop-lora-micro": ("isoflop-lora", lambda: find_laws("micro")),
     "fractions-smollm2": ("fractions", lambda: find_laws("smollm2")),
     "ranks-micro": ("ranks", lambda: find_laws("micro")),
+    "scores-made": ("scores", scored_study),
+    "cost-made": ("cost", cost_study),
 }
 """Name of a picture -> the figure, and the study."""
 

@@ -25,7 +25,7 @@ def search_of(
     records, purchases = [], []
     for row in range(count + final):
         is_final = row == count
-        ended = {"status": "diverged", "loss": None, "train_flops": None} if row in lost else {"loss": 4.0 - row / 40}
+        ended = {"status": "diverged", "loss": None, "train_flops": None} if row in lost else {"loss": 4.0 * 0.99**row}
         record = record_of(
             f"smollm2-135m:{row % models + 1}",
             ("full", "lora:8")[row % 2],
@@ -62,22 +62,24 @@ def search_of(
 
 def bars(figure: Figure) -> list[tuple[float, float, float]]:
     """Start, end and loss of each run that has a bar."""
-    lines = [line for line in figure.axes[0].get_lines() if len(xs(line)) == 2 and len(set(ys(line))) == 1]
+    solid = [line for line in figure.axes[0].get_lines() if line.get_drawstyle() == "default"]
+    lines = [line for line in solid if len(xs(line)) == 2 and len(set(ys(line))) == 1]
     return [(*xs(line), ys(line)[0]) for line in lines]
 
 
 def test_runs_stand_one_behind_the_other_as_wide_as_their_cost() -> None:
     found = bars(draw_spent(*search_of(3)))
-    assert found == pytest.approx([(0.0, 1e12, 4.0), (1e12, 2e12, 3.975), (2e12, 3e12, 3.95), (3e12, 1.3e13, 3.925)])
+    assert np.array(found) == pytest.approx(
+        np.array([(0.0, 1e12, 4.0), (1e12, 2e12, 3.96), (2e12, 3e12, 3.9204), (3e12, 1.3e13, 3.881196)])
+    )
 
 
 def test_a_run_that_diverged_takes_what_its_curve_says_and_is_crossed() -> None:
     rounds, records = search_of(3, lost=(1,))
     records[1] = records[1].model_copy(update={"loss_curve": ((0.2, 3.0), (0.5, 90.0))})
     figure = draw_spent(rounds, records)
-    assert [(start, end) for start, end, _ in bars(figure)] == pytest.approx(
-        [(0, 1e12), (1.5e12, 2.5e12), (2.5e12, 1.25e13)]
-    )
+    places = np.array([(start, end) for start, end, _ in bars(figure)])
+    assert places == pytest.approx(np.array([(0, 1e12), (1.5e12, 2.5e12), (2.5e12, 1.25e13)]))
     (cross,) = [line for line in figure.axes[0].get_lines() if line.get_label() == "_missing"]
     assert xs(cross) == pytest.approx([1.25e12])
 
@@ -115,7 +117,7 @@ def test_one_decision_and_nothing_measured_shows_what_is_believed() -> None:
     assert low < 1.0 and high > 5.0
 
 
-@pytest.mark.parametrize("count", [4, 13, 60, 400])
+@pytest.mark.parametrize("count", [4, 13, 60, 200])
 def test_names_stay_apart_and_in_the_frame(count: int) -> None:
     figure = draw_spent(*search_of(count, models=8))
     assert 1 <= check_apart(figure.axes[0]) <= NAMED
