@@ -2,9 +2,11 @@
 
 from itertools import pairwise
 from math import sqrt
+from typing import Any
 
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -19,7 +21,7 @@ def squares(axes: Axes, filled: bool) -> dict[tuple[int, int], float]:
     found = {}
     for patch in axes.patches:
         assert isinstance(patch, Rectangle)
-        if (patch.get_facecolor()[3] > 0) == filled:
+        if (to_rgba(patch.get_facecolor())[3] > 0) == filled:
             middle = patch.get_x() + patch.get_width() / 2, patch.get_y() + patch.get_height() / 2
             found[round(middle[0]), round(middle[1])] = patch.get_width() * patch.get_height()
     return found
@@ -66,8 +68,8 @@ def test_what_a_trunk_shares_counts_once() -> None:
 
 def test_a_run_that_diverged_counts_up_to_where_its_curve_ends() -> None:
     """Of a trunk too: that its shorter run had paid for is not counted again."""
-    lost = {"status": "diverged", "loss": None, "train_flops": None}
-    trunk = {"schedule": "wsd", "decay": 0.2}
+    lost: dict[str, Any] = {"status": "diverged", "loss": None, "train_flops": None}
+    trunk: dict[str, Any] = {"schedule": "wsd", "decay": 0.2}
     alone = record_of("smollm2-135m:2", loss_curve=((0.1, 3.0), (0.25, 9.0)), **lost)
     short = record_of(budget=1e12, warmup=0.1, **trunk)
     long = record_of(budget=2e12, warmup=0.05, loss_curve=((0.1, 3.0), (0.5, 9.0)), **trunk, **lost)

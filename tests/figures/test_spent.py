@@ -64,7 +64,7 @@ def bars(figure: Figure) -> list[tuple[float, float, float]]:
     """Start, end and loss of each run that has a bar."""
     solid = [line for line in figure.axes[0].get_lines() if line.get_drawstyle() == "default"]
     lines = [line for line in solid if len(xs(line)) == 2 and len(set(ys(line))) == 1]
-    return [(*xs(line), ys(line)[0]) for line in lines]
+    return [(xs(line)[0], xs(line)[1], ys(line)[0]) for line in lines]
 
 
 def test_runs_stand_one_behind_the_other_as_wide_as_their_cost() -> None:
@@ -91,7 +91,7 @@ def test_a_round_is_believed_until_the_next() -> None:
     assert xs(expected) == pytest.approx([0.0, 1e12, 2e12, 3e12, 1.3e13])
     assert ys(expected) == pytest.approx([3.0, 2.99, 2.98, 2.97, 2.97])
     (band,) = figure.axes[0].collections
-    ends = band.get_paths()[0].vertices[:, 1]
+    ends = np.asarray(band.get_paths()[0].vertices)[:, 1]
     assert (ends.min(), ends.max()) == pytest.approx((1.0, 5.0))
 
 
