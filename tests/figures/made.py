@@ -20,7 +20,7 @@ def table_of(models: tuple[str, ...], methods: tuple[str, ...], budgets: tuple[f
     return RunTable.of(simulate(world, 0))
 
 
-def record_of(model: str = "smollm2-135m:1", method: str = "full", budget: float = 1e12, **values: Any) -> RunRecord:
+def record_of(model: str = "smollm2-135m:1", method: str = "full", budget: float = 1e12, **values: Any) -> RunRecord:  # noqa: ANN401 - values of any field
     """The record of a run that is done, with some of its values; rate, seed and the like go into its configuration."""
     of_config = {
         name: values.pop(name) for name in list(values) if name in RunConfig.model_fields and name != "train_flops"
@@ -46,6 +46,27 @@ def scored_study(count: int = 24, tasks: int = 2) -> list[RunRecord]:
             )
         )  # fmt: skip
     return found
+
+
+def cost_study() -> list[RunRecord]:
+    """Runs of three members with four methods at three budgets, dearer and slower for some, two of them lost."""
+    lost = {"status": "failed", "loss": None, "train_flops": None}
+    found = [
+        record_of(
+            f"smollm2-135m:{member}",
+            method,
+            budget,
+            seed=seed,
+            model_params=1000 * member,
+            seconds=budget / 1e11 * (2 if method == "bias" else 1),
+        )
+        for member in (1, 4, 12)
+        for method in ("full", "freeze:0.5", "bias", "lora:8")
+        for budget in (1e12, 4e12, 1.6e13)
+        for seed in range(2 if member == 4 else 1)
+        if (member, budget) != (12, 1e12)
+    ]
+    return [*found, *(record_of("smollm2-135m:12", "full", 4e12, seed=seed, **lost) for seed in (8, 9))]
 
 
 def curve_to(end: float, points: int = 60) -> tuple[tuple[float, float], ...]:

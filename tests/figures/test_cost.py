@@ -1,9 +1,12 @@
 """Cost of a study: areas that add up to it, what trunks share once, and failed runs visible."""
 
+from itertools import pairwise
 from math import sqrt
+from typing import Any
 
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -18,7 +21,7 @@ def squares(axes: Axes, filled: bool) -> dict[tuple[int, int], float]:
     found = {}
     for patch in axes.patches:
         assert isinstance(patch, Rectangle)
-        if (patch.get_facecolor()[3] > 0) == filled:
+        if (to_rgba(patch.get_facecolor())[3] > 0) == filled:
             middle = patch.get_x() + patch.get_width() / 2, patch.get_y() + patch.get_height() / 2
             found[round(middle[0]), round(middle[1])] = patch.get_width() * patch.get_height()
     return found
@@ -65,8 +68,8 @@ def test_what_a_trunk_shares_counts_once() -> None:
 
 def test_a_run_that_diverged_counts_up_to_where_its_curve_ends() -> None:
     """Of a trunk too: that its shorter run had paid for is not counted again."""
-    lost = {"status": "diverged", "loss": None, "train_flops": None}
-    trunk = {"schedule": "wsd", "decay": 0.2}
+    lost: dict[str, Any] = {"status": "diverged", "loss": None, "train_flops": None}
+    trunk: dict[str, Any] = {"schedule": "wsd", "decay": 0.2}
     alone = record_of("smollm2-135m:2", loss_curve=((0.1, 3.0), (0.25, 9.0)), **lost)
     short = record_of(budget=1e12, warmup=0.1, **trunk)
     long = record_of(budget=2e12, warmup=0.05, loss_curve=((0.1, 3.0), (0.5, 9.0)), **trunk, **lost)
@@ -104,10 +107,16 @@ def check_readable(figure: Figure) -> None:
         boxes = [name.get_window_extent() for name in names if name.get_text() and name.get_visible()]
         assert all(figure.bbox.x0 <= box.x0 and figure.bbox.y0 <= box.y0 for box in boxes)
         rows = [name.get_window_extent() for name in axes.get_yticklabels()]
-        assert all(low.y1 <= high.y0 + 1 for low, high in zip(rows, rows[1:], strict=False))
+        assert all(low.y1 <= high.y0 + 1 for low, high in pairwise(rows))
     left = [axes._left_title.get_window_extent() for axes in figure.axes]  # type: ignore[attr-defined]
     assert not any(one.overlaps(other) for row, one in enumerate(left) for other in left[:row])
     assert all(box.x1 <= figure.bbox.x1 for box in left)
+
+
+EIGHT = (
+    "full", "bias", "freeze:0.25", "freeze:0.5", "lora:8", "lora:32", "lora:32:layers=attention", "lora:128",
+)  # fmt: skip
+FIVE = (1e12, 2e12, 4e12, 8e12, 1.6e13)
 
 
 @pytest.mark.parametrize(
@@ -116,8 +125,8 @@ def check_readable(figure: Figure) -> None:
         study_of(1, ("full",), (1e12,)),
         study_of(3, ("full",), (1e12, 4e12, 1.6e13)),
         study_of(40, ("full",), (1e12,), "somebody/an-embedding-model-with-a-long-name-{}m"),
-        study_of(5, ("full", "bias", "freeze:0.25", "lora:8", "lora:32", "lora:32:layers=attention", "lora:128", "freeze:0.5"), (1e12, 2e12, 4e12, 8e12, 1.6e13)),
-        study_of(40, ("full",), (1e12, 2e12, 4e12, 8e12, 1.6e13)),
+        study_of(5, EIGHT, FIVE),
+        study_of(40, ("full",), FIVE),
     ],
     ids=["1", "9", "40", "200", "200 of 40 members"],
 )  # fmt: skip

@@ -17,7 +17,7 @@ from PIL import Image
 from embudget.figures import FIGURES
 from embudget.figures.write import figure_of
 from embudget.laws import find_laws
-from tests.figures.made import table_of
+from tests.figures.made import cost_study, scored_study, table_of
 
 EXPECTED = Path(__file__).parent / "expected"
 PIXELS = 75
@@ -41,6 +41,8 @@ PICTURES: dict[str, tuple[str, Callable[[], object]]] = {
     "ranks-micro": ("ranks", lambda: find_laws("micro")),
     "optimum-micro": ("optimum", lambda: find_laws("micro")),
     "rate-law-micro": ("rate-law", lambda: find_laws("micro")),
+    "scores-made": ("scores", scored_study),
+    "cost-made": ("cost", cost_study),
 }
 """Name of a picture -> the figure, and the study."""
 

@@ -101,6 +101,7 @@ def draw_cost(records: Sequence[RunRecord]) -> Figure:
     if any(one.lost for row in cells for one in row.values()):
         keys["failed, diverged or no gain"] = direct_handle("black", "x", "none", markersize=3.6)
     legend_over_panels(figure, keys)
+    figure.draw_without_rendering()  # the layout of square cells takes a second drawing to hold all names
     return figure
 
 
@@ -202,7 +203,6 @@ def _panels(count: int, grid: _Grid) -> tuple[Figure, list[Axes], float]:
         -(-count // across), across, figsize=(width, height), layout="constrained", squeeze=False, sharex=True,
         sharey=True,
     )  # fmt: skip
-    figure.get_layout_engine().set(h_pad=0.08)  # type: ignore[union-attr]  # square cells shift what it has measured
     panels = list(grids.flat)
     for unused in panels[count:]:
         unused.remove()

@@ -62,12 +62,13 @@ def draw_scores(records: Sequence[RunRecord]) -> Figure:
     with suppress(FitError):  # too few runs for a correlation
         found = {one.task: one for one in agree(records).tasks}
     shown = _shown(every)
-    figure, panels = new_panels(len(shown), across=3, height=2.0)
+    across = 2 if len(shown) == 4 else 3
+    figure, panels = new_panels(len(shown), across=across, height=2.0)
     for place, (scored, axes) in enumerate(zip(shown, panels, strict=True)):
         _draw_points(axes, scored)
         axes.set_title(_told(scored, found.get(scored.task)), loc="left", pad=4, fontsize=6, linespacing=1.25)
-        axes.set_ylabel("score" if place % 3 == 0 else "")
-        axes.set_xlabel(LOSS if place >= len(shown) - 3 else "")
+        axes.set_ylabel("score" if place % across == 0 else "")
+        axes.set_xlabel(LOSS if place >= len(shown) - across else "")
     if len(shown) < len(every):
         figure.supxlabel(f"{len(shown)} of {len(every)} scores", fontsize=6)
     drawn = {kind_of(run.config.method) for scored in shown for run in scored.runs}

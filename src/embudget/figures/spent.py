@@ -11,6 +11,7 @@ from typing import NamedTuple
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from embudget.errors import FigureError
@@ -203,7 +204,7 @@ def _ink(setting: Setting) -> str:
     return ink(KIND_STROKES[kind_of(setting.method)].color)
 
 
-def _keys(bars: Sequence[_Bar], lost: bool) -> dict[str, object]:
+def _keys(bars: Sequence[_Bar], lost: bool) -> dict[str, Line2D]:
     drawn = {kind_of(bar.purchase.setting.method) for bar in bars if bar.loss is not None}
     keys = {k: direct_handle(s.color, s.marker, "-") for k, s in KIND_STROKES.items() if k in drawn}
     keys["expected final loss, 90 % interval"] = direct_handle(GREY)
