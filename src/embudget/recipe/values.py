@@ -26,6 +26,7 @@ from embudget.limits import (
 from embudget.methods import parse_method
 from embudget.reading import read_yaml
 from embudget.recipe.choice import BestStart, Choice, Rejection, Untrained
+from embudget.recipe.notebook import recipe_html
 from embudget.recipe.wishes import Prefer
 from embudget.records import MethodText, Pooling, RunConfig, Schedule, Yardstick
 from embudget.records.config import Attention, EvalScale, Matryoshka
@@ -277,6 +278,22 @@ class Recipe(Frozen):
             return ""
         prompt: str = getattr(start_of(self.model), side)
         return prompt
+
+    def _repr_html_(self) -> str:
+        low, high = self.predicted_interval
+        facts = {
+            "budget": f"{self.budget:.3g} FLOP",
+            "train": f"{self.model} by {self.method}",
+            "on": f"{self.pairs:,} pairs{self._repeated()}, {self.tokens:.3g} tokens: {self.steps:,} steps of "
+            f"{self.batch_size}",
+            "learning rate": f"{self.learning_rate:.3g}",
+            "expect": f"held-out loss {self.predicted_loss:.3f} nats, with {100 * self.level:g} % {low:.3f} to "
+            f"{high:.3f}",
+            "outside the measured budgets": f"{self.extrapolation:.3g} times" if self.extrapolation > 1 else "no",
+            "as good": _listed(f"{one.model} {one.method} ({self.beside(one):.3f})" for one in self.flat),
+            "rejected": f"{len(self.rejected):,} choices",
+        }
+        return recipe_html(facts, self.warnings, self.untrained)
 
     def save(self, path: str | Path) -> None:
         """Write as YAML, whole or not at all.
