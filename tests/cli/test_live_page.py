@@ -108,8 +108,8 @@ def test_a_page_in_the_folder_of_a_budget_must_be_none_of_its_files(
 ) -> None:
     suite = tmp_path / "members.yaml"
     suite.write_text(f"- {tiny_neox}:1\n")
-    asked = ("spend", "--suite", suite, "--pairs", tiny_pairs.folder, "--out", tmp_path / "out", "--batch-size", "8")
-    asked += ("--budget", "1e10")
+    asked = ["spend", "--suite", suite, "--pairs", tiny_pairs.folder, "--out", tmp_path / "out", "--batch-size", "8"]
+    asked += ["--budget", "1e10"]
     for page in ("ledger.json", "model/report.html", "runs.db"):
         code, _, err = run(*asked, "--report", tmp_path / "out" / page)
         assert (code, err.count("\n")) == (2, 1) and "is for the command itself" in err

@@ -1,5 +1,6 @@
 """The page of a study under way: small until there are laws, then whole, and never half a file."""
 
+import time
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -8,7 +9,6 @@ import pytest
 
 from embudget.contents import PAGE, contents_of
 from embudget.records import RunRecord
-from embudget.report import live
 from embudget.report.live import live_pages
 from embudget.study import Store
 from embudget.study.leases import Hold
@@ -91,7 +91,7 @@ def test_a_page_is_written_no_more_often_than_asked(
     store: Store, records: list[RunRecord], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1000.0
-    monkeypatch.setattr(live.time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     parts = [[record] for record in records[:13]]
     add = adding(store, parts)
 
@@ -116,7 +116,7 @@ def test_a_page_that_cannot_be_written_is_tried_again(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, clock = tmp_path / "later", count()
-    monkeypatch.setattr(live.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
     looks = 0
 
     def wait(seconds: float) -> bool:
