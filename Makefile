@@ -26,6 +26,7 @@ results: setup
 	$(BIN)/python -m studies.publish.micro_models
 	$(BIN)/python -m studies.publish.ablations results/ablations
 	$(BIN)/python -m studies.publish.starts results/starts
+	$(BIN)/python -m studies.publish.gallery
 	$(BIN)/python -m studies.publish.tables docs/results.md docs/concepts/yardstick.md
 
 # What takes long because it starts processes, runs whole pages of the documentation or trains the real model; the rest of

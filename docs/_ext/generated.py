@@ -4,10 +4,12 @@ A page asks for it by a comment on a line of its own, which is replaced before t
 
     <!-- commands -->                       every command with its help, as the command line prints it
     <!-- fields embudget.study:Study -->    a table of the fields of a pydantic model
+    <!-- figures -->                        every figure: a picture, how to read it, the command that draws it
 
 The Python reference shows validated values without a signature: pydantic makes it of the fields, which have a table.
 """
 
+import json
 import re
 import types
 from collections.abc import Iterator
@@ -19,8 +21,11 @@ import typer
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
 
-MARK = re.compile(r"^<!-- (commands|fields) ?([\w.:]*) -->$", re.MULTILINE)
+MARK = re.compile(r"^<!-- (commands|fields|figures) ?([\w.:]*) -->$", re.MULTILINE)
+PICTURES = Path(__file__).parents[1] / "figures"
+"""Written by `python -m studies.publish.gallery`."""
 WIDTH = 88
 """Characters a line of the help, which is what the theme shows without a scroll bar."""
 
@@ -34,7 +39,8 @@ def setup(app: Sphinx) -> dict[str, bool]:
 
 def fill(app: Sphinx, docname: str, source: list[str]) -> None:
     """Replace the comments of a page."""
-    source[0] = MARK.sub(lambda found: commands() if found[1] == "commands" else fields(found[2]), source[0])
+    makers = {"commands": lambda _: commands(), "fields": fields, "figures": lambda _: figures(PICTURES)}
+    source[0] = MARK.sub(lambda found: makers[found[1]](found[2]), source[0])
 
 
 def hide_signature(
@@ -72,6 +78,43 @@ def fields(place: str) -> str:
         default = "required" if info.is_required() else f"`{default_of(info)}`"
         rows.append(f"| `{field}` | {type_of(info.annotation)} | {default} | {sentence(info.description)} |")
     return "\n".join(rows)
+
+
+def figures(pictures: Path) -> str:
+    """A section for each figure of the catalogue; ``pictures`` is a folder beside the folder of the page.
+
+    Raises:
+        ExtensionError: a picture is missing, or its study.
+    """
+    from embudget.figures import FIGURES
+
+    said = pictures / "studies.json"
+    whose = json.loads(said.read_text(encoding="utf-8")) if said.is_file() else {}
+    if missing := [name for name in FIGURES if name not in whose or not (pictures / f"{name}.png").is_file()]:
+        raise ExtensionError(
+            f"docs/{pictures.name}/{missing[0]}.png is missing (one of {len(missing)}): run "
+            "python -m studies.publish.gallery"
+        )
+    return "\n\n".join(figure_section(name, kind, whose[name], pictures.name) for name, kind in FIGURES.items())
+
+
+def figure_section(name: str, kind: Any, study: str, folder: str) -> str:  # noqa: ANN401 - matplotlib stays unloaded
+    """The section of one figure in Markdown."""
+    paper = "" if kind.paper is None else f" It is the paper's figure {kind.paper}."
+    needs = " and ".join(NEEDED[need] for need in kind.needs)
+    caption = sentence(kind.caption)
+    return (
+        f"## {name}\n\n![{caption.partition('. ')[0].rstrip('.')}](../{folder}/{name}.png)\n\n{caption}\n\n"
+        f"Shown here for `results/{study}`, drawn from {needs}.{paper}\n\n"
+        f"```text\nembudget figures study.db --only {name}\n```"
+    )
+
+
+NEEDED = {
+    "cells": "the measured cells, with their laws where there are enough", "laws": "laws",
+    "records": "the records of single runs", "decisions": "the decisions of `embudget spend`",
+}  # fmt: skip
+"""What a figure needs, in words."""
 
 
 def default_of(info: Any) -> str:  # noqa: ANN401 - pydantic's FieldInfo

@@ -27,13 +27,14 @@ Input = str | Path | None
 """A file or a folder that a command reads. None, and names of what is no file, are passed over."""
 
 
-def check_file_output(out: str | Path, holds: str | None, inputs: Iterable[Input] = ()) -> None:
+def check_file_output(out: str | Path, holds: str | None, inputs: Iterable[Input] = (), name: str = "out") -> None:
     """Refuse a file that a command must not or cannot write.
 
     Args:
         out: the file.
         holds: what it will hold, one of the sorts of `embudget.contents`; None for another text.
         inputs: what the command reads.
+        name: of the argument, for the message.
 
     Raises:
         ConfigError: says which rule it breaks.
@@ -43,7 +44,7 @@ def check_file_output(out: str | Path, holds: str | None, inputs: Iterable[Input
         if is_stream(path):
             return
         if path.is_dir():
-            raise ConfigError(f"out must be a file, got the folder {shown_path(path)}: name a file in it")
+            raise ConfigError(f"{name} must be a file, got the folder {shown_path(path)}: name a file in it")
         is_new = not path.exists() or contents_of(path) == holds
         _check_apart(path, inputs, ConfigError, may_be_inside=is_new)
         check_contents(path, holds)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from embudget.cli.crew_options import Ray, RayResources, Slurm, crew_of
+from embudget.cli.live_page import Report, check_page, kept_up_to_date
 from embudget.cli.options import (
     Budget,
     Device,
@@ -72,6 +73,7 @@ def command(
         ),
     ] = None,
     seed: Seed = 0,
+    report: Report = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what it would buy, take and bring; train nothing.")
     ] = False,
@@ -88,7 +90,7 @@ def command(
 
     \b
     Examples: embudget spend --budget 2e13 --suite smollm2,minilm --pairs pairs/ --out out/
-              embudget spend --hours 8 --devices 4 --workers 4 --pairs pairs/ --out out/
+              embudget spend --hours 8 --devices 4 --workers 4 --pairs pairs/ --out out/ --report out/report.html
               embudget spend --dollars 50 --device h100 --suite qwen3 --methods full,lora:32
               embudget spend --budget 2e13 --laws smollm2 --dry-run
     """  # noqa: D301
@@ -97,7 +99,9 @@ def command(
     from embudget.cli.spend_text import describe_first
     from embudget.cli.store_view import StoreView
     from embudget.means import find_means
-    from embudget.spending.folder import STORE, check_free
+    from embudget.outputs import store_places
+    from embudget.remote import is_url
+    from embudget.spending.folder import CANDIDATES, CONTENTS, START, STORE, check_free
     from embudget.spending.outlook import outlook
     from embudget.spending.prepare import Caps, prepare
     from embudget.spending.spend import carry_out
@@ -107,6 +111,10 @@ def command(
         dollars_per_hour=dollars_per_hour,
     )  # fmt: skip
     check_free(out, (pairs, *(laws or ())))
+    kept = store or str(out / STORE)
+    made = *store_places(kept), *(() if checkpoints is None or is_url(checkpoints) else (Path(checkpoints),))
+    own = (*made, *(out / name for name in (*CONTENTS, START, CANDIDATES, "slurm")))
+    check_page(report, (pairs, *(laws or ()), *made), own, out)
     executor = crew_of(slurm, ray, ray_options, out / "slurm")
     study = searched(suite, pairs, methods, batch_size, negatives)
     caps = Caps(search_share, max_runs, keep, workers, seed)
@@ -117,7 +125,7 @@ def command(
             found = outlook(prepared, progress=lambda done, of: update(f"search of {of}:", done))
         typer.echo(f"{describe_first(prepared)}\nplayed through with {found}")
         return
-    with SpendScreen(StoreView(store or out / STORE, workers)) as screen:
+    with SpendScreen(StoreView(kept, workers)) as screen, kept_up_to_date(report, kept):
         spending = carry_out(prepared, out, store=store, listener=screen, executor=executor, checkpoints=checkpoints)
     typer.echo(f"{out / 'model'}: load it with SentenceTransformer({str(out / 'model')!r})")
     if spending.record.status != "done" and spending.untrained is None:

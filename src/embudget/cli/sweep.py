@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from embudget.cli.crew_options import Ray, RayResources, Slurm, crew_of
+from embudget.cli.live_page import Report, check_page, kept_up_to_date
 from embudget.cli.options import Verbose
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def command(
         float | None,
         typer.Option(min=0, help="Minutes between the checkpoints of a run; by default a share of the run."),
     ] = None,
+    report: Report = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the runs and what is left out; train nothing.")
     ] = False,
@@ -65,12 +67,13 @@ def command(
 
     \b
     Examples: embudget sweep study.yaml --dry-run
-              embudget sweep study.yaml --store study.db
+              embudget sweep study.yaml --store study.db --report report.html
               embudget sweep study.yaml --store postgresql://me@db/study --workers 16 --slurm gpus=1,time=4h
     """  # noqa: D301
     from embudget.cli.store_view import StoreView
     from embudget.cli.sweep_bar import SweepBar
     from embudget.errors import ConfigError
+    from embudget.outputs import store_places
     from embudget.pairs import load_pairs
     from embudget.remote import is_url
     from embudget.study import Store, Study, plan, sweep
@@ -82,6 +85,8 @@ def command(
     spec = Study.from_yaml(study)
     if checkpoints is not None and not is_url(checkpoints):
         _check_checkpoints(Path(checkpoints), study, spec, store)
+    made = *store_places(store), *(() if checkpoints is None or is_url(checkpoints) else (Path(checkpoints),))
+    check_page(report, (study, spec.pairs, spec.suite, *made), (*made, study.with_suffix(".slurm")))
     if not dry_run:
         Location(store).check_file(create=True)  # before lengths are measured, which are kept beside the pairs
     pairs = load_pairs(spec.pairs)
@@ -91,7 +96,8 @@ def command(
         return
     if not (planned := plan(spec, pairs)).runs:  # before there is a store for it
         raise ConfigError(f"no run of the study is worth doing: {planned.left_out[0].reason}")
-    with Store(store) as opened, SweepBar(StoreView(store, workers if executor is None else None)) as bar:
+    view = StoreView(store, workers if executor is None else None)
+    with Store(store) as opened, SweepBar(view) as bar, kept_up_to_date(report, opened.address):
         shown = opened.location
         every = None if checkpoint_minutes is None else 60 * checkpoint_minutes
         records = sweep(spec, opened, workers, bar, retry_failed, checkpoints, every, executor)

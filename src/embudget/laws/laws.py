@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from embudget.errors import BudgetError, ConfigError, MethodError
 from embudget.files import save_text
-from embudget.laws import plot, summary
+from embudget.laws import notebook, plot, summary
 from embudget.laws.best_of_budget import best_of
 from embudget.laws.cells_frame import cells_frame
 from embudget.laws.fitted import OVER_ALL, Domain, Fitted
@@ -200,8 +200,7 @@ class Laws(Fitted):
             lineage: of the models, where there are several.
 
         Example:
-            >>> laws = embudget.find_laws("smollm2")
-            >>> exponent = laws.size_exponent("full")
+            >>> exponent = embudget.find_laws("smollm2").size_exponent("full")
             >>> exponent.value, exponent.interval
 
         Raises:
@@ -277,6 +276,8 @@ class Laws(Fitted):
         if self.others:
             return summary.join_lineages(self.every, [one.summary() for one in self.every], self.frontier())
         return summary.summarised(self, self.frontier())
+
+    _repr_html_ = notebook.laws_html
 
     def save(self, path: str | Path) -> None:
         """Write as JSON, whole or not at all.

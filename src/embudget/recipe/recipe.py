@@ -7,6 +7,7 @@ import yaml
 
 from embudget.files import save_text
 from embudget.reading import read_yaml
+from embudget.recipe.notebook import recipe_html
 from embudget.recipe.text import recipe_text
 from embudget.recipe.values import RecipeValues
 from embudget.records import RunConfig
@@ -28,6 +29,9 @@ class Recipe(RecipeValues):
     def __str__(self) -> str:
         """A few lines, for a person."""
         return recipe_text(self)
+
+    def _repr_html_(self) -> str:
+        return recipe_html(self)
 
     def run_config(self, pairs_hash: str, seed: int = 0) -> RunConfig:
         """Make the run that realises the recipe on the pairs with this content hash.

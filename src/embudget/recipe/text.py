@@ -26,7 +26,7 @@ def recipe_text(recipe: RecipeValues) -> str:
         _spent(recipe),
         f"  train     {recipe.model} by {recipe.method}",
         *([f"  chosen    {recipe.chosen}"] if recipe.chosen else []),
-        f"  on        {recipe.pairs:,} pairs{_repeated(recipe)}, {recipe.tokens:.3g} tokens: {recipe.steps:,} steps of "
+        f"  on        {recipe.pairs:,} pairs{repeated_text(recipe)}, {recipe.tokens:.3g} tokens: {recipe.steps:,} steps of "
         f"{recipe.batch_size}",
         f"  with      learning rate {recipe.learning_rate:.3g}, warm-up {recipe.warmup:g}{_decay(recipe)}, weight "
         f"decay {recipe.weight_decay:g}, scale {recipe.scale:g}, {recipe.pooling} pooling, texts of at most "
@@ -39,9 +39,9 @@ def recipe_text(recipe: RecipeValues) -> str:
         f"(without a run's noise {least:.3f} to {most:.3f})",
         *_rate_costs(recipe),
         f"  measured  on {pairs}: {others}",
-        f"  as good   {_listed(f'{one.model} {one.method} ({recipe.beside(one):.3f})' for one in recipe.flat)}",
+        f"  as good   {listed_text(f'{one.model} {one.method} ({recipe.beside(one):.3f})' for one in recipe.flat)}",
         f"  rejected  {len(recipe.rejected)} choices, such as: "
-        + _listed((f"{no.model or 'every model'} {no.method}: {no.reason}" for no in recipe.rejected), 2),
+        + listed_text((f"{no.model or 'every model'} {no.method}: {no.reason}" for no in recipe.rejected), 2),
     ]
     lines += [f"  not paid  {line}" for line in _attention(recipe)]
     lines += [f"  start     {start}" for start in recipe.starts]
@@ -81,7 +81,8 @@ def _attention(recipe: RecipeValues) -> list[str]:
     return say_attention(share, f"even if all texts had the mean length of {length:.0f} tokens")
 
 
-def _repeated(recipe: RecipeValues) -> str:
+def repeated_text(recipe: RecipeValues) -> str:
+    """How often the pairs are gone over, in brackets, where that is more than once."""
     repeats = recipe.training_pairs is not None and recipe.pairs > recipe.training_pairs
     return f" ({recipe.passes:.3g} passes over {recipe.training_pairs:,})" if repeats else ""
 
@@ -103,7 +104,8 @@ def _spent(recipe: RecipeValues) -> str:
     return f"{recipe.budget:.3g} FLOP: {recipe.serve_flops:.3g} to serve, {recipe.train_flops:.3g} to train{beyond}"
 
 
-def _listed(items: Iterable[str], most: int = 8) -> str:
+def listed_text(items: Iterable[str], most: int = 8) -> str:
+    """The first few items, and how many more there are."""
     every = list(items)
     more = [f"and {len(every) - most} more"] if len(every) > most else []
     return "; ".join([*every[:most], *more]) or "none"
