@@ -87,7 +87,6 @@ class Job:
         config, pairs = self.config, self.pairs
         if pairs.hash != config.pairs:
             raise PairsError(f"pairs must have the content hash {config.pairs}, got {pairs.hash} in {pairs.folder}")
-        check_yardstick(pairs, config.eval_pairs, config.eval_candidates, config.yardstick)
         check_negatives(pairs, config.negatives)
         steps = steps_for(config.train_flops, self.method, self.shape, self.tokens_per_pair, config.batch_size)
         if steps < 1:
@@ -102,6 +101,7 @@ class Job:
                 f"{config.model} with {config.method} at {config.train_flops:g} FLOP needs about {needed:,.0f} pairs, "
                 f"got {there:,} in {pairs.folder} with max_epochs={config.max_epochs}: allow more epochs"
             )
+        check_yardstick(pairs, config.eval_pairs, config.eval_candidates, config.yardstick)
 
     def check_batches(self) -> None:
         """Refuse pairs whose texts repeat so often that the batches end before the budget.
