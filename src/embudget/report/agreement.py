@@ -4,9 +4,22 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from embudget.laws import Laws
+from embudget.palette import strokes
 from embudget.recipe import Recipe
 from embudget.records import RunRecord
-from embudget.report.drawing import AXIS, LEGEND, STAR, axis, drawn, interval_bar, line, markers, marks, run_text
+from embudget.report.drawing import (
+    AXIS,
+    LEGEND,
+    STAR,
+    axis,
+    drawn,
+    interval_bar,
+    line,
+    marker_of,
+    markers,
+    of_method,
+    run_text,
+)
 from embudget.report.formats import methods_in_order, plotly_text
 
 if TYPE_CHECKING:
@@ -17,14 +30,14 @@ def agreement_figure(
     records: Sequence[RunRecord], laws: Laws, recipe: Recipe | None = None, measured: RunRecord | None = None
 ) -> "Figure":
     """Measured loss of every run against what L(N, D) says of it, and the recipe's run against what the recipe said."""
-    style = marks(laws.table.methods)
+    drawn_by = strokes(laws.table.methods)
     traces, values = [], []
     for method in methods_in_order(laws.methods):
         runs = [record for record in records if record.config.method == method and record.loss]
         known = [(said, run.loss, run_text(run)) for run in runs if (said := law_loss(laws, run)) is not None]
         x, y, texts = zip(*known, strict=True) if known else ((), (), ())
-        marker = style[method]._asdict() | {"size": 9, "opacity": 0.8}
-        traces.append(markers(plotly_text(method), x, y, marker, texts))
+        marker = marker_of(drawn_by[method], opacity=0.8)
+        traces.append(of_method(method, markers(plotly_text(method), x, y, marker, texts), named=True))
         values += [*x, *y]
     foreseen = recipe.predicted_loss if recipe else law_loss(laws, measured) if measured else None
     if foreseen is not None and measured is not None and measured.loss:
