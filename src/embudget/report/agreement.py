@@ -20,7 +20,7 @@ from embudget.report.drawing import (
     of_method,
     run_text,
 )
-from embudget.report.formats import methods_in_order, plotly_text
+from embudget.report.formats import plotly_text
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -32,7 +32,7 @@ def agreement_figure(
     """Measured loss of every run against what L(N, D) says of it, and the recipe's run against what the recipe said."""
     drawn_by = strokes(laws.table.methods)
     traces, values = [], []
-    for method in methods_in_order(laws.methods):
+    for method in (one for one in drawn_by if one in laws.methods):
         runs = [record for record in records if record.config.method == method and record.loss]
         known = [(said, run.loss, run_text(run)) for run in runs if (said := law_loss(laws, run)) is not None]
         x, y, texts = zip(*known, strict=True) if known else ((), (), ())

@@ -21,8 +21,8 @@ SPAN = 256.0
 """Times below the smallest and above the largest measured budget at which the slider ends: beyond a factor of 16 the
 page shows the pilot, so that the reader sees where recipes end."""
 _SCRIPTS = (
-    "text", "elements", "law", "correction", "pairs", "options", "rates", "doubts", "nearest", "recipe", "starts", "pays", "shown",
-    "page",
+    "text", "elements", "law", "correction", "pairs", "options", "rates", "doubts", "nearest", "recipe", "starts",
+    "pays", "shown", "page",
 )  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """What to doubt in a study, in plain words, each with what to do about it.
 
-These are the warnings of `embudget fit` and `embudget recipe`, made from the same fields. There they are written for who
-knows the laws, here for who reads the page only.
+These are the warnings of `embudget fit` and `embudget recipe`, made from the same fields. There they are written for
+who knows the laws, here for who reads the page only.
 """
 
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from embudget.laws import Laws
 from embudget.laws.checks import Refusal
-from embudget.laws.diagnostics import CellDiagnosis, mixed_setting_warnings, rate_warnings, uneven_tuning
+from embudget.laws.diagnostics import CellDiagnosis, Diagnostics, mixed_setting_warnings, rate_warnings, uneven_tuning
 from embudget.recipe import Recipe
 from embudget.report.formats import number, plural
 from embudget.report.shown import Counted
@@ -44,9 +44,23 @@ def _every(runs: Counted, laws: Laws, recipe: Recipe | None) -> list[Doubt]:
 
 
 def _of_laws(laws: Laws) -> Iterator[Doubt]:
-    found = laws.diagnostics
     for remark in laws.table.remarks:
         yield Doubt(_sentence(remark.text), "Check what the columns of the table of runs mean.")
+    yield from _of_cells(laws.diagnostics)
+    yield from _of_form(laws.diagnostics)
+    for text in rate_warnings(laws.cells):
+        yield Doubt(_sentence(text), "Try learning rates beyond the best one, until worse ones lie on both sides.")
+    for text in mixed_setting_warnings(laws.cells):
+        yield Doubt(_sentence(text), "Fit them separately.")
+    for no in laws.refusals:
+        if no.budget is None:
+            yield Doubt(f"{_sentence(no.what)[:-1]} could not be fitted: {no.reason}.", _remedy(no))
+    if laws.table.dropped:
+        counts = ", ".join(f"{reason} ({count:,})" for reason, count in laws.table.dropped.items())
+        yield Doubt(f"Runs that were left out of the laws: {counts}.", "Look at them in the table below.")
+
+
+def _of_cells(found: Diagnostics) -> Iterator[Doubt]:
     for cell in found.influential:
         yield Doubt(
             f"One point decides the law: {_named(cell)}. Without it the answer would differ.",
@@ -57,6 +71,9 @@ def _of_laws(laws: Laws) -> Iterator[Doubt]:
             f"One point lies far off the law and counts little: {_named(cell)}.",
             "Look at its runs in the table below; if nothing is wrong with them, run it again with another seed.",
         )
+
+
+def _of_form(found: Diagnostics) -> Iterator[Doubt]:
     for what in found.patterns:
         yield Doubt(
             f"The law misses in a pattern: its errors follow {what}.",
@@ -78,16 +95,6 @@ def _of_laws(laws: Laws) -> Iterator[Doubt]:
             f"These runs do not say where the loss will level off: anywhere from {low:.2g} to {high:.2g} nats.",
             "Trust far budgets little. Runs at 4 times the largest budget would tell most.",
         )
-    for text in rate_warnings(laws.cells):
-        yield Doubt(_sentence(text), "Try learning rates beyond the best one, until worse ones lie on both sides.")
-    for text in mixed_setting_warnings(laws.cells):
-        yield Doubt(_sentence(text), "Fit them separately.")
-    for no in laws.refusals:
-        if no.budget is None:
-            yield Doubt(f"{_sentence(no.what)[:-1]} could not be fitted: {no.reason}.", _remedy(no))
-    if laws.table.dropped:
-        counts = ", ".join(f"{reason} ({count:,})" for reason, count in laws.table.dropped.items())
-        yield Doubt(f"Runs that were left out of the laws: {counts}.", "Look at them in the table below.")
 
 
 def _of_runs(runs: Counted) -> Iterator[Doubt]:

@@ -79,7 +79,7 @@ def _even_ticks(low: float, high: float, most: int) -> list[float]:
 def axis(title: str, values: Sequence[float], *, log: bool, pad: float = 0.07) -> dict[str, Any]:
     """A plotly axis that holds the values with some room, its ticks set and written by us: 1e12, not 1T or 10^12."""
     low, high = _padded(min(values), max(values), log, pad)
-    at = ticks(low, high)
+    at = ticks(low, high) if log else _even_ticks(low, high, 6)
     return {
         "title": {"text": title, "standoff": 8},
         "type": "log" if log else "linear",

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 
 from embudget.methods import kind_of
 from embudget.palette import strokes
-from embudget.report.formats import methods_in_order
 
 WHITE = 0.45
 """Share of white in a colour on the dark page. With it the darkest shade has a contrast of 5 to 1."""
@@ -21,12 +20,12 @@ def on_dark(color: str) -> str:
 
 
 def method_looks(methods: Iterable[str]) -> list[dict[str, str]]:
-    """Name, kind, colours and symbol of each method, in the order of drawing, for the page's script."""
+    """Name, kind, colours and symbol of each method, in the paper's order, for the page's script."""
     drawn = strokes(methods)
     return [
         {
             "name": method, "kind": kind_of(method), "color": drawn[method].color, "dark": on_dark(drawn[method].color),
             "symbol": drawn[method].symbol,
         }
-        for method in methods_in_order(drawn)
+        for method in drawn
     ]  # fmt: skip

@@ -11,13 +11,14 @@ from embudget.errors import ConfigError, FitError, ModelError
 from embudget.files import save_text
 from embudget.findings import explain
 from embudget.laws import Laws
+from embudget.palette import strokes
 from embudget.recipe import Recipe
 from embudget.records import RunRecord
 from embudget.report.agreement import agreement_figure, law_loss
 from embudget.report.answer import answer_scripts, answer_section
 from embudget.report.doubts import doubts_of
 from embudget.report.facts import answer_of, study_facts, study_sentence
-from embudget.report.formats import methods_in_order, number
+from embudget.report.formats import number
 from embudget.report.frontier import frontier_figure
 from embudget.report.isoflop import isoflop_figure
 from embudget.report.look import method_looks
@@ -132,12 +133,13 @@ def _lineage(
         "name": own.lineage,
         "noise": own.noise,
         "told": recipe is not None,
+        "run": measured is not None and measured.loss is not None,
         "frontier": drawing_of(f"frontier{of}", frontier_figure(own, recipe, measured)),
         "missing": sorted(missing),
         "isoflops": [
             drawing_of(f"isoflop-{panel}{of}", isoflop_figure(own, method))
             | {"method": method, "no_vertex": _refused(own, method)}
-            for panel, method in enumerate(methods_in_order(own.table.methods))
+            for panel, method in enumerate(strokes(own.table.methods))
         ],
         "agreement": drawing_of(f"agreement{of}", agreement_figure(mine, own, recipe, measured)),
         **_findings(own),

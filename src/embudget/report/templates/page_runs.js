@@ -5,7 +5,7 @@ const PIECE = 200;
 function cellText(value, form) {
   if (value === null) return "–";
   if (form === "text" || form === "whole") return String(value);
-  return form === "number" ? shownNumber(value) : grouped3(fixed(value, Number(form)));
+  return form === "number" || Math.abs(value) >= 1e6 ? shownNumber(value) : grouped3(fixed(value, Number(form)));
 }
 
 /** A decimal number with commas in its whole part. */
@@ -42,7 +42,7 @@ function startRuns() {
   if (!found) return;
   const { columns, rows, kinds } = found;
   const at = Object.fromEntries(columns.map(({ name }, place) => [name, place]));
-  const words = rows.map((row) => searched(row, columns));
+  const words = []; // of each row, made as soon as the reader looks for any
   const section = document.querySelector(".runs"),
     form = section.querySelector(".filter"),
     count = section.querySelector(".count"),
@@ -95,7 +95,7 @@ function startRuns() {
         !state.hidden.has(row[at.method]) &&
         (!state.kind || kinds[row[at.method]] === state.kind) &&
         (!state.status || row[at.status] === state.status) &&
-        wanted.every((word) => words[place].includes(word)),
+        wanted.every((word) => (words[place] ??= searched(row, columns)).includes(word)),
     );
     const column = state.sort.replace(/^-/, ""),
       rising = !state.sort.startsWith("-");
