@@ -3,7 +3,6 @@
 import csv
 import re
 from collections.abc import Callable, Iterator
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -62,7 +61,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Written]:
     sixty = [*study(models=MODELS, budgets=BUDGETS)[:59]]
     sixty.append(failed(sixty[0].config, "the machine went away"))
     hostile = [_renamed(one) for one in sixty[:-1]] + [failed(_renamed(sixty[0]).config, "=" + HOSTILE + HARMFUL)]
-    large = list(islice(many_records(10_000, groups=2), 10_000))
+    large = list(many_records(10_000, groups=2))
     laws = fit(large[:2000], draws=20, forms=["chinchilla"])
     made: dict[str, tuple[list[RunRecord], Laws, str]] = {
         "1": (sixty[:1], find_laws("smollm2"), "smollm2"),
@@ -247,6 +246,7 @@ def test_the_theme_is_the_systems_until_the_reader_chooses(opened: Opened) -> No
     assert light["full"] == "#0072b2"
     assert all(light[part] != dark[part] for part in light)
     page.emulate_media(color_scheme="light")
+    page.wait_for_function("document.querySelector('[data-figure=frontier]').layout.font.color === '#1d2129'")
     assert page.evaluate(COLORS) == light
     page.click(".theme >> text=Dark")
     assert page.evaluate(COLORS) == dark

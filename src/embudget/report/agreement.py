@@ -25,6 +25,9 @@ from embudget.report.formats import plotly_text
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
+MANY = 500
+"""Runs above which their markers are smaller, so that they can be told apart."""
+
 
 def agreement_figure(
     records: Sequence[RunRecord], laws: Laws, recipe: Recipe | None = None, measured: RunRecord | None = None
@@ -36,7 +39,7 @@ def agreement_figure(
         runs = [record for record in records if record.config.method == method and record.loss]
         known = [(said, run.loss, run_text(run)) for run in runs if (said := law_loss(laws, run)) is not None]
         x, y, texts = zip(*known, strict=True) if known else ((), (), ())
-        marker = marker_of(drawn_by[method], opacity=0.8)
+        marker = marker_of(drawn_by[method], 9 if len(records) <= MANY else 6, opacity=0.8)
         traces.append(of_method(method, markers(plotly_text(method), x, y, marker, texts), named=True))
         values += [*x, *y]
     foreseen = recipe.predicted_loss if recipe else law_loss(laws, measured) if measured else None

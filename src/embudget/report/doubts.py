@@ -127,4 +127,6 @@ def _named(cell: CellDiagnosis) -> str:
 
 
 def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}" + ("" if text.endswith(".") else ".")
+    """A warning as a sentence; the name of a model at its beginning, as smollm2-135m, keeps its letters."""
+    first = text[:1].upper() if text.split()[0].isalpha() else text[:1]
+    return first + text[1:] + ("" if text.endswith(".") else ".")

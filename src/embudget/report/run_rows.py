@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from embudget.methods import kind_of
 from embudget.records import RunRecord, differing
 from embudget.records.table import column_of, record_row
+from embudget.report.formats import methods_in_order
 
 
 class Column(NamedTuple):
@@ -56,8 +57,10 @@ def run_rows(records: Sequence[RunRecord], predicted: Mapping[str, float]) -> di
     known = {column.name for column in (*_FIRST, *_LAST)}
     columns = [*_FIRST, *(Column(name, name.replace("_", " "), "whole") for name in also if name not in known), *_LAST]
     names = [column.name for column in columns if column.name != "predicted_loss"]
+    place_of = {method: place for place, method in enumerate(methods_in_order({one.config.method for one in records}))}
     ordered = sorted(
-        records, key=lambda one: (kind_of(one.config.method), one.config.method, one.config.train_flops, one.id)
+        records,
+        key=lambda one: (place_of[one.config.method], one.config.train_flops, one.model_params or 0, one.id),
     )
     rows = []
     for record in ordered:
@@ -71,7 +74,7 @@ def run_rows(records: Sequence[RunRecord], predicted: Mapping[str, float]) -> di
     return {
         "columns": [columns[place]._asdict() for place in kept],
         "rows": [[_short(row[place]) for place in kept] for row in rows],
-        "kinds": {method: kind_of(method) for method in sorted({record.config.method for record in ordered})},
+        "kinds": {method: kind_of(method) for method in place_of},
     }
 
 

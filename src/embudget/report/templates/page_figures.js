@@ -2,6 +2,8 @@
 
 const SIGNS = { circle: "●", square: "■", diamond: "◆", "triangle-up": "▲" };
 const DARK = Object.fromEntries(METHODS.map((one) => [one.color, one.dark]));
+const TWICE = 300; // milliseconds within which two clicks are a double one, as for Plotly
+const narrow = matchMedia("(max-width: 560px)"); // there the buttons above the figures are legend enough
 const drawings = []; // { place, original } of the figures that are there
 
 /** A copy of a part of a figure in the colours of the theme; long lists of values are not copied. */
@@ -18,12 +20,12 @@ function figureNow({ data, layout }) {
   shown.paper_bgcolor = shown.plot_bgcolor = "rgba(0,0,0,0)";
   shown.font.color = ink;
   if (matchMedia("(pointer: coarse)").matches) shown.dragmode = false; // a finger that scrolls must not zoom
-  const traces = data.map((trace) => ({
-    ...repainted(trace, colors),
-    ...(NAMES.includes(trace.legendgroup)
-      ? { visible: state.hidden.has(trace.legendgroup) ? "legendonly" : true }
-      : {}),
-  }));
+  const traces = data.map((trace) => {
+    const painted = repainted(trace, colors);
+    if (!NAMES.includes(trace.legendgroup)) return painted;
+    const visible = state.hidden.has(trace.legendgroup) ? "legendonly" : true;
+    return { ...painted, visible, showlegend: Boolean(trace.showlegend) && !narrow.matches };
+  });
   return [traces, shown];
 }
 
@@ -37,12 +39,15 @@ function drawOne(place) {
   });
   drawings.push({ place, original });
   const named = (event) => event.data[event.curveNumber].legendgroup;
+  let clicked = 0;
   place.on("plotly_legendclick", (event) => {
     if (!NAMES.includes(named(event))) return true;
-    toggleMethod(named(event));
+    clearTimeout(clicked); // Plotly tells of both clicks before it tells that they were a double one
+    clicked = setTimeout(toggleMethod, TWICE, named(event));
     return false;
   });
   place.on("plotly_legenddoubleclick", (event) => {
+    clearTimeout(clicked);
     if (NAMES.includes(named(event))) onlyMethod(named(event));
     return false;
   });
@@ -105,6 +110,7 @@ function startFigures() {
     followButtons();
   };
   systemDark.addEventListener("change", repaint);
+  narrow.addEventListener("change", repaint);
   addEventListener("beforeprint", () => {
     printing = true;
     repaint();
