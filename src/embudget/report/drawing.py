@@ -60,9 +60,9 @@ def ticks(low: float, high: float, most: int = 6) -> list[float]:
     if low <= 0 or high / low < 3:
         return _even_ticks(low, high, most)
     decades = range(floor(log10(low)), ceil(log10(high)) + 1)
-    for leading in ((1, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
+    for leading, least in (((1, 2, 5), 3), ((1, 2, 3, 5, 7), 0), ((1, 3), 0), ((1,), 0)):
         values = [first * 10.0**k for k in decades for first in leading if low <= first * 10.0**k <= high]
-        if len(values) <= most:
+        if least <= len(values) <= most:
             return values
     return values[:: ceil(len(values) / most)]
 
