@@ -88,7 +88,7 @@ def opened(browser: "Browser", pages: dict[str, Written]) -> Iterator[Opened]:
     contexts = []
 
     def open_page(name: str = "60", width: int = 1280, fragment: str = "", scheme: str = "light") -> "Page":
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
         context.grant_permissions(["clipboard-read", "clipboard-write"])
         contexts.append(context)
         page = context.new_page()
@@ -113,7 +113,7 @@ def drawn(page: "Page") -> None:
 
 def rows(page: "Page", column: str) -> list[str]:
     """The texts of a column of the table of runs, of the rows that are there."""
-    return page.evaluate(
+    texts: list[str] = page.evaluate(
         """(column) => {
           const table = document.querySelector(".run-table");
           const at = [...table.tHead.rows[0].cells].findIndex((head) => head.dataset.column === column);
@@ -121,6 +121,7 @@ def rows(page: "Page", column: str) -> list[str]:
         }""",
         column,
     )
+    return texts
 
 
 def visible(page: "Page", method: str) -> set[object]:

@@ -35,7 +35,8 @@ def command(
 ) -> None:
     """Write a study as one page, which answers for any budget and shows figures and tables.
 
-    It is one HTML file, which opens offline. Its recipes are those of `embudget recipe`.
+    It is one HTML file, which opens offline. Its recipes are those of `embudget recipe`, its findings those of
+    `embudget explain`. Runs can be filtered and saved as CSV.
 
     \b
     Examples: embudget report study.db --laws laws.json --out report.html
