@@ -74,7 +74,7 @@ def write_report(
     runs = list(records_by_id(records, dict.fromkeys([*known.listed, *known.failed])).values())
     predicted = {run.id: loss for run in runs if (loss := law_loss(laws, run)) is not None}
     unseen = measured is not None and measured.id not in known.ids
-    lineages = [_lineage(one, place, laws, runs, recipe, measured) for place, one in enumerate(laws.every)]
+    lineages = [_lineage(one, place, laws, runs, predicted, recipe, measured) for place, one in enumerate(laws.every)]
     page = rendered(
         "page.html",
         **_answer(laws, source, recipe),
@@ -118,7 +118,13 @@ def _recipe(recipe: Recipe, measured: RunRecord | None) -> dict[str, Any]:
 
 
 def _lineage(
-    own: Laws, place: int, laws: Laws, runs: Sequence[RunRecord], recipe: Recipe | None, measured: RunRecord | None
+    own: Laws,
+    place: int,
+    laws: Laws,
+    runs: Sequence[RunRecord],
+    predicted: Mapping[str, float],
+    recipe: Recipe | None,
+    measured: RunRecord | None,
 ) -> dict[str, Any]:
     """The figures and the findings of one lineage's laws; ``place`` ends the figures' names in the document."""
     mine = list(runs)
@@ -141,7 +147,7 @@ def _lineage(
             | {"method": method, "no_vertex": _refused(own, method)}
             for panel, method in enumerate(strokes(own.table.methods))
         ],
-        "agreement": drawing_of(f"agreement{of}", agreement_figure(mine, own, recipe, measured)),
+        "agreement": drawing_of(f"agreement{of}", agreement_figure(mine, own, recipe, measured, predicted)),
         **_findings(own),
     }
 
