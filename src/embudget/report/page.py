@@ -5,8 +5,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
-
 from embudget.errors import ConfigError, FitError, ModelError
 from embudget.files import save_text
 from embudget.findings import explain
@@ -104,13 +102,12 @@ def _answer(laws: Laws, source: str, recipe: Recipe | None) -> dict[str, Any]:
         section, data = answer_section(laws, source, budget=None if recipe is None else recipe.train_flops)
     except (ConfigError, ModelError) as error:
         return {"answer": None, "why_no_answer": str(error), "answers": None, "answer_parts": answer_scripts()}
-    # The section is rendered by the same templates, which have escaped what is in it.
-    return {"answer": Markup(section), "answers": data, "answer_parts": answer_scripts()}
+    return {"answer": section, "answers": data, "answer_parts": answer_scripts()}
 
 
 def _recipe(recipe: Recipe, measured: RunRecord | None) -> dict[str, Any]:
     return {
-        "sentence": Markup(answer_of(recipe, measured)),
+        "sentence": answer_of(recipe, measured),
         "rows": recipe_rows(recipe),
         "as_good": runners_up(recipe),
         "rejected": rejected(recipe),

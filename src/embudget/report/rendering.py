@@ -1,7 +1,8 @@
 """How is a page made of templates? By jinja2, everything escaped, and into one file that fetches nothing.
 
 Templates, style sheets and scripts are files in `templates/`. Text from outside enters a page in two ways only: as text
-of a template, which jinja2 escapes, or as JSON, in which no character is left that could end a script element.
+of a template, which jinja2 escapes, or as JSON, in which no character is left that could end a script element. Only the
+latter, our own files and what a template has made are marked `safe` in templates.
 """
 
 import json
@@ -12,7 +13,6 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from embudget.report.formats import fixed, number, plural
 
@@ -43,12 +43,12 @@ def one_scope(parts: Iterable[str]) -> str:
     return f'"use strict";\n(() => {{\n{joined}\n}})();\n'
 
 
-def embedded(data: str | Any) -> Markup:  # noqa: ANN401 - anything that JSON holds
+def embedded(data: str | Any) -> str:  # noqa: ANN401 - anything that JSON holds
     """Data for a script element, as JSON or already written as such; no text of it can end the element."""
     text = data if isinstance(data, str) else json.dumps(data, separators=(",", ":"), allow_nan=False)
     for sign in "<>&":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
-    return Markup(text)
+    return text
 
 
 def drawing_of(name: str, figure: "Figure") -> dict[str, Any]:
@@ -56,21 +56,22 @@ def drawing_of(name: str, figure: "Figure") -> dict[str, Any]:
     return {"id": name, "json": figure.to_json(), "height": int(figure.layout.height)}
 
 
-def style_sheet(*names: str) -> Markup:
+def style_sheet(*names: str) -> str:
     """Style sheets of ours for a style element."""
-    return Markup("\n".join(map(template_text, names)))
+    return "\n".join(map(template_text, names))
 
 
-def page_script(*names: str) -> Markup:
+def page_script(*names: str) -> str:
     """Scripts of ours, in one scope, for a script element."""
-    return Markup(one_scope(names))
+    return one_scope(names)
 
 
-def plotly_script() -> Markup:
+def plotly_script() -> str:
     """Plotly as its package brings it."""
     from plotly.offline import get_plotlyjs
 
-    return Markup(get_plotlyjs())
+    code: str = get_plotlyjs()
+    return code
 
 
 @cache
@@ -82,8 +83,7 @@ def templates() -> Environment:
     )  # fmt: skip
     made.filters |= {"number": number, "plural": plural, "fixed": fixed, "embedded": embedded}
     made.globals |= {
-        "policy": Markup(POLICY),
-         "version": version("embudget"), "style_sheet": style_sheet, "page_script": page_script,
+        "policy": POLICY, "version": version("embudget"), "style_sheet": style_sheet, "page_script": page_script,
         "plotly_script": plotly_script,
     }  # fmt: skip
     return made
