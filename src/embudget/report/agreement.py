@@ -56,11 +56,11 @@ def agreement_figure(
         own = markers("recipe's run", [foreseen], [measured.loss], STAR, [run_text(measured, foreseen)])
         traces.append(own | ({"error_x": interval_bar(recipe)} if recipe else {}))
         values += [foreseen, measured.loss, *(recipe.predicted_interval if recipe else ())]
-    said = axis("predicted loss, nats", values, log=False)
-    ends = said["range"]
+    across = axis("predicted loss, nats", values, log=False)
+    ends = across["range"]
     diagonal = line(ends, ends, {"color": AXIS, "width": 1.5, "dash": "dash"}, "measured = predicted")
     found = axis("measured held-out loss, nats", values, log=False)
-    return drawn([diagonal, *traces], said, found, height=520, **LEGEND)
+    return drawn([diagonal, *traces], across, found, height=520, **LEGEND)
 
 
 def law_loss(laws: Laws, record: RunRecord) -> float | None:
