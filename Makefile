@@ -52,7 +52,7 @@ test-cluster: setup .s3/installed
 
 # The page in Debian's Chromium, which Playwright drives: apt-get install chromium fonts-dejavu-core.
 test-browser: setup
-	$(BIN)/pytest -m browser -n 0 tests/report
+	$(BIN)/pytest -m browser -n 0 tests/report tests/studies/publish/test_screenshots.py
 
 .s3/installed: requirements-s3.lock | setup
 	rm -rf .s3 && $(PIP) install --require-hashes --no-deps --target .s3 -r requirements-s3.lock && touch $@

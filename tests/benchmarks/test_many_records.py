@@ -15,7 +15,7 @@ from embudget.report.shown import MOST_FAILED, MOST_RUNS, counted
 from embudget.runs import RunTable
 from embudget.study import Store
 
-FEW, MANY = 2000, 8000
+FEW, MANY = 3000, 12_000
 
 
 @pytest.fixture(scope="module")

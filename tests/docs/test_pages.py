@@ -82,6 +82,7 @@ SETUP: dict[str, Callable[[Pairs], None]] = {
     "howto/evaluate": with_model,
     "howto/export": with_model,
     "howto/models": with_models,
+    "howto/page": with_study,
     "howto/push": with_pairs,
     "howto/table": with_runs,
 }

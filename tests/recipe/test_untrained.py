@@ -72,7 +72,7 @@ def test_a_start_below_all_trained_choices_is_the_answer(laws: Laws) -> None:
     assert second == "the best trained choice:"
     assert any(line.startswith("  train ") for line in rest), "the best trained choice is still there"
     assert not any("as it is" in text for text in recipe.warnings)
-    assert answer_of(recipe, None).startswith(f'<p class="answer">Use {BEST} as it is')
+    assert answer_of(recipe, None).startswith(f'<p class="answer-of">Use {BEST} as it is')
 
 
 def test_a_budget_from_which_training_pays_agrees_with_the_recipes_about_it(laws: Laws) -> None:

@@ -1,5 +1,6 @@
 """The page of a simulated study and its figures."""
 
+import json
 import resource
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -15,7 +16,7 @@ from embudget.laws import Coefficients, Laws, fit
 from embudget.recipe import Crossover, Recipe, recommend
 from embudget.records import Provenance, RunConfig, RunRecord
 from embudget.report import agreement_figure, frontier_figure, isoflop_figure, write_report
-from embudget.report.tables import recipe_table
+from embudget.report.tables import recipe_rows
 from embudget.study import Store
 from tests.command_line import Run
 
@@ -76,6 +77,13 @@ class Page(HTMLParser):
         if self.cdata_elem is None:
             self.text.append(data)
 
+    @property
+    def runs(self) -> list[dict[str, Any]]:
+        """The rows of the table of runs, which the script makes of data."""
+        data = json.loads(self.source.partition('id="runs-data">')[2].partition("</script>")[0])
+        names = [column["name"] for column in data["columns"]]
+        return [dict(zip(names, row, strict=True)) for row in data["rows"]]
+
     def count(self, tag: str) -> int:
         return sum(name == tag for name, _ in self.tags)
 
@@ -112,10 +120,13 @@ def test_the_page_counts_shared_flop_once_and_names_what_diverged(
     config = records[0].config.model_copy(update={"seed": 9})
     diverged = RunRecord(config=config, status="diverged", error="the loss became nan at 12 %")
     branch = records[0].model_copy(update={"train_flops": 4e20, "shared_flops": 1e20, "seconds": 7200.0})
-    words = Page(write_report(tmp_path / "r.html", [branch, *records[1:], diverged], laws)).words
+    page = Page(write_report(tmp_path / "r.html", [branch, *records[1:], diverged], laws))
+    words = page.words
     assert "27 done, 1 diverged, 0 failed" in words
     assert "3e20 FLOP in 1.5 h of training" in words
-    assert "diverged: the loss became nan at 12 %" in words
+    assert [(row["status"], row["error"]) for row in page.runs if row["error"]] == [
+        ("diverged", "the loss became nan at 12 %")
+    ]
 
 
 def test_the_page_tells_what_the_study_was_and_what_it_answers(
@@ -126,12 +137,13 @@ def test_the_page_tells_what_the_study_was_and_what_it_answers(
     )
     located = records[0].model_copy(update={"provenance": origin, "seconds": 7200.0})
     spent = [located, *records[1:], failed(records[0].config)]
-    words = Page(write_report(tmp_path / "r.html", spent, laws, recipe, measured)).words
+    page = Page(write_report(tmp_path / "r.html", spent, laws, recipe, measured))
+    words = page.words
     for expected in (*MODELS, *METHODS, "1.25e11", "27 done, 1 failed", "Abacus 9, 2 threads", "torch 2.13.0"):
         assert expected in words
     assert "2026-01-02" in words and "2.0 h of training" in words
     assert f"{recipe.predicted_loss:.3f} nats" in words and "Measured: 2.750 nats, off by " in words
-    assert all(record.id in words for record in spent)
+    assert {row["id"] for row in page.runs} == {record.id for record in spent}
     assert all(
         reason in words for reason in [no.reason for no in laws.refusals] + [no.reason for no in recipe.rejected]
     )
@@ -157,7 +169,8 @@ def test_text_of_a_record_stays_text(tmp_path: Path, records: list[RunRecord]) -
     plain = Page(write_report(tmp_path / "plain.html", records, laws))
     hostile = Page(write_report(tmp_path / "hostile.html", [*renamed, failed(renamed[0].config)], laws))
     assert hostile.count("script") == plain.count("script")
-    assert HOSTILE in hostile.text and model in hostile.text
+    assert HOSTILE in [row["error"] for row in hostile.runs] and model in [row["model"] for row in hostile.runs]
+    assert model in hostile.words
     assert "<script>alert" not in hostile.source
 
 
@@ -190,13 +203,13 @@ def test_a_method_without_a_law_keeps_its_panel_with_the_reason(tmp_path: Path, 
 
 
 def test_the_recipes_table_has_both_intervals_and_the_crossovers(recipe: Recipe) -> None:
-    text = recipe_table(recipe)
+    text = recipe_rows(recipe)["predicted"]
     assert "{:.3f} to {:.3f} with 90 %".format(*recipe.predicted_interval) in text
-    assert "without a run&#x27;s noise {:.3f} to {:.3f}".format(*recipe.loss_interval) in text
+    assert "without a run's noise {:.3f} to {:.3f}".format(*recipe.loss_interval) in text
     crossover = Crossover(from_method="full", to_method="lora", budget=2e12, interval=(1e12, 3e12), share=1.0)
-    known = recipe_table(recipe.model_copy(update={"crossovers": (crossover,)}))
-    assert "<td>full to lora at 2e+12 FLOP, with 90 % 1e+12 to 3e+12</td>" in known
-    assert "full to lora" not in recipe_table(recipe.model_copy(update={"crossovers": ()}))
+    known = recipe_rows(recipe.model_copy(update={"crossovers": (crossover,)}))
+    assert known["crossovers"] == "full to lora at 2e+12 FLOP, with 90 % 1e+12 to 3e+12"
+    assert recipe_rows(recipe.model_copy(update={"crossovers": ()}))["crossovers"] == "none"
 
 
 def test_a_recipe_whose_run_failed_is_shown_as_failed(
@@ -361,8 +374,8 @@ def test_what_has_no_vertex_is_known_by_fields_and_not_by_words(
     )
     pages = [Page(write_report(tmp_path / "r.html", records, one)) for one in (laws, reworded)]
     assert any(no.budget is not None for no in laws.refusals)
-    assert "No vertex at" in pages[0].source
-    before, after = (page.source.partition("<h2>Laws</h2>")[0] for page in pages)
+    assert "Why some budgets have no best size" in pages[0].source
+    before, after = (page.source.partition("What the paper found")[0] for page in pages)
     assert before == after
 
 
@@ -371,10 +384,10 @@ def test_chance_stands_beside_each_loss_and_runs_without_gain_are_named(
 ) -> None:
     config = records[0].config.model_copy(update={"seed": 9})
     idle = RunRecord(config=config, status="no_gain", error="no better than chance", loss=6.25, chance=6.2375)
-    words = Page(write_report(tmp_path / "r.html", [*records, idle], laws)).words
-    assert "27 done, 1 no better than chance, 0 failed" in words
-    assert "no gain: no better than chance" in words
-    assert "6.250" in words and f"{6.2375:.3f}" in words
+    page = Page(write_report(tmp_path / "r.html", [*records, idle], laws))
+    assert "27 done, 1 no better than chance, 0 failed" in page.words
+    (row,) = [row for row in page.runs if row["status"] == "no_gain"]
+    assert (row["error"], row["loss"], row["chance"]) == ("no better than chance", 6.25, 6.2375)
 
 
 def test_a_run_of_the_study_itself_is_not_called_unseen(

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from embudget.duration import duration
-from embudget.report.drawing import axis, marks, spread_apart, ticks
+from embudget.palette import strokes
+from embudget.report.drawing import axis, spread_apart, ticks
 from embudget.report.formats import methods_in_order, number, plural
+from embudget.report.look import method_looks
 
 
 @pytest.mark.parametrize(
@@ -71,4 +73,28 @@ def test_labels_never_overlap() -> None:
 
 def test_every_method_of_a_large_study_is_drawn_differently() -> None:
     methods = [f"lora:{2**power}" for power in range(3, 12)] + ["full", "freeze:0.5", "bias"]
-    assert len(set(marks(methods).values())) == len(methods)
+    looks = method_looks(methods)
+    for theme in ("color", "dark"):
+        assert len({(look[theme], look["symbol"]) for look in looks}) == len(methods)
+
+
+def luminance(color: str) -> float:
+    """Relative luminance as WCAG 2 defines it."""
+    parts = [int(color[start : start + 2], 16) / 255 for start in (1, 3, 5)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def test_every_method_is_seen_on_the_dark_page() -> None:
+    methods = [f"lora:{2**power}" for power in range(12)] + ["full", "freeze:0.25", "freeze:0.75", "bias"]
+    paper = luminance("#14171c")
+    contrasts = {look["name"]: (luminance(look["dark"]) + 0.05) / (paper + 0.05) for look in method_looks(methods)}
+    assert min(contrasts.values()) > 4.5, contrasts
+
+
+def test_the_colours_are_those_of_print() -> None:
+    methods = ["lora:8", "lora:128", "full"]
+    drawn = strokes(methods)
+    assert [(one["name"], one["color"], one["symbol"]) for one in method_looks(methods)] == [
+        (name, drawn[name].color, drawn[name].symbol) for name in ("full", "lora:8", "lora:128")
+    ]

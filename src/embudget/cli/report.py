@@ -47,7 +47,8 @@ def command(
 ) -> None:
     """Write a study as one page, which answers for any budget and shows figures and tables.
 
-    It is one HTML file, which opens offline. Its recipes are those of `embudget recipe`.
+    It is one HTML file, which opens offline. Its recipes are those of `embudget recipe`, its findings those of
+    `embudget explain`. Runs can be filtered and saved as CSV.
 
     With --watch it follows a study that is trained somewhere else. As long as its runs are too few for laws, the page
     says what is there and what is missing. Ctrl-C ends it and leaves the last page.

@@ -1,10 +1,13 @@
 """Figures and tables of a study, as one HTML page that opens offline.
 
-page, document                  a study's page, and the HTML document that any figures and tables go into
+page, rendering                 a study's page, and how templates become one file
+answer                          the part that answers for a budget, in the reader's browser
+doubts                          warnings in plain words, with what to do
 frontier, isoflop, agreement    plotly figures, each usable alone; what they share is in drawing
 curve, curve_folder             recipes along budgets: the figure, and the folder with its data
-facts, tables                   the study, its recipe and its runs as HTML
-browser, formats                style sheet and script; numbers as text
+facts, tables, run_rows, shown  the study, its recipe and its runs, and which runs are listed
+look, formats                   a method's colours in both themes; numbers as text
+templates/                      HTML, style sheets and scripts
 """
 
 from embudget.report.agreement import agreement_figure

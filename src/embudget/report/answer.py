@@ -8,14 +8,12 @@ What the script answers is what `embudget recipe` answers: tests/report/test_ans
 """
 
 from functools import cache
-from importlib.resources import files
 from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from embudget.laws import Laws
 from embudget.limits import MOST_FLOPS
 from embudget.report.answer_data import answer_data
+from embudget.report.rendering import one_scope, rendered, template_text
 
 DATA = "answer-data"
 """The id of the section's data in a page."""
@@ -23,8 +21,8 @@ SPAN = 256.0
 """Times below the smallest and above the largest measured budget at which the slider ends: beyond a factor of 16 the
 page shows the pilot, so that the reader sees where recipes end."""
 _SCRIPTS = (
-    "text", "law", "correction", "pairs", "options", "rates", "doubts", "nearest", "recipe", "starts", "pays", "shown",
-    "page",
+    "text", "elements", "law", "correction", "pairs", "options", "rates", "doubts", "nearest", "recipe", "starts",
+    "pays", "shown", "page",
 )  # fmt: skip
 
 
@@ -56,7 +54,7 @@ def answer_section(
     high = min(max(one["budgets"][1] for one in data["lineages"]) * SPAN, MOST_FLOPS)
     shown = 4 * high / SPAN if budget is None else budget
     data |= {"budget": shown, "span": [low, high]}
-    return _templates().get_template("answer.html").render(data=data, amount=_written(shown)), data
+    return rendered("answer.html", data=data, amount=_written(shown)), data
 
 
 def _written(flops: float) -> str:
@@ -68,20 +66,15 @@ def _written(flops: float) -> str:
 @cache
 def answer_script() -> str:
     """The script as text, its parts in one scope; it offers `embudgetAnswer` to others on the page."""
-    folder = files("embudget.report") / "templates"
-    parts = "\n".join((folder / f"answer_{name}.js").read_text(encoding="utf-8") for name in _SCRIPTS)
-    return f'"use strict";\n(() => {{\n{parts}\n}})();\n'
+    return one_scope(answer_scripts())
+
+
+def answer_scripts() -> list[str]:
+    """The files of the script, in their order."""
+    return [f"answer_{name}.js" for name in _SCRIPTS]
 
 
 @cache
 def answer_style() -> str:
     """The style sheet as text."""
-    return (files("embudget.report") / "templates" / "answer.css").read_text(encoding="utf-8")
-
-
-@cache
-def _templates() -> Environment:
-    return Environment(
-        loader=PackageLoader("embudget.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
+    return template_text("answer.css")

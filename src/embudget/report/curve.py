@@ -4,8 +4,22 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from embudget.laws import Laws
+from embudget.palette import Stroke, strokes
 from embudget.recipe import CurvePoint, Recipe
-from embudget.report.drawing import BAND, BUDGET, GRID, LEGEND, LOSS, Mark, axis, drawn, hover, line, markers, marks
+from embudget.report.drawing import (
+    BAND,
+    BUDGET,
+    GRID,
+    LEGEND,
+    LOSS,
+    axis,
+    drawn,
+    hover,
+    line,
+    marker_of,
+    markers,
+    of_method,
+)
 from embudget.report.formats import number, plotly_text
 
 if TYPE_CHECKING:
@@ -35,8 +49,8 @@ def curve_figure(points: Sequence[CurvePoint], laws: Laws) -> "Figure":
     traces = [lower | unnamed, upper | band]
     for values, panel in ((losses, "y"), (sizes, "y2")):
         traces.append(line(budgets, values, {"color": _LINE}) | unnamed | {"yaxis": panel})
-    for method, mark in marks(sorted({method for one in laws.every for method in one.table.methods})).items():
-        traces += _method_traces(method, [one for one in found if one[1].method == method], mark)
+    for method, stroke in strokes(method for one in laws.every for method in one.table.methods).items():
+        traces += _method_traces(method, [one for one in found if one[1].method == method], stroke)
     x = axis(BUDGET, [point.budget for point in points], log=True, pad=0.03) | {"anchor": "y2"}
     y = axis(LOSS, _loss_range(recipes), log=True) | {"domain": _UPPER}
     y2 = axis("best N, parameters", sizes, log=True, pad=0.15) | {"domain": _LOWER, "anchor": "x"}
@@ -50,14 +64,13 @@ def _loss_range(recipes: Sequence[Recipe]) -> list[float]:
     return [max(low, min(predicted) / _WIDEST), min(high, max(predicted) * _WIDEST)]
 
 
-def _method_traces(method: str, found: Sequence[tuple[float, Recipe]], mark: Mark) -> list[dict[str, Any]]:
+def _method_traces(method: str, found: Sequence[tuple[float, Recipe]], stroke: Stroke) -> list[dict[str, Any]]:
     """The points where a method is the recipe's, in both panels."""
     if not found:
         return []
     budgets, texts = [budget for budget, _ in found], [_text(budget, recipe) for budget, recipe in found]
     losses = [recipe.predicted_loss for _, recipe in found]
-    upper = markers(plotly_text(method), budgets, losses, mark._asdict() | {"size": 10}, texts)
-    upper["legendgroup"] = method
+    upper = of_method(method, markers(plotly_text(method), budgets, losses, marker_of(stroke, 10), texts), named=True)
     sizes = [recipe.model_params for _, recipe in found]
     return [upper, upper | {"y": sizes, "yaxis": "y2", "showlegend": False}]
 

@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,9 @@ from embudget.outputs import Input, check_folder_output
 from embudget.owned import check_owned, list_files
 from embudget.recipe import CurvePoint, curve_warnings
 from embudget.report.curve import curve_figure
-from embudget.report.document import document, figure_element
-from embudget.report.formats import html, number
-from embudget.report.tables import curve_table
+from embudget.report.look import method_looks
+from embudget.report.rendering import drawing_of, rendered
+from embudget.report.tables import curve_listed
 
 COLUMNS = (
     "budget", "model", "method", "model_params", "train_flops", "serve_flops", "tokens", "steps", "batch_size",
@@ -42,9 +42,7 @@ def write_curve(out: str | Path, points: Sequence[CurvePoint], laws: Laws) -> Pa
             data = [point.model_dump(mode="json") for point in points]
             (part / "curve.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
             (part / "curve.csv").write_text(_csv(points), encoding="utf-8")
-            sections = _sections(points, laws)
-            page = document("embudget: recipes along budgets", "The best choice at every budget", sections)
-            (part / "curve.html").write_text(page, encoding="utf-8")
+            (part / "curve.html").write_text(_page(points, laws), encoding="utf-8")
             list_files(part)
     except OSError as error:
         raise ConfigError(f"cannot write {out}: {error.strerror}") from None
@@ -88,16 +86,17 @@ def _row(point: CurvePoint) -> dict[str, Any]:
     return own | intervals | {"budget": point.budget, "flat": flat, "warnings": "; ".join(recipe.warnings)}
 
 
-def _sections(points: Sequence[CurvePoint], laws: Laws) -> Iterator[str]:
-    caption = "Shaded: the measured budgets. Beyond them the laws extrapolate. Hover over a point for its recipe."
-    yield figure_element("curve", curve_figure(points, laws), caption)
-    for warning in curve_warnings(points):
-        yield f'<p class="warning">{html(warning[:1].upper() + warning[1:])}.</p>'
-    yield (
-        "<h2>Recipes</h2>\n<p>nats: the loss to expect, with the interval of a run; outside: times outside the budgets "
-        "that were measured of the method; as good: other choices that are predicted as good.</p>\n"
-        + curve_table(points)
+def _page(points: Sequence[CurvePoint], laws: Laws) -> str:
+    figure = curve_figure(points, laws)
+    looks = method_looks(method for one in laws.every for method in one.table.methods)
+    drawn = {trace.legendgroup for trace in figure.data}
+    return rendered(
+        "curve.html",
+        title="embudget: recipes along budgets",
+        heading="The best choice at every budget",
+        curve=drawing_of("curve", figure),
+        methods=[look for look in looks if look["name"] in drawn],
+        warnings=curve_warnings(points),
+        table=curve_listed(points),
+        refused=[point for point in points if point.recipe is None],
     )
-    if refused := [point for point in points if point.recipe is None]:
-        items = "".join(f"<li>{number(point.budget)} FLOP: {html(point.reason or '')}</li>" for point in refused)
-        yield f"<h2>Without a recipe</h2>\n<ul>{items}</ul>"

@@ -1,7 +1,8 @@
-"""What the figures share: a colour and a symbol per method, axes with readable ticks, labels that do not collide.
+"""What the figures share: traces that know their method, axes with readable ticks, labels that do not collide.
 
-Every colour but the accent and the methods' is a translucent grey, legible on white and on black: the page changes the
-colour of the text alone between its light and dark version.
+Methods are drawn by `embudget.palette.strokes`. Every other colour but the recipe's is a translucent grey, legible on
+white and on black: between its light and dark version the page changes the text's and the methods' colours alone. The
+traces of a method have its name as their ``legendgroup``, by which the page hides it in all figures at once.
 """
 
 from collections.abc import Sequence
@@ -11,18 +12,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from scipy.optimize import isotonic_regression
 
+from embudget.palette import Stroke
 from embudget.recipe import Recipe
 from embudget.records import RunRecord
-from embudget.report.formats import methods_in_order, number, plotly_text
+from embudget.report.formats import number, plotly_text
 from embudget.yardstick import loss_text
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 ACCENT = "#EE3377"
-"""Colour of the recipe. With the first five of `_COLORS` it is Paul Tol's "vibrant" scheme for colour-blind readers."""
-_COLORS = ("#0077BB", "#EE7733", "#009988", "#CC3311", "#33BBEE", "#997700", "#7A5CC4")
-_SYMBOLS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "pentagon", "cross", "hexagon")
+"""Colour of the recipe, which no method has."""
 BAND, GRID, AXIS = "rgba(128,128,128,0.28)", "rgba(128,128,128,0.18)", "rgba(128,128,128,0.7)"
 
 LOSS = "held-out loss, nats"
@@ -38,27 +38,21 @@ _LABEL_PIXELS = 17
 """Least distance between two labels, for text of 13 pixels."""
 
 
-class Mark(NamedTuple):
-    """How a method is drawn."""
-
-    color: str
-    symbol: str
-
-
 class Label(NamedTuple):
     """A text to the right of the plot at height ``y``, in the axis' own coordinates: log10 on a log axis."""
 
     y: float
     text: str
-    color: str
 
 
-def marks(methods: Sequence[str]) -> dict[str, Mark]:
-    """Colour and symbol by method, in the order of drawing; 7 colours with 8 symbols repeat after 56 methods."""
-    return {
-        method: Mark(_COLORS[place % len(_COLORS)], _SYMBOLS[place % len(_SYMBOLS)])
-        for place, method in enumerate(methods_in_order(methods))
-    }
+def of_method(method: str, trace: dict[str, Any], *, named: bool = False) -> dict[str, Any]:
+    """A trace that belongs to a method, and that stands for it in the legend if ``named``."""
+    return trace | {"legendgroup": method, "showlegend": named}
+
+
+def marker_of(stroke: Stroke, size: float = 9, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - as plotly knows it
+    """The marker of a method."""
+    return {"color": stroke.color, "symbol": stroke.symbol, "size": size} | more
 
 
 def ticks(low: float, high: float, most: int = 6) -> list[float]:
@@ -66,9 +60,9 @@ def ticks(low: float, high: float, most: int = 6) -> list[float]:
     if low <= 0 or high / low < 3:
         return _even_ticks(low, high, most)
     decades = range(floor(log10(low)), ceil(log10(high)) + 1)
-    for leading in ((1, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
+    for leading, least in (((1, 2, 5), 3), ((1, 2, 3, 5, 7), 0), ((1, 3), 0), ((1,), 0)):
         values = [first * 10.0**k for k in decades for first in leading if low <= first * 10.0**k <= high]
-        if len(values) <= most:
+        if least <= len(values) <= most:
             return values
     return values[:: ceil(len(values) / most)]
 
@@ -85,7 +79,7 @@ def _even_ticks(low: float, high: float, most: int) -> list[float]:
 def axis(title: str, values: Sequence[float], *, log: bool, pad: float = 0.07) -> dict[str, Any]:
     """A plotly axis that holds the values with some room, its ticks set and written by us: 1e12, not 1T or 10^12."""
     low, high = _padded(min(values), max(values), log, pad)
-    at = ticks(low, high)
+    at = ticks(low, high) if log else _even_ticks(low, high, 6)
     return {
         "title": {"text": title, "standoff": 8},
         "type": "log" if log else "linear",
@@ -129,6 +123,7 @@ def drawn(
     figure.update_layout(
         template="none",
         height=height,
+        uirevision="kept",
         margin=margin,
         xaxis=x,
         yaxis=y,
@@ -147,10 +142,7 @@ def _annotations(labels: Sequence[Label], span: Sequence[float], pixels: int) ->
     gap = lines * _LABEL_PIXELS * (span[1] - span[0]) / pixels
     heights = spread_apart([label.y for label in ordered], gap)
     shared = {"x": 1.0, "xref": "paper", "xanchor": "left", "xshift": 8, "showarrow": False, "align": "left"}
-    return [
-        shared | {"text": label.text, "y": height, "font": {"color": label.color}}
-        for label, height in zip(ordered, heights, strict=True)
-    ]
+    return [shared | {"text": label.text, "y": height} for label, height in zip(ordered, heights, strict=True)]
 
 
 def spread_apart(values: Sequence[float], gap: float) -> list[float]:
@@ -197,4 +189,5 @@ def run_text(record: RunRecord, predicted: float | None = None) -> str:
         f"learning rate {number(config.learning_rate)}, batch {config.batch_size}, seed {config.seed}",
         f"predicted {predicted:.3f} nats" if predicted is not None else None,
         f"measured {loss_text(record.loss, record.groups)} nats" if record.loss is not None else None,
+        f"run {record.id}",
     )

@@ -1,4 +1,4 @@
-"""What the study is and what it answers, in facts and one sentence."""
+"""What the study is, in facts, and what a recipe says and its run came to, in two sentences."""
 
 from collections.abc import Sequence
 
@@ -6,29 +6,41 @@ from embudget.duration import duration
 from embudget.laws import Laws
 from embudget.recipe import Recipe
 from embudget.records import RunRecord
-from embudget.report.formats import MISSING, html, methods_in_order, number, plural
+from embudget.report.formats import MISSING, methods_in_order, number, plural
+from embudget.report.rendering import rendered
 from embudget.report.shown import Counted
 from embudget.yardstick import loss_text
 
 
-def facts_list(runs: Counted, laws: Laws) -> str:
-    """The study as a definition list: what was run, what it cost, where it ran and with which versions."""
-    ended = runs.ended
-    diverged = f"{ended['diverged']:,} diverged, " if ended["diverged"] else ""
-    no_gain = f"{ended['no_gain']:,} no better than chance, " if ended["no_gain"] else ""
+def study_facts(runs: Counted, laws: Laws) -> dict[str, str]:
+    """Name -> text of what was run, what it cost, where it ran and with which versions."""
     flops, seconds = runs.train_flops, runs.seconds
-    facts = {
+    return {
         "Members": _listed(sorted(runs.sizes, key=lambda model: (runs.sizes[model], model))),
         "Methods": _listed(methods_in_order(runs.methods)),
         "Budgets": _listed([number(budget) for budget in sorted(runs.budgets)]) + " FLOP",
-        "Runs": f"{ended['done']:,} done, {no_gain}{diverged}{ended['failed']:,} failed",
+        "Runs": ended_text(runs),
         "Spent": f"{number(flops)} FLOP" + (f" in {duration(seconds)} of training" if seconds else ""),
         "Held-out loss": _held_out(laws) + _errors(runs),
         "Pairs": _listed(sorted(runs.pairs)),
         **_provenance(runs),
     }
-    rows = "".join(f"<div><dt>{name}</dt><dd>{_unbroken(text)}</dd></div>" for name, text in facts.items())
-    return f'<dl class="facts">{rows}</dl>'
+
+
+def ended_text(runs: Counted) -> str:
+    """How the runs ended, as "27 done, 1 diverged, 0 failed"."""
+    ended = runs.ended
+    diverged = f"{ended['diverged']:,} diverged, " if ended["diverged"] else ""
+    no_gain = f"{ended['no_gain']:,} no better than chance, " if ended["no_gain"] else ""
+    return f"{ended['done']:,} done, {no_gain}{diverged}{ended['failed']:,} failed"
+
+
+def study_sentence(runs: Counted) -> str:
+    """The study in one line, under the page's heading."""
+    low, high = min(runs.budgets, default=0.0), max(runs.budgets, default=0.0)
+    span = f"{number(low)} FLOP" if low == high else f"{number(low)} to {number(high)} FLOP"
+    members, methods = plural(len(runs.sizes), "member"), plural(len(runs.methods), "method")
+    return f"{plural(len(runs.ids), 'run')} of {members} by {methods}, at {span} each: {ended_text(runs)}."
 
 
 def _held_out(laws: Laws) -> str:
@@ -44,11 +56,6 @@ def _errors(runs: Counted) -> str:
         return ""
     ends = dict.fromkeys(f"{end:.3f}" for end in runs.errors)
     return f", standard error {' to '.join(ends)} nats by groups"
-
-
-def _unbroken(text: str) -> str:
-    """As HTML, with line breaks only after commas."""
-    return ", ".join(f"<span>{html(part)}</span>" for part in text.split(", "))
 
 
 def _provenance(runs: Counted) -> dict[str, str]:
@@ -70,27 +77,18 @@ def _listed(texts: Sequence[str], most: int = 16) -> str:
 
 def answer_of(recipe: Recipe, measured: RunRecord | None) -> str:
     """The recipe in a sentence, and what its run came to, where that is known, in another; as HTML."""
-    low, high = recipe.predicted_interval
-    instead = "" if recipe.untrained is None else f"Use {html(str(recipe.untrained))}. The best trained choice: "
-    beyond = f", {number(recipe.extrapolation)} times outside the measured budgets" if recipe.extrapolation > 1 else ""
-    first = (
-        f"{instead}With <b>{number(recipe.train_flops)} FLOP</b>{beyond}, train <b>{html(recipe.model)}</b> by "
-        f"<b>{html(recipe.method)}</b> on {plural(recipe.pairs, 'pair')} ({number(recipe.tokens)} tokens, "
-        f"{plural(recipe.steps, 'step')} of {recipe.batch_size}, learning rate {number(recipe.learning_rate)}): "
-        f"predicted held-out loss <b>{recipe.predicted_loss:.3f} nats</b> "
-        f"({low:.3f} to {high:.3f} with {100 * recipe.level:.0f} %)."
+    return rendered(
+        "recipe_sentence.html", recipe=recipe, outcome=None if measured is None else outcome(recipe, measured)
     )
-    sentences = (first if measured is None else f"{first} {_outcome(recipe, measured)}").replace(" %", "&nbsp;%")
-    return f'<p class="answer">{sentences}</p>'
 
 
-def _outcome(recipe: Recipe, measured: RunRecord) -> str:
+def outcome(recipe: Recipe, measured: RunRecord) -> str:
+    """What the recipe's run came to, beside what was predicted."""
     if measured.loss is None:  # it failed or diverged
-        return f"Its run {measured.status}: {html(measured.error or 'no reason recorded')}."
+        return f"Its run {measured.status}: {measured.error or 'no reason recorded'}."
     if (recipe.yardstick or "first") != measured.config.yardstick:
-        return f"Measured: <b>{measured.loss:.3f} nats</b>, on other held-out pairs than those of the prediction."
+        return f"Measured: {measured.loss:.3f} nats, on other held-out pairs than those of the prediction."
     low, high = recipe.predicted_interval
     verdict = "inside" if low <= measured.loss <= high else "outside"
     off = 100 * (measured.loss / recipe.predicted_loss - 1)
-    loss = loss_text(measured.loss, measured.groups)
-    return f"Measured: <b>{loss} nats</b>, off by {off:+.1f} %, {verdict} the interval."
+    return f"Measured: {loss_text(measured.loss, measured.groups)} nats, off by {off:+.1f} %, {verdict} the interval."

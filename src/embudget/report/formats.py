@@ -1,4 +1,4 @@
-"""Numbers as a reader of the page sees them, and text that is safe in HTML."""
+"""Numbers as a reader of the page sees them, and text that is safe in labels of figures."""
 
 import re
 from collections.abc import Iterable
@@ -29,9 +29,9 @@ def methods_in_order(methods: Iterable[str]) -> list[str]:
     return [str(method) for method in in_order(map(parse_method, methods))]
 
 
-def html(text: str) -> str:
-    """Text for an element or an attribute."""
-    return escape(text, quote=True)
+def fixed(value: float | None, form: str = ".3f") -> str:
+    """A number in a format of Python, by default with three decimals; what was not measured as `MISSING`."""
+    return MISSING if value is None else f"{value:{form}}"
 
 
 def plotly_text(text: str) -> str:

@@ -4,12 +4,12 @@ After figure 1 of "Repurposing Language Models into Embedding Models" (NeurIPS 2
 """
 
 from collections.abc import Sequence
-from math import log10
 from typing import TYPE_CHECKING, Any
 
 from embudget.laws import Laws
 from embudget.laws.frontier import Frontier, FrontierPoint, frontier_points
 from embudget.laws.laws import OVER_ALL
+from embudget.palette import Stroke, strokes
 from embudget.recipe import Recipe
 from embudget.records import RunRecord
 from embudget.report.drawing import (
@@ -19,21 +19,23 @@ from embudget.report.drawing import (
     LEGEND,
     LOSS,
     STAR,
-    Label,
-    Mark,
     axis,
     drawn,
     hover,
     interval_bar,
     line,
+    marker_of,
     markers,
-    marks,
+    of_method,
     run_text,
 )  # fmt: skip
 from embudget.report.formats import number, plotly_text
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
+
+PALE = 0.4
+"""Opacity of a law beyond the budgets that its method was measured at."""
 
 
 def frontier_figure(laws: Laws, recipe: Recipe | None = None, measured: RunRecord | None = None) -> "Figure":
@@ -46,35 +48,35 @@ def frontier_figure(laws: Laws, recipe: Recipe | None = None, measured: RunRecor
     budgets = [*laws.table.budgets, *(trace["x"][0] for trace in own_run)]
     losses = [point.loss for group in points.values() for point in group]
     span = min(budgets), max(budgets)
-    traces, labels = [], []
+    traces = []
     if OVER_ALL in laws.frontiers:
         best = [laws.frontiers[OVER_ALL].line(budget) for budget in span]
         traces.append(line(span, best, {"color": BAND, "width": 13}, "best over all methods"))
-    for method, mark in marks(laws.table.methods).items():
+    for method, stroke in strokes(laws.table.methods).items():
         frontier = laws.frontiers.get(method)
-        traces += _method_traces(method, points[method], frontier, mark, span)
-        end = points[method][-1].loss if frontier is None else frontier.line(span[1])
-        labels.append(Label(log10(end), f"<b>{plotly_text(method)}</b>", mark.color))
-    losses += [10**label.y for label in labels] + [trace["y"][0] for trace in own_run]
+        traces += _method_traces(method, points[method], frontier, stroke, span)
+        losses += [] if frontier is None else [frontier.line(span[1])]
+    losses += [trace["y"][0] for trace in own_run]
     losses += recipe.predicted_interval if recipe else ()
     x, y = axis(BUDGET, budgets, log=True), axis(LOSS, losses, log=True)
-    return drawn([*traces, *own_run], x, y, labels, 480, **LEGEND)
+    return drawn([*traces, *own_run], x, y, height=480, **LEGEND)
 
 
 def _method_traces(
-    method: str, points: Sequence[FrontierPoint], frontier: Frontier | None, mark: Mark, span: tuple[float, float]
+    method: str, points: Sequence[FrontierPoint], frontier: Frontier | None, stroke: Stroke, span: tuple[float, float]
 ) -> list[dict[str, Any]]:
-    """The power law, solid over the method's own budgets and dotted beyond them, and the best run of each budget."""
+    """The power law, pale beyond the method's own budgets, and the best run of each budget."""
     name, traces = plotly_text(method), []
     own = points[0].budget, points[-1].budget
-    for ends, dash in (((span[0], own[0]), "dot"), (own, "solid"), ((own[1], span[1]), "dot")):
+    style = {"color": stroke.color, "width": 2, "dash": stroke.plotly_dash}
+    for ends, opacity in (((span[0], own[0]), PALE), (own, 1.0), ((own[1], span[1]), PALE)):
         if frontier is not None and ends[0] < ends[1]:
-            style = {"color": mark.color, "width": 2, "dash": dash}
-            traces.append(line(ends, [frontier.line(budget) for budget in ends], style, name))
+            law = line(ends, [frontier.line(budget) for budget in ends], style, name)
+            traces.append(of_method(method, law | {"opacity": opacity}))
     texts = [hover(f"{p.method}, best of {number(p.budget)} FLOP", p.model, f"loss {p.loss:.3f} nats") for p in points]
     budgets, losses = [point.budget for point in points], [point.loss for point in points]
-    traces.append(markers(name, budgets, losses, mark._asdict() | {"size": 10}, texts))
-    return [trace | {"showlegend": False} for trace in traces]
+    traces.append(of_method(method, markers(name, budgets, losses, marker_of(stroke, 10), texts), named=True))
+    return traces
 
 
 def _recipe_traces(recipe: Recipe | None, measured: RunRecord | None) -> list[dict[str, Any]]:

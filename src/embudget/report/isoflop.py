@@ -11,7 +11,8 @@ import numpy as np
 
 from embudget.laws import Laws
 from embudget.laws.isoflop import Profile
-from embudget.report.drawing import LOSS, SIZE, Label, Mark, axis, drawn, hover, line, markers, marks
+from embudget.palette import Stroke, strokes
+from embudget.report.drawing import LOSS, SIZE, Label, axis, drawn, hover, line, marker_of, markers, of_method
 from embudget.report.formats import number
 from embudget.runs.cells import Cell
 
@@ -25,7 +26,7 @@ def isoflop_figure(laws: Laws, method: str) -> "Figure":
     Where there is none the runs are joined by dots and the label says so; `Laws.refusals` tell why. All methods of a
     study get the same axes.
     """
-    mark = marks(laws.table.methods)[method]
+    stroke = strokes(laws.table.methods)[method]
     cells = [cell for cell in laws.table.cells if cell.method == method]
     profiles = {p.budget: p for p in laws.isoflops[method].profiles} if method in laws.isoflops else {}
     curves = [(budget, list(group)) for budget, group in groupby(cells, key=lambda cell: cell.budget)]
@@ -34,20 +35,20 @@ def isoflop_figure(laws: Laws, method: str) -> "Figure":
         # Large budgets in full colour, small ones paler; by place in the whole study, so that panels agree.
         opacity = 0.5 + 0.5 * (laws.table.budgets.index(budget) + 1) / len(laws.table.budgets)
         profile = profiles.get(budget)
-        traces += [trace | {"opacity": opacity} for trace in _curve_traces(group, profile, mark)]
+        traces += [of_method(method, one | {"opacity": opacity}) for one in _curve_traces(group, profile, stroke)]
         note = "" if profile is not None else "<br>no vertex"
-        labels.append(Label(group[-1].loss, f"<b>{number(budget)}</b>{note}", mark.color))
+        labels.append(Label(group[-1].loss, f"<b>{number(budget)}</b>{note}"))
     sizes = [float(cell.model_params) for cell in laws.table.cells]
     losses = [cell.loss for cell in laws.table.cells]
     return drawn(traces, axis(SIZE, sizes, log=True), axis(LOSS, losses, log=False), labels, 380)
 
 
-def _curve_traces(cells: Sequence[Cell], profile: Profile | None, mark: Mark) -> list[dict[str, Any]]:
+def _curve_traces(cells: Sequence[Cell], profile: Profile | None, stroke: Stroke) -> list[dict[str, Any]]:
     """The runs of one budget, their parabola or the dots between them, and the vertex."""
     budget = f"{number(cells[0].budget)} FLOP"
     sizes, losses = [cell.model_params for cell in cells], [cell.loss for cell in cells]
-    runs = markers(f"runs of {budget}", sizes, losses, mark._asdict() | {"size": 9}, [_cell_text(c) for c in cells])
-    style = {"color": mark.color, "width": 2, "dash": "dot", "simplify": False}
+    runs = markers(f"runs of {budget}", sizes, losses, marker_of(stroke), [_cell_text(c) for c in cells])
+    style = {"color": stroke.color, "width": 2, "dash": "dot", "simplify": False}
     if profile is None:
         return [line(sizes, losses, style, f"curve of {budget}"), runs]
     grid = np.geomspace(min(sizes), max(sizes), 60).tolist()
@@ -55,7 +56,7 @@ def _curve_traces(cells: Sequence[Cell], profile: Profile | None, mark: Mark) ->
     text = hover(
         f"vertex at {budget}", f"N* = {number(profile.model_params)} parameters", f"loss {profile.loss:.3f} nats"
     )
-    cross = {"color": mark.color, "symbol": "x-thin", "size": 12, "line": {"color": mark.color, "width": 3}}
+    cross = {"color": stroke.color, "symbol": "x-thin", "size": 12, "line": {"color": stroke.color, "width": 3}}
     return [parabola, runs, markers(f"vertex of {budget}", [profile.model_params], [profile.loss], cross, [text])]
 
 

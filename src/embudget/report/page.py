@@ -1,24 +1,36 @@
-"""The page of a study of any size: its figures and tables."""
+"""The page of a study of any size: the answer, figures, findings, warnings, runs, provenance. Its HTML is page.html."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from embudget.errors import ConfigError, ModelError
+from embudget.errors import ConfigError, FitError, ModelError
 from embudget.files import save_text
+from embudget.findings import explain
 from embudget.laws import Laws
+from embudget.palette import strokes
 from embudget.recipe import Recipe
 from embudget.records import RunRecord
-from embudget.report.agreement import agreement_figure
-from embudget.report.answer import answer_section
-from embudget.report.document import document, figure_element
-from embudget.report.facts import answer_of, facts_list
-from embudget.report.formats import html, methods_in_order, number
+from embudget.report.agreement import agreement_figure, law_loss
+from embudget.report.answer import answer_scripts, answer_section
+from embudget.report.doubts import doubts_of
+from embudget.report.facts import answer_of, study_facts, study_sentence
+from embudget.report.formats import number
 from embudget.report.frontier import frontier_figure
 from embudget.report.isoflop import isoflop_figure
+from embudget.report.look import method_looks
+from embudget.report.rendering import drawing_of, rendered
+from embudget.report.run_rows import run_rows
 from embudget.report.shown import Runs, counted, records_by_id
-from embudget.report.tables import failed_table, recipe_table, rejected_table, runners_up_table, runs_table
+from embudget.report.tables import recipe_rows, rejected, runners_up
+
+VERDICTS = {
+    "reproduced": "holds here",
+    "not reproduced": "does not hold here",
+    "undetermined": "these runs cannot tell",
+}
+"""The verdicts of findings, in the words of the page."""
 
 
 def write_report(
@@ -31,13 +43,13 @@ def write_report(
 ) -> Path:
     """Write a study as one HTML file that opens offline, whole or not at all.
 
-    It begins with a field for a budget, which the page answers itself as `embudget recipe` does; figures and tables
-    follow.
+    It begins with a field for a budget, which the page answers itself as `embudget recipe` does. Figures, the paper's
+    findings, warnings and a table of the runs follow, and last where they come from.
 
     Args:
         out: the file; an older one is replaced.
         records: all runs of the study, failed ones included; or its `Store`, of whose runs only those that are listed
-            are then held in memory. Of more than 1,000 runs the best of each cell are listed, which the page says.
+            are then held in memory. Of more than 10,000 runs the best of each cell are listed, which the page says.
         laws: fitted to the records.
         recipe: an answer from the laws, shown beside.
         measured: the record of the recipe's run. The page says that the law has not seen it, unless it is among
@@ -56,111 +68,101 @@ def write_report(
         >>> page
         PosixPath('report.html')
     """
-    answer, data = _answer(laws, source, recipe)
-    sections = [*answer, *_sections(records, laws, recipe, measured)]
-    save_text(out, document("embudget: scaling study", "How contrastive fine-tuning scales", sections, data))
+    known = counted(records)
+    runs = list(records_by_id(records, dict.fromkeys([*known.listed, *known.failed])).values())
+    predicted = {run.id: loss for run in runs if (loss := law_loss(laws, run)) is not None}
+    unseen = measured is not None and measured.id not in known.ids
+    lineages = [_lineage(one, place, laws, runs, predicted, recipe, measured) for place, one in enumerate(laws.every)]
+    page = rendered(
+        "page.html",
+        **_answer(laws, source, recipe),
+        title="embudget: scaling study",
+        heading="How contrastive fine-tuning scales",
+        study=study_sentence(known),
+        recipe=None if recipe is None else _recipe(recipe, measured),
+        unseen=unseen,
+        methods=method_looks(method for one in laws.every for method in one.table.methods),
+        several=bool(laws.others),
+        lineages=lineages,
+        verdicts=VERDICTS,
+        doubts=doubts_of(known, laws, recipe),
+        thinned=known.thinned,
+        unlisted=known.failures - len(known.failed),
+        runs=run_rows(runs, predicted),
+        facts=study_facts(known, laws),
+        summary=laws.summary(),
+    )
+    save_text(out, page)
     return Path(out)
 
 
-def _answer(laws: Laws, source: str, recipe: Recipe | None) -> tuple[list[str], dict[str, Any] | None]:
+def _answer(laws: Laws, source: str, recipe: Recipe | None) -> dict[str, Any]:
     """The section that answers for any budget, and its data; why there is none where no budget has a recipe."""
     try:
         section, data = answer_section(laws, source, budget=None if recipe is None else recipe.train_flops)
     except (ConfigError, ModelError) as error:
-        return [f'<p class="lead">This page cannot answer for a budget: {html(str(error))}</p>'], None
-    return [section], data
+        return {"answer": None, "why_no_answer": str(error), "answers": None, "answer_parts": answer_scripts()}
+    return {"answer": section, "answers": data, "answer_parts": answer_scripts()}
 
 
-def _sections(runs: Runs, laws: Laws, recipe: Recipe | None, measured: RunRecord | None) -> Iterator[str]:
-    known = counted(runs)
-    records = list(records_by_id(runs, known.listed).values())
-    unseen = measured is not None and measured.id not in known.ids
-    if recipe is not None:
-        yield answer_of(recipe, measured)
-    yield facts_list(known, laws)
-    if known.thinned is not None:
-        yield f'<p class="lead">{html(str(known.thinned))} <code>embudget records --csv</code> writes all.</p>'
-    if not laws.others:
-        yield from _figures("", records, laws, recipe, measured, unseen)
-    for place, one in enumerate(laws.every if laws.others else ()):  # each lineage has figures of its own
-        own = recipe if recipe is not None and recipe.lineage == one.lineage else None
-        mine = [record for record in records if record.config.model in one.table.models]
-        yield f"<h2>Lineage {html(str(one.lineage))}</h2>"
-        yield from _figures(f"-of-{place}", mine, one, own, measured if own is not None else None, unseen)
-    if recipe is not None:
-        yield _recipe(recipe)
-    yield f"<h2>Laws</h2>\n<pre>{html(laws.summary())}</pre>"
-    yield "<h2>Runs</h2>"
-    if failed := list(records_by_id(runs, known.failed).values()):
-        yield "<h3>Without a loss that counts</h3>\n" + failed_table(failed)
-        if len(failed) < known.failures:
-            yield f'<p class="lead">These are the first {len(failed)} of {known.failures:,}.</p>'
-        yield "<h3>All</h3>" if known.thinned is None else "<h3>The best of each cell</h3>"
-    yield '<p class="lead">Click a column to sort.</p>' + runs_table(records, laws)
+def _recipe(recipe: Recipe, measured: RunRecord | None) -> dict[str, Any]:
+    return {
+        "sentence": answer_of(recipe, measured),
+        "rows": recipe_rows(recipe),
+        "as_good": runners_up(recipe),
+        "rejected": rejected(recipe),
+    }
 
 
-def _figures(
-    of: str, records: Sequence[RunRecord], laws: Laws, recipe: Recipe | None, measured: RunRecord | None, unseen: bool
-) -> Iterator[str]:
-    """The figures of one lineage's laws; ``of`` ends their names in the document."""
-    yield _frontier(of, laws, recipe, measured)
-    yield _isoflops(of, laws)
-    yield _agreement(of, records, laws, recipe, measured, unseen)
+def _lineage(
+    own: Laws,
+    place: int,
+    laws: Laws,
+    runs: Sequence[RunRecord],
+    predicted: Mapping[str, float],
+    recipe: Recipe | None,
+    measured: RunRecord | None,
+) -> dict[str, Any]:
+    """The figures and the findings of one lineage's laws; ``place`` ends the figures' names in the document."""
+    mine = list(runs)
+    if laws.others:
+        if recipe is None or recipe.lineage != own.lineage:
+            recipe = measured = None
+        mine = [run for run in runs if run.config.model in own.table.models]
+    of = f"-of-{place}" if laws.others else ""
+    over_budgets = [no for no in own.refusals if no.budget is None]  # an isoFLOP profile is of one budget
+    missing = {no.reason for no in over_budgets if no.method is None or no.method in own.methods}
+    return {
+        "name": own.lineage,
+        "noise": own.noise,
+        "told": recipe is not None,
+        "run": measured is not None and measured.loss is not None,
+        "frontier": drawing_of(f"frontier{of}", frontier_figure(own, recipe, measured)),
+        "missing": sorted(missing),
+        "isoflops": [
+            drawing_of(f"isoflop-{panel}{of}", isoflop_figure(own, method))
+            | {"method": method, "no_vertex": _refused(own, method)}
+            for panel, method in enumerate(strokes(own.table.methods))
+        ],
+        "agreement": drawing_of(f"agreement{of}", agreement_figure(mine, own, recipe, measured, predicted)),
+        **_findings(own),
+    }
 
 
-def _frontier(of: str, laws: Laws, recipe: Recipe | None, measured: RunRecord | None) -> str:
-    over_budgets = [no for no in laws.refusals if no.budget is None]  # an isoFLOP profile is of one budget
-    missing = [no.reason for no in over_budgets if no.method is None or no.method in laws.methods]
-    caption = "Markers: the best run of each budget. Lines: power laws through them, dotted beyond measured budgets."
-    if missing:
-        caption += f" Without a line: {html('; '.join(sorted(set(missing))))}."
-    figure = frontier_figure(laws, recipe, measured)
-    return "<h2>Best loss against budget</h2>\n" + figure_element(f"frontier{of}", figure, caption)
-
-
-def _isoflops(of: str, laws: Laws) -> str:
-    panels = [
-        f"<div><h3>{html(method)}</h3>"
-        + figure_element(f"isoflop-{place}{of}", isoflop_figure(laws, method), _refusals(laws, method))
-        + "</div>"
-        for place, method in enumerate(methods_in_order(laws.table.methods))
-    ]
-    lead = (
-        "Loss against model size at a fixed budget, which is written at each curve in FLOP; × marks the vertex of the "
-        "parabola. To the left models are too small for the budget, to the right they see too little data."
-    )
-    return f'<h2>IsoFLOP profiles</h2>\n<p class="lead">{lead}</p>\n<div class="panels">{"".join(panels)}</div>'
-
-
-def _refusals(laws: Laws, method: str) -> str:
-    """Why a method's profiles have no vertex; budgets with the same reason together."""
+def _refused(laws: Laws, method: str) -> Mapping[str, Sequence[str]]:
+    """Why a method's profiles have no vertex -> at which budgets."""
     by_reason = defaultdict(list)
     for no in laws.refusals:
         if no.method == method and no.budget is not None:
             by_reason[no.reason].append(number(no.budget))
         elif no.method == method and method not in laws.methods:
             by_reason[no.reason].append("any budget")
-    if not by_reason:
-        return ""
-    reasons = "".join(f"<li>{html(', '.join(at))}: {html(reason)}</li>" for reason, at in by_reason.items())
-    return f"No vertex at<ul>{reasons}</ul>"
+    return by_reason
 
 
-def _agreement(
-    of: str, records: Sequence[RunRecord], laws: Laws, recipe: Recipe | None, measured: RunRecord | None, unseen: bool
-) -> str:
-    caption = f"Runs of the methods that have a law; the noise of one run about it is {100 * laws.noise:.2g} %."
-    if unseen and measured is not None:
-        caption += " The law has not seen the recipe's run."
-    figure = agreement_figure(records, laws, recipe, measured)
-    return "<h2>Predicted and measured</h2>\n" + figure_element(f"agreement{of}", figure, caption, kind="narrow")
-
-
-def _recipe(recipe: Recipe) -> str:
-    parts = ["<h2>Recipe</h2>", recipe_table(recipe)]
-    parts += [f'<p class="warning">{html(warning)}</p>' for warning in recipe.warnings]
-    if recipe.flat:
-        parts += ["<h3>As good within the noise</h3>", runners_up_table(recipe)]
-    if recipe.rejected:
-        parts += ["<h3>Rejected</h3>", rejected_table(recipe)]
-    return "\n".join(parts)
+def _findings(laws: Laws) -> dict[str, Any]:
+    """The paper's findings in these laws, or why none can be looked for."""
+    try:
+        return {"findings": explain(laws), "why_no_findings": None}
+    except FitError as error:
+        return {"findings": (), "why_no_findings": str(error)}

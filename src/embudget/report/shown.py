@@ -1,7 +1,7 @@
 """All runs of a study in one pass: what the page counts of them, and which of them it lists.
 
-A page lists every run of a study of up to `MOST_RUNS`. Of a larger one it would grow without bound (100 MB for 100,000
-runs), and nobody would read it. There it lists the best run of each cell (member, method, budget), and of more cells
+A page lists every run of a study of up to `MOST_RUNS`. Of a larger one it would grow without bound, and a browser would
+take too long to draw it. There it lists the best run of each cell (member, method, budget), and of more cells
 than that the best ones of each budget.
 """
 
@@ -13,8 +13,8 @@ from embudget.records import RunRecord
 from embudget.records.stored import Row, row_of
 from embudget.study import Store
 
-MOST_RUNS = 1000
-"""Runs that a page lists: about 1 MB."""
+MOST_RUNS = 10_000
+"""Runs that a page lists and draws: about 5 MB."""
 MOST_FAILED = 200
 """Runs without a loss that counts that a page lists, with the reason."""
 
