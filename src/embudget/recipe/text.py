@@ -26,8 +26,8 @@ def recipe_text(recipe: RecipeValues) -> str:
         _spent(recipe),
         f"  train     {recipe.model} by {recipe.method}",
         *([f"  chosen    {recipe.chosen}"] if recipe.chosen else []),
-        f"  on        {recipe.pairs:,} pairs{repeated_text(recipe)}, {recipe.tokens:.3g} tokens: {recipe.steps:,} steps "
-        f"of {recipe.batch_size}",
+        f"  on        {recipe.pairs:,} pairs{repeated_text(recipe)}, {recipe.tokens:.3g} tokens: "
+        f"{recipe.steps:,} steps of {recipe.batch_size}",
         f"  with      learning rate {recipe.learning_rate:.3g}, warm-up {recipe.warmup:g}{_decay(recipe)}, weight "
         f"decay {recipe.weight_decay:g}, scale {recipe.scale:g}, {recipe.pooling} pooling, texts of at most "
         f"{recipe.max_length} tokens",
