@@ -9,6 +9,9 @@ Reads `{folder}/records.jsonl`, to which it first adds what `{folder}/study.db` 
                    best continued start by the laws, and the budgets at which one overtakes the other
     summary.txt    what `embudget fit` says
     spent.json     runs, FLOP and hours
+
+`--beside` takes the records of other folders, on the same held-out pairs, together with these; spent.json leaves them
+out.
 """
 
 import argparse
@@ -31,11 +34,14 @@ def main() -> None:
     """Make the files of the study's results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    folder: Path = parser.parse_args().folder
-    records = read_records(folder)
+    parser.add_argument("--beside", type=Path, nargs="*", default=[], metavar="FOLDER")
+    options = parser.parse_args()
+    folder: Path = options.folder
+    own = read_records(folder)
+    records = [*own, *(record for other in options.beside for record in read_records(other))]
     laws = fit(records)
     write_whole(folder / "summary.txt", laws.summary() + "\n")
-    save_json(folder / "spent.json", spent(records))
+    save_json(folder / "spent.json", spent(own))
     largest = max(record.config.train_flops for record in records)
     save_json(folder / "starts.json", {
         "lineages": {str(one.lineage): of_lineage(records, one) for one in laws.every},
