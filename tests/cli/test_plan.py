@@ -71,7 +71,7 @@ def test_it_has_each_option_by_which_a_spending_differs(run: Run, tiny_pairs: Pa
     one, two = (json.loads(run("plan", *asked, "--keep", keep, "--max-runs", "2").out) for keep in ("1", "2"))
     assert two["runs"] <= 2
     assert two["disk_bytes"] > one["disk_bytes"], "each of two final runs leaves a model"
-    only_of_spending = {"out", "store", "dry_run", "checkpoints", "slurm", "ray", "ray_options"}
+    only_of_spending = {"out", "store", "dry_run", "checkpoints", "slurm", "ray", "ray_options", "report"}
     spend, plan = (set(inspect.signature(module.command).parameters) for module in (cli_spend, cli_plan))
     assert spend - plan == only_of_spending
 
