@@ -87,7 +87,7 @@ def write_report(
         verdicts=VERDICTS,
         doubts=doubts_of(known, laws, recipe),
         thinned=known.thinned,
-        unlisted=known.failures - len(known.failed),
+        unlisted=known.unlisted,
         runs=run_rows(runs, predicted),
         facts=study_facts(known, laws),
         summary=laws.summary(),
