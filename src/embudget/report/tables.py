@@ -7,9 +7,6 @@ from embudget.recipe import Choice, CurvePoint, Recipe
 from embudget.records import after_warmup
 from embudget.report.formats import fixed, number, plural
 
-LONG = 40
-"""Letters from which on a text in a table may wrap."""
-
 
 class Listed(NamedTuple):
     """A table: its headings, and rows of as many texts."""
