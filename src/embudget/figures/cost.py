@@ -28,8 +28,8 @@ CAPTION = (
     "What each cell cost, members by methods, a panel for each budget or for a range of budgets. The area of a filled "
     "square is the cell's share of the study's FLOP, over all its rates and seeds. What runs of one trunk share counts "
     "once, at the cheapest. The area of an outline is the share of the seconds of training: outside its square the "
-    "cell was slower than the mean. A cross marks runs that failed, diverged or gained nothing, with their number. A "
-    "dot marks a cell without runs."
+    "cell was slower than the mean. A cross marks a run that failed, diverged or gained nothing; a number beside it "
+    "counts several. A dot marks a cell without runs."
 )
 PANELS = 8
 """Budgets beyond which those near one another share a panel, since no cost may be left out."""
