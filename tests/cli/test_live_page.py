@@ -60,7 +60,7 @@ def test_a_watched_page_is_whole_when_there_are_enough(run: Run, records: list[R
     assert said.splitlines() == [
         f"{out}: {len(records)} done; no run is left", f"{out}: open it in a browser",
     ]  # fmt: skip
-    assert "IsoFLOP profiles" in out.read_text()
+    assert "The best size at a fixed budget" in out.read_text()
 
 
 def test_every_goes_with_watch(run: Run, tmp_path: Path) -> None:

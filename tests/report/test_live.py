@@ -62,7 +62,7 @@ def test_the_small_page_says_what_is_there_and_what_is_missing_and_makes_way(
     assert ("meta", {"http-equiv": "refresh", "content": "1"}) in small.tags
     assert len(small.source) < 20_000, "no plotly"
     assert [page.no_laws for _, page in others] == [""], "one page for all runs that have ended since"
-    assert "IsoFLOP profiles" in "".join(others[0][0].text)
+    assert "The best size at a fixed budget" in "".join(others[0][0].text)
 
 
 def test_an_empty_store_has_a_page_too(store: Store, tmp_path: Path) -> None:

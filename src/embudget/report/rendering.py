@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from embudget.duration import duration
 from embudget.report.formats import fixed, number, plural
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def templates() -> Environment:
         loader=PackageLoader("embudget.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    made.filters |= {"number": number, "plural": plural, "fixed": fixed, "embedded": embedded}
+    made.filters |= {"number": number, "plural": plural, "fixed": fixed, "duration": duration, "embedded": embedded}
     made.globals |= {
         "policy": POLICY, "version": version("embudget"), "style_sheet": style_sheet, "page_script": page_script,
         "plotly_script": plotly_script,
