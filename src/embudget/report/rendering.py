@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from embudget.duration import duration
-from embudget.report.formats import fixed, number, plural
+from embudget.plural import plural
+from embudget.report.formats import fixed, number
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
