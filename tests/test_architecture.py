@@ -11,8 +11,8 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "embudget"
 
 LAYERS = [
-    "errors", "passwords", "frozen", "limits", "number", "duration", "reading", "contents", "parts", "files", "owned",
-    "outputs", "cache", "remote", "suite", "pairs", "methods", "palette", "flops", "means", "memory", "speed",
+    "errors", "passwords", "frozen", "limits", "number", "duration", "plural", "reading", "contents", "parts", "files",
+    "owned", "outputs", "cache", "remote", "suite", "pairs", "methods", "palette", "flops", "means", "memory", "speed",
     "records", "yardstick", "exports", "training", "evaluation", "study", "comparison", "runs", "choices", "laws",
     "recipe", "findings", "design", "spending", "figures", "report", "cli", "__main__",
 ]  # fmt: skip

@@ -34,8 +34,9 @@ STUDIES = ("smollm2", "micro", "starts", "quickstart_spend")
 """Folders in `results/`, in the order in which they are tried."""
 PICTURES, WHOSE = ROOT / "docs" / "figures", "studies.json"
 MOST_BYTES = 60_000
-"""Of a picture, so that the page loads quickly."""
+"""Largest size of a picture, so that the page loads quickly."""
 COLORS = 96
+"""Colours that a picture is reduced to, so that its file stays small."""
 WIDTHS = (1.0, 0.85, 0.7, 0.6, 0.5, 0.4)
 """Shares of the printed picture's width that are tried, until it is small enough."""
 

@@ -70,7 +70,7 @@ def test_a_page_lists_the_best_of_each_cell_and_says_so(
     assert len(best) <= MOST_RUNS < MANY
     assert set(found.listed) == {row["id"] for row in best.values()}
     page = many.read_text()
-    assert f"Of {MANY:,} runs those listed and drawn are the best run of each of {len(best):,} cells" in page
+    assert f"Of {MANY:,} runs the page lists and draws the best run of each of {len(best):,} cells" in page
     assert page.count("simulated failure") == len(found.failed) <= MOST_FAILED
     assert f"{MANY - len(done):,} failed" in page
 

@@ -56,7 +56,7 @@ def test_two_budgets_of_six_are_held_out() -> None:
 
 def test_with_three_budgets_all_points_are_of_the_fit_and_the_figure_says_so() -> None:
     axes = draw_agreement(fit(table_of(MODELS, ("full",), BUDGETS[:3])))
-    assert texts(axes) == ["full", "fitted: too few budgets to hold out"]
+    assert texts(axes) == ["full", "fitted: too few budgets or runs to hold out"]
     assert not [one for one in axes.collections if isinstance(one, LineCollection) and one.get_paths()]
 
 

@@ -67,7 +67,7 @@ def test_what_a_trunk_shares_counts_once() -> None:
 
 
 def test_a_run_that_diverged_counts_up_to_where_its_curve_ends() -> None:
-    """Of a trunk too: that its shorter run had paid for is not counted again."""
+    """What the shorter run of a trunk has paid for is not counted again at the longer one."""
     lost: dict[str, Any] = {"status": "diverged", "loss": None, "train_flops": None}
     trunk: dict[str, Any] = {"schedule": "wsd", "decay": 0.2}
     alone = record_of("smollm2-135m:2", loss_curve=((0.1, 3.0), (0.25, 9.0)), **lost)

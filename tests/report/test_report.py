@@ -212,6 +212,14 @@ def test_the_recipes_table_has_both_intervals_and_the_crossovers(recipe: Recipe)
     assert recipe_rows(recipe.model_copy(update={"crossovers": ()}))["crossovers"] == "none"
 
 
+def test_the_caption_names_the_level_of_the_recipes_own_interval(
+    records: list[RunRecord], laws: Laws, recipe: Recipe, tmp_path: Path
+) -> None:
+    at_80 = recipe.model_copy(update={"level": 0.8})
+    text = "".join(Page(write_report(tmp_path / "r.html", records, laws, at_80)).text)
+    assert "with the interval that holds 80\N{NO-BREAK SPACE}% of new runs" in text
+
+
 def test_a_recipe_whose_run_failed_is_shown_as_failed(
     tmp_path: Path, records: list[RunRecord], laws: Laws, recipe: Recipe
 ) -> None:

@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
+from embudget.choices import methods_in_order
 from embudget.duration import duration
 from embudget.palette import strokes
+from embudget.plural import plural
 from embudget.report.drawing import axis, spread_apart, ticks
-from embudget.report.formats import methods_in_order, number, plural
+from embudget.report.formats import number
 from embudget.report.look import method_looks
 
 

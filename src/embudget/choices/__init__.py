@@ -14,6 +14,7 @@ from embudget.choices.candidates import (
     in_order,
     measured_candidates,
     members_for,
+    methods_in_order,
     unknown_models,
     with_sizes_between,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "in_order",
     "measured_candidates",
     "members_for",
+    "methods_in_order",
     "overtakings",
     "unknown_models",
     "with_sizes_between",

@@ -106,6 +106,11 @@ def in_order(methods: Iterable[Method]) -> list[Method]:
     return sorted(set(methods), key=lambda method: (method.name, method.number or 0.0, str(method)))
 
 
+def methods_in_order(methods: Iterable[str]) -> list[str]:
+    """As `in_order`, for methods as they are written."""
+    return [str(method) for method in in_order(map(parse_method, methods))]
+
+
 def considered(candidates: Collection[Candidate], budgets: Iterable[float]) -> list[float]:
     """Those of the budgets in FLOP at which at least one candidate is considered."""
     return [

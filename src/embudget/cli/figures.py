@@ -31,8 +31,8 @@ def command(
 ) -> None:
     """Write a study's figures, in the sizes of a paper's columns.
 
-    Each is a file NAME.pdf. A study of several lineages has one of each: NAME-LINEAGE.pdf. What the study cannot show
-    is left out, and said.
+    Each is a file NAME.pdf. A study of several lineages has most of them for each: NAME-LINEAGE.pdf. What the study
+    cannot show is left out, and said.
 
     \b
     Examples: embudget figures study.db --out figures --format svg

@@ -29,9 +29,10 @@ Report = Annotated[
     typer.Option(
         "--report",
         metavar="FILE",
-        help="Keep the page of `embudget report` up to date in this file, at most every 30 seconds.",
+        help="Keep the page of `embudget report` up to date in this file; it is rewritten at most every 30 seconds.",
     ),
 ]
+_POSIX = hasattr(signal, "pthread_sigmask")
 LAST_SECONDS = 300.0
 """Time for the last page when all runs have ended; fitting the laws of 100,000 runs takes a minute."""
 
@@ -169,6 +170,3 @@ def _write_on(connection: Connection, page: Path, store: str, tell: Callable[[st
                 tell(f"embudget: {page} was not written: {error}")
                 return
         wait(LOOK_SECONDS)
-
-
-_POSIX = hasattr(signal, "pthread_sigmask")

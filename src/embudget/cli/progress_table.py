@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from embudget.duration import duration
+from embudget.plural import plural
 
 if TYPE_CHECKING:
     from embudget.study.progress import Ended, Running, StoreProgress
@@ -86,8 +87,6 @@ def _running(running: "tuple[Running, ...]", width: int, most: int) -> Table:
         ]
         table.add_row(*cells)
     if (more := len(running) - most) > 0:
-        from embudget.report.formats import plural  # loads scipy, over a second: seldom needed
-
         table.add_row(Text(f"and {plural(more, 'run')} more, which end earlier", style="dim"))
     return table
 

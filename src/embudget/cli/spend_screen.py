@@ -11,8 +11,8 @@ from embudget.cli.console import still_wanted
 from embudget.cli.spend_text import describe, described, labelled, outcome, standings
 from embudget.cli.store_view import StoreBars, StoreView
 from embudget.duration import duration
+from embudget.plural import plural
 from embudget.records import RunConfig, RunRecord
-from embudget.report.formats import plural
 from embudget.spending.allocation import Allocation, Decision, Measurement, Purchase, spent
 from embudget.spending.changes import named
 from embudget.spending.kept_start import as_it_is

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from embudget.duration import duration
-from embudget.report.formats import plural
+from embudget.plural import plural
 from embudget.spending.allocation import Allocation, Decision, Measurement, Setting
 from embudget.spending.changes import hung, named
 

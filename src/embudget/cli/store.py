@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from embudget.cli.options import Verbose
+from embudget.plural import plural
 
 if TYPE_CHECKING:
     from embudget.study.copying import Copied
@@ -44,12 +45,8 @@ def copy(
 
 def _told(copied: "Copied") -> str:
     """What is new in the target, and what was there already."""
-    counts = [_counted(copied.records, "record"), _counted(copied.queued, "queued run")]
+    counts = [plural(copied.records, "record"), plural(copied.queued, "queued run")]
     if copied.losses:
-        counts.append(f"how often {_counted(copied.losses, 'run')} lost the worker")
-    there = f"{_counted(copied.records_there, 'record')} and {_counted(copied.queued_there, 'queued run')}"
+        counts.append(f"how often {plural(copied.losses, 'run')} lost the worker")
+    there = f"{plural(copied.records_there, 'record')} and {plural(copied.queued_there, 'queued run')}"
     return f"copied {', '.join(counts[:-1])} and {counts[-1]}; {there} were there already"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -17,6 +17,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from embudget.comparison.noise import SeedNoise
 from embudget.frozen import Frozen
+from embudget.plural import plural
 from embudget.records import GroupScore, RunRecord
 from embudget.yardstick import (
     Measure,
@@ -51,7 +52,7 @@ class Tuned(Frozen):
         best = f" (best of {self.settings} settings)" if self.settings > 1 else ""
         return (
             f"{self.model} {self.method}{self.unusual}, rate {self.learning_rate:g}{best}, "
-            f"{_counted(self.seeds, 'seed')}: "
+            f"{plural(self.seeds, 'seed')}: "
             f"{_plus_minus(self.loss, self.loss_error)} nats, nDCG@10 {_plus_minus(self.ndcg, self.ndcg_error)}"
         )
 
@@ -100,7 +101,7 @@ class Contrast(Frozen):
                 f"A  {self.first}",
                 f"B  {self.second}",
                 f"A - B at {at} FLOP: {_plus_minus(loss.difference, loss.error, '+')} nats ({self.percent:+.1f} %)"
-                f" over {_counted(self.groups, 'group')}; {_errors(loss, self.noise_settings)}",
+                f" over {plural(self.groups, 'group')}; {_errors(loss, self.noise_settings)}",
                 f"nDCG@10: {_plus_minus(ndcg.difference, ndcg.error, '+')}"
                 f"{', more than noise' if ndcg.more_than_noise else ', no more than noise'}",
                 self._verdict(),
@@ -139,8 +140,8 @@ class Contrast(Frozen):
                 f"It is {abs(self.loss.difference) / self.loss.error:.1f} times its error, but that error is known too "
                 "badly: give more settings several seeds, or measure on more groups."
             )
-        ways = [_counted(self.groups_to_resolve, "group")] if self.groups_to_resolve else []
-        ways += [f"{_counted(self.seeds_to_resolve, 'seed')} a side"] if self.seeds_to_resolve else []
+        ways = [plural(self.groups_to_resolve, "group")] if self.groups_to_resolve else []
+        ways += [f"{plural(self.seeds_to_resolve, 'seed')} a side"] if self.seeds_to_resolve else []
         if ways:
             return f"To resolve this difference takes about {' or '.join(ways)}."
         times = (SURE * self.loss.error / self.loss.difference) ** 2
@@ -260,7 +261,7 @@ def _errors(loss: Apart, settings: int) -> str:
     groups = "not known from groups" if loss.group_error is None else f"{loss.group_error:.3f} from groups"
     if loss.seed_error is None:
         return f"its error is {groups}, and not known from seeds: no setting of these runs has several"
-    return f"its error is {groups} and {loss.seed_error:.3f} from seeds ({_counted(settings, 'setting')} with several)"
+    return f"its error is {groups} and {loss.seed_error:.3f} from seeds ({plural(settings, 'setting')} with several)"
 
 
 def _mean(groups: dict[str, GroupScore]) -> float:
@@ -273,7 +274,3 @@ def _plus_minus(value: float, error: float | None, sign: str = "") -> str:
 
 def _known(value: float) -> float | None:
     return None if math.isnan(value) else value
-
-
-def _counted(count: int | None, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -1,8 +1,9 @@
 """Do the laws say what was measured? Measured loss against predicted, of budgets that the laws did not see.
 
-The laws are fitted again to the cells below the largest budgets, and asked for the cells that they did not see. Of n
-budgets the largest n / 3 are held out, one at least, so that two remain. A study of fewer than four budgets has its own
-laws drawn against the cells that they were fitted to, which says how well they describe, not how well they forecast.
+The laws are fitted again to the cells below the largest budgets, and asked for the cells that they did not see. A third
+of the budgets, rounded down, is held out. Where a study has fewer than four budgets, or too few runs below the largest,
+its own laws are drawn against the cells that they were fitted to. That says how well they describe, not how well they
+forecast.
 
 Where a study has several lineages, each is fitted again by itself: that is a harder test than its laws, which lean on
 each other, would have.
@@ -29,10 +30,10 @@ CAPTION = (
     "Measured loss of each cell against what the laws predict for it, one marker for each kind of method. Filled "
     "points are of the largest budgets, which the laws were fitted without, and their bars hold the measured loss of a "
     "new run with 90 %. Small open points are of the budgets that the laws were fitted to. On the dashed line both "
-    "losses are equal. Where no point is filled, the study has too few budgets to hold any out."
+    "losses are equal. Where no point is filled, the study has too few budgets or runs to hold any out."
 )
 FEWEST = 4
-"""Budgets of a study of which some are held out: two at least are needed for laws, and two are seen to differ."""
+"""Least budgets of a study of which one is held out, so that three are left to fit."""
 HELD_SHARE = 3
 """One of so many budgets is held out."""
 DRAWS = 100
@@ -99,7 +100,7 @@ def draw_agreement(laws: Laws, axes: Axes | None = None, *, level: float = 0.9, 
     count = int(found.held_out.sum())
     if count:
         keys[f"held out: {found.within} of {count} in their bars"] = direct_handle(GREY, "o")
-    fitted = "fitted" if count else "fitted: too few budgets to hold out"
+    fitted = "fitted" if count else "fitted: too few budgets or runs to hold out"
     keys[fitted] = direct_handle(GREY, "o", "none", markerfacecolor="none", markersize=2.6, markeredgewidth=0.6)
     legend_above(axes, keys)
     return axes

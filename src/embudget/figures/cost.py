@@ -21,6 +21,7 @@ from embudget.figures.look import COLUMN, PAGE, legend_over_panels, printed
 from embudget.figures.ticks import tick_text
 from embudget.methods import kind_of, parse_method
 from embudget.palette import GREY, KIND_STROKES
+from embudget.plural import plural
 from embudget.records import RunRecord
 from embudget.study.trunks import own_flops_of
 
@@ -28,8 +29,8 @@ CAPTION = (
     "What each cell cost, members by methods, a panel for each budget or for a range of budgets. The area of a filled "
     "square is the cell's share of the study's FLOP, over all its rates and seeds. What runs of one trunk share counts "
     "once, at the cheapest. The area of an outline is the share of the seconds of training: outside its square the "
-    "cell was slower than the mean. A cross marks runs that failed, diverged or gained nothing, with their number. A "
-    "dot marks a cell without runs."
+    "cell was slower than the mean. A cross marks a run that failed, diverged or gained nothing; a number beside it "
+    "counts several. A dot marks a cell without runs."
 )
 PANELS = 8
 """Budgets beyond which those near one another share a panel, since no cost may be left out."""
@@ -245,7 +246,7 @@ def _told(group: Sequence[RunRecord], amounts: dict[tuple[str, str], _Amount], w
     """The budgets of a panel, its runs, and their shares of all."""
     budgets = [tick_text(record.config.train_flops) for record in group]
     name = budgets[0] if budgets[0] == budgets[-1] else f"{budgets[0]} to {budgets[-1]}"
-    told = f"{name} FLOP, {len(group)} run{'s' * (len(group) > 1)}\n"
+    told = f"{name} FLOP, {plural(len(group), 'run')}\n"
     told += f"{sum(one.train_flops for one in amounts.values()) / whole:.0%} of FLOP"
     return told + (f", {sum(one.seconds for one in amounts.values()) / seconds:.0%} of time" if seconds else "")
 

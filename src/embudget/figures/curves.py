@@ -33,7 +33,7 @@ CAPTION = (
     "shade for each budget. Below is the training loss in the course of a run. It is smoothed: each point is on a line "
     "fitted to the nearest 30 % of the recorded batches. Above is the held-out loss at the end of the run, "
     "with its standard error by held-out groups. It is higher, since it tells apart more texts than a batch holds. A "
-    "cross is a budget at which no run of the kind has a loss, but runs of other kinds have."
+    "cross is a budget at which no run of the kind has a loss, while runs of two other kinds do."
 )
 MOST = 8
 """Curves of a kind. Of more budgets, so many are drawn, evenly with both ends, and the figure says so."""

@@ -38,7 +38,8 @@ CAPTION = (
     "their kind of method. The best size of an open point is the smallest or the largest measured at its budget. The "
     "line is the laws' best choice over all methods and the sizes between those measured, in the colour of its kind. "
     "The band holds the best choice of 90 % of the draws, and is wide where many choices are about as good. "
-    "The line is pale and the ground grey where the budget is larger than any measured, up to four times."
+    "The line is pale and the ground grey where the budget is larger than any measured, up to four times; "
+    "there sizes count that are larger than any measured, too."
 )
 BUDGETS, SIZES = 36, 72
 """Budgets of the line, and sizes at which each method is looked at."""

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from scipy.stats import norm
 
-from embudget.choices import in_order
+from embudget.choices import methods_in_order
 from embudget.errors import FigureError
 from embudget.figures.labels import direct_handle
 from embudget.figures.look import SIZE, band, legend_over_panels, log_axis, new_panels, printed
@@ -26,7 +26,7 @@ from embudget.figures.ticks import tick_text
 from embudget.laws import Laws
 from embudget.laws.rate_points import end_of
 from embudget.laws.rates import FEWEST, RateLaw
-from embudget.methods import kind_of, parse_method
+from embudget.methods import kind_of
 from embudget.palette import GREY, KIND_STROKES, Stroke, strokes
 from embudget.runs import Cell
 
@@ -103,11 +103,7 @@ def _methods_by_kind(law: RateLaw, cells: Sequence[Cell]) -> dict[str, list[str]
     for method in sorted(counts, key=lambda name: -counts[name]):
         if len(found[kind_of(method)]) < METHODS:
             found[kind_of(method)].append(method)
-    return {
-        kind: [str(one) for one in in_order(parse_method(method) for method in found[kind])]
-        for kind in KIND_STROKES
-        if kind in found
-    }
+    return {kind: methods_in_order(found[kind]) for kind in KIND_STROKES if kind in found}
 
 
 def _draw_row(

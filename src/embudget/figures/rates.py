@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from embudget.choices import evenly, in_order
+from embudget.choices import evenly, methods_in_order
 from embudget.errors import FigureError
 from embudget.figures.by_budget import NAMED, budget_shades
 from embudget.figures.cells import StudyPart, part_of
@@ -24,7 +24,7 @@ from embudget.figures.labels import direct_handle
 from embudget.figures.look import legend_over_panels, log_axis, new_panels, printed
 from embudget.figures.ticks import tick_text
 from embudget.laws import Laws
-from embudget.methods import kind_of, parse_method
+from embudget.methods import kind_of
 from embudget.palette import GREY, KIND_STROKES, ink, shade
 from embudget.records import RunConfig, RunRecord
 from embudget.runs import RunTable
@@ -86,7 +86,7 @@ def draw_rates(source: Laws | RunTable, records: Sequence[RunRecord], *, lineage
     if not by_method:
         raise FigureError(f"curves over the learning rate need a cell with {FEWEST} rates, and the study has none")
     most = sorted(by_method, key=lambda method: -len(by_method[method]))[:PANELS]
-    methods = [str(one) for one in in_order(parse_method(method) for method in most)]
+    methods = methods_in_order(most)
     figure, panels = new_panels(len(methods), sharex=True, sharey=True, height=1.5)
     shown = [curve for method in methods for curve in by_method[method]]
     top = min(TOP, max(1.0, 1.15 * max(value for curve in shown for value in curve.excess.values())))

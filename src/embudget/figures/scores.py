@@ -19,6 +19,7 @@ from embudget.findings import agree
 from embudget.findings.agreement import FEWEST, HELD_OUT, MEAN, OfTask, Scored, scored_runs
 from embudget.methods import kind_of
 from embudget.palette import KIND_STROKES, shade
+from embudget.plural import plural
 from embudget.records import RunRecord
 
 CAPTION = (
@@ -110,7 +111,7 @@ def _told(scored: Scored, task: OfTask | None) -> str:
 
 
 def _over_all(scored: Scored, task: OfTask | None) -> str:
-    count = f"{len(scored.runs)} run{'s' * (len(scored.runs) > 1)}"
+    count = plural(len(scored.runs), "run")
     if task is None:
         return f"{count}; τ needs {FEWEST}"
     if task.correlation is None:

@@ -31,7 +31,8 @@ CAPTION = (
     "title says how many choices tie, out of all that were considered."
 )
 PANELS, ROWS = 6, 12
-"""Most budgets, and choices in a panel; of more, the first ones are drawn and the rest is counted."""
+"""Most budgets, and most choices in a panel. Of more budgets some are drawn, evenly with both ends; of more choices the
+best are, and the others counted."""
 ACROSS, LONG = 3, 24
 """Panels in a row, and letters of a choice's text from which on there is one panel less."""
 LEAST = 0.5

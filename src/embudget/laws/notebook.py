@@ -4,15 +4,14 @@ It is HTML without colours of its own, so that it suits the light and the dark t
 `plot()` draws.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from html import escape
 from typing import Protocol
 
-from embudget.choices import in_order
+from embudget.choices import methods_in_order
 from embudget.laws.diagnostics import warnings_of
 from embudget.laws.fitted import Fitted
 from embudget.laws.frontier import FrontierRow
-from embudget.methods import parse_method
 
 MOST_BUDGETS = 12
 """Measured budgets that are shown, the largest ones."""
@@ -37,7 +36,7 @@ def laws_html(laws: _Shown) -> str:
         name = "" if one.lineage is None else f" of {escape(one.lineage)}"
         parts.append(
             f"<p><b>Laws{name}</b>: {table.run_count:,} runs in {len(table.cells):,} cells, "
-            f"{escape(', '.join(_ordered(one.methods)))}; a run's noise is {100 * one.noise:.2g} %</p>"
+            f"{escape(', '.join(methods_in_order(one.methods)))}; a run's noise is {100 * one.noise:.2g} %</p>"
         )
     parts.append(_frontier(rows[-MOST_BUDGETS:]))
     if len(rows) > MOST_BUDGETS:
@@ -47,11 +46,6 @@ def laws_html(laws: _Shown) -> str:
         parts.append(f"<p>Warnings:</p><ul>{''.join(f'<li>{escape(text)}</li>' for text in warnings)}</ul>")
     parts.append("<p><code>summary()</code> says more, <code>plot()</code> draws.</p>")
     return f"<div>{''.join(parts)}</div>"
-
-
-def _ordered(methods: Iterable[str]) -> list[str]:
-    """Methods as they are read: lora:8 before lora:32."""
-    return [str(method) for method in in_order(map(parse_method, methods))]
 
 
 def _frontier(rows: Sequence[FrontierRow]) -> str:

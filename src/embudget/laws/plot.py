@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embudget.choices import Candidate, Choices, in_order, measured_candidates
+from embudget.choices import Candidate, Choices, measured_candidates, methods_in_order
 from embudget.errors import ConfigError
 from embudget.laws.forms import Array
 from embudget.laws.frontier import frontier_points
 from embudget.laws.on_pairs import OnPairs
 from embudget.laws.surface import Surface
-from embudget.methods import kind_of, parse_method
+from embudget.methods import kind_of
 from embudget.palette import Stroke, strokes
 from embudget.runs.cells import Cell
 
@@ -65,7 +65,7 @@ def best_of_kinds(cells: Sequence[Cell]) -> list[str]:
     for cell in cells:
         kind = kind_of(cell.method)
         best[kind] = min(best.get(kind, cell), cell, key=lambda one: (-one.budget, one.loss))
-    return [str(method) for method in in_order(parse_method(cell.method) for cell in best.values())]
+    return methods_in_order(cell.method for cell in best.values())
 
 
 def _new_axes() -> "Axes":

@@ -10,8 +10,9 @@ from typing import NamedTuple
 from embudget.laws import Laws
 from embudget.laws.checks import Refusal
 from embudget.laws.diagnostics import CellDiagnosis, Diagnostics, mixed_setting_warnings, rate_warnings, uneven_tuning
+from embudget.plural import plural
 from embudget.recipe import Recipe
-from embudget.report.formats import number, plural
+from embudget.report.formats import number
 from embudget.report.shown import Counted
 
 

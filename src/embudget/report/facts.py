@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 
+from embudget.choices import methods_in_order
 from embudget.duration import duration
 from embudget.laws import Laws
+from embudget.plural import plural
 from embudget.recipe import Recipe
 from embudget.records import RunRecord
-from embudget.report.formats import MISSING, methods_in_order, number, plural
+from embudget.report.formats import MISSING, number
 from embudget.report.rendering import rendered
 from embudget.report.shown import Counted
 from embudget.yardstick import loss_text

@@ -1,11 +1,7 @@
 """Numbers as a reader of the page sees them, and text that is safe in labels of figures."""
 
 import re
-from collections.abc import Iterable
 from html import escape
-
-from embudget.choices import in_order
-from embudget.methods import parse_method
 
 MISSING = "–"
 """What stands for a measurement that was not made."""
@@ -17,16 +13,6 @@ def number(value: float, digits: int = 3) -> str:
         return re.sub(r"e([+-])0*", lambda found: "e" + found[1].strip("+"), f"{value:.{digits}g}")
     whole = abs(value) >= 10**digits - 0.5  # also what rounds up to so many digits, which %g would write as 1e+03
     return f"{value:,.0f}" if whole else f"{value:.{digits}g}"
-
-
-def plural(count: int, noun: str) -> str:
-    """As 1 run or 1,250 runs."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
-def methods_in_order(methods: Iterable[str]) -> list[str]:
-    """Methods by kind and then by rank or fraction as a number: lora:8 before lora:32."""
-    return [str(method) for method in in_order(map(parse_method, methods))]
 
 
 def fixed(value: float | None, form: str = ".3f") -> str:

@@ -6,20 +6,16 @@ in the browser. From then on it is the page of `embudget.report.page`, with laws
 
 import time
 from collections.abc import Callable, Iterator
-from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
-
-from embudget.duration import duration
 from embudget.errors import EmbudgetError, FitError, StoreError
 from embudget.files import save_text
 from embudget.laws import Laws, fit
 from embudget.recipe import Recipe
 from embudget.records import RunRecord
-from embudget.report.formats import number, plural
 from embudget.report.page import write_report
+from embudget.report.rendering import rendered
 from embudget.runs import RunTable
 from embudget.study import Store
 from embudget.study.progress import StoreProgress
@@ -140,19 +136,17 @@ def progress_page(now: StoreProgress, table: RunTable | None, no_laws: str, agai
         again: seconds after which the browser loads it anew; None where no more runs come.
     """
     cells = [] if table is None else sorted(table.cells, key=lambda cell: (cell.budget, cell.loss))
-    return _template().render(
+    return rendered(
+        "progress.html",
         now=now,
-        cells=[
-            {
-                "budget": number(cell.budget), "method": cell.method, "model": cell.model,
-                "size": number(cell.model_params), "loss": f"{cell.loss:.3f}",
-            }
-            for cell in cells[:MOST_CELLS]
-        ],
-        count=len(cells), no_laws=no_laws, again=again, most=MOST_RUNNING,
-        counts=_counts(now), left=None if now.seconds_left is None else duration(now.seconds_left),
-        written=time.strftime("%Y-%m-%d %H:%M:%S %Z"), number=number, duration=duration, plural=plural,
-    ) + "\n"  # fmt: skip
+        counts=_counts(now),
+        no_laws=no_laws,
+        again=None if again is None else max(int(again), 1),
+        running=now.running[:MOST_RUNNING],
+        cells=cells[:MOST_CELLS],
+        all_cells=len(cells),
+        written=time.strftime("%Y-%m-%d %H:%M:%S %Z"),
+    )
 
 
 def _counts(now: StoreProgress) -> dict[str, int]:
@@ -162,10 +156,3 @@ def _counts(now: StoreProgress) -> dict[str, int]:
         "running": len(now.running), "waiting": now.waiting,
     }  # fmt: skip
     return {name: count for name, count in every.items() if count or name == "done"}
-
-
-@cache
-def _template() -> Template:
-    loader = PackageLoader("embudget.report")
-    templates = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    return templates.get_template("progress.html")

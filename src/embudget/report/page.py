@@ -9,6 +9,7 @@ from embudget.errors import ConfigError, FitError, ModelError
 from embudget.files import save_text
 from embudget.findings import explain
 from embudget.laws import Laws
+from embudget.laws.laws import OVER_ALL
 from embudget.palette import strokes
 from embudget.recipe import Recipe
 from embudget.records import RunRecord
@@ -76,6 +77,7 @@ def write_report(
     page = rendered(
         "page.html",
         **_answer(laws, source, recipe),
+        answer_parts=answer_scripts(),
         title="embudget: scaling study",
         heading="How contrastive fine-tuning scales",
         study=study_sentence(known),
@@ -87,7 +89,7 @@ def write_report(
         verdicts=VERDICTS,
         doubts=doubts_of(known, laws, recipe),
         thinned=known.thinned,
-        unlisted=known.failures - len(known.failed),
+        unlisted=known.unlisted,
         runs=run_rows(runs, predicted),
         facts=study_facts(known, laws),
         summary=laws.summary(),
@@ -101,8 +103,8 @@ def _answer(laws: Laws, source: str, recipe: Recipe | None) -> dict[str, Any]:
     try:
         section, data = answer_section(laws, source, budget=None if recipe is None else recipe.train_flops)
     except (ConfigError, ModelError) as error:
-        return {"answer": None, "why_no_answer": str(error), "answers": None, "answer_parts": answer_scripts()}
-    return {"answer": section, "answers": data, "answer_parts": answer_scripts()}
+        return {"answer": None, "answers": None, "why_no_answer": str(error)}
+    return {"answer": section, "answers": data}
 
 
 def _recipe(recipe: Recipe, measured: RunRecord | None) -> dict[str, Any]:
@@ -135,7 +137,8 @@ def _lineage(
     return {
         "name": own.lineage,
         "noise": own.noise,
-        "told": recipe is not None,
+        "over_all": OVER_ALL in own.frontiers,
+        "level": None if recipe is None else recipe.level,
         "run": measured is not None and measured.loss is not None,
         "frontier": drawing_of(f"frontier{of}", frontier_figure(own, recipe, measured)),
         "missing": sorted(missing),

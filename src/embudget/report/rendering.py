@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from embudget.report.formats import fixed, number, plural
+from embudget.duration import duration
+from embudget.plural import plural
+from embudget.report.formats import fixed, number
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -81,7 +83,7 @@ def templates() -> Environment:
         loader=PackageLoader("embudget.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    made.filters |= {"number": number, "plural": plural, "fixed": fixed, "embedded": embedded}
+    made.filters |= {"number": number, "plural": plural, "fixed": fixed, "duration": duration, "embedded": embedded}
     made.globals |= {
         "policy": POLICY, "version": version("embudget"), "style_sheet": style_sheet, "page_script": page_script,
         "plotly_script": plotly_script,

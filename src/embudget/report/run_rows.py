@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from embudget.choices import methods_in_order
 from embudget.methods import kind_of
 from embudget.records import RunRecord, differing
 from embudget.records.table import column_of, record_row
-from embudget.report.formats import methods_in_order
 
 
 class Column(NamedTuple):

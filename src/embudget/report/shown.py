@@ -16,7 +16,7 @@ from embudget.study import Store
 MOST_RUNS = 10_000
 """Runs that a page lists and draws: about 5 MB."""
 MOST_FAILED = 200
-"""Runs without a loss that counts that a page lists, with the reason."""
+"""Runs without a loss that counts, with the reason, that the page of such a larger study lists besides."""
 
 Runs = Sequence[RunRecord] | Store
 """Runs of a study, as a page is made of them."""
@@ -33,7 +33,7 @@ class Cells(NamedTuple):
         best = f"the best run of each of {self.cells:,} cells (member, method, budget)"
         if self.listed < self.cells:
             best = f"the best runs of each budget, {self.listed:,} of {self.cells:,} cells (member, method, budget)"
-        return f"Of {self.runs:,} runs those listed and drawn are {best}."
+        return f"Of {self.runs:,} runs the page lists and draws {best}."
 
 
 class Counted:
@@ -126,9 +126,9 @@ class Counted:
         return self._failed[:MOST_FAILED]
 
     @property
-    def failures(self) -> int:
-        """How many runs have no loss that counts."""
-        return len(self._failed)
+    def unlisted(self) -> int:
+        """How many runs without a loss that counts a page leaves out."""
+        return 0 if len(self.ids) <= MOST_RUNS else len(self._failed) - len(self.failed)
 
 
 def counted(runs: Runs) -> Counted:

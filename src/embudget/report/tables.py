@@ -3,12 +3,10 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from embudget.plural import plural
 from embudget.recipe import Choice, CurvePoint, Recipe
 from embudget.records import after_warmup
-from embudget.report.formats import fixed, number, plural
-
-LONG = 40
-"""Letters from which on a text in a table may wrap."""
+from embudget.report.formats import fixed, number
 
 
 class Listed(NamedTuple):

@@ -86,7 +86,8 @@ function startRuns() {
     more.hidden = left === 0;
     more.textContent = `Show ${grouped(Math.min(left, PIECE))} more`;
     const those = shown.length === rows.length ? "" : ` that match, of ${grouped(rows.length)}`;
-    count.textContent = `${left ? `The first ${grouped(made)} of ` : ""}${grouped(shown.length)} runs${those}.`;
+    const runs = `${grouped(shown.length)} run${shown.length === 1 ? "" : "s"}`;
+    count.textContent = `${left ? `The first ${grouped(made)} of ` : ""}${runs}${those}.`;
   };
   const follow = () => {
     const wanted = state.find.toLowerCase().split(/\s+/).filter(Boolean);
