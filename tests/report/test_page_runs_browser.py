@@ -104,5 +104,7 @@ def test_text_from_outside_stays_text(opened: Opened, tmp_path: Path) -> None:
     assert "%{x}" in (page.locator(".hovertext").first.text_content() or "")
     assert page.evaluate("window.pwned") is None
     assert page.locator("img, a[href^=javascript]").count() == 0
-    (row,) = [row for row in saved(page, tmp_path) if row["error"]]
+    found = saved(page, tmp_path)
+    (row,) = [row for row in found if row["error"]]
     assert row["error"].startswith("'=RunError"), "a spreadsheet would take it for a formula"
+    assert {row["query_prompt"] for row in found} == {"'=HYPERLINK(1)", "'+1"}
