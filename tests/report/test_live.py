@@ -62,7 +62,7 @@ def test_the_small_page_says_what_is_there_and_what_is_missing_and_makes_way(
     assert ("meta", {"http-equiv": "refresh", "content": "1"}) in small.tags
     assert len(small.source) < 20_000, "no plotly"
     assert [page.no_laws for _, page in others] == [""], "one page for all runs that have ended since"
-    assert "IsoFLOP profiles" in "".join(others[0][0].text)
+    assert "The best size at a fixed budget" in "".join(others[0][0].text)
 
 
 def test_an_empty_store_has_a_page_too(store: Store, tmp_path: Path) -> None:
@@ -70,6 +70,13 @@ def test_an_empty_store_has_a_page_too(store: Store, tmp_path: Path) -> None:
     (page,) = live_pages(out, store, wait=lambda seconds: False)
     assert page.no_laws and "no records at all" in "".join(Page(out).text)
     assert 'http-equiv="refresh"' not in out.read_text(), "no more runs come"
+
+
+def test_the_title_of_the_small_page_counts_its_runs(store: Store, records: list[RunRecord], tmp_path: Path) -> None:
+    out = tmp_path / "report.html"
+    store.add(records[0])
+    next(live_pages(out, store, wait=lambda seconds: False))
+    assert "<title>embudget: 1 run so far</title>" in out.read_text()
 
 
 def test_what_runs_and_what_failed_is_escaped(store: Store, tmp_path: Path) -> None:
