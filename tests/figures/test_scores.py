@@ -75,3 +75,10 @@ def test_runs_without_a_loss_or_a_score_are_no_points_and_alone_are_refused() ->
 def test_losses_on_other_pairs_are_not_drawn_on_one_axis() -> None:
     with pytest.raises(FigureError, match=r"measured alike.* differ in pairs"):
         draw_scores([record_of(ndcg=0.5), record_of(ndcg=0.5, pairs="others")])
+
+
+def test_a_loss_of_0_has_no_place_on_the_axis() -> None:
+    study = [record_of(ndcg=0.5), record_of(seed=1, ndcg=0.9).model_copy(update={"loss": 0.0})]
+    assert points(draw_scores(study).axes[0], "o") == [(3.0, 0.5, False)]
+    with pytest.raises(FigureError, match="no run has"):
+        draw_scores(study[1:])

@@ -72,6 +72,13 @@ def test_an_empty_store_has_a_page_too(store: Store, tmp_path: Path) -> None:
     assert 'http-equiv="refresh"' not in out.read_text(), "no more runs come"
 
 
+def test_the_title_of_the_small_page_counts_its_runs(store: Store, records: list[RunRecord], tmp_path: Path) -> None:
+    out = tmp_path / "report.html"
+    store.add(records[0])
+    next(live_pages(out, store, wait=lambda seconds: False))
+    assert "<title>embudget: 1 run so far</title>" in out.read_text()
+
+
 def test_what_runs_and_what_failed_is_escaped(store: Store, tmp_path: Path) -> None:
     out, run = tmp_path / "report.html", config("micro-1m")
     store.queue().add([run], PLACE)

@@ -29,9 +29,14 @@ def test_runs_are_found_by_text_kind_and_status(opened: Opened) -> None:
     page.select_option("[name=kind]", "")
     page.select_option("[name=status]", "failed")
     assert rows(page, "error") == ["the machine went away"]
+    assert page.inner_text(".count") == "1 run that matches, of 60."
     assert page.evaluate("location.hash") == "#status=failed"
     page.fill("[name=find]", "no such run")
     assert page.inner_text(".count") == "0 runs that match, of 60."
+
+
+def test_one_run_is_counted_as_one(opened: Opened) -> None:
+    assert opened("1").inner_text(".count") == "1 run."
 
 
 def test_runs_are_sorted_by_a_column_and_what_is_missing_stays_last(opened: Opened) -> None:
@@ -104,5 +109,7 @@ def test_text_from_outside_stays_text(opened: Opened, tmp_path: Path) -> None:
     assert "%{x}" in (page.locator(".hovertext").first.text_content() or "")
     assert page.evaluate("window.pwned") is None
     assert page.locator("img, a[href^=javascript]").count() == 0
-    (row,) = [row for row in saved(page, tmp_path) if row["error"]]
+    found = saved(page, tmp_path)
+    (row,) = [row for row in found if row["error"]]
     assert row["error"].startswith("'=RunError"), "a spreadsheet would take it for a formula"
+    assert {row["query_prompt"] for row in found} == {"'=HYPERLINK(1)", "'+1"}

@@ -44,7 +44,7 @@ def draw_scores(records: Sequence[RunRecord]) -> Figure:
     """Draw held-out loss against the score of each task, with Kendall's tau over all runs and within budgets.
 
     Args:
-        records: of a study; those without a loss do not count.
+        records: of a study; those without a loss, or with a loss of 0, do not count.
 
     Raises:
         FigureError: no run has both a loss and a score, or their losses were not measured alike.
@@ -53,6 +53,7 @@ def draw_scores(records: Sequence[RunRecord]) -> Figure:
         >>> with embudget.Store("study.db") as store:
         ...     draw_scores(store.records()).savefig("scores.pdf")
     """
+    records = [run for run in records if run.loss is None or run.loss > 0]  # a logarithmic axis has no place for 0
     try:
         every = scored_runs(records)
     except FitError as error:

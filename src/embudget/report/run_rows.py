@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from embudget.choices import methods_in_order
 from embudget.methods import kind_of
 from embudget.records import RunRecord, differing
-from embudget.records.table import column_of, record_row
+from embudget.records.table import OF_TEXT, column_of, record_row
 
 
 class Column(NamedTuple):
@@ -55,7 +55,7 @@ def run_rows(records: Sequence[RunRecord], predicted: Mapping[str, float]) -> di
     """
     also = [column_of(name) for name in differing(record.config for record in records)]
     known = {column.name for column in (*_FIRST, *_LAST)}
-    columns = [*_FIRST, *(Column(name, name.replace("_", " "), "whole") for name in also if name not in known), *_LAST]
+    columns = [*_FIRST, *(_also(name) for name in also if name not in known), *_LAST]
     names = [column.name for column in columns if column.name != "predicted_loss"]
     place_of = {method: place for place, method in enumerate(methods_in_order({one.config.method for one in records}))}
     ordered = sorted(
@@ -76,6 +76,11 @@ def run_rows(records: Sequence[RunRecord], predicted: Mapping[str, float]) -> di
         "rows": [[_short(row[place]) for place in kept] for row in rows],
         "kinds": {method: kind_of(method) for method in place_of},
     }
+
+
+def _also(name: str) -> Column:
+    """A column that is there because runs differ in it; as a text, so that the saved file holds no formula of it."""
+    return Column(name, name.replace("_", " "), "text" if name in OF_TEXT else "whole")
 
 
 def _short(value: Any) -> Any:  # noqa: ANN401 - a number or a text

@@ -85,9 +85,9 @@ function startRuns() {
     const left = shown.length - made;
     more.hidden = left === 0;
     more.textContent = `Show ${grouped(Math.min(left, PIECE))} more`;
-    const those = shown.length === rows.length ? "" : ` that match, of ${grouped(rows.length)}`;
-    const runs = `${grouped(shown.length)} run${shown.length === 1 ? "" : "s"}`;
-    count.textContent = `${left ? `The first ${grouped(made)} of ` : ""}${runs}${those}.`;
+    const one = shown.length === 1;
+    const those = shown.length === rows.length ? "" : ` that ${one ? "matches" : "match"}, of ${grouped(rows.length)}`;
+    count.textContent = `${left ? `The first ${grouped(made)} of ` : ""}${grouped(shown.length)} run${one ? "" : "s"}${those}.`;
   };
   const follow = () => {
     const wanted = state.find.toLowerCase().split(/\s+/).filter(Boolean);
