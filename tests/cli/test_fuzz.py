@@ -32,8 +32,8 @@ from hypothesis import strategies as st
 from embudget.pairs import Pairs
 from tests.command_line import Outcome
 
-SECONDS, WAITING = 10, 60
-"""Limits of a command: computing, which another program does not slow down, and waiting for whatever it may be."""
+SECONDS, WAITING = 20, 90
+"""Limits of a command: computing, which another program on the same core slows down by half, and all its time."""
 EXAMPLES = 350
 """Examples of each group of commands; there are six."""
 bounded = settings(
