@@ -51,7 +51,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Written]:
 
 def _renamed(record: RunRecord) -> RunRecord:
     model = HARMFUL if record.config.model == MODELS[0] else record.config.model
-    hostile = {"model": model, "query_prompt": "=HYPERLINK(1)" if record.config.seed == 0 else "+1"}
+    hostile = {"model": model, "query_prompt": "=HYPERLINK(1)" if model == HARMFUL else "+1"}
     return record.model_copy(update={"config": record.config.model_copy(update=hostile)})
 
 
