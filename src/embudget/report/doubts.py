@@ -102,7 +102,7 @@ def _of_runs(runs: Counted) -> Iterator[Doubt]:
     if count := runs.ended["failed"]:
         yield Doubt(
             f"{plural(count, 'run')} failed.",
-            "The table below says why, by status “failed”. `embudget sweep --retry-failed` tries them again.",
+            "The table below says why, by status “failed”. “embudget sweep --retry-failed” tries them again.",
         )
     if count := runs.ended["diverged"]:
         yield Doubt(f"{plural(count, 'run')} diverged.", "Lower the largest learning rates of the study.")
