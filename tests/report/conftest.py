@@ -18,6 +18,16 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="module")
+def records() -> list[RunRecord]:
+    return study()
+
+
+@pytest.fixture(scope="module")
+def laws(records: list[RunRecord]) -> Laws:
+    return fit(records, draws=20)
+
+
+@pytest.fixture(scope="module")
 def browser() -> "Iterator[Browser]":
     from playwright.sync_api import sync_playwright
 

@@ -26,7 +26,6 @@ pytestmark = pytest.mark.browser
 
 Opened = Callable[..., "Page"]
 """Opens a page of laws: `open_page` of the fixture `opened`."""
-CHROMIUM = "/usr/bin/chromium"
 STARTS = Path(__file__).parents[2] / "results" / "starts"
 COUNTS = {"micro": 220, "smollm2": 140, "starts": 140}
 """Questions to each of the laws, 500 together."""
@@ -43,16 +42,6 @@ ASK = """
   });
 })
 """
-
-
-@pytest.fixture(scope="module")
-def browser() -> "Iterator[Browser]":
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield found
-        found.close()
 
 
 def document(laws: Laws, source: str, budget: float | None = None) -> str:

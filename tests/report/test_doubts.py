@@ -5,24 +5,14 @@ import json
 import pytest
 from jinja2 import UndefinedError
 
-from embudget.laws import Laws, Refusal, fit
+from embudget.laws import Laws, Refusal
 from embudget.laws.diagnostics import CellDiagnosis
 from embudget.records import RunRecord
 from embudget.report.doubts import doubts_of
 from embudget.report.rendering import embedded, rendered
 from embudget.report.run_rows import run_rows
 from embudget.report.shown import counted
-from tests.report.test_report import failed, study
-
-
-@pytest.fixture(scope="module")
-def records() -> list[RunRecord]:
-    return study()
-
-
-@pytest.fixture(scope="module")
-def laws(records: list[RunRecord]) -> Laws:
-    return fit(records, draws=20)
+from tests.report.test_report import failed
 
 
 def with_diagnostics(laws: Laws, **changes: object) -> Laws:

@@ -36,16 +36,6 @@ def failed(config: RunConfig, error: str = HOSTILE) -> RunRecord:
 
 
 @pytest.fixture(scope="module")
-def records() -> list[RunRecord]:
-    return study()
-
-
-@pytest.fixture(scope="module")
-def laws(records: list[RunRecord]) -> Laws:
-    return fit(records, draws=20)
-
-
-@pytest.fixture(scope="module")
 def recipe(laws: Laws) -> Recipe:
     return recommend(laws, 8e12, min_steps=1)
 

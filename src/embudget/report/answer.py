@@ -66,7 +66,7 @@ def _written(flops: float) -> str:
 @cache
 def answer_script() -> str:
     """The script as text, its parts in one scope; it offers `embudgetAnswer` to others on the page."""
-    return one_scope(answer_scripts())
+    return one_scope(*answer_scripts())
 
 
 def answer_scripts() -> list[str]:

@@ -6,7 +6,6 @@ latter, our own files and what a template has made are marked `safe` in template
 """
 
 import json
-from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import version
 from importlib.resources import files
@@ -39,9 +38,9 @@ def template_text(name: str) -> str:
     return (files("embudget.report") / "templates" / name).read_text(encoding="utf-8")
 
 
-def one_scope(parts: Iterable[str]) -> str:
-    """A script of several files in one scope, which leaves no name behind but what it puts into `window`."""
-    joined = "\n".join(map(template_text, parts))
+def one_scope(*names: str) -> str:
+    """A script of several of our files in one scope, which leaves no name behind but what it puts into `window`."""
+    joined = "\n".join(map(template_text, names))
     return f'"use strict";\n(() => {{\n{joined}\n}})();\n'
 
 
@@ -63,11 +62,6 @@ def style_sheet(*names: str) -> str:
     return "\n".join(map(template_text, names))
 
 
-def page_script(*names: str) -> str:
-    """Scripts of ours, in one scope, for a script element."""
-    return one_scope(names)
-
-
 def plotly_script() -> str:
     """Plotly as its package brings it."""
     from plotly.offline import get_plotlyjs
@@ -85,7 +79,7 @@ def templates() -> Environment:
     )  # fmt: skip
     made.filters |= {"number": number, "plural": plural, "fixed": fixed, "duration": duration, "embedded": embedded}
     made.globals |= {
-        "policy": POLICY, "version": version("embudget"), "style_sheet": style_sheet, "page_script": page_script,
+        "policy": POLICY, "version": version("embudget"), "style_sheet": style_sheet, "one_scope": one_scope,
         "plotly_script": plotly_script,
     }  # fmt: skip
     return made
