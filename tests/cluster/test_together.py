@@ -56,7 +56,7 @@ def test_a_study_that_was_begun_here_is_finished_by_slurm_and_ray_at_once(
     server.create("together")
     place = f"postgresql://me:{quote_plus(PASSWORD)}@127.0.0.1:{server.port}/together"
     moved = run("store", "copy", here, place)
-    assert moved.code == 0 and "1 records, 5 queued runs" in moved.out, moved.err
+    assert moved.code == 0 and "1 record and 5 queued runs" in moved.out, moved.err
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(study.model_dump(mode="json", exclude_defaults=True)))
     drivers = {name: driver(tmp_path, place, options) for name, options in ENGINES.items()}
     with Store(place) as store:

@@ -126,7 +126,7 @@ def test_a_study_that_was_begun_in_a_file_goes_on_in_postgresql_and_comes_back(
     with pytest.raises(KeyboardInterrupt):
         sweep(study, tmp_path / "s.db", listener=Leaving())
     said = run("store", "copy", tmp_path / "s.db", place)
-    assert said.code == 0 and "1 records, 3 queued runs" in said.out
+    assert said.code == 0 and "1 record and 3 queued runs" in said.out
     assert "s3cr" not in said.out + said.err
     said = run("worker", place)
     assert said.code == 0 and "3 runs trained here, no run is left" in said.out
