@@ -27,7 +27,7 @@ results: setup
 	$(BIN)/python -m studies.publish.ablations results/ablations
 	$(BIN)/python -m studies.publish.starts results/starts
 	$(BIN)/python -m studies.publish.gallery
-	$(BIN)/python -m studies.publish.tables docs/results.md docs/concepts/yardstick.md
+	$(BIN)/python -m studies.publish.tables docs/results.md docs/holds.md docs/concepts/yardstick.md
 
 # What takes long because it starts processes, runs whole pages of the documentation or trains the real model; the rest of
 # the slow tests are measurements, and the search by the real policy that is killed in ten phases, 12 minutes.

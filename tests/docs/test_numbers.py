@@ -37,6 +37,24 @@ def test_what_was_best_on_smollm2() -> None:
     assert (verdicts[1], verdicts[6]) == ("not reproduced", "undetermined")
 
 
+def test_what_holds_in_three_minutes() -> None:
+    text = words_of("holds.md")
+    lineages = read("starts/starts.json")["lineages"]
+    retriever, language_model = lineages["minilm retriever"], lineages["smollm2"]
+    last = language_model["best"][-1]
+    assert f"before its first training step ({retriever['start']['loss']:.2f})" in text
+    assert f"after {last['train_flops']:.0e}".replace("+", "") + f" FLOP ({last['loss']:.2f})" in text
+    within = [
+        one["correlation"]["spearman"]
+        for study in ("smollm2", "micro") for one in read(f"{study}/agreement.json")["tasks"][0]["budgets"]
+    ]  # fmt: skip
+    assert f"rank correlation {max(within):.2f} to {min(within):.2f} within a budget" in text
+    regret = read("simulation/backtest.json")["summary"]["all"]["regret"]
+    recipe, carry = (f"{100 * regret[what]:.1f} %" for what in ("recipe", "carry"))
+    assert f"loses {recipe} against the best measured choice, and carrying the best cell forward {carry}" in text
+    assert len(re.sub(r"<!-- verdicts.*?end -->", "", text).split()) < 750, "a page for three minutes"
+
+
 def test_the_verdict_on_the_forecast_comes_from_its_check() -> None:
     found = read("smollm2/verdict.json")
     text, page = words_of("concepts/uncertainty.md"), words_of("results.md")

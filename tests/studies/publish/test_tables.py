@@ -25,7 +25,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:  # noqa: ANN4
     return write
 
 
-@pytest.mark.parametrize("page", ["results.md", "concepts/yardstick.md"])
+@pytest.mark.parametrize("page", ["results.md", "holds.md", "concepts/yardstick.md"])
 def test_the_tables_are_up_to_date(page: str) -> None:
     text = (ROOT / "docs" / page).read_text()
     assert "<!-- end -->" in text
