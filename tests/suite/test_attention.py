@@ -46,7 +46,7 @@ def sees(model: SentenceTransformer) -> tuple[bool, bool]:
 def sees_in_training(model: SentenceTransformer, folder: Path) -> tuple[bool, bool]:
     """The same of the parts that are trained, which must compute what the model computes."""
     shape = find_shape(str(folder))
-    model[0].model = parse_method("freeze:0.5").apply(model[0].model, shape)
+    parse_method("freeze:0.5").apply_to_embedder(model, shape)
     encoder = Encoder(model.train(), description=shape.description)
     found = []
     for texts in (TEXTS, [*TEXTS, LONG]):

@@ -111,7 +111,11 @@ class BatchPasses:
         """What went through the model, chunk by chunk."""
         forward = 2 if self.engine.cached else 1
         return [
-            Passes(*(n * size for n in (done.prefix_passes, forward, 1) for size in (chunk.tokens, chunk.squares)))
+            Passes(
+                *(n * size for n in (done.prefix_passes, forward, 1) for size in (chunk.tokens, chunk.squares)),
+                forward_texts=forward * len(chunk.lengths),
+                backward_texts=len(chunk.lengths),
+            )
             for chunk, done in zip(self.chunks, self.done, strict=True)
         ]
 
