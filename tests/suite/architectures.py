@@ -112,7 +112,8 @@ CASES: dict[str, Case] = {
 def save_case(folder: Path, case: Case) -> Path:
     """A tiny random model of a case, with its tokenizer."""
     _save_transformer(folder, case)
-    return as_retriever(folder, dense=case.dense) if case.dense else folder
+    pooling = {"embedding_dimension": _HIDDEN, "pooling_mode": "mean"}
+    return as_retriever(folder, pooling, dense=case.dense) if case.dense else folder
 
 
 def _save_transformer(folder: Path, case: Case) -> None:

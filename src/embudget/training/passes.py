@@ -113,8 +113,7 @@ class BatchPasses:
         return [
             Passes(
                 *(n * size for n in (done.prefix_passes, forward, 1) for size in (chunk.tokens, chunk.squares)),
-                forward_texts=forward * len(chunk.lengths),
-                backward_texts=len(chunk.lengths),
+                *(n * len(chunk.lengths) for n in (forward, 1)),
             )
             for chunk, done in zip(self.chunks, self.done, strict=True)
         ]
