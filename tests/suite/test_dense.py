@@ -80,7 +80,7 @@ def only_a_pickle(folder: Path) -> None:
     (folder / WEIGHTS).unlink()
 
 
-BAD: dict[str, tuple[Callable[[Path], None], str]] = {
+BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "pickle": (only_a_pickle, r"it has no 2_Dense/model.safetensors \(a pickle may run code, and is never read\)"),
     "no bias": (
         changed(bias=None),
