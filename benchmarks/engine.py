@@ -196,7 +196,7 @@ def their_step(
 
     set_seed(0)
     embedder = load_embedder(model, LENGTH)
-    embedder[0].model = parse_method(method).apply(embedder[0].model, find_shape(model))
+    parse_method(method).apply_to_embedder(embedder, find_shape(model))
     embedder.train()
     both: dict[str, Any] = {"directions": ("query_to_doc", "doc_to_query"), "partition_mode": "per_direction"}
     kind = CachedMultipleNegativesRankingLoss if arguments else MultipleNegativesRankingLoss

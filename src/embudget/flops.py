@@ -9,6 +9,7 @@ scores and second forward passes, with each block counted as often as it ran:
 
     forward     2N tokens_padded + 4 l a d sum(length^2)      l blocks, a heads of size d; scores and weighted values
     backward    as the method's table, and twice the attention of the blocks it passes through
+    dense       2P texts forward, (2P + 2T) texts backward, by the `Dense` modules behind the pooling of some retrievers
 
 Against torch's flop counter on small models these agree within 10 %: the counter sees matrix products only (no norms,
 no element-wise work, no embedding look-up), while N also holds the norms' weights and the biases; and with LoRA nothing
@@ -54,6 +55,9 @@ class Passes(NamedTuple):
     backward_tokens: int = 0
     """Tokens whose gradients went back through these blocks."""
     backward_squares: int = 0
+    forward_texts: int = 0
+    """Texts through the `Dense` modules behind the pooling; gradient caching counts them twice."""
+    backward_texts: int = 0
 
 
 def executed_flops(method: "Method", shape: "ModelShape", passes: Passes) -> float:
@@ -70,7 +74,11 @@ def executed_flops(method: "Method", shape: "ModelShape", passes: Passes) -> flo
     squares = frozen_blocks * passes.prefix_squares + trained_blocks * (
         passes.forward_squares + 2 * passes.backward_squares
     )
-    return matrices + attention * squares
+    dense = (
+        method.forward_flops_per_text(shape) * passes.forward_texts
+        + method.backward_flops_per_text(shape) * passes.backward_texts
+    )
+    return matrices + attention * squares + dense
 
 
 ATTENTION_SAID = 0.1

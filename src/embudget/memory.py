@@ -1,6 +1,6 @@
 """An estimate of the device memory that training takes, from the sizes of model and method alone.
 
-    weights        4 bytes a parameter, embeddings and adapters included (float32 master weights)
+    weights        4 bytes a parameter, embeddings, adapters and `Dense` modules included (float32 master weights)
     states         12 bytes a trained parameter: float32 gradient and the two moments of AdamW
     copy           2 bytes a parameter of the blocks, in bf16: one copy for all chunks, made once a step. Frozen weights
                    that bf16 holds exactly lose their float32 original, 4 bytes, which is not counted on
@@ -8,8 +8,9 @@
     batch          embeddings, their gradients and the scores of all pairs with all, in float32
 
 On several devices each takes the same, unless the blocks are sharded (`embudget.training.sharding`). Then weights and
-states of the blocks are divided by the devices; the input embedding and its moments are not. In place of the copy come
-two blocks that are put together, in bf16 or float32, and the whole gradient of one, in both and in float32.
+states of the blocks are divided by the devices; those of the input embedding and of `Dense` modules are not. In place
+of the copy come two blocks that are put together, in bf16 or float32, and the whole gradient of one, in both and in
+float32.
 
 Activations: a block of hidden size h, inner size i and key-value width k keeps about 14h + 4k + 4i numbers per token
 for its backward pass: inputs and outputs of norms and of the linear layers, rotated queries and keys, the gated
@@ -53,12 +54,12 @@ def activation_bytes(method: Method, shape: ModelShape, tokens: float, bytes_per
 
 
 def state_bytes(method: Method, shape: ModelShape, shards: int = 1) -> float:
-    """Bytes of gradients and optimiser moments: 12 a trained parameter, the input embedding's included.
+    """Bytes of gradients and optimiser moments: 12 a trained parameter, embedding and `Dense` modules included.
 
-    With ``shards`` processes each has a share of the blocks', and all of the embedding's.
+    With ``shards`` processes each has a share of the blocks', and all of the others.
     """
-    embedding = shape.embedding_params if method.trains_embedding else 0
-    return 12.0 * (method.trained_params(shape) / shards + embedding)
+    around = method.trained_dense_params(shape) + (shape.embedding_params if method.trains_embedding else 0)
+    return 12.0 * (method.trained_params(shape) / shards + around)
 
 
 def training_bytes(
@@ -78,7 +79,7 @@ def training_bytes(
     texts, whose scores are held in blocks. With ``shards`` the bytes are those of each of so many devices.
     """
     activations = activation_bytes(method, shape, max(CHUNK_TOKENS, max_length), BF16_BYTES if bf16 else 4)
-    embeddings = 2 * 4.0 * ((2 + negatives) * batch_size) * shape.hidden  # with their gradients
+    embeddings = 2 * 4.0 * ((2 + negatives) * batch_size) * shape.embedding_size  # with their gradients
     scores = 4 * 4.0 * batch_size**2  # with their gradient, and log-probabilities by rows and by columns
     return model_bytes(method, shape, bf16=bf16, shards=shards) + activations + embeddings + scores
 
@@ -86,7 +87,7 @@ def training_bytes(
 def model_bytes(method: Method, shape: ModelShape, *, bf16: bool = True, shards: int = 1) -> float:
     """Bytes on each device of weights, their copies, gradients and optimiser moments, whatever the batch."""
     total = method.total_params(shape)
-    weights = 4.0 * (total / shards + shape.embedding_params)
+    weights = 4.0 * (total / shards + shape.embedding_params + shape.dense_params)
     if shards == 1:
         together = 2.0 * total if bf16 else 0.0
     else:

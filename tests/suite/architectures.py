@@ -11,7 +11,9 @@ from typing import Any, NamedTuple
 import torch
 from transformers import AutoConfig, AutoModel
 
+from embudget.suite.dense import Dense
 from tests.conftest import TINY_GROUPED, TINY_SIZES, save_tiny, save_tokenizer
+from tests.suite.test_starts import as_retriever
 
 
 class Case(NamedTuple):
@@ -25,6 +27,8 @@ class Case(NamedTuple):
     has_biases: bool = False
     is_encoder: bool = False
     """Whether it is saved without a head, as retrievers are, and with the pooler where its class has one."""
+    dense: tuple[Dense, ...] = ()
+    """The modules behind its pooling; with any it is a retriever."""
 
 
 _NO_DROPOUT: dict[str, object] = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
@@ -33,6 +37,13 @@ _FALCON: dict[str, object] = {"ffn_hidden_size": 160}
 _SLIDING: dict[str, object] = {"sliding_window": 8, "layer_types": ["sliding_attention", "full_attention"] * 2}
 _BERT: dict[str, object] = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 _MODERNBERT: dict[str, object] = {"local_attention": 8, "global_attn_every_n_layers": 3}
+
+_HIDDEN = TINY_SIZES["hidden_size"]
+_LABSE = (Dense(inputs=_HIDDEN, outputs=48, path="2_Dense"),)
+_EMBEDDING_GEMMA = (
+    Dense(inputs=_HIDDEN, outputs=160, bias=False, activation="Identity", path="2_Dense"),
+    Dense(inputs=160, outputs=_HIDDEN, bias=False, activation="Identity", path="3_Dense"),
+)
 
 CASES: dict[str, Case] = {
     "gpt_neox": Case("gpt_neox", has_biases=True),
@@ -83,6 +94,12 @@ CASES: dict[str, Case] = {
         has_biases=True, is_encoder=True,
     ),
     "modernbert-decoder": Case("modernbert-decoder", _MODERNBERT, ("embeddings.",)),
+    "bert with dense": Case(
+        "bert", _BERT, ("embeddings.", "pooler."), has_biases=True, is_encoder=True, dense=_LABSE
+    ),
+    "embeddinggemma": Case(
+        "gemma3_text", {**TINY_GROUPED, **_SLIDING, "use_bidirectional_attention": True}, dense=_EMBEDDING_GEMMA
+    ),
     "stablelm": Case("stablelm", {"num_key_value_heads": 2}, has_biases=True),
     "stablelm of 12b": Case(
         "stablelm",
@@ -94,8 +111,15 @@ CASES: dict[str, Case] = {
 
 def save_case(folder: Path, case: Case) -> Path:
     """A tiny random model of a case, with its tokenizer."""
+    _save_transformer(folder, case)
+    pooling = {"embedding_dimension": _HIDDEN, "pooling_mode": "mean"}
+    return as_retriever(folder, pooling, dense=case.dense) if case.dense else folder
+
+
+def _save_transformer(folder: Path, case: Case) -> None:
     if not case.is_encoder:
-        return save_tiny(folder, case.model_type, **case.sizes)
+        save_tiny(folder, case.model_type, **case.sizes)
+        return
     config = AutoConfig.for_model(case.model_type, **{**TINY_SIZES, **case.sizes})
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -107,7 +131,6 @@ def save_case(folder: Path, case: Case) -> Path:
         torch.nn.init.normal_(model.get_input_embeddings().weight)
     model.save_pretrained(folder)
     save_tokenizer(folder)
-    return folder
 
 
 def blocks_of(model: Any, path: str) -> list[Any]:  # noqa: ANN401 - transformers is untyped

@@ -46,7 +46,7 @@ def sees(model: SentenceTransformer) -> tuple[bool, bool]:
 def sees_in_training(model: SentenceTransformer, folder: Path) -> tuple[bool, bool]:
     """The same of the parts that are trained, which must compute what the model computes."""
     shape = find_shape(str(folder))
-    model[0].model = parse_method("freeze:0.5").apply(model[0].model, shape)
+    parse_method("freeze:0.5").apply_to_embedder(model, shape)
     encoder = Encoder(model.train(), description=shape.description)
     found = []
     for texts in (TEXTS, [*TEXTS, LONG]):
@@ -84,6 +84,21 @@ def test_attention_is_left_as_it_is_where_nothing_is_asked(folder: Path) -> None
     model = load_embedder(str(folder), 32, "cls")
     assert sees(model) == (False, False)
     assert not hasattr(model[0].model.config, "is_causal")
+
+
+def test_a_model_that_reads_both_ways_is_left_so(tmp_path: Path) -> None:
+    """EmbeddingGemma: in training, in a cut, saved and loaded again, its window halved once and not twice."""
+    folder = save_case(tmp_path / "tiny", CASES["embeddinggemma"])
+    assert not find_shape(str(folder)).causal
+    model = load_embedder(str(folder), 32, "cls")
+    assert sees(model) == (True, True) == sees(load_embedder(f"{folder}:2", 32, "cls"))
+    assert sees_in_training(model, folder) == (True, True)
+    wanted = model.encode([*TEXTS, LONG])
+    model.save_pretrained(str(tmp_path / "saved"))
+    for again in (SentenceTransformer(str(tmp_path / "saved")), load_embedder(str(tmp_path / "saved"), 32, "cls")):
+        assert sees(again) == (True, True)
+        assert again[0].model.config.sliding_window == model[0].model.config.sliding_window == 5
+        np.testing.assert_allclose(again.encode([*TEXTS, LONG]), wanted, atol=1e-5)
 
 
 def test_it_is_refused_where_transformers_ignores_it(tmp_path: Path) -> None:

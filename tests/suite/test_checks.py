@@ -152,7 +152,7 @@ BAD: dict[str, tuple[Change, str]] = {
     "no object": (lambda f: (f / "config.json").write_text("[]"), "must hold an object"),
     "max": (pooled("max"), "pools by max: only mean, last .lasttoken., cls or weighted .weightedmean. is trained"),
     "two poolings": (pooled(["mean", "max"]), "pools by mean and max"),
-    "dense": (pooled("mean", "Dense"), "has a module Dense, which would be lost"),
+    "convolution": (pooled("mean", "CNN"), "has a module CNN, which would be lost"),
     "code of others": (pooled("mean", types="custom_st."), "names the class custom_st.Transformer, which is not one"),
     "bytes as modules": (lambda f: (f / "modules.json").write_bytes(b"\xff\xfe"), "not a UTF-8 text file"),
     "bytes as configuration": (lambda f: (f / "config.json").write_bytes(b"\xff\xfe"), "not a UTF-8 text file"),

@@ -54,6 +54,15 @@ def test_totals_are_those_published(name: str, published: int) -> None:
     assert SHAPES[name].model_params + SHAPES[name].embedding_params == published
 
 
+def test_embeddinggemma_has_the_published_counts_with_its_dense_modules() -> None:
+    # mteb's entry: all parameters, and those of the input embedding
+    shape = SHAPES["embeddinggemma-300m"]
+    assert shape.model_params + shape.embedding_params + shape.dense_params == 307_581_696
+    assert shape.embedding_params == 201_326_592
+    assert not shape.causal and SHAPES["gemma-3-270m"].causal
+    assert start_of("google/embeddinggemma-300m:12").dense == shape.dense
+
+
 @pytest.mark.parametrize(
     ("name", "published"),
     # mteb's entries; those of GTE count the 512 position numbers that its files hold

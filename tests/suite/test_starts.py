@@ -5,9 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from embudget.errors import ModelError
 from embudget.suite import Start, find_shape, start_of
+from embudget.suite.dense import Dense
 from embudget.suite.members import pooling_for
 
 OLD, NEW = "sentence_transformers.models.", "sentence_transformers.sentence_transformer.modules."
@@ -17,13 +20,17 @@ def as_retriever(
     folder: Path,
     pooling: dict[str, Any] | None = None,
     *,
+    dense: tuple[Dense, ...] = (),
     normalize: bool = True,
     types: str = OLD,
     prompts: dict[str, Any] | None = None,
     limits: dict[str, Any] | None = None,
 ) -> Path:
-    """Make a folder one of sentence-transformers, in the files that its releases write."""
-    kinds = ["Transformer", "Pooling", *(["Normalize"] if normalize else [])]
+    """Make a folder one of sentence-transformers, in the files that its releases write.
+
+    ``dense`` are its `Dense` modules, in the folders that they name, with random weights.
+    """
+    kinds = ["Transformer", "Pooling", *["Dense"] * len(dense), *(["Normalize"] if normalize else [])]
     modules = [
         {"idx": place, "name": str(place), "path": f"{place}_{kind}" if place else "", "type": types + kind}
         for place, kind in enumerate(kinds)
@@ -38,7 +45,28 @@ def as_retriever(
     for name, content in files.items():
         if content is not None:
             (folder / name).write_text(json.dumps(content))
+    for layer in dense:
+        write_dense(folder, layer)
     return folder
+
+
+def write_dense(folder: Path, layer: Dense) -> None:
+    """One `Dense` module in its folder, as releases before 6 write it."""
+    kind = "linear" if layer.activation == "Identity" else "activation"
+    config = {
+        "in_features": layer.inputs,
+        "out_features": layer.outputs,
+        "bias": layer.bias,
+        "activation_function": f"torch.nn.modules.{kind}.{layer.activation}",
+    }
+    draw = torch.Generator().manual_seed(layer.outputs)
+    weights = {"linear.weight": torch.randn(layer.outputs, layer.inputs, generator=draw) / layer.inputs**0.5}
+    if layer.bias:
+        weights["linear.bias"] = torch.randn(layer.outputs, generator=draw) / 10
+    place = folder / layer.path
+    place.mkdir(exist_ok=True)
+    (place / "config.json").write_text(json.dumps(config))
+    save_file(weights, place / "model.safetensors")
 
 
 def test_a_folder_without_modules_is_a_language_model(tiny_neox: Path) -> None:
@@ -117,11 +145,32 @@ def modules(*entries: dict[str, str]) -> dict[str, Any]:
 
 FIRST = {"path": "", "type": f"{OLD}Transformer"}
 SECOND = {"path": "1_Pooling", "type": f"{OLD}Pooling"}
+DENSE = {"path": "2_Dense", "type": f"{OLD}Dense"}
+
+
+def of_dense(**config: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+    return {"2_Dense/config.json": {"in_features": 64, "out_features": 32, **config}}
+
 
 BAD: dict[str, tuple[dict[str, Any], str]] = {
     "code of others": (modules({"path": "", "type": "custom_st.Transformer"}, SECOND), "names the class custom_st.Tr"),
-    "dense": (modules(FIRST, SECOND, {"path": "2_Dense", "type": f"{OLD}Dense"}), "has a module Dense, which would be"),
-    "no pooling": (modules(FIRST), "one Transformer, one Pooling and perhaps Normalize, in this order"),
+    "layer norm": (
+        modules(FIRST, SECOND, {"path": "2_LayerNorm", "type": f"{OLD}LayerNorm"}),
+        "has a module LayerNorm, which would be lost: only models of Transformer, Pooling, Dense and Normalize are tr",
+    ),
+    "dense first": (modules(FIRST, DENSE, SECOND), "in this order"),
+    "dense without sizes": (modules(FIRST, SECOND, DENSE), "its module 2_Dense has no config.json with in_features"),
+    "dense of another activation": (
+        {**modules(FIRST, SECOND, DENSE), **of_dense(activation_function="os.system")},
+        "activation os.system: only Id",
+    ),
+    "dense of the tokens": (
+        {**modules(FIRST, SECOND, DENSE), **of_dense(module_input_name="token_embeddings")},
+        "does more than a product",
+    ),
+    "dense with a residual": ({**modules(FIRST, SECOND, DENSE), **of_dense(use_residual=True)}, "does more than a"),
+    "dense of no size": ({**modules(FIRST, SECOND, DENSE), **of_dense(out_features=0)}, "outputs: must be > 0, got 0"),
+    "no pooling": (modules(FIRST), "one Transformer, one Pooling, perhaps Dense and Normalize, in this order"),
     "two poolings": (modules(FIRST, SECOND, SECOND), "one Transformer, one Pooling"),
     "other order": (modules(SECOND, FIRST), "in this order"),
     "outside": (modules(FIRST, SECOND | {"path": "../other"}), "names ../other, outside the folder"),
@@ -144,6 +193,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
 def test_what_we_do_not_train_is_refused_in_one_line(tmp_path: Path, what: str) -> None:
     files, message = BAD[what]
     folder = as_retriever(tmp_path / "m")
+    (folder / "2_Dense").mkdir()
     for name, content in files.items():
         (folder / name).write_text(json.dumps(content))
     with pytest.raises(ModelError, match=message) as caught:

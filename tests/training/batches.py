@@ -35,7 +35,7 @@ def embedder(folder: Path, method: str = "full", pooling: str = "mean") -> Sente
 def with_method(model: SentenceTransformer, folder: Path, method: str) -> SentenceTransformer:
     """The same for a model of the folder that is loaded already, and is changed."""
     torch.manual_seed(0)  # both matrices of LoRA are drawn
-    model[0].model = parse_method(method).apply(model[0].model, find_shape(str(folder)))
+    parse_method(method).apply_to_embedder(model, find_shape(str(folder)))
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.1)

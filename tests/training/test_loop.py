@@ -67,7 +67,7 @@ def plain_sentence_transformers(
     """Losses and model of the library's own trainer, at the rates of the steps given."""
     set_seed(config.seed)
     model = load_embedder(config.model, config.max_length)
-    model[0].model = parse_method(config.method).apply(model[0].model, find_shape(config.model))
+    parse_method(config.method).apply_to_embedder(model, find_shape(config.model))
     loss = Recording(model, config.scale)
     arguments = SentenceTransformerTrainingArguments(
         output_dir=str(folder),

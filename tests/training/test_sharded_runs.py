@@ -9,9 +9,11 @@ import torch
 
 from embudget.pairs import Pairs
 from embudget.records import RunConfig
+from embudget.suite.loading import load_embedder
 from embudget.training.checkpoints import newest_checkpoint
 from embudget.training.resources import Resources
 from embudget.training.run import train
+from tests.suite.architectures import CASES, save_case
 from tests.training.processes import assert_same_curve, launch, record_at, run_until, write
 from tests.training.test_run import config_for
 
@@ -41,6 +43,25 @@ def test_a_run_is_handed_on_between_numbers_of_processes(tiny_pairs: Pairs, tmp_
     for rank in range(2):
         assert_same_curve(record_at(tmp_path, "end", rank), alone)
     assert not list(folder.iterdir()), "checkpoints are removed with the record"
+
+
+@pytest.mark.parametrize("shard", [False, True], ids=["replicated", "sharded"])
+def test_dense_modules_are_the_same_in_every_process(tiny_pairs: Pairs, tmp_path: Path, shard: bool) -> None:
+    folder = save_case(tmp_path / "m", CASES["bert with dense"])
+    config = config_for(folder, tiny_pairs, learning_rate=1e-3)
+    alone, record = train(config, tiny_pairs, with_record=True)
+
+    def work(rank: int) -> None:
+        torch.set_num_threads(1)
+        ended = train(config, tiny_pairs, tmp_path / "model", resources=Resources(shard=shard), with_record=True)[1]
+        write(tmp_path, "end", rank, ended)
+
+    launch(2, tmp_path, work)
+    for rank in range(2):
+        assert_same_curve(record_at(tmp_path, "end", rank), record)
+    found, wanted = load_embedder(str(tmp_path / "model"), 32)[2].linear, alone[2].linear
+    torch.testing.assert_close(found.weight, wanted.weight, rtol=0, atol=2e-4)
+    assert not torch.equal(wanted.weight.cpu(), load_embedder(str(folder), 32)[2].linear.weight.cpu())
 
 
 def test_the_model_that_a_sharded_run_writes_is_whole(tiny_pairs: Pairs, tmp_path: Path) -> None:

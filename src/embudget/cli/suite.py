@@ -87,13 +87,17 @@ def _about(shape: "ModelShape") -> dict[str, object]:
     from embudget.suite import start_of
 
     own = start_of(shape.name)
+    dense = [f"{layer.outputs} ({layer.activation.lower()}{', biases' * layer.bias})" for layer in shape.dense]
     embeds = {
+        "attention": "causal" if shape.causal else "bidirectional",
         "pooling": own.pooling if own.kind == "retriever" else "any, by default mean",
+        **({"dense": " -> ".join([str(shape.hidden), *dense])} if dense else {}),
         "normalize": own.normalize,
         "query_prompt": repr(own.query_prompt),
         "document_prompt": repr(own.document_prompt),
         **({"trained_max_length": own.max_length} if own.max_length else {}),
     }
     counts = {"model_params (N)": f"{shape.model_params:,}", "embedding_params": f"{shape.embedding_params:,}"}
+    counts |= {"dense_params": f"{shape.dense_params:,}"} if dense else {}
     sizes = shape.model_dump(exclude_none=True)
     return sizes | {"lineage": shape.lineage} | counts | {"has_biases": shape.has_biases} | embeds

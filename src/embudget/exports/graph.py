@@ -9,7 +9,7 @@ sizes of the input are free when the graph runs.
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,8 +44,14 @@ def check_graph(source: "Exportable") -> None:
         )
 
 
-def traced(source: "Exportable") -> "torch.export.ExportedProgram":
+def traced(source: "Exportable", *, fused: bool = True) -> "torch.export.ExportedProgram":
     """Trace the model with free sizes of the batch and of the length.
+
+    Args:
+        source: the model.
+        fused: whether the runtime's fused attention gives numbers where a token sees nothing at all, as padding does
+            that is farther from a text than a window of attention reaches; where it does not, such attention is spelled
+            out.
 
     Raises:
         ExportError: torch.export cannot follow the model.
@@ -59,13 +65,31 @@ def traced(source: "Exportable") -> "torch.export.ExportedProgram":
     sizes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length", max=longest)}
     arguments = tuple(example[name] for name in INPUTS)
     try:
-        with torch.no_grad(), quiet_libraries():
+        with torch.no_grad(), quiet_libraries(), nullcontext() if fused else _spelled_out(source.model):
             graph = _graph(source.model)
             return torch.export.export(graph, arguments, dynamic_shapes=(sizes, sizes), strict=False)
     except (OSError, MemoryError):
         raise
     except Exception as error:  # whatever torch meets in the model's code
         raise ExportError(f"cannot trace {source.name}: {first_line(error)[:200]}") from error
+
+
+@contextmanager
+def _spelled_out(model: "SentenceTransformer") -> Iterator[None]:
+    """Trace attention as products and a softmax where its window is shorter than the longest text.
+
+    A masked score is then the least finite number, so that the softmax of nothing is no NaN.
+    """
+    transformer = model[0].model
+    config = transformer.config
+    window = getattr(config, "sliding_window", None) or getattr(config, "local_attention", None)
+    before = config._attn_implementation
+    if window and window < model.max_seq_length:
+        transformer.set_attn_implementation("eager")
+    try:
+        yield
+    finally:
+        transformer.set_attn_implementation(before)
 
 
 def _graph(model: "SentenceTransformer") -> "torch.nn.Module":

@@ -19,6 +19,8 @@ class GraphFormat(Format):
 
     file: ClassVar[str]
     """Name of the graph's file."""
+    fused: ClassVar[bool] = True
+    """Whether its runtime's fused attention gives no NaN to a token that sees nothing: see `traced`."""
     takes_fp16 = True
 
     def check(self, source: "Exportable") -> None:
@@ -27,7 +29,7 @@ class GraphFormat(Format):
 
     def write(self, source: "Exportable", folder: Path, fp16: bool) -> Check:
         """Write the graph and the tokenizer, and run it with the format's own runtime."""
-        self.convert(traced(source), source.name, folder / self.file, fp16)
+        self.convert(traced(source, fused=self.fused), source.name, folder / self.file, fp16)
         save_tokenizer(source.model, folder)
         return compare_with_torch(source, folder, self.runtime(folder / self.file), "fp16" if fp16 else "fp32")
 

@@ -32,6 +32,7 @@ class OpenvinoFormat(GraphFormat):
     extra = "openvino"
     packages = ("openvino",)
     file = FILE
+    fused = False
 
     def convert(self, program: "torch.export.ExportedProgram", name: str, file: Path, fp16: bool) -> None:
         """Write the graph and its weights."""

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from embudget.exports.exportable import Exportable
 
 _LEFT_OUT = ("config.json", "README.md", RECORD_FILE)
-"""Files of the merged model that the adapters' folder must not have, or gets anew; its weights are left out as well."""
+"""Files of the merged model that the adapters' folder must not have, or gets anew. The transformer's weights are left
+out as well, while those of `Dense` modules, which are in no base of PEFT, are kept in their folders."""
 
 
 @final
@@ -52,8 +53,7 @@ class PeftFormat(Format):
         """
         assert source.folder is not None
         for name, path in listed_files(source.folder, ExportError).items():
-            of_adapter = name.startswith(f"{ADAPTER}/")
-            if name in _LEFT_OUT or (".safetensors" in path.suffixes and not of_adapter):
+            if name in _LEFT_OUT or (".safetensors" in path.suffixes and "/" not in name):
                 continue
             if path.resolve() != source.folder.resolve() / name or not path.is_file():
                 raise ExportError(f"cannot write {source.name} as adapters: {path} is a link, or is missing")
@@ -66,10 +66,13 @@ class PeftFormat(Format):
         assert source.folder is not None and source.record is not None
         model = source.record.config.model
         base = _named_base(source.folder)
+        whole = "transformers"
+        if any(type(module).__name__ == "Dense" for module in source.model):
+            whole = "sentence-transformers"  # whose folder is one of transformers too, with all that belongs to it
         making = f"""The adapters belong to `{model}`. Make it once, in the folder in which you work:
 
 ```bash
-embudget export {model} --to transformers --out {base}
+embudget export {model} --to {whole} --out {base}
 ```"""
         return f"""{making if is_to_be_made(base) else f"The adapters belong to `{base}`."}
 

@@ -1,9 +1,9 @@
 """Writing a trained model as a sentence-transformers folder that says what it feeds and how it pools.
 
-The modules (transformer, pooling, normalisation) are explicit in `modules.json`; the tokenizer follows the rule of
-`embudget.suite.tokens`, so that `SentenceTransformer(folder)` feeds the same token ids as training did. Beside them lie
-the record of the run (`embudget.json`), a model card, and the list of all files (`embudget-files.json`), by which a
-later model knows what it may replace.
+The modules (transformer, pooling, `Dense` ones, normalisation) are explicit in `modules.json`; the tokenizer follows
+the rule of `embudget.suite.tokens`, so that `SentenceTransformer(folder)` feeds the same token ids as training did.
+Beside them lie the record of the run (`embudget.json`), a model card, and the list of all files
+(`embudget-files.json`), by which a later model knows what it may replace.
 
 sentence-transformers writes the names of its own release into these files. They are replaced by those that releases 5
 and 6 both read, because models from before release 5 carry them. The tests hold what stands there. Where the tokenizer
@@ -12,6 +12,7 @@ which release is needed.
 """
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from embudget.exports.exportable import Exportable
+
+
+_DENSE_SETTINGS = ("in_features", "out_features", "bias", "activation_function")
+"""What every release reads of a `Dense` module."""
 
 
 @final
@@ -94,8 +99,8 @@ def save_modules(model: "SentenceTransformer", folder: Path) -> None:
         OSError, SafetensorError: the folder is full.
     """
     model.save_pretrained(str(folder), create_model_card=False)
-    kinds = [type(module).__name__ for module in model]
-    if not model.tokenizer.chat_template and kinds == ["Transformer", "Pooling", "Normalize"]:
+    kinds = " ".join(type(module).__name__ for module in model)
+    if not model.tokenizer.chat_template and re.fullmatch(r"Transformer Pooling( Dense)* Normalize", kinds):
         _name_as_before(model, folder)
 
 
@@ -105,7 +110,7 @@ def _name_as_before(model: "SentenceTransformer", folder: Path) -> None:
     The tokenizer and the configuration of the transformer stay as transformers 5 writes them. Release 4 of it does not
     know this tokenizer's class and fails, which is well: it would read other rotary embeddings without a word.
     """
-    transformer, pooling, *_ = model  # a retriever may have no normalisation
+    transformer, pooling, *others = model
     listed = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
     for module in listed:
         module["type"] = f"sentence_transformers.models.{module['type'].rpartition('.')[2]}"
@@ -115,9 +120,15 @@ def _name_as_before(model: "SentenceTransformer", folder: Path) -> None:
         "pooling_mode": pooling.pooling_mode,
         "include_prompt": pooling.include_prompt,
     }
+    dense = [
+        (f"{listed[place]['path']}/config.json", {key: module.get_config_dict()[key] for key in _DENSE_SETTINGS})
+        for place, module in enumerate(others, start=2)
+        if type(module).__name__ == "Dense"
+    ]
     for name, content in [
         ("modules.json", listed),
         ("sentence_bert_config.json", settings),
         (f"{listed[1]['path']}/config.json", pooled),
+        *dense,
     ]:
         (folder / name).write_text(json.dumps(content, indent=2), encoding="utf-8")

@@ -25,8 +25,9 @@ class TransformersFormat(Format):
         """Refuse a model whose layers behind the transformer would be lost, or whose pooling is no line of Python."""
         kinds = [type(module).__name__ for module in source.model]
         if kinds not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
+            lost = [kind for kind in kinds if kind not in ("Transformer", "Pooling", "Normalize")] or kinds
             raise ExportError(
-                f"cannot write {source.name} as a plain transformer: its modules {', '.join(kinds)} would be lost; "
+                f"cannot write {source.name} as a plain transformer: its modules {', '.join(lost)} would be lost; "
                 "export it to sentence-transformers"
             )
         if source.model[1].pooling_mode not in POOLED:

@@ -1,7 +1,7 @@
 """Bias-only tuning (BitFit, Ben Zaken et al. 2022): only the bias terms train, those of the layer norms included.
 
 The bias of a norm before the blocks, as encoders have one, trains too; like all that comes before the blocks it counts
-neither in N nor in T.
+neither in N nor in T. So do those of the `Dense` modules behind the pooling.
 """
 
 from dataclasses import dataclass
@@ -21,6 +21,7 @@ class Bias(Method):
     """Train the bias terms: 4N + 2T FLOP per token. Refused where a model has none (Llama, Qwen3, ...)."""
 
     name: ClassVar[str] = "bias"
+    trains_dense = "biases"
     flops_per_param = 4.0
 
     def check(self, shape: ModelShape) -> None:

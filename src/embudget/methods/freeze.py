@@ -1,4 +1,4 @@
-"""Block freezing: only the top blocks train; the prefix below them, with the input embedding, stays as it is."""
+"""Block freezing: the top blocks train, and all that lies above them; the prefix below, input embedding too, stays."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, final
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True)
 class Freeze(Method):
-    """Train the top ``active_fraction`` of the blocks and the final norm: 2N + 4T FLOP per token.
+    """Train the top ``active_fraction`` of the blocks, the final norm and `Dense` modules: 2N + 4T FLOP per token.
 
     Raises:
         MethodError: the fraction is not in (0, 1].

@@ -6,6 +6,10 @@
 
 The scale of the update is alpha / r. alpha is a multiple of the rank unless it is given, so that the scale is the same
 for every rank; left at the library's default it would drift with the rank, as it does in the paper's published code.
+
+The `Dense` modules behind a retriever's pooling stay frozen, so that the adapters alone, put on the base, are the whole
+of what was trained. Plain sentence-transformers differs: its ``model.add_adapter`` freezes the transformer only, and
+whatever lies behind it goes on training.
 """
 
 import re
@@ -44,6 +48,7 @@ class LoRA(Method):
     alpha: float | None = None
     layers: Layers = "all"
     name: ClassVar[str] = "lora"
+    trains_dense = "nothing"
     flops_per_param = 4.0
 
     def __post_init__(self) -> None:

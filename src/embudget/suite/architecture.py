@@ -193,9 +193,10 @@ class Architecture(Frozen):
 
     @property
     def settings(self) -> tuple[str, ...]:
-        """Fields of the configuration, beside the sizes, that its layers depend on."""
+        """Fields of the configuration, beside the sizes, that its layers or the direction of attention depend on."""
         groups = (self.attention, self.mlp, self.norms, self.final_norm, self.stem)
         layers = [parse_layer(text) for group in groups for text in group.values()]
         named = {name for layer in layers for name in layer.names} - {*get_args(Size), *_COMPUTED}
         asked = {condition.field for layer in layers for condition in (layer.bias, layer.exists)}
-        return tuple(sorted(named | {field for field in asked if field is not None}))
+        turning = set(self.attention_switch)
+        return tuple(sorted(named | turning | {field for field in asked if field is not None}))

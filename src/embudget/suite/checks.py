@@ -14,6 +14,7 @@ from typing import Any
 
 from embudget.errors import ModelError, shortened
 from embudget.reading import read_json
+from embudget.suite.dense_weights import load_dense
 from embudget.suite.hub import hub_file
 from embudget.suite.identity import model_identity
 from embudget.suite.loading import cut_config, find_checkpoint, load_tokenizer
@@ -64,6 +65,7 @@ def _check_folder(name: str, folder: str, shape: ModelShape, identity: str) -> N
         files = find_checkpoint(name).path  # a multimodal model is cut down to its language model
         cut_config(name, files, None, shape)
         _check_tensors(name, Path(files), shape)
+        load_dense(name, shape)
 
 
 def _check_shards(name: str, folder: Path) -> None:

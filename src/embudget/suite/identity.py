@@ -15,6 +15,7 @@ from pathlib import Path
 
 from embudget.cache import cache_folder
 from embudget.errors import ModelError
+from embudget.suite.dense import dense_files
 
 TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt", "tokenizer_config.json",
@@ -30,7 +31,7 @@ _KNOWN: dict[tuple[int | str, ...], str] = {}
 
 
 def weights_identity(folder: Path) -> str:
-    """Eight digits that depend on the configuration and the weights, behind `sha256:`."""
+    """Eight digits that depend on the configuration and the weights, those of `Dense` modules too, behind `sha256:`."""
     return f"sha256:{_hash(_weights_files(folder))[:8]}"
 
 
@@ -46,7 +47,7 @@ def model_identity(folder: Path) -> str:
 
 def _weights_files(folder: Path) -> list[Path]:
     described = [folder / "config.json", folder / "architecture.yaml"]  # the latter decides what an FLOP buys
-    return [*described, *sorted(folder.glob("*.safetensors"))]
+    return [*described, *sorted(folder.glob("*.safetensors")), *dense_files(folder)]
 
 
 def _tokenizer_files(folder: Path) -> list[Path]:

@@ -4,9 +4,9 @@ A built-in name is looked up in this package's data (the suite `micro`), then in
 weights, then on the hub. Any other name is a local folder or a hub id. Only safetensors are read, because a pickle may
 run code, and every weight of the kept blocks must be there, because transformers would draw the others at random.
 
-The embedding model is a sentence-transformers model: the transformer, pooling over the tokens that are no padding, and
-L2 normalisation, unless the start is a retriever without it. What a text becomes as token ids is the rule of
-`embudget.suite.tokens`.
+The embedding model is a sentence-transformers model: the transformer, pooling over the tokens that are no padding, the
+`Dense` modules of a retriever that has some, and L2 normalisation, unless the start is a retriever without it. What a
+text becomes as token ids is the rule of `embudget.suite.tokens`.
 """
 
 import importlib.metadata
@@ -17,6 +17,7 @@ from embudget.errors import ModelError
 from embudget.remote import is_url
 from embudget.suite.attention import Attention, set_attention
 from embudget.suite.cutting import check_description, cut_fields
+from embudget.suite.dense_weights import load_dense
 from embudget.suite.families import SHAPES
 from embudget.suite.hub import hub_config
 from embudget.suite.identity import model_identity, weights_identity
@@ -144,7 +145,7 @@ def load_embedder(
     attention: Attention | None = None,
     device: str | None = None,
 ) -> "SentenceTransformer":
-    """Load a member as an embedding model that is not fine-tuned yet: its first blocks, pooling, normalisation.
+    """Load a member as an embedding model that is not fine-tuned yet: its first blocks, pooling, what follows.
 
         model = load_embedder("smollm2-135m:8", max_length=75)
         embeddings_NH = model.encode(["a text", "another"])
@@ -197,7 +198,8 @@ def load_embedder(
     set_attention(transformer.model, shape.description, attention, name)
     transformer.processor = tokenizer
     transformer.max_seq_length = max_length
-    after = [Pooling(shape.hidden, pooling_mode=pooling), *([Normalize()] if start_of(name).normalize else [])]
+    after = [Pooling(shape.hidden, pooling_mode=pooling), *load_dense(name, shape, revision)]
+    after += [Normalize()] if start_of(name).normalize else []
     prompts = {"query": query_prompt, "document": document_prompt}
     return SentenceTransformer(modules=[transformer, *after], prompts=prompts, device=device)
 

@@ -20,6 +20,7 @@ from typing import Any
 from embudget.errors import ModelError, RemoteError, shortened
 from embudget.reading import read_json
 from embudget.remote import check_secrets, fetch_folder, fetched_before, is_url
+from embudget.suite.dense import check_chain
 from embudget.suite.families import SHAPES, STARTS
 from embudget.suite.hub import hub_config, hub_file
 from embudget.suite.shapes import ModelShape, shape_of_config
@@ -142,14 +143,14 @@ def find_shape(name: str) -> ModelShape:
         shape = SHAPES[base]
     elif folder is not None:
         named = base if is_url(base) else str(folder)
-        shape = _shape_of_file(folder / "config.json", named).model_copy(update={"start": start_of(base).kind})
+        shape = _begun(_shape_of_file(folder / "config.json", named), base)
         if depth is None:
             return shape.model_copy(update={"name": named if is_url(base) else _canonical(folder, shape)})
     elif is_path(base):
         raise ModelError(f"there is no model folder {shortened(base, 80)}")
     elif _HUB_ID.fullmatch(base):
         shape = _shape_of_file(hub_config(base, None), base)
-        shape = shape.model_copy(update={"hub_id": base, "start": start_of(base).kind})
+        shape = _begun(shape, base).model_copy(update={"hub_id": base})
     else:
         similar = "".join(f"; did you mean {close}?" for close in get_close_matches(base, SHAPES, n=1))
         raise ModelError(
@@ -202,15 +203,26 @@ def start_of(name: str) -> Start:
         'Represent this sentence for searching relevant passages: '
     """
     base, _ = split_depth(name)
-    folder = local_folder(base)
 
     def read(file: str) -> Any:  # noqa: ANN401 - JSON that anybody may have written
-        path = folder / file if folder is not None else hub_file(base, file)
-        return read_json(path, ModelError) if path is not None and path.exists() else None
+        path = file_of(base, file)
+        return None if path is None else read_json(path, ModelError)
 
     if base in SHAPES:
         return STARTS.get(base, Start())
-    return read_start(name, read) if folder is not None or is_hub_id(base) else Start()
+    return read_start(name, read) if local_folder(base) is not None or is_hub_id(base) else Start()
+
+
+def file_of(base: str, file: str, revision: str | None = None) -> Path | None:
+    """A small file of a folder or, fetched into the local cache, of a checkpoint on the hub; None where it has none.
+
+    Raises:
+        ModelError: the hub has no such checkpoint or does not give it.
+    """
+    folder = local_folder(base)
+    hub_id = SHAPES[base].hub_id if base in SHAPES else base
+    path = folder / file if folder is not None else hub_id and hub_file(hub_id, file, revision)
+    return path if path and path.exists() else None
 
 
 def pooling_for(name: str, asked: PooledBy | None) -> PooledBy:
@@ -229,6 +241,13 @@ def pooling_for(name: str, asked: PooledBy | None) -> PooledBy:
             f"{pooling_word(asked)}: set pooling to {pooling_word(own.pooling)}"
         )
     return own.pooling if own.kind == "retriever" else asked or "mean"
+
+
+def _begun(shape: ModelShape, base: str) -> ModelShape:
+    """The shape of a folder or a hub id with what its files say of how it embeds texts."""
+    own = start_of(base)
+    check_chain(base, shape.hidden, own.dense)
+    return shape.model_copy(update={"start": own.kind, "dense": own.dense})
 
 
 def _shape_of_file(path: Path, name: str) -> ModelShape:

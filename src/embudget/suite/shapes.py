@@ -12,6 +12,10 @@ With h the hidden size, i the intermediate size, a heads of size d and g key-val
     Llama         h(a d) + 2 h(g d) + (a d)h + 3 h i      weights, and two norms (h each)
 
 and every other architecture what its description says (`embudget.suite.architecture`).
+
+The `Dense` modules behind the pooling of some retrievers are not in N either, though published counts of "non-embedding
+parameters" have them: N says what a token costs, and they act once a text. They are counted by themselves
+(``dense_params``), in the memory of a run and in the FLOP that it executes.
 """
 
 from typing import Any, Self, get_args
@@ -23,6 +27,8 @@ from embudget.frozen import Frozen, first_problem
 from embudget.limits import Layers, ModelSize
 from embudget.suite.architecture import Architecture, Setting, Size, parse_layer
 from embudget.suite.architectures import ARCHITECTURES, PREPARE
+from embudget.suite.attention import own_attention
+from embudget.suite.dense import Dense
 from embudget.suite.layers import Linear, Norm, Weights, described_weights
 from embudget.suite.starts import StartKind
 from embudget.suite.unsupported import why_unsupported
@@ -38,7 +44,7 @@ class ModelShape(Frozen):
     )
     architecture: str = Field(description="the value of `model_type` in its configuration")
     layers: Layers = Field(description="blocks")
-    hidden: ModelSize = Field(description="hidden size, that of the embeddings")
+    hidden: ModelSize = Field(description="hidden size, that of the tokens' states")
     heads: ModelSize = Field(description="query heads")
     kv_heads: ModelSize = Field(description="key and value heads; equal to heads without grouped-query attention")
     head_dim: ModelSize = Field(description="size of one head")
@@ -48,12 +54,16 @@ class ModelShape(Frozen):
     pretraining_learning_rate: float | None = Field(default=None, gt=0, description="peak rate, where published")
     hub_id: str | None = Field(default=None, description="its name on the hub, where it has one")
     revision: str | None = Field(default=None, description="pinned revision on the hub")
+    dense: tuple[Dense, ...] = Field(
+        default=(), exclude=True, description="the `Dense` modules behind the pooling of a retriever that has some"
+    )
     description: Architecture = Field(
         exclude=True, repr=False, description="what the architecture is made of; the built-in one where none is given"
     )
     settings: tuple[tuple[str, Setting], ...] = Field(
         default=(), exclude=True, repr=False,
-        description="fields of its configuration that the description depends on, where they are not its defaults",
+        description="fields of its configuration that layers or the direction of attention depend on, where they are "
+        "not the description's defaults",
     )  # fmt: skip
 
     @model_validator(mode="before")
@@ -83,8 +93,8 @@ class ModelShape(Frozen):
 
     @property
     def causal(self) -> bool:
-        """Whether a token sees only those before it, in the model as it was pre-trained."""
-        return self.description.causal
+        """Whether a token sees only those before it, in the model as its configuration has it."""
+        return own_attention(dict(self.settings), self.description) == "causal"
 
     @property
     def linears(self) -> tuple[Linear, ...]:
@@ -156,8 +166,18 @@ class ModelShape(Frozen):
         """Parameters before the first block: the input embedding, and where they exist positions, types, their norm."""
         return self.vocab * self.hidden + sum(weight.params for weight in self.stem)
 
+    @property
+    def dense_params(self) -> int:
+        """Parameters of the `Dense` modules, which act once a text; neither in N nor among the embeddings."""
+        return sum(layer.params for layer in self.dense)
+
+    @property
+    def embedding_size(self) -> int:
+        """Numbers of an embedding: the outputs of the last `Dense` module, or the hidden size."""
+        return self.dense[-1].outputs if self.dense else self.hidden
+
     def truncated(self, depth: int) -> "ModelShape":
-        """Cut the model to its first ``depth`` blocks; the embedding and the final norm stay.
+        """Cut the model to its first ``depth`` blocks; the embedding, the final norm and `Dense` modules stay.
 
         Raises:
             ModelError: the depth is not in 1..layers.

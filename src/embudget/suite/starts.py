@@ -3,15 +3,17 @@
 A *retriever* is a folder or repository of sentence-transformers. Its files say how it turns texts into embeddings, and
 its fine-tuning goes on with all of it, because a model that was trained with one way answers badly with another:
 
-    modules.json                        which modules follow the transformer: pooling, perhaps normalisation
+    modules.json                        which modules follow the transformer: pooling, `Dense` ones, normalisation
     1_Pooling/config.json               how it pools, in the keys of releases before 6 or of later ones
+    2_Dense/config.json                 sizes, bias and activation of a module behind the pooling
     config_sentence_transformers.json   prompts: what to put in front of a query, and of a document
     sentence_bert_config.json           its longest text in tokens, and whether texts are made lower case
 
-A part that we do not train, such as a `Dense` module, would be lost without a word, so that such a model is refused.
-Nothing here needs torch or the network: whoever calls says how a file of the model is read.
+A part that we do not train, such as a `LayerNorm` behind the pooling, would be lost without a word, so that a model
+with one is refused. Nothing here needs torch or the network: whoever calls says how a file of the model is read.
 """
 
+import re
 from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import Any, Literal, NoReturn, cast, get_args
@@ -20,6 +22,7 @@ from pydantic import Field, PositiveInt
 
 from embudget.errors import ModelError, shortened
 from embudget.frozen import Frozen
+from embudget.suite.dense import Dense, inside, read_dense
 
 PooledBy = Literal["mean", "lasttoken", "cls", "weightedmean"]
 """How the tokens' states become one embedding, by the names of sentence-transformers."""
@@ -40,6 +43,10 @@ QUERY_PROMPTS = ("query", "search_query", "retrieval.query", "s2p_query")
 DOCUMENT_PROMPTS = ("document", "passage", "corpus", "search_document", "retrieval.passage")
 """What models call the prompt of a query and of a document, the first that is there counts. `query`, `document`,
 `passage` and `corpus` are those of sentence-transformers, the others of Nomic's, Jina's and Stella's models."""
+
+_TRAINED = ("Transformer", "Pooling", "Dense", "Normalize")
+_ORDER = r"Transformer Pooling( Dense)*( Normalize)?"
+"""The modules that are trained, and their one order in published models."""
 
 _LEGACY = {
     "pooling_mode_mean_tokens": "mean", "pooling_mode_lasttoken": "lasttoken", "pooling_mode_cls_token": "cls",
@@ -64,6 +71,7 @@ class Start(Frozen):
 
     kind: StartKind = Field(default="base", description="a language model, or a retriever")
     pooling: PooledBy = Field(default="mean", description="how the tokens' states become the embedding")
+    dense: tuple[Dense, ...] = Field(default=(), description="its `Dense` modules behind the pooling, in their order")
     normalize: bool = Field(default=True, description="whether the embedding is scaled to unit length")
     query_prompt: str = Field(default="", max_length=MOST_PROMPT, description="put in front of each query")
     document_prompt: str = Field(default="", max_length=MOST_PROMPT, description="put in front of each document")
@@ -93,6 +101,7 @@ def read_start(name: str, read: Callable[[str], Any]) -> Start:
     if modules is None:
         return Start()
     kinds = _modules(name, modules)
+    dense = [path for kind, path in kinds if kind == "Dense"]
     query, document = _prompts(name, read("config_sentence_transformers.json"))
     limits = read("sentence_bert_config.json")
     limits = limits if isinstance(limits, dict) else {}
@@ -100,6 +109,7 @@ def read_start(name: str, read: Callable[[str], Any]) -> Start:
         {
             "kind": "retriever",
             "pooling": _pooling(name, read, [path for kind, path in kinds if kind == "Pooling"]),
+            "dense": tuple(read_dense(name, path, read(inside(path, "config.json"))) for path in dense),
             "normalize": any(kind == "Normalize" for kind, _ in kinds),
             "query_prompt": query,
             "document_prompt": document,
@@ -124,13 +134,13 @@ def _modules(name: str, modules: Any) -> list[tuple[str, str]]:  # noqa: ANN401 
             "others is never run",
         )
     kinds = [(kind.rpartition(".")[2], path) for kind, path in types]
-    if unknown := [kind for kind, _ in kinds if kind not in ("Transformer", "Pooling", "Normalize")]:
+    if unknown := [kind for kind, _ in kinds if kind not in _TRAINED]:
         raise ModelError(
-            f"{shortened(name, 80)} has a module {unknown[0][:40]}, which would be lost: only models of Transformer, "
-            "Pooling and Normalize are trained"
+            f"{shortened(name, 80)} has a module {unknown[0][:40]}, which would be lost: only models of "
+            f"{', '.join(_TRAINED[:-1])} and {_TRAINED[-1]} are trained"
         )
-    if [kind for kind, _ in kinds] not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
-        _refuse(name, "its modules must be one Transformer, one Pooling and perhaps Normalize, in this order")
+    if not re.fullmatch(_ORDER, " ".join(kind for kind, _ in kinds)):
+        _refuse(name, "its modules must be one Transformer, one Pooling, perhaps Dense and Normalize, in this order")
     if outside := [path for _, path in kinds if ".." in PurePosixPath(path).parts or path.startswith("/")]:
         _refuse(name, f"its modules.json names {outside[0][:60]}, outside the folder")
     return kinds

@@ -1,6 +1,6 @@
-r"""An embedding model cut where its training begins: input embedding, frozen prefix, trained blocks, pooling.
+r"""An embedding model cut where its training begins: input embedding, frozen prefix, trained blocks, what follows.
 
-    ids -> embedding -> frozen blocks  -> hidden states -> trained blocks -> final norm -> pooling -> unit embedding
+    ids -> embedding -> frozen blocks  -> hidden states -> trained blocks -> final norm -> pooling, ... -> embedding
            \_________ `hidden` ________/                  \____________________ `embed` __________________/
 
 What lies below the first trained block runs without a graph, and once for each text: its hidden states serve both
@@ -9,7 +9,8 @@ and run its own code: the lower one has the first blocks and no final norm; in t
 stored hidden states in place of what the model hands it, so that it does not matter what the model does before its
 blocks (adding positions, a norm, scaling). Where the input embedding trains, the rows that occur in
 a batch are gathered beforehand (`embudget.training.rows`) and looked up in place of the whole table, so that neither
-its gradient nor its update is ever dense. The modules after the transformer are the model's own.
+its gradient nor its update is ever dense. The modules after the transformer are the model's own, and compute in
+float32: `Dense` ones act on one state a text, whose products take no time that bf16 would save.
 
 Shapes: T texts, L tokens, H hidden size, E embedding size, R rows of the input embedding.
 """
@@ -92,8 +93,10 @@ class Encoder:
             if self._entry is not None:
                 self._entry.hidden_TLH = hidden_TLH
             states_TLH = self._run(self._suffix, hidden_TLH, chunk)
-        features: dict[str, Any] = {"token_embeddings": states_TLH, **chunk.about}
-        for module in list(self.model)[1:]:
+        pooling, *others = list(self.model)[1:]
+        features: dict[str, Any] = pooling({"token_embeddings": states_TLH, **chunk.about})
+        features["sentence_embedding"] = features["sentence_embedding"].float()
+        for module in others:
             features = module(features)
         return functional.normalize(features["sentence_embedding"].float(), dim=-1)
 

@@ -160,10 +160,10 @@ def lengths_of(config: RunConfig, pairs: Pairs) -> TokenStats:
 
 def sizes_problem(config: RunConfig, shape: ModelShape) -> str | None:
     """What is wrong with a run's smaller embedding sizes on this model; None where nothing is."""
-    if not config.matryoshka or config.matryoshka[-1] < shape.hidden:
+    if not config.matryoshka or config.matryoshka[-1] < shape.embedding_size:
         return None
     return (
-        f"matryoshka must name sizes below {shape.hidden}, that of the embeddings of {shape.name}, got "
+        f"matryoshka must name sizes below {shape.embedding_size}, that of the embeddings of {shape.name}, got "
         f"{config.matryoshka[-1]}: the full size is always trained"
     )
 

@@ -67,7 +67,7 @@ class Training:
         set_seed(config.seed)
         shards = job.resources.shard and self.place.num_processes > 1
         self.model: SentenceTransformer = load_base(config, "cpu" if shards else None)
-        self.model[0].model = job.method.apply(self.model[0].model, job.shape)
+        job.method.apply_to_embedder(self.model, job.shape)
         self.sharded = self._shard() if shards else None
         self.model.to(self.place.device).train()
         self.meter = BudgetMeter(job.method, job.shape)

@@ -111,7 +111,10 @@ class BatchPasses:
         """What went through the model, chunk by chunk."""
         forward = 2 if self.engine.cached else 1
         return [
-            Passes(*(n * size for n in (done.prefix_passes, forward, 1) for size in (chunk.tokens, chunk.squares)))
+            Passes(
+                *(n * size for n in (done.prefix_passes, forward, 1) for size in (chunk.tokens, chunk.squares)),
+                *(n * len(chunk.lengths) for n in (forward, 1)),
+            )
             for chunk, done in zip(self.chunks, self.done, strict=True)
         ]
 

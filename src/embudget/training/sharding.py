@@ -6,7 +6,7 @@ and the next one is fetched meanwhile. Gradients are *summed*, not averaged, sin
 whole batch's loss with respect to its own texts (see `embudget.training.device`).
 
     sharded       parameters, gradients and moments of the blocks
-    replicated    what lies around the blocks: input embedding with its moments, positions, norms, pooling
+    replicated    what lies around the blocks: input embedding with its moments, positions, norms, `Dense` modules
 
 Putting a block together takes all processes at once, so that each must go through the blocks equally often:
 `agreement.agreed_most` settles how often, and a process with fewer chunks goes through them with one of no weight.

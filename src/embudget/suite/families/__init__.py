@@ -13,14 +13,23 @@ from embudget.suite.families.language_models import (
     QWEN3,
     SMOLLM2,
 )
-from embudget.suite.families.retrievers import BGE, E5, GTE, MINILM, MULTILINGUAL_E5, QWEN3_EMBEDDING, STARTS
+from embudget.suite.families.retrievers import (
+    BGE,
+    E5,
+    EMBEDDING_GEMMA,
+    GTE,
+    MINILM,
+    MULTILINGUAL_E5,
+    QWEN3_EMBEDDING,
+    STARTS,
+)
 from embudget.suite.shapes import ModelShape
 
 __all__ = ["DEFAULT_SUITE", "SHAPES", "STARTS", "SUITES"]
 
 _FAMILIES = (
     MICRO, PYTHIA, QWEN2_5, QWEN3, QWEN3_EMBEDDING, LLAMA_3_2, GEMMA_3, OLMO_2, MODERNBERT, ETTIN_ENCODER,
-    ETTIN_DECODER, BGE, E5, MULTILINGUAL_E5, GTE,
+    ETTIN_DECODER, BGE, E5, MULTILINGUAL_E5, GTE, EMBEDDING_GEMMA,
 )  # fmt: skip
 """Those whose suite are all their sizes."""
 

@@ -5,6 +5,7 @@ may be no prompt at all; see `embudget.suite.starts`. The parameters that mteb's
 beside each family) are golden values in the tests, where they are exact.
 """
 
+from embudget.suite.dense import Dense
 from embudget.suite.families.built_in import built_in, embeds
 
 _SMALL = (12, 384, 12, 12, 32, 1536)
@@ -73,6 +74,19 @@ QWEN3_EMBEDDING = tuple(
 parameters and vocabularies of mteb (qwen3_models), which confirm them exactly. The last token's state, and the prompt
 of a query: the same projects and mteb. A query's prompt ends without a space behind `Query:`."""
 
+EMBEDDING_GEMMA = (
+    built_in("embeddinggemma-300m", "embeddinggemma", "gemma3_text", "google/embeddinggemma-300m",
+             sizes=(24, 768, 3, 1, 256, 1152, 262144), max_length=2048, retriever=True,
+             settings=(("use_bidirectional_attention", True),),
+             dense=(Dense(inputs=768, outputs=3072, bias=False, activation="Identity", path="2_Dense"),
+                    Dense(inputs=3072, outputs=768, bias=False, activation="Identity", path="3_Dense"))),
+)  # fmt: skip
+"""A Gemma 3 whose tokens see all of their text (Schechter Vera et al. 2025, arXiv 2509.20354). Sizes and direction of
+attention: the variant `embedding` in transformers' convert_gemma3_weights.py; positions, pooling and the modules behind
+it: the printed model in Google's "Gemma explained: EmbeddingGemma architecture and recipe", and a public converter that
+checks each file of the checkpoint. mteb (google_embeddinggemma) confirms 307,581,696 parameters and 201,326,592 of the
+input embedding, exactly. Prompts: those for retrieval in its model card, as several public projects copy them."""
+
 _QWEN3_QUERY = "Instruct: Given a web search query, retrieve relevant passages that answer the query\nQuery:"
 
 STARTS = {
@@ -83,5 +97,8 @@ STARTS = {
     **embeds(MULTILINGUAL_E5, "mean", query="query: ", document="passage: ", length=512),
     **embeds(GTE, "mean", length=512),
     **embeds(QWEN3_EMBEDDING, "lasttoken", query=_QWEN3_QUERY),
+    **embeds(
+        EMBEDDING_GEMMA, "mean", query="task: search result | query: ", document="title: none | text: ", length=2048
+    ),
 }
 """How each of them embeds a text, by name."""
