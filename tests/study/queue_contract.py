@@ -31,7 +31,7 @@ def taken(queue: Queue, leases: Leases, memory: float = LARGE) -> Queued | None:
     found: list[Queued] = []
 
     def pick(connection: object) -> tuple[RunConfig, ...]:
-        picked = queue.pick(connection, leases.held(), memory)  # type: ignore[arg-type]
+        picked = queue.pick(connection, leases.held, memory)  # type: ignore[arg-type]
         found.extend([picked] if picked else [])
         return picked.runs if picked else ()
 
