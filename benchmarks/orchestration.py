@@ -4,9 +4,9 @@
 
 All but the training is real: the driver of a crew (`embudget.study.executors.crews`) queues the runs, hires and
 watches; each worker claims the longest task that is free, renews its leases every few seconds, and writes a record of
-the usual size. With PostgreSQL there are 125 nodes of 8 devices, each node `embudget worker --workers 8`. They are
-threads of 4 processes, which share these processes' connections to the database (15 each; real ones would have one
-each). With SQLite, which is for one machine, there is one worker of 1,000 runs at a time.
+the usual size. With PostgreSQL there are 125 nodes of 8 devices, each node `embudget worker --workers 8` with its own
+connections to the database: one for its runs and one for its leases. They are threads of 4 processes. With SQLite,
+which is for one machine, there is one worker of 1,000 runs at a time.
 
 Training takes 1 to 5 ms. So the database and Python are all that limits them, and the wall's seconds by the runs, from
 the first run queued to the last record heard of, are the overhead of a run. CPU seconds are of driver, workers and
@@ -98,22 +98,23 @@ class Simulated(Crew):
 def _many(address: str, slots: int, each: int, name: str) -> None:
     """Workers of ``each`` runs at a time, for so many runs in all."""
     world = World.from_yaml(WORLD)
-    with Store(address, create=False) as store:
-        threads = [
-            threading.Thread(target=_one, args=(store, world, each, f"{name}.{place}"))
-            for place in range(slots // each)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+    threads = [
+        threading.Thread(target=_one, args=(address, world, each, f"{name}.{place}")) for place in range(slots // each)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
-def _one(store: Store, world: World, slots: int, name: str) -> None:
+def _one(address: str, world: World, slots: int, name: str) -> None:
     """One worker, as `embudget.study.work` but for the training."""
     rng = random.Random(name)
     under_way: deque[tuple[float, RunConfig]] = deque()
-    with QueuedRuns(store, SweepListener(), name=f"worker-{name}", device_bytes=MEMORY, neighbours=slots) as runs:
+    with (
+        Store(address, create=False) as store,
+        QueuedRuns(store, SweepListener(), name=f"worker-{name}", device_bytes=MEMORY, neighbours=slots) as runs,
+    ):
         while True:
             while len(under_way) < slots and (task := runs.next_task()):
                 assert len(task) == 1, "the runs share no trunk"
@@ -133,7 +134,7 @@ def database(kind: str, folder: Path | None) -> Iterator[str]:
         if kind == "sqlite":
             yield str(Path(name) / "study.db")
             return
-        server = Server(Path(name), server_binaries())
+        server = Server(Path(name), server_binaries(), "-c", "max_connections=400")
         server.start()
         try:
             server.create("study")

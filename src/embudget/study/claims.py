@@ -34,8 +34,6 @@ A newer checkpoint of the run or of its trunk is progress.
 
 BEAT_SECONDS = 5.0
 """Time between two renewals at most, by which others see how far a run is."""
-TELL_SECONDS = 0.5
-"""Time between two times at least that others are told of runs that have trained their first step."""
 
 
 class Claims(ABC):
@@ -56,8 +54,8 @@ class Claims(ABC):
         self._following: dict[str, Task] = {}
         """The runs that come after a run under way in its task, by its id."""
         self._stop, self._due = threading.Event(), threading.Event()
-        self._begun: set[str] = set()
-        """The runs that have trained a step; their first one is told to others at once."""
+        self._has_trained = False
+        """Whether any run has trained a step, which tells others at once that this worker can."""
         self._heart = threading.Thread(target=self._beat, daemon=True)
 
     @abstractmethod
@@ -91,10 +89,10 @@ class Claims(ABC):
             self._leases.close()
 
     def progress(self, config: RunConfig, share: float, loss: float) -> None:
-        """Tell of a step of a run; the next renewal of its lease tells others; of a first step they hear at once."""
+        """Tell of a step of a run; the next renewal of its lease tells others, at once where it is our first step."""
         self._leases.step(config, share, loss)
-        if config.id not in self._begun:
-            self._begun.add(config.id)
+        if not self._has_trained:
+            self._has_trained = True
             self._due.set()
         self._listener.progress(config, share, loss)
 
@@ -178,19 +176,12 @@ class Claims(ABC):
         return max([elsewhere, *(int(name) for name in names if name.isdigit())])
 
     def _beat(self) -> None:
-        every = min(BEAT_SECONDS, self._leases.seconds / 4)
-        renewed = time.monotonic()
         while True:
-            self._due.wait(max(0.0, renewed + every - time.monotonic()))
+            self._due.wait(min(BEAT_SECONDS, self._leases.seconds / 4))
             if self._stop.is_set():
                 return
             self._due.clear()
             with suppress(StoreError):  # the next one may pass before the lease ends
-                if time.monotonic() - renewed < every:
-                    self._leases.tell(self._stop)
-                    self._stop.wait(min(TELL_SECONDS, every / 2))  # a machine may begin many short runs a second
-                    continue
-                renewed = time.monotonic()
                 for run in self._leases.renew(self._stop):
                     LOG.warning(
                         "another has taken over the run %s, since its lease was not renewed in time; the record that "

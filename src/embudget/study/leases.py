@@ -136,7 +136,7 @@ class Leases:
         return came, task
 
     def step(self, config: RunConfig, share: float, loss: float) -> None:
-        """Remember how far a run of ours is; `tell` and the next renewal write it down."""
+        """Remember how far a run of ours is; the next renewal writes it down."""
         self._steps.step(config.id, share, loss)
 
     @property
@@ -176,11 +176,6 @@ class Leases:
         self._held.pop(run, None)
         self._steps.forget(run)
 
-    def tell(self, stop: threading.Event | None = None) -> None:
-        """Write down how far the runs are that have made a step since it was last done, without renewing any lease."""
-        if self._steps.untold:
-            self._steps.tell(self._database, self._token, lambda connection: None, stop)
-
     def renew(self, stop: threading.Event | None = None) -> set[str]:
         """Extend our leases, write down how far their runs are, and look at those that we wait for.
 
@@ -189,13 +184,13 @@ class Leases:
         """
 
         def work(connection: Connection) -> list[Any]:
-            for some in in_parts(list(self._held)):  # by their ids: the tokens of leases are in no index
+            held, renewed = list(self._held), 0
+            change = update(LEASES).values(beat=LEASES.c.beat + 1, renewed=self._database.now)
+            for some in in_parts(held):  # by their ids: the tokens of leases are in no index
                 ours = LEASES.c.id.in_(some), LEASES.c.token == self._token
-                change = {"beat": LEASES.c.beat + 1, "renewed": self._database.now}
-                connection.execute(update(LEASES).where(*ours).values(**change))
-            asked = [*self._held, *self._watched]
+                renewed += connection.execute(change.where(*ours)).rowcount
             found: list[Any] = []
-            for some in in_parts(asked):
+            for some in in_parts([*(held if renewed < len(held) else ()), *self._watched]):
                 seen = select(LEASES.c.id, LEASES.c.token, LEASES.c.beat).where(LEASES.c.id.in_(some))
                 found += connection.execute(seen).all()
             return found

@@ -48,14 +48,14 @@ class Steps:
     def __init__(self) -> None:
         self._last: dict[str, Progress] = {}
         self._lock = threading.Lock()
-        self.untold: set[str] = set()
+        self._untold: set[str] = set()
         """The runs that have made a step since the database was told of their last one."""
 
     def step(self, run: str, share: float, loss: float) -> None:
         """Remember a step: the share of the run's budget that is spent, the step's loss in nats."""
         with self._lock:
             self._last.setdefault(run, Progress(share)).step(share, loss)
-            self.untold.add(run)
+            self._untold.add(run)
 
     def forget(self, run: str) -> None:
         """A run that is not held any more."""
@@ -70,7 +70,7 @@ class Steps:
             StoreError: the store cannot be written; the next call writes it.
         """
         with self._lock:
-            untold, self.untold = self.untold, set()
+            untold, self._untold = self._untold, set()
         said = [
             {"run": run, "holder": token, "a_share": now.share, "a_loss": now.loss, "a_pace": now.pace}
             for run in untold
@@ -86,5 +86,5 @@ class Steps:
             return database.write(both, stop=stop)
         except StoreError:
             with self._lock:
-                self.untold |= untold
+                self._untold |= untold
             raise
