@@ -29,7 +29,7 @@ from embudget.study.ages import age, is_held
 from embudget.study.database import Database, in_parts, insert_new
 from embudget.study.holder import is_running, name_process
 from embudget.study.holds import Hold, Losses, Seen, Watch
-from embudget.study.steps import Steps
+from embudget.study.last_steps import LastSteps
 from embudget.study.tables import LEASES, RUNS, bring_up_to_date, is_up_to_date
 from embudget.study.trunks import Task
 
@@ -69,7 +69,7 @@ class Leases:
         self.seconds = LEASE_SECONDS
         self._database = database
         self._mark = {"worker": (name or f"{socket.gethostname()}:{os.getpid()}")[:128], "counts": int(counts)}
-        self._steps = Steps()
+        self._steps = LastSteps()
         self._age = age(database)
         self._token = uuid.uuid4().hex
         self._held: dict[str, Losses] = {}

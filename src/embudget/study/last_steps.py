@@ -42,7 +42,7 @@ class Progress:
         return (self.share - self._from) / seconds if self.share > self._from and seconds > 0 else None
 
 
-class Steps:
+class LastSteps:
     """The last step of each run that somebody holds."""
 
     def __init__(self) -> None:
