@@ -269,7 +269,8 @@ def _in_own_process(*arguments: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN40
 
 
 def _sent(connection: Any, arguments: tuple[Any, ...]) -> None:  # noqa: ANN401 - of multiprocessing
-    connection.send(measure(*arguments, connection.send))
+    kind, count, workers, folder, pairs = arguments
+    connection.send(measure(kind, count, workers, folder, pairs, connection.send))
 
 
 if __name__ == "__main__":
