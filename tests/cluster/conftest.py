@@ -19,10 +19,10 @@ PASSWORD = "s3cr/t@x"
 
 
 class Server:
-    """A server with a data folder of its own."""
+    """A server with a data folder of its own, and further options of `postgres`."""
 
-    def __init__(self, folder: Path, binaries: Path) -> None:
-        self.folder, self.binaries = folder, binaries
+    def __init__(self, folder: Path, binaries: Path, *options: str) -> None:
+        self.folder, self.binaries, self.options = folder, binaries, options
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -47,7 +47,7 @@ class Server:
         self._process = subprocess.Popen(
             self._as_user(
                 self.binaries / "postgres", "-D", self.folder / "data", "-p", self.port, "-h", "127.0.0.1",
-                "-k", self.folder, "-F",
+                "-k", self.folder, "-F", *self.options,
             ),
             cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip

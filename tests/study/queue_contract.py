@@ -5,9 +5,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
 
 from embudget.records import RunConfig, RunRecord
 from embudget.study import Store
+from embudget.study.free_task import longest_free
 from embudget.study.leases import Hold, Leases
 from embudget.study.queue import Place, Queue, Queued
 from tests.study.store_contract import config, done
@@ -31,7 +33,7 @@ def taken(queue: Queue, leases: Leases, memory: float = LARGE) -> Queued | None:
     found: list[Queued] = []
 
     def pick(connection: object) -> tuple[RunConfig, ...]:
-        picked = queue.pick(connection, leases.held(), memory)  # type: ignore[arg-type]
+        picked = queue.pick(connection, leases.held, memory)  # type: ignore[arg-type]
         found.extend([picked] if picked else [])
         return picked.runs if picked else ()
 
@@ -98,6 +100,71 @@ class QueueContract:
             queue.add([config()], PLACE, out={config().id: "/models/x"})
             assert taken(queue, leases, 24e9) is None
             assert taken(queue, leases, 80e9) == Queued((config(),), PLACE.id, "/models/x")
+
+    def test_a_run_costs_few_statements_however_many_others_are_held(self, place: str | Path) -> None:
+        """Each is a round trip to a server: a claim took nine and a record thirteen, the transaction's own included."""
+        with Store(place) as store, store.leases() as ours, store.leases() as theirs:
+            queue, runs = store.queue(), [config(seed) for seed in range(12)]
+            queue.add(runs, PLACE, {run.id: float(run.seed) for run in runs})
+            for _ in range(10):
+                assert taken(queue, theirs)
+            said: list[str] = []
+            event.listen(store._database._engine, "before_cursor_execute", lambda *given: said.append(given[2]))
+            task = taken(queue, ours)
+            assert task is not None and task.runs == (runs[1],), "the longest that nobody holds"
+            begin = said.count("BEGIN IMMEDIATE")
+            assert len(said) - begin <= 4, "the store's format, the task, its lease, its record"
+            assert taken(queue, ours)
+            said.clear()
+            assert store.add(RunRecord(config=runs[1], status="done", loss=1.0))
+            assert len(said) - said.count("BEGIN IMMEDIATE") <= 6
+            ours.ended(runs[1].id)
+            said.clear()
+            assert theirs.renew() == set()
+            assert len(said) - said.count("BEGIN IMMEDIATE") == 1, "one for all ten"
+
+    def test_the_longest_task_is_found_without_reading_the_whole_queue(self, place: str | Path) -> None:
+        """With 10,000 runs queued a claim once took 19,000 look-ups."""
+        with Store(place) as store, store.leases() as leases:
+            queue, runs = store.queue(), [config(seed) for seed in range(3000)]
+            queue.add(runs, PLACE, {run.id: float(run.seed) for run in runs})
+            assert taken(queue, leases)
+            server = store._database.dialect == "postgresql"
+            statement = longest_free(leases.held, LARGE, ("x",), ("m2",), locks=server)
+            explain = "EXPLAIN " if server else "EXPLAIN QUERY PLAN "
+            with store._database._engine.connect() as connection:
+                compiled = statement.compile(connection, compile_kwargs={"literal_binds": True})
+                plan = "\n".join(
+                    str(row)
+                    for row in connection.exec_driver_sql(explain + str(compiled).replace("%", "%%" if server else "%"))
+                )
+            assert "queue_order" in plan, plan
+
+    def test_a_step_is_written_once_by_the_next_renewal(self, place: str | Path) -> None:
+        with Store(place) as store, store.leases("me") as ours, store.leases() as theirs:
+            for seed in (0, 1):
+                assert ours.claim(config(seed)) is Hold.OURS
+            ours.step(config(0), 0.25, 2.0)
+            ours.step(config(0), 0.5, 1.0)
+            said: list[str] = []
+            event.listen(store._database._engine, "before_cursor_execute", lambda *given: said.append(given[2]))
+            written = []
+            for _ in range(2):
+                said.clear()
+                ours.renew()
+                written.append(sum("share" in statement for statement in said))
+            assert written == [1, 0]
+            seen = theirs.of_others()
+            assert [seen[config(seed).id].share for seed in (0, 1)] == [0.5, None]
+            assert seen[config(0).id].loss == 1.0
+
+    def test_records_are_heard_of_by_when_they_were_written(self, place: str | Path) -> None:
+        with Store(place) as store:
+            store.add(done(0))
+            first = store.written_since(0.0)
+            store.add(done(1))
+            assert first.keys() == {config(0).id}
+            assert store.written_since(first[config(0).id]).keys() == {config(1).id}
 
     def test_places_come_back(self, place: str | Path) -> None:
         one = Place(pairs="s3://b/pairs", pairs_hash="h", checkpoints="/k", checkpoint_seconds=7.0, evaluate=("X",))

@@ -187,7 +187,7 @@ def test_the_queue_follows_what_is_measured(store: Store, monkeypatch: pytest.Mo
         queue = store.queue()
 
         def pick(connection: object) -> tuple[RunConfig, ...]:
-            picked = queue.pick(connection, holder.held(), 1e18)  # type: ignore[arg-type]
+            picked = queue.pick(connection, holder.held, 1e18)  # type: ignore[arg-type]
             return () if picked is None else picked.runs
 
         assert holder.claim_first(pick) == (Hold.OURS, (slow,))

@@ -10,7 +10,7 @@ a run at a constant rate from which each of them branches off for its decay (see
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, NonNegativeFloat, PositiveFloat, model_validator
@@ -254,7 +254,7 @@ class RunConfig(Frozen):
         usual = type(self).model_fields["max_length"].default
         return text + (f" max_length {self.max_length}" if self.max_length != usual else "")
 
-    @property
+    @cached_property  # a queue of 100,000 runs asks for it 20 times of each
     def id(self) -> str:
         """16 hexadecimal digits of the SHA-256 of the configuration.
 

@@ -54,8 +54,8 @@ class Claims(ABC):
         self._following: dict[str, Task] = {}
         """The runs that come after a run under way in its task, by its id."""
         self._stop, self._due = threading.Event(), threading.Event()
-        self._begun: set[str] = set()
-        """The runs that have trained a step; their first one is told to others at once."""
+        self._has_trained = False
+        """Whether any run has trained a step, which tells others at once that this worker can."""
         self._heart = threading.Thread(target=self._beat, daemon=True)
 
     @abstractmethod
@@ -89,10 +89,10 @@ class Claims(ABC):
             self._leases.close()
 
     def progress(self, config: RunConfig, share: float, loss: float) -> None:
-        """Tell of a step of a run; the next renewal of its lease tells others, at once where it is the first step."""
+        """Tell of a step of a run; the next renewal of its lease tells others, at once where it is our first step."""
         self._leases.step(config, share, loss)
-        if config.id not in self._begun:
-            self._begun.add(config.id)
+        if not self._has_trained:
+            self._has_trained = True
             self._due.set()
         self._listener.progress(config, share, loss)
 

@@ -8,8 +8,9 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
+from functools import cached_property, lru_cache
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -18,14 +19,18 @@ from sqlalchemy import (
     Connection,
     Double,
     StaticPool,
+    Table,
     cast,
     create_engine,
     event,
     extract,
     func,
+    insert,
     literal_column,
+    select,
 )
-from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, DisconnectionError, IntegrityError, SQLAlchemyError
 
 from embudget.errors import StoreError, first_line
 from embudget.study.location import Location
@@ -36,6 +41,8 @@ LOG = logging.getLogger(__name__)
 PATIENCE_SECONDS = 600.0
 """How long a database that is locked or does not answer is asked again."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0  # seconds; the longest is well below a lease's quarter
+_FRESH_SECONDS = 1.0
+"""A connection that was used within this time is used again without asking whether its server is still there."""
 _SILENT_SECONDS = 3.0
 """Trouble that passes within this time is not worth a word."""
 
@@ -54,8 +61,6 @@ class Database:
     def __init__(self, location: Location) -> None:
         self.location = location
         options: dict[str, Any] = {"poolclass": StaticPool} if location.is_memory else {}
-        if not location.is_sqlite:
-            options["pool_pre_ping"] = True
         try:
             self._engine = create_engine(location.url, connect_args=location.options, **options)
         except ModuleNotFoundError as error:
@@ -66,6 +71,9 @@ class Database:
         if location.is_sqlite:
             event.listen(self._engine, "connect", _leave_begin_to_us)
             event.listen(self._engine, "begin", _begin)
+        else:
+            event.listen(self._engine, "checkin", _note_use)
+            event.listen(self._engine, "checkout", self._check_connection)
         # one connection serves all threads of a database in memory; a file has one writer at a time, for whom threads
         # wait by turns here, since those that wait in SQLite ask again at random and some would wait for minutes
         self._turn = threading.RLock() if location.is_sqlite else nullcontext()
@@ -76,6 +84,7 @@ class Database:
         """The kind of database: sqlite, postgresql, ..."""
         return self._engine.dialect.name
 
+    @cached_property
     def now(self) -> "ColumnElement[float] | None":
         """The server's time in seconds; None where the database has no server, and so no clock that all agree on."""
         if self.dialect == "postgresql":
@@ -163,6 +172,51 @@ class Database:
             with connection.begin():
                 return work(connection)
 
+    def _check_connection(self, connection: Any, record: Any, _: object) -> None:  # noqa: ANN401 - of SQLAlchemy's pool
+        """Have the pool open another connection where the server has ended this one while nobody used it."""
+        used = record.info.get("used", time.monotonic())
+        if time.monotonic() - used > _FRESH_SECONDS:
+            try:
+                self._engine.dialect.do_ping(connection)
+            except self._engine.dialect.loaded_dbapi.Error as error:
+                raise DisconnectionError(str(error)) from error
+
+
+def insert_new(
+    connection: Connection, table: Table, row: Mapping[str, Any], computed: "tuple[tuple[str, ColumnElement[Any]], ...]"
+) -> bool:
+    """Insert a row unless one with its id is there, in one statement where the database can; whether it was inserted.
+
+    Args:
+        connection: in a transaction.
+        table: with a column `id`.
+        row: values of its columns.
+        computed: further columns, with expressions that the database computes.
+
+    Raises:
+        IntegrityError: the table refuses the row for another reason.
+    """
+    if connection.dialect.name in _INSERTS:
+        unless = _insert_unless_there(connection.dialect.name, table, computed)
+        return connection.execute(unless, dict(row)).first() is not None
+    try:
+        with connection.begin_nested():
+            connection.execute(insert(table).values(dict(computed)), dict(row))
+    except IntegrityError:
+        if connection.execute(select(table.c.id).where(table.c.id == row["id"])).first() is None:
+            raise
+        return False
+    return True
+
+
+_INSERTS: dict[str, Callable[[Table], Any]] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
+"""Inserts that know ON CONFLICT, by the database."""
+
+
+@lru_cache(maxsize=32)  # making a statement takes longer than executing it
+def _insert_unless_there(dialect: str, table: Table, computed: "tuple[tuple[str, ColumnElement[Any]], ...]") -> Any:  # noqa: ANN401 - an insert, of a type that differs by database
+    return _INSERTS[dialect](table).values(dict(computed)).on_conflict_do_nothing().returning(table.c.id)
+
 
 def in_parts(rows: Iterable[Item]) -> Iterator[tuple[Item, ...]]:
     """Parts of at most a thousand: a statement of SQLite takes 32,766 parameters, and other writers wait meanwhile."""
@@ -176,6 +230,10 @@ def _wait(seconds: float, stop: threading.Event | None) -> None:
         time.sleep(seconds)
     else:
         stop.wait(seconds)
+
+
+def _note_use(_: object, record: Any) -> None:  # noqa: ANN401 - of SQLAlchemy's pool
+    record.info["used"] = time.monotonic()
 
 
 def _leave_begin_to_us(connection: Any, _: object) -> None:  # noqa: ANN401 - of sqlite3

@@ -8,6 +8,7 @@ when it started. Only of a process in our own table do we know anything.
 import json
 import os
 import socket
+from functools import cache
 from pathlib import Path
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
@@ -16,7 +17,11 @@ _TABLE = Path("/proc/self/ns/pid")
 
 def name_process() -> str:
     """Name this process, as JSON of at most 255 characters; without what cannot be read, so that nobody knows it."""
-    pid = os.getpid()
+    return _named(os.getpid())
+
+
+@cache
+def _named(pid: int) -> str:
     said = _said_of(pid)
     return json.dumps({"where": _where(), "pid": pid, "start": said[1] if said else None})
 

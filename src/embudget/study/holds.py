@@ -1,6 +1,5 @@
 """What is known of a lease: who has it, how often its run lost its worker, how far the run is, when it stood still."""
 
-import time
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -58,24 +57,6 @@ class Seen(NamedTuple):
     """Whether nobody has it."""
     pace: float | None
     """Shares of the budget a second; None before its second step."""
-
-
-class Progress:
-    """How far a run of ours is: its share, loss and pace, by a clock that nobody sets."""
-
-    def __init__(self, share: float) -> None:
-        self._began, self._from = time.monotonic(), share
-        self.share, self.loss = share, 0.0
-
-    def step(self, share: float, loss: float) -> None:
-        """After a step: the share of the run's budget that is spent, the step's loss in nats."""
-        self.share, self.loss = share, loss
-
-    @property
-    def pace(self) -> float | None:
-        """Shares of the budget a second since the run began here; None before its second step."""
-        seconds = time.monotonic() - self._began
-        return (self.share - self._from) / seconds if self.share > self._from and seconds > 0 else None
 
 
 class Watch:

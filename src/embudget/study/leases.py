@@ -18,15 +18,18 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from functools import cache, cached_property
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Double, Row, case, cast, delete, extract, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, select, update
 from sqlalchemy.exc import IntegrityError
 
 from embudget.records import RunConfig
-from embudget.study.database import Database
+from embudget.study.ages import age, is_held
+from embudget.study.database import Database, in_parts, insert_new
 from embudget.study.holder import is_running, name_process
-from embudget.study.holds import Hold, Losses, Progress, Seen, Watch
+from embudget.study.holds import Hold, Losses, Seen, Watch
+from embudget.study.last_steps import LastSteps
 from embudget.study.tables import LEASES, RUNS, bring_up_to_date, is_up_to_date
 from embudget.study.trunks import Task
 
@@ -66,7 +69,8 @@ class Leases:
         self.seconds = LEASE_SECONDS
         self._database = database
         self._mark = {"worker": (name or f"{socket.gethostname()}:{os.getpid()}")[:128], "counts": int(counts)}
-        self._progress: dict[str, Progress] = {}
+        self._steps = LastSteps()
+        self._age = age(database)
         self._token = uuid.uuid4().hex
         self._held: dict[str, Losses] = {}
         self._watched: dict[str, Watch] = {}
@@ -133,10 +137,7 @@ class Leases:
 
     def step(self, config: RunConfig, share: float, loss: float) -> None:
         """Remember how far a run of ours is; the next renewal writes it down."""
-        progress = self._progress.get(config.id)
-        if progress is None:
-            progress = self._progress[config.id] = Progress(share)
-        progress.step(share, loss)
+        self._steps.step(config.id, share, loss)
 
     @property
     def holds_any(self) -> bool:
@@ -173,7 +174,7 @@ class Leases:
     def ended(self, run: str) -> None:
         """Forget a run that has its record, and with it no lease any more."""
         self._held.pop(run, None)
-        self._progress.pop(run, None)
+        self._steps.forget(run)
 
     def renew(self, stop: threading.Event | None = None) -> set[str]:
         """Extend our leases, write down how far their runs are, and look at those that we wait for.
@@ -181,18 +182,20 @@ class Leases:
         Returns:
             The runs that another sweep has taken over since, because we had not renewed them in time.
         """
-        mine = LEASES.c.token == self._token
 
         def work(connection: Connection) -> list[Any]:
-            connection.execute(update(LEASES).where(mine).values(beat=LEASES.c.beat + 1, renewed=self._database.now()))
-            for run, now in list(self._progress.items()):
-                said = {"share": now.share, "loss": now.loss, "pace": now.pace}
-                connection.execute(update(LEASES).where(LEASES.c.id == run, mine).values(**said))
-            asked = [*self._held, *self._watched]
-            found = connection.execute(select(LEASES.c.id, LEASES.c.token, LEASES.c.beat).where(LEASES.c.id.in_(asked)))
-            return list(found.all())
+            held, renewed = list(self._held), 0
+            change = update(LEASES).values(beat=LEASES.c.beat + 1, renewed=self._database.now)
+            for some in in_parts(held):  # by their ids: the tokens of leases are in no index
+                ours = LEASES.c.id.in_(some), LEASES.c.token == self._token
+                renewed += connection.execute(change.where(*ours)).rowcount
+            found: list[Any] = []
+            for some in in_parts([*(held if renewed < len(held) else ()), *self._watched]):
+                seen = select(LEASES.c.id, LEASES.c.token, LEASES.c.beat).where(LEASES.c.id.in_(some))
+                found += connection.execute(seen).all()
+            return found
 
-        rows = {row.id: row for row in self._database.write(work, stop=stop)}
+        rows = {row.id: row for row in self._steps.tell(self._database, self._token, work, stop)}
         with self._lock:
             for run, watch in list(self._watched.items()):
                 if run in rows:
@@ -202,10 +205,10 @@ class Leases:
             self.ended(run)
         return taken
 
+    @cached_property
     def held(self) -> "ColumnElement[bool]":
         """Whether a lease is held, of a row: it has a token, and was renewed in time where a server's clock knows."""
-        age = self._age()
-        return (LEASES.c.token != "") & (age.is_(None) | (age <= self.seconds))
+        return is_held(self._database, self.seconds)
 
     def of_others(self) -> dict[str, Seen]:
         """What the leases of others say, by the id of the run."""
@@ -214,11 +217,19 @@ class Leases:
             if not is_up_to_date(connection):
                 return []
             theirs = LEASES.c.token != self._token
-            return list(connection.execute(select(LEASES, self._age().label("age")).where(theirs)).all())
+            return list(connection.execute(select(LEASES, self._age.label("age")).where(theirs)).all())
 
+        lives = cache(is_running)  # a node's leases name one process
         return {
             row.id: Seen(
-                self._state(row), row.worker, row.share, row.loss, row.losses, row.reason, row.token == "", row.pace
+                self._state(row, lives),
+                row.worker,
+                row.share,
+                row.loss,
+                row.losses,
+                row.reason,
+                row.token == "",
+                row.pace,
             )
             for row in self._database.read(look)
         }
@@ -226,39 +237,37 @@ class Leases:
     def _take(self, connection: Connection, config: RunConfig, step_of: StepOf) -> tuple[Hold, Losses]:
         """Take the lease of a run if it is free; where its worker has not let go of it, that is a loss."""
         run = config.id
-        ours: dict[str, Any] = {"token": self._token, "renewed": self._database.now(), "process": name_process()}
-        ours |= self._mark | {"share": None, "loss": None, "pace": None}
-        row = connection.execute(select(LEASES, self._age().label("age")).where(LEASES.c.id == run)).first()
-        if row is None:
+        ours: dict[str, Any] = {"token": self._token, "process": name_process()} | self._mark
+        ours |= {"share": None, "loss": None, "pace": None}
+        now = self._database.now
+        try:
             fresh = ours | {"id": run, "beat": 0} | Losses().as_columns()
-            try:
-                with connection.begin_nested():
-                    connection.execute(insert(LEASES).values(fresh))
-            except IntegrityError as error:  # another was first; or the table takes no lease of ours, and never will
-                there = select(LEASES.c.id).where(LEASES.c.id == run), select(RUNS.c.id).where(RUNS.c.id == run)
-                if all(connection.execute(one).first() is None for one in there):
-                    raise self._database.refusal(error) from None
-                return Hold.UNSURE, Losses()
-            return Hold.OURS, Losses()
-        if (held := self._state(row)) is not None:
+            if insert_new(connection, LEASES, fresh, () if now is None else (("renewed", now),)):
+                return Hold.OURS, Losses()
+        except IntegrityError as error:  # the table takes no lease of ours, and never will
+            raise self._database.refusal(error) from None
+        row = connection.execute(select(LEASES, self._age.label("age")).where(LEASES.c.id == run)).first()
+        if row is None:  # another was first, and has its record by now
+            return Hold.UNSURE, Losses()
+        if (held := self._state(row, is_running)) is not None:
             return held, Losses()
         losses = Losses(row.losses, row.stuck, row.step, row.reason)
         if row.counts and row.token not in ("", self._token) and row.token not in _issued:
             losses = losses.another(step_of(config), f"its worker {row.worker} was lost")
             ours |= losses.as_columns()
         same = (LEASES.c.id == run) & (LEASES.c.token == row.token) & (LEASES.c.beat == row.beat)
-        taken = connection.execute(update(LEASES).where(same).values(ours | {"beat": row.beat + 1}))
+        taken = connection.execute(update(LEASES).where(same).values(ours | {"beat": row.beat + 1, "renewed": now}))
         if taken.rowcount != 1:
             return Hold.UNSURE, Losses()
         return Hold.OURS, losses
 
-    def _state(self, row: "Row[Any]") -> Hold | None:
+    def _state(self, row: "Row[Any]", lives: Callable[[str], bool | None]) -> Hold | None:
         """How far another holds a lease; None if it is free."""
         if row.token in ("", self._token):
             return None
         if row.token in _issued:
             return Hold.HELD if row.token in _in_use else None
-        running = is_running(row.process)
+        running = lives(row.process)
         if running is False:
             return None
         now = time.monotonic()
@@ -270,20 +279,6 @@ class Leases:
                 return None
             moving = watch.moved is not None and now - watch.moved < self.seconds / 2
         return Hold.HELD if running or moving else Hold.UNSURE
-
-    def _age(self) -> "ColumnElement[Any]":
-        """Seconds since a lease was renewed, by the server's clock; NULL where there is none.
-
-        It does not grow while the server is down, because then nobody can renew a lease.
-        """
-        now = self._database.now()
-        if now is None:
-            return cast(None, Double)
-        age = now - LEASES.c.renewed
-        if self._database.dialect == "postgresql":
-            up = cast(extract("epoch", func.clock_timestamp() - func.pg_postmaster_start_time()), Double)
-            return case((up < age, up), else_=age)
-        return age
 
 
 def _let_go(which: "ColumnElement[bool]") -> Any:  # noqa: ANN401 - an update, of a type that differs by version

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from embudget.errors import StoreError
@@ -19,8 +19,9 @@ from embudget.frozen import Frozen
 from embudget.reading import parse_json
 from embudget.records import RunConfig
 from embudget.study.database import Database, in_parts
+from embudget.study.free_task import longest_free
 from embudget.study.run_times import StepKind
-from embudget.study.tables import LEASES, PLACES, QUEUE, RUNS, bring_up_to_date, is_up_to_date
+from embudget.study.tables import PLACES, QUEUE, RUNS, bring_up_to_date, is_up_to_date
 from embudget.study.trunks import Task, own_flops, own_flops_of, tasks
 from embudget.training.state import trunk_name
 
@@ -81,6 +82,8 @@ class Queue:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._places: dict[str, Place] = {}
+        self._free: tuple[Any, ColumnElement[bool], Select[Any]] | None = None
+        """The last statement of `pick`, with what it was made for: making it takes longer than the database does."""
 
     def add(
         self,
@@ -153,23 +156,14 @@ class Queue:
             without: the ids of places that the worker cannot use.
             without_models: the models that it lacks.
         """
-        busy = select(QUEUE.c.task).join(LEASES, LEASES.c.id == QUEUE.c.id).where(held)
-        first, cheaper = QUEUE.alias(), QUEUE.alias()
-        before = select(cheaper.c.id).where(cheaper.c.task == first.c.task, cheaper.c.train_flops < first.c.train_flops)
-        free = (
-            select(first.c.task, first.c.place, first.c.out)
-            .where(first.c.task.not_in(busy), first.c.too_small < device_bytes, ~before.exists())
-            .order_by(first.c.seconds.desc(), first.c.task)
-            .limit(1)
-        )
-        if without:
-            free = free.where(first.c.place.not_in(without))
-        for model in without_models:  # a kind is a list that begins with it
-            free = free.where(~first.c.kind.startswith(f"[{json.dumps(model)},", autoescape=True))
-        if self._database.dialect == "postgresql":  # others pass it by instead of waiting for this transaction
-            free = free.with_for_update(of=first, skip_locked=True)
-        found = connection.execute(free).first()
-        return None if found is None else self._task(connection, *found)
+        key = (device_bytes, *without, "", *without_models)
+        if self._free is None or self._free[:2] != (key, held):
+            locks = self._database.dialect == "postgresql"
+            self._free = key, held, longest_free(held, device_bytes, without, without_models, locks)
+        found = connection.execute(self._free[2]).all()
+        if not found:
+            return None
+        return Queued(tuple(self._config(row.config) for row in found), found[0].place, found[0].out)
 
     def task_of(self, run: str, device_bytes: float) -> Queued | None:
         """The task of a queued run, from its cheapest run on; None where it is no longer queued, or needs more memory.
@@ -270,22 +264,17 @@ def _queue(connection: Connection, rows: Sequence[dict[str, Any]], place: Place)
     bring_up_to_date(connection)
     ids = [row["id"] for row in rows]
     recorded = set(connection.execute(select(RUNS.c.id).where(RUNS.c.id.in_(ids))).scalars())
-    there = set(connection.execute(select(QUEUE.c.id).where(QUEUE.c.id.in_(ids))).scalars())
+    said = [QUEUE.c.id, *(QUEUE.c[name] for name in _AGAIN)]
+    there = {run: tuple(rest) for run, *rest in connection.execute(select(*said).where(QUEUE.c.id.in_(ids)))}
     if connection.execute(select(PLACES.c.id).where(PLACES.c.id == place.id)).first() is None:
         connection.execute(insert(PLACES).values(id=place.id, place=place.model_dump_json()))
-    fresh = [row | {"too_small": 0.0} for row in rows if row["id"] not in recorded | there]
+    fresh = [row | {"too_small": 0.0} for row in rows if row["id"] not in recorded and row["id"] not in there]
     if fresh:
         connection.execute(insert(QUEUE), fresh)
     again = [
-        {
-            "run": row["id"],
-            "a_task": row["task"],
-            "a_time": row["seconds"],
-            "a_place": row["place"],
-            "an_out": row["out"],
-        }
+        {"run": row["id"]} | {given: row[name] for name, given in _AGAIN.items()}
         for row in rows
-        if row["id"] in there - recorded
+        if row["id"] in there and row["id"] not in recorded and there[row["id"]] != tuple(row[name] for name in _AGAIN)
     ]
     if again:
         values: dict[str, Any] = {name: bindparam(given) for name, given in _AGAIN.items()}

@@ -118,8 +118,9 @@ class QueuedRuns(Claims):
         return Orders(self._folders[queued.place], self._resources[queued.place], out, place.keep)
 
     def _pick(self, connection: Connection) -> Task:
-        held = self._leases.held()
-        queued = self._queue.pick(connection, held, self._device_bytes, tuple(self._unusable), tuple(self._lacking))
+        queued = self._queue.pick(
+            connection, self._leases.held, self._device_bytes, tuple(self._unusable), tuple(self._lacking)
+        )
         return () if queued is None else self._remembered(queued)
 
     def _remembered(self, queued: Queued) -> Task:

@@ -13,20 +13,28 @@ from embudget.errors import StoreError
 from embudget.reading import parse_json
 from embudget.records import RunConfig, RunRecord
 from embudget.study.run_times import RunTime, StepKind
-from embudget.study.tables import LEASES, RESULTS, RUNS, is_up_to_date
+from embudget.study.tables import RESULTS, RUNS, is_up_to_date
 
 YARDSTICK = ("pairs", "eval_pairs", "eval_candidates", "yardstick")
 """Held-out losses compare where these are the same."""
 
 
-def write_result(connection: Connection, record: RunRecord, took: float | None) -> None:
-    """Write the row of a record that was just written, while its run's lease still says who trained it."""
-    written = connection.execute(select(RUNS.c.written).where(RUNS.c.id == record.id)).scalar_one()
-    worker = connection.execute(select(LEASES.c.worker).where(LEASES.c.id == record.id)).scalar() or ""
-    connection.execute(delete(RESULTS).where(RESULTS.c.id == record.id))
-    connection.execute(
-        insert(RESULTS).values(result_row(record) | {"took": took, "worker": worker, "written": written})
-    )
+def write_result(
+    connection: Connection, record: RunRecord, took: float | None, worker: str, written: float, again: bool
+) -> None:
+    """Write the row of a record that was just written.
+
+    Args:
+        connection: in the transaction that wrote the record.
+        record: of a run.
+        took: seconds from the run's lease to its record, where the run was trained just now.
+        worker: who trained it, as its lease says; empty where nobody has leased it.
+        written: when, as the record's row says.
+        again: whether the run has such a row, of a record that was replaced.
+    """
+    if again:
+        connection.execute(delete(RESULTS).where(RESULTS.c.id == record.id))
+    connection.execute(insert(RESULTS), [result_row(record) | {"took": took, "worker": worker, "written": written}])
 
 
 def result_row(record: RunRecord) -> dict[str, Any]:

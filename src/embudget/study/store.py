@@ -8,10 +8,11 @@ of the sweeps at work (see `embudget.study.leases`) and the queue of the runs to
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, func, insert, null, select, update
 from sqlalchemy.exc import IntegrityError
 
 from embudget.errors import StoreError
@@ -54,6 +55,8 @@ class Store:
         self._location = Location(location)
         self._location.check_file(create)
         self._database = Database(self._location)
+        self._is_current = False
+        """Whether the tables are known to be of this version's format, which they stay."""
         self._prepare(create)
 
     @property
@@ -135,6 +138,11 @@ class Store:
         """The ids of all runs that have a record."""
         return self._database.read(lambda connection: set(connection.execute(select(RUNS.c.id)).scalars()))
 
+    def written_since(self, moment: float) -> dict[str, float]:
+        """The runs whose records were written after a moment, by their ids, and when; in seconds of the database."""
+        query = select(RUNS.c.id, RUNS.c.written).where(RUNS.c.written > moment)
+        return self._database.read(lambda connection: {run: written for run, written in connection.execute(query)})
+
     def records_of(self, runs: Collection[str]) -> list[RunRecord]:
         """The records of those of the runs, by id, that have one, in the order of the ids."""
         return [self._read(run, text) for run, text in self._texts_of(runs)]
@@ -196,15 +204,21 @@ class Store:
         Raises:
             StoreError: the database cannot be written.
         """
+        config, text = record.config.model_dump_json(), record.model_dump_json(exclude_none=True)
 
         def work(connection: Connection) -> bool:
-            written = _write(connection, record, self._database.now())
-            if is_up_to_date(connection):
-                if written:
-                    write_result(connection, record, took)
+            current = self._is_current = self._is_current or is_up_to_date(connection)
+            there = connection.execute(_before(self._database.now, current), {"run": record.id}).one()
+            # clocks differ and jump; the order of writing is kept all the same
+            written = max(time.time() if there.now is None else there.now, (there.last or 0.0) + 1e-3)
+            row = {"id": record.id, "config": config, "status": record.status, "record": text, "written": written}
+            is_new = _write(connection, row, there.status)
+            if current:
+                if is_new:
+                    write_result(connection, record, took, there.worker or "", written, there.result is not None)
                 connection.execute(delete(QUEUE).where(QUEUE.c.id == record.id))
             connection.execute(delete(LEASES).where(LEASES.c.id == record.id))
-            return written
+            return is_new
 
         for _ in range(2):
             try:
@@ -240,23 +254,37 @@ class Store:
         return RunRecord.read(parse_json(text, row, StoreError), row, StoreError)
 
 
-def _write(connection: Connection, record: RunRecord, now: "ColumnElement[float] | None") -> bool:
-    """Insert a record, or put it in the place of a failed one; ``now`` is the server's time, if there is a server."""
-    row: dict[str, Any] = {
-        "id": record.id,
-        "config": record.config.model_dump_json(),
-        "status": record.status,
-        "record": record.model_dump_json(exclude_none=True),
-    }
-    # clocks differ and jump; the order of writing is kept all the same
-    last = connection.execute(select(func.max(RUNS.c.written))).scalar() or 0.0
-    time_now = time.time() if now is None else connection.execute(select(now)).scalar_one()
-    row["written"] = max(time_now, last + 1e-3)
-    there = connection.execute(select(RUNS.c.status).where(RUNS.c.id == record.id)).scalar()
-    if there is None:
-        connection.execute(insert(RUNS).values(row))
+@lru_cache(maxsize=8)  # making it takes longer than executing it
+def _before(now: "ColumnElement[float] | None", current: bool) -> "Select[Any]":
+    """What is known before a record is written, in one row: the time by the server, the last record's, the run's own.
+
+    An older store, that has not been brought up to date, says neither who has leased the run nor has it a short row.
+    """
+
+    def of_run(column: "ColumnElement[Any]", ids: "ColumnElement[str]") -> "ColumnElement[Any]":
+        return select(column).where(ids == bindparam("run")).scalar_subquery()
+
+    return select(
+        (null() if now is None else now).label("now"),
+        select(func.max(RUNS.c.written)).scalar_subquery().label("last"),
+        of_run(RUNS.c.status, RUNS.c.id).label("status"),
+        (of_run(LEASES.c.worker, LEASES.c.id) if current else null()).label("worker"),
+        (of_run(RESULTS.c.id, RESULTS.c.id) if current else null()).label("result"),
+    )
+
+
+def _write(connection: Connection, row: dict[str, Any], status: str | None) -> bool:
+    """Insert the row of a record, or put it in the place of a failed one; whether it was written.
+
+    Args:
+        connection: in a transaction.
+        row: of the record.
+        status: of the record that the run has, if it has one.
+    """
+    if status is None:
+        connection.execute(insert(RUNS), [row])
         return True
-    if there != "failed" or record.status == "failed":
+    if status != "failed" or row["status"] == "failed":
         return False
-    failed = (RUNS.c.id == record.id) & (RUNS.c.status == "failed")
+    failed = (RUNS.c.id == row["id"]) & (RUNS.c.status == "failed")
     return connection.execute(update(RUNS).where(failed).values(row)).rowcount == 1

@@ -24,7 +24,11 @@ LOG = logging.getLogger(__name__)
 POLL_SECONDS = 1.0
 """Time between two looks at the store."""
 ALL_IDS_SECONDS = 30.0
-"""The ids of the queue are compared this often at least, also where their number stays the same."""
+"""Time between two comparisons with all ids of the queue, at least. In between only new records are asked for, since
+of 100,000 runs these ids take a third of a second."""
+LATE_SECONDS = 10.0
+"""Records become visible when they are committed, at most so long after the time that they bear; others are found by
+all ids of the queue."""
 MOST_FAILURES = 3
 """Workers in a row that end before they have trained a step; the sweep then ends with their reason."""
 MOST_SEARCHES = 2
@@ -66,7 +70,7 @@ class CrewDriver:
         self._failures: list[str] = []
         self._searches = 0
         self._lacking: dict[str, float] = {}
-        self._last_count, self._last_ids = -1, 0.0
+        self._last_written, self._next_ids = 0.0, 0.0
         self._hired, self._next_hire = False, 0.0
 
     def train(
@@ -92,7 +96,7 @@ class CrewDriver:
             StoreError: the store cannot be used.
         """
         self._waiting = {config.id: config for config in runs}
-        self._last_count = -1
+        self._next_ids = 0.0
         with interruptible():
             try:
                 self._queue.add(runs, place, seconds, out)
@@ -123,12 +127,15 @@ class CrewDriver:
             time.sleep(min(0.5, POLL_SECONDS))
 
     def _hear_records(self) -> list[RunConfig]:
-        """Tell of runs that have left the queue with their records; return those that left it without one."""
-        count, now = self._queue.count(), time.monotonic()
-        if count == self._last_count and now - self._last_ids < ALL_IDS_SECONDS:
-            return []
-        left = self._waiting.keys() - self._queue.ids()
-        self._last_count, self._last_ids = count, now
+        """Tell of runs that have their records; return those that are known to have left the queue without one."""
+        now = time.monotonic()
+        if now < self._next_ids:
+            written = self._store.written_since(self._last_written - LATE_SECONDS)
+            left = self._waiting.keys() & written.keys()
+            self._last_written = max(written.values(), default=self._last_written)
+        else:
+            left = self._waiting.keys() - self._queue.ids()
+            self._next_ids = time.monotonic() + max(ALL_IDS_SECONDS, 50 * (time.monotonic() - now))
         for record in self._store.records_of(left):
             del self._waiting[record.id]
             self._failures.clear()
@@ -178,7 +185,10 @@ class CrewDriver:
         """Have a worker for each task, as far as there may be so many."""
         if time.monotonic() < self._next_hire:
             return
-        wanted = min(self._workers, self._queue.free_tasks()) - self._crew.waiting_or_working()
+        idle = self._workers - self._crew.waiting_or_working()
+        if idle <= 0:
+            return  # tasks are counted by looking at the whole queue
+        wanted = min(self._workers, self._queue.free_tasks()) - self._workers + idle
         if wanted > 0 and (free := self._queue.free_tasks(held)):
             self._ask_for(min(wanted, free))
 
@@ -194,12 +204,14 @@ class CrewDriver:
 
     def _search_memory(self, held: Mapping[str, Seen]) -> None:
         """Look for larger devices for runs that were out of memory; give them up where none comes."""
+        if held or self._crew.waiting_or_working():
+            return  # a worker that lives may have a larger device
         lacking = {one.config.id: one for one in self._queue.lacking() if one.config.id in self._waiting}
         sizes = {run: one.device_bytes for run, one in lacking.items()}
         if sizes != self._lacking:
             self._lacking, self._searches = sizes, 0
-        if not lacking or held or self._crew.waiting_or_working() or self._queue.free_tasks():
-            return  # a worker that lives may have a larger device
+        if not lacking or self._queue.free_tasks():
+            return
         if self._searches < MOST_SEARCHES:
             self._searches += 1
             self._ask_for(min(self._workers, len(lacking)))
