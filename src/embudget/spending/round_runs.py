@@ -68,12 +68,12 @@ class RoundsByCrew(Rounds):
         self._place = place_of(study.model_copy(update={"evaluate": ()}), pairs, resources, keep=True)
 
     def search(self, more: MoreRuns) -> None:
-        """Queue a round when all runs of the one before have their records."""
+        """Queue a round when all runs of the one before have their records; meanwhile the workers wait for it."""
         while runs := more():
-            self._driver.train(runs, self._place)
+            self._driver.train(runs, self._place, more=True)
 
     def finals(self, runs: Sequence[Sized], folders: Sequence[Path], check: Callable[[Sized], None]) -> None:
-        """Queue those that lack a record, all at once."""
+        """Queue those that lack a record, all at once; workers for whom there is none leave."""
         there = self._store.ids()
         missing = [one for one in runs if one.config.id not in there]
         out = {one.config.id: str(folder.absolute()) for one, folder in zip(runs, folders, strict=True)}

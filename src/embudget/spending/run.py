@@ -8,7 +8,7 @@ same model; see `embudget.spending.rounds` for how.
 """
 
 import logging
-from contextlib import nullcontext, suppress
+from contextlib import ExitStack, closing, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -138,7 +138,8 @@ def spend_budget(
     check_folder(out / MODEL, pairs=pairs.folder)
     sources = Sources.of(study, pairs)  # before there is a store, by which a later start does not know the folder
     made_folder(out)
-    with only_spender(out), nullcontext(store) if isinstance(store, Store) else Store(store) as opened:
+    kept = nullcontext(store) if isinstance(store, Store) else Store(store)
+    with only_spender(out), kept as opened, ExitStack() as at_end:
         log = DecisionLog(out / DECISIONS)
         start, sources = earlier_start(out / START, allocation, sources, opened, log, pairs, listener.start_measured)
         folder, mirror = checkpoints_at(checkpoints or opened.checkpoints or out / "checkpoints")
@@ -159,7 +160,8 @@ def spend_budget(
         if executor is None:
             rounds: Rounds = RoundsHere(opened, told, pairs, resources, workers)
         else:
-            rounds = RoundsByCrew(CrewDriver(executor(opened), opened, told, workers), opened, study, pairs, resources)
+            driver = at_end.enter_context(closing(CrewDriver(executor(opened), opened, told, workers)))
+            rounds = RoundsByCrew(driver, opened, study, pairs, resources)
         trained, record = _spend(search, pairs, out, opened, rounds, resources, listener)
         rounds.end()
         search.tidy()
