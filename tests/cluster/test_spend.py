@@ -21,8 +21,11 @@ def test_workers_of_slurm_come_to_the_same_decisions_and_the_same_model(
     study = study_of(tiny_neox, tiny_pairs, members=[f"{tiny_neox}:1"], precision="float32")
     here = spending(study, tmp_path / "here")
 
+    crews: list[SlurmCrew] = []
+
     def hired(store: Store) -> SlurmCrew:
-        return SlurmCrew(store, SlurmOptions.read(ASKED), tmp_path / "slurm")
+        crews.append(SlurmCrew(store, SlurmOptions.read(ASKED), tmp_path / "slurm"))
+        return crews[0]
 
     spent = spending(study, tmp_path / "crew", workers=2, executor=hired)
     assert lines(tmp_path / "crew") == lines(tmp_path / "here")
@@ -35,3 +38,5 @@ def test_workers_of_slurm_come_to_the_same_decisions_and_the_same_model(
     said = "".join(path.read_text() for path in (tmp_path / "slurm").glob("*.out"))
     assert all(f"{run} " in said for run in trained), "workers of Slurm trained all of them, the final run too"
     assert not (tmp_path / "crew" / "runs.db.checkpoints").exists()
+    submitted = cluster("squeue", "--states=all", "--noheader", "--array", "--format=%j").split()
+    assert submitted.count(crews[0].name) == 2, "no job was submitted for the second round or the final run"

@@ -23,10 +23,18 @@ def test_a_crew_comes_to_the_same_decisions_and_the_same_model(
         here = spending(study, tmp_path / "here")
     finally:
         torch.set_num_threads(threads)
-    spent = spending(study, tmp_path / "crew", workers=2, executor=Processes)
+    crews: list[Processes] = []
+
+    def hired(store: Store) -> Processes:
+        crews.append(Processes(store))
+        return crews[0]
+
+    spent = spending(study, tmp_path / "crew", workers=2, executor=hired)
     assert lines(tmp_path / "crew") == lines(tmp_path / "here")
     assert weights(tmp_path / "crew") == weights(tmp_path / "here")
     assert spent.record.loss == here.record.loss
+    assert len(spent.decisions) == 3 and len(crews[0].workers) == 2, "they stay over two rounds and the final run"
+    assert [worker.wait(60) for worker in crews[0].workers] == [0, 0], "and leave by themselves"
     with Store(tmp_path / "crew" / "runs.db") as store:
         assert store.queue().count() == 0
         assert {record.id for record in store.records()} >= {record.id for _, record in spent.outcomes}
