@@ -69,6 +69,7 @@ def train_final(
         except (MemoryError, RuntimeError, OutOfMemoryError) as error:  # torch says out of memory by a RuntimeError
             record = failed_record(config, error, done)
     store_record(store, record, checkpoints, resources.mirror)
+    search.put()
     if checkpoints is not None:  # a kill behind the export leaves them
         shutil.rmtree(checkpoints / config.id, ignore_errors=True)
     if resources.mirror is not None:

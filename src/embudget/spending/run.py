@@ -26,6 +26,7 @@ from embudget.spending.arms import Sources
 from embudget.spending.beginning import earlier_start, known_runs
 from embudget.spending.final import evaluated, folder_of, put_in_front, recipe_of, train_final
 from embudget.spending.folder import DECISIONS, LAWS, MODEL, RECIPE, START, only_spender
+from embudget.spending.home import Home
 from embudget.spending.kept_start import better_start, lowest_start, put_start_in_front
 from embudget.spending.listener import SpendListener
 from embudget.spending.relay import Relay
@@ -79,7 +80,7 @@ def spend_budget(
     allocation: Allocation,
     study: Study,
     store: str | Path | Store,
-    out: str | Path,
+    out: str | Path | Home,
     decide: Policy,
     *,
     workers: int = 1,
@@ -100,7 +101,7 @@ def spend_budget(
         store: where records are kept. Runs of the same settings that it holds before are known, and free: the policy
             is told of them, and none of the budget is charged for them. Their trunks are gone, so that longer runs of
             them cost their whole price.
-        out: folder for model/, decisions.jsonl, start.json, laws.json, recipe.yaml, evaluation.json.
+        out: folder for model/, decisions.jsonl, start.json, laws.json, recipe.yaml, evaluation.json; or a `Home`.
         decide: the policy.
         workers: local processes that train the runs of a round; the final runs are trained in this process. With an
             executor, its workers at a time.
@@ -133,7 +134,8 @@ def spend_budget(
     if workers < 1:
         raise ConfigError(f"workers must be >= 1, got {workers}")
     check_interval(checkpoint_seconds)
-    out, listener = Path(out), listener or SpendListener()
+    home, listener = out if isinstance(out, Home) else Home(Path(out)), listener or SpendListener()
+    out = home.folder
     pairs = load_pairs(study.pairs)
     check_folder(out / MODEL, pairs=pairs.folder)
     sources = Sources.of(study, pairs)  # before there is a store, by which a later start does not know the folder
@@ -142,7 +144,9 @@ def spend_budget(
     with only_spender(out), kept as opened, ExitStack() as at_end:
         log = DecisionLog(out / DECISIONS)
         start, sources = earlier_start(out / START, allocation, sources, opened, log, pairs, listener.start_measured)
-        folder, mirror = checkpoints_at(checkpoints or opened.checkpoints or out / "checkpoints")
+        home.put()
+        beside = opened.checkpoints if isinstance(home.checkpoints, Path) else None
+        folder, mirror = checkpoints_at(checkpoints or beside or home.checkpoints)
         made_folder(folder)
         add_kept(opened, folder, {run.run for one in log.rounds for run in one.bought}, mirror)
         search = Search(
@@ -154,6 +158,7 @@ def spend_budget(
             TrunkStates(folder, trunk_bytes, mirror),
             known_runs(start, sources, opened),
             listener,
+            home.put,
         )
         resources = Resources(checkpoints=folder, mirror=mirror, checkpoint_seconds=checkpoint_seconds)
         told = Relay(search, listener)
@@ -161,7 +166,7 @@ def spend_budget(
             rounds: Rounds = RoundsHere(opened, told, pairs, resources, workers)
         else:
             driver = at_end.enter_context(closing(CrewDriver(executor(opened), opened, told, workers)))
-            rounds = RoundsByCrew(driver, opened, study, pairs, resources)
+            rounds = RoundsByCrew(driver, opened, study, pairs, resources, home)
         trained, record = _spend(search, pairs, out, opened, rounds, resources, listener)
         rounds.end()
         search.tidy()

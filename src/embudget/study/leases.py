@@ -221,7 +221,7 @@ class Leases:
         }
 
     def promise_more(self) -> None:
-        """Have idle workers wait for runs that we shall queue, while this is asked every few seconds and until `close`."""
+        """Have idle workers wait for runs that we shall queue: while this is asked again and again, until `close`."""
         if MORE not in self._held:
             came, losses = self._database.write(lambda connection: self._take(connection, MORE, lambda: -1))
             if came is Hold.OURS:

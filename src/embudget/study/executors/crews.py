@@ -135,7 +135,7 @@ class CrewDriver:
             time.sleep(min(0.5, POLL_SECONDS))
 
     def close(self) -> None:
-        """Promise no more runs: workers that are idle leave. Where the store is in trouble, its lease ends by itself."""
+        """Promise no more runs: workers that are idle leave. The lease ends anyway if the store is in trouble."""
         with suppress(StoreError):
             self._leases.close()
         self._leases = self._store.leases()
