@@ -29,6 +29,7 @@ from embudget.spending.folder import DECISIONS, LAWS, MODEL, RECIPE, START, only
 from embudget.spending.home import Home
 from embudget.spending.kept_start import better_start, lowest_start, put_start_in_front
 from embudget.spending.listener import SpendListener
+from embudget.spending.on_devices import DevicesHere
 from embudget.spending.relay import Relay
 from embudget.spending.round_runs import Rounds, RoundsByCrew, RoundsHere
 from embudget.spending.rounds import DecisionLog
@@ -90,6 +91,7 @@ def spend_budget(
     trunk_bytes: float | None = None,
     max_queries: int | None = 2000,
     executor: CrewOf | None = None,
+    devices: int = 1,
 ) -> SpentBudget:
     """Spend a budget: search, train the final model, evaluate it, write all of it to a folder.
 
@@ -112,6 +114,7 @@ def spend_budget(
         max_queries: test pairs for the retrieval scores; None for no scores.
         executor: makes the crew that trains all runs, the final ones too; None trains here. Its workers must see
             ``out`` and the folder of checkpoints.
+        devices: of this machine, which train the final run together where that is faster.
 
     Returns:
         The model, with all that was decided, bought and measured. Where no final run is below the loss of a start
@@ -152,7 +155,7 @@ def spend_budget(
         search = Search(
             start.allocation,
             decide,
-            Sizing(start.allocation, sources, pairs),
+            Sizing(start.allocation, sources, pairs, DevicesHere(devices, pairs)),
             opened,
             log,
             TrunkStates(folder, trunk_bytes, mirror),

@@ -100,7 +100,7 @@ def spend(
         out: folder or URL for the model, the decisions, the ledger and the records. At a URL any machine goes on.
         methods: what may train of each model: full, freeze:F, bias, lora:R.
         hours: of this machine, by the speeds that are measured first; with ``devices`` at the same time.
-        devices: of this machine, with ``hours``; 1 by default.
+        devices: of this machine, with ``hours``; 1 by default. Several train the final run together where it pays.
         gpu_hours: of one ``device`` of the table.
         dollars: spent on a ``device``.
         device: see `embudget.flops.DEVICES`.
@@ -182,6 +182,7 @@ def carry_out(
             max_queries=max_queries,
             executor=executor,
             checkpoints=checkpoints,
+            devices=prepared.means.devices if executor is None else 1,
         )
         measured = [one for one, _ in (*spent.known, *spent.outcomes)]  # the final run tells of the others too
         forecast = forecaster(spent.allocation, measured, prepared.prior)
