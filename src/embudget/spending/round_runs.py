@@ -41,8 +41,8 @@ class Rounds(ABC):
 class RoundsHere(Rounds):
     """Trains on this machine; final runs are left to the caller, one after the other in this process.
 
-    They are not queued: a worker elsewhere would have to pay for trunks again, for which the budget has no room. A queue
-    takes a second process besides, which trains while this one decides; one that does both is enough.
+    They are not queued: a worker elsewhere would have to pay for trunks again, for which the budget has no room. And a
+    queue takes a second process, which trains while this one decides; here one process does both.
     """
 
     def __init__(self, store: Store, told: Relay, pairs: Pairs, resources: Resources, workers: int) -> None:
