@@ -69,6 +69,27 @@ def test_the_time_left_is_that_of_the_pace_and_of_what_was_measured(store: Store
     assert two.seconds_left == pytest.approx(100, rel=0.02), "another worker takes the one that waits"
 
 
+def test_what_the_first_run_of_a_worker_waited_for_is_expected_of_no_other(store: Store) -> None:
+    """Libraries are loaded and pairs are tokenised once: 50 s here, where other runs take 1 s beside their training."""
+    runs = [config("micro-1m", rate=rate) for rate in (1e-4, 2e-4, 3e-4)]
+    for name, starting in (("node-1", 50.0), ("node-2", 40.0)):
+        with store.leases(name) as holder:
+            for number, run in enumerate(runs):
+                one = run.model_copy(update={"seed": len(name) + ord(name[-1])})
+                assert holder.claim(one) is Hold.OURS
+                store.add(done(one), took=100.0 + (1.0 if number else starting))
+                holder.ended(one.id)
+            if name == "node-1":
+                beside = [time.beside for time in store.progress().times()]
+                assert sorted(one for one in beside if one is not None) == pytest.approx([1.0, 1.0])
+    beside = [time.beside for time in store.progress().times()]
+    assert beside.count(None) == 2 and set(beside) - {None} == {1.0}
+    with Store(":memory:") as fresh, fresh.leases("node-1") as holder:
+        assert holder.claim(runs[0]) is Hold.OURS
+        fresh.add(done(runs[0]), took=150.0)
+        assert [time.beside for time in fresh.progress().times()] == [50.0], "better than nothing"
+
+
 def test_a_trunk_is_trained_by_one_worker(store: Store) -> None:
     """Its later runs do not wait for somebody else, however many workers there are."""
     trunk = [config("micro-1m", train_flops=c, schedule="wsd", warmup=1e11 / c) for c in (1e12, 4e12)]
