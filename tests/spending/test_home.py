@@ -10,6 +10,7 @@ from embudget.errors import ConfigError
 from embudget.pairs import Pairs
 from embudget.spending.folder import DECISIONS, STORE
 from embudget.spending.home import check_home, home_of
+from embudget.spending.listener import SpendListener
 from embudget.study import Store, Study
 from tests.spending.spendings import Steps, die, ended, lines, spending, study_of, weights
 
@@ -24,10 +25,10 @@ def url(tmp_path: Path) -> str:
     return f"file://{tmp_path}/bucket/spent"
 
 
-def spent_at(url: str, study: Study, listener: Steps | None = None) -> None:
+def spent_at(url: str, study: Study, listener: SpendListener | None = None) -> None:
     """Spend as `embudget spend --out URL` does."""
     with home_of(url) as home:
-        spending(study, home.folder, at=home, **({} if listener is None else {"listener": listener}))
+        spending(study, home.folder, at=home, listener=listener)
         home.put()
 
 
