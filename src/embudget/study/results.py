@@ -61,15 +61,19 @@ def run_times(rows: Iterable[Mapping[str, Any]]) -> list[RunTime]:
     """What the runs of these rows took; those that were not timed are left out.
 
     A run that went on from a checkpoint was leased for less time than it trained: of loading and measuring it says
-    nothing. Nor does the first run of a worker, once there are others: it also waits for the libraries to load and the
-    pairs to be tokenised, 10 s where the next runs take 0.4 s, and a time left of 290 s was told where it was 77 s.
+    nothing. Nor does the first run of a worker, which waits besides for the libraries to load and the pairs to be
+    tokenised: 10 s of a micro model, whose next runs took 0.4 s. A time left of 290 s was told for it where 77 were.
     """
     timed = [row for row in rows if row["flops"] and row["seconds"]]
     first: dict[str, float] = {}
     for row in timed:
         first[row["worker"]] = min(row["written"], first.get(row["worker"], math.inf))
-    beside = [row["took"] - row["seconds"] if (row["took"] or 0.0) > row["seconds"] else None for row in timed]
-    later = [None if row["written"] == first[row["worker"]] else it for row, it in zip(timed, beside, strict=True)]
+    beside = [
+        row["took"] - row["seconds"]
+        if (row["took"] or 0.0) > row["seconds"] and row["written"] > first[row["worker"]]
+        else None
+        for row in timed
+    ]
     return [
         RunTime(
             StepKind(*(row[name] for name in StepKind._fields)),
@@ -79,7 +83,7 @@ def run_times(rows: Iterable[Mapping[str, Any]]) -> list[RunTime]:
             row["device"],
             row["worker"],
         )
-        for row, seconds in zip(timed, later if any(later) else beside, strict=True)
+        for row, seconds in zip(timed, beside, strict=True)
     ]
 
 
