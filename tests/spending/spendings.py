@@ -36,7 +36,7 @@ def spending(study: Study, out: Path, budget: float = BUDGET, **options: Any) ->
         "max_queries": None,
         "checkpoint_seconds": 0.0,
     } | options
-    return spend_budget(allocation, study, out=out, **values)
+    return spend_budget(allocation, study, out=values.pop("at", out), **values)
 
 
 def weights(out: Path) -> bytes:

@@ -69,6 +69,20 @@ def test_the_time_left_is_that_of_the_pace_and_of_what_was_measured(store: Store
     assert two.seconds_left == pytest.approx(100, rel=0.02), "another worker takes the one that waits"
 
 
+def test_what_the_first_run_of_a_worker_waited_for_is_expected_of_no_other(store: Store) -> None:
+    """Libraries are loaded and pairs are tokenised once: 50 s here, where other runs take 1 s beside their training."""
+    runs = [config("micro-1m", rate=rate) for rate in (1e-4, 2e-4, 3e-4)]
+    for name, starting in (("node-1", 50.0), ("node-2", 40.0)):
+        with store.leases(name) as holder:
+            for number, run in enumerate(runs):
+                one = run.model_copy(update={"seed": len(name) + ord(name[-1])})
+                assert holder.claim(one) is Hold.OURS
+                store.add(done(one), took=100.0 + (1.0 if number else starting))
+                holder.ended(one.id)
+    beside = [time.beside for time in store.progress().times()]
+    assert beside.count(None) == 2 and set(beside) - {None} == {1.0}
+
+
 def test_a_trunk_is_trained_by_one_worker(store: Store) -> None:
     """Its later runs do not wait for somebody else, however many workers there are."""
     trunk = [config("micro-1m", train_flops=c, schedule="wsd", warmup=1e11 / c) for c in (1e12, 4e12)]
@@ -157,10 +171,9 @@ def test_failed_runs_that_are_done_again_are_no_failures_any_more(store: Store) 
 
 def test_loading_and_measuring_are_known_from_the_lease(store: Store) -> None:
     """A run that trained for 10 s of the 16 s that it was leased; one that went on from a checkpoint tells nothing."""
-    first, second = config("micro-1m", rate=1e-4), config("micro-1m", rate=2e-4)
-    store.add(done(first, seconds=10.0), took=16.0)
-    store.add(done(second, seconds=10.0), took=4.0)
-    assert [time.beside for time in store.progress().times()] == [None, 6.0]
+    for rate, took in ((5e-5, 60.0), (1e-4, 16.0), (2e-4, 4.0)):
+        store.add(done(config("micro-1m", rate=rate), seconds=10.0), took=took)
+    assert [time.beside for time in store.progress().times()] == [None, 6.0, None], "the newest first"
 
 
 def test_a_store_without_a_queue_and_an_empty_one(store: Store) -> None:

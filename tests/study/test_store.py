@@ -76,6 +76,29 @@ def test_the_lease_of_a_process_that_lives_is_known_to_hold(tmp_path: Path) -> N
         other.communicate("")
 
 
+def test_a_promise_of_more_runs_holds_as_long_as_its_driver_keeps_it(tmp_path: Path) -> None:
+    """It is a lease of no run: nobody takes it for a run under way."""
+    with Store(tmp_path / "s.db") as store, store.leases() as worker, store.leases() as other:
+        driver = store.leases()
+        assert not worker.more_to_come()
+        driver.promise_more()
+        other.promise_more()
+        assert worker.more_to_come() and worker.of_others() == {} and store.progress().look().running == ()
+        store.check_idle()
+        driver.close()
+        other.promise_more()
+        assert worker.more_to_come(), "a second driver takes it over"
+        other.close()
+        assert not worker.more_to_come()
+
+
+def test_the_promise_of_a_driver_that_was_killed_is_over_at_once(tmp_path: Path) -> None:
+    with start("leases.promise_more(); os._exit(0)", tmp_path / "s.db") as driver:
+        driver.communicate()
+    with Store(tmp_path / "s.db") as store, store.leases() as worker:
+        assert not worker.more_to_come()
+
+
 def test_a_file_that_sleepers_and_locks_left_alone_is_watched_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

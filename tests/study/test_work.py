@@ -18,6 +18,7 @@ from embudget.study.driver import place_of
 from embudget.study.queue import Place
 from embudget.study.work import work
 from embudget.training.resources import Resources
+from tests.cluster.long_runs import until
 from tests.command_line import Run
 from tests.study.studies import tiny_study
 from tests.study.test_sweep import Log
@@ -135,6 +136,42 @@ def test_the_store_comes_from_the_environment(
     monkeypatch.setenv("EMBUDGET_STORE", str(tmp_path / "s.db"))
     assert "2 runs trained here" in run("worker").out
     assert run("worker", tmp_path / "missing.db").code == 2
+
+
+def test_a_worker_does_not_wait_for_promised_runs_where_another_machine_is_needed(
+    study: Study, tiny_pairs: Pairs, tmp_path: Path
+) -> None:
+    """It would keep the place of one with more memory, or with the model that this one lacks."""
+    one, two = study.configs(tiny_pairs.hash)
+    gone = two.model_copy(update={"model": f"{tmp_path}/gone:1"})
+    with Store(tmp_path / "s.db") as store, store.leases() as driver:
+        driver.promise_more()
+        store.queue().add([one], place_of(study, tiny_pairs, Resources()))
+        store.queue().too_small([one.id], 1e30)
+        work(store)
+        store.queue().forget([one.id])
+        store.queue().add([gone], place_of(study, tiny_pairs, Resources()))
+        with pytest.raises(RunError, match="this machine lacks the model of the run"):
+            work(store)
+
+
+@pytest.mark.slow
+def test_a_worker_waits_for_promised_runs_and_leaves_when_no_more_come(
+    study: Study, tiny_pairs: Pairs, tmp_path: Path
+) -> None:
+    one, two = study.configs(tiny_pairs.hash)
+    place = place_of(study, tiny_pairs, Resources())
+    with Store(tmp_path / "s.db") as store, store.leases() as driver:
+        driver.promise_more()
+        store.queue().add([one], place)
+        worker = started(tmp_path / "s.db")
+        until(lambda: len(store.ids()) == 1)
+        with pytest.raises(subprocess.TimeoutExpired):
+            worker.wait(5)
+        store.queue().add([two], place)
+        until(lambda: len(store.ids()) == 2)
+        driver.close()
+        assert "2 runs trained here" in worker.communicate(timeout=60)[0]
 
 
 @pytest.mark.slow

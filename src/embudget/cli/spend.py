@@ -39,8 +39,12 @@ from embudget.cli.spend_options import (
 def command(
     pairs: PairsFolder = "pairs",
     out: Annotated[
-        Path, typer.Option(help="Folder for model/, ledger.json, decisions.jsonl and runs.db. It goes on there.")
-    ] = Path("spent"),
+        str,
+        typer.Option(
+            metavar="FOLDER|URL",
+            help="Where model/, ledger.json, decisions.jsonl and runs.db lie. It goes on there, from a URL anywhere.",
+        ),
+    ] = "spent",
     budget: Budget = None,
     hours: Hours = None,
     devices: Devices = None,
@@ -69,7 +73,8 @@ def command(
     checkpoints: Annotated[
         str | None,
         typer.Option(
-            metavar="FOLDER|URL", help="Where the states that runs go on from are kept; by default beside the store."
+            metavar="FOLDER|URL",
+            help="Where the states that runs go on from are kept; by default beside the store or at OUT.",
         ),
     ] = None,
     seed: Seed = 0,
@@ -101,7 +106,8 @@ def command(
     from embudget.means import find_means
     from embudget.outputs import store_places
     from embudget.remote import is_url
-    from embudget.spending.folder import CANDIDATES, CONTENTS, START, STORE, check_free
+    from embudget.spending.folder import CANDIDATES, CONTENTS, START, STORE
+    from embudget.spending.home import check_home, folder_for
     from embudget.spending.outlook import outlook
     from embudget.spending.prepare import Caps, prepare
     from embudget.spending.spend import carry_out
@@ -110,12 +116,14 @@ def command(
         budget, hours=hours, devices=devices, gpu_hours=gpu_hours, dollars=dollars, device=device, mfu=mfu,
         dollars_per_hour=dollars_per_hour,
     )  # fmt: skip
-    check_free(out, (pairs, *(laws or ())))
-    kept = store or str(out / STORE)
+    check_home(out, (pairs, *(laws or ())))
+    folder = folder_for(out)
+    logs = (folder.parent if is_url(out) else folder) / "slurm"
+    kept = store or str(folder / STORE)
     made = *store_places(kept), *(() if checkpoints is None or is_url(checkpoints) else (Path(checkpoints),))
-    own = (*made, *(out / name for name in (*CONTENTS, START, CANDIDATES, "slurm")))
-    check_page(report, (pairs, *(laws or ()), *made), own, out)
-    executor = crew_of(slurm, ray, ray_options, out / "slurm")
+    own = (*made, logs, *(folder / name for name in (*CONTENTS, START, CANDIDATES)))
+    check_page(report, (pairs, *(laws or ()), *made), own, folder)
+    executor = crew_of(slurm, ray, ray_options, logs)
     study = searched(suite, pairs, methods, batch_size, negatives)
     caps = Caps(search_share, max_runs, keep, workers, seed)
     with counter("timing this machine") as update:
@@ -127,7 +135,10 @@ def command(
         return
     with SpendScreen(StoreView(kept, workers)) as screen, kept_up_to_date(report, kept):
         spending = carry_out(prepared, out, store=store, listener=screen, executor=executor, checkpoints=checkpoints)
-    typer.echo(f"{out / 'model'}: load it with SentenceTransformer({str(out / 'model')!r})")
+    if is_url(out):
+        typer.echo(f"{out.rstrip('/')}/model: written whole; a copy is in {spending.folder / 'model'}")
+    else:
+        typer.echo(f"{folder / 'model'}: load it with SentenceTransformer({str(folder / 'model')!r})")
     if spending.record.status != "done" and spending.untrained is None:
         note(f"embudget: the final run is of no use, {spending.record.status}: {spending.record.error}")
         raise typer.Exit(1)

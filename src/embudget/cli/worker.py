@@ -34,7 +34,8 @@ def command(
     """Train the queued runs of a store until none is left.
 
     A sweep queues its runs in its store. Any number of workers, on any machines that reach the store, share them with
-    it. Ctrl-C or SIGTERM has the runs under way write checkpoints, and others go on with them at once.
+    it. Between the rounds of `embudget spend` they wait for the next. Ctrl-C or SIGTERM has the runs under way write
+    checkpoints, and others go on with them at once.
 
     \b
     Examples: embudget worker study.db

@@ -100,17 +100,20 @@ class Allocation(Frozen):
         """FLOP of the shortest run of an arm that teaches anything."""
         return self.min_steps * batch_size * self.tokens_per_pair * arm.flops_per_token
 
-    def charged(self, arm: Arm, flops: float) -> float:
-        """What one run of an arm takes of the budget, in its unit, if it trains with so many FLOP."""
+    def charged(self, arm: Arm, flops: float, speedup: float = 1.0) -> float:
+        """What one run of an arm takes of the budget, in its unit, if it trains with so many FLOP.
+
+        Several devices train it ``speedup`` times as fast as one.
+        """
         if arm.seconds_per_flop is None or self.unit == "FLOP":
             return flops
-        return arm.seconds_per_run + flops * arm.seconds_per_flop
+        return arm.seconds_per_run + flops * arm.seconds_per_flop / speedup
 
-    def paid(self, arm: Arm, amount: float) -> float:
+    def paid(self, arm: Arm, amount: float, speedup: float = 1.0) -> float:
         """FLOP that one run of an arm trains with for so much of the budget; 0 where that does not pay for loading."""
         if arm.seconds_per_flop is None or self.unit == "FLOP":
             return amount
-        return max(0.0, amount - arm.seconds_per_run) / arm.seconds_per_flop
+        return max(0.0, amount - arm.seconds_per_run) / arm.seconds_per_flop * speedup
 
     def cost_of(self, setting: Setting, train_flops: float, measured: "Iterable[Measurement]" = ()) -> float:
         """What a run of a setting adds to what was spent, in the budget's unit, given what was bought before."""

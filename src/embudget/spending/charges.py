@@ -28,7 +28,7 @@ def charge(allocation: Allocation, purchase: Purchase, run: BoughtRun, record: R
     arm = allocation.arm(purchase.setting)
     if allocation.unit == "seconds" and record.train_flops and record.seconds is not None:
         return arm.seconds_per_run + record.seconds * own / record.train_flops
-    return allocation.charged(arm, own)
+    return allocation.charged(arm, own, run.speedup)
 
 
 def slowness(allocation: Allocation, setting: Setting, bought: Iterable[tuple[Purchase, RunRecord]]) -> float:

@@ -1,8 +1,9 @@
 """The end of a budget: the final runs, the model of the best of them, its scores, and how it was made as a recipe.
 
-A final run goes on from its setting's trunk where that is (`embudget.training.run`), in this process. It has
-checkpoints of its own; its record goes to the store once its model is written. Several final runs are trained one after
-the other, each with a folder of its own, and the model of the lowest held-out loss is copied to the front.
+A final run goes on from its setting's trunk where that is (`embudget.training.run`), in this process, or in one for
+each device where that is faster (`embudget.spending.on_devices`). It has checkpoints of its own; its record goes to the
+store once its model is written. Several final runs are trained one after the other, each with a folder of its own, and
+the model of the lowest held-out loss is copied to the front.
 """
 
 import shutil
@@ -24,11 +25,13 @@ from embudget.spending.allocation import Decision
 from embudget.spending.folder import CANDIDATES, EVALUATION, MODEL
 from embudget.spending.kept_start import is_start
 from embudget.spending.listener import SpendListener
+from embudget.spending.on_devices import train_together
 from embudget.spending.search import Search
 from embudget.spending.sizing import Sized
 from embudget.study import Store
-from embudget.study.execution import failed_record
+from embudget.study.execution import Orders, failed_record
 from embudget.study.kept import store_record
+from embudget.training.launch import devices_there
 from embudget.training.resources import Resources
 from embudget.training.run import diverged_record, train
 
@@ -63,12 +66,16 @@ def train_final(
     if record is None:
         search.check_trunk(one)
         try:
-            _, record = train(config, pairs, folder, on_progress=after_step, resources=resources, with_record=True)
+            if (count := min(one.run.devices, devices_there())) > 1:
+                record = train_together(count, config, Orders(pairs.folder, resources, folder), after_step)
+            else:
+                _, record = train(config, pairs, folder, on_progress=after_step, resources=resources, with_record=True)
         except DivergedError as error:
             record = diverged_record(config, error)
         except (MemoryError, RuntimeError, OutOfMemoryError) as error:  # torch says out of memory by a RuntimeError
             record = failed_record(config, error, done)
     store_record(store, record, checkpoints, resources.mirror)
+    search.put()
     if checkpoints is not None:  # a kill behind the export leaves them
         shutil.rmtree(checkpoints / config.id, ignore_errors=True)
     if resources.mirror is not None:

@@ -22,4 +22,5 @@ class Relay(SweepListener):
 
     def finished(self, record: RunRecord) -> None:
         """A run has its record."""
+        self._search.put()
         self._search.finished(record)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from embudget.pairs import Pairs
+from embudget.spending.home import Home
 from embudget.spending.relay import Relay
 from embudget.spending.sizing import Sized
 from embudget.study import Store, Study
@@ -40,7 +41,8 @@ class Rounds(ABC):
 class RoundsHere(Rounds):
     """Trains on this machine; final runs are left to the caller, one after the other in this process.
 
-    They are not queued: a worker elsewhere would have to pay for trunks again, for which the budget has no room.
+    They are not queued: a worker elsewhere would have to pay for trunks again, for which the budget has no room. And a
+    queue takes a second process, which trains while this one decides; here one process does both.
     """
 
     def __init__(self, store: Store, told: Relay, pairs: Pairs, resources: Resources, workers: int) -> None:
@@ -63,24 +65,28 @@ class RoundsHere(Rounds):
 class RoundsByCrew(Rounds):
     """Queues each round, and the final runs too, for the workers of a crew, who see the same folders."""
 
-    def __init__(self, driver: CrewDriver, store: Store, study: Study, pairs: Pairs, resources: Resources) -> None:
-        self._driver, self._store = driver, store
+    def __init__(
+        self, driver: CrewDriver, store: Store, study: Study, pairs: Pairs, resources: Resources, home: Home
+    ) -> None:
+        self._driver, self._store, self._home = driver, store, home
         self._place = place_of(study.model_copy(update={"evaluate": ()}), pairs, resources, keep=True)
 
     def search(self, more: MoreRuns) -> None:
-        """Queue a round when all runs of the one before have their records."""
+        """Queue a round when all runs of the one before have their records; meanwhile the workers wait for it."""
         while runs := more():
-            self._driver.train(runs, self._place)
+            self._driver.train(runs, self._place, more=True)
 
     def finals(self, runs: Sequence[Sized], folders: Sequence[Path], check: Callable[[Sized], None]) -> None:
-        """Queue those that lack a record, all at once."""
+        """Queue those that lack a record, all at once; workers for whom there is none leave."""
         there = self._store.ids()
         missing = [one for one in runs if one.config.id not in there]
-        out = {one.config.id: str(folder.absolute()) for one, folder in zip(runs, folders, strict=True)}
+        out = {one.config.id: self._home.address(folder) for one, folder in zip(runs, folders, strict=True)}
         for one in missing:
             check(one)
         if missing:
             self._driver.train([one.config for one in missing], self._place, out=out)
+        for folder in folders:
+            self._home.take(folder)
 
     def end(self) -> None:
         """Dismiss the workers."""

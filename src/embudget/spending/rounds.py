@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, NonNegativeFloat
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from embudget.errors import ConfigError
 from embudget.files import flush, save_text
@@ -35,6 +35,9 @@ class BoughtRun(Frozen):
     shared_flops: NonNegativeFloat = Field(description="of its trunk that were there; 0 where it begins anew")
     branch_flops: NonNegativeFloat = Field(description="at which its decay begins, to the step, FLOP")
     end_flops: NonNegativeFloat = Field(description="at its end, to the step, FLOP")
+
+    devices: PositiveInt = Field(default=1, description="of the machine, which train it together")
+    speedup: PositiveFloat = Field(default=1.0, description="how many times as fast as one device they were timed")
 
     @property
     def own_flops(self) -> float:

@@ -8,7 +8,7 @@ same model; see `embudget.spending.rounds` for how.
 """
 
 import logging
-from contextlib import nullcontext, suppress
+from contextlib import ExitStack, closing, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -26,8 +26,10 @@ from embudget.spending.arms import Sources
 from embudget.spending.beginning import earlier_start, known_runs
 from embudget.spending.final import evaluated, folder_of, put_in_front, recipe_of, train_final
 from embudget.spending.folder import DECISIONS, LAWS, MODEL, RECIPE, START, only_spender
+from embudget.spending.home import Home
 from embudget.spending.kept_start import better_start, lowest_start, put_start_in_front
 from embudget.spending.listener import SpendListener
+from embudget.spending.on_devices import DevicesHere
 from embudget.spending.relay import Relay
 from embudget.spending.round_runs import Rounds, RoundsByCrew, RoundsHere
 from embudget.spending.rounds import DecisionLog
@@ -79,7 +81,7 @@ def spend_budget(
     allocation: Allocation,
     study: Study,
     store: str | Path | Store,
-    out: str | Path,
+    out: str | Path | Home,
     decide: Policy,
     *,
     workers: int = 1,
@@ -89,6 +91,7 @@ def spend_budget(
     trunk_bytes: float | None = None,
     max_queries: int | None = 2000,
     executor: CrewOf | None = None,
+    devices: int = 1,
 ) -> SpentBudget:
     """Spend a budget: search, train the final model, evaluate it, write all of it to a folder.
 
@@ -100,7 +103,7 @@ def spend_budget(
         store: where records are kept. Runs of the same settings that it holds before are known, and free: the policy
             is told of them, and none of the budget is charged for them. Their trunks are gone, so that longer runs of
             them cost their whole price.
-        out: folder for model/, decisions.jsonl, start.json, laws.json, recipe.yaml, evaluation.json.
+        out: folder for model/, decisions.jsonl, start.json, laws.json, recipe.yaml, evaluation.json; or a `Home`.
         decide: the policy.
         workers: local processes that train the runs of a round; the final runs are trained in this process. With an
             executor, its workers at a time.
@@ -111,6 +114,7 @@ def spend_budget(
         max_queries: test pairs for the retrieval scores; None for no scores.
         executor: makes the crew that trains all runs, the final ones too; None trains here. Its workers must see
             ``out`` and the folder of checkpoints.
+        devices: of this machine, which train the final run together where that is faster.
 
     Returns:
         The model, with all that was decided, bought and measured. Where no final run is below the loss of a start
@@ -133,33 +137,39 @@ def spend_budget(
     if workers < 1:
         raise ConfigError(f"workers must be >= 1, got {workers}")
     check_interval(checkpoint_seconds)
-    out, listener = Path(out), listener or SpendListener()
+    home, listener = out if isinstance(out, Home) else Home(Path(out)), listener or SpendListener()
+    out = home.folder
     pairs = load_pairs(study.pairs)
     check_folder(out / MODEL, pairs=pairs.folder)
     sources = Sources.of(study, pairs)  # before there is a store, by which a later start does not know the folder
     made_folder(out)
-    with only_spender(out), nullcontext(store) if isinstance(store, Store) else Store(store) as opened:
+    kept = nullcontext(store) if isinstance(store, Store) else Store(store)
+    with only_spender(out), kept as opened, ExitStack() as at_end:
         log = DecisionLog(out / DECISIONS)
         start, sources = earlier_start(out / START, allocation, sources, opened, log, pairs, listener.start_measured)
-        folder, mirror = checkpoints_at(checkpoints or opened.checkpoints or out / "checkpoints")
+        home.put()
+        beside = opened.checkpoints if isinstance(home.checkpoints, Path) else None
+        folder, mirror = checkpoints_at(checkpoints or beside or home.checkpoints)
         made_folder(folder)
         add_kept(opened, folder, {run.run for one in log.rounds for run in one.bought}, mirror)
         search = Search(
             start.allocation,
             decide,
-            Sizing(start.allocation, sources, pairs),
+            Sizing(start.allocation, sources, pairs, DevicesHere(devices, pairs)),
             opened,
             log,
             TrunkStates(folder, trunk_bytes, mirror),
             known_runs(start, sources, opened),
             listener,
+            home.put,
         )
         resources = Resources(checkpoints=folder, mirror=mirror, checkpoint_seconds=checkpoint_seconds)
         told = Relay(search, listener)
         if executor is None:
             rounds: Rounds = RoundsHere(opened, told, pairs, resources, workers)
         else:
-            rounds = RoundsByCrew(CrewDriver(executor(opened), opened, told, workers), opened, study, pairs, resources)
+            driver = at_end.enter_context(closing(CrewDriver(executor(opened), opened, told, workers)))
+            rounds = RoundsByCrew(driver, opened, study, pairs, resources, home)
         trained, record = _spend(search, pairs, out, opened, rounds, resources, listener)
         rounds.end()
         search.tidy()

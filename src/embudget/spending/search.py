@@ -38,6 +38,7 @@ class Search:
         states: of trunks.
         known: runs that the store held before the first round, each with what it is a measurement of.
         listener: told of rounds and measurements.
+        put: has what was written where the spending lies; called before anything of a decision is trained.
 
     Raises:
         ConfigError: the rounds so far are of other runs, or the store lacks records that they rest on.
@@ -53,8 +54,9 @@ class Search:
         states: TrunkStates,
         known: Sequence[tuple[Purchase, RunRecord]],
         listener: SpendListener,
+        put: Callable[[], None] = lambda: None,
     ) -> None:
-        self.allocation, self.log = allocation, log
+        self.allocation, self.log, self.put = allocation, log, put
         self._decide, self._sizing, self._store, self._states = decide, sizing, store, states
         self._known, self._listener = known, listener
         self._bought: list[tuple[Purchase, BoughtRun, RunRecord]] = []
@@ -177,6 +179,7 @@ class Search:
         self._store.forget_failed([one.config for one in sized if one.config.id not in bought_before])
         with deferred():
             self.log.add(line)
+        self.put()
         for setting in crowded:
             self._states.drop(self._trunks.pop(setting))
         self._under_way, self._handed_out = sized, False

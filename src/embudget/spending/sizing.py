@@ -14,6 +14,7 @@ from embudget.pairs import Pairs
 from embudget.records import RunConfig
 from embudget.spending.allocation import Allocation, Decision, Purchase, Setting
 from embudget.spending.arms import WARMUP, Sources
+from embudget.spending.on_devices import DevicePace, DevicesHere
 from embudget.spending.rounds import BoughtRun
 from embudget.spending.trunks import Trunk
 from embudget.training.extent import budget_within, extent_of, flops_of_pairs
@@ -38,18 +39,18 @@ class Sizing:
         allocation: the budget.
         sources: the runs of its arms.
         pairs: the text pairs.
+        devices: those that a final run may have.
     """
 
-    def __init__(self, allocation: Allocation, sources: Sources, pairs: Pairs) -> None:
+    def __init__(
+        self, allocation: Allocation, sources: Sources, pairs: Pairs, devices: DevicesHere | None = None
+    ) -> None:
         self._allocation, self._sources, self._pairs = allocation, sources, pairs
+        self._devices = devices or DevicesHere(1, pairs)
 
     def config(self, purchase: Purchase, run: BoughtRun) -> RunConfig:
         """The run of a purchase that was sized before."""
         return self._sources.config(purchase.setting, run.train_flops, run.warmup_flops)
-
-    def charged(self, purchase: Purchase, own_flops: float) -> float:
-        """What so many FLOP of a run take of the budget, in its unit."""
-        return self._allocation.charged(self._allocation.arm(purchase.setting), own_flops)
 
     def search(self, decision: Decision, trunks: dict[Setting, Trunk], left: float) -> list[Sized]:
         """The runs of a round of the search that fit into what is left, in the order of the decision.
@@ -113,21 +114,22 @@ class Sizing:
         job = self._job(purchase)
         if budget > flops_of_pairs(job) or self._ends_early(purchase):
             budget = budget_within(job, budget)
-        return self._sized(purchase, budget, trunk)
+        return self._sized(purchase, budget, trunk, DevicePace())
 
     def _final(self, purchase: Purchase, trunk: Trunk | None, part: float, slower: float) -> Sized:
         job = self._job(purchase)
-        own = self._allocation.paid(self._allocation.arm(purchase.setting), part)
+        pace = self._devices.pace(job.config)
+        own = self._allocation.paid(self._allocation.arm(purchase.setting), part, pace.speedup)
         own = own / slower if self._allocation.unit == "seconds" else own
         most = own if purchase.cost >= ALL * part else min(own, purchase.train_flops)
         if trunk is not None:
             longer = own + trunk.branch_flops
             budget = budget_within(job, longer if purchase.cost >= ALL * part else min(longer, purchase.train_flops))
             if budget >= trunk.config.train_flops:
-                return self._sized(purchase, budget, trunk)
-        return self._sized(purchase, budget_within(job, most), None)
+                return self._sized(purchase, budget, trunk, pace)
+        return self._sized(purchase, budget_within(job, most), None, pace)
 
-    def _sized(self, purchase: Purchase, budget: float, trunk: Trunk | None) -> Sized:
+    def _sized(self, purchase: Purchase, budget: float, trunk: Trunk | None, pace: DevicePace) -> Sized:
         """The run of a setting with a budget of its own, on its trunk where that is not too long."""
         if trunk is not None and budget < trunk.config.train_flops:
             trunk = None
@@ -141,9 +143,13 @@ class Sizing:
             shared_flops=0.0 if trunk is None else trunk.branch_flops,
             branch_flops=extent.branch_flops,
             end_flops=extent.flops,
+            **pace._asdict(),
         )
-        cost = self.charged(purchase, run.own_flops)
-        return Sized(purchase.model_copy(update={"train_flops": budget, "cost": cost}), run, config)
+        cost = self._allocation.charged(self._allocation.arm(purchase.setting), run.own_flops, pace.speedup)
+        faster = f"; {pace.devices} devices train it {pace.speedup:.2f} times as fast as one"
+        why = purchase.why + (faster if pace.devices > 1 else "")
+        changed = {"train_flops": budget, "cost": cost, "why": why}
+        return Sized(purchase.model_copy(update=changed), run, config)
 
     def _ends_early(self, purchase: Purchase) -> bool:
         return extent_of(self._job(purchase)).flops < purchase.train_flops

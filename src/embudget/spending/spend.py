@@ -10,8 +10,9 @@ from embudget.means import find_means
 from embudget.recipe.choice import Untrained
 from embudget.records import RunRecord
 from embudget.spending.allocation import Decision
-from embudget.spending.folder import LEDGER, STORE, check_free
+from embudget.spending.folder import LEDGER, STORE
 from embudget.spending.forecast import forecaster
+from embudget.spending.home import check_home, home_of
 from embudget.spending.ledger import Ledger, make_ledger
 from embudget.spending.listener import SpendListener
 from embudget.spending.prepare import METHODS, Caps, Prepared, prepare, study_of
@@ -96,10 +97,10 @@ def spend(
         budget: FLOP of search and final run together; or give ``hours``, ``gpu_hours`` or ``dollars``.
         suite: models to choose from: a built-in suite, a folder of models, a YAML list, or several with commas.
         pairs: folder of text pairs, or its URL.
-        out: folder for the model, the decisions, the ledger and the records.
+        out: folder or URL for the model, the decisions, the ledger and the records. At a URL any machine goes on.
         methods: what may train of each model: full, freeze:F, bias, lora:R.
         hours: of this machine, by the speeds that are measured first; with ``devices`` at the same time.
-        devices: of this machine, with ``hours``; 1 by default.
+        devices: of this machine, with ``hours``; 1 by default. Several train the final run together where it pays.
         gpu_hours: of one ``device`` of the table.
         dollars: spent on a ``device``.
         device: see `embudget.flops.DEVICES`.
@@ -134,7 +135,7 @@ def spend(
         budget, hours=hours, devices=devices, gpu_hours=gpu_hours, dollars=dollars, device=device, mfu=mfu,
         dollars_per_hour=dollars_per_hour,
     )  # fmt: skip
-    check_free(Path(out), (pairs, *laws))
+    check_home(out, (pairs, *laws))
     caps = Caps(search_share, max_runs, keep, workers, seed)
     study = study_of(suite, pairs, methods, batch_size, negatives)
     prepared = prepare(study, means, caps, laws, device_memory=device_memory)
@@ -155,7 +156,7 @@ def carry_out(
 
     Args:
         prepared: the budget, and what it may be spent on.
-        out: the folder.
+        out: folder or URL.
         store: where records are kept; ``out``/runs.db by default.
         listener: told of the progress.
         max_queries: test pairs for the retrieval scores; None for no scores.
@@ -165,28 +166,30 @@ def carry_out(
     Raises:
         EmbudgetError: what a run or its measurement raises.
     """
-    folder, listener = Path(out), listener or SpendListener()
+    listener = listener or SpendListener()
     if store is not None:
         with Store(store):  # one that cannot be opened is refused before there is a folder
             pass
-    folder.mkdir(parents=True, exist_ok=True)
-    spent = spend_budget(
-        prepared.allocation,
-        prepared.study,
-        folder / STORE if store is None else store,
-        folder,
-        prepared.decide,
-        workers=prepared.allocation.workers,
-        listener=listener,
-        max_queries=max_queries,
-        executor=executor,
-        checkpoints=checkpoints,
-    )
-    measured = [one for one, _ in (*spent.known, *spent.outcomes)]  # the final run tells of the others too
-    forecast = forecaster(spent.allocation, measured, prepared.prior)
-    price = prepared.means.price
-    last, left_over = spent.decisions[-1], spent.recipe.left_over
-    ledger = make_ledger(spent.allocation, spent.outcomes, last, forecast, price, spent.untrained, left_over)
-    ledger.save(folder / LEDGER)
-    listener.done(ledger)
+    with home_of(out) as home:
+        spent = spend_budget(
+            prepared.allocation,
+            prepared.study,
+            home.folder / STORE if store is None else store,
+            home,
+            prepared.decide,
+            workers=prepared.allocation.workers,
+            listener=listener,
+            max_queries=max_queries,
+            executor=executor,
+            checkpoints=checkpoints,
+            devices=prepared.means.devices if executor is None else 1,
+        )
+        measured = [one for one, _ in (*spent.known, *spent.outcomes)]  # the final run tells of the others too
+        forecast = forecaster(spent.allocation, measured, prepared.prior)
+        price = prepared.means.price
+        last, left_over = spent.decisions[-1], spent.recipe.left_over
+        ledger = make_ledger(spent.allocation, spent.outcomes, last, forecast, price, spent.untrained, left_over)
+        ledger.save(home.folder / LEDGER)
+        home.put()
+        listener.done(ledger)
     return Spending(spent, ledger)

@@ -5,6 +5,9 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Row
 
+MORE = "more to come"
+"""The lease, of no run, of a driver that will queue further runs: while somebody holds it, idle workers wait."""
+
 
 class Hold(Enum):
     """What came of claiming a run."""

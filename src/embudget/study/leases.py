@@ -28,7 +28,7 @@ from embudget.records import RunConfig
 from embudget.study.ages import age, is_held
 from embudget.study.database import Database, in_parts, insert_new
 from embudget.study.holder import is_running, name_process
-from embudget.study.holds import Hold, Losses, Seen, Watch
+from embudget.study.holds import MORE, Hold, Losses, Seen, Watch
 from embudget.study.last_steps import LastSteps
 from embudget.study.tables import LEASES, RUNS, bring_up_to_date, is_up_to_date
 from embudget.study.trunks import Task
@@ -100,7 +100,7 @@ class Leases:
             config: the run.
             step_of: asked where the lease of a lost worker is taken over, to tell progress from none.
         """
-        return self._claim(lambda connection: (config,), step_of)[0]
+        return self.claim_first(lambda connection: (config,), step_of)[0]
 
     def claim_first(self, pick: Callable[[Connection], Task], step_of: StepOf = lambda config: -1) -> tuple[Hold, Task]:
         """Lease the first run of a task that is picked in the same transaction.
@@ -108,9 +108,6 @@ class Leases:
         Returns:
             What came of it, and the task; an empty one where there was none to pick.
         """
-        return self._claim(pick, step_of)
-
-    def _claim(self, pick: Callable[[Connection], Task], step_of: StepOf) -> tuple[Hold, Task]:
         if not self._ready:
             self._database.write(bring_up_to_date)
             self._ready = True
@@ -119,7 +116,7 @@ class Leases:
             if not (task := pick(connection)):
                 return Hold.HELD, (), Losses()
             run = task[0].id
-            came, losses = self._take(connection, task[0], step_of)
+            came, losses = self._take(connection, run, lambda: step_of(task[0]))
             # looked up after the lease is ours: until then another sweep could have written it
             if connection.execute(select(RUNS.c.id).where(RUNS.c.id == run)).first() is not None:
                 if came is Hold.OURS:
@@ -216,7 +213,7 @@ class Leases:
         def look(connection: Connection) -> list[Any]:
             if not is_up_to_date(connection):
                 return []
-            theirs = LEASES.c.token != self._token
+            theirs = (LEASES.c.token != self._token) & (LEASES.c.id != MORE)
             return list(connection.execute(select(LEASES, self._age.label("age")).where(theirs)).all())
 
         lives = cache(is_running)  # a node's leases name one process
@@ -234,9 +231,22 @@ class Leases:
             for row in self._database.read(look)
         }
 
-    def _take(self, connection: Connection, config: RunConfig, step_of: StepOf) -> tuple[Hold, Losses]:
+    def promise_more(self) -> None:
+        """Have idle workers wait for runs that we shall queue: while this is asked again and again, until `close`."""
+        if MORE not in self._held:
+            came, losses = self._database.write(lambda connection: self._take(connection, MORE, lambda: -1))
+            if came is Hold.OURS:
+                self._held[MORE] = losses
+        self.renew()
+
+    def more_to_come(self) -> bool:
+        """Whether a driver that may live has promised more runs."""
+        promise = select(LEASES, self._age.label("age")).where(LEASES.c.id == MORE)
+        row = self._database.read(lambda connection: connection.execute(promise).first())
+        return row is not None and self._state(row, is_running) is not None
+
+    def _take(self, connection: Connection, run: str, newest_step: Callable[[], int]) -> tuple[Hold, Losses]:
         """Take the lease of a run if it is free; where its worker has not let go of it, that is a loss."""
-        run = config.id
         ours: dict[str, Any] = {"token": self._token, "process": name_process()} | self._mark
         ours |= {"share": None, "loss": None, "pace": None}
         now = self._database.now
@@ -253,7 +263,7 @@ class Leases:
             return held, Losses()
         losses = Losses(row.losses, row.stuck, row.step, row.reason)
         if row.counts and row.token not in ("", self._token) and row.token not in _issued:
-            losses = losses.another(step_of(config), f"its worker {row.worker} was lost")
+            losses = losses.another(newest_step(), f"its worker {row.worker} was lost")
             ours |= losses.as_columns()
         same = (LEASES.c.id == run) & (LEASES.c.token == row.token) & (LEASES.c.beat == row.beat)
         taken = connection.execute(update(LEASES).where(same).values(ours | {"beat": row.beat + 1, "renewed": now}))

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -94,16 +95,19 @@ class QueuedRuns(Claims):
     def _is_over(self) -> bool:
         """Whether nothing can be had now; where a holder of runs may have ended, wait a little to see whether it has.
 
+        Where a driver has promised more runs, as `spend` does between its rounds, wait for them; but not while runs are
+        queued that need another machine: whoever hires one has room for it only once this worker is gone.
+
         Raises:
             PairsError, RemoteError, RunError: there was nothing at all to do, since pairs or models are missing here.
         """
         if self._leases.holds_any:
             self._next_look = time.monotonic() + BEAT_SECONDS
             return True
-        if self._may_become_free():
+        missing = [*self._unusable.values(), *self._lacking.values()]
+        if self._may_become_free() or self._more_will_come(missing):
             self._stop.wait(min(3.0, self._leases.seconds / 40))
             return False
-        missing = [*self._unusable.values(), *self._lacking.values()]
         if missing and not self._any:
             raise missing[0]
         return True
@@ -141,6 +145,9 @@ class QueuedRuns(Claims):
         """Whether a queued run is leased by somebody who may have ended."""
         unsure = [run for run, seen in self._leases.of_others().items() if seen.hold is not Hold.HELD]
         return any(self._usable(run) is not None for run in unsure)
+
+    def _more_will_come(self, missing: Sequence[EmbudgetError]) -> bool:
+        return not missing and self._leases.more_to_come() and not self._queue.lacking()
 
     def _usable(self, run: str) -> Queued | None:
         """The task of a queued run that this machine can train, as far as is known."""

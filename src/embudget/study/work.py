@@ -30,6 +30,8 @@ def work(
 ) -> None:
     """Train the queued runs of a store until none is left, but those that others train or that need more memory.
 
+    Where a driver has promised further runs, as one of `embudget spend` does between its rounds, it waits for them.
+
     A signal (SIGTERM, as of a preempted node, or Ctrl-C) has the runs under way write checkpoints; their leases are let
     go, so that others go on with them at once.
 

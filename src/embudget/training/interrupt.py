@@ -6,9 +6,11 @@ Python swallows an exception that falls into a destructor, so a signal is also r
 (`raise_pending`). Handlers that somebody else has set are left alone.
 """
 
+import ctypes
 import os
 import signal
 import stat
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -17,6 +19,9 @@ from typing import Any
 SIGNALS: tuple[int, ...] = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
+
+
+_PR_SET_PDEATHSIG = 1
 
 
 class Interrupted(KeyboardInterrupt):
@@ -180,6 +185,23 @@ def forget() -> None:
 def came() -> int | None:
     """The first signal that came, if any did."""
     return _first
+
+
+def end_with(parent: int) -> None:
+    """Have Linux send this process SIGTERM when its parent is gone, however that ended.
+
+    Args:
+        parent: the number of the parent's process.
+
+    Raises:
+        Interrupted: it is gone already.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
+    if os.getppid() != parent:
+        raise Interrupted(signal.SIGTERM)
 
 
 def _leave_dead_terminals() -> None:

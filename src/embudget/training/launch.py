@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -58,12 +58,16 @@ def devices_there() -> int:
     return torch.accelerator.device_count() or len(os.sched_getaffinity(0))
 
 
-def launch(count: int, arguments: Sequence[str]) -> int:
+def launch(
+    count: int, arguments: Sequence[str], *, module: str = "embudget", look: Callable[[], None] = lambda: None
+) -> int:
     """Run ``embudget`` with these arguments in several processes that train together; the exit code of all.
 
     Args:
         count: processes.
         arguments: of the command line.
+        module: another one to run.
+        look: called several times a second, while they train.
     """
     from torch.distributed.elastic.utils.distributed import get_free_port
 
@@ -72,7 +76,7 @@ def launch(count: int, arguments: Sequence[str]) -> int:
         "WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(get_free_port()), "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(cores)),
     }  # fmt: skip
-    command = [sys.executable, "-m", "embudget", *arguments]
+    command = [sys.executable, "-m", module, *arguments]
     children: list[subprocess.Popen[bytes]] = []
     with tempfile.TemporaryDirectory() as folder, _handing_on(children):
         said = [Path(folder, str(rank)) for rank in range(count)]
@@ -83,7 +87,7 @@ def launch(count: int, arguments: Sequence[str]) -> int:
                 children.append(
                     subprocess.Popen(command, env=env, stdout=stream, stderr=stream, start_new_session=True)
                 )
-        failed = _first_failed(children)
+        failed = _first_failed(children, look)
         interrupted = failed is not None and children[failed].returncode > STOPPED_BY
         _end(children, WRITING_SECONDS if interrupted else GRACE_SECONDS)
         if failed is None:
@@ -96,7 +100,7 @@ def launch(count: int, arguments: Sequence[str]) -> int:
         return code if code > 0 else 1
 
 
-def _first_failed(children: Sequence["subprocess.Popen[bytes]"]) -> int | None:
+def _first_failed(children: Sequence["subprocess.Popen[bytes]"], look: Callable[[], None]) -> int | None:
     """Wait until all have ended or one has failed: which one."""
     while True:
         codes = [child.poll() for child in children]
@@ -105,6 +109,7 @@ def _first_failed(children: Sequence["subprocess.Popen[bytes]"]) -> int | None:
                 return rank
         if all(code == 0 for code in codes):
             return None
+        look()
         time.sleep(0.1)
 
 

@@ -3,8 +3,9 @@
 Two kinds of them. `local` trains in this process or in processes that it starts itself, and writes the records for
 them. A `Crew` hires workers elsewhere, each of which is `embudget.study.work.work` on the store: it takes runs from the
 queue, trains them and writes their records by itself, exactly as `embudget worker STORE` does. So the driver of a crew
-only hires, watches the store and tells; it may be killed and started again, or be there twice, and workers started by
-hand on any other machine may join.
+only hires, watches the store and tells. One that decides in rounds promises the next one's runs by a lease in the store
+(`embudget.study.leases`), and idle workers wait as long as that is held. It may be killed and started again, or be
+there twice, and workers started by hand on any other machine may join.
 """
 
 from abc import ABC, abstractmethod

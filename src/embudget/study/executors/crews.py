@@ -7,10 +7,12 @@ the records of its runs, whoever trains them. What only a driver can decide is w
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
-from embudget.errors import ConfigError, RunError
+from embudget.errors import ConfigError, RunError, StoreError
 from embudget.memory import written
 from embudget.records import RunConfig, RunRecord
+from embudget.study.claims import BEAT_SECONDS
 from embudget.study.executors.base import Crew
 from embudget.study.holds import Seen
 from embudget.study.listener import SweepListener
@@ -72,6 +74,7 @@ class CrewDriver:
         self._lacking: dict[str, float] = {}
         self._last_written, self._next_ids = 0.0, 0.0
         self._hired, self._next_hire = False, 0.0
+        self._next_beat = 0.0
 
     def train(
         self,
@@ -79,6 +82,7 @@ class CrewDriver:
         place: Place,
         seconds: Mapping[str, float] | None = None,
         out: Mapping[str, str] | None = None,
+        more: bool = False,
     ) -> None:
         """Queue runs and wait until all of them have their records.
 
@@ -89,6 +93,8 @@ class CrewDriver:
             place: where their data are.
             seconds: expected of each run, by its id.
             out: folder or URL for the model of a run, by its id.
+            more: whether further runs will follow. Workers then stay until `end`, or until the driver is known to be
+                gone, and the next runs find them there; else those that find no run left leave.
 
         Raises:
             ConfigError: the engine cannot be reached, or refuses.
@@ -100,7 +106,12 @@ class CrewDriver:
         with interruptible():
             try:
                 self._queue.add(runs, place, seconds, out)
+                if not more:
+                    self.close()
                 while True:
+                    if more and time.monotonic() >= self._next_beat:
+                        self._leases.promise_more()
+                        self._next_beat = time.monotonic() + BEAT_SECONDS
                     if gone := self._hear_records():
                         self._queue.add(gone, place, seconds, out)
                     if not self._waiting:
@@ -119,12 +130,19 @@ class CrewDriver:
 
     def end(self) -> None:
         """Let workers at work leave by themselves, and dismiss those that wait for a machine; none if runs are left."""
+        self.close()
         until = time.monotonic() + LEAVE_SECONDS
         while not self._queue.count() and self._crew.waiting_or_working():
             if time.monotonic() > until:
                 self._crew.dismiss()
                 return
             time.sleep(min(0.5, POLL_SECONDS))
+
+    def close(self) -> None:
+        """Promise no more runs: workers that are idle leave. The lease ends anyway if the store is in trouble."""
+        with suppress(StoreError):
+            self._leases.close()
+        self._leases = self._store.leases()
 
     def _hear_records(self) -> list[RunConfig]:
         """Tell of runs that have their records; return those that are known to have left the queue without one."""

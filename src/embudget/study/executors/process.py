@@ -5,7 +5,6 @@ no trunk outruns its records. What it saved when it was interrupted it sends as 
 """
 
 import atexit
-import ctypes
 import multiprocessing
 import os
 import signal
@@ -19,7 +18,7 @@ from embudget.errors import EmbudgetError
 from embudget.records import RunRecord
 from embudget.study.execution import Lost, Orders, Outcome, OutOfMemory, execute
 from embudget.study.trunks import Task
-from embudget.training.interrupt import Interrupted, deferred, heed, interruptible, tell, told
+from embudget.training.interrupt import Interrupted, deferred, end_with, heed, interruptible, tell, told
 from embudget.training.run import OnRunProgress
 
 STOP_SECONDS = 15.0
@@ -133,7 +132,8 @@ def _serve(connection: Connection, slot: int, count: int) -> int:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     with interruptible():
         try:
-            _end_with_the_driver()
+            if (driver := multiprocessing.parent_process()) is not None and driver.pid is not None:
+                end_with(driver.pid)  # elsewhere than on Linux the broken pipe says so, behind the step
             _take_one_gpu(slot)
             _work_on(connection, count)
         except Interrupted as error:
@@ -183,19 +183,6 @@ def _cores() -> int:
 
 
 _POSIX = hasattr(signal, "pthread_sigmask")
-
-_PR_SET_PDEATHSIG = 1
-
-
-def _end_with_the_driver() -> None:
-    """Have Linux tell this process when its driver is gone; elsewhere the broken pipe does, behind the step."""
-    driver = multiprocessing.parent_process()
-    if not sys.platform.startswith("linux") or driver is None:
-        return
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
-    if not driver.is_alive():  # it was gone before
-        raise Interrupted(signal.SIGTERM)
 
 
 def _take_one_gpu(slot: int) -> None:
