@@ -9,6 +9,7 @@
     carry-3          the same with three rates
     largest          the largest member that takes 100 steps, by lora:32
     middle           the middle member, by full fine-tuning
+    retriever        the largest existing retriever, whole, by full fine-tuning at the usual rate
     prior            what `decide` would train before it has measured anything
     oracle-default   the truly best arm at its default rate
     oracle           the truly best arm at its best rate: a check, of no regret
@@ -44,7 +45,7 @@ def make_policy(name: str, world: Shop, times: float) -> Policy:
     """
     if name in OURS or name.startswith("spend-"):
         return _ours(name)
-    nearest = min(ASHA, key=lambda one: abs(log(one / times)))
+    nearest = nearest_tuned(times)
     scripts: dict[str, Callable[[Allocation], Script]] = {
         "asha": partial(asha.asha, bracket=ASHA[nearest]),
         "tpe-hyperband": partial(hyperband.tpe_hyperband, bracket=HYPERBAND[nearest]),
@@ -53,10 +54,16 @@ def make_policy(name: str, world: Shop, times: float) -> Policy:
         "carry-3": partial(grids.carry, multiples=grids.RATES, share=CARRY[nearest][1]),
         "largest": rules.largest_of_100_steps,
         "middle": rules.middle_full,
+        "retriever": rules.whole_retriever,
         "oracle-default": partial(rules.oracle_at_default, world=world),
         "oracle": partial(rules.oracle, world=world),
     }
     return policy_of(scripts[name])
+
+
+def nearest_tuned(times: float) -> int:
+    """The budget, in cheapest useful runs, nearest to one, of those for which the rivals' brackets were tuned."""
+    return min(ASHA, key=lambda one: abs(log(one / times)))
 
 
 def _ours(name: str) -> Policy:
