@@ -8,7 +8,7 @@ r*)), c = 0.05, a wrong rate's price. Best rates r* are those of the rate law wh
 the default by what was usual (`embudget.spending.usual_rates`). Only recorded members are sold. A measured loss has
 noise of 1.2 % and states the error that held-out groups give it, 3.8 %. Regret is that of `benchmarks.spend_outcomes`.
 
-`spend-before` is the policy with the two constants that it had until these worlds and the real runs were looked at.
+`spend-before` is the policy as it was until these worlds and real runs were looked at.
 
 Two things favour `spend`: its prior knows half of the usual rates, and no loss lies off its law.
 """
@@ -18,7 +18,7 @@ import json
 import math
 import statistics
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
@@ -28,7 +28,7 @@ import numpy as np
 
 from benchmarks.host import measured_by
 from benchmarks.spend_outcomes import Policy, row_of, spend
-from benchmarks.spend_policies import ASHA, nearest_tuned
+from benchmarks.spend_policies import ASHA, before, nearest_tuned
 from benchmarks.spend_policies.asha import asha
 from benchmarks.spend_policies.rules import largest_of_100_steps, whole_retriever
 from benchmarks.spend_policies.scripts import Script, policy_of
@@ -38,9 +38,9 @@ from embudget.files import save_text
 from embudget.laws import Laws, fit
 from embudget.methods import parse_method
 from embudget.records import RunRecord
-from embudget.spending import policy as ours
-from embudget.spending.allocation import Allocation, Arm, Decision, Measurement, Purchase, Setting
+from embudget.spending.allocation import Allocation, Arm, Measurement, Purchase, Setting
 from embudget.spending.arms import LEFT, SEARCHED
+from embudget.spending.policy import decide
 from embudget.spending.prepare import METHODS
 from embudget.spending.usual_rates import usual_log_rates
 from embudget.study.batch_size import BatchRule
@@ -49,8 +49,6 @@ from studies.publish.files import read_lines
 
 RECORDS = (Path("results/starts/records.jsonl"), Path("results/frontier/records.jsonl"))
 POLICIES = ("spend", "spend-before", "asha", "largest", "retriever")
-BEFORE = (1.5, 1e-4)
-"""LEAST_RATIO and LEAST_SLOPE of `spend-before`."""
 NOISE, ERROR = 0.012, 0.038
 CURVATURE = 0.05
 TOKENS_PER_PAIR = 56.8
@@ -77,7 +75,7 @@ class LawsWorld(NamedTuple):
         """The law's loss at this rate, never above guessing, nats."""
         arm = self.allocation.arm(setting)
         off = math.log(setting.learning_rate / self._best_rate(arm, train_flops))
-        law = self.laws.predict(arm.method, arm.model_params, arm.tokens(train_flops), lineage=arm.lineage)
+        law = self.laws.predict(arm.method, arm.model_params, arm.tokens(train_flops), lineage=self._lineage(arm))
         return float(((law * math.exp(CURVATURE * off**2)) ** -SHARPNESS + CHANCE**-SHARPNESS) ** (-1 / SHARPNESS))
 
     def best_setting(self, setting: Setting, train_flops: float) -> Setting:
@@ -99,8 +97,11 @@ class LawsWorld(NamedTuple):
         """The lowest true loss, nats."""
         return self.true_loss(self.best(train_flops), train_flops)
 
+    def _lineage(self, arm: Arm) -> str | None:
+        return arm.lineage if self.laws.others else None
+
     def _best_rate(self, arm: Arm, train_flops: float) -> float:
-        rates = self.laws.of(arm.lineage).rate_law
+        rates = self.laws.of(self._lineage(arm)).rate_law
         if rates is not None and arm.model in rates.members.get(arm.method, {}):
             return rates.predict(arm.method, arm.model_params, arm.tokens(train_flops), arm.model)
         return arm.default_rate * math.exp(float(usual_log_rates([arm])[0]))
@@ -134,9 +135,9 @@ def make_world(laws: Laws, records: list[RunRecord], budget: float, seed: int) -
 def policy(name: str, allocation: Allocation) -> Policy:
     """A policy of `POLICIES`."""
     if name == "spend":
-        return ours.decide
+        return decide
     if name == "spend-before":
-        return _before
+        return before
     step = allocation.batch_sizes[0] * TOKENS_PER_PAIR * min(one.flops_per_token for one in allocation.arms)
     scripts: dict[str, Callable[[Allocation], Script]] = {
         "asha": partial(asha, bracket=ASHA[nearest_tuned(allocation.budget / (USEFUL_STEPS * step))]),
@@ -144,15 +145,6 @@ def policy(name: str, allocation: Allocation) -> Policy:
         "retriever": whole_retriever,
     }
     return policy_of(scripts[name])
-
-
-def _before(allocation: Allocation, measured: Sequence[Measurement]) -> Decision:
-    now = ours.LEAST_RATIO, ours.LEAST_SLOPE
-    ours.LEAST_RATIO, ours.LEAST_SLOPE = BEFORE
-    try:
-        return ours.decide(allocation, measured)
-    finally:
-        ours.LEAST_RATIO, ours.LEAST_SLOPE = now
 
 
 def main() -> None:

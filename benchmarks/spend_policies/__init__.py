@@ -1,6 +1,7 @@
 """Which policies spend a budget beside `embudget spend`? Each by its name, all on one interface.
 
     spend            `embudget.spending.policy.decide`
+    spend-before     the same with the constants that it had until 2026-11-30
     spend-SHARE      the same, made to search with that share of the budget
     asha             ASHA over member, method and rate, large members entering at later rungs
     tpe-hyperband    Optuna's TPE with its Hyperband pruner
@@ -17,14 +18,14 @@
 Rivals search with the brackets and shares that were best for them in worlds of other seeds, at each budget.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from math import log
 
 from benchmarks.spend_outcomes import Policy, Shop
 from benchmarks.spend_policies import asha, grids, hyperband, rules
 from benchmarks.spend_policies.scripts import Bracket, Script, final, policy_of
-from embudget.spending.allocation import Allocation
+from embudget.spending.allocation import Allocation, Decision, Measurement
 
 RIVALS = ("asha", "tpe-hyperband", "paper", "carry-1", "carry-3", "largest", "middle", "oracle-default")
 OURS = ("spend", "prior")
@@ -74,5 +75,19 @@ def _ours(name: str) -> Policy:
         return decide
     if name == "prior":
         return lambda allocation, measured: final(allocation, measured, decide(allocation, measured).best)
+    if name == "spend-before":
+        return before
     share = float(name.removeprefix("spend-"))
     return lambda allocation, measured: decide(allocation.model_copy(update={"search_share": share}), measured)
+
+
+def before(allocation: Allocation, measured: Sequence[Measurement]) -> Decision:
+    """`decide` as it was before FLOP had a least price and steps had to be worth three times theirs."""
+    from embudget.spending import policy
+
+    now = policy.LEAST_RATIO, policy.LEAST_SLOPE
+    policy.LEAST_RATIO, policy.LEAST_SLOPE = 1.5, 1e-4
+    try:
+        return policy.decide(allocation, measured)
+    finally:
+        policy.LEAST_RATIO, policy.LEAST_SLOPE = now
