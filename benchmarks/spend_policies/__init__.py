@@ -1,6 +1,7 @@
 """Which policies spend a budget beside `embudget spend`? Each by its name, all on one interface.
 
     spend            `embudget.spending.policy.decide`
+    spend-before     the same with the constants that it had until 2026-11-30
     spend-SHARE      the same, made to search with that share of the budget
     asha             ASHA over member, method and rate, large members entering at later rungs
     tpe-hyperband    Optuna's TPE with its Hyperband pruner
@@ -9,6 +10,7 @@
     carry-3          the same with three rates
     largest          the largest member that takes 100 steps, by lora:32
     middle           the middle member, by full fine-tuning
+    retriever        the largest existing retriever, whole, by full fine-tuning at the usual rate
     prior            what `decide` would train before it has measured anything
     oracle-default   the truly best arm at its default rate
     oracle           the truly best arm at its best rate: a check, of no regret
@@ -16,14 +18,14 @@
 Rivals search with the brackets and shares that were best for them in worlds of other seeds, at each budget.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from math import log
 
 from benchmarks.spend_outcomes import Policy, Shop
 from benchmarks.spend_policies import asha, grids, hyperband, rules
 from benchmarks.spend_policies.scripts import Bracket, Script, final, policy_of
-from embudget.spending.allocation import Allocation
+from embudget.spending.allocation import Allocation, Decision, Measurement
 
 RIVALS = ("asha", "tpe-hyperband", "paper", "carry-1", "carry-3", "largest", "middle", "oracle-default")
 OURS = ("spend", "prior")
@@ -44,7 +46,7 @@ def make_policy(name: str, world: Shop, times: float) -> Policy:
     """
     if name in OURS or name.startswith("spend-"):
         return _ours(name)
-    nearest = min(ASHA, key=lambda one: abs(log(one / times)))
+    nearest = nearest_tuned(times)
     scripts: dict[str, Callable[[Allocation], Script]] = {
         "asha": partial(asha.asha, bracket=ASHA[nearest]),
         "tpe-hyperband": partial(hyperband.tpe_hyperband, bracket=HYPERBAND[nearest]),
@@ -53,10 +55,16 @@ def make_policy(name: str, world: Shop, times: float) -> Policy:
         "carry-3": partial(grids.carry, multiples=grids.RATES, share=CARRY[nearest][1]),
         "largest": rules.largest_of_100_steps,
         "middle": rules.middle_full,
+        "retriever": rules.whole_retriever,
         "oracle-default": partial(rules.oracle_at_default, world=world),
         "oracle": partial(rules.oracle, world=world),
     }
     return policy_of(scripts[name])
+
+
+def nearest_tuned(times: float) -> int:
+    """The budget, in cheapest useful runs, nearest to one, of those for which the rivals' brackets were tuned."""
+    return min(ASHA, key=lambda one: abs(log(one / times)))
 
 
 def _ours(name: str) -> Policy:
@@ -67,5 +75,19 @@ def _ours(name: str) -> Policy:
         return decide
     if name == "prior":
         return lambda allocation, measured: final(allocation, measured, decide(allocation, measured).best)
+    if name == "spend-before":
+        return before
     share = float(name.removeprefix("spend-"))
     return lambda allocation, measured: decide(allocation.model_copy(update={"search_share": share}), measured)
+
+
+def before(allocation: Allocation, measured: Sequence[Measurement]) -> Decision:
+    """`decide` as it was before FLOP had a least price and steps had to be worth three times theirs."""
+    from embudget.spending import policy
+
+    now = policy.LEAST_RATIO, policy.LEAST_SLOPE
+    policy.LEAST_RATIO, policy.LEAST_SLOPE = 1.5, 1e-4
+    try:
+        return policy.decide(allocation, measured)
+    finally:
+        policy.LEAST_RATIO, policy.LEAST_SLOPE = now

@@ -3,9 +3,12 @@
 from benchmarks.spend_outcomes import Shop
 from benchmarks.spend_policies.scripts import Script, setting_of, trainable
 from embudget.methods import kind_of
+from embudget.runs.lineages import is_of_retrievers
 from embudget.spending.allocation import Allocation, Setting
 
 STEPS = 100
+USUAL_RATE = 2e-5
+"""The peak rate at which the examples of sentence-transformers fine-tune an existing model."""
 
 
 def largest_of_100_steps(allocation: Allocation) -> Script:
@@ -25,6 +28,15 @@ def middle_full(allocation: Allocation) -> Script:
     able = trainable(allocation, allocation.budget)
     full = sorted((arm for arm in able if arm.method == "full"), key=lambda arm: arm.model_params) or able
     return setting_of(allocation, full[len(full) // 2])
+
+
+def whole_retriever(allocation: Allocation) -> Script:
+    """The largest existing retriever, by full fine-tuning at the usual rate; without one, as `middle_full`."""
+    arms = [arm for arm in allocation.arms if arm.method == "full" and is_of_retrievers(arm.lineage)]
+    if not arms:
+        return (yield from middle_full(allocation))
+    chosen = max(arms, key=lambda arm: arm.model_params)
+    return setting_of(allocation, chosen, USUAL_RATE / chosen.default_rate)
 
 
 def oracle_at_default(allocation: Allocation, world: Shop) -> Script:

@@ -9,6 +9,7 @@ from math import inf, log
 from typing import NamedTuple
 
 from benchmarks.spend_outcomes import Policy
+from embudget.errors import BudgetError
 from embudget.spending.allocation import (
     Allocation,
     Arm,
@@ -38,14 +39,20 @@ class Bracket(NamedTuple):
 
 
 def policy_of(script: Callable[[Allocation], Script]) -> Policy:
-    """The policy of a script; for one budget, as it remembers where the script is."""
+    """The policy of a script; for one budget, as it remembers where the script is.
+
+    One that is made for a budget of which runs were bought before, as by a process that was killed, sends the script
+    through these runs first. A script has one answer: where its final run diverged, the policy refuses to go on.
+    """
     running: list[Script] = []
 
     def decide(allocation: Allocation, measured: Sequence[Measurement]) -> Decision:
+        if any(one.purchase.purpose == "final" for one in measured):
+            raise BudgetError("the final run of a script diverged or failed, and it has no other")
         try:
             if not running:
                 running.append(script(allocation))
-                wanted = next(running[0])
+                wanted = _caught_up(running[0], allocation, measured)
             else:
                 wanted = running[0].send(tuple(measured))
             while not (bought := affordable(allocation, measured, wanted)):
@@ -55,6 +62,16 @@ def policy_of(script: Callable[[Allocation], Script]) -> Policy:
         return _decision(measured, bought, bought[0].setting)
 
     return decide
+
+
+def _caught_up(script: Script, allocation: Allocation, measured: Sequence[Measurement]) -> Wanted:
+    """What a script wants next when it has seen round by round what was bought before."""
+    wanted, seen = next(script), 0
+    while seen < len(measured):
+        for purchase in affordable(allocation, measured[:seen], wanted):
+            seen += seen < len(measured) and measured[seen].purchase.setting == purchase.setting
+        wanted = script.send(tuple(measured[:seen]))
+    return wanted
 
 
 def affordable(allocation: Allocation, measured: Sequence[Measurement], wanted: Wanted) -> tuple[Purchase, ...]:

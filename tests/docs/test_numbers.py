@@ -131,3 +131,21 @@ def test_the_errors_of_a_held_out_loss_come_from_the_studies() -> None:
     said = " ".join((ROOT / "src" / "embudget" / "comparison" / "noise.py").read_text().split())
     assert f"it is {most[0]:.1f} to {most[-1]:.1f} % of the loss, and {largest:.1f} % at the lowest budget" in said
     assert largest == smollm2["seeds_by_budget"]["1e+12"]["percent"]
+
+
+def test_the_budgets_spent_on_two_starts() -> None:
+    found, text = read("simulation/spend_laws.json")["rows"], words_of("log.md")
+    names = {
+        "spend": "spend, as it is now", "spend-before": "spend, as it was", "retriever": "whole MiniLM, full at 2e-5",
+        "largest": "largest of 100 steps, lora:32", "asha": "ASHA",
+    }  # fmt: skip
+    for policy, name in names.items():
+        cells = []
+        for budget in (4e12, 1.6e13):
+            rows = [row for row in found if (row["policy"], row["budget"]) == (policy, budget)]
+            regret, searched = (100 * sum(row[what] for row in rows) / len(rows) for what in ("regret", "searched"))
+            cells += [f"{regret:.1f}", f"{searched:.0f} %"]
+        assert f"| {name} | {' | '.join(cells)} |" in text
+    lines = (ROOT / "results" / "spend_real" / "rows.jsonl").read_text().splitlines()
+    first = next(row for row in map(json.loads, lines) if (row["policy"], row["budget"]) == ("retriever", 4e12))
+    assert f"ends at {first['loss']:.3f} (nDCG@10 {first['ndcg']:.3f}) with 4e12 FLOP" in text
