@@ -146,38 +146,40 @@ def of_study(folder: Path, draws: int) -> Iterator[Row]:
     records = [RunRecord.model_validate_json(line) for line in lines]
     cells = RunTable.of(records).cells
     budgets = sorted({cell.budget for cell in cells})
-    for place, budget in enumerate(budgets):
-        for way, keeps, left in (
-            ("up", lambda flop, at=budget: flop <= at * (1 + 1e-9), place >= 1),
-            ("down", lambda flop, at=budget: flop >= at * (1 - 1e-9), place <= len(budgets) - 2),
-        ):
-            runs = [
-                Run(cell.method, cell.model_params, cell.tokens, np.log(cell.loss), cell.budget)
-                for cell in cells
-                if not keeps(cell.budget)
-            ]
-            if left and runs:
-                known = [record for record in records if keeps(record.config.train_flops)]
-                yield from of_cut(f"{folder.name} {way}", known, runs, draws)
+    spans = [("up", budgets[0], one) for one in budgets[1:-1]] + [("down", one, budgets[-1]) for one in budgets[1:-1]]
+    for way, low, high in spans:
+        known = [record for record in records if _within(record.config.train_flops, low, high)]
+        runs = [
+            Run(cell.method, cell.model_params, cell.tokens, np.log(cell.loss), cell.budget)
+            for cell in cells
+            if not _within(cell.budget, low, high)
+        ]
+        yield from of_cut(f"{folder.name} {way}", known, runs, draws)
+
+
+def _within(flop: float, low: float, high: float) -> bool:
+    return low * (1 - 1e-9) <= flop <= high * (1 + 1e-9)
 
 
 def summarised(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, float | None]]]:
     """Group, and `all` -> variant -> means; those of `all` are over the groups, its score the ratio to all forms."""
     table: dict[str, dict[str, dict[str, float | None]]] = {}
+    everything: dict[str, dict[str, float | None]] = {}
     for group in dict.fromkeys(row.group for row in rows):
         for variant in dict.fromkeys(row.variant for row in rows):
             mine = [row for row in rows if (row.group, row.variant) == (group, variant)]
+            if not mine:  # a fit that was refused, which stderr has
+                continue
             regrets = [row.regret for row in mine if row.regret is not None]
             table.setdefault(group, {})[variant] = {
                 **{name: float(np.mean([getattr(row, name) for row in mine])) for name in ("inside", "score", "error")},
                 "regret": float(np.mean(regrets)) if regrets else None,
             }
-    ratios = {
-        variant: {"ratio": float(np.exp(np.mean([np.log(one[variant]["score"] / one["all"]["score"])  # type: ignore[operator]
-                                                  for one in table.values() if variant in one])))}
-        for variant in dict.fromkeys(row.variant for row in rows)
-    }  # fmt: skip
-    return table | {"all groups": ratios}  # type: ignore[operator]
+    for variant in table[rows[0].group]:
+        scores = [(one[variant]["score"], one["all"]["score"]) for one in table.values() if variant in one]
+        ratios = [np.log(score / of_all) for score, of_all in scores if score and of_all]
+        everything.setdefault(variant, {})["score"] = float(np.exp(np.mean(ratios)))
+    return table | {"all groups, times": everything}
 
 
 def main() -> None:

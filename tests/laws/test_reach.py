@@ -57,7 +57,7 @@ def half(of: Surface, model_params: float, tokens: float) -> float:
 def test_intervals_of_larger_models_widen_where_their_budget_was_measured() -> None:
     """By the discrepancy, and by the misfit for each factor e; both are 0 inside."""
     found = surface()
-    (_, most), (least, _) = found.reach["full"].model_params, found.reach["full"].tokens  # type: ignore[misc]
+    (_, most), (least, _) = found.reach["full"].model_params, found.reach["full"].tokens
     for model_params, tokens, wider in ((most, 2 * least, False), (8 * most, least, True)):
         plain = found.model_copy(update={"discrepancy": 0.0, "misfit": 0.0, "noise": 0.01})
         off = found.model_copy(update={"discrepancy": 0.05, "misfit": 0.0, "noise": 0.01})
@@ -68,7 +68,7 @@ def test_the_misfit_grows_with_the_distance() -> None:
     """That which is constant along a series grows with the distance in size alone, which is 0 here."""
     found = surface().model_copy(update={"discrepancy": 0.0, "misfit": 0.01, "correction": None, "noise": 0.01})
     names, distances = ["full"] * 3, np.array([0.0, 1.0, 3.0])
-    size = found.reach["full"].model_params[1]  # type: ignore[index]
+    size = found.reach["full"].model_params[1]
     tokens = found.reach["full"].product[1] / size * np.exp(distances)
     added = found._beyond(names, np.full(3, size), tokens, np.zeros(3))
     assert np.sqrt(added) == pytest.approx(GROWTH * 0.01 * distances, rel=1e-6, abs=1e-9)
