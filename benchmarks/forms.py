@@ -77,14 +77,19 @@ def fitted(known: Known, draws: int) -> Iterator[tuple[str, Laws]]:
             made[key] = fit_jointly(form, points, sharing, asymptote)
         return made[key]
 
-    for module in (weights, backtests):
-        module.fit_jointly = once  # type: ignore[attr-defined]
-    for name, (forms, sharings) in variants().items():
-        weights.SHARINGS = sharings
-        try:
-            yield name, fit(known, draws=draws, forms=forms)
-        except EmbudgetError as error:
-            sys.stderr.write(f"{name}: {error}\n")
+    try:
+        for module in (weights, backtests):
+            module.fit_jointly = once  # type: ignore[attr-defined]
+        for name, (forms, sharings) in variants().items():
+            weights.SHARINGS = sharings
+            try:
+                yield name, fit(known, draws=draws, forms=forms)
+            except EmbudgetError as error:
+                sys.stderr.write(f"{name}: {error}\n")
+    finally:
+        weights.SHARINGS = get_args(Sharing)
+        for module in (weights, backtests):
+            module.fit_jointly = fit_jointly  # type: ignore[attr-defined]
 
 
 def row_of(group: str, variant: str, laws: Laws, runs: Sequence[Run]) -> Row:
