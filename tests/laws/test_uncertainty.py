@@ -55,6 +55,8 @@ def test_a_series_that_errs_as_one_counts_as_one() -> None:
     same = series_of(measured, common + 1e-5 * rng.standard_normal(len(measured)))
     assert same.common > 0.99
     assert same.effective == pytest.approx(len(each), rel=0.15)
+    exact = series_of(measured, 1e-3 * common)
+    assert exact.effective == len(measured), "what a prior leaves of an exact fit is no noise"
 
 
 @pytest.mark.parametrize("noise", [0.005, 0.02])
