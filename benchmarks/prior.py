@@ -40,7 +40,7 @@ from embudget.files import save_text
 from embudget.laws import Laws, fit
 from embudget.laws.backtests import PRIOR, WORTH, Backtest, discrepancy_of, fall_of
 from embudget.laws.problem import Points
-from embudget.laws.surface import GROWTH
+from embudget.laws.surface import GROWTH, Surface
 from embudget.methods import kind_of, parse_method
 from embudget.records import RunRecord
 from embudget.runs import RunTable
@@ -76,9 +76,10 @@ class Rule(NamedTuple):
         """The share of the forecasts of a case that lie within their intervals, and their mean interval score."""
         tests = [Backtest.model_validate(test) for test in found["tests"]]
         discrepancy = discrepancy_of(tests, found["fall"], self.prior, self.worth)
-        error, variance, distance = (np.array(found[name]) for name in ("error", "variance", "distance"))
-        grown = discrepancy**2 * distance + (self.growth * found["misfit"] * distance) ** 2
-        half = found["quantile"] * np.sqrt(variance + grown)
+        error, variance, distance, grown = (
+            np.array(found[name]) for name in ("error", "variance", "distance", "grown")
+        )
+        half = found["quantile"] * np.sqrt(variance + discrepancy**2 * distance + self.growth**2 * grown)
         outside = np.maximum(np.abs(error) - half, 0.0)
         return float((outside == 0).mean()), float(100 * (2 * half + MISS * outside).mean())
 
@@ -89,24 +90,27 @@ TODAY = Rule(PRIOR, WORTH, GROWTH)
 def found_of(group: str, laws: Laws, methods: Sequence[str], at: np.ndarray, logs: np.ndarray) -> Found:
     """The forecasts of runs at N and D, ``at`` (2, m), with their measured log losses (m,).
 
-    The variance that a discrepancy of 1 adds is the distance.
+    ``distance`` is the variance that a discrepancy of 1 adds, and ``grown`` the one that a growth of 1 does.
     """
     surface, quantile = laws.surface, float(student.ppf((1 + LEVEL) / 2, laws.surface.freedom))
+    law = laws.on_study
+    tokens = at[1] if isinstance(law, Surface) else law.repetition.effective(at[1], law.unique_tokens)
+    plain = surface.model_copy(update={"discrepancy": 0.0})
+    grown = plain._beyond(list(methods), at[0], np.asarray(tokens), np.zeros(len(logs))) / GROWTH**2
     variances = []
     for discrepancy in (0.0, 1.0):
         other = laws.model_copy(update={"surface": surface.model_copy(update={"discrepancy": discrepancy})})
         low, high = other.on_study.intervals(list(methods), at[0], at[1], LEVEL)
         variances.append((np.log(high / low) / 2 / quantile) ** 2)
-    distance = variances[1] - variances[0]
     return {
         "group": group,
         "fall": fall_of(surface, Points.of(laws.cells, laws.repetition)),
-        "misfit": surface.misfit,
         "tests": [test.model_dump() for test in laws.backtests],
         "quantile": quantile,
         "error": (logs - np.log(low * high) / 2).tolist(),
-        "variance": (variances[0] - (GROWTH * surface.misfit * distance) ** 2).tolist(),
-        "distance": distance.tolist(),
+        "variance": (variances[0] - GROWTH**2 * grown).tolist(),
+        "distance": (variances[1] - variances[0]).tolist(),
+        "grown": grown.tolist(),
     }
 
 

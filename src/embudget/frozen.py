@@ -40,6 +40,12 @@ class Frozen(BaseModel):
             del copied.__dict__[name]
         return copied
 
+    def __eq__(self, other: object) -> bool:
+        """Compare the fields alone: pydantic would compare cached arrays too, and fail."""
+        return type(self) is type(other) and all(
+            getattr(self, name) == getattr(other, name) for name in type(self).model_fields
+        )
+
     @classmethod
     def read(
         cls,

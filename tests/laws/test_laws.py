@@ -73,6 +73,7 @@ def test_a_bad_file_of_laws_is_one_line(laws: Laws, tmp_path: Path) -> None:
     laws.save(path)
     whole = path.read_text()
     newer = json.dumps(json.loads(whole) | {"format_version": 99})
+    older = json.dumps(json.loads(whole) | {"format_version": 6})
     lacking = json.dumps({name: value for name, value in json.loads(whole).items() if name != "surface"})
     for text, message in (
         (whole[: len(whole) // 2], "not valid JSON, perhaps cut short"),
@@ -80,6 +81,7 @@ def test_a_bad_file_of_laws_is_one_line(laws: Laws, tmp_path: Path) -> None:
         ("[1]", "not a file of laws"),
         ('{"a": 1}', "not a file of laws"),
         (newer, "format_version 99 is newer"),
+        (older, "format_version 6 is older than this embudget's 7: fit again"),
         (lacking, "surface is required"),
     ):
         path.write_text(text)
@@ -133,7 +135,7 @@ def shorten_a_basis(data: Data) -> None:
             lambda data: data["surface"]["reach"].pop("full"),
             r"those of reach, \['lora:32'\], got \['full', 'lora:32'\]",
         ),
-        (lambda data: data["surface"]["reach"].update(full=[0, 1]), r"reach.full.product.0: must be > 0"),
+        (lambda data: data["surface"]["reach"]["full"].update(product=[0, 1]), r"reach.full.product.0: must be > 0"),
         (lambda data: data["domain"].pop("full"), r"domain must have the methods of surface.* got \['lora:32'\]"),
         (lambda data: data["table"].update(cells=[]), r"table must have the methods of surface.* got \[\]"),
     ],

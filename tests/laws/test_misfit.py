@@ -173,8 +173,8 @@ def test_far_from_all_cells_the_law_alone_is_left(laws: Laws) -> None:
     near, far = (np.array([log]) for log in (np.log(1e6), np.log(1e6) + 40))
     size = np.array([np.log(1e7)])
     assert abs(correction.mean(["full"], size, far)[0]) < 1e-9
-    assert correction.variance(["full"], size, far)[0] == pytest.approx(correction.misfit**2)
-    assert correction.variance(["full"], size, near)[0] < 0.3 * correction.misfit**2
+    assert correction.weights(["full"], size, far)[1][0] == pytest.approx(correction.misfit**2)
+    assert correction.weights(["full"], size, near)[1][0] < 0.3 * correction.misfit**2
 
 
 def test_a_law_that_fits_is_not_corrected() -> None:
@@ -185,6 +185,16 @@ def test_the_correction_survives_the_file(laws: Laws) -> None:
     again = Laws.model_validate_json(laws.model_dump_json())
     assert again.predict("lora:8", 9e6, 9e5) == laws.predict("lora:8", 9e6, 9e5)
     assert again.interval("lora:8", 9e6, 9e5, of="law") == laws.interval("lora:8", 9e6, 9e5, of="law")
+
+
+def test_draws_that_disagree_about_a_measured_model_agree_once_each_is_corrected(laws: Laws) -> None:
+    """Else a table whose models differ by more than their size says would get intervals as wide as that difference."""
+    surface, cells = laws.surface, [cell for cell in laws.cells if cell.method == "full"]
+    sizes, tokens = (np.array([getattr(cell, name) for cell in cells]) for name in ("model_params", "tokens"))
+    at = ["full"] * len(cells), sizes, tokens
+    (_, as_drawn), (mean, corrected, _) = surface._logs(*at), surface._errors(*at)
+    assert np.median(corrected.std(axis=0)) < 0.7 * np.median(as_drawn.std(axis=0))
+    assert corrected.mean(axis=0) == pytest.approx(mean, abs=1e-9)
 
 
 def test_errors_that_the_methods_share_are_carried_across() -> None:

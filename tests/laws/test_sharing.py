@@ -14,7 +14,7 @@ from embudget.runs.cells import Cell
 from tests.laws.studies import APART, BUDGETS, MODELS, ONE, SHARED, WIDE, cells, plain, points
 
 RANKS = ("lora:4", "lora:8", "lora:16", "lora:64", "lora:128")
-SHARINGS: tuple[Sharing, ...] = ("shared", "pooled", "separate")
+SHARINGS: tuple[Sharing, ...] = ("shared", "pooled")
 
 
 def coefficients(fit: JointFit, method: str) -> dict[str, float]:

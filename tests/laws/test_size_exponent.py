@@ -10,6 +10,7 @@ from embudget.design import World, simulate
 from embudget.errors import ConfigError, FitError, MethodError, TooFewRunsError
 from embudget.laws import FormName, Laws, Surface, find_laws, fit
 from embudget.laws.components import Branch, Component
+from embudget.laws.reach import Reach
 from embudget.laws.size_exponent import exponent_of, lowest
 from embudget.runs import Cell
 from tests.laws.studies import MODELS, SHARED
@@ -25,7 +26,7 @@ def surface_of(form: FormName, *vectors: tuple[float, ...], method: str = "full"
     centres = {"centre_n": float(np.log(1e8)), "centre_d": float(np.log(2e9))}
     branch = Branch(basis={method: (1.0,)}, **centres, fit=rows[0], draws=tuple(rows))
     component = Component(form=form, sharing="shared", weight=1, branches=(branch,))
-    reach = {method: (1e15, 1e19)}
+    reach = {method: Reach(product=(1e15, 1e19), model_params=(1e7, 1e9), tokens=(1e8, 1e10))}
     return Surface(components=(component,), noise=0.01, freedom=FREEDOM, discrepancy=0, step=4, reach=reach)
 
 

@@ -40,7 +40,8 @@ def made(draws: np.ndarray, **values: object) -> Surface:
         basis={"full": (1.0,)}, centre_n=0, centre_d=0, fit=(log(0.5), 0, 0, log(0.25), log(0.25)), draws=bent
     )
     component = Component(form="chinchilla", sharing="shared", weight=1, branches=(branch,))
-    base = {"noise": 0.0, "freedom": 4.0, "discrepancy": 0.0, "step": 4.0, "reach": {"full": (0.01, 1.0)}}
+    reach = {"full": {"product": (0.01, 1.0), "model_params": (1.0, 1.0), "tokens": (0.01, 1.0)}}
+    base = {"noise": 0.0, "freedom": 4.0, "discrepancy": 0.0, "step": 4.0, "reach": reach}
     return Surface.model_validate({"components": (component,), **base, **values})
 
 

@@ -55,13 +55,15 @@ def test_a_series_that_errs_as_one_counts_as_one() -> None:
     same = series_of(measured, common + 1e-5 * rng.standard_normal(len(measured)))
     assert same.common > 0.99
     assert same.effective == pytest.approx(len(each), rel=0.15)
+    exact = series_of(measured, 1e-3 * common)
+    assert exact.effective == len(measured), "what a prior leaves of an exact fit is no noise"
 
 
 @pytest.mark.parametrize("noise", [0.005, 0.02])
 def test_draws_stay_in_the_valley_of_the_data(noise: float) -> None:
     """The median draw misses the data by little more than the fit does, and their mean is not off."""
     measured = points(SHARED, noise, wide=True)
-    for sharing in ("shared", "separate"):
+    for sharing in ("shared", "pooled"):
         fit = fit_jointly(FORMS["chinchilla"], measured, sharing)
         drawn = draw(fit, measured, 100, np.random.default_rng(0))
         logs = np.empty((100, len(measured)))
@@ -143,7 +145,7 @@ def test_wider_draws_keep_their_mean_and_their_order() -> None:
     assert np.array_equal(wide[:, :3].argsort(axis=0), drawn[:, :3].argsort(axis=0))
 
 
-@pytest.mark.parametrize("sharing", ["shared", "separate"])
+@pytest.mark.parametrize("sharing", ["shared", "pooled"])
 def test_a_kind_of_method_with_a_lone_series_has_finite_draws(
     monkeypatch: pytest.MonkeyPatch, sharing: Sharing
 ) -> None:

@@ -106,7 +106,7 @@ def test_it_is_stored_and_read_back(laws: Laws, tmp_path: Path) -> None:
     laws.save(tmp_path / "laws.json")
     again = Laws.load(tmp_path / "laws.json")
     assert again == laws
-    assert again.format_version == 6
+    assert again.format_version == 7
     at = ["full"], np.array([1e7]), np.array([1e6])
     assert np.array_equal(again.of(RETRIEVER).surface.log_draws(*at), laws.of(RETRIEVER).surface.log_draws(*at))
     law = again.of(RETRIEVER).surface.coefficients("full")

@@ -1,7 +1,7 @@
-"""Recipes of the built-in laws are those that embudget 0.1.0 gave before its rooms were rebuilt on 2026-11-29.
+"""Recipes of the built-in laws are those that were written down when these laws were last fitted, on 2026-11-30.
 
-`published_recipes.json` was written by that version. A change that is meant to move recipes writes the file anew, and
-says in docs/log.md by how much they moved.
+`published_recipes.json` holds them. A change that is meant to move recipes writes the file anew, and says in
+docs/log.md by how much they moved.
 """
 
 import json

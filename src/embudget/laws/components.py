@@ -41,12 +41,6 @@ class Branch(Frozen):
             raise ValueError("all methods of a basis must have as many weights")
         return self
 
-    def __eq__(self, other: object) -> bool:
-        """Compare the fields alone: pydantic would compare the cached arrays too, and fail."""
-        return isinstance(other, Branch) and all(
-            getattr(self, name) == getattr(other, name) for name in Branch.model_fields
-        )
-
     @cached_property
     def vectors(self) -> Array:
         """The fit, then the draws (1 + draws, P)."""

@@ -41,9 +41,9 @@ def surfaces_of(
     components = [_components(one, points, count, rng, part) for (one, count), part in zip(drawn, parts, strict=True)]
     residuals = points.log_loss - np.average([one.fit.log_fit for one, _ in drawn], axis=0, weights=counts)
     parameters = float(np.average([one.fit.parameters for one, _ in drawn], weights=counts))
-    effective = series_of(points, residuals).effective
-    freedom = max(effective - parameters, 1.0)
-    noise = noise_of_run(points, residuals, freedom * len(points) / effective)
+    series = series_of(points, residuals)
+    freedom = max(series.effective - parameters, 1.0)
+    noise = noise_of_run(points, residuals, freedom * len(points) / series.effective)
     misfit = misfit_of(points.thinned(MANY_CELLS), residuals[points.sampled(MANY_CELLS)], noise, freedom)
     found = {}
     for lineage in points.lineages:
@@ -52,19 +52,22 @@ def surfaces_of(
         begins = any(FORMS[part.form].by_member for part in own)
         zero_shot = ZeroShotLosses.of(mine.log_n, mine.base) if begins else None
         correction = _correction(own, mine, asymptote, noise, misfit, zero_shot) if misfit > 0 else None
-        found[lineage] = _surface(mine, own, asymptote, noise, misfit, correction, freedom, step_of(points), zero_shot)
+        found[lineage] = _surface(
+            mine, own, asymptote, noise, misfit, series.common, correction, freedom, step_of(points), zero_shot
+        )
     return found
 
 
 def _surface(
     points: Points, components: tuple[Component, ...], asymptote: float | None, noise: float, misfit: float,
-    correction: Correction | None, freedom: float, step: float, zero_shot: ZeroShotLosses | None,
+    constant: float, correction: Correction | None, freedom: float, step: float, zero_shot: ZeroShotLosses | None,
 ) -> Surface:  # fmt: skip
     return Surface(
         components=components,
         asymptote=asymptote,
         noise=noise,
         misfit=misfit,
+        constant=constant,
         correction=correction,
         freedom=freedom,
         discrepancy=0.0,

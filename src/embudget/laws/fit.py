@@ -103,8 +103,9 @@ def _fit(table: RunTable, seed: int, draws: int, forms: Sequence[str] | None, as
         lineage = name if len(every) > 1 else points.lineages[0]
         mine = points.where(points.lineage == lineage)
         own = [cell for cell in cells if (cell.lineage or "") == lineage]
-        missed = discrepancy_of(tests[lineage], fall_of(surfaces[lineage], mine))
-        surface = surfaces[lineage].model_copy(update={"discrepancy": missed})
+        fall = fall_of(surfaces[lineage], mine)
+        missed = {"fall": fall, "discrepancy": discrepancy_of(tests[lineage], fall)}
+        surface = surfaces[lineage].model_copy(update=missed)
         by_method = {method: [cell for cell in own if cell.method == method] for method in one.methods}
         fitted = Laws(
             table=one.table,

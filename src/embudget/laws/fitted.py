@@ -43,7 +43,7 @@ class Domain(Frozen):
 class Fitted(Frozen):
     """The fields of `Laws`, which says what may be asked of them."""
 
-    format_version: Literal[6] = FORMAT
+    format_version: Literal[7] = FORMAT
     table: RunTable
     surface: Surface = Field(description="the loss over N, D and method")
     backtests: tuple[Backtest, ...] = Field(

@@ -18,7 +18,7 @@ from embudget.laws.misfit import noise_level
 from embudget.laws.problem import MANY_CELLS, Points, Problem, log_loss_of, sample
 from embudget.laws.solve import Objective, Prior, curvature, projected_starts, refine
 
-Sharing = Literal["shared", "pooled", "separate"]
+Sharing = Literal["shared", "pooled"]
 """What methods have in common: see `embudget.laws.sharing`."""
 _ROUNDS = 12
 

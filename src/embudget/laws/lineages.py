@@ -98,7 +98,7 @@ def fit_lineages(form: Form, points: Points, sharing: Sharing, asymptote: float 
     vectors = [searched(group.problem, Objective(HUBER * noise, 0.3 * noise)) for group in groups]
 
     def priors_given(fits: Sequence[Array], level: float) -> list[Prior]:
-        return usual if sharing == "separate" else _priors(points, groups, fits, entries, level)
+        return _priors(points, groups, fits, entries, level)
 
     return alternated(form, points, sharing, groups, vectors, priors_given, noise, common)
 

@@ -21,6 +21,9 @@ remaining variance (universal kriging; Rasmussen and Williams 2006, sections 2.2
 and O'Hagan 2001). Far from all cells it fades, and the law alone is left, with the whole misfit as its uncertainty.
 `across` and the lengths, in units of the spread of the measured log N and log D, are those of a short list under which
 the residuals are most likely.
+
+Each bootstrap draw of a law misses the cells by other residuals, which the same weights carry. Thus draws that disagree
+about the level of a measured model agree once each is corrected by its own (`Correction.weights`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -38,6 +41,7 @@ from embudget.frozen import Frozen
 from embudget.laws.forms import Array
 from embudget.laws.problem import Points
 from embudget.methods import kind_of
+from embudget.records import MethodText
 
 MAD = 1.4826
 """Standard deviation / median absolute deviation of normal noise."""
@@ -106,7 +110,8 @@ def series_of(points: Points, residuals: Array) -> Series:
     count, (_, code, sizes) = len(points), np.unique(points.series, return_inverse=True, return_counts=True)
     scaled = winsorised(residuals, points.weights) * np.sqrt(points.weights)
     groups = len(sizes)
-    if groups < 2 or groups == count:
+    exact = float(np.sqrt((scaled**2).mean())) < _EXACT  # what a prior leaves of runs without noise is no noise
+    if groups < 2 or groups == count or exact:
         return Series(0.0, float(count))
     means = np.bincount(code, scaled) / sizes
     between = float((sizes * (means - scaled.mean()) ** 2).sum()) / (groups - 1)
@@ -172,7 +177,7 @@ def _second_differences(points: Points, scaled: Array) -> Iterator[float]:
 class Correction(Frozen):
     """The residuals of the cells, and how they are carried to other points."""
 
-    kinds: tuple[str, ...] = Field(description="kind of method of each cell")
+    methods: tuple[MethodText, ...] = Field(description="of each cell")
     log_n: tuple[float, ...]
     log_d: tuple[float, ...]
     residuals: tuple[float, ...] = Field(description="measured log losses minus the law's")
@@ -183,44 +188,40 @@ class Correction(Frozen):
 
     @model_validator(mode="after")
     def _of_equal_lengths(self) -> Self:
-        lengths = {len(self.kinds), len(self.log_n), len(self.log_d), len(self.residuals), len(self.variances)}
+        lengths = {len(self.methods), len(self.log_n), len(self.log_d), len(self.residuals), len(self.variances)}
         if len(lengths) > 1 or 0 in lengths:
-            raise ValueError(f"a correction needs as many kinds, sizes, tokens, residuals and variances, got {lengths}")
+            raise ValueError(
+                f"a correction needs equally many methods, sizes, tokens, residuals, variances, got {lengths}"
+            )
         return self
-
-    def __eq__(self, other: object) -> bool:
-        """Compare the fields alone: pydantic would compare the cached arrays too, and fail."""
-        return isinstance(other, Correction) and all(
-            getattr(self, name) == getattr(other, name) for name in Correction.model_fields
-        )
 
     @cached_property
     def _solved(self) -> tuple[tuple[Array, bool], Array]:
         own = np.array(self.log_n), np.array(self.log_d)
-        factor = cho_factor(self._covariance(self.kinds, *own) + np.diag(self.variances), lower=True)
+        factor = cho_factor(self._covariance(self.methods, *own) + np.diag(self.variances), lower=True)
         return factor, cho_solve(factor, np.array(self.residuals))
 
     def mean(self, methods: Sequence[str], log_n: Array, log_d: Array) -> Array:
         """What g is expected to be at m points (m,)."""
-        return self._covariance([kind_of(method) for method in methods], log_n, log_d) @ self._solved[1]
+        return self._covariance(methods, log_n, log_d) @ self._solved[1]
 
-    def variance(self, methods: Sequence[str], log_n: Array, log_d: Array) -> Array:
-        """The remaining variance of g about that mean (m,)."""
-        between = self._covariance([kind_of(method) for method in methods], log_n, log_d)
-        explained = (between * cho_solve(self._solved[0], between.T).T).sum(axis=1)
-        left: Array = np.maximum(self.misfit**2 - explained, 0.0)
-        return left
+    def weights(self, methods: Sequence[str], log_n: Array, log_d: Array) -> tuple[Array, Array]:
+        """How much each cell's residual counts at m points (m, cells), and the remaining variance of g there (m,)."""
+        between = self._covariance(methods, log_n, log_d)
+        weights: Array = cho_solve(self._solved[0], between.T).T
+        return weights, np.maximum(self.misfit**2 - (between * weights).sum(axis=1), 0.0)
 
     def log_likelihood(self) -> float:
         """The log probability density of the residuals, up to a constant."""
         (triangle, _), weights = self._solved
         return float(-0.5 * np.array(self.residuals) @ weights - np.log(np.diag(triangle)).sum())
 
-    def _covariance(self, kinds: Sequence[str], log_n: Array, log_d: Array) -> Array:
+    def _covariance(self, methods: Sequence[str], log_n: Array, log_d: Array) -> Array:
         """cov(g, g') between m points and the cells (m, cells)."""
         squares = ((log_n[:, None] - np.array(self.log_n)) / self.lengths[0]) ** 2
         squares += ((log_d[:, None] - np.array(self.log_d)) / self.lengths[1]) ** 2
-        same = np.array(kinds)[:, None] == np.array(self.kinds)
+        of_cells, asked = (np.array([kind_of(one) for one in names]) for names in (self.methods, methods))
+        same = asked[:, None] == of_cells
         covariance: Array = self.misfit**2 * np.where(same, 1.0, self.across) * np.exp(-0.5 * squares)
         return covariance
 
@@ -231,7 +232,7 @@ def fit_correction(points: Points, residuals: Array, noise: float, misfit: float
     ``misfit`` is the standard deviation of g and ``noise`` that of one run without it, both relative.
     """
     common = {
-        "kinds": [kind_of(method) for method in points.method.tolist()],
+        "methods": points.method.tolist(),
         "log_n": points.log_n.tolist(),
         "log_d": points.log_d.tolist(),
         "residuals": residuals.tolist(),

@@ -7,7 +7,9 @@ E and the exponents of the methods are
     pooled     of each kind of method (full, freeze, bias, lora), drawn towards a common centre by a normal prior on
                their logarithms (partial pooling; Gelman and Hill 2007, chapter 12). With many good cells a kind has a
                law of its own, with few it leans on the others
-    separate   of each kind of method, whatever the others have
+
+Kinds that have nothing in common were tried as a third way. Without it forecasts are no worse, and fits are faster
+(docs/log.md, 2026-11-30).
 
 The common centre is the mean of the kinds, in which the usual prior counts as one kind more. It is found by
 alternating with the fits. The noise level s that weighs the prior and sets Huber's delta is estimated in the same
@@ -65,23 +67,19 @@ def _fit_by_kind(form: Form, points: Points, sharing: Sharing, asymptote: float 
     noise = _fit_shared(form, points, "shared", asymptote).noise
     weak = Objective(HUBER * noise, 0.3 * noise)  # a kind with few cells is kept in reason by the usual prior
     vectors = [searched(group.problem, weak) for group in groups]
-    common = groups[0].problem.searched.stop if sharing == "pooled" else 0
 
     def priors_given(fits: Sequence[Array], _: float) -> list[Prior]:
-        return _priors(points, groups, fits, sharing)
+        return _priors(points, groups, fits)
 
-    return alternated(form, points, sharing, groups, vectors, priors_given, noise, common)
+    return alternated(form, points, sharing, groups, vectors, priors_given, noise, groups[0].problem.searched.stop)
 
 
-def _priors(points: Points, groups: Sequence[Group], vectors: Sequence[Array], sharing: Sharing) -> list[Prior]:
-    usual = [usual_prior(group.problem) for group in groups]
-    if sharing == "separate":
-        return usual
-    first = groups[0].problem
+def _priors(points: Points, groups: Sequence[Group], vectors: Sequence[Array]) -> list[Prior]:
+    first, usual = groups[0].problem, usual_prior(groups[0].problem)
     spread = np.array([POOL[name] for name in (*["E"] * first.free, *first.form.exponents)])
     centred_d = sum(group.centre_d for group in groups) / len(groups)  # D0 is usual in units of the mean tokens
-    expected = replace(groups[0], centre_d=centred_d).head(usual[0].centre)
-    centre = _centre(points, groups, vectors, spread, Prior(expected, usual[0].sd))
+    expected = replace(groups[0], centre_d=centred_d).head(usual.centre)
+    centre = _centre(points, groups, vectors, spread, Prior(expected, usual.sd))
     return [Prior(group.centred(centre), spread) for group in groups]
 
 

@@ -11,11 +11,9 @@ from embudget.methods import parse_method
 from embudget.reading import read_json
 from embudget.runs.cells import RunTable
 
-FORMAT: Final = 6
-"""Version of laws.json; raised when a reader of the old one would refuse or misread the new."""
-READABLE: Final = 3
-"""The oldest version that is read: one without losses by held-out group. Those up to 4 have one lineage, and no law
-of those up to 5 begins at the zero-shot loss of each member."""
+FORMAT: Final = 7
+"""Version of laws.json; raised when a reader of the old one would refuse or misread the new. Older ones are refused:
+they do not say which method a carried residual is of, nor how fast their law falls."""
 CHECKED = 200
 """Cells at which the predictions of laws are tried as they are read."""
 
@@ -32,9 +30,9 @@ def read_data(path: str | Path) -> Any:  # noqa: ANN401 - what JSON can hold, ch
         raise ConfigError(f"{path}: not a file of laws: it has no format_version")
     if version > FORMAT:
         raise ConfigError(f"{path}: format_version {version} is newer than this embudget's {FORMAT}: upgrade it")
-    if version < READABLE:
+    if version < FORMAT:
         raise ConfigError(f"{path}: format_version {version} is older than this embudget's {FORMAT}: fit again")
-    return data | {"format_version": FORMAT}
+    return data
 
 
 def check_predictions(table: RunTable, surface: Surface, source: str) -> None:

@@ -23,7 +23,6 @@ from embudget.runs.cells import Cell, RunTable
 SHARED_IN_WORDS: dict[Sharing, str] = {
     "shared": "shared by the methods",
     "pooled": "of each kind of method, drawn together",
-    "separate": "of each kind of method",
 }
 PROFILE_IN_WORDS = {
     "OptimumOutsideGridError": "the best size lies outside the measured ones",

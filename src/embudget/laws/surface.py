@@ -11,14 +11,17 @@ The interval of a loss predicted as f (log f the mean of the draws' log predicti
     discrepancy   by how much forecasts of larger budgets missed more than noise, own error and draws explain
                   (`embudget.laws.backtests`), for a choice whose N D lies outside the measured ones by a factor e; it
                   grows with the root of that factor's logarithm: what no form here captures. By which factor a choice
-                  lies outside, `embudget.laws.reach` says
+                  lies outside, `embudget.laws.reach` says. Where the law itself changes faster than along the largest
+                  budgets, as it does below the smallest ones, it is larger in proportion
     own error     what is left of the law's misfit after its correction (`embudget.laws.misfit`), which is part of f.
                   Outside it grows by GROWTH of the misfit for each factor e: a law that bends away from the data
-                  inside goes on to do so
+                  inside goes on to do so. The part of it that is constant along a series, as where one model is better
+                  than its size says, grows with the distance in size alone
     noise         that of one run without the own error; only where the measured loss of a new run is meant
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Literal, Self
 
 import numpy as np
@@ -39,6 +42,7 @@ BETWEEN_KINDS = 0.4
 errors of forecasts of two kinds correlate by 0.92. In 116 simulated studies the intervals of crossovers held 97 %."""
 GROWTH = 0.5
 """By how much of the misfit the own error grows as a choice lies outside by a factor e; see `benchmarks/prior.py`."""
+_INSIDE = 1e-9  # distance that is none but for rounding
 Kind = Literal["run", "law"]
 """What an interval is for: the measured loss of a new run, or the loss without noise."""
 
@@ -52,10 +56,16 @@ class Surface(Frozen):
     misfit: NonNegativeFloat = Field(
         default=0.0, le=100, description="the part of the noise that is the law's own error"
     )
+    constant: NonNegativeFloat = Field(
+        default=0.0, le=1, description="share of the misfit that is constant along the budgets of a model and method"
+    )
     correction: Correction | None = Field(default=None, description="near the measured cells; None without misfit")
     freedom: PositiveFloat = Field(description="degrees of freedom: cells minus parameters")
     discrepancy: NonNegativeFloat = Field(
         le=100, description="unexplained relative error of forecasts, a factor e outside the measured budgets"
+    )
+    fall: PositiveFloat = Field(
+        default=1.0, description="by how much the lowest log loss falls, along the largest budgets, as log C rises by 1"
     )
     step: float = Field(gt=1, description="ratio of neighbouring budgets")
     reach: dict[str, Reach] = Field(description="method -> what was measured of it")
@@ -145,7 +155,7 @@ class Surface(Frozen):
         """The ends of `interval` for m choices at once, (m,) and (m,); ``more`` variance of the log losses is added."""
         mean, logs, variances = self._errors(methods, model_params, tokens)
         of_run = max(self.noise**2 - self.misfit**2, 0.0) if of == "run" else 0.0
-        variances = variances + self._beyond(methods, model_params, tokens) + of_run + more
+        variances = variances + self._beyond(methods, model_params, tokens, mean) + of_run + more
         half = half_width(logs, self.freedom, level, variances)
         return np.exp(mean - half), np.exp(mean + half)
 
@@ -161,22 +171,46 @@ class Surface(Frozen):
         return mean, variance_of(logs) + variances + of_cell
 
     def _errors(self, methods: Sequence[str], model_params: Array, tokens: Array) -> tuple[Array, Array, Array]:
-        """Log predictions (m,), the draws (draws, m), and the squares of the shift and of the own error (m,)."""
+        """Log predictions (m,), the draws (draws, m), and the squares of the shift and of the own error (m,).
+
+        Each draw is corrected by its own residuals at the cells, so that the draws differ by what the cells leave open.
+        """
         fitted, logs = self._logs(methods, model_params, tokens)
         mean = logs.mean(axis=0)
-        own_error: Array | float = self.misfit**2
-        if self.correction is not None:
-            own_error = self.correction.variance(methods, np.log(model_params), np.log(tokens))
-        return mean, logs, (mean - fitted) ** 2 + own_error
+        if self.correction is None:
+            return mean, logs, (mean - fitted) ** 2 + self.misfit**2
+        weights, own_error = self.correction.weights(methods, np.log(model_params), np.log(tokens))
+        of_fits, of_draws = self.deviations
+        shift = mean - fitted + weights @ of_fits
+        return mean, logs - of_draws @ weights.T, shift**2 + own_error
 
-    def _beyond(self, methods: Sequence[str], model_params: Array, tokens: Array) -> Array:
-        """The squares of the discrepancy and of the grown misfit (m,), outside of what was measured; inside 0."""
+    @cached_property
+    def deviations(self) -> tuple[Array, Array]:
+        """Log losses of the correction's cells by the fits (cells,) and the draws (draws, cells), about their mean."""
+        assert self.correction is not None
+        at = self.correction.methods, np.array(self.correction.log_n), np.array(self.correction.log_d)
+        fitted, drawn = log_losses_of(self.components, *at, self.asymptote, self.zero_shot)
+        return fitted - drawn.mean(axis=0), drawn - drawn.mean(axis=0)
+
+    def _beyond(self, methods: Sequence[str], model_params: Array, tokens: Array, mean: Array) -> Array:
+        """The squares of the discrepancy and of the grown misfit (m,), outside of what was measured; inside 0.
+
+        ``mean`` (m,) are the log predictions.
+        """
         log_n, log_d = np.log(model_params), np.log(tokens)
-        distance = np.zeros(len(methods))
+        edge_n, edge_d, distance, of_size = log_n.copy(), log_d.copy(), np.zeros(len(mean)), np.zeros(len(mean))
         for method in set(methods):
             rows = np.array([name == method for name in methods])
-            distance[rows] = self.reach[method].distance(log_n[rows], log_d[rows])
-        return self.discrepancy**2 * distance + (GROWTH * self.misfit * distance) ** 2
+            reach, at = self.reach[method], (log_n[rows], log_d[rows])
+            distance[rows], of_size[rows] = reach.distance(*at), reach.distance_of_size(at[0])
+            edge_n[rows], edge_d[rows] = reach.edge(*at)
+        out = np.flatnonzero(distance > _INSIDE)
+        steeper = np.ones(len(mean))
+        if self.discrepancy and len(out):
+            _, logs = self._logs([methods[row] for row in out.tolist()], np.exp(edge_n[out]), np.exp(edge_d[out]))
+            steeper[out] = np.maximum(1.0, np.abs(mean[out] - logs.mean(axis=0)) / (distance[out] * self.fall))
+        grown = (1 - self.constant) * distance**2 + self.constant * of_size**2
+        return (self.discrepancy * steeper) ** 2 * distance + (GROWTH * self.misfit) ** 2 * grown
 
     def _logs(self, methods: Sequence[str], model_params: Array, tokens: Array) -> tuple[Array, Array]:
         """Log losses by the fits (m,) and by the draws (draws, m), corrected but not widened."""

@@ -32,6 +32,8 @@ from embudget.laws.misfit import is_outlying, series_of, winsorised
 from embudget.laws.problem import MANY_CELLS, Points
 from embudget.laws.sharing import fit_jointly, parameters_of
 
+SHARINGS: tuple[Sharing, ...] = get_args(Sharing)
+"""What is tried where there are several kinds of method."""
 ROLLS = 2
 """Budgets that are forecast from those below them."""
 FORECASTS = 8.0
@@ -65,7 +67,7 @@ class JudgedForm:
 
 def rank(points: Points, forms: Sequence[FormName], asymptote: float | None = None) -> list[JudgedForm]:
     """Every form that the cells can determine, with each sharing, the best forecast first; the weights sum to 1."""
-    sharings: tuple[Sharing, ...] = get_args(Sharing) if len(points.kinds) > 1 else ("shared",)
+    sharings = SHARINGS if len(points.kinds) > 1 else ("shared",)
     fits = [fit_jointly(FORMS[name], points, sharing, asymptote) for name in forms for sharing in sharings]
     criteria = [_criterion(fit, points, len(points)) for fit in fits]
     residuals = points.log_loss - fits[int(np.argmin(criteria))].log_fit

@@ -10,9 +10,9 @@ from scipy.stats import t as student
 from embudget.laws import Laws
 from embudget.laws.components import Branch, Component
 from embudget.laws.on_pairs import normal_quantiles, thinned
+from embudget.laws.reach import Reach
 from embudget.laws.surface import Surface
 from embudget.laws.uncertainty import widening
-from embudget.laws.zero_shot_losses import ZeroShotLosses
 from embudget.methods import kind_of
 from embudget.recipe.answer import LEVEL
 
@@ -31,14 +31,16 @@ def law_data(laws: Laws) -> dict[str, Any]:
         "asymptote": surface.asymptote,
         "noise": surface.noise,
         "misfit": surface.misfit,
+        "constant": surface.constant,
         "discrepancy": surface.discrepancy,
+        "fall": surface.fall,
         "student": float(student.ppf((1 + LEVEL) / 2, surface.freedom)),
         "widening": widening(surface.freedom),
         "byGroups": surface.by_groups,
         "components": [_component(part) for part in surface.components],
         "correction": _correction(surface),
         "kinds": {name: kind_of(name) for name in surface.methods},
-        "reach": {name: one.model_dump() for name, one in surface.reach.items()},
+        "reach": {name: _reach(surface, one) for name, one in surface.reach.items()},
         "zeroShot": None
         if surface.zero_shot is None
         else {
@@ -56,9 +58,12 @@ def law_data(laws: Laws) -> dict[str, Any]:
     }
 
 
-def _steps(losses: ZeroShotLosses, draws: int, few: int) -> dict[str, str]:
-    """How many standard deviations each draw lies from the zero-shot losses expected of unmeasured sizes."""
-    return {"steps": packed(losses.steps(draws)), "fewSteps": packed(losses.steps(few))}
+def _reach(surface: Surface, reach: Reach) -> dict[str, Any]:
+    """What was measured of a method, with the log zero-shot losses of its smallest and of its largest model."""
+    if surface.zero_shot is None:
+        return reach.model_dump()
+    ends = np.stack(surface.zero_shot.at(np.log(reach.model_params)), axis=1)
+    return {**reach.model_dump(), "zero_shot": ends.tolist()}
 
 
 def _component(part: Component) -> dict[str, Any]:
@@ -86,7 +91,8 @@ def _correction(surface: Surface) -> dict[str, Any] | None:
     if one is None:
         return None
     return {
-        "kinds": one.kinds,
+        "methods": one.methods,
+        "zeroShot": None if surface.zero_shot is None else surface.zero_shot.at(np.array(one.log_n))[0].tolist(),
         "logN": packed(one.log_n),
         "logD": packed(one.log_d),
         "residuals": packed(one.residuals),

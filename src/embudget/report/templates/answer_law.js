@@ -5,6 +5,7 @@
 const INFLATION = 1.1; // on the spread of the draws, as embudget.laws.uncertainty has it
 const WIDTH = 2 * 1.6449; // of the middle 90 % of the normal distribution
 const GROWTH = 0.5; // of the misfit for each factor e outside
+const INSIDE = 1e-9; // distance that is none but for rounding
 const BEYOND_PASSES = 0.03; // relative error for each factor e of passes beyond the measured ones
 
 /** Numbers packed as base64 of little-endian float64. */
@@ -88,7 +89,7 @@ function preparedLaw(law) {
       })),
     }));
   const steps = (name) => (law.zeroShot === null ? null : unpacked(law.zeroShot[name]));
-  const ready = { ...law, normals: unpacked(law.normals), correction: solved(law.correction) };
+  const ready = { ...law, normals: unpacked(law.normals), correction: solved(law) };
   const few = { ...ready, components: parts(10), byGroups: false, steps: steps("fewSteps") };
   return { ...ready, components: parts(1), steps: steps("steps"), few };
 }
@@ -134,8 +135,8 @@ function byVectors(law, part, which, choices, base) {
   return logs;
 }
 
-/** Log losses by the fits, averaged (m), and by all draws (draws, m), corrected but not widened. */
-function fittedAndDrawn(law, choices) {
+/** Log losses by the fits, averaged (m), and by all draws (draws, m), neither corrected nor widened. */
+function uncorrected(law, choices) {
   const count = choices.length,
     total = law.components.reduce((sum, part) => sum + part.draws, 0);
   const fitted = new Float64Array(count),
@@ -152,8 +153,15 @@ function fittedAndDrawn(law, choices) {
     draws.set(logs.subarray(count), done * count);
     done += part.draws;
   }
+  return { fitted, draws };
+}
+
+/** The same, corrected. */
+function fittedAndDrawn(law, choices) {
+  const count = choices.length,
+    { fitted, draws } = uncorrected(law, choices);
   if (law.correction !== null) {
-    const moves = Float64Array.from(choices, (one) => correctionAt(law, one).mean);
+    const moves = Float64Array.from(choices, (one) => correctionAt(law, one));
     for (let place = 0; place < count; place += 1) fitted[place] += moves[place];
     eachDraw(draws, count, (at, place) => {
       draws[at] += moves[place];
@@ -207,13 +215,30 @@ function quantile(sorted, share) {
   return sorted[low] + (at - low) * (sorted[Math.min(low + 1, sorted.length - 1)] - sorted[low]);
 }
 
-/** How far a choice lies outside what was measured of its method, in natural logarithms; 0 inside. */
-function distanceOf(law, { candidate, tokens }) {
-  const reach = law.reach[candidate.method],
+/** How far a choice lies outside what was measured of its method, in natural logarithms, and where it leaves that. */
+function reachOf(law, choice) {
+  const { candidate, tokens } = choice,
+    reach = law.reach[candidate.method],
     n = Math.log(candidate.modelParams),
     d = Math.log(tokens);
-  const outside = (log, span) => (span === null ? 0 : Math.max(0, log - Math.log(span[1]), Math.log(span[0]) - log));
-  return Math.max(outside(n + d, reach.product), outside(n, reach.model_params) + outside(d, reach.tokens));
+  const outside = (log, span) => log - Math.min(Math.max(log, Math.log(span[0])), Math.log(span[1]));
+  const ofSize = outside(n, reach.model_params),
+    ofTokens = outside(d, reach.tokens);
+  const far = Math.max(Math.abs(outside(n + d, reach.product)), Math.abs(ofSize) + Math.abs(ofTokens));
+  const left = outside(n - ofSize + d - ofTokens, reach.product);
+  const nearest = ofSize ? { modelParams: Math.exp(n - ofSize), zeroShot: reach.zero_shot?.[ofSize > 0 ? 1 : 0] } : {};
+  const edge = { candidate: { ...candidate, ...nearest }, tokens: Math.exp(d - ofTokens - left) };
+  return { far, ofSize: Math.abs(ofSize), edge };
+}
+
+/** The variance that lying outside adds to a log loss whose prediction is `mean`. */
+function beyondOf(law, choice, mean) {
+  const { far, ofSize, edge } = reachOf(law, choice);
+  if (far <= INSIDE) return 0;
+  const [there] = law.discrepancy ? meansOf(fittedAndDrawn(law, [edge]).draws, 1) : [mean];
+  const steeper = Math.max(1, Math.abs(mean - there) / (far * law.fall));
+  const grown = (1 - law.constant) * far ** 2 + law.constant * ofSize ** 2;
+  return (law.discrepancy * steeper) ** 2 * far + (GROWTH * law.misfit) ** 2 * grown;
 }
 
 /** Middles and half widths of the log losses' intervals, with and without the noise of a run; `more` variance each. */
@@ -222,12 +247,18 @@ function intervalsOf(law, choices, more) {
     { fitted, draws } = fittedAndDrawn(law, choices),
     mean = meansOf(draws, count);
   return choices.map((choice, place) => {
-    const column = Float64Array.from({ length: draws.length / count }, (_, row) => draws[row * count + place]).sort();
-    const spread = (quantile(column, 0.95) - quantile(column, 0.05)) / WIDTH,
-      far = distanceOf(law, choice);
-    const own = law.correction === null ? law.misfit ** 2 : leftVariance(law, choice);
-    const beyond = law.discrepancy ** 2 * far + (GROWTH * law.misfit * far) ** 2;
-    const base = (INFLATION * spread) ** 2 + (mean[place] - fitted[place]) ** 2 + own + beyond + more[place];
+    const column = Float64Array.from({ length: draws.length / count }, (_, row) => draws[row * count + place]);
+    let own = law.misfit ** 2,
+      shift = mean[place] - fitted[place];
+    if (law.correction !== null) {
+      const { weights, left } = weightsAt(law, choice);
+      shift += carried(law, weights, 0);
+      for (let row = 0; row < column.length; row += 1) column[row] -= carried(law, weights, row + 1);
+      own = left;
+    }
+    column.sort();
+    const spread = (quantile(column, 0.95) - quantile(column, 0.05)) / WIDTH;
+    const base = (INFLATION * spread) ** 2 + shift ** 2 + own + beyondOf(law, choice, mean[place]) + more[place];
     const ofRun = Math.max(law.noise ** 2 - law.misfit ** 2, 0);
     const half = (variance) => law.student * Math.sqrt(variance);
     return { middle: mean[place], law: half(base), run: half(base + ofRun) };
