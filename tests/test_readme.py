@@ -62,7 +62,7 @@ def test_its_commands_run(run: Run) -> None:
 def test_its_output_comes_from_the_quickstart() -> None:
     """The lines shown are those of the run's own log, and their numbers those of its ledger and scores."""
     folder = ROOT / "results" / "quickstart_spend"
-    shown = README[README.index("ledger: ") : README.index("```\n\nIt chose")]
+    shown = README[README.index("ledger: ") : README.index("```\n\n*`make quickstart`")]
     compare(shown.replace("\n", "\n...\n"), (folder / "quickstart.log").read_text())
     ledger = json.loads((folder / "ledger.json").read_text())
     assert f"{ledger['measured_loss']:.3f}" in shown
