@@ -205,10 +205,11 @@ def check_home(out: str | Path, inputs: tuple[Input, ...]) -> None:
         return
     if place in inputs:
         raise ConfigError(f"out must be a place of its own, got {place}, which is read")
-    check_replaceable_url(f"{place}/{MODEL}")
     there = {name.partition("/")[0] for name in names_in(place)}
     if START not in there and (taken := sorted(there & {*CONTENTS, CANDIDATES})):
         raise ConfigError(f"{place} holds {taken[0]}, and no {START} of `embudget spend`: name another place")
+    if MODEL in there:
+        check_replaceable_url(f"{place}/{MODEL}")
 
 
 def _content(url: str) -> bytes:
