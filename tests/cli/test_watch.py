@@ -56,6 +56,16 @@ def test_it_ends_when_no_run_is_left_and_a_failure_is_exit_code_1(run: Run, stor
     assert "a [bold] reason of two lines" in out
 
 
+def test_it_goes_on_between_rounds_and_says_so(run: Run, store: Store, tmp_path: Path) -> None:
+    store.add(done(config("micro-1m")))
+    with store.leases() as driver:
+        driver.promise_more()
+        assert "1 done; the next runs are being decided" in run("watch", tmp_path / "s.db", "--once").out
+        store.queue().add([config("micro-3m")], PLACE)
+        assert "1 waiting; nobody is at work, then further" in run("watch", tmp_path / "s.db", "--once").out
+    assert "1 waiting; nobody is at work\n" in run("watch", tmp_path / "s.db", "--once").out
+
+
 def test_json_is_what_the_library_says(run: Run, store: Store, tmp_path: Path) -> None:
     store.queue().add([config("micro-1m")], PLACE)
     code, out, _ = run("watch", tmp_path / "s.db", "--json")

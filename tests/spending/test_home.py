@@ -2,11 +2,13 @@
 
 import json
 import signal
+import sqlite3
 from pathlib import Path
 
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 
-from embudget.errors import ConfigError
+from embudget.errors import ConfigError, RemoteError
 from embudget.pairs import Pairs
 from embudget.spending.folder import DECISIONS, STORE
 from embudget.spending.home import check_home, home_of
@@ -72,8 +74,32 @@ def test_a_second_machine_is_refused_when_it_decides(url: str, tmp_path: Path) -
         (home.folder / DECISIONS).write_text("1\n3\n")
         with pytest.raises(ConfigError, match="another machine spends the budget at file:"):
             home.put()
-        with pytest.raises(ConfigError, match="another process spends its budget in"), home_of(url):
+        with pytest.raises(ConfigError, match=f"another process spends its budget in {url}: "), home_of(url):
             pass
+
+
+def test_a_machine_lost_while_it_writes_records_leaves_those_that_were_there(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The copy here is made anew at the next start, so that a torn database would be the end of all records."""
+    there = tmp_path / "bucket" / "spent"
+    with home_of(url) as home, Store(home.folder / STORE):
+        home.put()
+        before = (there / STORE).read_bytes()
+
+        def torn(fs: object, source: str, target: str) -> None:
+            Path(target).write_bytes(before[:1000])
+            raise KeyboardInterrupt
+
+        with sqlite3.connect(home.folder / STORE) as more:
+            more.execute("CREATE TABLE more (id TEXT)")
+        monkeypatch.setattr(LocalFileSystem, "put_file", torn)
+        with pytest.raises(KeyboardInterrupt):
+            home.put()
+    assert (there / STORE).read_bytes() == before
+    monkeypatch.undo()
+    with home_of(url) as home, Store(home.folder / STORE, create=False):
+        home.put()
 
 
 def test_somebody_elses_things_at_a_url_are_refused(url: str, tmp_path: Path) -> None:
@@ -85,3 +111,8 @@ def test_somebody_elses_things_at_a_url_are_refused(url: str, tmp_path: Path) ->
         check_home(url, ())
     with pytest.raises(ConfigError, match="out must be a place of its own"):
         check_home(url, (url,))
+    (there / "start.json").write_text("{}")
+    (there / "model").mkdir()
+    (there / "model" / "theirs").write_text("")
+    with pytest.raises(RemoteError, match=r"a new place or one that embudget wrote; .*/model holds theirs"):
+        check_home(url, ())

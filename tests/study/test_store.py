@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,11 @@ from embudget.errors import StoreError
 from embudget.records import COLUMNS, RunRecord
 from embudget.study import Store
 from embudget.study import leases as leases_module
+from embudget.study.executors.promise import Promise
 from embudget.study.leases import Hold
 from tests.study.queue_contract import PLACE, QueueContract
 from tests.study.store_contract import StoreContract, config, done, failed
+from tests.study.test_kills import until
 
 
 @pytest.fixture
@@ -83,13 +86,35 @@ def test_a_promise_of_more_runs_holds_as_long_as_its_driver_keeps_it(tmp_path: P
         assert not worker.more_to_come()
         driver.promise_more()
         other.promise_more()
-        assert worker.more_to_come() and worker.of_others() == {} and store.progress().look().running == ()
+        assert worker.more_to_come() and worker.of_others() == {}
+        now = store.progress().look()
+        assert (now.running, now.more, now.over) == ((), True, False), "who watches stays between rounds, too"
         store.check_idle()
         driver.close()
         other.promise_more()
         assert worker.more_to_come(), "a second driver takes it over"
         other.close()
-        assert not worker.more_to_come()
+        assert not worker.more_to_come() and store.progress().look().over
+
+
+def test_a_promise_is_kept_while_its_driver_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which may take longer than a lease lasts: workers that left meanwhile would have to be hired anew."""
+    monkeypatch.setattr(leases_module, "LEASE_SECONDS", 0.2)
+
+    def beats() -> int:
+        with closing(sqlite3.connect(tmp_path / "s.db")) as database:
+            return sum(beat for (beat,) in database.execute("SELECT beat FROM leases"))
+
+    with Store(tmp_path / "s.db") as store, store.leases() as worker:
+        promise = Promise(store)
+        for _ in range(2):
+            promise.make()
+            promise.make()
+            since = beats()
+            until(lambda since=since: beats() > since + 2)  # type: ignore[misc]
+            assert worker.more_to_come()
+            promise.end()
+            assert not worker.more_to_come()
 
 
 def test_the_promise_of_a_driver_that_was_killed_is_over_at_once(tmp_path: Path) -> None:

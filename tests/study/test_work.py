@@ -171,7 +171,9 @@ def test_a_worker_waits_for_promised_runs_and_leaves_when_no_more_come(
         store.queue().add([two], place)
         until(lambda: len(store.ids()) == 2)
         driver.close()
-        assert "2 runs trained here" in worker.communicate(timeout=60)[0]
+        out, err = worker.communicate(timeout=60)
+        assert "2 runs trained here" in out
+        assert 1 <= err.count("no run is free: waiting for those that are to come") <= 2, "once each time"
 
 
 @pytest.mark.slow

@@ -36,10 +36,12 @@ def summary(progress: "StoreProgress", rounds: bool = False) -> str:
     ended = [f"{progress.done} done", *(f"{count} {how}" for how, count in others.items() if count)]
     if rounds:
         return ", ".join([*ended, f"{len(progress.running)} running"])
+    if progress.more and not progress.running and not progress.waiting:
+        return ", ".join(ended) + "; the next runs are being decided"
     if progress.over:
         return ", ".join(ended) + "; no run is left"
     ended += [f"{len(progress.running)} running", f"{progress.waiting} waiting"]
-    return ", ".join(ended) + "; " + _left(progress)
+    return ", ".join(ended) + "; " + _left(progress) + (", then further runs" if progress.more else "")
 
 
 def progress_table(

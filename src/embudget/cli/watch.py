@@ -26,8 +26,9 @@ def command(
 ) -> None:
     """Show how far the runs of a store are: running, failed and why, the best of each budget, the time left.
 
-    It may run anywhere that reaches the store, and changes nothing there. It ends when no run is left; Ctrl-C ends it
-    earlier, and leaves the runs alone. Where nobody watches, as in a file, it prints a line whenever a run has ended.
+    It may run anywhere that reaches the store, and changes nothing there. It ends when no run is left or to come;
+    Ctrl-C ends it earlier, and leaves the runs alone. Where nobody watches, as in a file, it prints a line whenever a
+    run has ended.
 
     Exit code 1: a run failed.
 

@@ -73,4 +73,7 @@ def _listener(trained: list[str]) -> "SweepListener":
         def too_large(self, config: RunConfig, reason: str, device_bytes: float) -> None:
             note(f"{label(config)}: more memory is needed than the {written(device_bytes)} here: left to others")
 
+        def waiting(self) -> None:
+            note("no run is free: waiting for those that are to come")
+
     return Lines()

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 MANIFEST = "embudget-manifest.json"
 _OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "memory"}
 """There a folder is a part of a name, and to make one would be to make a bucket."""
+_RENAMING = {"file", "local", "sftp", "ssh"}
+"""There a rename replaces what has the name, in one step."""
 
 
 class RemoteFile(Frozen):
@@ -210,6 +212,25 @@ def _names(fs: "AbstractFileSystem", path: str) -> list[str]:
         return []
 
 
+def put_whole(file: Path, url: str) -> None:
+    """Put one file in the place of an earlier one: a writer that is killed leaves the earlier one as it was.
+
+    In a bucket writing is one step. Where a rename replaces a file, it is written beside the earlier one first.
+
+    Raises:
+        RemoteError: it cannot be written.
+    """
+
+    def write(fs: "AbstractFileSystem", path: str) -> None:
+        make_parent(fs, path)
+        renames = bool(_RENAMING & _protocols(fs))
+        fs.put_file(str(file), f"{path}.part" if renames else path)
+        if renames:
+            fs.mv(f"{path}.part", path)
+
+    attempt(url, "write", write)
+
+
 def make_parent(fs: "AbstractFileSystem", target: str) -> None:
     """Make the folder that a file is to be written to, where the file system has any."""
     if not _is_object_store(fs):
@@ -217,7 +238,11 @@ def make_parent(fs: "AbstractFileSystem", target: str) -> None:
 
 
 def _is_object_store(fs: "AbstractFileSystem") -> bool:
-    return bool(_OBJECT_STORES & ({fs.protocol} if isinstance(fs.protocol, str) else set(fs.protocol)))
+    return bool(_OBJECT_STORES & _protocols(fs))
+
+
+def _protocols(fs: "AbstractFileSystem") -> set[str]:
+    return {fs.protocol} if isinstance(fs.protocol, str) else set(fs.protocol)
 
 
 def _remove_file(fs: "AbstractFileSystem", path: str) -> None:

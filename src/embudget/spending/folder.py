@@ -45,11 +45,15 @@ def check_free(out: Path, inputs: Iterable[Input] = (), also: Iterable[str] = ()
 
 
 @contextmanager
-def only_spender(out: Path) -> Iterator[None]:
+def only_spender(out: Path, shown: str | None = None) -> Iterator[None]:
     """Keep other processes from spending the same budget in the same folder, as long as the block lasts.
 
     Each would write its decisions behind the other's. The lock ends with the process, however that ends; a file system
     without locks has none.
+
+    Args:
+        out: the folder.
+        shown: how the message names it, by default by its path.
 
     Raises:
         ConfigError: another process is at it.
@@ -63,7 +67,8 @@ def only_spender(out: Path) -> Iterator[None]:
                 hold(handle)
             except BlockingIOError:
                 raise ConfigError(
-                    f"another process spends its budget in {shown_path(out)}: wait for its end, or name another folder"
+                    f"another process spends its budget in {shown or shown_path(out)}: wait for its end, or name "
+                    "another place"
                 ) from None
             except OSError:
                 pass

@@ -23,8 +23,16 @@ from typing import TYPE_CHECKING, final
 from embudget.cache import cache_folder
 from embudget.errors import ConfigError
 from embudget.outputs import Input
-from embudget.remote import attempt, check_writable_url, fetch_folder, folder_or_url, put_folder, read_manifest
-from embudget.remote.folders import get_file, make_parent, names_in
+from embudget.remote import (
+    attempt,
+    check_replaceable_url,
+    check_writable_url,
+    fetch_folder,
+    folder_or_url,
+    put_folder,
+    read_manifest,
+)
+from embudget.remote.folders import get_file, names_in, put_whole
 from embudget.spending.folder import (
     CANDIDATES,
     CONTENTS,
@@ -150,12 +158,7 @@ class HomeAtUrl(Home):
                     here.backup(copy)
             if (now := _hash(file)) == self._there.get(name):
                 return
-
-            def write(fs: "AbstractFileSystem", path: str) -> None:
-                make_parent(fs, path)
-                fs.put_file(str(file), path)
-
-            attempt(f"{self.url}/{name}", "write", write)
+            put_whole(file, f"{self.url}/{name}")
             self._there[name] = now
 
 
@@ -182,7 +185,7 @@ def home_of(out: str | Path) -> Iterator[Home]:
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
     check_writable_url(place)
-    with only_spender(folder.parent):
+    with only_spender(folder.parent, place):
         home = HomeAtUrl(folder, place)
         home.fetch()
         yield home
@@ -194,7 +197,7 @@ def check_home(out: str | Path, inputs: tuple[Input, ...]) -> None:
     Raises:
         ConfigError: it cannot be written, or holds results without the `start.json` of a spending.
         RunError: its model is somebody else's.
-        RemoteError: the URL cannot be read.
+        RemoteError: likewise at a URL, or it cannot be read.
     """
     place = folder_or_url(out)
     if isinstance(place, Path):
@@ -205,6 +208,8 @@ def check_home(out: str | Path, inputs: tuple[Input, ...]) -> None:
     there = {name.partition("/")[0] for name in names_in(place)}
     if START not in there and (taken := sorted(there & {*CONTENTS, CANDIDATES})):
         raise ConfigError(f"{place} holds {taken[0]}, and no {START} of `embudget spend`: name another place")
+    if MODEL in there:
+        check_replaceable_url(f"{place}/{MODEL}")
 
 
 def _content(url: str) -> bytes:

@@ -231,18 +231,18 @@ class Leases:
             for row in self._database.read(look)
         }
 
-    def promise_more(self) -> None:
+    def promise_more(self, stop: threading.Event | None = None) -> None:
         """Have idle workers wait for runs that we shall queue: while this is asked again and again, until `close`."""
         if MORE not in self._held:
-            came, losses = self._database.write(lambda connection: self._take(connection, MORE, lambda: -1))
+            came, losses = self._database.write(lambda connection: self._take(connection, MORE, lambda: -1), stop=stop)
             if came is Hold.OURS:
                 self._held[MORE] = losses
-        self.renew()
+        self.renew(stop)
 
     def more_to_come(self) -> bool:
         """Whether a driver that may live has promised more runs."""
         promise = select(LEASES, self._age.label("age")).where(LEASES.c.id == MORE)
-        row = self._database.read(lambda connection: connection.execute(promise).first())
+        row = self._database.read(lambda of: of.execute(promise).first() if is_up_to_date(of) else None)
         return row is not None and self._state(row, is_running) is not None
 
     def _take(self, connection: Connection, run: str, newest_step: Callable[[], int]) -> tuple[Hold, Losses]:

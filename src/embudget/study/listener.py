@@ -32,3 +32,6 @@ class SweepListener:
 
     def watching(self, count: int, seconds: float) -> None:
         """Nothing is left but runs of other sweeps, which may have ended: they are watched for up to this time."""
+
+    def waiting(self) -> None:
+        """A worker has no run: it waits for those of others that may have ended, or that a driver has promised."""

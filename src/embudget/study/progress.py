@@ -83,6 +83,8 @@ class StoreProgress(Frozen):
         "is known of the speed"
     )
 
+    more: bool = Field(description="whether a driver will queue further runs, as `spend` does between its rounds")
+
     @property
     def ended(self) -> int:
         """Runs that have their records."""
@@ -90,8 +92,8 @@ class StoreProgress(Frozen):
 
     @property
     def over(self) -> bool:
-        """Whether no run is under way and none waits."""
-        return not self.running and not self.waiting
+        """Whether no run is under way, none waits, and none is to come."""
+        return not self.running and not self.waiting and not self.more
 
 
 class _Queued(NamedTuple):
@@ -138,9 +140,9 @@ class ProgressReader:
         Raises:
             StoreError: the store cannot be read.
         """
-        leases = self._leases.of_others()
+        leases, more = self._leases.of_others(), self._leases.more_to_come()
         held = {run: seen for run, seen in leases.items() if seen.hold is not None and not seen.let_go}
-        return self._database.read(lambda connection: self._look(connection, held, workers))
+        return self._database.read(lambda connection: self._look(connection, held, more, workers))
 
     def times(self) -> list[RunTime]:
         """What the runs took that were measured last.
@@ -155,7 +157,7 @@ class ProgressReader:
 
         return self._database.read(read)
 
-    def _look(self, connection: Connection, held: dict[str, Seen], workers: int | None) -> StoreProgress:
+    def _look(self, connection: Connection, held: dict[str, Seen], more: bool, workers: int | None) -> StoreProgress:
         results = self._results
         results.look(connection)
         counts = results.counts(connection)
@@ -179,6 +181,7 @@ class ProgressReader:
                 for one, count in results.best(connection, MOST_BUDGETS)
             ),
             seconds_left=left if queued else max((run.seconds_left or 0.0 for run in others), default=0.0),
+            more=more,
         )  # fmt: skip
 
     @staticmethod

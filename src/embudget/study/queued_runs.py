@@ -66,7 +66,7 @@ class QueuedRuns(Claims):
         """Why places cannot be used on this machine, by their ids."""
         self._lacking: dict[str, RunError] = {}
         """Why models cannot be used on this machine, by their names."""
-        self._any = False
+        self._any = self._told = False
         self._next_look = 0.0
 
     def next_task(self) -> Task | None:
@@ -87,7 +87,7 @@ class QueuedRuns(Claims):
                     return None
             elif came is Hold.OURS:
                 if ready := self._ready(task):
-                    self._any = True
+                    self._any, self._told = True, False
                     return ready
             elif came is Hold.RECORDED:
                 self._queue.forget([task[0].id])
@@ -106,6 +106,9 @@ class QueuedRuns(Claims):
             return True
         missing = [*self._unusable.values(), *self._lacking.values()]
         if self._may_become_free() or self._more_will_come(missing):
+            if not self._told:
+                self._told = True
+                self._listener.waiting()
             self._stop.wait(min(3.0, self._leases.seconds / 40))
             return False
         if missing and not self._any:

@@ -7,13 +7,12 @@ the records of its runs, whoever trains them. What only a driver can decide is w
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 
-from embudget.errors import ConfigError, RunError, StoreError
+from embudget.errors import ConfigError, RunError
 from embudget.memory import written
 from embudget.records import RunConfig, RunRecord
-from embudget.study.claims import BEAT_SECONDS
 from embudget.study.executors.base import Crew
+from embudget.study.executors.promise import Promise
 from embudget.study.holds import Seen
 from embudget.study.listener import SweepListener
 from embudget.study.ordering import LongestFirst
@@ -74,7 +73,7 @@ class CrewDriver:
         self._lacking: dict[str, float] = {}
         self._last_written, self._next_ids = 0.0, 0.0
         self._hired, self._next_hire = False, 0.0
-        self._next_beat = 0.0
+        self._promise = Promise(store)
 
     def train(
         self,
@@ -106,12 +105,11 @@ class CrewDriver:
         with interruptible():
             try:
                 self._queue.add(runs, place, seconds, out)
-                if not more:
+                if more:
+                    self._promise.make()
+                else:
                     self.close()
                 while True:
-                    if more and time.monotonic() >= self._next_beat:
-                        self._leases.promise_more()
-                        self._next_beat = time.monotonic() + BEAT_SECONDS
                     if gone := self._hear_records():
                         self._queue.add(gone, place, seconds, out)
                     if not self._waiting:
@@ -139,10 +137,8 @@ class CrewDriver:
             time.sleep(min(0.5, POLL_SECONDS))
 
     def close(self) -> None:
-        """Promise no more runs: workers that are idle leave. The lease ends anyway if the store is in trouble."""
-        with suppress(StoreError):
-            self._leases.close()
-        self._leases = self._store.leases()
+        """Promise no more runs: workers that are idle leave."""
+        self._promise.end()
 
     def _hear_records(self) -> list[RunConfig]:
         """Tell of runs that have their records; return those that are known to have left the queue without one."""
