@@ -212,7 +212,7 @@ def _forget() -> None:
 
 
 def _tera(flops: float | None) -> float | None:
-    return None if flops is None else round(flops / 1e12, 2)
+    return None if flops is None else float(f"{flops / 1e12:.3g}")
 
 
 if __name__ == "__main__":
