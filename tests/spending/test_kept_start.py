@@ -38,7 +38,7 @@ def test_a_start_that_no_run_beats_is_the_model(
         tiny_pairs,
         members=[str(start)],
         methods=["full", "lora:4"],
-        learning_rates={"full": [3e-2], "lora:4": [0.3]},
+        learning_rates={"full": [0.3], "lora:4": [3.0]},
     )
     heard: list[str] = []
 

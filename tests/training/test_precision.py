@@ -50,7 +50,7 @@ def test_measuring_takes_less_than_a_second(model: str) -> None:
         assert bf16_speedup(find_shape(model)) == found, "measured once"
     finally:
         torch.set_num_threads(threads)
-    assert 0.02 < found < 50
+    assert 0.002 < found < 50
 
 
 def test_the_ratio_is_that_of_products_timed_by_hand() -> None:
@@ -81,6 +81,7 @@ def test_attention_is_timed_in_the_direction_of_the_model(
         return kernel(q, k, v, is_causal=is_causal)
 
     monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", watched)
+    monkeypatch.setattr(precision, "_HOPELESS", float("inf"))  # on machines that emulate bf16 too
     precision._measured.cache_clear()
     bf16_speedup(find_shape(model))
     assert seen == {causal}

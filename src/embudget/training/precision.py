@@ -43,6 +43,9 @@ _FEWEST_ROUNDS, _MOST_ROUNDS = 4, 25
 _LARGEST = 2048
 """Sides of matrices are cut to this: from there on the rate does not depend on them, but the time does."""
 _FEWEST_ROWS = 64
+_PROBED, _HOPELESS = 256, 4.0
+"""A product of matrices with such sides that takes so many times as long in bf16 settles it: where that is emulated, a
+block of a large model takes many seconds."""
 
 
 def resolve_precision(
@@ -149,8 +152,12 @@ def _measured(
             _attention(heads, causal, rows, kind, device)
         ]
 
+    probe = min(distinct[0][0], _PROBED), min(distinct[0][1], _PROBED)
     for kind in kinds:  # the first product of a kind loads its kernels
-        _linear(distinct[0], _FEWEST_ROWS, kind, device)
+        _linear(probe, _FEWEST_ROWS, kind, device)
+    full, half = (_linear(probe, _FEWEST_ROWS, kind, device) for kind in kinds)
+    if half > _HOPELESS * full:
+        return full / half
     started = time.perf_counter()
     for kind in kinds:
         seconds(kind, _FEWEST_ROWS)
