@@ -50,7 +50,7 @@ def test_measuring_takes_less_than_a_second(model: str) -> None:
         assert bf16_speedup(find_shape(model)) == found, "measured once"
     finally:
         torch.set_num_threads(threads)
-    assert 0.002 < found < 50
+    assert 0.02 < found < 50
 
 
 def test_the_ratio_is_that_of_products_timed_by_hand() -> None:
