@@ -8,25 +8,13 @@ import pytest
 from embudget.pairs import Pairs
 from embudget.records import RunRecord
 from embudget.study import Study, sweep
+from tests.study.studies import tiny_study
 
 
 @pytest.fixture(scope="session")
 def study(tiny_pairs: Pairs) -> Study:
     """Two runs of one model."""
-    values = {
-        "members": ["micro-200k"],
-        "methods": ["full"],
-        "seeds": [0, 1],
-        "budgets": [1.2e11],
-        "max_epochs": 40,
-        "pairs": str(tiny_pairs.folder),
-        "batch_size": 8,
-        "max_length": 32,
-        "min_steps": 2,
-        "eval_pairs": 16,
-        "eval_candidates": 16,
-    }
-    return Study.read(values, "study.yaml")
+    return tiny_study("micro-200k", tiny_pairs, members=["micro-200k"], seeds=[0, 1], budgets=[1.2e11], max_epochs=40)
 
 
 @pytest.fixture(scope="session")

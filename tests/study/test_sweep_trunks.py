@@ -12,6 +12,7 @@ from embudget.study import Store, Study, driver, plan, sweep
 from embudget.study.claims import MAX_ATTEMPTS
 from embudget.study.leases import Hold
 from tests.study.fake_trunk import FOLDER, FakingPath, train_trunk
+from tests.study.studies import tiny_study
 from tests.study.test_sweep import Interrupting, Log
 
 BUDGETS = (2e9, 4e9, 8e9)
@@ -36,19 +37,7 @@ def faking_pairs(folder: str | Path) -> Pairs:
 
 @pytest.fixture
 def study(tiny_neox: Path, tiny_pairs: Pairs) -> Study:
-    values = {
-        "members": [f"{tiny_neox}:1"],
-        "methods": ["full"],
-        "budgets": BUDGETS,
-        "pairs": str(tiny_pairs.folder),
-        "batch_size": 8,
-        "max_length": 32,
-        "min_steps": 2,
-        "eval_pairs": 16,
-        "eval_candidates": 16,
-        "schedule": "wsd",
-    }
-    return Study.read(values, "study.yaml")
+    return tiny_study(tiny_neox, tiny_pairs, budgets=BUDGETS, schedule="wsd")
 
 
 def asked(trunks: Path) -> list[str]:

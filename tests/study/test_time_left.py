@@ -9,6 +9,7 @@ import pytest
 
 from embudget.pairs import Pairs
 from embudget.study import Store, Study, sweep
+from tests.study.studies import tiny_study
 
 
 class Told(NamedTuple):
@@ -19,7 +20,7 @@ class Told(NamedTuple):
     left: float | None
 
 
-def told_of(study: Study, place: Path, workers: int = 1) -> tuple[list[Told], float]:
+def told_of(study: Study, place: Path) -> tuple[list[Told], float]:
     """Sweep a study, and look at its store each second as `embudget watch` does; what was told, and the end."""
     told: list[Told] = []
     over = threading.Event()
@@ -28,13 +29,13 @@ def told_of(study: Study, place: Path, workers: int = 1) -> tuple[list[Told], fl
         with Store(place) as store:
             reader = store.progress()
             while not over.wait(1.0):
-                now = reader.look(workers)
+                now = reader.look(1)
                 told.append(Told(time.monotonic(), now.ended, now.seconds_left))
 
     watcher = threading.Thread(target=look_on)
     watcher.start()
     try:
-        records = sweep(study, place, workers=workers)
+        records = sweep(study, place)
     finally:
         over.set()
         watcher.join()
@@ -52,21 +53,15 @@ def test_the_time_left_is_known_within_a_quarter_after_a_tenth_of_the_work(
     """
     monkeypatch.setattr(time, "monotonic", time.process_time)
     monkeypatch.setattr(time, "perf_counter", time.process_time)
-    study = Study.read(
-        {
-            "members": ["micro-200k", "micro-450k", "micro-1m", "micro-3m"],
-            "methods": ["full", "freeze:0.5", "lora:8"],
-            "budgets": [5e9, 2e10],
-            "seeds": [0, 1],
-            "max_epochs": 100,
-            "pairs": str(tiny_pairs.folder),
-            "batch_size": 8,
-            "max_length": 32,
-            "min_steps": 2,
-            "eval_pairs": 16,
-            "eval_candidates": 16,
-        },
-        "study.yaml",
+    members = ["micro-200k", "micro-450k", "micro-1m", "micro-3m"]
+    study = tiny_study(
+        members[0],
+        tiny_pairs,
+        members=members,
+        methods=["full", "freeze:0.5", "lora:8"],
+        budgets=[5e9, 2e10],
+        seeds=[0, 1],
+        max_epochs=100,
     )
     told, end = told_of(study, tmp_path / "s.db")
     runs = told[-1].ended + 1
