@@ -1,5 +1,6 @@
 """Running the command line inside the tests' process."""
 
+import math
 import sys
 from collections.abc import Callable
 from typing import NamedTuple
@@ -20,10 +21,13 @@ Run = Callable[..., Outcome]
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs the command line in this process, its exit code included."""
+    """Runs the command line in this process, its exit code included; no stage is long enough to be told as it goes on."""
     import warnings
 
+    from embudget.cli import console
     from embudget.cli.app import main
+
+    monkeypatch.setattr(console, "_SILENT_SECONDS", math.inf)  # else what is printed depends on how fast a machine is
 
     def call(*arguments: object) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["embudget", *map(str, arguments)])
