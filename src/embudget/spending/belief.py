@@ -195,7 +195,7 @@ class _Seen:
         """The numbers of a row that any measurement depends on."""
         used = np.zeros(basis.width, dtype=bool)
         for name, rows in basis.rows.items():
-            used[np.array(rows)[(basis.weights[name][:, self.at.arm] != 0).any(axis=1)]] = True
+            used[np.array(rows, dtype=int)[(basis.weights[name][:, self.at.arm] != 0).any(axis=1)]] = True
         return np.flatnonzero(used)
 
     def _linear(self, basis: Basis, theta: Array, columns: Array) -> tuple[Array, Array]:

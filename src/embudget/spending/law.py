@@ -100,9 +100,10 @@ def by_law(basis: Basis, theta: Array, at: RunPoints, slopes: dict[str, Array] |
     logs, by = _from_guessing(of, log_n, log_d, derived)
     begun = _begins(basis, at)
     if not np.isnan(begun).all():
-        from_start, by_start = _from_start(of, log_n, log_d, begun, derived)
+        from_start, by_start = _from_start(of, log_n, log_d, begun, basis.known[at.arm], derived)
         logs = np.where(np.isnan(begun), logs, from_start)
-        by = {name: np.where(np.isnan(begun), value, by_start.get(name, 0.0)) for name, value in by.items()}
+        names = dict.fromkeys([*by, *by_start])
+        by = {name: np.where(np.isnan(begun), by.get(name, 0.0), by_start.get(name, 0.0)) for name in names}
     if slopes is not None:
         slopes |= by | {
             "reuse": by["log_d"] * more, "lag": lag / (1 + lag), "own": np.ones_like(logs),
@@ -140,24 +141,28 @@ def _from_guessing(
 
 
 def _from_start(
-    of: Callable[[str], Array], log_n: Array, log_d: Array, base: Array, derived: bool
+    of: Callable[[str], Array], log_n: Array, log_d: Array, base: Array, known: Array, derived: bool
 ) -> tuple[Array, dict[str, Array]]:
-    """The same by L = F + (L0 - F) / (1 + (D / D0)^b), F = E + P, which begins at the log loss ``base`` (n,).
+    """The same by L = F + (L0 - F) / (1 + (D / D0)^b), which begins at the log loss ``base`` (n,).
 
-    A row whose floor F lies above L0 says that training makes the start worse.
+    The floor of an intact retriever, one of ``known`` (n,), is so much below its own start: log F = log L0 - gain. One
+    that was cut has lost what it knew, and has the floor of its size, F = E + P. A row in which that lies above L0
+    says that training makes the start worse.
     """
     a, b = np.exp(of("size_exponent")), np.exp(of("data_exponent"))
-    start = of("start") + of("data")  # a method that needs less data is sooner on its way
-    way = _share(b * (log_d - start))
-    asymptote, size = np.exp(of("asymptote")), np.exp(of("size") - a * log_n) / 2
-    floor, begin = asymptote + size, np.exp(np.nan_to_num(base))
+    start = of("start") + np.where(known, 0, of("data"))  # a method that needs less data is sooner on its way
+    way, gain = _share(b * (log_d - start)), np.exp(of("gain"))
+    asymptote, size = np.exp(of("asymptote")) * ~known, np.exp(of("size") - a * log_n) / 2 * ~known
+    begin = np.exp(np.nan_to_num(base))
+    floor = np.where(known, begin * np.exp(-gain), asymptote + size)
     loss = floor * way + begin * (1 - way)
     if not derived:
         return np.log(loss), {}
     steep = (begin - floor) * (1 - way) * way / loss
     return np.log(loss), {
         "asymptote": asymptote * way / loss, "size": size * way / loss, "size_exponent": -size * way / loss * a * log_n,
-        "data_exponent": -steep * b * (log_d - start), "start": steep * b, "data": steep * b, "log_d": -steep * b,
+        "data_exponent": -steep * b * (log_d - start), "start": steep * b, "data": steep * b * ~known,
+        "gain": -gain * floor * known * way / loss, "log_d": -steep * b,
     }  # fmt: skip
 
 

@@ -39,16 +39,24 @@ DRAWS = 300
 """Laws in the ensemble."""
 QUANTITIES = (
     "asymptote", "size", "data", "size_exponent", "data_exponent", "order", "start", "rate", "rate_slope", "curvature",
-    "own", "lag", "batch", "negatives", "reuse",
+    "own", "lag", "batch", "negatives", "reuse", "gain",
 )  # fmt: skip
 """The numbers of an arm: logarithms but for rate_slope, own, batch and negatives; size and data are log P and log Q at
-the reference, start is log D0 over the reference's tokens, rate is log r* over the default rate there."""
+the reference, start is log D0 over the reference's tokens, rate is log r* over the default rate there; gain is the
+logarithm of how far, in nats of log loss, an intact retriever's floor lies below its own start."""
 
 ASYMPTOTE, LEVEL = (log(0.8), 1.0), (log(1.2), 0.8)
 """Mean and standard deviation of log E, and of log P and log Q together, nats: assumption, wide."""
 KIND = (0.4, 0.3)
 """Standard deviations of what a kind of method adds to size and data, and to their exponents: assumption. Narrower
 ones (0.25, 0.15) gained nothing in 60 simulated worlds."""
+GAIN, GAIN_SD = log(0.3), 0.6
+"""What training without end takes from the log loss of a retriever that still knows what it knew, and its deviation:
+assumption, wide. Whole MiniLM had lost 0.19 at 1.6e13 FLOP, with a floor some 0.4 below its start
+(`results/frontier`)."""
+PACE, PACE_SD = log(3e5), 1.5
+"""Log of the tokens after which such a retriever is half-way to its floor, and its deviation: assumption, wide; some
+2.5e5 there."""
 SLOPE, SLOPE_SD = -0.21, 0.15
 """Slopes of the best rate's logarithm in log N and log D: those of 30 cells on SmolLM2 (`studies/smollm2.yaml`)."""
 PATTERN = (0.5, 0.5)
@@ -85,6 +93,8 @@ class Basis:
     """D at the reference."""
     mean: dict[str, Array]
     """By quantity (A,)."""
+    known: Array
+    """Whether an arm is an intact retriever whose loss before training is known (A,)."""
     rows: dict[str, list[int]]
     """By quantity: the numbers that it depends on."""
     weights: dict[str, Array]
@@ -136,8 +146,9 @@ def arms_basis(allocation: Allocation) -> Basis:
         "size_exponent": level + PRIOR["a"][0], "data_exponent": level + PRIOR["b"][0], "order": level - 0.3,
         "start": level - 4.0, "rate": SLOPE * (log_n - centre), "rate_slope": level + SLOPE,
         "curvature": level + log(CURVATURE), "own": level, "lag": level + log(0.3), "batch": level - 0.03,
-        "negatives": level - 0.01, "reuse": level + log(REUSE),
+        "negatives": level - 0.01, "reuse": level + log(REUSE), "gain": level + GAIN,
     })  # fmt: skip
+    known = (intact(arms) > 0) & np.array([arm.base_loss is not None for arm in arms])
     balance = max(0.7, 0.7 * span / 3.5) / 2
     build.add({"asymptote": ASYMPTOTE[1]})
     build.add({"size": LEVEL[1], "data": LEVEL[1]})
@@ -146,12 +157,21 @@ def arms_basis(allocation: Allocation) -> Basis:
     build.add({"size_exponent": PRIOR["a"][1]})
     build.add({"data_exponent": PRIOR["b"][1]})
     build.add({"order": 1.2, "size_exponent": -0.25, "data_exponent": -0.25})  # a product's exponents count half
-    build.add({"start": 2.0})
+    build.add({"start": 2.0}, ~known)
     build.add({"lag": 1.0})
     build.add({"reuse": SPREAD})
     if len(set(lineages)) > 1:
-        own = {"asymptote": 0.5, "size": 0.7, "data": 0.7, "size_exponent": 0.2, "data_exponent": 0.2, "start": 2.0}
+        own: dict[str, float | Array] = {
+            "asymptote": 0.5, "size": 0.7, "data": 0.7, "size_exponent": 0.2, "data_exponent": 0.2,
+            "start": 2.0 * ~known,
+        }  # fmt: skip
         build.each({**own, "order": 0.3, "rate": 0.5}, lineages)
+    if known.any():
+        build.mean["start"][known] = PACE - log(tokens)
+        retrievers = [arm.lineage if one else "" for arm, one in zip(arms, known, strict=True)]
+        build.each({"gain": GAIN_SD * known, "start": PACE_SD * known}, retrievers)
+        build.each({"gain": 0.2 * known, "start": 0.3 * known}, [arm.model for arm in arms])
+        build.each({"gain": 0.1 * known, "start": 0.5 * known}, methods)
     of_kind = {"size": KIND[0], "data": KIND[0], "size_exponent": KIND[1], "data_exponent": KIND[1]}
     build.each({"asymptote": 0.1, **of_kind}, kinds)
     for kind, usual in USUAL.items():
@@ -179,10 +199,11 @@ def arms_basis(allocation: Allocation) -> Basis:
         build.add({"rate": 0.1 * (log_n - centre)}, [one == kind for one in kinds])
     rows = {name: [place for place, part in enumerate(build.parts) if name in part] for name in QUANTITIES}
     weights = {
-        name: np.array([build.parts[place][name] for place in rows[name]], dtype=np.float32) for name in QUANTITIES
+        name: np.array([build.parts[place][name] for place in rows[name]], dtype=np.float32).reshape(-1, len(arms))
+        for name in QUANTITIES
     }
     mean = {name: values.astype(np.float32) for name, values in build.mean.items()}
-    return Basis(arms, params, tokens, mean, rows, weights, len(build.parts))
+    return Basis(arms, params, tokens, mean, known, rows, weights, len(build.parts))
 
 
 def normal_draws(width: int, seed: int) -> Array:
