@@ -57,8 +57,9 @@ class Vertex(Frozen):
         default=None, description="in the unit it was given in, not rounded; None where only rates were compared"
     )
     log_loss: float = Field(description="at that setting, mean over seeds")
-    inside: bool = Field(
-        description="True: the minimum lies between tried settings; False: there is none, this is the best one tried"
+    inside: bool | None = Field(
+        description="True: the minimum lies between tried settings; False: there is none, this is the best one tried; "
+        "None: so it is, but two rates could not have told a minimum"
     )
     curvature: PositiveFloat | None = Field(
         default=None,
@@ -88,10 +89,14 @@ def fit_rate_curve(rates: ArrayLike, log_losses: ArrayLike) -> Vertex:
         FitError: a rate is not positive, or a value not finite.
     """
     settings, means = _averaged(logs_of("learning rate", rates)[:, None], log_losses)
-    if len(means) < 3:
-        raise TooFewRunsError(f"a learning-rate envelope needs at least 3 different rates, got {len(means)}")
+    if len(means) < 2:
+        raise TooFewRunsError(f"a learning rate can be compared with another one only, got {len(means)} rate")
     best = int(means.argmin())
     x = settings[:, 0] - settings[best, 0]
+    middle, slope = _beside(x, means, best)
+    beside = {"middle": exp(settings[best, 0] + middle), "slope": slope}
+    if len(means) == 2:
+        return Vertex(learning_rate=exp(settings[best, 0]), log_loss=float(means[best]), inside=None, **beside)
     excess, weights = _cut(means - means.min(), best)
     c0, c1, c2 = _weighted(np.stack([np.ones_like(x), x, x * x], axis=1), excess, weights).tolist()
     offset = -c1 / (2 * c2) if c2 > 0 else 0.0
@@ -100,14 +105,12 @@ def fit_rate_curve(rates: ArrayLike, log_losses: ArrayLike) -> Vertex:
     if not inside:
         offset = depth = 0.0
     whole = bool((excess == means - means.min()).all())
-    middle, slope = _beside(x, means, best)
     return Vertex(
         learning_rate=exp(settings[best, 0] + offset),
         log_loss=float(means.min()) + depth,
         inside=inside,
         curvature=c2 if inside and whole else None,
-        middle=exp(settings[best, 0] + middle),
-        slope=slope,
+        **beside,
     )
 
 

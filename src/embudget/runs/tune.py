@@ -43,7 +43,7 @@ from embudget.runs.envelope import Vertex, fit_rate_curve, fit_rate_surface
 
 SUPPORT = 3
 """Runs that the best setting of an envelope counts as at most, for each run of the setting with the fewest."""
-FEWEST_RATES, FEWEST_SETTINGS = 3, 8
+FEWEST_RATES, FEWEST_SETTINGS = 2, 8
 """Settings that a curve needs, and a surface."""
 RATE, BATCH = "learning_rate", "batch_size"
 FOUND = ("rate_inside", "lowest_rate", "highest_rate", "rate_curvature", "rate_middle", "rate_slope")
@@ -161,7 +161,7 @@ def _at_best(settings: pd.DataFrame, envelopes: list[Envelope]) -> list[dict[str
         best = members[log_loss[members].argmin()]
         values: dict[str, Any] = {
             "setting": best,
-            "rate_inside": float(vertex.inside),
+            "rate_inside": np.nan if vertex.inside is None else float(vertex.inside),
             "lowest_rate": rate[members].min(),
             "highest_rate": rate[members].max(),
             "rate_curvature": vertex.curvature,
