@@ -15,8 +15,9 @@ standard deviation of one run, n runs of each rate and rates h apart in their lo
 
 The 40 % are the error on the step law's cells (Li et al. 2025, arXiv 2503.04715) where rates 4 times apart have the
 best at an end: losses are no parabolas far from the optimum. A member of which only two rates were tried may also have
-another curvature than those that told it, which scatters from member to member by 0.42 in its logarithm (smollm2 and
-micro, 10 to 31 cells of a kind): together 60 %.
+another curvature than those that told it, which scatters from member to member by 0.42 in its logarithm (20 pairs of
+member and kind of method in results/smollm2 and results/micro): together 60 %, of the larger of the distance found and
+the one expected, since a curvature too small exaggerates what is found.
 
 A cell of one rate says nothing. Nor do studies of two rates alone: with the curvature a guess, slopes in N and D are
 those of the truth times true / guessed curvature (`docs/log.md`, 2026-11-30).
