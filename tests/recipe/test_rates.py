@@ -71,7 +71,7 @@ def test_a_member_that_was_measured_at_another_rate_than_the_law_says_is_warned_
         )
         return tuned.model_copy(update={"table": tuned.table.model_copy(update={"cells": cells})})
 
-    untuned = {"rates": 2, "rate_inside": None, "rate_curvature": None}
+    untuned = {"rates": 1, "rate_inside": None, "rate_curvature": None, "lowest_rate": None, "highest_rate": None}
     far = recommend(measured(10, **untuned), BUDGET, max_params=smallest)
     (warning,) = (text for text in far.warnings if "learning rate" in text)
     assert f" is 10 times below the {rate_text(10 * recipe.learning_rate)} at which " in warning

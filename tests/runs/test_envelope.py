@@ -93,9 +93,19 @@ def test_a_far_rate_does_not_move_the_minimum() -> None:
     assert fit_rate_curve(rates, diverged).learning_rate == pytest.approx(1.7e-3, rel=0.01)
 
 
+def test_two_rates_have_a_slope_and_no_minimum() -> None:
+    rates = np.array([1e-3, 4e-3])
+    curve = fit_rate_curve(rates, parabola(rates, best=8e-3, curvature=0.06))
+    assert curve.inside is None
+    assert curve.curvature is None
+    assert curve.learning_rate == pytest.approx(4e-3)
+    assert curve.middle == pytest.approx(2e-3)
+    assert curve.slope == pytest.approx(-0.06 * np.log(8e-3 / 2e-3))
+
+
 def test_what_has_no_curve_is_refused() -> None:
-    with pytest.raises(TooFewRunsError, match="at least 3 different rates, got 2"):
-        fit_rate_curve((1e-3, 2e-3, 2e-3), (1.5, 1.4, 1.6))
+    with pytest.raises(TooFewRunsError, match="got 1 rate"):
+        fit_rate_curve((2e-3, 2e-3, 2e-3), (1.5, 1.4, 1.6))
     with pytest.raises(FitError, match="learning rate must be positive and finite, got 0"):
         fit_rate_curve((1e-3, 0, 2e-3), (1.5, 1.4, 1.6))
     with pytest.raises(FitError, match="log loss must be finite, got nan"):

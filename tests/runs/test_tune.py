@@ -83,10 +83,13 @@ def test_without_a_minimum_between_the_rates_the_best_run_is_the_cell(losses: tu
     assert cell.rate_slope == pytest.approx(log(3.0 / beside) / apart)
 
 
-def test_two_rates_are_no_envelope() -> None:
+def test_two_rates_are_no_envelope_but_have_a_slope() -> None:
     (cell,) = table(learning_rate=RATES[:2], loss=(3.1, 3.0))
     assert (cell.learning_rate, cell.loss, cell.rates) == (2.5e-3, 3.0, 2)
-    assert (cell.rate_inside, cell.lowest_rate, cell.highest_rate) == (None, None, None)
+    assert (cell.rate_inside, cell.rate_curvature) == (None, None)
+    assert (cell.lowest_rate, cell.highest_rate) == RATES[:2]
+    assert cell.rate_middle == pytest.approx(np.sqrt(1e-3 * 2.5e-3))
+    assert cell.rate_slope == pytest.approx(log(3.0 / 3.1) / log(2.5))
 
 
 def test_rates_that_differ_in_nothing_but_rounding_are_no_envelope() -> None:

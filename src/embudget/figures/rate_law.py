@@ -32,7 +32,7 @@ from embudget.runs import Cell
 
 CAPTION = (
     "The best learning rate against size at the left and against tokens at the right, a row for each kind of method. "
-    "Points are cells with three rates or more, moved along the law to the tokens or the size that the axis names. "
+    "Points are cells with two rates or more, moved along the law to the tokens or the size that the axis names. "
     "Lines are the law of the best rate, a shade for each method, and six methods of a kind at most. A band holds the "
     "best rate of a cell with 90 %, and is drawn for the method with the most cells. The best rate of an open point is "
     "the first or the last that was tried, and its arrow points to where a better one may lie."
@@ -92,8 +92,8 @@ def draw_rate_law(laws: Laws, *, level: float = 0.9, lineage: str | None = None)
 
 
 def _rated(cells: Sequence[Cell], methods: Sequence[str] | dict[str, Stroke]) -> list[Cell]:
-    """The cells of some methods that have an envelope."""
-    return [c for c in cells if c.method in methods and c.rate_inside is not None and c.learning_rate is not None]
+    """The cells of some methods that tell their law a rate or a bound of it."""
+    return [c for c in cells if c.method in methods and c.lowest_rate is not None and c.learning_rate is not None]
 
 
 def _methods_by_kind(law: RateLaw, cells: Sequence[Cell]) -> dict[str, list[str]]:

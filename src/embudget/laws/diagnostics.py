@@ -119,12 +119,12 @@ def rate_warnings(cells: Sequence[Cell]) -> list[str]:
     lines = ends[:MAX_LISTED]
     if len(ends) > MAX_LISTED:
         lines.append(f"and {len(ends) - MAX_LISTED} more cells without a minimum between the rates tried")
-    untuned = Counter(cell.method for cell in cells if cell.rate_inside is None)
+    untuned = Counter(cell.method for cell in cells if cell.lowest_rate is None)
     if 0 < untuned.total() < len(cells):
         counts = ", ".join(f"{method} {count}" for method, count in untuned.items())
         lines.append(
-            f"fewer than 3 rates were tried in {untuned.total()} of {len(cells)} cells ({counts}): beside tuned cells "
-            "they may look worse than they are"
+            f"one rate alone was tried in {untuned.total()} of {len(cells)} cells ({counts}): beside tuned cells they "
+            "may look worse than they are"
         )
     return lines
 

@@ -9,11 +9,18 @@ standard deviation of one run, n runs of each rate and rates h apart in their lo
 
                     log r* = log middle - g / (2 c),  with the error  s / (c h sqrt(2 n))  and 40 % of g / (2 c)
 
+    two rates   the same slope, by the curvature of other members: 60 % of g / (2 c)
     censored    the rate beside the lowest or highest diverged, so that its loss tells no distance: r* is known to lie
                 beyond the middle of the two
 
 The 40 % are the error on the step law's cells (Li et al. 2025, arXiv 2503.04715) where rates 4 times apart have the
-best at an end: losses are no parabolas far from the optimum.
+best at an end: losses are no parabolas far from the optimum. A member of which only two rates were tried may also have
+another curvature than those that told it, which scatters from member to member by 0.42 in its logarithm (20 pairs of
+member and kind of method in results/smollm2 and results/micro): together 60 %, of the larger of the distance found and
+the one expected, since a curvature too small exaggerates what is found.
+
+A cell of one rate says nothing. Nor do studies of two rates alone: with the curvature a guess, slopes in N and D are
+those of the truth times true / guessed curvature (`docs/log.md`, 2026-11-30).
 """
 
 from collections.abc import Sequence
@@ -31,8 +38,8 @@ and 0.035 over 77 of micro (results/smollm2 and results/micro, records.jsonl).""
 VERTEX = 0.12
 """Standard deviation of the log of a measured best rate, noise aside: on the step law's triples of rates 4 times apart
 the vertices are off by 0.1 to 0.15, since a loss is no exact parabola."""
-OFF = 0.4
-"""Relative error of a one-sided distance."""
+OFF, OFF_PAIR = 0.4, 0.6
+"""Relative error of a one-sided distance, and of one that two rates tell."""
 NOISE, NOISE_CELLS = 0.01, 2
 """Assumption: noise of a run where no seed was repeated, and the repeats that this guess counts as where some were."""
 
@@ -57,7 +64,7 @@ def rate_point(cell: Cell, curvature: float, noise: float, expected: float | Non
         expected: the best rate by a law, if there is one. It sets the error of a one-sided distance: the distance found
             would give those cells the most weight in which noise has made it small, and so flatten the law.
     """
-    if cell.rate_inside is None or cell.learning_rate is None or cell.lowest_rate is None or cell.highest_rate is None:
+    if cell.learning_rate is None or cell.lowest_rate is None or cell.highest_rate is None:
         return None
     apart = log(cell.highest_rate / cell.lowest_rate) / max(cell.rates - 1, 1)
     of_noise = noise / (curvature * apart * sqrt(2 * cell.seeds))
@@ -67,8 +74,9 @@ def rate_point(cell: Cell, curvature: float, noise: float, expected: float | Non
     if cell.rate_middle is not None and cell.rate_slope is not None:
         most = apart / 2 if cell.rate_inside else inf
         distance = min(max(-cell.rate_slope / (2 * curvature), -most), most)
-        far = distance if expected is None else log(expected / cell.rate_middle)
-        return RatePoint(log(cell.rate_middle) + distance, sqrt(of_noise**2 + VERTEX**2 + (OFF * far) ** 2))
+        far = abs(distance if expected is None else log(expected / cell.rate_middle))
+        off = OFF * far if cell.rate_inside is not None else OFF_PAIR * max(far, abs(distance))
+        return RatePoint(log(cell.rate_middle) + distance, sqrt(of_noise**2 + VERTEX**2 + off**2))
     if end == 0:
         return None
     return RatePoint(
@@ -78,7 +86,7 @@ def rate_point(cell: Cell, curvature: float, noise: float, expected: float | Non
 
 def end_of(cell: Cell) -> int:
     """-1 where the lowest rate tried is a cell's best, 1 where the highest is, else 0."""
-    if cell.rate_inside is not False:
+    if cell.rate_inside or cell.learning_rate is None:
         return 0
     return -int(cell.learning_rate == cell.lowest_rate) or int(cell.learning_rate == cell.highest_rate)
 

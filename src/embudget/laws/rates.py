@@ -2,7 +2,7 @@
 
     log rate* = log K_method + p_kind (log N - mean log N) + q_kind (log D - mean log D) + u_model,kind + e
 
-It is fitted to what the cells with at least three rates tell (`embudget.laws.rate_points`), bounds included. A best
+It is fitted to what the cells with at least two rates tell (`embudget.laws.rate_points`), bounds included. A best
 rate at an end of those tried is an observation as well: without it the law would be that of the cells which happen to
 lie between the ends, and too flat.
 
@@ -48,7 +48,9 @@ class RateLaw(Frozen):
         description="method -> lowest and highest best rate of a cell, at an end of those tried included"
     )
     envelopes: dict[str, NonNegativeInt] = Field(description="method -> cells with a minimum between their rates")
-    ends: dict[str, NonNegativeInt] = Field(description="method -> cells whose best rate lies at an end")
+    ends: dict[str, NonNegativeInt] = Field(
+        description="method -> cells whose best rate is the lowest or the highest tried, as the better of two is"
+    )
     residual_sd: NonNegativeFloat | None = Field(
         description="standard deviation of log rate about the law; None with no more cells than methods"
     )

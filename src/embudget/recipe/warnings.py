@@ -154,9 +154,9 @@ def _far_rate(laws: Laws, method: str, rate: float) -> Iterator[Caution]:
 
 
 def _other_rate(laws: Laws, option: Option, rate: float) -> Iterator[Caution]:
-    """A member that was measured, but at rates far from the law's: its cells, and so the prediction, are of others.
+    """A member that was measured, but at one rate far from the law's: its cells, and so the prediction, are of others.
 
-    The law of the rate is fitted to cells with three rates or more. Where a study gives some members fewer, as a
+    The law of the rate is fitted to cells with two rates or more. Where a study gives some members one alone, as to a
     retriever's cuts that learn best at ten times the rate of the whole one, it carries the others' rate over to them.
     """
     model, method = option.candidate.model, str(option.candidate.method)
@@ -166,7 +166,7 @@ def _other_rate(laws: Laws, option: Option, rate: float) -> Iterator[Caution]:
         return
     nearest, own = min(tried, key=lambda one: abs(log(one[0].train_flops / option.train_flops)))
     times = rate / own
-    if nearest.rate_inside is None and not 1 / REACH <= times <= REACH:
+    if nearest.lowest_rate is None and not 1 / REACH <= times <= REACH:
         how_far = f"{max(times, 1 / times):.2g} times {'above' if times > 1 else 'below'}"
         text = (
             f"the learning rate {rate_text(rate)} is {how_far} the {rate_text(own)} at which {model} was measured by "

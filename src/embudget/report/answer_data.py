@@ -204,7 +204,7 @@ def _cell(question: Question, cell: Cell, settings: list[dict[str, Any]]) -> dic
         "seconds": cell.seconds,
         "rate": cell.learning_rate,
         "rates": cell.rates,
-        "rateInside": cell.rate_inside,
+        "ratesCompared": cell.lowest_rate is not None,
         "rateEnd": at_end(cell),
         "batchSize": cell.batch_size,
         "baseLoss": cell.base_loss,

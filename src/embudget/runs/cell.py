@@ -52,12 +52,12 @@ class Cell(Frozen):
     rate_inside: bool | None = Field(
         default=None, description="whether the envelope of 3 or more rates has a minimum between them; None without one"
     )
-    lowest_rate: PositiveFloat | None = Field(default=None, description="of the envelope")
-    highest_rate: PositiveFloat | None = Field(default=None, description="of the envelope")
+    lowest_rate: PositiveFloat | None = Field(default=None, description="of the envelope, or of two rates")
+    highest_rate: PositiveFloat | None = Field(default=None, description="of the envelope, or of two rates")
     rate_curvature: PositiveFloat | None = Field(
         default=None, description="log loss per squared natural log of rate / best rate, where the envelope tells it"
     )
-    rate_middle: PositiveFloat | None = Field(default=None, description="between the envelope's two best rates")
+    rate_middle: PositiveFloat | None = Field(default=None, description="between the two best rates")
     rate_slope: float | None = Field(default=None, description="of log loss in log rate, there")
     batch_size: PositiveFloat | None = None
     warmup: NonNegativeFloat | None = None

@@ -14,8 +14,9 @@ cut. This was checked on the 355 triples of rates in the step law's runs that ar
 the best in the middle. The vertex of a plain parabola lies up to 13 % below the lowest loss at that batch size, and is
 off by 5.1 % in root mean square; with the cut it lies at most 0.5 % below and 1.2 % above it, and is off by 0.2 %.
 
-Where the best rate is the lowest or the highest that was tried, or the parabola was cut, the slope of the log loss
-between the two best rates still tells how far the optimum lies from their middle, once c2 is known from other cells:
+Where the best rate is the lowest or the highest that was tried, or the parabola was cut, or there are two rates alone,
+the slope of the log loss between the two best still tells how far the optimum lies from their middle, once c2 is known
+from other cells:
 
     log best rate = log middle - slope / (2 c2)
 
@@ -57,8 +58,9 @@ class Vertex(Frozen):
         default=None, description="in the unit it was given in, not rounded; None where only rates were compared"
     )
     log_loss: float = Field(description="at that setting, mean over seeds")
-    inside: bool = Field(
-        description="True: the minimum lies between tried settings; False: there is none, this is the best one tried"
+    inside: bool | None = Field(
+        description="True: the minimum lies between tried settings; False: there is none, this is the best one tried; "
+        "None: so it is, but two rates could not have told a minimum"
     )
     curvature: PositiveFloat | None = Field(
         default=None,
@@ -77,21 +79,26 @@ def fit_rate_curve(rates: ArrayLike, log_losses: ArrayLike) -> Vertex:
     """Fit a parabola to the log losses (n,) of one cell by their rates (n,).
 
     The best rate and its two neighbours have the weight 1, all others less, the larger their excess. So the parabola of
-    three rates goes through them, unless the excess of one is cut. Runs at the same rate (seeds) are averaged first.
+    three rates goes through them, unless the excess of one is cut. Two rates have none, but a slope between them. Runs
+    at the same rate (seeds) are averaged first.
 
     Example:
         >>> fit_rate_curve([1e-3, 2.5e-3, 6e-3], np.log([3.1, 3.0, 3.2])).learning_rate
         0.0021189360164098527
 
     Raises:
-        TooFewRunsError: fewer than 3 different rates.
+        TooFewRunsError: fewer than 2 different rates.
         FitError: a rate is not positive, or a value not finite.
     """
     settings, means = _averaged(logs_of("learning rate", rates)[:, None], log_losses)
-    if len(means) < 3:
-        raise TooFewRunsError(f"a learning-rate envelope needs at least 3 different rates, got {len(means)}")
+    if len(means) < 2:
+        raise TooFewRunsError(f"a learning rate can be compared with another one only, got {len(means)} rate")
     best = int(means.argmin())
     x = settings[:, 0] - settings[best, 0]
+    middle, slope = _beside(x, means, best)
+    beside = {"middle": exp(settings[best, 0] + middle), "slope": slope}
+    if len(means) == 2:
+        return Vertex(learning_rate=exp(settings[best, 0]), log_loss=float(means[best]), inside=None, **beside)
     excess, weights = _cut(means - means.min(), best)
     c0, c1, c2 = _weighted(np.stack([np.ones_like(x), x, x * x], axis=1), excess, weights).tolist()
     offset = -c1 / (2 * c2) if c2 > 0 else 0.0
@@ -100,14 +107,12 @@ def fit_rate_curve(rates: ArrayLike, log_losses: ArrayLike) -> Vertex:
     if not inside:
         offset = depth = 0.0
     whole = bool((excess == means - means.min()).all())
-    middle, slope = _beside(x, means, best)
     return Vertex(
         learning_rate=exp(settings[best, 0] + offset),
         log_loss=float(means.min()) + depth,
         inside=inside,
         curvature=c2 if inside and whole else None,
-        middle=exp(settings[best, 0] + middle),
-        slope=slope,
+        **beside,
     )
 
 

@@ -14,7 +14,7 @@ Tokens, FLOP, steps and seconds are plain means. Among the settings of a cell
 - those that differ in nothing but learning rate and batch size are one, at the vertex of their surface, where at least
   8 of them determine one and it has a minimum between them;
 - those that differ in nothing but the learning rate are one, at the vertex of their curve, where at least 3 rates were
-  tried; without a minimum between them, the best of them (see `embudget.runs.envelope`);
+  tried; without a minimum between them, or with two, the best of them (see `embudget.runs.envelope`);
 - any other stands for itself, with the mean log loss of its seeds.
 
 The lowest of these is the cell's. What an envelope does not give (tokens, FLOP, steps, seconds, weight) is that of the
@@ -43,8 +43,8 @@ from embudget.runs.envelope import Vertex, fit_rate_curve, fit_rate_surface
 
 SUPPORT = 3
 """Runs that the best setting of an envelope counts as at most, for each run of the setting with the fewest."""
-FEWEST_RATES, FEWEST_SETTINGS = 3, 8
-"""Settings that a curve needs, and a surface."""
+FEWEST_RATES, FEWEST_SETTINGS = 2, 8
+"""Settings that a curve needs, or the line between two rates, and a surface."""
 RATE, BATCH = "learning_rate", "batch_size"
 FOUND = ("rate_inside", "lowest_rate", "highest_rate", "rate_curvature", "rate_middle", "rate_slope")
 """Columns that an envelope fills."""
@@ -105,9 +105,10 @@ def tuned(settings: pd.DataFrame) -> pd.DataFrame:
     """Put the vertex of each envelope in the place of its best setting, and add the rates that were tried.
 
     The new columns are `rates`, how many were tried at settings that differ in nothing but rate and batch size; and,
-    NaN for a setting without an envelope, `rate_inside` (1 where it has a minimum, 0 where it has none), `lowest_rate`
-    and `highest_rate`, and what the law of the best rate asks of it, `rate_curvature`, `rate_middle` and `rate_slope`,
-    NaN where unknown. The log loss of an envelope's other settings becomes infinite, so that they are never the best.
+    NaN for a setting without an envelope, `rate_inside` (1 where it has a minimum, 0 where it has none, NaN where two
+    rates could not tell), `lowest_rate` and `highest_rate`, and what the law of the best rate asks of it,
+    `rate_curvature`, `rate_middle` and `rate_slope`, NaN where unknown. The log loss of an envelope's other settings
+    becomes infinite, so that they are never the best.
     """
     settings = settings.assign(rates=1, **dict.fromkeys(FOUND, np.nan))
     if RATE not in settings:
@@ -161,7 +162,7 @@ def _at_best(settings: pd.DataFrame, envelopes: list[Envelope]) -> list[dict[str
         best = members[log_loss[members].argmin()]
         values: dict[str, Any] = {
             "setting": best,
-            "rate_inside": float(vertex.inside),
+            "rate_inside": np.nan if vertex.inside is None else float(vertex.inside),
             "lowest_rate": rate[members].min(),
             "highest_rate": rate[members].max(),
             "rate_curvature": vertex.curvature,

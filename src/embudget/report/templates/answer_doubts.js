@@ -104,7 +104,7 @@ function otherRate(q, { candidate, trainFlops }, rate) {
   const far = (cell) => Math.abs(Math.log(cell.trainFlops / trainFlops));
   const nearest = mine.reduce((best, cell) => (far(cell) < far(best) ? cell : best)),
     times = rate / nearest.rate;
-  if (nearest.rateInside !== null || (1 / REACH <= times && times <= REACH)) return [];
+  if (nearest.ratesCompared || (1 / REACH <= times && times <= REACH)) return [];
   return [
     `the learning rate ${rateText(rate)} is ${howFar(times)} the ${rateText(nearest.rate)} at which ` +
       `${candidate.model} was measured by ${candidate.method}, and the loss to expect is of runs at that one: try both`,
