@@ -46,9 +46,10 @@ test-exports: setup
 	EMBUDGET_LLAMA=$(CURDIR)/.llama $(BIN)/pytest -n 0 tests/exports/test_gguf.py
 
 # With real services, which the tests start and stop on the loopback: apt-get install postgresql slurmctld slurmd munge.
+# They mostly wait, for times of Slurm and Ray, so that two files run at a time.
 CLUSTER ?= tests/cluster
 test-cluster: setup .s3/installed
-	PYTHONPATH=$(CURDIR)/.s3 $(BIN)/pytest -m cluster -n 0 $(CLUSTER)
+	PYTHONPATH=$(CURDIR)/.s3 $(BIN)/pytest -m cluster -n 2 --dist loadfile $(CLUSTER)
 
 # The page in Debian's Chromium, which Playwright drives: apt-get install chromium fonts-dejavu-core.
 test-browser: setup

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.long_runs import study, whole  # noqa: F401 - fixtures
+from tests.cluster.s3 import bucket, s3_server, url  # noqa: F401 - fixtures
 from tests.cluster.slurm_service import slurm  # noqa: F401 - a fixture
 from tests.cluster.slurm_work import cluster, work  # noqa: F401 - fixtures
 

@@ -1,4 +1,4 @@
-"""Two runs of some 300 steps, 8 seconds on an idle core, to be disturbed, and the records that must come of them."""
+"""Two runs of some 120 steps, 4 seconds on an idle core, to be disturbed, and the records that must come of them."""
 
 import time
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from tests.study.studies import tiny_study
 @pytest.fixture(scope="session")
 def study(tiny_pairs: Pairs) -> Study:
     """Two runs of one model."""
-    return tiny_study("micro-200k", tiny_pairs, members=["micro-200k"], seeds=[0, 1], budgets=[1.2e11], max_epochs=40)
+    return tiny_study("micro-200k", tiny_pairs, members=["micro-200k"], seeds=[0, 1], budgets=[6e10], max_epochs=40)
 
 
 @pytest.fixture(scope="session")

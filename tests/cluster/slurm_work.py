@@ -33,10 +33,10 @@ def cluster(slurm: Slurm, monkeypatch: pytest.MonkeyPatch) -> Iterator[Slurm]:
 
 
 def queue(store: Store, study: Study, kept: Path, runs: int = 2) -> None:
-    """Queue the study's first runs as a sweep does, with a checkpoint after each second."""
+    """Queue the study's first runs as a sweep does, with a checkpoint after each half second."""
     pairs = load_pairs(study.pairs)
     configs = [run.config for run in plan(study, pairs).runs][:runs]
-    resources = Resources(checkpoints=kept, checkpoint_seconds=1.0)
+    resources = Resources(checkpoints=kept, checkpoint_seconds=0.5)
     store.queue().add(configs, place_of(study, pairs, resources))
 
 

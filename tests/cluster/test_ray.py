@@ -70,7 +70,7 @@ class Work:
     """A store on this disk with the first run of a study in its queue, and a crew for it."""
 
     def __init__(
-        self, folder: Path, study: Study, cluster: RayService, asked: str, checkpoint_seconds: float = 1.0
+        self, folder: Path, study: Study, cluster: RayService, asked: str, checkpoint_seconds: float = 0.5
     ) -> None:
         self.folder, self.cluster = folder, cluster
         self.store = Store(folder / "s.db")

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from embudget.records import RunRecord
-from embudget.study import Store, Study
+from embudget.study import Store, Study, sweep
 from tests.cluster.long_runs import measured, until
 from tests.cluster.ray_service import RayService
 from tests.cluster.test_ray import lease, started, trains
@@ -16,9 +15,9 @@ pytestmark = [
 ]
 
 
-def test_workers_save_their_runs_and_the_same_command_goes_on(
-    study: Study, whole: list[RunRecord], tmp_path: Path
-) -> None:
+def test_workers_save_their_runs_and_the_same_command_goes_on(study: Study, tmp_path: Path) -> None:
+    study = study.model_copy(update={"budgets": (1.2e11,)})  # workers take 5 s to hear of it
+    whole = sweep(study, tmp_path / "whole.db", workers=2)
     lost = RayService()
     try:
         driver = started(lost, tmp_path, study, tmp_path / "s.db", "--ray", lost.address, "--checkpoint-minutes", 1000)

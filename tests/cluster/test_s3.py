@@ -7,8 +7,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from itertools import count
 from pathlib import Path
 
 import pytest
@@ -22,7 +20,6 @@ from embudget.remote.folders import names_in
 from embudget.study import Store, Study, sweep
 from embudget.suite import find_shape
 from embudget.suite.loading import weights_of
-from embudget.suite.members import _fetched
 from embudget.training.mirror import checkpoints_at
 from embudget.training.resources import Resources
 from embudget.training.run import train
@@ -33,40 +30,7 @@ from tests.docs.pages import ROOT, run_page
 from tests.study.studies import tiny_study
 from tests.study.test_sweep import Log
 
-pytestmark = pytest.mark.cluster
-
-_numbers = count()
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Bucket]:
-    running = Bucket()
-    yield running
-    running.stop()
-
-
-@pytest.fixture(autouse=True)
-def bucket(server: Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Bucket]:
-    """The server, its credentials in the environment, and a machine without anything fetched."""
-    import s3fs
-
-    for name, value in server.environment.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("EMBUDGET_CACHE", str(tmp_path / "machine"))
-    monkeypatch.setattr(attempts, "FIRST_PAUSE", 0.1)
-    s3fs.S3FileSystem.clear_instance_cache()
-    _fetched.cache_clear()
-    fs = s3fs.S3FileSystem()
-    if not fs.exists("bucket"):
-        fs.mkdir("bucket")
-    server.failing.clear()
-    yield server
-    server.failing.clear()
-
-
-@pytest.fixture
-def url() -> str:
-    return f"s3://bucket/test-{next(_numbers)}"
+pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("bucket")]
 
 
 @pytest.fixture

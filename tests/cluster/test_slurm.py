@@ -54,7 +54,7 @@ def test_two_workers_give_the_records_of_a_local_sweep_and_no_file_has_the_passw
     (tmp_path / "job").write_text(cluster("scontrol", "show", "job", "--details"))
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     said = "".join(path.read_text() for path in files if path.suffix == ".out")
-    assert all(f"{record.id} micro-200k full 1.2e+11 FLOP: done, loss" in said for record in whole)
+    assert all(f"{record.id} micro-200k full 6e+10 FLOP: done, loss" in said for record in whole)
     assert {".pkl", ".sh", ".err", ".out"} <= {path.suffix for path in files}
     for path in files:
         assert b"s3cr" not in path.read_bytes(), path
@@ -89,6 +89,7 @@ def test_sigterm_and_a_requeue_cost_nothing(work: Work, whole: list[RunRecord]) 
     saved = work.step()
     assert work.crew.waiting_or_working() == 1
     until(lambda: work.is_held and work.step() > saved)
+    work.pause()
     work.cluster("scontrol", "requeue", job)
     until(lambda: not work.is_held, GRACE_SECONDS)
     records = work.finish()
@@ -104,6 +105,7 @@ def test_sigterm_and_a_requeue_cost_nothing(work: Work, whole: list[RunRecord]) 
 def test_a_preempted_worker_goes_on_when_it_has_room_again(work: Work, whole: list[RunRecord]) -> None:
     work.crew.hire(1)
     work.wait_for_a_checkpoint()
+    work.pause()  # it might be done before Slurm preempts it
     node = work.job()["node"]
     urgent = work.cluster(
         "sbatch", "--parsable", "--partition=urgent", "--exclusive", f"--nodelist={node}", "--output=/dev/null",

@@ -46,7 +46,7 @@ def test_a_study_that_was_begun_here_is_finished_by_slurm_and_ray_at_once(
     run: Run,
     tmp_path: Path,
 ) -> None:
-    study = study.model_copy(update={"seeds": (0, 1, 2, 3, 4, 5)})
+    study = study.model_copy(update={"seeds": (0, 1, 2, 3, 4, 5), "budgets": (1.2e11,)})  # one engine starts later
     whole = sweep(study, tmp_path / "whole.db", workers=2)
     here, kept = tmp_path / "here.db", tmp_path / "kept"
     with pytest.raises(KeyboardInterrupt):

@@ -4,6 +4,7 @@ import json
 import signal
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fsspec.implementations.local import LocalFileSystem
@@ -27,10 +28,10 @@ def url(tmp_path: Path) -> str:
     return f"file://{tmp_path}/bucket/spent"
 
 
-def spent_at(url: str, study: Study, listener: SpendListener | None = None) -> None:
+def spent_at(url: str, study: Study, listener: SpendListener | None = None, **options: Any) -> None:  # noqa: ANN401
     """Spend as `embudget spend --out URL` does."""
     with home_of(url) as home:
-        spending(study, home.folder, at=home, listener=listener)
+        spending(study, home.folder, at=home, listener=listener, **options)
         home.put()
 
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 import threading
 import time
 from itertools import count
@@ -80,7 +81,7 @@ def test_the_newest_of_use_is_fetched(tmp_path: Path, url: str) -> None:
     assert steps(other) == ["step-000000005"]
 
 
-@pytest.mark.parametrize("damage", ["a file", "the numbers", "the manifest", "no manifest"])
+@pytest.mark.parametrize("damage", ["a file", "the numbers", "no numbers", "the manifest", "no manifest"])
 def test_a_torn_one_is_passed_over(tmp_path: Path, url: str, damage: str, caplog: pytest.LogCaptureFixture) -> None:
     one, other = machine(tmp_path, "one", url), machine(tmp_path, "other", url)
     for step in (5, 10):
@@ -90,11 +91,11 @@ def test_a_torn_one_is_passed_over(tmp_path: Path, url: str, damage: str, caplog
     if damage in names:
         fs.pipe_file(f"{path}/{names[damage]}", b"torn")
     else:
-        fs.rm_file(f"{path}/embudget-manifest.json")
+        fs.rm_file(f"{path}/{NUMBERS if damage == 'no numbers' else 'embudget-manifest.json'}")
     other.fetch_newer("run", NUMBERS)
     assert steps(other) == ["step-000000005"]
     assert not list((other.folder / "run").glob(".*")), "nothing of it stays"
-    assert ("passed over" in caplog.text) is (damage in ("a file", "the numbers"))
+    assert ("passed over" in caplog.text) is (damage in ("a file", "the numbers", "no numbers"))
 
 
 def test_removing_and_leaving_one(tmp_path: Path, url: str) -> None:
@@ -178,6 +179,22 @@ def test_a_checkpoint_that_is_displaced_meanwhile_arrives_whole(tmp_path: Path, 
         path.unlink()
     step.rmdir()
     assert uploads.wait(10) and one.newest_step("run") == 1
+    uploads.end()
+
+
+def test_a_step_that_is_written_again_while_it_waits_arrives_whole(tmp_path: Path, url: str, down: Down) -> None:
+    """As a trunk does where a branch leaves it: once for the time that has passed, once for what goes on from it."""
+    one, down.slow = machine(tmp_path, "one", url), 0.3
+    uploads = Uploads(one, "run")
+    uploads.add(written(one, 1))
+    time.sleep(0.1)  # it is being uploaded
+    uploads.add(written(one, 2))
+    shutil.rmtree(one.folder / "run" / "step-000000002")
+    uploads.add(written(one, 2, "shared"))
+    assert uploads.wait(10) and one.newest_step("run") == 2
+    other = machine(tmp_path, "other", url)
+    other.fetch_newer("run", NUMBERS)
+    assert (other.folder / "run" / "step-000000002" / "state.safetensors").read_text() == "tensors 2 shared"
     uploads.end()
 
 

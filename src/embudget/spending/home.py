@@ -3,9 +3,10 @@
 At a URL the work is done in a copy on this machine, `outputs/` of the cache folder, which each start makes anew: what
 lies at the URL counts. There come, in this order:
 
-start.json, decisions.jsonl   a line before anything of its round is trained
-runs.db                       with each record, unless another store was named
-model/, candidates/           whole, as soon as they are trained; then what was measured of them
+start.json            before anything is trained
+runs.db               with each record, unless another store was named
+decisions.jsonl       a line before anything of its round is trained, behind the records that it rests on
+model/, candidates/   whole, as soon as they are trained; then what was measured of them
 
 So a machine that is lost takes no more with it than a worker that is killed: what it trained since its last checkpoint.
 Two machines that begin at once both train the first round; the second one to write a decision is then refused.
@@ -51,7 +52,7 @@ from embudget.spending.folder import (
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-_FILES = (START, DECISIONS, STORE, RECIPE, LAWS, EVALUATION, LEDGER)
+_FILES = (START, STORE, DECISIONS, RECIPE, LAWS, EVALUATION, LEDGER)
 
 
 class Home:

@@ -163,7 +163,14 @@ class Mirror(NamedTuple):
 
     def _numbers(self, run: str, step: int, file: str) -> dict[str, Any]:
         place = f"{self.url}/{run}/{step_name(step)}/{file}"
-        content: bytes = attempt(place, "read", lambda fs, path: fs.cat_file(path))
+
+        def read(fs: "AbstractFileSystem", path: str) -> bytes:
+            with suppress(FileNotFoundError):  # torn like one that is no JSON
+                found: bytes = fs.cat_file(path)
+                return found
+            return b""
+
+        content = attempt(place, "read", read)
         try:
             said: dict[str, Any] = json.loads(content)["numbers"]
             return said

@@ -10,6 +10,7 @@ import os
 import shutil
 import threading
 import time
+from itertools import count
 from pathlib import Path
 
 from embudget.errors import RemoteError
@@ -34,6 +35,7 @@ class Uploads:
     def __init__(self, mirror: Mirror, run: str) -> None:
         self._mirror, self._run = mirror, run
         self._folder = mirror.folder / run / f"uploading-{os.getpid()}"
+        self._numbers = count()
         self._next: Path | None = None
         self._busy = False
         self._failure: str | None = None
@@ -44,11 +46,11 @@ class Uploads:
     def add(self, step: Path) -> None:
         """Have a whole checkpoint uploaded, in the place of an older one that waits.
 
-        Its files are linked into a folder of their own, so that newer checkpoints may displace it meanwhile. Where that
-        is not possible it is left out, with a warning.
+        Its files are linked into a folder of their own, so that newer checkpoints may displace it meanwhile: the same
+        step too, which a trunk writes again where a branch leaves it. Where that is not possible it is left out, with
+        a warning.
         """
-        linked = self._folder / step.name
-        shutil.rmtree(linked, ignore_errors=True)
+        linked = self._folder / str(next(self._numbers)) / step.name
         try:
             shutil.copytree(step, linked, copy_function=_link)
         except OSError as error:
@@ -56,7 +58,7 @@ class Uploads:
             return
         with self._change:
             if self._next is not None:
-                shutil.rmtree(self._next, ignore_errors=True)
+                shutil.rmtree(self._next.parent, ignore_errors=True)
             self._next = linked
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name=f"upload of {self._run}", daemon=True)
@@ -101,7 +103,7 @@ class Uploads:
                 if not done and self._next is None and not self._ending.is_set():
                     self._next = step
                 elif self._next != step:
-                    shutil.rmtree(step, ignore_errors=True)
+                    shutil.rmtree(step.parent, ignore_errors=True)
                 self._change.notify_all()
                 if not done and self._next == step and not self._ending.is_set():
                     self._change.wait(pause)  # a newer one, or the end, comes at once
