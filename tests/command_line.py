@@ -21,7 +21,7 @@ Run = Callable[..., Outcome]
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs the command line in this process, its exit code included; no stage is long enough to be told as it goes on."""
+    """Runs the command line in this process, its exit code included; no stage is told as it goes on."""
     import warnings
 
     from embudget.cli import console
