@@ -60,6 +60,7 @@ test-browser: setup
 
 test-slow: setup
 	$(BIN)/pytest -m slow
+	EMBUDGET_EXAMPLES=350 $(BIN)/pytest tests/cli/test_fuzz.py
 
 check: setup
 	$(BIN)/ruff check .
