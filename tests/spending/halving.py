@@ -28,7 +28,7 @@ def halving(allocation: Allocation, measured: Sequence[Measurement]) -> Decision
     tried = {one.purchase.setting for one in measured if one.purchase.purpose == "final"}
     lowest = sorted((one for one in measured if one.loss is not None), key=lambda one: one.loss or 0.0)
     best = next(one.purchase.setting for one in lowest if one.purchase.setting not in tried)
-    flops = allocation.longest(best, allocation.budget - spent(measured), measured)
+    flops = allocation.longest_final(best, allocation.budget - spent(measured), measured)
     return decision(measured, (bought(allocation, best, flops, measured, "final"),), best)
 
 
@@ -39,7 +39,7 @@ def bought(
     measured: Sequence[Measurement],
     purpose: Literal["search", "final"] = "search",
 ) -> Purchase:
-    cost = allocation.cost_of(setting, flops, measured)
+    cost = allocation.final_cost(setting, flops, measured)
     return Purchase(setting=setting, train_flops=flops, cost=cost, purpose=purpose)
 
 

@@ -22,14 +22,14 @@ def bought(flops: float, cost: float) -> Measurement:
 
 
 def test_a_budget_of_seconds_pays_for_loading_and_by_the_arms_speed() -> None:
-    assert allocation("FLOP").cost_of(SETTING, 1e10) == 1e10
-    assert allocation("seconds").cost_of(SETTING, 1e10) == pytest.approx(4 + 5)
+    assert allocation("FLOP").final_cost(SETTING, 1e10) == 1e10
+    assert allocation("seconds").final_cost(SETTING, 1e10) == pytest.approx(4 + 5)
 
 
 def test_a_run_that_goes_on_from_its_trunk_is_loaded_again_but_trains_the_rest_only() -> None:
     first = bought(1e10, 9.0)
     added = 4e10 - (1 - DECAY) * 1e10
-    assert allocation("seconds").cost_of(SETTING, 4e10, [first]) == pytest.approx(4 + 5e-10 * added)
+    assert allocation("seconds").final_cost(SETTING, 4e10, [first]) == pytest.approx(4 + 5e-10 * added)
 
 
 @pytest.mark.parametrize("unit", ["FLOP", "seconds"])
@@ -37,12 +37,12 @@ def test_a_run_that_goes_on_from_its_trunk_is_loaded_again_but_trains_the_rest_o
 def test_the_longest_run_costs_what_there_is(unit: str, measured: tuple[Measurement, ...]) -> None:
     shared = allocation(unit)
     amount = 3e10 if unit == "FLOP" else 19.0
-    flops = shared.longest(SETTING, amount, measured)
-    assert shared.cost_of(SETTING, flops, measured) == pytest.approx(amount)
+    flops = shared.longest_final(SETTING, amount, measured)
+    assert shared.final_cost(SETTING, flops, measured) == pytest.approx(amount)
 
 
 def test_what_does_not_pay_for_loading_trains_nothing() -> None:
-    assert allocation("seconds").longest(SETTING, 3.9) == 0
+    assert allocation("seconds").longest_final(SETTING, 3.9) == 0
 
 
 def test_seconds_need_speeds() -> None:

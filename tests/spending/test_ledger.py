@@ -199,7 +199,7 @@ def test_a_budget_of_time_is_counted_in_time() -> None:
     chosen = setting("smollm2-135m:1", "full")
     measured: list[Measurement] = []
     for flops, purpose in ((1e11, "search"), (4e12, "final")):
-        cost = timed.cost_of(chosen, flops, measured)
+        cost = timed.final_cost(chosen, flops, measured)
         purchase = Purchase(setting=chosen, train_flops=flops, cost=cost, purpose=purpose)
         measured.append(Measurement(purchase, 3.0, 0.03))
     ledger = make_ledger(timed, [(one, None) for one in measured], decision(chosen), flat)

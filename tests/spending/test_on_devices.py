@@ -7,9 +7,11 @@ import pytest
 
 from embudget.pairs import Pairs
 from embudget.records import RunConfig
-from embudget.spending.allocation import Purchase
+from embudget.spending.allocation import Measurement, Purchase
 from embudget.spending.arms import Sources, allocation_of
+from embudget.spending.beginning import with_final_speed
 from embudget.spending.on_devices import DevicePace, DevicesHere, train_together
+from embudget.spending.policy import decide
 from embudget.spending.sizing import Sizing
 from embudget.study import Study
 from embudget.study.execution import Orders
@@ -48,6 +50,28 @@ def test_hours_buy_as_much_more_as_several_devices_are_faster(study: Study, tiny
     assert both.purchase.cost == pytest.approx(alone.purchase.cost, rel=0.03)
     assert (both.run.devices, both.run.speedup) == (2, 1.5) and (alone.run.devices, alone.run.speedup) == (1, 1.0)
     assert "2 devices train it 1.50 times as fast" in both.purchase.why
+
+
+def test_the_search_forecasts_a_final_run_on_all_devices(study: Study, tiny_pairs: Pairs) -> None:
+    sources = Sources.of(study, tiny_pairs)
+    costs = {"seconds_per_flop": 1e-9, "seconds_per_run": 2.0}
+    arms = tuple(arm.model_copy(update=costs) for arm in sources.arms())
+    one = allocation_of(study, tiny_pairs, 100.0, unit="seconds", arms=arms, batch_flops=1e10, max_runs=1)
+    two = with_final_speed(one, sources, Two(2, tiny_pairs))
+    assert two == one.model_copy(update={"final_speedup": 1.5})
+    assert with_final_speed(one, sources, DevicesHere(1, tiny_pairs)) == one
+    finals = []
+    for allocation in (one, two):
+        (first, *_) = decide(allocation, ()).purchases
+        assert allocation.charged(allocation.arm(first.setting), first.train_flops) == first.cost, "of one device"
+        decision = decide(allocation, [Measurement(first, 5.0)])
+        (final,) = decision.purchases
+        assert decision.final and final.cost == pytest.approx(allocation.budget - first.cost)
+        finals.append(allocation.longest_final(decision.best, final.cost, [Measurement(first, 5.0)]))
+        assert final.train_flops == pytest.approx(finals[-1])
+    assert finals[1] > 1.3 * finals[0]
+    of_flop = allocation_of(study, tiny_pairs, 1e10)
+    assert with_final_speed(of_flop, sources, Two(2, tiny_pairs)) == of_flop
 
 
 @pytest.mark.slow

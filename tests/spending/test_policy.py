@@ -159,7 +159,7 @@ def test_a_run_whose_trunk_is_gone_is_no_discount() -> None:
     known = whole.model_copy(update={"train_flops": allocation.budget / 4, "cost": 0.0})
     measured = [Measurement(known, true_loss(allocation, known), resumable=False)]
     steps = Steps(allocation, measured, belief_of(allocation, measured))
-    assert steps.longest(known.setting) == allocation.budget
+    assert steps.longest_final(known.setting) == allocation.budget
     assert steps.cost(known.setting, allocation.budget / 2) == allocation.budget / 2
     assert why_bought(known.setting, measured).startswith("begins anew, since nothing is kept of its run of")
     decision = decide(allocation.model_copy(update={"max_runs": 1}), [*measured, measure(allocation, whole)])
@@ -224,6 +224,14 @@ def test_a_budget_of_seconds_whose_arms_all_failed_is_not_called_too_small() -> 
         decide(allocation, failed)
     with pytest.raises(BudgetError, match=r"budget must be at least 4.04 seconds, 10 steps of 16 pairs .*, got 1:"):
         decide(allocation.model_copy(update={"budget": 1.0}), ())
+
+
+def test_a_rest_that_does_not_pay_for_loading_buys_nothing() -> None:
+    arm = arms_of()[0].model_copy(update={"seconds_per_flop": 1e-11, "seconds_per_run": 2.0})
+    allocation = allocation_of(100, budget=600.0, unit="seconds", arms=(arm,))
+    first = decide(allocation, ()).purchases[0].model_copy(update={"cost": 599.0})
+    with pytest.raises(BudgetError):
+        decide(allocation, [Measurement(first, 4.0)])
 
 
 def test_known_laws_make_the_first_forecast_narrower() -> None:

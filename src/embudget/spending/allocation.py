@@ -82,6 +82,10 @@ class Allocation(Frozen):
     )
     max_runs: PositiveInt | None = Field(default=None, description="runs of the search at most")
     workers: PositiveInt = Field(default=1, description="runs that can be trained at the same time")
+    final_speedup: PositiveFloat = Field(
+        default=1.0,
+        description="how many times as fast as one device all of them train the final run, by a typical arm",
+    )
     seed: int = Field(default=0, ge=0, description="of the policy's own draws, so that a killed search goes on alike")
 
     @model_validator(mode="after")
@@ -115,13 +119,13 @@ class Allocation(Frozen):
             return amount
         return max(0.0, amount - arm.seconds_per_run) / arm.seconds_per_flop * speedup
 
-    def cost_of(self, setting: Setting, train_flops: float, measured: "Iterable[Measurement]" = ()) -> float:
-        """What a run of a setting adds to what was spent, in the budget's unit, given what was bought before."""
-        return self.charged(self.arm(setting), cost_of(setting, train_flops, measured))
+    def final_cost(self, setting: Setting, train_flops: float, measured: "Iterable[Measurement]" = ()) -> float:
+        """What a final run of a setting adds to what was spent, in the budget's unit, given what was bought before."""
+        return self.charged(self.arm(setting), cost_of(setting, train_flops, measured), self.final_speedup)
 
-    def longest(self, setting: Setting, amount: float, measured: "Iterable[Measurement]" = ()) -> float:
-        """FLOP of the longest run of a setting that so much more of the budget buys, given what was bought before."""
-        return longest(setting, self.paid(self.arm(setting), amount), measured)
+    def longest_final(self, setting: Setting, amount: float, measured: "Iterable[Measurement]" = ()) -> float:
+        """FLOP of the longest final run of a setting that so much of the budget buys, given what was bought before."""
+        return longest(setting, self.paid(self.arm(setting), amount, self.final_speedup), measured)
 
 
 class Purchase(Frozen):
@@ -130,7 +134,7 @@ class Purchase(Frozen):
     setting: Setting
     train_flops: Flops = Field(description="the run's whole budget, from the first step of its trunk, FLOP")
     cost: NonNegativeFloat = Field(
-        description="what it adds to what was spent, in the budget's unit (`Allocation.cost_of`): less, where its "
+        description="what it adds to what was spent, in the budget's unit (`Allocation.charged`): less, where its "
         "setting has a trunk; nothing, where it was measured before"
     )
     purpose: Literal["search", "final"] = "search"
@@ -183,7 +187,7 @@ def trunk_of(setting: Setting, measured: Iterable[Measurement]) -> float:
 def cost_of(setting: Setting, train_flops: float, measured: Iterable[Measurement]) -> float:
     """FLOP that a run of a setting adds, given what was bought before.
 
-    Where a budget may be of seconds, use `Allocation.cost_of`, which is in its unit.
+    Where a budget may be of seconds, use `Allocation.final_cost`, which is in its unit.
 
     Example:
         >>> setting = Setting(model="smollm2-135m:2", method="full", learning_rate=1e-3, batch_size=16)
@@ -196,7 +200,7 @@ def cost_of(setting: Setting, train_flops: float, measured: Iterable[Measurement
 def longest(setting: Setting, flops: float, measured: Iterable[Measurement]) -> float:
     """FLOP of the longest run of a setting that so many further FLOP buy.
 
-    Where a budget may be of seconds, use `Allocation.longest`, which is in its unit.
+    Where a budget may be of seconds, use `Allocation.longest_final`, which is in its unit.
     """
     return reached(flops, trunk_of(setting, measured))
 

@@ -8,6 +8,7 @@ from embudget.pairs import Pairs
 from embudget.records import RunRecord
 from embudget.spending.allocation import Allocation, Purchase
 from embudget.spending.arms import Sources
+from embudget.spending.on_devices import DevicesHere
 from embudget.spending.rounds import Beginning, DecisionLog
 from embudget.spending.starts import with_starts
 from embudget.study import Store
@@ -20,6 +21,7 @@ def earlier_start(
     store: Store,
     log: DecisionLog,
     pairs: Pairs,
+    devices: DevicesHere,
     tell: Callable[[str, float], None],
 ) -> tuple[Beginning, Sources]:
     """What the decisions rest on: that of an earlier start, where there is one.
@@ -32,13 +34,13 @@ def earlier_start(
         if log.rounds:
             raise ConfigError(f"{file.parent} holds decisions and no {file.name}: name another folder")
         known = [record for record in store.records() if _is_known(record, allocation, sources)]
-        allocation = with_starts(allocation, sources, pairs, known, tell)
+        allocation = with_final_speed(with_starts(allocation, sources, pairs, known, tell), sources, devices)
         start = Beginning(allocation=allocation, known=tuple(record.id for record in known), arms=arms)
         start.save(file)
         return start, sources
     start = Beginning.load(file)
     # speeds are measured anew by each start, with what follows from them, and the workers may be others
-    free = {"arms", "workers"} | ({"batch_sizes"} if allocation.unit == "seconds" else set())
+    free = {"arms", "workers", "final_speedup"} | ({"batch_sizes"} if allocation.unit == "seconds" else set())
     before, now = (one.model_dump(exclude=free) for one in (start.allocation, allocation))
     if other := [name for name in now if now[name] != before[name]]:
         raise ConfigError(
@@ -51,6 +53,22 @@ def earlier_start(
     ]:
         raise ConfigError(f"{file.parent} holds a spending on other members, methods or pairs: name another folder")
     return start, earlier
+
+
+def with_final_speed(allocation: Allocation, sources: Sources, devices: DevicesHere) -> Allocation:
+    """How much faster all devices train the final run than one, where the budget is of time.
+
+    It is timed for one arm, the middle one by size of those that the budget can train, since the search asks for all of
+    them in every round. The final run that is chosen is timed by itself (`embudget.spending.sizing`).
+    """
+    if allocation.unit == "FLOP":
+        return allocation
+    batch = min(allocation.batch_sizes)
+    able = [arm for arm in allocation.arms if allocation.paid(arm, allocation.budget) >= allocation.least(arm, batch)]
+    by_size = sorted(able or allocation.arms, key=lambda one: one.model_params)
+    typical = by_size[len(by_size) // 2]
+    config = sources.templates[typical.model, typical.method].model_copy(update={"batch_size": batch})
+    return allocation.model_copy(update={"final_speedup": devices.pace(config).speedup})
 
 
 def _shown(value: object) -> str:

@@ -36,10 +36,10 @@ def share_final(decision: Decision, allocation: Allocation, measured: Sequence[M
     part = (allocation.budget - spent(measured)) / len(settings)
     purchases = []
     for number, setting in enumerate(settings):
-        flops = allocation.longest(setting, part, measured)
+        flops = allocation.longest_final(setting, part, measured)
         why = "the best choice" if number == 0 else f"candidate {number + 1} of {len(settings)}"
         why = f"{why_bought(setting, measured)}; {why}"
-        cost = allocation.cost_of(setting, flops, measured)
+        cost = allocation.final_cost(setting, flops, measured)
         purchases.append(Purchase(setting=setting, train_flops=flops, cost=cost, purpose="final", why=why))
     return decision.model_copy(update={"purchases": tuple(purchases)})
 
@@ -48,7 +48,7 @@ def _affordable(settings: Sequence[Setting], allocation: Allocation, measured: S
     """Whether an even part of what is left trains each of them long enough to teach it anything."""
     part = (allocation.budget - spent(measured)) / len(settings)
     return all(
-        allocation.longest(one, part, measured) >= allocation.least(allocation.arm(one), one.batch_size)
+        allocation.longest_final(one, part, measured) >= allocation.least(allocation.arm(one), one.batch_size)
         for one in settings
     )
 

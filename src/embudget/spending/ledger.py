@@ -220,7 +220,7 @@ def make_ledger(
                 name=rule.name,
                 model=rule.setting.model,
                 method=rule.setting.method,
-                expected=forecast(rule.setting, allocation.longest(rule.setting, allocation.budget)),
+                expected=forecast(rule.setting, allocation.longest_final(rule.setting, allocation.budget)),
             )
             for rule in rules_of_thumb(allocation)
         ),

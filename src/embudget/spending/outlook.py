@@ -181,7 +181,7 @@ def course(
     finals = decision.purchases
     if not decision.final:  # a search that goes on for so long is cut off
         left = allocation.budget - sum(one.purchase.cost for one in measured)
-        flops = allocation.longest(decision.best, left, measured)
+        flops = allocation.longest_final(decision.best, left, measured)
         finals = (Purchase(setting=decision.best, train_flops=flops, cost=left, purpose="final"),)
     best = min(finals, key=seen)
     return Course(tuple(measured), tuple(finals), best, loss(best))
@@ -191,7 +191,7 @@ def _best_losses(truth: Ensemble, allocation: Allocation, searched: float) -> Ar
     """Log loss of the best arm at its best rate, trained with what the search leaves, in every world (worlds,)."""
     left = (1 - searched) * allocation.budget
     count = len(allocation.arms)
-    flops = np.array([max(allocation.paid(arm, left), 1.0) for arm in allocation.arms])
+    flops = np.array([max(allocation.paid(arm, left, allocation.final_speedup), 1.0) for arm in allocation.arms])
     batch = np.full(count, min(allocation.batch_sizes))
     at = points_at(truth.allocation, np.arange(count), flops, np.full(count, np.nan), batch, np.zeros(count))
     lowest: Array = truth.log_losses(at).min(axis=1)

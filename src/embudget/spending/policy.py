@@ -79,17 +79,21 @@ class _Position:
                 if self.allocation.charged(arm, self.allocation.least(arm, batch)) <= self.left * (1 + 1e-9)
             ]
             for negatives in self.allocation.negatives if arms else ():
-                flops = np.array([self.allocation.paid(self.allocation.arms[place], self.left) for place in arms])
+                faster = self.allocation.final_speedup
+                flops = np.array(
+                    [self.allocation.paid(self.allocation.arms[place], self.left, faster) for place in arms]
+                )
                 rates = self.steps.rates(np.array(arms), flops, batch, negatives)
                 for place, rate in zip(arms, rates, strict=True):
                     setting = self.steps.setting(place, float(rate), batch, negatives)
                     if setting is not None:
                         places.append(place)
-                        options.append((setting, self.steps.longest(setting)))
+                        options.append((setting, self.steps.longest_final(setting)))
         for setting in self.steps.settings:
-            if setting not in self.steps.dead and (setting.model, setting.method) not in self.steps.broken:
+            gone = setting in self.steps.dead or (setting.model, setting.method) in self.steps.broken
+            if not gone and self.steps.longest_final(setting) > 0:  # what is left may not pay for loading it
                 places.append(self.steps.arms[setting.model, setting.method])
-                options.append((setting, self.steps.longest(setting)))
+                options.append((setting, self.steps.longest_final(setting)))
         if not options:
             raise BudgetError(_too_small(self.allocation, self.left, bool(self.measured)))
         at = points_of(self.allocation, options)
@@ -206,10 +210,10 @@ class _Position:
     def final(self) -> Purchase:
         """The final run: all that is left, in the arm with the lowest expected loss."""
         setting, flops = self.options[self.finals.best]
-        cost = self.steps.cost(setting, flops)
+        cost = self.steps.final_cost(setting, flops)
         if cost > self.left:  # by rounding
             flops = flops * (1 - 1e-12)
-            cost = min(self.steps.cost(setting, flops), self.left)
+            cost = min(self.steps.final_cost(setting, flops), self.left)
         start = untrained(self.allocation.arms, self.expected_loss)
         why = start or f"{why_bought(setting, self.measured)}; all that is left"
         return Purchase(setting=setting, train_flops=flops, cost=cost, purpose="final", why=why)

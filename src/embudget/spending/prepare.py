@@ -122,7 +122,7 @@ def prepare(
     timed = None
     if means.unit == "seconds" or clock:
         timed = timed_arms(study, pairs, means, refresh=refresh, progress=progress)
-    # a run of the search has one device; the final one may have all, which is known once its steps are timed on them
+    # as if all runs had one device; how much faster all of them train the final one is timed once it begins
     allocation = allocation_of(
         study, pairs, means.of_one_device, unit=means.unit, arms=None if timed is None else timed.arms,
         batch_flops=None if timed is None else timed.flops(means), search_share=caps.search_share,

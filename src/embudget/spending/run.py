@@ -146,7 +146,10 @@ def spend_budget(
     kept = nullcontext(store) if isinstance(store, Store) else Store(store)
     with only_spender(out), kept as opened, ExitStack() as at_end:
         log = DecisionLog(out / DECISIONS)
-        start, sources = earlier_start(out / START, allocation, sources, opened, log, pairs, listener.start_measured)
+        here = DevicesHere(devices, pairs)
+        start, sources = earlier_start(
+            out / START, allocation, sources, opened, log, pairs, here, listener.start_measured
+        )
         home.put()
         beside = opened.checkpoints if isinstance(home.checkpoints, Path) else None
         folder, mirror = checkpoints_at(checkpoints or beside or home.checkpoints)
@@ -155,7 +158,7 @@ def spend_budget(
         search = Search(
             start.allocation,
             decide,
-            Sizing(start.allocation, sources, pairs, DevicesHere(devices, pairs)),
+            Sizing(start.allocation, sources, pairs, here),
             opened,
             log,
             TrunkStates(folder, trunk_bytes, mirror),

@@ -198,7 +198,7 @@ class Search:
         measured, unfit = self.measured(), "what the search still asked for does not fit into the rest"
         best = Purchase(
             setting=decision.best,
-            train_flops=self.allocation.longest(decision.best, self.left, measured),
+            train_flops=self.allocation.longest_final(decision.best, self.left, measured),
             cost=self.left,
             purpose="final",
             why=f"{why_bought(decision.best, measured)}; {unfit}",

@@ -81,13 +81,18 @@ class Steps:
             if cost <= most and (setting, flops) not in self.bought
         ]
 
-    def cost(self, setting: Setting, flops: float) -> float:
-        """As `Allocation.cost_of`, without a search through all measurements."""
-        return self.allocation.charged(self._arm(setting), added(flops, self.trunks.get(setting, 0.0)))
+    def cost(self, setting: Setting, flops: float, speedup: float = 1.0) -> float:
+        """What a run adds to what was spent, in the budget's unit."""
+        return self.allocation.charged(self._arm(setting), added(flops, self.trunks.get(setting, 0.0)), speedup)
 
-    def longest(self, setting: Setting) -> float:
-        """As `Allocation.longest`, with all that is left."""
-        return reached(self.allocation.paid(self._arm(setting), self.left), self.trunks.get(setting, 0.0))
+    def final_cost(self, setting: Setting, flops: float) -> float:
+        """As `Allocation.final_cost`, without a search through all measurements."""
+        return self.cost(setting, flops, self.allocation.final_speedup)
+
+    def longest_final(self, setting: Setting) -> float:
+        """As `Allocation.longest_final`, with all that is left."""
+        paid = self.allocation.paid(self._arm(setting), self.left, self.allocation.final_speedup)
+        return reached(paid, self.trunks.get(setting, 0.0))
 
     def _arm(self, setting: Setting) -> Arm:
         return self.allocation.arms[self.arms[setting.model, setting.method]]
