@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from multiprocessing import forkserver
+from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ import pytest
 from embudget.pairs import Pairs, load_pairs
 from embudget.records import RunRecord
 from embudget.study import Store, Study
+from embudget.study.executors import process as workers_here
+from embudget.study.executors.process import _work
 from embudget.study.trunks import tasks
 from embudget.training.state import trunk_name
 
@@ -66,7 +69,14 @@ def drive(study: Study, store: Path, workers: int, address: str | None) -> None:
     server.ensure_running = lambda: None
     chosen = multiprocessing.get_context("forkserver")
     multiprocessing.get_context = lambda method=None: chosen  # type: ignore[assignment]
+    workers_here._work = work
     sweep(study, store, workers, checkpoint_seconds=0)
+
+
+def work(connection: Connection, slot: int, count: int) -> None:
+    """A worker whose parent is the tests' process that starts it: it ends by its driver's broken pipe alone."""
+    workers_here.end_with = lambda parent: None  # type: ignore[attr-defined]
+    _work(connection, slot, count)
 
 
 class Sweeps:
