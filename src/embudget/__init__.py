@@ -23,10 +23,10 @@ Importing the package is quick, because each name is imported when it is first u
 torch. Whatever goes wrong that a user can mend is an `EmbudgetError`, whose message is one line.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # that of typing takes 10 to 30 ms, in which Ctrl-C would be a traceback
 if TYPE_CHECKING:
+    from typing import Any
+
     from embudget.comparison import compare
     from embudget.design import Pilot, pilot
     from embudget.errors import EmbudgetError, UnsupportedError
@@ -109,11 +109,13 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the module holds
+def __getattr__(name: str) -> "Any":  # noqa: ANN401 - whatever the module holds
     if name == "__version__":
         from importlib.metadata import version
 
         return version("embudget")
+    from importlib import import_module
+
     for home, names in _HOMES.items():
         if name in names:
             return getattr(import_module(f"embudget.{home}"), name)
