@@ -31,8 +31,9 @@ results: setup
 
 # What takes long because it starts processes, runs whole pages of the documentation or trains the real model; the rest of
 # the slow tests are measurements, and the search by the real policy that is killed in ten phases, 12 minutes.
+PROCESSES ?= tests/test_parts.py tests/cli tests/docs tests/spending tests/studies tests/study tests/training
 test-processes: setup
-	$(BIN)/pytest -m slow -k "not real_policy" tests/test_parts.py tests/cli tests/docs tests/spending tests/studies tests/study tests/training
+	$(BIN)/pytest -m slow -k "not real_policy" $(PROCESSES)
 
 # Builds the pairs `general` for real: apt-get -o Acquire::Languages=en update, then install wordnet-base dict-gcide
 # dict-foldoc.
