@@ -3,6 +3,7 @@
 import json
 import logging
 import threading
+import urllib.request
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -46,6 +47,9 @@ class Bucket:
             "AWS_DEFAULT_REGION": "us-east-1",
             "AWS_EC2_METADATA_DISABLED": "true",
         }
+        # moto imports what it needs at the first request, on a busy machine for longer than clients wait
+        with urllib.request.urlopen(self.environment["AWS_ENDPOINT_URL"], timeout=300):
+            self.requests = 0
 
     def _answer(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         self.requests += 1
