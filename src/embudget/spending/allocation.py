@@ -119,13 +119,17 @@ class Allocation(Frozen):
             return amount
         return max(0.0, amount - arm.seconds_per_run) / arm.seconds_per_flop * speedup
 
+    def paid_final(self, arm: Arm, amount: float) -> float:
+        """FLOP that a final run of an arm trains with for so much of the budget."""
+        return self.paid(arm, amount, self.final_speedup)
+
     def final_cost(self, setting: Setting, train_flops: float, measured: "Iterable[Measurement]" = ()) -> float:
         """What a final run of a setting adds to what was spent, in the budget's unit, given what was bought before."""
         return self.charged(self.arm(setting), cost_of(setting, train_flops, measured), self.final_speedup)
 
     def longest_final(self, setting: Setting, amount: float, measured: "Iterable[Measurement]" = ()) -> float:
         """FLOP of the longest final run of a setting that so much of the budget buys, given what was bought before."""
-        return longest(setting, self.paid(self.arm(setting), amount, self.final_speedup), measured)
+        return longest(setting, self.paid_final(self.arm(setting), amount), measured)
 
 
 class Purchase(Frozen):

@@ -191,7 +191,7 @@ def _best_losses(truth: Ensemble, allocation: Allocation, searched: float) -> Ar
     """Log loss of the best arm at its best rate, trained with what the search leaves, in every world (worlds,)."""
     left = (1 - searched) * allocation.budget
     count = len(allocation.arms)
-    flops = np.array([max(allocation.paid(arm, left, allocation.final_speedup), 1.0) for arm in allocation.arms])
+    flops = np.array([max(allocation.paid_final(arm, left), 1.0) for arm in allocation.arms])
     batch = np.full(count, min(allocation.batch_sizes))
     at = points_at(truth.allocation, np.arange(count), flops, np.full(count, np.nan), batch, np.zeros(count))
     lowest: Array = truth.log_losses(at).min(axis=1)

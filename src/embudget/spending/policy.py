@@ -79,10 +79,7 @@ class _Position:
                 if self.allocation.charged(arm, self.allocation.least(arm, batch)) <= self.left * (1 + 1e-9)
             ]
             for negatives in self.allocation.negatives if arms else ():
-                faster = self.allocation.final_speedup
-                flops = np.array(
-                    [self.allocation.paid(self.allocation.arms[place], self.left, faster) for place in arms]
-                )
+                flops = np.array([self.allocation.paid_final(self.allocation.arms[place], self.left) for place in arms])
                 rates = self.steps.rates(np.array(arms), flops, batch, negatives)
                 for place, rate in zip(arms, rates, strict=True):
                     setting = self.steps.setting(place, float(rate), batch, negatives)

@@ -139,8 +139,7 @@ def arms_basis(allocation: Allocation) -> Basis:
     within = log_n[able] if able.any() else log_n
     centre, span = (within.max() + within.min()) / 2, within.max() - within.min()
     params = float(np.exp(centre))
-    paid = [allocation.paid(arm, allocation.budget, allocation.final_speedup) for arm in arms]
-    tokens = float(np.median(paid)) / (6 * params)
+    tokens = float(np.median([allocation.paid_final(arm, allocation.budget) for arm in arms])) / (6 * params)
     level = np.zeros(len(arms))
     build = _Builder(arms, {
         "asymptote": level + ASYMPTOTE[0], "size": level + LEVEL[0], "data": level + LEVEL[0],

@@ -47,7 +47,7 @@ def rules_of_thumb(allocation: Allocation) -> list[RuleOfThumb]:
 
 def _pays(allocation: Allocation, arm: Arm, batch: int) -> bool:
     """Whether the budget pays for the shortest run of an arm that teaches anything."""
-    return allocation.paid(arm, allocation.budget, allocation.final_speedup) >= allocation.least(arm, batch)
+    return allocation.paid_final(arm, allocation.budget) >= allocation.least(arm, batch)
 
 
 def _size(arm: Arm) -> tuple[int, str]:
@@ -55,8 +55,7 @@ def _size(arm: Arm) -> tuple[int, str]:
 
 
 def _steps(allocation: Allocation, arm: Arm, batch: int) -> float:
-    paid = allocation.paid(arm, allocation.budget, allocation.final_speedup)
-    return arm.tokens(paid) / (allocation.tokens_per_pair * batch)
+    return arm.tokens(allocation.paid_final(arm, allocation.budget)) / (allocation.tokens_per_pair * batch)
 
 
 def _setting(allocation: Allocation, arm: Arm, batch: int) -> Setting:

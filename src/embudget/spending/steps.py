@@ -91,8 +91,7 @@ class Steps:
 
     def longest_final(self, setting: Setting) -> float:
         """As `Allocation.longest_final`, with all that is left."""
-        paid = self.allocation.paid(self._arm(setting), self.left, self.allocation.final_speedup)
-        return reached(paid, self.trunks.get(setting, 0.0))
+        return reached(self.allocation.paid_final(self._arm(setting), self.left), self.trunks.get(setting, 0.0))
 
     def _arm(self, setting: Setting) -> Arm:
         return self.allocation.arms[self.arms[setting.model, setting.method]]
