@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from rich.console import Console, RenderableType
@@ -41,11 +41,12 @@ class StoreView:
 
     def _look_on(self) -> None:
         reader: Callable[[int | None], StoreProgress] | None = None
-        while not self._stop.wait(0.5 if reader is None else LOOK_SECONDS):
-            with suppress(StoreError, OSError):  # it is not there yet, or in trouble: whoever works with it says so
-                if reader is None:
-                    reader = Store(self._location, create=False).progress().look
-                self.latest = reader(self._workers)
+        with ExitStack() as at_end:
+            while not self._stop.wait(0.5 if reader is None else LOOK_SECONDS):
+                with suppress(StoreError, OSError):  # it is not there yet, or in trouble: whoever works with it says so
+                    if reader is None:
+                        reader = at_end.enter_context(Store(self._location, create=False)).progress().look
+                    self.latest = reader(self._workers)
 
 
 class StoreBars(Progress):

@@ -91,7 +91,10 @@ def command(
         Location(store).check_file(create=True)  # before lengths are measured, which are kept beside the pairs
     pairs = load_pairs(spec.pairs)
     if dry_run:
-        there = Store(store, create=False).records() if "://" in store or Path(store).exists() else []
+        there = []
+        if "://" in store or Path(store).exists():
+            with Store(store, create=False) as opened:
+                there = opened.records()
         typer.echo(describe(spec, plan(spec, pairs, there), {record.id for record in there}))
         return
     if not (planned := plan(spec, pairs)).runs:  # before there is a store for it
